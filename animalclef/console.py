@@ -1,0 +1,148 @@
+"""What the command line shows: progress bars, tables and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)  # fmt: skip
+from rich.table import Table
+from rich.text import Text
+
+from animalclef.decision import Decision
+from animalclef.estimate import Plan
+from animalclef.evaluation.evaluate import RetrievalReport
+from animalclef.evaluation.metrics import Score
+
+__all__ = [
+    "RichProgress",
+    "decision_table",
+    "duration",
+    "plan_sentence",
+    "retrieval_table",
+    "score_table",
+    "statistics_table",
+]
+
+
+class RichProgress:
+    """A bar per task with count, rate and time left, on standard error."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    @contextmanager
+    def task(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+        """Show a bar while the task lasts; nothing for a task without work."""
+        if total == 0:
+            yield lambda done: None
+            return
+        columns = (
+            TextColumn("{task.description:<28}"), BarColumn(bar_width=24), MofNCompleteColumn(), _Rate(unit),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        )  # fmt: skip
+        with Progress(*columns, console=self.console, refresh_per_second=4) as progress:
+            task = progress.add_task(name, total=total)
+            yield lambda done: progress.advance(task, done)
+
+
+class _Rate(ProgressColumn):
+    """Units a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        """The rate so far."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:7.1f} {self.unit}/s" if speed else f"      - {self.unit}/s")
+
+
+def plan_sentence(plan: Plan) -> str:
+    """What is about to be done and what it will cost."""
+    if plan.images_to_describe == 0:
+        work = f"{plan.images:,} photographs are described already; up to {plan.pairs:,} pairs to match"
+    else:
+        work = f"{plan.images_to_describe:,} of {plan.images:,} photographs to describe"
+        work += f", up to {plan.pairs:,} pairs to match"
+    return f"{work}: about {duration(plan.seconds)} and {plan.megabytes:,.0f} MB on disk at the most."
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> duration(59), duration(90), duration(4000)
+    ('59 s', '2 min', '1.1 h')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def score_table(score: Score) -> Table:
+    """BAKS, BAUS and the score per data set, and the mean."""
+    table = _table("score", ("data set", "BAKS", "BAUS", "score", "known", "unknown"))
+    for name, part in score.datasets.items():
+        numbers = (_number(part.baks), _number(part.baus), _number(part.score))
+        table.add_row(name, *numbers, str(part.known), str(part.unknown))
+    table.add_section()
+    table.add_row("mean over data sets", "", "", _number(score.overall), "", "", style="bold")
+    return table
+
+
+def decision_table(decision: Decision, datasets: Sequence[str]) -> Table:
+    """What was decided per data set, and how it was validated."""
+    header = ("data set", "fitted on", "threshold", "weights", "validation score", "tuned", "pseudo-queries")
+    table = _table("decision, tuned on the gallery alone", header)
+    for name in datasets:
+        part = decision.of(name)
+        weights = ", ".join(f"{column} {weight:.2f}" for column, weight in part.weights.items() if weight >= 0.005)
+        weights += ", same viewpoint" if part.same_viewpoint else ""
+        seen = part.validation
+        measured = (_number(seen.nested), _number(seen.tuned), str(seen.pseudo_queries)) if seen else ("-", "-", "0")
+        table.add_row(name, part.fitted_on, _number(part.threshold), weights, *measured)
+    return table
+
+
+def retrieval_table(report: RetrievalReport) -> Table:
+    """Rank-k and mAP with their intervals."""
+    names = list(report.groups[0].measures) if report.groups else []
+    table = _table("known queries, 95 % bootstrap over individuals", ("data set", "viewpoint", "queries", *names))
+    for group in report.groups:
+        cells = [f"{one.mean:.3f} [{one.low:.2f}, {one.high:.2f}]" for one in group.measures.values()]
+        viewpoint = "all" if group.viewpoint is None else group.viewpoint or "-"
+        table.add_row(group.dataset, viewpoint, str(group.queries), *cells)
+    return table
+
+
+def statistics_table(statistics: Mapping[str, Any]) -> Table:
+    """What `inspect` counted."""
+    header = ("data set", "gallery", "queries", "individuals", "singletons", "dated", "viewpoints")
+    table = _table(f"{statistics['photographs']:,} photographs, {statistics['task']} task", header)
+    for name, part in statistics["datasets"].items():
+        viewpoints = ", ".join(f"{view or 'none'} {count}" for view, count in part["viewpoints"].items())
+        table.add_row(name, *[f"{part[column]:,}" for column in header[1:-1]], viewpoints)
+    return table
+
+
+def _table(title: str, header: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
+    for place, name in enumerate(header):
+        table.add_column(name, justify="left" if place == 0 else "right")
+    return table
+
+
+def _number(value: float) -> str:
+    return "-" if value != value else f"{value:.3f}"

@@ -1,0 +1,139 @@
+"""Photographs of every kind to upright 8-bit RGB."""
+
+from __future__ import annotations
+
+import warnings
+from io import BytesIO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from animalclef.artefacts import DecodedImage, ImageTable
+from animalclef.config import DataConfig
+from animalclef.data.content import content_key
+from animalclef.errors import AnimalClefError, DataError
+
+__all__ = ["UnreadableImageError", "decode", "read_image", "resize_long_side"]
+
+
+class UnreadableImageError(AnimalClefError):
+    """A file is not a photograph that can be used."""
+
+
+def decode(content: bytes, box_xywhr: NDArray[np.float32], long_side: int, max_pixels: int) -> DecodedImage:
+    """Decode a file, turn it upright by its EXIF tag, and cut out its box.
+
+    Whole photographs larger than `long_side` are decoded at a reduced scale (JPEG, in the DCT domain) and resized to
+    it; boxes are cut from the full photograph first. Transparency becomes `alpha` over mid grey, 16-bit values are
+    scaled to 8, and of an animation the first frame is taken.
+
+    Raises:
+        UnreadableImageError: not an image, truncated, larger than `max_pixels`, or the box lies outside.
+    """
+    boxed = bool(np.isfinite(box_xywhr).all())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image, size_wh = _open(content, None if boxed else long_side, max_pixels)
+            pixels, alpha = _to_rgb(image)
+    except UnreadableImageError:
+        raise
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise UnreadableImageError(f"not a readable image ({_reason(error)})") from error
+    if boxed:
+        pixels, alpha = _crop(pixels, alpha, box_xywhr)
+        size_wh = (pixels.shape[1], pixels.shape[0])
+    pixels = resize_long_side(pixels, long_side, enlarge=False)
+    alpha = None if alpha is None else cv2.resize(alpha, pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
+    return DecodedImage(np.ascontiguousarray(pixels), alpha, size_wh)
+
+
+def read_image(images: ImageTable, row: int, config: DataConfig) -> DecodedImage:
+    """Decode one row.
+
+    Raises:
+        UnreadableImageError: it is not a usable image.
+        DataError: the file changed since it was first read.
+    """
+    path, box = images.root / images.path[row], images.bbox_xywhr[row]
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UnreadableImageError(f"cannot be read ({error.strerror})") from error
+    if images.key[row] and content_key(content, box) != images.key[row]:
+        raise DataError(f"{path}: the file changed while this run was working. Start again when it is at rest.")
+    return decode(content, box, config.decode_long_side, config.max_pixels)
+
+
+def resize_long_side(pixels: NDArray[np.uint8], long_side: int, *, enlarge: bool) -> NDArray[np.uint8]:
+    """Scale an (H, W, ...) image so that its longer side is `long_side`; smaller ones only when `enlarge`."""
+    height, width = pixels.shape[:2]
+    scale = long_side / max(height, width)
+    if scale == 1 or (scale > 1 and not enlarge):
+        return pixels
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(pixels, size, interpolation=method), dtype=np.uint8)
+
+
+def _open(content: bytes, long_side: int | None, max_pixels: int) -> tuple[Image.Image, tuple[int, int]]:
+    image: Image.Image = Image.open(BytesIO(content))
+    width, height = image.size
+    if width * height > max_pixels:
+        raise UnreadableImageError(f"{width} x {height} pixels is more than data.max_pixels = {max_pixels}")
+    turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    if long_side is not None and image.format == "JPEG" and max(width, height) > long_side:
+        scale = long_side / max(width, height)
+        image.draft(None, (int(np.ceil(width * scale)), int(np.ceil(height * scale))))
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    return image, (height, width) if turned else (width, height)
+
+
+def _to_rgb(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    if image.mode.startswith("I") or image.mode == "F":
+        return _from_deep(np.asarray(image)), None
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        layered = image.convert("RGBA")
+        grey = Image.new("RGBA", layered.size, (128, 128, 128, 255))
+        flat = Image.alpha_composite(grey, layered).convert("RGB")
+        return np.asarray(flat), np.asarray(layered.getchannel("A"))
+    return np.asarray(image.convert("RGB")), None
+
+
+def _from_deep(deep: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """16-bit, 32-bit or float grey values to 8 bits: by 257 where they are 16-bit, else by their range."""
+    values = np.nan_to_num(deep.astype(np.float64))
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and 255 < high <= 65535:
+        grey = values / 257
+    elif low >= 0 and high <= 255:
+        grey = values
+    else:
+        grey = (values - low) / max(high - low, 1e-12) * 255
+    return np.repeat(np.round(grey).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def _crop(
+    pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, box_xywhr: NDArray[np.float32]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    x, y, width, height, rotation_rad = (float(value) for value in box_xywhr)
+    image_height, image_width = pixels.shape[:2]
+    centre = (x + width / 2, y + height / 2)
+    if abs(rotation_rad) > 1e-6:
+        turn = cv2.getRotationMatrix2D(centre, np.degrees(rotation_rad), 1.0)
+        size = (image_width, image_height)
+        pixels = cv2.warpAffine(pixels, turn, size)
+        alpha = None if alpha is None else cv2.warpAffine(alpha, turn, size)
+    left, top = max(0, round(x)), max(0, round(y))
+    right, bottom = min(image_width, round(x + width)), min(image_height, round(y + height))
+    if right <= left or bottom <= top:
+        box = f"{x:g},{y:g},{width:g},{height:g}"
+        raise UnreadableImageError(f"the box {box} lies outside the photograph of {image_width} x {image_height}")
+    return pixels[top:bottom, left:right], None if alpha is None else alpha[top:bottom, left:right]
+
+
+def _reason(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].replace("<_io.BytesIO object at ", "<").split(" <")[0]

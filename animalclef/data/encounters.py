@@ -1,0 +1,91 @@
+"""Which gallery photographs belong to one event.
+
+An encounter is what the `encounter` column says; else one individual on one date; else, without dates, near-duplicate
+photographs of one individual, linked by the correlation of their thumbnails. Encounters keep gallery-against-gallery
+work honest (training, calibration, validation); they never bar a query from a gallery photograph.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.artefacts import FloatArray, ImageTable, StrArray
+from animalclef.config import EncounterConfig
+
+__all__ = ["Encounters", "find_encounters", "thumbnail"]
+
+
+@dataclass(frozen=True, eq=False)
+class Encounters:
+    """The encounter of every gallery photograph, and the links that the content test made."""
+
+    of: Mapping[str, str]  # image_id -> encounter
+    links: tuple[tuple[str, str, float], ...]  # image_id, image_id, thumbnail correlation
+
+    def hidden_from(self, queries: ImageTable, gallery: ImageTable) -> tuple[dict[str, frozenset[str]], dict[str, int]]:
+        """For gallery photographs that play the query: the ids of their own encounter, which they must not see, and
+        how many further photographs of their individual there are.
+        """
+        encounter: dict[str, set[str]] = defaultdict(set)
+        individual: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for image_id, dataset, identity in zip(gallery.image_id, gallery.dataset, gallery.identity, strict=True):
+            encounter[self.of[image_id]].add(image_id)
+            individual[dataset, identity].add(image_id)
+        hidden = {image_id: frozenset(encounter[self.of[image_id]]) for image_id in queries.image_id}
+        whose = zip(queries.image_id, queries.dataset, queries.identity, strict=True)
+        others = {image_id: len(individual[dataset, who] - hidden[image_id]) for image_id, dataset, who in whose}
+        return hidden, others
+
+
+def thumbnail(pixels: NDArray[np.uint8]) -> FloatArray:
+    """The grey 32 x 32 thumbnail of an RGB image, mean 0 and length 1, as 1,024 values (all 0 for a flat image)."""
+    import cv2
+
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).ravel()
+    small -= small.mean()
+    length = float(np.linalg.norm(small))
+    return np.asarray(small / length if length > 1e-3 else small * 0, dtype=np.float32)
+
+
+def find_encounters(gallery: ImageTable, thumbnails: Mapping[str, FloatArray], config: EncounterConfig) -> Encounters:
+    """The encounter of every gallery photograph; `thumbnails` are by content key."""
+    of: dict[str, str] = {}
+    links: list[tuple[str, str, float]] = []
+    undated: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for row, image_id in enumerate(gallery.image_id):
+        who = f"{gallery.dataset[row]}/{gallery.identity[row]}"
+        if gallery.encounter[row]:
+            of[image_id] = f"{gallery.dataset[row]}/encounter/{gallery.encounter[row]}"
+        elif gallery.date[row]:
+            of[image_id] = f"{who}/date/{gallery.date[row][:10]}"
+        else:
+            undated[gallery.dataset[row], who].append(row)
+    for (_, who), rows in undated.items():
+        parts, found = _linked(gallery.image_id[rows], gallery.key[rows], thumbnails, config)
+        of.update({image_id: f"{who}/group/{part}" for image_id, part in parts.items()})
+        links += found
+    return Encounters(of, tuple(links))
+
+
+def _linked(
+    image_id: StrArray, key: StrArray, thumbnails: Mapping[str, FloatArray], config: EncounterConfig
+) -> tuple[dict[str, int], list[tuple[str, str, float]]]:
+    """Connected components over pairs whose thumbnails correlate; named by the component's first photograph."""
+    vectors = np.stack([thumbnails[one] for one in key])
+    correlation = vectors @ vectors.T
+    np.fill_diagonal(correlation, 0)
+    first, second = np.nonzero(np.triu(correlation >= config.near_duplicate_correlation, 1))
+    part = np.arange(len(image_id))
+    for a, b in zip(first, second, strict=True):
+        part[part == max(part[a], part[b])] = min(part[a], part[b])
+    links = [
+        (str(image_id[a]), str(image_id[b]), round(float(correlation[a, b]), 4))
+        for a, b in zip(first, second, strict=True)
+    ]
+    return dict(zip(image_id, part.tolist(), strict=True)), links

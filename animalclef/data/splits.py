@@ -1,0 +1,104 @@
+"""Open-set validation made from the gallery alone.
+
+A pseudo-query is a gallery photograph that plays the query. Photographs of its own encounter are hidden from it. In a
+split some individuals play "unknown": all their photographs are hidden from their own pseudo-queries. Other queries
+still see them, so the gallery keeps the size that it has in earnest.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.artefacts import ImageTable, StrArray
+from animalclef.config import DecideConfig
+
+__all__ = ["OpenSetSplits", "choose_pseudo_queries", "open_set_splits"]
+
+
+@dataclass(frozen=True, eq=False)
+class OpenSetSplits:
+    """Which role each pseudo-query plays in each split.
+
+    `is_unknown` holds for the individual's photographs in that split; a pseudo-query that is neither known nor unknown
+    in a split (its individual has no other encounter to be found in, and is not hidden) takes no part in it.
+    """
+
+    image_id: StrArray  # (p,)
+    identity: StrArray  # (p,)
+    is_known: NDArray[np.bool_]  # (splits, p)
+    is_unknown: NDArray[np.bool_]  # (splits, p)
+
+    def __post_init__(self) -> None:
+        if np.any(self.is_known & self.is_unknown):
+            raise ValueError("a pseudo-query cannot be known and unknown in one split.")
+
+    def select(self, rows: NDArray[np.generic]) -> OpenSetSplits:
+        """Some of the pseudo-queries, in the splits that have both a known and an unknown one among them."""
+        is_known, is_unknown = self.is_known[:, rows], self.is_unknown[:, rows]
+        both = is_known.any(axis=1) & is_unknown.any(axis=1)
+        return OpenSetSplits(self.image_id[rows], self.identity[rows], is_known[both], is_unknown[both])
+
+
+def choose_pseudo_queries(
+    gallery: ImageTable, encounter_of: Mapping[str, str], config: DecideConfig, seed: int
+) -> ImageTable:
+    """At most `config.pseudo_queries` photographs of one data set, drawn evenly over individuals.
+
+    Of each individual one photograph per encounter comes first. Rows come in gallery order.
+    """
+    rng = np.random.default_rng([seed, 1])
+    rounds: dict[int, list[int]] = defaultdict(list)
+    by_identity: dict[str, list[int]] = defaultdict(list)
+    for row in rng.permutation(len(gallery)):
+        by_identity[gallery.identity[row]].append(int(row))
+    for _, rows in sorted(by_identity.items()):
+        seen: dict[str, int] = defaultdict(int)
+        turns = []
+        for row in rows:
+            encounter = encounter_of[gallery.image_id[row]]
+            turns.append((seen[encounter], row))
+            seen[encounter] += 1
+        for turn, (_, row) in enumerate(sorted(turns, key=lambda pair: pair[0])):
+            rounds[turn].append(row)
+    order = [row for turn in sorted(rounds) for row in rng.permutation(rounds[turn])]
+    return gallery.select(np.sort(np.array(order[: config.pseudo_queries], dtype=np.int64)))
+
+
+def open_set_splits(
+    pseudo: ImageTable, gallery: ImageTable, encounter_of: Mapping[str, str], config: DecideConfig, seed: int
+) -> OpenSetSplits:
+    """Draw `config.splits` splits of one data set's pseudo-queries.
+
+    Individuals with a single encounter can only be unknown; they count towards the share of hidden individuals, and
+    the rest is drawn at random from the others.
+    """
+    encounters: dict[str, set[str]] = defaultdict(set)
+    for image_id, identity in zip(gallery.image_id, gallery.identity, strict=True):
+        encounters[identity].add(encounter_of[image_id])
+    identities = sorted(set(pseudo.identity))
+    findable = np.array([len(encounters[identity]) > 1 for identity in identities], dtype=bool)
+    number = {identity: position for position, identity in enumerate(identities)}
+    who = np.array([number[identity] for identity in pseudo.identity], dtype=np.int64)
+    rng = np.random.default_rng([seed, 2])
+    hidden = np.stack([_hide(findable, config.unknown_share, rng) for _ in range(config.splits)])
+    is_unknown = hidden[:, who] if len(who) else np.zeros((config.splits, 0), dtype=bool)
+    is_known = ~is_unknown & findable[who]
+    every = np.arange(len(pseudo))
+    return OpenSetSplits(pseudo.image_id, pseudo.identity, is_known, is_unknown).select(every)
+
+
+def _hide(findable: NDArray[np.bool_], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Individuals that play unknown: singletons first in random order, then others, about `share` of all."""
+    wanted = max(1, round(share * len(findable)))
+    others = rng.permutation(np.flatnonzero(findable))
+    single = rng.permutation(np.flatnonzero(~findable))
+    half = max(wanted - len(single), wanted // 2)
+    chosen = np.concatenate([others[: min(half, max(len(others) - 1, 0))], single])[: max(wanted, half)]
+    hidden = np.zeros(len(findable), dtype=bool)
+    hidden[chosen] = True
+    return hidden

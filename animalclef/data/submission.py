@@ -1,0 +1,175 @@
+"""`submission.csv` and `truth.csv`: written whole, read strictly."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from animalclef.artefacts import Predictions, StrArray
+from animalclef.data.columns import NEW_INDIVIDUAL
+from animalclef.data.images import LoadedTable
+from animalclef.data.text import Problem, Table, read_table
+from animalclef.errors import SubmissionError
+from animalclef.store.files import write_text
+
+__all__ = ["Truth", "check_submission", "read_submission", "read_truth", "render_submission", "write_submission"]
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What the queries really show. Only `score` and `evaluate` read one."""
+
+    image_id: StrArray
+    identity: StrArray
+    dataset: StrArray
+    known: np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
+def render_submission(predictions: Predictions, order: Sequence[str]) -> str:
+    """The text of a submission: every id of `order` once, `new_individual` for an unknown animal."""
+    answer = dict(zip(predictions.image_id, predictions.identity, strict=True))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image_id", "identity"])
+    writer.writerows([image_id, answer[image_id] or NEW_INDIVIDUAL] for image_id in order)
+    return text.getvalue()
+
+
+def write_submission(path: Path, predictions: Predictions, loaded: LoadedTable) -> None:
+    """Write a submission whole and check it on the way out.
+
+    Raises:
+        SubmissionError: the predictions do not answer every query once.
+        OutputError: the file cannot be written.
+    """
+    if sorted(predictions.image_id) != sorted(loaded.submission_id):
+        raise SubmissionError(f"{path}: {len(predictions.image_id)} answers for {len(loaded.submission_id)} queries.")
+    write_text(path, render_submission(predictions, loaded.submission_id))
+    problems = check_submission(read_table(path), loaded)
+    if problems:
+        raise SubmissionError(str(problems[0]))
+
+
+def check_submission(table: Table, loaded: LoadedTable) -> list[Problem]:
+    """Everything that would make the competition refuse, or mis-score, a submission."""
+    name = table.path.name
+    wanted = "cluster" if loaded.is_clustering else "identity"
+    shape = _check_columns(table, wanted)
+    if shape:
+        return [*(problem for problem in table.problems if problem.fatal), *shape]
+    problems = [problem for problem in table.problems if problem.fatal]
+    problems += _check_ids(table, loaded)
+    allowed = {who for who in loaded.images.identity if who is not None} | {NEW_INDIVIDUAL}
+    dataset = dict(zip(loaded.images.image_id, loaded.images.dataset, strict=True))
+    for line, image_id, answer in zip(table.lines, table.column("image_id"), table.column(wanted), strict=True):
+        if loaded.is_clustering:
+            sentence = _check_cluster(answer, dataset.get(image_id, ""))
+        else:
+            sentence = _check_identity(answer, allowed)
+        if sentence:
+            problems.append(Problem(name, line, sentence))
+    return problems
+
+
+def read_submission(path: Path) -> dict[str, str | None]:
+    """Answers by image_id, `None` for a new individual.
+
+    Raises:
+        SubmissionError: a column is missing or an id stands twice.
+    """
+    table = read_table(path)
+    problems = _check_columns(table, "identity") or _duplicates(table)
+    if problems:
+        raise SubmissionError(str(problems[0]))
+    return {
+        image_id: None if answer == NEW_INDIVIDUAL else answer
+        for image_id, answer in zip(table.column("image_id"), table.column("identity"), strict=True)
+    }
+
+
+def read_truth(path: Path) -> Truth:
+    """image_id, identity, dataset and known (1 or 0) of every query.
+
+    Raises:
+        SubmissionError: a column is missing, an id stands twice, or `known` is neither 1 nor 0.
+    """
+    table = read_table(path)
+    for column in ("image_id", "identity", "dataset", "known"):
+        if column not in table.columns:
+            raise SubmissionError(f"{path}: the column {column} is missing; there are {', '.join(table.columns)}.")
+    if duplicates := _duplicates(table):
+        raise SubmissionError(str(duplicates[0]))
+    known = [cell.lower() for cell in table.column("known")]
+    for line, cell in zip(table.lines, known, strict=True):
+        if cell not in ("0", "1", "true", "false", "0.0", "1.0"):
+            raise SubmissionError(f"{path}, line {line}: known: expected 1 or 0, got {cell!r}.")
+    return Truth(
+        np.array(table.column("image_id"), dtype=object),
+        np.array(table.column("identity"), dtype=object),
+        np.array(table.column("dataset"), dtype=object),
+        np.array([cell in ("1", "true", "1.0") for cell in known], dtype=bool),
+    )
+
+
+def _check_columns(table: Table, wanted: str) -> list[Problem]:
+    if table.columns == ("image_id", wanted):
+        return []
+    name, have = table.path.name, ", ".join(column or "(no name)" for column in table.columns)
+    if {"image_id", wanted} <= set(table.columns):
+        indexed = table.columns[0] in ("", "Unnamed: 0")
+        hint = " An index column was saved with it: write with index=False." if indexed else ""
+        return [Problem(name, 1, f"expected the columns image_id,{wanted} and no others, got {have}.{hint}")]
+    return [Problem(name, 1, f"expected the columns image_id,{wanted}, got {have}.")]
+
+
+def _duplicates(table: Table) -> list[Problem]:
+    seen: dict[str, int] = {}
+    problems = []
+    for line, image_id in zip(table.lines, table.column("image_id"), strict=True):
+        if seen.setdefault(image_id, line) != line:
+            message = f"image_id {image_id} stands already on line {seen[image_id]}."
+            problems.append(Problem(table.path.name, line, message))
+    return problems
+
+
+def _check_ids(table: Table, loaded: LoadedTable) -> list[Problem]:
+    name, ids = table.path.name, table.column("image_id")
+    wanted = loaded.submission_id
+    problems = _duplicates(table)
+    strangers = set(ids) - set(wanted)
+    problems += [
+        Problem(name, line, f"image_id {image_id} is no query of the data.")
+        for line, image_id in zip(table.lines, ids, strict=True)
+        if image_id in strangers
+    ]
+    missing = [image_id for image_id in wanted if image_id not in set(ids)]
+    if missing:
+        shown = ", ".join(missing[:5])
+        problems.append(Problem(name, None, f"{len(missing)} queries have no row (first: {shown})."))
+    if not problems and ids != wanted:
+        at = next(place for place, pair in enumerate(zip(ids, wanted, strict=True)) if pair[0] != pair[1])
+        message = f"wrong order: expected image_id {wanted[at]}, got {ids[at]}; keep the sample's."
+        problems.append(Problem(name, table.lines[at], message))
+    return problems
+
+
+def _check_identity(answer: str, allowed: set[str]) -> str | None:
+    if answer.lower() in ("", "nan") and answer not in allowed:
+        return f"identity is empty; write {NEW_INDIVIDUAL} for an unknown animal."
+    if answer in allowed:
+        return None
+    if re.fullmatch(r"-?\d+(\.0)?", answer):
+        return f"identity {answer} is a number, no individual of the database; write names, not integer labels."
+    return f"identity {answer} is no individual of the database; write a name from it, or {NEW_INDIVIDUAL}."
+
+
+def _check_cluster(answer: str, dataset: str) -> str | None:
+    if re.fullmatch(rf"cluster_{re.escape(dataset)}_\d+", answer):
+        return None
+    return f"cluster {answer!r}: expected cluster_{dataset}_ and a number."

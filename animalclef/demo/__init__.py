@@ -1,0 +1,32 @@
+"""Rendered photographs of invented animals: a data set to start with, and a source of training pictures.
+
+`render_demo` writes the data set. To train on endless animals, draw a species with `random_species`, number its
+animals with `Animal(species, (seed, number))`, draw a `Visit` per encounter and take a `photograph` of each.
+"""
+
+from animalclef.demo.coats import Animal, Coat, coat_of
+from animalclef.demo.config import DemoConfig
+from animalclef.demo.photograph import Photograph, photograph
+from animalclef.demo.render import render_demo
+from animalclef.demo.roster import DEMO_SPECIES, random_species
+from animalclef.demo.species import BodyStyle, Palette, PatternStyle, Species
+from animalclef.demo.visits import Light, Visit, draw_visit
+
+__all__ = [
+    "DEMO_SPECIES",
+    "Animal",
+    "BodyStyle",
+    "Coat",
+    "DemoConfig",
+    "Light",
+    "Palette",
+    "PatternStyle",
+    "Photograph",
+    "Species",
+    "Visit",
+    "coat_of",
+    "draw_visit",
+    "photograph",
+    "random_species",
+    "render_demo",
+]

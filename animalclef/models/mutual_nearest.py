@@ -1,0 +1,113 @@
+"""The matcher without weights: mutual nearest RootSIFT neighbours, the ratio test and a geometric check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.artefacts import FloatArray, LocalFeatures
+from animalclef.config import RerankConfig
+
+__all__ = ["MutualNearest", "root_sift"]
+
+
+class MutualNearest:
+    """Scores of a pair: `matches` after the ratio test, `inliers` that agree on one transform, `inlier_weight`.
+
+    `inlier_weight` sums (1 - ratio) over the inliers, in units of 0.1: a distinctive match counts more than a doubtful
+    one.
+    """
+
+    columns = ("matches", "inliers", "inlier_weight")
+
+    def __init__(self, config: RerankConfig) -> None:
+        self.config = config
+
+    def match(self, query: LocalFeatures, candidates: Sequence[LocalFeatures]) -> FloatArray:
+        """Scores of one image against several, (candidates, 3); (a, b) and (b, a) score the same."""
+        scores = np.zeros((len(candidates), len(self.columns)), dtype=np.float32)
+        filled = [row for row, candidate in enumerate(candidates) if len(candidate)]
+        if not len(query) or not filled:
+            return scores
+        descriptors = root_sift(query.descriptors)
+        for start in range(0, len(filled), 8):  # one product for several candidates, small enough for the cache
+            block = filled[start : start + 8]
+            together = root_sift(np.concatenate([candidates[row].descriptors for row in block]))
+            ends = np.cumsum([len(candidates[row]) for row in block])[:-1]
+            for row, similarity in zip(block, np.split(descriptors @ together.T, ends, axis=1), strict=True):
+                scores[row] = self._score(query, candidates[row], similarity)
+        return scores
+
+    def _score(self, query: LocalFeatures, candidate: LocalFeatures, similarity: FloatArray) -> FloatArray:
+        first, second, ratio = mutual_matches(similarity, self.config.ratio)
+        start, goal = query, candidate
+        if candidate.key < query.key:
+            order = np.argsort(second, kind="stable")
+            start, goal = candidate, query
+            first, second, ratio = second[order], first[order], ratio[order]
+        tolerance_px = self.config.tolerance * max(goal.image_size_wh)
+        agrees = agreeing(start.keypoints_xy[first], goal.keypoints_xy[second], self.config.geometry, tolerance_px)
+        return np.array([len(first), agrees.sum(), 10 * (1 - ratio[agrees]).sum()], dtype=np.float32)
+
+
+def root_sift(descriptors: NDArray[np.generic]) -> FloatArray:
+    """Square roots of L1-normalised SIFT descriptors: unit vectors (Arandjelovic and Zisserman 2012)."""
+    values = descriptors.astype(np.float32)
+    values /= np.maximum(values.sum(axis=1, keepdims=True), 1e-7)
+    return np.asarray(np.sqrt(values), dtype=np.float32)
+
+
+def mutual_matches(
+    similarity: FloatArray, most_ratio: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
+    """Pairs (row, column) that are each other's best, and pass the ratio test in both directions.
+
+    `similarity` (m, n) holds dot products of unit vectors; the ratio is of Euclidean distances, the larger of the two
+    directions. Where there is no second neighbour the ratio is 0.
+    """
+    every = np.arange(len(similarity))
+    best_column = similarity.argmax(axis=1)
+    best = similarity[every, best_column]
+    rows = np.flatnonzero(best == similarity.max(axis=0)[best_column])
+    rows = rows[np.unique(best_column[rows], return_index=True)[1]]
+    rows, ratio = _passing(similarity[rows], rows, best_column[rows], most_ratio)
+    columns = best_column[rows]
+    kept, other_ratio = _passing(similarity[:, columns].T, np.arange(len(rows)), rows, most_ratio)
+    return rows[kept], columns[kept], np.maximum(ratio[kept], other_ratio)
+
+
+def _passing(
+    similarity: FloatArray, names: NDArray[np.int64], best: NDArray[np.int64], most_ratio: float
+) -> tuple[NDArray[np.int64], FloatArray]:
+    """Names of the rows whose best column passes the ratio test against their second best, and their ratios."""
+    every = np.arange(len(similarity))
+    first = similarity[every, best]
+    if similarity.shape[1] < 2:
+        return names, np.zeros(len(names), np.float32)
+    others = np.array(similarity, order="C")
+    others[every, best] = -1
+    second = others.max(axis=1, initial=-1)
+    ratio = np.sqrt(np.maximum(1 - first, 0) / np.maximum(1 - second, 1e-6)).astype(np.float32)
+    kept = ratio <= most_ratio
+    return names[kept], ratio[kept]
+
+
+def agreeing(from_xy: FloatArray, to_xy: FloatArray, geometry: str, tolerance_px: float) -> NDArray[np.bool_]:
+    """Which matches follow the one transform that most follow; none where there are too few to tell."""
+    needed = {"similarity": 3, "affine": 4, "homography": 5}[geometry]
+    if len(from_xy) < needed:
+        return np.zeros(len(from_xy), dtype=bool)
+    if geometry == "homography":
+        _, mask = cv2.findHomography(from_xy, to_xy, cv2.USAC_MAGSAC, tolerance_px, maxIters=1000, confidence=0.999)
+    elif geometry == "affine":
+        _, mask = cv2.estimateAffine2D(
+            from_xy, to_xy, method=cv2.RANSAC, ransacReprojThreshold=tolerance_px, maxIters=500, refineIters=0
+        )
+    else:
+        _, mask = cv2.estimateAffinePartial2D(
+            from_xy, to_xy, method=cv2.RANSAC, ransacReprojThreshold=tolerance_px, maxIters=500, refineIters=0
+        )
+    return np.zeros(len(from_xy), dtype=bool) if mask is None else mask.ravel().astype(bool)

@@ -1,0 +1,232 @@
+"""The only file that knows the order of the stages."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from animalclef.artefacts import (
+    Embeddings,
+    FloatArray,
+    ImageTable,
+    LocalFeatures,
+    PairScores,
+    Predictions,
+    RankedCandidates,
+    SetAside,
+    Shortlist,
+)  # fmt: skip
+from animalclef.config import Config, fingerprint
+from animalclef.data.encounters import find_encounters
+from animalclef.data.images import LoadedTable
+from animalclef.data.splits import choose_pseudo_queries, open_set_splits
+from animalclef.decision import Decision, load_decision
+from animalclef.errors import DataError
+from animalclef.estimate import Plan, estimate
+from animalclef.evaluation.tune import tune
+from animalclef.evaluation.validation import PseudoQueries, lay_out
+from animalclef.models.mutual_nearest import MutualNearest
+from animalclef.models.zoo import choose_device, weights_digest
+from animalclef.progress import Progress
+from animalclef.stages.decide import decide
+from animalclef.stages.describe import Look, ThumbnailExtractor, describe
+from animalclef.stages.embed import Embedder, join_embeddings, load_network
+from animalclef.stages.fuse import fuse
+from animalclef.stages.identify import identify
+from animalclef.stages.keypoints import SiftExtractor, features_from_entry
+from animalclef.stages.rerank import rerank, scores_without_matching
+from animalclef.stages.retrieve import retrieve
+from animalclef.store.files import write_text
+from animalclef.store.pairs import PairLog
+from animalclef.store.run import RunFolder
+from animalclef.store.shards import ShardStore
+
+__all__ = ["Outcome", "Pipeline", "read_contents"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a run came to."""
+
+    predictions: Predictions
+    ranked: RankedCandidates
+    decision: Decision
+    set_aside: list[SetAside]
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """The table with the content of its files known."""
+
+    images: ImageTable
+    set_aside: list[SetAside]
+
+    @property
+    def digest(self) -> str:
+        """Changes with any row or any photograph."""
+        images = self.images
+        boxes = np.round(np.nan_to_num(images.bbox_xywhr, nan=-1), 3).tolist()
+        columns = [images.image_id, images.dataset, images.is_query, images.identity, images.date, images.viewpoint]
+        rows = [column.tolist() for column in [*columns, images.encounter, images.key]]
+        return fingerprint(*rows, boxes, [item.image_id for item in self.set_aside])
+
+
+def read_contents(loaded: LoadedTable, config: Config, workers: int, progress: Progress) -> Contents:
+    """Read every file of a table once.
+
+    Raises:
+        DataError: too many files are missing, or nothing in the gallery can be used.
+    """
+    images, set_aside = identify(loaded.images, config.data, workers, progress)
+    return Contents(images, set_aside)
+
+
+@dataclass(frozen=True, eq=False)
+class _Described:
+    """Every usable photograph with what was extracted from it."""
+
+    images: ImageTable
+    embeddings: Embeddings
+    thumbnails: ShardStore
+    keypoints: ShardStore
+    set_aside: list[SetAside]
+
+    def features(self, key: str) -> LocalFeatures:
+        """Local features by content key."""
+        return features_from_entry(key, self.keypoints.get(key))
+
+    def thumbnail(self, key: str) -> FloatArray:
+        """The thumbnail by content key."""
+        return self.thumbnails.get(key)["thumbnail"].astype(np.float32)
+
+
+@dataclass(eq=False)
+class Pipeline:
+    """One run over one table; `announce` is told the plan before the long part."""
+
+    loaded: LoadedTable
+    contents: Contents
+    config: Config
+    run: RunFolder
+    workers: int
+    device: str
+    progress: Progress
+    announce: Callable[[Plan], None]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def predict(self, decision_file: Path | None = None) -> Outcome:
+        """Answer every query. With a decision file nothing is tuned.
+
+        Raises:
+            DataError: no gallery photograph has an identity.
+            StaleArtefactError: the decision file was fitted on scores of other settings.
+        """
+        given = None if decision_file is None else load_decision(decision_file)
+        if not len(self.loaded.images.gallery):
+            where = self.loaded.source.table or self.loaded.source.root
+            raise DataError(f"{where}: no database rows with an identity, so nobody can be recognised.")
+        with self._timed("describe"):
+            described = self._describe()
+        images = described.images
+        scores_id = self._scores_id(described)
+        if given is not None and decision_file is not None:
+            given.check(decision_file, scores_id)
+        with self._timed("match"):
+            shortlist = retrieve(images.queries, images.gallery, described.embeddings, self.config.retrieve)
+            scores = self._match(shortlist, described)
+        decision = given or self._tune(described, scores_id)
+        ranked = fuse(scores, images, decision)
+        predictions = decide(ranked, self.loaded.images.queries, decision)
+        write_text(self.run.decision, decision.model_dump_json(indent=1) + "\n")
+        self.run.write_table(images)
+        self.run.write_candidates(ranked)
+        return Outcome(predictions, ranked, decision, described.set_aside, self.seconds)
+
+    def _describe(self) -> _Described:
+        config, images = self.config, self.contents.images
+        network = load_network(config, choose_device(self.device))
+        decoding = [config.data.decode_long_side, config.data.max_pixels, cv2.__version__]
+        thumbnails = ShardStore(self.run.store("thumbnails", fingerprint(1, decoding)))
+        keypoints = ShardStore(self.run.store("keypoints", fingerprint(1, config.keypoints, decoding)))
+        common = [Look(ThumbnailExtractor(), thumbnails)]
+        if config.rerank.matcher != "none":
+            common.append(Look(SiftExtractor(config.keypoints), keypoints))
+        tables = {name: images.select(images.dataset == name) for name in images.datasets}
+        embedders = {name: Embedder(name, table.gallery, config, network) for name, table in tables.items()}
+        stores = {name: ShardStore(self.run.store("embeddings", one.fingerprint)) for name, one in embedders.items()}
+        looks = {
+            name: [*common, Look(one.extractor(stores[name].folder, self.workers, self.progress), stores[name])]
+            for name, one in embedders.items()
+        }
+        self.announce(estimate(images, looks, config, self.workers))
+        set_aside = list(self.contents.set_aside)
+        for name, table in tables.items():
+            set_aside += describe(table, looks[name], config.data, self.workers, self.progress)
+        self.run.write_set_aside(set_aside)
+        bad = {item.image_id for item in set_aside}
+        images = images.select(np.array([one not in bad for one in images.image_id], dtype=bool))
+        if not len(images.gallery):
+            raise DataError(f"{images.root}: no database photograph can be read, so nobody can be recognised.")
+        parts = [
+            embedders[name].embeddings(images.select(images.dataset == name), stores[name]) for name in images.datasets
+        ]
+        return _Described(images, join_embeddings(parts), thumbnails, keypoints, set_aside)
+
+    def _scores_id(self, described: _Described) -> str:
+        """What a decision's calibrators hold for: every setting that shapes a raw score, but not the photographs."""
+        config = self.config
+        return fingerprint(
+            1, config.data.decode_long_side, config.embed.model_dump(mode="json", exclude={"batch_size"}),
+            config.retrieve.top_k, config.keypoints, config.rerank, weights_digest(config.embed),
+        )  # fmt: skip
+
+    def _match(self, shortlist: Shortlist, described: _Described) -> PairScores:
+        config = self.config
+        if config.rerank.matcher == "none":
+            return scores_without_matching(shortlist)
+        matcher = MutualNearest(config.rerank)
+        parts = [1, config.rerank, config.keypoints, config.data.decode_long_side, cv2.__version__, np.__version__]
+        key = fingerprint(*parts)
+        log = PairLog(self.run.path / "pairs" / f"{key}.log", key, matcher.columns)
+        return rerank(shortlist, described.images, described.features, matcher, log, self.workers, self.progress)
+
+    def _tune(self, described: _Described, scores_id: str) -> Decision:
+        with self._timed("validate"):
+            pseudo = self._pseudo_queries(described)
+        with self._timed("tune"):
+            gallery = fingerprint(sorted(described.images.gallery.key))
+            return tune(pseudo, self.config.decide, self.config.seed, scores_id, gallery, self.progress)
+
+    def _pseudo_queries(self, described: _Described) -> dict[str, PseudoQueries]:
+        """Gallery photographs matched against the gallery, their own encounter hidden."""
+        config, gallery = self.config, described.images.gallery
+        thumbnails = {key: described.thumbnail(key) for key in dict.fromkeys(gallery.key)}
+        encounters = find_encounters(gallery, thumbnails, config.encounters)
+        self.run.write_encounters(encounters)
+        chosen, splits = [], {}
+        for name in gallery.datasets:
+            table = gallery.select(gallery.dataset == name)
+            pseudo = choose_pseudo_queries(table, encounters.of, config.decide, config.seed)
+            splits[name] = open_set_splits(pseudo, table, encounters.of, config.decide, config.seed)
+            chosen.append(pseudo.image_id)
+        queries = gallery.select(np.isin(gallery.image_id.astype(str), np.concatenate(chosen).astype(str)))
+        hidden, own = encounters.hidden_from(queries, gallery)
+        shortlist = retrieve(queries, gallery, described.embeddings, config.retrieve, hidden, own)
+        scores = self._match(shortlist, described)
+        return {name: lay_out(scores, gallery, split, config.retrieve.top_k) for name, split in splits.items()}
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = round(time.perf_counter() - start, 2)

@@ -1,0 +1,26 @@
+"""How long work tells where it is: a stage counts, the caller decides what to show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+__all__ = ["Progress", "Silent"]
+
+
+class Progress(Protocol):
+    """Shows tasks with a count."""
+
+    def task(self, name: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
+        """Start a task; call what it yields with how many units were finished."""
+        ...
+
+
+class Silent:
+    """Shows nothing."""
+
+    @contextmanager
+    def task(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+        """Count nothing."""
+        yield lambda done: None

@@ -1,0 +1,30 @@
+"""The open-set decision: the best candidate's name, or a new individual."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from animalclef.artefacts import ImageTable, Predictions, RankedCandidates
+from animalclef.decision import Decision
+
+__all__ = ["decide"]
+
+
+def decide(ranked: RankedCandidates, queries: ImageTable, decision: Decision) -> Predictions:
+    """One answer per query: the first candidate where its probability reaches the data set's threshold, else `None`.
+
+    A query without candidates is a new individual with probability 0.
+    """
+    first: dict[str, int] = {}
+    for row, query_id in enumerate(ranked.query_id):
+        first.setdefault(query_id, row)
+    identity = np.full(len(queries), None, dtype=object)
+    probability = np.zeros(len(queries))
+    for row, (image_id, dataset) in enumerate(zip(queries.image_id, queries.dataset, strict=True)):
+        best = first.get(image_id)
+        if best is None:
+            continue
+        probability[row] = ranked.probability[best]
+        if probability[row] >= decision.of(dataset).threshold:
+            identity[row] = ranked.identity[best]
+    return Predictions(queries.image_id, identity, probability)

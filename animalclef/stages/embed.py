@@ -1,0 +1,113 @@
+"""Stage one: one unit vector per photograph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from animalclef.artefacts import Embeddings, FloatArray, ImageTable
+from animalclef.config import Config, fingerprint
+from animalclef.data.decode import UnreadableImageError, read_image
+from animalclef.models.vlad import Codebook, VladExtractor, dense_descriptors, fit_codebook, project
+from animalclef.models.zoo import TimmExtractor, load_timm, weights_digest
+from animalclef.progress import Progress
+from animalclef.store.files import write_with
+from animalclef.store.shards import ShardStore
+from animalclef.threads import one_thread_each
+
+__all__ = ["Embedder", "join_embeddings", "load_network"]
+
+
+class Embedder:
+    """The embedding model of one data set: an extractor, and the step from what it stores to `Embeddings`.
+
+    The weight-free model is fitted on the data set's gallery, networks are the same for all.
+    """
+
+    def __init__(self, dataset: str, gallery: ImageTable, config: Config, network: TimmExtractor | None) -> None:
+        self.dataset, self.gallery, self.config, self.network = dataset, gallery, config, network
+        settings = config.embed.model_dump(mode="json", exclude={"batch_size", "dimensions"})
+        parts: list[object] = [1, settings, config.data.decode_long_side, weights_digest(config.embed)]
+        if network is None:
+            parts += [cv2.__version__, config.seed, sorted(gallery.key)]
+        else:
+            import timm
+            import torch
+
+            parts += [torch.__version__, timm.__version__, network.device.split(":")[0]]
+        self.fingerprint = fingerprint(*parts)
+
+    def extractor(self, folder: Path, workers: int, progress: Progress) -> VladExtractor | TimmExtractor:
+        """What describes photographs; a codebook is fitted once and kept beside `folder`."""
+        if self.network is not None:
+            return self.network
+        path = folder.with_name(f"{folder.name}-codebook.safetensors")
+        codebook = _load_codebook(path)
+        if codebook is None:
+            codebook = self._fit(workers, progress)
+            arrays = {"mean": codebook.mean, "basis": codebook.basis, "words": codebook.words}
+            write_with(path, lambda part: save_file(arrays, part))
+        return VladExtractor(codebook, self.config.embed)
+
+    def embeddings(self, images: ImageTable, store: ShardStore) -> Embeddings:
+        """Unit vectors of all photographs of the data set; the weight-free ones after PCA fitted on its gallery.
+
+        Raises:
+            KeyError: a photograph has no whole entry in the store.
+        """
+        raw = np.stack([store.get(key)["embedding"] for key in images.key]).astype(np.float32)
+        if self.network is None:
+            in_gallery = np.isin(images.image_id.astype(str), self.gallery.image_id.astype(str))
+            raw = project(raw, raw[in_gallery], self.config.embed.dimensions)
+        return Embeddings(self.fingerprint, images.image_id, raw)
+
+    def _fit(self, workers: int, progress: Progress) -> Codebook:
+        config = self.config
+        rng = np.random.default_rng([config.seed, 5])
+        chosen = rng.permutation(len(self.gallery))[: config.embed.codebook_images]
+
+        def look(row: int) -> tuple[FloatArray, FloatArray]:
+            try:
+                return dense_descriptors(read_image(self.gallery, row, config.data), config.embed)
+            except UnreadableImageError:
+                return np.zeros((0, 128), np.float32), np.zeros((0, 2), np.float32)
+
+        with (
+            one_thread_each(),
+            ThreadPoolExecutor(workers) as pool,
+            progress.task(f"fitting the codebook of {self.dataset}", len(chosen), "images") as advance,
+        ):
+            samples = []
+            for sample in pool.map(look, np.sort(chosen).tolist()):
+                samples.append(sample)
+                advance(1)
+        return fit_codebook(samples, config.embed, config.seed)
+
+
+def load_network(config: Config, device: str) -> TimmExtractor | None:
+    """The network that the settings name; `None` for the weight-free model."""
+    return None if config.embed.model == "rootsift-vlad" else load_timm(config.embed, device)
+
+
+def join_embeddings(parts: Sequence[Embeddings]) -> Embeddings:
+    """The embeddings of several data sets in one."""
+    return Embeddings(
+        fingerprint(*[part.model for part in parts]),
+        np.concatenate([part.image_id for part in parts]),
+        np.concatenate([part.values for part in parts]),
+    )
+
+
+def _load_codebook(path: Path) -> Codebook | None:
+    if not path.is_file():
+        return None
+    try:
+        return Codebook(**load_file(path))
+    except (SafetensorError, OSError, TypeError):
+        return None

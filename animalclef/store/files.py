@@ -1,0 +1,86 @@
+"""Files that are whole or absent."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from animalclef.errors import OutputError
+
+__all__ = ["check_writable", "make_folder", "write_bytes", "write_text", "write_with"]
+
+
+def make_folder(path: Path) -> Path:
+    """Create a folder and its parents.
+
+    Raises:
+        OutputError: it cannot be created.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot create this folder ({error.strerror}). Choose another place.") from error
+    return path
+
+
+def write_with(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, flush it to disk and rename it into place.
+
+    Raises:
+        OutputError: the disk is full, or the place cannot be written to.
+    """
+    make_folder(path.parent)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(temporary)
+        _flush(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(_sentence(path, error)) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` whole."""
+    write_with(path, lambda temporary: _write_all(temporary, content))
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write `content` whole, as UTF-8 with the line ends it has."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def check_writable(folder: Path) -> None:
+    """Find out before the work that a folder takes files.
+
+    Raises:
+        OutputError: it does not.
+    """
+    make_folder(folder)
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(_sentence(folder, error)) from error
+
+
+def _write_all(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _sentence(path: Path, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"{path}: the disk is full. Free some space and run the same command again; finished work is kept."
+    return f"{path}: cannot be written ({error.strerror}). Choose another place or mend the permissions."

@@ -1,0 +1,119 @@
+"""The append-only log of matched pairs.
+
+A file is a header line (JSON: the fingerprint of features and matcher, and the score columns) and then frames: a count,
+a checksum and the records. Opening it reads the whole frames and cuts off what a kill left behind.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.artefacts import FloatArray, StrArray
+from animalclef.errors import OutputError, StaleArtefactError
+from animalclef.store.files import make_folder
+
+__all__ = ["PairLog"]
+
+logger = logging.getLogger(__name__)
+
+_FRAME = struct.Struct("<II")
+
+
+class PairLog:
+    """Score columns per unordered pair of content keys; scores of (a, b) and (b, a) are one record."""
+
+    def __init__(self, path: Path, fingerprint: str, columns: Sequence[str]) -> None:
+        self.path = path
+        self.columns = tuple(columns)
+        self._record = np.dtype([("low", "<u8"), ("high", "<u8"), ("scores", "<f4", (len(columns),))])
+        self._header = (json.dumps({"fingerprint": fingerprint, "columns": self.columns}) + "\n").encode()
+        self._scores: dict[tuple[int, int], FloatArray] = {}
+        make_folder(path.parent)
+        self._read()
+
+    def __len__(self) -> int:
+        return len(self._scores)
+
+    def __contains__(self, pair: tuple[str, str]) -> bool:
+        return _pair(*pair) in self._scores
+
+    def append(self, first: Sequence[str], second: Sequence[str], scores: FloatArray) -> None:
+        """Add one frame of pairs; `scores` is (n, columns). A repeated pair is written once.
+
+        Raises:
+            OutputError: the disk is full; the log keeps every whole frame.
+        """
+        fresh: dict[tuple[int, int], FloatArray] = {}
+        for a, b, row in zip(first, second, scores, strict=True):
+            pair = _pair(a, b)
+            if pair not in self._scores:
+                fresh.setdefault(pair, np.asarray(row, dtype=np.float32))
+        if not fresh:
+            return
+        records = np.array([(low, high, row) for (low, high), row in fresh.items()], dtype=self._record)
+        self._write(records.tobytes(), len(records))
+        self._scores.update(fresh)
+
+    def lookup(self, first: StrArray, second: StrArray) -> FloatArray:
+        """Scores of the given pairs, (n, columns); NaN where a pair was never matched."""
+        nothing = np.full(len(self.columns), np.nan, dtype=np.float32)
+        rows = [self._scores.get(_pair(a, b), nothing) for a, b in zip(first, second, strict=True)]
+        return np.array(rows, dtype=np.float32).reshape(len(rows), len(self.columns))
+
+    def _write(self, body: bytes, count: int) -> None:
+        frame = _FRAME.pack(count, zlib.crc32(body)) + body
+        size = self.path.stat().st_size
+        try:
+            with self.path.open("ab") as file:
+                file.write(frame)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            os.truncate(self.path, size)
+            raise OutputError(
+                f"{self.path}: the disk is full ({error.strerror}). Free some space and run the same command again; "
+                f"{len(self._scores)} matched pairs are kept."
+            ) from error
+
+    def _read(self) -> None:
+        if not self.path.exists() or b"\n" not in self.path.read_bytes()[: len(self._header) * 4]:
+            self.path.write_bytes(self._header)
+            return
+        content = self.path.read_bytes()
+        if not content.startswith(self._header):
+            raise StaleArtefactError(
+                f"{self.path}: matched with other settings than this run's. Use another --run, or --overwrite."
+            )
+        end = len(self._header)
+        while (frame := self._frame_at(content, end)) is not None:
+            records, end = frame
+            pairs = zip(records["low"].tolist(), records["high"].tolist(), strict=True)
+            self._scores.update(zip(pairs, records["scores"], strict=True))
+        if end < len(content):
+            logger.warning("%s: cut %d bytes that an interrupted run left.", self.path, len(content) - end)
+            os.truncate(self.path, end)
+
+    def _frame_at(self, content: bytes, start: int) -> tuple[NDArray[np.void], int] | None:
+        body_start = start + _FRAME.size
+        if body_start > len(content):
+            return None
+        count, checksum = _FRAME.unpack(content[start:body_start])
+        end = body_start + count * self._record.itemsize
+        body = content[body_start:end]
+        if count == 0 or end > len(content) or zlib.crc32(body) != checksum:
+            return None
+        return np.frombuffer(body, dtype=self._record), end
+
+
+def _pair(first: str, second: str) -> tuple[int, int]:
+    a, b = int(first[:16], 16), int(second[:16], 16)
+    return (a, b) if a < b else (b, a)

@@ -1,0 +1,140 @@
+"""One run, one folder: where features, pairs and decisions live, and who works in it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from animalclef.artefacts import ImageTable, RankedCandidates, SetAside
+from animalclef.data.encounters import Encounters
+from animalclef.errors import OutputError, RunInUseError, StaleArtefactError
+from animalclef.store.files import check_writable, write_text
+
+__all__ = ["RunFolder"]
+
+logger = logging.getLogger(__name__)
+
+_MARKER = "animalclef-run.json"
+
+
+class RunFolder:
+    """Paths inside a run folder. Whatever depends on settings has their fingerprint in its name."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def decision(self) -> Path:
+        """The decision that the last `predict` applied."""
+        return self.path / "decision.json"
+
+    @property
+    def candidates(self) -> Path:
+        """Ranked candidates of every query, with raw scores."""
+        return self.path / "candidates.csv"
+
+    @property
+    def table(self) -> Path:
+        """The photographs that were used; queries have no identity."""
+        return self.path / "table.csv"
+
+    def store(self, kind: str, fingerprint: str) -> Path:
+        """The folder of one kind of entries."""
+        return self.path / kind / fingerprint
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other processes out while this one works here.
+
+        Raises:
+            RunInUseError: another process is at work in the folder.
+            OutputError: the folder cannot be written to.
+        """
+        check_writable(self.path)
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            sentence = f"{self.path}: another process is working in this run. Wait, or use another --run."
+            raise RunInUseError(sentence) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def open(self, *, overwrite: bool) -> None:
+        """Mark the folder as a run; with `overwrite`, empty it first.
+
+        Raises:
+            StaleArtefactError: the folder holds something that is not a run.
+        """
+        marker = self.path / _MARKER
+        strangers = [item for item in self.path.iterdir() if item.name != ".lock"] if not marker.exists() else []
+        if strangers:
+            held = strangers[0].name
+            raise StaleArtefactError(f"{self.path}: not a run folder (it holds {held}). Use another --run.")
+        if overwrite:
+            for item in self.path.iterdir():
+                if item.name not in (".lock", _MARKER):
+                    _remove(item)
+        if not marker.exists():
+            write_text(marker, json.dumps({"format": 1}) + "\n")
+
+    def write_set_aside(self, items: Iterable[SetAside]) -> None:
+        """`set_aside.csv`: photographs that could not be used."""
+        rows = [(item.image_id, item.path, item.split, item.reason) for item in items]
+        write_text(self.path / "set_aside.csv", _csv(("image_id", "path", "split", "reason"), rows))
+
+    def write_encounters(self, encounters: Encounters) -> None:
+        """`encounters.csv` and the near-duplicates that were linked, `near_duplicates.csv`."""
+        write_text(self.path / "encounters.csv", _csv(("image_id", "encounter"), sorted(encounters.of.items())))
+        header = ("image_id", "other_image_id", "correlation")
+        write_text(self.path / "near_duplicates.csv", _csv(header, encounters.links))
+
+    def write_table(self, images: ImageTable) -> None:
+        """`table.csv`: what reports and notebooks need of the table."""
+        identity = [who or "" for who in images.identity]
+        split = ["query" if query else "gallery" for query in images.is_query]
+        columns = {"image_id": images.image_id, "identity": identity, "path": images.path, "dataset": images.dataset}
+        columns |= {"split": split, "viewpoint": images.viewpoint, "date": images.date, "species": images.species}
+        columns |= {"key": images.key}
+        write_text(self.table, _csv(tuple(columns), zip(*columns.values(), strict=True)))
+
+    def write_candidates(self, ranked: RankedCandidates) -> None:
+        """`candidates.csv`: one line per candidate, best first within a query."""
+        frame = pd.DataFrame(
+            {
+                "query_id": ranked.query_id,
+                "gallery_id": ranked.gallery_id,
+                "identity": ranked.identity,
+                "dataset": ranked.dataset,
+                "probability": ranked.probability,
+                **{name: values.astype("float64") for name, values in ranked.columns.items()},
+            }
+        )
+        text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        write_text(self.candidates, text)
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _remove(path: Path) -> None:
+    try:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be removed ({error.strerror}).") from error
