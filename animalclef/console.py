@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich import box
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)  # fmt: skip
-from rich.table import Table
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 from rich.text import Text
 
 from animalclef.decision import Decision
@@ -37,37 +30,64 @@ __all__ = [
 
 
 class RichProgress:
-    """A bar per task with count, rate and time left, on standard error."""
+    """A bar per task with count, rate and time left; a line now and then where the console is no terminal."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, every_seconds: float = 20.0) -> None:
+        self.console, self.every_seconds = console, every_seconds
 
     @contextmanager
     def task(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         """Show a bar while the task lasts; nothing for a task without work."""
         if total == 0:
             yield lambda done: None
-            return
+        elif self.console.is_terminal:
+            with self._bar(unit) as progress:
+                task = progress.add_task(name, total=total)
+                yield lambda done: progress.advance(task, done)
+        else:
+            yield from self._lines(name, total, unit)
+
+    def _bar(self, unit: str) -> Progress:
         columns = (
-            TextColumn("{task.description:<28}"), BarColumn(bar_width=24), MofNCompleteColumn(), _Rate(unit),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-        )  # fmt: skip
-        with Progress(*columns, console=self.console, refresh_per_second=4) as progress:
-            task = progress.add_task(name, total=total)
-            yield lambda done: progress.advance(task, done)
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=10),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f}", table_column=Column(no_wrap=True)),
+            _Rate(unit),
+            TextColumn("left", table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        return Progress(*columns, console=self.console, refresh_per_second=4)
+
+    def _lines(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+        start = told = time.monotonic()
+        count = 0
+
+        def advance(done: int) -> None:
+            nonlocal told, count
+            count += done
+            now = time.monotonic()
+            if now - told < self.every_seconds and count < total:
+                return
+            told = now
+            rate = count / max(now - start, 1e-6)
+            left = f", {duration((total - count) / rate)} left" if 0 < count < total else f" in {duration(now - start)}"
+            line = f"{name}: {count:,} of {total:,} {unit}, {rate:,.1f} a second{left}"
+            self.console.print(line, highlight=False, soft_wrap=True)
+
+        yield advance
 
 
 class _Rate(ProgressColumn):
     """Units a second."""
 
     def __init__(self, unit: str) -> None:
-        super().__init__()
+        super().__init__(table_column=Column(no_wrap=True))
         self.unit = unit
 
     def render(self, task: Task) -> Text:
         """The rate so far."""
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:7.1f} {self.unit}/s" if speed else f"      - {self.unit}/s")
+        return Text(f"{speed:,.1f} {self.unit}/s" if speed else f"- {self.unit}/s")
 
 
 def plan_sentence(plan: Plan) -> str:
@@ -104,7 +124,7 @@ def score_table(score: Score) -> Table:
 
 def decision_table(decision: Decision, datasets: Sequence[str]) -> Table:
     """What was decided per data set, and how it was validated."""
-    header = ("data set", "fitted on", "threshold", "weights", "validation score", "tuned", "pseudo-queries")
+    header = ("data set", "threshold", "validation", "tuned", "pseudo-queries", "weights")
     table = _table("decision, tuned on the gallery alone", header)
     for name in datasets:
         part = decision.of(name)
@@ -112,7 +132,8 @@ def decision_table(decision: Decision, datasets: Sequence[str]) -> Table:
         weights += ", same viewpoint" if part.same_viewpoint else ""
         seen = part.validation
         measured = (_number(seen.nested), _number(seen.tuned), str(seen.pseudo_queries)) if seen else ("-", "-", "0")
-        table.add_row(name, part.fitted_on, _number(part.threshold), weights, *measured)
+        label = name if part.fitted_on == name else f"{name} ({part.fitted_on})"
+        table.add_row(label, _number(part.threshold), *measured, weights)
     return table
 
 
@@ -138,9 +159,10 @@ def statistics_table(statistics: Mapping[str, Any]) -> Table:
 
 
 def _table(title: str, header: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
+    table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False, box=box.SIMPLE_HEAD)
     for place, name in enumerate(header):
-        table.add_column(name, justify="left" if place == 0 else "right")
+        text = place == 0 or name in ("weights", "viewpoints")
+        table.add_column(name, justify="left" if text else "right", overflow="fold")
     return table
 
 

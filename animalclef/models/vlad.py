@@ -1,7 +1,7 @@
 """The global descriptor without weights: dense RootSIFT, aggregated over a codebook fitted on the gallery.
 
 VLAD (Jegou et al. 2010) with spatial coordinates appended to each local descriptor, intra-normalisation (Arandjelovic
-and Zisserman 2013) and signed square roots; PCA with half whitening is fitted on the gallery afterwards.
+and Zisserman 2013) and signed square roots; PCA with half whitening follows.
 """
 
 from __future__ import annotations
@@ -109,9 +109,9 @@ def principal_axes(values: FloatArray, dimensions: int) -> tuple[FloatArray, Flo
     return mean.astype(np.float32), basis, variance
 
 
-def project(values: FloatArray, fitted_on: FloatArray, dimensions: int) -> FloatArray:
-    """PCA with half whitening, fitted on some rows and applied to others; unit vectors of `dimensions`."""
-    mean, basis, variance = principal_axes(fitted_on, dimensions)
+def project(values: FloatArray, dimensions: int) -> FloatArray:
+    """PCA with half whitening, fitted on the rows themselves; unit vectors of `dimensions`."""
+    mean, basis, variance = principal_axes(values, dimensions)
     scale = np.where(variance > 0, np.maximum(variance, 1e-12) ** -0.25, 0)
     short = (values - mean) @ (basis * scale.astype(np.float32))
     return unit(short)

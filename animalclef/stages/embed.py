@@ -56,15 +56,18 @@ class Embedder:
         return VladExtractor(codebook, self.config.embed)
 
     def embeddings(self, images: ImageTable, store: ShardStore) -> Embeddings:
-        """Unit vectors of all photographs of the data set; the weight-free ones after PCA fitted on its gallery.
+        """Unit vectors of all photographs of the data set; the weight-free ones after PCA.
+
+        The PCA is fitted on the gallery and the queries together, no label is used. Fitted on the gallery alone it would
+        push gallery photographs apart from each other but not from queries, and thresholds tuned on gallery
+        photographs would be too low for queries.
 
         Raises:
             KeyError: a photograph has no whole entry in the store.
         """
         raw = np.stack([store.get(key)["embedding"] for key in images.key]).astype(np.float32)
         if self.network is None:
-            in_gallery = np.isin(images.image_id.astype(str), self.gallery.image_id.astype(str))
-            raw = project(raw, raw[in_gallery], self.config.embed.dimensions)
+            raw = project(raw, self.config.embed.dimensions)
         return Embeddings(self.fingerprint, images.image_id, raw)
 
     def _fit(self, workers: int, progress: Progress) -> Codebook:
