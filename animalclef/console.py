@@ -124,14 +124,18 @@ def score_table(score: Score) -> Table:
 
 def decision_table(decision: Decision, datasets: Sequence[str]) -> Table:
     """What was decided per data set, and how it was validated."""
-    header = ("data set", "threshold", "validation", "tuned", "pseudo-queries", "weights")
+    header = ("data set", "threshold", "validation", "tuned", "played by", "weights")
     table = _table("decision, tuned on the gallery alone", header)
     for name in datasets:
         part = decision.of(name)
         weights = ", ".join(f"{column} {weight:.2f}" for column, weight in part.weights.items() if weight >= 0.005)
         weights += ", same viewpoint" if part.same_viewpoint else ""
         seen = part.validation
-        measured = (_number(seen.nested), _number(seen.tuned), str(seen.pseudo_queries)) if seen else ("-", "-", "0")
+        measured = (
+            (_number(seen.nested), _number(seen.tuned), f"{seen.pseudo_queries} photographs")
+            if seen
+            else ("-", "-", "-")
+        )
         label = name if part.fitted_on == name else f"{name} ({part.fitted_on})"
         table.add_row(label, _number(part.threshold), *measured, weights)
     return table
