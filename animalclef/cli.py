@@ -115,7 +115,7 @@ def predict(
     folder = RunFolder(run or Path("runs") / f"{config.name}-{contents.digest[:8]}")
     with folder.claimed():
         folder.open(overwrite=overwrite)
-        announce = lambda plan: err.print(console.plan_sentence(plan), highlight=False)  # noqa: E731
+        announce = lambda plan: err.print(console.plan_sentence(plan), highlight=False, soft_wrap=True)  # noqa: E731
         outcome = Pipeline(loaded, contents, config, folder, count, device, progress, announce).predict(decision)
         write_submission(target, outcome.predictions, loaded)
         results.write_results(target, outcome, config, folder.path, contents.digest)

@@ -111,6 +111,9 @@ class DecideConfig(_Settings):
     unknown_share: float = Field(0.4, gt=0, lt=1, description="share of individuals hidden in a split")
     splits: int = Field(8, ge=1, description="how many random open-set splits the score is averaged over")
     folds: int = Field(4, ge=2, description="calibrators are scored on folds of individuals they never saw")
+    scores: tuple[str, ...] = Field(
+        ("similarity", "inliers"), min_length=1, description="score columns that are fused, where a run has them"
+    )
     trials: int = Field(120, ge=1, description="Optuna trials per data set")
     min_pseudo_queries: int = Field(12, ge=1, description="data sets with fewer take the pooled decision")
 
@@ -205,7 +208,7 @@ def _explain(error: ValidationError, source: str | Path | None) -> str:
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            sentences.append(f"{key}: no such setting{_nearest(key)}.")
+            sentences.append(f"{key}: no such setting{_nearest(key)}")
         else:
             sentences.append(f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}.")
     return f"{source or 'settings'}: " + " ".join(sentences)
@@ -217,7 +220,7 @@ def _nearest(key: str) -> str:
     close = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
     close_leaf = difflib.get_close_matches(key.rsplit(".", 1)[-1], by_leaf, n=1, cutoff=0.6)
     best = close[0] if close else by_leaf[close_leaf[0]] if close_leaf else None
-    return f"; did you mean {best}?" if best else f"; known: {', '.join(keys)}"
+    return f"; did you mean {best}?" if best else f"; known: {', '.join(keys)}."
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

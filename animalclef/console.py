@@ -124,7 +124,7 @@ def score_table(score: Score) -> Table:
 
 def decision_table(decision: Decision, datasets: Sequence[str]) -> Table:
     """What was decided per data set, and how it was validated."""
-    header = ("data set", "threshold", "validation", "tuned", "played by", "weights")
+    header = ("data set", "threshold", "validation", "tuned", "photos", "weights")
     table = _table("decision, tuned on the gallery alone", header)
     for name in datasets:
         part = decision.of(name)

@@ -138,6 +138,7 @@ class Pipeline:
         with self._timed("describe"):
             described = self._describe()
         images = described.images
+        _warn_of_what_is_absent(self.loaded.images, images)
         scores_id = self._scores_id(described)
         if given is not None and decision_file is not None:
             given.check(decision_file, scores_id)
@@ -157,7 +158,7 @@ class Pipeline:
         network = load_network(config, choose_device(self.device))
         decoding = [config.data.decode_long_side, config.data.max_pixels, cv2.__version__]
         thumbnails = ShardStore(self.run.store("thumbnails", fingerprint(1, decoding)))
-        keypoints = ShardStore(self.run.store("keypoints", fingerprint(1, config.keypoints, decoding)))
+        keypoints = ShardStore(self.run.store("keypoints", fingerprint(2, config.keypoints, decoding)))
         common = [Look(ThumbnailExtractor(), thumbnails)]
         if config.rerank.matcher != "none":
             common.append(Look(SiftExtractor(config.keypoints), keypoints))
@@ -186,7 +187,7 @@ class Pipeline:
         """What a decision's calibrators hold for: every setting that shapes a raw score, but not the photographs."""
         config = self.config
         return fingerprint(
-            1, config.data.decode_long_side, config.embed.model_dump(mode="json", exclude={"batch_size"}),
+            2, config.data.decode_long_side, config.embed.model_dump(mode="json", exclude={"batch_size"}),
             config.retrieve.top_k, config.keypoints, config.rerank, weights_digest(config.embed),
         )  # fmt: skip
 
@@ -195,7 +196,7 @@ class Pipeline:
         if config.rerank.matcher == "none":
             return scores_without_matching(shortlist)
         matcher = MutualNearest(config.rerank)
-        parts = [1, config.rerank, config.keypoints, config.data.decode_long_side, cv2.__version__, np.__version__]
+        parts = [2, config.rerank, config.keypoints, config.data.decode_long_side, cv2.__version__, np.__version__]
         key = fingerprint(*parts)
         log = PairLog(self.run.path / "pairs" / f"{key}.log", key, matcher.columns)
         return rerank(shortlist, described.images, described.features, matcher, log, self.workers, self.progress)
@@ -230,3 +231,13 @@ class Pipeline:
         start = time.perf_counter()
         yield
         self.seconds[stage] = round(time.perf_counter() - start, 2)
+
+
+def _warn_of_what_is_absent(asked: ImageTable, usable: ImageTable) -> None:
+    if not len(asked.queries):
+        logger.warning("There are no queries; the submission has a header and no rows.")
+    for name in sorted(set(asked.queries.datasets) - set(usable.gallery.datasets)):
+        count = int((asked.queries.dataset == name).sum())
+        logger.warning(
+            "%s: no usable database photograph with an identity; its queries (%d) are all answered as new.", name, count
+        )

@@ -38,7 +38,11 @@ def main() -> None:
     print(f"rendering: {time.perf_counter() - start:.0f} s (not part of the figure)", flush=True)
     submission = arguments.work / "submission.csv"
     command = [sys.executable, "-m", "animalclef", "predict", "--data", str(data), "--out", str(submission)]
-    command += ["--run", str(arguments.work / "run"), *(part for one in arguments.assignments for part in ("--set", one))]
+    command += [
+        "--run",
+        str(arguments.work / "run"),
+        *(part for one in arguments.assignments for part in ("--set", one)),
+    ]
     start = time.perf_counter()
     subprocess.run(command, check=True)
     wall = time.perf_counter() - start
@@ -60,7 +64,9 @@ def render_all(table: Path, data: Path) -> None:
         copyfile(table / name, data / name)
     images = load_table(find_source(data)).images
     rng = np.random.default_rng(0)
-    names = {dataset: sorted(set(images.gallery.identity[images.gallery.dataset == dataset])) for dataset in images.datasets}
+    names = {
+        dataset: sorted(set(images.gallery.identity[images.gallery.dataset == dataset])) for dataset in images.datasets
+    }
     jobs = []
     for row, (path, dataset, identity) in enumerate(zip(images.path, images.dataset, images.identity, strict=True)):
         known = identity or (str(rng.choice(names[dataset])) if rng.random() < 0.65 else f"unknown-{row}")

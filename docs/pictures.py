@@ -13,9 +13,9 @@ import pandas as pd
 
 from animalclef.artefacts import DecodedImage, LocalFeatures
 from animalclef.config import Config
+from animalclef.data.decode import read_image, resize_long_side
 from animalclef.data.images import load_table
 from animalclef.data.sources import find_source
-from animalclef.data.decode import read_image, resize_long_side
 from animalclef.models.mutual_nearest import agreeing, mutual_matches, root_sift
 from animalclef.stages.keypoints import extract_sift
 

@@ -46,7 +46,14 @@ class Group:
             return [Problem(self.file, first, self.message, self.fatal)]
         shown = ", ".join(str(line) for line in others[:5])
         rest = f" and {len(others) - 5} more" if len(others) > 5 else ""
-        return [Problem(self.file, first, f"{self.message} (also lines {shown}{rest})", self.fatal)]
+        return [
+            Problem(
+                self.file,
+                first,
+                f"{self.message} (also line{'s' if len(others) > 1 else ''} {shown}{rest})",
+                self.fatal,
+            )
+        ]
 
 
 def find_column(table: Table, name: str) -> list[str] | None:
@@ -96,7 +103,8 @@ def _box_cells(cell: str) -> list[str]:
 def _box_columns(row: dict[str, str], present: dict[str, str]) -> list[str]:
     if not all(side in present for side in "xywh"):
         return []
-    return [row[present[name]] for name in ("x", "y", "w", "h", "theta") if name in present]
+    cells = [row[present[name]] for name in ("x", "y", "w", "h", "theta") if name in present]
+    return cells if any(cell.lower() not in _ABSENT for cell in cells[:4]) else []
 
 
 def _numbers(texts: Sequence[str]) -> tuple[float, ...] | None:

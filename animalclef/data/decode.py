@@ -121,18 +121,20 @@ def _crop(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     x, y, width, height, rotation_rad = (float(value) for value in box_xywhr)
     image_height, image_width = pixels.shape[:2]
-    centre = (x + width / 2, y + height / 2)
-    if abs(rotation_rad) > 1e-6:
-        turn = cv2.getRotationMatrix2D(centre, np.degrees(rotation_rad), 1.0)
-        size = (image_width, image_height)
-        pixels = cv2.warpAffine(pixels, turn, size)
-        alpha = None if alpha is None else cv2.warpAffine(alpha, turn, size)
-    left, top = max(0, round(x)), max(0, round(y))
-    right, bottom = min(image_width, round(x + width)), min(image_height, round(y + height))
+    # Pixel centres stand at whole numbers for OpenCV, at halves for the box. `turn` makes the box upright in its place.
+    turn = cv2.getRotationMatrix2D((x + width / 2 - 0.5, y + height / 2 - 0.5), np.degrees(rotation_rad), 1.0)
+    corners = [(u - 0.5, v - 0.5, 1) for u in (0, image_width) for v in (0, image_height)] @ turn.T + 0.5
+    (first_x, first_y), (last_x, last_y) = corners.min(axis=0).round().tolist(), corners.max(axis=0).round().tolist()
+    left, top = int(max(first_x, round(x))), int(max(first_y, round(y)))
+    right, bottom = int(min(last_x, round(x + width))), int(min(last_y, round(y + height)))
     if right <= left or bottom <= top:
         box = f"{x:g},{y:g},{width:g},{height:g}"
         raise UnreadableImageError(f"the box {box} lies outside the photograph of {image_width} x {image_height}")
-    return pixels[top:bottom, left:right], None if alpha is None else alpha[top:bottom, left:right]
+    if abs(rotation_rad) <= 1e-6:
+        return pixels[top:bottom, left:right], None if alpha is None else alpha[top:bottom, left:right]
+    turn[:, 2] -= (left, top)
+    size = (right - left, bottom - top)
+    return cv2.warpAffine(pixels, turn, size), None if alpha is None else cv2.warpAffine(alpha, turn, size)
 
 
 def _reason(error: BaseException) -> str:

@@ -61,9 +61,15 @@ def load_table(source: Source) -> LoadedTable:
     if fatal:
         raise DataError(_told(fatal))
     if not len(images):
-        raise DataError(f"{source.table or source.root}: the table has a header but no rows.")
+        raise DataError(_nothing_there(source))
     is_clustering = "cluster" in sample_columns or _CLUSTERING_DATASET in images.datasets
     return LoadedTable(source, images, problems, sample_id, is_clustering)
+
+
+def _nothing_there(source: Source) -> str:
+    if source.table is not None:
+        return f"{source.table}: the table has a header but no rows."
+    return f"{source.root}: no photographs in a folder per individual; expected NAME/photo.jpg, and queries in query/."
 
 
 def _told(problems: list[Problem], most: int = 20) -> str:
@@ -152,7 +158,7 @@ def _paths(table: Table) -> tuple[list[str], list[Problem]]:
         path = PurePosixPath(cell.replace("\\", "/"))
         if not cell:
             empty.lines.append(line)
-        elif path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+        elif path.is_absolute() or ".." in path.parts or ":" in str(path).partition("/")[0]:
             outside.lines.append(line)
         elif path.suffix.lower() not in IMAGE_SUFFIXES:
             unknown.lines.append(line)
@@ -198,9 +204,13 @@ def _read_sample(source: Source, images: ImageTable) -> tuple[list[str] | None, 
     absent = sorted(set(ids) - set(images.queries.image_id))
     extra = sorted(set(images.queries.image_id) - set(ids))
     problems = []
-    for strays, where in ((absent, "of the sample are no query of the table"), (extra, "of the table are not in it")):
+    kinds = (
+        (absent, "ids that are no query of the table", ""),
+        (extra, "queries of the table without a row here", "; they are answered all the same"),
+    )
+    for strays, what, then in kinds:
         if strays:
-            message = f"{len(strays)} ids {where} (first: {strays[0]}); every query is answered."
+            message = f"{what}: {len(strays)} (first: {strays[0]}){then}."
             problems.append(Problem(source.sample.name, None, message, fatal=False))
     return ids, sample.columns, problems
 

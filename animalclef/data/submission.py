@@ -81,10 +81,10 @@ def read_submission(path: Path) -> dict[str, str | None]:
     """Answers by image_id, `None` for a new individual.
 
     Raises:
-        SubmissionError: a column is missing or an id stands twice.
+        SubmissionError: a column is missing, a row has the wrong length, or an id stands twice.
     """
     table = read_table(path)
-    problems = _check_columns(table, "identity") or _duplicates(table)
+    problems = _check_columns(table, "identity") or _broken_rows(table)
     if problems:
         raise SubmissionError(str(problems[0]))
     return {
@@ -97,14 +97,15 @@ def read_truth(path: Path) -> Truth:
     """image_id, identity, dataset and known (1 or 0) of every query.
 
     Raises:
-        SubmissionError: a column is missing, an id stands twice, or `known` is neither 1 nor 0.
+        SubmissionError: a column is missing, a row has the wrong length, an id stands twice, or `known` is neither
+            1 nor 0.
     """
     table = read_table(path)
     for column in ("image_id", "identity", "dataset", "known"):
         if column not in table.columns:
             raise SubmissionError(f"{path}: the column {column} is missing; there are {', '.join(table.columns)}.")
-    if duplicates := _duplicates(table):
-        raise SubmissionError(str(duplicates[0]))
+    if broken := _broken_rows(table):
+        raise SubmissionError(str(broken[0]))
     known = [cell.lower() for cell in table.column("known")]
     for line, cell in zip(table.lines, known, strict=True):
         if cell not in ("0", "1", "true", "false", "0.0", "1.0"):
@@ -126,6 +127,10 @@ def _check_columns(table: Table, wanted: str) -> list[Problem]:
         hint = " An index column was saved with it: write with index=False." if indexed else ""
         return [Problem(name, 1, f"expected the columns image_id,{wanted} and no others, got {have}.{hint}")]
     return [Problem(name, 1, f"expected the columns image_id,{wanted}, got {have}.")]
+
+
+def _broken_rows(table: Table) -> list[Problem]:
+    return [*(problem for problem in table.problems if problem.fatal), *_duplicates(table)]
 
 
 def _duplicates(table: Table) -> list[Problem]:

@@ -48,13 +48,14 @@ def read_table(path: Path) -> Table:
         DataError: the file is absent, empty, or not text.
     """
     text = _read_text(path)
-    header, *_ = text.splitlines()
+    header = text.lstrip().partition("\n")[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(header), strict=True)
     problems: list[Problem] = []
     rows: list[dict[str, str]] = []
     lines: list[int] = []
     try:
-        columns = [name.strip() for name in next(reader)]
+        first = next(cells for cells in reader if any(cell.strip() for cell in cells))
+        columns = [name.strip() for name in first]
         start = reader.line_num + 1
         for cells in reader:
             line, start = start, reader.line_num + 1
@@ -85,7 +86,7 @@ def _read_text(path: Path) -> str:
         raise DataError(f"{path}: not a text file. Save the table as CSV (UTF-8).")
     if not text.strip():
         raise DataError(f"{path}: the file is empty; expected a header line and rows.")
-    return text.lstrip("\r\n")
+    return text
 
 
 def _delimiter(header: str) -> str:
@@ -105,13 +106,13 @@ def _row(path: Path, columns: list[str], cells: list[str], line: int, problems: 
         return None
     row: dict[str, str] = {}
     for name, cell in zip(columns, cells, strict=True):
-        if row.setdefault(name, cell.strip()) != cell.strip():
+        if row.setdefault(name, cell.strip()) != cell.strip() and name:
             problems.append(Problem(path.name, line, f"two columns are called {name} and differ; remove one."))
     return row
 
 
 def _repeated_columns(path: Path, columns: list[str]) -> list[Problem]:
-    repeated = sorted({name for name in columns if columns.count(name) > 1})
+    repeated = sorted({name for name in columns if name and columns.count(name) > 1})
     return [
         Problem(path.name, 1, f"the column {name} stands twice; the first is used.", fatal=False) for name in repeated
     ]

@@ -56,9 +56,10 @@ class ScoreKernel:
     def __init__(self, identity: StrArray, dataset: StrArray, known: NDArray[np.bool_]) -> None:
         """identity, dataset, known: one per query, in the order that predictions will come in."""
         self.dataset_names, self._dataset = np.unique(dataset.astype(str), return_inverse=True)
-        pairs = np.array([f"{d}\x00{i}" for d, i in zip(dataset, identity, strict=True)], dtype=object)
-        _, group = np.unique(pairs.astype(str), return_inverse=True)
         self.known = known.astype(bool)
+        roles = zip(dataset, identity, self.known, strict=True)
+        individuals = np.array([f"{where}\x00{who}\x00{is_known}" for where, who, is_known in roles], dtype=object)
+        _, group = np.unique(individuals.astype(str), return_inverse=True)
         names = sorted(set(identity))
         self._code = {name: code for code, name in enumerate(names)}
         self.truth = np.array([self._code[name] for name in identity], dtype=np.int64)
@@ -83,7 +84,7 @@ class ScoreKernel:
         """(data sets, 2): BAUS and BAKS, NaN where there is nothing to average."""
         hit = np.where(self.known, predicted == self.truth, predicted == NEW)
         sums = np.bincount(self._slot, weights=self._weight * hit, minlength=2 * len(self.dataset_names))
-        return np.where(self._present, sums, np.nan).reshape(-1, 2)
+        return np.where(self._present, np.minimum(sums, 1.0), np.nan).reshape(-1, 2)
 
     def overall(self, predicted: Codes) -> float:
         """The official score."""

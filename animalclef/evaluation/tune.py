@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from animalclef.config import DecideConfig
 from animalclef.decision import Calibrator, DatasetDecision, Decision, Validation
-from animalclef.evaluation.validation import PseudoQueries, score_at, sweep
+from animalclef.evaluation.validation import PseudoQueries, merged, score_at, sweep, thresholds
 from animalclef.progress import Progress
 from animalclef.stages.calibrate import fit_calibrator
 
@@ -41,15 +41,13 @@ def tune(
     study (TPE, serial, in memory, seeded) per data set searches the weights of the score columns and the threshold for
     the best mean score over the open-set splits; the threshold is then put in the middle of its plateau.
     """
-    able = {
-        name: part
-        for name, part in sorted(pseudo.items())
-        if part.can_be_scored and len(part) >= config.min_pseudo_queries
-    }
-    few = [part for name, part in sorted(pseudo.items()) if part.can_be_scored and name not in able]
+    scored = {name: part.only(config.scores) for name, part in sorted(pseudo.items()) if part.can_be_scored}
+    able = {name: part for name, part in scored.items() if len(part) >= config.min_pseudo_queries}
+    few = [part for name, part in scored.items() if name not in able]
     with progress.task("tuning the decision", len(able) * (config.folds + 1), "studies") as advance:
         datasets = {name: _tune_one(name, [part], config, seed, advance) for name, part in able.items()}
-    pooled = _pool(datasets, list(able.values()) + few, config, seed)
+    columns = sorted({column for part in pseudo.values() for column in part.columns})
+    pooled = _pool(datasets, list(able.values()) + few, columns, config, seed)
     return Decision(scores=scores, gallery=gallery, seed=seed, datasets=datasets, pooled=pooled)
 
 
@@ -65,11 +63,15 @@ def default_decision(columns: Sequence[str]) -> DatasetDecision:
 
 
 def _pool(
-    datasets: Mapping[str, DatasetDecision], parts: list[PseudoQueries], config: DecideConfig, seed: int
+    datasets: Mapping[str, DatasetDecision],
+    parts: list[PseudoQueries],
+    columns: Sequence[str],
+    config: DecideConfig,
+    seed: int,
 ) -> DatasetDecision:
     """Fitted on all data sets' pseudo-queries together; the default where there is none to fit on."""
     if not parts:
-        return default_decision(["inliers"])
+        return default_decision(columns)
     if len(datasets) == 1 and len(parts) == 1:
         only = next(iter(datasets.values()))
         return only.model_copy(update={"fitted_on": "pooled"})
@@ -187,14 +189,9 @@ def _plateau_centre(
 ) -> float:
     """The middle of the range of thresholds that score within 1 % of the best."""
     pairs = zip(parts, odds, strict=True)
-    sweeps = [sweep(_probability(part, one, weights, same_viewpoint), part) for part, one in pairs]
-    if len(sweeps) == 1:
-        low, high = sweeps[0].plateau()
-    else:
-        grid = np.unique(np.concatenate([one.threshold for one in sweeps]))
-        score = np.mean([one.score[np.searchsorted(one.threshold, grid, side="right") - 1] for one in sweeps], axis=0)
-        merged = type(sweeps[0])(grid, score, score, score)
-        low, high = merged.plateau()
+    laid_out = [(_probability(part, one, weights, same_viewpoint), part) for part, one in pairs]
+    grid = np.unique(np.concatenate([thresholds(*one) for one in laid_out]))
+    low, high = merged([sweep(*one, grid) for one in laid_out]).plateau()
     return (low + high) / 2
 
 

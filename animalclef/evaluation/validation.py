@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 from animalclef.artefacts import ImageTable, PairScores
 from animalclef.data.splits import OpenSetSplits
 
-__all__ = ["PseudoQueries", "Sweep", "best_as_known", "best_as_unknown", "lay_out", "score_at", "sweep"]
+__all__ = [
+    "PseudoQueries",
+    "Sweep",
+    "best_as_known",
+    "best_as_unknown",
+    "lay_out",
+    "merged",
+    "score_at",
+    "sweep",
+    "thresholds",
+]
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -39,6 +49,11 @@ class PseudoQueries:
     def can_be_scored(self) -> bool:
         """Whether some split has both a known and an unknown pseudo-query."""
         return len(self.splits.is_known) > 0
+
+    def only(self, names: Sequence[str]) -> PseudoQueries:
+        """With the named score columns; all of them where none of the names is there."""
+        kept = {name: values for name, values in self.columns.items() if name in names}
+        return replace(self, columns=kept or self.columns)
 
     def select(self, rows: NDArray[np.generic]) -> PseudoQueries:
         """Some of the pseudo-queries, in the splits that still have both roles."""
@@ -73,7 +88,7 @@ def lay_out(scores: PairScores, gallery: ImageTable, splits: OpenSetSplits, top_
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """The score at every threshold that can make a difference."""
+    """The score at each of some thresholds."""
 
     threshold: Floats  # (t,) rising
     score: Floats  # (t,) mean over splits of sqrt(BAKS * BAUS)
@@ -91,18 +106,29 @@ class Sweep:
         return float(self.threshold[low]), float(self.threshold[high])
 
 
-def sweep(probability: Floats, pseudo: PseudoQueries) -> Sweep:
-    """Score every threshold exactly: (p, k) probabilities, thresholds half-way between neighbouring values."""
+def thresholds(probability: Floats, pseudo: PseudoQueries) -> Floats:
+    """All that can make a difference, half-way between neighbouring best values, and 0 and 1."""
+    best = [best_as_known(probability, pseudo)[0], best_as_unknown(probability, pseudo)]
+    values = np.unique(np.concatenate([*best, [0.0, 1.0]]))
+    return np.concatenate([[0.0], (values[1:] + values[:-1]) / 2, [1.0]])
+
+
+def sweep(probability: Floats, pseudo: PseudoQueries, threshold: Floats) -> Sweep:
+    """Score every one of the rising thresholds exactly; `probability` is (p, k)."""
     known_best, known_right = best_as_known(probability, pseudo)
     unknown_best = best_as_unknown(probability, pseudo)
-    values = np.unique(np.concatenate([known_best, unknown_best, [0.0, 1.0]]))
-    threshold = np.concatenate([[0.0], (values[1:] + values[:-1]) / 2, [1.0]])
     known_weight = _weights(pseudo.splits.is_known, pseudo.splits.identity) * known_right
     unknown_weight = _weights(pseudo.splits.is_unknown, pseudo.splits.identity)
     baks = known_weight.sum(axis=1, keepdims=True) - _below(threshold, known_best, known_weight)
     baus = _below(threshold, unknown_best, unknown_weight)
     score = np.sqrt(np.clip(baks, 0, 1) * np.clip(baus, 0, 1))
     return Sweep(threshold, score.mean(axis=0), baks.mean(axis=0), baus.mean(axis=0))
+
+
+def merged(sweeps: Sequence[Sweep]) -> Sweep:
+    """The mean of several sweeps over the same thresholds."""
+    score, baks, baus = (np.mean([getattr(one, name) for one in sweeps], axis=0) for name in ("score", "baks", "baus"))
+    return Sweep(sweeps[0].threshold, score, baks, baus)
 
 
 def score_at(probability: Floats, threshold: float | Floats, pseudo: PseudoQueries) -> tuple[float, float, float]:

@@ -54,25 +54,28 @@ class MutualNearest:
 
 
 def root_sift(descriptors: NDArray[np.generic]) -> FloatArray:
-    """Square roots of L1-normalised SIFT descriptors: unit vectors (Arandjelovic and Zisserman 2012)."""
+    """Square roots of L1-normalised SIFT descriptors: unit vectors (Arandjelovic and Zisserman 2012).
+
+    Values are rounded to multiples of 2**-11, so that float32 holds every partial sum of a dot product exactly: a pair
+    scores the same to the last bit whichever image comes first and whatever else it is matched beside.
+    """
     values = descriptors.astype(np.float32)
     values /= np.maximum(values.sum(axis=1, keepdims=True), 1e-7)
-    return np.asarray(np.sqrt(values), dtype=np.float32)
+    return np.asarray(np.round(np.sqrt(values) * 2048) / 2048, dtype=np.float32)
 
 
 def mutual_matches(
     similarity: FloatArray, most_ratio: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
-    """Pairs (row, column) that are each other's best, and pass the ratio test in both directions.
+    """Pairs (row, column) that are each other's best and pass the ratio test in both directions; rows rise.
 
     `similarity` (m, n) holds dot products of unit vectors; the ratio is of Euclidean distances, the larger of the two
-    directions. Where there is no second neighbour the ratio is 0.
+    directions. Where there is no second neighbour the ratio is 0; two that are equally near are no match.
     """
     every = np.arange(len(similarity))
     best_column = similarity.argmax(axis=1)
     best = similarity[every, best_column]
     rows = np.flatnonzero(best == similarity.max(axis=0)[best_column])
-    rows = rows[np.unique(best_column[rows], return_index=True)[1]]
     rows, ratio = _passing(similarity[rows], rows, best_column[rows], most_ratio)
     columns = best_column[rows]
     kept, other_ratio = _passing(similarity[:, columns].T, np.arange(len(rows)), rows, most_ratio)
@@ -91,7 +94,7 @@ def _passing(
     others[every, best] = -1
     second = others.max(axis=1, initial=-1)
     ratio = np.sqrt(np.maximum(1 - first, 0) / np.maximum(1 - second, 1e-6)).astype(np.float32)
-    kept = ratio <= most_ratio
+    kept = (ratio <= most_ratio) & (second < first)
     return names[kept], ratio[kept]
 
 

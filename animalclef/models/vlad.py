@@ -89,24 +89,38 @@ def fit_codebook(samples: Sequence[tuple[FloatArray, FloatArray]], config: Embed
 
 
 def principal_axes(values: FloatArray, dimensions: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Mean (d,), leading axes (d, dimensions) and the variance along each; zeros where there are fewer axes."""
+    """Mean (d,), leading axes (d, dimensions) and the variance along each; zeros where there are fewer axes.
+
+    Exact for small inputs; by a seeded randomised SVD (Halko et al. 2011) where both sides are over 2,000.
+    """
     width = values.shape[1]
     basis, variance = np.zeros((width, dimensions), np.float32), np.zeros(dimensions, np.float32)
     if not len(values):
         return np.zeros(width, np.float32), basis, variance
     mean = values.mean(axis=0)
-    centred = (values - mean).astype(np.float64)
-    wide = width > len(values)
-    eigenvalues, vectors = np.linalg.eigh(centred @ centred.T if wide else centred.T @ centred)
-    order = np.argsort(-eigenvalues, kind="stable")[: min(dimensions, len(eigenvalues))]
+    centred = np.asarray(values - mean, dtype=np.float32)
+    axes, strength = (_few_axes if min(centred.shape) > 2000 else _all_axes)(centred, dimensions)
+    axes *= np.where(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1, 1)
+    basis[:, : len(strength)] = axes
+    variance[: len(strength)] = strength / len(values)
+    return mean.astype(np.float32), basis, variance
+
+
+def _all_axes(centred: FloatArray, dimensions: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    exact = centred.astype(np.float64)
+    wide = exact.shape[1] > len(exact)
+    eigenvalues, vectors = np.linalg.eigh(exact @ exact.T if wide else exact.T @ exact)
+    order = np.argsort(-eigenvalues, kind="stable")[:dimensions]
     order = order[eigenvalues[order] > 1e-9 * max(float(eigenvalues.max()), 1e-30)]
     axes = vectors[:, order]
-    if wide:
-        axes = centred.T @ axes / np.sqrt(eigenvalues[order])
-    axes *= np.where(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1, 1)
-    basis[:, : len(order)] = axes
-    variance[: len(order)] = eigenvalues[order] / len(values)
-    return mean.astype(np.float32), basis, variance
+    return exact.T @ axes / np.sqrt(eigenvalues[order]) if wide else axes, eigenvalues[order]
+
+
+def _few_axes(centred: FloatArray, dimensions: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    from sklearn.utils.extmath import randomized_svd
+
+    _, singular, axes = randomized_svd(centred, min(dimensions, *centred.shape), n_iter=4, random_state=0)
+    return axes.T.astype(np.float64), singular.astype(np.float64) ** 2
 
 
 def project(values: FloatArray, dimensions: int) -> FloatArray:

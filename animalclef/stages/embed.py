@@ -8,8 +8,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from animalclef.artefacts import Embeddings, FloatArray, ImageTable
 from animalclef.config import Config, fingerprint
@@ -17,7 +15,6 @@ from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.models.vlad import Codebook, VladExtractor, dense_descriptors, fit_codebook, project
 from animalclef.models.zoo import TimmExtractor, load_timm, weights_digest
 from animalclef.progress import Progress
-from animalclef.store.files import write_with
 from animalclef.store.shards import ShardStore
 from animalclef.threads import one_thread_each
 
@@ -47,13 +44,12 @@ class Embedder:
         """What describes photographs; a codebook is fitted once and kept beside `folder`."""
         if self.network is not None:
             return self.network
-        path = folder.with_name(f"{folder.name}-codebook.safetensors")
-        codebook = _load_codebook(path)
-        if codebook is None:
-            codebook = self._fit(workers, progress)
-            arrays = {"mean": codebook.mean, "basis": codebook.basis, "words": codebook.words}
-            write_with(path, lambda part: save_file(arrays, part))
-        return VladExtractor(codebook, self.config.embed)
+        store = ShardStore(folder.with_name(f"{folder.name}-codebook"))
+        if store.verify(["codebook"]):
+            fitted = self._fit(workers, progress)
+            store.put({"codebook": {"mean": fitted.mean, "basis": fitted.basis, "words": fitted.words}})
+        arrays = {name: array.astype(np.float32) for name, array in store.get("codebook").items()}
+        return VladExtractor(Codebook(**arrays), self.config.embed)
 
     def embeddings(self, images: ImageTable, store: ShardStore) -> Embeddings:
         """Unit vectors of all photographs of the data set; the weight-free ones after PCA.
@@ -105,12 +101,3 @@ def join_embeddings(parts: Sequence[Embeddings]) -> Embeddings:
         np.concatenate([part.image_id for part in parts]),
         np.concatenate([part.values for part in parts]),
     )
-
-
-def _load_codebook(path: Path) -> Codebook | None:
-    if not path.is_file():
-        return None
-    try:
-        return Codebook(**load_file(path))
-    except (SafetensorError, OSError, TypeError):
-        return None

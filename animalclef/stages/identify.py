@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,10 +37,12 @@ def identify(
                 set_aside.append(SetAside(images.image_id[row], images.path[row], split, reason))
             advance(1)
     missing = [item for item in set_aside if item.reason == "no such file"]
-    if len(missing) > config.max_missing * len(images):
+    if len(missing) > 0 and len(missing) / len(images) > config.max_missing:
+        share = math.ceil(1000 * len(missing) / len(images)) / 1000
+        go_on = f" --max-missing {share:g} goes on without them." if share < 1 else ""
         raise DataError(
             f"{images.root}: {len(missing)} of {len(images)} photographs are missing (first: {missing[0].path}). "
-            f"Is this the right folder? --max-missing {len(missing) / len(images):.3f} goes on without them."
+            f"Is this the right folder?{go_on}"
         )
     array = np.array(keys, dtype=object)
     usable = np.array([bool(key) for key in keys], dtype=bool)

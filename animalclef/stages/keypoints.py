@@ -48,7 +48,9 @@ def extract_sift(image: DecodedImage, config: KeypointConfig) -> LocalFeatures:
     if image.alpha is not None:
         visible = cv2.resize(image.alpha, grey.shape[::-1], interpolation=cv2.INTER_AREA)
         visible = (visible > 127).astype(np.uint8)
-    detector = cv2.SIFT.create(nfeatures=config.max_keypoints, contrastThreshold=config.contrast_threshold)
+    detector = cv2.SIFT.create(
+        nfeatures=config.max_keypoints, contrastThreshold=config.contrast_threshold, enable_precise_upscale=True
+    )
     found, descriptors = detector.detectAndCompute(grey, visible)
     if not found or descriptors is None:
         return _no_features(image)

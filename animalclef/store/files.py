@@ -10,7 +10,7 @@ from pathlib import Path
 
 from animalclef.errors import OutputError
 
-__all__ = ["check_writable", "make_folder", "write_bytes", "write_text", "write_with"]
+__all__ = ["check_writable", "make_folder", "output_error", "remove_parts", "write_bytes", "write_text", "write_with"]
 
 
 def make_folder(path: Path) -> Path:
@@ -40,7 +40,7 @@ def write_with(path: Path, write: Callable[[Path], None]) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise OutputError(_sentence(path, error)) from error
+        raise output_error(path, error) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -67,7 +67,21 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise OutputError(_sentence(folder, error)) from error
+        raise output_error(folder, error) from error
+
+
+def output_error(path: Path, error: OSError) -> OutputError:
+    """What to tell when `path` could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        cause, advice = "the disk is full", "Free some space and run the same command again; finished work is kept."
+        return OutputError(f"{path}: {cause}. {advice}")
+    return OutputError(f"{path}: cannot be written ({error.strerror}). Choose another place or mend the permissions.")
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what killed processes left half written under a folder that nobody else is working in."""
+    for path in folder.rglob(".*.part"):
+        path.unlink(missing_ok=True)
 
 
 def _write_all(path: Path, content: bytes) -> None:
@@ -78,9 +92,3 @@ def _write_all(path: Path, content: bytes) -> None:
 def _flush(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def _sentence(path: Path, error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"{path}: the disk is full. Free some space and run the same command again; finished work is kept."
-    return f"{path}: cannot be written ({error.strerror}). Choose another place or mend the permissions."

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.artefacts import FloatArray, StrArray
-from animalclef.errors import OutputError, StaleArtefactError
-from animalclef.store.files import make_folder
+from animalclef.errors import StaleArtefactError
+from animalclef.store.files import make_folder, output_error, write_bytes
 
 __all__ = ["PairLog"]
 
@@ -79,16 +79,13 @@ class PairLog:
                 os.fsync(file.fileno())
         except OSError as error:
             os.truncate(self.path, size)
-            raise OutputError(
-                f"{self.path}: the disk is full ({error.strerror}). Free some space and run the same command again; "
-                f"{len(self._scores)} matched pairs are kept."
-            ) from error
+            raise output_error(self.path, error) from error
 
     def _read(self) -> None:
-        if not self.path.exists() or b"\n" not in self.path.read_bytes()[: len(self._header) * 4]:
-            self.path.write_bytes(self._header)
+        content = self.path.read_bytes() if self.path.exists() else b""
+        if not content:
+            write_bytes(self.path, self._header)
             return
-        content = self.path.read_bytes()
         if not content.startswith(self._header):
             raise StaleArtefactError(
                 f"{self.path}: matched with other settings than this run's. Use another --run, or --overwrite."

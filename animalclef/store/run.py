@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from animalclef.artefacts import ImageTable, RankedCandidates, SetAside
 from animalclef.data.encounters import Encounters
 from animalclef.errors import OutputError, RunInUseError, StaleArtefactError
-from animalclef.store.files import check_writable, write_text
+from animalclef.store.files import check_writable, remove_parts, write_text
 
 __all__ = ["RunFolder"]
 
@@ -78,10 +78,11 @@ class RunFolder:
             StaleArtefactError: the folder holds something that is not a run.
         """
         marker = self.path / _MARKER
-        strangers = [item for item in self.path.iterdir() if item.name != ".lock"] if not marker.exists() else []
+        strangers = [] if marker.exists() else [item for item in self.path.iterdir() if not _is_ours(item)]
         if strangers:
             held = strangers[0].name
             raise StaleArtefactError(f"{self.path}: not a run folder (it holds {held}). Use another --run.")
+        remove_parts(self.path)
         if overwrite:
             for item in self.path.iterdir():
                 if item.name not in (".lock", _MARKER):
@@ -123,6 +124,11 @@ class RunFolder:
         )
         text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
         write_text(self.candidates, text)
+
+
+def _is_ours(item: Path) -> bool:
+    """What a run leaves in its folder before the marker is there."""
+    return item.name == ".lock" or (item.name.startswith(f".{_MARKER}.") and item.name.endswith(".part"))
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

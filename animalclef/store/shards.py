@@ -6,18 +6,21 @@ place, so a killed run loses at most the shard it was writing, and two writers n
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
-from animalclef.store.files import write_with
+from animalclef.store.files import write_bytes
 
 __all__ = ["Entry", "ShardStore"]
 
@@ -25,28 +28,38 @@ logger = logging.getLogger(__name__)
 
 Entry = Mapping[str, NDArray[np.generic]]
 
+# What reading a file with damaged bytes can come to.
+_DAMAGE = (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an entry lies; `names` are its arrays, sorted."""
+
+    path: Path
+    names: tuple[str, ...]
+    checksum: int
+
 
 class ShardStore:
     """Entries by content key; a damaged entry counts as absent, so it is made again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._shard_of: dict[str, Path] = {}
-        self._names: dict[str, list[str]] = {}
-        self._checksums: dict[str, int] = {}
+        self._places: dict[str, list[_Place]] = {}
         self._open: dict[Path, safe_open] = {}
         for path in sorted(folder.glob("*.safetensors")):
             self._index(path)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._shard_of
+        return key in self._places
 
     def __len__(self) -> int:
-        return len(self._shard_of)
+        return len(self._places)
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """Keys without an entry, each once, in their order."""
-        return [key for key in dict.fromkeys(keys) if key not in self._shard_of]
+        return [key for key in dict.fromkeys(keys) if key not in self._places]
 
     def put(self, entries: Mapping[str, Entry]) -> None:
         """Add entries as one whole file.
@@ -59,8 +72,9 @@ class ShardStore:
         named = {f"{key}/{name}": array for key, entry in entries.items() for name, array in entry.items()}
         arrays = {name: np.ascontiguousarray(array) for name, array in named.items()}
         checksums = {key: _checksum(entry) for key, entry in entries.items()}
-        path = self.folder / f"{min(entries)}-{len(entries)}.safetensors"
-        write_with(path, lambda part: save_file(arrays, part, metadata={"crc32": json.dumps(checksums)}))
+        digest = hashlib.sha256("".join(sorted(entries)).encode()).hexdigest()[:16]
+        path = self.folder / f"{digest}-{len(entries)}.safetensors"
+        write_bytes(path, save(arrays, metadata={"crc32": json.dumps(checksums)}))
         self._open.pop(path, None)
         self._index(path)
 
@@ -70,17 +84,13 @@ class ShardStore:
         Raises:
             KeyError: there is no such entry, or its bytes are damaged (it is then forgotten).
         """
-        path = self._shard_of[key]
-        try:
-            file = self._file(path)
-            entry = {name: file.get_tensor(f"{key}/{name}") for name in self._names[key]}
-        except (SafetensorError, OSError) as error:
-            self._forget(key)
-            raise KeyError(key) from error
-        if _checksum(entry) != self._checksums[key]:
-            self._forget(key)
-            raise KeyError(key)
-        return entry
+        for place in reversed(self._places[key]):
+            entry = self._read(key, place)
+            if entry is not None:
+                return entry
+        logger.warning("%s: the entry %s is damaged and will be made again.", self._places[key][-1].path, key)
+        del self._places[key]
+        raise KeyError(key)
 
     def verify(self, keys: Iterable[str]) -> list[str]:
         """Read every entry once; the keys that are absent or damaged."""
@@ -92,30 +102,35 @@ class ShardStore:
                 bad.append(key)
         return bad
 
+    def _read(self, key: str, place: _Place) -> dict[str, NDArray[np.generic]] | None:
+        """The entry at one of its places; `None` where its bytes are damaged."""
+        try:
+            file = self._file(place.path)
+            entry = {name: file.get_tensor(f"{key}/{name}") for name in place.names}
+        except _DAMAGE:
+            return None
+        return entry if _checksum(entry) == place.checksum else None
+
     def _file(self, path: Path) -> safe_open:
         if path not in self._open:
             self._open[path] = safe_open(path, framework="np")
         return self._open[path]
 
-    def _forget(self, key: str) -> None:
-        logger.warning("%s: the entry %s is damaged and will be made again.", self._shard_of[key], key)
-        del self._shard_of[key]
-
     def _index(self, path: Path) -> None:
+        """Note what a file holds. An entry may lie in several files, where a damaged one was made again."""
+        names: dict[str, list[str]] = defaultdict(list)
         try:
             file = self._file(path)
-            checksums = json.loads((file.metadata() or {})["crc32"])
-        except (SafetensorError, OSError, KeyError, ValueError):
+            checksums = dict(json.loads((file.metadata() or {})["crc32"]))
+            for name in file.keys():  # noqa: SIM118 - safe_open is no mapping
+                key, _, array = name.partition("/")
+                names[key].append(array)
+        except _DAMAGE:
             logger.warning("%s: not a whole shard; its entries will be made again.", path)
             self._open.pop(path, None)
             return
-        names: dict[str, list[str]] = {key: [] for key in checksums}
-        for name in file.keys():  # noqa: SIM118 - safe_open is no mapping
-            key, _, array = name.partition("/")
-            names[key].append(array)
-        self._names.update({key: sorted(arrays) for key, arrays in names.items()})
-        self._checksums.update(checksums)
-        self._shard_of.update(dict.fromkeys(checksums, path))
+        for key, checksum in checksums.items():
+            self._places.setdefault(key, []).append(_Place(path, tuple(sorted(names[key])), checksum))
 
 
 def _checksum(entry: Entry) -> int:

@@ -1,0 +1,86 @@
+"""A run folder made by hand, and two files to score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import write_csv
+
+from animalclef.errors import DataError, SubmissionError
+from animalclef.evaluation.evaluate import evaluate_run, score_files
+
+CANDIDATES = ("query_id", "gallery_id", "identity", "dataset", "probability", "similarity")
+TABLE = ("image_id", "identity", "path", "dataset", "split", "viewpoint", "date", "species", "key")
+TRUTH = ("image_id", "identity", "dataset", "known")
+
+
+def table_row(image_id: str, identity: str, split: str, viewpoint: str = "", dataset: str = "lynx") -> tuple[str, ...]:
+    return (image_id, identity, f"{image_id}.jpg", dataset, split, viewpoint, "", "", "00")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Three known queries and one unknown; gallery: two photographs of `01`, one of `NA`, three of `c`."""
+    gallery = {"g1": "01", "g2": "01", "g3": "NA", "g4": "c", "g5": "c", "g6": "c"}
+    rows = [table_row(one, who, "gallery", "left") for one, who in gallery.items()]
+    rows += [table_row(one, "", "query", view) for one, view in {"q1": "left", "q2": "left", "q3": "right"}.items()]
+    rows.append(table_row("q4", "", "query", "right"))
+    write_csv(tmp_path / "run" / "table.csv", TABLE, rows)
+    order = {"q1": ["g1", "g3", "g2"], "q2": ["g4", "g1", "g2", "g3"], "q4": ["g1"]}  # q3 has no candidate
+    listed = [(query, one, gallery[one], "lynx", 0.5, 0.1) for query, ids in order.items() for one in ids]
+    write_csv(tmp_path / "run" / "candidates.csv", CANDIDATES, listed)
+    truth = [("q1", "01", "lynx", 1), ("q2", "NA", "lynx", 1), ("q3", "c", "lynx", 1), ("q4", "u", "lynx", 0)]
+    write_csv(tmp_path / "truth.csv", TRUTH, truth)
+    return tmp_path / "run"
+
+
+def test_measures_of_a_run_by_hand(run: Path) -> None:
+    report = evaluate_run(run, run.parent / "truth.csv", draws=20)
+    assert [(group.viewpoint, group.queries, group.individuals) for group in report.groups] == [
+        (None, 3, 3),
+        ("left", 2, 2),
+        ("right", 1, 1),
+    ]
+    whole = {name: interval.mean for name, interval in report.groups[0].measures.items()}
+    assert whole["rank-1"] == pytest.approx(1 / 3)
+    assert whole["rank-5"] == whole["rank-25"] == pytest.approx(2 / 3)  # NA stands third, after c and 01
+    assert whole["mAP"] == pytest.approx(((1 + 2 / 3) / 2 + 1 / 4 + 0) / 3)
+    right = report.groups[2].measures
+    assert (right["rank-25"].mean, right["mAP"].mean) == (0, 0)
+
+
+def test_the_same_run_gives_the_same_intervals(run: Path) -> None:
+    one, other = (evaluate_run(run, run.parent / "truth.csv", draws=30, seed=4) for _ in range(2))
+    assert one == other
+
+
+def test_a_truth_without_known_queries_gives_no_groups(run: Path) -> None:
+    truth = write_csv(run.parent / "new.csv", TRUTH, [("q4", "u", "lynx", 0)])
+    assert evaluate_run(run, truth).groups == []
+
+
+def test_a_run_without_any_candidate_counts_everything_as_missed(run: Path) -> None:
+    write_csv(run / "candidates.csv", CANDIDATES, [])
+    report = evaluate_run(run, run.parent / "truth.csv", draws=5)
+    assert {interval.mean for interval in report.groups[0].measures.values()} == {0.0}
+
+
+def test_a_folder_without_a_finished_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no finished run.*predict"):
+        evaluate_run(tmp_path, tmp_path / "truth.csv")
+
+
+def test_score_of_files_by_hand(run: Path) -> None:
+    answers = [("q1", "01"), ("q2", "c"), ("q3", "c"), ("q4", "new_individual")]
+    submission = write_csv(run.parent / "submission.csv", ("image_id", "identity"), answers)
+    part = score_files(run.parent / "truth.csv", submission).datasets["lynx"]
+    assert part.baks == pytest.approx(2 / 3)
+    assert part.baus == 1
+    assert part.score == pytest.approx((2 / 3) ** 0.5)
+
+
+def test_a_query_without_an_answer_is_named(run: Path) -> None:
+    submission = write_csv(run.parent / "submission.csv", ("image_id", "identity"), [("q1", "01")])
+    with pytest.raises(SubmissionError, match=r"3 queries.*no row \(first: q2\)"):
+        score_files(run.parent / "truth.csv", submission)
