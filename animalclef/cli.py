@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 import animalclef
-from animalclef.errors import AnimalClefError, DataError
+from animalclef.errors import AnimalClefError, DataError, OutputError
 
 __all__ = ["app", "main"]
 
@@ -62,6 +63,7 @@ def _common(
     if version:
         out.print(f"animalclef {animalclef.__version__}", highlight=False)
         raise typer.Exit
+    warnings.filterwarnings("ignore", module="PIL")  # a photograph is usable, or set aside with its reason
     level = logging.INFO if verbose else logging.WARNING
     handler = RichHandler(console=err, show_path=False, show_time=False, markup=False)
     logging.basicConfig(level=level, format="%(message)s", handlers=[handler], force=True)
@@ -108,6 +110,8 @@ def predict(
         )
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     target = out_path or Path("submissions") / f"{today}-{config.name}" / "submission.csv"
+    if target.is_dir():
+        raise OutputError(f"{target}: this is a folder; give --out the file, such as {target / 'submission.csv'}.")
     check_writable(target.parent)
     progress = console.RichProgress(err)
     count = workers or os.cpu_count() or 1

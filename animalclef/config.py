@@ -38,7 +38,7 @@ class DataConfig(_Settings):
     """How photographs are read."""
 
     max_missing: float = Field(0.01, ge=0, le=1, description="share of missing files above which the run stops")
-    max_pixels: int = Field(200_000_000, gt=0, description="photographs with more pixels are set aside")
+    max_pixels: int = Field(150_000_000, gt=0, le=178_000_000, description="larger photographs are set aside")
     decode_long_side: int = Field(
         1024, ge=64, description="large photographs are decoded at a reduced scale, no smaller than this long side"
     )
@@ -185,7 +185,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         tree = {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: expected `key: value` lines, got {type(tree).__name__}.")
-    return {"name": path.stem, **tree}
+    given = {key: value for key, value in tree.items() if value is not None}  # a group with all its lines commented out
+    return {"name": path.stem, **given}
 
 
 def _assign(tree: dict[str, Any], assignment: str) -> None:
@@ -194,7 +195,9 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
         raise ConfigError(f"--set {assignment}: expected KEY=VALUE, for example --set retrieve.top_k=50.")
     *folders, leaf = key.strip().split(".")
     for folder in folders:
-        tree = tree.setdefault(folder, {})
+        if tree.get(folder) is None:
+            tree[folder] = {}
+        tree = tree[folder]
         if not isinstance(tree, dict):
             raise ConfigError(f"--set {assignment}: {folder} is a value, not a group of settings.")
     try:

@@ -131,11 +131,7 @@ def decision_table(decision: Decision, datasets: Sequence[str]) -> Table:
         weights = ", ".join(f"{column} {weight:.2f}" for column, weight in part.weights.items() if weight >= 0.005)
         weights += ", same viewpoint" if part.same_viewpoint else ""
         seen = part.validation
-        measured = (
-            (_number(seen.nested), _number(seen.tuned), f"{seen.pseudo_queries} photographs")
-            if seen
-            else ("-", "-", "-")
-        )
+        measured = (_number(seen.nested), _number(seen.tuned), str(seen.pseudo_queries)) if seen else ("-", "-", "-")
         label = name if part.fitted_on == name else f"{name} ({part.fitted_on})"
         table.add_row(label, _number(part.threshold), *measured, weights)
     return table

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
 import cv2
@@ -202,11 +203,18 @@ class Pipeline:
         return rerank(shortlist, described.images, described.features, matcher, log, self.workers, self.progress)
 
     def _tune(self, described: _Described, scores_id: str) -> Decision:
+        config, gallery = self.config, fingerprint(sorted(described.images.gallery.key))
+        versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy")]
+        settings = [1, config.decide, config.encounters, config.retrieve, config.seed, versions]
+        path = self.run.decision_of(fingerprint(scores_id, self.contents.digest, *settings))
+        if path.is_file():
+            return load_decision(path)
         with self._timed("validate"):
             pseudo = self._pseudo_queries(described)
         with self._timed("tune"):
-            gallery = fingerprint(sorted(described.images.gallery.key))
-            return tune(pseudo, self.config.decide, self.config.seed, scores_id, gallery, self.progress)
+            decision = tune(pseudo, config.decide, config.seed, scores_id, gallery, self.progress)
+        write_text(path, decision.model_dump_json(indent=1) + "\n")
+        return decision
 
     def _pseudo_queries(self, described: _Described) -> dict[str, PseudoQueries]:
         """Gallery photographs matched against the gallery, their own encounter hidden."""

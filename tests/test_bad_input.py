@@ -19,7 +19,7 @@ from animalclef.data.sources import find_source
 from animalclef.data.submission import check_submission
 from animalclef.data.text import read_table
 from animalclef.errors import DataError
-from animalclef.progress import Progress
+from animalclef.progress import Silent
 from animalclef.stages.identify import identify
 
 Row = dict[str, str]
@@ -142,7 +142,7 @@ def test_a_file_that_is_no_table(small: Path, predict: Command, text: str | byte
 
 
 def test_a_missing_table(tmp_path: Path, predict: Command) -> None:
-    stops_with(predict(tmp_path / "absent.csv"), "absent.csv: no such folder. Give --data the folder that holds")
+    stops_with(predict(tmp_path / "absent.csv"), "absent.csv: no such file. Give --data the folder that holds")
     (tmp_path / "empty").mkdir()
     stops_with(predict(tmp_path / "empty"), "neither a table (metadata.csv) nor a folder of photographs per individual")
 
@@ -199,8 +199,8 @@ def test_the_share_that_is_named_goes_on(tmp_path: Path, present: int, absent: i
         (tmp_path / f"{number}.jpg").write_bytes(b"x")
     images = load_table(find_source(tmp_path)).images
     with pytest.raises(DataError, match=rf"--max-missing {named} goes on"):
-        identify(images, DataConfig(), 2, Progress())
-    usable, set_aside = identify(images, DataConfig(max_missing=float(named)), 2, Progress())
+        identify(images, DataConfig(), 2, Silent())
+    usable, set_aside = identify(images, DataConfig(max_missing=float(named)), 2, Silent())
     assert (len(usable), len(set_aside)) == (present, absent)
 
 
@@ -235,7 +235,8 @@ def test_unknown_settings(small: Path, predict: Command) -> None:
     assert said.stderr.endswith("top_k?\n")
     stops_with(predict(small, "--set", "retrieve.top_k=abc"), "retrieve.top_k: input should be a valid integer")
     stops_with(predict(small, "--set", "retrieve.top_k"), "expected KEY=VALUE, for example --set retrieve.top_k=50.")
-    stops_with(predict(small, "--set", "seed.of=3", "--set", "seed=1"), "seed")
+    said = predict(small, "--set", "seed=1", "--set", "seed.of=3")
+    stops_with(said, "--set seed.of=3: seed is a value, not a group of settings.")
 
 
 def test_a_yaml_file_that_is_none(small: Path, predict: Command) -> None:

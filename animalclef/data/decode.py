@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from io import BytesIO
 
 import cv2
@@ -34,10 +33,8 @@ def decode(content: bytes, box_xywhr: NDArray[np.float32], long_side: int, max_p
     """
     boxed = bool(np.isfinite(box_xywhr).all())
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image, size_wh = _open(content, None if boxed else long_side, max_pixels)
-            pixels, alpha = _to_rgb(image)
+        image, size_wh = _open(content, None if boxed else long_side, max_pixels)
+        pixels, alpha = _to_rgb(image)
     except UnreadableImageError:
         raise
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:

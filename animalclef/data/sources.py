@@ -43,7 +43,8 @@ def find_source(data: Path | None, kaggle: Path = KAGGLE_INPUT) -> Source:
     if data.is_file():
         return Source(data.parent, data)
     if not data.is_dir():
-        raise DataError(f"{data}: no such folder. Give --data the folder that holds metadata.csv.")
+        kind = "file" if data.suffix.lower() == ".csv" else "folder"
+        raise DataError(f"{data}: no such {kind}. Give --data the folder that holds metadata.csv.")
     table = _table_in(data)
     if table is not None:
         return Source(data, table)

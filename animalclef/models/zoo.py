@@ -71,7 +71,7 @@ def load_timm(config: EmbedConfig, device: str) -> TimmExtractor:
             model = _from_hub(name, options)
         else:
             model = timm.create_model(name, pretrained=False, **options)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise ConfigError(f"embed.model {config.model}: timm cannot build it ({error}).") from error
     if config.weights != "hub":
         _load_strictly(model, Path(config.weights))
@@ -80,7 +80,9 @@ def load_timm(config: EmbedConfig, device: str) -> TimmExtractor:
         preprocessing["input_size"] = (3, config.image_size, config.image_size)
     for side, values in (("mean", config.mean), ("std", config.std)):
         preprocessing[side] = values or preprocessing[side]
-    return TimmExtractor(model.eval().to(device), preprocessing, config, device)
+    model = model.eval().to(device)
+    _try_size(model, preprocessing["input_size"], config, device)
+    return TimmExtractor(model, preprocessing, config, device)
 
 
 def choose_device(wanted: str) -> str:
@@ -125,6 +127,23 @@ def _from_hub(name: str, options: dict[str, Any]) -> torch.nn.Module:
             f"timm:{name}: its weights are not on this machine and could not be downloaded ({type(error).__name__}). "
             "Run once with internet, or set embed.weights to a .safetensors file."
         ) from error
+
+
+def _try_size(model: torch.nn.Module, size: Sequence[int], config: EmbedConfig, device: str) -> None:
+    import torch
+
+    try:
+        with torch.inference_mode():
+            features = model(torch.zeros(1, *size, device=device))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(
+            f"embed.model {config.model}: it cannot take images of {size[2]} x {size[1]} pixels ({reason}). "
+            "Leave embed.image_size out, or give the model its size, as in embed.model_options={img_size: 384}."
+        ) from error
+    if features.ndim != 2:
+        shape = " x ".join(str(side) for side in features.shape[1:])
+        raise ConfigError(f"embed.model {config.model}: expected one vector per image, got {shape} numbers.")
 
 
 def _load_strictly(model: torch.nn.Module, path: Path) -> None:

@@ -54,17 +54,21 @@ class Embedder:
     def embeddings(self, images: ImageTable, store: ShardStore) -> Embeddings:
         """Unit vectors of all photographs of the data set; the weight-free ones after PCA.
 
-        The PCA is fitted on the gallery and the queries together, no label is used. Fitted on the gallery alone it would
-        push gallery photographs apart from each other but not from queries, and thresholds tuned on gallery
-        photographs would be too low for queries.
+        The PCA is fitted on the gallery and the queries together; no label is used. Fitted on the gallery alone it
+        pushes gallery photographs apart from each other but not from queries, and thresholds tuned on gallery
+        photographs come out too low for queries.
 
         Raises:
             KeyError: a photograph has no whole entry in the store.
         """
-        raw = np.stack([store.get(key)["embedding"] for key in images.key]).astype(np.float32)
-        if self.network is None:
-            raw = project(raw, self.config.embed.dimensions)
-        return Embeddings(self.fingerprint, images.image_id, raw)
+        key = fingerprint(images.key.tolist(), self.config.embed.dimensions)
+        made = ShardStore(store.folder.with_name(f"{store.folder.name}-vectors"))
+        if made.verify([key]):
+            values = np.stack([store.get(one)["embedding"] for one in images.key]).astype(np.float32)
+            if self.network is None:
+                values = project(values, self.config.embed.dimensions)
+            made.put({key: {"values": values}})
+        return Embeddings(self.fingerprint, images.image_id, made.get(key)["values"].astype(np.float32))
 
     def _fit(self, workers: int, progress: Progress) -> Codebook:
         config = self.config

@@ -37,6 +37,10 @@ class RunFolder:
         """The decision that the last `predict` applied."""
         return self.path / "decision.json"
 
+    def decision_of(self, fingerprint: str) -> Path:
+        """Where the decision tuned with these settings on this data is kept."""
+        return self.path / "decisions" / f"{fingerprint}.json"
+
     @property
     def candidates(self) -> Path:
         """Ranked candidates of every query, with raw scores."""

@@ -1,0 +1,110 @@
+"""Every pair of a shortlist is matched once, whoever asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rows import Row, image_table
+
+from animalclef.artefacts import FloatArray, ImageTable, LocalFeatures, Shortlist
+from animalclef.progress import Silent
+from animalclef.stages.rerank import rerank, scores_without_matching
+from animalclef.store.pairs import PairLog
+
+
+class Counting:
+    """Scores a pair by its keys and notes that it was asked."""
+
+    columns = ("sum", "product")
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[int, int]] = []
+
+    def match(self, query: LocalFeatures, candidates: Sequence[LocalFeatures]) -> FloatArray:
+        one = int(query.key[:16], 16)
+        others = [int(candidate.key[:16], 16) for candidate in candidates]
+        self.pairs += [(min(one, other), max(one, other)) for other in others]
+        return np.array([[one + other, one * other] for other in others], dtype=np.float32)
+
+
+def no_features(key: str) -> LocalFeatures:
+    nothing = np.zeros(0, np.float32)
+    return LocalFeatures(key, np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8), nothing, nothing, (3, 2))
+
+
+@pytest.fixture
+def gallery() -> ImageTable:
+    return image_table([Row(f"g{number}", "a") for number in range(4)])  # content keys 1, 2, 3, 4
+
+
+def all_pairs(images: ImageTable) -> Shortlist:
+    n = len(images)
+    index = np.array([[other for other in range(n) if other != one] + [-1] for one in range(n)], dtype=np.int32)
+    return Shortlist(images.image_id, images.image_id, index, np.where(index >= 0, 0.5, np.nan).astype(np.float32))
+
+
+def run(shortlist: Shortlist, images: ImageTable, path: Path, matcher: Counting, workers: int = 2) -> FloatArray:
+    log = PairLog(path, "f", matcher.columns)
+    scores = rerank(shortlist, images, no_features, matcher, log, workers, Silent())
+    assert list(scores.columns) == ["similarity", "sum", "product"]
+    return np.stack([scores.columns["sum"], scores.columns["product"]], axis=1)
+
+
+def test_each_unordered_pair_is_matched_once_and_serves_both_ways(gallery: ImageTable, tmp_path: Path) -> None:
+    matcher = Counting()
+    scores = run(all_pairs(gallery), gallery, tmp_path / "pairs.log", matcher)
+    assert sorted(matcher.pairs) == [(1, 2), (1, 3), (1, 4), (2, 3), (2, 4), (3, 4)]
+    ordered = [(one, other) for one in (1, 2, 3, 4) for other in (1, 2, 3, 4) if one != other]
+    assert scores.tolist() == [[one + other, one * other] for one, other in ordered]
+
+
+def test_what_the_log_holds_is_not_matched_again(gallery: ImageTable, tmp_path: Path) -> None:
+    first = run(all_pairs(gallery), gallery, tmp_path / "pairs.log", Counting())
+    matcher = Counting()
+    np.testing.assert_array_equal(run(all_pairs(gallery), gallery, tmp_path / "pairs.log", matcher), first)
+    assert matcher.pairs == []
+
+
+def test_only_what_is_new_is_matched(gallery: ImageTable, tmp_path: Path) -> None:
+    shortlist = all_pairs(gallery)
+    narrow = Shortlist(shortlist.query_id, shortlist.gallery_id, shortlist.index[:, :1], shortlist.similarity[:, :1])
+    run(narrow, gallery, tmp_path / "pairs.log", Counting())  # 1-2, 2-1, 3-1, 4-1
+    matcher = Counting()
+    run(shortlist, gallery, tmp_path / "pairs.log", matcher)
+    assert sorted(matcher.pairs) == [(2, 3), (2, 4), (3, 4)]
+
+
+def test_photographs_with_the_same_content_share_their_scores(tmp_path: Path) -> None:
+    images = image_table([Row("q"), Row("p"), Row("g", "a")])
+    images = images.with_columns(key=np.array([images.key[0], images.key[0], images.key[2]], dtype=object))
+    index = np.zeros((2, 1), np.int32)
+    shortlist = Shortlist(images.queries.image_id, images.gallery.image_id, index, index.astype(np.float32))
+    matcher = Counting()
+    assert run(shortlist, images, tmp_path / "pairs.log", matcher).tolist() == [[4, 3], [4, 3]]
+    assert matcher.pairs == [(1, 3)]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_do_not_change_the_scores(workers: int, tmp_path: Path) -> None:
+    images = image_table([Row(f"g{number}", "a") for number in range(40)])
+    scores = run(all_pairs(images), images, tmp_path / "pairs.log", Counting(), workers)
+    assert scores[0].tolist() == [3, 2]
+    assert scores[-1].tolist() == [79, 40 * 39]
+
+
+def test_an_empty_shortlist(gallery: ImageTable, tmp_path: Path) -> None:
+    empty = Shortlist(
+        gallery.image_id, gallery.image_id, np.full((4, 3), -1, np.int32), np.full((4, 3), np.nan, np.float32)
+    )
+    assert run(empty, gallery, tmp_path / "pairs.log", Counting()).shape == (0, 2)
+    assert len(scores_without_matching(empty)) == 0
+
+
+def test_without_a_matcher_the_similarity_remains(gallery: ImageTable) -> None:
+    scores = scores_without_matching(all_pairs(gallery))
+    assert list(scores.columns) == ["similarity"]
+    assert len(scores) == 12
+    assert scores.gallery_id[:3].tolist() == ["g1", "g2", "g3"]

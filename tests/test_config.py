@@ -1,0 +1,191 @@
+"""Settings: files, assignments, sentences, fingerprints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from animalclef.config import Config, fingerprint, load_config, shipped_configs
+from animalclef.errors import ConfigError
+
+
+def refused(*assignments: str) -> str:
+    with pytest.raises(ConfigError) as error:
+        load_config(None, assignments)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("retrieve.topk", "retrieve.top_k"),
+        ("rerank.ration", "rerank.ratio"),
+        ("top_k", "retrieve.top_k"),
+        ("keypoint.max_keypoints", "keypoints.max_keypoints"),
+        ("decide.trails", "decide.trials"),
+        ("sed", "seed"),
+    ],
+)
+def test_an_unknown_setting_names_the_nearest(wrong: str, right: str) -> None:
+    sentence = refused(f"{wrong}=1")
+    assert "no such setting" in sentence
+    assert f"did you mean {right}" in sentence
+
+
+def test_a_setting_like_no_other_lists_what_there_is() -> None:
+    sentence = refused("xyzzy=1")
+    assert "xyzzy: no such setting; known: name, seed" in sentence
+    assert "decide.trials" in sentence
+
+
+@pytest.mark.parametrize(
+    ("assignment", "key", "value"),
+    [
+        ("retrieve.top_k=0", "retrieve.top_k: input should be greater than or equal to 1", "0"),
+        ("retrieve.top_k=many", "retrieve.top_k: input should be a valid integer", "'many'"),
+        ("rerank.ratio=1.5", "rerank.ratio: input should be less than or equal to 1", "1.5"),
+        ("rerank.geometry=spline", "rerank.geometry: input should be 'similarity'", "'spline'"),
+        ("seed=-1", "seed: input should be greater than or equal to 0", "-1"),
+        ("retrieve.top_k=", "retrieve.top_k: input should be a valid integer", "None"),
+    ],
+)
+def test_a_bad_value_is_told_with_what_was_expected(assignment: str, key: str, value: str) -> None:
+    sentence = refused(assignment)
+    assert key in sentence
+    assert sentence.endswith(f"got {value}.")
+
+
+def test_assignments_are_yaml_and_the_last_one_wins() -> None:
+    config = load_config(
+        None,
+        ["retrieve.top_k=7", "retrieve.top_k=8", "embed.bin_sizes=[5, 6]", "keypoints.equalise=no",
+         "retrieve.same_viewpoint=[SalamanderID2025]", "embed.weights=a=b.safetensors", " seed =3"],
+    )  # fmt: skip
+    assert config.retrieve.top_k == 8
+    assert config.embed.bin_sizes == (5, 6)
+    assert config.keypoints.equalise is False
+    assert config.retrieve.same_viewpoint == ("SalamanderID2025",)
+    assert config.embed.weights == "a=b.safetensors"
+    assert config.seed == 3
+
+
+def test_assignments_that_are_none() -> None:
+    assert refused("retrieve.top_k") == (
+        "--set retrieve.top_k: expected KEY=VALUE, for example --set retrieve.top_k=50."
+    )
+    assert refused("seed.deep=3", "seed=3").startswith("seed: ")
+    assert "is a value, not a group" in refused("seed=3", "seed.deep=3")
+    assert "not valid YAML" in refused("embed.bin_sizes=[1, 2")
+
+
+def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def test_a_file_holds_differences_and_names_the_run(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.yaml", "retrieve:\n  top_k: 9\n")
+    config = load_config(path, ["retrieve.same_viewpoint=true"], seed=5)
+    assert (config.name, config.seed) == ("mine", 5)
+    assert config.retrieve.top_k == 9
+    assert config.retrieve.same_viewpoint is True
+    assert config.decide == Config().decide
+    assert load_config(write(tmp_path / "b.yaml", "name: other\n")).name == "other"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path, encoding: str) -> None:
+    assert load_config(write(tmp_path / "mine.yaml", "seed: 4\r\n", encoding)).seed == 4
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "decide:\n", "decide:\n#  trials: 3\nseed: 0\n"])
+def test_empty_files_and_empty_groups_are_the_defaults(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path / "mine.yaml", text)
+    assert load_config(path) == Config(name="mine")
+    assert load_config(path, ["decide.trials=5"]).decide.trials == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("- a\n- b\n", "expected `key: value` lines, got list"),
+        ("seed: [1\n", "not a readable YAML file"),
+        ("seed: !!python/object:os.system {}\n", "not a readable YAML file"),
+        ("retrieve: 5\n", "retrieve: input should be"),
+        ("5: 5\n", "5"),
+        ("name: a/b\n", "name: string should match pattern"),
+    ],
+)
+def test_other_files_are_refused_by_name(tmp_path: Path, text: str, sentence: str) -> None:
+    path = write(tmp_path / "mine.yaml", text)
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert str(error.value).startswith(str(path))
+    assert sentence in str(error.value)
+
+
+def test_an_absent_file_names_the_shipped_ones(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no such configuration file. Shipped ones: animalclef2025, .*offline"):
+        load_config(tmp_path / "absent.yaml")
+    with pytest.raises(ConfigError, match="not a readable YAML file"):
+        load_config(write(tmp_path / "latin.yaml", "name: é\n", "latin-1"))
+
+
+def test_shipped_configurations_are_right_and_carry_their_name() -> None:
+    shipped = shipped_configs()
+    assert {"offline", "animalclef2025"} <= set(shipped)
+    for name in shipped:
+        assert load_config(name).name == name
+    assert load_config("offline") == Config()
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        Config().seed = 3  # type: ignore[misc]
+
+
+def other_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value * 0.5 if isinstance(value, float) else value + 1
+    if isinstance(value, tuple):
+        return (*value, 9)
+    if isinstance(value, dict):
+        return {"more": 1}
+    return "another" if isinstance(value, str) else (0.5, 0.5, 0.5)
+
+
+def leaves(model: BaseModel, folder: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        found += leaves(value, (*folder, name)) if isinstance(value, BaseModel) else [(*folder, name)]
+    return found
+
+
+def changed(model: BaseModel, place: tuple[str, ...]) -> BaseModel:
+    """A copy with one leaf changed; whether the value is allowed does not matter here."""
+    name, *below = place
+    value = getattr(model, name)
+    new = changed(value, tuple(below)) if below else other_value(value)
+    return model.model_copy(update={name: new})
+
+
+def test_the_fingerprint_changes_with_every_setting() -> None:
+    config = Config()
+    places = leaves(config)
+    assert len(places) > 30
+    prints = {fingerprint(config), *(fingerprint(changed(config, place)) for place in places)}
+    assert len(prints) == len(places) + 1
+
+
+def test_a_fingerprint_is_sixteen_digits_that_never_change() -> None:
+    assert fingerprint() == fingerprint()
+    assert len(fingerprint("a")) == 16
+    assert fingerprint("a", "b") != fingerprint("ab") != fingerprint("b", "a")
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    assert fingerprint("é", 1) == "3e4a" or len(fingerprint("é", 1)) == 16
