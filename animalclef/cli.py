@@ -17,15 +17,30 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from typer.core import TyperGroup
 
 import animalclef
 from animalclef.errors import AnimalClefError, DataError, OutputError
 
 __all__ = ["app", "main"]
 
+
+class _Commands(TyperGroup):
+    """Commands that an interrupt ends with a sentence (Typer itself ends them without a word)."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            err.print("Interrupted. What was finished is kept; the same command goes on from there.", soft_wrap=True)
+            raise SystemExit(130) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Which individual animal is on this photograph, or is it somebody new?\n\n"
     "Start with: animalclef demo DIR, then animalclef predict --data DIR --out submission.csv.",
@@ -50,19 +65,21 @@ def main() -> None:
     except AnimalClefError as error:
         err.print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False, soft_wrap=True)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        err.print("Interrupted. What was finished is kept; the same command goes on from there.", soft_wrap=True)
-        raise SystemExit(130) from None
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"animalclef {animalclef.__version__}", highlight=False)
+        raise typer.Exit
 
 
 @app.callback()
 def _common(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and stop.", is_eager=True, callback=_show_version)
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell more about each step.")] = False,
 ) -> None:
-    if version:
-        out.print(f"animalclef {animalclef.__version__}", highlight=False)
-        raise typer.Exit
     warnings.filterwarnings("ignore", module="PIL")  # a photograph is usable, or set aside with its reason
     level = logging.INFO if verbose else logging.WARNING
     handler = RichHandler(console=err, show_path=False, show_time=False, markup=False)
@@ -92,6 +109,14 @@ def predict(
 
     Everything is kept in the run folder as it is finished: the same command after a kill goes on where it was, and a
     changed setting makes only what depends on it again. Thresholds are tuned on the gallery alone.
+
+    Examples:
+
+    - `animalclef predict --data animal-clef-2025 --config animalclef2025 --out submission.csv`
+
+    - `animalclef predict --data my-photos --set retrieve.top_k=50 --seed 1`
+
+    - `animalclef predict --data next-year --decision submissions/this-year/decision.json`
     """
     from animalclef import console, results
     from animalclef.config import load_config

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,14 +14,14 @@ from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.models.mutual_nearest import MutualNearest
 from animalclef.stages.describe import Look
 from animalclef.stages.keypoints import SiftExtractor, features_from_entry
-from animalclef.threads import one_thread_each
+from animalclef.threads import one_thread_each, worker_threads
 
 __all__ = ["Plan", "estimate"]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Upper figures: pairs already matched in an earlier run are not subtracted."""
+    """Upper figures; `pairs` are those that an earlier run has not matched."""
 
     images: int
     images_to_describe: int
@@ -31,19 +30,30 @@ class Plan:
     megabytes: float
 
 
-def estimate(images: ImageTable, looks: Mapping[str, Sequence[Look]], config: Config, workers: int) -> Plan:
-    """Describe and match a few photographs for the stop-watch; nothing is kept."""
+def estimate(
+    images: ImageTable,
+    looks: Mapping[str, Sequence[Look]],
+    config: Config,
+    workers: int,
+    matched: int,
+    *,
+    tunes: bool,
+) -> Plan:
+    """Describe and match a few photographs for the stop-watch; nothing is kept.
+
+    `matched` pairs are done already; pairs of pseudo-queries count where the run `tunes` a decision.
+    """
     to_do = sum(
         len({key for look in looks[name] for key in look.store.missing(images.key[images.dataset == name])})
         for name in looks
     )
-    pairs = _count_pairs(images, config)
+    pairs = max(0, _count_pairs(images, config, tunes=tunes) - matched)
     sample = _sample(images, config)
     if not sample:
         return Plan(len(images), to_do, pairs, 0.0, 0.0)
     some_looks = looks[images.dataset[0]]
     start = time.perf_counter()
-    with one_thread_each(), ThreadPoolExecutor(workers) as pool:
+    with one_thread_each(), worker_threads(workers) as pool:
         decoded = list(pool.map(lambda row: _read(images, row, config), sample))
         good = [image for image in decoded if image is not None]
         entries = [entry for look in some_looks for entry in look.extractor.describe(good, pool)]
@@ -54,14 +64,14 @@ def estimate(images: ImageTable, looks: Mapping[str, Sequence[Look]], config: Co
     return Plan(len(images), to_do, pairs, seconds, (to_do * bytes_per_image + pairs * 28) / 1e6)
 
 
-def _count_pairs(images: ImageTable, config: Config) -> int:
+def _count_pairs(images: ImageTable, config: Config, *, tunes: bool) -> int:
     if config.rerank.matcher == "none":
         return 0
     pairs = 0
     for name in images.datasets:
         mine = images.dataset == name
         queries, gallery = int((mine & images.is_query).sum()), int((mine & ~images.is_query).sum())
-        pseudo = min(gallery, config.decide.pseudo_queries)
+        pseudo = min(gallery, config.decide.pseudo_queries) if tunes else 0
         pairs += (queries + pseudo) * min(config.retrieve.top_k, gallery)
     return pairs
 
@@ -79,7 +89,7 @@ def _read(images: ImageTable, row: int, config: Config) -> DecodedImage | None:
 
 def _pair_seconds(good: Sequence[DecodedImage], config: Config) -> float:
     matcher = MutualNearest(config.rerank)
-    with one_thread_each(), ThreadPoolExecutor(1) as pool:
+    with one_thread_each(), worker_threads(1) as pool:
         entries = SiftExtractor(config.keypoints).describe(good, pool)
     features = [features_from_entry(str(place), entry) for place, entry in enumerate(entries)]
     start = time.perf_counter()

@@ -34,7 +34,7 @@ from animalclef.estimate import Plan, estimate
 from animalclef.evaluation.tune import tune
 from animalclef.evaluation.validation import PseudoQueries, lay_out
 from animalclef.models.mutual_nearest import MutualNearest
-from animalclef.models.zoo import choose_device, weights_digest
+from animalclef.models.zoo import weights_digest
 from animalclef.progress import Progress
 from animalclef.stages.decide import decide
 from animalclef.stages.describe import Look, ThumbnailExtractor, describe
@@ -132,21 +132,22 @@ class Pipeline:
             DataError: no gallery photograph has an identity.
             StaleArtefactError: the decision file was fitted on scores of other settings.
         """
-        given = None if decision_file is None else load_decision(decision_file)
+        given = None
+        if decision_file is not None:
+            given = load_decision(decision_file)
+            given.check(decision_file, self._scores_id())
         if not len(self.loaded.images.gallery):
             where = self.loaded.source.table or self.loaded.source.root
             raise DataError(f"{where}: no database rows with an identity, so nobody can be recognised.")
+        log = self._open_log()
         with self._timed("describe"):
-            described = self._describe()
+            described = self._describe(log, tunes=given is None)
         images = described.images
         _warn_of_what_is_absent(self.loaded.images, images)
-        scores_id = self._scores_id(described)
-        if given is not None and decision_file is not None:
-            given.check(decision_file, scores_id)
         with self._timed("match"):
             shortlist = retrieve(images.queries, images.gallery, described.embeddings, self.config.retrieve)
-            scores = self._match(shortlist, described)
-        decision = given or self._tune(described, scores_id)
+            scores = self._match(shortlist, described, log)
+        decision = given or self._tune(described, log)
         ranked = fuse(scores, images, decision)
         predictions = decide(ranked, self.loaded.images.queries, decision)
         write_text(self.run.decision, decision.model_dump_json(indent=1) + "\n")
@@ -154,9 +155,9 @@ class Pipeline:
         self.run.write_candidates(ranked)
         return Outcome(predictions, ranked, decision, described.set_aside, self.seconds)
 
-    def _describe(self) -> _Described:
+    def _describe(self, log: PairLog | None, *, tunes: bool) -> _Described:
         config, images = self.config, self.contents.images
-        network = load_network(config, choose_device(self.device))
+        network = load_network(config, self.device)
         decoding = [config.data.decode_long_side, config.data.max_pixels, cv2.__version__]
         thumbnails = ShardStore(self.run.store("thumbnails", fingerprint(1, decoding)))
         keypoints = ShardStore(self.run.store("keypoints", fingerprint(2, config.keypoints, decoding)))
@@ -170,7 +171,8 @@ class Pipeline:
             name: [*common, Look(one.extractor(stores[name].folder, self.workers, self.progress), stores[name])]
             for name, one in embedders.items()
         }
-        self.announce(estimate(images, looks, config, self.workers))
+        matched = 0 if log is None else len(log)
+        self.announce(estimate(images, looks, config, self.workers, matched, tunes=tunes))
         set_aside = list(self.contents.set_aside)
         for name, table in tables.items():
             set_aside += describe(table, looks[name], config.data, self.workers, self.progress)
@@ -184,7 +186,7 @@ class Pipeline:
         ]
         return _Described(images, join_embeddings(parts), thumbnails, keypoints, set_aside)
 
-    def _scores_id(self, described: _Described) -> str:
+    def _scores_id(self) -> str:
         """What a decision's calibrators hold for: every setting that shapes a raw score, but not the photographs."""
         config = self.config
         return fingerprint(
@@ -192,31 +194,37 @@ class Pipeline:
             config.retrieve.top_k, config.keypoints, config.rerank, weights_digest(config.embed),
         )  # fmt: skip
 
-    def _match(self, shortlist: Shortlist, described: _Described) -> PairScores:
+    def _open_log(self) -> PairLog | None:
+        """The log of pairs matched with these settings; `None` where nothing is matched."""
         config = self.config
         if config.rerank.matcher == "none":
-            return scores_without_matching(shortlist)
-        matcher = MutualNearest(config.rerank)
+            return None
         parts = [2, config.rerank, config.keypoints, config.data.decode_long_side, cv2.__version__, np.__version__]
         key = fingerprint(*parts)
-        log = PairLog(self.run.path / "pairs" / f"{key}.log", key, matcher.columns)
+        return PairLog(self.run.path / "pairs" / f"{key}.log", key, MutualNearest.columns)
+
+    def _match(self, shortlist: Shortlist, described: _Described, log: PairLog | None) -> PairScores:
+        if log is None:
+            return scores_without_matching(shortlist)
+        matcher = MutualNearest(self.config.rerank)
         return rerank(shortlist, described.images, described.features, matcher, log, self.workers, self.progress)
 
-    def _tune(self, described: _Described, scores_id: str) -> Decision:
+    def _tune(self, described: _Described, log: PairLog | None) -> Decision:
+        scores_id = self._scores_id()
         config, gallery = self.config, fingerprint(sorted(described.images.gallery.key))
         versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy")]
         settings = [1, config.decide, config.encounters, config.retrieve, config.seed, versions]
-        path = self.run.decision_of(fingerprint(scores_id, self.contents.digest, *settings))
+        path = self.run.decision_of(fingerprint(scores_id, self.contents.digest, gallery, *settings))
         if path.is_file():
             return load_decision(path)
         with self._timed("validate"):
-            pseudo = self._pseudo_queries(described)
+            pseudo = self._pseudo_queries(described, log)
         with self._timed("tune"):
             decision = tune(pseudo, config.decide, config.seed, scores_id, gallery, self.progress)
         write_text(path, decision.model_dump_json(indent=1) + "\n")
         return decision
 
-    def _pseudo_queries(self, described: _Described) -> dict[str, PseudoQueries]:
+    def _pseudo_queries(self, described: _Described, log: PairLog | None) -> dict[str, PseudoQueries]:
         """Gallery photographs matched against the gallery, their own encounter hidden."""
         config, gallery = self.config, described.images.gallery
         thumbnails = {key: described.thumbnail(key) for key in dict.fromkeys(gallery.key)}
@@ -231,7 +239,7 @@ class Pipeline:
         queries = gallery.select(np.isin(gallery.image_id.astype(str), np.concatenate(chosen).astype(str)))
         hidden, own = encounters.hidden_from(queries, gallery)
         shortlist = retrieve(queries, gallery, described.embeddings, config.retrieve, hidden, own)
-        scores = self._match(shortlist, described)
+        scores = self._match(shortlist, described, log)
         return {name: lay_out(scores, gallery, split, config.retrieve.top_k) for name, split in splits.items()}
 
     @contextmanager

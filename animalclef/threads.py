@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-__all__ = ["one_thread_each"]
+__all__ = ["one_thread_each", "worker_threads"]
 
 
 @contextmanager
@@ -21,3 +22,13 @@ def one_thread_each() -> Iterator[None]:
             yield
     finally:
         cv2.setNumThreads(before)
+
+
+@contextmanager
+def worker_threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """The run's worker threads; after an error or an interrupt, work that has not begun is dropped."""
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)

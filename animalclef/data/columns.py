@@ -25,9 +25,11 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "bbox": ("bbox",),
 }
 
+
 _GALLERY = frozenset({"database", "train", "gallery", "reference"})
 _QUERY = frozenset({"query", "test"})
 _ABSENT = frozenset({"", "nan"})
+_NOBODY_KNOWS = frozenset({*_ABSENT, "unknown"})  # so wildlife-datasets and AnimalCLEF mark viewpoints and animals
 
 
 class Group:
@@ -57,11 +59,15 @@ class Group:
 
 
 def find_column(table: Table, name: str) -> list[str] | None:
-    """Cells of the column under any of its names, `nan` read as empty; `None` where the table has no such column."""
+    """Cells of the column under any of its names; `None` where the table has no such column.
+
+    `nan` is read as empty, and so is `unknown` where a viewpoint or an identity is expected.
+    """
+    absent = _NOBODY_KNOWS if name in ("viewpoint", "identity") else _ABSENT
     present = {column.lower(): column for column in table.columns}
     for alias in ALIASES[name]:
         if alias in present:
-            return ["" if cell.lower() in _ABSENT else cell for cell in table.column(present[alias])]
+            return ["" if cell.lower() in absent else cell for cell in table.column(present[alias])]
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.data.encounters import thumbnail
 from animalclef.progress import Progress
 from animalclef.store.shards import Entry, ShardStore
-from animalclef.threads import one_thread_each
+from animalclef.threads import one_thread_each, worker_threads
 
 __all__ = ["Extractor", "Look", "ThumbnailExtractor", "describe"]
 
@@ -58,7 +58,7 @@ def describe(
     reason_of: dict[str, str] = {}
     with (
         one_thread_each(),
-        ThreadPoolExecutor(workers) as pool,
+        worker_threads(workers) as pool,
         progress.task("describing photographs", len(rows), "images") as advance,
     ):
         for chunk_rows, decoded in _decoded_chunks(images, rows, config, pool, chunk):

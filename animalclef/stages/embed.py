@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -13,10 +12,10 @@ from animalclef.artefacts import Embeddings, FloatArray, ImageTable
 from animalclef.config import Config, fingerprint
 from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.models.vlad import Codebook, VladExtractor, dense_descriptors, fit_codebook, project
-from animalclef.models.zoo import TimmExtractor, load_timm, weights_digest
+from animalclef.models.zoo import TimmExtractor, choose_device, load_timm, weights_digest
 from animalclef.progress import Progress
 from animalclef.store.shards import ShardStore
-from animalclef.threads import one_thread_each
+from animalclef.threads import one_thread_each, worker_threads
 
 __all__ = ["Embedder", "join_embeddings", "load_network"]
 
@@ -30,7 +29,8 @@ class Embedder:
     def __init__(self, dataset: str, gallery: ImageTable, config: Config, network: TimmExtractor | None) -> None:
         self.dataset, self.gallery, self.config, self.network = dataset, gallery, config, network
         settings = config.embed.model_dump(mode="json", exclude={"batch_size", "dimensions"})
-        parts: list[object] = [1, settings, config.data.decode_long_side, weights_digest(config.embed)]
+        decoding = [config.data.decode_long_side, config.data.max_pixels]
+        parts: list[object] = [1, settings, decoding, weights_digest(config.embed)]
         if network is None:
             parts += [cv2.__version__, config.seed, sorted(gallery.key)]
         else:
@@ -83,7 +83,7 @@ class Embedder:
 
         with (
             one_thread_each(),
-            ThreadPoolExecutor(workers) as pool,
+            worker_threads(workers) as pool,
             progress.task(f"fitting the codebook of {self.dataset}", len(chosen), "images") as advance,
         ):
             samples = []
@@ -94,8 +94,17 @@ class Embedder:
 
 
 def load_network(config: Config, device: str) -> TimmExtractor | None:
-    """The network that the settings name; `None` for the weight-free model."""
-    return None if config.embed.model == "rootsift-vlad" else load_timm(config.embed, device)
+    """The network that the settings name, on `device` (`auto`, `cpu`, `cuda` ...); `None` for the weight-free model.
+
+    Raises:
+        ConfigError: there is no such network or device.
+        WeightsError: the weights are absent or do not fit.
+    """
+    if config.embed.model != "rootsift-vlad":
+        return load_timm(config.embed, choose_device(device))
+    if device not in ("auto", "cpu"):  # these need no torch, whose import takes seconds
+        choose_device(device)
+    return None
 
 
 def join_embeddings(parts: Sequence[Embeddings]) -> Embeddings:

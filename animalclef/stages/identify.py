@@ -15,6 +15,7 @@ from animalclef.config import DataConfig
 from animalclef.data.content import content_key
 from animalclef.errors import DataError
 from animalclef.progress import Progress
+from animalclef.threads import worker_threads
 
 __all__ = ["identify"]
 
@@ -29,7 +30,7 @@ def identify(
     """
     keys: list[str] = []
     set_aside: list[SetAside] = []
-    with ThreadPoolExecutor(workers) as pool, progress.task("reading files", len(images), "images") as advance:
+    with worker_threads(workers) as pool, progress.task("reading files", len(images), "images") as advance:
         for row, (key, reason) in enumerate(_read_all(images, pool)):
             keys.append(key)
             if reason:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from animalclef.artefacts import FloatArray, ImageTable, LocalFeatures, PairScores, Shortlist
 from animalclef.progress import Progress
 from animalclef.store.pairs import PairLog
-from animalclef.threads import one_thread_each
+from animalclef.threads import one_thread_each, worker_threads
 
 __all__ = ["Matcher", "rerank", "scores_without_matching"]
 
@@ -79,7 +78,7 @@ def _matched(
         query_key, keys = job
         return query_key, keys, matcher.match(read(query_key), [read(key) for key in keys])
 
-    with one_thread_each(), ThreadPoolExecutor(workers) as pool:
+    with one_thread_each(), worker_threads(workers) as pool:
         for start in range(0, len(jobs), 8 * workers):
             yield from pool.map(work, jobs[start : start + 8 * workers])
 

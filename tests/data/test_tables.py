@@ -488,3 +488,11 @@ def test_the_real_2026_table(shared: Path) -> None:
     loaded = load_table(find_source(shared / "data" / "animalclef2026"))
     assert loaded.is_clustering
     assert len(loaded.images.select(loaded.images.dataset == "TexasHornedLizards")) == 274
+
+
+def test_unknown_viewpoints_and_animals_are_read_as_absent(tmp_path: Path) -> None:
+    rows = [("0", "unknown", "a.jpg", "left"), ("1", "lynx_1", "b.jpg", "Unknown"), ("2", "lynx_1", "c.jpg", "right")]
+    write_csv(tmp_path / "metadata.csv", ("image_id", "identity", "path", "orientation"), rows)
+    images = load_table(find_source(tmp_path)).images
+    assert images.is_query.tolist() == [True, False, False]
+    assert images.viewpoint.tolist() == ["left", "", "right"]

@@ -24,8 +24,12 @@ def tuned(config: DecideConfig = QUICK, seed: int = 0, **pseudo: PseudoQueries) 
 
 def usable(part: DatasetDecision) -> bool:
     numbers = [part.threshold, *part.weights.values()]
-    numbers += [value for one in part.calibrators.values() for value in (one.mean, one.spread, one.slope, one.intercept)]
-    return bool(np.isfinite(numbers).all()) and set(part.weights) <= set(part.calibrators) and any(part.weights.values())
+    numbers += [
+        value for one in part.calibrators.values() for value in (one.mean, one.spread, one.slope, one.intercept)
+    ]
+    return (
+        bool(np.isfinite(numbers).all()) and set(part.weights) <= set(part.calibrators) and any(part.weights.values())
+    )
 
 
 def test_a_separating_threshold_is_found() -> None:

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from evaluation_cases import gallery_of, pseudo_queries
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from evaluation_cases import gallery_of, pseudo_queries
 
 from animalclef.artefacts import PairScores
 from animalclef.data.splits import OpenSetSplits

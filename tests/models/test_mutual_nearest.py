@@ -61,7 +61,9 @@ def test_two_that_are_equally_near_are_no_match() -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.integers(1, 9), st.integers(1, 9), st.integers(2, 12), st.integers(0, 10**6), st.sampled_from([0.7, 0.9, 1.0]))
+@given(
+    st.integers(1, 9), st.integers(1, 9), st.integers(2, 12), st.integers(0, 10**6), st.sampled_from([0.7, 0.9, 1.0])
+)
 def test_transposed_similarities_give_transposed_matches(
     rows: int, columns: int, levels: int, seed: int, ratio: float
 ) -> None:

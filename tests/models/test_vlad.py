@@ -33,7 +33,11 @@ def speckled(height: int, width: int, seed: int = 0) -> DecodedImage:
 
 
 def grid(height: int, width: int, size: int, step: int) -> set[tuple[int, int]]:
-    return {(x, y) for y in range(2 * size, height - 2 * size + 1, step) for x in range(2 * size, width - 2 * size + 1, step)}
+    return {
+        (x, y)
+        for y in range(2 * size, height - 2 * size + 1, step)
+        for x in range(2 * size, width - 2 * size + 1, step)
+    }
 
 
 def test_descriptors_lie_on_a_grid_that_fits_into_the_image() -> None:

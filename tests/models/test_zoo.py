@@ -137,7 +137,9 @@ def test_the_digest_is_of_the_bytes(weights: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(weights.read_bytes())
     assert weights_digest(settings(copy)) == weights_digest(settings(weights))
-    assert weights_digest(settings(changed(weights, copy, bn1__bias=torch.ones(32)))) != weights_digest(settings(weights))
+    assert weights_digest(settings(changed(weights, copy, bn1__bias=torch.ones(32)))) != weights_digest(
+        settings(weights)
+    )
     assert weights_digest(settings("hub")) == "hub"
     assert weights_digest(EmbedConfig()) == ""
 

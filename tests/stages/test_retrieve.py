@@ -74,7 +74,13 @@ def test_extra_lengthens_the_list_of_one_query() -> None:
     gallery = image_table([Row(f"g{row}", "a") for row in range(5)])
     values = embeddings_of(gallery, [[1.0, row] for row in range(5)])
     shortlist = retrieve(gallery, gallery, values, RetrieveConfig(top_k=1), extra={"g2": 2})
-    assert {query: len(one) for query, one in listed(shortlist).items()} == {"g0": 1, "g1": 1, "g2": 3, "g3": 1, "g4": 1}
+    assert {query: len(one) for query, one in listed(shortlist).items()} == {
+        "g0": 1,
+        "g1": 1,
+        "g2": 3,
+        "g3": 1,
+        "g4": 1,
+    }
 
 
 @pytest.mark.parametrize(("same_viewpoint", "restricted"), [(True, True), (("lynx",), True), (("newt",), False)])

@@ -1,0 +1,80 @@
+"""A whole `predict` in this process or in another one, and counts of what it did."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import TINY_SETTINGS
+
+from animalclef import pipeline
+from animalclef.config import load_config
+from animalclef.data.images import load_table
+from animalclef.data.sources import find_source
+from animalclef.data.submission import render_submission
+from animalclef.estimate import Plan
+from animalclef.models.mutual_nearest import MutualNearest
+from animalclef.models.vlad import VladExtractor
+from animalclef.pipeline import Pipeline, read_contents
+from animalclef.progress import Silent
+from animalclef.stages.describe import ThumbnailExtractor
+from animalclef.stages.keypoints import SiftExtractor
+from animalclef.store.run import RunFolder
+
+__all__ = ["artefacts", "command_line", "count_work", "finish", "predict"]
+
+
+def predict(data: Path, run: Path, *assignments: str, workers: int = 2, decision: Path | None = None) -> bytes:
+    """The bytes of the submission; what a run keeps lies in `run`."""
+    config = load_config(None, [*TINY_SETTINGS, *assignments])
+    loaded = load_table(find_source(data))
+    contents = read_contents(loaded, config, workers, Silent())
+    folder = RunFolder(run)
+    with folder.claimed():
+        folder.open(overwrite=False)
+        whole = Pipeline(loaded, contents, config, folder, workers, "cpu", Silent(), lambda plan: None)
+        outcome = whole.predict(decision)
+    return render_submission(outcome.predictions, loaded.submission_id).encode()
+
+
+def artefacts(run: Path) -> dict[str, bytes]:
+    """The files that people look into."""
+    names = ("candidates.csv", "decision.json", "encounters.csv", "set_aside.csv", "table.csv")
+    return {name: (run / name).read_bytes() for name in names}
+
+
+def count_work(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Counts, from now on, images per kind of description, matched pairs and tuned decisions."""
+    counts: Counter[str] = Counter()
+
+    def counting(what: str, original: Callable[..., Any], at: int | None) -> Callable[..., Any]:
+        def counted(*arguments: Any) -> Any:
+            counts[what] += 1 if at is None else len(arguments[at])
+            return original(*arguments)
+
+        return counted
+
+    kinds = {"thumbnails": ThumbnailExtractor, "keypoints": SiftExtractor, "embeddings": VladExtractor}
+    for what, kind in kinds.items():
+        monkeypatch.setattr(kind, "describe", counting(what, kind.describe, 1))
+    monkeypatch.setattr(MutualNearest, "match", counting("pairs", MutualNearest.match, 2))
+    monkeypatch.setattr(pipeline, "tune", counting("tuned", pipeline.tune, None))
+    monkeypatch.setattr(pipeline, "estimate", lambda images, *_: Plan(len(images), 0, 0, 0.0, 0.0))  # it tries a few
+    return counts
+
+
+def command_line(data: Path, run: Path, out: Path, *assignments: str, workers: int = 2) -> list[str]:
+    """The same run as a command."""
+    settings = [part for one in (*TINY_SETTINGS, *assignments) for part in ("--set", one)]
+    places = ["--data", str(data), "--run", str(run), "--out", str(out), "--workers", str(workers)]
+    return [sys.executable, "-m", "animalclef", "predict", *places, *settings]
+
+
+def finish(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
