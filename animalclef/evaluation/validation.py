@@ -119,7 +119,8 @@ def sweep(probability: Floats, pseudo: PseudoQueries, threshold: Floats) -> Swee
     unknown_best = best_as_unknown(probability, pseudo)
     known_weight = _weights(pseudo.splits.is_known, pseudo.splits.identity) * known_right
     unknown_weight = _weights(pseudo.splits.is_unknown, pseudo.splits.identity)
-    baks = known_weight.sum(axis=1, keepdims=True) - _below(threshold, known_best, known_weight)
+    above = known_weight.sum(axis=1, keepdims=True) - _below(threshold, known_best, known_weight)
+    baks = np.round(above, 12)  # a difference of equal sums is 0, not 1e-17, whose root would count
     baus = _below(threshold, unknown_best, unknown_weight)
     score = np.sqrt(np.clip(baks, 0, 1) * np.clip(baus, 0, 1))
     return Sweep(threshold, score.mean(axis=0), baks.mean(axis=0), baus.mean(axis=0))
