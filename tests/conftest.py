@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tiny import make_tiny_data
+
+settings.register_profile("same-cases-everywhere", derandomize=True)
+settings.load_profile("same-cases-everywhere")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
