@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import json
 import logging
 import os
@@ -20,7 +19,7 @@ from rich.logging import RichHandler
 from typer.core import TyperGroup
 
 import animalclef
-from animalclef.errors import AnimalClefError, DataError, OutputError
+from animalclef.errors import AnimalClefError, DataError
 
 __all__ = ["app", "main"]
 
@@ -64,6 +63,10 @@ def main() -> None:
         app(standalone_mode=True)
     except AnimalClefError as error:
         err.print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False, soft_wrap=True)
+        raise SystemExit(2) from None
+    except OSError as error:
+        sentence = f"{error.filename or 'a file'}: {error.strerror or error}"
+        err.print(f"[bold red]error:[/] {_escaped(sentence)}.", highlight=False, soft_wrap=True)
         raise SystemExit(2) from None
 
 
@@ -121,10 +124,11 @@ def predict(
     from animalclef import console, results
     from animalclef.config import load_config
     from animalclef.data.submission import write_submission
+    from animalclef.decision import load_decision
     from animalclef.pipeline import Pipeline, read_contents
-    from animalclef.store.files import check_writable
     from animalclef.store.run import RunFolder
 
+    given = None if decision is None else load_decision(decision)
     extra = [] if max_missing is None else [f"data.max_missing={max_missing}"]
     config = load_config(config_name, [*(assignments or []), *extra], seed)
     loaded = _load(data)
@@ -133,11 +137,7 @@ def predict(
             f"{loaded.source.root}: this is AnimalCLEF 2026, a clustering task (cluster_<dataset>_<n> per image); "
             "predict answers identification tasks such as AnimalCLEF 2025."
         )
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    target = out_path or Path("submissions") / f"{today}-{config.name}" / "submission.csv"
-    if target.is_dir():
-        raise OutputError(f"{target}: this is a folder; give --out the file, such as {target / 'submission.csv'}.")
-    check_writable(target.parent)
+    target = results.target_file(out_path, config, config_name)
     progress = console.RichProgress(err)
     count = workers or os.cpu_count() or 1
     contents = read_contents(loaded, config, count, progress)
@@ -145,24 +145,20 @@ def predict(
     with folder.claimed():
         folder.open(overwrite=overwrite)
         announce = lambda plan: err.print(console.plan_sentence(plan), highlight=False, soft_wrap=True)  # noqa: E731
-        outcome = Pipeline(loaded, contents, config, folder, count, device, progress, announce).predict(decision)
+        outcome = Pipeline(loaded, contents, config, folder, count, device, progress, announce).predict(given)
         write_submission(target, outcome.predictions, loaded)
         results.write_results(target, outcome, config, folder.path, contents.digest)
-    if outcome.set_aside:
-        first = outcome.set_aside[0]
-        err.print(
-            f"[yellow]{len(outcome.set_aside)} photographs were set aside[/] (first: {_escaped(first.path)}: "
-            f"{_escaped(first.reason)}); see {folder.path / 'set_aside.csv'}.", highlight=False, soft_wrap=True,
-        )  # fmt: skip
     summary = results.summary(outcome)
+    if outcome.set_aside:
+        sentence = console.set_aside_sentence(outcome.set_aside, folder.path)
+        err.print(f"[yellow]warning:[/] {_escaped(sentence)}", highlight=False, soft_wrap=True)
     if as_json:
         _print_json({"submission": str(target), "run": str(folder.path), **summary})
         return
     out.print(console.decision_table(outcome.decision, loaded.images.queries.datasets))
-    out.print(
-        f"{summary['queries']} queries: {summary['queries'] - summary['new_individuals']} named "
-        f"({summary['individuals_named']} individuals), {summary['new_individuals']} new.", highlight=False,
-    )  # fmt: skip
+    named = summary["queries"] - summary["new_individuals"]
+    who = f"{named} named ({summary['individuals_named']} individuals), {summary['new_individuals']} new"
+    out.print(f"{summary['queries']} queries: {who}.", highlight=False)
     out.print(f"Submission: {target}\nRun folder: {folder.path}", highlight=False, soft_wrap=True)
 
 

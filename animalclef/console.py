@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Column, Table
 from rich.text import Text
 
+from animalclef.artefacts import SetAside
 from animalclef.decision import Decision
 from animalclef.estimate import Plan
 from animalclef.evaluation.evaluate import RetrievalReport
@@ -25,6 +27,7 @@ __all__ = [
     "plan_sentence",
     "retrieval_table",
     "score_table",
+    "set_aside_sentence",
     "statistics_table",
 ]
 
@@ -98,6 +101,13 @@ def plan_sentence(plan: Plan) -> str:
         work = f"{plan.images_to_describe:,} of {plan.images:,} photographs to describe"
         work += f", up to {plan.pairs:,} pairs to match"
     return f"{work}: about {duration(plan.seconds)} and {plan.megabytes:,.0f} MB on disk at the most."
+
+
+def set_aside_sentence(set_aside: Sequence[SetAside], run: Path) -> str:
+    """How many photographs were set aside, the first of them, and where the list is."""
+    first, count = set_aside[0], len(set_aside)
+    subject = "1 photograph was" if count == 1 else f"{count:,} photographs were"
+    return f"{subject} set aside (first: {first.path}: {first.reason}); see {run / 'set_aside.csv'}."
 
 
 def duration(seconds: float) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from animalclef.errors import StaleArtefactError
 
@@ -58,11 +59,17 @@ class DatasetDecision(_Part):
     fitted_on: str = Field(description="the data set whose gallery it was fitted on, `pooled`, or `default`")
     validation: Validation | None = None
 
+    @model_validator(mode="after")
+    def _weights_are_calibrated(self) -> Self:
+        if not self.weights or not self.weights.keys() <= self.calibrators.keys():
+            raise ValueError(f"weights of {sorted(self.weights)}, but calibrators of {sorted(self.calibrators)}")
+        return self
+
 
 class Decision(_Part):
     """The decisions of all data sets; one that is not named takes `pooled`."""
 
-    format: int = 1
+    format: Literal[1] = 1
     scores: str = Field(description="fingerprint of the settings and weights that made the raw scores")
     gallery: str = Field(description="digest of the gallery it was fitted on")
     seed: int
@@ -73,7 +80,7 @@ class Decision(_Part):
         """The decision that applies to a data set."""
         return self.datasets.get(dataset, self.pooled)
 
-    def check(self, path: Path, scores: str) -> None:
+    def check(self, scores: str) -> None:
         """Refuse to be applied to other scores than it was fitted on.
 
         Raises:
@@ -81,7 +88,7 @@ class Decision(_Part):
         """
         if self.scores != scores:
             raise StaleArtefactError(
-                f"{path}: fitted on scores of settings {self.scores}, this run's are {scores}. "
+                f"The decision was fitted on scores of settings {self.scores}, this run's are {scores}. "
                 "Use the configuration it was made with, or leave --decision out to fit a new one."
             )
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
-from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL
 
 from animalclef.artefacts import (
     Embeddings,
@@ -25,16 +26,16 @@ from animalclef.artefacts import (
     Shortlist,
 )  # fmt: skip
 from animalclef.config import Config, fingerprint
-from animalclef.data.encounters import find_encounters
+from animalclef.data.encounters import Encounters, find_encounters
 from animalclef.data.images import LoadedTable
 from animalclef.data.splits import choose_pseudo_queries, open_set_splits
 from animalclef.decision import Decision, load_decision
-from animalclef.errors import DataError
+from animalclef.errors import DataError, StaleArtefactError
 from animalclef.estimate import Plan, estimate
 from animalclef.evaluation.tune import tune
 from animalclef.evaluation.validation import PseudoQueries, lay_out
 from animalclef.models.mutual_nearest import MutualNearest
-from animalclef.models.zoo import weights_digest
+from animalclef.models.zoo import TimmExtractor
 from animalclef.progress import Progress
 from animalclef.stages.decide import decide
 from animalclef.stages.describe import Look, ThumbnailExtractor, describe
@@ -63,6 +64,8 @@ class Outcome:
     decision: Decision
     set_aside: list[SetAside]
     seconds: dict[str, float]
+    weights: str | None  # digest of the embedding network's weights, None without one
+    device: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,40 +128,49 @@ class Pipeline:
     announce: Callable[[Plan], None]
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def predict(self, decision_file: Path | None = None) -> Outcome:
-        """Answer every query. With a decision file nothing is tuned.
+    def predict(self, given: Decision | None = None) -> Outcome:
+        """Answer every query; with a decision given nothing is tuned.
 
         Raises:
             DataError: no gallery photograph has an identity.
-            StaleArtefactError: the decision file was fitted on scores of other settings.
+            StaleArtefactError: the decision was fitted on scores of other settings.
         """
-        given = None
-        if decision_file is not None:
-            given = load_decision(decision_file)
-            given.check(decision_file, self._scores_id())
+        network = load_network(self.config, self.device)
+        scores_id = self._scores_id(network)
+        if given is not None:
+            given.check(scores_id)
         if not len(self.loaded.images.gallery):
             where = self.loaded.source.table or self.loaded.source.root
             raise DataError(f"{where}: no database rows with an identity, so nobody can be recognised.")
         log = self._open_log()
         with self._timed("describe"):
-            described = self._describe(log, tunes=given is None)
+            described = self._describe(network, log, tunes=given is None)
         images = described.images
         _warn_of_what_is_absent(self.loaded.images, images)
+        if given is not None and network is None and given.gallery != _gallery_digest(images):
+            logger.warning("The decision was fitted on another gallery, and so was its weight-free embedding.")
         with self._timed("match"):
             shortlist = retrieve(images.queries, images.gallery, described.embeddings, self.config.retrieve)
             scores = self._match(shortlist, described, log)
-        decision = given or self._tune(described, log)
+        encounters = self._encounters(described)
+        decision = given or self._tune(described, encounters, log, scores_id)
         ranked = fuse(scores, images, decision)
         predictions = decide(ranked, self.loaded.images.queries, decision)
+        self.run.finished.unlink(missing_ok=True)
+        self.run.write_set_aside(described.set_aside)
+        self.run.write_encounters(encounters)
         write_text(self.run.decision, decision.model_dump_json(indent=1) + "\n")
-        self.run.write_table(images)
+        self.run.write_table(self.loaded.images, images)
         self.run.write_candidates(ranked)
-        return Outcome(predictions, ranked, decision, described.set_aside, self.seconds)
+        settings = {"scores": scores_id, "data": self.contents.digest, "config": self.config.model_dump(mode="json")}
+        write_text(self.run.finished, json.dumps(settings, indent=1) + "\n")
+        weights, device = (None, "cpu") if network is None else (network.digest, network.device)
+        return Outcome(predictions, ranked, decision, described.set_aside, self.seconds, weights, device)
 
-    def _describe(self, log: PairLog | None, *, tunes: bool) -> _Described:
+    def _describe(self, network: TimmExtractor | None, log: PairLog | None, *, tunes: bool) -> _Described:
         config, images = self.config, self.contents.images
-        network = load_network(config, self.device)
-        decoding = [config.data.decode_long_side, config.data.max_pixels, cv2.__version__]
+        decoding = [config.data.decode_long_side, config.data.max_pixels, cv2.__version__, PIL.__version__]
+        unreadable = ShardStore(self.run.store("unreadable", fingerprint(1, decoding)))
         thumbnails = ShardStore(self.run.store("thumbnails", fingerprint(1, decoding)))
         keypoints = ShardStore(self.run.store("keypoints", fingerprint(2, config.keypoints, decoding)))
         common = [Look(ThumbnailExtractor(), thumbnails)]
@@ -175,8 +187,7 @@ class Pipeline:
         self.announce(estimate(images, looks, config, self.workers, matched, tunes=tunes))
         set_aside = list(self.contents.set_aside)
         for name, table in tables.items():
-            set_aside += describe(table, looks[name], config.data, self.workers, self.progress)
-        self.run.write_set_aside(set_aside)
+            set_aside += describe(table, looks[name], unreadable, config.data, self.workers, self.progress)
         bad = {item.image_id for item in set_aside}
         images = images.select(np.array([one not in bad for one in images.image_id], dtype=bool))
         if not len(images.gallery):
@@ -186,13 +197,13 @@ class Pipeline:
         ]
         return _Described(images, join_embeddings(parts), thumbnails, keypoints, set_aside)
 
-    def _scores_id(self) -> str:
+    def _scores_id(self, network: TimmExtractor | None) -> str:
         """What a decision's calibrators hold for: every setting that shapes a raw score, but not the photographs."""
         config = self.config
-        return fingerprint(
-            2, config.data.decode_long_side, config.embed.model_dump(mode="json", exclude={"batch_size"}),
-            config.retrieve.top_k, config.keypoints, config.rerank, weights_digest(config.embed),
-        )  # fmt: skip
+        embed = config.embed.model_dump(mode="json", exclude={"batch_size", "weights"})
+        weights = "" if network is None else network.digest
+        decoding = config.data.decode_long_side
+        return fingerprint(3, decoding, embed, weights, config.retrieve.top_k, config.keypoints, config.rerank)
 
     def _open_log(self) -> PairLog | None:
         """The log of pairs matched with these settings; `None` where nothing is matched."""
@@ -209,27 +220,35 @@ class Pipeline:
         matcher = MutualNearest(self.config.rerank)
         return rerank(shortlist, described.images, described.features, matcher, log, self.workers, self.progress)
 
-    def _tune(self, described: _Described, log: PairLog | None) -> Decision:
-        scores_id = self._scores_id()
-        config, gallery = self.config, fingerprint(sorted(described.images.gallery.key))
-        versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy")]
-        settings = [1, config.decide, config.encounters, config.retrieve, config.seed, versions]
-        path = self.run.decision_of(fingerprint(scores_id, self.contents.digest, gallery, *settings))
+    def _tune(self, described: _Described, encounters: Encounters, log: PairLog | None, scores_id: str) -> Decision:
+        """The decision for these scores and photographs; one tuned before, by the same versions, is used again."""
+        config, gallery = self.config, _gallery_digest(described.images)
+        versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy", "faiss-cpu")]
+        seen = [self.contents.digest, described.images.key.tolist(), sorted(encounters.of.items())]
+        made_by = [scores_id, described.embeddings.model, "" if log is None else log.path.name, *versions]
+        path = self.run.decision_of(fingerprint(2, seen, made_by, config.decide, config.retrieve, config.seed))
         if path.is_file():
-            return load_decision(path)
+            try:
+                return load_decision(path)
+            except StaleArtefactError as error:
+                logger.warning("%s It is tuned again.", error)
         with self._timed("validate"):
-            pseudo = self._pseudo_queries(described, log)
+            pseudo = self._pseudo_queries(described, encounters, log)
         with self._timed("tune"):
             decision = tune(pseudo, config.decide, config.seed, scores_id, gallery, self.progress)
         write_text(path, decision.model_dump_json(indent=1) + "\n")
         return decision
 
-    def _pseudo_queries(self, described: _Described, log: PairLog | None) -> dict[str, PseudoQueries]:
+    def _encounters(self, described: _Described) -> Encounters:
+        gallery = described.images.gallery
+        thumbnails = {key: described.thumbnail(key) for key in dict.fromkeys(gallery.key)}
+        return find_encounters(gallery, thumbnails, self.config.encounters)
+
+    def _pseudo_queries(
+        self, described: _Described, encounters: Encounters, log: PairLog | None
+    ) -> dict[str, PseudoQueries]:
         """Gallery photographs matched against the gallery, their own encounter hidden."""
         config, gallery = self.config, described.images.gallery
-        thumbnails = {key: described.thumbnail(key) for key in dict.fromkeys(gallery.key)}
-        encounters = find_encounters(gallery, thumbnails, config.encounters)
-        self.run.write_encounters(encounters)
         chosen, splits = [], {}
         for name in gallery.datasets:
             table = gallery.select(gallery.dataset == name)
@@ -247,6 +266,10 @@ class Pipeline:
         start = time.perf_counter()
         yield
         self.seconds[stage] = round(time.perf_counter() - start, 2)
+
+
+def _gallery_digest(images: ImageTable) -> str:
+    return fingerprint(sorted(images.gallery.key))
 
 
 def _warn_of_what_is_absent(asked: ImageTable, usable: ImageTable) -> None:

@@ -15,10 +15,13 @@ import yaml
 
 import animalclef
 from animalclef.config import Config
+from animalclef.errors import OutputError
 from animalclef.pipeline import Outcome
-from animalclef.store.files import write_text
+from animalclef.store.files import check_writable, write_text
 
-__all__ = ["summary", "write_results"]
+__all__ = ["summary", "target_file", "write_results"]
+
+_NAMES = ("config.yaml", "metrics.json", "decision.json", "manifest.json")  # what lies beside a submission
 
 _LIBRARIES = ("numpy", "opencv-python-headless", "faiss-cpu", "torch", "timm", "scikit-learn", "optuna", "pillow")
 
@@ -35,6 +38,10 @@ def write_results(submission: Path, outcome: Outcome, config: Config, run: Path,
         "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "submission_sha256": hashlib.sha256(submission.read_bytes()).hexdigest(),
         "data_digest": digest,
+        "scores_digest": outcome.decision.scores,
+        "decision_sha256": hashlib.sha256((folder / "decision.json").read_bytes()).hexdigest(),
+        "weights_sha256": outcome.weights,
+        "device": outcome.device,
         "run": str(run),
         "seed": config.seed,
         "seconds": outcome.seconds,
@@ -44,6 +51,23 @@ def write_results(submission: Path, outcome: Outcome, config: Config, run: Path,
         "libraries": {name: _version(name) for name in _LIBRARIES},
     }
     write_text(folder / "manifest.json", _json(manifest))
+
+
+def target_file(out: Path | None, config: Config, settings_file: str | None) -> Path:
+    """Where the submission goes, `submissions/<date>-<config>/submission.csv` unless `out` says otherwise.
+
+    Raises:
+        OutputError: the place cannot be written to, or the settings file given would be overwritten there.
+    """
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    target = out or Path("submissions") / f"{today}-{config.name}" / "submission.csv"
+    if target.is_dir():
+        raise OutputError(f"{target}: this is a folder; give --out the file, such as {target / 'submission.csv'}.")
+    written = [(target.parent / name).resolve() for name in (target.name, *_NAMES)]
+    if settings_file is not None and Path(settings_file).resolve() in written:
+        raise OutputError(f"{settings_file}: would be overwritten by this run's results. Give --out another folder.")
+    check_writable(target.parent)
+    return target
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:

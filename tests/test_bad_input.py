@@ -183,7 +183,7 @@ def test_missing_photographs(small: Path, predict: Command) -> None:
     assert "--max-missing 0.1 goes on without them." in said.stderr
     said = predict(small, "--max-missing", "0.1")
     assert answers_all(said, small)["2"] == "new_individual"  # the missing one is a query: it is answered all the same
-    assert "1 photographs were set aside (first: images/NewtID/0_2.jpg: no such file)" in said.stderr
+    assert "1 photograph was set aside (first: images/NewtID/0_2.jpg: no such file)" in said.stderr
     assert read_csv(Path("run/set_aside.csv")) == [
         {"image_id": "2", "path": "images/NewtID/0_2.jpg", "split": "query", "reason": "no such file"}
     ]

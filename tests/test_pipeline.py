@@ -142,7 +142,7 @@ def test_a_decision_is_applied_to_its_own_settings_and_refused_for_others(
     assert counts["tuned"] == 0
     for assignment in ("rerank.ratio=0.8", "embed.words=6", "keypoints.max_keypoints=48", "retrieve.top_k=3"):
         with pytest.raises(
-            StaleArtefactError, match=r"mine.json: fitted on scores of settings .* leave --decision out"
+            StaleArtefactError, match=r"decision was fitted on scores of settings .* leave --decision out"
         ):
             predict(data, again, assignment, decision=decision)
 

@@ -17,6 +17,7 @@ from animalclef.config import load_config
 from animalclef.data.images import load_table
 from animalclef.data.sources import find_source
 from animalclef.data.submission import render_submission
+from animalclef.decision import load_decision
 from animalclef.estimate import Plan
 from animalclef.models.mutual_nearest import MutualNearest
 from animalclef.models.vlad import VladExtractor
@@ -38,7 +39,7 @@ def predict(data: Path, run: Path, *assignments: str, workers: int = 2, decision
     with folder.claimed():
         folder.open(overwrite=False)
         whole = Pipeline(loaded, contents, config, folder, workers, "cpu", Silent(), lambda plan: None)
-        outcome = whole.predict(decision)
+        outcome = whole.predict(None if decision is None else load_decision(decision))
     return render_submission(outcome.predictions, loaded.submission_id).encode()
 
 

@@ -58,7 +58,7 @@ def read_image(images: ImageTable, row: int, config: DataConfig) -> DecodedImage
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UnreadableImageError(f"cannot be read ({error.strerror})") from error
+        raise DataError(f"{path}: cannot be read any more ({error.strerror}). Start again when it is there.") from error
     if images.key[row] and content_key(content, box) != images.key[row]:
         raise DataError(f"{path}: the file changed while this run was working. Start again when it is at rest.")
     return decode(content, box, config.decode_long_side, config.max_pixels)

@@ -75,9 +75,12 @@ def evaluate_run(run: Path, truth_path: Path, draws: int = 1000, seed: int = 0) 
         DataError: the folder holds no finished run.
     """
     candidates, table = run / "candidates.csv", run / "table.csv"
-    if not candidates.is_file() or not table.is_file():
-        raise DataError(f"{run}: no finished run (candidates.csv is not there). Run predict with --run {run} first.")
+    if not (run / "finished.json").is_file():
+        raise DataError(f"{run}: no finished run (finished.json is not there). Run predict with --run {run} first.")
     truth = read_truth(truth_path)
+    strangers = set(truth.image_id) - set(_read(table)["image_id"])
+    if strangers:
+        raise DataError(f"{truth_path}: {len(strangers)} of its queries are not in {run} (one: {min(strangers)}).")
     per_query = _per_query(truth, _read(candidates), _read(table))
     rng = np.random.default_rng(seed)
     groups = []
@@ -100,7 +103,7 @@ def _per_query(truth: Truth, candidates: pd.DataFrame, table: pd.DataFrame) -> p
     """One row per known query: its measures, individual and viewpoint."""
     by_query = candidates.groupby("query_id", sort=False)
     ranked: dict[str, StrArray] = {str(one): rows["identity"].to_numpy(dtype=object) for one, rows in by_query}
-    gallery = table[table["split"] == "gallery"]
+    gallery = table[(table["split"] == "gallery") & (table["used"] == 1)]
     images_of = gallery.groupby(["dataset", "identity"]).size().to_dict()
     viewpoint = dict(zip(table["image_id"], table["viewpoint"], strict=True))
     nothing = np.zeros(0, dtype=object)

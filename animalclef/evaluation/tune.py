@@ -82,7 +82,7 @@ def _tune_one(
     name: str, parts: Sequence[PseudoQueries], config: DecideConfig, seed: int, advance: Callable[[int], None]
 ) -> DatasetDecision:
     fold_of = [_folds(part, config.folds, seed) for part in parts]
-    odds = [_held_out_log_odds(part, folds, config.folds) for part, folds in zip(parts, fold_of, strict=True)]
+    odds = [_held_out_log_odds(part, folds) for part, folds in zip(parts, fold_of, strict=True)]
     nested = _nested(parts, odds, fold_of, config, seed, advance)
     choice = _search(parts, odds, config, seed)
     advance(1)
@@ -120,10 +120,10 @@ def _fit(parts: Sequence[PseudoQueries]) -> dict[str, Calibrator]:
     return calibrators
 
 
-def _held_out_log_odds(part: PseudoQueries, fold_of: NDArray[np.int64], folds: int) -> dict[str, Floats]:
+def _held_out_log_odds(part: PseudoQueries, fold_of: NDArray[np.int64]) -> dict[str, Floats]:
     """Log-odds of every pair by calibrators fitted on the other folds' individuals."""
     odds = {name: np.zeros(part.same.shape) for name in part.columns}
-    for fold in range(folds):
+    for fold in sorted(set(fold_of)):
         inside = np.flatnonzero(fold_of == fold)
         calibrators = _fit([part.select(np.flatnonzero(fold_of != fold))])
         for name, calibrator in calibrators.items():
@@ -203,25 +203,30 @@ def _nested(
     seed: int,
     advance: Callable[[int], None],
 ) -> float:
-    """The score when each fold of individuals is answered by the choice made on the other folds."""
+    """The score when each fold of individuals is answered by calibrators and a choice that never saw it."""
     probability = [np.zeros(part.same.shape) for part in parts]
-    threshold = [np.zeros(len(part)) for part in parts]
+    threshold = [np.full(len(part), np.nan) for part in parts]
     for fold in range(config.folds):
         outside = [np.flatnonzero(folds != fold) for folds in fold_of]
         others = [part.select(rows) for part, rows in zip(parts, outside, strict=True)]
-        other_odds = [
-            {name: values[rows] for name, values in one.items()} for one, rows in zip(odds, outside, strict=True)
-        ]
         usable = [place for place, part in enumerate(others) if part.can_be_scored]
         advance(1)
         if not usable:
             continue
-        choice = _search([others[place] for place in usable], [other_odds[place] for place in usable], config, seed)
+        chosen_on = [others[place] for place in usable]
+        inner = [_held_out_log_odds(others[place], fold_of[place][outside[place]]) for place in usable]
+        choice = _search(chosen_on, inner, config, seed)
         for place, folds in enumerate(fold_of):
             rows = np.flatnonzero(folds == fold)
             inside = {name: values[rows] for name, values in odds[place].items()}
             part = parts[place].select(rows)
             probability[place][rows] = _probability(part, inside, choice.weights, choice.same_viewpoint)
             threshold[place][rows] = choice.threshold
-    scores = [score_at(p, t, part)[0] for p, t, part in zip(probability, threshold, parts, strict=True)]
-    return float(np.mean(scores))
+    return float(np.mean([_score_answered(*one) for one in zip(parts, probability, threshold, strict=True)]))
+
+
+def _score_answered(part: PseudoQueries, probability: Floats, threshold: Floats) -> float:
+    """The score over the pseudo-queries that some choice answered."""
+    answered = np.flatnonzero(np.isfinite(threshold))
+    kept = part.select(answered)
+    return score_at(probability[answered], threshold[answered], kept)[0] if kept.can_be_scored else 0.0

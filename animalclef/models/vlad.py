@@ -35,6 +35,8 @@ class Codebook:
 class VladExtractor:
     """One VLAD vector per photograph."""
 
+    in_batches = False
+
     def __init__(self, codebook: Codebook, config: EmbedConfig) -> None:
         self.codebook, self.config = codebook, config
 

@@ -20,7 +20,7 @@ from animalclef.store.shards import Entry
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["TimmExtractor", "choose_device", "load_timm", "weights_digest"]
+__all__ = ["TimmExtractor", "choose_device", "load_timm"]
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +28,11 @@ logger = logging.getLogger(__name__)
 class TimmExtractor:
     """The pooled features of a timm network, unit length."""
 
+    in_batches = True
+
     def __init__(self, model: torch.nn.Module, preprocessing: dict[str, Any], config: EmbedConfig, device: str) -> None:
         self.model, self.preprocessing, self.config, self.device = model, preprocessing, config, device
+        self.digest = _digest(model)
 
     def describe(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
         """`embedding`: (d,) float32."""
@@ -103,17 +106,15 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def weights_digest(config: EmbedConfig) -> str:
-    """What identifies the weights in a fingerprint: the file's SHA-256, or `hub`, or nothing."""
+def _digest(model: torch.nn.Module) -> str:
+    """SHA-256 over every weight, wherever it came from."""
     import hashlib
 
-    if config.weights in (None, "hub"):
-        return config.weights or ""
-    path = Path(str(config.weights))
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such weights file (embed.weights).")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _from_hub(name: str, options: dict[str, Any]) -> torch.nn.Module:

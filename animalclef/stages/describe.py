@@ -7,6 +7,8 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from animalclef.artefacts import DecodedImage, ImageTable, SetAside
 from animalclef.config import DataConfig
 from animalclef.data.decode import UnreadableImageError, read_image
@@ -19,7 +21,12 @@ __all__ = ["Extractor", "Look", "ThumbnailExtractor", "describe"]
 
 
 class Extractor(Protocol):
-    """Makes one store entry per image."""
+    """Makes one store entry per image; with `in_batches` its last bits may depend on the images beside it."""
+
+    @property
+    def in_batches(self) -> bool:
+        """Whether images are described together."""
+        ...
 
     def describe(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
         """Entries of the given images, in their order; `pool` has the run's worker threads."""
@@ -37,38 +44,56 @@ class Look:
 class ThumbnailExtractor:
     """The thumbnail that near-duplicates are found by."""
 
+    in_batches = False
+
     def describe(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
         """`thumbnail`: (1024,) float32."""
         return [{"thumbnail": thumbnail(image.pixels)} for image in images]
 
 
 def describe(
-    images: ImageTable, looks: Sequence[Look], config: DataConfig, workers: int, progress: Progress, chunk: int = 64
+    images: ImageTable,
+    looks: Sequence[Look],
+    unreadable: ShardStore,
+    config: DataConfig,
+    workers: int,
+    progress: Progress,
+    chunk: int = 32,
 ) -> list[SetAside]:
     """Fill every store with an entry for every image; the images that cannot be decoded come back set aside.
 
-    Only what is absent or damaged is made. Each chunk is written before the next is begun.
+    Only what is absent or damaged is made, chunk by chunk, each written before the next is begun. The chunks' borders
+    never move, and an extractor that works in batches describes a chunk whole: it sees the same batches after an
+    interruption. `unreadable` remembers why an image could not be decoded.
 
     Raises:
         DataError: a file changed since it was first read.
     """
-    wanted = {key for look in looks for key in look.store.verify(images.key)}
+    broken = set(images.key) - set(unreadable.verify(images.key))
+    lacking = [(look.extractor.in_batches, set(look.store.verify(images.key)) - broken) for look in looks]
     first_row = {key: row for row, key in reversed(list(enumerate(images.key)))}
-    rows = [row for key, row in sorted(first_row.items(), key=lambda item: item[1]) if key in wanted]
-    reason_of: dict[str, str] = {}
+    rows = sorted(first_row.values())
+    whole = [rows[start : start + chunk] for start in range(0, len(rows), chunk)]
+    chunks = [part for part in (_needed(images, part, lacking, broken) for part in whole) if part]
+    reason_of = {key: unreadable.get(key)["reason"].tobytes().decode() for key in broken}
     with (
         one_thread_each(),
         worker_threads(workers) as pool,
-        progress.task("describing photographs", len(rows), "images") as advance,
+        progress.task("describing photographs", sum(map(len, chunks)), "images") as advance,
     ):
-        for chunk_rows, decoded in _decoded_chunks(images, rows, config, pool, chunk):
+        for decoded in _decoded_chunks(images, chunks, config, pool):
             good = {key: image for key, image in decoded.items() if isinstance(image, DecodedImage)}
-            reason_of.update({key: str(error) for key, error in decoded.items() if key not in good})
             for look in looks:
-                keys = look.store.missing(good)
-                entries = look.extractor.describe([good[key] for key in keys], pool)
-                look.store.put(dict(zip(keys, entries, strict=True)))
-            advance(len(chunk_rows))
+                missing = look.store.missing(good)
+                shown = list(good) if look.extractor.in_batches and missing else missing
+                entries = dict(zip(shown, look.extractor.describe([good[key] for key in shown], pool), strict=True))
+                look.store.put({key: entries[key] for key in missing})
+            failed = {key: str(error) for key, error in decoded.items() if isinstance(error, UnreadableImageError)}
+            unreadable.put({key: {"reason": np.frombuffer(why.encode(), np.uint8)} for key, why in failed.items()})
+            reason_of.update(
+                {key: failed.get(key, "not enough memory to decode it") for key in decoded.keys() - good.keys()}
+            )
+            advance(len(decoded))
     return [
         SetAside(image_id, path, "query" if query else "gallery", reason_of[key])
         for image_id, path, query, key in zip(images.image_id, images.path, images.is_query, images.key, strict=True)
@@ -76,27 +101,33 @@ def describe(
     ]
 
 
-Decoded = dict[str, DecodedImage | UnreadableImageError]
+Lacking = list[tuple[bool, set[str]]]
+Tried = DecodedImage | UnreadableImageError | MemoryError
+
+
+def _needed(images: ImageTable, part: list[int], lacking: Lacking, broken: set[str]) -> list[int]:
+    """Rows of a chunk that must be decoded: those that lack something, or all where a batch is to be made again."""
+    keys = {images.key[row] for row in part}
+    together = any(in_batches and keys & absent for in_batches, absent in lacking)
+    wanted = keys - broken if together else {key for _, absent in lacking for key in keys & absent}
+    return [row for row in part if images.key[row] in wanted]
 
 
 def _decoded_chunks(
-    images: ImageTable, rows: list[int], config: DataConfig, pool: Executor, chunk: int
-) -> Iterator[tuple[list[int], Decoded]]:
+    images: ImageTable, chunks: list[list[int]], config: DataConfig, pool: Executor
+) -> Iterator[dict[str, Tried]]:
     """Decode a chunk while the one before it is being described."""
-    chunks = [rows[start : start + chunk] for start in range(0, len(rows), chunk)]
-    job: Callable[[int], DecodedImage | UnreadableImageError] = lambda row: _try_read(images, row, config)  # noqa: E731
-    ahead: list[Future[DecodedImage | UnreadableImageError]] = [pool.submit(job, row) for row in next(iter(chunks), [])]
+    job: Callable[[int], Tried] = lambda row: _try_read(images, row, config)  # noqa: E731
+    ahead: list[Future[Tried]] = [pool.submit(job, row) for row in next(iter(chunks), [])]
     for number, chunk_rows in enumerate(chunks):
         now = [future.result() for future in ahead]
         following = chunks[number + 1] if number + 1 < len(chunks) else []
         ahead = [pool.submit(job, row) for row in following]
-        yield chunk_rows, {images.key[row]: image for row, image in zip(chunk_rows, now, strict=True)}
+        yield {images.key[row]: image for row, image in zip(chunk_rows, now, strict=True)}
 
 
-def _try_read(images: ImageTable, row: int, config: DataConfig) -> DecodedImage | UnreadableImageError:
+def _try_read(images: ImageTable, row: int, config: DataConfig) -> Tried:
     try:
         return read_image(images, row, config)
-    except UnreadableImageError as error:
+    except (UnreadableImageError, MemoryError) as error:
         return error
-    except MemoryError:
-        return UnreadableImageError("not enough memory to decode it")

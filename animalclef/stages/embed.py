@@ -7,12 +7,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL
 
 from animalclef.artefacts import Embeddings, FloatArray, ImageTable
 from animalclef.config import Config, fingerprint
 from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.models.vlad import Codebook, VladExtractor, dense_descriptors, fit_codebook, project
-from animalclef.models.zoo import TimmExtractor, choose_device, load_timm, weights_digest
+from animalclef.models.zoo import TimmExtractor, choose_device, load_timm
 from animalclef.progress import Progress
 from animalclef.store.shards import ShardStore
 from animalclef.threads import one_thread_each, worker_threads
@@ -28,16 +29,17 @@ class Embedder:
 
     def __init__(self, dataset: str, gallery: ImageTable, config: Config, network: TimmExtractor | None) -> None:
         self.dataset, self.gallery, self.config, self.network = dataset, gallery, config, network
-        settings = config.embed.model_dump(mode="json", exclude={"batch_size", "dimensions"})
-        decoding = [config.data.decode_long_side, config.data.max_pixels]
-        parts: list[object] = [1, settings, decoding, weights_digest(config.embed)]
+        aside = {"dimensions", "weights"} | ({"batch_size"} if network is None else set())
+        settings = config.embed.model_dump(mode="json", exclude=aside)
+        decoding = [config.data.decode_long_side, config.data.max_pixels, PIL.__version__]
+        parts: list[object] = [2, settings, decoding]
         if network is None:
             parts += [cv2.__version__, config.seed, sorted(gallery.key)]
         else:
             import timm
             import torch
 
-            parts += [torch.__version__, timm.__version__, network.device.split(":")[0]]
+            parts += [network.digest, torch.__version__, timm.__version__, network.device.split(":")[0]]
         self.fingerprint = fingerprint(*parts)
 
     def extractor(self, folder: Path, workers: int, progress: Progress) -> VladExtractor | TimmExtractor:
@@ -61,13 +63,12 @@ class Embedder:
         Raises:
             KeyError: a photograph has no whole entry in the store.
         """
-        key = fingerprint(images.key.tolist(), self.config.embed.dimensions)
+        if self.network is not None:
+            return Embeddings(self.fingerprint, images.image_id, _stacked(images, store))
+        key = fingerprint(1, images.key.tolist(), self.config.embed.dimensions)
         made = ShardStore(store.folder.with_name(f"{store.folder.name}-vectors"))
         if made.verify([key]):
-            values = np.stack([store.get(one)["embedding"] for one in images.key]).astype(np.float32)
-            if self.network is None:
-                values = project(values, self.config.embed.dimensions)
-            made.put({key: {"values": values}})
+            made.put({key: {"values": project(_stacked(images, store), self.config.embed.dimensions)}})
         return Embeddings(self.fingerprint, images.image_id, made.get(key)["values"].astype(np.float32))
 
     def _fit(self, workers: int, progress: Progress) -> Codebook:
@@ -91,6 +92,10 @@ class Embedder:
                 samples.append(sample)
                 advance(1)
         return fit_codebook(samples, config.embed, config.seed)
+
+
+def _stacked(images: ImageTable, store: ShardStore) -> FloatArray:
+    return np.stack([store.get(key)["embedding"] for key in images.key]).astype(np.float32)
 
 
 def load_network(config: Config, device: str) -> TimmExtractor | None:

@@ -14,7 +14,7 @@ __all__ = ["fuse"]
 
 
 def fuse(scores: PairScores, images: ImageTable, decision: Decision) -> RankedCandidates:
-    """Candidates of every query, the most probable first; equal ones in order of their gallery id."""
+    """Candidates of every query, the most probable first; equal ones in shortlist order, as validation has them."""
     row_of = images.row_of
     query_row = np.array([row_of[one] for one in scores.query_id], dtype=np.int64)
     gallery_row = np.array([row_of[one] for one in scores.gallery_id], dtype=np.int64)
@@ -26,7 +26,7 @@ def fuse(scores: PairScores, images: ImageTable, decision: Decision) -> RankedCa
         probability[rows] = _fused(columns, decision.of(name))
         if decision.of(name).same_viewpoint:
             probability[rows] *= images.viewpoints_agree(scores.query_id[rows], scores.gallery_id[rows])
-    order = np.lexsort((scores.gallery_id.astype(str), -probability, query_row)) if len(scores) else np.arange(0)
+    order = np.lexsort((-probability, query_row))
     return RankedCandidates(
         query_id=scores.query_id[order],
         gallery_id=scores.gallery_id[order],

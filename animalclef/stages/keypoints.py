@@ -20,6 +20,8 @@ __all__ = ["SiftExtractor", "features_from_entry"]
 class SiftExtractor:
     """SIFT through OpenCV; keypoints in pixels of the photograph at its original size."""
 
+    in_batches = False
+
     def __init__(self, config: KeypointConfig) -> None:
         self.config = config
 

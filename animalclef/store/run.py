@@ -42,13 +42,18 @@ class RunFolder:
         return self.path / "decisions" / f"{fingerprint}.json"
 
     @property
+    def finished(self) -> Path:
+        """Written last: the results in this folder belong together."""
+        return self.path / "finished.json"
+
+    @property
     def candidates(self) -> Path:
         """Ranked candidates of every query, with raw scores."""
         return self.path / "candidates.csv"
 
     @property
     def table(self) -> Path:
-        """The photographs that were used; queries have no identity."""
+        """Every photograph; queries have no identity, one that was set aside has `used` 0."""
         return self.path / "table.csv"
 
     def store(self, kind: str, fingerprint: str) -> Path:
@@ -105,13 +110,15 @@ class RunFolder:
         header = ("image_id", "other_image_id", "correlation")
         write_text(self.path / "near_duplicates.csv", _csv(header, encounters.links))
 
-    def write_table(self, images: ImageTable) -> None:
-        """`table.csv`: what reports and notebooks need of the table."""
+    def write_table(self, images: ImageTable, used: ImageTable) -> None:
+        """`table.csv`: what reports and notebooks need of the table; `used` are the rows not set aside."""
+        key_of = dict(zip(used.image_id, used.key, strict=True))
         identity = [who or "" for who in images.identity]
         split = ["query" if query else "gallery" for query in images.is_query]
         columns = {"image_id": images.image_id, "identity": identity, "path": images.path, "dataset": images.dataset}
         columns |= {"split": split, "viewpoint": images.viewpoint, "date": images.date, "species": images.species}
-        columns |= {"key": images.key}
+        columns |= {"used": [int(one in key_of) for one in images.image_id]}
+        columns |= {"key": [key_of.get(one, "") for one in images.image_id]}
         write_text(self.table, _csv(tuple(columns), zip(*columns.values(), strict=True)))
 
     def write_candidates(self, ranked: RankedCandidates) -> None:

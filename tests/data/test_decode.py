@@ -280,7 +280,7 @@ def test_read_image_refuses_a_file_that_changed(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the file changed while this run was working"):
         read_image(images, 0, DataConfig())
     (tmp_path / "a.png").unlink()
-    with pytest.raises(UnreadableImageError, match=r"cannot be read \(No such file"):
+    with pytest.raises(DataError, match=r"cannot be read any more \(No such file"):
         read_image(images, 0, DataConfig())
 
 

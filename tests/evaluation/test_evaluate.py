@@ -11,12 +11,12 @@ from animalclef.errors import DataError, SubmissionError
 from animalclef.evaluation.evaluate import evaluate_run, score_files
 
 CANDIDATES = ("query_id", "gallery_id", "identity", "dataset", "probability", "similarity")
-TABLE = ("image_id", "identity", "path", "dataset", "split", "viewpoint", "date", "species", "key")
+TABLE = ("image_id", "identity", "path", "dataset", "split", "viewpoint", "date", "species", "used", "key")
 TRUTH = ("image_id", "identity", "dataset", "known")
 
 
 def table_row(image_id: str, identity: str, split: str, viewpoint: str = "", dataset: str = "lynx") -> tuple[str, ...]:
-    return (image_id, identity, f"{image_id}.jpg", dataset, split, viewpoint, "", "", "00")
+    return (image_id, identity, f"{image_id}.jpg", dataset, split, viewpoint, "", "", "1", "00")
 
 
 @pytest.fixture
@@ -32,7 +32,20 @@ def run(tmp_path: Path) -> Path:
     write_csv(tmp_path / "run" / "candidates.csv", CANDIDATES, listed)
     truth = [("q1", "01", "lynx", 1), ("q2", "NA", "lynx", 1), ("q3", "c", "lynx", 1), ("q4", "u", "lynx", 0)]
     write_csv(tmp_path / "truth.csv", TRUTH, truth)
+    (tmp_path / "run" / "finished.json").write_text("{}")
     return tmp_path / "run"
+
+
+def test_a_run_that_was_not_finished_is_refused(run: Path) -> None:
+    (run / "finished.json").unlink()
+    with pytest.raises(DataError, match="no finished run"):
+        evaluate_run(run, run.parent / "truth.csv")
+
+
+def test_the_truth_of_other_data_is_refused(run: Path) -> None:
+    write_csv(run.parent / "other.csv", TRUTH, [("q1", "01", "lynx", 1), ("z9", "01", "lynx", 1)])
+    with pytest.raises(DataError, match=r"other.csv: 1 of its queries are not in .* \(one: z9\)"):
+        evaluate_run(run, run.parent / "other.csv")
 
 
 def test_measures_of_a_run_by_hand(run: Path) -> None:

@@ -137,9 +137,12 @@ def test_a_decision_survives_its_file_and_is_refused_for_other_scores(tmp_path: 
     path = tmp_path / "decision.json"
     path.write_text(decision.model_dump_json(indent=1), encoding="utf-8")
     assert load_decision(path) == decision
-    decision.check(path, "scores")
+    decision.check("scores")
     with pytest.raises(StaleArtefactError, match=r"fitted on scores of settings scores, this run's are others"):
-        decision.check(path, "others")
+        decision.check("others")
+    path.write_text(decision.model_dump_json().replace('"format":1', '"format":99'), encoding="utf-8")
+    with pytest.raises(StaleArtefactError, match=r"not a decision file of this version \(format"):
+        load_decision(path)
     path.write_text('{"format": 1}', encoding="utf-8")
     with pytest.raises(StaleArtefactError, match=r"not a decision file.*scores"):
         load_decision(path)

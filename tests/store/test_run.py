@@ -98,8 +98,10 @@ def test_tables_are_written_with_their_columns(tmp_path: Path) -> None:
     ]
     folder.write_encounters(Encounters({"2": "e", "1": "e"}, (("1", "2", 0.9),)))
     assert [row["image_id"] for row in read_csv(tmp_path / "encounters.csv")] == ["1", "2"]
-    folder.write_table(image_table([Row("q"), Row("g", "Zoë", "left")]))
+    images = image_table([Row("q"), Row("g", "Zoë", "left")])
+    folder.write_table(images, used=images.gallery)
     table = read_csv(folder.table)
+    assert [row["used"] for row in table] == ["0", "1"]
     assert [(row["image_id"], row["identity"], row["split"]) for row in table] == [
         ("q", "", "query"),
         ("g", "Zoë", "gallery"),
