@@ -7,7 +7,7 @@ from io import BytesIO
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from animalclef.artefacts import DecodedImage, ImageTable
 from animalclef.config import DataConfig
@@ -37,7 +37,9 @@ def decode(content: bytes, box_xywhr: NDArray[np.float32], long_side: int, max_p
         pixels, alpha = _to_rgb(image)
     except UnreadableImageError:
         raise
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:
         raise UnreadableImageError(f"not a readable image ({_reason(error)})") from error
     if boxed:
         pixels, alpha = _crop(pixels, alpha, box_xywhr)
@@ -80,13 +82,34 @@ def _open(content: bytes, long_side: int | None, max_pixels: int) -> tuple[Image
     width, height = image.size
     if width * height > max_pixels:
         raise UnreadableImageError(f"{width} x {height} pixels is more than data.max_pixels = {max_pixels}")
-    turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    orientation = _orientation(image)
     if long_side is not None and image.format == "JPEG" and max(width, height) > long_side:
         scale = long_side / max(width, height)
         image.draft(None, (int(np.ceil(width * scale)), int(np.ceil(height * scale))))
     image.load()
-    image = ImageOps.exif_transpose(image)
-    return image, (height, width) if turned else (width, height)
+    turn = _TURNS.get(orientation)
+    if turn is None:
+        return image, (width, height)
+    return image.transpose(turn), (height, width) if orientation >= 5 else (width, height)
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none, or none that can be read."""
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except Exception:  # noqa: BLE001 - a photograph with broken EXIF is still a photograph
+        return 1
 
 
 def _to_rgb(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
@@ -131,7 +154,10 @@ def _crop(
         return pixels[top:bottom, left:right], None if alpha is None else alpha[top:bottom, left:right]
     turn[:, 2] -= (left, top)
     size = (right - left, bottom - top)
-    return cv2.warpAffine(pixels, turn, size), None if alpha is None else cv2.warpAffine(alpha, turn, size)
+    try:
+        return cv2.warpAffine(pixels, turn, size), None if alpha is None else cv2.warpAffine(alpha, turn, size)
+    except cv2.error as error:
+        raise UnreadableImageError("the rotated box is too large to be cut out") from error
 
 
 def _reason(error: BaseException) -> str:

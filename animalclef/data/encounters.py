@@ -28,15 +28,19 @@ class Encounters:
     links: tuple[tuple[str, str, float], ...]  # image_id, image_id, thumbnail correlation
 
     def hidden_from(self, queries: ImageTable, gallery: ImageTable) -> tuple[dict[str, frozenset[str]], dict[str, int]]:
-        """For gallery photographs that play the query: the ids of their own encounter, which they must not see, and
-        how many further photographs of their individual there are.
+        """For gallery photographs that play the query: the ids of their own encounter and of exact copies, which they
+        must not see, and how many further photographs of their individual there are.
         """
         encounter: dict[str, set[str]] = defaultdict(set)
+        copies: dict[str, set[str]] = defaultdict(set)
         individual: dict[tuple[str, str], set[str]] = defaultdict(set)
         for image_id, dataset, identity in zip(gallery.image_id, gallery.dataset, gallery.identity, strict=True):
             encounter[self.of[image_id]].add(image_id)
             individual[dataset, identity].add(image_id)
-        hidden = {image_id: frozenset(encounter[self.of[image_id]]) for image_id in queries.image_id}
+        for image_id, key in zip(gallery.image_id, gallery.key, strict=True):
+            copies[key].add(image_id)
+        shown = zip(queries.image_id, queries.key, strict=True)
+        hidden = {image_id: frozenset(encounter[self.of[image_id]] | copies[key]) for image_id, key in shown}
         whose = zip(queries.image_id, queries.dataset, queries.identity, strict=True)
         others = {image_id: len(individual[dataset, who] - hidden[image_id]) for image_id, dataset, who in whose}
         return hidden, others
@@ -59,9 +63,9 @@ def find_encounters(gallery: ImageTable, thumbnails: Mapping[str, FloatArray], c
     links: list[tuple[str, str, float]] = []
     undated: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row, image_id in enumerate(gallery.image_id):
-        who = f"{gallery.dataset[row]}/{gallery.identity[row]}"
+        who = f"{_safe(gallery.dataset[row])}/{_safe(gallery.identity[row])}"
         if gallery.encounter[row]:
-            of[image_id] = f"{gallery.dataset[row]}/encounter/{gallery.encounter[row]}"
+            of[image_id] = f"{_safe(gallery.dataset[row])}/encounter/{gallery.encounter[row]}"
         elif gallery.date[row]:
             of[image_id] = f"{who}/date/{gallery.date[row][:10]}"
         else:
@@ -71,6 +75,11 @@ def find_encounters(gallery: ImageTable, thumbnails: Mapping[str, FloatArray], c
         of.update({image_id: f"{who}/group/{part}" for image_id, part in parts.items()})
         links += found
     return Encounters(of, tuple(links))
+
+
+def _safe(name: str) -> str:
+    """A name in which a slash cannot be taken for the one between names."""
+    return name.replace("%", "%25").replace("/", "%2F")
 
 
 def _linked(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 
@@ -158,7 +158,7 @@ def _paths(table: Table) -> tuple[list[str], list[Problem]]:
         path = PurePosixPath(cell.replace("\\", "/"))
         if not cell:
             empty.lines.append(line)
-        elif path.is_absolute() or ".." in path.parts or ":" in str(path).partition("/")[0]:
+        elif path.is_absolute() or ".." in path.parts or PureWindowsPath(cell).drive:
             outside.lines.append(line)
         elif path.suffix.lower() not in IMAGE_SUFFIXES:
             unknown.lines.append(line)
@@ -224,7 +224,7 @@ def _from_folders(root: Path) -> tuple[ImageTable, list[Problem]]:
         if relative.startswith("query/"):
             rows.append((relative, None, True))
         elif path.is_relative_to(gallery_root) and path.parent != gallery_root:
-            rows.append((relative, path.relative_to(gallery_root).parts[0], False))
+            rows.append((relative, path.relative_to(gallery_root).parts[0].strip(), False))
     absent = _strings([""] * len(rows))
     images = ImageTable(
         root=root,

@@ -71,10 +71,19 @@ def _on_kaggle(kaggle: Path) -> Source:
 def _table_in(folder: Path) -> Path | None:
     if (folder / "metadata.csv").is_file():
         return folder / "metadata.csv"
-    tables = [path for path in sorted(folder.glob("*.csv")) if path.name not in _NOT_A_TABLE]
+    tables = [path for path in sorted(folder.glob("*.csv")) if path.name not in _NOT_A_TABLE and not _is_answer(path)]
     if len(tables) > 1:
         raise DataError(f"{folder}: no metadata.csv, but {len(tables)} tables. Give --data the right file.")
     return tables[0] if tables else None
+
+
+def _is_answer(path: Path) -> bool:
+    """Whether a file is a submission of an earlier run."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            return file.readline().strip() in ("image_id,identity", "image_id,cluster")
+    except OSError:
+        return False
 
 
 def _tables_below(folder: Path) -> list[Path]:

@@ -14,7 +14,7 @@ import numpy as np
 from animalclef.artefacts import Predictions, StrArray
 from animalclef.data.columns import NEW_INDIVIDUAL
 from animalclef.data.images import LoadedTable
-from animalclef.data.text import Problem, Table, read_table
+from animalclef.data.text import Problem, Table, parse_table, read_table
 from animalclef.errors import SubmissionError
 from animalclef.store.files import write_text
 
@@ -42,7 +42,7 @@ def render_submission(predictions: Predictions, order: Sequence[str]) -> str:
 
 
 def write_submission(path: Path, predictions: Predictions, loaded: LoadedTable) -> None:
-    """Write a submission whole and check it on the way out.
+    """Check a submission and write it whole.
 
     Raises:
         SubmissionError: the predictions do not answer every query once.
@@ -50,10 +50,11 @@ def write_submission(path: Path, predictions: Predictions, loaded: LoadedTable) 
     """
     if sorted(predictions.image_id) != sorted(loaded.submission_id):
         raise SubmissionError(f"{path}: {len(predictions.image_id)} answers for {len(loaded.submission_id)} queries.")
-    write_text(path, render_submission(predictions, loaded.submission_id))
-    problems = check_submission(read_table(path), loaded)
+    text = render_submission(predictions, loaded.submission_id)
+    problems = check_submission(parse_table(text, path), loaded)
     if problems:
         raise SubmissionError(str(problems[0]))
+    write_text(path, text)
 
 
 def check_submission(table: Table, loaded: LoadedTable) -> list[Problem]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from animalclef.errors import DataError
 
-__all__ = ["Problem", "Table", "read_table"]
+__all__ = ["Problem", "Table", "parse_table", "read_table"]
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,24 @@ def read_table(path: Path) -> Table:
     Raises:
         DataError: the file is absent, empty, or not text.
     """
-    text = _read_text(path)
+    return parse_table(_read_text(path), path)
+
+
+def parse_table(text: str, path: Path) -> Table:
+    """Read a CSV text as if it stood in `path`.
+
+    Raises:
+        DataError: it has no header line, or is no CSV.
+    """
     header = text.lstrip().partition("\n")[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(header), strict=True)
     problems: list[Problem] = []
     rows: list[dict[str, str]] = []
     lines: list[int] = []
     try:
-        first = next(cells for cells in reader if any(cell.strip() for cell in cells))
+        first = next((cells for cells in reader if any(cell.strip() for cell in cells)), None)
+        if first is None:
+            raise DataError(f"{path}: there is no header line with the names of the columns.")
         columns = [name.strip() for name in first]
         start = reader.line_num + 1
         for cells in reader:

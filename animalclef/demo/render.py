@@ -20,6 +20,8 @@ from animalclef.demo.config import DemoConfig
 from animalclef.demo.photograph import photograph
 from animalclef.demo.plan import Shot, plan_demo
 from animalclef.demo.storing import store_photograph
+from animalclef.errors import OutputError
+from animalclef.store.files import check_writable
 
 __all__ = ["GENERATOR_VERSION", "render_demo"]
 
@@ -45,13 +47,14 @@ def render_demo(
     photographs done and their total.
 
     Raises:
-        ValueError: `directory` holds something else, or `workers` is below 1.
+        OutputError: `directory` holds something else, or cannot be written to.
+        ValueError: `workers` is below 1.
     """
     if workers < 1:
         raise ValueError(f"Expected at least one worker, got {workers}.")
     if _is_done(directory, config):
         return directory
-    directory.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(directory.parent)
     workshop = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
         draft = workshop / "draft"
@@ -81,10 +84,8 @@ def _is_done(directory: Path, config: DemoConfig) -> bool:
             found = f"an unreadable {_STAMP}"
     if found == _stamp(config):
         return True
-    raise ValueError(
-        f"{directory}: expected no folder or a demo with {_stamp(config)}, got {found}. "
-        "Choose another directory, or remove this one first."
-    )
+    held = "other things" if found == "something else" else "a demo of other settings or of another version"
+    raise OutputError(f"{directory}: holds {held}. Choose another directory, or remove this one first.")
 
 
 def _render_into(root: Path, config: DemoConfig, workers: int, progress: Callable[[int, int], None] | None) -> None:

@@ -304,3 +304,21 @@ def test_damaged_files_decode_or_are_told_never_more(format: str) -> None:
             damaged[place] = rng.integers(0, 256)
         with contextlib.suppress(UnreadableImageError):
             assert opened(bytes(damaged)).pixels.ndim == 3
+
+
+def test_odd_exif_never_stops_a_run() -> None:
+    """An orientation tag of every type: Pillow reads some of them and cannot write them again."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = saved(Image.new("RGB", (40, 20), "red"), exif=exif)
+    marker = content.index(b"\x01\x12\x00\x03")
+    sizes, refused = set(), 0
+    for kind in range(256):
+        changed = bytearray(content)
+        changed[marker + 3] = kind  # the type of the orientation tag
+        try:
+            sizes.add(decode(bytes(changed), WHOLE, 64, 10_000).original_size_wh)
+        except UnreadableImageError:
+            refused += 1
+    assert sizes == {(40, 20), (20, 40)}
+    assert refused < 128

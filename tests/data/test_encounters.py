@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from rows import Row, image_table, strings
 from tiny import photograph
 
 from animalclef.artefacts import FloatArray, ImageTable
@@ -122,3 +123,15 @@ def test_thumbnails_tell_a_near_duplicate_from_another_photograph() -> None:
     again = np.clip(cv2.resize(shot, None, fx=0.7, fy=0.7).astype(float) * 0.8 + 15, 0, 255).astype(np.uint8)
     assert float(thumbnail(shot) @ thumbnail(again)) > 0.95
     assert float(thumbnail(shot) @ thumbnail(photograph([1], 0))) < 0.7
+
+
+def test_names_with_slashes_do_not_run_together_and_copies_are_hidden() -> None:
+    rows = [Row("1", "b/c", dataset="a"), Row("2", "c", dataset="a/b"), Row("3", "b/c", dataset="a")]
+    table = image_table(rows).with_columns(
+        date=strings("2024-01-01", "2024-01-01", "2024-02-02"), key=strings("k1", "k2", "k1")
+    )
+    encounters = find_encounters(table, {}, EncounterConfig())
+    assert len(set(encounters.of.values())) == 3
+    hidden, others = encounters.hidden_from(table, table)
+    assert hidden["1"] == {"1", "3"}
+    assert others["1"] == 0

@@ -496,3 +496,18 @@ def test_unknown_viewpoints_and_animals_are_read_as_absent(tmp_path: Path) -> No
     images = load_table(find_source(tmp_path)).images
     assert images.is_query.tolist() == [True, False, False]
     assert images.viewpoint.tolist() == ["left", "", "right"]
+
+
+@pytest.mark.parametrize("text", [",,,\n", '""\n'])
+def test_a_table_of_separators_has_no_header(tmp_path: Path, text: str) -> None:
+    (tmp_path / "metadata.csv").write_text(text)
+    with pytest.raises(DataError, match="no header line"):
+        read_table(tmp_path / "metadata.csv")
+
+
+def test_a_submission_of_an_earlier_run_is_no_table(tmp_path: Path) -> None:
+    write_csv(tmp_path / "who.csv", ("image_id", "identity"), [("0", "Luna")])
+    write_csv(tmp_path / "animals.csv", ("image_id", "path", "identity"), [("0", "12:30.jpg", "Luna")])
+    source = find_source(tmp_path)
+    assert source.table == tmp_path / "animals.csv"
+    assert load_table(source).images.path.tolist() == ["12:30.jpg"]
