@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,13 +67,17 @@ def check_submission(table: Table, loaded: LoadedTable) -> list[Problem]:
         return [*(problem for problem in table.problems if problem.fatal), *shape]
     problems = [problem for problem in table.problems if problem.fatal]
     problems += _check_ids(table, loaded)
-    allowed = {who for who in loaded.images.identity if who is not None} | {NEW_INDIVIDUAL}
+    homes: dict[str, set[str]] = defaultdict(set)
+    for who, home in zip(loaded.images.identity, loaded.images.dataset, strict=True):
+        homes[who or NEW_INDIVIDUAL].add(home)
     dataset = dict(zip(loaded.images.image_id, loaded.images.dataset, strict=True))
     for line, image_id, answer in zip(table.lines, table.column("image_id"), table.column(wanted), strict=True):
+        if image_id not in dataset:
+            continue
         if loaded.is_clustering:
-            sentence = _check_cluster(answer, dataset.get(image_id, ""))
+            sentence = _check_cluster(answer, dataset[image_id])
         else:
-            sentence = _check_identity(answer, allowed)
+            sentence = _check_identity(answer, dataset[image_id], homes)
         if sentence:
             problems.append(Problem(name, line, sentence))
     return problems
@@ -165,11 +170,13 @@ def _check_ids(table: Table, loaded: LoadedTable) -> list[Problem]:
     return problems
 
 
-def _check_identity(answer: str, allowed: set[str]) -> str | None:
-    if answer.lower() in ("", "nan") and answer not in allowed:
-        return f"identity is empty; write {NEW_INDIVIDUAL} for an unknown animal."
-    if answer in allowed:
+def _check_identity(answer: str, dataset: str, homes: Mapping[str, set[str]]) -> str | None:
+    if answer == NEW_INDIVIDUAL or dataset in homes.get(answer, ()):
         return None
+    if answer in homes:
+        return f"identity {answer} is an individual of {min(homes[answer])}, the query is of {dataset}."
+    if answer.lower() in ("", "nan"):
+        return f"identity is empty; write {NEW_INDIVIDUAL} for an unknown animal."
     if re.fullmatch(r"-?\d+(\.0)?", answer):
         return f"identity {answer} is a number, no individual of the database; write names, not integer labels."
     return f"identity {answer} is no individual of the database; write a name from it, or {NEW_INDIVIDUAL}."

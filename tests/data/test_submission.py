@@ -197,3 +197,13 @@ def test_truths_that_are_refused(tmp_path: Path, text: str, sentence: str) -> No
     with pytest.raises(SubmissionError) as caught:
         read_truth(path)
     assert str(caught.value).endswith(sentence)
+
+
+def test_a_name_of_another_data_set_is_told(tmp_path: Path) -> None:
+    rows = "1,Ada,1.jpg,database,Newts\n2,Leo,2.jpg,database,Lynx\n3,,3.jpg,query,Newts\n"
+    (tmp_path / "metadata.csv").write_text(f"image_id,identity,path,split,dataset\n{rows}")
+    table = load_table(find_source(tmp_path))
+    assert problems(table, "image_id,identity\n3,Ada\n") == []
+    assert problems(table, "image_id,identity\n3,Leo\n") == [
+        "answer.csv, line 2: identity Leo is an individual of Lynx, the query is of Newts."
+    ]
