@@ -13,7 +13,7 @@ import pytest
 from tiny import make_tiny_data
 from whole_run import artefacts, command_line, finish, predict
 
-from animalclef import pipeline
+from animalclef.pipeline import deciding
 from animalclef.store.files import write_with
 
 SLOW = ("keypoints.least_long_side=512", "keypoints.max_keypoints=512")  # leaves time to be killed in
@@ -133,7 +133,7 @@ def test_dying_while_tuning_keeps_all_matches(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "tune", dying)
+        patch.setattr(deciding, "tune", dying)
         with pytest.raises(KeyboardInterrupt):
             predict(data, tmp_path / "run", *SLOW)
     log = next((tmp_path / "run" / "pairs").iterdir())

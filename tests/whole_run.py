@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from tiny import TINY_SETTINGS
 
-from animalclef import pipeline
 from animalclef.config import load_config
 from animalclef.data.images import load_table
 from animalclef.data.sources import find_source
@@ -21,7 +20,7 @@ from animalclef.decision import load_decision
 from animalclef.estimate import Plan
 from animalclef.models.mutual_nearest import MutualNearest
 from animalclef.models.vlad import VladExtractor
-from animalclef.pipeline import Pipeline, read_contents
+from animalclef.pipeline import Pipeline, deciding, describing, read_contents
 from animalclef.progress import Silent
 from animalclef.stages.describe import ThumbnailExtractor
 from animalclef.stages.keypoints import SiftExtractor
@@ -64,9 +63,9 @@ def count_work(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     for what, kind in kinds.items():
         monkeypatch.setattr(kind, "describe", counting(what, kind.describe, 1))
     monkeypatch.setattr(MutualNearest, "match", counting("pairs", MutualNearest.match, 2))
-    monkeypatch.setattr(pipeline, "tune", counting("tuned", pipeline.tune, None))
+    monkeypatch.setattr(deciding, "tune", counting("tuned", deciding.tune, None))
     nothing = Plan(0, 0, 0, 0.0, 0.0)  # the real estimate describes and matches a few photographs for the stop-watch
-    monkeypatch.setattr(pipeline, "estimate", lambda *_, **__: nothing)
+    monkeypatch.setattr(describing, "estimate", lambda *_, **__: nothing)
     return counts
 
 

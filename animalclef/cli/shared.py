@@ -1,0 +1,73 @@
+"""What the commands share: options, the two consoles, loading a table, printing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+__all__ = [
+    "ConfigOption",
+    "DataOption",
+    "JsonOption",
+    "SetOption",
+    "Workers",
+    "err",
+    "escaped",
+    "load",
+    "out",
+    "print_json",
+    "warn",
+]
+
+out, err = Console(), Console(stderr=True)
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder with metadata.csv and the photographs, a CSV file, or a folder per individual "
+                      "(queries under query/). On Kaggle: found by itself."),
+]  # fmt: skip
+ConfigOption = Annotated[str | None, typer.Option("--config", help="A YAML file, or the name of a shipped one.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Worker threads. Default: the number of cores.")]
+
+
+def warn(sentence: str) -> None:
+    """One warning on standard error."""
+    err.print(f"[yellow]warning:[/] {escaped(sentence)}", highlight=False, soft_wrap=True)
+
+
+def load(data: Path | None) -> Any:
+    """The table of a data set; what is odd in it is told."""
+    from animalclef.data.images import load_table
+    from animalclef.data.sources import find_source
+
+    loaded = load_table(find_source(data))
+    for problem in loaded.problems:
+        warn(str(problem))
+    return loaded
+
+
+def escaped(text: str) -> str:
+    """Text that rich takes as it is."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def print_json(content: Any) -> None:
+    """The result on standard output; NaN becomes null."""
+    sys.stdout.write(json.dumps(_without_nan(content), indent=1, ensure_ascii=False) + "\n")
+
+
+def _without_nan(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and content != content else content

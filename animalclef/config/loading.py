@@ -1,0 +1,125 @@
+"""Defaults are in code; YAML files and `--set` hold the differences."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from animalclef.config.tree import Config
+from animalclef.errors import ConfigError
+
+__all__ = ["fingerprint", "load_config", "shipped_configs"]
+
+
+def load_config(source: str | Path | None = None, assignments: Sequence[str] = (), seed: int | None = None) -> Config:
+    """The settings in a YAML file (a path, or the name of a shipped one) with `a.b=c` assignments on top.
+
+    Raises:
+        ConfigError: the file, a key or a value is not right; the message names the nearest key.
+    """
+    tree = {} if source is None else _read_yaml(_find(source))
+    for assignment in assignments:
+        _assign(tree, assignment)
+    if seed is not None:
+        tree["seed"] = seed
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, source)) from error
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Name and file of every configuration that comes with the package."""
+    installed = Path(str(resources.files("animalclef"))) / "configs"
+    folder = installed if installed.is_dir() else installed.parents[1] / "configs"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def fingerprint(*parts: object) -> str:
+    """Sixteen hex digits that change with any setting, version or input digest given."""
+    text = json.dumps([_plain(part) for part in parts], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(part: object) -> object:
+    return part.model_dump(mode="json") if isinstance(part, BaseModel) else part
+
+
+def _find(source: str | Path) -> Path:
+    path = Path(source)
+    if path.is_file():
+        return path
+    shipped = shipped_configs()
+    if str(source) in shipped:
+        return shipped[str(source)]
+    raise ConfigError(f"{source}: no such configuration file. Shipped ones: {', '.join(shipped)}.")
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: not a readable YAML file ({_first_line(error)}).") from error
+    if tree is None:
+        tree = {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: expected `key: value` lines, got {type(tree).__name__}.")
+    given = {key: value for key, value in tree.items() if value is not None}  # a group with all its lines commented out
+    return {"name": path.stem, **given}
+
+
+def _assign(tree: dict[str, Any], assignment: str) -> None:
+    key, equals, value = assignment.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {assignment}: expected KEY=VALUE, for example --set retrieve.top_k=50.")
+    *folders, leaf = key.strip().split(".")
+    for folder in folders:
+        if tree.get(folder) is None:
+            tree[folder] = {}
+        tree = tree[folder]
+        if not isinstance(tree, dict):
+            raise ConfigError(f"--set {assignment}: {folder} is a value, not a group of settings.")
+    try:
+        tree[leaf] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {assignment}: the value is not valid YAML ({_first_line(error)}).") from error
+
+
+def _explain(error: ValidationError, source: str | Path | None) -> str:
+    sentences = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            sentences.append(f"{key}: no such setting{_nearest(key)}")
+        else:
+            sentences.append(f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}.")
+    return f"{source or 'settings'}: " + " ".join(sentences)
+
+
+def _nearest(key: str) -> str:
+    keys = list(_keys(Config))
+    by_leaf = {known.rsplit(".", 1)[-1]: known for known in keys}
+    close = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
+    close_leaf = difflib.get_close_matches(key.rsplit(".", 1)[-1], by_leaf, n=1, cutoff=0.6)
+    best = close[0] if close else by_leaf[close_leaf[0]] if close_leaf else None
+    return f"; did you mean {best}?" if best else f"; known: {', '.join(keys)}."
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, info in model.model_fields.items():
+        nested = info.annotation
+        if isinstance(nested, type) and issubclass(nested, BaseModel):
+            yield from _keys(nested, f"{prefix}{name}.")
+        yield f"{prefix}{name}"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,27 @@
+"""The settings of a run: one frozen tree."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from animalclef.config.base import Settings
+from animalclef.config.decision import DecideConfig
+from animalclef.config.photographs import DataConfig, EncounterConfig
+from animalclef.config.stage_one import EmbedConfig, RetrieveConfig
+from animalclef.config.stage_two import KeypointConfig, RerankConfig
+
+__all__ = ["Config"]
+
+
+class Config(Settings):
+    """Everything that shapes a submission."""
+
+    name: str = Field("offline", pattern=r"^[A-Za-z0-9._-]+$")
+    seed: int = Field(0, ge=0)
+    data: DataConfig = DataConfig()
+    encounters: EncounterConfig = EncounterConfig()
+    embed: EmbedConfig = EmbedConfig()
+    retrieve: RetrieveConfig = RetrieveConfig()
+    keypoints: KeypointConfig = KeypointConfig()
+    rerank: RerankConfig = RerankConfig()
+    decide: DecideConfig = DecideConfig()
