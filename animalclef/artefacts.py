@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "Correspondences",
     "DecodedImage",
     "Embeddings",
     "FloatArray",
@@ -197,6 +198,26 @@ class LocalFeatures:
 
     def __len__(self) -> int:
         return len(self.keypoints_xy)
+
+
+@dataclass(frozen=True, eq=False)
+class Correspondences:
+    """Matched keypoints of one pair of images, for drawing; the scores of a pair are counted from these."""
+
+    query_xy: FloatArray  # (n, 2) pixels of the query at its original size
+    gallery_xy: FloatArray  # (n, 2)
+    confidence: FloatArray  # (n,) in [0, 1]
+    is_inlier: BoolArray  # (n,) agrees with the one transform that most follow
+
+    def __post_init__(self) -> None:
+        n = len(self.query_xy)
+        _check_shape("query_xy", self.query_xy, (n, 2))
+        _check_shape("gallery_xy", self.gallery_xy, (n, 2))
+        _check_shape("confidence", self.confidence, (n,))
+        _check_shape("is_inlier", self.is_inlier, (n,))
+
+    def __len__(self) -> int:
+        return len(self.query_xy)
 
 
 @dataclass(frozen=True, eq=False)

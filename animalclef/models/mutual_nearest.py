@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.artefacts import FloatArray, LocalFeatures
+from animalclef.artefacts import Correspondences, FloatArray, LocalFeatures
 from animalclef.config import RerankConfig
 
 __all__ = ["MutualNearest", "root_sift"]
@@ -41,16 +41,31 @@ class MutualNearest:
                 scores[row] = self._score(query, candidates[row], similarity)
         return scores
 
+    def correspondences(self, query: LocalFeatures, candidate: LocalFeatures) -> Correspondences:
+        """The matches that the scores of the pair are counted from; confidence is 1 - ratio."""
+        if not len(query) or not len(candidate):
+            none_xy, nothing = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
+            return Correspondences(none_xy, none_xy, nothing, np.zeros(0, dtype=bool))
+        similarity = root_sift(query.descriptors) @ root_sift(candidate.descriptors).T
+        return self._matched(query, candidate, similarity)
+
     def _score(self, query: LocalFeatures, candidate: LocalFeatures, similarity: FloatArray) -> FloatArray:
+        matched = self._matched(query, candidate, similarity)
+        weight = 10 * matched.confidence[matched.is_inlier].sum()
+        return np.array([len(matched), matched.is_inlier.sum(), weight], dtype=np.float32)
+
+    def _matched(self, query: LocalFeatures, candidate: LocalFeatures, similarity: FloatArray) -> Correspondences:
         first, second, ratio = mutual_matches(similarity, self.config.ratio)
-        start, goal = query, candidate
-        if candidate.key < query.key:
+        swapped = candidate.key < query.key  # the geometric check is not symmetric: it always runs the same way
+        if swapped:
             order = np.argsort(second, kind="stable")
-            start, goal = candidate, query
-            first, second, ratio = second[order], first[order], ratio[order]
+            first, second, ratio = first[order], second[order], ratio[order]
+        query_xy, gallery_xy = query.keypoints_xy[first], candidate.keypoints_xy[second]
+        goal = query if swapped else candidate
         tolerance_px = self.config.tolerance * max(goal.image_size_wh)
-        agrees = agreeing(start.keypoints_xy[first], goal.keypoints_xy[second], self.config.geometry, tolerance_px)
-        return np.array([len(first), agrees.sum(), 10 * (1 - ratio[agrees]).sum()], dtype=np.float32)
+        ends = (gallery_xy, query_xy) if swapped else (query_xy, gallery_xy)
+        agrees = agreeing(*ends, self.config.geometry, tolerance_px)
+        return Correspondences(query_xy, gallery_xy, 1 - ratio, agrees)
 
 
 def root_sift(descriptors: NDArray[np.generic]) -> FloatArray:

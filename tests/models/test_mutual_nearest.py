@@ -162,3 +162,14 @@ def test_too_few_matches_cannot_agree(geometry: str, needed: int) -> None:
 def test_matches_in_one_point_do_no_harm(geometry: str) -> None:
     same = np.full((12, 2), 7.0, np.float32)
     assert agreeing(same, same, geometry, 5).shape == (12,)
+
+
+def test_correspondences_are_what_the_scores_count() -> None:
+    query, candidate = planted("similarity", outliers=10, seed=8)
+    matcher = MutualNearest(RerankConfig())
+    for one, other in ((query, candidate), (candidate, query)):
+        drawn = matcher.correspondences(one, other)
+        counted = matcher.match(one, [other])[0]
+        assert (len(drawn), drawn.is_inlier.sum()) == (counted[0], counted[1])
+        assert 10 * drawn.confidence[drawn.is_inlier].sum() == pytest.approx(counted[2])
+        assert set(map(tuple, drawn.query_xy)) <= set(map(tuple, one.keypoints_xy))
