@@ -41,21 +41,15 @@ def _read_safetensors(path: Path) -> Any:
 
 
 def _read_torch(path: Path) -> Any:
-    from pickle import (
-        UnpicklingError,
-    )  # the error alone: weights_only builds tensors and plain containers, nothing else
-
     import torch
 
-    try:
+    try:  # weights_only builds tensors and plain containers, whatever else the file asks for
         return torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
+    except Exception as error:  # a foreign file can break its reader in any way
         raise WeightsError(
-            f"{path}: refused, because it is not a file of tensors alone: it holds Python code or is damaged. "
-            "Ask its authors for a .safetensors file."
+            f"{path}: refused ({type(error).__name__}): it holds Python code, or is damaged. Expected tensors alone; "
+            "ask its authors for a .safetensors file."
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
-        raise WeightsError(f"{path}: cannot be read as a torch file ({_first_line(error)}).") from error
 
 
 def _tensors(path: Path, content: Any) -> dict[str, torch.Tensor]:
