@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from pydantic import Field
 
 from animalclef.config.base import Settings
@@ -12,13 +14,31 @@ __all__ = ["EmbedConfig", "RetrieveConfig"]
 class EmbedConfig(Settings):
     """Stage one: one vector per photograph."""
 
-    model: str = Field("rootsift-vlad", description="rootsift-vlad (no weights), or timm:NAME")
-    weights: str | None = Field(None, description="for timm models: a .safetensors file, or `hub` to download")
+    model: str = Field(
+        "rootsift-vlad",
+        description="rootsift-vlad (no weights), a published embedder such as miewid-msv3, timm:NAME, or file:PATH",
+    )
+    weights: str | None = Field(
+        None, description="networks: a .safetensors or torch file, or `hub` to download; default: the published ones"
+    )
     image_size: int | None = Field(None, ge=16, description="pixels; default: what the model was trained with")
-    model_options: dict[str, str | int | float | bool] = Field({}, description="timm: further arguments of the model")
+    model_options: dict[str, str | int | float | bool] = Field(
+        {}, description="networks: further arguments of the model"
+    )
     mean: tuple[float, float, float] | None = Field(None, description="timm: default what the model was trained with")
     std: tuple[float, float, float] | None = None
+    resize: Literal["pil-bilinear", "pil-bicubic", "opencv-linear", "opencv-adaptive"] | None = Field(
+        None, description="networks: default as the model's card says; MiewID's plugin uses opencv-linear"
+    )
+    precision: Literal["auto", "plain", "float32", "bfloat16", "float16"] | None = Field(
+        None,
+        description="networks: auto takes what the device is quick at; plain is float32 as the library computes it. "
+        "Default: auto, plain for timm:NAME",
+    )
+    flip: bool = Field(False, description="networks: the mean of a photograph and its mirror image")
+    crops: Literal[1, 5] = Field(1, description="networks: 5 is the mean of the photograph and its four corners")
     batch_size: int = Field(32, ge=1)
+    compile: bool = Field(False, description="networks: torch.compile, slow to start and quicker afterwards")
     words: int = Field(128, ge=2, description="VLAD: visual words")
     dimensions: int = Field(256, ge=2, description="VLAD: length after PCA")
     long_side: int = Field(256, ge=32, description="VLAD: photographs are scaled to this long side")
@@ -28,6 +48,15 @@ class EmbedConfig(Settings):
     place_weight: float = Field(1.0, ge=0, description="VLAD: how much a descriptor's place in the image counts")
     codebook_images: int = Field(200, ge=1, description="VLAD: gallery photographs the codebook is fitted on")
     codebook_descriptors: int = Field(60_000, ge=1)
+
+    def shaping(self, with_network: bool) -> dict[str, Any]:
+        """The settings that an embedding depends on, beside the weights themselves; for fingerprints."""
+        aside = {"batch_size", "weights"} | (set() if with_network else _NETWORKS_ONLY)
+        return self.model_dump(mode="json", exclude=aside)
+
+
+# Younger than the weight-free embedding's fingerprints, and without effect on it.
+_NETWORKS_ONLY = {"resize", "precision", "flip", "crops", "compile"}
 
 
 class RetrieveConfig(Settings):

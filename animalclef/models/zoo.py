@@ -1,91 +1,150 @@
-"""Embedding networks from timm, loaded strictly and run in batches."""
+"""Embedding networks, loaded strictly and run in batches."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from animalclef.artefacts import DecodedImage, FloatArray
 from animalclef.config import EmbedConfig
 from animalclef.errors import ConfigError, WeightsError
+from animalclef.models.acceleration import accelerate, choose_precision
+from animalclef.models.checkpoints import load_strictly, read_weights, weights_digest
+from animalclef.models.embedders import FAMILIES, EmbedderEntry, find_embedder
+from animalclef.models.preprocessing import Preprocessing
 from animalclef.models.vlad import unit
+from animalclef.models.weights import WEIGHTS, find_weights
 from animalclef.store.shards import Entry
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["TimmExtractor", "choose_device", "load_timm"]
+__all__ = ["TimmExtractor", "choose_device", "load_embedder"]
 
 logger = logging.getLogger(__name__)
 
+_WRAPPERS = ("state_dict.", "model_state_dict.", "model.", "module.")  # where training scripts put the tensors
+
 
 class TimmExtractor:
-    """The pooled features of a timm network, unit length."""
+    """The embedding of a network built on timm, unit length."""
 
     in_batches = True
 
-    def __init__(self, model: torch.nn.Module, preprocessing: dict[str, Any], config: EmbedConfig, device: str) -> None:
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        preprocessing: Preprocessing,
+        config: EmbedConfig,
+        device: str,
+        precision: str,
+        digest: str,
+    ) -> None:
         self.model, self.preprocessing, self.config, self.device = model, preprocessing, config, device
-        self.digest = _digest(model)
+        self.precision, self.digest = precision, digest
+        self._batch_size = config.batch_size
 
     def describe(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
-        """`embedding`: (d,) float32."""
-        import torch
+        """`embedding`: (d,) float32.
 
+        Raises:
+            ConfigError: not even one image at a time fits into memory.
+        """
+        prepared = [pool.submit(self._prepare, image) for image in images]
         entries: list[Entry] = []
-        for start in range(0, len(images), self.config.batch_size):
-            batch = np.stack(list(pool.map(self._prepare, images[start : start + self.config.batch_size])))
-            with torch.inference_mode():
-                features = self.model(torch.from_numpy(batch).to(self.device)).float().cpu().numpy()
-            entries += [{"embedding": row} for row in unit(features)]
+        while len(entries) < len(images):
+            start = len(entries)
+            batch = np.stack([one.result() for one in prepared[start : start + self._batch_size]])
+            try:
+                vectors = self._embed(batch)
+            except (RuntimeError, MemoryError) as error:
+                self._halve_batch(len(batch), error)
+                continue
+            entries += [{"embedding": row} for row in vectors]
         return entries
 
-    def _prepare(self, image: DecodedImage) -> FloatArray:
-        """(3, H, W), resized without keeping the aspect ratio, normalised by the model's mean and deviation."""
-        _, height, width = self.preprocessing["input_size"]
-        shrinks = image.pixels.shape[0] * image.pixels.shape[1] > height * width
-        pixels = cv2.resize(image.pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-        mean, std = (np.array(self.preprocessing[name], np.float32) for name in ("mean", "std"))
-        values = (pixels.astype(np.float32) / 255 - mean) / std
-        return np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32)
+    def _prepare(self, image: DecodedImage) -> NDArray[Any]:
+        """(crops, H, W, 3) bytes, to be normalised on the device; for plain arithmetic (crops, 3, H, W) float32."""
+        views = self.preprocessing.views(image, self.config.crops)
+        if self.precision != "plain":
+            return views
+        return np.stack([self.preprocessing.normalised(view) for view in views])
+
+    def _embed(self, batch: NDArray[Any]) -> FloatArray:
+        import torch
+
+        sums: FloatArray | None = None
+        with torch.inference_mode():
+            for view in range(batch.shape[1]):
+                inputs = self._on_device(batch[:, view])
+                for flipped in (False, True)[: 2 if self.config.flip else 1]:
+                    shown = inputs.flip(3) if flipped else inputs
+                    vectors = unit(self.model(shown).float().cpu().numpy())
+                    sums = vectors if sums is None else sums + vectors
+        total = np.asarray(sums, dtype=np.float32)
+        return total if batch.shape[1] == 1 and not self.config.flip else unit(total)
+
+    def _on_device(self, batch: NDArray[Any]) -> torch.Tensor:
+        import torch
+
+        if self.precision == "plain":
+            return torch.from_numpy(batch).to(self.device)
+        pixels = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device, non_blocking=True)
+        mean = torch.tensor(self.preprocessing.mean, device=self.device) * 255
+        std = torch.tensor(self.preprocessing.std, device=self.device) * 255
+        values = (pixels.float() - mean) / std
+        return values.permute(0, 3, 1, 2).to(getattr(torch, self.precision))  # channels last without a copy
+
+    def _halve_batch(self, size: int, error: BaseException) -> None:
+        if not _is_out_of_memory(error):
+            raise error
+        if size == 1:
+            raise ConfigError(
+                f"embed.model {self.config.model}: not even one photograph at a time fits into the memory of "
+                f"{self.device}. Give a smaller embed.image_size, or --device cpu."
+            ) from error
+        self._batch_size = size // 2
+        logger.warning("Out of memory with %d photographs a batch; going on with %d.", size, self._batch_size)
+        if self.device.startswith("cuda"):
+            import torch
+
+            torch.cuda.empty_cache()
 
 
-def load_timm(config: EmbedConfig, device: str) -> TimmExtractor:
-    """The network `config.model` names (`timm:NAME`) with the weights `config.weights` names.
+def load_embedder(config: EmbedConfig, device: str, folder: Path | None = None) -> TimmExtractor:
+    """The network `config.model` names with its weights: `config.weights`, or the published ones.
+
+    Published weights are looked for in `folder` (a bundle) and in this machine's caches; only `weights: hub` downloads.
 
     Raises:
-        ConfigError: timm has no such network, or no weights are named.
+        ConfigError: there is no such network, or no weights are named.
         WeightsError: the weights are absent or do not fit, key by key.
     """
-    import timm
+    entry = find_embedder(config.model)
+    model = _build(entry, config)
+    if config.weights == "hub" and config.model not in WEIGHTS:
+        model = _from_timm_hub(entry, config)
+    else:
+        _load(model, _weights_file(entry, config, folder), entry)
+    preprocessing = _preprocessing(entry, model, config)
+    wanted = config.precision or entry.precision
+    precision = choose_precision(wanted, device)
+    digest = weights_digest(model)
+    model = model.eval().to(device) if precision == "plain" else accelerate(model, precision, device)
+    if config.compile:
+        import torch
 
-    name = config.model.removeprefix("timm:")
-    if config.weights is None:
-        raise ConfigError(f"embed.model {config.model} needs embed.weights: a .safetensors file, or `hub` to download.")
-    options = {"num_classes": 0, **config.model_options}
-    try:
-        if config.weights == "hub":
-            model = _from_hub(name, options)
-        else:
-            model = timm.create_model(name, pretrained=False, **options)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise ConfigError(f"embed.model {config.model}: timm cannot build it ({error}).") from error
-    if config.weights != "hub":
-        _load_strictly(model, Path(config.weights))
-    preprocessing = dict(timm.data.resolve_model_data_config(model))
-    if config.image_size is not None:
-        preprocessing["input_size"] = (3, config.image_size, config.image_size)
-    for side, values in (("mean", config.mean), ("std", config.std)):
-        preprocessing[side] = values or preprocessing[side]
-    model = model.eval().to(device)
-    _try_size(model, preprocessing["input_size"], config, device)
-    return TimmExtractor(model, preprocessing, config, device)
+        model = torch.compile(model)  # type: ignore[assignment]
+    extractor = TimmExtractor(model, preprocessing, config, device, precision, digest)
+    _try_size(extractor)
+    return extractor
 
 
 def choose_device(wanted: str) -> str:
@@ -106,40 +165,89 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def _digest(model: torch.nn.Module) -> str:
-    """SHA-256 over every weight, wherever it came from."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+def _build(entry: EmbedderEntry, config: EmbedConfig) -> torch.nn.Module:
+    try:
+        return FAMILIES[entry.family].build(entry.backbone, {**entry.options, **config.model_options})
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ConfigError(f"embed.model {config.model}: timm cannot build it ({error}).") from error
 
 
-def _from_hub(name: str, options: dict[str, Any]) -> torch.nn.Module:
+def _weights_file(entry: EmbedderEntry, config: EmbedConfig, folder: Path | None) -> Path:
+    if entry.weights is not None:
+        return entry.weights
+    if config.weights == "hub" and config.model in WEIGHTS:
+        from animalclef.models.pulling import pull
+
+        return pull(WEIGHTS[config.model])
+    if config.weights not in (None, "hub"):
+        return Path(str(config.weights))
+    if config.model in WEIGHTS:
+        return find_weights(config.model, folder)
+    hint = ", or `hub` to download" if config.model.startswith("timm:") else ""
+    raise ConfigError(f"embed.model {config.model} needs embed.weights: a .safetensors or torch file{hint}.")
+
+
+def _load(model: torch.nn.Module, path: Path, entry: EmbedderEntry) -> None:
+    family, expected = FAMILIES[entry.family], set(model.state_dict())
+    state = family.keys(_unwrapped(read_weights(path), expected))
+    kept = {name: value for name, value in state.items() if name in expected or not name.startswith(family.heads)}
+    load_strictly(model, kept, path)
+
+
+def _unwrapped(state: dict[str, torch.Tensor], expected: set[str]) -> dict[str, torch.Tensor]:
+    """The tensors below a wrapper that a training script put around them, where there is one."""
+    for wrapper in _WRAPPERS:
+        inside = {name.removeprefix(wrapper): value for name, value in state.items() if name.startswith(wrapper)}
+        if not expected & set(state) and expected & set(inside):
+            return inside
+    return state
+
+
+def _preprocessing(entry: EmbedderEntry, model: torch.nn.Module, config: EmbedConfig) -> Preprocessing:
+    """What the settings say, else what the embedder's entry says, else what timm says of the backbone."""
+    import timm
+
+    of_backbone = timm.data.resolve_model_data_config(getattr(model, "backbone", model))
+    size = config.image_size or entry.size
+    size_wh = (size, size) if size is not None else (of_backbone["input_size"][2], of_backbone["input_size"][1])
+    mean, std = entry.mean_std or (of_backbone["mean"], of_backbone["std"])
+    mean, std = config.mean or mean, config.std or std
+    made = Preprocessing(size_wh, _three(mean), _three(std), entry.resize)
+    return made if config.resize is None else replace(made, resize=config.resize)
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
+
+
+def _from_timm_hub(entry: EmbedderEntry, config: EmbedConfig) -> torch.nn.Module:
     import timm
 
     try:
-        model: torch.nn.Module = timm.create_model(name, pretrained=True, **options)
+        options = {"num_classes": 0, **config.model_options}
+        model: torch.nn.Module = timm.create_model(entry.backbone, pretrained=True, **options)
         return model
     except (OSError, ValueError) as error:
         raise WeightsError(
-            f"timm:{name}: its weights are not on this machine and could not be downloaded ({type(error).__name__}). "
-            "Run once with internet, or set embed.weights to a .safetensors file."
+            f"{config.model}: its weights are not on this machine and could not be downloaded "
+            f"({type(error).__name__}). Run once with internet, or set embed.weights to a .safetensors file."
         ) from error
 
 
-def _try_size(model: torch.nn.Module, size: Sequence[int], config: EmbedConfig, device: str) -> None:
+def _try_size(extractor: TimmExtractor) -> None:
     import torch
 
+    config, (width, height) = extractor.config, extractor.preprocessing.size_wh
     try:
         with torch.inference_mode():
-            features = model(torch.zeros(1, *size, device=device))
+            blank = np.zeros((height, width, 3), np.uint8)
+            given = extractor.preprocessing.normalised(blank) if extractor.precision == "plain" else blank
+            features = extractor.model(extractor._on_device(given[None]))
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(
-            f"embed.model {config.model}: it cannot take images of {size[2]} x {size[1]} pixels ({reason}). "
+            f"embed.model {config.model}: it cannot take images of {width} x {height} pixels ({reason}). "
             "Leave embed.image_size out, or give the model its size, as in embed.model_options={img_size: 384}."
         ) from error
     if features.ndim != 2:
@@ -147,26 +255,6 @@ def _try_size(model: torch.nn.Module, size: Sequence[int], config: EmbedConfig, 
         raise ConfigError(f"embed.model {config.model}: expected one vector per image, got {shape} numbers.")
 
 
-def _load_strictly(model: torch.nn.Module, path: Path) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if path.suffix != ".safetensors":
-        raise WeightsError(f"{path}: expected a .safetensors file.")
-    try:
-        state = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path}: cannot be read as safetensors ({error}).") from error
-    expected = set(model.state_dict())
-    state = {key: value for key, value in state.items() if key in expected or not key.startswith(_HEADS)}
-    missing, surplus = sorted(expected - set(state)), sorted(set(state) - expected)
-    if missing or surplus:
-        first = f"missing {missing[0]}" if missing else f"surplus {surplus[0]}"
-        raise WeightsError(f"{path}: {len(missing)} missing and {len(surplus)} surplus keys ({first}).")
-    try:
-        model.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        raise WeightsError(f"{path}: {str(error).splitlines()[-1].strip()}") from error
-
-
-_HEADS = ("classifier.", "head.fc.", "fc.", "head.")  # a classifier's last layer is not part of the embedding
+def _is_out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text

@@ -20,7 +20,7 @@ __all__ = ["Matching", "open_log", "scores_fingerprint"]
 
 def scores_fingerprint(config: Config, network: TimmExtractor | None) -> str:
     """What a decision's calibrators hold for: every setting that shapes a raw score, but not the photographs."""
-    embed = config.embed.model_dump(mode="json", exclude={"batch_size", "weights"})
+    embed = config.embed.shaping(with_network=network is not None)
     weights = "" if network is None else network.digest
     decoding = config.data.decode_long_side
     return fingerprint(3, decoding, embed, weights, config.retrieve.top_k, config.keypoints, config.rerank)

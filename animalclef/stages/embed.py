@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from animalclef.artefacts import Embeddings, FloatArray, ImageTable
 from animalclef.config import Config, fingerprint
 from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.models.vlad import Codebook, VladExtractor, dense_descriptors, fit_codebook, project
-from animalclef.models.zoo import TimmExtractor, choose_device, load_timm
+from animalclef.models.zoo import TimmExtractor, choose_device, load_embedder
 from animalclef.progress import Progress
 from animalclef.store.shards import ShardStore
 from animalclef.threads import one_thread_each, worker_threads
@@ -29,8 +30,8 @@ class Embedder:
 
     def __init__(self, dataset: str, gallery: ImageTable, config: Config, network: TimmExtractor | None) -> None:
         self.dataset, self.gallery, self.config, self.network = dataset, gallery, config, network
-        aside = {"dimensions", "weights"} | ({"batch_size"} if network is None else set())
-        settings = config.embed.model_dump(mode="json", exclude=aside)
+        settings = config.embed.shaping(with_network=network is not None)
+        settings.pop("dimensions")
         decoding = [config.data.decode_long_side, config.data.max_pixels, PIL.__version__]
         parts: list[object] = [2, settings, decoding]
         if network is None:
@@ -39,7 +40,8 @@ class Embedder:
             import timm
             import torch
 
-            parts += [network.digest, torch.__version__, timm.__version__, network.device.split(":")[0]]
+            way = [asdict(network.preprocessing), network.precision, config.embed.batch_size]
+            parts += [way, network.digest, torch.__version__, timm.__version__, network.device.split(":")[0]]
         self.fingerprint = fingerprint(*parts)
 
     def extractor(self, folder: Path, workers: int, progress: Progress) -> VladExtractor | TimmExtractor:
@@ -98,15 +100,17 @@ def _stacked(images: ImageTable, store: ShardStore) -> FloatArray:
     return np.stack([store.get(key)["embedding"] for key in images.key]).astype(np.float32)
 
 
-def load_network(config: Config, device: str) -> TimmExtractor | None:
+def load_network(config: Config, device: str, folder: Path | None = None) -> TimmExtractor | None:
     """The network that the settings name, on `device` (`auto`, `cpu`, `cuda` ...); `None` for the weight-free model.
+
+    Published weights are looked for in `folder` first.
 
     Raises:
         ConfigError: there is no such network or device.
         WeightsError: the weights are absent or do not fit.
     """
     if config.embed.model != "rootsift-vlad":
-        return load_timm(config.embed, choose_device(device))
+        return load_embedder(config.embed, choose_device(device), folder)
     if device not in ("auto", "cpu"):  # these need no torch, whose import takes seconds
         choose_device(device)
     return None

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from animalclef.artefacts import DecodedImage
 from animalclef.config import EmbedConfig
 from animalclef.errors import ConfigError, WeightsError
-from animalclef.models.zoo import choose_device, load_timm
+from animalclef.models.zoo import choose_device, load_embedder
 
 MODEL = "test_resnet"
 
@@ -48,7 +48,7 @@ def photographs(count: int) -> list[DecodedImage]:
 def test_an_embedding_is_timms_own_forward(weights: Path) -> None:
     images = photographs(5)
     with ThreadPoolExecutor(2) as pool:
-        entries = load_timm(settings(weights, batch_size=2, image_size=96), "cpu").describe(images, pool)
+        entries = load_embedder(settings(weights, batch_size=2, image_size=96), "cpu").describe(images, pool)
     model = timm.create_model(MODEL, pretrained=False, num_classes=0).eval()
     model.load_state_dict(load_file(weights))
     data = timm.data.resolve_model_data_config(model)
@@ -65,78 +65,78 @@ def test_an_embedding_is_timms_own_forward(weights: Path) -> None:
 
 
 def test_mean_and_deviation_can_be_given(weights: Path) -> None:
-    extractor = load_timm(settings(weights, image_size=64, mean=(0.1, 0.2, 0.3), std=(0.5, 0.5, 1.0)), "cpu")
-    prepared = extractor._prepare(DecodedImage(np.full((30, 50, 3), 255, np.uint8), None, (50, 30)))
+    extractor = load_embedder(settings(weights, image_size=64, mean=(0.1, 0.2, 0.3), std=(0.5, 0.5, 1.0)), "cpu")
+    prepared = extractor._prepare(DecodedImage(np.full((30, 50, 3), 255, np.uint8), None, (50, 30)))[0]
     np.testing.assert_allclose(prepared[:, 0, 0], [1.8, 1.6, 0.7], rtol=1e-6)
     assert prepared.shape == (3, 64, 64)
 
 
 def test_missing_keys_are_counted_and_named(weights: Path, tmp_path: Path) -> None:
     path = changed(weights, tmp_path / "less.safetensors", conv1__0__weight=None, bn1__weight=None)
-    with pytest.raises(WeightsError, match=r"2 missing and 0 surplus keys \(missing bn1.weight\)"):
-        load_timm(settings(path), "cpu")
+    with pytest.raises(WeightsError, match=r"2 missing and 0 surplus keys \(first: missing bn1.weight\)"):
+        load_embedder(settings(path), "cpu")
 
 
 def test_surplus_keys_are_counted_and_named_but_a_classifier_is_left_out(weights: Path, tmp_path: Path) -> None:
     head = changed(weights, tmp_path / "head.safetensors", fc__weight=torch.zeros(3, 4), fc__bias=torch.zeros(3))
-    load_timm(settings(head, image_size=64), "cpu")
+    load_embedder(settings(head, image_size=64), "cpu")
     path = changed(weights, tmp_path / "more.safetensors", neck__weight=torch.zeros(2))
-    with pytest.raises(WeightsError, match=r"0 missing and 1 surplus keys \(surplus neck.weight\)"):
-        load_timm(settings(path), "cpu")
+    with pytest.raises(WeightsError, match=r"0 missing and 1 surplus keys \(first: surplus neck.weight\)"):
+        load_embedder(settings(path), "cpu")
 
 
 def test_a_tensor_of_another_shape_is_named(weights: Path, tmp_path: Path) -> None:
     path = changed(weights, tmp_path / "shape.safetensors", bn1__weight=torch.zeros(3))
-    with pytest.raises(WeightsError, match=r"bn1.weight.*\[3\]"):
-        load_timm(settings(path), "cpu")
+    with pytest.raises(WeightsError, match=r"bn1.weight.*\(3,\)"):
+        load_embedder(settings(path), "cpu")
 
 
 def test_a_pickle_and_a_broken_file_are_refused(weights: Path, tmp_path: Path) -> None:
     pickled = tmp_path / "model.pth"
     torch.save({}, pickled)
-    with pytest.raises(WeightsError, match=r"model.pth: expected a .safetensors file"):
-        load_timm(settings(pickled), "cpu")
+    with pytest.raises(WeightsError, match=r"model.pth: expected named tensors"):
+        load_embedder(settings(pickled), "cpu")
     torch.save({}, tmp_path / "renamed.safetensors")
     with pytest.raises(WeightsError, match="cannot be read as safetensors"):
-        load_timm(settings(tmp_path / "renamed.safetensors"), "cpu")
+        load_embedder(settings(tmp_path / "renamed.safetensors"), "cpu")
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(WeightsError, match="cannot be read as safetensors"):
-        load_timm(settings(cut), "cpu")
+        load_embedder(settings(cut), "cpu")
 
 
 def test_absent_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"absent.safetensors"):
-        load_timm(settings(tmp_path / "absent.safetensors"), "cpu")
+        load_embedder(settings(tmp_path / "absent.safetensors"), "cpu")
     with pytest.raises(ConfigError, match=r"needs embed.weights"):
-        load_timm(settings(None), "cpu")
+        load_embedder(settings(None), "cpu")
 
 
 def test_an_unknown_model_or_option_is_a_configuration_error(weights: Path) -> None:
     with pytest.raises(ConfigError, match=r"timm:no_such_model.*Unknown model"):
-        load_timm(EmbedConfig(model="timm:no_such_model", weights=str(weights)), "cpu")
+        load_embedder(EmbedConfig(model="timm:no_such_model", weights=str(weights)), "cpu")
     with pytest.raises(ConfigError, match=r"nonsense"):
-        load_timm(settings(weights, model_options={"nonsense": 3}), "cpu")
+        load_embedder(settings(weights, model_options={"nonsense": 3}), "cpu")
 
 
 def test_a_size_the_model_cannot_take_is_told_before_the_work(tmp_path: Path) -> None:
     path = tmp_path / "vit.safetensors"
     save_file(timm.create_model("test_vit", pretrained=False, num_classes=0).state_dict(), path)
     with pytest.raises(ConfigError, match=r"cannot take images of 100 x 100 pixels.*img_size"):
-        load_timm(EmbedConfig(model="timm:test_vit", weights=str(path), image_size=100), "cpu")
+        load_embedder(EmbedConfig(model="timm:test_vit", weights=str(path), image_size=100), "cpu")
 
 
 def test_a_model_without_pooling_is_refused(weights: Path) -> None:
     with pytest.raises(ConfigError, match="expected one vector per image"):
-        load_timm(settings(weights, model_options={"global_pool": ""}), "cpu")
+        load_embedder(settings(weights, model_options={"global_pool": ""}), "cpu")
 
 
 def test_the_digest_is_of_the_weights_wherever_they_lie(weights: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(weights.read_bytes())
-    digest = load_timm(settings(weights), "cpu").digest
-    assert load_timm(settings(copy), "cpu").digest == digest
-    assert load_timm(settings(changed(weights, copy, bn1__bias=torch.ones(32))), "cpu").digest != digest
+    digest = load_embedder(settings(weights), "cpu").digest
+    assert load_embedder(settings(copy), "cpu").digest == digest
+    assert load_embedder(settings(changed(weights, copy, bn1__bias=torch.ones(32))), "cpu").digest != digest
 
 
 def test_a_device_that_is_not_there() -> None:

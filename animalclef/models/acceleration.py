@@ -1,0 +1,112 @@
+"""The same network, faster: the number format the machine is quick at, channels last, batch norms folded away."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from animalclef.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["accelerate", "choose_precision", "fold_batch_norms"]
+
+logger = logging.getLogger(__name__)
+
+
+def choose_precision(wanted: str, device: str) -> str:
+    """The number format for `auto`: bfloat16 where the device computes in it, float16 on other CUDA GPUs, float32.
+
+    Everything else comes back as it is.
+
+    Raises:
+        ConfigError: the device does not compute in the format wanted.
+    """
+    import torch
+
+    kind = device.split(":")[0]
+    if wanted == "float16" and kind == "cpu":
+        raise ConfigError("embed.precision float16: processors are slow at it. Use auto, bfloat16 or float32.")
+    if wanted != "auto":
+        return wanted
+    if kind == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)  # a T4 only emulates it
+        return "bfloat16" if native else "float16"
+    return "bfloat16" if kind == "cpu" and _processor_has_bfloat16() else "float32"
+
+
+def accelerate(model: torch.nn.Module, precision: str, device: str) -> torch.nn.Module:
+    """The network on its device, batch norms folded into convolutions, weights in `precision`, channels last.
+
+    What follows a `backbone` stays in float32: pooling and neck cost nothing and decide the last digits.
+    """
+    import torch
+
+    folded = fold_batch_norms(model.eval())
+    dtype = getattr(torch, precision)
+    backbone = getattr(folded, "backbone", None)
+    (backbone if isinstance(backbone, torch.nn.Module) else folded).to(dtype)
+    moved: torch.nn.Module = folded.to(device)
+    return moved.to(memory_format=torch.channels_last)
+
+
+def fold_batch_norms(model: torch.nn.Module) -> torch.nn.Module:
+    """Every batch norm that follows a convolution becomes part of it; the model comes back as it is if it has none."""
+    import torch
+    from torch import fx, nn
+
+    if not any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
+        return model
+
+    class Tracer(fx.Tracer):
+        def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+            return isinstance(m, nn.Conv2d | nn.BatchNorm2d) or super().is_leaf_module(m, module_qualified_name)
+
+    try:
+        traced = fx.GraphModule(model, Tracer().trace(model))
+    except (fx.proxy.TraceError, TypeError, RuntimeError, NotImplementedError) as error:
+        logger.info("Batch norms are left as they are: %s", error)
+        return model
+    modules = dict(traced.named_modules())
+    with torch.no_grad():
+        for node in traced.graph.nodes:
+            pair = _convolution_and_norm(node, modules)
+            if pair is not None:
+                _fold(*pair)
+                parent, _, leaf = str(node.target).rpartition(".")
+                after = [getattr(pair[1], part) for part in ("drop", "act") if hasattr(pair[1], part)]
+                setattr(traced.get_submodule(parent), leaf, nn.Sequential(*after))
+    traced.recompile()
+    return traced.eval()
+
+
+def _processor_has_bfloat16() -> bool:
+    """Whether the processor has instructions for it; elsewhere it is emulated, and slower than float32."""
+    import torch
+
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported")
+    return any(bool(getattr(torch.cpu, check, bool)()) for check in checks)
+
+
+def _convolution_and_norm(node: Any, modules: dict[str, torch.nn.Module]) -> tuple[Any, Any] | None:
+    from torch import nn
+
+    if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
+        return None
+    source = node.args[0]
+    if source.op != "call_module" or len(source.users) != 1:
+        return None
+    convolution = modules[source.target]
+    return (convolution, modules[node.target]) if isinstance(convolution, nn.Conv2d) else None
+
+
+def _fold(convolution: Any, norm: Any) -> None:
+    import torch
+    from torch import nn
+
+    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    before = 0 if convolution.bias is None else convolution.bias.double()
+    bias = (before - norm.running_mean.double()) * scale + norm.bias.double()
+    convolution.weight = nn.Parameter((convolution.weight.double() * scale.view(-1, 1, 1, 1)).float())
+    convolution.bias = nn.Parameter(bias.float())
