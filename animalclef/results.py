@@ -85,6 +85,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "queries": len(answers),
         "new_individuals": sum(who is None for who in answers),
         "individuals_named": len(set(outcome.predictions.named())),
+        "warnings": list(outcome.warnings),
     }
 
 

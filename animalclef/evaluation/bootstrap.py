@@ -73,7 +73,7 @@ def _share(hit: Bools, role: Bools, who: NDArray[np.int64]) -> tuple[Floats, Flo
 
 
 def _score(counts: Floats, known: tuple[Floats, Floats], unknown: tuple[Floats, Floats]) -> Floats:
-    """(draws,): the score with each individual counted so often; splits left without a role do not count, NaN without any."""
+    """(draws,): the score with each individual counted so often; NaN where no split is left with both roles."""
     factors = []
     for share, plays in (known, unknown):
         total = counts @ plays
