@@ -34,7 +34,7 @@ def ledger_notes(rows: Sequence[Row], hidden: int) -> list[str]:
     lines = []
     for number, (run, board) in enumerate(rows, start=hidden + 1):
         told = [f"changed {change_cell(run['changed'])}"] if run.get("changed") else []
-        told += [f"{len(run['warnings'])} warnings"] if run.get("warnings") else []
+        told += [f"warnings: {len(run['warnings'])}"] if run.get("warnings") else []
         told += [str(board["note"])] if board.get("note") else []
         lines += [f"{number}: {'; '.join(told)}"] if told else []
     return lines

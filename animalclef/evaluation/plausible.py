@@ -17,7 +17,7 @@ __all__ = ["Seen", "band", "distinct_among", "pairs_of", "surprises"]
 
 _Z = 2.576  # 99 % of a normal distribution
 _MOST_UNKNOWN = 0.8  # of the queries; with more of them unknown a warning is in place all the same
-_FEWER = 0.5  # queries may show half as many individuals as pseudo-queries, which are drawn evenly over individuals
+_FACTOR = 2  # queries may show half or twice as many individuals as pseudo-queries: those are drawn evenly over them
 _LEAST_NAMED = 20  # fewer answers with a name say nothing about their variety
 
 
@@ -111,13 +111,13 @@ def _variety(dataset: str, named: Sequence[str], expected: Sequence[str], indivi
     here, there = distinct_among(named, drawn), distinct_among(expected, drawn)
     around = _Z * sqrt(there * max(0.0, 1 - there / max(individuals, there)))
     said = f"{dataset}: {drawn:,} answers with a name hold {here:.0f} individuals, {there:.0f} in validation"
-    if here < _FEWER * there - around:
+    if here < there / _FACTOR - around:
         most, count = Counter(named).most_common(1)[0]
         return [
             f"{said}. A few gallery photographs may draw all queries to them, or the queries show few animals: look at "
             f"{most}, which is named {count:,} times."
         ]
-    if here > there + around:
+    if here > _FACTOR * there + around:
         return [
             f"{said}. Names may be given out at random, as where the queries do not look like the gallery: look at the "
             "best candidates of some queries."
