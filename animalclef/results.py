@@ -26,8 +26,11 @@ _NAMES = ("config.yaml", "metrics.json", "decision.json", "manifest.json")  # wh
 _LIBRARIES = ("numpy", "opencv-python-headless", "faiss-cpu", "torch", "timm", "scikit-learn", "optuna", "pillow")
 
 
-def write_results(submission: Path, outcome: Outcome, config: Config, run: Path, digest: str) -> None:
-    """Write `config.yaml`, `manifest.json`, `metrics.json` and `decision.json` into the submission's folder."""
+def write_results(submission: Path, outcome: Outcome, config: Config, run: Path, digest: str, **more: Any) -> None:
+    """Write `config.yaml`, `manifest.json`, `metrics.json` and `decision.json` into the submission's folder.
+
+    What else is given stands in the manifest.
+    """
     folder = submission.parent
     settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_text(folder / "config.yaml", settings)
@@ -49,6 +52,7 @@ def write_results(submission: Path, outcome: Outcome, config: Config, run: Path,
         "python": platform.python_version(),
         "machine": platform.machine(),
         "libraries": {name: _version(name) for name in _LIBRARIES},
+        **more,
     }
     write_text(folder / "manifest.json", _json(manifest))
 
@@ -85,6 +89,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "queries": len(answers),
         "new_individuals": sum(who is None for who in answers),
         "individuals_named": len(set(outcome.predictions.named())),
+        "warnings": list(outcome.warnings),
     }
 
 

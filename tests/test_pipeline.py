@@ -10,6 +10,8 @@ from tiny import make_tiny_data, photograph, read_csv, write_csv
 from whole_run import artefacts, count_work, predict
 
 from animalclef.errors import StaleArtefactError
+from animalclef.store.run import RunFolder
+from animalclef.store.validation import read_pseudo_queries
 
 PHOTOGRAPHS, GALLERY, QUERIES = 34, 24, 10  # two data sets of four known animals and one unknown
 PAIRS = 2 * (12 * 5 + 12 * 11 // 2)  # of each data set: 5 queries against 12 photographs, and these among themselves
@@ -88,6 +90,29 @@ def test_a_changed_setting_makes_again_what_depends_on_it(
     counts = count_work(monkeypatch)
     predict(data, again, assignment)
     assert dict(+counts) == expected
+
+
+def test_pseudo_queries_are_kept_and_made_again_where_they_are_missing_or_of_other_settings(
+    data: Path, first: tuple[Path, bytes], again: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = again / "validation.safetensors"
+    whole = kept.read_bytes()
+    part = read_pseudo_queries(RunFolder(again))["NewtID"]
+    assert part.gallery_id is not None
+    assert part.splits.identity.tolist() == [f"NewtID_{animal}" for animal in range(4) for _ in range(3)]
+    counts = count_work(monkeypatch)
+    kept.unlink()
+    assert predict(data, again) == first[1]
+    assert kept.read_bytes() == whole
+    flip_last_byte(kept)
+    assert predict(data, again) == first[1]
+    assert kept.read_bytes() == whole
+    assert dict(+counts) == {}
+    predict(data, again, "retrieve.top_k=3")
+    assert kept.read_bytes() != whole
+    assert predict(data, again) == first[1]
+    assert kept.read_bytes() == whole
+    assert dict(+counts) == {"tuned": 1}
 
 
 def test_a_reused_run_says_what_a_fresh_one_says(data: Path, again: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from animalclef.cli.shared import (
     load,
     out,
     print_json,
+    warn,
 )
 from animalclef.errors import DataError
 
@@ -43,6 +44,11 @@ def predict(
         float | None, typer.Option(min=0, max=1, help="Share of missing photographs above which to stop. Default 0.01.")
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Forget what an earlier run left in the run folder.")] = False,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(help="File that every run adds a line to. Default: ledger.jsonl in the folder of submissions."),
+    ] = None,
+    no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Add no line to a ledger.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Name the individual on every query photograph and write submission.csv.
@@ -58,7 +64,7 @@ def predict(
 
     - `animalclef predict --data next-year --decision submissions/this-year/decision.json`
     """
-    from animalclef import console, results
+    from animalclef import console, recording, results
     from animalclef.config import load_config
     from animalclef.data.submission import write_submission
     from animalclef.decision import load_decision
@@ -86,9 +92,16 @@ def predict(
         write_submission(target, outcome.predictions, loaded)
         results.write_results(target, outcome, config, folder.path, contents.digest)
     summary = results.summary(outcome)
+    if not no_ledger:
+        recording.record(
+            "predict", ledger, config, outcome.decision, data=contents.digest, run=folder.path,
+            weights=outcome.weights, submission=target, summary=summary,
+        )  # fmt: skip
     if outcome.set_aside:
         sentence = console.set_aside_sentence(outcome.set_aside, folder.path)
         err.print(f"[yellow]warning:[/] {escaped(sentence)}", highlight=False, soft_wrap=True)
+    for sentence in outcome.warnings:
+        warn(sentence)
     if as_json:
         print_json({"submission": str(target), "run": str(folder.path), **summary})
         return

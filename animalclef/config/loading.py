@@ -19,13 +19,19 @@ from animalclef.errors import ConfigError
 __all__ = ["fingerprint", "load_config", "shipped_configs"]
 
 
-def load_config(source: str | Path | None = None, assignments: Sequence[str] = (), seed: int | None = None) -> Config:
-    """The settings in a YAML file (a path, or the name of a shipped one) with `a.b=c` assignments on top.
+def load_config(
+    source: str | Path | None = None,
+    assignments: Sequence[str] = (),
+    seed: int | None = None,
+    base: Config | None = None,
+) -> Config:
+    """The settings in a YAML file (a path, or the name of a shipped one), or `base`, with `a.b=c` assignments on top.
 
     Raises:
         ConfigError: the file, a key or a value is not right; the message names the nearest key.
     """
-    tree = {} if source is None else _read_yaml(_find(source))
+    tree = {} if base is None else base.model_dump(mode="json")
+    tree |= {} if source is None else _read_yaml(_find(source))
     for assignment in assignments:
         _assign(tree, assignment)
     if seed is not None:

@@ -18,7 +18,7 @@ from animalclef.data.submission import Truth, read_submission, read_truth
 from animalclef.errors import DataError, SubmissionError
 from animalclef.evaluation.metrics import Score, ScoreKernel, average_precision, identity_rank
 
-__all__ = ["Group", "Interval", "RetrievalReport", "evaluate_run", "score_files"]
+__all__ = ["Group", "Interval", "RetrievalReport", "evaluate_run", "right_answers", "score_files"]
 
 RANKS = (1, 5, 20, 25)
 
@@ -64,6 +64,17 @@ def score_files(truth_path: Path, submission_path: Path) -> Score:
     kernel = ScoreKernel(truth.identity, truth.dataset, truth.known)
     predicted = np.array([answers[image_id] for image_id in truth.image_id], dtype=object)
     return kernel.score(kernel.encode(predicted))
+
+
+def right_answers(truth_path: Path) -> dict[str, str | None]:
+    """The answer of every query in a truth file, `None` for a new individual.
+
+    Raises:
+        SubmissionError: the file is not right.
+    """
+    truth = read_truth(truth_path)
+    answers = zip(truth.image_id, truth.identity, truth.known, strict=True)
+    return {image_id: identity if known else None for image_id, identity, known in answers}
 
 
 def evaluate_run(run: Path, truth_path: Path, draws: int = 1000, seed: int = 0) -> RetrievalReport:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.artefacts import ImageTable, PairScores
+from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.data.splits import OpenSetSplits
 
 __all__ = [
@@ -27,43 +28,6 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class PseudoQueries:
-    """Pseudo-queries of one data set and their candidates, in shortlist order.
-
-    `as_known` and `as_unknown` mark the `top_k` candidates a query sees with its own individual in the gallery, and
-    without it.
-    """
-
-    columns: Mapping[str, NDArray[np.float32]]  # each (p, k), NaN where there is no candidate
-    same: Bools  # (p, k)
-    agrees: Bools  # (p, k) the viewpoints are the same, or one is not known
-    as_known: Bools  # (p, k)
-    as_unknown: Bools  # (p, k)
-    splits: OpenSetSplits
-
-    def __len__(self) -> int:
-        return len(self.same)
-
-    @property
-    def can_be_scored(self) -> bool:
-        """Whether some split has both a known and an unknown pseudo-query."""
-        return len(self.splits.is_known) > 0
-
-    def only(self, names: Sequence[str]) -> PseudoQueries:
-        """With the named score columns; all of them where none of the names is there."""
-        kept = {name: values for name, values in self.columns.items() if name in names}
-        return replace(self, columns=kept or self.columns)
-
-    def select(self, rows: NDArray[np.generic]) -> PseudoQueries:
-        """Some of the pseudo-queries, in the splits that still have both roles."""
-        splits = self.splits.select(rows)
-        columns = {name: values[rows] for name, values in self.columns.items()}
-        return PseudoQueries(
-            columns, self.same[rows], self.agrees[rows], self.as_known[rows], self.as_unknown[rows], splits
-        )
-
-
 def lay_out(scores: PairScores, gallery: ImageTable, splits: OpenSetSplits, top_k: int) -> PseudoQueries:
     """One row per pseudo-query of `splits`; `scores` holds each one's pairs in shortlist order."""
     position = {image_id: row for row, image_id in enumerate(splits.image_id)}
@@ -73,6 +37,8 @@ def lay_out(scores: PairScores, gallery: ImageTable, splits: OpenSetSplits, top_
     shape = (len(position), int(slots.max()) + 1 if len(slots) else 1)
     row_of = gallery.row_of
     identity = gallery.identity[[row_of[image_id] for image_id in scores.gallery_id[mine]]]
+    named = [np.full(shape, None, dtype=object) for _ in range(2)]
+    named[0][rows, slots], named[1][rows, slots] = scores.gallery_id[mine], identity
     valid, same, agrees = (np.zeros(shape, dtype=bool) for _ in range(3))
     valid[rows, slots] = True
     agrees[rows, slots] = gallery.viewpoints_agree(scores.query_id[mine], scores.gallery_id[mine])
@@ -83,7 +49,7 @@ def lay_out(scores: PairScores, gallery: ImageTable, splits: OpenSetSplits, top_
     others = valid & ~same
     as_known = valid & (np.cumsum(valid, axis=1) <= top_k)
     as_unknown = others & (np.cumsum(others, axis=1) <= top_k)
-    return PseudoQueries(columns, same, agrees, as_known, as_unknown, splits)
+    return PseudoQueries(columns, same, agrees, as_known, as_unknown, splits, *named)
 
 
 @dataclass(frozen=True, eq=False)

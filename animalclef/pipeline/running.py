@@ -15,6 +15,7 @@ from animalclef.data.images import LoadedTable
 from animalclef.decision import Decision
 from animalclef.errors import DataError
 from animalclef.estimate import Plan
+from animalclef.pipeline.checking import surprises_of
 from animalclef.pipeline.contents import Contents, gallery_digest
 from animalclef.pipeline.deciding import Deciding, encounters_of
 from animalclef.pipeline.describing import describe_photographs
@@ -26,6 +27,7 @@ from animalclef.stages.fuse import fuse
 from animalclef.stages.retrieve import retrieve
 from animalclef.store.files import write_text
 from animalclef.store.run import RunFolder
+from animalclef.store.validation import read_pseudo_queries
 
 __all__ = ["Outcome", "Pipeline"]
 
@@ -43,6 +45,7 @@ class Outcome:
     seconds: dict[str, float]
     weights: str | None  # digest of the embedding network's weights, None without one
     device: str
+    warnings: tuple[str, ...] = ()  # answers that are far from what validation saw
 
 
 @dataclass(eq=False)
@@ -98,11 +101,15 @@ class Pipeline:
         self.run.write_encounters(encounters)
         write_text(self.run.decision, decision.model_dump_json(indent=1) + "\n")
         self.run.write_table(self.loaded.images, images)
+        self.run.write_order(self.loaded.submission_id)
+        seen = {} if given is not None else read_pseudo_queries(self.run)
+        surprises = surprises_of(predictions, images, seen, decision)
         self.run.write_candidates(ranked)
         settings = {"scores": scores_id, "data": self.contents.digest, "config": self.config.model_dump(mode="json")}
         write_text(self.run.finished, json.dumps(settings, indent=1) + "\n")
         weights, device = (None, "cpu") if network is None else (network.digest, network.device)
-        return Outcome(predictions, ranked, decision, described.set_aside, self.seconds, weights, device)
+        told = (described.set_aside, self.seconds, weights, device, tuple(surprises))
+        return Outcome(predictions, ranked, decision, *told)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

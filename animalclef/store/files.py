@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from animalclef.errors import OutputError
 
-__all__ = ["check_writable", "make_folder", "output_error", "remove_parts", "write_bytes", "write_text", "write_with"]
+__all__ = [
+    "check_writable",
+    "make_folder",
+    "output_error",
+    "remove_parts",
+    "write_bytes",
+    "write_csv",
+    "write_text",
+    "write_with",
+]
 
 
 def make_folder(path: Path) -> Path:
@@ -54,6 +65,15 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """Write `content` whole, as UTF-8 with the line ends it has."""
     write_bytes(path, content.encode("utf-8"))
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a comma-separated table whole."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def check_writable(folder: Path) -> None:

@@ -121,6 +121,10 @@ class RunFolder:
         columns |= {"key": [key_of.get(one, "") for one in images.image_id]}
         write_text(self.table, _csv(tuple(columns), zip(*columns.values(), strict=True)))
 
+    def write_order(self, submission_id: Sequence[str]) -> None:
+        """`order.csv`: the queries in the order that the submission has them."""
+        write_text(self.path / "order.csv", _csv(("image_id",), [(one,) for one in submission_id]))
+
     def write_candidates(self, ranked: RankedCandidates) -> None:
         """`candidates.csv`: one line per candidate, best first within a query."""
         frame = pd.DataFrame(

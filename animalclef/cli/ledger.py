@@ -1,0 +1,110 @@
+"""`ledger show`, `ledger add`: what was tried, what it was validated at, and what the board said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from animalclef.cli.app import app
+from animalclef.cli.shared import JsonOption, out, print_json, warn
+from animalclef.errors import DataError
+
+__all__ = ["add", "ledger", "show"]
+
+ledger = typer.Typer(no_args_is_help=True, help="What was tried, what it was validated at, and what the board said.")
+app.add_typer(ledger, name="ledger")
+
+LedgerOption = Annotated[
+    Path | None,
+    typer.Option("--ledger", help="The file, or its folder. Default: submissions/ledger.jsonl, else ./ledger.jsonl."),
+]
+Given = Annotated[float | None, typer.Option(min=0, max=1)]
+
+
+@ledger.command()
+def show(
+    ledger: LedgerOption = None,
+    last: Annotated[int, typer.Option("--last", "-n", min=0, help="Only the last so many runs; 0: all.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Every run: validation score with its 95 % interval, share of new individuals, the board, and what changed."""
+    from animalclef.cli.showing import ledger_notes, ledger_table
+    from animalclef.store.ledger import Ledger
+
+    kept = Ledger(_found(ledger))
+    rows = kept.rows()
+    _tell_damage(kept.damaged, kept.path)
+    shown = rows[-last:] if last else rows
+    if as_json:
+        print_json([{**row.run, "board": row.board} for row in shown])
+    else:
+        pairs, hidden = [(row.run, row.board) for row in shown], len(rows) - len(shown)
+        out.print(ledger_table(pairs, str(kept.path), hidden))
+        for line in ledger_notes(pairs, hidden):
+            out.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+@ledger.command()
+def add(
+    public: Given = None,
+    private: Given = None,
+    note: Annotated[str | None, typer.Option(help="A remark of your own.")] = None,
+    submission: Annotated[Path | None, typer.Option(help="The file that was sent in.")] = None,
+    last: Annotated[bool, typer.Option("--last", help="The last run's submission (the default).")] = False,
+    ledger: LedgerOption = None,
+) -> None:
+    """Note the board's scores of a submission beside its run.
+
+    Example: `animalclef ledger add --public 0.51 --submission submission.csv`
+    """
+    import hashlib
+
+    from animalclef.store.ledger import Ledger, ledger_of
+
+    values = {"public": public, "private": private, "note": note}
+    given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
+    if not given:
+        raise DataError("ledger add: nothing to note; give --public, --private or --note.")
+    if submission is not None and last:
+        raise DataError("ledger add: --submission and --last name two runs; give one of them.")
+    if submission is not None and not submission.is_file():
+        raise DataError(f"{submission}: no such file.")
+    place = ledger_of(submission) if ledger is None and submission is not None else None
+    kept = Ledger(place if place is not None and place.is_file() else _found(ledger))
+    sent = [row.run for row in kept.rows() if row.run["submission_sha256"]]
+    _tell_damage(kept.damaged, kept.path)
+    if submission is not None:
+        digest = hashlib.sha256(submission.read_bytes()).hexdigest()
+        sent = [run for run in sent if run["submission_sha256"] == digest]
+        if not sent:
+            raise DataError(f"{kept.path}: no run wrote {submission} as it is now. See `animalclef ledger show`.")
+    if not sent:
+        raise DataError(f"{kept.path}: no run with a submission yet. Run predict first.")
+    kept.add_board(sent[-1]["submission_sha256"], given)
+    told = ", ".join(f"{name} {value}" for name, value in given.items())
+    out.print(f"{sent[-1]['submission']}: {told}.", highlight=False, soft_wrap=True, markup=False)
+
+
+def _found(given: Path | None) -> Path:
+    """The ledger's file.
+
+    Raises:
+        DataError: there is none.
+    """
+    name = "ledger.jsonl"
+    if given is not None:
+        path = given / name if given.is_dir() else given
+        if not path.is_file():
+            raise DataError(f"{path}: no such ledger. predict makes one beside its submission.")
+        return path
+    places = [path for path in (Path("submissions") / name, Path(name)) if path.is_file()]
+    if not places:
+        raise DataError("No submissions/ledger.jsonl and no ledger.jsonl here. predict makes one; give --ledger FILE.")
+    return max(places, key=lambda path: path.stat().st_mtime_ns)
+
+
+def _tell_damage(count: int, path: Path) -> None:
+    if count:
+        warn(f"{path}: {count} damaged line{'s' if count > 1 else ''} left out.")

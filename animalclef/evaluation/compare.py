@@ -1,0 +1,184 @@
+"""What two submissions disagree on, and why, as far as run folders can say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from animalclef.data.columns import NEW_INDIVIDUAL
+from animalclef.data.submission import read_submission
+from animalclef.decision import Decision, load_decision
+from animalclef.errors import DataError, SubmissionError
+
+__all__ = ["Difference", "Explanation", "counts", "differences", "explanation_of", "read_pair", "rows_of"]
+
+Answers = Mapping[str, str | None]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a run knew of its queries: first candidate and probability, the thresholds, and who was set aside."""
+
+    path: Path
+    dataset: Mapping[str, str]  # of every query
+    first: Mapping[str, tuple[str, float]]
+    decision: Decision
+    set_aside: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One query with two answers; `None` is a new individual."""
+
+    image_id: str
+    dataset: str
+    a: str | None
+    b: str | None
+    cause: str
+    a_probability: float | None = None  # of the first candidate in A's run
+    b_probability: float | None = None
+    truth: str | None = None
+    a_right: bool | None = None  # None: there is no truth for this query
+    b_right: bool | None = None
+
+
+def read_pair(a: Path, b: Path) -> tuple[Answers, Answers]:
+    """Two submissions over the same queries.
+
+    Raises:
+        SubmissionError: one is no submission, or they answer other queries.
+    """
+    one, other = read_submission(a), read_submission(b)
+    only_a, only_b = [key for key in one if key not in other], [key for key in other if key not in one]
+    for path, other_path, strays in ((a, b, only_a), (b, a, only_b)):
+        if strays:
+            raise SubmissionError(
+                f"{path}: {len(strays)} of its image_id are not in {other_path} (first: {strays[0]}); "
+                "compare two submissions for the same queries."
+            )
+    return one, other
+
+
+def explanation_of(run: Path) -> Explanation:
+    """What a finished run's folder says of its answers.
+
+    Raises:
+        DataError: it holds no finished run, or one of its files is not readable.
+    """
+    if not (run / "finished.json").is_file():
+        raise DataError(f"{run}: no finished run (finished.json is not there). Run predict with --run {run} first.")
+    text = {"query_id": str, "identity": str, "image_id": str, "dataset": str, "split": str}
+    try:
+        candidates = pd.read_csv(run / "candidates.csv", dtype=text, keep_default_na=False)
+        table = pd.read_csv(run / "table.csv", dtype=text, keep_default_na=False)
+        aside = pd.read_csv(run / "set_aside.csv", dtype=str, keep_default_na=False)
+        table = table[table["split"] == "query"]
+        best = candidates.drop_duplicates("query_id")
+        column = "identity_probability" if "identity_probability" in best else "probability"
+        first = {
+            str(query): (str(who), float(probability))
+            for query, who, probability in zip(best["query_id"], best["identity"], best[column], strict=True)
+        }
+        dataset = dict(zip(table["image_id"], table["dataset"], strict=True))
+        return Explanation(run, dataset, first, load_decision(run / "decision.json"), frozenset(aside["image_id"]))
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{run}: the run's files cannot be read ({error}). Run predict again.") from error
+
+
+def differences(
+    a: Answers,
+    b: Answers,
+    *,
+    dataset: Mapping[str, str] | None = None,
+    runs: Sequence[Explanation] = (),
+    truth: Answers | None = None,
+) -> list[Difference]:
+    """Every query with two answers, in A's order.
+
+    `runs` are none, one that stands for both, or A's and B's. `dataset` falls back on what the runs say. `truth` holds
+    the right answer of the queries that have one, `None` for a new individual.
+    """
+    where = {**{key: name for run in runs for key, name in run.dataset.items()}, **(dataset or {})}
+    pair = (runs[0], runs[-1]) if runs else None
+    found = []
+    for image_id, one in a.items():
+        other = b[image_id]
+        if one == other:
+            continue
+        name = where.get(image_id, "")
+        difference = Difference(image_id, name, one, other, _cause(image_id, name, one, other, pair))
+        if pair is not None:
+            p_a, p_b = (run.first[image_id][1] if image_id in run.first else None for run in pair)
+            difference = replace(difference, a_probability=p_a, b_probability=p_b)
+        if truth is not None and image_id in truth:
+            who = truth[image_id]
+            difference = replace(difference, truth=who, a_right=one == who, b_right=other == who)
+        found.append(difference)
+    return found
+
+
+def counts(found: Sequence[Difference]) -> list[dict[str, Any]]:
+    """Rows per data set, kind and cause, the most frequent first within a data set; who is right, with a truth."""
+    groups: dict[tuple[str, str, str, str], Counter[str]] = {}
+    for one in found:
+        a, b = ("new" if who is None else "a name" for who in (one.a, one.b))
+        b = "another name" if (a, b) == ("a name", "a name") else b
+        group = groups.setdefault((one.dataset or "-", a, b, one.cause), Counter())
+        group["rows"] += 1
+        if one.a_right is not None:
+            group["a_right"] += one.a_right
+            group["b_right"] += bool(one.b_right)
+            group["neither"] += not one.a_right and not one.b_right
+    judged = any(one.a_right is not None for one in found)
+    keys = ("rows", "a_right", "b_right", "neither") if judged else ("rows",)
+    order = sorted(groups.items(), key=lambda item: (item[0][0], -item[1]["rows"], item[0]))
+    return [
+        {"dataset": name, "a": a, "b": b, "cause": cause, **{key: group[key] for key in keys}}
+        for (name, a, b, cause), group in order
+    ]
+
+
+def rows_of(found: Sequence[Difference]) -> tuple[list[str], list[list[object]]]:
+    """Header and cells of a CSV file with every difference."""
+    header = ["image_id", "dataset", "a", "b", "cause", "a_probability", "b_probability", "truth", "a_right", "b_right"]
+    judged = any(one.a_right is not None for one in found)
+    header = header if judged else header[:7]
+    rows = []
+    for one in found:
+        cells: list[object] = [one.image_id, one.dataset, one.a or NEW_INDIVIDUAL, one.b or NEW_INDIVIDUAL, one.cause]
+        cells += ["" if value is None else f"{value:.6g}" for value in (one.a_probability, one.b_probability)]
+        if judged:
+            cells += ["", "", ""] if one.a_right is None else [one.truth or NEW_INDIVIDUAL, int(one.a_right),
+                                                               int(bool(one.b_right))]  # fmt: skip
+        rows.append(cells)
+    return header, rows
+
+
+def _cause(
+    image_id: str, dataset: str, a: str | None, b: str | None, pair: tuple[Explanation, Explanation] | None
+) -> str:
+    if pair is None:
+        return "another name" if a is not None and b is not None else "threshold or candidate"
+    if any(image_id in run.set_aside for run in pair):
+        return "photograph set aside"
+    if any(image_id not in run.first for run in pair):
+        return "no candidates"
+    (first_a, p_a), (first_b, p_b) = (run.first[image_id] for run in pair)
+    one_run = pair[0] is pair[1]
+    if a is not None and b is not None:
+        return "another best candidate" if one_run or first_a != first_b else "neither run's answer"
+    named = a if a is not None else b
+    if (first_a if a is not None else first_b) != named:
+        return "another best candidate"
+    if one_run:
+        return "threshold"
+    if first_a != first_b:
+        return "another best candidate"
+    limits = [run.decision.of(dataset).threshold for run in pair]
+    moved = (p_a >= limits[1]) == (p_b >= limits[1])  # A's probability would be answered by B's threshold as B does
+    return "threshold" if moved else "probability"

@@ -1,0 +1,171 @@
+"""`ledger.jsonl`: one line for every run, and one for every score that the board gave. Lines are only ever appended."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from animalclef.errors import DataError, OutputError
+from animalclef.store.files import make_folder, output_error
+
+__all__ = ["Ledger", "LedgerRow", "differences", "dotted", "ledger_of"]
+
+_NAME = "ledger.jsonl"
+_BY_SETTINGS = ("weights", "data", "decision")  # digests that are compared besides the settings
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """One run, with what the board said of its submission since."""
+
+    run: Mapping[str, Any]
+    board: Mapping[str, Any]  # public, private, note: those given, the last of each
+
+
+class Ledger:
+    """The lines of one file; a line that is damaged is left alone and counted in `damaged`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.damaged = 0
+
+    def rows(self) -> list[LedgerRow]:
+        """Runs in the order they were made.
+
+        Raises:
+            DataError: the file is there and cannot be read.
+        """
+        lines = self._lines()
+        board: dict[str, dict[str, Any]] = {}
+        for line in lines:
+            if line["kind"] == "board":
+                board.setdefault(line["submission_sha256"], {}).update(line["given"])
+        runs = [line for line in lines if line["kind"] == "run"]
+        return [LedgerRow(run, board.get(run["submission_sha256"], {})) for run in runs]
+
+    def add_run(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Append one run: when, what changed against the line before, and what `entry` says of it.
+
+        `entry` holds at least `settings` (dotted keys), `submission_sha256` and the digests.
+
+        Raises:
+            OutputError: the file cannot be written, or another process keeps it.
+        """
+        with self._locked():
+            earlier = [line for line in self._lines() if line["kind"] == "run"]
+            changed = differences(earlier[-1], entry) if earlier else {}
+            line = {"kind": "run", "when": _now(), **entry, "changed": changed}
+            self._append(line)
+        return line
+
+    def add_board(self, submission_sha256: str, given: Mapping[str, Any]) -> None:
+        """Append what the board gave for a submission.
+
+        Raises:
+            OutputError: as `add_run`.
+        """
+        with self._locked():
+            self._append({"kind": "board", "when": _now(), "submission_sha256": submission_sha256, "given": given})
+
+    def _lines(self) -> list[dict[str, Any]]:
+        self.damaged = 0
+        try:
+            content = self.path.read_bytes() if self.path.exists() else b""
+        except OSError as error:
+            raise DataError(f"{self.path}: cannot be read ({error.strerror}).") from error
+        lines = []
+        for text in content.splitlines():
+            line = _parsed(text)
+            if line is not None:
+                lines.append(line)
+            else:
+                self.damaged += bool(text.strip())
+        return lines
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        """One write at the end; a line that a kill left open is closed first."""
+        text = json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
+        try:
+            with self.path.open("a+b") as file:
+                if file.tell():
+                    file.seek(-1, os.SEEK_END)
+                    text = text if file.read(1) == b"\n" else "\n" + text
+                file.write(text.encode("utf-8"))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise output_error(self.path, error) from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        make_folder(self.path.parent)
+        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=30)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise OutputError(f"{self.path}: another process keeps it. Run the same command again later.") from error
+        except OSError as error:
+            raise output_error(self.path, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def ledger_of(submission: Path) -> Path:
+    """The ledger of the nearest folder called `submissions` that holds the file, else of the file's own folder."""
+    folder = submission.absolute().parent
+    home = next((one for one in (folder, *folder.parents) if one.name == "submissions"), folder)
+    return home / _NAME
+
+
+def dotted(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted keys.
+
+    >>> dotted({"seed": 0, "retrieve": {"top_k": 100}})
+    {'seed': 0, 'retrieve.top_k': 100}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        flat |= dotted(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
+    return flat
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Old and new value of every setting and digest that differs; `None` where one has no such key."""
+    old, new = before.get("settings") or {}, after.get("settings") or {}
+    keys: Iterable[str] = sorted({*old, *new})
+    changed = {key: [old.get(key), new.get(key)] for key in keys if _plain(old.get(key)) != _plain(new.get(key))}
+    for key in _BY_SETTINGS:
+        if before.get(key) != after.get(key):
+            changed[key] = [before.get(key), after.get(key)]
+    return changed
+
+
+def _parsed(text: bytes) -> dict[str, Any] | None:
+    """A line that can be used, `None` where it is damaged."""
+    try:
+        line = json.loads(text)
+        whole = line["kind"] in ("run", "board") and isinstance(line["submission_sha256"], str)
+        whole &= isinstance(line["given" if line["kind"] == "board" else "settings"], dict)
+    except (ValueError, KeyError, TypeError):
+        return None
+    return line if whole else None
+
+
+def _plain(value: Any) -> Any:
+    """As it comes back from a file: tuples are lists."""
+    return json.loads(json.dumps(value))
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,95 @@
+"""Two submissions side by side, and why they differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import write_csv
+
+from animalclef.decision import Calibrator, DatasetDecision, Decision
+from animalclef.errors import DataError, SubmissionError
+from animalclef.evaluation.compare import Explanation, counts, differences, explanation_of, read_pair, rows_of
+
+
+def decision(threshold: float) -> Decision:
+    curve = Calibrator(log=False, mean=0.0, spread=1.0, slope=1.0, intercept=0.0)
+    part = DatasetDecision(
+        calibrators={"s": curve}, weights={"s": 1.0}, threshold=threshold, fitted_on="pooled", validation=None
+    )
+    return Decision(scores="s", gallery="g", seed=0, datasets={}, pooled=part)
+
+
+def run(threshold: float, first: dict[str, tuple[str, float]], aside: frozenset[str] = frozenset()) -> Explanation:
+    home = {f"q{number}": "newt" if number < 4 else "cat" for number in range(6)}
+    return Explanation(Path("run"), home, first, decision(threshold), aside)
+
+
+A = {"q0": "x", "q1": None, "q2": "x", "q3": "y", "q4": "z", "q5": "same"}
+B = {"q0": None, "q1": "x", "q2": "y", "q3": "y", "q4": None, "q5": "same"}
+
+
+def causes(*runs: Explanation) -> dict[str, str]:
+    return {one.image_id: one.cause for one in differences(A, B, runs=runs)}
+
+
+def test_causes_with_both_runs() -> None:
+    first = run(0.5, {"q0": ("x", 0.6), "q1": ("x", 0.4), "q2": ("x", 0.9), "q4": ("z", 0.7), "q3": ("y", 1)})
+    # q0: 0.6 is not named at 0.7 either: the threshold; q1: at 0.7, 0.4 is still new, so the probability rose
+    second = run(0.7, {"q0": ("x", 0.55), "q1": ("x", 0.8), "q2": ("y", 0.9), "q4": ("w", 0.6), "q3": ("y", 1)})
+    assert causes(first, second) == {
+        "q0": "threshold", "q1": "probability", "q2": "another best candidate", "q4": "another best candidate",
+    }  # fmt: skip
+
+
+def test_causes_with_one_run_and_without() -> None:
+    only = run(0.5, {"q0": ("x", 0.6), "q1": ("w", 0.4), "q2": ("x", 0.9), "q4": ("z", 0.7)})
+    assert causes(only) == {
+        "q0": "threshold", "q1": "another best candidate", "q2": "another best candidate", "q4": "threshold",
+    }  # fmt: skip
+    assert causes()["q0"] == "threshold or candidate"
+    assert causes()["q2"] == "another name"
+
+
+def test_a_photograph_set_aside_and_a_query_without_candidates() -> None:
+    first = run(0.5, {"q0": ("x", 0.6), "q1": ("x", 0.4), "q2": ("x", 0.9)})
+    second = run(0.5, {"q1": ("x", 0.8), "q2": ("y", 0.9), "q4": ("w", 0.6)}, frozenset({"q0"}))
+    assert causes(first, second)["q0"] == "photograph set aside"
+    assert causes(first, second)["q4"] == "no candidates"
+
+
+def test_counts_by_data_set_kind_and_cause_with_who_is_right() -> None:
+    truth = {"q0": "x", "q1": None, "q2": "w", "q4": None}
+    home = {f"q{number}": "newt" if number < 4 else "cat" for number in range(6)}
+    found = differences(A, B, dataset=home, truth=truth)
+    assert counts(found) == [
+        {"dataset": "cat", "a": "a name", "b": "new", "cause": "threshold or candidate", "rows": 1, "a_right": 0,
+         "b_right": 1, "neither": 0},
+        {"dataset": "newt", "a": "a name", "b": "another name", "cause": "another name", "rows": 1, "a_right": 0,
+         "b_right": 0, "neither": 1},
+        {"dataset": "newt", "a": "a name", "b": "new", "cause": "threshold or candidate", "rows": 1, "a_right": 1,
+         "b_right": 0, "neither": 0},
+        {"dataset": "newt", "a": "new", "b": "a name", "cause": "threshold or candidate", "rows": 1, "a_right": 1,
+         "b_right": 0, "neither": 0},
+    ]  # fmt: skip
+    header, rows = rows_of(found)
+    assert header[-3:] == ["truth", "a_right", "b_right"]
+    assert rows[1] == ["q1", "newt", "new_individual", "x", "threshold or candidate", "", "", "new_individual", 1, 0]
+
+
+def test_equal_submissions_differ_in_nothing() -> None:
+    assert differences(A, A) == []
+    assert counts([]) == []
+    assert rows_of([])[1] == []
+
+
+def test_submissions_for_other_queries_are_refused(tmp_path: Path) -> None:
+    one = write_csv(tmp_path / "a.csv", ("image_id", "identity"), [(1, "x"), (2, "y")])
+    other = write_csv(tmp_path / "b.csv", ("image_id", "identity"), [(1, "x"), (3, "y"), (4, "y")])
+    with pytest.raises(SubmissionError, match=r"a\.csv: 1 of its image_id are not in .*b\.csv \(first: 2\)"):
+        read_pair(one, other)
+    twice = write_csv(tmp_path / "c.csv", ("image_id", "identity"), [(1, "x"), (1, "y")])
+    with pytest.raises(SubmissionError, match="stands already on line 2"):
+        read_pair(twice, one)
+    with pytest.raises(DataError, match="no finished run"):
+        explanation_of(tmp_path)
