@@ -131,5 +131,5 @@ def _read_file(path: Path) -> BoolArray:
 def _same_shape(one_wh: tuple[int, ...], other_wh: tuple[int, int]) -> bool:
     """Whether one size is the other one scaled and rounded."""
     (width, height), (other_width, other_height) = one_wh, other_wh
-    fits_height = abs(width * other_height / other_width - height) <= 1
-    return fits_height or abs(height * other_width / other_height - width) <= 1
+    off_wh = (abs(height * other_width / other_height - width), abs(width * other_height / other_width - height))
+    return any(off <= min(1, 0.05 * side) for off, side in zip(off_wh, (width, height), strict=True))

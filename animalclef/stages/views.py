@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import fields
 from types import MappingProxyType
 
 import numpy as np
@@ -78,12 +79,16 @@ def with_views(
     owner = np.array([row_of[shortlist.query_id[row]] for row, _ in added], dtype=np.int64)
     ids = [f"{shortlist.query_id[row]}{_BETWEEN}{view}" for row, view in added]
     keys = [view_key(images.key[row], view) for row, (_, view) in zip(owner, added, strict=True)]
-    wider = images.select(np.concatenate([np.arange(len(images)), owner]))
-    wider = wider.with_columns(
-        image_id=np.array([*images.image_id, *ids], dtype=object), key=np.array([*images.key, *keys], dtype=object)
-    )
+    of_views = {"image_id": np.array(ids, dtype=object), "key": np.array(keys, dtype=object)}
+    both = {
+        field.name: np.concatenate([column, of_views.get(field.name, column[owner])])
+        for field in fields(images)
+        if isinstance(column := getattr(images, field.name), np.ndarray)
+    }
     query_id = np.array([*shortlist.query_id, *ids], dtype=object)
-    return Shortlist(query_id, shortlist.gallery_id, shortlist.index[rows], shortlist.similarity[rows]), wider
+    return Shortlist(
+        query_id, shortlist.gallery_id, shortlist.index[rows], shortlist.similarity[rows]
+    ), images.with_columns(**both)
 
 
 def best_of_views(scores: PairScores, main: str) -> PairScores:
