@@ -63,9 +63,12 @@ class ImageTable:
     encounter: StrArray  # (n,) str, "" where absent
     bbox_xywhr: FloatArray  # (n, 5)
     key: StrArray  # (n,) str
+    mask: StrArray | None = None  # (n,) path of a mask relative to root, or a segmentation as JSON; "" where absent
 
     def __post_init__(self) -> None:
         n = len(self.image_id)
+        if self.mask is not None:
+            _check_shape("mask", self.mask, (n,))
         for name in ("path", "dataset", "is_query", "identity", "date", "viewpoint", "species", "encounter", "key"):
             _check_shape(name, getattr(self, name), (n,))
         _check_shape("bbox_xywhr", self.bbox_xywhr, (n, 5))
@@ -94,7 +97,7 @@ class ImageTable:
             for name in ("image_id", "path", "dataset", "is_query", "identity", "date", "viewpoint", "species")
         }
         rest = {name: getattr(self, name)[rows] for name in ("encounter", "bbox_xywhr", "key")}
-        return ImageTable(root=self.root, **columns, **rest)
+        return ImageTable(root=self.root, **columns, **rest, mask=None if self.mask is None else self.mask[rows])
 
     def viewpoints_agree(self, query_id: StrArray, gallery_id: StrArray) -> BoolArray:
         """Which pairs share their viewpoint; one that is not known agrees with all."""
@@ -188,6 +191,8 @@ class LocalFeatures:
     scale: FloatArray  # (m,) diameter in pixels
     orientation_rad: FloatArray  # (m,)
     image_size_wh: tuple[int, int]
+    confidence: FloatArray | None = None  # (m,) detection score, the higher the surer; None where there is none
+    extractor: str = "sift"  # descriptors of different extractors cannot be compared
 
     def __post_init__(self) -> None:
         m = len(self.keypoints_xy)
@@ -195,9 +200,17 @@ class LocalFeatures:
         _check_shape("descriptors", self.descriptors, (m, None))
         _check_shape("scale", self.scale, (m,))
         _check_shape("orientation_rad", self.orientation_rad, (m,))
+        if self.confidence is not None:
+            _check_shape("confidence", self.confidence, (m,))
 
     def __len__(self) -> int:
         return len(self.keypoints_xy)
+
+    def select(self, rows: NDArray[np.generic]) -> LocalFeatures:
+        """The given keypoints (indices or a mask), in that order."""
+        names = ("keypoints_xy", "descriptors", "scale", "orientation_rad")
+        confidence = None if self.confidence is None else self.confidence[rows]
+        return replace(self, confidence=confidence, **{name: getattr(self, name)[rows] for name in names})
 
 
 @dataclass(frozen=True, eq=False)

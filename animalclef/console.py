@@ -100,6 +100,7 @@ def plan_sentence(plan: Plan) -> str:
     else:
         work = f"{plan.images_to_describe:,} of {plan.images:,} photographs to describe"
         work += f", up to {plan.pairs:,} pairs to match"
+    work += f" (up to {plan.views} views of a query)" if plan.views > 1 else ""
     return f"{work}: about {duration(plan.seconds)} and {plan.megabytes:,.0f} MB on disk at the most."
 
 

@@ -13,7 +13,7 @@ from animalclef.config import Config
 from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.models.mutual_nearest import MutualNearest
 from animalclef.stages.describe import Look
-from animalclef.stages.keypoints import SiftExtractor, features_from_entry
+from animalclef.stages.keypoints import LocalExtractor, features_from_entry
 from animalclef.threads import one_thread_each, worker_threads
 
 __all__ = ["Plan", "estimate"]
@@ -21,19 +21,21 @@ __all__ = ["Plan", "estimate"]
 
 @dataclass(frozen=True)
 class Plan:
-    """Upper figures; `pairs` are those that an earlier run has not matched."""
+    """Upper figures; `pairs` are those that an earlier run has not matched, every view of a query counted."""
 
     images: int
     images_to_describe: int
     pairs: int
     seconds: float
     megabytes: float
+    views: int = 1  # of a query, where it has most
 
 
 def estimate(
     images: ImageTable,
     looks: Mapping[str, Sequence[Look]],
     config: Config,
+    extractor: LocalExtractor | None,
     workers: int,
     matched: int,
     *,
@@ -49,8 +51,9 @@ def estimate(
     )
     pairs = max(0, _count_pairs(images, config, tunes=tunes) - matched)
     sample = _sample(images, config)
+    views = max((_views(name, config) for name in images.datasets), default=1)
     if not sample:
-        return Plan(len(images), to_do, pairs, 0.0, 0.0)
+        return Plan(len(images), to_do, pairs, 0.0, 0.0, views)
     some_looks = looks[images.dataset[0]]
     start = time.perf_counter()
     with one_thread_each(), worker_threads(workers) as pool:
@@ -59,9 +62,13 @@ def estimate(
         entries = [entry for look in some_looks for entry in look.extractor.describe(good, pool)]
     per_image = (time.perf_counter() - start) / len(sample)
     bytes_per_image = sum(array.nbytes for entry in entries for array in entry.values()) / len(sample)
-    per_pair = 0.0 if config.rerank.matcher == "none" or not good else _pair_seconds(good, config) / workers
+    per_pair = 0.0 if extractor is None or not good else _pair_seconds(good, extractor, config) / workers
     seconds = to_do * per_image + pairs * per_pair
-    return Plan(len(images), to_do, pairs, seconds, (to_do * bytes_per_image + pairs * 28) / 1e6)
+    return Plan(len(images), to_do, pairs, seconds, (to_do * bytes_per_image + pairs * 28) / 1e6, views)
+
+
+def _views(dataset: str, config: Config) -> int:
+    return 1 + len(config.keypoints.views.get(dataset, ()))
 
 
 def _count_pairs(images: ImageTable, config: Config, *, tunes: bool) -> int:
@@ -72,7 +79,7 @@ def _count_pairs(images: ImageTable, config: Config, *, tunes: bool) -> int:
         mine = images.dataset == name
         queries, gallery = int((mine & images.is_query).sum()), int((mine & ~images.is_query).sum())
         pseudo = min(gallery, config.decide.pseudo_queries) if tunes else 0
-        pairs += (queries + pseudo) * min(config.retrieve.top_k, gallery)
+        pairs += (queries + pseudo) * min(config.retrieve.top_k, gallery) * _views(name, config)
     return pairs
 
 
@@ -87,10 +94,10 @@ def _read(images: ImageTable, row: int, config: Config) -> DecodedImage | None:
         return None
 
 
-def _pair_seconds(good: Sequence[DecodedImage], config: Config) -> float:
+def _pair_seconds(good: Sequence[DecodedImage], extractor: LocalExtractor, config: Config) -> float:
     matcher = MutualNearest(config.rerank)
     with one_thread_each(), worker_threads(1) as pool:
-        entries = SiftExtractor(config.keypoints).describe(good, pool)
+        entries = extractor.describe(good, pool)
     features = [features_from_entry(str(place), entry) for place, entry in enumerate(entries)]
     start = time.perf_counter()
     for one in features:

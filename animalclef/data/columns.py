@@ -23,6 +23,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "dataset": ("dataset",),
     "encounter": ("encounter", "encounter_id", "occurrence"),
     "bbox": ("bbox",),
+    "mask": ("mask", "mask_path"),
+    "segmentation": ("segmentation",),
 }
 
 

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["content_key"]
+__all__ = ["content_key", "derived_key"]
 
 
 def content_key(content: bytes, box_xywhr: NDArray[np.float32]) -> str:
@@ -16,3 +16,8 @@ def content_key(content: bytes, box_xywhr: NDArray[np.float32]) -> str:
     if np.isfinite(box_xywhr).all():
         digest.update(np.asarray(box_xywhr, dtype="<f4").tobytes())
     return digest.hexdigest()[:32]
+
+
+def derived_key(key: str, *parts: str) -> str:
+    """The key of something made of an image's content: its masked keypoints, a view of it; as many hex digits."""
+    return hashlib.sha256("\n".join([key, *parts]).encode()).hexdigest()[:32]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from animalclef.config import DataConfig
 from animalclef.data.content import content_key
 from animalclef.errors import AnimalClefError, DataError
 
-__all__ = ["UnreadableImageError", "decode", "read_image", "resize_long_side"]
+__all__ = ["UnreadableImageError", "crop", "decode", "read_image", "resize_long_side", "upright_size_wh"]
 
 
 class UnreadableImageError(AnimalClefError):
@@ -42,7 +43,7 @@ def decode(content: bytes, box_xywhr: NDArray[np.float32], long_side: int, max_p
     except Exception as error:
         raise UnreadableImageError(f"not a readable image ({_reason(error)})") from error
     if boxed:
-        pixels, alpha = _crop(pixels, alpha, box_xywhr)
+        pixels, alpha = crop(pixels, alpha, box_xywhr)
         size_wh = (pixels.shape[1], pixels.shape[0])
     pixels = resize_long_side(pixels, long_side, enlarge=False)
     alpha = None if alpha is None else cv2.resize(alpha, pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
@@ -64,6 +65,20 @@ def read_image(images: ImageTable, row: int, config: DataConfig) -> DecodedImage
     if images.key[row] and content_key(content, box) != images.key[row]:
         raise DataError(f"{path}: the file changed while this run was working. Start again when it is at rest.")
     return decode(content, box, config.decode_long_side, config.max_pixels)
+
+
+def upright_size_wh(path: Path) -> tuple[int, int]:
+    """Width and height of a photograph as its EXIF tag turns it; only the head of the file is read.
+
+    Raises:
+        UnreadableImageError: not an image.
+    """
+    try:
+        with Image.open(path) as image:
+            turned = _orientation(image) >= 5
+            return (image.height, image.width) if turned else (image.width, image.height)
+    except Exception as error:
+        raise UnreadableImageError(f"{path}: not a readable image ({_reason(error)})") from error
 
 
 def resize_long_side(pixels: NDArray[np.uint8], long_side: int, *, enlarge: bool) -> NDArray[np.uint8]:
@@ -136,9 +151,14 @@ def _from_deep(deep: NDArray[np.generic]) -> NDArray[np.uint8]:
     return np.repeat(np.round(grey).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
-def _crop(
+def crop(
     pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, box_xywhr: NDArray[np.float32]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """Cut a box out of an (H, W, ...) image, turned upright by its rotation.
+
+    Raises:
+        UnreadableImageError: the box lies outside.
+    """
     x, y, width, height, rotation_rad = (float(value) for value in box_xywhr)
     image_height, image_width = pixels.shape[:2]
     # Pixel centres stand at whole numbers for OpenCV, at halves for the box. `turn` makes the box upright in its place.

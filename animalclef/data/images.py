@@ -11,6 +11,7 @@ import numpy as np
 
 from animalclef.artefacts import ImageTable, StrArray
 from animalclef.data.columns import NEW_INDIVIDUAL, Group, find_column, parse_box, parse_split
+from animalclef.data.segmentation import mask_column
 from animalclef.data.sources import IMAGE_SUFFIXES, Source
 from animalclef.data.text import Problem, Table, read_table
 from animalclef.errors import DataError
@@ -94,7 +95,8 @@ def _from_table(root: Path, table: Table) -> tuple[ImageTable, list[Problem]]:
     bad_box = Group(name, "the box is not x, y, width, height (and theta); the whole photograph is used", fatal=False)
     boxes = parse_box(table, lambda row: bad_box.lines.append(table.lines[row]))
     path, path_problems = _paths(table)
-    problems += split_problems + path_problems + _duplicate_ids(table, image_id) + bad_box.problem()
+    mask, mask_problems = mask_column(table)
+    problems += split_problems + path_problems + _duplicate_ids(table, image_id) + bad_box.problem() + mask_problems
     problems += _identity_problems(table, identity, is_query)
     if any(problem.fatal for problem in problems):
         raise DataError(_told([problem for problem in problems if problem.fatal]))
@@ -113,6 +115,7 @@ def _from_table(root: Path, table: Table) -> tuple[ImageTable, list[Problem]]:
         },
         bbox_xywhr=np.array(boxes, dtype=np.float32).reshape(-1, 5),
         key=_strings([""] * len(image_id)),
+        mask=None if mask is None else _strings(mask),
     )
     return images, problems
 

@@ -1,4 +1,4 @@
-"""The matcher without weights: mutual nearest RootSIFT neighbours, the ratio test and a geometric check."""
+"""The matcher without weights: mutual nearest neighbours, the ratio test and a geometric check."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from animalclef.artefacts import Correspondences, FloatArray, LocalFeatures
 from animalclef.config import RerankConfig
+from animalclef.errors import StaleArtefactError
 
-__all__ = ["MutualNearest", "root_sift"]
+__all__ = ["MutualNearest", "comparable", "root_sift"]
 
 
 class MutualNearest:
@@ -30,12 +31,13 @@ class MutualNearest:
         """Scores of one image against several, (candidates, 3); (a, b) and (b, a) score the same."""
         scores = np.zeros((len(candidates), len(self.columns)), dtype=np.float32)
         filled = [row for row, candidate in enumerate(candidates) if len(candidate)]
+        _check_extractors(query, candidates)
         if not len(query) or not filled:
             return scores
-        descriptors = root_sift(query.descriptors)
+        descriptors = comparable(query.descriptors)
         for start in range(0, len(filled), 8):  # one product for several candidates, small enough for the cache
             block = filled[start : start + 8]
-            together = root_sift(np.concatenate([candidates[row].descriptors for row in block]))
+            together = comparable(np.concatenate([candidates[row].descriptors for row in block]))
             ends = np.cumsum([len(candidates[row]) for row in block])[:-1]
             for row, similarity in zip(block, np.split(descriptors @ together.T, ends, axis=1), strict=True):
                 scores[row] = self._score(query, candidates[row], similarity)
@@ -43,10 +45,11 @@ class MutualNearest:
 
     def correspondences(self, query: LocalFeatures, candidate: LocalFeatures) -> Correspondences:
         """The matches that the scores of the pair are counted from; confidence is 1 - ratio."""
+        _check_extractors(query, [candidate])
         if not len(query) or not len(candidate):
             none_xy, nothing = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
             return Correspondences(none_xy, none_xy, nothing, np.zeros(0, dtype=bool))
-        similarity = root_sift(query.descriptors) @ root_sift(candidate.descriptors).T
+        similarity = comparable(query.descriptors) @ comparable(candidate.descriptors).T
         return self._matched(query, candidate, similarity)
 
     def _score(self, query: LocalFeatures, candidate: LocalFeatures, similarity: FloatArray) -> FloatArray:
@@ -68,6 +71,18 @@ class MutualNearest:
         return Correspondences(query_xy, gallery_xy, 1 - ratio, agrees)
 
 
+def comparable(descriptors: NDArray[np.generic]) -> FloatArray:
+    """Unit vectors whose dot products are exact: RootSIFT of whole numbers; those of networks at length 1, rounded.
+
+    No partial sum of two unit vectors' product exceeds 1, so that float32 holds them all, signs or not.
+    """
+    if descriptors.dtype.kind in "ui":
+        return root_sift(descriptors)
+    values = descriptors.astype(np.float32)
+    values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-7)
+    return np.asarray(np.round(values * 2048) / 2048, dtype=np.float32)
+
+
 def root_sift(descriptors: NDArray[np.generic]) -> FloatArray:
     """Square roots of L1-normalised SIFT descriptors: unit vectors (Arandjelovic and Zisserman 2012).
 
@@ -77,6 +92,15 @@ def root_sift(descriptors: NDArray[np.generic]) -> FloatArray:
     values = descriptors.astype(np.float32)
     values /= np.maximum(values.sum(axis=1, keepdims=True), 1e-7)
     return np.asarray(np.round(np.sqrt(values) * 2048) / 2048, dtype=np.float32)
+
+
+def _check_extractors(query: LocalFeatures, candidates: Sequence[LocalFeatures]) -> None:
+    others = {candidate.extractor for candidate in candidates} - {query.extractor}
+    if others:
+        raise StaleArtefactError(
+            f"The features of {query.key} were made by {query.extractor}, those beside them by {min(others)}. "
+            "Use another --run, or --overwrite."
+        )
 
 
 def mutual_matches(

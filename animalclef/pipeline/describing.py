@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import PIL
 
-from animalclef.artefacts import Embeddings, FloatArray, ImageTable, LocalFeatures, SetAside
+from animalclef.artefacts import Embeddings, FloatArray, ImageTable, SetAside
 from animalclef.config import Config, fingerprint
 from animalclef.errors import DataError
 from animalclef.estimate import Plan, estimate
 from animalclef.models.zoo import TimmExtractor
 from animalclef.pipeline.contents import Contents
+from animalclef.pipeline.local_features import FeatureReader, Wanted, apply_masks, matching_keys
 from animalclef.progress import Progress
 from animalclef.stages.describe import Look, ThumbnailExtractor, describe
 from animalclef.stages.embed import Embedder, join_embeddings
-from animalclef.stages.keypoints import SiftExtractor, features_from_entry
+from animalclef.stages.keypoints import LocalExtractor
+from animalclef.stages.views import ViewExtractor
 from animalclef.store.run import RunFolder
 from animalclef.store.shards import ShardStore
 
@@ -27,27 +29,27 @@ __all__ = ["Described", "describe_photographs"]
 
 @dataclass(frozen=True, eq=False)
 class Described:
-    """Every usable photograph with what was extracted from it."""
+    """Every usable photograph with what was extracted from it.
+
+    The keys of `images` are matching keys: content keys, or derived from them where a mask drops keypoints.
+    """
 
     images: ImageTable
     embeddings: Embeddings
     thumbnails: ShardStore
-    keypoints: ShardStore
+    features: FeatureReader  # local features by matching key
     set_aside: list[SetAside]
 
-    def features(self, key: str) -> LocalFeatures:
-        """Local features by content key."""
-        return features_from_entry(key, self.keypoints.get(key))
-
     def thumbnail(self, key: str) -> FloatArray:
-        """The thumbnail by content key."""
-        return self.thumbnails.get(key)["thumbnail"].astype(np.float32)
+        """The thumbnail by matching key."""
+        return self.thumbnails.get(self.features.wanted[key].content_key)["thumbnail"].astype(np.float32)
 
 
 def describe_photographs(
     contents: Contents,
     config: Config,
     network: TimmExtractor | None,
+    extractor: LocalExtractor | None,
     run: RunFolder,
     matched: int,
     workers: int,
@@ -58,33 +60,69 @@ def describe_photographs(
 ) -> Described:
     """Fill the run's stores; `announce` is told the plan first. `matched` pairs are in the log already.
 
+    Without an `extractor` there are no local features.
+
     Raises:
-        DataError: no gallery photograph can be read.
+        DataError: no gallery photograph can be read, or a mask is not right.
     """
     images = contents.images
     decoding = [config.data.decode_long_side, config.data.max_pixels, cv2.__version__, PIL.__version__]
     unreadable = ShardStore(run.store("unreadable", fingerprint(1, decoding)))
     thumbnails = ShardStore(run.store("thumbnails", fingerprint(1, decoding)))
-    keypoints = ShardStore(run.store("keypoints", fingerprint(2, config.keypoints, decoding)))
-    common = [Look(ThumbnailExtractor(), thumbnails)]
-    if config.rerank.matcher != "none":
-        common.append(Look(SiftExtractor(config.keypoints), keypoints))
+    keyed, wanted, masks = matching_keys(images, config.keypoints)
+    views = {name: chosen for name, chosen in config.keypoints.views.items() if name in images.datasets}
+    local = _local_features(extractor, wanted, views, config, run, decoding)
     tables = {name: images.select(images.dataset == name) for name in images.datasets}
     embedders = {name: Embedder(name, table.gallery, config, network) for name, table in tables.items()}
     stores = {name: ShardStore(run.store("embeddings", one.fingerprint)) for name, one in embedders.items()}
     looks = {
-        name: [*common, Look(one.extractor(stores[name].folder, workers, progress), stores[name])]
+        name: [
+            Look(ThumbnailExtractor(), thumbnails),
+            *_local_looks(extractor, local, views.get(name, ())),
+            Look(one.extractor(stores[name].folder, workers, progress), stores[name]),
+        ]
         for name, one in embedders.items()
     }
-    announce(estimate(images, looks, config, workers, matched, tunes=tunes))
+    announce(estimate(images, looks, config, extractor, workers, matched, tunes=tunes))
     set_aside = list(contents.set_aside)
     for name, table in tables.items():
         set_aside += describe(table, looks[name], unreadable, config.data, workers, progress)
     bad = {item.image_id for item in set_aside}
-    images = images.select(np.array([one not in bad for one in images.image_id], dtype=bool))
+    usable = np.array([one not in bad for one in images.image_id], dtype=bool)
+    images = images.select(usable)
     if not len(images.gallery):
         raise DataError(f"{images.root}: no database photograph can be read, so nobody can be recognised.")
     parts = [
         embedders[name].embeddings(images.select(images.dataset == name), stores[name]) for name in images.datasets
     ]
-    return Described(images, join_embeddings(parts), thumbnails, keypoints, set_aside)
+    if extractor is None:
+        return Described(images, join_embeddings(parts), thumbnails, local, set_aside)
+    if masks is not None:
+        apply_masks(local, keyed.select(usable), masks.select(usable), views, workers, progress)
+    return Described(keyed.select(usable), join_embeddings(parts), thumbnails, local, set_aside)
+
+
+def _local_features(
+    extractor: LocalExtractor | None,
+    wanted: Mapping[str, Wanted],
+    views: Mapping[str, tuple[str, ...]],
+    config: Config,
+    run: RunFolder,
+    decoding: list[object],
+) -> FeatureReader:
+    made_by = fingerprint(3, None if extractor is None else extractor.fingerprint, decoding)
+    folder = run.store("keypoints", made_by)
+    stores = {"": ShardStore(folder, made_by)}
+    for view in sorted({view for chosen in views.values() for view in chosen}):
+        stores[view] = ShardStore(folder.with_name(f"{made_by}-{view}"), f"{made_by}-{view}")
+    name = "" if extractor is None else extractor.name
+    return FeatureReader(name, stores, ShardStore(run.store("masks", made_by)), config.keypoints.border, wanted)
+
+
+def _local_looks(extractor: LocalExtractor | None, local: FeatureReader, views: tuple[str, ...]) -> list[Look]:
+    if extractor is None:
+        return []
+    return [
+        Look(extractor, local.stores[""]),
+        *(Look(ViewExtractor(extractor, view), local.stores[view]) for view in views),
+    ]

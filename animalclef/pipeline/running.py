@@ -24,6 +24,7 @@ from animalclef.progress import Progress
 from animalclef.stages.decide import decide
 from animalclef.stages.embed import load_network
 from animalclef.stages.fuse import fuse
+from animalclef.stages.keypoints import load_extractor
 from animalclef.stages.retrieve import retrieve
 from animalclef.store.files import write_text
 from animalclef.store.run import RunFolder
@@ -70,19 +71,22 @@ class Pipeline:
             StaleArtefactError: the decision was fitted on scores of other settings.
         """
         network = load_network(self.config, self.device)
-        scores_id = scores_fingerprint(self.config, network)
+        extractor = None
+        if self.config.rerank.matcher != "none":
+            extractor = load_extractor(self.config.keypoints, self.device)
+        scores_id = scores_fingerprint(self.config, network, extractor)
         if given is not None:
             given.check(scores_id)
         if not len(self.loaded.images.gallery):
             where = self.loaded.source.table or self.loaded.source.root
             raise DataError(f"{where}: no database rows with an identity, so nobody can be recognised.")
-        log = open_log(self.config, self.run)
+        log = open_log(self.config, self.run, extractor)
         match = Matching(self.config, log, self.workers, self.progress)
         with self._timed("describe"):
             matched = 0 if log is None else len(log)
             described = describe_photographs(
-                self.contents, self.config, network, self.run, matched, self.workers, self.progress, self.announce,
-                tunes=given is None,
+                self.contents, self.config, network, extractor, self.run, matched, self.workers, self.progress,
+                self.announce, tunes=given is None,
             )  # fmt: skip
         images = described.images
         _warn_of_what_is_absent(self.loaded.images, images)

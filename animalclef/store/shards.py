@@ -42,10 +42,13 @@ class _Place:
 
 
 class ShardStore:
-    """Entries by content key; a damaged entry counts as absent, so it is made again."""
+    """Entries by content key; a damaged entry counts as absent, so it is made again.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    `made_by` (settings and weights) is written into every file; files of another maker are left alone.
+    """
+
+    def __init__(self, folder: Path, made_by: str = "") -> None:
+        self.folder, self.made_by = folder, made_by
         self._places: dict[str, list[_Place]] = {}
         self._open: dict[Path, safe_open] = {}
         for path in sorted(folder.glob("*.safetensors")):
@@ -74,7 +77,8 @@ class ShardStore:
         checksums = {key: _checksum(entry) for key, entry in entries.items()}
         digest = hashlib.sha256("".join(sorted(entries)).encode()).hexdigest()[:16]
         path = self.folder / f"{digest}-{len(entries)}.safetensors"
-        write_bytes(path, save(arrays, metadata={"crc32": json.dumps(checksums)}))
+        made_by = {"made_by": self.made_by} if self.made_by else {}
+        write_bytes(path, save(arrays, metadata={"crc32": json.dumps(checksums), **made_by}))
         self._open.pop(path, None)
         self._index(path)
 
@@ -121,7 +125,12 @@ class ShardStore:
         names: dict[str, list[str]] = defaultdict(list)
         try:
             file = self._file(path)
-            checksums = dict(json.loads((file.metadata() or {})["crc32"]))
+            metadata = file.metadata() or {}
+            if metadata.get("made_by", "") != self.made_by:
+                logger.warning("%s: made by other settings or weights; it is not used.", path)
+                self._open.pop(path, None)
+                return
+            checksums = dict(json.loads(metadata["crc32"]))
             for name in file.keys():  # noqa: SIM118 - safe_open is no mapping
                 key, _, array = name.partition("/")
                 names[key].append(array)

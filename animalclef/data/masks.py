@@ -1,0 +1,135 @@
+"""Where the animal is on each photograph: from a folder of masks, or from the table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from animalclef.artefacts import FloatArray, ImageTable, StrArray
+from animalclef.data.decode import crop, upright_size_wh
+from animalclef.data.segmentation import draw_segmentation, is_segmentation
+from animalclef.errors import DataError
+
+__all__ = ["Masks", "find_masks", "inside", "mask_path", "read_mask"]
+
+logger = logging.getLogger(__name__)
+
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """What says where the animal is, per row of a table."""
+
+    source: StrArray  # (n,) a file's full path, or a segmentation as JSON; "" where there is none
+    digest: StrArray  # (n,) of its content, "" where there is none
+
+    def select(self, rows: NDArray[np.generic]) -> Masks:
+        """The given rows (indices or a mask), in that order."""
+        return Masks(self.source[rows], self.digest[rows])
+
+
+def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
+    """The mask of every row that has one, the folder's before the table's; `None` where no row has.
+
+    Raises:
+        DataError: the folder is not there or has no mask for any photograph, or a mask that the table names is absent.
+    """
+    if folder is not None and not folder.is_dir():
+        raise DataError(f"{folder}: no such folder of masks (keypoints.masks). `animalclef mask` makes one.")
+    source = np.full(len(images), "", dtype=object)
+    for row, path in enumerate(images.path):
+        named = "" if images.mask is None else images.mask[row]
+        file = None if folder is None else mask_path(folder, path)
+        if file is not None and file.is_file():
+            source[row] = str(file)
+        elif named:
+            source[row] = named if is_segmentation(named) else str(images.root / named)
+    count = int((source != "").sum())
+    if folder is not None and not count:
+        raise DataError(
+            f"{folder}: no mask for any photograph; expected for example {mask_path(folder, images.path[0])}."
+        )
+    if not count:
+        return None
+    if count < len(images):
+        logger.warning(
+            "%d of %d photographs have no mask; all their keypoints are kept.", len(images) - count, len(images)
+        )
+    return Masks(source, np.array([_digest(one) for one in source], dtype=object))
+
+
+def mask_path(folder: Path, path: str) -> Path:
+    """Where the mask of a photograph lies in a folder of masks: under the photograph's own path, as a PNG."""
+    return (folder / path).with_suffix(".png")
+
+
+def read_mask(images: ImageTable, row: int, source: str, size_wh: tuple[int, int]) -> BoolArray:
+    """(h, w), true on the animal, over the row's image (cut to its box) of `size_wh` pixels, at any scale.
+
+    Raises:
+        DataError: the mask cannot be read, or has not the photograph's shape.
+    """
+    box = images.bbox_xywhr[row]
+    boxed = bool(np.isfinite(box).all())
+    whole_wh = upright_size_wh(images.root / images.path[row]) if boxed else size_wh
+    if is_segmentation(source):
+        mask, name = draw_segmentation(json.loads(source), whole_wh), f"the segmentation of {images.path[row]}"
+    else:
+        mask, name = _read_file(Path(source)), source
+    if not _same_shape(mask.shape[::-1], whole_wh):
+        want, have = (f"{width} x {height}" for width, height in (whole_wh, mask.shape[::-1]))
+        raise DataError(f"{name}: expected the shape of its photograph, {want} or scaled, got {have}. Make it again.")
+    if not boxed:
+        return mask
+    full = cv2.resize(mask.astype(np.uint8), whole_wh, interpolation=cv2.INTER_NEAREST)
+    return crop(full, None, box)[0] > 0
+
+
+def inside(mask: BoolArray, keypoints_xy: FloatArray, size_wh: tuple[int, int]) -> BoolArray:
+    """Which keypoints of an image of `size_wh` lie on a mask of any scale."""
+    height, width = mask.shape
+    places = np.floor((keypoints_xy + 0.5) * (width / size_wh[0], height / size_wh[1])).astype(np.int64)
+    column, row = np.clip(places, 0, (width - 1, height - 1)).T
+    return np.asarray(mask[row, column])
+
+
+def _digest(source: str) -> str:
+    if not source:
+        return ""
+    try:
+        content = source.encode() if is_segmentation(source) else Path(source).read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{source}: this mask cannot be read ({error.strerror}). Mend the table or the file."
+        ) from error
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read_file(path: Path) -> BoolArray:
+    """Brighter than half the brightest value; of a file with transparency, what is opaque."""
+    try:
+        with Image.open(path) as image:
+            if "A" in image.getbands():
+                values = np.asarray(image.getchannel("A"))
+            else:
+                values = np.asarray(image if image.mode in ("P", "L", "I", "I;16") else image.convert("L"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path}: not a readable mask ({type(error).__name__}). Make it again.") from error
+    brightest = values.max(initial=0)
+    return np.asarray(values > brightest / 2) if brightest > 0 else np.zeros(values.shape, dtype=bool)
+
+
+def _same_shape(one_wh: tuple[int, ...], other_wh: tuple[int, int]) -> bool:
+    """Whether one size is the other one scaled and rounded."""
+    (width, height), (other_width, other_height) = one_wh, other_wh
+    off_wh = (abs(height * other_width / other_height - width), abs(width * other_height / other_width - height))
+    return any(off <= min(1, 0.05 * side) for off, side in zip(off_wh, (width, height), strict=True))

@@ -1,0 +1,150 @@
+"""Masks: where they are looked for, how they are read, and what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from rows import Row, image_table, strings
+
+from animalclef.artefacts import ImageTable
+from animalclef.data.masks import find_masks, inside, mask_path, read_mask
+from animalclef.errors import DataError
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> ImageTable:
+    """Two photographs, lynx/a.jpg and b.jpg, of 60 x 40 pixels."""
+    table = image_table([Row("a", "Luna"), Row("b")])
+    table = table.with_columns(path=strings("lynx/a.jpg", "b.jpg"))
+    for path in table.path:
+        store(tmp_path / path, np.full((40, 60), 90, np.uint8))
+    return ImageTable(**{**vars(table), "root": tmp_path})
+
+
+def store(path: Path, values: NDArray[np.uint8]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), values)
+    return path
+
+
+def half(width: int, height: int, bright: int = 255) -> NDArray[np.uint8]:
+    """The left half is the animal."""
+    mask = np.zeros((height, width), np.uint8)
+    mask[:, : width // 2] = bright
+    return mask
+
+
+def test_a_folder_holds_masks_under_the_photographs_names(images: ImageTable, tmp_path: Path) -> None:
+    folder = tmp_path / "masks"
+    path = store(mask_path(folder, "lynx/a.jpg"), half(60, 40))
+    assert path == folder / "lynx" / "a.png"
+    masks = find_masks(images, folder)
+    assert masks is not None
+    assert masks.source.tolist() == [str(path), ""]
+    assert len(masks.digest[0]) == 64
+    assert masks.digest[1] == ""
+    store(path, half(60, 40, bright=200))
+    changed = find_masks(images, folder)
+    assert changed is not None
+    assert changed.digest[0] != masks.digest[0]
+
+
+def test_the_folder_goes_before_the_table(images: ImageTable, tmp_path: Path) -> None:
+    inner = store(tmp_path / "m" / "a.png", half(60, 40))
+    named = images.with_columns(mask=strings("m/a.png", "[[1.0,1.0,5.0,1.0,5.0,3.0]]"))
+    masks = find_masks(named, None)
+    assert masks is not None
+    assert masks.source.tolist() == [str(inner), "[[1.0,1.0,5.0,1.0,5.0,3.0]]"]
+    outer = store(tmp_path / "masks" / "lynx" / "a.png", half(60, 40))
+    masks = find_masks(named, tmp_path / "masks")
+    assert masks is not None
+    assert masks.source[0] == str(outer)
+
+
+def test_no_mask_at_all_is_none_or_an_error(images: ImageTable, tmp_path: Path) -> None:
+    assert find_masks(images, None) is None
+    with pytest.raises(DataError, match="no such folder of masks"):
+        find_masks(images, tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"no mask for any photograph; expected for example .*lynx.a\.png"):
+        find_masks(images, tmp_path / "empty")
+    with pytest.raises(DataError, match="cannot be read"):
+        find_masks(images.with_columns(mask=strings("gone.png", "")), None)
+
+
+@pytest.mark.parametrize("bright", [1, 7, 255])
+@pytest.mark.parametrize("size_wh", [(60, 40), (30, 20), (120, 80), (45, 30), (31, 20)])
+def test_a_mask_of_any_scale_and_brightness(
+    images: ImageTable, tmp_path: Path, bright: int, size_wh: tuple[int, int]
+) -> None:
+    path = store(tmp_path / "m.png", half(*size_wh, bright=bright))
+    mask = read_mask(images, 0, str(path), (60, 40))
+    xy = np.array([[0, 0], [28, 39], [31, 0], [59, 39]], np.float32)
+    assert inside(mask, xy, (60, 40)).tolist() == [True, True, False, False]
+
+
+def palette(path: Path) -> None:
+    image = Image.fromarray(half(60, 40, bright=1), mode="P")
+    image.putpalette([0, 0, 0, 128, 0, 0])
+    image.save(path)
+
+
+def transparent(path: Path) -> None:
+    Image.fromarray(np.dstack([np.full((40, 60, 3), 50, np.uint8), half(60, 40)])).save(path)
+
+
+@pytest.mark.parametrize(
+    "write", [palette, transparent, lambda path: Image.fromarray(half(60, 40) > 0).save(path)], ids=["P", "RGBA", "1"]
+)
+def test_masks_of_every_kind(images: ImageTable, tmp_path: Path, write: Callable[[Path], None]) -> None:
+    write(tmp_path / "m.png")
+    mask = read_mask(images, 0, str(tmp_path / "m.png"), (60, 40))
+    np.testing.assert_array_equal(mask, half(60, 40) > 0)
+
+
+@pytest.mark.parametrize("size_wh", [(40, 60), (60, 60), (60, 45), (300, 300)])
+def test_a_mask_of_another_shape_is_refused(images: ImageTable, tmp_path: Path, size_wh: tuple[int, int]) -> None:
+    path = store(tmp_path / "m.png", half(*size_wh))
+    sizes = f"expected the shape of its photograph, 60 x 40 or scaled, got {size_wh[0]} x {size_wh[1]}"
+    with pytest.raises(DataError, match=sizes):
+        read_mask(images, 0, str(path), (60, 40))
+    with pytest.raises(DataError, match=r"segmentation of lynx/a\.jpg"):
+        read_mask(images, 0, '{"size": [3, 4], "counts": [4, 4, 4]}', (60, 60))
+
+
+def test_a_broken_mask_is_named(images: ImageTable, tmp_path: Path) -> None:
+    path = store(tmp_path / "m.png", half(60, 40))
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(DataError, match=r"m\.png: not a readable mask"):
+        read_mask(images, 0, str(path), (60, 40))
+
+
+def test_a_mask_of_nothing_and_one_of_everything(images: ImageTable, tmp_path: Path) -> None:
+    xy = np.array([[0, 0], [59, 39]], np.float32)
+    for value, expected in ((0, [False, False]), (255, [True, True])):
+        path = store(tmp_path / "m.png", np.full((40, 60), value, np.uint8))
+        assert inside(read_mask(images, 0, str(path), (60, 40)), xy, (60, 40)).tolist() == expected
+
+
+def test_a_mask_is_cut_to_its_box(images: ImageTable, tmp_path: Path) -> None:
+    boxes = np.array([[20, 10, 30, 20, 0], [np.nan] * 5], np.float32)
+    boxed = images.with_columns(bbox_xywhr=boxes)
+    for scale in (1, 2):  # the animal: x < 30 of 60, that is x < 10 in the box
+        path = store(tmp_path / "m.png", half(60 * scale, 40 * scale))
+        mask = read_mask(boxed, 0, str(path), (30, 20))
+        assert mask.shape == (20, 30)
+        assert mask[:, :10].all()
+        assert not mask[:, 10:].any()
+
+
+def test_keypoints_on_the_edge_are_looked_up_in_their_own_pixel() -> None:
+    mask = np.array([[True, False, True]])
+    xy = np.array([[-0.5, -0.5], [9.49, 4.49], [9.51, 0], [19.49, 0], [19.51, 0], [29.5, 4.5]], np.float32)
+    assert inside(mask, xy, (30, 5)).tolist() == [True, True, False, False, True, True]
+    assert inside(mask, np.zeros((0, 2), np.float32), (30, 5)).tolist() == []
