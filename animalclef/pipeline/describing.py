@@ -12,7 +12,7 @@ import PIL
 from animalclef.artefacts import Embeddings, FloatArray, ImageTable, LocalFeatures, SetAside
 from animalclef.config import Config, fingerprint
 from animalclef.errors import DataError
-from animalclef.estimate import Plan, estimate
+from animalclef.estimate import Plan, Scorer, estimate
 from animalclef.models.zoo import TimmExtractor
 from animalclef.pipeline.contents import Contents
 from animalclef.progress import Progress
@@ -48,6 +48,7 @@ def describe_photographs(
     contents: Contents,
     config: Config,
     network: TimmExtractor | None,
+    matcher: Scorer | None,
     run: RunFolder,
     matched: int,
     workers: int,
@@ -76,7 +77,7 @@ def describe_photographs(
         name: [*common, Look(one.extractor(stores[name].folder, workers, progress), stores[name])]
         for name, one in embedders.items()
     }
-    announce(estimate(images, looks, config, workers, matched, tunes=tunes))
+    announce(estimate(images, looks, config, matcher, workers, matched, tunes=tunes))
     set_aside = list(contents.set_aside)
     for name, table in tables.items():
         set_aside += describe(table, looks[name], unreadable, config.data, workers, progress)

@@ -18,7 +18,7 @@ from animalclef.estimate import Plan
 from animalclef.pipeline.contents import Contents, gallery_digest
 from animalclef.pipeline.deciding import Deciding, encounters_of
 from animalclef.pipeline.describing import describe_photographs
-from animalclef.pipeline.matching import Matching, open_log, scores_fingerprint
+from animalclef.pipeline.matching import Matching, open_log, open_matcher, scores_fingerprint
 from animalclef.progress import Progress
 from animalclef.stages.decide import decide
 from animalclef.stages.embed import load_network
@@ -67,19 +67,20 @@ class Pipeline:
             StaleArtefactError: the decision was fitted on scores of other settings.
         """
         network = load_network(self.config, self.device)
-        scores_id = scores_fingerprint(self.config, network)
+        matcher = open_matcher(self.config, self.device)
+        scores_id = scores_fingerprint(self.config, network, matcher)
         if given is not None:
             given.check(scores_id)
         if not len(self.loaded.images.gallery):
             where = self.loaded.source.table or self.loaded.source.root
             raise DataError(f"{where}: no database rows with an identity, so nobody can be recognised.")
-        log = open_log(self.config, self.run)
-        match = Matching(self.config, log, self.workers, self.progress)
+        log = open_log(self.config, self.run, matcher)
+        match = Matching(matcher, log, self.workers, self.progress)
         with self._timed("describe"):
             matched = 0 if log is None else len(log)
             described = describe_photographs(
-                self.contents, self.config, network, self.run, matched, self.workers, self.progress, self.announce,
-                tunes=given is None,
+                self.contents, self.config, network, matcher, self.run, matched, self.workers, self.progress,
+                self.announce, tunes=given is None,
             )  # fmt: skip
         images = described.images
         _warn_of_what_is_absent(self.loaded.images, images)
