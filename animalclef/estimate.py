@@ -5,18 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from animalclef.artefacts import DecodedImage, ImageTable
+from animalclef.artefacts import DecodedImage, FloatArray, ImageTable, LocalFeatures
 from animalclef.config import Config
 from animalclef.data.decode import UnreadableImageError, read_image
-from animalclef.models.mutual_nearest import MutualNearest
 from animalclef.stages.describe import Look
 from animalclef.stages.keypoints import LocalExtractor, features_from_entry
 from animalclef.threads import one_thread_each, worker_threads
 
-__all__ = ["Plan", "estimate"]
+__all__ = ["Plan", "Scorer", "estimate"]
+
+
+class Scorer(Protocol):
+    """The part of a matcher that the stop-watch needs."""
+
+    def match(self, query: LocalFeatures, candidates: Sequence[LocalFeatures]) -> FloatArray:
+        """Scores of one image against several."""
+        ...
+
+    def at_once(self, workers: int) -> int:
+        """How many times faster it is in a run than here."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,7 @@ def estimate(
     looks: Mapping[str, Sequence[Look]],
     config: Config,
     extractor: LocalExtractor | None,
+    matcher: Scorer | None,
     workers: int,
     matched: int,
     *,
@@ -62,7 +75,9 @@ def estimate(
         entries = [entry for look in some_looks for entry in look.extractor.describe(good, pool)]
     per_image = (time.perf_counter() - start) / len(sample)
     bytes_per_image = sum(array.nbytes for entry in entries for array in entry.values()) / len(sample)
-    per_pair = 0.0 if extractor is None or not good else _pair_seconds(good, extractor, config) / workers
+    per_pair = 0.0
+    if good and extractor is not None and matcher is not None:
+        per_pair = _pair_seconds(good, extractor, matcher) / matcher.at_once(workers)
     seconds = to_do * per_image + pairs * per_pair
     return Plan(len(images), to_do, pairs, seconds, (to_do * bytes_per_image + pairs * 28) / 1e6, views)
 
@@ -94,12 +109,16 @@ def _read(images: ImageTable, row: int, config: Config) -> DecodedImage | None:
         return None
 
 
-def _pair_seconds(good: Sequence[DecodedImage], extractor: LocalExtractor, config: Config) -> float:
-    matcher = MutualNearest(config.rerank)
+def _pair_seconds(good: Sequence[DecodedImage], extractor: LocalExtractor, matcher: Scorer) -> float:
+    """One image warms up what needs it, the others are timed for about a second."""
     with one_thread_each(), worker_threads(1) as pool:
         entries = extractor.describe(good, pool)
     features = [features_from_entry(str(place), entry) for place, entry in enumerate(entries)]
-    start = time.perf_counter()
+    matcher.match(features[0], features[:1])
+    start, matched = time.perf_counter(), 0
     for one in features:
         matcher.match(one, features)
-    return (time.perf_counter() - start) / len(features) ** 2
+        matched += len(features)
+        if time.perf_counter() - start > 1:
+            break
+    return (time.perf_counter() - start) / matched

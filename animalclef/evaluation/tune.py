@@ -22,7 +22,9 @@ logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 
-COUNTS = frozenset({"matches", "inliers", "inlier_weight"})  # calibrated over log(1 + score)
+COUNTS = frozenset(  # calibrated over log(1 + score)
+    {"matches", "inliers", "inlier_weight", "confidence_sum", "matches_0.2", "matches_0.5", "matches_0.8"}
+)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from animalclef.artefacts import Correspondences, FloatArray, LocalFeatures
 from animalclef.config import RerankConfig
 from animalclef.errors import StaleArtefactError
+from animalclef.models.match_jobs import FeatureReader, IsDone, Job, Matched, by_query
 
 __all__ = ["MutualNearest", "comparable", "root_sift"]
 
@@ -42,6 +43,14 @@ class MutualNearest:
             for row, similarity in zip(block, np.split(descriptors @ together.T, ends, axis=1), strict=True):
                 scores[row] = self._score(query, candidates[row], similarity)
         return scores
+
+    def match_jobs(self, jobs: Sequence[Job], is_done: IsDone, read: FeatureReader, workers: int) -> Iterator[Matched]:
+        """One batch per query, holding what is not done."""
+        return by_query(self.match, jobs, is_done, read, workers)
+
+    def at_once(self, workers: int) -> int:
+        """Queries that are matched at the same time."""
+        return workers
 
     def correspondences(self, query: LocalFeatures, candidate: LocalFeatures) -> Correspondences:
         """The matches that the scores of the pair are counted from; confidence is 1 - ratio."""

@@ -13,9 +13,9 @@ from animalclef.artefacts import Embeddings, FloatArray, ImageTable, SetAside
 from animalclef.config import Config, fingerprint
 from animalclef.errors import DataError
 from animalclef.estimate import Plan, estimate
-from animalclef.models.zoo import TimmExtractor
 from animalclef.pipeline.contents import Contents
 from animalclef.pipeline.local_features import FeatureReader, Wanted, apply_masks, matching_keys
+from animalclef.pipeline.tools import Tools
 from animalclef.progress import Progress
 from animalclef.stages.describe import Look, ThumbnailExtractor, describe
 from animalclef.stages.embed import Embedder, join_embeddings
@@ -48,8 +48,7 @@ class Described:
 def describe_photographs(
     contents: Contents,
     config: Config,
-    network: TimmExtractor | None,
-    extractor: LocalExtractor | None,
+    tools: Tools,
     run: RunFolder,
     matched: int,
     workers: int,
@@ -60,8 +59,6 @@ def describe_photographs(
 ) -> Described:
     """Fill the run's stores; `announce` is told the plan first. `matched` pairs are in the log already.
 
-    Without an `extractor` there are no local features.
-
     Raises:
         DataError: no gallery photograph can be read, or a mask is not right.
     """
@@ -71,19 +68,19 @@ def describe_photographs(
     thumbnails = ShardStore(run.store("thumbnails", fingerprint(1, decoding)))
     keyed, wanted, masks = matching_keys(images, config.keypoints)
     views = {name: chosen for name, chosen in config.keypoints.views.items() if name in images.datasets}
-    local = _local_features(extractor, wanted, views, config, run, decoding)
+    local = _local_features(tools.extractor, wanted, views, config, run, decoding)
     tables = {name: images.select(images.dataset == name) for name in images.datasets}
-    embedders = {name: Embedder(name, table.gallery, config, network) for name, table in tables.items()}
+    embedders = {name: Embedder(name, table.gallery, config, tools.network) for name, table in tables.items()}
     stores = {name: ShardStore(run.store("embeddings", one.fingerprint)) for name, one in embedders.items()}
     looks = {
         name: [
             Look(ThumbnailExtractor(), thumbnails),
-            *_local_looks(extractor, local, views.get(name, ())),
+            *_local_looks(tools.extractor, local, views.get(name, ())),
             Look(one.extractor(stores[name].folder, workers, progress), stores[name]),
         ]
         for name, one in embedders.items()
     }
-    announce(estimate(images, looks, config, extractor, workers, matched, tunes=tunes))
+    announce(estimate(images, looks, config, tools.extractor, tools.matcher, workers, matched, tunes=tunes))
     set_aside = list(contents.set_aside)
     for name, table in tables.items():
         set_aside += describe(table, looks[name], unreadable, config.data, workers, progress)
@@ -95,7 +92,7 @@ def describe_photographs(
     parts = [
         embedders[name].embeddings(images.select(images.dataset == name), stores[name]) for name in images.datasets
     ]
-    if extractor is None:
+    if tools.extractor is None:
         return Described(images, join_embeddings(parts), thumbnails, local, set_aside)
     if masks is not None:
         apply_masks(local, keyed.select(usable), masks.select(usable), views, workers, progress)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from animalclef.artefacts import ImageTable, Predictions, RankedCandidates, SetAside
 from animalclef.config import Config
@@ -20,11 +21,10 @@ from animalclef.pipeline.contents import Contents, gallery_digest
 from animalclef.pipeline.deciding import Deciding, encounters_of
 from animalclef.pipeline.describing import describe_photographs
 from animalclef.pipeline.matching import Matching, open_log, scores_fingerprint
+from animalclef.pipeline.tools import open_tools
 from animalclef.progress import Progress
 from animalclef.stages.decide import decide
-from animalclef.stages.embed import load_network
 from animalclef.stages.fuse import fuse
-from animalclef.stages.keypoints import load_extractor
 from animalclef.stages.retrieve import retrieve
 from animalclef.store.files import write_text
 from animalclef.store.run import RunFolder
@@ -61,6 +61,7 @@ class Pipeline:
     device: str
     progress: Progress
     announce: Callable[[Plan], None]
+    weights: Path | None = None  # folder of published weights
     seconds: dict[str, float] = field(default_factory=dict)
 
     def predict(self, given: Decision | None = None) -> Outcome:
@@ -70,22 +71,20 @@ class Pipeline:
             DataError: no gallery photograph has an identity.
             StaleArtefactError: the decision was fitted on scores of other settings.
         """
-        network = load_network(self.config, self.device)
-        extractor = None
-        if self.config.rerank.matcher != "none":
-            extractor = load_extractor(self.config.keypoints, self.device)
-        scores_id = scores_fingerprint(self.config, network, extractor)
+        tools = open_tools(self.config, self.device, self.weights)
+        network = tools.network
+        scores_id = scores_fingerprint(self.config, tools)
         if given is not None:
             given.check(scores_id)
         if not len(self.loaded.images.gallery):
             where = self.loaded.source.table or self.loaded.source.root
             raise DataError(f"{where}: no database rows with an identity, so nobody can be recognised.")
-        log = open_log(self.config, self.run, extractor)
-        match = Matching(self.config, log, self.workers, self.progress)
+        log = open_log(self.config, self.run, tools)
+        match = Matching(self.config, tools.matcher, log, self.workers, self.progress)
         with self._timed("describe"):
             matched = 0 if log is None else len(log)
             described = describe_photographs(
-                self.contents, self.config, network, extractor, self.run, matched, self.workers, self.progress,
+                self.contents, self.config, tools, self.run, matched, self.workers, self.progress,
                 self.announce, tunes=given is None,
             )  # fmt: skip
         images = described.images

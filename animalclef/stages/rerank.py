@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 
-from animalclef.artefacts import FloatArray, ImageTable, LocalFeatures, PairScores, Shortlist
+from animalclef.artefacts import ImageTable, PairScores, Shortlist
+from animalclef.models.match_jobs import FeatureReader, IsDone, Job, Matched
 from animalclef.progress import Progress
 from animalclef.store.pairs import PairLog
-from animalclef.threads import one_thread_each, worker_threads
 
 __all__ = ["Matcher", "rerank", "scores_without_matching"]
 
-FeatureReader = Callable[[str], LocalFeatures]
-
 
 class Matcher(Protocol):
-    """Scores one image against several."""
+    """Scores pairs of images; the same for (a, b) and (b, a)."""
 
     @property
     def columns(self) -> Sequence[str]:
         """Names of the scores."""
         ...
 
-    def match(self, query: LocalFeatures, candidates: Sequence[LocalFeatures]) -> FloatArray:
-        """(candidates, columns); the same for (a, b) and (b, a)."""
+    def match_jobs(self, jobs: Sequence[Job], is_done: IsDone, read: FeatureReader, workers: int) -> Iterator[Matched]:
+        """Batches as they are finished, always in the same order.
+
+        Where a pair's last bits depend on what is matched beside it, the batches are a function of the whole plan: a
+        batch that is done in part is matched whole again. One that is done is left out.
+        """
         ...
 
 
-def _pairs_to_match(shortlist: Shortlist, images: ImageTable, log: PairLog) -> list[tuple[str, list[str]]]:
-    """Per query its content key and the keys it has not been matched with; a pair stands in the list once."""
+def _plan(shortlist: Shortlist, images: ImageTable) -> list[Job]:
+    """Every pair of the shortlist once, by content key, whether it has been matched or not."""
     key_of = dict(zip(images.image_id, images.key, strict=True))
     gallery_key = np.array([key_of[image_id] for image_id in shortlist.gallery_id], dtype=object)
     planned: set[frozenset[str]] = set()
@@ -41,11 +43,11 @@ def _pairs_to_match(shortlist: Shortlist, images: ImageTable, log: PairLog) -> l
         fresh = []
         for key in gallery_key[index[index >= 0]]:
             pair = frozenset((query_key, key))
-            if pair not in planned and (query_key, key) not in log:
+            if pair not in planned:
                 planned.add(pair)
                 fresh.append(key)
         if fresh:
-            jobs.append((query_key, fresh))
+            jobs.append(Job(query_key, tuple(fresh)))
     return jobs
 
 
@@ -60,27 +62,17 @@ def rerank(
 ) -> PairScores:
     """Raw scores of every pair of the shortlist, in its order: the log's columns and the stage-one `similarity`.
 
-    Pairs already in the log are not matched again; each query's pairs are logged as soon as they are matched.
+    Each batch is logged as soon as it is matched; what the log holds already is neither matched nor written again.
     """
-    jobs = _pairs_to_match(shortlist, images, log)
-    total = sum(len(keys) for _, keys in jobs)
+    jobs = _plan(shortlist, images)
+    total = sum(pair not in log for job in jobs for pair in job.pairs)
     with progress.task("matching pairs", total, "pairs") as advance:
-        for query_key, keys, scores in _matched(jobs, read, matcher, workers):
-            log.append([query_key] * len(keys), keys, scores)
-            advance(len(keys))
+        if total:
+            for matched in matcher.match_jobs(jobs, log.__contains__, read, workers):
+                before = len(log)
+                log.append([one for one, _ in matched.pairs], [other for _, other in matched.pairs], matched.scores)
+                advance(len(log) - before)
     return _collect(shortlist, images, log)
-
-
-def _matched(
-    jobs: list[tuple[str, list[str]]], read: FeatureReader, matcher: Matcher, workers: int
-) -> Iterator[tuple[str, list[str], FloatArray]]:
-    def work(job: tuple[str, list[str]]) -> tuple[str, list[str], FloatArray]:
-        query_key, keys = job
-        return query_key, keys, matcher.match(read(query_key), [read(key) for key in keys])
-
-    with one_thread_each(), worker_threads(workers) as pool:
-        for start in range(0, len(jobs), 8 * workers):
-            yield from pool.map(work, jobs[start : start + 8 * workers])
 
 
 def scores_without_matching(shortlist: Shortlist) -> PairScores:

@@ -1,7 +1,8 @@
 """The append-only log of matched pairs.
 
-A file is a header line (JSON: the fingerprint of features and matcher, and the score columns) and then frames: a count,
-a checksum and the records. Opening it reads the whole frames and cuts off what a kill left behind.
+A file is a header line (JSON: the fingerprint of features and matcher, and the score columns) and then frames: a mark,
+a count, a checksum and the records. Opening it reads the whole frames, cuts off what a kill left behind, and takes out
+what was damaged in the middle; the pairs that were lost are matched again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ __all__ = ["PairLog"]
 
 logger = logging.getLogger(__name__)
 
-_FRAME = struct.Struct("<II")
+_FRAME = struct.Struct("<4sII")  # mark, count of records, checksum of the count and the records
+_MARK = b"\xf7prs"
 
 
 class PairLog:
@@ -35,7 +37,7 @@ class PairLog:
         self.path = path
         self.columns = tuple(columns)
         self._record = np.dtype([("low", "<u8"), ("high", "<u8"), ("scores", "<f4", (len(columns),))])
-        self._header = (json.dumps({"fingerprint": fingerprint, "columns": self.columns}) + "\n").encode()
+        self._header = (json.dumps({"format": 2, "fingerprint": fingerprint, "columns": self.columns}) + "\n").encode()
         self._scores: dict[tuple[int, int], FloatArray] = {}
         make_folder(path.parent)
         self._read()
@@ -70,7 +72,7 @@ class PairLog:
         return np.array(rows, dtype=np.float32).reshape(len(rows), len(self.columns))
 
     def _write(self, body: bytes, count: int) -> None:
-        frame = _FRAME.pack(count, zlib.crc32(body)) + body
+        frame = _FRAME.pack(_MARK, count, _checksum(count, body)) + body
         size = self.path.stat().st_size
         try:
             with self.path.open("ab") as file:
@@ -90,25 +92,45 @@ class PairLog:
             raise StaleArtefactError(
                 f"{self.path}: matched with other settings than this run's. Use another --run, or --overwrite."
             )
-        end = len(self._header)
-        while (frame := self._frame_at(content, end)) is not None:
-            records, end = frame
+        whole, end, at = [self._header], len(self._header), len(self._header)
+        while at >= 0:
+            frame = self._frame_at(content, at)
+            if frame is None:
+                at = content.find(_MARK, at + 1)
+                continue
+            records, after = frame
             pairs = zip(records["low"].tolist(), records["high"].tolist(), strict=True)
             self._scores.update(zip(pairs, records["scores"], strict=True))
-        if end < len(content):
-            logger.warning("%s: cut %d bytes that an interrupted run left.", self.path, len(content) - end)
+            whole.append(content[at:after])
+            end = at = after
+        self._mend(whole, end, len(content))
+
+    def _mend(self, whole: list[bytes], end: int, size: int) -> None:
+        """Leave only the whole frames in the file; the last of them ends at `end`."""
+        kept = sum(map(len, whole))
+        if kept < end:
+            logger.warning(
+                "%s: took out %d damaged bytes; the pairs they held are matched again.", self.path, size - kept
+            )
+            write_bytes(self.path, b"".join(whole))
+        elif end < size:
+            logger.warning("%s: cut %d bytes that an interrupted run left.", self.path, size - end)
             os.truncate(self.path, end)
 
     def _frame_at(self, content: bytes, start: int) -> tuple[NDArray[np.void], int] | None:
         body_start = start + _FRAME.size
         if body_start > len(content):
             return None
-        count, checksum = _FRAME.unpack(content[start:body_start])
+        mark, count, checksum = _FRAME.unpack(content[start:body_start])
         end = body_start + count * self._record.itemsize
         body = content[body_start:end]
-        if count == 0 or end > len(content) or zlib.crc32(body) != checksum:
+        if mark != _MARK or count == 0 or end > len(content) or _checksum(count, body) != checksum:
             return None
         return np.frombuffer(body, dtype=self._record), end
+
+
+def _checksum(count: int, body: bytes) -> int:
+    return zlib.crc32(body, count)
 
 
 def _pair(first: str, second: str) -> tuple[int, int]:

@@ -1,0 +1,58 @@
+"""What a run works with, opened once: the embedding network, the local features, the matcher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from animalclef.config import Config
+from animalclef.models.extractors import load_extractor
+from animalclef.models.lightglue_devices import open_lightglue
+from animalclef.models.lightglue_matcher import LightGlueMatcher
+from animalclef.models.mutual_nearest import MutualNearest
+from animalclef.models.zoo import TimmExtractor, choose_device
+from animalclef.stages.embed import load_network
+from animalclef.stages.keypoints import LocalExtractor
+
+__all__ = ["AnyMatcher", "Tools", "open_matcher", "open_tools"]
+
+AnyMatcher = MutualNearest | LightGlueMatcher
+
+
+@dataclass(frozen=True, eq=False)
+class Tools:
+    """`None` where the settings want none of its kind; without a matcher there are no local features either."""
+
+    network: TimmExtractor | None
+    extractor: LocalExtractor | None
+    matcher: AnyMatcher | None
+
+    @property
+    def made_by(self) -> list[object]:
+        """The digest of the matcher's weights first, then versions, precision and kind of device."""
+        return list(self.matcher.made_by) if isinstance(self.matcher, LightGlueMatcher) else []
+
+
+def open_tools(config: Config, device: str, weights: Path | None) -> Tools:
+    """Everything that the settings name, on `device`; published weights are looked for in `weights` first.
+
+    Raises:
+        ConfigError: there is no such network or device, or the matcher's weights are for other features.
+        WeightsError: some weights are not on this machine, or do not fit.
+    """
+    network = load_network(config, device, weights)
+    if config.rerank.matcher == "none":
+        return Tools(network, None, None)
+    return Tools(network, load_extractor(config.keypoints, device, weights), open_matcher(config, device, weights))
+
+
+def open_matcher(config: Config, device: str, weights: Path | None) -> AnyMatcher:
+    """The matcher that the settings name.
+
+    Raises:
+        ConfigError: its weights are for other features.
+        WeightsError: its weights are not on this machine, or do not fit.
+    """
+    if config.rerank.matcher == "lightglue":
+        return open_lightglue(config.rerank, config.keypoints.extractor, choose_device(device), weights)
+    return MutualNearest(config.rerank)
