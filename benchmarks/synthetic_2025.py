@@ -47,6 +47,7 @@ class Set2025:
     signal: float  # how far a same pair's similarity lies above a different pair's
     pattern: float  # log of the inliers that a same pair adds
     encounters: int = 5  # photographs of one gallery encounter
+    harder: float = 0.0  # by how much a query's similarity to its own individual falls behind a gallery photograph's
 
 
 SETS = (
@@ -71,11 +72,15 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="Seed of the first draw.")
     parser.add_argument("--unknown", type=float, default=None, help="Unknown share of the queries, in place of 2025's.")
-    parser.add_argument("--no-singletons", action="store_true")
+    parser.add_argument(
+        "--no-singletons", action="store_true", help="And every gallery photograph on a day of its own."
+    )
+    parser.add_argument("--harder", type=float, default=0.0, help="Queries harder than gallery photographs by this.")
     parser.add_argument("--out", type=Path, default=None)
     arguments = parser.parse_args()
     sets = [one if arguments.unknown is None else replace(one, unknown=arguments.unknown) for one in SETS]
     sets = [replace(one, singletons=0, encounters=1) if arguments.no_singletons else one for one in sets]
+    sets = [replace(one, harder=arguments.harder) for one in sets]
     config = DecideConfig(trials=arguments.trials)
     rows: list[dict[str, object]] = []
     start = time.perf_counter()
@@ -182,7 +187,7 @@ def scores_of(
         i = who[image_id]
         same = mine == i
         quality = rng.normal()
-        gain = one.signal + 0.5 * world.hard[i] + 0.4 * quality
+        gain = one.signal + 0.5 * world.hard[i] + 0.4 * quality - (one.harder if hide is None else 0.0)
         value = rng.standard_normal(len(mine), dtype=np.float32) * 0.8 + 0.4 * world.alike[i, mine] + gain * same
         if hide is not None:
             value[events == hide[image_id]] = -np.inf

@@ -115,5 +115,5 @@ def test_help_comes_at_once() -> None:
     command = [sys.executable, "-m", "animalclef", "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     assert time.perf_counter() - start < 10  # a fraction of a second on a quiet machine
-    for name in ("predict", "demo", "inspect", "validate", "score", "evaluate"):
+    for name in ("predict", "demo", "inspect", "validate", "score", "evaluate", "ledger", "diff", "ensemble"):
         assert name in shown

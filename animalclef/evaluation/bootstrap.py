@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from animalclef.data.splits import OpenSetSplits
 
-__all__ = ["interval_over_individuals", "mean_interval"]
+__all__ = ["interval_over_individuals", "mean_interval", "of_other_queries"]
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -30,8 +30,7 @@ def interval_over_individuals(
     `known_hit` says which pseudo-queries are named right with their individual in the gallery, `unknown_hit` which are
     called new without it, (p,) each. Individuals are drawn with replacement; all photographs of one come with it.
 
-    With `of_next` the interval is for the score of other queries of as many individuals, not for the mean of all that
-    could ever be: the next score scatters as much as this one does, so the distance from the score is sqrt(2) larger.
+    With `of_next` the interval is for the score of other queries, as `of_other_queries` has it.
     """
     name, who = np.unique(splits.identity.astype(str), return_inverse=True)
     if not len(name) or not len(splits.is_known):
@@ -46,8 +45,17 @@ def interval_over_individuals(
     if not len(drawn):
         return 0.0, 1.0
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    wider = float(np.sqrt(2)) if of_next else 1.0
-    return max(0.0, here - wider * max(here - float(low), 0.0)), min(1.0, here + wider * max(float(high) - here, 0.0))
+    ends = min(float(low), here), max(float(high), here)
+    return of_other_queries(here, *ends) if of_next else ends
+
+
+def of_other_queries(score: float, low: float, high: float) -> tuple[float, float]:
+    """From the interval of the mean over all that could ever be asked to that of other queries of as many individuals.
+
+    The next score scatters about the mean as much as this one does, so both ends lie sqrt(2) times as far away.
+    """
+    wider = float(np.sqrt(2))
+    return max(0.0, score - wider * (score - low)), min(1.0, score + wider * (high - score))
 
 
 def mean_interval(parts: Mapping[str, tuple[float, float, float]]) -> tuple[float, float, float] | None:

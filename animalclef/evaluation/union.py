@@ -8,6 +8,7 @@ score that the run gave any candidate of that query: it would have stood below t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,11 +16,13 @@ from numpy.typing import NDArray
 
 from animalclef.artefacts import PairScores
 from animalclef.data.pseudo_queries import PseudoQueries
+from animalclef.data.splits import OpenSetSplits
 
 __all__ = ["merged_pseudo_queries", "merged_scores", "union"]
 
 _PAIR = ["query_id", "gallery_id"]
 _MARKS = ("same", "agrees", "as_known", "as_unknown")
+_NAMES = ("gallery_id", "identity")
 
 
 def union(frames: Mapping[str, pd.DataFrame], columns: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -54,6 +57,8 @@ def merged_pseudo_queries(
 ) -> PseudoQueries | None:
     """Pseudo-queries that all runs have, with the first run's splits; `None` where there is none.
 
+    What they see with their individual in the gallery stands before what they see without, each with floors of its own.
+
     Raises:
         ValueError: a run's pseudo-queries do not name their candidates.
     """
@@ -63,22 +68,35 @@ def merged_pseudo_queries(
         return None
     rows = np.array([row for row, image_id in enumerate(first.splits.image_id) if image_id in common], dtype=np.int64)
     splits = first.splits.select(rows)
-    frames = {label: _long(part, columns[label]) for label, part in parts.items()}
-    frames = {label: frame[frame["query_id"].isin(common)] for label, frame in frames.items()}
-    pairs = union(frames, columns)
+    known, unknown = (_in_role(role, parts, columns, splits) for role in ("as_known", "as_unknown"))
+    sides = (
+        replace(known, as_unknown=np.zeros_like(known.same)), replace(unknown, as_known=np.zeros_like(unknown.same))
+    )  # fmt: skip
+    both = {name: np.concatenate([getattr(one, name) for one in sides], axis=1) for name in (*_MARKS, *_NAMES)}
+    scores = {name: np.concatenate([one.columns[name] for one in sides], axis=1) for name in known.columns}
+    return PseudoQueries(columns=scores, splits=splits, **both)
+
+
+def _in_role(
+    role: str, parts: Mapping[str, PseudoQueries], columns: Mapping[str, Sequence[str]], splits: OpenSetSplits
+) -> PseudoQueries:
+    """The union of what pseudo-queries see in one role."""
     row_of = {image_id: row for row, image_id in enumerate(splits.image_id)}
+    frames = {label: _long(part, getattr(part, role), columns[label]) for label, part in parts.items()}
+    frames = {label: frame[frame["query_id"].isin(row_of.keys())] for label, frame in frames.items()}
+    pairs = union(frames, columns)
     row = pairs["query_id"].map(row_of).to_numpy(dtype=np.int64)
     slot = pairs.groupby("query_id", sort=False).cumcount().to_numpy(dtype=np.int64)
     shape = (len(row_of), int(slot.max()) + 1 if len(slot) else 1)
-    every = pd.concat(list(frames.values()))
+    facts = pd.concat([frame[[*_PAIR, "same", "agrees", "identity"]] for frame in frames.values()])
+    known = pairs[_PAIR].merge(facts.drop_duplicates(_PAIR), on=_PAIR, how="left", sort=False)
     marks = {name: np.zeros(shape, dtype=bool) for name in _MARKS}
-    for name, mark in marks.items():
-        marked = every.groupby(_PAIR, sort=False)[name].any().reset_index()
-        mark[row, slot] = pairs[_PAIR].merge(marked, on=_PAIR, how="left", sort=False)[name].to_numpy(dtype=bool)
-    whose = dict(zip(every["gallery_id"], every["identity"], strict=True))
+    for name in ("same", "agrees"):
+        marks[name][row, slot] = known[name].to_numpy(dtype=bool)
+    marks["as_known"][row, slot] = marks["as_unknown"][row, slot] = True
     gallery_id, identity = (np.full(shape, None, dtype=object) for _ in range(2))
     gallery_id[row, slot] = pairs["gallery_id"].to_numpy(dtype=object)
-    identity[row, slot] = [whose[one] for one in pairs["gallery_id"]]
+    identity[row, slot] = known["identity"].to_numpy(dtype=object)
     scores = {name: np.full(shape, np.nan, dtype=np.float32) for name in _scores(pairs)}
     for name, array in scores.items():
         array[row, slot] = pairs[name].to_numpy(dtype=np.float32)
@@ -89,13 +107,11 @@ def _scores(pairs: pd.DataFrame) -> list[str]:
     return [str(name) for name in pairs.columns if name not in _PAIR]
 
 
-def _long(part: PseudoQueries, columns: Sequence[str]) -> pd.DataFrame:
-    """One row per candidate, in slot order."""
+def _long(part: PseudoQueries, seen: NDArray[np.bool_], columns: Sequence[str]) -> pd.DataFrame:
+    """One row per candidate that is seen, in slot order."""
     if part.gallery_id is None or part.identity is None:
         raise ValueError("these pseudo-queries do not name their candidates.")
-    held: NDArray[np.bool_] = np.array([[one is not None for one in row] for row in part.gallery_id], dtype=bool)
-    rows, slots = np.nonzero(held.reshape(part.same.shape))
+    rows, slots = np.nonzero(seen)
     content = {"query_id": part.splits.image_id[rows], "gallery_id": part.gallery_id[rows, slots]}
-    content |= {"identity": part.identity[rows, slots]}
-    content |= {name: getattr(part, name)[rows, slots] for name in _MARKS}
+    content |= {name: getattr(part, name)[rows, slots] for name in ("same", "agrees", "identity")}
     return pd.DataFrame(content | {name: part.columns[name][rows, slots] for name in columns})

@@ -123,6 +123,9 @@ def ensemble(parts: Ensemble, config: Config, run: RunFolder, progress: Progress
 
 def _pseudo_queries(parts: Ensemble) -> dict[str, PseudoQueries]:
     merged = {}
+    for run in parts.runs.values():
+        if any(part.gallery_id is None for part in run.pseudo.values()):
+            raise StaleArtefactError(f"{run.path}: its pseudo-queries do not name their candidates. Run predict again.")
     for name, part in parts.first.pseudo.items():
         of_runs = {label: run.pseudo[name] for label, run in parts.runs.items() if name in run.pseudo}
         found = merged_pseudo_queries(of_runs, parts.columns) if len(of_runs) == len(parts.runs) else None

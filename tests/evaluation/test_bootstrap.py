@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from animalclef.data.splits import OpenSetSplits
-from animalclef.evaluation.bootstrap import interval_over_individuals, mean_interval
+from animalclef.evaluation.bootstrap import interval_over_individuals, mean_interval, of_other_queries
 from animalclef.evaluation.metrics import ScoreKernel
 
 
@@ -68,6 +68,11 @@ def test_a_draw_is_the_official_score_of_the_drawn_individuals() -> None:
         expected = kernel.score(kernel.encode(np.array(answer, dtype=object))).overall
         ends = interval_over_individuals(hits, hits, roles, draws=1, seed=seed, of_next=False)
         assert any(end == pytest.approx(expected) for end in ends)
+
+
+def test_other_queries_lie_sqrt_2_times_as_far_and_within_the_scale() -> None:
+    assert of_other_queries(0.5, 0.4, 0.7) == pytest.approx((0.5 - 0.1 * 2**0.5, 0.5 + 0.2 * 2**0.5))
+    assert of_other_queries(0.9, 0.2, 0.99) == (0.0, 1.0)
 
 
 def test_the_mean_over_data_sets_adds_distances_in_squares() -> None:
