@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from animalclef.artefacts import ImageTable, Predictions, RankedCandidates, SetAside
 from animalclef.config import Config
@@ -58,6 +59,7 @@ class Pipeline:
     progress: Progress
     announce: Callable[[Plan], None]
     seconds: dict[str, float] = field(default_factory=dict)
+    weights: Path | None = None  # the folder that published weights are looked for in first
 
     def predict(self, given: Decision | None = None) -> Outcome:
         """Answer every query; with a decision given nothing is tuned.
@@ -66,7 +68,7 @@ class Pipeline:
             DataError: no gallery photograph has an identity.
             StaleArtefactError: the decision was fitted on scores of other settings.
         """
-        network = load_network(self.config, self.device)
+        network = load_network(self.config, self.device, self.weights)
         scores_id = scores_fingerprint(self.config, network)
         if given is not None:
             given.check(scores_id)
