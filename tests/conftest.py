@@ -26,6 +26,14 @@ def shared() -> Path:
     return SHARED
 
 
+@pytest.fixture(scope="session")
+def published_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of random weights in the published layouts; see `published_layouts.fill_bundle`."""
+    from published_layouts import fill_bundle
+
+    return fill_bundle(tmp_path_factory.mktemp("published") / "my-weights")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what is marked `shared` where the shared folder is absent."""
     if SHARED.is_dir():

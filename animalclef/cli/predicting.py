@@ -39,6 +39,9 @@ def predict(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     workers: Workers = None,
     run: Annotated[Path | None, typer.Option(help="Where work is kept. Default: runs/<config>-<data digest>.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of network weights, as `weights bundle` makes it.")
+    ] = None,
     decision: Annotated[Path | None, typer.Option(help="Apply this decision.json instead of tuning one.")] = None,
     max_missing: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of missing photographs above which to stop. Default 0.01.")
@@ -62,18 +65,22 @@ def predict(
 
     - `animalclef predict --data my-photos --set retrieve.top_k=50 --seed 1`
 
+    - `animalclef predict --data animal-clef-2025 --config animalclef2025 --weights my-weights`
+
     - `animalclef predict --data next-year --decision submissions/this-year/decision.json`
     """
     from animalclef import console, recording, results
     from animalclef.config import load_config
     from animalclef.data.submission import write_submission
     from animalclef.decision import load_decision
+    from animalclef.models.weights import require_weights
     from animalclef.pipeline import Pipeline, read_contents
     from animalclef.store.run import RunFolder
 
     given = None if decision is None else load_decision(decision)
     extra = [] if max_missing is None else [f"data.max_missing={max_missing}"]
     config = load_config(config_name, [*(assignments or []), *extra], seed)
+    require_weights(config, weights)
     loaded = load(data)
     if loaded.is_clustering:
         raise DataError(
@@ -88,7 +95,8 @@ def predict(
     with folder.claimed():
         folder.open(overwrite=overwrite)
         announce = lambda plan: err.print(console.plan_sentence(plan), highlight=False, soft_wrap=True)  # noqa: E731
-        outcome = Pipeline(loaded, contents, config, folder, count, device, progress, announce).predict(given)
+        pipeline = Pipeline(loaded, contents, config, folder, count, device, progress, announce, weights=weights)
+        outcome = pipeline.predict(given)
         write_submission(target, outcome.predictions, loaded)
         results.write_results(target, outcome, config, folder.path, contents.digest)
     summary = results.summary(outcome)

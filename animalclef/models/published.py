@@ -30,7 +30,7 @@ class WeightsEntry:
     terms: str | None = None  # a page whose terms have to be accepted first
 
 
-_NONE_STATED = "none stated (neither card nor repository names one)"
+_NONE_STATED = "none stated"
 _ALIKED = "https://github.com/Shiaoming/ALIKED/raw/683d7c65197395c0b3f01ebe76e1084a27e73a65/models/{}.pth"
 _LIGHTGLUE = "https://github.com/cvg/LightGlue/releases/download/v0.1_arxiv/{}_lightglue.pth"
 _XFEAT = "https://github.com/verlab/accelerated_features/raw/main/weights/{}"

@@ -30,6 +30,7 @@ __all__ = [
     "needed_weights",
     "read_lock",
     "record_digest",
+    "require_weights",
 ]
 
 logger = logging.getLogger(__name__)
@@ -78,7 +79,8 @@ def find_weights(name: str, folder: Path | None) -> Path:
         place = "on this machine" if folder is None else f"in {folder} or in this machine's caches"
         raise WeightsError(
             f"{name}: {entry.file} is not {place}. Run `animalclef weights pull {name}` with internet, "
-            "or `animalclef weights bundle --to DIR` on another machine, and give that folder with --weights."
+            "or `animalclef weights bundle --to DIR` on another machine, and give that folder with --weights; "
+            "--config offline needs none."
         )
     if found.digest is not None and _digest_of(found.path) != found.digest:
         if found.is_published and folder is not None and found.path.parent == folder:
@@ -119,6 +121,17 @@ def needed_weights(config: Config) -> list[str]:
     if matcher == "lightglue":
         wanted.append(_MATCHERS.get(extractor, ""))
     return [name for name in wanted if name in WEIGHTS]
+
+
+def require_weights(config: Config, folder: Path | None) -> None:
+    """Find out before the work whether the weights that these settings need are here.
+
+    Raises:
+        WeightsError: they are not, or are damaged.
+    """
+    for name in needed_weights(config):
+        if not (name == config.embed.model and config.embed.weights == "hub"):
+            find_weights(name, folder)
 
 
 def known_digest(entry: WeightsEntry) -> str | None:

@@ -128,11 +128,12 @@ def load_embedder(config: EmbedConfig, device: str, folder: Path | None = None) 
         WeightsError: the weights are absent or do not fit, key by key.
     """
     entry = find_embedder(config.model)
-    model = _build(entry, config)
-    if config.weights == "hub" and config.model not in WEIGHTS:
+    if config.weights == "hub" and entry.weights is None and config.model not in WEIGHTS:
         model = _from_timm_hub(entry, config)
     else:
-        _load(model, _weights_file(entry, config, folder), entry)
+        path = _weights_file(entry, config, folder)
+        model = _build(entry, config)
+        _load(model, path, entry)
     preprocessing = _preprocessing(entry, model, config)
     wanted = config.precision or entry.precision
     precision = choose_precision(wanted, device)
@@ -228,6 +229,8 @@ def _from_timm_hub(entry: EmbedderEntry, config: EmbedConfig) -> torch.nn.Module
         options = {"num_classes": 0, **config.model_options}
         model: torch.nn.Module = timm.create_model(entry.backbone, pretrained=True, **options)
         return model
+    except (RuntimeError, TypeError) as error:
+        raise ConfigError(f"embed.model {config.model}: timm cannot build it ({error}).") from error
     except (OSError, ValueError) as error:
         raise WeightsError(
             f"{config.model}: its weights are not on this machine and could not be downloaded "

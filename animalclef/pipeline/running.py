@@ -61,8 +61,8 @@ class Pipeline:
     device: str
     progress: Progress
     announce: Callable[[Plan], None]
-    weights: Path | None = None  # folder of published weights
     seconds: dict[str, float] = field(default_factory=dict)
+    weights: Path | None = None  # the folder that published weights are looked for in first
 
     def predict(self, given: Decision | None = None) -> Outcome:
         """Answer every query; with a decision given nothing is tuned.

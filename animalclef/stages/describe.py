@@ -79,9 +79,10 @@ def describe(
     with (
         one_thread_each(),
         worker_threads(workers) as pool,
+        worker_threads(workers) as ahead,  # of their own: what a network waits for must not queue behind the next chunk
         progress.task("describing photographs", sum(map(len, chunks)), "images") as advance,
     ):
-        for decoded in _decoded_chunks(images, chunks, config, pool):
+        for decoded in _decoded_chunks(images, chunks, config, ahead):
             good = {key: image for key, image in decoded.items() if isinstance(image, DecodedImage)}
             for look in looks:
                 missing = look.store.missing(good)
