@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 from rows import Row, image_table
 
 from animalclef.artefacts import FloatArray, ImageTable, LocalFeatures, Shortlist
+from animalclef.models.match_jobs import FeatureReader, IsDone, Job, Matched, by_query, windows
 from animalclef.progress import Silent
 from animalclef.stages.rerank import rerank, scores_without_matching
 from animalclef.store.pairs import PairLog
@@ -22,6 +23,9 @@ class Counting:
 
     def __init__(self) -> None:
         self.pairs: list[tuple[int, int]] = []
+
+    def match_jobs(self, jobs: Sequence[Job], is_done: IsDone, read: FeatureReader, workers: int) -> Iterator[Matched]:
+        return by_query(self.match, jobs, is_done, read, workers)
 
     def match(self, query: LocalFeatures, candidates: Sequence[LocalFeatures]) -> FloatArray:
         one = int(query.key[:16], 16)
@@ -108,3 +112,60 @@ def test_without_a_matcher_the_similarity_remains(gallery: ImageTable) -> None:
     assert list(scores.columns) == ["similarity"]
     assert len(scores) == 12
     assert scores.gallery_id[:3].tolist() == ["g1", "g2", "g3"]
+
+
+class InTens:
+    """Matches ten planned pairs at a time; a score tells which pairs it was computed beside."""
+
+    columns = ("company",)
+
+    def __init__(self, dies_after: int = 1000) -> None:
+        self.batches, self.dies_after = 0, dies_after
+
+    def match_jobs(self, jobs: Sequence[Job], is_done: IsDone, read: FeatureReader, workers: int) -> Iterator[Matched]:
+        pairs = [pair for job in jobs for pair in job.pairs]
+        for start in range(0, len(pairs), 10):
+            batch = pairs[start : start + 10]
+            if not all(map(is_done, batch)):
+                if self.batches == self.dies_after:
+                    raise KeyboardInterrupt
+                self.batches += 1
+                company = sum(int(key[:16], 16) for pair in batch for key in pair)
+                yield Matched(batch, np.full((len(batch), 1), company, dtype=np.float32))
+
+
+def in_tens(path: Path, dies_after: int = 1000) -> InTens:
+    images = image_table([Row(f"g{number}", "a") for number in range(8)])  # 28 pairs
+    matcher = InTens(dies_after)
+    rerank(all_pairs(images), images, no_features, matcher, PairLog(path, "f", matcher.columns), 1, Silent())
+    return matcher
+
+
+@pytest.mark.parametrize("dies_after", [0, 1, 2])
+def test_batches_depend_on_the_plan_alone(dies_after: int, tmp_path: Path) -> None:
+    assert in_tens(tmp_path / "whole.log").batches == 3
+    with pytest.raises(KeyboardInterrupt):
+        in_tens(tmp_path / "killed.log", dies_after)
+    assert in_tens(tmp_path / "killed.log").batches == 3 - dies_after
+    assert (tmp_path / "killed.log").read_bytes() == (tmp_path / "whole.log").read_bytes()
+
+
+def test_a_batch_that_is_done_in_part_is_matched_whole_and_only_the_rest_is_written(tmp_path: Path) -> None:
+    in_tens(tmp_path / "whole.log")
+    log = PairLog(tmp_path / "part.log", "f", InTens.columns)
+    key = [f"{number:016x}{0:016x}" for number in range(9)]
+    log.append([key[1]], [key[3]], np.array([[-1]], np.float32))
+    assert in_tens(tmp_path / "part.log").batches == 3
+    whole, part = (PairLog(tmp_path / name, "f", InTens.columns) for name in ("whole.log", "part.log"))
+    first, second = np.array(key[1:8], dtype=object), np.array(key[2:9], dtype=object)
+    np.testing.assert_array_equal(part.lookup(first, second), whole.lookup(first, second))
+    assert part.lookup(first[:1], second[1:2]).tolist() == [[-1]]
+
+
+def test_windows_hold_whole_jobs_with_the_lower_key_first() -> None:
+    jobs = [Job("b", ("a", "c")), Job("d", ("a",)), Job("e", ("f", "d", "a"))]
+    assert list(windows(jobs, 3)) == [
+        [("a", "b"), ("b", "c"), ("a", "d")], [("e", "f"), ("d", "e"), ("a", "e")],
+    ]  # fmt: skip
+    assert [len(one) for one in windows(jobs, 4)] == [6]
+    assert list(windows([], 4)) == []

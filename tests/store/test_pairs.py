@@ -66,7 +66,7 @@ def test_a_repeated_pair_is_written_once(path: Path) -> None:
     assert open_log(path).lookup(strings(KEYS[12]), strings(KEYS[11])).tolist() == [[1, 1]]
 
 
-@pytest.mark.parametrize("lost", [1, 7, 8, 30])
+@pytest.mark.parametrize("lost", [1, 7, 8, 12, 30])
 def test_a_torn_tail_is_cut_and_the_log_goes_on(path: Path, lost: int) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[:-lost])
@@ -90,10 +90,39 @@ def test_no_flipped_byte_is_ever_served(path: Path) -> None:
     for at in range(header, len(whole)):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
         log = open_log(path)
-        assert len(log) % 3 == 0
-        assert len(log) < 9
-        for key in KEYS[1 : len(log) + 1]:
-            assert log.lookup(strings(KEYS[0]), strings(key)).tolist() == expected[key]
+        assert len(log) == 6  # the frame with the flipped byte is gone, those before and after it are not
+        for key in KEYS[1:10]:
+            if (KEYS[0], key) in log:
+                assert log.lookup(strings(KEYS[0]), strings(key)).tolist() == expected[key]
+
+
+def test_frames_are_found_again_after_a_damaged_one(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole, header = path.read_bytes(), path.read_bytes().index(b"\n") + 1
+    size = (len(whole) - header) // 3
+    for frame_at, lost in ((header, (1, 4)), (header + size, (4, 7)), (header + size // 2, (1, 4))):
+        path.write_bytes(whole[:frame_at] + b"\x00" * 9 + whole[frame_at + 9 :])
+        log = open_log(path)
+        assert [(KEYS[0], key) in log for key in KEYS[1:10]] == [not lost[0] <= at < lost[1] for at in range(1, 10)]
+    assert "took out 84 damaged bytes" in caplog.text
+    assert len(path.read_bytes()) == len(whole) - size  # and the file is whole again
+    caplog.clear()
+    log = open_log(path)
+    assert caplog.text == ""
+    frame(log, 0)
+    assert len(open_log(path)) == 9
+
+
+def test_a_mark_inside_a_frame_begins_none(tmp_path: Path) -> None:
+    log = PairLog(tmp_path / "pairs.log", "f", ["a"])
+    score = np.frombuffer(b"\xf7prs", np.float32)[:, None]
+    for number in range(2):
+        log.append([KEYS[0]] * 4, KEYS[4 * number + 1 : 4 * number + 5], np.repeat(score, 4, axis=0))
+    whole = log.path.read_bytes()
+    at = whole.index(b"\n") + 10
+    log.path.write_bytes(whole[:at] + b"\x01" + whole[at + 1 :])
+    again = PairLog(log.path, "f", ["a"])
+    assert len(again) == 4
+    assert again.lookup(strings(KEYS[0]), strings(KEYS[5])).tobytes() == b"\xf7prs"
 
 
 def test_another_fingerprint_or_other_columns_are_refused(path: Path) -> None:

@@ -1,0 +1,226 @@
+"""Pairs per second of LightGlue: ours, kornia pair by pair as its documentation shows, and wildlife-tools' way.
+
+python benchmarks/matching_speed.py
+python benchmarks/matching_speed.py --keypoints 512 --xfeat XFEAT.safetensors --weights LIGHTERGLUE.safetensors \
+    --photographs FOLDER
+
+Random weights (the shape of the released LightGlue: 9 layers, 256 wide) unless real ones are given. The ways take turns
+within one run on the same pairs, weights, thresholds and threads; a figure is a median, a ratio is the median over the
+turns. wildlife-tools' way: one batch in float32, every pair with its own copy of both images' features, padded to the
+longest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from kornia.feature import LightGlue, XFeat
+from safetensors.torch import load_file
+
+from animalclef.artefacts import LocalFeatures
+from animalclef.config import RerankConfig
+from animalclef.models.lightglue_batched import BatchedLightGlue
+from animalclef.models.lightglue_loading import LightGlueModel, Shape, load_lightglue
+from animalclef.models.lightglue_matcher import Lane, LightGlueMatcher
+from animalclef.models.match_jobs import Job
+from animalclef.models.precision import has_bfloat16_units
+
+SIZE_WH = (640, 480)
+
+
+def main() -> None:
+    """Print a line per number of keypoints and precision."""
+    given = arguments()
+    torch.set_num_threads(given.threads)
+    model = random_model() if given.weights is None else load_lightglue(given.weights, "xfeat")
+    device = torch.device(given.device)
+    precisions = [torch.float32] + ([torch.bfloat16] if has_bfloat16_units(device) else [])
+    if len(precisions) == 1:
+        print("no bfloat16 units on this device: float32 only")
+    for count in given.keypoints:
+        for ragged in (False, True):
+            images = (
+                photographs(given, count) if given.xfeat else random_images(model.shape, count, given.pairs, ragged)
+            )
+            if given.xfeat and ragged:
+                continue
+            for dtype in precisions:
+                measure(model, images, device, dtype, given.rounds, f"{count:5d} {'ragged' if ragged else 'equal':6s}")
+
+
+def measure(
+    model: LightGlueModel, images: Sequence[LocalFeatures], device: torch.device, dtype: torch.dtype, rounds: int,
+    name: str,
+) -> None:  # fmt: skip
+    """Time the three ways in turn and print their medians."""
+    config = RerankConfig(matcher="lightglue", verify=False)
+    lane = Lane(BatchedLightGlue(model, device, dtype), 4 << 30, 2048 if device.type == "cpu" else 65536)
+    matcher = LightGlueMatcher(config, [lane])
+    kornia = LightGlue(features=None, **model.shape.architecture)
+    kornia.load_state_dict(model.network.state_dict())
+    kornia = kornia.eval().to(device)
+    query, *others = images
+    by_key = {image.key: image for image in images}
+    job = Job(query.key, tuple(image.key for image in others))
+
+    def ours() -> None:
+        list(matcher.match_jobs([job], lambda pair: False, by_key.__getitem__, 1))
+
+    ways: dict[str, Callable[[], None]] = {
+        "ours": ours,
+        "a": lambda: pair_by_pair(kornia, query, others, device),
+        "b": lambda: one_batch(kornia, query, others, device),
+    }
+    work = sum(arithmetic(model.shape, len(query), len(other)) for other in others)
+    lane.engine.match([(lane.engine.prepare(query), lane.engine.prepare(others[0]))])
+    seconds: dict[str, list[float]] = {way: [] for way in (*ways, "product")}
+    for _ in range(rounds):
+        for way, run in ways.items():
+            seconds[way].append(timed(run, device))
+        seconds["product"].append(product_seconds(device, dtype, work))
+    rate = {way: len(others) / statistics.median(values) for way, values in seconds.items()}
+    ratio = {way: median_ratio(seconds[way], seconds["ours"]) for way in ("a", "b")}
+    share = median_ratio(seconds["product"], seconds["ours"])
+    print(
+        f"{name} {str(dtype).removeprefix('torch.'):9s} ours {rate['ours']:7.2f} pairs/s   (a) {rate['a']:7.2f}   "
+        f"(b) {rate['b']:7.2f}   ours/(a) {ratio['a']:5.2f}   ours/(b) {ratio['b']:5.2f}   "
+        f"share of the matrix-product speed {share:.2f}",
+        flush=True,
+    )
+
+
+def pair_by_pair(network: Any, query: LocalFeatures, others: Sequence[LocalFeatures], device: torch.device) -> None:
+    """(a)"""
+    with torch.inference_mode():
+        left = batch_of([query], len(query), device)
+        for other in others:
+            len(network({"image0": left, "image1": batch_of([other], len(other), device)})["scores"][0])
+
+
+def one_batch(network: Any, query: LocalFeatures, others: Sequence[LocalFeatures], device: torch.device) -> None:
+    """(b), at most 128 pairs."""
+    with torch.inference_mode():
+        for start in range(0, len(others), 128):
+            part = others[start : start + 128]
+            left = batch_of([query] * len(part), len(query), device)
+            right = batch_of(part, max(map(len, part)), device)
+            [float(scores.sum()) for scores in network({"image0": left, "image1": right})["scores"]]
+
+
+def batch_of(images: Sequence[LocalFeatures], longest: int, device: torch.device) -> dict[str, torch.Tensor]:
+    """Keypoints and descriptors, padded."""
+    points = np.zeros((len(images), longest, 2), np.float32)
+    descriptors = np.zeros((len(images), longest, images[0].descriptors.shape[1]), np.float32)
+    for row, image in enumerate(images):
+        points[row, : len(image)], descriptors[row, : len(image)] = image.keypoints_xy, image.descriptors
+    size = torch.tensor([image.image_size_wh for image in images], dtype=torch.float32)
+    parts = {"keypoints": torch.from_numpy(points), "descriptors": torch.from_numpy(descriptors), "image_size": size}
+    return {name: part.to(device) for name, part in parts.items()}
+
+
+def arithmetic(shape: Shape, left: int, right: int) -> float:
+    """Operations of the whole network on one pair: 38 n d^2 for an image and layer, 4 m n d for an attention."""
+    width = shape.descriptor_dim
+    linear = 38 * (left + right) * width**2
+    return float(shape.n_layers * (linear + 4 * width * (left**2 + right**2 + 2 * left * right)))
+
+
+def product_seconds(device: torch.device, dtype: torch.dtype, work: float) -> float:
+    """How long as many operations take as one large matrix product, measured now."""
+    one, other = (torch.randn(2048, 2048, device=device).to(dtype) for _ in range(2))
+    one @ other
+    return timed(lambda: one @ other, device) * work / (2 * 2048**3)
+
+
+def timed(run: Callable[[], object], device: torch.device) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def median_ratio(values: Sequence[float], ours: Sequence[float]) -> float:
+    """Turn by turn, so that other work on the machine weighs on both."""
+    return statistics.median(value / own for value, own in zip(values, ours, strict=True))
+
+
+def random_model() -> LightGlueModel:
+    """The released shape, adaptive parts off: random heads have nothing to tell between the layers."""
+    torch.manual_seed(0)
+    shape = Shape("aliked", 128, depth_confidence=-1, width_confidence=-1)
+    network = LightGlue(features=None, flash=False, **shape.architecture).eval().requires_grad_(False)
+    return LightGlueModel(network, shape, "random", Path())
+
+
+def random_images(shape: Shape, count: int, pairs: int, ragged: bool) -> list[LocalFeatures]:
+    """A query and its candidates; `ragged`: between a quarter and all of the keypoints."""
+    rng = np.random.default_rng(0)
+    images = []
+    for number in range(pairs + 1):
+        own = count if not ragged or number == 0 else int(rng.integers(count // 4, count + 1))
+        descriptors = rng.normal(size=(own, shape.input_dim)).astype(np.float32)
+        descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
+        images.append(features(f"{number:032x}", (rng.random((own, 2)) * SIZE_WH).astype(np.float32), descriptors))
+    return images
+
+
+def photographs(given: argparse.Namespace, count: int) -> list[LocalFeatures]:
+    """XFeat of the first photographs in a folder."""
+    import cv2
+
+    extractor = XFeat()
+    extractor.net.load_state_dict(load_file(given.xfeat))
+    extractor = extractor.eval()
+    images = []
+    for number, path in enumerate(sorted(given.photographs.rglob("*.jpg"))[: given.pairs + 1]):
+        pixels = cv2.cvtColor(cv2.resize(cv2.imread(str(path)), SIZE_WH), cv2.COLOR_BGR2RGB)
+        with torch.inference_mode():
+            found = extractor(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255, top_k=count)[0]
+        images.append(features(f"{number:032x}", found.keypoints.numpy(), found.descriptors.numpy()))
+    return images
+
+
+class Xfeat(LocalFeatures):
+    """Local features that say what they are."""
+
+    extractor = "xfeat"
+
+
+class Aliked(LocalFeatures):
+    """Local features that say what they are."""
+
+    extractor = "aliked-n16"
+
+
+def features(key: str, points: np.ndarray, descriptors: np.ndarray) -> LocalFeatures:
+    """Features of one image; the kind follows from the length of a descriptor."""
+    nothing = np.zeros(len(points), np.float32)
+    kind = Xfeat if descriptors.shape[1] == 64 else Aliked
+    return kind(key, points, descriptors, nothing, nothing, SIZE_WH)
+
+
+def arguments() -> argparse.Namespace:
+    """What to measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--keypoints", type=int, nargs="+", default=[256, 512, 1024])
+    parser.add_argument("--pairs", type=int, default=8, help="one query and so many candidates")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--weights", type=Path, help="real LighterGlue weights; needs --xfeat and --photographs")
+    parser.add_argument("--xfeat", type=Path)
+    parser.add_argument("--photographs", type=Path)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
