@@ -3,7 +3,7 @@
 from animalclef.config.decision import DecideConfig
 from animalclef.config.loading import fingerprint, load_config, shipped_configs
 from animalclef.config.photographs import DataConfig, EncounterConfig
-from animalclef.config.stage_one import EmbedConfig, RetrieveConfig
+from animalclef.config.stage_one import EmbedConfig, RetrieveConfig, VoteConfig
 from animalclef.config.stage_two import KeypointConfig, RerankConfig
 from animalclef.config.tree import Config
 
@@ -16,6 +16,7 @@ __all__ = [
     "KeypointConfig",
     "RerankConfig",
     "RetrieveConfig",
+    "VoteConfig",
     "fingerprint",
     "load_config",
     "shipped_configs",

@@ -7,7 +7,7 @@ from pydantic import Field
 from animalclef.config.base import Settings
 from animalclef.config.decision import DecideConfig
 from animalclef.config.photographs import DataConfig, EncounterConfig
-from animalclef.config.stage_one import EmbedConfig, RetrieveConfig
+from animalclef.config.stage_one import EmbedConfig, RetrieveConfig, VoteConfig
 from animalclef.config.stage_two import KeypointConfig, RerankConfig
 
 __all__ = ["Config"]
@@ -22,6 +22,7 @@ class Config(Settings):
     encounters: EncounterConfig = EncounterConfig()
     embed: EmbedConfig = EmbedConfig()
     retrieve: RetrieveConfig = RetrieveConfig()
+    vote: VoteConfig = VoteConfig()
     keypoints: KeypointConfig = KeypointConfig()
     rerank: RerankConfig = RerankConfig()
     decide: DecideConfig = DecideConfig()

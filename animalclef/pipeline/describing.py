@@ -67,7 +67,7 @@ def describe_photographs(
     thumbnails = ShardStore(run.store("thumbnails", fingerprint(1, decoding)))
     keypoints = ShardStore(run.store("keypoints", fingerprint(2, config.keypoints, decoding)))
     common = [Look(ThumbnailExtractor(), thumbnails)]
-    if config.rerank.matcher != "none":
+    if config.rerank.matcher != "none" or "vote" in config.retrieve.sources:
         common.append(Look(SiftExtractor(config.keypoints), keypoints))
     tables = {name: images.select(images.dataset == name) for name in images.datasets}
     embedders = {name: Embedder(name, table.gallery, config, network) for name, table in tables.items()}

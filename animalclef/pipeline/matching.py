@@ -23,7 +23,9 @@ def scores_fingerprint(config: Config, network: TimmExtractor | None) -> str:
     embed = config.embed.model_dump(mode="json", exclude={"batch_size", "weights"})
     weights = "" if network is None else network.digest
     decoding = config.data.decode_long_side
-    return fingerprint(3, decoding, embed, weights, config.retrieve.top_k, config.keypoints, config.rerank)
+    votes = config.vote if "vote" in config.retrieve.sources else None
+    shortlist = [config.retrieve.top_k, *config.retrieve.sources]
+    return fingerprint(4, decoding, embed, weights, shortlist, votes, config.keypoints, config.rerank)
 
 
 def open_log(config: Config, run: RunFolder) -> PairLog | None:
@@ -47,8 +49,22 @@ class Matching:
         return "" if self.log is None else self.log.path.name
 
     def __call__(self, shortlist: Shortlist, described: Described) -> PairScores:
+        """Scores of all pairs of a shortlist, in its order."""
         if self.log is None:
-            return scores_without_matching(shortlist)
+            return self.unmatched(shortlist)
         matcher = MutualNearest(self.config.rerank)
         images, read = described.images, described.features
-        return rerank(shortlist, images, read, matcher, self.log, self.workers, self.progress)
+        scores = rerank(shortlist, images, read, matcher, self.log, self.workers, self.progress)
+        return _with_votes(scores, shortlist)
+
+    def unmatched(self, shortlist: Shortlist) -> PairScores:
+        """What is known of the pairs of a shortlist before they are matched."""
+        return _with_votes(scores_without_matching(shortlist), shortlist)
+
+
+def _with_votes(scores: PairScores, shortlist: Shortlist) -> PairScores:
+    """With the column `vote`, where local descriptors voted; the pairs are in shortlist order."""
+    if shortlist.vote is None:
+        return scores
+    columns = {**scores.columns, "vote": shortlist.vote[shortlist.index >= 0]}
+    return PairScores(scores.query_id, scores.gallery_id, columns)

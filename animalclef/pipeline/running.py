@@ -19,11 +19,11 @@ from animalclef.pipeline.contents import Contents, gallery_digest
 from animalclef.pipeline.deciding import Deciding, encounters_of
 from animalclef.pipeline.describing import describe_photographs
 from animalclef.pipeline.matching import Matching, open_log, scores_fingerprint
+from animalclef.pipeline.shortlisting import Shortlisting
 from animalclef.progress import Progress
 from animalclef.stages.decide import decide
 from animalclef.stages.embed import load_network
 from animalclef.stages.fuse import fuse
-from animalclef.stages.retrieve import retrieve
 from animalclef.store.files import write_text
 from animalclef.store.run import RunFolder
 
@@ -75,6 +75,7 @@ class Pipeline:
             raise DataError(f"{where}: no database rows with an identity, so nobody can be recognised.")
         log = open_log(self.config, self.run)
         match = Matching(self.config, log, self.workers, self.progress)
+        shortlisting = Shortlisting(self.config, self.run, self.progress)
         with self._timed("describe"):
             matched = 0 if log is None else len(log)
             described = describe_photographs(
@@ -86,10 +87,10 @@ class Pipeline:
         if given is not None and network is None and given.gallery != gallery_digest(images):
             logger.warning("The decision was fitted on another gallery, and so was its weight-free embedding.")
         with self._timed("match"):
-            shortlist = retrieve(images.queries, images.gallery, described.embeddings, self.config.retrieve)
+            [shortlist] = shortlisting(images.queries, described)
             scores = match(shortlist, described)
         encounters = encounters_of(described, self.config)
-        deciding = Deciding(self.config, self.run, match, self.progress, self._timed)
+        deciding = Deciding(self.config, self.run, shortlisting, match, self.progress, self._timed)
         decision = given or deciding(described, encounters, self.contents.digest, scores_id)
         ranked = fuse(scores, images, decision)
         predictions = decide(ranked, self.loaded.images.queries, decision)
