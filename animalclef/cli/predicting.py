@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -39,6 +40,13 @@ def predict(
     workers: Workers = None,
     run: Annotated[Path | None, typer.Option(help="Where work is kept. Default: runs/<config>-<data digest>.")] = None,
     decision: Annotated[Path | None, typer.Option(help="Apply this decision.json instead of tuning one.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Match at most this many pairs (50000), or what takes this long (30min): first what may still "
+            "change an answer. Default: all of them."
+        ),
+    ] = None,
     max_missing: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of missing photographs above which to stop. Default 0.01.")
     ] = None,
@@ -67,6 +75,7 @@ def predict(
 
     given = None if decision is None else load_decision(decision)
     extra = [] if max_missing is None else [f"data.max_missing={max_missing}"]
+    extra += [] if budget is None else [f"budget.spend={json.dumps(budget)}"]
     config = load_config(config_name, [*(assignments or []), *extra], seed)
     loaded = load(data)
     if loaded.is_clustering:

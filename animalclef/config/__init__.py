@@ -1,5 +1,6 @@
 """The settings of a run: one frozen tree, defaults in code, YAML and `--set` hold the differences."""
 
+from animalclef.config.budget import BudgetConfig
 from animalclef.config.decision import DecideConfig
 from animalclef.config.loading import fingerprint, load_config, shipped_configs
 from animalclef.config.photographs import DataConfig, EncounterConfig
@@ -8,6 +9,7 @@ from animalclef.config.stage_two import KeypointConfig, RerankConfig
 from animalclef.config.tree import Config
 
 __all__ = [
+    "BudgetConfig",
     "Config",
     "DataConfig",
     "DecideConfig",

@@ -48,7 +48,9 @@ class VoteConfig(Settings):
     """The second source of candidates: a vote of local descriptors."""
 
     neighbours: int = Field(5, ge=1, description="nearest gallery descriptors that a query's descriptor votes for")
-    max_keypoints: int = Field(512, ge=1, description="of each photograph the strongest this many vote or are voted for")
+    max_keypoints: int = Field(
+        512, ge=1, description="of each photograph the strongest this many vote or are voted for"
+    )
     exact_descriptors: int = Field(100_000, ge=0, description="data sets with more are searched approximately")
     dimensions: int = Field(64, ge=2, description="approximate search: length of a descriptor after PCA")
     probes: int = Field(8, ge=1, description="approximate search: cells of the inverted file that are looked into")

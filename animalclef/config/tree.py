@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from animalclef.config.base import Settings
+from animalclef.config.budget import BudgetConfig
 from animalclef.config.decision import DecideConfig
 from animalclef.config.photographs import DataConfig, EncounterConfig
 from animalclef.config.stage_one import EmbedConfig, RetrieveConfig, VoteConfig
@@ -25,4 +26,5 @@ class Config(Settings):
     vote: VoteConfig = VoteConfig()
     keypoints: KeypointConfig = KeypointConfig()
     rerank: RerankConfig = RerankConfig()
+    budget: BudgetConfig = BudgetConfig()
     decide: DecideConfig = DecideConfig()

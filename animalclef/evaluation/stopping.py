@@ -1,8 +1,8 @@
 """When a query's answer is settled: learned on pseudo-queries whose candidates were all matched.
 
-A query's candidates are matched in the order of the shortlist, step by step. After each step its state (how probable the
-best individual is, how far ahead of the second, what is still to come) gives the chance that the answer differs from
-the one that all candidates would give. A query whose chance is at most the rule's limit is settled.
+A query's candidates are matched in the order of the shortlist, step by step. After each step its state (how probable
+the best individual is, how far ahead of the second, what is still to come) gives the chance that the answer differs
+from the one that all candidates would give. A query whose chance is at most the rule's limit is settled.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ class StopRule(_Part):
 class Rehearsal:
     """What would have been seen of queries whose candidates were all matched, after each step."""
 
+    image_id: StrArray  # (n,)
     dataset: StrArray  # (n,)
     identity: StrArray  # (n,)
     pairs: Integers  # (steps, n) how many candidates were matched
@@ -81,8 +82,9 @@ class Rehearsal:
     def select(self, rows: NDArray[np.generic]) -> Rehearsal:
         """Some of the queries."""
         return Rehearsal(
-            self.dataset[rows], self.identity[rows], self.pairs[:, rows], self.state[:, rows], self.answer[:, rows]
-        )
+            self.image_id[rows], self.dataset[rows], self.identity[rows],
+            self.pairs[:, rows], self.state[:, rows], self.answer[:, rows],
+        )  # fmt: skip
 
     def chances(self, curves: Mapping[str, Curve]) -> Floats:
         """(steps, n) the chance of a change; 0 after the last step."""
@@ -128,7 +130,7 @@ def rehearse(
     for row, (_, given) in enumerate(looks):
         answer[row] = given
     state = np.stack([one for one, _ in looks])
-    return Rehearsal(queries.dataset, queries.identity, pairs, state, answer)
+    return Rehearsal(queries.image_id, queries.dataset, queries.identity, pairs, state, answer)
 
 
 def learn_rule(rehearsals: Sequence[Rehearsal], least: int = 40) -> dict[str, Curve]:
@@ -145,7 +147,7 @@ def learn_rule(rehearsals: Sequence[Rehearsal], least: int = 40) -> dict[str, Cu
 
 
 def _unfinished(rehearsal: Rehearsal, values: NDArray[np.generic]) -> NDArray[np.generic]:
-    return values[rehearsal.pairs < rehearsal.pairs[-1]]
+    return np.asarray(values[rehearsal.pairs < rehearsal.pairs[-1]])
 
 
 def _fit(state: Floats, changes: NDArray[np.bool_]) -> Curve:

@@ -47,7 +47,7 @@ class DescriptorIndex:
 
 
 def unit_descriptors(features: LocalFeatures, most: int) -> FloatArray:
-    """The first `most` descriptors (the strongest) as unit vectors: RootSIFT for SIFT's bytes, else divided by length."""
+    """The first `most` descriptors, the strongest, as unit vectors; SIFT's bytes become RootSIFT."""
     descriptors = features.descriptors[:most]
     if descriptors.dtype == np.uint8:
         return root_sift(descriptors)
@@ -67,9 +67,9 @@ def build_index(read: Reader, images: int, config: VoteConfig, seed: int) -> Des
     total = int(counts.sum())
     owner = np.repeat(np.arange(images, dtype=np.int32), counts)
     if total <= config.exact_descriptors:
-        filled = [read(image) for image in np.flatnonzero(counts)]
+        filled = [read(image) for image in np.flatnonzero(counts).tolist()]
         width = filled[0].shape[1] if filled else 1
-        searcher = faiss.IndexFlatL2(width)
+        searcher: Any = faiss.IndexFlatL2(width)
         if filled:
             searcher.add(np.ascontiguousarray(np.concatenate(filled)))
         return DescriptorIndex(searcher, owner)
@@ -81,7 +81,7 @@ def build_index(read: Reader, images: int, config: VoteConfig, seed: int) -> Des
     searcher = faiss.IndexIVFScalarQuantizer(quantiser, width, cells, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_L2)
     searcher.cp.niter, searcher.cp.seed = 10, seed + 1
     searcher.train(_shorten(sample, mean, basis))
-    filled_rows = np.flatnonzero(counts)
+    filled_rows = np.flatnonzero(counts).tolist()
     for start in range(0, len(filled_rows), 256):
         block = np.concatenate([read(image) for image in filled_rows[start : start + 256]])
         searcher.add(_shorten(block, mean, basis))
@@ -93,7 +93,7 @@ def _sample(read: Reader, counts: Rows, most: int, rng: np.random.Generator) -> 
     """Whole images in random order until they hold `most` descriptors."""
     order = rng.permutation(np.flatnonzero(counts))
     needed = int(np.searchsorted(np.cumsum(counts[order]), most)) + 1
-    return np.concatenate([read(image) for image in order[:needed]])[:most]
+    return np.concatenate([read(int(image)) for image in order[:needed]])[:most]
 
 
 def _principal(sample: FloatArray, dimensions: int) -> tuple[FloatArray, FloatArray]:

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import metadata
 
-import numpy as np
-
-from animalclef.artefacts import ImageTable
 from animalclef.config import Config, fingerprint
 from animalclef.data.encounters import Encounters, find_encounters
-from animalclef.data.splits import choose_pseudo_queries, open_set_splits
 from animalclef.decision import Decision, load_decision
 from animalclef.errors import StaleArtefactError
-from animalclef.evaluation.roles import joined
 from animalclef.evaluation.tune import tune
-from animalclef.evaluation.validation import PseudoQueries, lay_out
+from animalclef.evaluation.validation import PseudoQueries
 from animalclef.pipeline.contents import gallery_digest
 from animalclef.pipeline.describing import Described
 from animalclef.pipeline.matching import Matching
+from animalclef.pipeline.playing import play
 from animalclef.pipeline.shortlisting import Shortlisting
 from animalclef.progress import Progress
 from animalclef.store.files import write_text
@@ -49,7 +44,9 @@ class Deciding:
         versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy", "faiss-cpu")]
         seen = [data_digest, described.images.key.tolist(), sorted(encounters.of.items())]
         made_by = [scores_id, described.embeddings.model, self.match.name, *versions]
-        path = self.run.decision_of(fingerprint(3, seen, made_by, config.decide, config.retrieve, config.vote, config.seed))
+        path = self.run.decision_of(
+            fingerprint(3, seen, made_by, config.decide, config.retrieve, config.vote, config.seed)
+        )
         if path.is_file():
             try:
                 return load_decision(path)
@@ -74,28 +71,6 @@ def pseudo_queries(
     described: Described, encounters: Encounters, config: Config, shortlist: Shortlisting, match: Matching
 ) -> dict[str, PseudoQueries]:
     """Gallery photographs matched against the gallery: with their own encounter hidden, and with their individual."""
-    gallery = described.images.gallery
-    chosen, splits = [], {}
-    for name in gallery.datasets:
-        table = gallery.select(gallery.dataset == name)
-        pseudo = choose_pseudo_queries(table, encounters.of, config.decide, config.seed)
-        splits[name] = open_set_splits(pseudo, table, encounters.of, config.decide, config.seed)
-        chosen.append(pseudo.image_id)
-    queries = gallery.select(np.isin(gallery.image_id.astype(str), np.concatenate(chosen).astype(str)))
-    as_known, as_unknown = shortlist(queries, described, _views(queries, gallery, encounters))
-    known, unknown = match(as_known, described), match(as_unknown, described)
-    top_k = config.retrieve.top_k
-    return {
-        name: joined(lay_out(known, gallery, split, top_k), lay_out(unknown, gallery, split, top_k))
-        for name, split in splits.items()
-    }
-
-
-def _views(queries: ImageTable, gallery: ImageTable, encounters: Encounters) -> list[dict[str, frozenset[str]]]:
-    """What each pseudo-query must not see as a known animal, and as an unknown one: all of its own individual then."""
-    hidden, _ = encounters.hidden_from(queries, gallery)
-    own: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for image_id, dataset, identity in zip(gallery.image_id, gallery.dataset, gallery.identity, strict=True):
-        own[dataset, identity].add(image_id)
-    whose = zip(queries.image_id, queries.dataset, queries.identity, strict=True)
-    return [hidden, {image_id: hidden[image_id] | own[dataset, who] for image_id, dataset, who in whose}]
+    played = play(described, encounters, config, shortlist)
+    known, unknown = match(played.as_known, described), match(played.as_unknown, described)
+    return played.laid_out(known, unknown, config.retrieve.top_k)

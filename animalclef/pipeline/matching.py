@@ -48,6 +48,11 @@ class Matching:
         """Changes with whatever shapes the scores of the log."""
         return "" if self.log is None else self.log.path.name
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What matching finds out about a pair."""
+        return () if self.log is None else self.log.columns
+
     def __call__(self, shortlist: Shortlist, described: Described) -> PairScores:
         """Scores of all pairs of a shortlist, in its order."""
         if self.log is None:

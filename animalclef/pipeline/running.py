@@ -15,6 +15,7 @@ from animalclef.data.images import LoadedTable
 from animalclef.decision import Decision
 from animalclef.errors import DataError
 from animalclef.estimate import Plan
+from animalclef.pipeline.budgeting import Budgeting
 from animalclef.pipeline.contents import Contents, gallery_digest
 from animalclef.pipeline.deciding import Deciding, encounters_of
 from animalclef.pipeline.describing import describe_photographs
@@ -87,9 +88,10 @@ class Pipeline:
         if given is not None and network is None and given.gallery != gallery_digest(images):
             logger.warning("The decision was fitted on another gallery, and so was its weight-free embedding.")
         with self._timed("match"):
+            encounters = encounters_of(described, self.config)
             [shortlist] = shortlisting(images.queries, described)
+            match = Budgeting(self.config, self.run, shortlisting, match)(described, encounters, shortlist, scores_id)
             scores = match(shortlist, described)
-        encounters = encounters_of(described, self.config)
         deciding = Deciding(self.config, self.run, shortlisting, match, self.progress, self._timed)
         decision = given or deciding(described, encounters, self.contents.digest, scores_id)
         ranked = fuse(scores, images, decision)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -47,11 +48,12 @@ class Shortlisting:
                     found["embedding"] = _with_votes(found["embedding"], one)
         return lists
 
-    def __call__(
-        self, queries: ImageTable, described: Described, views: Sequence[Hidden] = ({},)
-    ) -> list[Shortlist]:
+    def __call__(self, queries: ImageTable, described: Described, views: Sequence[Hidden] = ({},)) -> list[Shortlist]:
         """One shortlist of `top_k` for every view."""
-        return [united(list(lists.values()), self.config.retrieve.top_k) for lists in self.sources(queries, described, views)]
+        return [
+            united(list(lists.values()), self.config.retrieve.top_k)
+            for lists in self.sources(queries, described, views)
+        ]
 
     def _store(self, of: str) -> ShardStore:
         decoding = [self.config.data.decode_long_side, self.config.data.max_pixels, cv2.__version__]
@@ -74,10 +76,11 @@ def shortlist_of_votes(votes: Votes, embeddings: Embeddings, top_k: int) -> Shor
 
 
 def united(lists: Sequence[Shortlist], top_k: int) -> Shortlist:
-    """The first of each list, then the second of each, and so on up to `top_k`; what was named before is passed over."""
+    """The first of each list, then the second of each, and so on up to `top_k`; each candidate once."""
     if len(lists) == 1:
         return lists[0]
-    turns = np.stack([one.index for one in lists], axis=2).reshape(len(lists[0].query_id), -1)
+    turns = np.stack([one.index for one in lists], axis=2)
+    turns = turns.reshape(len(turns), turns.shape[1] * len(lists))
     kept = np.full((len(turns), top_k), -1, dtype=np.int64)
     for row, turn in enumerate(turns):
         _, first = np.unique(turn, return_index=True)
@@ -98,6 +101,7 @@ def _column(shortlist: Shortlist, name: str) -> np.ndarray:
 
 def _with_votes(shortlist: Shortlist, votes: Votes) -> Shortlist:
     """The shortlist with the vote of every candidate."""
-    values = np.take_along_axis(votes.values, np.maximum(shortlist.index, 0), axis=1) if shortlist.index.size else None
-    filled = shortlist.similarity if values is None else np.where(shortlist.index >= 0, values, np.nan)
-    return Shortlist(shortlist.query_id, shortlist.gallery_id, shortlist.index, shortlist.similarity, filled.astype(np.float32))
+    filled = np.full(shortlist.index.shape, np.nan, dtype=np.float32)
+    rows, slots = np.nonzero(shortlist.index >= 0)
+    filled[rows, slots] = votes.values[rows, shortlist.index[rows, slots]]
+    return replace(shortlist, vote=filled)

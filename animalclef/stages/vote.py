@@ -56,8 +56,7 @@ def vote(
             wanted = {name: place for place, name in reversed(list(enumerate(names))) if name in absent}
             advance(len(names) - len(wanted))
             if wanted:
-                index = build_index(lambda row, of=keys: unit_descriptors(read(of[row]), config.max_keypoints),
-                                    len(keys), config, seed)  # fmt: skip
+                index = _index(keys, read, config, seed)
             fresh: dict[str, Entry] = {}
             for name, place in wanted.items():
                 descriptors = unit_descriptors(read(queries.key[query_rows[place]]), config.max_keypoints)
@@ -72,6 +71,10 @@ def vote(
                 for number, total in enumerate(totals):
                     total[row, gallery_rows[entry[f"image{number}"]]] = entry[f"vote{number}"]
     return [Votes(queries.image_id, gallery.image_id, total) for total in totals]
+
+
+def _index(keys: NDArray[np.object_], read: FeatureReader, config: VoteConfig, seed: int) -> DescriptorIndex:
+    return build_index(lambda row: unit_descriptors(read(keys[row]), config.max_keypoints), len(keys), config, seed)
 
 
 def local_votes(distance: FloatArray, image: Rows, barred: NDArray[np.bool_], neighbours: int) -> NDArray[np.float64]:
