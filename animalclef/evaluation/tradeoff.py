@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -60,16 +60,22 @@ def limit_for(
     return LIMITS[-1]
 
 
-def trade_off(known: Rehearsal, unknown: Rehearsal, chances: Sequence[Floats]) -> list[TradeOff]:
-    """The curve of stopping when settled, and of giving every query its first few candidates."""
-    roles = (known, unknown)
+def trade_off(
+    known: Rehearsal, unknown: Rehearsal, chances: Sequence[Floats], findable: Collection[str]
+) -> list[TradeOff]:
+    """The curve of stopping when settled, and of giving every query its first few candidates.
+
+    Of `known` those count that are `findable`: there is a photograph to find them by.
+    """
+    counted = np.array([one in findable for one in known.image_id], dtype=bool)
+    roles, chances = (known.select(counted), unknown), (chances[0][:, counted], chances[1])
     points = []
     for limit in LIMITS:
         stops = [role.stopped_at(chance, limit) for role, chance in zip(roles, chances, strict=True)]
         points.append(_point("settled", limit, roles, stops))
     for number in range(min(len(role.pairs) for role in roles)):
         stops = [np.full(role.pairs.shape[1], number) for role in roles]
-        points.append(_point("first", float(known.pairs[number].max(initial=0)), roles, stops))
+        points.append(_point("first", float(unknown.pairs[number].max(initial=0)), roles, stops))
     return points
 
 

@@ -63,7 +63,7 @@ class Budgeting:
         asked = self.config.budget.spend
         if asked is None or self.whole.log is None:
             return self.whole
-        played = play(described, encounters, self.config, self.shortlist)
+        played = play(encounters, self.config, self.shortlist)
         seen = [described.images.key.tolist(), sorted(encounters.of.items()), described.embeddings.model]
         made_by = [scores_id, self.whole.name, self.config.decide, self.config.budget, self.config.seed]
         path = self.run.path / "budgets" / f"{fingerprint(1, seen, *made_by)}.json"
@@ -100,7 +100,7 @@ class Budgeting:
             rule = StopRule(steps=(), match_columns=columns, provisional=None, curves={}, limit=0.0)
             return record.model_copy(update={"share": record.pairs / every, "sample_pairs": 0, "rule": rule})
         decide = self.config.decide.model_copy(update={"pseudo_queries": count})
-        sample = play(described, encounters, self.config.model_copy(update={"decide": decide}), self.shortlist)
+        sample = play(encounters, self.config.model_copy(update={"decide": decide}), self.shortlist)
         share = max(record.pairs - sample.pair_count, 0) / every
         rule = self._learn(sample, share, steps, described)
         return record.model_copy(update={"share": share, "sample_pairs": sample.pair_count, "rule": rule})
@@ -111,10 +111,9 @@ class Budgeting:
         laid = sample.laid_out(scores[0], scores[1], config.retrieve.top_k)
         provisional = tune(laid, config.decide, config.seed, "", "", Silent())
         roles = [rehearse(one, described.images, provisional, steps, columns) for one in scores]
-        roles[0] = roles[0].select(np.array([one in sample.findable for one in roles[0].image_id], dtype=bool))
         chances = held_out_chances(roles)
         limit = limit_for(roles[0], roles[1], chances, share, config.decide.unknown_share)
-        points = trade_off(roles[0], roles[1], chances)
+        points = trade_off(roles[0], roles[1], chances, sample.findable)
         write_trade_off(points, self.run.path / "budget.csv", self.run.path / "budget.png")
         curves = learn_rule(roles)
         return StopRule(steps=steps, match_columns=columns, provisional=provisional, curves=curves, limit=limit)

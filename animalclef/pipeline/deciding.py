@@ -71,6 +71,6 @@ def pseudo_queries(
     described: Described, encounters: Encounters, config: Config, shortlist: Shortlisting, match: Matching
 ) -> dict[str, PseudoQueries]:
     """Gallery photographs matched against the gallery: with their own encounter hidden, and with their individual."""
-    played = play(described, encounters, config, shortlist)
+    played = play(encounters, config, shortlist)
     known, unknown = match(played.as_known, described), match(played.as_unknown, described)
     return played.laid_out(known, unknown, config.retrieve.top_k)

@@ -14,7 +14,6 @@ from animalclef.data.encounters import Encounters
 from animalclef.data.splits import OpenSetSplits, choose_pseudo_queries, open_set_splits
 from animalclef.evaluation.roles import joined
 from animalclef.evaluation.validation import PseudoQueries, lay_out
-from animalclef.pipeline.describing import Described
 from animalclef.pipeline.shortlisting import Shortlisting
 
 __all__ = ["Played", "play"]
@@ -45,9 +44,9 @@ class Played:
         }
 
 
-def play(described: Described, encounters: Encounters, config: Config, shortlist: Shortlisting) -> Played:
+def play(encounters: Encounters, config: Config, shortlist: Shortlisting) -> Played:
     """Draw pseudo-queries of every data set and make their shortlists."""
-    gallery = described.images.gallery
+    gallery = shortlist.described.images.gallery
     chosen, splits = [], {}
     for name in gallery.datasets:
         table = gallery.select(gallery.dataset == name)
@@ -58,7 +57,7 @@ def play(described: Described, encounters: Encounters, config: Config, shortlist
     hidden, others = encounters.hidden_from(queries, gallery)
     findable = frozenset(image_id for image_id, count in others.items() if count)
     views = [hidden, _whole_individual(queries, gallery, hidden)]
-    return Played(gallery, queries, splits, findable, *shortlist(queries, described, views))
+    return Played(gallery, queries, splits, findable, *shortlist(queries, views))
 
 
 def _whole_individual(

@@ -20,7 +20,7 @@ from animalclef.pipeline.contents import Contents, gallery_digest
 from animalclef.pipeline.deciding import Deciding, encounters_of
 from animalclef.pipeline.describing import describe_photographs
 from animalclef.pipeline.matching import Matching, open_log, scores_fingerprint
-from animalclef.pipeline.shortlisting import Shortlisting
+from animalclef.pipeline.shortlisting import Shortlisting, ranks_of_sources, united
 from animalclef.progress import Progress
 from animalclef.stages.decide import decide
 from animalclef.stages.embed import load_network
@@ -76,7 +76,6 @@ class Pipeline:
             raise DataError(f"{where}: no database rows with an identity, so nobody can be recognised.")
         log = open_log(self.config, self.run)
         match = Matching(self.config, log, self.workers, self.progress)
-        shortlisting = Shortlisting(self.config, self.run, self.progress)
         with self._timed("describe"):
             matched = 0 if log is None else len(log)
             described = describe_photographs(
@@ -87,9 +86,11 @@ class Pipeline:
         _warn_of_what_is_absent(self.loaded.images, images)
         if given is not None and network is None and given.gallery != gallery_digest(images):
             logger.warning("The decision was fitted on another gallery, and so was its weight-free embedding.")
+        shortlisting = Shortlisting(self.config, described, self.run, self.progress)
         with self._timed("match"):
             encounters = encounters_of(described, self.config)
-            [shortlist] = shortlisting(images.queries, described)
+            [lists] = shortlisting.sources(images.queries)
+            shortlist = united(list(lists.values()), self.config.retrieve.top_k)
             match = Budgeting(self.config, self.run, shortlisting, match)(described, encounters, shortlist, scores_id)
             scores = match(shortlist, described)
         deciding = Deciding(self.config, self.run, shortlisting, match, self.progress, self._timed)
@@ -102,6 +103,7 @@ class Pipeline:
         write_text(self.run.decision, decision.model_dump_json(indent=1) + "\n")
         self.run.write_table(self.loaded.images, images)
         self.run.write_candidates(ranked)
+        self.run.write_sources(ranks_of_sources({**lists, "shortlist": shortlist}, images))
         settings = {"scores": scores_id, "data": self.contents.digest, "config": self.config.model_dump(mode="json")}
         write_text(self.run.finished, json.dumps(settings, indent=1) + "\n")
         weights, device = (None, "cpu") if network is None else (network.digest, network.device)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from animalclef.artefacts import Embeddings, ImageTable, Shortlist, Votes
 from animalclef.config import Config, fingerprint
@@ -14,11 +15,11 @@ from animalclef.data.groups import candidate_groups
 from animalclef.pipeline.describing import Described
 from animalclef.progress import Progress
 from animalclef.stages.retrieve import retrieve
-from animalclef.stages.vote import vote
+from animalclef.stages.vote import Voter
 from animalclef.store.run import RunFolder
 from animalclef.store.shards import ShardStore
 
-__all__ = ["Shortlisting", "shortlist_of_votes", "united"]
+__all__ = ["Shortlisting", "ranks_of_sources", "shortlist_of_votes", "united"]
 
 Hidden = Mapping[str, frozenset[str]]
 
@@ -26,38 +27,55 @@ Hidden = Mapping[str, frozenset[str]]
 class Shortlisting:
     """Makes shortlists; the votes are kept in the run folder."""
 
-    def __init__(self, config: Config, run: RunFolder, progress: Progress) -> None:
-        self.config, self.run, self.progress = config, run, progress
+    def __init__(self, config: Config, described: Described, run: RunFolder, progress: Progress) -> None:
+        self.config, self.described, self.run = config, described, run
+        self._voter = Voter(described.features, self._store, config.vote, config.seed, progress)
 
-    def sources(
-        self, queries: ImageTable, described: Described, views: Sequence[Hidden] = ({},)
-    ) -> list[dict[str, Shortlist]]:
+    def sources(self, queries: ImageTable, views: Sequence[Hidden] = ({},)) -> list[dict[str, Shortlist]]:
         """Each source's own list of `top_k`, once for every view; a view says what is hidden from a query."""
-        config, gallery, embeddings = self.config.retrieve, described.images.gallery, described.embeddings
+        config, embeddings = self.config.retrieve, self.described.embeddings
+        gallery = self.described.images.gallery
         lists: list[dict[str, Shortlist]] = [{} for _ in views]
         if "embedding" in config.sources:
             for found, hidden in zip(lists, views, strict=True):
                 found["embedding"] = retrieve(queries, gallery, embeddings, config, hidden)
         if "vote" in config.sources:
             groups = candidate_groups(queries, gallery, config.same_viewpoint)
-            read, of = described.features, self.config.vote
-            votes = vote(queries, gallery, groups, views, read, self._store, of, self.config.seed, self.progress)
-            for found, one in zip(lists, votes, strict=True):
+            for found, one in zip(lists, self._voter.vote(queries, gallery, groups, views), strict=True):
                 found["vote"] = shortlist_of_votes(one, embeddings, config.top_k)
                 if "embedding" in found:
                     found["embedding"] = _with_votes(found["embedding"], one)
         return lists
 
-    def __call__(self, queries: ImageTable, described: Described, views: Sequence[Hidden] = ({},)) -> list[Shortlist]:
+    def __call__(self, queries: ImageTable, views: Sequence[Hidden] = ({},)) -> list[Shortlist]:
         """One shortlist of `top_k` for every view."""
-        return [
-            united(list(lists.values()), self.config.retrieve.top_k)
-            for lists in self.sources(queries, described, views)
-        ]
+        top_k = self.config.retrieve.top_k
+        return [united(list(lists.values()), top_k) for lists in self.sources(queries, views)]
 
     def _store(self, of: str) -> ShardStore:
         decoding = [self.config.data.decode_long_side, self.config.data.max_pixels, cv2.__version__]
         return ShardStore(self.run.store("votes", fingerprint(1, of, self.config.keypoints, decoding)))
+
+
+def ranks_of_sources(lists: Mapping[str, Shortlist], images: ImageTable) -> pd.DataFrame:
+    """One row per query and candidate, with its identity and its rank (from 1) in each of the lists, NaN where absent.
+
+    Queries stand in the order of the lists, their candidates by the rank in the last list, then in those before it.
+    """
+    parts = []
+    for name, one in lists.items():
+        rows, slots = np.nonzero(one.index >= 0)
+        gallery = one.index[rows, slots]
+        parts.append(pd.DataFrame({"query": rows, "gallery": gallery, name: slots + 1}).set_index(["query", "gallery"]))
+    frame = pd.concat(parts, axis=1).reset_index()
+    frame = frame.sort_values(["query", *reversed(list(lists))], kind="stable", ignore_index=True)
+    some = next(iter(lists.values()))
+    query_id, gallery_id = some.query_id[frame.pop("query")], some.gallery_id[frame.pop("gallery")]
+    row_of = images.row_of
+    frame.insert(0, "identity", images.identity[[row_of[one] for one in gallery_id]])
+    frame.insert(0, "gallery_id", gallery_id)
+    frame.insert(0, "query_id", query_id)
+    return frame
 
 
 def shortlist_of_votes(votes: Votes, embeddings: Embeddings, top_k: int) -> Shortlist:

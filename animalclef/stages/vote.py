@@ -5,7 +5,7 @@ Local naive Bayes nearest neighbour (McCann and Lowe 2012) as HotSpotter (Crall 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 
 import numpy as np
@@ -17,7 +17,7 @@ from animalclef.models.descriptor_index import DescriptorIndex, build_index, uni
 from animalclef.progress import Progress
 from animalclef.store.shards import Entry, ShardStore
 
-__all__ = ["local_votes", "vote"]
+__all__ = ["Voter", "local_votes"]
 
 Rows = NDArray[np.int64]
 Hidden = Mapping[str, frozenset[str]]
@@ -27,54 +27,71 @@ _SPARE = 16  # neighbours asked for beyond those needed, because some lie in hid
 _CHUNK = 32  # queries per file of the store
 
 
-def vote(
-    queries: ImageTable,
-    gallery: ImageTable,
-    groups: Iterable[tuple[Rows, Rows]],
-    views: Sequence[Hidden],
-    read: FeatureReader,
-    keep: Callable[[str], ShardStore],
-    config: VoteConfig,
-    seed: int,
-    progress: Progress,
-) -> list[Votes]:
-    """The votes of every query's descriptors, once for each of `views`, which says what is hidden from a query.
+class Voter:
+    """Lets local descriptors vote; what it indexed is kept for the next question, and all votes on disk.
 
-    `groups` are rows of queries with the rows of the gallery that they are compared with. A photograph never votes for
-    itself; a neighbour in it or in a hidden photograph does not count, neither as a vote nor as the background. Votes
-    are kept in the store that `keep` gives for a fingerprint of the group, a few queries at a time.
+    `keep` gives the store for a fingerprint of the photographs voted for.
     """
-    totals = [np.zeros((len(queries), len(gallery)), dtype=np.float32) for _ in views]
-    with progress.task("local descriptors vote", len(queries), "photographs") as advance:
-        for query_rows, gallery_rows in groups:
-            keys = gallery.key[gallery_rows]
-            store = keep(fingerprint(1, keys.tolist(), config, seed, metadata.version("faiss-cpu")))
-            barred = [_barred(queries, query_rows, gallery.image_id[gallery_rows], view) for view in views]
-            names = [fingerprint(queries.key[row], [bar[place].tolist() for bar in barred])
-                     for place, row in enumerate(query_rows)]  # fmt: skip
-            absent = dict.fromkeys(store.verify(names))
-            wanted = {name: place for place, name in reversed(list(enumerate(names))) if name in absent}
-            advance(len(names) - len(wanted))
-            if wanted:
-                index = _index(keys, read, config, seed)
-            fresh: dict[str, Entry] = {}
-            for name, place in wanted.items():
-                descriptors = unit_descriptors(read(queries.key[query_rows[place]]), config.max_keypoints)
-                fresh[name] = _entry(index, descriptors, [bar[place] for bar in barred], len(keys), config.neighbours)
-                if len(fresh) == _CHUNK:
-                    store.put(fresh)
-                    fresh = {}
+
+    def __init__(
+        self,
+        read: FeatureReader,
+        keep: Callable[[str], ShardStore],
+        config: VoteConfig,
+        seed: int,
+        progress: Progress,
+    ) -> None:
+        self.read, self.keep, self.config, self.seed, self.progress = read, keep, config, seed, progress
+        self._indexes: dict[str, DescriptorIndex] = {}
+
+    def vote(
+        self,
+        queries: ImageTable,
+        gallery: ImageTable,
+        groups: Iterable[tuple[Rows, Rows]],
+        views: Sequence[Hidden] = ({},),
+    ) -> list[Votes]:
+        """The votes of every query's descriptors, once for each of `views`, which says what is hidden from a query.
+
+        `groups` are rows of queries with the rows of the gallery that they are compared with. A photograph never votes
+        for itself; a neighbour in it or in a hidden one does not count, neither as a vote nor as the background.
+        """
+        totals = [np.zeros((len(queries), len(gallery)), dtype=np.float32) for _ in views]
+        with self.progress.task("local descriptors vote", len(queries), "photographs") as advance:
+            for query_rows, gallery_rows in groups:
+                some, others = queries.select(query_rows), gallery.select(gallery_rows)
+                for row, entry in zip(query_rows, self._entries(some, others, views, advance), strict=True):
+                    for number, total in enumerate(totals):
+                        total[row, gallery_rows[entry[f"image{number}"]]] = entry[f"vote{number}"]
+        return [Votes(queries.image_id, gallery.image_id, total) for total in totals]
+
+    def _entries(
+        self, queries: ImageTable, gallery: ImageTable, views: Sequence[Hidden], advance: Callable[[int], None]
+    ) -> Iterator[Entry]:
+        """Of each query the images with a vote and what they got; what the store lacks is made, a few at a time."""
+        of = fingerprint(1, gallery.key.tolist(), self.config, self.seed, metadata.version("faiss-cpu"))
+        store = self.keep(of)
+        barred = [_barred(queries, gallery.image_id, view) for view in views]
+        names = [fingerprint(key, [bar[row].tolist() for bar in barred]) for row, key in enumerate(queries.key)]
+        row_of = {name: row for row, name in reversed(list(enumerate(names)))}
+        absent = store.verify(names)
+        advance(len(names) - len(absent))
+        for start in range(0, len(absent), _CHUNK):
+            fresh = {}
+            for name in absent[start : start + _CHUNK]:
+                row = row_of[name]
+                descriptors = unit_descriptors(self.read(queries.key[row]), self.config.max_keypoints)
+                bars = [bar[row] for bar in barred]
+                fresh[name] = _entry(self._index(of, gallery), descriptors, bars, len(gallery), self.config.neighbours)
                 advance(1)
             store.put(fresh)
-            for name, row in zip(names, query_rows, strict=True):
-                entry = store.get(name)
-                for number, total in enumerate(totals):
-                    total[row, gallery_rows[entry[f"image{number}"]]] = entry[f"vote{number}"]
-    return [Votes(queries.image_id, gallery.image_id, total) for total in totals]
+        return (store.get(name) for name in names)
 
-
-def _index(keys: NDArray[np.object_], read: FeatureReader, config: VoteConfig, seed: int) -> DescriptorIndex:
-    return build_index(lambda row: unit_descriptors(read(keys[row]), config.max_keypoints), len(keys), config, seed)
+    def _index(self, name: str, gallery: ImageTable) -> DescriptorIndex:
+        if name not in self._indexes:
+            read = lambda row: unit_descriptors(self.read(gallery.key[row]), self.config.max_keypoints)  # noqa: E731
+            self._indexes[name] = build_index(read, len(gallery), self.config, self.seed)
+        return self._indexes[name]
 
 
 def local_votes(distance: FloatArray, image: Rows, barred: NDArray[np.bool_], neighbours: int) -> NDArray[np.float64]:
@@ -92,11 +109,11 @@ def local_votes(distance: FloatArray, image: Rows, barred: NDArray[np.bool_], ne
     return np.bincount(image[used], weight[used], minlength=len(barred)).astype(np.float64)
 
 
-def _barred(queries: ImageTable, query_rows: Rows, gallery_id: NDArray[np.object_], hidden: Hidden) -> list[Rows]:
+def _barred(queries: ImageTable, gallery_id: NDArray[np.object_], hidden: Hidden) -> list[Rows]:
     """Of each query the places in `gallery_id` that must not count: itself and what is hidden from it."""
     place = {image_id: number for number, image_id in enumerate(gallery_id)}
     found = []
-    for image_id in queries.image_id[query_rows]:
+    for image_id in queries.image_id:
         names = {image_id, *hidden.get(image_id, ())}
         found.append(np.array(sorted(place[name] for name in names if name in place), dtype=np.int64))
     return found

@@ -97,7 +97,7 @@ def test_the_limit_that_keeps_to_a_share() -> None:
 def test_the_curve_and_its_files(tmp_path: Path) -> None:
     done = made_up()
     unknown = Rehearsal(done.image_id, done.dataset, done.identity, done.pairs, done.state, np.full((3, 60), None))
-    points = trade_off(done, unknown, held_out_chances([done, unknown]))
+    points = trade_off(done, unknown, held_out_chances([done, unknown]), set(done.image_id))
     whole = next(point for point in points if point.limit == 0)
     assert (whole.pair_share, whole.score, whole.agreement) == (1, 1, 1)
     few = next(point for point in points if point.rule == "first" and point.limit == 5)

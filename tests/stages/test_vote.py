@@ -13,7 +13,7 @@ from animalclef.artefacts import ImageTable, LocalFeatures, Votes
 from animalclef.config import VoteConfig
 from animalclef.data.groups import candidate_groups
 from animalclef.progress import Silent
-from animalclef.stages.vote import local_votes, vote
+from animalclef.stages.vote import Voter, local_votes
 from animalclef.store.shards import ShardStore
 
 NOBODY = np.zeros(3, dtype=bool)
@@ -44,7 +44,7 @@ def votes_of(
     groups = candidate_groups(queries, images.gallery, False)
     read = lambda key: features(key, angles[of_key[key]])  # noqa: E731
     keep = lambda name: ShardStore(folder / name)  # noqa: E731
-    return vote(queries, images.gallery, groups, views, read, keep, VoteConfig(**settings), 0, Silent())
+    return Voter(read, keep, VoteConfig(**settings), 0, Silent()).vote(queries, images.gallery, groups, views)
 
 
 def test_each_neighbour_votes_with_the_background_minus_its_own_distance() -> None:
