@@ -26,6 +26,7 @@ __all__ = [
     "SetAside",
     "Shortlist",
     "StrArray",
+    "Votes",
 ]
 
 FloatArray = NDArray[np.float32]
@@ -168,10 +169,13 @@ class Shortlist:
     gallery_id: StrArray  # (g,) what the indices point into
     index: NDArray[np.int32]  # (q, k)
     similarity: FloatArray  # (q, k)
+    vote: FloatArray | None = None  # (q, k) where local descriptors voted, else None
 
     def __post_init__(self) -> None:
         _check_shape("index", self.index, (len(self.query_id), None))
         _check_shape("similarity", self.similarity, self.index.shape)
+        if self.vote is not None:
+            _check_shape("vote", self.vote, self.index.shape)
         if self.index.size and int(self.index.max()) >= len(self.gallery_id):
             raise ValueError(f"index: expected values below {len(self.gallery_id)}, got {int(self.index.max())}.")
 
@@ -179,6 +183,18 @@ class Shortlist:
     def pair_count(self) -> int:
         """How many slots are filled."""
         return int((self.index >= 0).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Votes:
+    """How much the local descriptors of every query speak for every gallery image; 0 where none does."""
+
+    query_id: StrArray  # (q,)
+    gallery_id: StrArray  # (g,)
+    values: FloatArray  # (q, g)
+
+    def __post_init__(self) -> None:
+        _check_shape("values", self.values, (len(self.query_id), len(self.gallery_id)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,7 @@ __all__ = [
     "decision_table",
     "duration",
     "plan_sentence",
+    "recall_table",
     "retrieval_table",
     "score_table",
     "set_aside_sentence",
@@ -156,6 +157,16 @@ def retrieval_table(report: RetrievalReport) -> Table:
         cells = [f"{one.mean:.3f} [{one.low:.2f}, {one.high:.2f}]" for one in group.measures.values()]
         viewpoint = "all" if group.viewpoint is None else group.viewpoint or "-"
         table.add_row(group.dataset, viewpoint, str(group.queries), *cells)
+    return table
+
+
+def recall_table(report: RetrievalReport) -> Table:
+    """How often each source of candidates names the right individual."""
+    names = list(report.recall[0].recall) if report.recall else []
+    title = "known queries: the right individual among the first k candidates of a source"
+    table = _table(title, ("data set", "source", "queries", *names))
+    for one in report.recall:
+        table.add_row(one.dataset, one.source, str(one.queries), *[_number(value) for value in one.recall.values()])
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -43,6 +44,13 @@ def predict(
         Path | None, typer.Option(help="Folder of network weights, as `weights bundle` makes it.")
     ] = None,
     decision: Annotated[Path | None, typer.Option(help="Apply this decision.json instead of tuning one.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Match at most this many pairs (50000), or what takes this long (30min): first what may still "
+            "change an answer. Default: all of them."
+        ),
+    ] = None,
     max_missing: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of missing photographs above which to stop. Default 0.01.")
     ] = None,
@@ -79,6 +87,7 @@ def predict(
 
     given = None if decision is None else load_decision(decision)
     extra = [] if max_missing is None else [f"data.max_missing={max_missing}"]
+    extra += [] if budget is None else [f"budget.spend={json.dumps(budget)}"]
     config = load_config(config_name, [*(assignments or []), *extra], seed)
     require_weights(config, weights)
     loaded = load(data)

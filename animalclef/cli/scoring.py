@@ -42,8 +42,11 @@ def evaluate(
     truth: Annotated[Path, typer.Option(help="CSV with image_id, identity, dataset, known (1 or 0).")],
     as_json: JsonOption = False,
 ) -> None:
-    """Rank-1/5/20/25 and mAP of a run's candidates, per data set and viewpoint, with bootstrap intervals."""
-    from animalclef.console import retrieval_table
+    """Rank-1/5/20/25 and mAP of a run's candidates, per data set and viewpoint, with bootstrap intervals.
+
+    Then recall@1/10/25/100 of each source of candidates and of both together.
+    """
+    from animalclef.console import recall_table, retrieval_table
     from animalclef.evaluation.evaluate import evaluate_run
 
     report = evaluate_run(run, truth)
@@ -51,3 +54,5 @@ def evaluate(
         print_json(dataclasses.asdict(report))
     else:
         out.print(retrieval_table(report))
+        if report.recall:
+            out.print(recall_table(report))

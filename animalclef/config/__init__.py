@@ -1,13 +1,15 @@
 """The settings of a run: one frozen tree, defaults in code, YAML and `--set` hold the differences."""
 
+from animalclef.config.budget import BudgetConfig
 from animalclef.config.decision import DecideConfig
 from animalclef.config.loading import fingerprint, load_config, shipped_configs
 from animalclef.config.photographs import DataConfig, EncounterConfig
-from animalclef.config.stage_one import EmbedConfig, RetrieveConfig
+from animalclef.config.stage_one import EmbedConfig, RetrieveConfig, VoteConfig
 from animalclef.config.stage_two import KeypointConfig, RerankConfig
 from animalclef.config.tree import Config
 
 __all__ = [
+    "BudgetConfig",
     "Config",
     "DataConfig",
     "DecideConfig",
@@ -16,6 +18,7 @@ __all__ = [
     "KeypointConfig",
     "RerankConfig",
     "RetrieveConfig",
+    "VoteConfig",
     "fingerprint",
     "load_config",
     "shipped_configs",

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from animalclef.config.base import Settings
 
-__all__ = ["EmbedConfig", "RetrieveConfig"]
+__all__ = ["EmbedConfig", "RetrieveConfig", "VoteConfig"]
 
 
 class EmbedConfig(Settings):
@@ -63,6 +63,21 @@ class RetrieveConfig(Settings):
     """Stage one: the shortlist."""
 
     top_k: int = Field(100, ge=1)
+    sources: tuple[Literal["embedding", "vote"], ...] = Field(
+        ("embedding", "vote"), min_length=1, description="what names candidates; of several, each in turn up to top_k"
+    )
     same_viewpoint: bool | tuple[str, ...] = Field(
         False, description="only candidates with the query's viewpoint: everywhere, or in the data sets named"
     )
+
+
+class VoteConfig(Settings):
+    """The second source of candidates: a vote of local descriptors."""
+
+    neighbours: int = Field(5, ge=1, description="nearest gallery descriptors that a query's descriptor votes for")
+    max_keypoints: int = Field(
+        512, ge=1, description="of each photograph the strongest this many vote or are voted for"
+    )
+    exact_descriptors: int = Field(100_000, ge=0, description="data sets with more are searched approximately")
+    dimensions: int = Field(64, ge=2, description="approximate search: length of a descriptor after PCA")
+    probes: int = Field(8, ge=1, description="approximate search: cells of the inverted file that are looked into")

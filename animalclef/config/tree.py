@@ -5,9 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 
 from animalclef.config.base import Settings
+from animalclef.config.budget import BudgetConfig
 from animalclef.config.decision import DecideConfig
 from animalclef.config.photographs import DataConfig, EncounterConfig
-from animalclef.config.stage_one import EmbedConfig, RetrieveConfig
+from animalclef.config.stage_one import EmbedConfig, RetrieveConfig, VoteConfig
 from animalclef.config.stage_two import KeypointConfig, RerankConfig
 
 __all__ = ["Config"]
@@ -22,6 +23,8 @@ class Config(Settings):
     encounters: EncounterConfig = EncounterConfig()
     embed: EmbedConfig = EmbedConfig()
     retrieve: RetrieveConfig = RetrieveConfig()
+    vote: VoteConfig = VoteConfig()
     keypoints: KeypointConfig = KeypointConfig()
     rerank: RerankConfig = RerankConfig()
+    budget: BudgetConfig = BudgetConfig()
     decide: DecideConfig = DecideConfig()

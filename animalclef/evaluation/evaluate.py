@@ -6,7 +6,7 @@ The truth is read here and nowhere else, after every choice has been made.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from animalclef.artefacts import StrArray
 from animalclef.data.submission import Truth, read_submission, read_truth
 from animalclef.errors import DataError, SubmissionError
 from animalclef.evaluation.metrics import Score, ScoreKernel, average_precision, identity_rank
+from animalclef.evaluation.recall import SourceRecall, recall_of_sources
 
 __all__ = ["Group", "Interval", "RetrievalReport", "evaluate_run", "right_answers", "score_files"]
 
@@ -48,6 +49,7 @@ class RetrievalReport:
     """One group per data set, and one per viewpoint where there are several."""
 
     groups: list[Group]
+    recall: list[SourceRecall] = field(default_factory=list)  # empty for a run that did not note its sources
 
 
 def score_files(truth_path: Path, submission_path: Path) -> Score:
@@ -102,7 +104,8 @@ def evaluate_run(run: Path, truth_path: Path, draws: int = 1000, seed: int = 0) 
             groups += [
                 _group(str(dataset), str(name), rows[rows["viewpoint"] == name], rng, draws) for name in viewpoints
             ]
-    return RetrievalReport(groups)
+    sources = run / "sources.csv"
+    return RetrievalReport(groups, recall_of_sources(_read(sources), truth) if sources.is_file() else [])
 
 
 def _read(path: Path) -> pd.DataFrame:

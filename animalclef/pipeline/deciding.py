@@ -9,20 +9,18 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
-
 from animalclef.config import Config, fingerprint
 from animalclef.data.encounters import Encounters, find_encounters
-from animalclef.data.splits import choose_pseudo_queries, open_set_splits
 from animalclef.decision import Decision, load_decision
 from animalclef.errors import StaleArtefactError
 from animalclef.evaluation.tune import tune
-from animalclef.evaluation.validation import PseudoQueries, lay_out
+from animalclef.evaluation.validation import PseudoQueries
 from animalclef.pipeline.contents import gallery_digest
 from animalclef.pipeline.describing import Described
 from animalclef.pipeline.matching import Matching
+from animalclef.pipeline.playing import play
+from animalclef.pipeline.shortlisting import Shortlisting
 from animalclef.progress import Progress
-from animalclef.stages.retrieve import retrieve
 from animalclef.store.files import write_text
 from animalclef.store.run import RunFolder
 from animalclef.store.validation import Stamp, holds_pseudo_queries, write_pseudo_queries
@@ -38,6 +36,7 @@ class Deciding:
 
     config: Config
     run: RunFolder
+    shortlist: Shortlisting
     match: Matching
     progress: Progress
     timed: Callable[[str], AbstractContextManager[None]]
@@ -47,13 +46,13 @@ class Deciding:
         versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy", "faiss-cpu")]
         seen = [data_digest, described.images.key.tolist(), sorted(encounters.of.items())]
         made_by = [scores_id, described.embeddings.model, self.match.name, *versions]
-        made = fingerprint(2, seen, made_by, config.decide, config.retrieve, config.seed)
+        made = fingerprint(3, seen, made_by, config.decide, config.retrieve, config.vote, config.seed)
         path, stamp = self.run.decision_of(made), Stamp(made, scores_id, data_digest)
         known = self._known(path)
         if known is not None and holds_pseudo_queries(self.run, made):
             return known
         with self.timed("validate"):
-            pseudo = pseudo_queries(described, encounters, config, self.match)
+            pseudo = pseudo_queries(described, encounters, config, self.shortlist, self.match)
             write_pseudo_queries(self.run, pseudo, stamp)
         if known is not None:
             return known
@@ -79,18 +78,9 @@ def encounters_of(described: Described, config: Config) -> Encounters:
 
 
 def pseudo_queries(
-    described: Described, encounters: Encounters, config: Config, match: Matching
+    described: Described, encounters: Encounters, config: Config, shortlist: Shortlisting, match: Matching
 ) -> dict[str, PseudoQueries]:
-    """Gallery photographs matched against the gallery, their own encounter hidden."""
-    gallery = described.images.gallery
-    chosen, splits = [], {}
-    for name in gallery.datasets:
-        table = gallery.select(gallery.dataset == name)
-        pseudo = choose_pseudo_queries(table, encounters.of, config.decide, config.seed)
-        splits[name] = open_set_splits(pseudo, table, encounters.of, config.decide, config.seed)
-        chosen.append(pseudo.image_id)
-    queries = gallery.select(np.isin(gallery.image_id.astype(str), np.concatenate(chosen).astype(str)))
-    hidden, own = encounters.hidden_from(queries, gallery)
-    shortlist = retrieve(queries, gallery, described.embeddings, config.retrieve, hidden, own)
-    scores = match(shortlist, described)
-    return {name: lay_out(scores, gallery, split, config.retrieve.top_k) for name, split in splits.items()}
+    """Gallery photographs matched against the gallery: with their own encounter hidden, and with their individual."""
+    played = play(encounters, config, shortlist)
+    known, unknown = match(played.as_known, described), match(played.as_unknown, described)
+    return played.laid_out(known, unknown, config.retrieve.top_k)

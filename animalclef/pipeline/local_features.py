@@ -58,6 +58,11 @@ class FeatureReader:
             keep &= self.kept.get(key)["inside"].astype(bool)
         return features if keep.all() else features.select(keep)
 
+    @property
+    def made_by(self) -> str:
+        """Changes with whatever shapes the stored features."""
+        return self.stores[""].folder.name
+
     def whole(self, key: str) -> LocalFeatures:
         """With the keypoints that a mask or the border drops."""
         one = self.wanted[key]

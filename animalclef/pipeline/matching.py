@@ -29,7 +29,9 @@ def scores_fingerprint(config: Config, tools: Tools) -> str:
     masked = keypoints.masks is not None
     local = [extractor and extractor.fingerprint, keypoints.border, masked, keypoints.views]
     rerank = [config.rerank.model_dump(mode="json", exclude=_LAST_BITS), *tools.made_by[:1]]
-    return fingerprint(5, decoding, embed, weights, config.retrieve.top_k, local, rerank)
+    votes = config.vote if "vote" in config.retrieve.sources else None
+    shortlist = [config.retrieve.top_k, *config.retrieve.sources]
+    return fingerprint(6, decoding, embed, weights, shortlist, votes, local, rerank)
 
 
 def open_log(config: Config, run: RunFolder, tools: Tools) -> PairLog | None:
@@ -58,16 +60,33 @@ class Matching:
         """Changes with whatever shapes the scores of the log."""
         return "" if self.log is None else self.log.path.name
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What matching finds out about a pair."""
+        return () if self.log is None else self.log.columns
+
     def __call__(self, shortlist: Shortlist, described: Described) -> PairScores:
+        """Scores of all pairs of a shortlist, in its order."""
         if self.log is None or self.matcher is None:
-            return scores_without_matching(shortlist)
+            return self.unmatched(shortlist)
         views = self.config.keypoints.views
         asked, images = with_views(shortlist, described.images, views)
         scores = rerank(asked, images, described.features, self.matcher, self.log, self.workers, self.progress)
-        return best_of_views(scores, self._main_column) if views else scores
+        return _with_votes(best_of_views(scores, self._main_column) if views else scores, shortlist)
+
+    def unmatched(self, shortlist: Shortlist) -> PairScores:
+        """What is known of the pairs of a shortlist before they are matched."""
+        return _with_votes(scores_without_matching(shortlist), shortlist)
 
     @property
     def _main_column(self) -> str:
         """What the decision looks at first of what the log holds."""
-        columns = () if self.log is None else self.log.columns
-        return next((name for name in self.config.decide.scores if name in columns), columns[0])
+        return next((name for name in self.config.decide.scores if name in self.columns), self.columns[0])
+
+
+def _with_votes(scores: PairScores, shortlist: Shortlist) -> PairScores:
+    """With the column `vote`, where local descriptors voted; the pairs are in shortlist order."""
+    if shortlist.vote is None:
+        return scores
+    columns = {**scores.columns, "vote": shortlist.vote[shortlist.index >= 0]}
+    return PairScores(scores.query_id, scores.gallery_id, columns)

@@ -16,16 +16,17 @@ from animalclef.data.images import LoadedTable
 from animalclef.decision import Decision
 from animalclef.errors import DataError
 from animalclef.estimate import Plan
+from animalclef.pipeline.budgeting import Budgeting
 from animalclef.pipeline.checking import surprises_of
 from animalclef.pipeline.contents import Contents, gallery_digest
 from animalclef.pipeline.deciding import Deciding, encounters_of
 from animalclef.pipeline.describing import describe_photographs
 from animalclef.pipeline.matching import Matching, open_log, scores_fingerprint
+from animalclef.pipeline.shortlisting import Shortlisting, ranks_of_sources, united
 from animalclef.pipeline.tools import open_tools
 from animalclef.progress import Progress
 from animalclef.stages.decide import decide
 from animalclef.stages.fuse import fuse
-from animalclef.stages.retrieve import retrieve
 from animalclef.store.files import write_text
 from animalclef.store.run import RunFolder
 from animalclef.store.validation import read_pseudo_queries
@@ -91,11 +92,14 @@ class Pipeline:
         _warn_of_what_is_absent(self.loaded.images, images)
         if given is not None and network is None and given.gallery != gallery_digest(images):
             logger.warning("The decision was fitted on another gallery, and so was its weight-free embedding.")
+        shortlisting = Shortlisting(self.config, described, self.run, self.progress)
         with self._timed("match"):
-            shortlist = retrieve(images.queries, images.gallery, described.embeddings, self.config.retrieve)
+            encounters = encounters_of(described, self.config)
+            [lists] = shortlisting.sources(images.queries)
+            shortlist = united(list(lists.values()), self.config.retrieve.top_k)
+            match = Budgeting(self.config, self.run, shortlisting, match)(described, encounters, shortlist, scores_id)
             scores = match(shortlist, described)
-        encounters = encounters_of(described, self.config)
-        deciding = Deciding(self.config, self.run, match, self.progress, self._timed)
+        deciding = Deciding(self.config, self.run, shortlisting, match, self.progress, self._timed)
         decision = given or deciding(described, encounters, self.contents.digest, scores_id)
         ranked = fuse(scores, images, decision)
         predictions = decide(ranked, self.loaded.images.queries, decision)
@@ -108,6 +112,7 @@ class Pipeline:
         seen = {} if given is not None else read_pseudo_queries(self.run)
         surprises = surprises_of(predictions, images, seen, decision)
         self.run.write_candidates(ranked)
+        self.run.write_sources(ranks_of_sources({**lists, "shortlist": shortlist}, images))
         settings = {"scores": scores_id, "data": self.contents.digest, "config": self.config.model_dump(mode="json")}
         write_text(self.run.finished, json.dumps(settings, indent=1) + "\n")
         weights, device = (None, "cpu") if network is None else (network.digest, network.device)

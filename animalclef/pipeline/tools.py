@@ -21,7 +21,7 @@ AnyMatcher = MutualNearest | LightGlueMatcher
 
 @dataclass(frozen=True, eq=False)
 class Tools:
-    """`None` where the settings want none of its kind; without a matcher there are no local features either."""
+    """`None` where the settings want none of its kind."""
 
     network: TimmExtractor | None
     extractor: LocalExtractor | None
@@ -41,18 +41,20 @@ def open_tools(config: Config, device: str, weights: Path | None) -> Tools:
         WeightsError: some weights are not on this machine, or do not fit.
     """
     network = load_network(config, device, weights)
-    if config.rerank.matcher == "none":
-        return Tools(network, None, None)
-    return Tools(network, load_extractor(config.keypoints, device, weights), open_matcher(config, device, weights))
+    local = config.rerank.matcher != "none" or "vote" in config.retrieve.sources
+    extractor = load_extractor(config.keypoints, device, weights) if local else None
+    return Tools(network, extractor, open_matcher(config, device, weights))
 
 
-def open_matcher(config: Config, device: str, weights: Path | None) -> AnyMatcher:
+def open_matcher(config: Config, device: str, weights: Path | None) -> AnyMatcher | None:
     """The matcher that the settings name.
 
     Raises:
         ConfigError: its weights are for other features.
         WeightsError: its weights are not on this machine, or do not fit.
     """
+    if config.rerank.matcher == "none":
+        return None
     if config.rerank.matcher == "lightglue":
         return open_lightglue(config.rerank, config.keypoints.extractor, choose_device(device), weights)
     return MutualNearest(config.rerank)

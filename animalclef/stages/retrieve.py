@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.artefacts import Embeddings, FloatArray, ImageTable, Shortlist
 from animalclef.config import RetrieveConfig
+from animalclef.data.groups import candidate_groups
 
 __all__ = ["retrieve"]
 
@@ -41,7 +42,7 @@ def retrieve(
     index = np.full((len(queries), length), -1, dtype=np.int32)
     similarity = np.full((len(queries), length), np.nan, dtype=np.float32)
     position = gallery.row_of
-    for query_rows, gallery_rows in _groups(queries, gallery, config):
+    for query_rows, gallery_rows in candidate_groups(queries, gallery, config.same_viewpoint):
         barred = [{position[one] for one in hidden.get(queries.image_id[row], ()) if one in position}
                   | {position.get(queries.image_id[row], -1)} for row in query_rows]  # fmt: skip
         wanted = [config.top_k + extra.get(queries.image_id[row], 0) for row in query_rows]
@@ -56,20 +57,6 @@ def retrieve(
             index[row, : len(best)] = rows[kept][best]
             similarity[row, : len(best)] = values[kept][best]
     return Shortlist(queries.image_id, gallery.image_id, index, similarity)
-
-
-def _groups(queries: ImageTable, gallery: ImageTable, config: RetrieveConfig) -> Iterator[tuple[Rows, Rows]]:
-    """Queries that share their candidates, with those candidates."""
-    for dataset in queries.datasets:
-        where = config.same_viewpoint
-        restricted = where if isinstance(where, bool) else dataset in where
-        in_queries, in_gallery = queries.dataset == dataset, gallery.dataset == dataset
-        if not restricted:
-            yield np.flatnonzero(in_queries), np.flatnonzero(in_gallery)
-            continue
-        for viewpoint in sorted(set(queries.viewpoint[in_queries])):
-            fits = (gallery.viewpoint == viewpoint) | (gallery.viewpoint == "") if viewpoint else True
-            yield np.flatnonzero(in_queries & (queries.viewpoint == viewpoint)), np.flatnonzero(in_gallery & fits)
 
 
 def _search(query: FloatArray, gallery: FloatArray, most: int) -> tuple[Rows, FloatArray]:

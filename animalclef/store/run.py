@@ -140,6 +140,11 @@ class RunFolder:
         text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
         write_text(self.candidates, text)
 
+    def write_sources(self, ranks: pd.DataFrame) -> None:
+        """`sources.csv`: who named each candidate, and at which rank; the last column is the list that was matched."""
+        text = ranks.to_csv(index=False, float_format="%.0f", lineterminator="\n")
+        write_text(self.path / "sources.csv", text)
+
 
 def _is_ours(item: Path) -> bool:
     """What a run leaves in its folder before the marker is there."""

@@ -118,7 +118,7 @@ def test_keypoints_are_told_from_the_middle_in_halves_of_the_longer_side() -> No
 def test_features_of_another_kind_are_refused() -> None:
     ours = engine(random_model())
     sift = features(5, 0, SIFT)
-    with pytest.raises(StaleArtefactError, match="matcher is for aliked with 32 numbers.*got sift features with 128"):
+    with pytest.raises(StaleArtefactError, match=r"matcher is for aliked with 32 numbers.*got sift features with 128"):
         ours.prepare(sift)
 
 

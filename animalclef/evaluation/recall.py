@@ -1,0 +1,43 @@
+"""How often each source of candidates, and both together, have the right individual among the first k."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from animalclef.data.submission import Truth
+
+__all__ = ["SourceRecall", "recall_of_sources"]
+
+RECALLS = (1, 10, 25, 100)
+
+
+@dataclass(frozen=True)
+class SourceRecall:
+    """Of the known queries of a data set: the share with a photograph of the right individual among the first k."""
+
+    dataset: str
+    source: str  # embedding, vote, or shortlist: what stage two was given
+    queries: int
+    recall: Mapping[str, float]  # recall@1, recall@10, recall@25, recall@100
+
+
+def recall_of_sources(sources: pd.DataFrame, truth: Truth) -> list[SourceRecall]:
+    """`sources` has one row per candidate: query_id, identity and one column of ranks (from 1) per source.
+
+    A rank is NaN where the source did not name the candidate.
+    """
+    whose = dict(zip(truth.image_id, truth.identity, strict=True))
+    right = sources[sources["identity"].to_numpy() == sources["query_id"].map(whose).to_numpy()]
+    best = right.groupby("query_id").min(numeric_only=True)
+    found = []
+    for dataset in sorted(set(truth.dataset[truth.known])):
+        queries = truth.image_id[truth.known & (truth.dataset == dataset)]
+        for source in best.columns:
+            rank = best[source].reindex(queries).to_numpy(dtype=float)
+            recall = {f"recall@{k}": float(np.mean(np.nan_to_num(rank, nan=np.inf) <= k)) for k in RECALLS}
+            found.append(SourceRecall(dataset, source, len(queries), recall))
+    return found

@@ -1,0 +1,70 @@
+"""Gallery photographs that play the query, once as known animals and once as unknown ones."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from animalclef.artefacts import ImageTable, PairScores, Shortlist
+from animalclef.config import Config
+from animalclef.data.encounters import Encounters
+from animalclef.data.splits import OpenSetSplits, choose_pseudo_queries, open_set_splits
+from animalclef.evaluation.roles import joined
+from animalclef.evaluation.validation import PseudoQueries, lay_out
+from animalclef.pipeline.shortlisting import Shortlisting
+
+__all__ = ["Played", "play"]
+
+
+@dataclass(frozen=True, eq=False)
+class Played:
+    """Pseudo-queries with the shortlists that they see in their two roles."""
+
+    gallery: ImageTable
+    queries: ImageTable
+    splits: Mapping[str, OpenSetSplits]  # by data set
+    findable: frozenset[str]  # pseudo-queries whose individual has a photograph that they may see
+    as_known: Shortlist  # their own encounter hidden
+    as_unknown: Shortlist  # all of their individual hidden
+
+    @property
+    def pair_count(self) -> int:
+        """How many pairs the two shortlists hold; one that is in both is matched once."""
+        both = zip(self.as_known.index.tolist(), self.as_unknown.index.tolist(), strict=True)
+        return sum(len((set(one) | set(other)) - {-1}) for one, other in both)
+
+    def laid_out(self, known: PairScores, unknown: PairScores, top_k: int) -> dict[str, PseudoQueries]:
+        """For tuning: the scores of both shortlists, by data set."""
+        return {
+            name: joined(lay_out(known, self.gallery, split, top_k), lay_out(unknown, self.gallery, split, top_k))
+            for name, split in self.splits.items()
+        }
+
+
+def play(encounters: Encounters, config: Config, shortlist: Shortlisting) -> Played:
+    """Draw pseudo-queries of every data set and make their shortlists."""
+    gallery = shortlist.described.images.gallery
+    chosen, splits = [], {}
+    for name in gallery.datasets:
+        table = gallery.select(gallery.dataset == name)
+        pseudo = choose_pseudo_queries(table, encounters.of, config.decide, config.seed)
+        splits[name] = open_set_splits(pseudo, table, encounters.of, config.decide, config.seed)
+        chosen.append(pseudo.image_id)
+    queries = gallery.select(np.isin(gallery.image_id.astype(str), np.concatenate(chosen).astype(str)))
+    hidden, others = encounters.hidden_from(queries, gallery)
+    findable = frozenset(image_id for image_id, count in others.items() if count)
+    views = [hidden, _whole_individual(queries, gallery, hidden)]
+    return Played(gallery, queries, splits, findable, *shortlist(queries, views))
+
+
+def _whole_individual(
+    queries: ImageTable, gallery: ImageTable, hidden: Mapping[str, frozenset[str]]
+) -> dict[str, frozenset[str]]:
+    own: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for image_id, dataset, identity in zip(gallery.image_id, gallery.dataset, gallery.identity, strict=True):
+        own[dataset, identity].add(image_id)
+    whose = zip(queries.image_id, queries.dataset, queries.identity, strict=True)
+    return {image_id: hidden[image_id] | own[dataset, who] for image_id, dataset, who in whose}

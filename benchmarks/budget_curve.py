@@ -1,0 +1,98 @@
+"""Accuracy against pairs matched: `predict --budget` on pseudo-queries of a data set whose candidates are all matched.
+
+    python benchmarks/budget_curve.py --data DATA --run RUN --out FOLDER [--seed 0] [--share 0.25]
+
+Uses what the run folder holds (a finished `predict`) and matches what it lacks. The rule is learned on the individuals
+of three folds and scored on the fourth. Besides the curve by one fixed decision, prints the nested score of a decision
+tuned on the scores of all pairs, and of one tuned and scored on what the rule leaves at `--share` of the pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from animalclef.artefacts import PairScores
+from animalclef.config import Config, load_config
+from animalclef.data.images import load_table
+from animalclef.data.sources import find_source
+from animalclef.decision import Decision
+from animalclef.evaluation.stopping import Rehearsal, only_first, rehearse
+from animalclef.evaluation.tradeoff import held_out_chances, limit_for, trade_off, write_trade_off
+from animalclef.evaluation.tune import tune
+from animalclef.pipeline import read_contents
+from animalclef.pipeline.deciding import encounters_of
+from animalclef.pipeline.describing import describe_photographs
+from animalclef.pipeline.matching import Matching, open_log
+from animalclef.pipeline.playing import Played, play
+from animalclef.pipeline.shortlisting import Shortlisting
+from animalclef.progress import Silent
+from animalclef.store.run import RunFolder
+
+
+def main() -> None:
+    """Match, rehearse, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0, help="of the draw of pseudo-queries and of the tuning")
+    parser.add_argument("--share", type=float, default=0.25)
+    parser.add_argument("--set", action="append", default=[], dest="assignments")
+    arguments = parser.parse_args()
+    config = load_config(None, arguments.assignments)
+    folder, nothing = RunFolder(arguments.run), Silent()
+    contents = read_contents(load_table(find_source(arguments.data)), config, 2, nothing)
+    described = describe_photographs(
+        contents, config, None, folder, 0, 2, nothing, lambda plan: None, tunes=True
+    )  # fmt: skip
+    drawn = config.model_copy(update={"seed": arguments.seed})
+    played = play(encounters_of(described, config), drawn, Shortlisting(config, described, folder, nothing))
+    match = Matching(config, open_log(config, folder), 2, nothing)
+    scores = [match(one, described) for one in (played.as_known, played.as_unknown)]
+    print(f"{len(played.queries)} pseudo-queries, {played.pair_count:,} pairs", flush=True)
+    whole = tuned(played, scores, drawn)
+    roles = [rehearse(one, described.images, whole, config.budget.steps, match.columns) for one in scores]
+    chances = held_out_chances(roles)
+    points = trade_off(roles[0], roles[1], chances, played.findable)
+    write_trade_off(points, arguments.out / "budget.csv", arguments.out / "budget.png")
+    for point in points:
+        print(f"{point.rule:8} {point.limit:8.4f} {point.pair_share:6.3f} {point.score:6.3f} {point.agreement:6.3f}")
+    print(f"all pairs: nested {nested(whole)}", flush=True)
+    for share in sorted({0.1, 0.15, arguments.share}):
+        limit = limit_for(roles[0], roles[1], chances, share, config.decide.unknown_share)
+        left = [budgeted(*one, limit, match.columns) for one in zip(scores, roles, chances, strict=True)]
+        spent = np.mean([np.isfinite(one.columns[match.columns[0]]).mean() for one in left])
+        print(f"limit {limit:.4f}, {spent:.3f} of the pairs: nested {nested(tuned(played, left, drawn))}", flush=True)
+        first = [only_first(one, round(share * config.retrieve.top_k), match.columns) for one in scores]
+        print(f"the first {share:.2f} of all lists: nested {nested(tuned(played, first, drawn))}", flush=True)
+
+
+def tuned(played: Played, scores: Sequence[PairScores], config: Config) -> Decision:
+    """The decision by some scores of both roles."""
+    laid = played.laid_out(scores[0], scores[1], config.retrieve.top_k)
+    return tune(laid, config.decide, config.seed, "", "", Silent())
+
+
+def budgeted(
+    scores: PairScores, role: Rehearsal, chance: np.ndarray, limit: float, columns: Sequence[str]
+) -> PairScores:
+    """The scores that are left when every query stops as soon as it is settled."""
+    stop = role.stopped_at(chance, limit)
+    count = dict(zip(role.image_id, role.pairs[stop, np.arange(len(stop))], strict=True))
+    return only_first(scores, np.array([count[one] for one in scores.query_id]), columns)
+
+
+def nested(decision: Decision) -> str:
+    """The validated score of each data set and their mean."""
+    parts = {name: part.validation.nested for name, part in decision.datasets.items() if part.validation is not None}
+    return (
+        " ".join(f"{name} {value:.3f}" for name, value in parts.items()) + f" mean {np.mean(list(parts.values())):.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
