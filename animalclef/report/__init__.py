@@ -1,0 +1,8 @@
+"""Seeing what a run did: the report in HTML, the picture of one query, what the notebooks read."""
+
+from animalclef.report.finished import FinishedRun, load_run
+from animalclef.report.matches import Matches
+from animalclef.report.picture import draw_query
+from animalclef.report.writing import Written, write_report
+
+__all__ = ["FinishedRun", "Matches", "Written", "draw_query", "load_run", "write_report"]

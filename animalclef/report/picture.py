@@ -1,0 +1,3 @@
+"""stub"""
+__all__ = ["draw_query"]
+def draw_query() -> None: ...
