@@ -17,8 +17,17 @@ from animalclef.evaluation.evaluate import Interval
 from animalclef.evaluation.metrics import identity_rank
 from animalclef.evaluation.validation import PseudoQueries
 
-__all__ = ["OUTCOMES", "Answers", "Confused", "Reliability", "judge", "misses_by",
-           "most_confused", "reliability", "score_intervals"]
+__all__ = [
+    "OUTCOMES",
+    "Answers",
+    "Confused",
+    "Reliability",
+    "judge",
+    "misses_by",
+    "most_confused",
+    "reliability",
+    "score_intervals",
+]
 
 Outcome = Literal["right", "wrong known", "missed new", "false new"]
 OUTCOMES: tuple[Outcome, ...] = ("right", "wrong known", "missed new", "false new")
@@ -108,7 +117,9 @@ def score_intervals(answers: Answers, draws: int = 1000, seed: int = 0) -> dict[
         part = answers.of(name)
         sides = [_share_right(part, part.known), _share_right(part, ~part.known)]
         points.append(np.sqrt(np.prod([side.mean() if len(side) else 0.0 for side in sides])))
-        samples = [rng.choice(side, (draws, len(side))).mean(axis=1) if len(side) else np.zeros(draws) for side in sides]
+        samples = [
+            rng.choice(side, (draws, len(side))).mean(axis=1) if len(side) else np.zeros(draws) for side in sides
+        ]
         drawn.append(np.sqrt(samples[0] * samples[1]))
     intervals: dict[str | None, Interval] = {
         name: _interval(*one) for name, *one in zip(answers.datasets, points, drawn, strict=True)
@@ -124,6 +135,11 @@ def _share_right(answers: Answers, rows: NDArray[np.bool_]) -> Floats:
     for who, outcome in zip(answers.truth[rows], answers.outcome[rows], strict=True):
         hits[who].append(outcome == "right")
     return np.array([np.mean(hits[who]) for who in sorted(hits)], dtype=np.float64)
+
+
+def _redrawn(values: Floats, rng: np.random.Generator, draws: int) -> Floats:
+    """Means of as many values drawn with replacement; 0 where there are none."""
+    return rng.choice(values, (draws, len(values))).mean(axis=1) if len(values) else np.zeros(draws)
 
 
 def _interval(point: float, drawn: Floats) -> Interval:

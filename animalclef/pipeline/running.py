@@ -99,7 +99,11 @@ class Pipeline:
         write_text(self.run.decision, decision.model_dump_json(indent=1) + "\n")
         self.run.write_table(self.loaded.images, images)
         self.run.write_candidates(ranked)
-        counts = {"photographs": len(images), "query pairs": len(scores), "pairs in the log": 0 if log is None else len(log)}
+        counts = {
+            "photographs": len(images),
+            "query pairs": len(scores),
+            "pairs in the log": 0 if log is None else len(log),
+        }
         self.run.write_timings(self.seconds, counts)
         settings = {"scores": scores_id, "data": self.contents.digest, "config": self.config.model_dump(mode="json")}
         settings |= {"root": str(self.loaded.source.root.resolve())}

@@ -55,7 +55,7 @@ def evidence_of(run: FinishedRun, answers: Answers | None) -> list[Evidence]:
 
 def _of_answers(name: str, part: Answers, run: FinishedRun, threshold: float) -> Evidence:
     pseudo, probability = part.as_pseudo(), part.probability[:, None]
-    swept = sweep(probability, pseudo, thresholds(probability, pseudo)) if part.known.any() and not part.known.all() else None
+    both = bool(part.known.any() and not part.known.all())
     truth = dict(zip(part.image_id, part.truth, strict=True))
     rows = np.array([one in truth for one in run.ranked.query_id], dtype=bool)
     pairs = zip(run.ranked.query_id[rows], run.ranked.identity[rows], strict=True)
@@ -66,7 +66,7 @@ def _of_answers(name: str, part: Answers, run: FinishedRun, threshold: float) ->
         threshold=threshold,
         known=part.probability[part.known],
         unknown=part.probability[~part.known],
-        sweep=swept,
+        sweep=sweep(probability, pseudo, thresholds(probability, pseudo)) if both else None,
         reliability=reliability(run.ranked.probability[rows], same),
         ranks=part.rank[part.known],
     )

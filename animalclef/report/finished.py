@@ -132,8 +132,7 @@ def _images(path: Path, root: Path) -> ImageTable:
         encounter=_texts([""] * len(frame)),
         bbox_xywhr=np.array([json.loads(box) if box else [np.nan] * 5 for box in boxes], np.float32).reshape(-1, 5),
         **{
-            name: _texts(frame[name])
-            for name in ("image_id", "path", "dataset", "date", "viewpoint", "species", "key")
+            name: _texts(frame[name]) for name in ("image_id", "path", "dataset", "date", "viewpoint", "species", "key")
         },
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -38,13 +38,18 @@ def read_photograph(run: FinishedRun, image_id: str, long_side: int) -> DecodedI
 
 
 def copy_photographs(
-    run: FinishedRun, image_ids: Sequence[str], long_side: int, workers: int, progress: Progress
+    run: FinishedRun,
+    image_ids: Sequence[str],
+    long_side: int,
+    workers: int,
+    progress: Progress,
+    store: Callable[[str, Copy], Copy] = lambda _, copy: copy,
 ) -> Iterator[tuple[str, Copy | None]]:
-    """A copy of each photograph, in their order, as they are made."""
+    """What `store` makes of a copy of each photograph, in their order, as they are made."""
 
     def work(image_id: str) -> tuple[str, Copy | None]:
         image = read_photograph(run, image_id, long_side)
-        return image_id, None if image is None else _copy(image, long_side)
+        return image_id, None if image is None else store(image_id, _copy(image, long_side))
 
     with (
         one_thread_each(),
@@ -75,6 +80,6 @@ def _copy(image: DecodedImage, long_side: int) -> Copy:
 
 
 def _shrunk(copy: Copy, long_side: int) -> Copy:
-    pixels = cv2.imdecode(np.frombuffer(copy.jpeg, np.uint8), cv2.IMREAD_COLOR)
-    image = DecodedImage(np.ascontiguousarray(pixels[:, :, ::-1]), None, copy.size_wh)
+    pixels = np.asarray(cv2.imdecode(np.frombuffer(copy.jpeg, np.uint8), cv2.IMREAD_COLOR))
+    image = DecodedImage(np.ascontiguousarray(pixels[:, :, ::-1]).astype(np.uint8), None, copy.size_wh)
     return _copy(image, long_side)

@@ -16,9 +16,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 12, 38
 class Plot:
     """A chart with two axes; what is added last lies on top."""
 
-    def __init__(
-        self, x_range: tuple[float, float], y_range: tuple[float, float], x_label: str, y_label: str
-    ) -> None:
+    def __init__(self, x_range: tuple[float, float], y_range: tuple[float, float], x_label: str, y_label: str) -> None:
         self.x_range, self.y_range = _with_width(x_range), _with_width(y_range)
         self._parts = [_axes(self, x_label, y_label)]
         self._legend: list[tuple[str, str]] = []
@@ -98,7 +96,9 @@ def _axes(plot: Plot, x_label: str, y_label: str) -> str:
         f'<text class="label" x="{middle_x:.0f}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>'
     )
     turned = f'transform="rotate(-90 11 {middle_y:.0f})"'
-    parts.append(f'<text class="label" x="11" y="{middle_y:.0f}" {turned} text-anchor="middle">{escape(y_label)}</text>')
+    parts.append(
+        f'<text class="label" x="11" y="{middle_y:.0f}" {turned} text-anchor="middle">{escape(y_label)}</text>'
+    )
     return "".join(parts)
 
 

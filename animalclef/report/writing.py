@@ -141,14 +141,13 @@ def _write_copies(
     run: FinishedRun, wanted: Sequence[str], folder: Path, workers: int, progress: Progress
 ) -> Mapping[str, Copy | None]:
     """Thumbnails beside the page; those of an earlier report that are not shown any more go."""
-    kept, copies = set(), {}
-    for image_id, copy in copy_photographs(run, wanted, _LONG_SIDE_BESIDE, workers, progress):
-        if copy is not None:
-            name = _file_name(run, image_id)
-            kept.add(name)
-            write_bytes(folder / "thumbnails" / name, copy.jpeg)
-        copies[image_id] = None if copy is None else Copy(b"", copy.size_wh)
-    _remove_others(folder / "thumbnails", kept)
+
+    def store(image_id: str, copy: Copy) -> Copy:
+        write_bytes(folder / "thumbnails" / _file_name(run, image_id), copy.jpeg)
+        return Copy(b"", copy.size_wh)
+
+    copies = dict(copy_photographs(run, wanted, _LONG_SIDE_BESIDE, workers, progress, store))
+    _remove_others(folder / "thumbnails", {_file_name(run, name) for name, copy in copies.items() if copy is not None})
     return copies
 
 

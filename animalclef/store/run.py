@@ -125,9 +125,8 @@ class RunFolder:
         columns |= {"split": split, "viewpoint": images.viewpoint, "date": images.date, "species": images.species}
         columns |= {"used": [int(one in key_of) for one in images.image_id]}
         columns |= {"key": [key_of.get(one, "") for one in images.image_id]}
-        boxed = np.isfinite(images.bbox_xywhr).all(axis=1)
-        boxes = zip(boxed, images.bbox_xywhr.tolist(), strict=True)
-        columns |= {"bbox_xywhr": [json.dumps(box) if given else "" for given, box in boxes]}
+        boxes = [json.dumps(box.tolist()) if np.isfinite(box).all() else "" for box in images.bbox_xywhr]
+        columns |= {"bbox_xywhr": boxes}
         write_text(self.table, _csv(tuple(columns), zip(*columns.values(), strict=True)))
 
     def write_timings(self, seconds: Mapping[str, float], counts: Mapping[str, int]) -> None:

@@ -167,18 +167,18 @@
   }
 
   function frames(left, right) {
-    // Where the two photographs stand: beside each other, or one below the other where the window is narrow.
+    // Where the two photographs stand: beside each other or one below the other, whichever shows them larger.
     const [w1, h1] = left.size || [400, 300];
     const [w2, h2] = right.size || [400, 300];
-    const gap = 12;
-    if (window.innerWidth > window.innerHeight || window.innerWidth > 800) {
-      const height = 600;
-      const [a, b] = [(w1 / h1) * height, (w2 / h2) * height];
-      return { width: a + gap + b, height, first: [0, 0, a, height], second: [a + gap, 0, b, height] };
-    }
-    const width = 600;
-    const [a, b] = [(h1 / w1) * width, (h2 / w2) * width];
-    return { width, height: a + gap + b, first: [0, 0, width, a], second: [0, a + gap, width, b] };
+    const [gap, side] = [12, 600];
+    const [a, b] = [(w1 / h1) * side, (w2 / h2) * side];
+    const beside = { width: a + gap + b, height: side, first: [0, 0, a, side], second: [a + gap, 0, b, side] };
+    const [c, d] = [(h1 / w1) * side, (h2 / w2) * side];
+    const below = { width: side, height: c + gap + d, first: [0, 0, side, c], second: [0, c + gap, side, d] };
+    const room = [dialog.clientWidth || window.innerWidth, window.innerHeight * 0.65];
+    for (const one of [beside, below]) one.scale = Math.min(room[0] / one.width, room[1] / one.height);
+    const area = (one) => one.scale ** 2 * (one.first[2] * one.first[3] + one.second[2] * one.second[3]);
+    return area(beside) >= area(below) ? beside : below;
   }
 
   function placePhoto(parent, photo, [x, y, width, height], text) {
@@ -208,10 +208,10 @@
       const ink = one.outside ? "#ff5fd2" : colour((one.sure - low) / Math.max(high - low, 1e-6));
       const style = one.inlier ? "inlier" : "outlier";
       const group = draw("g", { class: `found ${style}` });
-      group.append(draw("line", { x1, y1, x2, y2, class: "halo", "stroke-width": 4 }));
-      group.append(draw("line", { x1, y1, x2, y2, stroke: ink, "stroke-width": 2 }));
+      group.append(draw("line", { x1, y1, x2, y2, class: "halo", "stroke-width": 4 / place.scale }));
+      group.append(draw("line", { x1, y1, x2, y2, stroke: ink, "stroke-width": 1.8 / place.scale }));
       for (const [cx, cy] of [[x1, y1], [x2, y2]]) {
-        group.append(draw("circle", { cx, cy, r: 4, fill: one.outside ? "none" : ink, stroke: one.outside ? ink : "#000", "stroke-width": 1.2 }));
+        group.append(draw("circle", { cx, cy, r: 3.5 / place.scale, fill: one.outside ? "none" : ink, stroke: one.outside ? ink : "#000", "stroke-width": 1 / place.scale }));
       }
       svg.append(group);
     }
