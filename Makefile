@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test test-shared lint clean
+.PHONY: setup demo test test-browser test-shared lint clean
 
 setup: $(READY)
 
@@ -23,6 +23,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not shared and not slow" -n 2
+
+test-browser: $(READY)
+	$(BIN)/python -m pytest -m browser
 
 test-shared: $(READY)
 	$(BIN)/python -m pytest -m shared

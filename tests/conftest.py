@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from browser import why_no_browser
 from hypothesis import settings
 from tiny import make_tiny_data
 
@@ -27,10 +28,9 @@ def shared() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what is marked `shared` where the shared folder is absent."""
-    if SHARED.is_dir():
-        return
-    absent = pytest.mark.skip(reason=f"needs {SHARED}, which is not here")
+    """Skip what is marked `shared` where the shared folder is absent, and `browser` where there is no browser."""
+    absent = {"shared": "" if SHARED.is_dir() else f"needs {SHARED}, which is not here", "browser": why_no_browser()}
     for item in items:
-        if item.get_closest_marker("shared"):
-            item.add_marker(absent)
+        for marker, reason in absent.items():
+            if reason and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from animalclef.store.run import RunFolder
 
 __all__ = ["FinishedRun", "load_run"]
 
+_TABLE = ("image_id", "identity", "path", "dataset", "split", "viewpoint", "date", "species", "key")
 _SCORED = ("query_id", "gallery_id", "identity", "dataset", "probability")  # of candidates.csv; the rest are raw scores
 
 
@@ -81,12 +82,15 @@ def load_run(path: Path, data: Path | None = None) -> FinishedRun:
             f"{folder.finished}: settings of another version. Run predict with --run {path} again."
         ) from error
     images = _images(folder.table, _root(settings, data))
+    ranked = _ranked(folder.candidates)
+    if not set(ranked.query_id) | set(ranked.gallery_id) <= set(images.image_id):
+        raise _not_of_a_run(folder.candidates)
     return FinishedRun(
         folder=folder,
         config=config,
         settings=settings,
         images=images,
-        ranked=_ranked(folder.candidates),
+        ranked=ranked,
         decision=load_decision(folder.decision),
         set_aside=_set_aside(folder.path / "set_aside.csv"),
         timings=_timings(folder),
@@ -122,30 +126,35 @@ def _root(settings: Mapping[str, Any], data: Path | None) -> Path:
 
 
 def _images(path: Path, root: Path) -> ImageTable:
-    frame = _read(path)
-    identity = np.array([who or None for who in frame["identity"]], dtype=object)
+    frame = _read(path, _TABLE)
     boxes = frame["bbox_xywhr"] if "bbox_xywhr" in frame else [""] * len(frame)
-    return ImageTable(
-        root=root,
-        is_query=(frame["split"] == "query").to_numpy(dtype=bool),
-        identity=identity,
-        encounter=_texts([""] * len(frame)),
-        bbox_xywhr=np.array([json.loads(box) if box else [np.nan] * 5 for box in boxes], np.float32).reshape(-1, 5),
-        **{
-            name: _texts(frame[name]) for name in ("image_id", "path", "dataset", "date", "viewpoint", "species", "key")
-        },
-    )
+    as_they_are = [name for name in _TABLE if name not in ("identity", "split")]
+    try:
+        return ImageTable(
+            root=root,
+            is_query=(frame["split"] == "query").to_numpy(dtype=bool),
+            identity=_texts([who or None for who in frame["identity"]]),
+            encounter=_texts([""] * len(frame)),
+            bbox_xywhr=np.array([json.loads(box) if box else [np.nan] * 5 for box in boxes], np.float32).reshape(-1, 5),
+            **{name: _texts(frame[name]) for name in as_they_are},
+        )
+    except ValueError as error:
+        raise _not_of_a_run(path) from error
 
 
 def _ranked(path: Path) -> RankedCandidates:
-    frame = _read(path)
+    frame = _read(path, _SCORED)
     columns = {str(name): _numbers(frame[name]) for name in frame.columns if name not in _SCORED}
     texts = {name: _texts(frame[name]) for name in _SCORED[:-1]}
-    return RankedCandidates(**texts, probability=_numbers(frame["probability"]).astype(np.float64), columns=columns)
+    try:
+        return RankedCandidates(**texts, probability=frame["probability"].to_numpy(dtype=np.float64), columns=columns)
+    except ValueError as error:
+        raise _not_of_a_run(path) from error
 
 
 def _set_aside(path: Path) -> list[SetAside]:
-    return [SetAside(*row) for row in _read(path)[["image_id", "path", "split", "reason"]].itertuples(index=False)]
+    columns = ["image_id", "path", "split", "reason"]
+    return [SetAside(*row) for row in _read(path, columns)[columns].itertuples(index=False)]
 
 
 def _timings(folder: RunFolder) -> Mapping[str, Mapping[str, float]]:
@@ -156,13 +165,20 @@ def _timings(folder: RunFolder) -> Mapping[str, Mapping[str, float]]:
     return timings if isinstance(timings, dict) else {}
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, columns: Iterable[str]) -> pd.DataFrame:
     """A table of a run, as text."""
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         run = path.parent
         raise DataError(f"{path}: cannot be read. Run predict with --run {run} again; it makes it anew.") from error
+    if not set(columns) <= set(frame.columns):
+        raise _not_of_a_run(path)
+    return frame
+
+
+def _not_of_a_run(path: Path) -> DataError:
+    return DataError(f"{path}: not a table of a run. Run predict with --run {path.parent} again; it makes it anew.")
 
 
 def _texts(values: Any) -> StrArray:

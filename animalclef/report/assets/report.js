@@ -289,6 +289,7 @@
     else if (event.key === "p") focusQuery(at < 0 ? page * PAGE : at - 1);
     else if (event.key === "Enter" && event.target.classList.contains("card")) {
       const number = Number(event.target.dataset.query);
+      event.preventDefault(); // or the key would press the button that the dialog puts the focus on
       if (data.queries[number].candidates.length) show(number, 0);
     }
   });
