@@ -61,7 +61,8 @@ def _distributions(evidence: Evidence) -> Figure:
 
 def _told(name: str, values: Floats, threshold: float) -> str:
     above = f"{np.mean(values >= threshold):.0%} reach the threshold"
-    return f"{len(values):,} {name}{'s' if name[-1] != 'y' else ''}, median {np.median(values):.2f}, {above}"
+    plural = "queries" if name == "query" else f"{name}s"
+    return f"{len(values):,} {plural}, median {np.median(values):.2f}, {above}"
 
 
 def _sweep(evidence: Evidence, swept: Sweep) -> Figure:
