@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from animalclef.artefacts import Correspondences, FloatArray
+from animalclef.artefacts import Correspondences, FloatArray, LocalFeatures
 from animalclef.evaluation.answers import Answers
 from animalclef.progress import Progress
 from animalclef.report.finished import FinishedRun
@@ -105,7 +105,8 @@ def matches_of(
     """
 
     def work(one: Shown) -> list[list[int] | None]:
-        return [_packed(matches, one.query_id, run.ranked.gallery_id[row]) for row in one.rows]
+        query = matches.features(one.query_id)
+        return [_packed(matches, query, matches.features(run.ranked.gallery_id[row])) for row in one.rows]
 
     if not matches.are_there:
         return [[None] * len(one.rows) for one in shown]
@@ -121,8 +122,7 @@ def matches_of(
     return found
 
 
-def _packed(matches: Matches, query_id: str, gallery_id: str) -> list[int] | None:
-    query, candidate = matches.features(query_id), matches.features(gallery_id)
+def _packed(matches: Matches, query: LocalFeatures | None, candidate: LocalFeatures | None) -> list[int] | None:
     found = matches.between(query, candidate)
     if found is None or query is None or candidate is None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from animalclef.report.finished import FinishedRun
 from animalclef.stages.keypoints import features_from_entry
 from animalclef.store.shards import ShardStore
 
-__all__ = ["Matches", "PairMatcher", "matcher_of"]
+__all__ = ["Matches", "PairMatcher", "matcher_of", "store_with"]
 
 
 class PairMatcher(Protocol):
@@ -65,13 +66,16 @@ class Matches:
 def _keypoint_store(run: FinishedRun) -> ShardStore | None:
     """The store that the run noted; of a run that noted none, the one that holds its photographs."""
     noted = run.settings.get("keypoints")
-    folder = run.folder.path / "keypoints"
-    folders = [run.folder.path / str(noted)] if noted else sorted(path for path in folder.glob("*") if path.is_dir())
-    stores = [ShardStore(path) for path in folders if _is_below(path, run.folder.path)]
-    wanted = [key for key in run.images.key if key]
-    held = [store for store in stores if not store.missing(wanted)] or [store for store in stores if len(store)]
-    return held[-1] if held else None
+    if not noted:
+        return store_with(run.folder.path / "keypoints", [key for key in run.images.key if key])
+    path = run.folder.path / str(noted)
+    inside = path.resolve().is_relative_to(run.folder.path.resolve())
+    store = ShardStore(path) if inside else None
+    return store if store else None
 
 
-def _is_below(path: Path, run: Path) -> bool:
-    return path.resolve().is_relative_to(run.resolve())
+def store_with(folder: Path, keys: Sequence[str]) -> ShardStore | None:
+    """Of the stores in a folder, the one that holds all these entries, or else any of the most."""
+    stores = [ShardStore(path) for path in sorted(folder.glob("*")) if path.is_dir()]
+    held = [store for store in stores if len(store.missing(keys)) < len(set(keys))]
+    return min(held, key=lambda store: len(store.missing(keys)), default=None)

@@ -19,7 +19,7 @@ from animalclef.report.matches import Matches
 from animalclef.report.photographs import read_photograph
 from animalclef.store.files import write_bytes
 
-__all__ = ["draw_query", "write_picture"]
+__all__ = ["draw_pair", "draw_query", "write_picture"]
 
 Pixels = NDArray[np.uint8]  # (H, W, 3) RGB
 
@@ -63,6 +63,19 @@ def draw_query(run: FinishedRun, query_id: str, candidates: int = 4) -> Pixels:
     pairs = [cv2.copyMakeBorder(pair, 0, 4, 0, 8, cv2.BORDER_CONSTANT, value=_GROUND) for pair in pairs]
     lines = [np.hstack(pairs[start : start + step]) for start in range(0, len(pairs), step)]
     return _captioned(np.vstack(lines), _headline(run, query_id), below=False)
+
+
+def draw_pair(run: FinishedRun, query_id: str, gallery_id: str) -> Pixels:
+    """One query and one of its candidates.
+
+    Raises:
+        DataError: the second is no candidate of the first.
+    """
+    own = run.rows_of.get(query_id, slice(0, 0))
+    rows = np.flatnonzero(run.ranked.gallery_id[own] == gallery_id)
+    if not len(rows):
+        raise DataError(f"{gallery_id}: no candidate of {query_id} in {run.folder.path}.")
+    return _pair(run, Matches(run), query_id, own.start + int(rows[0]))
 
 
 def write_picture(path: Path, pixels: Pixels) -> None:
