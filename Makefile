@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test test-browser test-shared lint clean
+.PHONY: setup demo test test-browser notebooks test-shared lint clean
 
 setup: $(READY)
 
@@ -26,6 +26,10 @@ test: $(READY)
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest -m browser
+
+notebooks: $(READY)
+	@test -f runs/demo/finished.json || $(MAKE) demo
+	$(BIN)/jupyter execute --timeout=170 notebooks/*.ipynb
 
 test-shared: $(READY)
 	$(BIN)/python -m pytest -m shared

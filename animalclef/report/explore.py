@@ -120,7 +120,7 @@ def nearest(embeddings: Embeddings, image_id: str, among: Iterable[str], most: i
 
 def recall_frame(run: FinishedRun, answers: Answers, ranks: Iterable[int] = (1, 5, 10, 20, 50, 100)) -> pd.DataFrame:
     """The share of known queries whose individual is among the first k, by every score and by the probability."""
-    columns = {**run.ranked.columns, "probability": run.ranked.probability}
+    columns: dict[str, NDArray[np.floating]] = {**run.ranked.columns, "probability": run.ranked.probability}
     known = [(one, who) for one, who, is_known in zip(answers.image_id, answers.truth, answers.known, strict=True)
              if is_known]  # fmt: skip
     lines = []

@@ -134,7 +134,8 @@ def _inline(copy: Copy) -> str:
 
 
 def _file_name(run: FinishedRun, image_id: str) -> str:
-    return f"{run.images.key[run.row_of[image_id]][:24]}.jpg"
+    """By the photograph's row: an id may hold anything, and two rows may show one file."""
+    return f"{run.row_of[image_id]:06d}.jpg"
 
 
 def _write_copies(

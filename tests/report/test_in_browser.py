@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from browser import Browser, browser
-from conftest import EVIL
 from tiny import read_csv
+from tiny_run import EVIL
 
 from animalclef.progress import Silent
 from animalclef.report import load_run, write_report

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import EVIL
 from tiny import read_csv
+from tiny_run import EVIL
 from typer.testing import CliRunner
 
 from animalclef.cli import app
