@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test test-shared lint clean
+.PHONY: setup demo test test-browser notebooks test-shared lint clean
 
 setup: $(READY)
 
@@ -23,6 +23,13 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not shared and not slow" -n 2
+
+test-browser: $(READY)
+	$(BIN)/python -m pytest -m browser
+
+notebooks: $(READY)
+	@test -f runs/demo/finished.json || $(MAKE) demo
+	$(BIN)/jupyter execute --timeout=170 notebooks/*.ipynb
 
 test-shared: $(READY)
 	$(BIN)/python -m pytest -m shared

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from browser import why_no_browser
 from hypothesis import settings
-from tiny import make_tiny_data
+from tiny import make_tiny_data, read_csv
 
 settings.register_profile("same-cases-everywhere", derandomize=True)
 settings.load_profile("same-cases-everywhere")
@@ -18,6 +19,20 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 def tiny_data(tmp_path: Path) -> Path:
     """A folder with two drawn data sets of five known and two unknown animals; see `tiny.make_tiny_data`."""
     return make_tiny_data(tmp_path / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The data and the run of `tiny_run.make_tiny_run`, to be looked at and not changed."""
+    from tiny_run import make_tiny_run
+
+    return make_tiny_run(tmp_path_factory.mktemp("tiny-run"))
+
+
+@pytest.fixture
+def unknown_image(tiny_run: tuple[Path, Path]) -> str:
+    """The query that could not be read: it has no candidates."""
+    return read_csv(tiny_run[0] / "truth.csv")[-1]["image_id"]
 
 
 @pytest.fixture
@@ -35,10 +50,9 @@ def published_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what is marked `shared` where the shared folder is absent."""
-    if SHARED.is_dir():
-        return
-    absent = pytest.mark.skip(reason=f"needs {SHARED}, which is not here")
+    """Skip what is marked `shared` where the shared folder is absent, and `browser` where there is no browser."""
+    absent = {"shared": "" if SHARED.is_dir() else f"needs {SHARED}, which is not here", "browser": why_no_browser()}
     for item in items:
-        if item.get_closest_marker("shared"):
-            item.add_marker(absent)
+        for marker, reason in absent.items():
+            if reason and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))

@@ -5,7 +5,7 @@ The truth is read here and nowhere else, after every choice has been made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from animalclef.errors import DataError, SubmissionError
 from animalclef.evaluation.metrics import Score, ScoreKernel, average_precision, identity_rank
 from animalclef.evaluation.recall import SourceRecall, recall_of_sources
 
-__all__ = ["Group", "Interval", "RetrievalReport", "evaluate_run", "right_answers", "score_files"]
+__all__ = ["Group", "Interval", "RetrievalReport", "evaluate_run", "right_answers", "score_files", "truth_of_run"]
 
 RANKS = (1, 5, 20, 25)
 
@@ -90,11 +90,9 @@ def evaluate_run(run: Path, truth_path: Path, draws: int = 1000, seed: int = 0) 
     candidates, table = run / "candidates.csv", run / "table.csv"
     if not (run / "finished.json").is_file():
         raise DataError(f"{run}: no finished run (finished.json is not there). Run predict with --run {run} first.")
-    truth = read_truth(truth_path)
-    strangers = set(truth.image_id) - set(_read(table)["image_id"])
-    if strangers:
-        raise DataError(f"{truth_path}: {len(strangers)} of its queries are not in {run} (one: {min(strangers)}).")
-    per_query = _per_query(truth, _read(candidates), _read(table))
+    rows = _read(table)
+    truth = truth_of_run(run, rows["image_id"], truth_path)
+    per_query = _per_query(truth, _read(candidates), rows)
     rng = np.random.default_rng(seed)
     groups = []
     for dataset, rows in per_query.groupby("dataset", sort=True):
@@ -106,6 +104,20 @@ def evaluate_run(run: Path, truth_path: Path, draws: int = 1000, seed: int = 0) 
             ]
     sources = run / "sources.csv"
     return RetrievalReport(groups, recall_of_sources(_read(sources), truth) if sources.is_file() else [])
+
+
+def truth_of_run(run: Path, image_ids: Iterable[str], truth_path: Path) -> Truth:
+    """What the queries of a run really show, for reports.
+
+    Raises:
+        DataError: the truth is of other data.
+        SubmissionError: the file is not right.
+    """
+    truth = read_truth(truth_path)
+    strangers = set(truth.image_id) - set(image_ids)
+    if strangers:
+        raise DataError(f"{truth_path}: {len(strangers)} of its queries are not in {run} (one: {min(strangers)}).")
+    return truth
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -113,7 +113,15 @@ class Pipeline:
         surprises = surprises_of(predictions, images, seen, decision)
         self.run.write_candidates(ranked)
         self.run.write_sources(ranks_of_sources({**lists, "shortlist": shortlist}, images))
+        counts = {
+            "photographs": len(images),
+            "query pairs": len(scores),
+            "pairs in the log": 0 if log is None else len(log),
+        }
+        self.run.write_timings(self.seconds, counts)
         settings = {"scores": scores_id, "data": self.contents.digest, "config": self.config.model_dump(mode="json")}
+        settings |= {"root": str(self.loaded.source.root.resolve())}
+        settings |= {"keypoints": described.features.stores[""].folder.relative_to(self.run.path).as_posix()}
         write_text(self.run.finished, json.dumps(settings, indent=1) + "\n")
         weights, device = (None, "cpu") if network is None else (network.digest, network.device)
         told = (described.set_aside, self.seconds, weights, device, tuple(surprises))

@@ -7,10 +7,11 @@ import io
 import json
 import logging
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
@@ -55,6 +56,11 @@ class RunFolder:
     def table(self) -> Path:
         """Every photograph; queries have no identity, one that was set aside has `used` 0."""
         return self.path / "table.csv"
+
+    @property
+    def timings(self) -> Path:
+        """Seconds of every stage of the last `predict`; never the same twice."""
+        return self.path / "timings.json"
 
     def store(self, kind: str, fingerprint: str) -> Path:
         """The folder of one kind of entries."""
@@ -119,11 +125,17 @@ class RunFolder:
         columns |= {"split": split, "viewpoint": images.viewpoint, "date": images.date, "species": images.species}
         columns |= {"used": [int(one in key_of) for one in images.image_id]}
         columns |= {"key": [key_of.get(one, "") for one in images.image_id]}
+        boxes = [json.dumps(box.tolist()) if np.isfinite(box).all() else "" for box in images.bbox_xywhr]
+        columns |= {"bbox_xywhr": boxes}
         write_text(self.table, _csv(tuple(columns), zip(*columns.values(), strict=True)))
 
     def write_order(self, submission_id: Sequence[str]) -> None:
         """`order.csv`: the queries in the order that the submission has them."""
         write_text(self.path / "order.csv", _csv(("image_id",), [(one,) for one in submission_id]))
+
+    def write_timings(self, seconds: Mapping[str, float], counts: Mapping[str, int]) -> None:
+        """`timings.json`: what each stage of this call took, and how much there was to do."""
+        write_text(self.timings, json.dumps({"seconds": dict(seconds), "counts": dict(counts)}, indent=1) + "\n")
 
     def write_candidates(self, ranked: RankedCandidates) -> None:
         """`candidates.csv`: one line per candidate, best first within a query."""

@@ -1,0 +1,122 @@
+"""The charts of one data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from animalclef.evaluation.answers import Reliability
+from animalclef.evaluation.validation import Sweep
+from animalclef.report.evidence import Evidence
+from animalclef.report.svg import Plot
+
+__all__ = ["Figure", "charts_of"]
+
+Floats = NDArray[np.float64]
+
+_RANKS = 25
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart with the sentence below it."""
+
+    title: str
+    drawing: Markup
+    caption: str
+
+
+def charts_of(evidence: Evidence) -> list[Figure]:
+    """Distributions, the sweep, reliability and the rank curve, as far as the evidence goes."""
+    figures = [_distributions(evidence)]
+    if evidence.sweep is not None:
+        figures.append(_sweep(evidence, evidence.sweep))
+    if evidence.reliability is not None and len(evidence.reliability.pairs):
+        figures.append(_reliability(evidence, evidence.reliability))
+    if evidence.ranks is not None and len(evidence.ranks):
+        figures.append(_ranks(evidence, evidence.ranks))
+    return figures
+
+
+def _distributions(evidence: Evidence) -> Figure:
+    told = evidence.sweep is not None or len(evidence.known) > 0
+    high = _top(np.concatenate([evidence.known, evidence.unknown, [evidence.threshold * 1.2]]))
+    edges = np.linspace(0, high, 26)
+    known, unknown = (_shares(values, edges) for values in (evidence.known, evidence.unknown))
+    label = f"share of the {evidence.source.split(',')[0]}"
+    plot = Plot((0, high), (0, max(known.max(), unknown.max()) * 1.05), "probability of the best candidate", label)
+    names = ("known animal", "unknown animal") if told else ("", "query")
+    if told:
+        plot.bars(edges.tolist(), known.tolist(), "known", names[0])
+    plot.bars(edges.tolist(), unknown.tolist(), "unknown" if told else "known", names[1])
+    plot.mark(evidence.threshold, "threshold")
+    both = [(names[0], evidence.known), (names[1], evidence.unknown)]
+    parts = [_told(name, values, evidence.threshold) for name, values in both if name and len(values)]
+    caption = f"{'; '.join(parts)}. Threshold {evidence.threshold:.3f}."
+    return Figure("Best candidate", plot.render(f"{evidence.dataset}: {caption}"), caption)
+
+
+def _told(name: str, values: Floats, threshold: float) -> str:
+    above = f"{np.mean(values >= threshold):.0%} reach the threshold"
+    plural = "queries" if name == "query" else f"{name}s"
+    return f"{len(values):,} {plural}, median {np.median(values):.2f}, {above}"
+
+
+def _sweep(evidence: Evidence, swept: Sweep) -> Figure:
+    low, high = swept.plateau()
+    interesting = np.concatenate([evidence.known, evidence.unknown, [evidence.threshold * 1.2, high]])
+    plot = Plot((0, _top(interesting)), (0, 1), "threshold", "share right")
+    plot.band(low, high, "plateau")
+    plot.line(*_steps(swept.threshold, swept.baks), "known", "BAKS")
+    plot.line(*_steps(swept.threshold, swept.baus), "unknown", "BAUS")
+    plot.line(*_steps(swept.threshold, swept.score), "both", "geometric mean")
+    plot.mark(evidence.threshold, "threshold")
+    at = int(np.clip(np.searchsorted(swept.threshold, evidence.threshold), 0, len(swept.score) - 1))
+    caption = (
+        f"At the threshold {swept.score[at]:.3f} (BAKS {swept.baks[at]:.3f}, BAUS {swept.baus[at]:.3f}); the best is "
+        f"{swept.score.max():.3f}, within 1 % of it from {low:.3f} to {high:.3f}."
+    )
+    return Figure("Score against the threshold", plot.render(f"{evidence.dataset}: {caption}"), caption)
+
+
+def _reliability(evidence: Evidence, found: Reliability) -> Figure:
+    plot = Plot((0, 1), (0, 1), "stated probability of a pair", "share of one individual")
+    plot.line([0, 1], [0, 1], "ideal", "as stated")
+    plot.line(found.stated.tolist(), found.found.tolist(), "known", "as found")
+    sizes = 2 + 5 * np.log10(np.maximum(found.pairs, 1)) / max(np.log10(found.pairs.max()), 1)
+    plot.points(found.stated.tolist(), found.found.tolist(), sizes.tolist(), "known")
+    caption = f"{found.pairs.sum():,} pairs; expected calibration error {found.expected_error:.3f}. Larger: more pairs."
+    return Figure("Reliability", plot.render(f"{evidence.dataset}: {caption}"), caption)
+
+
+def _ranks(evidence: Evidence, ranks: Floats) -> Figure:
+    places = np.arange(1, _RANKS + 1)
+    share = np.array([np.mean(ranks <= place) for place in places])
+    what = "individuals" if evidence.source == "queries" else "photographs"
+    plot = Plot((1, _RANKS), (0, 1), f"among the first … {what}", "share found")
+    plot.line(places.tolist(), share.tolist(), "known", "")
+    plot.points(places.tolist(), share.tolist(), [2.0] * _RANKS, "known")
+    told = ", ".join(f"rank {place}: {share[place - 1]:.3f}" for place in (1, 5, 20))
+    caption = f"{len(ranks):,} known {evidence.source}; {told}."
+    return Figure("Rank curve", plot.render(f"{evidence.dataset}: {caption}"), caption)
+
+
+def _shares(values: Floats, edges: Floats) -> Floats:
+    """The share of the values in each bin."""
+    counts, _ = np.histogram(np.minimum(values, edges[-1]), edges)
+    return np.asarray(counts / max(len(values), 1), dtype=np.float64)
+
+
+def _top(values: Floats) -> float:
+    """The end of an axis from 0 that holds the values: a round number, at most 1."""
+    largest = float(values.max(initial=0.0))
+    return next((top for top in (0.05, 0.1, 0.2, 0.5) if largest <= top), 1.0)
+
+
+def _steps(threshold: Floats, values: Floats) -> tuple[list[float], list[float]]:
+    """A sweep as a line of at most some hundreds of points."""
+    chosen = np.unique(np.linspace(0, len(threshold) - 1, min(len(threshold), 400)).round().astype(np.int64))
+    return threshold[chosen].tolist(), values[chosen].tolist()

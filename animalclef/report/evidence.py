@@ -1,0 +1,115 @@
+"""Per data set, what the charts are drawn from: queries with a truth, pseudo-queries, or queries alone."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.decision import DatasetDecision
+from animalclef.evaluation.answers import Answers, Reliability, reliability
+from animalclef.evaluation.validation import PseudoQueries, Sweep, best_as_known, best_as_unknown, sweep, thresholds
+from animalclef.report.finished import FinishedRun
+
+__all__ = ["Evidence", "evidence_of"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Probabilities of best candidates in one data set, and what follows from them."""
+
+    dataset: str
+    source: str  # "queries", "pseudo-queries", or "queries, truth unknown"
+    threshold: float
+    known: Floats  # best probability of every query whose individual is in the gallery
+    unknown: Floats  # of every other; of all queries where nothing is known of them
+    sweep: Sweep | None = None
+    reliability: Reliability | None = None
+    ranks: Floats | None = None  # place of the true individual, infinity where it was not a candidate
+
+
+def evidence_of(run: FinishedRun, answers: Answers | None) -> list[Evidence]:
+    """One per data set with queries: from the truth where there is one, else from stored pseudo-queries."""
+    stored: Mapping[str, PseudoQueries] = {} if answers is not None else _stored_pseudo_queries(run)
+    found = []
+    for name in run.images.queries.datasets:
+        decision = run.decision.of(name)
+        part = None if answers is None else answers.of(name)
+        if part is not None and len(part):
+            found.append(_of_answers(name, part, run, decision.threshold))
+        elif name in stored and len(stored[name]):
+            found.append(_of_pseudo_queries(name, stored[name], decision))
+        else:
+            mine = run.images.queries.dataset == name
+            nothing = np.zeros(0)
+            found.append(
+                Evidence(name, "queries, truth unknown", decision.threshold, nothing, run.predictions.probability[mine])
+            )
+    return found
+
+
+def _of_answers(name: str, part: Answers, run: FinishedRun, threshold: float) -> Evidence:
+    pseudo, probability = part.as_pseudo(), part.probability[:, None]
+    both = bool(part.known.any() and not part.known.all())
+    truth = dict(zip(part.image_id, part.truth, strict=True))
+    rows = np.array([one in truth for one in run.ranked.query_id], dtype=bool)
+    pairs = zip(run.ranked.query_id[rows], run.ranked.identity[rows], strict=True)
+    same = np.array([truth[query_id] == who for query_id, who in pairs], dtype=bool)
+    return Evidence(
+        dataset=name,
+        source="queries",
+        threshold=threshold,
+        known=part.probability[part.known],
+        unknown=part.probability[~part.known],
+        sweep=sweep(probability, pseudo, thresholds(probability, pseudo)) if both else None,
+        reliability=reliability(run.ranked.probability[rows], same),
+        ranks=part.rank[part.known],
+    )
+
+
+def _of_pseudo_queries(name: str, pseudo: PseudoQueries, decision: DatasetDecision) -> Evidence:
+    """Calibrators were fitted on these same pairs, so that the curves are a little too good."""
+    probability = _probability(pseudo, decision)
+    findable = (pseudo.same & pseudo.as_known).any(axis=1)
+    best, _ = best_as_known(probability, pseudo)
+    order = np.argsort(-np.where(pseudo.as_known, probability, -1.0), axis=1, kind="stable")
+    places = np.array([_rank(*one) for one in zip(order, pseudo.same & pseudo.as_known, strict=True)])
+    return Evidence(
+        dataset=name,
+        source="pseudo-queries",
+        threshold=decision.threshold,
+        known=best[findable],
+        unknown=best_as_unknown(probability, pseudo),
+        sweep=sweep(probability, pseudo, thresholds(probability, pseudo)) if pseudo.can_be_scored else None,
+        reliability=reliability(probability[pseudo.as_known], pseudo.same[pseudo.as_known]),
+        ranks=places[findable],
+    )
+
+
+def _probability(pseudo: PseudoQueries, decision: DatasetDecision) -> Floats:
+    """As `fuse` has it."""
+    used = {name: weight for name, weight in decision.weights.items() if weight and name in pseudo.columns}
+    odds = sum(weight * decision.calibrators[name].log_odds(pseudo.columns[name]) for name, weight in used.items())
+    probability = np.asarray(1 / (1 + np.exp(-np.asarray(odds)))) * np.ones(pseudo.same.shape)
+    return probability * pseudo.agrees if decision.same_viewpoint else probability
+
+
+def _rank(order: NDArray[np.int64], same: NDArray[np.bool_]) -> float:
+    """The place of the first photograph of the right individual; individuals' names are not kept."""
+    places = np.flatnonzero(same[order])
+    return float(places[0] + 1) if len(places) else float("inf")
+
+
+def _stored_pseudo_queries(run: FinishedRun) -> Mapping[str, PseudoQueries]:
+    """What validation kept in the run folder; nothing where this version or this run keeps none."""
+    try:
+        module = importlib.import_module("animalclef.store.validation")
+    except ModuleNotFoundError:
+        return {}
+    stored: Mapping[str, PseudoQueries] = module.read_pseudo_queries(run.folder.path) or {}
+    return stored

@@ -1,0 +1,161 @@
+"""The queries of a report with their candidates and matches, as the page's script reads them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from animalclef.artefacts import Correspondences, FloatArray, LocalFeatures
+from animalclef.evaluation.answers import Answers
+from animalclef.progress import Progress
+from animalclef.report.finished import FinishedRun
+from animalclef.report.matches import Matches
+from animalclef.report.photographs import Copy
+from animalclef.threads import one_thread_each, worker_threads
+
+__all__ = ["Shown", "matches_of", "photograph_table", "photographs_of", "queries_of", "shown_candidates"]
+
+_MOST_MATCHES = 150  # drawn of one pair, the surest first
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A query and the rows of the run's ranked candidates that are shown beside it."""
+
+    query_id: str
+    rows: Sequence[int]
+
+
+def shown_candidates(run: FinishedRun, answers: Answers | None, most: int) -> list[Shown]:
+    """The best `most` candidates of every query, and below them the best photograph of the true individual."""
+    truth = {} if answers is None else dict(zip(answers.image_id, answers.truth, strict=True))
+    shown = []
+    for query_id in run.images.queries.image_id:
+        own = run.rows_of.get(query_id, slice(0, 0))
+        rows = list(range(own.start, min(own.stop, own.start + most)))
+        right = np.flatnonzero(run.ranked.identity[own] == truth.get(query_id)) + own.start
+        if len(right) and right[0] not in rows:
+            rows.append(int(right[0]))
+        shown.append(Shown(query_id, rows))
+    return shown
+
+
+def photographs_of(run: FinishedRun, shown: Sequence[Shown]) -> list[str]:
+    """Every photograph that is shown, once."""
+    ids = dict.fromkeys(one.query_id for one in shown)
+    ids |= dict.fromkeys(run.ranked.gallery_id[row] for one in shown for row in one.rows)
+    return list(ids)
+
+
+def queries_of(run: FinishedRun, answers: Answers | None, shown: Sequence[Shown], places: Mapping[str, int]) -> Any:
+    """What the script shows of each query; `places` are the photographs' numbers."""
+    predictions = run.predictions
+    row_of = {image_id: row for row, image_id in enumerate(predictions.image_id)}
+    judged = {} if answers is None else {image_id: row for row, image_id in enumerate(answers.image_id)}
+    queries = []
+    for one in shown:
+        row, first = row_of[one.query_id], run.rows_of.get(one.query_id, slice(0, 0)).start
+        dataset = str(run.images.dataset[run.row_of[one.query_id]])
+        query = {
+            "photo": places[one.query_id],
+            "dataset": dataset,
+            "threshold": _short(run.decision.of(dataset).threshold),
+            "answer": predictions.identity[row],
+            "probability": _short(predictions.probability[row]),
+            "candidates": [_candidate(run, line, line - first + 1, places) for line in one.rows],
+        }
+        if answers is not None and one.query_id in judged:
+            at = judged[one.query_id]
+            rank = answers.rank[at]
+            query["truth"], query["known"] = answers.truth[at], bool(answers.known[at])
+            query["outcome"], query["rank"] = answers.outcome[at], int(rank) if math.isfinite(rank) else None
+        queries.append(query)
+    return queries
+
+
+def photograph_table(
+    run: FinishedRun, image_ids: Sequence[str], copies: Mapping[str, Copy | None], sources: Mapping[str, str]
+) -> Any:
+    """What the script knows of each photograph; one without a source is drawn as a placeholder."""
+    images, rows = run.images, [run.row_of[image_id] for image_id in image_ids]
+    return [
+        {
+            "id": image_id,
+            "identity": images.identity[row],
+            "viewpoint": images.viewpoint[row],
+            "date": images.date[row],
+            "size": list(copy.size_wh) if (copy := copies.get(image_id)) else None,
+            "source": sources.get(image_id),
+        }
+        for image_id, row in zip(image_ids, rows, strict=True)
+    ]
+
+
+def matches_of(
+    run: FinishedRun, matches: Matches, shown: Sequence[Shown], workers: int, progress: Progress
+) -> list[list[list[int] | None]]:
+    """Of every query, per candidate shown, its matches as whole numbers, six a match.
+
+    x and y in the query and in the candidate in thousandths of their sides, confidence in hundredths, and 1 for an
+    inlier, else 0; plus 2 where an end lies outside the animal's mask, if the features tell.
+    """
+
+    def work(one: Shown) -> list[list[int] | None]:
+        query = matches.features(one.query_id)
+        return [_packed(matches, query, matches.features(run.ranked.gallery_id[row])) for row in one.rows]
+
+    if not matches.are_there:
+        return [[None] * len(one.rows) for one in shown]
+    found: list[list[list[int] | None]] = []
+    with (
+        one_thread_each(),
+        worker_threads(workers) as pool,
+        progress.task("finding matches", len(shown), "queries") as advance,
+    ):
+        for packed in pool.map(work, shown):
+            found.append(packed)
+            advance(1)
+    return found
+
+
+def _packed(matches: Matches, query: LocalFeatures | None, candidate: LocalFeatures | None) -> list[int] | None:
+    found = matches.between(query, candidate)
+    if found is None or query is None or candidate is None:
+        return None
+    order = np.lexsort((-found.confidence, ~found.is_inlier))[:_MOST_MATCHES]
+    columns = np.concatenate(
+        [
+            _thousandths(found.query_xy[order], query.image_size_wh),
+            _thousandths(found.gallery_xy[order], candidate.image_size_wh),
+            np.round(100 * found.confidence[order]).astype(np.int64)[:, None],
+            _flags(found)[order][:, None],
+        ],
+        axis=1,
+    )
+    return [int(value) for value in columns.ravel()]
+
+
+def _flags(found: Correspondences) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    outside = getattr(found, "is_outside", None)  # once features know the animal's mask
+    flags = found.is_inlier.astype(np.int64)
+    return flags if outside is None else flags + 2 * np.asarray(outside, dtype=np.int64)
+
+
+def _thousandths(points_xy: FloatArray, size_wh: tuple[int, int]) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    """Places on a photograph of any size; pixel centres are at whole numbers."""
+    size = np.array(size_wh, dtype=np.float64)
+    return np.clip(np.round((points_xy + 0.5) / size * 1000), 0, 1000).astype(np.int64)
+
+
+def _candidate(run: FinishedRun, line: int, place: int, places: Mapping[str, int]) -> list[Any]:
+    """Photograph, place in the list, probability, and the raw scores in the order of their columns."""
+    scores = [_short(values[line]) for values in run.ranked.columns.values()]
+    return [places[run.ranked.gallery_id[line]], place, _short(run.ranked.probability[line]), *scores]
+
+
+def _short(value: float) -> float | None:
+    return float(f"{value:.4g}") if math.isfinite(value) else None

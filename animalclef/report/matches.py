@@ -1,0 +1,81 @@
+"""The matched keypoints of a pair of photographs, from what a run keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from animalclef.artefacts import Correspondences, LocalFeatures
+from animalclef.config import Config
+from animalclef.models.mutual_nearest import MutualNearest
+from animalclef.report.finished import FinishedRun
+from animalclef.stages.keypoints import features_from_entry
+from animalclef.store.shards import ShardStore
+
+__all__ = ["Matches", "PairMatcher", "matcher_of", "store_with"]
+
+
+class PairMatcher(Protocol):
+    """Finds the matches of one pair."""
+
+    def correspondences(self, query: LocalFeatures, candidate: LocalFeatures) -> Correspondences:
+        """What the scores of the pair are counted from."""
+        ...
+
+
+def matcher_of(config: Config) -> PairMatcher | None:
+    """The matcher of a run; `None` where it matched nothing."""
+    return None if config.rerank.matcher == "none" else MutualNearest(config.rerank)
+
+
+class Matches:
+    """Matches of a run's pairs, found again from its stored keypoints."""
+
+    def __init__(self, run: FinishedRun) -> None:
+        self._matcher = matcher_of(run.config)
+        self._key_of = dict(zip(run.images.image_id, run.images.key, strict=True))
+        self._store = None if self._matcher is None else _keypoint_store(run)
+
+    @property
+    def are_there(self) -> bool:
+        """Whether the run matched pairs and still has its keypoints."""
+        return self._store is not None
+
+    def features(self, image_id: str) -> LocalFeatures | None:
+        """The keypoints of a photograph; `None` where the run has none of it."""
+        key = self._key_of.get(image_id, "")
+        if self._store is None or key not in self._store:
+            return None
+        try:
+            return features_from_entry(key, self._store.get(key))
+        except KeyError:
+            return None
+
+    def of(self, query_id: str, gallery_id: str) -> Correspondences | None:
+        """The matches of a pair; `None` where they cannot be found any more."""
+        return self.between(self.features(query_id), self.features(gallery_id))
+
+    def between(self, query: LocalFeatures | None, candidate: LocalFeatures | None) -> Correspondences | None:
+        """The matches of two photographs' keypoints."""
+        if self._matcher is None or query is None or candidate is None:
+            return None
+        return self._matcher.correspondences(query, candidate)
+
+
+def _keypoint_store(run: FinishedRun) -> ShardStore | None:
+    """The store that the run noted; of a run that noted none, the one that holds its photographs."""
+    noted = run.settings.get("keypoints")
+    if not noted:
+        return store_with(run.folder.path / "keypoints", [key for key in run.images.key if key])
+    path = run.folder.path / str(noted)
+    inside = path.resolve().is_relative_to(run.folder.path.resolve())
+    store = ShardStore(path) if inside else None
+    return store if store else None
+
+
+def store_with(folder: Path, keys: Sequence[str]) -> ShardStore | None:
+    """Of the stores in a folder, the one that holds all these entries, or else any of the most."""
+    stores = [ShardStore(path) for path in sorted(folder.glob("*")) if path.is_dir()]
+    held = [store for store in stores if len(store.missing(keys)) < len(set(keys))]
+    return min(held, key=lambda store: len(store.missing(keys)), default=None)

@@ -1,0 +1,140 @@
+"""What the report says in tables and figures, ready for its template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import yaml
+
+from animalclef.artefacts import SetAside
+from animalclef.evaluation.answers import OUTCOMES, Answers, Confused, most_confused, score_intervals
+from animalclef.evaluation.evaluate import Interval, RetrievalReport
+from animalclef.evaluation.metrics import ScoreKernel
+from animalclef.report.charts import Figure, charts_of
+from animalclef.report.evidence import Evidence
+from animalclef.report.finished import FinishedRun
+
+__all__ = ["DatasetRow", "Page", "Stage", "summarise"]
+
+_WORK_OF = {"describe": "photographs", "match": "query pairs", "validate": "", "tune": ""}
+
+
+@dataclass(frozen=True)
+class DatasetRow:
+    """One line of the summary; `None` where it cannot be known."""
+
+    name: str
+    queries: int
+    named: int
+    new: int
+    threshold: float
+    fitted_on: str
+    weights: str
+    validated: float | None
+    score: Interval | None = None
+    baks: float | None = None
+    baus: float | None = None
+    measures: Mapping[str, Interval] | None = None
+    outcomes: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One line of the table of times."""
+
+    name: str
+    seconds: float
+    work: str
+    rate: float | None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything of a report but its gallery."""
+
+    name: str
+    judged: int | None  # queries with a truth, None without one
+    overall: Interval | None
+    rows: Sequence[DatasetRow]
+    charts: Mapping[str, Sequence[Figure]]
+    sources: Mapping[str, str]
+    confused: Sequence[Confused]
+    stages: Sequence[Stage]
+    counts: Mapping[str, int]
+    set_aside: Sequence[SetAside]
+    settings: str
+    viewpoints: Sequence[str]
+    outcomes: Sequence[str]
+
+
+def summarise(
+    run: FinishedRun, answers: Answers | None, retrieval: RetrievalReport | None, evidence: Sequence[Evidence]
+) -> Page:
+    """Count, score and draw."""
+    intervals = {} if answers is None else score_intervals(answers)
+    config = run.config.model_dump(mode="json")
+    return Page(
+        name=run.name,
+        judged=None if answers is None else len(answers),
+        overall=intervals.get(None),
+        rows=[_row(name, run, answers, retrieval, intervals) for name in run.images.queries.datasets],
+        charts={one.dataset: charts_of(one) for one in evidence},
+        sources={one.dataset: one.source for one in evidence},
+        confused=[] if answers is None else most_confused(answers),
+        stages=_stages(run),
+        counts={name: int(count) for name, count in run.timings.get("counts", {}).items()},
+        set_aside=run.set_aside,
+        settings=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+        viewpoints=sorted(set(run.images.queries.viewpoint)),
+        outcomes=[] if answers is None else OUTCOMES,
+    )
+
+
+def _row(
+    name: str,
+    run: FinishedRun,
+    answers: Answers | None,
+    retrieval: RetrievalReport | None,
+    intervals: Mapping[str | None, Interval],
+) -> DatasetRow:
+    decision = run.decision.of(name)
+    given = run.predictions.identity[run.images.queries.dataset == name]
+    named = sum(who is not None for who in given)
+    weights = ", ".join(f"{column} {weight:.2f}" for column, weight in decision.weights.items() if weight >= 0.005)
+    row = DatasetRow(
+        name=name,
+        queries=len(given),
+        named=named,
+        new=len(given) - named,
+        threshold=decision.threshold,
+        fitted_on=decision.fitted_on,
+        weights=weights + (", same viewpoint" if decision.same_viewpoint else ""),
+        validated=None if decision.validation is None else decision.validation.nested,
+    )
+    if answers is None or name not in answers.datasets:
+        return row
+    part = answers.of(name)
+    kernel = ScoreKernel(part.truth, part.dataset, part.known)
+    score = kernel.score(kernel.encode(part.answer)).datasets[name]
+    groups = [] if retrieval is None else retrieval.groups
+    measures = next((one.measures for one in groups if one.dataset == name and one.viewpoint is None), None)
+    return replace(
+        row,
+        score=intervals[name],
+        baks=score.baks,
+        baus=score.baus,
+        measures=measures,
+        outcomes={outcome: int((part.outcome == outcome).sum()) for outcome in OUTCOMES},
+    )
+
+
+def _stages(run: FinishedRun) -> list[Stage]:
+    counts = run.timings.get("counts", {})
+    stages = []
+    for name, seconds in run.timings.get("seconds", {}).items():
+        unit = _WORK_OF.get(name, "")
+        count = counts.get(unit)
+        work = f"{int(count):,} {unit}" if count is not None else ""
+        stages.append(Stage(name, float(seconds), work, count / seconds if count is not None and seconds > 0 else None))
+    return stages

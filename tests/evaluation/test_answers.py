@@ -1,0 +1,91 @@
+"""Answers beside a truth, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from rows import Row, image_table, strings
+
+from animalclef.artefacts import Predictions, RankedCandidates
+from animalclef.data.submission import Truth
+from animalclef.evaluation.answers import Answers, judge, misses_by, most_confused, reliability, score_intervals
+
+
+@pytest.fixture
+def answers() -> Answers:
+    """Six queries of one data set: a and b are in the gallery, u is not; q6 has no candidate."""
+    images = image_table([Row("g1", "a"), Row("g2", "b"), *[Row(f"q{number}") for number in range(1, 7)]])
+    listed = {"q1": "ab", "q2": "ba", "q3": "bba", "q4": "a", "q5": "b"}
+    pairs = [(query, who) for query, names in listed.items() for who in names]
+    ranked = RankedCandidates(
+        query_id=strings(*[query for query, _ in pairs]),
+        gallery_id=strings(*["g1" if who == "a" else "g2" for _, who in pairs]),
+        identity=strings(*[who for _, who in pairs]),
+        dataset=strings(*["lynx"] * len(pairs)),
+        probability=np.linspace(0.9, 0.1, len(pairs)),
+    )
+    predictions = Predictions(
+        images.queries.image_id,
+        strings("a", "b", None, "a", None, None),
+        np.array([0.9, 0.8, 0.4, 0.7, 0.3, 0.0]),
+    )
+    truth = Truth(
+        strings("q1", "q2", "q3", "q4", "q5", "q6"),
+        strings("a", "a", "a", "u", "u", "b"),
+        strings(*["lynx"] * 6),
+        np.array([True, True, True, False, False, True]),
+    )
+    return judge(truth, images, ranked, predictions)
+
+
+def test_outcomes_by_hand(answers: Answers) -> None:
+    assert list(answers.outcome) == ["right", "wrong known", "false new", "missed new", "right", "false new"]
+    assert answers.rank.tolist() == [1, 2, 2, np.inf, np.inf, np.inf]
+    assert list(answers.best) == ["a", "b", "b", "a", "b", None]
+
+
+def test_the_score_is_the_official_one(answers: Answers) -> None:
+    baks, baus = (1 / 3 + 0) / 2, 1 / 2
+    intervals = score_intervals(answers, draws=200)
+    assert intervals["lynx"].mean == pytest.approx((baks * baus) ** 0.5)
+    assert intervals[None].mean == intervals["lynx"].mean
+    assert 0 <= intervals["lynx"].low <= intervals["lynx"].mean <= intervals["lynx"].high <= 1
+    assert score_intervals(answers, draws=200) == intervals
+
+
+def test_no_queries_have_no_score(answers: Answers) -> None:
+    assert score_intervals(answers.of("nothing")) == {}
+
+
+def test_one_split_of_the_queries_is_swept_as_validation_is(answers: Answers) -> None:
+    from animalclef.evaluation.validation import score_at
+
+    probability = answers.probability[:, None]
+    score, baks, baus = score_at(probability, 0.5, answers.as_pseudo())
+    assert (baks, baus) == (pytest.approx(1 / 6), 0.5)
+    assert score == pytest.approx((1 / 12) ** 0.5)
+
+
+def test_reliability_by_hand() -> None:
+    found = reliability(np.array([0.0, 0.04, 0.45, 1.0]), np.array([False, True, True, True]))
+    assert found.pairs.tolist() == [2, 1, 1]
+    np.testing.assert_allclose(found.stated, [0.02, 0.45, 1.0])
+    np.testing.assert_allclose(found.found, [0.5, 1.0, 1.0])
+    assert found.expected_error == pytest.approx((0.48 * 2 + 0.55 + 0) / 4)
+    assert np.isnan(reliability(np.zeros(0), np.zeros(0, dtype=bool)).expected_error)
+
+
+def test_the_most_confused_come_first(answers: Answers) -> None:
+    found = most_confused(answers)
+    assert [(one.identity, one.known, one.queries, one.right) for one in found] == [
+        ("a", True, 3, 1),
+        ("b", True, 1, 0),
+        ("u", False, 2, 1),
+    ]
+    assert found[0].answers == [(None, 1), ("b", 1)]
+    assert len(most_confused(answers, most=1)) == 1
+
+
+def test_misses_by_viewpoint(answers: Answers) -> None:
+    sides = {"q1": "left", "q2": "left", "q3": "right"}
+    assert misses_by(answers, sides) == [("", 3, 1), ("left", 2, 1), ("right", 1, 0)]

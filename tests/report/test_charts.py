@@ -1,0 +1,82 @@
+"""What the charts are drawn from, and that they say it in words."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from rows import strings
+
+from animalclef.data.splits import OpenSetSplits
+from animalclef.evaluation.validation import PseudoQueries
+from animalclef.report import load_run
+from animalclef.report.charts import charts_of
+from animalclef.report.evidence import Evidence, evidence_of
+from animalclef.report.svg import Plot
+
+
+def drawing(plot: Plot, description: str = "") -> ElementTree.Element:
+    return ElementTree.fromstring(str(plot.render(description)).partition("<div")[0])
+
+
+def test_values_stand_where_the_axes_say() -> None:
+    plot = Plot((0, 2), (0, 10), "x", "y")
+    plot.line([0, 1, 2], [0, 5, 10], "known")
+    points = drawing(plot).find("polyline").get("points").split()  # type: ignore[union-attr]
+    (x0, y0), (x1, y1), (x2, y2) = (map(float, point.split(",")) for point in points)
+    assert x1 == pytest.approx((x0 + x2) / 2)
+    assert y1 == pytest.approx((y0 + y2) / 2)
+    assert y0 > y2  # up is up
+
+
+def test_names_and_descriptions_are_escaped() -> None:
+    shown = drawing(Plot((0, 1), (0, 1), "<b>", "a & b"), 'query "<script>"')
+    assert shown.get("aria-label") == 'query "<script>"'
+    assert {text.text for text in shown.findall("text")} >= {"<b>", "a & b"}
+
+
+def test_an_axis_without_width_is_drawn_all_the_same() -> None:
+    plot = Plot((0, 0), (0, float(np.float64(0))), "x", "y")
+    plot.bars([0, 1], [0], "known")
+    assert drawing(plot) is not None
+
+
+def test_without_truth_and_pseudo_queries_only_the_distribution(tiny_run: tuple[Path, Path]) -> None:
+    found = evidence_of(load_run(tiny_run[1]), None)
+    assert [one.dataset for one in found] == ["CatID", "NewtID"]
+    if found[0].source == "queries, truth unknown":
+        assert [figure.title for figure in charts_of(found[0])] == ["Best candidate"]
+
+
+def test_pseudo_queries_that_validation_kept_are_drawn(
+    tiny_run: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = np.array([[True, False], [False, True], [False, False]])
+    every = np.ones_like(same)
+    splits = OpenSetSplits(
+        strings("p1", "p2", "p3"),
+        strings("a", "b", "c"),
+        np.array([[True, True, False]]),
+        np.array([[False, False, True]]),
+    )
+    scores = np.array([[9, 1], [2, 8], [3, 1]], dtype=np.float32)
+    kept = PseudoQueries({"inliers": scores, "similarity": scores / 10}, same, every, every, every & ~same, splits)
+    module = types.ModuleType("animalclef.store.validation")
+    module.read_pseudo_queries = lambda path: {"CatID": kept}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "animalclef.store.validation", module)
+    cats, newts = evidence_of(load_run(tiny_run[1]), None)
+    assert (cats.source, newts.source) == ("pseudo-queries", "queries, truth unknown")
+    assert cats.ranks is not None
+    assert len(cats.known) == 2
+    assert cats.ranks.tolist() == [1, 1]  # the larger score is the likelier, whatever the calibrators
+    assert len(charts_of(cats)) == 4
+
+
+def test_captions_tell_the_figures() -> None:
+    evidence = Evidence("lynx", "queries, truth unknown", 0.5, np.zeros(0), np.array([0.2, 0.7]))
+    figure = charts_of(evidence)[0]
+    assert figure.caption == "2 queries, median 0.45, 50% reach the threshold. Threshold 0.500."

@@ -1,0 +1,59 @@
+"""Notebooks run from top to bottom on a run, and are kept without outputs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+def source(cell: dict[str, Any]) -> str:
+    return "".join(cell["source"])
+
+
+def test_there_are_five() -> None:
+    assert [path.stem for path in NOTEBOOKS] == ["01_data", "02_retrieval", "03_matches", "04_errors", "05_thresholds"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_no_outputs_are_kept(path: Path) -> None:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert [cell for cell in code if cell["outputs"] or cell["execution_count"] is not None] == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_first_cell_says_how_to_look_at_another_run(path: Path) -> None:
+    first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]
+    assert first["cell_type"] == "markdown"
+    assert {"ANIMALCLEF_RUN", "ANIMALCLEF_TRUTH", "Kaggle"} <= set(
+        source(first).replace("`", " ").replace(";", " ").split()
+    )
+
+
+@pytest.mark.parametrize("truth", [True, False], ids=["truth", "no-truth"])
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_runs_from_top_to_bottom(
+    path: Path, tiny_run: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, truth: bool
+) -> None:
+    """In this process: a kernel of its own for each takes seconds to start; .ci/run does that with the demo's run."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    data, run = tiny_run
+    monkeypatch.setenv("ANIMALCLEF_RUN", str(run))
+    monkeypatch.setenv("ANIMALCLEF_TRUTH", str(data / "truth.csv" if truth else tmp_path / "none.csv"))
+    monkeypatch.delenv("ANIMALCLEF_DATA", raising=False)
+    monkeypatch.delenv("ANIMALCLEF_STORAGE", raising=False)
+    scope: dict[str, Any] = {"display": lambda shown: None}
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] == "code":
+            exec(compile(source(cell), f"{path.name}:{cell['id']}", "exec"), scope)
+    pyplot.close("all")
