@@ -17,11 +17,13 @@ from rich.text import Text
 from animalclef.artefacts import SetAside
 from animalclef.decision import Decision
 from animalclef.estimate import Plan
+from animalclef.evaluation.background import BackgroundShare
 from animalclef.evaluation.evaluate import RetrievalReport
 from animalclef.evaluation.metrics import Score
 
 __all__ = [
     "RichProgress",
+    "background_table",
     "decision_table",
     "duration",
     "plan_sentence",
@@ -156,6 +158,14 @@ def retrieval_table(report: RetrievalReport) -> Table:
         cells = [f"{one.mean:.3f} [{one.low:.2f}, {one.high:.2f}]" for one in group.measures.values()]
         viewpoint = "all" if group.viewpoint is None else group.viewpoint or "-"
         table.add_row(group.dataset, viewpoint, str(group.queries), *cells)
+    return table
+
+
+def background_table(shares: Sequence[BackgroundShare]) -> Table:
+    """What share of the best candidates' matches lies beside the animals."""
+    table = _table("outside the masks, best candidate of each query", ("data set", "pairs", "matches", "inliers"))
+    for one in shares:
+        table.add_row(one.dataset, str(one.pairs), _number(one.matches), _number(one.inliers))
     return table
 
 

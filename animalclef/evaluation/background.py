@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from animalclef.artefacts import Correspondences, FloatArray, ImageTable, LocalFeatures
+from animalclef.artefacts import Correspondences, ImageTable, LocalFeatures
 from animalclef.data.masks import find_masks, inside, read_mask
 from animalclef.errors import DataError
+from animalclef.stages.keypoints import features_from_entry
+from animalclef.store.shards import ShardStore
 
 __all__ = ["BackgroundShare", "background_of_run", "share_outside"]
 
@@ -31,16 +34,16 @@ class BackgroundShare:
 
 def share_outside(
     matched: Correspondences,
-    query_mask: BoolArray,
-    gallery_mask: BoolArray,
-    query_size_wh: tuple[int, int],
-    gallery_size_wh: tuple[int, int],
+    masks: tuple[BoolArray, BoolArray],
+    sizes_wh: tuple[tuple[int, int], tuple[int, int]],
     *,
     inliers_only: bool = False,
 ) -> float:
-    """The share of matches with an end outside its image's mask, NaN without matches; masks may be of any scale."""
-    on_both = inside(query_mask, matched.query_xy, query_size_wh)
-    on_both &= inside(gallery_mask, matched.gallery_xy, gallery_size_wh)
+    """The share of matches with an end outside its image's mask, NaN without matches.
+
+    `masks` (of any scale) and `sizes_wh` are those of the query and of the gallery image.
+    """
+    on_both = inside(masks[0], matched.query_xy, sizes_wh[0]) & inside(masks[1], matched.gallery_xy, sizes_wh[1])
     counted = on_both[matched.is_inlier] if inliers_only else on_both
     return float(1 - counted.mean()) if len(counted) else float("nan")
 
@@ -49,34 +52,33 @@ def background_of_run(
     run: Path,
     images: ImageTable,
     folder: Path | None,
-    read: Callable[[str], LocalFeatures],
     correspond: Callable[[LocalFeatures, LocalFeatures], Correspondences],
 ) -> list[BackgroundShare]:
-    """Of every query's best candidate, what lay beside the animals by the masks of `folder` or of the table.
+    """Of every query's best candidate, what lies beside the animals by the masks of `folder` or of the table.
 
-    `read` gives the unmasked local features of an image_id.
+    All keypoints of the run are matched again by `correspond`, whatever masks the run itself was made with.
 
     Raises:
-        DataError: there are no masks, or one is not right.
+        DataError: there are no masks, one is not right, or the run keeps no local features.
     """
     masks = find_masks(images, folder)
     if masks is None:
         raise DataError(f"{images.root}: no masks in the table; give --masks the folder that `animalclef mask` made.")
-    text = dict.fromkeys(("query_id", "gallery_id", "dataset"), str)
-    candidates = pd.read_csv(run / "candidates.csv", dtype=text, keep_default_na=False)
-    best = candidates.drop_duplicates("query_id")
-    row_of = images.row_of
-    rows = []
+    features = _run_features(run)
+    best = _read(run / "candidates.csv").drop_duplicates("query_id")
+    row_of, rows = images.row_of, []
     for query_id, gallery_id, dataset in zip(best["query_id"], best["gallery_id"], best["dataset"], strict=True):
-        pair = (row_of.get(query_id), row_of.get(gallery_id))
-        if pair[0] is None or pair[1] is None or not (masks.source[pair[0]] and masks.source[pair[1]]):
+        first, second = row_of.get(query_id), row_of.get(gallery_id)
+        if first is None or second is None or not (masks.source[first] and masks.source[second]):
             continue
-        query, candidate = read(query_id), read(gallery_id)
+        query, candidate = features(query_id), features(gallery_id)
         sizes = (query.image_size_wh, candidate.image_size_wh)
-        both = [read_mask(images, row, masks.source[row], size) for row, size in zip(pair, sizes, strict=True)]
+        both = (
+            read_mask(images, first, masks.source[first], sizes[0]),
+            read_mask(images, second, masks.source[second], sizes[1]),
+        )
         matched = correspond(query, candidate)
-        shares = [share_outside(matched, *both, *sizes, inliers_only=only) for only in (False, True)]
-        rows.append((dataset, *shares))
+        rows.append((dataset, *(share_outside(matched, both, sizes, inliers_only=only) for only in (False, True))))
     table = pd.DataFrame(rows, columns=["dataset", "matches", "inliers"]).dropna(subset=["matches"])
     return [
         BackgroundShare(str(name), len(part), _mean(part["matches"].to_numpy()), _mean(part["inliers"].to_numpy()))
@@ -84,6 +86,22 @@ def background_of_run(
     ]
 
 
-def _mean(values: FloatArray) -> float:
+def _run_features(run: Path) -> Callable[[str], LocalFeatures]:
+    """Reads the unmasked local features of an image_id."""
+    try:
+        finished = json.loads((run / "finished.json").read_text(encoding="utf-8"))
+        folder = run / finished["keypoints"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{run}: no finished run with local features. Run predict with --run {run} first.") from error
+    store = ShardStore(folder, folder.name)
+    key_of = dict(zip(*(_read(run / "table.csv")[name] for name in ("image_id", "key")), strict=True))
+    return lambda image_id: features_from_entry(key_of[image_id], store.get(key_of[image_id]))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def _mean(values: NDArray[np.float64]) -> float:
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else float("nan")

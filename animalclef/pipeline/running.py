@@ -101,9 +101,11 @@ class Pipeline:
         self.run.write_set_aside(described.set_aside)
         self.run.write_encounters(encounters)
         write_text(self.run.decision, decision.model_dump_json(indent=1) + "\n")
-        self.run.write_table(self.loaded.images, images)
+        self.run.write_table(self.loaded.images, described.by_content())
         self.run.write_candidates(ranked)
         settings = {"scores": scores_id, "data": self.contents.digest, "config": self.config.model_dump(mode="json")}
+        if extractor is not None:
+            settings["keypoints"] = described.features.stores[""].folder.relative_to(self.run.path).as_posix()
         write_text(self.run.finished, json.dumps(settings, indent=1) + "\n")
         weights, device = (None, "cpu") if network is None else (network.digest, network.device)
         return Outcome(predictions, ranked, decision, described.set_aside, self.seconds, weights, device)
