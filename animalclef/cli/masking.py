@@ -47,7 +47,7 @@ def mask(
     if as_json:
         print_json(dataclasses.asdict(made))
         return
-    unclear = f"; {len(made.unclear)} without a clear animal keep all their keypoints" if made.unclear else ""
+    unclear = f" ({len(made.unclear)} without a clear animal: all is kept)" if made.unclear else ""
     out.print(
-        f"{made.masks} masks made, {made.kept} were there{unclear}. Folder: {to}", highlight=False, soft_wrap=True
+        f"{made.masks} masks made{unclear}, {made.kept} were there. Folder: {to}", highlight=False, soft_wrap=True
     )

@@ -25,9 +25,9 @@ __all__ = ["Made", "make_masks"]
 
 @dataclass(frozen=True)
 class Made:
-    """What became of the photographs; `unclear` ones have no mask, so all their keypoints are kept."""
+    """What became of the photographs; of `unclear` ones the mask holds everything, so all keypoints are kept."""
 
-    masks: int
+    masks: int  # the unclear ones among them
     kept: int  # were there already
     unclear: tuple[str, ...]
     unreadable: tuple[str, ...]
@@ -60,8 +60,7 @@ def make_masks(
             elif outcome == "unreadable":
                 unreadable.append(path)
             advance(1)
-    made = len(todo) - len(unclear) - len(unreadable)
-    return Made(made, len(boxes) - len(todo), tuple(unclear), tuple(unreadable))
+    return Made(len(todo) - len(unreadable), len(boxes) - len(todo), tuple(unclear), tuple(unreadable))
 
 
 def _make_one(
@@ -74,11 +73,10 @@ def _make_one(
     except (OSError, UnreadableImageError):
         return "unreadable"
     mask = image.alpha > 127 if image.alpha is not None else _segment(image, segmenter, boxes[path])
-    if mask is None:
-        return "unclear"
-    encoded = cv2.imencode(".png", mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])[1]
+    shown = np.ones(image.pixels.shape[:2], dtype=bool) if mask is None else mask
+    encoded = cv2.imencode(".png", shown.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])[1]
     write_bytes(mask_path(folder, path), encoded.tobytes())
-    return "made"
+    return "unclear" if mask is None else "made"
 
 
 def _segment(image: DecodedImage, segmenter: Segmenter, boxes: list[NDArray[np.float32]]) -> NDArray[np.bool_] | None:

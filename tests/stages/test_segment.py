@@ -59,9 +59,9 @@ def images(tmp_path: Path) -> ImageTable:
 def test_every_photograph_gets_its_mask_once(images: ImageTable, tmp_path: Path) -> None:
     folder, segmenter = tmp_path / "masks", Inside()
     made = make_masks(images, folder, segmenter, 2, Silent())
-    assert made == Made(3, 0, ("e.png",), ("f.jpg",))
+    assert made == Made(4, 0, ("e.png",), ("f.jpg",))
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
-    assert names == ["b.png", "d.png", "x/a.png"]
+    assert names == ["b.png", "d.png", "e.png", "x/a.png"]
     whole = images.with_columns(bbox_xywhr=np.full((6, 5), np.nan, np.float32))
     rows = ((0, "x/a.png"), (1, "b.png"), (3, "d.png"))
     first, boxes, clear = (read_mask(whole, row, str(folder / name), (100, 60)) for row, name in rows)
@@ -70,11 +70,12 @@ def test_every_photograph_gets_its_mask_once(images: ImageTable, tmp_path: Path)
     expected[10:40, 5:25] = expected[20:40, 50:90] = True
     np.testing.assert_array_equal(boxes, expected)
     assert clear.sum() == 10 * 40
+    assert read_mask(whole, 4, str(folder / "e.png"), (100, 60)).all()  # unclear: all is kept
     before = {path: path.read_bytes() for path in folder.rglob("*.png")}
     segmenter.asked.clear()
-    assert make_masks(images, folder, segmenter, 1, Silent()) == Made(0, 3, ("e.png",), ("f.jpg",))
-    assert len(segmenter.asked) == 1  # the unclear one is tried again
-    assert make_masks(images, folder, segmenter, 1, Silent(), overwrite=True).masks == 3
+    assert make_masks(images, folder, segmenter, 1, Silent()) == Made(0, 4, (), ("f.jpg",))
+    assert segmenter.asked == []
+    assert make_masks(images, folder, segmenter, 1, Silent(), overwrite=True).masks == 4
     assert {path: path.read_bytes() for path in folder.rglob("*.png")} == before
 
 
