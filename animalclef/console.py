@@ -17,11 +17,13 @@ from rich.text import Text
 from animalclef.artefacts import SetAside
 from animalclef.decision import Decision
 from animalclef.estimate import Plan
+from animalclef.evaluation.background import BackgroundShare
 from animalclef.evaluation.evaluate import RetrievalReport
 from animalclef.evaluation.metrics import Score
 
 __all__ = [
     "RichProgress",
+    "background_table",
     "decision_table",
     "duration",
     "plan_sentence",
@@ -167,6 +169,14 @@ def recall_table(report: RetrievalReport) -> Table:
     table = _table(title, ("data set", "source", "queries", *names))
     for one in report.recall:
         table.add_row(one.dataset, one.source, str(one.queries), *[_number(value) for value in one.recall.values()])
+    return table
+
+
+def background_table(shares: Sequence[BackgroundShare]) -> Table:
+    """What share of the best candidates' matches lies beside the animals."""
+    table = _table("outside the masks, best candidate of each query", ("data set", "pairs", "matches", "inliers"))
+    for one in shares:
+        table.add_row(one.dataset, str(one.pairs), _number(one.matches), _number(one.inliers))
     return table
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -14,12 +15,27 @@ import torch
 from tiny import make_tiny_data, read_csv, write_csv
 from whole_run import artefacts, count_work, predict
 
+from animalclef.config import load_config
 from animalclef.config.features import FEATURES
+from animalclef.console import plan_sentence
+from animalclef.data.images import load_table
+from animalclef.data.sources import find_source
 from animalclef.errors import DataError
+from animalclef.estimate import estimate
 from animalclef.models.detectors import DETECTORS
+from animalclef.stages.keypoints import SiftExtractor
 
 PHOTOGRAPHS = 17  # four known animals of three photographs, five queries
 PAIRS = 12 * 5 + 12 * 11 // 2
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small images are quicker on one thread, and other tests may run beside these."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -172,18 +188,13 @@ def test_another_extractor_and_other_weights_are_other_features(
 ) -> None:
     counts = count_work(monkeypatch)
     small = ("keypoints.extractor=aliked-t16", "keypoints.long_side=64", "keypoints.least_long_side=32")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        for seed in (0, 1):
-            weights = weights_of("aliked-t16", tmp_path, seed)
-            one = predict(data, again, *small, f"keypoints.weights={weights}")
-            assert done(counts) == {"pairs": PAIRS, "tuned": 1}
-        moved = shutil.copy(weights, tmp_path / "moved.pth")
-        assert predict(data, again, *small, f"keypoints.weights={moved}") == one
-        assert done(counts) == {}
-    finally:
-        torch.set_num_threads(before)
+    for seed in (0, 1):
+        weights = weights_of("aliked-t16", tmp_path, seed)
+        one = predict(data, again, *small, f"keypoints.weights={weights}")
+        assert done(counts) == {"pairs": PAIRS, "tuned": 1}
+    moved = shutil.copy(weights, tmp_path / "moved.pth")
+    assert predict(data, again, *small, f"keypoints.weights={moved}") == one
+    assert done(counts) == {}
     assert predict(data, again) == plain[1]
     assert done(counts) == {}
 
@@ -226,3 +237,27 @@ def test_odd_photographs_go_the_whole_way(tmp_path: Path) -> None:
     assert len(answers) == 5
     best = json.loads((tmp_path / "run" / "finished.json").read_text())
     assert best["config"]["keypoints"]["extractor"] == "sift"
+
+
+def test_the_plan_tells_what_views_cost(data: Path) -> None:
+    loaded = load_table(find_source(data)).images
+    counts = {}
+    for name, views in (("plain", "{}"), ("turned", "{NewtID: [rot90, flip]}")):
+        config = load_config(None, [f"keypoints.views={views}"])
+        counts[name] = estimate(loaded, {"NewtID": []}, config, SiftExtractor(config.keypoints), 1, 0, tunes=True)
+    assert counts["plain"].pairs == (5 + 12) * 12
+    assert counts["turned"].pairs == 3 * counts["plain"].pairs
+    assert "(up to 3 views of a query)" in plan_sentence(counts["turned"])
+    assert "views" not in plan_sentence(counts["plain"])
+
+
+@pytest.mark.shared
+def test_real_networks_name_the_drawn_animals(data: Path, shared: Path, tmp_path: Path) -> None:
+    truth = {row["image_id"]: row["identity"] for row in read_csv(data / "truth.csv") if row["known"] == "1"}
+    for name, file in (("xfeat", "xfeat.safetensors"), ("aliked-t16", "aliked-t16.pth")):
+        run = tmp_path / name
+        weights = f"keypoints.weights={shared / 'weights' / file}"
+        predict(data, run, f"keypoints.extractor={name}", weights, "keypoints.max_keypoints=256")
+        ranked = sorted(read_csv(run / "candidates.csv"), key=lambda row: -float(row["inliers"]))
+        best = {row["query_id"]: row["identity"] for row in reversed(ranked)}
+        assert sum(best[query] == who for query, who in truth.items()) >= 3, name  # of four

@@ -1,6 +1,18 @@
 """The command line: parse, call, print. One module per group of commands."""
 
-from animalclef.cli import comparing, ensembling, ledger, looking, predicting, scoring, tables, weights
+from animalclef.cli import comparing, ensembling, ledger, looking, masking, predicting, scoring, tables, weights
 from animalclef.cli.app import app, main
 
-__all__ = ["app", "comparing", "ensembling", "ledger", "looking", "main", "predicting", "scoring", "tables", "weights"]
+__all__ = [
+    "app",
+    "comparing",
+    "ensembling",
+    "ledger",
+    "looking",
+    "main",
+    "masking",
+    "predicting",
+    "scoring",
+    "tables",
+    "weights",
+]

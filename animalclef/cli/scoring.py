@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from animalclef.cli.app import app
 from animalclef.cli.shared import (
     JsonOption,
+    load,
     out,
     print_json,
 )
+from animalclef.errors import DataError
+
+if TYPE_CHECKING:
+    from animalclef.evaluation.background import BackgroundShare
 
 __all__ = ["evaluate", "score"]
 
@@ -40,19 +45,42 @@ def score(
 def evaluate(
     run: Annotated[Path, typer.Option(help="A finished run folder.")],
     truth: Annotated[Path, typer.Option(help="CSV with image_id, identity, dataset, known (1 or 0).")],
+    masked_data: Annotated[
+        Path | None,
+        typer.Option("--data", help="The data set: show what share of matches lies outside its masks too."),
+    ] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of masks for --data, where its table names none.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Rank-1/5/20/25 and mAP of a run's candidates, per data set and viewpoint, with bootstrap intervals.
 
     Then recall@1/10/25/100 of each source of candidates and of both together.
     """
-    from animalclef.console import recall_table, retrieval_table
+    from animalclef.console import background_table, recall_table, retrieval_table
     from animalclef.evaluation.evaluate import evaluate_run
 
+    if masks is not None and masked_data is None:
+        raise DataError("--masks needs --data: the data set that the masks belong to.")
     report = evaluate_run(run, truth)
+    shares = [] if masked_data is None else _background(run, masked_data, masks)
     if as_json:
-        print_json(dataclasses.asdict(report))
-    else:
-        out.print(retrieval_table(report))
-        if report.recall:
-            out.print(recall_table(report))
+        background = {} if masked_data is None else {"background": [dataclasses.asdict(one) for one in shares]}
+        print_json({**dataclasses.asdict(report), **background})
+        return
+    out.print(retrieval_table(report))
+    if report.recall:
+        out.print(recall_table(report))
+    if masked_data is not None:
+        out.print(background_table(shares))
+
+
+def _background(run: Path, data: Path, masks: Path | None) -> list[BackgroundShare]:
+    import json
+
+    from animalclef.config import RerankConfig
+    from animalclef.evaluation.background import background_of_run
+    from animalclef.models.mutual_nearest import MutualNearest
+
+    settings = json.loads((run / "finished.json").read_text(encoding="utf-8"))["config"]["rerank"]
+    matcher = MutualNearest(RerankConfig.model_validate({**settings, "matcher": "mutual-nearest"}))
+    return background_of_run(run, load(data).images, masks, matcher.correspondences)

@@ -40,6 +40,11 @@ class Described:
     features: FeatureReader  # local features by matching key
     set_aside: list[SetAside]
 
+    def by_content(self) -> ImageTable:
+        """The photographs with their content keys."""
+        keys = [self.features.wanted[key].content_key for key in self.images.key]
+        return self.images.with_columns(key=np.array(keys, dtype=object))
+
     def thumbnail(self, key: str) -> FloatArray:
         """The thumbnail by matching key."""
         return self.thumbnails.get(self.features.wanted[key].content_key)["thumbnail"].astype(np.float32)

@@ -107,7 +107,7 @@ class Pipeline:
         self.run.write_set_aside(described.set_aside)
         self.run.write_encounters(encounters)
         write_text(self.run.decision, decision.model_dump_json(indent=1) + "\n")
-        self.run.write_table(self.loaded.images, images)
+        self.run.write_table(self.loaded.images, described.by_content())
         self.run.write_order(self.loaded.submission_id)
         seen = {} if given is not None else read_pseudo_queries(self.run)
         surprises = surprises_of(predictions, images, seen, decision)
@@ -121,7 +121,8 @@ class Pipeline:
         self.run.write_timings(self.seconds, counts)
         settings = {"scores": scores_id, "data": self.contents.digest, "config": self.config.model_dump(mode="json")}
         settings |= {"root": str(self.loaded.source.root.resolve())}
-        settings |= {"keypoints": described.features.stores[""].folder.relative_to(self.run.path).as_posix()}
+        if tools.extractor is not None:
+            settings["keypoints"] = described.features.stores[""].folder.relative_to(self.run.path).as_posix()
         write_text(self.run.finished, json.dumps(settings, indent=1) + "\n")
         weights, device = (None, "cpu") if network is None else (network.digest, network.device)
         told = (described.set_aside, self.seconds, weights, device, tuple(surprises))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,8 @@ from hypothesis import strategies as st
 
 from animalclef.artefacts import LocalFeatures
 from animalclef.config import RerankConfig
-from animalclef.models.mutual_nearest import MutualNearest, agreeing, mutual_matches, root_sift
+from animalclef.errors import StaleArtefactError
+from animalclef.models.mutual_nearest import MutualNearest, agreeing, comparable, mutual_matches, root_sift
 
 
 def features(key: str, xy: np.ndarray, descriptors: np.ndarray, size_wh: tuple[int, int] = (640, 400)) -> LocalFeatures:
@@ -173,3 +176,44 @@ def test_correspondences_are_what_the_scores_count() -> None:
         assert (len(drawn), drawn.is_inlier.sum()) == (counted[0], counted[1])
         assert 10 * drawn.confidence[drawn.is_inlier].sum() == pytest.approx(counted[2])
         assert set(map(tuple, drawn.query_xy)) <= set(map(tuple, one.keypoints_xy))
+
+
+def network_features(key: str, count: int, seed: int, name: str = "xfeat") -> LocalFeatures:
+    """Signed unit descriptors in half precision, as a network's are kept."""
+    plain = random_features(key, count, seed)
+    values = np.random.default_rng(seed).normal(size=(count, 64))
+    values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9)
+    return replace(plain, descriptors=values.astype(np.float16).astype(np.float32), extractor=name)
+
+
+def test_descriptors_of_networks_are_compared_at_length_one() -> None:
+    values = comparable(np.array([[3.0, -4.0], [0.0, 0.0]], np.float16))
+    assert values[0] == pytest.approx([0.6, -0.8], abs=1 / 4096)
+    assert not values[1].any()
+    whole = np.zeros((1, 128), np.uint8)
+    whole[0, 3] = 9
+    np.testing.assert_array_equal(comparable(whole), root_sift(whole))
+
+
+def test_networks_features_score_the_same_either_way_and_in_any_company() -> None:
+    matcher = MutualNearest(RerankConfig(ratio=1.0))
+    for seed in range(6):
+        one, other = network_features("aa", 200, seed), network_features("bb", 130, seed + 50)
+        company = [network_features(f"c{place}", 90, seed + 100 + place) for place in range(9)]
+        forward = matcher.match(one, [other])[0].tolist()
+        assert matcher.match(other, [one])[0].tolist() == forward
+        assert matcher.match(one, [*company, other])[-1].tolist() == forward
+        assert forward[0] > 0
+
+
+def test_an_image_agrees_with_itself_in_a_networks_features() -> None:
+    image = network_features("aa", 80, 0)
+    assert MutualNearest(RerankConfig()).match(image, [image])[0][:2].tolist() == [80, 80]
+
+
+def test_features_of_two_extractors_are_never_compared() -> None:
+    matcher = MutualNearest(RerankConfig())
+    one, other = network_features("aa", 5, 0), network_features("bb", 5, 1, name="aliked-t16")
+    for call in (lambda: matcher.match(one, [one, other]), lambda: matcher.correspondences(other, one)):
+        with pytest.raises(StaleArtefactError, match=r"made by .*Use another --run"):
+            call()

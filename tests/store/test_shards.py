@@ -134,3 +134,13 @@ def test_the_same_entries_twice_are_one_file(tmp_path: Path) -> None:
         store.put({"aa": entry(1), "bb": entry(2)})
     assert len(list(store.folder.iterdir())) == 1
     assert_same(store, "aa", 1)
+
+
+def test_files_of_another_maker_are_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "kind"
+    ShardStore(folder, "sift-1").put({"aa": entry(1), "bb": entry(2)})
+    for other in ("sift-2", ""):
+        store = ShardStore(folder, other)
+        assert store.missing(["aa", "bb"]) == ["aa", "bb"]
+        assert store.verify(["aa"]) == ["aa"]
+    assert_same(ShardStore(folder, "sift-1"), "aa", 1)
