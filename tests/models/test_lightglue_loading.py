@@ -23,8 +23,8 @@ def published(model: LightGlueModel, prefix: str = "") -> dict[str, torch.Tensor
     for name, value in model.network.state_dict().items():
         parts = name.split(".")
         if parts[0] == "transformers":
-            name = ".".join([parts[2], parts[1], *parts[3:]])
-        state[prefix + name] = value.clone()
+            parts = [parts[2], parts[1], *parts[3:]]
+        state[prefix + ".".join(parts)] = value.clone()
     return state
 
 
@@ -82,7 +82,7 @@ def test_a_release_has_the_shape_it_was_published_with(tmp_path: Path) -> None:
     torch.save(published(random_model()), tmp_path / "small.pth")
     with pytest.raises(WeightsError, match=r"missing and 0 surplus"):
         load_lightglue(tmp_path / "small.pth", "aliked", released=True)  # nine layers were expected
-    with pytest.raises(ConfigError, match="dense-sift: LightGlue has no weights.*aliked"):
+    with pytest.raises(ConfigError, match=r"dense-sift: LightGlue has no weights.*aliked"):
         load_lightglue(tmp_path / "small.pth", "dense-sift", released=True)
 
 
