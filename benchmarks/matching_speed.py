@@ -157,7 +157,7 @@ def random_model() -> LightGlueModel:
     """The released shape, adaptive parts off: random heads have nothing to tell between the layers."""
     torch.manual_seed(0)
     shape = Shape("aliked", 128, depth_confidence=-1, width_confidence=-1)
-    network = LightGlue(features=None, flash=False, **shape.architecture).eval().requires_grad_(False)
+    network = LightGlue(features=None, **shape.architecture).eval().requires_grad_(False)
     return LightGlueModel(network, shape, "random", Path())
 
 

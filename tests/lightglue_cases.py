@@ -34,7 +34,7 @@ class Other(LocalFeatures):
 def random_model(shape: Shape = SMALL, seed: int = 0) -> LightGlueModel:
     """Weights large enough for matches, for layers that settle some pairs, and for points that are dropped."""
     torch.manual_seed(seed)
-    network = LightGlue(features=None, flash=False, **shape.architecture).eval().requires_grad_(False)
+    network = LightGlue(features=None, **shape.architecture).eval().requires_grad_(False)
     for head in network.log_assignment:
         head.final_proj.weight.mul_(6)
         head.matchability.weight.mul_(3)
@@ -82,7 +82,7 @@ def kornia_matches(model: LightGlueModel, one: LocalFeatures, other: LocalFeatur
 
 @lru_cache(maxsize=4)
 def _plain(model: LightGlueModel) -> LightGlue:
-    network = LightGlue(features=None, flash=False, **model.shape.architecture)
+    network = LightGlue(features=None, **model.shape.architecture)
     network.load_state_dict(model.network.state_dict())
     return network.eval()
 
