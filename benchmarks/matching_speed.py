@@ -157,7 +157,7 @@ def random_model() -> LightGlueModel:
     """The released shape, adaptive parts off: random heads have nothing to tell between the layers."""
     torch.manual_seed(0)
     shape = Shape("aliked", 128, depth_confidence=-1, width_confidence=-1)
-    network = LightGlue(features=None, flash=False, **shape.architecture).eval().requires_grad_(False)
+    network = LightGlue(features=None, **shape.architecture).eval().requires_grad_(False)
     return LightGlueModel(network, shape, "random", Path())
 
 
@@ -184,8 +184,9 @@ def photographs(given: argparse.Namespace, count: int) -> list[LocalFeatures]:
     for number, path in enumerate(sorted(given.photographs.rglob("*.jpg"))[: given.pairs + 1]):
         pixels = cv2.cvtColor(cv2.resize(cv2.imread(str(path)), SIZE_WH), cv2.COLOR_BGR2RGB)
         with torch.inference_mode():
-            found = extractor(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255, top_k=count)[0]
-        images.append(features(f"{number:032x}", found.keypoints.numpy(), found.descriptors.numpy()))
+            image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+            found = extractor.detectAndCompute(image, top_k=count)[0]
+        images.append(features(f"{number:032x}", found["keypoints"].numpy(), found["descriptors"].numpy()))
     return images
 
 

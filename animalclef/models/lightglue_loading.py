@@ -102,18 +102,28 @@ def load_lightglue(path: Path, features: str, *, released: bool = False) -> Ligh
         WeightsError: a key is missing or left over, or has another shape.
         ConfigError: the file is for other features, or there are no such features.
     """
-    from kornia.feature import LightGlue
-
     state = _kornia_names(read_weights(path))
     told = _header(path)
     shape = _told_shape(path, told) if told else _release(features) if released else _seen_shape(path, state, features)
     if shape.features != features:
         raise ConfigError(f"{path}: a matcher for {shape.features}; keypoints.extractor gives {features}.")
-    network = LightGlue(features=None, flash=False, **shape.architecture)
+    network = _built(shape)
     state.pop(_DERIVED, None)
     load_strictly(network, state, path, (_DERIVED,))
     network = network.eval().requires_grad_(False)
     return LightGlueModel(network, _without_idle_parts(shape, state), weights_digest(network), path)
+
+
+def _built(shape: Shape) -> Any:
+    """kornia's constructor switches torch's fast attention on or off for the whole process: put it back."""
+    import torch
+    from kornia.feature import LightGlue
+
+    before = torch.backends.cuda.flash_sdp_enabled()
+    try:
+        return LightGlue(features=None, flash=False, **shape.architecture)
+    finally:
+        torch.backends.cuda.enable_flash_sdp(before)
 
 
 def _kornia_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

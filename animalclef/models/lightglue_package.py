@@ -1,7 +1,7 @@
 """The original `lightglue` package behind the same door, where a user has installed it from its repository.
 
 It is not on the package index. Its class takes the same arguments as kornia's and the same weight files fit it, so its
-scores are the same but for the last bits; it matches one pair at a time.
+scores are the same but for the last bits (on a GPU its attention is in half precision); it matches one pair at a time.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class PackageLightGlue:
             ) from error
         self.shape, self.device = model.shape, device
         try:
-            network = lightglue.LightGlue(features=None, flash=False, **model.shape.architecture)
+            network = lightglue.LightGlue(features=None, **model.shape.architecture)
         except (TypeError, ValueError) as error:
             raise ConfigError(
                 f"rerank.backend lightglue: this version of the package does not fit ({error})."

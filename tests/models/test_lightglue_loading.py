@@ -101,6 +101,18 @@ def test_our_own_files_say_what_they_are(tmp_path: Path) -> None:
         load_lightglue(path, "sift")
 
 
+@pytest.mark.parametrize("flash", [False, True])
+def test_loading_leaves_torchs_attention_as_it_was(flash: bool, tmp_path: Path) -> None:
+    torch.save(published(random_model()), tmp_path / "one.pth")
+    before = torch.backends.cuda.flash_sdp_enabled()
+    torch.backends.cuda.enable_flash_sdp(flash)
+    try:
+        load_lightglue(tmp_path / "one.pth", "aliked")
+        assert torch.backends.cuda.flash_sdp_enabled() is flash
+    finally:
+        torch.backends.cuda.enable_flash_sdp(before)
+
+
 def test_heads_of_zeros_switch_their_part_off(tmp_path: Path) -> None:
     state = published(random_model())
     for name, value in state.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ from safetensors.torch import save_file
 from animalclef.artefacts import LocalFeatures
 from animalclef.models.lightglue_loading import LightGlueModel, Shape
 
-__all__ = ["SMALL", "Other", "features", "kornia_matches", "random_model", "save_ours"]
+__all__ = ["SIFT", "SMALL", "Other", "features", "kornia_matches", "random_model", "save_ours"]
 
 torch.set_num_threads(1)  # networks as small as these lose time on a second one
 
 SMALL = Shape("aliked", 32, 64, 4, 2, depth_confidence=-1, width_confidence=-1)
+
+SIFT = Shape("sift", 128, 96, 3, 1, add_scale_ori=True, depth_confidence=-1, width_confidence=-1,
+             signed_orientation=False)  # fmt: skip
 
 
 class Other(LocalFeatures):
@@ -30,14 +34,14 @@ class Other(LocalFeatures):
 def random_model(shape: Shape = SMALL, seed: int = 0) -> LightGlueModel:
     """Weights large enough for matches, for layers that settle some pairs, and for points that are dropped."""
     torch.manual_seed(seed)
-    network = LightGlue(features=None, flash=False, **shape.architecture).eval().requires_grad_(False)
+    network = LightGlue(features=None, **shape.architecture).eval().requires_grad_(False)
     for head in network.log_assignment:
         head.final_proj.weight.mul_(6)
         head.matchability.weight.mul_(3)
         head.matchability.bias.add_(2.0)
-    for number, head in enumerate(network.token_confidence):
+    for threshold, head in zip(network.confidence_thresholds, network.token_confidence, strict=False):
         head.token[0].weight.mul_(2)
-        head.token[0].bias.add_(1.9 + 0.4 * number)
+        head.token[0].bias.add_(torch.logit(threshold))  # about half of the points are sure
     return LightGlueModel(network, shape, "random", Path("random"))
 
 
@@ -70,12 +74,17 @@ def kornia_matches(model: LightGlueModel, one: LocalFeatures, other: LocalFeatur
         parts["oris"] = image.orientation_rad
         sides[name] = {key: torch.from_numpy(np.asarray(part, np.float32))[None] for key, part in parts.items()}
         sides[name]["image_size"] = torch.tensor([image.image_size_wh], dtype=torch.float32)
-    network = LightGlue(features=None, flash=False, **model.shape.architecture)
-    network.load_state_dict(model.network.state_dict())
     with torch.inference_mode():
-        found = network.eval()(sides)
+        found = _plain(model)(sides)
     pairs = map(tuple, found["matches"][0].tolist())
     return dict(zip(pairs, found["scores"][0].tolist(), strict=True)), int(found["stop"])
+
+
+@lru_cache(maxsize=4)
+def _plain(model: LightGlueModel) -> LightGlue:
+    network = LightGlue(features=None, **model.shape.architecture)
+    network.load_state_dict(model.network.state_dict())
+    return network.eval()
 
 
 def save_ours(path: Path, model: LightGlueModel) -> Path:
