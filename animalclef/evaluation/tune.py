@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 
-COUNTS = frozenset({"matches", "inliers", "inlier_weight", "vote"})  # calibrated over log(1 + score)
+COUNTS = frozenset({"matches", "inliers", "inlier_weight"})  # calibrated over log(1 + score)
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ class Voter:
 
     def _index(self, name: str, gallery: ImageTable) -> DescriptorIndex:
         if name not in self._indexes:
-            read = lambda row: unit_descriptors(self.read(gallery.key[row]), self.config.max_keypoints)  # noqa: E731
+            read = lambda row: unit_descriptors(self.read(str(gallery.key[row])), self.config.max_keypoints)  # noqa: E731
             self._indexes[name] = build_index(read, len(gallery), self.config, self.seed)
         return self._indexes[name]
 
