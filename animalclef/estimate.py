@@ -95,7 +95,7 @@ def _count_pairs(images: ImageTable, config: Config, *, tunes: bool) -> int:
         queries, gallery = int((mine & images.is_query).sum()), int((mine & ~images.is_query).sum())
         pseudo = min(gallery, config.decide.pseudo_queries) if tunes else 0
         pairs += (queries + pseudo) * min(config.retrieve.top_k, gallery) * _views(name, config)
-    return pairs
+    return pairs if config.budget.pairs is None else min(pairs, config.budget.pairs)
 
 
 def _sample(images: ImageTable, config: Config, count: int = 6) -> list[int]:

@@ -143,7 +143,7 @@ def described(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def _interrupted(*_: Any) -> None:
+def _interrupted(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
 
 
@@ -233,6 +233,15 @@ def test_a_killed_run_ends_as_if_nothing_had_been(data: Path, run: Path, tmp_pat
     assert predict(data, run, *settings) == answer
     assert artefacts(run) == artefacts(whole)
     assert (run / "budget.json").read_bytes() == (whole / "budget.json").read_bytes()
+
+
+def test_with_a_given_decision_the_queries_have_the_budget_for_themselves(data: Path, run: Path) -> None:
+    predict(data, run, *LEARNED)
+    tuned, every = run / "decision.json", len(read_csv(run / "candidates.csv"))
+    predict(data, run, *LEARNED, f"budget.spend={every // 2}", "budget.sample_share=0.01", decision=tuned)
+    assert matched_pairs(run) == every // 2
+    predict(data, run, *LEARNED, f"budget.spend={every}", decision=tuned)
+    assert matched_pairs(run) == every
 
 
 def test_what_lies_in_the_log_does_not_widen_the_budget(data: Path, run: Path, tmp_path: Path) -> None:

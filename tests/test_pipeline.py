@@ -72,6 +72,8 @@ def test_workers_change_nothing(data: Path, first: tuple[Path, bytes], tmp_path:
         ("decide.trials=5", {"tuned": 1}),
         ("decide.unknown_share=0.6", {"tuned": 1}),
         ("retrieve.top_k=3", {"tuned": 1}),
+        ("retrieve.sources=[embedding]", {"tuned": 1}),
+        ("vote.neighbours=2", {"tuned": 1}),
         ("rerank.ratio=0.8", {"pairs": PAIRS, "tuned": 1}),
         ("rerank.geometry=affine", {"pairs": PAIRS, "tuned": 1}),
         ("rerank.matcher=none", {"tuned": 1}),

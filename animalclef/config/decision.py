@@ -17,9 +17,7 @@ class DecideConfig(Settings):
     splits: int = Field(8, ge=1, description="how many random open-set splits the score is averaged over")
     folds: int = Field(4, ge=2, description="calibrators are scored on folds of individuals they never saw")
     scores: tuple[str, ...] = Field(
-        ("similarity", "vote", "inliers"),
-        min_length=1,
-        description="score columns that are fused, where a run has them",
+        ("similarity", "inliers"), min_length=1, description="score columns that are fused, where a run has them"
     )
     trials: int = Field(120, ge=1, description="Optuna trials per data set")
     min_pseudo_queries: int = Field(12, ge=1, description="data sets with fewer take the pooled decision")

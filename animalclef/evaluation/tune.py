@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 
 COUNTS = frozenset(  # calibrated over log(1 + score)
-    {"matches", "inliers", "inlier_weight", "confidence_sum", "matches_0.2", "matches_0.5", "matches_0.8", "vote"}
+    {"matches", "inliers", "inlier_weight", "confidence_sum", "matches_0.2", "matches_0.5", "matches_0.8"}
 )
 
 

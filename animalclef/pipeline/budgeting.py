@@ -58,19 +58,26 @@ class Budgeting:
     shortlist: Shortlisting
     whole: Matching
 
-    def __call__(self, described: Described, encounters: Encounters, wanted: Shortlist, scores_id: str) -> Matching:
-        """The matching for `wanted`, the queries' shortlist, and for pseudo-queries; without a budget, of all pairs."""
+    def __call__(
+        self, described: Described, encounters: Encounters, wanted: Shortlist, scores_id: str, *, tunes: bool
+    ) -> Matching:
+        """The matching for `wanted`, the queries' shortlist, and where the run `tunes` a decision for pseudo-queries.
+
+        Without a budget it is that of all pairs.
+        """
         asked = self.config.budget.spend
         if asked is None or self.whole.log is None:
             return self.whole
-        played = play(encounters, self.config, self.shortlist)
         seen = [described.images.key.tolist(), sorted(encounters.of.items()), described.embeddings.model]
-        made_by = [scores_id, self.whole.name, self.config.decide, self.config.budget, self.config.seed]
+        made_by = [scores_id, self.whole.name, self.config.decide, self.config.budget, self.config.seed, tunes]
         path = self.run.path / "budgets" / f"{fingerprint(1, seen, *made_by)}.json"
         record = _read(path) or self._allow(asked, wanted, described)
-        every = wanted.pair_count + played.as_known.pair_count + played.as_unknown.pair_count
         if record.share is None:
             write_text(path, record.model_dump_json(indent=1) + "\n")  # minutes are never measured twice
+            every = wanted.pair_count
+            if tunes:
+                played = play(encounters, self.config, self.shortlist)
+                every += played.as_known.pair_count + played.as_unknown.pair_count
             record = self._settle(record, every, described, encounters)
             write_text(path, record.model_dump_json(indent=1) + "\n")
         write_text(self.run.path / "budget.json", record.model_dump_json(indent=1, exclude={"rule"}) + "\n")

@@ -70,19 +70,6 @@ def test_hidden_photographs_are_left_out_and_do_not_cost_a_slot() -> None:
     assert len(listed(shortlist)["g1"]) == 2
 
 
-def test_extra_lengthens_the_list_of_one_query() -> None:
-    gallery = image_table([Row(f"g{row}", "a") for row in range(5)])
-    values = embeddings_of(gallery, [[1.0, row] for row in range(5)])
-    shortlist = retrieve(gallery, gallery, values, RetrieveConfig(top_k=1), extra={"g2": 2})
-    assert {query: len(one) for query, one in listed(shortlist).items()} == {
-        "g0": 1,
-        "g1": 1,
-        "g2": 3,
-        "g3": 1,
-        "g4": 1,
-    }
-
-
 @pytest.mark.parametrize(("same_viewpoint", "restricted"), [(True, True), (("lynx",), True), (("newt",), False)])
 def test_same_viewpoint(same_viewpoint: object, restricted: bool) -> None:
     rows = [Row("q", viewpoint="left"), Row("r"), Row("l", "a", "left"), Row("o", "b", "right"), Row("n", "c")]
