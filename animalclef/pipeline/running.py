@@ -99,6 +99,7 @@ class Pipeline:
         write_text(self.run.decision, decision.model_dump_json(indent=1) + "\n")
         self.run.write_table(self.loaded.images, images)
         self.run.write_candidates(ranked)
+        self.run.write_answers(predictions)
         counts = {
             "photographs": len(images),
             "query pairs": len(scores),
