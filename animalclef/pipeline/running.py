@@ -114,6 +114,7 @@ class Pipeline:
         surprises = surprises_of(predictions, images, seen, decision)
         self.run.write_candidates(ranked)
         self.run.write_sources(ranks_of_sources({**lists, "shortlist": shortlist}, images))
+        self.run.write_answers(predictions)
         counts = {
             "photographs": len(images),
             "query pairs": len(scores),

@@ -8,8 +8,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from animalclef.evaluation.answers import Reliability
-from animalclef.evaluation.validation import Sweep
+from animalclef.evaluation.outcomes import Reliability, Sweep
 from animalclef.report.evidence import Evidence
 from animalclef.report.svg import Plot
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.decision import DatasetDecision
-from animalclef.evaluation.answers import Answers, Reliability, reliability
-from animalclef.evaluation.validation import PseudoQueries, Sweep, best_as_known, best_as_unknown, sweep, thresholds
+from animalclef.errors import AnimalClefError
+from animalclef.evaluation.outcomes import Answers, Reliability, Sweep, reliability, sweep_thresholds
+from animalclef.evaluation.validation import PseudoQueries
 from animalclef.report.finished import FinishedRun
 
 __all__ = ["Evidence", "evidence_of"]
+
+logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 
@@ -54,7 +58,6 @@ def evidence_of(run: FinishedRun, answers: Answers | None) -> list[Evidence]:
 
 
 def _of_answers(name: str, part: Answers, run: FinishedRun, threshold: float) -> Evidence:
-    pseudo, probability = part.as_pseudo(), part.probability[:, None]
     both = bool(part.known.any() and not part.known.all())
     truth = dict(zip(part.image_id, part.truth, strict=True))
     rows = np.array([one in truth for one in run.ranked.query_id], dtype=bool)
@@ -66,7 +69,7 @@ def _of_answers(name: str, part: Answers, run: FinishedRun, threshold: float) ->
         threshold=threshold,
         known=part.probability[part.known],
         unknown=part.probability[~part.known],
-        sweep=sweep(probability, pseudo, thresholds(probability, pseudo)) if both else None,
+        sweep=part.sweep() if both else None,
         reliability=reliability(run.ranked.probability[rows], same),
         ranks=part.rank[part.known],
     )
@@ -76,16 +79,17 @@ def _of_pseudo_queries(name: str, pseudo: PseudoQueries, decision: DatasetDecisi
     """Calibrators were fitted on these same pairs, so that the curves are a little too good."""
     probability = _probability(pseudo, decision)
     findable = (pseudo.same & pseudo.as_known).any(axis=1)
-    best, _ = best_as_known(probability, pseudo)
+    best, right = _best(probability, pseudo.as_known, pseudo.same)
+    without, _ = _best(probability, pseudo.as_unknown, pseudo.same)
     order = np.argsort(-np.where(pseudo.as_known, probability, -1.0), axis=1, kind="stable")
     places = np.array([_rank(*one) for one in zip(order, pseudo.same & pseudo.as_known, strict=True)])
     return Evidence(
         dataset=name,
         source="pseudo-queries",
         threshold=decision.threshold,
-        known=best[findable],
-        unknown=best_as_unknown(probability, pseudo),
-        sweep=sweep(probability, pseudo, thresholds(probability, pseudo)) if pseudo.can_be_scored else None,
+        known=np.maximum(best[findable], 0.0),
+        unknown=np.maximum(without, 0.0),
+        sweep=sweep_thresholds(best, right, without, pseudo.splits) if pseudo.can_be_scored else None,
         reliability=reliability(probability[pseudo.as_known], pseudo.same[pseudo.as_known]),
         ranks=places[findable],
     )
@@ -97,6 +101,13 @@ def _probability(pseudo: PseudoQueries, decision: DatasetDecision) -> Floats:
     odds = sum(weight * decision.calibrators[name].log_odds(pseudo.columns[name]) for name, weight in used.items())
     probability = np.asarray(1 / (1 + np.exp(-np.asarray(odds)))) * np.ones(pseudo.same.shape)
     return probability * pseudo.agrees if decision.same_viewpoint else probability
+
+
+def _best(probability: Floats, visible: NDArray[np.bool_], same: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
+    """The best probability among the candidates each sees, minus infinity without any, and whether it names it right."""
+    seen = np.where(visible, probability, -np.inf)
+    rows, best = np.arange(len(seen)), seen.argmax(axis=1)
+    return seen[rows, best], same[rows, best] & visible[rows, best]
 
 
 def _rank(order: NDArray[np.int64], same: NDArray[np.bool_]) -> float:
@@ -111,5 +122,9 @@ def _stored_pseudo_queries(run: FinishedRun) -> Mapping[str, PseudoQueries]:
         module = importlib.import_module("animalclef.store.validation")
     except ModuleNotFoundError:
         return {}
-    stored: Mapping[str, PseudoQueries] = module.read_pseudo_queries(run.folder.path) or {}
+    try:
+        stored: Mapping[str, PseudoQueries] = module.read_pseudo_queries(run.folder)
+    except AnimalClefError as error:
+        logger.info("%s", error)
+        return {}
     return stored

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from animalclef.artefacts import Embeddings
 from animalclef.config import fingerprint
-from animalclef.evaluation.answers import Answers, judge
 from animalclef.evaluation.evaluate import truth_of_run
 from animalclef.evaluation.metrics import identity_rank
+from animalclef.evaluation.outcomes import Answers, judge
 from animalclef.report.finished import FinishedRun
 from animalclef.report.matches import Matches, store_with
 

@@ -37,6 +37,7 @@ class FinishedRun:
     images: ImageTable
     ranked: RankedCandidates
     decision: Decision
+    predictions: Predictions  # as they were submitted
     set_aside: list[SetAside]
     timings: Mapping[str, Mapping[str, float]]  # seconds and counts; empty where the run did not note them
 
@@ -49,11 +50,6 @@ class FinishedRun:
     def row_of(self) -> Mapping[str, int]:
         """Row number of each image_id in `images`."""
         return self.images.row_of
-
-    @cached_property
-    def predictions(self) -> Predictions:
-        """The answers, as they were submitted."""
-        return decide(self.ranked, self.images.queries, self.decision)
 
     @cached_property
     def rows_of(self) -> Mapping[str, slice]:
@@ -85,13 +81,15 @@ def load_run(path: Path, data: Path | None = None) -> FinishedRun:
     ranked = _ranked(folder.candidates)
     if not set(ranked.query_id) | set(ranked.gallery_id) <= set(images.image_id):
         raise _not_of_a_run(folder.candidates)
+    decision = load_decision(folder.decision)
     return FinishedRun(
         folder=folder,
         config=config,
         settings=settings,
         images=images,
         ranked=ranked,
-        decision=load_decision(folder.decision),
+        decision=decision,
+        predictions=_predictions(folder.answers, images, ranked, decision),
         set_aside=_set_aside(folder.path / "set_aside.csv"),
         timings=_timings(folder),
     )
@@ -150,6 +148,19 @@ def _ranked(path: Path) -> RankedCandidates:
         return RankedCandidates(**texts, probability=frame["probability"].to_numpy(dtype=np.float64), columns=columns)
     except ValueError as error:
         raise _not_of_a_run(path) from error
+
+
+def _predictions(path: Path, images: ImageTable, ranked: RankedCandidates, decision: Decision) -> Predictions:
+    """As the run noted them; of a run that noted none, decided again."""
+    if not path.is_file():
+        return decide(ranked, images.queries, decision)
+    frame = _read(path, ("image_id", "identity", "probability")).set_index("image_id")
+    try:
+        frame = frame.loc[list(images.queries.image_id)]
+        probability = frame["probability"].to_numpy(dtype=np.float64)
+    except (KeyError, ValueError) as error:
+        raise _not_of_a_run(path) from error
+    return Predictions(images.queries.image_id, _texts([who or None for who in frame["identity"]]), probability)
 
 
 def _set_aside(path: Path) -> list[SetAside]:

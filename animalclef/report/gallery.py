@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from animalclef.artefacts import Correspondences, FloatArray, LocalFeatures
-from animalclef.evaluation.answers import Answers
+from animalclef.evaluation.outcomes import Answers
 from animalclef.progress import Progress
 from animalclef.report.finished import FinishedRun
 from animalclef.report.matches import Matches
@@ -19,7 +19,8 @@ from animalclef.threads import one_thread_each, worker_threads
 
 __all__ = ["Shown", "matches_of", "photograph_table", "photographs_of", "queries_of", "shown_candidates"]
 
-_MOST_MATCHES = 150  # drawn of one pair, the surest first
+_MOST_MATCHES = 150  # drawn of one pair: those that agree first, and of these the surest
+_MATCH_BYTES = 22  # of one match as text
 
 
 @dataclass(frozen=True)
@@ -96,17 +97,29 @@ def photograph_table(
 
 
 def matches_of(
-    run: FinishedRun, matches: Matches, shown: Sequence[Shown], workers: int, progress: Progress
+    run: FinishedRun,
+    matches: Matches,
+    shown: Sequence[Shown],
+    workers: int,
+    progress: Progress,
+    most_bytes: int | None = None,
 ) -> list[list[list[int] | None]]:
     """Of every query, per candidate shown, its matches as whole numbers, six a match.
 
     x and y in the query and in the candidate in thousandths of their sides, confidence in hundredths, and 1 for an
-    inlier, else 0; plus 2 where an end lies outside the animal's mask, if the features tell.
+    inlier, else 0; plus 2 where an end lies outside the animal's mask, if the features tell. With `most_bytes` fewer of
+    each pair are kept where their text would take more, but never fewer than four.
     """
+    pairs = sum(len(one.rows) for one in shown)
+    most = (
+        _MOST_MATCHES
+        if most_bytes is None
+        else max(4, min(_MOST_MATCHES, most_bytes // (_MATCH_BYTES * max(pairs, 1))))
+    )
 
     def work(one: Shown) -> list[list[int] | None]:
         query = matches.features(one.query_id)
-        return [_packed(matches, query, matches.features(run.ranked.gallery_id[row])) for row in one.rows]
+        return [_packed(matches, query, matches.features(run.ranked.gallery_id[row]), most) for row in one.rows]
 
     if not matches.are_there:
         return [[None] * len(one.rows) for one in shown]
@@ -122,11 +135,13 @@ def matches_of(
     return found
 
 
-def _packed(matches: Matches, query: LocalFeatures | None, candidate: LocalFeatures | None) -> list[int] | None:
+def _packed(
+    matches: Matches, query: LocalFeatures | None, candidate: LocalFeatures | None, most: int
+) -> list[int] | None:
     found = matches.between(query, candidate)
     if found is None or query is None or candidate is None:
         return None
-    order = np.lexsort((-found.confidence, ~found.is_inlier))[:_MOST_MATCHES]
+    order = np.lexsort((-found.confidence, ~found.is_inlier))[:most]
     columns = np.concatenate(
         [
             _thousandths(found.query_xy[order], query.image_size_wh),

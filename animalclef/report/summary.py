@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import yaml
 
 from animalclef.artefacts import SetAside
-from animalclef.evaluation.answers import OUTCOMES, Answers, Confused, most_confused, score_intervals
 from animalclef.evaluation.evaluate import Interval, RetrievalReport
 from animalclef.evaluation.metrics import ScoreKernel
+from animalclef.evaluation.outcomes import OUTCOMES, Answers, Confused, most_confused, score_intervals
 from animalclef.report.charts import Figure, charts_of
 from animalclef.report.evidence import Evidence
 from animalclef.report.finished import FinishedRun

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from animalclef.errors import OutputError
-from animalclef.evaluation.answers import Answers, judge
 from animalclef.evaluation.evaluate import evaluate_run, truth_of_run
+from animalclef.evaluation.outcomes import Answers, judge
 from animalclef.progress import Progress
 from animalclef.report.evidence import evidence_of
 from animalclef.report.finished import FinishedRun
@@ -32,7 +32,7 @@ from animalclef.store.files import check_writable, write_bytes, write_text
 __all__ = ["SINGLE_FILE_QUERIES", "Written", "write_report"]
 
 SINGLE_FILE_QUERIES = 500
-_COPIES_BYTES = 18_000_000  # of a single file; a third more as text
+_COPIES_BYTES, _MATCHES_BYTES = 17_000_000, 5_000_000  # of a single file; copies are a third more as text
 _LONG_SIDE_ALONE, _LONG_SIDE_BESIDE = 560, 360
 _CHUNK = 50  # queries whose matches lie in one file
 _SIGN = '<meta name="generator" content="animalclef report">'
@@ -71,7 +71,7 @@ def write_report(
         answers = judge(truth, run.images, run.ranked, run.predictions)
         retrieval = evaluate_run(run.folder.path, truth_path)
     shown = shown_candidates(run, answers, candidates)
-    matches = matches_of(run, Matches(run), shown, workers, progress)
+    matches = matches_of(run, Matches(run), shown, workers, progress, _MATCHES_BYTES if alone else None)
     wanted = photographs_of(run, shown)
     page = summarise(run, answers, retrieval, evidence_of(run, answers))
     if alone:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from animalclef.artefacts import ImageTable, RankedCandidates, SetAside
+from animalclef.artefacts import ImageTable, Predictions, RankedCandidates, SetAside
 from animalclef.data.encounters import Encounters
 from animalclef.errors import OutputError, RunInUseError, StaleArtefactError
 from animalclef.store.files import check_writable, remove_parts, write_text
@@ -56,6 +56,11 @@ class RunFolder:
     def table(self) -> Path:
         """Every photograph; queries have no identity, one that was set aside has `used` 0."""
         return self.path / "table.csv"
+
+    @property
+    def answers(self) -> Path:
+        """The answer to every query."""
+        return self.path / "answers.csv"
 
     @property
     def timings(self) -> Path:
@@ -132,6 +137,12 @@ class RunFolder:
     def write_order(self, submission_id: Sequence[str]) -> None:
         """`order.csv`: the queries in the order that the submission has them."""
         write_text(self.path / "order.csv", _csv(("image_id",), [(one,) for one in submission_id]))
+
+    def write_answers(self, predictions: Predictions) -> None:
+        """`answers.csv`: what was answered of every query; no identity is a new individual."""
+        rows = zip(predictions.image_id, predictions.identity, predictions.probability.tolist(), strict=True)
+        content = [(one, who or "", f"{probability:.6g}") for one, who, probability in rows]
+        write_text(self.answers, _csv(("image_id", "identity", "probability"), content))
 
     def write_timings(self, seconds: Mapping[str, float], counts: Mapping[str, int]) -> None:
         """`timings.json`: what each stage of this call took, and how much there was to do."""

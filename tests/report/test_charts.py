@@ -66,7 +66,7 @@ def test_pseudo_queries_that_validation_kept_are_drawn(
     scores = np.array([[9, 1], [2, 8], [3, 1]], dtype=np.float32)
     kept = PseudoQueries({"inliers": scores, "similarity": scores / 10}, same, every, every, every & ~same, splits)
     module = types.ModuleType("animalclef.store.validation")
-    module.read_pseudo_queries = lambda path: {"CatID": kept}  # type: ignore[attr-defined]
+    module.read_pseudo_queries = lambda folder: {"CatID": kept}  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "animalclef.store.validation", module)
     cats, newts = evidence_of(load_run(tiny_run[1]), None)
     assert (cats.source, newts.source) == ("pseudo-queries", "queries, truth unknown")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import read_csv
+from tiny import read_csv, write_csv
 from tiny_run import EVIL
 from typer.testing import CliRunner
 
@@ -95,8 +95,9 @@ def test_html_in_a_name_is_text(tiny_run: tuple[Path, Path], tmp_path: Path) -> 
 
 def test_the_table_of_confusions_escapes_names(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
     run = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
-    candidates = (run / "candidates.csv").read_text().replace("CatID_2,", f"{EVIL.replace(chr(34), chr(39))},")
-    (run / "candidates.csv").write_text(candidates)
+    rows = read_csv(run / "answers.csv")
+    rows[0]["identity"] = EVIL
+    write_csv(run / "answers.csv", list(rows[0]), [list(row.values()) for row in rows])
     page, _ = write(run, tmp_path / "report.html", tiny_run[0] / "truth.csv")
     assert "<script>document.title" not in page.read_text()
     assert "<script>document.title" in _Outline(page.read_text()).text
@@ -113,6 +114,26 @@ def test_many_queries_make_a_folder(tiny_run: tuple[Path, Path], tmp_path: Path)
     again, _ = write(tiny_run[1], tmp_path / "seen", tiny_run[0] / "truth.csv", single_up_to=3)
     assert again == page
     assert not (page.parent / "thumbnails" / "old.jpg").exists()
+
+
+def test_a_single_file_keeps_to_its_size(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
+    from animalclef.report import Matches
+    from animalclef.report.gallery import matches_of, photographs_of, shown_candidates
+    from animalclef.report.photographs import copies_within
+
+    run = load_run(tiny_run[1])
+    shown = shown_candidates(run, None, 20)
+    matches = matches_of(run, Matches(run), shown, 2, Silent(), most_bytes=30_000)
+    every = matches_of(run, Matches(run), shown, 2, Silent())
+    small, whole = (len(json.dumps(one, separators=(",", ":"))) for one in (matches, every))
+    assert small < 32_000 < whole
+    assert all(one is not None and len(one) % 6 == 0 for part in matches for one in part)
+    assert any(flag for part in matches for one in part for flag in one[5::6])
+    copies = copies_within(run, photographs_of(run, shown), 160, 60_000, 2, Silent())
+    assert 30_000 < sum(len(copy.jpeg) for copy in copies.values() if copy) <= 60_000
+    wide = next(copy.size_wh for copy in copies.values() if copy)
+    assert max(wide) < 160
+    assert 1.1 < wide[0] / wide[1] < 1.7  # never square, and it keeps its shape
 
 
 def test_a_folder_of_something_else_is_left_alone(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
@@ -194,6 +215,7 @@ def test_an_interrupted_run_is_refused(tiny_run: tuple[Path, Path], tmp_path: Pa
         ("candidates.csv", "", DataError, "cannot be read"),
         ("candidates.csv", "query_id,what\n1,2\n", DataError, "not a table of a run"),
         ("candidates.csv", "query_id,gallery_id,identity,dataset,probability\n1,2,a,b,7\n", DataError, "of a run"),
+        ("answers.csv", "image_id,identity,probability\n1,a,0.5\n", DataError, "not a table of a run"),
         ("table.csv", "image_id\n1\n", DataError, "not a table of a run"),
         ("decision.json", "[]", StaleArtefactError, "not a decision file"),
     ],
@@ -205,6 +227,15 @@ def test_damaged_run_folders(
     (run / name).write_text(content)
     with pytest.raises(kind, match=sentence):
         load_run(run)
+
+
+def test_a_run_that_noted_no_answers_is_decided_again(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    noted = load_run(run).predictions
+    (run / "answers.csv").unlink()
+    again = load_run(run).predictions
+    assert list(again.identity) == list(noted.identity)
+    assert again.probability == pytest.approx(noted.probability)
 
 
 def test_the_truth_of_other_data_is_refused(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:

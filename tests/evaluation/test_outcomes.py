@@ -8,7 +8,7 @@ from rows import Row, image_table, strings
 
 from animalclef.artefacts import Predictions, RankedCandidates
 from animalclef.data.submission import Truth
-from animalclef.evaluation.answers import Answers, judge, misses_by, most_confused, reliability, score_intervals
+from animalclef.evaluation.outcomes import Answers, judge, misses_by, most_confused, reliability, score_intervals
 
 
 @pytest.fixture
@@ -57,13 +57,32 @@ def test_no_queries_have_no_score(answers: Answers) -> None:
     assert score_intervals(answers.of("nothing")) == {}
 
 
-def test_one_split_of_the_queries_is_swept_as_validation_is(answers: Answers) -> None:
-    from animalclef.evaluation.validation import score_at
+def test_the_sweep_by_hand(answers: Answers) -> None:
+    """Named right while the threshold is at most 0.9: q1. New once it is above: q4 from 0.7, q5 from 0.3."""
+    swept = answers.sweep()
+    at = {value: int(np.searchsorted(swept.threshold, value)) for value in (0.1, 0.5, 0.75, 0.95)}
+    assert [swept.baks[place] for place in at.values()] == pytest.approx([1 / 6, 1 / 6, 1 / 6, 0])
+    assert [swept.baus[place] for place in at.values()] == pytest.approx([0, 1 / 2, 1, 1])
+    np.testing.assert_allclose(swept.score, np.sqrt(swept.baks * swept.baus))
+    low, high = swept.plateau()
+    assert 0.7 <= low <= high <= 0.9
 
-    probability = answers.probability[:, None]
-    score, baks, baus = score_at(probability, 0.5, answers.as_pseudo())
-    assert (baks, baus) == (pytest.approx(1 / 6), 0.5)
-    assert score == pytest.approx((1 / 12) ** 0.5)
+
+def test_the_sweep_agrees_with_what_validation_scores() -> None:
+    from animalclef.data.splits import OpenSetSplits
+    from animalclef.evaluation.outcomes import sweep_thresholds
+
+    rng = np.random.default_rng(4)
+    who = strings(*"aabbccdd")
+    hidden = np.array([list("cd"), list("ab")])
+    is_unknown = np.array([np.isin(who.astype(str), one) for one in hidden])
+    splits = OpenSetSplits(strings(*map(str, range(8))), who, ~is_unknown, is_unknown)
+    known, unknown, right = rng.random(8), rng.random(8) * 0.8, rng.random(8) < 0.7
+    swept = sweep_thresholds(known, right, unknown, splits)
+    for place, threshold in enumerate(swept.threshold):
+        hits, kept = right & (known >= threshold), unknown < threshold
+        parts = [(hits[~mask].reshape(2, 2).mean(), kept[mask].reshape(2, 2).mean()) for mask in is_unknown]
+        assert swept.score[place] == pytest.approx(np.mean([np.sqrt(baks * baus) for baks, baus in parts]))
 
 
 def test_reliability_by_hand() -> None:

@@ -15,18 +15,19 @@ from animalclef.data.splits import OpenSetSplits
 from animalclef.data.submission import Truth
 from animalclef.evaluation.evaluate import Interval
 from animalclef.evaluation.metrics import identity_rank
-from animalclef.evaluation.validation import PseudoQueries
 
 __all__ = [
     "OUTCOMES",
     "Answers",
     "Confused",
     "Reliability",
+    "Sweep",
     "judge",
     "misses_by",
     "most_confused",
     "reliability",
     "score_intervals",
+    "sweep_thresholds",
 ]
 
 Outcome = Literal["right", "wrong known", "missed new", "false new"]
@@ -66,13 +67,67 @@ class Answers:
         rows = self.dataset == dataset
         return replace(self, **{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
-    def as_pseudo(self) -> PseudoQueries:
-        """Laid out as one open-set split, so that thresholds are swept as validation sweeps them."""
-        there = np.array([who is not None for who in self.best], dtype=bool)[:, None]
-        same = (self.best == self.truth)[:, None] & there
+    def sweep(self) -> Sweep:
+        """The score of every threshold, had it been applied to these queries."""
+        right = self.known & np.array([one == who for one, who in zip(self.best, self.truth, strict=True)], dtype=bool)
+        value = np.where([who is None for who in self.best], -np.inf, self.probability)
         splits = OpenSetSplits(self.image_id, self.truth, self.known[None, :], ~self.known[None, :])
-        agrees = np.ones_like(there)
-        return PseudoQueries({}, same, agrees, there, there, splits)
+        return sweep_thresholds(value, right, value, splits)
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """The score at each threshold that makes a difference."""
+
+    threshold: Floats  # (t,) rising
+    score: Floats  # (t,) mean over splits of sqrt(BAKS * BAUS)
+    baks: Floats  # (t,)
+    baus: Floats  # (t,)
+
+    def plateau(self, tolerance: float = 0.01) -> tuple[float, float]:
+        """The thresholds around the best within which the score stays above (1 - tolerance) of it."""
+        good = self.score >= self.score.max() * (1 - tolerance)
+        low = high = int(self.score.argmax())
+        while low > 0 and good[low - 1]:
+            low -= 1
+        while high + 1 < len(good) and good[high + 1]:
+            high += 1
+        return float(self.threshold[low]), float(self.threshold[high])
+
+
+def sweep_thresholds(known: Floats, right: NDArray[np.bool_], unknown: Floats, splits: OpenSetSplits) -> Sweep:
+    """Score thresholds half-way between neighbouring values, and 0 and 1.
+
+    Per query `known` is the value of its best candidate with its individual in the gallery, `right` whether that names
+    it, `unknown` the value without; minus infinity is no candidate. Of one split of real queries both are the same.
+    """
+    values = np.unique(np.concatenate([known, unknown, [0.0, 1.0]]))
+    values = values[np.isfinite(values)]
+    threshold = np.concatenate([[0.0], (values[1:] + values[:-1]) / 2, [1.0]])
+    weights = [_weights(role, splits.identity) for role in (splits.is_known, splits.is_unknown)]
+    hits = weights[0] * right
+    baks = np.round(hits.sum(axis=1, keepdims=True) - _below(threshold, known, hits), 12)
+    baus = np.round(_below(threshold, unknown, weights[1]), 12)
+    score = np.sqrt(np.clip(baks, 0, 1) * np.clip(baus, 0, 1))
+    return Sweep(threshold, score.mean(axis=0), baks.mean(axis=0), baus.mean(axis=0))
+
+
+def _weights(role: NDArray[np.bool_], identity: StrArray) -> Floats:
+    """(splits, q): what one hit adds to the balanced accuracy of its split; 0 outside the role."""
+    _, who = np.unique(identity.astype(str), return_inverse=True)
+    weights = np.zeros(role.shape)
+    for split, rows in enumerate(role):
+        if rows.any():
+            count = np.bincount(who[rows], minlength=who.max() + 1)
+            weights[split, rows] = 1.0 / (count[who[rows]] * np.count_nonzero(count))
+    return weights
+
+
+def _below(threshold: Floats, best: Floats, weight: Floats) -> Floats:
+    """(splits, t): the weight of rows whose best value lies below each threshold."""
+    order = np.argsort(best, kind="stable")
+    total = np.concatenate([np.zeros((len(weight), 1)), np.cumsum(weight[:, order], axis=1)], axis=1)
+    return np.asarray(total[:, np.searchsorted(best[order], threshold, side="left")])
 
 
 def judge(truth: Truth, images: ImageTable, ranked: RankedCandidates, predictions: Predictions) -> Answers:
