@@ -26,15 +26,17 @@ def run(command: str) -> None:
     program, *arguments = shlex.split(command)
     assert program == "animalclef"
     if arguments[0] == "predict":
-        arguments += [part for setting in TINY_SETTINGS for part in ("--set", setting)]
+        small = (*TINY_SETTINGS, "embed.image_size=64", "keypoints.long_side=96", "keypoints.least_long_side=64")
+        arguments += [part for setting in small for part in ("--set", setting)]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, f"{command}\n{result.output}"
 
 
 @pytest.fixture
-def newcomers_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folders that the README speaks of: a small competition, photographs in folders, a small demo."""
-    make_tiny_data(tmp_path / "animal-clef-2025")
+def newcomers_folder(tmp_path: Path, published_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folders that the README speaks of: a small competition, weights, photographs in folders, a small demo."""
+    make_tiny_data(tmp_path / "animal-clef-2025", datasets=("NewtID",))
+    (tmp_path / "my-weights").symlink_to(published_bundle)
     source = make_tiny_data(tmp_path / "drawn", datasets=("CatID",))
     for path in sorted((source / "images" / "CatID").glob("*.jpg")):
         animal, place = path.stem.split("_")

@@ -100,7 +100,8 @@ class TimmExtractor:
         mean = torch.tensor(self.preprocessing.mean, device=self.device) * 255
         std = torch.tensor(self.preprocessing.std, device=self.device) * 255
         values = (pixels.float() - mean) / std
-        return values.permute(0, 3, 1, 2).to(getattr(torch, self.precision))  # channels last without a copy
+        dtype = torch.float32 if self.device == "cpu" else getattr(torch, self.precision)
+        return values.permute(0, 3, 1, 2).to(dtype)  # channels last without a copy
 
     def _halve_batch(self, size: int, error: BaseException) -> None:
         if not _is_out_of_memory(error):

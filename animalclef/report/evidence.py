@@ -104,7 +104,7 @@ def _probability(pseudo: PseudoQueries, decision: DatasetDecision) -> Floats:
 
 
 def _best(probability: Floats, visible: NDArray[np.bool_], same: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
-    """The best probability among the candidates each sees, minus infinity without any, and whether it names it right."""
+    """The best probability that each sees, minus infinity without any, and whether it names it right."""
     seen = np.where(visible, probability, -np.inf)
     rows, best = np.arange(len(seen)), seen.argmax(axis=1)
     return seen[rows, best], same[rows, best] & visible[rows, best]

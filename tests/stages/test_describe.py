@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -12,6 +13,7 @@ from tiny import make_tiny_data
 
 from animalclef.artefacts import DecodedImage, ImageTable
 from animalclef.config import DataConfig
+from animalclef.data.decode import read_image
 from animalclef.data.images import load_table
 from animalclef.data.sources import find_source
 from animalclef.progress import Silent
@@ -90,3 +92,36 @@ def test_a_second_run_decodes_nothing_not_even_what_is_broken(
     extractor = Means(in_batches=True)
     assert run(images, extractor, tmp_path)[1] == ["0"]
     assert extractor.sizes == []
+
+
+class Asking:
+    """Has its images prepared by worker threads, like a network, while later photographs may not be decodable yet."""
+
+    in_batches = True
+
+    def __init__(self) -> None:
+        self.began = threading.Event()
+
+    def describe(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
+        prepared = [pool.submit(image.pixels.mean) for image in images]
+        entries: list[Entry] = [{"mean": np.array([one.result(timeout=10)])} for one in prepared]
+        self.began.set()
+        return entries
+
+
+def test_a_network_is_not_kept_waiting_by_the_decoding_of_what_comes_next(
+    images: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extractor, decoded = Asking(), []
+
+    def read(table: ImageTable, row: int, config: DataConfig) -> DecodedImage:
+        decoded.append(row)
+        if row >= 6:  # of the second chunk: cannot end before the first one was prepared
+            assert extractor.began.wait(timeout=10)
+        return read_image(table, row, config)
+
+    monkeypatch.setattr("animalclef.stages.describe.read_image", read)
+    store = ShardStore(tmp_path / "means")
+    describe(images, [Look(extractor, store)], ShardStore(tmp_path / "bad"), DataConfig(), 1, Silent(), chunk=6)
+    assert len(store.verify(images.key)) == 1  # the text file
+    assert 6 in decoded
