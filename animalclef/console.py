@@ -24,6 +24,7 @@ __all__ = [
     "RichProgress",
     "decision_table",
     "duration",
+    "measured_table",
     "plan_sentence",
     "retrieval_table",
     "score_table",
@@ -155,6 +156,16 @@ def retrieval_table(report: RetrievalReport) -> Table:
         cells = [f"{one.mean:.3f} [{one.low:.2f}, {one.high:.2f}]" for one in group.measures.values()]
         viewpoint = "all" if group.viewpoint is None else group.viewpoint or "-"
         table.add_row(group.dataset, viewpoint, str(group.queries), *cells)
+    return table
+
+
+def measured_table(rows: Mapping[str, Mapping[str, float]]) -> Table:
+    """What matchers come to on held-out views."""
+    header = {"precision": "precision", "recall": "recall", "auc_5px": "AUC 5 px", "auc_10px": "AUC 10 px",
+              "separation": "separation", "false_matches": "false matches"}  # fmt: skip
+    table = _table("held-out views", ("matcher", *header.values()))
+    for name, figures in rows.items():
+        table.add_row(name, *[_number(figures[key]) for key in header])
     return table
 
 

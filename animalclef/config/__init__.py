@@ -1,10 +1,11 @@
 """The settings of a run: one frozen tree, defaults in code, YAML and `--set` hold the differences."""
 
 from animalclef.config.decision import DecideConfig
-from animalclef.config.loading import fingerprint, load_config, shipped_configs
+from animalclef.config.loading import fingerprint, load_config, load_recipe, shipped_configs
 from animalclef.config.photographs import DataConfig, EncounterConfig
 from animalclef.config.stage_one import EmbedConfig, RetrieveConfig
 from animalclef.config.stage_two import KeypointConfig, RerankConfig
+from animalclef.config.training import TrainMatcherConfig
 from animalclef.config.tree import Config
 
 __all__ = [
@@ -16,7 +17,9 @@ __all__ = [
     "KeypointConfig",
     "RerankConfig",
     "RetrieveConfig",
+    "TrainMatcherConfig",
     "fingerprint",
     "load_config",
+    "load_recipe",
     "shipped_configs",
 ]
