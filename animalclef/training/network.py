@@ -70,7 +70,7 @@ def start_from(network: nn.Module, weights: Mapping[str, Tensor], file: object) 
             value.copy_(given)
         elif name.startswith("input_proj."):
             new.append(name)
-        elif name == "posenc.Wr.weight" and given is not None and given.shape[1] == 2:
+        elif name == "posenc.Wr.weight" and given is not None and given.shape == (len(value), 2):
             value.copy_(torch.cat([given, torch.zeros(len(given), value.shape[1] - 2)], 1))
             new.append(name)
         elif name != "confidence_thresholds":

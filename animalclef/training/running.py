@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["MatcherTraining"]
 
 _TRAIN, _VALIDATE, _SAMPLE = 21, 22, 23  # what a generator draws
+_CHECK_EVERY = 100  # steps between checkpoints
 _RATIOS = (0.8, 0.9, 1.0)  # of the nearest neighbours beside the network
 
 
@@ -42,8 +43,6 @@ class MatcherTraining:
     progress: Progress
     start: Mapping[str, Tensor] | None = None
     start_name: str = ""
-    check_every: int = 100  # steps between checkpoints
-    stop_after: int | None = None  # leave after this step, as a kill would
 
     def run(self) -> dict[str, Measured]:
         """Train to the end, or on from the checkpoint; what the network and the nearest neighbours come to.
@@ -54,10 +53,12 @@ class MatcherTraining:
         """
         import torch
 
-        config = self.config
-        torch.manual_seed(config.seed)
-        network = build_network(self.learnt.features.input_dim, config.network)
+        torch.manual_seed(self.config.seed)
+        network = build_network(self.learnt.features.input_dim, self.config.network)
         new = self._begin(network)
+        if not new:  # nothing has to learn before the rest
+            self.config = self.config.model_copy(update={"frozen_steps": 0})
+        config = self.config
         network.to(self.fabric.device)
         optimiser = make_optimiser(network, config.optimiser)
         averaged = Averaged(network, config.optimiser.ema)
@@ -74,14 +75,12 @@ class MatcherTraining:
                 loss, norm = self._step(network, optimiser, step)
                 averaged.update(network, step + 1)
                 log.add(step + 1, loss=loss, gradient=norm, rate=rate_at(step, config))
-                last = step + 1 in (config.steps, self.stop_after)
+                last = step + 1 == config.steps
                 if last or (step + 1) % config.validate_every == 0:
                     log.add(step + 1, **self._validate(averaged).row())
-                if last or (step + 1) % self.check_every == 0:
+                if last or (step + 1) % _CHECK_EVERY == 0:
                     self._save(network, averaged, optimiser, step + 1, log)
                 advance(1)
-                if step + 1 == self.stop_after:
-                    break
         return self._finish(averaged)
 
     @property
