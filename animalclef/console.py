@@ -161,8 +161,8 @@ def retrieval_table(report: RetrievalReport) -> Table:
 
 def measured_table(rows: Mapping[str, Mapping[str, float]]) -> Table:
     """What matchers come to on held-out views."""
-    header = {"precision": "precision", "recall": "recall", "auc_5px": "AUC 5 px", "auc_10px": "AUC 10 px",
-              "separation": "separation", "false_matches": "false matches"}  # fmt: skip
+    header = {"precision": "precision", "recall": "recall", "auc_5px": "AUC 5px", "auc_10px": "AUC 10px",
+              "separation": "separation", "false_matches": "false"}  # fmt: skip
     table = _table("held-out views", ("matcher", *header.values()))
     for name, figures in rows.items():
         table.add_row(name, *[_number(figures[key]) for key in header])

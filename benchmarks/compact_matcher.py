@@ -136,8 +136,8 @@ class Both:
     def _scores(self, query: str, candidates: Sequence[str]) -> np.ndarray[Any, Any]:
         names = ["|".join(sorted((query, one))) for one in candidates]
         new = [row for row, name in enumerate(names) if name not in self.known]
-        for start in range(0, len(new), 4):
-            part = new[start : start + 4]
+        for start in range(0, len(new), 1):
+            part = new[start : start + 1]
             theirs = [self._features(candidates[row]) for row in part]
             mine = self._features(query)
             nearest = self.nearest.match(mine, theirs)

@@ -58,8 +58,8 @@ def train_matcher(
 
     config = load_recipe(recipe, assignments or [], seed)
     folder = images or out_path / "images"
-    if images is None and not render:
-        raise DataError("Nothing to train on: give a folder of photographs with --images, or --render 2880.")
+    if not render and not folder.is_dir():
+        raise DataError(f"{folder}: nothing to train on. Give a folder of photographs with --images, or --render 2880.")
     progress = RichProgress(err)
     count = workers or os.cpu_count() or 1
     if render:

@@ -159,7 +159,7 @@ class MatcherTraining:
         measured = {"network": measure(self._averaged_matches(averaged), pairs, right)}
         for ratio in _RATIOS:
             baseline = nearest_neighbours(self.learnt.features, ratio)
-            measured[f"nearest neighbours, ratio {ratio}"] = measure(baseline, pairs, right)
+            measured[f"mutual nearest {ratio}"] = measure(baseline, pairs, right)
         rows = {name: one.row() for name, one in measured.items()}
         write_text(self.out / "measured.json", json.dumps(rows, indent=1) + "\n")
         return measured

@@ -77,8 +77,8 @@ def test_a_start_learns_its_projection_first(images: Path, tmp_path: Path) -> No
     first = train_matcher(tiny_recipe(steps=1), images, tmp_path / "start", device="cpu").path
     config = tiny_recipe(steps=2, frozen_steps=2)
     train_matcher(config, images, tmp_path / "next", device="cpu", start=first)
+    bigger = tiny_recipe(network={"descriptor_dim": 16, "n_layers": 2})
     with pytest.raises(WeightsError, match="Give `network` the size"):
-        bigger = tiny_recipe(network={"descriptor_dim": 16, "n_layers": 2})
         train_matcher(bigger, images, tmp_path / "bigger", device="cpu", start=first)
     with pytest.raises(WeightsError, match=r"absent\.safetensors"):
         train_matcher(config, images, tmp_path / "absent", device="cpu", start=tmp_path / "absent.safetensors")
@@ -168,14 +168,14 @@ def test_the_command_trains_and_says_what_it_came_to(
     result = json.loads(out)
     assert result["network"] == "out/tiny.safetensors"
     assert set(result["measured"]["network"]) >= {"precision", "recall", "auc_5px", "separation"}
-    assert "nearest neighbours, ratio 0.9" in result["measured"]
+    assert "mutual nearest 0.9" in result["measured"]
     assert Path("out/tiny.safetensors").is_file()
     assert len(list(Path("out/images").rglob("*.jpg"))) == 12
     status, out, _ = said(*options)
     assert status == 0
-    assert "nearest neighbours, ratio 0.9" in " ".join(out.split())
+    assert "mutual nearest 0.9" in " ".join(out.split())
     status, _, err = said("--out", "empty")
-    assert (status, "Nothing to train on" in err) == (2, True)
+    assert (status, "empty/images: nothing to train on" in err) == (2, True)
     status, _, err = said(*options, "--set", "batchsize=3")
     assert (status, "did you mean batch_size?" in err) == (2, True)
 

@@ -109,7 +109,9 @@ def test_a_start_gives_all_but_the_projection_and_empty_heads_are_filled() -> No
 
 def test_a_start_of_another_size_is_refused() -> None:
     start = build_network(64, MatcherNetworkConfig(descriptor_dim=16, n_layers=1)).state_dict()
-    with pytest.raises(WeightsError, match=r"other.safetensors: posenc.Wr.weight is of shape \(8, 2\), expected \(12, 2\)"):
+    with pytest.raises(
+        WeightsError, match=r"other.safetensors: posenc.Wr.weight is of shape \(8, 2\), expected \(12, 2\)"
+    ):
         start_from(build_network(128, MatcherNetworkConfig(descriptor_dim=24, n_layers=1)), start, "other.safetensors")
     with pytest.raises(WeightsError, match="transformers.1.* is absent"):
         start_from(build_network(128, MatcherNetworkConfig(descriptor_dim=16, n_layers=2)), start, "f")
