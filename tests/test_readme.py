@@ -27,6 +27,8 @@ def run(command: str) -> None:
     assert program == "animalclef"
     if arguments[0] == "predict":
         arguments += [part for setting in TINY_SETTINGS for part in ("--set", setting)]
+    if arguments[0] == "train-matcher":
+        arguments += ["--set", "steps=2", "--set", "validation_pairs=2", "--set", "points=16", "--device", "cpu"]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, f"{command}\n{result.output}"
 

@@ -113,7 +113,7 @@ def test_a_start_of_another_size_is_refused() -> None:
         WeightsError, match=r"other.safetensors: posenc.Wr.weight is of shape \(8, 2\), expected \(12, 2\)"
     ):
         start_from(build_network(128, MatcherNetworkConfig(descriptor_dim=24, n_layers=1)), start, "other.safetensors")
-    with pytest.raises(WeightsError, match="transformers.1.* is absent"):
+    with pytest.raises(WeightsError, match=r"transformers\.1.* is absent"):
         start_from(build_network(128, MatcherNetworkConfig(descriptor_dim=16, n_layers=2)), start, "f")
 
 
