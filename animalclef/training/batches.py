@@ -16,7 +16,7 @@ from animalclef.training.assignment import IGNORED, Truth, true_assignment
 from animalclef.training.features import TrainingFeatures
 from animalclef.training.network import Batch
 from animalclef.training.photographs import Subject
-from animalclef.training.views import View
+from animalclef.training.views import LONG_SIDE_PX, View
 
 __all__ = ["Pair", "PairSource", "collate", "held_out"]
 
@@ -134,9 +134,13 @@ def collate(pairs: Sequence[Pair], features: TrainingFeatures, config: TrainMatc
 
 
 def _places(view: View, with_scale: bool) -> NDArray[np.float32]:
-    """Keypoints as kornia normalises them: 0 in the middle, 1 at the end of the longer side."""
+    """Keypoints as kornia normalises them: 0 in the middle, 1 at the end of the longer side.
+
+    A scale is told in pixels of a long side of 512, an orientation in [0, 2 pi).
+    """
     size = view.size_wh.astype(np.float32)
     places = (view.keypoints_xy - size / 2) / (size.max() / 2)
     if with_scale:
-        places = np.concatenate([places, view.scale[:, None], view.orientation_rad[:, None]], axis=1)
+        turn = np.mod(view.orientation_rad, 2 * np.pi)
+        places = np.column_stack([places, view.scale * (LONG_SIDE_PX / size.max()), turn])
     return np.asarray(places, dtype=np.float32)

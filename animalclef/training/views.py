@@ -17,7 +17,7 @@ from animalclef.artefacts import FloatArray, LocalFeatures
 from animalclef.config.training import WarpConfig
 from animalclef.training.warps import draw_warp, spoil
 
-__all__ = ["Source", "View", "extracted", "make_views"]
+__all__ = ["LONG_SIDE_PX", "Source", "View", "extracted", "make_views"]
 
 FeatureExtractor = Callable[[NDArray[np.uint8]], LocalFeatures]
 

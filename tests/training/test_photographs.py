@@ -128,3 +128,21 @@ def test_a_pair_depends_on_its_numbers_alone(tmp_path: Path) -> None:
         assert (named[0] == named[1]) == pair.same_subject == pair.same_photo
         assert isinstance(pair.first, View)
     assert max(len(pair.first) for pair in source.pairs(10, 1, points=5)) == 5
+
+
+def test_places_scales_and_orientations_are_told_as_the_matcher_reads_them() -> None:
+    from training_cases import view
+
+    from animalclef.training.assignment import true_assignment
+    from animalclef.training.batches import Pair, collate
+
+    one, other = view([(256, 128), (512, 0)]), view([(0, 64)])  # 512 x 256 pixels
+    config = tiny_recipe(network={"descriptor_dim": 8, "n_layers": 1, "add_scale_ori": True})
+    truth = true_assignment(one, other, config.loss, same_subject=False, same_photo=False)
+    pair = Pair(one, other, truth, "one and other", False, False)
+    batch = collate([pair], training_features(config.keypoints), config)
+    assert batch.places[0].tolist() == [[[0, 0, 1, 0], [1, -0.5, 1, 0]]]
+    assert batch.places[1].tolist() == [[[-1, -0.25, 1, 0]]]
+    assert batch.descriptors[0].shape == (1, 2, 128)
+    assert batch.descriptors[0][0, 1].argmax() == 1
+    assert batch.truth[0].tolist() == [[-1, -1]]
