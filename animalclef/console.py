@@ -26,6 +26,7 @@ __all__ = [
     "background_table",
     "decision_table",
     "duration",
+    "measured_table",
     "plan_sentence",
     "recall_table",
     "retrieval_table",
@@ -177,6 +178,16 @@ def background_table(shares: Sequence[BackgroundShare]) -> Table:
     table = _table("outside the masks, best candidate of each query", ("data set", "pairs", "matches", "inliers"))
     for one in shares:
         table.add_row(one.dataset, str(one.pairs), _number(one.matches), _number(one.inliers))
+    return table
+
+
+def measured_table(rows: Mapping[str, Mapping[str, float]]) -> Table:
+    """What matchers come to on held-out views."""
+    header = {"precision": "precision", "recall": "recall", "auc_5px": "AUC 5px", "auc_10px": "AUC 10px",
+              "separation": "separation", "false_matches": "false"}  # fmt: skip
+    table = _table("held-out views", ("matcher", *header.values()))
+    for name, figures in rows.items():
+        table.add_row(name, *[_number(figures[key]) for key in header])
     return table
 
 

@@ -10,6 +10,7 @@ __all__ = [
     "RunInUseError",
     "StaleArtefactError",
     "SubmissionError",
+    "TrainingError",
     "WeightsError",
 ]
 
@@ -44,3 +45,7 @@ class OutputError(AnimalClefError):
 
 class WeightsError(AnimalClefError):
     """Model weights are absent, or do not fit the model."""
+
+
+class TrainingError(AnimalClefError):
+    """A training cannot go on."""

@@ -1,6 +1,17 @@
 """The command line: parse, call, print. One module per group of commands."""
 
-from animalclef.cli import comparing, ensembling, ledger, looking, masking, predicting, scoring, tables, weights
+from animalclef.cli import (
+    comparing,
+    ensembling,
+    ledger,
+    looking,
+    masking,
+    predicting,
+    scoring,
+    tables,
+    training,
+    weights,
+)
 from animalclef.cli.app import app, main
 
 __all__ = [
@@ -14,5 +25,6 @@ __all__ = [
     "predicting",
     "scoring",
     "tables",
+    "training",
     "weights",
 ]

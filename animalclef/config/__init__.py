@@ -2,10 +2,11 @@
 
 from animalclef.config.budget import BudgetConfig
 from animalclef.config.decision import DecideConfig
-from animalclef.config.loading import fingerprint, load_config, shipped_configs
+from animalclef.config.loading import fingerprint, load_config, load_recipe, shipped_configs
 from animalclef.config.photographs import DataConfig, EncounterConfig
 from animalclef.config.stage_one import EmbedConfig, RetrieveConfig, VoteConfig
 from animalclef.config.stage_two import KeypointConfig, RerankConfig
+from animalclef.config.training import TrainMatcherConfig
 from animalclef.config.tree import Config
 
 __all__ = [
@@ -18,8 +19,10 @@ __all__ = [
     "KeypointConfig",
     "RerankConfig",
     "RetrieveConfig",
+    "TrainMatcherConfig",
     "VoteConfig",
     "fingerprint",
     "load_config",
+    "load_recipe",
     "shipped_configs",
 ]

@@ -8,15 +8,19 @@ import json
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from animalclef.config.base import Settings
+from animalclef.config.training import TrainMatcherConfig
 from animalclef.config.tree import Config
 from animalclef.errors import ConfigError
 
-__all__ = ["fingerprint", "load_config", "shipped_configs"]
+__all__ = ["fingerprint", "load_config", "load_recipe", "shipped_configs"]
+
+_AnySettings = TypeVar("_AnySettings", bound=Settings)
 
 
 def load_config(
@@ -31,22 +35,44 @@ def load_config(
         ConfigError: the file, a key or a value is not right; the message names the nearest key.
     """
     tree = {} if base is None else base.model_dump(mode="json")
-    tree |= {} if source is None else _read_yaml(_find(source))
+    tree |= {} if source is None else _read_yaml(_find(source, shipped_configs()))
+    return _settings(Config, tree, source, assignments, seed)
+
+
+def load_recipe(
+    source: str | Path | None = None, assignments: Sequence[str] = (), seed: int | None = None
+) -> TrainMatcherConfig:
+    """The recipe of a matcher's training, read as `load_config` reads settings.
+
+    Raises:
+        ConfigError: the file, a key or a value is not right; the message names the nearest key.
+    """
+    tree = {} if source is None else _read_yaml(_find(source, shipped_configs("training")))
+    return _settings(TrainMatcherConfig, tree, source, assignments, seed)
+
+
+def _settings(
+    model: type[_AnySettings],
+    tree: dict[str, Any],
+    source: str | Path | None,
+    assignments: Sequence[str],
+    seed: int | None,
+) -> _AnySettings:
     for assignment in assignments:
         _assign(tree, assignment)
     if seed is not None:
         tree["seed"] = seed
     try:
-        return Config.model_validate(tree)
+        return model.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(_explain(error, source)) from error
+        raise ConfigError(_explain(error, source, model)) from error
 
 
-def shipped_configs() -> dict[str, Path]:
-    """Name and file of every configuration that comes with the package."""
+def shipped_configs(group: str = "") -> dict[str, Path]:
+    """Name and file of every configuration that comes with the package; `group` is a folder of them."""
     installed = Path(str(resources.files("animalclef"))) / "configs"
     folder = installed if installed.is_dir() else installed.parents[1] / "configs"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: path for path in sorted((folder / group).glob("*.yaml"))}
 
 
 def fingerprint(*parts: object) -> str:
@@ -59,11 +85,10 @@ def _plain(part: object) -> object:
     return part.model_dump(mode="json") if isinstance(part, BaseModel) else part
 
 
-def _find(source: str | Path) -> Path:
+def _find(source: str | Path, shipped: dict[str, Path]) -> Path:
     path = Path(source)
     if path.is_file():
         return path
-    shipped = shipped_configs()
     if str(source) in shipped:
         return shipped[str(source)]
     raise ConfigError(f"{source}: no such configuration file. Shipped ones: {', '.join(shipped)}.")
@@ -99,19 +124,19 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
         raise ConfigError(f"--set {assignment}: the value is not valid YAML ({_first_line(error)}).") from error
 
 
-def _explain(error: ValidationError, source: str | Path | None) -> str:
+def _explain(error: ValidationError, source: str | Path | None, model: type[BaseModel]) -> str:
     sentences = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            sentences.append(f"{key}: no such setting{_nearest(key)}")
+            sentences.append(f"{key}: no such setting{_nearest(key, model)}")
         else:
             sentences.append(f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}.")
     return f"{source or 'settings'}: " + " ".join(sentences)
 
 
-def _nearest(key: str) -> str:
-    keys = list(_keys(Config))
+def _nearest(key: str, model: type[BaseModel]) -> str:
+    keys = list(_keys(model))
     by_leaf = {known.rsplit(".", 1)[-1]: known for known in keys}
     close = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
     close_leaf = difflib.get_close_matches(key.rsplit(".", 1)[-1], by_leaf, n=1, cutoff=0.6)

@@ -27,12 +27,15 @@ _FILL: dict[BodyFamily, tuple[float, float]] = {"quadruped": (0.74, 1.0), "newt"
 
 @dataclass(frozen=True, eq=False)
 class Photograph:
-    """A finished picture and the animal's mask in it."""
+    """A finished picture, the animal's mask in it, and the place on its coat that each pixel shows."""
 
     pixels: NDArray[np.uint8]  # (H, W, 3) sRGB
     mask: NDArray[np.uint8]  # (H, W) 0-255, the whole animal, also where something covers it
+    sheet_xy: FloatArray  # (H, W, 2) place on the coat sheet, body units; means nothing outside the mask
 
     def __post_init__(self) -> None:
+        if self.sheet_xy.shape != (*self.mask.shape, 2):
+            raise ValueError(f"Expected a coat map of {self.mask.shape} pixels, got {self.sheet_xy.shape}.")
         if self.pixels.shape != (*self.mask.shape, 3):
             raise ValueError(f"Expected a mask of the picture's size, got {self.pixels.shape} and {self.mask.shape}.")
 
@@ -57,7 +60,7 @@ def photograph(animal: Animal, visit: Visit, side: str, rng: np.random.Generator
     if rng.random() < animal.species.clutter:
         scene = draw_foreground(visit.habitat, size, rng).over(scene, _overall(visit.light))
     sensor = draw_sensor(rng, size[0], infrared=visit.light.mode == "infrared", murky=visit.light.mode == "water")
-    return Photograph(develop(scene, sensor, rng), np.round(255.0 * alpha).astype(np.uint8))
+    return Photograph(develop(scene, sensor, rng), np.round(255.0 * alpha).astype(np.uint8), body.sheet_xy)
 
 
 def _image_size(species: Species, rng: np.random.Generator) -> tuple[int, int]:

@@ -1,0 +1,1 @@
+"""Training: the matcher's network on known warps."""

@@ -1,0 +1,225 @@
+"""The compact LightGlue as re-ranker beside verified mutual nearest neighbours, on database photographs alone.
+
+    python benchmarks/compact_matcher.py --data DIR --work DIR --weights FILE.safetensors --seeds 0 1 2
+
+Pseudo-queries are drawn from the database as `predict` draws them, one split of the database per seed; each sees its
+shortlist without its own encounter. Both matchers score the same pairs of the same features. Pairs are kept in
+`--work`, so that an interrupted run goes on. Printed per data set and score: rank-1 of pseudo-queries whose individual
+is in the shortlist or not (a missed shortlist counts as wrong), and the best open-set score over thresholds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from kornia.feature.lightglue import filter_matches
+from rich.console import Console
+from safetensors import safe_open
+
+from animalclef.artefacts import LocalFeatures, PairScores, Shortlist
+from animalclef.config import Config, load_config
+from animalclef.config.training import MatcherNetworkConfig
+from animalclef.console import RichProgress
+from animalclef.data.images import load_table
+from animalclef.data.sources import find_source
+from animalclef.data.splits import choose_pseudo_queries, open_set_splits
+from animalclef.evaluation.validation import PseudoQueries, lay_out, sweep, thresholds
+from animalclef.models.mutual_nearest import MutualNearest, agreeing, root_sift
+from animalclef.pipeline import read_contents
+from animalclef.pipeline.deciding import encounters_of
+from animalclef.pipeline.describing import Described, describe_photographs
+from animalclef.stages.retrieve import retrieve
+from animalclef.store.run import RunFolder
+from animalclef.training.network import Batch, build_network, forward
+
+COLUMNS = ("matches", "inliers", "inlier_weight", "lg_matches", "lg_confidence", "lg_inliers", "lg_inlier_confidence")
+
+
+def main() -> None:
+    """Describe, match, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--pseudo-queries", type=int, default=120)
+    parser.add_argument("--top-k", type=int, default=60)
+    parser.add_argument("--datasets", nargs="*")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    shape = [f"decide.pseudo_queries={arguments.pseudo_queries}", f"retrieve.top_k={arguments.top_k}"]
+    config = load_config(None, shape)
+    described = describe(arguments.data, arguments.work, config)
+    matcher = Both(arguments.weights, arguments.work, described, config)
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for seed in arguments.seeds:
+        for name, pseudo in laid_out(described, config, seed, matcher, arguments.datasets).items():
+            for column, figures in measured(pseudo).items():
+                found.setdefault((name, column), []).append(figures)
+        show(found)
+
+
+def describe(data: Path, work: Path, config: Config) -> Described:
+    """Every photograph of a data set, described in a run folder."""
+    loaded = load_table(find_source(data))
+    progress = RichProgress(Console())
+    contents = read_contents(loaded, config, 1, progress)
+    folder = RunFolder(work)
+    folder.open(overwrite=False)
+    return describe_photographs(contents, config, None, folder, 0, 1, progress, lambda plan: None, tunes=True)
+
+
+def laid_out(
+    described: Described, config: Config, seed: int, matcher: Both, only: Sequence[str] | None
+) -> dict[str, PseudoQueries]:
+    """Pseudo-queries of one split of the database, every pair of their shortlists scored by both matchers."""
+    gallery, encounters = described.images.gallery, encounters_of(described, config)
+    laid = {}
+    for name in only or gallery.datasets:
+        table = gallery.select(gallery.dataset == name)
+        pseudo = choose_pseudo_queries(table, encounters.of, config.decide, seed)
+        splits = open_set_splits(pseudo, table, encounters.of, config.decide, seed)
+        hidden, _ = encounters.hidden_from(pseudo, table)
+        shortlist = retrieve(pseudo, table, described.embeddings, config.retrieve, hidden, None)
+        laid[name] = lay_out(matcher.score(shortlist), gallery, splits, config.retrieve.top_k)
+    return laid
+
+
+class Both:
+    """Scores pairs with both matchers, and remembers them."""
+
+    def __init__(self, weights: Path, work: Path, described: Described, config: Config) -> None:
+        with safe_open(weights, framework="pt") as file:
+            header = json.loads(file.metadata()["lightglue"])
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        size = {name: header[name] for name in MatcherNetworkConfig.model_fields}
+        self.network = build_network(header["input_dim"], MatcherNetworkConfig(**size))
+        self.network.load_state_dict(tensors, strict=True)
+        self.network.eval()
+        self.described, self.nearest, self.rerank = described, MutualNearest(config.rerank), config.rerank
+        self.key_of = dict(zip(described.images.image_id, described.images.key, strict=True))
+        self.features: dict[str, LocalFeatures] = {}
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
+        self.path = work / f"both-{digest}.npz"
+        self.known: dict[str, np.ndarray[Any, Any]] = {}
+        if self.path.is_file():
+            stored = np.load(self.path)
+            self.known = dict(zip(stored["pair"].tolist(), stored["scores"], strict=True))
+
+    def score(self, shortlist: Shortlist) -> PairScores:
+        """Every pair of a shortlist."""
+        query_id, gallery_id, similarity, rows = [], [], [], []
+        with RichProgress(Console()).task("matching", len(shortlist.query_id), "queries") as advance:
+            for query, index, values in zip(shortlist.query_id, shortlist.index, shortlist.similarity, strict=True):
+                kept = index >= 0
+                candidates = shortlist.gallery_id[index[kept]]
+                rows.append(self._scores(self.key_of[query], [self.key_of[one] for one in candidates]))
+                query_id += [query] * len(candidates)
+                gallery_id += candidates.tolist()
+                similarity.append(values[kept])
+                advance(1)
+        pairs = list(self.known)
+        np.savez(self.path, pair=np.array(pairs), scores=np.stack([self.known[pair] for pair in pairs]))
+        whole = np.concatenate(rows)
+        columns = {name: whole[:, place] for place, name in enumerate(COLUMNS)}
+        columns["similarity"] = np.concatenate(similarity)
+        return PairScores(np.array(query_id, dtype=object), np.array(gallery_id, dtype=object), columns)
+
+    def _scores(self, query: str, candidates: Sequence[str]) -> np.ndarray[Any, Any]:
+        names = ["|".join(sorted((query, one))) for one in candidates]
+        new = [row for row, name in enumerate(names) if name not in self.known]
+        for start in range(0, len(new), 1):
+            part = new[start : start + 1]
+            theirs = [self._features(candidates[row]) for row in part]
+            mine = self._features(query)
+            nearest = self.nearest.match(mine, theirs)
+            network = self._network(mine, theirs)
+            for row, near, far in zip(part, nearest, network, strict=True):
+                self.known[names[row]] = np.concatenate([near, far]).astype(np.float32)
+        return np.stack([self.known[name] for name in names]) if names else np.zeros((0, len(COLUMNS)), np.float32)
+
+    def _features(self, key: str) -> LocalFeatures:
+        if key not in self.features:
+            self.features[key] = self.described.features(key)
+        return self.features[key]
+
+    def _network(self, mine: LocalFeatures, theirs: Sequence[LocalFeatures]) -> list[np.ndarray[Any, Any]]:
+        """Counts of one image against some others."""
+        scores = [np.zeros(4, dtype=np.float32)] * len(theirs)
+        filled = [place for place, one in enumerate(theirs) if len(one)]
+        if not len(mine) or not filled:
+            return scores
+        others = [theirs[place] for place in filled]
+        first, second = padded([mine] * len(others)), padded(others)
+        pairs = [(a, b) for a, b in zip(first, second, strict=True)]
+        nothing = torch.zeros(0)
+        with torch.inference_mode():
+            batch = Batch(pairs[0], pairs[1], pairs[2], (nothing, nothing), ())
+            assignment = forward(self.network, batch, last_only=True).log_assignments[-1]
+            partner, _, confidence, _ = filter_matches(assignment, 0.1)
+        for row, (place, other) in enumerate(zip(filled, others, strict=True)):
+            partners = partner[row].numpy()[: len(mine)]
+            rows = np.flatnonzero((partners >= 0) & (partners < len(other)))
+            scores[place] = self._counts(mine, other, rows, partners[rows], confidence[row].numpy()[rows])
+        return scores
+
+    def _counts(
+        self, mine: LocalFeatures, other: LocalFeatures, rows: Any, columns: Any, confidence: Any
+    ) -> np.ndarray[Any, Any]:
+        from_xy, to_xy, goal = mine.keypoints_xy[rows], other.keypoints_xy[columns], other
+        if other.key < mine.key:  # the geometric check always runs the same way
+            from_xy, to_xy, goal = to_xy, from_xy, mine
+        inlier = agreeing(from_xy, to_xy, self.rerank.geometry, self.rerank.tolerance * max(goal.image_size_wh))
+        counts = [len(rows), confidence.sum(), inlier.sum(), confidence[inlier].sum()]
+        return np.array(counts, dtype=np.float32)
+
+
+def padded(images: Sequence[LocalFeatures]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Descriptors, normalised places and masks of some images."""
+    most = max(len(one) for one in images)
+    descriptors, places = np.zeros((len(images), most, 128), np.float32), np.zeros((len(images), most, 2), np.float32)
+    mask = np.zeros((len(images), most), dtype=bool)
+    for row, one in enumerate(images):
+        size = np.array(one.image_size_wh, dtype=np.float32)
+        descriptors[row, : len(one)] = root_sift(one.descriptors)
+        places[row, : len(one)] = (one.keypoints_xy - size / 2) / (size.max() / 2)
+        mask[row, : len(one)] = True
+    return torch.from_numpy(descriptors), torch.from_numpy(places), torch.from_numpy(mask)
+
+
+def measured(pseudo: PseudoQueries) -> dict[str, tuple[float, float]]:
+    """Rank-1 over pseudo-queries with another encounter in the gallery, and the best open-set score, per column."""
+    findable = pseudo.splits.is_known.any(axis=0)
+    figures = {}
+    for name, values in pseudo.columns.items():
+        seen = np.where(np.isnan(values), -np.inf, values)
+        order = np.lexsort((-np.nan_to_num(pseudo.columns["similarity"], nan=-9), -seen), axis=1)[:, 0]
+        right = pseudo.same[np.arange(len(seen)), order] & np.isfinite(seen.max(axis=1))
+        most = max(float(np.nanmax(values)), 1e-6)
+        probability = np.clip(np.nan_to_num(values, nan=0) / most, 0, 1).astype(np.float64)
+        probability += 1e-6 * np.nan_to_num(pseudo.columns["similarity"], nan=0)
+        probability = np.clip(probability, 0, 1)
+        best = sweep(probability, pseudo, thresholds(probability, pseudo)).score.max() if pseudo.can_be_scored else 0
+        figures[name] = (float(right[findable].mean()) if findable.any() else float("nan"), float(best))
+    return figures
+
+
+def show(found: dict[tuple[str, str], list[tuple[float, float]]]) -> None:
+    """Means over seeds, and each seed's rank-1."""
+    for (name, column), figures in sorted(found.items()):
+        rank, score = np.array(figures).T
+        each = " ".join(f"{value:.3f}" for value in rank)
+        print(f"{name:14} {column:22} rank-1 {rank.mean():.3f} ({each})  open-set {score.mean():.3f}", flush=True)
+    print(flush=True)
+
+
+if __name__ == "__main__":
+    main()
