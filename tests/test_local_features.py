@@ -115,6 +115,11 @@ def test_masks_named_by_the_table_do_the_same(data: Path, tmp_path: Path) -> Non
     assert columns[0] == columns[1]
 
 
+def test_masks_do_no_harm_where_nothing_is_matched(data: Path, tmp_path: Path) -> None:
+    masks = masks_of(data, tmp_path / "masks")
+    assert predict(data, tmp_path / "run", "rerank.matcher=none", f"keypoints.masks={masks}")
+
+
 def test_the_border_costs_new_pairs_alone(
     data: Path, plain: tuple[Path, bytes], again: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

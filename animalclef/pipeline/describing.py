@@ -97,9 +97,7 @@ def describe_photographs(
     parts = [
         embedders[name].embeddings(images.select(images.dataset == name), stores[name]) for name in images.datasets
     ]
-    if tools.extractor is None:
-        return Described(images, join_embeddings(parts), thumbnails, local, set_aside)
-    if masks is not None:
+    if tools.extractor is not None and masks is not None:
         apply_masks(local, keyed.select(usable), masks.select(usable), views, workers, progress)
     return Described(keyed.select(usable), join_embeddings(parts), thumbnails, local, set_aside)
 
