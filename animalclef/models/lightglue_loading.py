@@ -119,11 +119,12 @@ def _built(shape: Shape) -> Any:
     import torch
     from kornia.feature import LightGlue
 
-    before = torch.backends.cuda.flash_sdp_enabled()
+    switches: Any = torch.backends.cuda
+    before = switches.flash_sdp_enabled()
     try:
         return LightGlue(features=None, flash=False, **shape.architecture)
     finally:
-        torch.backends.cuda.enable_flash_sdp(before)
+        switches.enable_flash_sdp(before)
 
 
 def _kornia_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
