@@ -39,7 +39,7 @@ class DescriptorIndex:
         """
         count = min(count, len(self))
         if not len(descriptors) or not count:
-            return np.zeros((len(descriptors), 0), np.float32), np.zeros((len(descriptors), 0), np.int64)
+            return np.zeros((len(descriptors), count), np.float32), np.zeros((len(descriptors), count), np.int64)
         distance, found = self.searcher.search(_shorten(descriptors, self.mean, self.basis), count)
         missing = found < 0
         distance[missing] = np.inf

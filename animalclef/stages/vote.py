@@ -138,7 +138,7 @@ def _enough(
     """Neighbours of every descriptor, so many that `needed` of them lie in images that are not barred."""
     count = needed + _SPARE
     distance, image = index.search(descriptors, count)
-    while count < len(index):
+    while len(descriptors) and count < len(index):
         short = np.flatnonzero(((image >= 0) & ~barred[image]).sum(axis=1) < needed)
         short = short[image[short, -1] >= 0]  # an approximate search that ended early has no more to give
         if not len(short):

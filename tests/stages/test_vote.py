@@ -110,6 +110,12 @@ def test_an_empty_gallery_and_empty_photographs(gallery: dict[str, list[float]],
     assert not votes.values.any()
 
 
+def test_a_query_without_descriptors_in_a_large_gallery(tmp_path: Path) -> None:
+    images = image_table([Row("q"), Row("g0", "a"), Row("g1", "b")])
+    [votes] = votes_of(images, {"q": [], "g0": np.linspace(0, 90, 50).tolist(), "g1": [9]}, tmp_path)
+    assert votes.values.tolist() == [[0, 0]]
+
+
 def test_only_the_own_data_set_is_asked(tmp_path: Path) -> None:
     rows = [Row("q"), Row("g0", "a"), Row("g1", "a"), Row("n0", "b", dataset="newt"), Row("n1", "b", dataset="newt")]
     [votes] = votes_of(image_table(rows), {"q": [0], "g0": [3], "g1": [9], "n0": [0], "n1": [1]}, tmp_path)
