@@ -92,9 +92,7 @@ def _of_pseudo_queries(name: str, pseudo: PseudoQueries, decision: DatasetDecisi
         threshold=decision.threshold,
         known=np.maximum(best[findable], 0.0),
         unknown=np.maximum(without, 0.0),
-        sweep=sweep_thresholds(best, right, without, pseudo.splits, decision.threshold)
-        if pseudo.can_be_scored
-        else None,
+        sweep=swept,
         reliability=reliability(probability[pseudo.as_known], pseudo.same[pseudo.as_known]),
         ranks=places[findable],
     )
