@@ -36,24 +36,48 @@ def test_the_first_cell_says_how_to_look_at_another_run(path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("truth", [True, False], ids=["truth", "no-truth"])
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_runs_from_top_to_bottom(
-    path: Path, tiny_run: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, truth: bool
-) -> None:
-    """In this process: a kernel of its own for each takes seconds to start; .ci/run does that with the demo's run."""
+def run_all(path: Path) -> None:
+    """In this process: a kernel of its own for each takes seconds to start; `make notebooks` does that."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    data, run = tiny_run
-    monkeypatch.setenv("ANIMALCLEF_RUN", str(run))
-    monkeypatch.setenv("ANIMALCLEF_TRUTH", str(data / "truth.csv" if truth else tmp_path / "none.csv"))
-    monkeypatch.delenv("ANIMALCLEF_DATA", raising=False)
-    monkeypatch.delenv("ANIMALCLEF_STORAGE", raising=False)
     scope: dict[str, Any] = {"display": lambda shown: None}
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] == "code":
             exec(compile(source(cell), f"{path.name}:{cell['id']}", "exec"), scope)
     pyplot.close("all")
+
+
+@pytest.fixture(params=[True, False], ids=["truth", "no-truth"])
+def _tiny_run_in_the_environment(
+    request: pytest.FixtureRequest, tiny_run: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, run = tiny_run
+    monkeypatch.setenv("ANIMALCLEF_RUN", str(run))
+    monkeypatch.setenv("ANIMALCLEF_TRUTH", str(data / "truth.csv" if request.param else tmp_path / "none.csv"))
+    monkeypatch.delenv("ANIMALCLEF_DATA", raising=False)
+    monkeypatch.delenv("ANIMALCLEF_STORAGE", raising=False)
+
+
+@pytest.mark.usefixtures("_tiny_run_in_the_environment")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_runs_from_top_to_bottom(path: Path) -> None:
+    run_all(path)
+
+
+@pytest.mark.usefixtures("_tiny_run_in_the_environment")
+@pytest.mark.parametrize("_tiny_run_in_the_environment", [False], indirect=True)
+def test_a_stored_study_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    study = optuna.create_study(study_name="CatID", storage=storage, direction="maximize", sampler=sampler)
+    study.optimize(
+        lambda trial: trial.suggest_float("threshold", 0, 1) - trial.suggest_float("weight", 0, 1), n_trials=8
+    )
+    monkeypatch.setenv("ANIMALCLEF_STORAGE", storage)
+    run_all(FOLDER / "05_thresholds.ipynb")

@@ -30,6 +30,10 @@ def report(
         typer.Option("--out", help="An HTML file, or a folder. Default: report.html, or report/, in the run folder."),
     ] = None,
     candidates: Annotated[int, typer.Option(min=1, max=100, help="Candidates shown beside each query.")] = 5,
+    matched: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of how many of them matched keypoints are kept to be drawn. Default: all shown."),
+    ] = None,
     workers: Workers = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -48,7 +52,8 @@ def report(
     from animalclef.report import load_run, write_report
 
     finished = load_run(run, data)
-    written = write_report(finished, truth, out_path, candidates, workers or os.cpu_count() or 1, RichProgress(err))
+    count, progress = workers or os.cpu_count() or 1, RichProgress(err)
+    written = write_report(finished, truth, out_path, candidates, count, progress, matched=matched)
     for note in written.notes:
         warn(note)
     if as_json:

@@ -67,12 +67,12 @@ class Answers:
         rows = self.dataset == dataset
         return replace(self, **{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
-    def sweep(self) -> Sweep:
-        """The score of every threshold, had it been applied to these queries."""
+    def sweep(self, threshold: float) -> Sweep:
+        """The score of every threshold, had it been applied to these queries; the one named is among them."""
         right = self.known & np.array([one == who for one, who in zip(self.best, self.truth, strict=True)], dtype=bool)
         value = np.where([who is None for who in self.best], -np.inf, self.probability)
         splits = OpenSetSplits(self.image_id, self.truth, self.known[None, :], ~self.known[None, :])
-        return sweep_thresholds(value, right, value, splits)
+        return sweep_thresholds(value, right, value, splits, threshold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,15 +95,17 @@ class Sweep:
         return float(self.threshold[low]), float(self.threshold[high])
 
 
-def sweep_thresholds(known: Floats, right: NDArray[np.bool_], unknown: Floats, splits: OpenSetSplits) -> Sweep:
-    """Score thresholds half-way between neighbouring values, and 0 and 1.
+def sweep_thresholds(
+    known: Floats, right: NDArray[np.bool_], unknown: Floats, splits: OpenSetSplits, also: float = 0.0
+) -> Sweep:
+    """Score thresholds half-way between neighbouring values, 0 and 1, and the one that is `also` asked for.
 
     Per query `known` is the value of its best candidate with its individual in the gallery, `right` whether that names
     it, `unknown` the value without; minus infinity is no candidate. Of one split of real queries both are the same.
     """
     values = np.unique(np.concatenate([known, unknown, [0.0, 1.0]]))
     values = values[np.isfinite(values)]
-    threshold = np.concatenate([[0.0], (values[1:] + values[:-1]) / 2, [1.0]])
+    threshold = np.unique(np.concatenate([[0.0, also, 1.0], (values[1:] + values[:-1]) / 2]))
     weights = [_weights(role, splits.identity) for role in (splits.is_known, splits.is_unknown)]
     hits = weights[0] * right
     baks = np.round(hits.sum(axis=1, keepdims=True) - _below(threshold, known, hits), 12)

@@ -69,7 +69,7 @@ def _of_answers(name: str, part: Answers, run: FinishedRun, threshold: float) ->
         threshold=threshold,
         known=part.probability[part.known],
         unknown=part.probability[~part.known],
-        sweep=part.sweep() if both else None,
+        sweep=part.sweep(threshold) if both else None,
         reliability=reliability(run.ranked.probability[rows], same),
         ranks=part.rank[part.known],
     )
@@ -81,6 +81,9 @@ def _of_pseudo_queries(name: str, pseudo: PseudoQueries, decision: DatasetDecisi
     findable = (pseudo.same & pseudo.as_known).any(axis=1)
     best, right = _best(probability, pseudo.as_known, pseudo.same)
     without, _ = _best(probability, pseudo.as_unknown, pseudo.same)
+    swept = None
+    if pseudo.can_be_scored:
+        swept = sweep_thresholds(best, right, without, pseudo.splits, decision.threshold)
     order = np.argsort(-np.where(pseudo.as_known, probability, -1.0), axis=1, kind="stable")
     places = np.array([_rank(*one) for one in zip(order, pseudo.same & pseudo.as_known, strict=True)])
     return Evidence(
@@ -89,7 +92,7 @@ def _of_pseudo_queries(name: str, pseudo: PseudoQueries, decision: DatasetDecisi
         threshold=decision.threshold,
         known=np.maximum(best[findable], 0.0),
         unknown=np.maximum(without, 0.0),
-        sweep=sweep_thresholds(best, right, without, pseudo.splits) if pseudo.can_be_scored else None,
+        sweep=swept,
         reliability=reliability(probability[pseudo.as_known], pseudo.same[pseudo.as_known]),
         ranks=places[findable],
     )

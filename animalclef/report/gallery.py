@@ -103,12 +103,14 @@ def matches_of(
     workers: int,
     progress: Progress,
     most_bytes: int | None = None,
+    candidates: int | None = None,
 ) -> list[list[list[int] | None]]:
     """Of every query, per candidate shown, its matches as whole numbers, six a match.
 
     x and y in the query and in the candidate in thousandths of their sides, confidence in hundredths, and 1 for an
     inlier, else 0; plus 2 where an end lies outside the animal's mask, if the features tell. With `most_bytes` fewer of
-    each pair are kept where their text would take more, but never fewer than four.
+    each pair are kept where their text would take more, but never fewer than four; with `candidates` only the pairs of
+    so many candidates of a query are matched.
     """
     pairs = sum(len(one.rows) for one in shown)
     most = (
@@ -119,7 +121,9 @@ def matches_of(
 
     def work(one: Shown) -> list[list[int] | None]:
         query = matches.features(one.query_id)
-        return [_packed(matches, query, matches.features(run.ranked.gallery_id[row]), most) for row in one.rows]
+        chosen = one.rows[:candidates]
+        found = [_packed(matches, query, matches.features(run.ranked.gallery_id[row]), most) for row in chosen]
+        return [*found, *[None] * (len(one.rows) - len(found))]
 
     if not matches.are_there:
         return [[None] * len(one.rows) for one in shown]

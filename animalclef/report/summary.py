@@ -81,7 +81,7 @@ def summarise(
         rows=[_row(name, run, answers, retrieval, intervals) for name in run.images.queries.datasets],
         charts={one.dataset: charts_of(one) for one in evidence},
         sources={one.dataset: one.source for one in evidence},
-        confused=[] if answers is None else most_confused(answers),
+        confused=_confused(answers),
         stages=_stages(run),
         counts={name: int(count) for name, count in run.timings.get("counts", {}).items()},
         set_aside=run.set_aside,
@@ -127,6 +127,13 @@ def _row(
         measures=measures,
         outcomes={outcome: int((part.outcome == outcome).sum()) for outcome in OUTCOMES},
     )
+
+
+def _confused(answers: Answers | None, most: int = 16) -> list[Confused]:
+    """The worst individuals of every data set, as many of each."""
+    names = [] if answers is None else answers.datasets
+    parts = [most_confused(answers.of(name), max(3, most // len(names))) for name in names if answers is not None]
+    return [one for part in parts for one in part]
 
 
 def _stages(run: FinishedRun) -> list[Stage]:

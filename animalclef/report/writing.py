@@ -54,9 +54,12 @@ def write_report(
     workers: int,
     progress: Progress,
     *,
+    matched: int | None = None,
     single_up_to: int = SINGLE_FILE_QUERIES,
 ) -> Written:
     """Write the report of a run; of more than `single_up_to` queries a folder with `index.html`.
+
+    Matched keypoints are kept of the first `matched` candidates of a query, or of all that are shown.
 
     Raises:
         DataError: the truth is of other data.
@@ -71,7 +74,7 @@ def write_report(
         answers = judge(truth, run.images, run.ranked, run.predictions)
         retrieval = evaluate_run(run.folder.path, truth_path)
     shown = shown_candidates(run, answers, candidates)
-    matches = matches_of(run, Matches(run), shown, workers, progress, _MATCHES_BYTES if alone else None)
+    matches = matches_of(run, Matches(run), shown, workers, progress, _MATCHES_BYTES if alone else None, matched)
     wanted = photographs_of(run, shown)
     page = summarise(run, answers, retrieval, evidence_of(run, answers))
     if alone:

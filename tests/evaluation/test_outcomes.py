@@ -59,7 +59,8 @@ def test_no_queries_have_no_score(answers: Answers) -> None:
 
 def test_the_sweep_by_hand(answers: Answers) -> None:
     """Named right while the threshold is at most 0.9: q1. New once it is above: q4 from 0.7, q5 from 0.3."""
-    swept = answers.sweep()
+    swept = answers.sweep(0.5)
+    assert 0.5 in swept.threshold
     at = {value: int(np.searchsorted(swept.threshold, value)) for value in (0.1, 0.5, 0.75, 0.95)}
     assert [swept.baks[place] for place in at.values()] == pytest.approx([1 / 6, 1 / 6, 1 / 6, 0])
     assert [swept.baus[place] for place in at.values()] == pytest.approx([0, 1 / 2, 1, 1])

@@ -136,6 +136,13 @@ def test_a_single_file_keeps_to_its_size(tiny_run: tuple[Path, Path], tmp_path: 
     assert 1.1 < wide[0] / wide[1] < 1.7  # never square, and it keeps its shape
 
 
+def test_matches_of_the_first_candidates_only(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
+    page, _ = write(tiny_run[1], tmp_path / "report.html", matched=1)
+    first, *others = data_of(page)["matches"][0]
+    assert first
+    assert others == [None] * 4
+
+
 def test_a_folder_of_something_else_is_left_alone(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "diary").mkdir()
     (tmp_path / "diary" / "index.html").write_text("<h1>Mine</h1>")
