@@ -80,6 +80,7 @@ def train_matcher(
             recipe=fingerprint(1, features.name, config, begun, shown),
             fabric=fabric,
             progress=progress,
+            workers=workers,
             start=weights,
             start_name="" if start is None else str(start),
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,10 @@ import numpy as np
 from animalclef.config.training import TrainMatcherConfig
 from animalclef.progress import Progress
 from animalclef.store.files import write_text
-from animalclef.training.batches import Pair, PairSource
+from animalclef.training.batches import Pair, PairSource, ahead
 from animalclef.training.checkpoints import Averaged, load_state, save_network, save_state
 from animalclef.training.measuring import Matches, Measured, measure, nearest_neighbours, network_matches
-from animalclef.training.network import build_network, start_from
+from animalclef.training.network import Batch, build_network, start_from
 from animalclef.training.optimising import batch_loss, check_loss, let_learn, make_optimiser, project_like, rate_at
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class MatcherTraining:
     recipe: str  # changes with settings, photographs and start
     fabric: Any
     progress: Progress
+    workers: int = 1  # threads that draw batches ahead
     start: Mapping[str, Tensor] | None = None
     start_name: str = ""
 
@@ -68,11 +70,12 @@ class MatcherTraining:
         optimiser = self.fabric.setup_optimizers(optimiser)
         let_learn(network, new if done < config.frozen_steps else None)
         log = _Log(self.out / "log.jsonl", done)
-        with self.progress.task("training", config.steps - done, "steps") as advance:
+        batches = ahead(self.learnt, self._numbers(done), self.workers)
+        with closing(batches), self.progress.task("training", config.steps - done, "steps") as advance:
             for step in range(done, config.steps):
                 if step == config.frozen_steps:
                     let_learn(network, None)
-                loss, norm = self._step(network, optimiser, step)
+                loss, norm = self._step(network, optimiser, batches, step)
                 averaged.update(network, step + 1)
                 log.add(step + 1, loss=loss, gradient=norm, rate=rate_at(step, config))
                 last = step + 1 == config.steps
@@ -108,22 +111,28 @@ class MatcherTraining:
             project_like(network, self.start, np.concatenate(sample))
         return new
 
-    def _step(self, network: Any, optimiser: Any, step: int) -> tuple[float, float]:
-        """One step of the optimiser; the mean loss and the gradient's norm. Every process has batches of its own."""
-        optimisation, world, rank = self.config.optimiser, self.fabric.world_size, self.fabric.global_rank
+    def _numbers(self, done: int) -> Iterator[tuple[int, int, int]]:
+        """What the batches of the steps to come are drawn from; every process has batches of its own."""
+        parts, world, rank = self.config.optimiser.accumulate, self.fabric.world_size, self.fabric.global_rank
+        for step in range(done, self.config.steps):
+            yield from ((_TRAIN, step, part * world + rank) for part in range(parts))
+
+    def _step(self, network: Any, optimiser: Any, batches: Iterator[Batch], step: int) -> tuple[float, float]:
+        """One step of the optimiser; the mean loss and the gradient's norm."""
+        optimisation = self.config.optimiser
         frozen = step < self.config.frozen_steps
         peak = optimisation.projection_rate if frozen else optimisation.learning_rate
         for group in optimiser.param_groups:
             group["lr"] = peak * rate_at(step, self.config)
         total = 0.0
-        for part in range(optimisation.accumulate):
-            batch = self.learnt.batch(_TRAIN, step, part * world + rank).to(self.fabric.device)
+        for _ in range(optimisation.accumulate):
+            batch = next(batches).to(self.fabric.device)
             with self.fabric.autocast():
                 losses = batch_loss(network, batch, self.config.loss.confidence_weight)
             check_loss(losses, batch, step)
             self.fabric.backward(losses.mean() / optimisation.accumulate)
             total += float(losses.detach().mean()) / optimisation.accumulate
-        if world > 1:  # by hand: a wrapper would not learn of parameters that begin to learn later
+        if self.fabric.world_size > 1:  # by hand: a wrapper would not learn of parameters that begin to learn later
             for parameter in network.parameters():
                 if parameter.grad is not None:
                     parameter.grad = self.fabric.all_reduce(parameter.grad, reduce_op="mean")

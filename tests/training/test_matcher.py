@@ -44,11 +44,12 @@ def test_a_resumed_training_ends_with_the_same_weights(
     step = running.MatcherTraining._step
     calls: list[int] = []
 
-    def killed_at_the_fourth(self: object, network: object, optimiser: object, number: int) -> tuple[float, float]:
+    def killed_at_the_fourth(self: object, *given: object) -> tuple[float, float]:
+        number = int(given[-1])  # type: ignore[call-overload]
         calls.append(number)
         if len(calls) == 4:
             raise Killed
-        return step(self, network, optimiser, number)  # type: ignore[arg-type]
+        return step(self, *given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(running.MatcherTraining, "_step", killed_at_the_fourth)
     with pytest.raises(Killed):
