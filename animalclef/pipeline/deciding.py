@@ -16,7 +16,8 @@ from animalclef.data.splits import choose_pseudo_queries, open_set_splits
 from animalclef.decision import Decision, load_decision
 from animalclef.errors import StaleArtefactError
 from animalclef.evaluation.tune import tune
-from animalclef.evaluation.validation import PseudoQueries, lay_out
+from animalclef.data.pseudo_queries import PseudoQueries
+from animalclef.evaluation.validation import lay_out
 from animalclef.pipeline.contents import gallery_digest
 from animalclef.pipeline.describing import Described
 from animalclef.pipeline.matching import Matching
