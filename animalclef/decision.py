@@ -102,6 +102,12 @@ class Decision(Part):
         """The decision that applies to a data set."""
         return self.datasets.get(dataset, self.pooled)
 
+    @property
+    def needs_circumstances(self) -> bool:
+        """Whether some data set's decision looks at more than scores."""
+        parts = [*self.datasets.values(), self.pooled]
+        return any(part.pair_model is not None or part.crowd_weight > 0 for part in parts)
+
     def check(self, scores: str) -> None:
         """Refuse to be applied to other scores than it was fitted on.
 

@@ -28,7 +28,7 @@ class BestIdentity:
 class Candidates:
     """The candidates that some queries see, in an order that makes gathering by identity a few passes over an array."""
 
-    def __init__(self, visible: Bools, who: Integers, photographs: Floats | None = None) -> None:
+    def __init__(self, visible: Bools, who: Integers, photographs: NDArray[np.generic] | None = None) -> None:
         """visible, who, photographs: (q, k); `who` numbers the identities, `photographs` counts theirs in the gallery.
 
         Equal identities keep the order in which they first stand on the list.
@@ -48,7 +48,7 @@ class Candidates:
         begin = np.searchsorted(self._row, np.arange(self.shape[0]))
         self._column = np.arange(len(self._row)) - begin[self._row]
         self._width = int(self._column.max(initial=0)) + 1
-        counts = np.ones(len(lead_pair)) if photographs is None else photographs.ravel()[lead_pair]
+        counts = np.ones(len(lead_pair)) if photographs is None else photographs.ravel()[lead_pair].astype(np.float64)
         self._crowd = np.log(np.maximum(np.nan_to_num(counts, nan=1.0), 1.0))
 
     def take(self, values: NDArray[np.generic]) -> Floats:

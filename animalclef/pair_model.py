@@ -57,14 +57,19 @@ def pair_inputs(
     """What the model looks at, each (pairs,), for the visible pairs in row order."""
     inputs = {"agrees": agrees[visible].astype(np.float64)}
     for name in scores_among(scales):
-        z = np.where(visible, scales[name].standardised(columns[name]), -np.inf)
+        z = np.where(visible, scales[name].standardised(_column(columns, name, visible)), -np.inf)
         inputs[name] = z[visible]
         inputs[f"{name}:lead"] = (z - _best_of_others(z, who))[visible]
         inputs[f"{name}:rank"] = np.log1p(_rank(z))[visible]
     for name in sorted(CONTEXT & scales.keys()):
-        z = scales[name].standardised(columns[name])
-        inputs[name] = np.where(np.isfinite(columns[name]), z, 0.0)[visible]  # what is not known says nothing
+        values = _column(columns, name, visible)
+        z = scales[name].standardised(values)
+        inputs[name] = np.where(np.isfinite(values), z, 0.0)[visible]  # what is not known says nothing
     return inputs
+
+
+def _column(columns: Columns, name: str, visible: Bools) -> NDArray[np.generic]:
+    return columns[name] if name in columns else np.full(visible.shape, np.nan)
 
 
 def _best_of_others(z: Floats, who: NDArray[np.int64]) -> Floats:

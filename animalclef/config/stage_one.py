@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from animalclef.config.base import Settings
@@ -37,3 +39,7 @@ class RetrieveConfig(Settings):
     same_viewpoint: bool | tuple[str, ...] = Field(
         False, description="only candidates with the query's viewpoint: everywhere, or in the data sets named"
     )
+    rescore: tuple[Literal["expanded", "reciprocal"], ...] = Field(
+        (), description="further scores of the shortlist: query expansion, k-reciprocal neighbours (see decide.scores)"
+    )
+    neighbours: int = Field(5, ge=1, description="how many neighbours they look at")

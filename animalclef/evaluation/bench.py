@@ -14,6 +14,7 @@ from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.evaluation.answers import Answers, Roles
 from animalclef.evaluation.choice import Choice
 from animalclef.identities import BestIdentity, Candidates
+from animalclef.score_columns import UNSEEN
 
 __all__ = ["Bench", "LogOdds", "Role", "numbered"]
 
@@ -29,11 +30,12 @@ class LogOdds:
 
     columns: Mapping[tuple[str, str], Floats]  # (calibration, column) -> (p, k)
     learned: Mapping[str, Floats]  # role -> (p, k); empty where no model was asked for
+    who: NDArray[np.int64]  # (p, k) a number for every candidate's individual
 
     def select(self, rows: NDArray[np.int64]) -> LogOdds:
         """Some of the pseudo-queries."""
         columns = {name: values[rows] for name, values in self.columns.items()}
-        return LogOdds(columns, {role: values[rows] for role, values in self.learned.items()})
+        return LogOdds(columns, {role: values[rows] for role, values in self.learned.items()}, self.who[rows])
 
 
 @dataclass(eq=False)
@@ -80,8 +82,9 @@ class Bench:
             return self._take(role, side, ("learned", role), self.log_odds.learned[role])
         pairs = np.zeros(len(self._seen(role, side).pair))
         for column, weight in choice.weights.items():
-            if weight and (choice.calibration, column) in self.log_odds.columns:
-                key = (choice.calibration, column)
+            hidden = (choice.calibration, f"{column}{UNSEEN}")
+            key = hidden if role == "unknown" and hidden in self.log_odds.columns else (choice.calibration, column)
+            if weight and key in self.log_odds.columns:
                 pairs += weight * self._take(role, side, key, self.log_odds.columns[key])
         return pairs
 
@@ -90,8 +93,7 @@ class Bench:
         if key not in self._candidates:
             visible = self.part.as_known if role == "known" else self.part.as_unknown
             visible = visible & self.part.agrees if same_side else visible
-            counts = self.part.columns.get("photographs")
-            self._candidates[key] = Candidates(visible, numbered(self.part), counts)
+            self._candidates[key] = Candidates(visible, self.log_odds.who, self.part.columns.get("photographs"))
         return self._candidates[key]
 
     def _take(self, role: Role, same_side: bool, key: tuple[str, str], values: Floats) -> Floats:

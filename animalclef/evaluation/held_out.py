@@ -15,7 +15,7 @@ from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.evaluation.bench import LogOdds, numbered
 from animalclef.evaluation.leaks import Fitted
 from animalclef.pair_model import PairModel, pair_inputs
-from animalclef.score_columns import CONTEXT, is_count, scores_among
+from animalclef.score_columns import CONTEXT, UNSEEN, as_unknown, is_count, scores_among
 from animalclef.stages.calibrate import Pairs, fit_calibrator, fit_pair_model
 
 __all__ = ["Curves", "HeldOut"]
@@ -27,7 +27,7 @@ Rows = NDArray[np.int64]
 class Curves:
     """What is fitted on pairs: a curve per calibration and column, and the pair model where one is asked for."""
 
-    of: Mapping[tuple[Calibration, str], AnyCurve]
+    of: Mapping[tuple[str, str], AnyCurve]
     pair_model: PairModel | None
 
 
@@ -36,18 +36,19 @@ class HeldOut:
 
     def __init__(
         self,
+        name: str,
         parts: Mapping[str, PseudoQueries],
         config: DecideConfig,
         seed: int,
         others: Mapping[str, Pairs] | None = None,
     ) -> None:
         """`others` holds, per column, the pairs of other data sets that calibrations lean on where pairs are few."""
-        self.parts, self.config, self.others = dict(parts), config, others or {}
+        self.name, self.parts, self.config, self.others = name, dict(parts), config, others or {}
         self.individuals = {
-            name: np.array([f"{name}/{who}" for who in part.splits.identity], dtype=object)
-            for name, part in parts.items()
+            one: np.array([f"{one}/{who}" for who in part.splits.identity], dtype=object) for one, part in parts.items()
         }
-        self.fold_of = {name: _folds(who, config.folds, seed) for name, who in self.individuals.items()}
+        self.fold_of = {one: _folds(who, config.folds, seed) for one, who in self.individuals.items()}
+        self.who = {one: numbered(part) for one, part in parts.items()}
         self.columns = sorted({column for part in parts.values() for column in scores_among(part.columns)})
         self._fits: dict[frozenset[int], Fitted[Curves]] = {}
 
@@ -65,20 +66,21 @@ class HeldOut:
 
     def log_odds(self, name: str, without: frozenset[int] = frozenset()) -> LogOdds:
         """Of every pair of one part, each by what was fitted without its individual's fold and without those named."""
-        part, folds, who = self.parts[name], self.fold_of[name], numbered(self.parts[name])
-        columns = {(kind, column): np.zeros(part.same.shape) for kind in self._kinds for column in part_scores(part)}
+        part, folds, who = self.parts[name], self.fold_of[name], self.who[name]
+        columns: dict[tuple[str, str], NDArray[np.float64]]
+        columns = {(kind, column): np.zeros(part.same.shape) for kind in self._kinds for column in _scores(part)}
         learned = {role: np.zeros(part.same.shape) for role in ("known", "unknown")} if self._learns else {}
         for fold in sorted(set(folds.tolist())):
             rows = np.flatnonzero(folds == fold)
             curves = self.fitted(without | {fold}).for_scoring(self.individuals[name][rows])
             for (kind, column), values in columns.items():
-                values[rows] = curves.of[kind, column].log_odds(part.columns[column][rows])
+                values[rows] = curves.of[kind, column.removesuffix(UNSEEN)].log_odds(part.columns[column][rows])
             if curves.pair_model is not None:
                 mine = {column: values[rows] for column, values in part.columns.items()}
                 for role, values in learned.items():
-                    seen = part.as_known if role == "known" else part.as_unknown
-                    values[rows] = curves.pair_model.log_odds(mine, seen[rows], who[rows], part.agrees[rows])
-        return LogOdds(columns, learned)
+                    shown, seen = (mine, part.as_known) if role == "known" else (as_unknown(mine), part.as_unknown)
+                    values[rows] = curves.pair_model.log_odds(shown, seen[rows], who[rows], part.agrees[rows])
+        return LogOdds(columns, learned, who)
 
     @property
     def _kinds(self) -> Sequence[Calibration]:
@@ -91,7 +93,7 @@ class HeldOut:
     def _fit(self, chosen: list[tuple[str, Rows]]) -> Curves:
         seen = [(self.parts[name], rows, self.parts[name].as_known[rows]) for name, rows in chosen]
         same = _joined([part.same[rows][mask] for part, rows, mask in seen]).astype(bool)
-        curves: dict[tuple[Calibration, str], AnyCurve] = {}
+        curves: dict[tuple[str, str], AnyCurve] = {}
         for column in self.columns:
             score = _joined([_column(part, column)[rows][mask] for part, rows, mask in seen])
             for kind in self._kinds:
@@ -100,7 +102,7 @@ class HeldOut:
                 )
         return Curves(curves, self._fit_model(chosen, curves) if self._learns else None)
 
-    def _fit_model(self, chosen: list[tuple[str, Rows]], curves: Mapping[tuple[Calibration, str], AnyCurve]) -> PairModel:
+    def _fit_model(self, chosen: list[tuple[str, Rows]], curves: Mapping[tuple[str, str], AnyCurve]) -> PairModel:
         """Pairs as either role sees them: a model must know the best stranger of a query whose own are not there."""
         scales = {column: curves[self._kinds[0], column] for column in self.columns}
         context = sorted({column for part in self.parts.values() for column in CONTEXT & part.columns.keys()})
@@ -109,22 +111,22 @@ class HeldOut:
             scales[column] = fit_calibrator(values.ravel(), np.zeros(values.size, dtype=bool), log=True)
         tables, labels = [], []
         for name, rows in chosen:
-            part = self.parts[name].select(rows)
-            laid = {column: _column(part, column) for column in scales}
-            for visible in (part.as_known, part.as_unknown):
-                tables.append(pair_inputs(laid, scales, visible, numbered(part), part.agrees))
+            part, who = self.parts[name].select(rows), self.who[name][rows]
+            for columns, visible in ((part.columns, part.as_known), (as_unknown(part.columns), part.as_unknown)):
+                tables.append(pair_inputs(columns, scales, visible, who, part.agrees))
                 labels.append(part.same[visible])
         inputs = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]} if tables else {}
         return fit_pair_model(scales, inputs, _joined(labels).astype(bool))
 
 
-def part_scores(part: PseudoQueries) -> list[str]:
-    """The score columns of some pseudo-queries."""
-    return scores_among(part.columns)
+def _scores(part: PseudoQueries) -> list[str]:
+    """The score columns of some pseudo-queries, in both roles."""
+    names = scores_among(part.columns)
+    return [*names, *(f"{name}{UNSEEN}" for name in names if f"{name}{UNSEEN}" in part.columns)]
 
 
 def _column(part: PseudoQueries, name: str) -> NDArray[np.generic]:
-    return part.columns.get(name, np.full(part.same.shape, np.nan, dtype=np.float32))
+    return part.columns[name] if name in part.columns else np.full(part.same.shape, np.nan, dtype=np.float32)
 
 
 def _joined(parts: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:

@@ -82,14 +82,13 @@ def choose(benches: Sequence[Bench], study: optuna.Study, config: DecideConfig) 
     import optuna
 
     done = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-    best = max(done, key=lambda trial: (trial.value, -trial.number))
-    bar = best.value - best.user_attrs["outcome"]["error"]
+    bar = _least_worth(done)
 
     def order(trial: optuna.trial.FrozenTrial) -> tuple[float, ...]:
         outcome = trial.user_attrs["outcome"]
-        return outcome["complexity"], -(trial.value - outcome["error"]), trial.number
+        return outcome["complexity"], -(float(trial.value or 0) - outcome["error"]), trial.number
 
-    chosen = min((trial for trial in done if trial.value >= bar), key=order)
+    chosen = min((trial for trial in done if float(trial.value or 0) >= bar), key=order)
     choice = Choice.from_json(chosen.user_attrs["outcome"]["choice"])
     rule = "probability" if choice.margin == 0 else "both" if np.isfinite(choice.threshold) else "margin"
     return best_threshold(benches, [bench.answers(choice) for bench in benches], choice, rule, config)
@@ -176,10 +175,12 @@ def _bar(study: optuna.Study) -> float:
     import optuna
 
     done = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-    if not done:
-        return -np.inf
-    best = max(done, key=lambda trial: trial.value)
-    return float(best.value - best.user_attrs["outcome"]["error"])
+    return _least_worth(done) if done else -np.inf
+
+
+def _least_worth(done: Sequence[optuna.trial.FrozenTrial]) -> float:
+    best = max(done, key=lambda trial: (float(trial.value or 0), -trial.number))
+    return float(best.value or 0) - float(best.user_attrs["outcome"]["error"])
 
 
 def _normalised(weights: Mapping[str, float]) -> dict[str, float]:

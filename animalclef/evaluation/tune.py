@@ -21,15 +21,17 @@ from animalclef.evaluation.honesty import interval, redrawn, reliability, summar
 from animalclef.evaluation.leaks import Fitted, digest_of
 from animalclef.evaluation.search import Found, search
 from animalclef.progress import Progress
-from animalclef.score_columns import CONTEXT, is_count, scores_among
+from animalclef.score_columns import CONTEXT, UNSEEN, is_count, scores_among
 from animalclef.stages.calibrate import Pairs
 
-__all__ = ["Nested", "Search", "default_decision", "nested_hits", "tune"]
+__all__ = ["Search", "default_decision", "held_out_parts", "nested_hits", "tune", "used_parts"]
 
 logger = logging.getLogger(__name__)
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+_PAIRS_OF_OTHERS = 10_000  # are enough for a curve
+
 Search = Callable[[str, Sequence[Bench]], Found]
 
 
@@ -52,22 +54,48 @@ def tune(
         LeakError: something would have been scored on individuals it was fitted on.
     """
     final = final or (lambda name, benches: search(benches, config, seed))
-    parts = {name: _used(part, config) for name, part in sorted(pseudo.items())}
-    scored = {name: part for name, part in parts.items() if part.can_be_scored}
-    able = [name for name, part in scored.items() if len(part) >= config.min_pseudo_queries]
-    pools = len(scored) > 1 or not able
-    with progress.task("tuning the decision", len(able) * (config.folds + 1) + 1, "studies") as advance:
-        one_each: dict[str, _Tuned] = {}
-        for name in able:
-            held_out = HeldOut({name: scored[name]}, config, seed, _pairs_of_others(parts, name, config))
-            one_each[name] = _tune_one(name, held_out, config, seed, final, advance, validates=True)
-        pooled = _pool(one_each, scored, parts, config, seed, final, validates=pools and len(able) < len(scored))
+    parts = used_parts(pseudo, config)
+    scored = [name for name, part in parts.items() if part.can_be_scored]
+    own = [held_out for held_out in held_out_parts(pseudo, config, seed) if held_out.name != "pooled"]
+    with progress.task("tuning the decision", len(own) * (config.folds + 1) + 1, "studies") as advance:
+        one_each = {
+            held_out.name: _tune_one(held_out, config, seed, final, advance, validates=True) for held_out in own
+        }
+        if not scored:
+            columns = {column for part in parts.values() for column in scores_among(part.columns)}
+            pooled = default_decision(sorted(columns))
+        elif len(own) == len(scored) == 1:
+            pooled = one_each[own[0].name].decision.model_copy(update={"fitted_on": "pooled"})
+        else:
+            together = HeldOut("pooled", {name: parts[name] for name in scored}, config, seed)
+            needed = len(own) < len(scored)
+            pooled = _tune_one(together, config, seed, final, lambda done: None, validates=needed).decision
         advance(1)
     datasets = {name: tuned.decision for name, tuned in one_each.items()}
     seen = [part.validation for part in datasets.values() if part.validation is not None]
     draws = [tuned.draws for tuned in one_each.values()]
     summary = summarise([one.nested for one in seen], [one.tuned for one in seen], draws) if seen else None
     return Decision(scores=scores, gallery=gallery, seed=seed, datasets=datasets, pooled=pooled, summary=summary)
+
+
+def used_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig) -> dict[str, PseudoQueries]:
+    """With the score columns that the settings name, or all where none of them is there; circumstances stay."""
+    parts = {}
+    for name, part in sorted(pseudo.items()):
+        names = [column for column in config.scores if column in part.columns] or scores_among(part.columns)
+        kept = [*names, *(f"{column}{UNSEEN}" for column in names), *sorted(CONTEXT)]
+        parts[name] = part.only([column for column in kept if column in part.columns])
+    return parts
+
+
+def held_out_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig, seed: int) -> list[HeldOut]:
+    """What is validated: each data set that has enough pseudo-queries, or where none has, all of them pooled."""
+    parts = used_parts(pseudo, config)
+    scored = {name: part for name, part in parts.items() if part.can_be_scored}
+    able = {name: part for name, part in scored.items() if len(part) >= config.min_pseudo_queries}
+    if not able:
+        return [HeldOut("pooled", scored, config, seed)] if scored else []
+    return [HeldOut(name, {name: part}, config, seed, _pairs_of_others(parts, name, config)) for name, part in able.items()]
 
 
 def default_decision(columns: Sequence[str]) -> DatasetDecision:
@@ -87,34 +115,13 @@ class _Tuned:
     draws: Floats
 
 
-def _used(part: PseudoQueries, config: DecideConfig) -> PseudoQueries:
-    """With the score columns that the settings name, or all where none of them is there; circumstances stay."""
-    wanted = [name for name in config.scores if name in part.columns]
-    names = wanted or scores_among(part.columns)
-    return part.only([*names, *(CONTEXT & part.columns.keys())])
-
-
-def _pool(
-    one_each: Mapping[str, _Tuned], scored: Mapping[str, PseudoQueries], parts: Mapping[str, PseudoQueries],
-    config: DecideConfig, seed: int, final: Search, *, validates: bool,
-) -> DatasetDecision:  # fmt: skip
-    """Fitted on all data sets' pseudo-queries together; the default where there is none to fit on."""
-    if not scored:
-        return default_decision(sorted({column for part in parts.values() for column in scores_among(part.columns)}))
-    if len(one_each) == len(scored) == 1:
-        only = next(iter(one_each.values())).decision
-        return only.model_copy(update={"fitted_on": "pooled"})
-    held_out = HeldOut(scored, config, seed)
-    return _tune_one("pooled", held_out, config, seed, final, lambda done: None, validates=validates).decision
-
-
 def _tune_one(
-    name: str, held_out: HeldOut, config: DecideConfig, seed: int, final: Search, advance: Callable[[int], None], *,
+    held_out: HeldOut, config: DecideConfig, seed: int, final: Search, advance: Callable[[int], None], *,
     validates: bool,
 ) -> _Tuned:  # fmt: skip
     log_odds = {one: held_out.log_odds(one) for one in held_out.parts}
     benches = {one: Bench(part, log_odds[one]) for one, part in held_out.parts.items()}
-    found = final(name, list(benches.values()))
+    found = final(held_out.name, list(benches.values()))
     advance(1)
     fitted = held_out.fitted()
     curves, choice = fitted.for_use, found.choice
@@ -131,7 +138,7 @@ def _tune_one(
             tuned=found.score, nested=float(score), baks=found.baks, baus=found.baus, low=low, high=high,
             plateau=(ends[0], ends[1]), reliability=_reliability(benches, choice),
         )  # fmt: skip
-        logger.info("%s: %s, nested score %.3f", name, choice, score)
+        logger.info("%s: %s, nested score %.3f", held_out.name, choice, score)
     used = {column: curve for (kind, column), curve in curves.of.items() if kind == choice.calibration}
     return _Tuned(
         DatasetDecision(
@@ -143,7 +150,7 @@ def _tune_one(
             crowd_weight=choice.crowd_weight,
             same_viewpoint=choice.same_viewpoint,
             pair_model=curves.pair_model if choice.fusion == "learned" else None,
-            fitted_on=name,
+            fitted_on=held_out.name,
             individuals_digest=digest_of(fitted.individuals),
             validation=validation,
         ),
@@ -151,12 +158,9 @@ def _tune_one(
     )
 
 
-Nested = Mapping[str, tuple[Bools, Bools]]
-
-
 def nested_hits(
     held_out: HeldOut, config: DecideConfig, seed: int, advance: Callable[[int], None] = lambda done: None
-) -> Nested:
+) -> dict[str, tuple[Bools, Bools]]:
     """Which pseudo-queries of each part are answered right, as known and as unknown, when each fold of individuals is
     answered by calibrators and a choice that never saw it. One that no choice could be made for counts as wrong.
     """
@@ -205,5 +209,7 @@ def _pairs_of_others(parts: Mapping[str, PseudoQueries], mine: str, config: Deci
                     z.append(np.clip((values[usable] - values[usable].mean()) / values[usable].std(), -10, 10))
                     same.append(part.same[part.as_known][usable])
         if z:
-            pairs[column] = Pairs(np.concatenate(z), np.concatenate(same), config.shrinkage)
+            joined, labels = np.concatenate(z), np.concatenate(same)
+            step = len(joined) // _PAIRS_OF_OTHERS + 1
+            pairs[column] = Pairs(joined[::step], labels[::step], config.shrinkage)
     return pairs

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 
 import numpy as np
 
+from animalclef.artefacts import PairScores, Shortlist
 from animalclef.config import Config, fingerprint
 from animalclef.data.encounters import Encounters, find_encounters
 from animalclef.data.splits import choose_pseudo_queries, open_set_splits
@@ -22,11 +24,14 @@ from animalclef.pipeline.contents import gallery_digest
 from animalclef.pipeline.describing import Described
 from animalclef.pipeline.matching import Matching
 from animalclef.progress import Progress
+from animalclef.score_columns import UNSEEN
+from animalclef.stages.circumstances import circumstances
+from animalclef.stages.rescore import rescore
 from animalclef.stages.retrieve import retrieve
 from animalclef.store.files import write_text
 from animalclef.store.run import RunFolder
 
-__all__ = ["Deciding", "encounters_of", "pseudo_queries"]
+__all__ = ["Deciding", "encounters_of", "pseudo_queries", "with_circumstances"]
 
 logger = logging.getLogger(__name__)
 
@@ -72,14 +77,45 @@ def pseudo_queries(
 ) -> dict[str, PseudoQueries]:
     """Gallery photographs matched against the gallery, their own encounter hidden."""
     gallery = described.images.gallery
+    asked = Counter(described.images.queries.dataset)
     chosen, splits = [], {}
     for name in gallery.datasets:
         table = gallery.select(gallery.dataset == name)
-        pseudo = choose_pseudo_queries(table, encounters.of, config.decide, config.seed)
+        pseudo = choose_pseudo_queries(table, encounters.of, config.decide, config.seed, asked[name])
         splits[name] = open_set_splits(pseudo, table, encounters.of, config.decide, config.seed)
         chosen.append(pseudo.image_id)
     queries = gallery.select(np.isin(gallery.image_id.astype(str), np.concatenate(chosen).astype(str)))
-    hidden, own = encounters.hidden_from(queries, gallery)
+    days = {name: config.decide.of("hidden_days", name) for name in gallery.datasets}
+    hidden, own = encounters.hidden_from(queries, gallery, days)
     shortlist = retrieve(queries, gallery, described.embeddings, config.retrieve, hidden, own)
     scores = match(shortlist, described)
-    return {name: lay_out(scores, gallery, split, config.retrieve.top_k) for name, split in splits.items()}
+    if "learned" in config.decide.fusions or config.decide.crowd_weight:
+        scores = with_circumstances(scores, described, config, own)
+    laid = {name: lay_out(scores, gallery, split, config.retrieve.top_k) for name, split in splits.items()}
+    return {name: _rescored(part, shortlist, described, config) for name, part in laid.items()}
+
+
+def with_circumstances(
+    scores: PairScores, described: Described, config: Config, own: Mapping[str, int] | None = None
+) -> PairScores:
+    """With the columns that a learned model, or a weight for how often an individual was photographed, looks at."""
+    size_of = None if config.rerank.matcher == "none" else described.size_of
+    columns = circumstances(scores, described.images, own or {}, size_of)
+    return PairScores(scores.query_id, scores.gallery_id, {**scores.columns, **columns})
+
+
+def _rescored(part: PseudoQueries, shortlist: Shortlist, described: Described, config: Config) -> PseudoQueries:
+    """With the scores that look at the whole list: as it is, and once the pseudo-query's individual is hidden."""
+    if not config.retrieve.rescore:
+        return part
+    row_of = {query_id: row for row, query_id in enumerate(shortlist.query_id)}
+    rows = np.array([row_of[one] for one in part.splits.image_id], dtype=np.int64)
+    width = part.same.shape[1]
+    mine = Shortlist(
+        shortlist.query_id[rows], shortlist.gallery_id, shortlist.index[rows, :width], shortlist.similarity[rows, :width]
+    )
+    columns = dict(part.columns)
+    for ending, visible in (("", part.as_known), (UNSEEN, part.as_unknown)):
+        rescored = rescore(mine, described.embeddings, config.retrieve, visible)
+        columns |= {f"{name}{ending}": values for name, values in rescored.items()}
+    return replace(part, columns=columns)

@@ -39,6 +39,11 @@ class Described:
         """Local features by content key."""
         return features_from_entry(key, self.keypoints.get(key))
 
+    def size_of(self, key: str) -> tuple[int, int]:
+        """How many keypoints a photograph has, and its long side in pixels, by content key."""
+        features = self.features(key)
+        return len(features), max(features.image_size_wh)
+
     def thumbnail(self, key: str) -> FloatArray:
         """The thumbnail by content key."""
         return self.thumbnails.get(key)["thumbnail"].astype(np.float32)

@@ -23,7 +23,8 @@ def scores_fingerprint(config: Config, network: TimmExtractor | None) -> str:
     embed = config.embed.model_dump(mode="json", exclude={"batch_size", "weights"})
     weights = "" if network is None else network.digest
     decoding = config.data.decode_long_side
-    return fingerprint(3, decoding, embed, weights, config.retrieve.top_k, config.keypoints, config.rerank)
+    rescore = [config.retrieve.rescore, config.retrieve.neighbours] if config.retrieve.rescore else []
+    return fingerprint(3, decoding, embed, weights, config.retrieve.top_k, *rescore, config.keypoints, config.rerank)
 
 
 def open_log(config: Config, run: RunFolder) -> PairLog | None:

@@ -9,20 +9,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from animalclef.artefacts import ImageTable, Predictions, RankedCandidates, SetAside
+from animalclef.artefacts import ImageTable, PairScores, Predictions, RankedCandidates, SetAside, Shortlist
 from animalclef.config import Config
 from animalclef.data.images import LoadedTable
 from animalclef.decision import Decision
 from animalclef.errors import DataError
 from animalclef.estimate import Plan
 from animalclef.pipeline.contents import Contents, gallery_digest
-from animalclef.pipeline.deciding import Deciding, encounters_of
-from animalclef.pipeline.describing import describe_photographs
+from animalclef.pipeline.deciding import Deciding, encounters_of, with_circumstances
+from animalclef.pipeline.describing import Described, describe_photographs
 from animalclef.pipeline.matching import Matching, open_log, scores_fingerprint
 from animalclef.progress import Progress
 from animalclef.stages.decide import decide
 from animalclef.stages.embed import load_network
 from animalclef.stages.fuse import fuse
+from animalclef.stages.rescore import rescore
 from animalclef.stages.retrieve import retrieve
 from animalclef.store.files import write_text
 from animalclef.store.run import RunFolder
@@ -87,10 +88,12 @@ class Pipeline:
             logger.warning("The decision was fitted on another gallery, and so was its weight-free embedding.")
         with self._timed("match"):
             shortlist = retrieve(images.queries, images.gallery, described.embeddings, self.config.retrieve)
-            scores = match(shortlist, described)
+            scores = _with_rescored(match(shortlist, described), shortlist, described, self.config)
         encounters = encounters_of(described, self.config)
         deciding = Deciding(self.config, self.run, match, self.progress, self._timed)
         decision = given or deciding(described, encounters, self.contents.digest, scores_id)
+        if decision.needs_circumstances:
+            scores = with_circumstances(scores, described, self.config)
         ranked = fuse(scores, images, decision)
         predictions = decide(ranked, self.loaded.images.queries, decision)
         self.run.finished.unlink(missing_ok=True)
@@ -109,6 +112,13 @@ class Pipeline:
         start = time.perf_counter()
         yield
         self.seconds[stage] = round(time.perf_counter() - start, 2)
+
+
+def _with_rescored(scores: PairScores, shortlist: Shortlist, described: Described, config: Config) -> PairScores:
+    filled = shortlist.index >= 0
+    rescored = rescore(shortlist, described.embeddings, config.retrieve) if config.retrieve.rescore else {}
+    columns = {**scores.columns, **{name: values[filled] for name, values in rescored.items()}}
+    return PairScores(scores.query_id, scores.gallery_id, columns)
 
 
 def _warn_of_what_is_absent(asked: ImageTable, usable: ImageTable) -> None:

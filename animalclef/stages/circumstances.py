@@ -1,0 +1,51 @@
+"""Circumstances of a pair that a score may depend on: how often an individual was photographed, days, sizes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import date
+
+import numpy as np
+
+from animalclef.artefacts import FloatArray, ImageTable, PairScores
+
+__all__ = ["circumstances"]
+
+SizeReader = Callable[[str], tuple[int, int]]
+
+
+def circumstances(
+    scores: PairScores, images: ImageTable, own: Mapping[str, int], size_of: SizeReader | None
+) -> dict[str, FloatArray]:
+    """`photographs` of the candidate's individual in the gallery, `days_apart`, and of either side the `keypoints` and the
+    long `side` in pixels; NaN where it is not known.
+
+    `own` counts, for gallery photographs that play the query, the photographs of their own individual that they may see.
+    `size_of` gives keypoints and long side by content key, and is left out where nothing was extracted.
+    """
+    gallery = images.gallery
+    count = Counter(zip(gallery.dataset, gallery.identity, strict=True))
+    row_of = images.row_of
+    query = np.array([row_of[one] for one in scores.query_id], dtype=np.int64)
+    candidate = np.array([row_of[one] for one in scores.gallery_id], dtype=np.int64)
+    photographs = [
+        own.get(images.image_id[one], count[images.dataset[other], images.identity[other]])
+        if images.identity[one] is not None and images.identity[one] == images.identity[other]
+        else count[images.dataset[other], images.identity[other]]
+        for one, other in zip(query, candidate, strict=True)
+    ]
+    day = np.array([_day(one) for one in images.date])
+    columns = {"photographs": np.array(photographs), "days_apart": np.abs(day[query] - day[candidate])}
+    if size_of is not None:
+        sizes = np.array([size_of(key) for key in images.key], dtype=np.float64).reshape(len(images), 2)
+        for side, rows in (("query", query), ("gallery", candidate)):
+            columns |= {f"{side}_keypoints": sizes[rows, 0], f"{side}_side": sizes[rows, 1]}
+    return {name: np.asarray(values, dtype=np.float32) for name, values in columns.items()}
+
+
+def _day(text: str) -> float:
+    try:
+        return float(date.fromisoformat(text[:10]).toordinal())
+    except ValueError:
+        return float("nan")
