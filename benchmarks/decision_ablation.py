@@ -47,6 +47,22 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "aggregation searched": {"aggregations": ("max", "top2", "noisy_or")},
     "gallery size prior": {"crowd_weight": 1.0},
     "noisy-or with prior": {"aggregations": ("noisy_or",), "crowd_weight": 1.0},
+    "noisy-or with prior, beta": {"aggregations": ("noisy_or",), "crowd_weight": 1.0, "calibrations": ("beta",)},
+    "noisy-or with prior, four columns": {"aggregations": ("noisy_or",), "crowd_weight": 1.0, "scores": FOUR},
+    "noisy-or with prior, expanded": {
+        "aggregations": ("noisy_or",), "crowd_weight": 1.0, "scores": (*SCORES, "expanded")
+    },
+    "noisy-or with prior, not calibrated": {
+        "aggregations": ("noisy_or",), "crowd_weight": 1.0, "calibrations": ("none",)
+    },
+    "aggregation searched with prior": {"aggregations": ("max", "top2", "noisy_or"), "crowd_weight": 1.0},
+    "learned, noisy-or with prior": {"fusions": ("learned",), "aggregations": ("noisy_or",), "crowd_weight": 1.0},
+    "learned, four columns, noisy-or with prior": {
+        "fusions": ("learned",), "scores": FOUR, "aggregations": ("noisy_or",), "crowd_weight": 1.0
+    },
+    "weighted or learned, noisy-or with prior": {
+        "fusions": ("weighted", "learned"), "aggregations": ("noisy_or",), "crowd_weight": 1.0
+    },
     "margin alone": {"rules": ("margin",)},
     "probability and margin": {"rules": ("both",)},
     "learned": {"fusions": ("learned",)},

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,19 @@ from animalclef.errors import ConfigError
 __all__ = ["fingerprint", "load_config", "shipped_configs"]
 
 
-def load_config(source: str | Path | None = None, assignments: Sequence[str] = (), seed: int | None = None) -> Config:
-    """The settings in a YAML file (a path, or the name of a shipped one) with `a.b=c` assignments on top.
+def load_config(
+    source: str | Path | Mapping[str, Any] | None = None, assignments: Sequence[str] = (), seed: int | None = None
+) -> Config:
+    """The settings in a YAML file (a path, or the name of a shipped one), or given as they are, with `a.b=c`
+    assignments on top.
 
     Raises:
         ConfigError: the file, a key or a value is not right; the message names the nearest key.
     """
-    tree = {} if source is None else _read_yaml(_find(source))
+    if source is None or isinstance(source, Mapping):
+        tree, source = copy.deepcopy(dict(source or {})), None
+    else:
+        tree = _read_yaml(_find(source))
     for assignment in assignments:
         _assign(tree, assignment)
     if seed is not None:

@@ -90,7 +90,7 @@ def sweep(answers: Answers, roles: Roles, threshold: Floats) -> Sweep:
     hits = roles.known * answers.right
     above = hits.sum(axis=1, keepdims=True) - _below(threshold, answers.known, hits)
     baks = np.round(above, 12)  # a difference of equal sums is 0, not 1e-17, whose root would count
-    baus = _below(threshold, answers.unknown, roles.unknown)
+    baus = np.round(_below(threshold, answers.unknown, roles.unknown), 12)
     score = np.sqrt(np.clip(baks, 0, 1) * np.clip(baus, 0, 1))
     error = score.std(axis=0, ddof=1) / np.sqrt(len(score)) if len(score) > 1 else np.zeros(score.shape[1])
     return Sweep(threshold, score.mean(axis=0), error, baks.mean(axis=0), baus.mean(axis=0))

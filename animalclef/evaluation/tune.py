@@ -67,7 +67,7 @@ def tune(
         elif len(own) == len(scored) == 1:
             pooled = one_each[own[0].name].decision.model_copy(update={"fitted_on": "pooled"})
         else:
-            together = HeldOut("pooled", {name: parts[name] for name in scored}, config, seed)
+            together = pooled_parts(pseudo, config, seed)
             needed = len(own) < len(scored)
             pooled = _tune_one(together, config, seed, final, lambda done: None, validates=needed).decision
         advance(1)
@@ -94,8 +94,21 @@ def held_out_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig, se
     scored = {name: part for name, part in parts.items() if part.can_be_scored}
     able = {name: part for name, part in scored.items() if len(part) >= config.min_pseudo_queries}
     if not able:
-        return [HeldOut("pooled", scored, config, seed)] if scored else []
-    return [HeldOut(name, {name: part}, config, seed, _pairs_of_others(parts, name, config)) for name, part in able.items()]
+        return [pooled_parts(pseudo, config, seed)] if scored else []
+    return [
+        HeldOut(name, {name: part}, config, seed, _pairs_of_others(parts, name, config)) for name, part in able.items()
+    ]
+
+
+def pooled_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig, seed: int) -> HeldOut:
+    """All data sets' pseudo-queries together."""
+    parts = {name: part for name, part in used_parts(pseudo, config).items() if part.can_be_scored}
+    return HeldOut("pooled", parts, config, seed)
+
+
+def benches_of(held_out: HeldOut) -> dict[str, Bench]:
+    """Each part with log-odds by what was fitted on the other folds."""
+    return {name: Bench(part, held_out.log_odds(name)) for name, part in held_out.parts.items()}
 
 
 def default_decision(columns: Sequence[str]) -> DatasetDecision:
@@ -119,8 +132,7 @@ def _tune_one(
     held_out: HeldOut, config: DecideConfig, seed: int, final: Search, advance: Callable[[int], None], *,
     validates: bool,
 ) -> _Tuned:  # fmt: skip
-    log_odds = {one: held_out.log_odds(one) for one in held_out.parts}
-    benches = {one: Bench(part, log_odds[one]) for one, part in held_out.parts.items()}
+    benches = benches_of(held_out)
     found = final(held_out.name, list(benches.values()))
     advance(1)
     fitted = held_out.fitted()

@@ -112,7 +112,10 @@ def _rescored(part: PseudoQueries, shortlist: Shortlist, described: Described, c
     rows = np.array([row_of[one] for one in part.splits.image_id], dtype=np.int64)
     width = part.same.shape[1]
     mine = Shortlist(
-        shortlist.query_id[rows], shortlist.gallery_id, shortlist.index[rows, :width], shortlist.similarity[rows, :width]
+        shortlist.query_id[rows],
+        shortlist.gallery_id,
+        shortlist.index[rows, :width],
+        shortlist.similarity[rows, :width],
     )
     columns = dict(part.columns)
     for ending, visible in (("", part.as_known), (UNSEEN, part.as_unknown)):

@@ -99,9 +99,7 @@ def _beta(scale: Scale, z: Floats, same: Bools, weight: Floats, flat: Calibrator
         slopes, intercept = _fit_logistic(terms[:, used], same, weight)
         if (slopes >= 0).all():
             both = dict(zip(used, slopes.tolist(), strict=True))
-            return BetaCurve(
-                **scale.model_dump(), rise=both.get(0, 0.0), fall=both.get(1, 0.0), intercept=intercept
-            )
+            return BetaCurve(**scale.model_dump(), rise=both.get(0, 0.0), fall=both.get(1, 0.0), intercept=intercept)
         used.pop(int(slopes.argmin()))
     return flat
 
