@@ -45,9 +45,9 @@ class Candidates:
         self._start = np.flatnonzero(np.diff(self._group, prepend=-1))
         lead_pair = self.pair[self._start]
         self._row, self._slot = lead_pair // max(self.shape[1], 1), lead_pair % max(self.shape[1], 1)
-        begin = np.searchsorted(self._row, np.arange(self.shape[0]))
-        self._column = np.arange(len(self._row)) - begin[self._row]
-        self._width = int(self._column.max(initial=0)) + 1
+        self._row_start = np.flatnonzero(np.diff(self._row, prepend=-1))
+        self._filled = self._row[self._row_start]  # rows with a candidate
+        self._row_place = np.repeat(np.arange(len(self._filled)), np.diff(self._row_start, append=len(self._row)))
         counts = np.ones(len(lead_pair)) if photographs is None else photographs.ravel()[lead_pair].astype(np.float64)
         self._crowd = np.log(np.maximum(np.nan_to_num(counts, nan=1.0), 1.0))
 
@@ -69,9 +69,9 @@ class Candidates:
             with np.errstate(divide="ignore"):
                 gathered = -none + np.log(-np.expm1(none))
         else:
-            gathered = np.maximum.reduceat(log_odds, self._start)
-            if aggregation == "top2":
-                gathered = self._with_second(log_odds, gathered)
+            gathered = (
+                self._with_second(log_odds) if aggregation == "top2" else np.maximum.reduceat(log_odds, self._start)
+            )
         return gathered - crowd_weight * self._crowd if crowd_weight else gathered
 
     def of_pairs(self, identity_log_odds: Floats) -> Floats:
@@ -82,22 +82,28 @@ class Candidates:
 
     def best(self, identity_log_odds: Floats) -> BestIdentity:
         """The best identity of each query; of equal ones the first on its list."""
-        rows = np.arange(self.shape[0])
-        table = np.full((self.shape[0], self._width), -np.inf)
-        table[self._row, self._column] = identity_log_odds
-        slots = np.full(table.shape, -1, dtype=np.int64)
-        slots[self._row, self._column] = self._slot
-        best = table.argmax(axis=1)
-        value, slot = table[rows, best], slots[rows, best]
-        table[rows, best] = -np.inf
-        with np.errstate(invalid="ignore"):
-            lead = np.where(slot < 0, -np.inf, value - table.max(axis=1))
+        value, lead = np.full(self.shape[0], -np.inf), np.full(self.shape[0], -np.inf)
+        slot = np.full(self.shape[0], -1, dtype=np.int64)
+        if len(self._filled):
+            top, first = _first_best(identity_log_odds, self._row_start, self._row_place)
+            others = identity_log_odds.copy()
+            others[first] = -np.inf
+            second = np.maximum.reduceat(others, self._row_start)
+            value[self._filled], slot[self._filled] = top, self._slot[first]
+            with np.errstate(invalid="ignore"):
+                lead[self._filled] = np.where(top > -np.inf, top - second, -np.inf)
         return BestIdentity(value, lead, slot)
 
-    def _with_second(self, log_odds: Floats, best: Floats) -> Floats:
-        at_best = np.flatnonzero(log_odds == best[self._group])
-        firsts = at_best[np.diff(self._group[at_best], prepend=-1) > 0]
+    def _with_second(self, log_odds: Floats) -> Floats:
+        best, first = _first_best(log_odds, self._start, self._group)
         others = log_odds.copy()
-        others[firsts] = -np.inf
+        others[first] = -np.inf
         second = np.maximum.reduceat(others, self._start)
         return np.where(np.isfinite(second), (best + second) / 2, best)
+
+
+def _first_best(values: Floats, start: Integers, group: Integers) -> tuple[Floats, Integers]:
+    """Of each group of neighbours: the largest value, and the place of its first appearance."""
+    best = np.maximum.reduceat(values, start)
+    at_best = np.flatnonzero(values == best[group])
+    return best, at_best[np.diff(group[at_best], prepend=-1) > 0]

@@ -42,7 +42,7 @@ class Choice:
             + (self.crowd_weight > 0)
             + self.same_viewpoint
             + (self.margin > 0)
-            + (self.margin > 0 and np.isfinite(self.threshold))
+            + bool(self.margin > 0 and np.isfinite(self.threshold))
         )
 
     def as_json(self) -> dict[str, Any]:

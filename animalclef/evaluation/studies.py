@@ -113,10 +113,7 @@ def _storage(shared: Shared) -> optuna.storages.RDBStorage:
     options: dict[str, Any] = {}
     if shared.url.startswith("sqlite"):
         options = {"connect_args": {"timeout": shared.patience}}
-    return optuna.storages.RDBStorage(
-        shared.url, engine_kwargs=options, heartbeat_interval=20, grace_period=60,
-        failed_trial_callback=optuna.storages.RetryFailedTrialCallback(max_retry=1),
-    )  # fmt: skip
+    return optuna.storages.RDBStorage(shared.url, engine_kwargs=options)
 
 
 @contextmanager

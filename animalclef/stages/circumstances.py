@@ -21,7 +21,8 @@ def circumstances(
     """`photographs` of the candidate's individual in the gallery, `days_apart`, and of either side the `keypoints` and the
     long `side` in pixels; NaN where it is not known.
 
-    `own` counts, for gallery photographs that play the query, the photographs of their own individual that they may see.
+    Photographs of one day count as not known: in validation an individual's own day is hidden, so that a model would learn
+    there that one day speaks against identity. `own` counts, for gallery photographs that play the query, the photographs of their own individual that they may see.
     `size_of` gives keypoints and long side by content key, and is left out where nothing was extracted.
     """
     gallery = images.gallery
@@ -36,7 +37,8 @@ def circumstances(
         for one, other in zip(query, candidate, strict=True)
     ]
     day = np.array([_day(one) for one in images.date])
-    columns = {"photographs": np.array(photographs), "days_apart": np.abs(day[query] - day[candidate])}
+    apart = np.abs(day[query] - day[candidate])
+    columns = {"photographs": np.array(photographs), "days_apart": np.where(apart == 0, np.nan, apart)}
     if size_of is not None:
         sizes = np.array([size_of(key) for key in images.key], dtype=np.float64).reshape(len(images), 2)
         for side, rows in (("query", query), ("gallery", candidate)):
