@@ -41,7 +41,7 @@ def main() -> None:
         calibrations=("logistic", "beta"), aggregations=("max", "top2", "noisy_or"), crowd_weight=1.0,
         rules=("probability", "both"),
     )  # fmt: skip
-    for queries in (300, 712, QUERIES):
+    for queries in (300, 712):
         report(f"{queries} pseudo-queries", prepared(queries), config)
 
 

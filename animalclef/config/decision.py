@@ -51,19 +51,19 @@ class DecideConfig(Settings):
         10.0, ge=0, description="pairs of the other data sets count as so many matching pairs in every calibration"
     )
     fusions: tuple[Fusion, ...] = Field(
-        ("weighted",), min_length=1, description="weighted calibrated scores, or a learned model of the pair"
+        ("weighted", "learned"), min_length=1, description="weighted calibrated scores, or a learned model of the pair"
     )
     aggregations: tuple[Aggregation, ...] = Field(
-        ("max",), min_length=1, description="from an individual's photographs to the individual"
+        ("noisy_or",), min_length=1, description="from an individual's photographs to the individual"
     )
     crowd_weight: float = Field(
-        0.0, ge=0, description="largest log-odds taken per ln(photographs in the gallery) of an individual"
+        1.0, ge=0, description="largest log-odds taken per ln(photographs in the gallery) of an individual"
     )
     rules: tuple[Rule, ...] = Field(
         ("probability",), min_length=1, description="what a name needs: a probability, a lead over the second, or both"
     )
     threshold: float | None = Field(None, ge=0, le=1, description="a fixed threshold; default: tuned")
-    trials: int = Field(120, ge=1, description="Optuna trials per data set")
+    trials: int = Field(60, ge=1, description="Optuna trials per data set")
     min_pseudo_queries: int = Field(12, ge=1, description="data sets with fewer take the pooled decision")
 
     def of(self, name: str, dataset: str) -> Any:
