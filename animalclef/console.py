@@ -163,7 +163,7 @@ def _manner(part: DatasetDecision) -> str:
     """Weights and whatever else is not as plain as can be."""
     told = [f"{column} {weight:.2f}" for column, weight in part.weights.items() if weight >= 0.005]
     told = ["learned model"] if part.pair_model is not None else told
-    told += [kind for kind in sorted({one.kind for one in part.calibrators.values()} - {"logistic"})]
+    told += sorted({one.kind for one in part.calibrators.values()} - {"logistic"})
     told += [part.aggregation] if part.aggregation != "max" else []
     told += [f"gallery size {part.crowd_weight:.2f}"] if part.crowd_weight else []
     told += [f"lead {part.margin:.2f}"] if part.margin else []

@@ -53,7 +53,7 @@ class Validation(Part):
 
 
 class DatasetDecision(Part):
-    """Of one data set: from score columns to a pair's log-odds, from pairs to identities, from the best one to its name.
+    """Of one data set: from score columns to pairs, from pairs to identities, from the best identity to a name.
 
     A pair's log-odds are the weighted sum of its calibrated scores, or the pair model's where there is one. An identity
     is named where its probability reaches `threshold` and its lead over the second, in log-odds, reaches `margin`.

@@ -1,4 +1,4 @@
-"""The learned pair model: log-odds that a pair shows one individual, from all its scores and how they stand in the list.
+"""The learned pair model: log-odds that a pair shows one individual, from all its scores and their place in the list.
 
 Logistic regression over standardised inputs, so that it is stored as plain numbers. Per score column the inputs are the
 score, its lead over the best photograph of any other individual on the list, and the logarithm of its rank; then the

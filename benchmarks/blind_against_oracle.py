@@ -2,9 +2,9 @@
 
     python benchmarks/blind_against_oracle.py RUN TRUTH_CSV
 
-The oracle takes, per data set, the threshold that scores best on the queries themselves, so part of its lead is luck. How
-much is estimated by drawing individuals with replacement: what the best threshold of each draw gains there over the one
-that is best for all queries. Only for reporting: nothing in the package reads this.
+The oracle takes, per data set, the threshold that scores best on the queries themselves, so part of its lead is luck.
+How much is estimated by drawing individuals with replacement: what the best threshold of each draw gains there over the
+one that is best for all queries. Only for reporting: nothing in the package reads this.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python benchmarks/decision_ablation.py RUN [RUN ...] [--trials 60] [--only NAME ...]
 
-The runs differ in their seed alone, and were made with `--set decide.fusions=[learned] --set decide.crowd_weight=1 --set
-retrieve.rescore=[expanded,reciprocal]`, so that every column is there. Nothing here has seen a query. The interval is over
-individuals, drawn again within each data set; the last column is the paired interval of the difference from `default`.
+The runs differ in their seed alone, and were made with `--set decide.crowd_weight=1 --set decide.fusions=[learned]
+--set retrieve.rescore=[expanded,reciprocal]`, so that every column is there. Nothing here has seen a query. The interval
+is over individuals, drawn again within each data set; then comes the paired interval of the difference from `plain`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 
 from animalclef.config import DecideConfig
 from animalclef.data.pseudo_queries import PseudoQueries
+from animalclef.data.splits import OpenSetSplits
 from animalclef.evaluation.answers import Roles, score_of
-from animalclef.evaluation.honesty import interval, redrawn
 from animalclef.evaluation.tune import held_out_parts, nested_hits
 from animalclef.store.run import RunFolder
 from animalclef.store.validation import read_pseudo_queries
@@ -95,8 +95,8 @@ def main() -> None:
         start = time.perf_counter()
         scores, draws = measured(seeds, names, config)
         plain = draws if plain is None else plain
-        low, high = interval(draws)
-        below, above = interval(draws - plain)
+        low, high = np.quantile(draws, [0.025, 0.975])
+        below, above = np.quantile(draws - plain, [0.025, 0.975])
         cells = [f"{score:.3f}" for score in scores]
         cells += [f"{scores.mean():.3f}", f"[{low:.3f}, {high:.3f}]", f"[{below:+.3f}, {above:+.3f}]"]
         print(f"| {name} | " + " | ".join(cells) + f" | {time.perf_counter() - start:.0f} |", flush=True)
@@ -117,6 +117,33 @@ def measured(
         scores.append([of[name] for name in names])
         draws.append(np.mean([drawn[name] for name in names], axis=0))
     return np.mean(scores, axis=0), np.mean(draws, axis=0)
+
+
+def redrawn(splits: OpenSetSplits, hits: tuple[np.ndarray, np.ndarray], seed: int, draws: int = 1000) -> np.ndarray:
+    """(draws,): the score, the mean over splits, when individuals are drawn with replacement.
+
+    `hits` says which pseudo-queries are answered right as known and as unknown. A draw in which a split has lost one of
+    its two roles leaves that split out.
+    """
+    names, who = np.unique(splits.identity.astype(str), return_inverse=True)
+    known, known_there = per_individual(splits.is_known, who, len(names), hits[0])
+    unknown, unknown_there = per_individual(splits.is_unknown, who, len(names), hits[1])
+    rng = np.random.default_rng([seed, 5])
+    times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws).astype(np.float64)
+    counts = times @ known_there.T, times @ unknown_there.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        score = np.sqrt((times @ known.T / counts[0]) * (times @ unknown.T / counts[1]))
+    usable = np.isfinite(score)
+    return np.asarray(np.where(usable, score, 0).sum(axis=1) / np.maximum(usable.sum(axis=1), 1))
+
+
+def per_individual(role: np.ndarray, who: np.ndarray, count: int, hit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(splits, individuals): the share of an individual's photographs that are hit, and whether it has the role."""
+    member = np.zeros((len(who), count))
+    member[np.arange(len(who)), who] = 1.0
+    there = role.astype(np.float64) @ member
+    share = (role * hit).astype(np.float64) @ member / np.maximum(there, 1)
+    return share, (there > 0).astype(np.float64)
 
 
 if __name__ == "__main__":

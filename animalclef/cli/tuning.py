@@ -32,7 +32,8 @@ def tune(
 ) -> None:
     """Search calibrators, weights and thresholds further, on a finished run's gallery photographs alone.
 
-    The same command goes on where it was, also from several machines on one storage; optuna-dashboard shows the studies.
+    The same command goes on where it was, also from several machines on one storage; optuna-dashboard shows the
+    studies.
     The validation score is nested: each fold is answered by a choice that never saw it, made in memory.
 
     Examples:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,18 +20,18 @@ __all__ = ["fingerprint", "load_config", "shipped_configs"]
 
 
 def load_config(
-    source: str | Path | Mapping[str, Any] | None = None, assignments: Sequence[str] = (), seed: int | None = None
+    source: str | Path | None = None,
+    assignments: Sequence[str] = (),
+    seed: int | None = None,
+    base: Config | None = None,
 ) -> Config:
-    """The settings in a YAML file (a path, or the name of a shipped one), or given as they are, with `a.b=c`
-    assignments on top.
+    """The settings in a YAML file (a path, or the name of a shipped one), or `base`, with `a.b=c` assignments on top.
 
     Raises:
         ConfigError: the file, a key or a value is not right; the message names the nearest key.
     """
-    if source is None or isinstance(source, Mapping):
-        tree, source = copy.deepcopy(dict(source or {})), None
-    else:
-        tree = _read_yaml(_find(source))
+    tree = {} if base is None else base.model_dump(mode="json")
+    tree |= {} if source is None else _read_yaml(_find(source))
     for assignment in assignments:
         _assign(tree, assignment)
     if seed is not None:

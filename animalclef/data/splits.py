@@ -82,9 +82,9 @@ def open_set_splits(
 ) -> OpenSetSplits:
     """Draw `config.splits` splits of one data set's pseudo-queries.
 
-    An individual with a single encounter cannot be found in the gallery without it, so it plays unknown or takes no part;
-    in the query, too, it is known or unknown, and as a known one it is found by a photograph that validation lacks. Such
-    individuals make up at most half of the unknown ones, so that those hidden are photographed as often as the known.
+    An individual with a single encounter cannot be found in the gallery without it, so it plays unknown or takes no
+    part; a query of it may be known, but then by a photograph that validation lacks. Such individuals make up at most
+    half of the unknown ones, so that those hidden are not all photographed more seldom than the known.
     """
     encounters: dict[str, set[str]] = defaultdict(set)
     for image_id, identity in zip(gallery.image_id, gallery.identity, strict=True):

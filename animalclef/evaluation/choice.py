@@ -16,7 +16,7 @@ __all__ = ["Choice"]
 
 @dataclass(frozen=True)
 class Choice:
-    """Everything between raw scores and names; `threshold` is in log-odds, minus infinity where only the lead counts."""
+    """Everything between raw scores and names; `threshold` is in log-odds, minus infinity where the lead counts."""
 
     weights: Mapping[str, float]
     fusion: Fusion = "weighted"
@@ -33,7 +33,7 @@ class Choice:
 
     @property
     def complexity(self) -> int:
-        """How many decisions it takes to say what it does; the plain weighted mean of logistic curves has the fewest."""
+        """How many decisions it takes to say what it does; a single column with a logistic curve has none."""
         used = [weight for weight in self.weights.values() if weight > 0]
         weighing = 0 if self.fusion == "learned" or len(set(used)) == 1 else 1
         return (

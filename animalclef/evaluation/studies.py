@@ -1,6 +1,6 @@
 """Shared studies: many trials by several processes in one storage, gone on with whenever the command is run again.
 
-What such a search finds depends on who was first; what is made of it, the decision file, is reproducible from the storage.
+What such a search finds depends on who was first; the decision file made of it is reproducible from the storage.
 """
 
 from __future__ import annotations

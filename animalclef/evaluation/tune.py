@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +11,14 @@ from numpy.typing import NDArray
 from animalclef.config import DecideConfig
 from animalclef.curves import Calibrator, shaped, sigmoid
 from animalclef.data.pseudo_queries import PseudoQueries
-from animalclef.decision import DatasetDecision, Decision, Reliability, Validation
+from animalclef.decision import DatasetDecision, Decision, Reliability, Summary, Validation
 from animalclef.evaluation.answers import hits_of, score_of
 from animalclef.evaluation.bench import Bench
+from animalclef.evaluation.bootstrap import interval_over_individuals, mean_interval
 from animalclef.evaluation.choice import Choice
 from animalclef.evaluation.held_out import HeldOut
-from animalclef.evaluation.honesty import interval, redrawn, reliability, summarise
 from animalclef.evaluation.leaks import Fitted, digest_of
+from animalclef.evaluation.reliability import reliability
 from animalclef.evaluation.search import Found, search
 from animalclef.progress import Progress
 from animalclef.score_columns import CONTEXT, UNSEEN, is_count, scores_among
@@ -29,7 +29,6 @@ __all__ = ["Search", "default_decision", "held_out_parts", "nested_hits", "tune"
 logger = logging.getLogger(__name__)
 
 Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 _PAIRS_OF_OTHERS = 10_000  # are enough for a curve
 
 Search = Callable[[str, Sequence[Bench]], Found]
@@ -65,17 +64,24 @@ def tune(
             columns = {column for part in parts.values() for column in scores_among(part.columns)}
             pooled = default_decision(sorted(columns))
         elif len(own) == len(scored) == 1:
-            pooled = one_each[own[0].name].decision.model_copy(update={"fitted_on": "pooled"})
+            pooled = one_each[own[0].name].model_copy(update={"fitted_on": "pooled"})
         else:
             together = pooled_parts(pseudo, config, seed)
             needed = len(own) < len(scored)
-            pooled = _tune_one(together, config, seed, final, lambda done: None, validates=needed).decision
+            pooled = _tune_one(together, config, seed, final, lambda done: None, validates=needed)
         advance(1)
-    datasets = {name: tuned.decision for name, tuned in one_each.items()}
-    seen = [part.validation for part in datasets.values() if part.validation is not None]
-    draws = [tuned.draws for tuned in one_each.values()]
-    summary = summarise([one.nested for one in seen], [one.tuned for one in seen], draws) if seen else None
-    return Decision(scores=scores, gallery=gallery, seed=seed, datasets=datasets, pooled=pooled, summary=summary)
+    return Decision(
+        scores=scores, gallery=gallery, seed=seed, datasets=one_each, pooled=pooled, summary=_summary(one_each)
+    )
+
+
+def _summary(datasets: Mapping[str, DatasetDecision]) -> Summary | None:
+    seen = {name: part.validation for name, part in datasets.items() if part.validation is not None}
+    whole = mean_interval({name: (one.nested, one.low or 0.0, one.high or 0.0) for name, one in seen.items()})
+    if whole is None:
+        return None
+    optimism = float(np.mean([one.optimism for one in seen.values()]))
+    return Summary(nested=whole[0], low=whole[1], high=whole[2], optimism=optimism)
 
 
 def used_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig) -> dict[str, PseudoQueries]:
@@ -122,52 +128,49 @@ def default_decision(columns: Sequence[str]) -> DatasetDecision:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Tuned:
-    decision: DatasetDecision
-    draws: Floats
-
-
 def _tune_one(
     held_out: HeldOut, config: DecideConfig, seed: int, final: Search, advance: Callable[[int], None], *,
     validates: bool,
-) -> _Tuned:  # fmt: skip
+) -> DatasetDecision:  # fmt: skip
     benches = benches_of(held_out)
     found = final(held_out.name, list(benches.values()))
     advance(1)
     fitted = held_out.fitted()
     curves, choice = fitted.for_use, found.choice
-    validation, draws = None, np.zeros(0)
-    if validates:
-        nested = nested_hits(held_out, config, seed, advance)
-        draws = np.mean([redrawn(held_out.parts[one].splits, hits, seed) for one, hits in nested.items()], axis=0)
-        score = np.mean([score_of(hits, benches[one].roles)[0] for one, hits in nested.items()])
-        low, high = interval(draws)
-        ends = [float(end) for end in sigmoid(np.array(found.plateau))]
-        validation = Validation(
-            pseudo_queries=sum(map(len, held_out.parts.values())),
-            individuals=len(fitted.individuals),
-            tuned=found.score, nested=float(score), baks=found.baks, baus=found.baus, low=low, high=high,
-            plateau=(ends[0], ends[1]), reliability=_reliability(benches, choice),
-        )  # fmt: skip
-        logger.info("%s: %s, nested score %.3f", held_out.name, choice, score)
-    used = {column: curve for (kind, column), curve in curves.of.items() if kind == choice.calibration}
-    return _Tuned(
-        DatasetDecision(
-            calibrators=used,
-            weights=dict(choice.weights),
-            threshold=float(sigmoid(np.array(choice.threshold))),
-            margin=choice.margin,
-            aggregation=choice.aggregation,
-            crowd_weight=choice.crowd_weight,
-            same_viewpoint=choice.same_viewpoint,
-            pair_model=curves.pair_model if choice.fusion == "learned" else None,
-            fitted_on=held_out.name,
-            individuals_digest=digest_of(fitted.individuals),
-            validation=validation,
-        ),
-        draws,
+    validation = _validated(held_out, benches, found, config, seed, advance) if validates else None
+    return DatasetDecision(
+        calibrators={column: curve for (kind, column), curve in curves.of.items() if kind == choice.calibration},
+        weights=dict(choice.weights),
+        threshold=float(sigmoid(np.array(choice.threshold))),
+        margin=choice.margin,
+        aggregation=choice.aggregation,
+        crowd_weight=choice.crowd_weight,
+        same_viewpoint=choice.same_viewpoint,
+        pair_model=curves.pair_model if choice.fusion == "learned" else None,
+        fitted_on=held_out.name,
+        individuals_digest=digest_of(fitted.individuals),
+        validation=validation,
     )
+
+
+def _validated(
+    held_out: HeldOut, benches: Mapping[str, Bench], found: Found, config: DecideConfig, seed: int,
+    advance: Callable[[int], None],
+) -> Validation:  # fmt: skip
+    nested = nested_hits(held_out, config, seed, advance)
+    measured = {}
+    for name, hits in nested.items():
+        ends = interval_over_individuals(*hits, held_out.parts[name].splits, seed=seed)
+        measured[name] = (score_of(hits, benches[name].roles)[0], *ends)
+    score, low, high = mean_interval(measured) or (0.0, 0.0, 1.0)
+    plateau = sigmoid(np.array(found.plateau)).tolist()
+    logger.info("%s: %s, nested score %.3f", held_out.name, found.choice, score)
+    return Validation(
+        pseudo_queries=sum(map(len, held_out.parts.values())),
+        individuals=len(held_out.fitted().individuals),
+        tuned=found.score, nested=score, baks=found.baks, baus=found.baus, low=low, high=high,
+        plateau=(plateau[0], plateau[1]), reliability=_reliability(benches, found.choice),
+    )  # fmt: skip
 
 
 def nested_hits(

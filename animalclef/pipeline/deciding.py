@@ -8,17 +8,18 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 
 from animalclef.artefacts import PairScores, Shortlist
 from animalclef.config import Config, fingerprint
 from animalclef.data.encounters import Encounters, find_encounters
+from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.data.splits import choose_pseudo_queries, open_set_splits
 from animalclef.decision import Decision, load_decision
 from animalclef.errors import StaleArtefactError
 from animalclef.evaluation.tune import tune
-from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.evaluation.validation import lay_out
 from animalclef.pipeline.contents import gallery_digest
 from animalclef.pipeline.describing import Described
@@ -30,6 +31,7 @@ from animalclef.stages.rescore import rescore
 from animalclef.stages.retrieve import retrieve
 from animalclef.store.files import write_text
 from animalclef.store.run import RunFolder
+from animalclef.store.validation import Stamp, holds_pseudo_queries, write_pseudo_queries
 
 __all__ = ["Deciding", "encounters_of", "pseudo_queries", "with_circumstances"]
 
@@ -51,18 +53,28 @@ class Deciding:
         versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy", "faiss-cpu")]
         seen = [data_digest, described.images.key.tolist(), sorted(encounters.of.items())]
         made_by = [scores_id, described.embeddings.model, self.match.name, *versions]
-        path = self.run.decision_of(fingerprint(2, seen, made_by, config.decide, config.retrieve, config.seed))
-        if path.is_file():
-            try:
-                return load_decision(path)
-            except StaleArtefactError as error:
-                logger.warning("%s It is tuned again.", error)
+        made = fingerprint(3, seen, made_by, config.decide, config.retrieve, config.seed)
+        path, stamp = self.run.decision_of(made), Stamp(made, scores_id, data_digest)
+        known = self._known(path)
+        if known is not None and holds_pseudo_queries(self.run, made):
+            return known
         with self.timed("validate"):
             pseudo = pseudo_queries(described, encounters, config, self.match)
+            write_pseudo_queries(self.run, pseudo, stamp)
+        if known is not None:
+            return known
         with self.timed("tune"):
             decision = tune(pseudo, config.decide, config.seed, scores_id, gallery, self.progress)
         write_text(path, decision.model_dump_json(indent=1) + "\n")
         return decision
+
+    def _known(self, path: Path) -> Decision | None:
+        """The decision tuned before, where its file is there and whole."""
+        try:
+            return load_decision(path) if path.is_file() else None
+        except StaleArtefactError as error:
+            logger.warning("%s It is tuned again.", error)
+            return None
 
 
 def encounters_of(described: Described, config: Config) -> Encounters:

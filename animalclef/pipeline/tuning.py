@@ -11,9 +11,9 @@ from animalclef.config import Config, fingerprint, load_config
 from animalclef.decision import Decision, load_decision
 from animalclef.errors import ConfigError, DataError
 from animalclef.evaluation.bench import Bench
+from animalclef.evaluation.held_out import HeldOut
 from animalclef.evaluation.search import Found
 from animalclef.evaluation.studies import Shared, explore, opened, work
-from animalclef.evaluation.held_out import HeldOut
 from animalclef.evaluation.tune import benches_of, held_out_parts, pooled_parts, tune
 from animalclef.progress import Progress
 from animalclef.store.run import RunFolder
@@ -31,7 +31,7 @@ def settings_of_run(run: RunFolder, assignments: Sequence[str], seed: int | None
     """
     if not run.finished.is_file():
         raise DataError(f"{run.path}: no finished run. Run `animalclef predict --run {run.path}` first.")
-    made = json.loads(run.finished.read_text(encoding="utf-8"))["config"]
+    made = Config.model_validate(json.loads(run.finished.read_text(encoding="utf-8"))["config"])
     fixed = (
         "pseudo_queries",
         "match_query",
@@ -48,7 +48,7 @@ def settings_of_run(run: RunFolder, assignments: Sequence[str], seed: int | None
                 f"--set {assignment}: tune works with the scores and pseudo-queries of {run.path} as they are. "
                 "Run predict with this setting first."
             )
-    return load_config(made, assignments, seed)
+    return load_config(None, assignments, seed, base=made)
 
 
 def tune_run(run: RunFolder, config: Config, url: str, workers: int, progress: Progress) -> Decision:

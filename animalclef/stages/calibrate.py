@@ -1,4 +1,4 @@
-"""Fit the curve from a raw score to the log-odds that two photographs show one individual, and the learned pair model."""
+"""Fit the curve from a raw score to the log-odds that a pair shows one individual, and the learned pair model."""
 
 from __future__ import annotations
 

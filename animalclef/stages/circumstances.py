@@ -18,12 +18,13 @@ SizeReader = Callable[[str], tuple[int, int]]
 def circumstances(
     scores: PairScores, images: ImageTable, own: Mapping[str, int], size_of: SizeReader | None
 ) -> dict[str, FloatArray]:
-    """`photographs` of the candidate's individual in the gallery, `days_apart`, and of either side the `keypoints` and the
-    long `side` in pixels; NaN where it is not known.
+    """`photographs` of the candidate's individual in the gallery, `days_apart`, and of either side the `keypoints` and
+    the long `side` in pixels; NaN where it is not known.
 
-    Photographs of one day count as not known: in validation an individual's own day is hidden, so that a model would learn
-    there that one day speaks against identity. `own` counts, for gallery photographs that play the query, the photographs of their own individual that they may see.
-    `size_of` gives keypoints and long side by content key, and is left out where nothing was extracted.
+    Photographs of one day count as not known: in validation an individual's own day is hidden, so that a model would
+    learn there that one day speaks against identity. `own` counts, for gallery photographs that play the query, the
+    photographs of their own individual that they may see. `size_of` gives keypoints and long side by content key, and is
+    left out where nothing was extracted.
     """
     gallery = images.gallery
     count = Counter(zip(gallery.dataset, gallery.identity, strict=True))

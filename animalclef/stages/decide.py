@@ -11,8 +11,8 @@ __all__ = ["decide"]
 
 
 def decide(ranked: RankedCandidates, queries: ImageTable, decision: Decision) -> Predictions:
-    """One answer per query: the first candidate's name where its identity's probability reaches the data set's threshold
-    and its lead over the second identity the margin, else `None`.
+    """One answer per query: the first candidate's name where its identity's probability reaches the data set's
+    threshold and its lead over the second identity the margin, else `None`.
 
     A query without candidates is a new individual with probability 0.
     """

@@ -20,8 +20,8 @@ Integers = NDArray[np.int64]
 
 
 def fuse(scores: PairScores, images: ImageTable, decision: Decision) -> RankedCandidates:
-    """Candidates of every query, the most probable identity first and within it the most probable photograph; equal ones
-    in shortlist order, as validation has them.
+    """Candidates of every query, the most probable identity first and within it the most probable photograph; equal
+    ones in shortlist order, as validation has them.
     """
     row_of = images.row_of
     query_row = np.array([row_of[one] for one in scores.query_id], dtype=np.int64)

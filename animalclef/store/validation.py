@@ -141,7 +141,8 @@ def _packed(part: PseudoQueries) -> tuple[Arrays, dict[str, Any]]:
         pairs = zip(part.gallery_id.ravel(), part.identity.ravel(), strict=True)
         whose = dict(sorted((one, who) for one, who in pairs if one is not None))
         place = {None: -1} | {one: number for number, one in enumerate(whose)}
-        arrays["candidate"] = np.array([place[one] for one in part.gallery_id.ravel()], dtype=np.int32)
+        candidate = np.array([place[one] for one in part.gallery_id.ravel()], dtype=np.int32)
+        arrays["candidate"] = candidate.reshape(part.same.shape)
         names |= {"gallery_id": list(whose), "gallery_identity": list(whose.values())}
     return arrays, names
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from evaluation_cases import pseudo_queries, synthetic
+from evaluation_cases import synthetic
 
 from animalclef.config import DecideConfig
 from animalclef.errors import AnimalClefError, LeakError
-from animalclef.evaluation.answers import Roles, score_of
 from animalclef.evaluation.held_out import HeldOut
-from animalclef.evaluation.honesty import interval, redrawn, reliability, summarise
 from animalclef.evaluation.leaks import Fitted, digest_of
+from animalclef.evaluation.reliability import reliability
 
 CONFIG = DecideConfig(folds=3, trials=2)
 
@@ -49,36 +48,6 @@ def test_other_data_sets_individuals_of_the_same_name_are_others() -> None:
 def test_a_digest_names_a_set() -> None:
     assert digest_of(["b", "a"]) == digest_of(["a", "b"]) != digest_of(["ab"])
     assert len(digest_of([])) == 16
-
-
-def test_the_interval_of_certain_answers_has_no_width() -> None:
-    part = pseudo_queries(["a", "b", "c"], [[1, 0, 1]], [[0, 1, 0]], [[1], [0], [1]])
-    yes, no = np.ones(3, dtype=bool), np.zeros(3, dtype=bool)
-    drawn = redrawn(part.splits, (yes, yes), seed=0)
-    assert set(drawn.tolist()) <= {0.0, 1.0}  # 0 where a draw has lost every individual of a role
-    assert redrawn(part.splits, (no, yes), seed=0).max() == 0
-
-
-def test_drawn_scores_lie_around_the_score_and_narrow_with_more_individuals() -> None:
-    widths = []
-    for individuals in (20, 320):
-        rng = np.random.default_rng(7)
-        part = synthetic(individuals, 1.0, seed=0)
-        hits = rng.random(len(part)) < 0.7, rng.random(len(part)) < 0.6
-        drawn = redrawn(part.splits, hits, seed=1)
-        score = score_of(hits, Roles.of(part.splits))[0]
-        low, high = interval(drawn)
-        assert low < score < high
-        assert drawn.mean() == pytest.approx(score, abs=0.03)
-        np.testing.assert_array_equal(drawn, redrawn(part.splits, hits, seed=1))
-        widths.append(high - low)
-    assert widths[1] < widths[0] / 2
-
-
-def test_the_summary_is_the_mean_over_data_sets() -> None:
-    whole = summarise([0.4, 0.8], [0.5, 0.8], [np.full(10, 0.4), np.linspace(0.7, 0.9, 10)])
-    assert (whole.nested, whole.optimism) == (pytest.approx(0.6), pytest.approx(0.05))
-    assert 0.54 < whole.low < whole.high < 0.66
 
 
 def test_reliability_by_hand() -> None:

@@ -9,10 +9,10 @@ import pytest
 from evaluation_cases import pseudo_queries, synthetic
 
 from animalclef.config import DecideConfig
+from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.decision import DatasetDecision, Decision, load_decision
 from animalclef.errors import StaleArtefactError
 from animalclef.evaluation.tune import default_decision, tune
-from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.progress import Silent
 
 QUICK = DecideConfig(trials=6, folds=3)
