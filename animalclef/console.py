@@ -135,16 +135,19 @@ def score_table(score: Score) -> Table:
 
 def decision_table(decision: Decision, datasets: Sequence[str]) -> Table:
     """What was decided per data set, and how it was validated."""
-    header = ("data set", "threshold", "plateau", "validation", "95 %", "tuned", "optimism", "photos", "weights")
+    header = ("data set", "threshold", "validation", "95 %", "optimism", "photos", "weights")
     table = _table("decision, tuned on the gallery alone", header)
     for name in datasets:
         part, seen = decision.of(name), decision.of(name).validation
-        measured = ["-"] * 6
+        measured, plateau = ["-"] * 4, ""
         if seen is not None:
-            measured = [_range(*(seen.plateau or (None, None))), _number(seen.nested), _range(seen.low, seen.high)]
-            measured += [_number(seen.tuned), f"{seen.optimism:+.3f}", str(seen.pseudo_queries)]
+            measured = [_number(seen.nested), _range(seen.low, seen.high), f"{seen.optimism:+.3f}"]
+            measured += [str(seen.pseudo_queries)]
+            plateau = f"\n{_range(*seen.plateau)}" if seen.plateau else ""
         label = name if part.fitted_on == name else f"{name} ({part.fitted_on})"
-        table.add_row(label, _number(part.threshold), *measured, _manner(part))
+        table.add_row(label, _number(part.threshold) + plateau, *measured, _manner(part))
+    table.caption = "Under a threshold: the range that scores within 1 % of the best."
+    table.caption_justify = "left"
     return table
 
 
@@ -171,7 +174,7 @@ def _manner(part: DatasetDecision) -> str:
 
 
 def _range(low: float | None, high: float | None) -> str:
-    return "-" if low is None or high is None else f"{low:.2f} to {high:.2f}"
+    return "-" if low is None or high is None else f"{low:.2f}–{high:.2f}"
 
 
 def retrieval_table(report: RetrievalReport) -> Table:

@@ -1,4 +1,4 @@
-"""The exact sweep at the size of AnimalCLEF 2025, and one evaluation of the tuning objective, each part apart, in CPU time.
+"""The exact sweep at the size of AnimalCLEF 2025 and one evaluation of the tuning objective, in CPU time.
 
 python benchmarks/sweep_speed.py
 """

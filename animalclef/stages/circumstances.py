@@ -23,8 +23,8 @@ def circumstances(
 
     Photographs of one day count as not known: in validation an individual's own day is hidden, so that a model would
     learn there that one day speaks against identity. `own` counts, for gallery photographs that play the query, the
-    photographs of their own individual that they may see. `size_of` gives keypoints and long side by content key, and is
-    left out where nothing was extracted.
+    photographs of their own individual that they may see. `size_of` gives keypoints and long side by content key, and
+    is left out where nothing was extracted.
     """
     gallery = images.gallery
     count = Counter(zip(gallery.dataset, gallery.identity, strict=True))
