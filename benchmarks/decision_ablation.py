@@ -4,7 +4,7 @@
 
 The runs differ in their seed alone, and were made with `--set decide.crowd_weight=1 --set decide.fusions=[learned]
 --set retrieve.rescore=[expanded,reciprocal]`, so that every column is there. Nothing here has seen a query. The
-interval is over individuals, drawn again within each data set; then comes the paired interval of the difference from `plain`.
+interval is over individuals, drawn again within each data set; then comes that of the difference from `plain`, paired.
 """
 
 from __future__ import annotations
