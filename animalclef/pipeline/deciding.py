@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -102,17 +102,15 @@ def pseudo_queries(
     shortlist = retrieve(queries, gallery, described.embeddings, config.retrieve, hidden, own)
     scores = match(shortlist, described)
     if "learned" in config.decide.fusions or config.decide.crowd_weight:
-        scores = with_circumstances(scores, described, config, own)
+        scores = with_circumstances(scores, described, config)
     laid = {name: lay_out(scores, gallery, split, config.retrieve.top_k) for name, split in splits.items()}
     return {name: _rescored(part, shortlist, described, config) for name, part in laid.items()}
 
 
-def with_circumstances(
-    scores: PairScores, described: Described, config: Config, own: Mapping[str, int] | None = None
-) -> PairScores:
+def with_circumstances(scores: PairScores, described: Described, config: Config) -> PairScores:
     """With the columns that a learned model, or a weight for how often an individual was photographed, looks at."""
     size_of = None if config.rerank.matcher == "none" else described.size_of
-    columns = circumstances(scores, described.images, own or {}, size_of)
+    columns = circumstances(scores, described.images, size_of)
     return PairScores(scores.query_id, scores.gallery_id, {**scores.columns, **columns})
 
 

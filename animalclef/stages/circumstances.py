@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import date
 
 import numpy as np
@@ -15,28 +15,21 @@ __all__ = ["circumstances"]
 SizeReader = Callable[[str], tuple[int, int]]
 
 
-def circumstances(
-    scores: PairScores, images: ImageTable, own: Mapping[str, int], size_of: SizeReader | None
-) -> dict[str, FloatArray]:
+def circumstances(scores: PairScores, images: ImageTable, size_of: SizeReader | None) -> dict[str, FloatArray]:
     """`photographs` of the candidate's individual in the gallery, `days_apart`, and of either side the `keypoints` and
     the long `side` in pixels; NaN where it is not known.
 
-    Photographs of one day count as not known: in validation an individual's own day is hidden, so that a model would
-    learn there that one day speaks against identity. `own` counts, for gallery photographs that play the query, the
-    photographs of their own individual that they may see. `size_of` gives keypoints and long side by content key, and
-    is left out where nothing was extracted.
+    Nothing here may depend on what validation hides from a gallery photograph that plays the query, or it would tell
+    who that is: all photographs of an individual count, its hidden encounter too, and photographs of one day count as
+    not known, since an individual's own day is hidden. `size_of` gives keypoints and long side by content key, and is
+    left out where nothing was extracted.
     """
     gallery = images.gallery
     count = Counter(zip(gallery.dataset, gallery.identity, strict=True))
     row_of = images.row_of
     query = np.array([row_of[one] for one in scores.query_id], dtype=np.int64)
     candidate = np.array([row_of[one] for one in scores.gallery_id], dtype=np.int64)
-    photographs = [
-        own.get(images.image_id[one], count[images.dataset[other], images.identity[other]])
-        if images.identity[one] is not None and images.identity[one] == images.identity[other]
-        else count[images.dataset[other], images.identity[other]]
-        for one, other in zip(query, candidate, strict=True)
-    ]
+    photographs = [count[who] for who in zip(images.dataset[candidate], images.identity[candidate], strict=True)]
     day = np.array([_day(one) for one in images.date])
     apart = np.abs(day[query] - day[candidate])
     columns = {"photographs": np.array(photographs), "days_apart": np.where(apart == 0, np.nan, apart)}
