@@ -51,13 +51,13 @@ class DecideConfig(Settings):
         10.0, ge=0, description="pairs of the other data sets count as so many matching pairs in every calibration"
     )
     fusions: tuple[Fusion, ...] = Field(
-        ("weighted", "learned"), min_length=1, description="weighted calibrated scores, or a learned model of the pair"
+        ("weighted",), min_length=1, description="weighted calibrated scores, or a learned model of the pair"
     )
     aggregations: tuple[Aggregation, ...] = Field(
-        ("noisy_or",), min_length=1, description="from an individual's photographs to the individual"
+        ("top2",), min_length=1, description="from an individual's photographs to the individual"
     )
     crowd_weight: float = Field(
-        1.0, ge=0, description="largest log-odds taken per ln(photographs in the gallery) of an individual"
+        0.0, ge=0, description="largest log-odds taken per ln(photographs in the gallery) of an individual"
     )
     rules: tuple[Rule, ...] = Field(
         ("probability",), min_length=1, description="what a name needs: a probability, a lead over the second, or both"
