@@ -135,14 +135,13 @@ def score_table(score: Score) -> Table:
 
 def decision_table(decision: Decision, datasets: Sequence[str]) -> Table:
     """What was decided per data set, and how it was validated."""
-    header = ("data set", "threshold", "validation", "95 %", "optimism", "photos", "weights")
+    header = ("data set", "threshold", "validation", "95 %", "optimism", "weights")
     table = _table("decision, tuned on the gallery alone", header)
     for name in datasets:
         part, seen = decision.of(name), decision.of(name).validation
-        measured, plateau = ["-"] * 4, ""
+        measured, plateau = ["-"] * 3, ""
         if seen is not None:
             measured = [_number(seen.nested), _range(seen.low, seen.high), f"{seen.optimism:+.3f}"]
-            measured += [str(seen.pseudo_queries)]
             plateau = f"\n{_range(*seen.plateau)}" if seen.plateau else ""
         label = name if part.fitted_on == name else f"{name} ({part.fitted_on})"
         table.add_row(label, _number(part.threshold) + plateau, *measured, _manner(part))
