@@ -268,7 +268,11 @@ class PairScores:
 
 @dataclass(frozen=True, eq=False)
 class RankedCandidates:
-    """Candidates of every query, queries in table order, best candidate first."""
+    """Candidates of every query, queries in table order, best candidate first.
+
+    `identity_probability` is that of the identity with all its candidates gathered, `lead` how far the query's best
+    identity is ahead of the second in log-odds; left out, each candidate speaks for itself and the lead is infinite.
+    """
 
     query_id: StrArray  # (p,)
     gallery_id: StrArray  # (p,)
@@ -276,9 +280,15 @@ class RankedCandidates:
     dataset: StrArray  # (p,)
     probability: NDArray[np.float64]  # (p,) in [0, 1]
     columns: Mapping[str, FloatArray] = field(default_factory=dict)  # raw scores, each (p,)
+    identity_probability: NDArray[np.float64] = None  # type: ignore[assignment]  # (p,) in [0, 1]
+    lead: NDArray[np.float64] = None  # type: ignore[assignment]  # (p,)
 
     def __post_init__(self) -> None:
-        for name in ("gallery_id", "identity", "dataset", "probability"):
+        if self.identity_probability is None:
+            object.__setattr__(self, "identity_probability", self.probability)
+        if self.lead is None:
+            object.__setattr__(self, "lead", np.full(len(self.query_id), np.inf))
+        for name in ("gallery_id", "identity", "dataset", "probability", "identity_probability", "lead"):
             _check_shape(name, getattr(self, name), (len(self.query_id),))
         if not np.all((self.probability >= 0) & (self.probability <= 1)):
             raise ValueError("probability: expected values in [0, 1].")

@@ -15,7 +15,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from animalclef.artefacts import SetAside
-from animalclef.decision import Decision
+from animalclef.decision import DatasetDecision, Decision
 from animalclef.estimate import Plan
 from animalclef.evaluation.background import BackgroundShare
 from animalclef.evaluation.evaluate import RetrievalReport
@@ -26,6 +26,7 @@ __all__ = [
     "background_table",
     "decision_table",
     "duration",
+    "honesty_lines",
     "measured_table",
     "plan_sentence",
     "recall_table",
@@ -139,17 +140,45 @@ def score_table(score: Score) -> Table:
 
 def decision_table(decision: Decision, datasets: Sequence[str]) -> Table:
     """What was decided per data set, and how it was validated."""
-    header = ("data set", "threshold", "validation", "tuned", "photos", "weights")
+    header = ("data set", "threshold", "validation", "95 %", "optimism", "weights")
     table = _table("decision, tuned on the gallery alone", header)
     for name in datasets:
-        part = decision.of(name)
-        weights = ", ".join(f"{column} {weight:.2f}" for column, weight in part.weights.items() if weight >= 0.005)
-        weights += ", same viewpoint" if part.same_viewpoint else ""
-        seen = part.validation
-        measured = (_number(seen.nested), _number(seen.tuned), str(seen.pseudo_queries)) if seen else ("-", "-", "-")
+        part, seen = decision.of(name), decision.of(name).validation
+        measured, plateau = ["-"] * 3, ""
+        if seen is not None:
+            measured = [_number(seen.nested), _range(seen.low, seen.high), f"{seen.optimism:+.3f}"]
+            plateau = f"\n{_range(*seen.plateau)}" if seen.plateau else ""
         label = name if part.fitted_on == name else f"{name} ({part.fitted_on})"
-        table.add_row(label, _number(part.threshold), *measured, weights)
+        table.add_row(label, _number(part.threshold) + plateau, *measured, _manner(part))
+    table.caption = "Under a threshold: the range that scores within 1 % of the best."
+    table.caption_justify = "left"
     return table
+
+
+def honesty_lines(decision: Decision) -> list[str]:
+    """The validated score over all data sets, and what tuning made of it."""
+    whole = decision.summary
+    if whole is None:
+        return []
+    return [
+        f"Validation score {whole.nested:.3f}, 95 % interval {whole.low:.3f} to {whole.high:.3f} over individuals; "
+        f"where it was tuned it is {whole.optimism:+.3f} (optimism)."
+    ]
+
+
+def _manner(part: DatasetDecision) -> str:
+    """Weights and whatever else is not as plain as can be."""
+    told = [f"{column} {weight:.2f}" for column, weight in part.weights.items() if weight >= 0.005]
+    told = ["learned model"] if part.pair_model is not None else told
+    told += sorted({one.kind for one in part.calibrators.values()} - {"logistic"})
+    told += [part.aggregation] if part.aggregation != "max" else []
+    told += [f"gallery size {part.crowd_weight:.2f}"] if part.crowd_weight else []
+    told += [f"lead {part.margin:.2f}"] if part.margin else []
+    return ", ".join([*told, "same viewpoint"] if part.same_viewpoint else told)
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"{low:.2f}–{high:.2f}"
 
 
 def retrieval_table(report: RetrievalReport) -> Table:

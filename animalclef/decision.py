@@ -5,40 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from animalclef.config.decision import Aggregation
+from animalclef.curves import AnyCurve, Calibrator, Part
 from animalclef.errors import StaleArtefactError
+from animalclef.pair_model import PairModel
 
-__all__ = ["Calibrator", "DatasetDecision", "Decision", "Validation", "load_decision"]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Calibrator(_Part):
-    """A logistic curve (Platt) over a raw score, or over log(1 + score) for counts."""
-
-    log: bool
-    mean: float
-    spread: float = Field(gt=0)
-    slope: float = Field(ge=0)
-    intercept: float
-
-    def log_odds(self, score: NDArray[np.generic]) -> NDArray[np.float64]:
-        """Log-odds that two photographs show one individual; a NaN score counts as the lowest."""
-        z = (self.shaped(score) - self.mean) / self.spread
-        z = np.clip(np.nan_to_num(z, nan=-10.0, posinf=10.0, neginf=-10.0), -10.0, 10.0)
-        return np.asarray(self.slope * z + self.intercept, dtype=np.float64)
-
-    def shaped(self, score: NDArray[np.generic]) -> NDArray[np.float64]:
-        """The score on the scale that the curve is drawn over."""
-        return shaped(score, log=self.log)
+__all__ = [
+    "Calibrator",
+    "DatasetDecision",
+    "Decision",
+    "Reliability",
+    "Summary",
+    "Validation",
+    "load_decision",
+]
 
 
-class Validation(_Part):
+class Reliability(Part):
+    """How far held-out probabilities of pairs can be believed: one entry per bin that holds a pair."""
+
+    said: tuple[float, ...] = Field(description="mean probability")
+    seen: tuple[float, ...] = Field(description="share of pairs that show one individual")
+    pairs: tuple[int, ...]
+    error: float = Field(description="expected calibration error: mean of |said - seen| over pairs")
+
+
+class Validation(Part):
     """What was measured on pseudo-queries; `nested` was tuned on individuals it was not scored on."""
 
     pseudo_queries: int
@@ -47,16 +41,34 @@ class Validation(_Part):
     nested: float
     baks: float
     baus: float
+    low: float | None = Field(None, description="95 % interval of `nested`, individuals drawn with replacement")
+    high: float | None = None
+    plateau: tuple[float, float] | None = Field(None, description="thresholds that score within 1 % of the best")
+    reliability: Reliability | None = None
+
+    @property
+    def optimism(self) -> float:
+        """What the choice gained by being scored where it was made."""
+        return self.tuned - self.nested
 
 
-class DatasetDecision(_Part):
-    """Of one data set: calibrators and weights per score column, and the least probability of a known animal."""
+class DatasetDecision(Part):
+    """Of one data set: from score columns to pairs, from pairs to identities, from the best identity to a name.
 
-    calibrators: dict[str, Calibrator]
+    A pair's log-odds are the weighted sum of its calibrated scores, or the pair model's where there is one. An identity
+    is named where its probability reaches `threshold` and its lead over the second, in log-odds, reaches `margin`.
+    """
+
+    calibrators: dict[str, AnyCurve]
     weights: dict[str, float]
     threshold: float = Field(ge=0, le=1)
+    margin: float = Field(0.0, ge=0)
+    aggregation: Aggregation = "max"
+    crowd_weight: float = Field(0.0, ge=0, description="an identity with n photographs loses this times ln n")
     same_viewpoint: bool = Field(False, description="candidates seen from another side get probability 0")
+    pair_model: PairModel | None = None
     fitted_on: str = Field(description="the data set whose gallery it was fitted on, `pooled`, or `default`")
+    individuals_digest: str = Field("", description="digest of the individuals it was fitted on")
     validation: Validation | None = None
 
     @model_validator(mode="after")
@@ -66,19 +78,35 @@ class DatasetDecision(_Part):
         return self
 
 
-class Decision(_Part):
+class Summary(Part):
+    """The mean over data sets of the nested score, with its 95 % interval, and the optimism of the tuned one."""
+
+    nested: float
+    low: float
+    high: float
+    optimism: float
+
+
+class Decision(Part):
     """The decisions of all data sets; one that is not named takes `pooled`."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     scores: str = Field(description="fingerprint of the settings and weights that made the raw scores")
     gallery: str = Field(description="digest of the gallery it was fitted on")
     seed: int
     datasets: dict[str, DatasetDecision]
     pooled: DatasetDecision
+    summary: Summary | None = None
 
     def of(self, dataset: str) -> DatasetDecision:
         """The decision that applies to a data set."""
         return self.datasets.get(dataset, self.pooled)
+
+    @property
+    def needs_circumstances(self) -> bool:
+        """Whether some data set's decision looks at more than scores."""
+        parts = [*self.datasets.values(), self.pooled]
+        return any(part.pair_model is not None or part.crowd_weight > 0 for part in parts)
 
     def check(self, scores: str) -> None:
         """Refuse to be applied to other scores than it was fitted on.
@@ -107,9 +135,3 @@ def load_decision(path: Path) -> Decision:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"])) or "the file"
         raise StaleArtefactError(f"{path}: not a decision file of this version ({where}: {problem['msg']}).") from error
-
-
-def shaped(score: NDArray[np.generic], *, log: bool) -> NDArray[np.float64]:
-    """The score itself, or log(1 + score) for counts."""
-    values = np.asarray(score, dtype=np.float64)
-    return np.log1p(np.maximum(values, 0)) if log else values

@@ -6,6 +6,7 @@ __all__ = [
     "AnimalClefError",
     "ConfigError",
     "DataError",
+    "LeakError",
     "OutputError",
     "RunInUseError",
     "StaleArtefactError",
@@ -25,6 +26,10 @@ class ConfigError(AnimalClefError):
 
 class DataError(AnimalClefError):
     """The table or the photographs cannot be used as they are."""
+
+
+class LeakError(AnimalClefError):
+    """Something was about to be scored on individuals that it was fitted on."""
 
 
 class SubmissionError(AnimalClefError):

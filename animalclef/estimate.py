@@ -93,7 +93,7 @@ def _count_pairs(images: ImageTable, config: Config, *, tunes: bool) -> int:
     for name in images.datasets:
         mine = images.dataset == name
         queries, gallery = int((mine & images.is_query).sum()), int((mine & ~images.is_query).sum())
-        pseudo = min(gallery, config.decide.pseudo_queries) if tunes else 0
+        pseudo = min(gallery, config.decide.of("pseudo_queries", name)) if tunes else 0
         pairs += (queries + pseudo) * min(config.retrieve.top_k, gallery) * _views(name, config)
     return pairs if config.budget.pairs is None else min(pairs, config.budget.pairs)
 

@@ -82,9 +82,11 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         if part.validation is not None:
             datasets[name]["validation"] = part.validation.model_dump()
     nested = [part.validation.nested for part in outcome.decision.datasets.values() if part.validation is not None]
+    whole = outcome.decision.summary
     answers = outcome.predictions.identity
     return {
         "validation_score": float(np.mean(nested)) if nested else None,
+        "validation": None if whole is None else whole.model_dump(),
         "datasets": datasets,
         "queries": len(answers),
         "new_individuals": sum(who is None for who in answers),

@@ -25,7 +25,8 @@ from animalclef.decision import Decision
 from animalclef.evaluation.bootstrap import interval_over_individuals, mean_interval
 from animalclef.evaluation.metrics import ScoreKernel
 from animalclef.evaluation.tune import tune
-from animalclef.evaluation.validation import PseudoQueries, lay_out
+from animalclef.data.pseudo_queries import PseudoQueries
+from animalclef.evaluation.validation import lay_out
 from animalclef.progress import Silent
 from animalclef.stages.decide import decide
 from animalclef.stages.fuse import fuse

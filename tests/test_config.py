@@ -150,7 +150,7 @@ def other_value(value: Any) -> Any:
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
-        return value + 0.25 if isinstance(value, float) else value + 1
+        return value * 0.5 + 0.25 if isinstance(value, float) else value + 1
     if isinstance(value, tuple):
         return (*value, 9)
     if isinstance(value, dict):

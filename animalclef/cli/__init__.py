@@ -10,6 +10,7 @@ from animalclef.cli import (
     scoring,
     tables,
     training,
+    tuning,
     weights,
 )
 from animalclef.cli.app import app, main
@@ -26,5 +27,6 @@ __all__ = [
     "scoring",
     "tables",
     "training",
+    "tuning",
     "weights",
 ]

@@ -123,6 +123,8 @@ def predict(
         print_json({"submission": str(target), "run": str(folder.path), **summary})
         return
     out.print(console.decision_table(outcome.decision, loaded.images.queries.datasets))
+    for line in console.honesty_lines(outcome.decision):
+        out.print(line, highlight=False, soft_wrap=True)
     named = summary["queries"] - summary["new_individuals"]
     who = f"{named} named ({summary['individuals_named']} individuals), {summary['new_individuals']} new"
     out.print(f"{summary['queries']} queries: {who}.", highlight=False)

@@ -69,6 +69,10 @@ class RetrieveConfig(Settings):
     same_viewpoint: bool | tuple[str, ...] = Field(
         False, description="only candidates with the query's viewpoint: everywhere, or in the data sets named"
     )
+    rescore: tuple[Literal["expanded", "reciprocal"], ...] = Field(
+        (), description="further scores of the shortlist: query expansion, k-reciprocal neighbours (see decide.scores)"
+    )
+    neighbours: int = Field(5, ge=1, description="how many neighbours they look at")
 
 
 class VoteConfig(Settings):

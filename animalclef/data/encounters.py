@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +28,12 @@ class Encounters:
     of: Mapping[str, str]  # image_id -> encounter
     links: tuple[tuple[str, str, float], ...]  # image_id, image_id, thumbnail correlation
 
-    def hidden_from(self, queries: ImageTable, gallery: ImageTable) -> tuple[dict[str, frozenset[str]], dict[str, int]]:
+    def hidden_from(
+        self, queries: ImageTable, gallery: ImageTable, days: Mapping[str, int] | None = None
+    ) -> tuple[dict[str, frozenset[str]], dict[str, int]]:
         """For gallery photographs that play the query: the ids of their own encounter and of exact copies, which they
-        must not see, and how many further photographs of their individual there are.
+        must not see, and how many further photographs of their individual there are. With `days` of a data set, the
+        individual's photographs from so many days around are hidden too.
         """
         encounter: dict[str, set[str]] = defaultdict(set)
         copies: dict[str, set[str]] = defaultdict(set)
@@ -41,6 +45,12 @@ class Encounters:
             copies[key].add(image_id)
         shown = zip(queries.image_id, queries.key, strict=True)
         hidden = {image_id: frozenset(encounter[self.of[image_id]] | copies[key]) for image_id, key in shown}
+        day_of = dict(zip(gallery.image_id, map(_day, gallery.date), strict=True)) if any((days or {}).values()) else {}
+        for image_id, dataset, who in zip(queries.image_id, queries.dataset, queries.identity, strict=True):
+            span = (days or {}).get(dataset, 0)
+            if span and day_of[image_id] is not None:
+                near = {one for one in individual[dataset, who] if _apart(day_of[one], day_of[image_id]) <= span}
+                hidden[image_id] |= near
         whose = zip(queries.image_id, queries.dataset, queries.identity, strict=True)
         others = {image_id: len(individual[dataset, who] - hidden[image_id]) for image_id, dataset, who in whose}
         return hidden, others
@@ -75,6 +85,18 @@ def find_encounters(gallery: ImageTable, thumbnails: Mapping[str, FloatArray], c
         of.update({image_id: f"{who}/group/{part}" for image_id, part in parts.items()})
         links += found
     return Encounters(of, tuple(links))
+
+
+def _day(text: str) -> int | None:
+    try:
+        return date.fromisoformat(text[:10]).toordinal()
+    except ValueError:
+        return None
+
+
+def _apart(one: int | None, other: int | None) -> float:
+    """Days between; infinite where either is not known."""
+    return float("inf") if one is None or other is None else abs(one - other)
 
 
 def _safe(name: str) -> str:

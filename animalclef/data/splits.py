@@ -45,17 +45,23 @@ class OpenSetSplits:
 
 
 def choose_pseudo_queries(
-    gallery: ImageTable, encounter_of: Mapping[str, str], config: DecideConfig, seed: int
+    gallery: ImageTable, encounter_of: Mapping[str, str], config: DecideConfig, seed: int, queries: int = 0
 ) -> ImageTable:
-    """At most `config.pseudo_queries` photographs of one data set, drawn evenly over individuals.
+    """Photographs of one data set that play the query, drawn evenly over individuals; rows come in gallery order.
 
-    Of each individual one photograph per encounter comes first. Rows come in gallery order.
+    Of each individual one photograph per encounter comes first: encounters in random order, or the latest first. There
+    are at most as many as the settings say, and with `match_query` as many as the data set has `queries`.
     """
+    name = gallery.dataset[0] if len(gallery) else ""
     rng = np.random.default_rng([seed, 1])
     rounds: dict[int, list[int]] = defaultdict(list)
     by_identity: dict[str, list[int]] = defaultdict(list)
-    for row in rng.permutation(len(gallery)):
+    order = rng.permutation(len(gallery))
+    if config.of("latest_first", name):
+        order = np.array(sorted(order.tolist(), key=lambda row: gallery.date[row], reverse=True), dtype=np.int64)
+    for row in order:
         by_identity[gallery.identity[row]].append(int(row))
+    each = config.of("photographs_each", name) or len(gallery)
     for _, rows in sorted(by_identity.items()):
         seen: dict[str, int] = defaultdict(int)
         turns = []
@@ -63,10 +69,12 @@ def choose_pseudo_queries(
             encounter = encounter_of[gallery.image_id[row]]
             turns.append((seen[encounter], row))
             seen[encounter] += 1
-        for turn, (_, row) in enumerate(sorted(turns, key=lambda pair: pair[0])):
+        for turn, (_, row) in enumerate(sorted(turns, key=lambda pair: pair[0])[:each]):
             rounds[turn].append(row)
-    order = [row for turn in sorted(rounds) for row in rng.permutation(rounds[turn])]
-    return gallery.select(np.sort(np.array(order[: config.pseudo_queries], dtype=np.int64)))
+    most = config.of("pseudo_queries", name)
+    most = min(most, queries) if config.match_query and queries else most
+    drawn = [row for turn in sorted(rounds) for row in rng.permutation(rounds[turn])]
+    return gallery.select(np.sort(np.array(drawn[:most], dtype=np.int64)))
 
 
 def open_set_splits(
@@ -74,8 +82,9 @@ def open_set_splits(
 ) -> OpenSetSplits:
     """Draw `config.splits` splits of one data set's pseudo-queries.
 
-    Individuals with a single encounter can only be unknown; they count towards the share of hidden individuals, and
-    the rest is drawn at random from the others.
+    An individual with a single encounter cannot be found in the gallery without it, so it plays unknown or takes no
+    part; a query of it may be known, but then by a photograph that validation lacks. Such individuals make up at most
+    half of the unknown ones, so that those hidden are not all photographed more seldom than the known.
     """
     encounters: dict[str, set[str]] = defaultdict(set)
     for image_id, identity in zip(gallery.image_id, gallery.identity, strict=True):
@@ -85,7 +94,8 @@ def open_set_splits(
     number = {identity: position for position, identity in enumerate(identities)}
     who = np.array([number[identity] for identity in pseudo.identity], dtype=np.int64)
     rng = np.random.default_rng([seed, 2])
-    hidden = np.stack([_hide(findable, config.unknown_share, rng) for _ in range(config.splits)])
+    share = config.of("unknown_share", gallery.dataset[0] if len(gallery) else "")
+    hidden = np.stack([_hide(findable, share, rng) for _ in range(config.splits)])
     is_unknown = hidden[:, who] if len(who) else np.zeros((config.splits, 0), dtype=bool)
     is_known = ~is_unknown & findable[who]
     every = np.arange(len(pseudo))
@@ -93,12 +103,18 @@ def open_set_splits(
 
 
 def _hide(findable: NDArray[np.bool_], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Individuals that play unknown: singletons first in random order, then others, about `share` of all."""
-    wanted = max(1, round(share * len(findable)))
-    others = rng.permutation(np.flatnonzero(findable))
-    single = rng.permutation(np.flatnonzero(~findable))
-    half = max(wanted - len(single), wanted // 2)
-    chosen = np.concatenate([others[: min(half, max(len(others) - 1, 0))], single])[: max(wanted, half)]
+    """Individuals that play unknown, about `share` of those that take part: findable ones and singletons in random
+    order, as many of the one as of the other, more findable ones where there are too few singletons.
+
+    One findable individual at least stays known, and somebody plays unknown.
+    """
+    others, single = rng.permutation(np.flatnonzero(findable)), rng.permutation(np.flatnonzero(~findable))
+    half = share * len(others) / (2 - share)  # 2 half / (findable + half) = share
+    wanted = half if half <= len(single) else share * (len(others) + len(single)) - len(single)
+    from_others = min(max(round(wanted), 0 if len(single) else 1), max(len(others) - 1, 0))
+    unknown = round(share / (1 - share) * (len(others) - from_others))
+    from_single = min(max(unknown - from_others, 0 if from_others else 1), len(single))
     hidden = np.zeros(len(findable), dtype=bool)
-    hidden[chosen] = True
+    hidden[others[:from_others]] = True
+    hidden[single[:from_single]] = True
     return hidden

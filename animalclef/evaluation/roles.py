@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from animalclef.evaluation.validation import PseudoQueries
+from animalclef.data.pseudo_queries import PseudoQueries
 
 __all__ = ["joined"]
 

@@ -2,55 +2,119 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.config import DecideConfig
-from animalclef.decision import Calibrator, DatasetDecision, Decision, Validation
-from animalclef.evaluation.validation import PseudoQueries, merged, score_at, sweep, thresholds
+from animalclef.curves import Calibrator, shaped, sigmoid
+from animalclef.data.pseudo_queries import PseudoQueries
+from animalclef.decision import DatasetDecision, Decision, Reliability, Summary, Validation
+from animalclef.evaluation.answers import hits_of, score_of
+from animalclef.evaluation.bench import Bench
+from animalclef.evaluation.bootstrap import interval_over_individuals, mean_interval
+from animalclef.evaluation.choice import Choice
+from animalclef.evaluation.held_out import HeldOut
+from animalclef.evaluation.leaks import Fitted, digest_of
+from animalclef.evaluation.reliability import reliability
+from animalclef.evaluation.search import Found, search
 from animalclef.progress import Progress
-from animalclef.stages.calibrate import fit_calibrator
+from animalclef.score_columns import CONTEXT, UNSEEN, is_count, scores_among
+from animalclef.stages.calibrate import Pairs
 
-__all__ = ["COUNTS", "default_decision", "tune"]
+__all__ = ["Search", "default_decision", "held_out_parts", "nested_hits", "tune", "used_parts"]
 
 logger = logging.getLogger(__name__)
 
-Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+_PAIRS_OF_OTHERS = 10_000  # are enough for a curve
 
-COUNTS = frozenset(  # calibrated over log(1 + score)
-    {"matches", "inliers", "inlier_weight", "confidence_sum", "matches_0.2", "matches_0.5", "matches_0.8"}
-)
-
-
-@dataclass(frozen=True)
-class _Choice:
-    weights: dict[str, float]
-    threshold: float
-    same_viewpoint: bool = False
+Search = Callable[[str, Sequence[Bench]], Found]
 
 
 def tune(
-    pseudo: Mapping[str, PseudoQueries], config: DecideConfig, seed: int, scores: str, gallery: str, progress: Progress
+    pseudo: Mapping[str, PseudoQueries],
+    config: DecideConfig,
+    seed: int,
+    scores: str,
+    gallery: str,
+    progress: Progress,
+    final: Search | None = None,
 ) -> Decision:
     """One decision per data set that has enough pseudo-queries, and a pooled one for the others.
 
-    Calibrators are scored on folds of individuals they were not fitted on, and refitted on all at the end. An Optuna
-    study (TPE, serial, in memory, seeded) per data set searches the weights of the score columns and the threshold for
-    the best mean score over the open-set splits; the threshold is then put in the middle of its plateau.
+    Calibrators are scored on folds of individuals they were not fitted on, and refitted on all at the end. A study per
+    data set finds the choice for the best mean score over the open-set splits; `final` makes the last one, over all
+    folds, in another way (a study kept in a storage). Every fold of the nested score has a study of its own in memory.
+
+    Raises:
+        LeakError: something would have been scored on individuals it was fitted on.
     """
-    scored = {name: part.only(config.scores) for name, part in sorted(pseudo.items()) if part.can_be_scored}
+    final = final or (lambda name, benches: search(benches, config, seed))
+    parts = used_parts(pseudo, config)
+    scored = [name for name, part in parts.items() if part.can_be_scored]
+    own = [held_out for held_out in held_out_parts(pseudo, config, seed) if held_out.name != "pooled"]
+    with progress.task("tuning the decision", len(own) * (config.folds + 1) + 1, "studies") as advance:
+        one_each = {
+            held_out.name: _tune_one(held_out, config, seed, final, advance, validates=True) for held_out in own
+        }
+        if not scored:
+            columns = {column for part in parts.values() for column in scores_among(part.columns)}
+            pooled = default_decision(sorted(columns))
+        elif len(own) == len(scored) == 1:
+            pooled = one_each[own[0].name].model_copy(update={"fitted_on": "pooled"})
+        else:
+            together = pooled_parts(pseudo, config, seed)
+            needed = len(own) < len(scored)
+            pooled = _tune_one(together, config, seed, final, lambda done: None, validates=needed)
+        advance(1)
+    return Decision(
+        scores=scores, gallery=gallery, seed=seed, datasets=one_each, pooled=pooled, summary=_summary(one_each)
+    )
+
+
+def _summary(datasets: Mapping[str, DatasetDecision]) -> Summary | None:
+    seen = {name: part.validation for name, part in datasets.items() if part.validation is not None}
+    whole = mean_interval({name: (one.nested, one.low or 0.0, one.high or 0.0) for name, one in seen.items()})
+    if whole is None:
+        return None
+    optimism = float(np.mean([one.optimism for one in seen.values()]))
+    return Summary(nested=whole[0], low=whole[1], high=whole[2], optimism=optimism)
+
+
+def used_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig) -> dict[str, PseudoQueries]:
+    """With the score columns that the settings name, or all where none of them is there; circumstances stay."""
+    parts = {}
+    for name, part in sorted(pseudo.items()):
+        names = [column for column in config.scores if column in part.columns] or scores_among(part.columns)
+        kept = [*names, *(f"{column}{UNSEEN}" for column in names), *sorted(CONTEXT)]
+        parts[name] = part.only([column for column in kept if column in part.columns])
+    return parts
+
+
+def held_out_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig, seed: int) -> list[HeldOut]:
+    """What is validated: each data set that has enough pseudo-queries, or where none has, all of them pooled."""
+    parts = used_parts(pseudo, config)
+    scored = {name: part for name, part in parts.items() if part.can_be_scored}
     able = {name: part for name, part in scored.items() if len(part) >= config.min_pseudo_queries}
-    few = [part for name, part in scored.items() if name not in able]
-    with progress.task("tuning the decision", len(able) * (config.folds + 1), "studies") as advance:
-        datasets = {name: _tune_one(name, [part], config, seed, advance) for name, part in able.items()}
-    columns = sorted({column for part in pseudo.values() for column in part.columns})
-    pooled = _pool(datasets, list(able.values()) + few, columns, config, seed)
-    return Decision(scores=scores, gallery=gallery, seed=seed, datasets=datasets, pooled=pooled)
+    if not able:
+        return [pooled_parts(pseudo, config, seed)] if scored else []
+    return [
+        HeldOut(name, {name: part}, config, seed, _pairs_of_others(parts, name, config)) for name, part in able.items()
+    ]
+
+
+def pooled_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig, seed: int) -> HeldOut:
+    """All data sets' pseudo-queries together."""
+    parts = {name: part for name, part in used_parts(pseudo, config).items() if part.can_be_scored}
+    return HeldOut("pooled", parts, config, seed)
+
+
+def benches_of(held_out: HeldOut) -> dict[str, Bench]:
+    """Each part with log-odds by what was fitted on the other folds."""
+    return {name: Bench(part, held_out.log_odds(name)) for name, part in held_out.parts.items()}
 
 
 def default_decision(columns: Sequence[str]) -> DatasetDecision:
@@ -64,171 +128,103 @@ def default_decision(columns: Sequence[str]) -> DatasetDecision:
     )
 
 
-def _pool(
-    datasets: Mapping[str, DatasetDecision],
-    parts: list[PseudoQueries],
-    columns: Sequence[str],
-    config: DecideConfig,
-    seed: int,
-) -> DatasetDecision:
-    """Fitted on all data sets' pseudo-queries together; the default where there is none to fit on."""
-    if not parts:
-        return default_decision(columns)
-    if len(datasets) == 1 and len(parts) == 1:
-        only = next(iter(datasets.values()))
-        return only.model_copy(update={"fitted_on": "pooled"})
-    return _tune_one("pooled", parts, config, seed, lambda done: None)
-
-
 def _tune_one(
-    name: str, parts: Sequence[PseudoQueries], config: DecideConfig, seed: int, advance: Callable[[int], None]
-) -> DatasetDecision:
-    fold_of = [_folds(part, config.folds, seed) for part in parts]
-    odds = [_held_out_log_odds(part, folds) for part, folds in zip(parts, fold_of, strict=True)]
-    nested = _nested(parts, odds, fold_of, config, seed, advance)
-    choice = _search(parts, odds, config, seed)
+    held_out: HeldOut, config: DecideConfig, seed: int, final: Search, advance: Callable[[int], None], *,
+    validates: bool,
+) -> DatasetDecision:  # fmt: skip
+    benches = benches_of(held_out)
+    found = final(held_out.name, list(benches.values()))
     advance(1)
-    tuned = np.mean([_score(part, part_odds, choice) for part, part_odds in zip(parts, odds, strict=True)], axis=0)
-    validation = Validation(
-        pseudo_queries=sum(len(part) for part in parts),
-        individuals=sum(len(set(part.splits.identity)) for part in parts),
-        tuned=float(tuned[0]), nested=nested, baks=float(tuned[1]), baus=float(tuned[2]),
-    )  # fmt: skip
-    logger.info("%s: weights %s, threshold %.3f, nested score %.3f", name, choice.weights, choice.threshold, nested)
+    fitted = held_out.fitted()
+    curves, choice = fitted.for_use, found.choice
+    validation = _validated(held_out, benches, found, config, seed, advance) if validates else None
     return DatasetDecision(
-        calibrators=_fit(parts),
-        weights=choice.weights,
-        threshold=choice.threshold,
+        calibrators={column: curve for (kind, column), curve in curves.of.items() if kind == choice.calibration},
+        weights=dict(choice.weights),
+        threshold=float(sigmoid(np.array(choice.threshold))),
+        margin=choice.margin,
+        aggregation=choice.aggregation,
+        crowd_weight=choice.crowd_weight,
         same_viewpoint=choice.same_viewpoint,
-        fitted_on=name,
+        pair_model=curves.pair_model if choice.fusion == "learned" else None,
+        fitted_on=held_out.name,
+        individuals_digest=digest_of(fitted.individuals),
         validation=validation,
     )
 
 
-def _folds(part: PseudoQueries, folds: int, seed: int) -> NDArray[np.int64]:
-    """A fold for every individual, so that no individual is on both sides."""
-    names = sorted(set(part.splits.identity))
-    order = np.random.default_rng([seed, 3]).permutation(len(names))
-    fold = dict(zip([names[place] for place in order], np.arange(len(names)) % folds, strict=True))
-    return np.array([fold[identity] for identity in part.splits.identity], dtype=np.int64)
-
-
-def _fit(parts: Sequence[PseudoQueries]) -> dict[str, Calibrator]:
-    calibrators = {}
-    for name in parts[0].columns:
-        pairs = [part.columns[name][part.as_known] for part in parts]
-        same = [part.same[part.as_known] for part in parts]
-        calibrators[name] = fit_calibrator(np.concatenate(pairs), np.concatenate(same), log=name in COUNTS)
-    return calibrators
-
-
-def _held_out_log_odds(part: PseudoQueries, fold_of: NDArray[np.int64]) -> dict[str, Floats]:
-    """Log-odds of every pair by calibrators fitted on the other folds' individuals."""
-    odds = {name: np.zeros(part.same.shape) for name in part.columns}
-    for fold in sorted(set(fold_of)):
-        inside = np.flatnonzero(fold_of == fold)
-        calibrators = _fit([part.select(np.flatnonzero(fold_of != fold))])
-        for name, calibrator in calibrators.items():
-            odds[name][inside] = calibrator.log_odds(part.columns[name][inside])
-    return odds
-
-
-def _search(
-    parts: Sequence[PseudoQueries], odds: Sequence[Mapping[str, Floats]], config: DecideConfig, seed: int
-) -> _Choice:
-    """The Optuna study."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    names = sorted(parts[0].columns)
-    sides = [False, True] if any((~part.agrees & part.as_known).any() for part in parts) else [False]
-
-    def objective(trial: optuna.Trial) -> float:
-        weights = _normalised({name: trial.suggest_float(f"weight_{name}", 0.0, 1.0) for name in names})
-        same_viewpoint = trial.suggest_categorical("same_viewpoint", sides)
-        choice = _Choice(weights, trial.suggest_float("threshold", 0.0, 1.0), same_viewpoint)
-        return float(np.mean([_score(part, one, choice)[0] for part, one in zip(parts, odds, strict=True)]))
-
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True))
-    for weights, same_viewpoint in itertools.product(_starts(names), sides):
-        start = {f"weight_{name}": value for name, value in weights.items()}
-        threshold = _plateau_centre(parts, odds, _normalised(weights), same_viewpoint)
-        study.enqueue_trial({**start, "threshold": threshold, "same_viewpoint": same_viewpoint})
-    study.optimize(objective, n_trials=config.trials)
-    weights = _normalised({name: study.best_params[f"weight_{name}"] for name in names})
-    same_viewpoint = bool(study.best_params["same_viewpoint"])
-    return _Choice(weights, _plateau_centre(parts, odds, weights, same_viewpoint), same_viewpoint)
-
-
-def _starts(names: Sequence[str]) -> list[dict[str, float]]:
-    """Equal weights, and each column alone."""
-    alone = [{other: float(other == name) for other in names} for name in names]
-    return [dict.fromkeys(names, 1.0), *alone] if len(names) > 1 else alone
-
-
-def _normalised(weights: Mapping[str, float]) -> dict[str, float]:
-    total = sum(weights.values())
-    return {name: (value / total if total > 0 else 1 / len(weights)) for name, value in weights.items()}
-
-
-def _probability(
-    part: PseudoQueries, odds: Mapping[str, Floats], weights: Mapping[str, float], same_viewpoint: bool
-) -> Floats:
-    log_odds = sum(weight * odds[name] for name, weight in weights.items() if weight)
-    probability = np.asarray(1 / (1 + np.exp(-np.asarray(log_odds))))
-    return probability * part.agrees if same_viewpoint else probability
-
-
-def _score(part: PseudoQueries, odds: Mapping[str, Floats], choice: _Choice) -> tuple[float, float, float]:
-    return score_at(_probability(part, odds, choice.weights, choice.same_viewpoint), choice.threshold, part)
-
-
-def _plateau_centre(
-    parts: Sequence[PseudoQueries],
-    odds: Sequence[Mapping[str, Floats]],
-    weights: Mapping[str, float],
-    same_viewpoint: bool,
-) -> float:
-    """The middle of the range of thresholds that score within 1 % of the best."""
-    pairs = zip(parts, odds, strict=True)
-    laid_out = [(_probability(part, one, weights, same_viewpoint), part) for part, one in pairs]
-    grid = np.unique(np.concatenate([thresholds(*one) for one in laid_out]))
-    low, high = merged([sweep(*one, grid) for one in laid_out]).plateau()
-    return (low + high) / 2
-
-
-def _nested(
-    parts: Sequence[PseudoQueries],
-    odds: Sequence[Mapping[str, Floats]],
-    fold_of: Sequence[NDArray[np.int64]],
-    config: DecideConfig,
-    seed: int,
+def _validated(
+    held_out: HeldOut, benches: Mapping[str, Bench], found: Found, config: DecideConfig, seed: int,
     advance: Callable[[int], None],
-) -> float:
-    """The score when each fold of individuals is answered by calibrators and a choice that never saw it."""
-    probability = [np.zeros(part.same.shape) for part in parts]
-    threshold = [np.full(len(part), np.nan) for part in parts]
+) -> Validation:  # fmt: skip
+    nested = nested_hits(held_out, config, seed, advance)
+    measured = {}
+    for name, hits in nested.items():
+        ends = interval_over_individuals(*hits, held_out.parts[name].splits, seed=seed)
+        measured[name] = (score_of(hits, benches[name].roles)[0], *ends)
+    score, low, high = mean_interval(measured) or (0.0, 0.0, 1.0)
+    plateau = sigmoid(np.array(found.plateau)).tolist()
+    logger.info("%s: %s, nested score %.3f", held_out.name, found.choice, score)
+    return Validation(
+        pseudo_queries=sum(map(len, held_out.parts.values())),
+        individuals=len(held_out.fitted().individuals),
+        tuned=found.score, nested=score, baks=found.baks, baus=found.baus, low=low, high=high,
+        plateau=(plateau[0], plateau[1]), reliability=_reliability(benches, found.choice),
+    )  # fmt: skip
+
+
+def nested_hits(
+    held_out: HeldOut, config: DecideConfig, seed: int, advance: Callable[[int], None] = lambda done: None
+) -> dict[str, tuple[Bools, Bools]]:
+    """Which pseudo-queries of each part are answered right, as known and as unknown, when each fold of individuals is
+    answered by calibrators and a choice that never saw it. One that no choice could be made for counts as wrong.
+    """
+    hits = {name: (np.zeros(len(part), bool), np.zeros(len(part), bool)) for name, part in held_out.parts.items()}
     for fold in range(config.folds):
-        outside = [np.flatnonzero(folds != fold) for folds in fold_of]
-        others = [part.select(rows) for part, rows in zip(parts, outside, strict=True)]
-        usable = [place for place, part in enumerate(others) if part.can_be_scored]
+        outside = held_out.outside(fold)
+        log_odds = {name: held_out.log_odds(name, frozenset({fold})) for name in held_out.parts}
+        benches = [
+            Bench(held_out.parts[name].select(rows), log_odds[name].select(rows)) for name, rows in outside.items()
+        ]
+        usable = [bench for bench in benches if bench.part.can_be_scored]
         advance(1)
         if not usable:
             continue
-        chosen_on = [others[place] for place in usable]
-        inner = [_held_out_log_odds(others[place], fold_of[place][outside[place]]) for place in usable]
-        choice = _search(chosen_on, inner, config, seed)
-        for place, folds in enumerate(fold_of):
-            rows = np.flatnonzero(folds == fold)
-            inside = {name: values[rows] for name, values in odds[place].items()}
-            part = parts[place].select(rows)
-            probability[place][rows] = _probability(part, inside, choice.weights, choice.same_viewpoint)
-            threshold[place][rows] = choice.threshold
-    return float(np.mean([_score_answered(*one) for one in zip(parts, probability, threshold, strict=True)]))
+        shaping = frozenset(who for name, rows in outside.items() for who in held_out.individuals[name][rows])
+        chosen = Fitted(search(usable, config, seed).choice, shaping)
+        for name, part in held_out.parts.items():
+            rows = np.flatnonzero(held_out.fold_of[name] == fold)
+            choice = chosen.for_scoring(held_out.individuals[name][rows])
+            bench = Bench(part.select(rows), log_odds[name].select(rows))
+            answered = hits_of(bench.answers(choice).with_margin(choice.margin), choice.threshold)
+            for whole, mine in zip(hits[name], answered, strict=True):
+                whole[rows] = mine
+    return hits
 
 
-def _score_answered(part: PseudoQueries, probability: Floats, threshold: Floats) -> float:
-    """The score over the pseudo-queries that some choice answered."""
-    answered = np.flatnonzero(np.isfinite(threshold))
-    kept = part.select(answered)
-    return score_at(probability[answered], threshold[answered], kept)[0] if kept.can_be_scored else 0.0
+def _reliability(benches: Mapping[str, Bench], choice: Choice) -> Reliability:
+    """Of the held-out probabilities of pairs, as known queries see them."""
+    pairs = [bench.pair_probability(choice) for bench in benches.values()]
+    probability, same = (np.concatenate(one) for one in zip(*pairs, strict=True))
+    return reliability(probability, same)
+
+
+def _pairs_of_others(parts: Mapping[str, PseudoQueries], mine: str, config: DecideConfig) -> dict[str, Pairs]:
+    """Per column the other data sets' pairs, each standardised within its own data set."""
+    pairs = {}
+    if not config.shrinkage:
+        return {}
+    for column in scores_among(parts[mine].columns):
+        z, same = [], []
+        for name, part in parts.items():
+            if name != mine and column in part.columns:
+                values = shaped(part.columns[column][part.as_known], log=is_count(column))
+                usable = np.isfinite(values)
+                if usable.any() and values[usable].std() > 1e-9:
+                    z.append(np.clip((values[usable] - values[usable].mean()) / values[usable].std(), -10, 10))
+                    same.append(part.same[part.as_known][usable])
+        if z:
+            joined, labels = np.concatenate(z), np.concatenate(same)
+            step = len(joined) // _PAIRS_OF_OTHERS + 1
+            pairs[column] = Pairs(joined[::step], labels[::step], config.shrinkage)
+    return pairs

@@ -100,7 +100,7 @@ class Budgeting:
         each = 2 * self.config.retrieve.top_k * len(described.images.gallery.datasets)
         count = min(
             self.config.budget.sample,
-            self.config.decide.pseudo_queries,
+            *(self.config.decide.of("pseudo_queries", name) for name in described.images.gallery.datasets),
             int(record.pairs * self.config.budget.sample_share) // each,
         )
         if count < _LEAST_SAMPLE:  # too little to learn from: every query gets its first few candidates
@@ -119,7 +119,10 @@ class Budgeting:
         provisional = tune(laid, config.decide, config.seed, "", "", Silent())
         roles = [rehearse(one, described.images, provisional, steps, columns) for one in scores]
         chances = held_out_chances(roles)
-        limit = limit_for(roles[0], roles[1], chances, share, config.decide.unknown_share)
+        unknown = float(
+            np.mean([config.decide.of("unknown_share", name) for name in described.images.gallery.datasets])
+        )
+        limit = limit_for(roles[0], roles[1], chances, share, unknown)
         points = trade_off(roles[0], roles[1], chances, sample.findable)
         write_trade_off(points, self.run.path / "budget.csv", self.run.path / "budget.png")
         curves = learn_rule(roles)
@@ -193,7 +196,7 @@ class BudgetedMatching(Matching):
             np.where(inside, shortlist.similarity, np.nan).astype(np.float32),
             None if shortlist.vote is None else np.where(inside, shortlist.vote, np.nan).astype(np.float32),
         )
-        some, plain = self.whole(part, described), self.whole.unmatched(shortlist)
+        some, plain = self.whole(part, described), self.whole.unmatched(shortlist, described)
         rows = np.flatnonzero(inside[shortlist.index >= 0])
         columns = dict(plain.columns)
         for name in self.rule.match_columns:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from animalclef.config import Config, fingerprint
 from animalclef.data.encounters import Encounters, find_encounters
+from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.decision import Decision, load_decision
 from animalclef.errors import StaleArtefactError
 from animalclef.evaluation.tune import tune
-from animalclef.evaluation.validation import PseudoQueries
 from animalclef.pipeline.contents import gallery_digest
 from animalclef.pipeline.describing import Described
 from animalclef.pipeline.matching import Matching
@@ -46,7 +46,7 @@ class Deciding:
         versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy", "faiss-cpu")]
         seen = [data_digest, described.images.key.tolist(), sorted(encounters.of.items())]
         made_by = [scores_id, described.embeddings.model, self.match.name, *versions]
-        made = fingerprint(3, seen, made_by, config.decide, config.retrieve, config.vote, config.seed)
+        made = fingerprint(4, seen, made_by, config.decide, config.retrieve, config.vote, config.seed)
         path, stamp = self.run.decision_of(made), Stamp(made, scores_id, data_digest)
         known = self._known(path)
         if known is not None and holds_pseudo_queries(self.run, made):

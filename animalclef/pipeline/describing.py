@@ -45,6 +45,11 @@ class Described:
         keys = [self.features.wanted[key].content_key for key in self.images.key]
         return self.images.with_columns(key=np.array(keys, dtype=object))
 
+    def size_of(self, key: str) -> tuple[int, int]:
+        """How many keypoints a photograph has, and its long side in pixels, by content key."""
+        features = self.features(key)
+        return len(features), max(features.image_size_wh)
+
     def thumbnail(self, key: str) -> FloatArray:
         """The thumbnail by matching key."""
         return self.thumbnails.get(self.features.wanted[key].content_key)["thumbnail"].astype(np.float32)

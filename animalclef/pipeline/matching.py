@@ -10,7 +10,9 @@ from animalclef.config import Config, fingerprint
 from animalclef.pipeline.describing import Described
 from animalclef.pipeline.tools import AnyMatcher, Tools
 from animalclef.progress import Progress
+from animalclef.stages.circumstances import circumstances
 from animalclef.stages.rerank import rerank, scores_without_matching
+from animalclef.stages.rescore import rescore
 from animalclef.stages.views import best_of_views, with_views
 from animalclef.store.pairs import PairLog
 from animalclef.store.run import RunFolder
@@ -30,8 +32,9 @@ def scores_fingerprint(config: Config, tools: Tools) -> str:
     local = [extractor and extractor.fingerprint, keypoints.border, masked, keypoints.views]
     rerank = [config.rerank.model_dump(mode="json", exclude=_LAST_BITS), *tools.made_by[:1]]
     votes = config.vote if "vote" in config.retrieve.sources else None
-    shortlist = [config.retrieve.top_k, *config.retrieve.sources]
-    return fingerprint(6, decoding, embed, weights, shortlist, votes, local, rerank)
+    rescore = [config.retrieve.rescore, config.retrieve.neighbours] if config.retrieve.rescore else []
+    shortlist = [config.retrieve.top_k, *config.retrieve.sources, rescore]
+    return fingerprint(7, decoding, embed, weights, shortlist, votes, local, rerank)
 
 
 def open_log(config: Config, run: RunFolder, tools: Tools) -> PairLog | None:
@@ -48,12 +51,23 @@ def open_log(config: Config, run: RunFolder, tools: Tools) -> PairLog | None:
 
 
 class Matching:
-    """Matches the pairs of a shortlist that the log does not hold yet."""
+    """Matches the pairs of a shortlist that the log does not hold yet.
+
+    `circumstances` are added where a decision looks at them.
+    """
 
     def __init__(
-        self, config: Config, matcher: AnyMatcher | None, log: PairLog | None, workers: int, progress: Progress
+        self,
+        config: Config,
+        matcher: AnyMatcher | None,
+        log: PairLog | None,
+        workers: int,
+        progress: Progress,
+        *,
+        with_circumstances: bool = False,
     ) -> None:
         self.config, self.matcher, self.log, self.workers, self.progress = config, matcher, log, workers, progress
+        self.with_circumstances = with_circumstances
 
     @property
     def name(self) -> str:
@@ -68,25 +82,31 @@ class Matching:
     def __call__(self, shortlist: Shortlist, described: Described) -> PairScores:
         """Scores of all pairs of a shortlist, in its order."""
         if self.log is None or self.matcher is None:
-            return self.unmatched(shortlist)
+            return self.unmatched(shortlist, described)
         views = self.config.keypoints.views
         asked, images = with_views(shortlist, described.images, views)
         scores = rerank(asked, images, described.features, self.matcher, self.log, self.workers, self.progress)
-        return _with_votes(best_of_views(scores, self._main_column) if views else scores, shortlist)
+        return self._completed(best_of_views(scores, self._main_column) if views else scores, shortlist, described)
 
-    def unmatched(self, shortlist: Shortlist) -> PairScores:
+    def unmatched(self, shortlist: Shortlist, described: Described) -> PairScores:
         """What is known of the pairs of a shortlist before they are matched."""
-        return _with_votes(scores_without_matching(shortlist), shortlist)
+        return self._completed(scores_without_matching(shortlist), shortlist, described)
 
     @property
     def _main_column(self) -> str:
         """What the decision looks at first of what the log holds."""
         return next((name for name in self.config.decide.scores if name in self.columns), self.columns[0])
 
-
-def _with_votes(scores: PairScores, shortlist: Shortlist) -> PairScores:
-    """With the column `vote`, where local descriptors voted; the pairs are in shortlist order."""
-    if shortlist.vote is None:
-        return scores
-    columns = {**scores.columns, "vote": shortlist.vote[shortlist.index >= 0]}
-    return PairScores(scores.query_id, scores.gallery_id, columns)
+    def _completed(self, scores: PairScores, shortlist: Shortlist, described: Described) -> PairScores:
+        """With what is known of a pair, or of its list, without matching it; the pairs are in shortlist order."""
+        filled = shortlist.index >= 0
+        columns = dict(scores.columns)
+        if shortlist.vote is not None:
+            columns["vote"] = shortlist.vote[filled]
+        if self.config.retrieve.rescore:
+            rescored = rescore(shortlist, described.embeddings, self.config.retrieve)
+            columns |= {name: values[filled] for name, values in rescored.items()}
+        if self.with_circumstances:
+            size_of = None if self.log is None else described.size_of
+            columns |= circumstances(scores, described.images, size_of)
+        return PairScores(scores.query_id, scores.gallery_id, columns)

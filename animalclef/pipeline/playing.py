@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,9 +11,10 @@ import numpy as np
 from animalclef.artefacts import ImageTable, PairScores, Shortlist
 from animalclef.config import Config
 from animalclef.data.encounters import Encounters
+from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.data.splits import OpenSetSplits, choose_pseudo_queries, open_set_splits
 from animalclef.evaluation.roles import joined
-from animalclef.evaluation.validation import PseudoQueries, lay_out
+from animalclef.evaluation.validation import lay_out
 from animalclef.pipeline.shortlisting import Shortlisting
 
 __all__ = ["Played", "play"]
@@ -47,14 +48,16 @@ class Played:
 def play(encounters: Encounters, config: Config, shortlist: Shortlisting) -> Played:
     """Draw pseudo-queries of every data set and make their shortlists."""
     gallery = shortlist.described.images.gallery
+    asked = Counter(shortlist.described.images.queries.dataset)
     chosen, splits = [], {}
     for name in gallery.datasets:
         table = gallery.select(gallery.dataset == name)
-        pseudo = choose_pseudo_queries(table, encounters.of, config.decide, config.seed)
+        pseudo = choose_pseudo_queries(table, encounters.of, config.decide, config.seed, asked[name])
         splits[name] = open_set_splits(pseudo, table, encounters.of, config.decide, config.seed)
         chosen.append(pseudo.image_id)
     queries = gallery.select(np.isin(gallery.image_id.astype(str), np.concatenate(chosen).astype(str)))
-    hidden, others = encounters.hidden_from(queries, gallery)
+    days = {name: config.decide.of("hidden_days", name) for name in gallery.datasets}
+    hidden, others = encounters.hidden_from(queries, gallery, days)
     findable = frozenset(image_id for image_id, count in others.items() if count)
     views = [hidden, _whole_individual(queries, gallery, hidden)]
     return Played(gallery, queries, splits, findable, *shortlist(queries, views))

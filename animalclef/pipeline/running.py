@@ -81,7 +81,8 @@ class Pipeline:
             where = self.loaded.source.table or self.loaded.source.root
             raise DataError(f"{where}: no database rows with an identity, so nobody can be recognised.")
         log = open_log(self.config, self.run, tools)
-        match = Matching(self.config, tools.matcher, log, self.workers, self.progress)
+        looks = self.config.decide.needs_circumstances if given is None else given.needs_circumstances
+        match = Matching(self.config, tools.matcher, log, self.workers, self.progress, with_circumstances=looks)
         with self._timed("describe"):
             matched = 0 if log is None else len(log)
             described = describe_photographs(

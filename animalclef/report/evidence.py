@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.decision import DatasetDecision
 from animalclef.errors import AnimalClefError
 from animalclef.evaluation.outcomes import Answers, Reliability, Sweep, reliability, sweep_thresholds
-from animalclef.evaluation.validation import PseudoQueries
 from animalclef.report.finished import FinishedRun
 
 __all__ = ["Evidence", "evidence_of"]

@@ -145,7 +145,8 @@ def _ranked(path: Path) -> RankedCandidates:
     columns = {str(name): _numbers(frame[name]) for name in frame.columns if name not in _SCORED}
     texts = {name: _texts(frame[name]) for name in _SCORED[:-1]}
     try:
-        return RankedCandidates(**texts, probability=frame["probability"].to_numpy(dtype=np.float64), columns=columns)
+        probability = frame["probability"].to_numpy(dtype=np.float64)
+        return RankedCandidates(**texts, probability=probability, columns=columns)  # type: ignore[arg-type]
     except ValueError as error:
         raise _not_of_a_run(path) from error
 

@@ -11,7 +11,8 @@ __all__ = ["decide"]
 
 
 def decide(ranked: RankedCandidates, queries: ImageTable, decision: Decision) -> Predictions:
-    """One answer per query: the first candidate where its probability reaches the data set's threshold, else `None`.
+    """One answer per query: the first candidate's name where its identity's probability reaches the data set's
+    threshold and its lead over the second identity the margin, else `None`.
 
     A query without candidates is a new individual with probability 0.
     """
@@ -24,7 +25,8 @@ def decide(ranked: RankedCandidates, queries: ImageTable, decision: Decision) ->
         best = first.get(image_id)
         if best is None:
             continue
-        probability[row] = ranked.probability[best]
-        if probability[row] >= decision.of(dataset).threshold:
+        rule = decision.of(dataset)
+        probability[row] = ranked.identity_probability[best]
+        if probability[row] >= rule.threshold and ranked.lead[best] >= rule.margin:
             identity[row] = ranked.identity[best]
     return Predictions(queries.image_id, identity, probability)

@@ -8,37 +8,82 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.artefacts import ImageTable, PairScores, RankedCandidates
+from animalclef.curves import sigmoid
 from animalclef.decision import DatasetDecision, Decision
+from animalclef.identities import Candidates
+from animalclef.score_columns import scores_among
 
 __all__ = ["fuse"]
 
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
 
 def fuse(scores: PairScores, images: ImageTable, decision: Decision) -> RankedCandidates:
-    """Candidates of every query, the most probable first; equal ones in shortlist order, as validation has them."""
+    """Candidates of every query, the most probable identity first and within it the most probable photograph; equal
+    ones in shortlist order, as validation has them.
+    """
     row_of = images.row_of
     query_row = np.array([row_of[one] for one in scores.query_id], dtype=np.int64)
     gallery_row = np.array([row_of[one] for one in scores.gallery_id], dtype=np.int64)
     dataset = images.dataset[query_row]
-    probability = np.zeros(len(scores))
+    pair, whole, lead = (np.zeros(len(scores)) for _ in range(3))
     for name in sorted(set(dataset)):
         rows = np.flatnonzero(dataset == name)
         columns = {column: values[rows] for column, values in scores.columns.items()}
-        probability[rows] = _fused(columns, decision.of(name))
-        if decision.of(name).same_viewpoint:
-            probability[rows] *= images.viewpoints_agree(scores.query_id[rows], scores.gallery_id[rows])
-    order = np.lexsort((-probability, query_row))
+        agrees = images.viewpoints_agree(scores.query_id[rows], scores.gallery_id[rows])
+        _, who = np.unique(images.identity[gallery_row[rows]].astype(str), return_inverse=True)
+        pair[rows], whole[rows], lead[rows] = _fused(columns, query_row[rows], who, agrees, decision.of(name))
+    order = np.lexsort((-pair, -whole, query_row))
     return RankedCandidates(
         query_id=scores.query_id[order],
         gallery_id=scores.gallery_id[order],
         identity=images.identity[gallery_row][order],
         dataset=dataset[order],
-        probability=probability[order],
-        columns={column: values[order] for column, values in scores.columns.items()},
+        probability=pair[order],
+        columns={column: scores.columns[column][order] for column in scores_among(scores.columns)},
+        identity_probability=whole[order],
+        lead=lead[order],
     )
 
 
-def _fused(columns: Mapping[str, NDArray[np.generic]], decision: DatasetDecision) -> NDArray[np.float64]:
-    """The weighted mean of the calibrated log-odds, as a probability."""
-    used = {name: weight for name, weight in decision.weights.items() if weight}
-    log_odds = sum(weight * decision.calibrators[name].log_odds(columns[name]) for name, weight in used.items())
-    return np.asarray(1 / (1 + np.exp(-np.asarray(log_odds))), dtype=np.float64)
+def _fused(
+    columns: Mapping[str, NDArray[np.generic]], query: Integers, who: Integers, agrees: NDArray[np.bool_],
+    decision: DatasetDecision,
+) -> tuple[Floats, Floats, Floats]:  # fmt: skip
+    """Per pair of one data set: its probability, its identity's, and the lead of the query's best identity."""
+    rows, slots, shape = _places(query)
+    laid = {name: _laid_out(values, rows, slots, shape, np.nan) for name, values in columns.items()}
+    whose = _laid_out(who, rows, slots, shape, -1).astype(np.int64)
+    seen = _laid_out(agrees if decision.same_viewpoint else np.ones_like(agrees), rows, slots, shape, 0).astype(bool)
+    sides = _laid_out(agrees, rows, slots, shape, 0).astype(bool)
+    if decision.pair_model is not None:
+        log_odds = decision.pair_model.log_odds(laid, seen, whose, sides)
+    else:
+        used = {name: weight for name, weight in decision.weights.items() if weight}
+        log_odds = sum(
+            (weight * decision.calibrators[name].log_odds(laid[name]) for name, weight in used.items()), np.zeros(shape)
+        )
+    candidates = Candidates(seen, whose, laid.get("photographs"))
+    identity = candidates.identity_log_odds(candidates.take(log_odds), decision.aggregation, decision.crowd_weight)
+    best = candidates.best(identity)
+    pair = np.where(seen, sigmoid(log_odds), 0.0)
+    return pair[rows, slots], sigmoid(candidates.of_pairs(identity))[rows, slots], best.lead[rows]
+
+
+def _places(query: Integers) -> tuple[Integers, Integers, tuple[int, int]]:
+    """Row and slot of each pair in a table of queries, pairs of one query in the order they come."""
+    _, rows = np.unique(query, return_inverse=True)
+    order = np.argsort(rows, kind="stable")
+    begin = np.searchsorted(rows[order], np.arange(int(rows.max()) + 1))
+    slots = np.empty(len(rows), dtype=np.int64)
+    slots[order] = np.arange(len(rows)) - begin[rows[order]]
+    return rows, slots, (int(rows.max()) + 1, int(slots.max()) + 1)
+
+
+def _laid_out(
+    values: NDArray[np.generic], rows: Integers, slots: Integers, shape: tuple[int, int], absent: float
+) -> Floats:
+    table = np.full(shape, absent, dtype=np.float64)
+    table[rows, slots] = values
+    return table

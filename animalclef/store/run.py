@@ -157,6 +157,7 @@ class RunFolder:
                 "identity": ranked.identity,
                 "dataset": ranked.dataset,
                 "probability": ranked.probability,
+                "identity_probability": ranked.identity_probability,
                 **{name: values.astype("float64") for name, values in ranked.columns.items()},
             }
         )

@@ -135,3 +135,16 @@ def test_names_with_slashes_do_not_run_together_and_copies_are_hidden() -> None:
     hidden, others = encounters.hidden_from(table, table)
     assert hidden["1"] == {"1", "3"}
     assert others["1"] == 0
+
+
+def test_photographs_from_around_the_day_can_be_hidden_too() -> None:
+    table = gallery(
+        ("a", "Ada", "2024-01-10", ""), ("b", "Ada", "2024-01-12", ""), ("c", "Ada", "2024-02-01", ""),
+        ("d", "Ada", "", "known"), ("e", "Bea", "2024-01-10", ""),
+    )  # fmt: skip
+    found = find(table)
+    hidden, others = found.hidden_from(table.select(np.array([0])), table, {"Newts": 5})
+    assert hidden["a"] == {"a", "b"}
+    assert others["a"] == 2
+    hidden, others = found.hidden_from(table.select(np.array([0])), table, {"Other": 5})
+    assert (hidden["a"], others["a"]) == ({"a"}, 3)

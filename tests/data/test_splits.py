@@ -100,3 +100,33 @@ def test_nobody_is_known_and_unknown_at_once() -> None:
     ids, yes = np.array(["0"], dtype=object), np.array([[True]])
     with pytest.raises(ValueError, match="known and unknown in one split"):
         OpenSetSplits(ids, ids, yes, yes)
+
+
+def test_the_share_of_unknown_holds_where_many_are_singletons() -> None:
+    names = [name for number in range(40) for name in [f"t{number}"] * 2] + [f"s{number}" for number in range(60)]
+    table = gallery(*names)
+    splits = open_set_splits(table, table, alone(table), DecideConfig(unknown_share=0.3, splits=5), seed=0)
+    for known, unknown in zip(splits.is_known, splits.is_unknown, strict=True):
+        unknown_ones, known_ones = set(splits.identity[unknown]), set(splits.identity[known])
+        assert len(unknown_ones) / (len(unknown_ones) + len(known_ones)) == pytest.approx(0.3, abs=0.03)
+        single = sum(name.startswith("s") for name in unknown_ones)
+        assert abs(single - len(unknown_ones) / 2) <= 1
+
+
+def test_settings_hold_per_data_set() -> None:
+    table = gallery(*["Ada"] * 6, *["Bea"] * 6)
+    few = DecideConfig(pseudo_queries={"Newts": 3}, photographs_each={"Other": 1})
+    assert len(choose_pseudo_queries(table, alone(table), few, seed=0)) == 3
+    assert few.of("pseudo_queries", "Other") == 300
+    each = DecideConfig(photographs_each=2)
+    assert sorted(choose_pseudo_queries(table, alone(table), each, seed=0).identity) == ["Ada", "Ada", "Bea", "Bea"]
+    match = DecideConfig(match_query=True)
+    assert len(choose_pseudo_queries(table, alone(table), match, seed=0, queries=5)) == 5
+    assert len(choose_pseudo_queries(table, alone(table), match, seed=0, queries=0)) == 12
+
+
+def test_the_latest_encounters_can_play_the_query() -> None:
+    table = gallery(*["Ada"] * 4)
+    dated = table.with_columns(date=np.array(["2020-01-01", "2023-05-05", "", "2021-01-01"], dtype=object))
+    config = DecideConfig(latest_first=True, pseudo_queries=2)
+    assert choose_pseudo_queries(dated, alone(dated), config, seed=0).image_id.tolist() == ["1", "3"]

@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 from rows import Row, image_table
 
 from animalclef.artefacts import ImageTable
+from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.data.splits import OpenSetSplits
-from animalclef.evaluation.validation import PseudoQueries
+from animalclef.evaluation.answers import Answers
+from animalclef.evaluation.bench import Bench, LogOdds
+from animalclef.evaluation.choice import Choice
 
-__all__ = ["gallery_of", "pseudo_queries", "synthetic"]
+__all__ = ["answers_of", "gallery_of", "pseudo_queries", "synthetic"]
 
 
 def gallery_of(identities: Sequence[str], dataset: str = "lynx", viewpoint: Sequence[str] | None = None) -> ImageTable:
@@ -38,6 +41,13 @@ def pseudo_queries(
     splits = OpenSetSplits(names, np.array(identity, dtype=object), *roles)
     scores = columns or {"similarity": np.zeros(own.shape, np.float32)}
     return PseudoQueries(scores, own, np.ones_like(own), as_known, as_unknown, splits)
+
+
+def answers_of(values: NDArray[np.generic], part: PseudoQueries) -> Answers:
+    """The answers when these values, (p, k), are the pairs' log-odds; each candidate speaks for itself."""
+    who = np.broadcast_to(np.arange(values.shape[1]), values.shape)
+    bench = Bench(part, LogOdds({("none", "value"): np.asarray(values, dtype=np.float64)}, {}, who))
+    return bench.answers(Choice({"value": 1.0}, calibration="none"))
 
 
 def synthetic(

@@ -9,10 +9,10 @@ import pytest
 from evaluation_cases import pseudo_queries, synthetic
 
 from animalclef.config import DecideConfig
+from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.decision import DatasetDecision, Decision, load_decision
 from animalclef.errors import StaleArtefactError
 from animalclef.evaluation.tune import default_decision, tune
-from animalclef.evaluation.validation import PseudoQueries
 from animalclef.progress import Silent
 
 QUICK = DecideConfig(trials=6, folds=3)
@@ -140,10 +140,13 @@ def test_a_decision_survives_its_file_and_is_refused_for_other_scores(tmp_path: 
     decision.check("scores")
     with pytest.raises(StaleArtefactError, match=r"fitted on scores of settings scores, this run's are others"):
         decision.check("others")
-    path.write_text(decision.model_dump_json().replace('"format":1', '"format":99'), encoding="utf-8")
+    path.write_text(decision.model_dump_json().replace('"format":2', '"format":99'), encoding="utf-8")
     with pytest.raises(StaleArtefactError, match=r"not a decision file of this version \(format"):
         load_decision(path)
     path.write_text('{"format": 1}', encoding="utf-8")
+    with pytest.raises(StaleArtefactError, match=r"not a decision file of this version \(format: Input should be 2"):
+        load_decision(path)
+    path.write_text('{"format": 2}', encoding="utf-8")
     with pytest.raises(StaleArtefactError, match=r"not a decision file.*scores"):
         load_decision(path)
     with pytest.raises(StaleArtefactError, match="cannot be read"):

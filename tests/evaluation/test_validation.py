@@ -1,27 +1,14 @@
-"""Pseudo-queries laid out, masked and scored: by hand, and against brute force."""
+"""Pseudo-queries laid out and masked, by hand."""
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-import pytest
-from evaluation_cases import gallery_of, pseudo_queries
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from evaluation_cases import answers_of, gallery_of
 
 from animalclef.artefacts import PairScores
 from animalclef.data.splits import OpenSetSplits
-from animalclef.evaluation.validation import (
-    PseudoQueries,
-    best_as_known,
-    best_as_unknown,
-    lay_out,
-    merged,
-    score_at,
-    sweep,
-    thresholds,
-)
+from animalclef.evaluation.answers import hits_of
+from animalclef.evaluation.validation import lay_out
 
 
 def strings(*values: str) -> np.ndarray:
@@ -49,6 +36,8 @@ def test_masks_by_hand() -> None:
     assert pseudo.same[1].tolist() == [False] * 5
     assert pseudo.as_known[1].tolist() == pseudo.as_unknown[1].tolist() == [True, True, False, False, False]
     np.testing.assert_array_equal(pseudo.columns["similarity"][1], [5, 6, np.nan, np.nan, np.nan])
+    assert pseudo.identity is not None
+    assert pseudo.identity[1].tolist() == ["a", "d", None, None, None]
 
 
 def test_pairs_of_other_data_sets_are_left_out_and_a_query_may_have_none() -> None:
@@ -57,109 +46,7 @@ def test_pairs_of_other_data_sets_are_left_out_and_a_query_may_have_none() -> No
     pseudo = lay_out(scores, gallery, one_split(strings("g2"), strings("b"), [1]), top_k=3)
     assert len(pseudo) == 1
     assert not pseudo.as_known.any()
-    assert best_as_unknown(np.ones((1, 1)), pseudo).tolist() == [0]
-    best, right = best_as_known(np.ones((1, 1)), pseudo)
-    assert (best.tolist(), right.tolist()) == ([0], [False])
-
-
-def test_best_candidates_by_hand() -> None:
-    same = [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
-    pseudo = pseudo_queries(["a", "b", "c"], [[1, 1, 0]], [[0, 0, 1]], same)
-    probability = np.array([[0.9, 0.4, 0.2], [0.8, 0.7, 0.1], [0.3, 0.2, 0.6]])
-    best, right = best_as_known(probability, pseudo)
-    assert best.tolist() == [0.9, 0.8, 0.6]
-    assert right.tolist() == [True, False, False]
-    assert best_as_unknown(probability, pseudo).tolist() == [0.4, 0.8, 0.6]
-
-
-def test_scores_at_a_threshold_by_hand() -> None:
-    # a has two photographs, one right and one under the threshold; b is right; c and d are new, d is taken for another
-    same = [[1, 0], [1, 0], [1, 0], [0, 0], [0, 0]]
-    pseudo = pseudo_queries(["a", "a", "b", "c", "d"], [[1, 1, 1, 0, 0]], [[0, 0, 0, 1, 1]], same)
-    probability = np.array([[0.9, 0.1], [0.4, 0.1], [0.5, 0.1], [0.2, 0.1], [0.5, 0.1]])
-    assert score_at(probability, 0.5, pseudo) == pytest.approx((math.sqrt(0.75 * 0.5), 0.75, 0.5))
-    assert score_at(probability, 0.51, pseudo) == pytest.approx((math.sqrt(0.25 * 1), 0.25, 1.0))
-    one_each = np.array([0, 0, 0, 1.0, 1.0])
-    assert score_at(probability, one_each, pseudo) == pytest.approx((1, 1, 1))
-
-
-def test_the_plateau_is_the_range_around_the_best() -> None:
-    pseudo = pseudo_queries(["a", "b"], [[1, 0]], [[0, 1]], [[1], [0]])
-    probability = np.array([[0.8], [0.2]])
-    grid = thresholds(probability, pseudo)
-    np.testing.assert_allclose(grid, [0, 0.1, 0.5, 0.9, 1])
-    swept = sweep(probability, pseudo, grid)
-    np.testing.assert_allclose(swept.score, [0, 0, 1, 0, 0])
-    assert swept.plateau() == (0.5, 0.5)
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> tuple[np.ndarray, PseudoQueries]:
-    """Random roles, masks and probabilities with many ties."""
-    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
-    people, k, splits = draw(st.integers(2, 6)), draw(st.integers(1, 4)), draw(st.integers(1, 3))
-    identity = [f"i{who}" for who in [0, 1, *rng.integers(0, people, draw(st.integers(0, 8)))]]
-    n = len(identity)
-    hidden = np.zeros((splits, people), dtype=bool)
-    hidden[:, 1:] = rng.random((splits, people - 1)) < 0.5
-    hidden[:, 1] = True
-    unknown = hidden[:, [int(name[1:]) for name in identity]]
-    known = ~unknown & (rng.random((splits, n)) < 0.8)
-    known[:, 0] = True
-    same = rng.random((n, k)) < 0.4
-    seen = rng.random((n, k)) < 0.8, ~same & (rng.random((n, k)) < 0.8)
-    probability = rng.integers(0, 6, (n, k)) / 5
-    return probability, pseudo_queries(identity, known, unknown, same, seen=seen)
-
-
-def slow(probability: np.ndarray, threshold: float, pseudo: PseudoQueries) -> tuple[float, float, float]:
-    """Score, BAKS and BAUS, split by split and individual by individual."""
-    results = []
-    for known, unknown in zip(pseudo.splits.is_known, pseudo.splits.is_unknown, strict=True):
-        balanced = []
-        for role, seen, is_known in ((known, pseudo.as_known, True), (unknown, pseudo.as_unknown, False)):
-            shares: dict[str, list[bool]] = {}
-            for row in np.flatnonzero(role):
-                ranked = sorted((-probability[row, slot], slot) for slot in np.flatnonzero(seen[row]))
-                best, first = (-ranked[0][0], ranked[0][1]) if ranked else (0.0, None)
-                named = best >= threshold
-                right = named and first is not None and bool(pseudo.same[row, first]) if is_known else not named
-                shares.setdefault(pseudo.splits.identity[row], []).append(right)
-            balanced.append(float(np.mean([np.mean(one) for one in shares.values()])))
-        results.append((math.sqrt(balanced[0] * balanced[1]), *balanced))
-    return tuple(np.mean(results, axis=0))
-
-
-@settings(max_examples=80, deadline=None)
-@given(cases())
-def test_sweep_and_score_are_the_brute_force_loop(case: tuple[np.ndarray, PseudoQueries]) -> None:
-    probability, pseudo = case
-    grid = thresholds(probability, pseudo)
-    swept = sweep(probability, pseudo, grid)
-    for place, threshold in enumerate(grid):
-        expected = slow(probability, float(threshold), pseudo)
-        assert (swept.score[place], swept.baks[place], swept.baus[place]) == pytest.approx(expected)
-        assert score_at(probability, float(threshold), pseudo) == pytest.approx(expected)
-    anywhere = [slow(probability, one, pseudo)[0] for one in np.linspace(0.001, 0.999, 23)]
-    assert swept.score.max() >= max(anywhere) - 1e-9
-
-
-@settings(max_examples=40, deadline=None)
-@given(cases(), cases())
-def test_two_data_sets_are_swept_over_one_grid_exactly(
-    one: tuple[np.ndarray, PseudoQueries], other: tuple[np.ndarray, PseudoQueries]
-) -> None:
-    grid = np.unique(np.concatenate([thresholds(*one), thresholds(*other)]))
-    both = merged([sweep(*one, grid), sweep(*other, grid)])
-    for place, threshold in enumerate(grid):
-        mean = (slow(one[0], threshold, one[1])[0] + slow(other[0], threshold, other[1])[0]) / 2
-        assert both.score[place] == pytest.approx(mean)
-
-
-@settings(max_examples=60, deadline=None)
-@given(cases(), st.integers(0, 1000))
-def test_an_unknown_query_never_sees_its_own_individual(case: tuple[np.ndarray, PseudoQueries], seed: int) -> None:
-    probability, pseudo = case
-    before = best_as_unknown(probability, pseudo)
-    changed = np.where(pseudo.same, np.random.default_rng(seed).random(probability.shape), probability)
-    np.testing.assert_array_equal(best_as_unknown(changed, pseudo), before)
+    answers = answers_of(np.ones((1, 1)), pseudo)
+    assert answers.unknown.tolist() == answers.known.tolist() == [-np.inf]
+    assert answers.right.tolist() == [False]
+    assert [hit.tolist() for hit in hits_of(answers, -np.inf)] == [[False], [True]]

@@ -12,7 +12,7 @@ import pytest
 from rows import strings
 
 from animalclef.data.splits import OpenSetSplits
-from animalclef.evaluation.validation import PseudoQueries
+from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.report import load_run
 from animalclef.report.charts import charts_of
 from animalclef.report.evidence import Evidence, evidence_of

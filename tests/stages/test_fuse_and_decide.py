@@ -78,6 +78,30 @@ def test_other_viewpoints_fall_to_zero_where_the_decision_says_so() -> None:
     assert ranked.probability[2] == 0
 
 
+def test_photographs_of_one_individual_are_gathered() -> None:
+    rows = [Row("q"), Row("a1", "a"), Row("a2", "a"), Row("b", "b")]
+    images = image_table(rows)
+    scores = scores_of(("q", "b", 1.0), ("q", "a1", 0.5), ("q", "a2", 0.5))
+    alone = fuse(scores, images, decision_of())
+    assert alone.gallery_id.tolist() == ["b", "a1", "a2"]
+    part = part_of().model_copy(update={"aggregation": "noisy_or"})
+    together = fuse(scores, images, decision_of(lynx=part))
+    assert together.gallery_id.tolist() == ["a1", "a2", "b"]
+    one = 1 / (1 + np.exp(-0.5))
+    np.testing.assert_allclose(together.identity_probability[:2], 1 - (1 - one) ** 2)
+    np.testing.assert_allclose(together.probability[:2], one)
+    odds = np.log((1 - (1 - one) ** 2) / (1 - one) ** 2)
+    np.testing.assert_allclose(together.lead, odds - 1)
+
+
+@pytest.mark.parametrize(("margin", "answer"), [(0.4, "b"), (0.6, None)])
+def test_a_small_lead_is_no_answer(margin: float, answer: str | None) -> None:
+    images = image_table([Row("q"), Row("a", "a"), Row("b", "b")])
+    decision = decision_of(lynx=part_of(0.1).model_copy(update={"margin": margin}))
+    ranked = fuse(scores_of(("q", "a", 0.5), ("q", "b", 1.0)), images, decision)
+    assert decide(ranked, images.queries, decision).identity.tolist() == [answer]
+
+
 def test_no_pairs_at_all() -> None:
     images = animals()
     ranked = fuse(scores_of(), images, decision_of())

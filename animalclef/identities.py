@@ -1,0 +1,109 @@
+"""From log-odds of pairs to log-odds of identities: the candidates of each query, gathered by whom they show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.config.decision import Aggregation
+
+__all__ = ["BestIdentity", "Candidates"]
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class BestIdentity:
+    """Of each query: the best identity on its list."""
+
+    log_odds: Floats  # (q,), minus infinity where there is no candidate
+    lead: Floats  # (q,) over the second identity; infinite where there is none, minus infinity without candidates
+    slot: Integers  # (q,) of the identity's first candidate, -1 without candidates
+
+
+class Candidates:
+    """The candidates that some queries see, in an order that makes gathering by identity a few passes over an array."""
+
+    def __init__(self, visible: Bools, who: Integers, photographs: NDArray[np.generic] | None = None) -> None:
+        """visible, who, photographs: (q, k); `who` numbers the identities, `photographs` counts theirs in the gallery.
+
+        Equal identities keep the order in which they first stand on the list.
+        """
+        self.shape = visible.shape
+        rows, slots = np.nonzero(visible)
+        key = rows * (int(who.max(initial=0)) + 1) + who[rows, slots]
+        _, first, group = np.unique(key, return_index=True, return_inverse=True)
+        place = np.empty(len(first), dtype=np.int64)
+        place[np.argsort(first)] = np.arange(len(first))
+        order = np.argsort(place[group], kind="stable")
+        self.pair = (rows * self.shape[1] + slots)[order]  # flat indices into (q, k), grouped by query and identity
+        self._group = place[group][order]
+        self._start = np.flatnonzero(np.diff(self._group, prepend=-1))
+        lead_pair = self.pair[self._start]
+        self._row, self._slot = lead_pair // max(self.shape[1], 1), lead_pair % max(self.shape[1], 1)
+        self._row_start = np.flatnonzero(np.diff(self._row, prepend=-1))
+        self._filled = self._row[self._row_start]  # rows with a candidate
+        self._row_place = np.repeat(np.arange(len(self._filled)), np.diff(self._row_start, append=len(self._row)))
+        counts = np.ones(len(lead_pair)) if photographs is None else photographs.ravel()[lead_pair].astype(np.float64)
+        self._crowd = np.log(np.maximum(np.nan_to_num(counts, nan=1.0), 1.0))
+
+    def take(self, values: NDArray[np.generic]) -> Floats:
+        """The values, (q, k), of the candidates seen, in this object's order."""
+        return np.asarray(values.ravel()[self.pair], dtype=np.float64)
+
+    def identity_log_odds(self, log_odds: Floats, aggregation: Aggregation, crowd_weight: float = 0.0) -> Floats:
+        """One value per query and identity, in a row each; `log_odds` comes from `take`.
+
+        `max` is the best photograph, `top2` the mean of the two best (one alone counts as it is), `noisy_or` the odds
+        that not all are mistaken. An identity with n photographs in the gallery then loses crowd_weight * ln n: it had
+        more chances to be on the list.
+        """
+        if not len(log_odds):
+            return np.zeros(0)
+        if aggregation == "noisy_or":
+            none = np.add.reduceat(-np.logaddexp(0, log_odds), self._start)
+            with np.errstate(divide="ignore"):
+                gathered = -none + np.log(-np.expm1(none))
+        else:
+            gathered = (
+                self._with_second(log_odds) if aggregation == "top2" else np.maximum.reduceat(log_odds, self._start)
+            )
+        return gathered - crowd_weight * self._crowd if crowd_weight else gathered
+
+    def of_pairs(self, identity_log_odds: Floats) -> Floats:
+        """(q, k): the identity's value at each of its candidates, minus infinity where nothing is seen."""
+        spread = np.full(self.shape, -np.inf)
+        spread.ravel()[self.pair] = identity_log_odds[self._group]
+        return spread
+
+    def best(self, identity_log_odds: Floats) -> BestIdentity:
+        """The best identity of each query; of equal ones the first on its list."""
+        value, lead = np.full(self.shape[0], -np.inf), np.full(self.shape[0], -np.inf)
+        slot = np.full(self.shape[0], -1, dtype=np.int64)
+        if len(self._filled):
+            top, first = _first_best(identity_log_odds, self._row_start, self._row_place)
+            others = identity_log_odds.copy()
+            others[first] = -np.inf
+            second = np.maximum.reduceat(others, self._row_start)
+            value[self._filled], slot[self._filled] = top, self._slot[first]
+            with np.errstate(invalid="ignore"):
+                lead[self._filled] = np.where(top > -np.inf, top - second, -np.inf)
+        return BestIdentity(value, lead, slot)
+
+    def _with_second(self, log_odds: Floats) -> Floats:
+        best, first = _first_best(log_odds, self._start, self._group)
+        others = log_odds.copy()
+        others[first] = -np.inf
+        second = np.maximum.reduceat(others, self._start)
+        return np.where(np.isfinite(second), (best + second) / 2, best)
+
+
+def _first_best(values: Floats, start: Integers, group: Integers) -> tuple[Floats, Integers]:
+    """Of each group of neighbours: the largest value, and the place of its first appearance."""
+    best = np.maximum.reduceat(values, start)
+    at_best = np.flatnonzero(values == best[group])
+    return best, at_best[np.diff(group[at_best], prepend=-1) > 0]

@@ -1,0 +1,44 @@
+"""What kind of number a column of pair scores holds; the only place that knows column names by heart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+__all__ = ["CONTEXT", "UNSEEN", "as_unknown", "is_count", "scores_among"]
+
+T = TypeVar("T")
+
+CONTEXT = frozenset({"photographs", "days_apart", "query_keypoints", "gallery_keypoints", "query_side", "gallery_side"})
+"""Circumstances of a pair: never a score, but what a score may depend on."""
+
+UNSEEN = "@unseen"
+"""Ends the name of a pseudo-query's column that holds while its own individual is hidden."""
+
+_COUNTS = frozenset({"matches", "inliers", "inlier_weight", "confidence_sum", "vote", "votes", *CONTEXT})
+_COUNT_PREFIXES = ("matches_", "inliers_", "vote_")
+
+
+def is_count(name: str) -> bool:
+    """Whether a column counts something: such a score is taken as log(1 + score).
+
+    >>> is_count("matches_0.5"), is_count("similarity"), is_count("inlier_ratio")
+    (True, False, False)
+    """
+    return name in _COUNTS or name.startswith(_COUNT_PREFIXES)
+
+
+def scores_among(names: Iterable[str]) -> list[str]:
+    """The columns that say how alike two photographs are, sorted."""
+    return sorted(name for name in names if name not in CONTEXT and not name.endswith(UNSEEN))
+
+
+def as_unknown(columns: Mapping[str, T]) -> dict[str, T]:
+    """The columns of pseudo-queries as they are once their individual is hidden.
+
+    Most scores of a pair do not change by that; those that look at the whole list have a second column.
+
+    >>> as_unknown({"similarity": 1, "expanded": 2, "expanded@unseen": 3})
+    {'similarity': 1, 'expanded': 3}
+    """
+    return {name: columns.get(f"{name}{UNSEEN}", one) for name, one in columns.items() if not name.endswith(UNSEEN)}
