@@ -20,12 +20,12 @@ import numpy as np
 
 from animalclef.artefacts import ImageTable, PairScores
 from animalclef.config import DecideConfig
+from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.data.splits import choose_pseudo_queries, open_set_splits
 from animalclef.decision import Decision
 from animalclef.evaluation.bootstrap import interval_over_individuals, mean_interval
 from animalclef.evaluation.metrics import ScoreKernel
 from animalclef.evaluation.tune import tune
-from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.evaluation.validation import lay_out
 from animalclef.progress import Silent
 from animalclef.stages.decide import decide

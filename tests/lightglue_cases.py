@@ -25,12 +25,6 @@ SIFT = Shape("sift", 128, 96, 3, 1, add_scale_ori=True, depth_confidence=-1, wid
              signed_orientation=False)  # fmt: skip
 
 
-class Other(LocalFeatures):
-    """Features of the kind that `SMALL` is for."""
-
-    extractor = "aliked-n16"
-
-
 def random_model(shape: Shape = SMALL, seed: int = 0) -> LightGlueModel:
     """Weights large enough for matches, for layers that settle some pairs, and for points that are dropped."""
     torch.manual_seed(seed)
@@ -59,7 +53,7 @@ def features(
         return LocalFeatures(key, points, descriptors, scale, turn, size_wh)
     values = rng.normal(size=(count, shape.input_dim)).astype(np.float32)
     values /= np.linalg.norm(values, axis=1, keepdims=True)
-    return Other(key, points, values, scale, turn, size_wh)
+    return LocalFeatures(key, points, values, scale, turn, size_wh, extractor=shape.features)
 
 
 def kornia_matches(model: LightGlueModel, one: LocalFeatures, other: LocalFeatures) -> tuple[dict[Any, float], int]:

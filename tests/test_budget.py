@@ -41,19 +41,20 @@ def shortlist() -> Shortlist:
 class Whole:
     """Stands for the matching of all pairs: scores a pair by its candidate's number, and remembers the calls."""
 
-    config = log = workers = progress = None
+    config = matcher = log = workers = progress = None
+    with_circumstances = False
     name = "whole"
 
     def __init__(self) -> None:
         self.asked: list[int] = []
 
-    def unmatched(self, shortlist: Shortlist) -> PairScores:
+    def unmatched(self, shortlist: Shortlist, described: Any) -> PairScores:
         rows, slots = np.nonzero(shortlist.index >= 0)
         gallery = shortlist.gallery_id[shortlist.index[rows, slots]]
         return PairScores(shortlist.query_id[rows], gallery, {"similarity": shortlist.similarity[rows, slots]})
 
     def __call__(self, shortlist: Shortlist, described: Any) -> PairScores:
-        plain = self.unmatched(shortlist)
+        plain = self.unmatched(shortlist, described)
         self.asked.append(len(plain))
         inliers = np.array([float(one[1:]) for one in plain.gallery_id], dtype=np.float32)
         return PairScores(plain.query_id, plain.gallery_id, {**plain.columns, "inliers": inliers})

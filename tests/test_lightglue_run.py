@@ -38,7 +38,7 @@ def test_a_run_ends_the_same_however_often_it_was_killed(
 ) -> None:
     whole = predict(data, tmp_path / "whole", *settings(weights))
     header = (tmp_path / "whole" / "candidates.csv").read_text().splitlines()[0]
-    assert header.endswith("similarity,matches,confidence_sum,matches_0.2,matches_0.5,matches_0.8,inliers,inlier_ratio")
+    assert "similarity,matches,confidence_sum,matches_0.2,matches_0.5,matches_0.8,inliers,inlier_ratio" in header
     append = PairLog.append
     for frames in (1, 4):
         left = [frames]

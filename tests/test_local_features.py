@@ -249,7 +249,7 @@ def test_the_plan_tells_what_views_cost(data: Path) -> None:
     counts = {}
     for name, views in (("plain", "{}"), ("turned", "{NewtID: [rot90, flip]}")):
         config = load_config(None, [f"keypoints.views={views}"])
-        counts[name] = estimate(loaded, {"NewtID": []}, config, SiftExtractor(config.keypoints), 1, 0, tunes=True)
+        counts[name] = estimate(loaded, {"NewtID": []}, config, SiftExtractor(config.keypoints), None, 1, 0, tunes=True)
     assert counts["plain"].pairs == (5 + 12) * 12
     assert counts["turned"].pairs == 3 * counts["plain"].pairs
     assert "(up to 3 views of a query)" in plan_sentence(counts["turned"])

@@ -156,7 +156,14 @@ class BudgetedMatching(Matching):
     """Matches a share of the pairs of a shortlist, where they may still change an answer."""
 
     def __init__(self, whole: Matching, rule: StopRule, share: float, made_by: str) -> None:
-        super().__init__(whole.config, whole.matcher, whole.log, whole.workers, whole.progress)
+        super().__init__(
+            whole.config,
+            whole.matcher,
+            whole.log,
+            whole.workers,
+            whole.progress,
+            with_circumstances=whole.with_circumstances,
+        )
         self.whole, self.rule, self.share, self.made_by = whole, rule, share, made_by
 
     @property

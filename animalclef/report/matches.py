@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from animalclef.artefacts import Correspondences, LocalFeatures
 from animalclef.config import Config
-from animalclef.models.mutual_nearest import MutualNearest
+from animalclef.errors import WeightsError
+from animalclef.pipeline.tools import open_matcher
 from animalclef.report.finished import FinishedRun
 from animalclef.stages.keypoints import features_from_entry
 from animalclef.store.shards import ShardStore
 
 __all__ = ["Matches", "PairMatcher", "matcher_of", "store_with"]
+
+logger = logging.getLogger(__name__)
 
 
 class PairMatcher(Protocol):
@@ -25,8 +29,12 @@ class PairMatcher(Protocol):
 
 
 def matcher_of(config: Config) -> PairMatcher | None:
-    """The matcher of a run; `None` where it matched nothing."""
-    return None if config.rerank.matcher == "none" else MutualNearest(config.rerank)
+    """The matcher of a run; `None` where it matched nothing, or its weights are not here any more."""
+    try:
+        return open_matcher(config, "cpu", None)
+    except WeightsError as error:
+        logger.warning("Matches cannot be drawn: %s", error)
+        return None
 
 
 class Matches:
@@ -36,6 +44,7 @@ class Matches:
         self._matcher = matcher_of(run.config)
         self._key_of = dict(zip(run.images.image_id, run.images.key, strict=True))
         self._store = None if self._matcher is None else _keypoint_store(run)
+        self._extractor = run.config.keypoints.extractor
 
     @property
     def are_there(self) -> bool:
@@ -48,7 +57,7 @@ class Matches:
         if self._store is None or key not in self._store:
             return None
         try:
-            return features_from_entry(key, self._store.get(key))
+            return features_from_entry(key, self._store.get(key), self._extractor)
         except KeyError:
             return None
 
@@ -70,12 +79,12 @@ def _keypoint_store(run: FinishedRun) -> ShardStore | None:
         return store_with(run.folder.path / "keypoints", [key for key in run.images.key if key])
     path = run.folder.path / str(noted)
     inside = path.resolve().is_relative_to(run.folder.path.resolve())
-    store = ShardStore(path) if inside else None
+    store = ShardStore(path, path.name) if inside else None
     return store if store else None
 
 
 def store_with(folder: Path, keys: Sequence[str]) -> ShardStore | None:
     """Of the stores in a folder, the one that holds all these entries, or else any of the most."""
-    stores = [ShardStore(path) for path in sorted(folder.glob("*")) if path.is_dir()]
+    stores = [ShardStore(path, path.name) for path in sorted(folder.glob("*")) if path.is_dir()]
     held = [store for store in stores if len(store.missing(keys)) < len(set(keys))]
     return min(held, key=lambda store: len(store.missing(keys)), default=None)

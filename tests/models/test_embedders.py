@@ -24,6 +24,7 @@ from animalclef.models.preprocessing import RESIZERS, Preprocessing
 from animalclef.models.weights import WEIGHTS
 from animalclef.models.zoo import TimmExtractor, load_embedder
 from animalclef.pipeline.matching import scores_fingerprint
+from animalclef.pipeline.tools import Tools
 
 SIZES = {
     "miewid-msv3": (440, 2152), "megadescriptor-t": (224, 768), "megadescriptor-b": (224, 1024),
@@ -239,9 +240,9 @@ def test_what_shapes_a_network_s_embedding_is_in_the_fingerprint_and_leaves_the_
     configs = [
         load_config(None, ["embed.model=miewid-msv3", *given]) for given in ([], *([f"embed.{c}"] for c in changes))
     ]
-    assert len({scores_fingerprint(config, network) for config in configs}) == 1 + len(changes)
+    assert len({scores_fingerprint(config, Tools(network, None, None)) for config in configs}) == 1 + len(changes)
     settled = [
         Config(embed=EmbedConfig()),
         Config(embed=EmbedConfig(flip=True, precision="auto", resize="pil-bicubic")),
     ]
-    assert len({scores_fingerprint(config, None) for config in settled}) == 1
+    assert len({scores_fingerprint(config, Tools(None, None, None)) for config in settled}) == 1

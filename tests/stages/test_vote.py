@@ -80,9 +80,9 @@ def test_no_descriptors_no_votes() -> None:
 def test_votes_of_a_query_by_hand(tmp_path: Path) -> None:
     images = image_table([Row("q"), Row("g0", "a"), Row("g1", "b"), Row("g2", "c")])
     [votes] = votes_of(images, {"q": [0], "g0": [10], "g1": [30, 180], "g2": []}, tmp_path, neighbours=1)
-    np.testing.assert_allclose(votes.values, [[chord(30) - chord(10), 0, 0]], rtol=1e-4)
+    np.testing.assert_allclose(votes.values, [[chord(30) - chord(10), 0, 0]], rtol=5e-3)
     [votes] = votes_of(images, {"q": [0], "g0": [10], "g1": [30, 180], "g2": []}, tmp_path, neighbours=2)
-    np.testing.assert_allclose(votes.values, [[2 - chord(10), 2 - chord(30), 0]], rtol=1e-4)
+    np.testing.assert_allclose(votes.values, [[2 - chord(10), 2 - chord(30), 0]], rtol=5e-3)
 
 
 def test_hidden_photographs_and_the_query_itself_do_not_vote(tmp_path: Path) -> None:
@@ -90,8 +90,8 @@ def test_hidden_photographs_and_the_query_itself_do_not_vote(tmp_path: Path) -> 
     angles = {"g0": [0], "g1": [5], "g2": [20], "g3": [60]}
     views = [{}, {"g0": frozenset({"g1", "elsewhere"})}]
     seen, without = votes_of(images, angles, tmp_path, views, queries=images, neighbours=1)
-    np.testing.assert_allclose(seen.values[0], [0, chord(20) - chord(5), 0, 0], rtol=1e-4)
-    np.testing.assert_allclose(without.values[0], [0, 0, chord(60) - chord(20), 0], rtol=1e-4)
+    np.testing.assert_allclose(seen.values[0], [0, chord(20) - chord(5), 0, 0], rtol=5e-3)
+    np.testing.assert_allclose(without.values[0], [0, 0, chord(60) - chord(20), 0], rtol=5e-3)
     assert not np.diagonal(seen.values).any()
 
 
@@ -99,7 +99,7 @@ def test_many_hidden_neighbours_are_searched_past(tmp_path: Path) -> None:
     images = image_table([Row("q"), Row("own", "a"), Row("g1", "b"), Row("g2", "c")])
     angles = {"q": [0], "own": np.linspace(0, 5, 60).tolist(), "g1": [20], "g2": [50]}
     [votes] = votes_of(images, angles, tmp_path, [{"q": frozenset({"own"})}], neighbours=1)
-    np.testing.assert_allclose(votes.values, [[0, chord(50) - chord(20), 0]], rtol=1e-4)
+    np.testing.assert_allclose(votes.values, [[0, chord(50) - chord(20), 0]], rtol=5e-3)
 
 
 @pytest.mark.parametrize("gallery", [{}, {"g0": []}])
@@ -127,7 +127,7 @@ def test_only_the_strongest_keypoints_count(tmp_path: Path) -> None:
     images = image_table([Row("q"), Row("g0", "a"), Row("g1", "b")])
     angles = {"q": [0, 90], "g0": [2, 91], "g1": [10, 95]}
     [votes] = votes_of(images, angles, tmp_path, neighbours=1, max_keypoints=1)
-    np.testing.assert_allclose(votes.values, [[chord(10) - chord(2), 0]], rtol=1e-4)
+    np.testing.assert_allclose(votes.values, [[chord(10) - chord(2), 0]], rtol=5e-3)
 
 
 def test_kept_votes_are_not_counted_again(tmp_path: Path) -> None:

@@ -1,0 +1,22 @@
+"""Array types and the check of a shape."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["BoolArray", "FloatArray", "IntArray", "StrArray", "check_shape"]
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+StrArray = NDArray[np.object_]
+
+
+def check_shape(name: str, array: NDArray[np.generic], expected: tuple[int | None, ...]) -> None:
+    """Raise a ValueError that says what was expected and what came; None stands for any length."""
+    fits = array.ndim == len(expected) and all(
+        want is None or want == have for want, have in zip(expected, array.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name}: expected shape {expected}, got {array.shape}.")
