@@ -20,6 +20,7 @@ demo: $(READY)
 	@echo "Photographs:  .demo/images    Table: .demo/metadata.csv"
 	@echo "Submission:   submissions/demo/submission.csv (settings, manifest and metrics beside it)"
 	@echo "Run folder:   runs/demo       candidates.csv, decision.json, set_aside.csv"
+	@echo "To look at:   animalclef report runs/demo --truth .demo/truth.csv"
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not shared and not slow" -n 2

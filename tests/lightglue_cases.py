@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from animalclef.artefacts import LocalFeatures
 from animalclef.models.lightglue_loading import LightGlueModel, Shape
 
-__all__ = ["SIFT", "SMALL", "Other", "features", "kornia_matches", "random_model", "save_ours"]
+__all__ = ["SIFT", "SMALL", "features", "kornia_matches", "random_model", "save_ours"]
 
 torch.set_num_threads(1)  # networks as small as these lose time on a second one
 

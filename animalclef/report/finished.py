@@ -24,7 +24,8 @@ from animalclef.store.run import RunFolder
 __all__ = ["FinishedRun", "load_run"]
 
 _TABLE = ("image_id", "identity", "path", "dataset", "split", "viewpoint", "date", "species", "key")
-_SCORED = ("query_id", "gallery_id", "identity", "dataset", "probability")  # of candidates.csv; the rest are raw scores
+_SCORED = ("query_id", "gallery_id", "identity", "dataset", "probability")  # of candidates.csv
+_NO_SCORES = (*_SCORED, "identity_probability", "lead")  # the rest are raw scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +143,7 @@ def _images(path: Path, root: Path) -> ImageTable:
 
 def _ranked(path: Path) -> RankedCandidates:
     frame = _read(path, _SCORED)
-    columns = {str(name): _numbers(frame[name]) for name in frame.columns if name not in _SCORED}
+    columns = {str(name): _numbers(frame[name]) for name in frame.columns if name not in _NO_SCORES}
     texts = {name: _texts(frame[name]) for name in _SCORED[:-1]}
     try:
         probability = frame["probability"].to_numpy(dtype=np.float64)
