@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from animalclef.cli.app import app
-from animalclef.cli.shared import JsonOption, SetOption, err, out, print_json, warn
+from animalclef.cli.shared import JsonOption, LedgerOption, NoLedgerOption, SetOption, err, out, print_json, warn
 
 __all__ = ["ensemble"]
 
@@ -25,8 +25,8 @@ def ensemble(
         Path | None,
         typer.Option("--run", help="Where candidates and decision are kept. Default: runs/ensemble-<digest>."),
     ] = None,
-    ledger: Annotated[Path | None, typer.Option(help="File to add a line to. Default: as for predict.")] = None,
-    no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Add no line to a ledger.")] = False,
+    ledger: LedgerOption = None,
+    no_ledger: NoLedgerOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Fuse the scores of several finished runs (other embedders, other matchers) into one submission.

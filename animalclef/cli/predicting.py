@@ -14,6 +14,8 @@ from animalclef.cli.shared import (
     ConfigOption,
     DataOption,
     JsonOption,
+    LedgerOption,
+    NoLedgerOption,
     SetOption,
     Workers,
     err,
@@ -55,11 +57,8 @@ def predict(
         float | None, typer.Option(min=0, max=1, help="Share of missing photographs above which to stop. Default 0.01.")
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Forget what an earlier run left in the run folder.")] = False,
-    ledger: Annotated[
-        Path | None,
-        typer.Option(help="File that every run adds a line to. Default: ledger.jsonl in the folder of submissions."),
-    ] = None,
-    no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Add no line to a ledger.")] = False,
+    ledger: LedgerOption = None,
+    no_ledger: NoLedgerOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Name the individual on every query photograph and write submission.csv.

@@ -14,6 +14,8 @@ __all__ = [
     "ConfigOption",
     "DataOption",
     "JsonOption",
+    "LedgerOption",
+    "NoLedgerOption",
     "SetOption",
     "Workers",
     "err",
@@ -34,6 +36,11 @@ DataOption = Annotated[
 ConfigOption = Annotated[str | None, typer.Option("--config", help="A YAML file, or the name of a shipped one.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+LedgerOption = Annotated[
+    Path | None,
+    typer.Option("--ledger", help="File that a line is added to. Default: ledger.jsonl in the folder of submissions."),
+]
+NoLedgerOption = Annotated[bool, typer.Option("--no-ledger", help="Add no line to a ledger.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Worker threads. Default: the number of cores.")]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from animalclef.cli.app import app
-from animalclef.cli.shared import JsonOption, SetOption, err, out, print_json
+from animalclef.cli.shared import JsonOption, LedgerOption, NoLedgerOption, SetOption, err, out, print_json
 
 __all__ = ["tune"]
 
@@ -28,6 +28,8 @@ def tune(
     out_path: Annotated[Path | None, typer.Option("--out", help="Default: tuned.json in the run folder.")] = None,
     assignments: SetOption = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
+    ledger: LedgerOption = None,
+    no_ledger: NoLedgerOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Search calibrators, weights and thresholds further, on a finished run's gallery photographs alone.
@@ -44,7 +46,7 @@ def tune(
 
     - `animalclef predict --data my-photos --run runs/my-run --decision tuned.json`
     """  # fmt: skip
-    from animalclef import console
+    from animalclef import console, recording
     from animalclef.pipeline.tuning import settings_of_run, tune_run
     from animalclef.store.files import write_text
     from animalclef.store.run import RunFolder
@@ -55,6 +57,8 @@ def tune(
     target, url = out_path or run / "tuned.json", storage or f"sqlite:///{(run / 'studies.db').resolve()}"
     decision = tune_run(folder, config, url, workers, console.RichProgress(err))
     write_text(target, decision.model_dump_json(indent=1) + "\n")
+    if not no_ledger:
+        recording.record("tune", ledger, config, decision, data=folder.data_digest, run=run)
     if as_json:
         print_json({"decision": str(target), "storage": url, **decision.model_dump()})
         return

@@ -67,6 +67,11 @@ class RunFolder:
         """Seconds of every stage of the last `predict`; never the same twice."""
         return self.path / "timings.json"
 
+    @property
+    def data_digest(self) -> str:
+        """The digest of the data of a finished run."""
+        return str(json.loads(self.finished.read_text(encoding="utf-8"))["data"])
+
     def store(self, kind: str, fingerprint: str) -> Path:
         """The folder of one kind of entries."""
         return self.path / kind / fingerprint
