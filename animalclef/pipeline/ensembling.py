@@ -114,6 +114,7 @@ def ensemble(parts: Ensemble, config: Config, run: RunFolder, progress: Progress
     run.write_table(images, usable)
     run.write_order(parts.first.order)
     run.write_candidates(ranked)
+    run.write_answers(predictions)
     kept = config.model_copy(update={"decide": tuned_with})
     finished = {"scores": parts.scores, "data": parts.first.data, "config": kept.model_dump(mode="json")}
     write_text(run.finished, json.dumps(finished, indent=1) + "\n")

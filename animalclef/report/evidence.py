@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from animalclef.decision import DatasetDecision
 from animalclef.errors import AnimalClefError
 from animalclef.evaluation.outcomes import Answers, Reliability, Sweep, reliability, sweep_thresholds
 from animalclef.report.finished import FinishedRun
+from animalclef.stages.fuse import fuse_lists
+from animalclef.store.validation import read_pseudo_queries
 
 __all__ = ["Evidence", "evidence_of"]
 
@@ -77,14 +78,14 @@ def _of_answers(name: str, part: Answers, run: FinishedRun, threshold: float) ->
 
 def _of_pseudo_queries(name: str, pseudo: PseudoQueries, decision: DatasetDecision) -> Evidence:
     """Calibrators were fitted on these same pairs, so that the curves are a little too good."""
-    probability = _probability(pseudo, decision)
+    probability, whole = _fused(pseudo, pseudo.as_known, decision)
     findable = (pseudo.same & pseudo.as_known).any(axis=1)
-    best, right = _best(probability, pseudo.as_known, pseudo.same)
-    without, _ = _best(probability, pseudo.as_unknown, pseudo.same)
+    best, right = _best(whole, pseudo.as_known, pseudo.same)
+    without, _ = _best(_fused(pseudo, pseudo.as_unknown, decision)[1], pseudo.as_unknown, pseudo.same)
     swept = None
     if pseudo.can_be_scored:
         swept = sweep_thresholds(best, right, without, pseudo.splits, decision.threshold)
-    order = np.argsort(-np.where(pseudo.as_known, probability, -1.0), axis=1, kind="stable")
+    order = np.argsort(-np.where(pseudo.as_known, whole, -1.0), axis=1, kind="stable")
     places = np.array([_rank(*one) for one in zip(order, pseudo.same & pseudo.as_known, strict=True)])
     return Evidence(
         dataset=name,
@@ -98,12 +99,12 @@ def _of_pseudo_queries(name: str, pseudo: PseudoQueries, decision: DatasetDecisi
     )
 
 
-def _probability(pseudo: PseudoQueries, decision: DatasetDecision) -> Floats:
-    """As `fuse` has it."""
-    used = {name: weight for name, weight in decision.weights.items() if weight and name in pseudo.columns}
-    odds = sum(weight * decision.calibrators[name].log_odds(pseudo.columns[name]) for name, weight in used.items())
-    probability = np.asarray(1 / (1 + np.exp(-np.asarray(odds)))) * np.ones(pseudo.same.shape)
-    return probability * pseudo.agrees if decision.same_viewpoint else probability
+def _fused(pseudo: PseudoQueries, visible: NDArray[np.bool_], decision: DatasetDecision) -> tuple[Floats, Floats]:
+    """Probabilities of pairs and of their identities among the candidates visible, as queries get them."""
+    names = np.full(visible.shape, "", dtype=object) if pseudo.identity is None else pseudo.identity
+    _, who = np.unique(names.astype(str), return_inverse=True)
+    pair, whole, _ = fuse_lists(pseudo.columns, visible, who.reshape(visible.shape), pseudo.agrees, decision)
+    return pair, whole
 
 
 def _best(probability: Floats, visible: NDArray[np.bool_], same: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
@@ -120,14 +121,9 @@ def _rank(order: NDArray[np.int64], same: NDArray[np.bool_]) -> float:
 
 
 def _stored_pseudo_queries(run: FinishedRun) -> Mapping[str, PseudoQueries]:
-    """What validation kept in the run folder; nothing where this version or this run keeps none."""
+    """What validation kept in the run folder; nothing where it kept none, or the decision was given."""
     try:
-        module = importlib.import_module("animalclef.store.validation")
-    except ModuleNotFoundError:
-        return {}
-    try:
-        stored: Mapping[str, PseudoQueries] = module.read_pseudo_queries(run.folder)
+        return read_pseudo_queries(run.folder)
     except AnimalClefError as error:
         logger.info("%s", error)
         return {}
-    return stored

@@ -13,8 +13,9 @@ from animalclef.decision import DatasetDecision, Decision
 from animalclef.identities import Candidates
 from animalclef.score_columns import scores_among
 
-__all__ = ["fuse"]
+__all__ = ["fuse", "fuse_lists"]
 
+Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -55,20 +56,32 @@ def _fused(
     rows, slots, shape = _places(query)
     laid = {name: _laid_out(values, rows, slots, shape, np.nan) for name, values in columns.items()}
     whose = _laid_out(who, rows, slots, shape, -1).astype(np.int64)
-    seen = _laid_out(agrees if decision.same_viewpoint else np.ones_like(agrees), rows, slots, shape, 0).astype(bool)
+    filled = _laid_out(np.ones_like(agrees), rows, slots, shape, 0).astype(bool)
     sides = _laid_out(agrees, rows, slots, shape, 0).astype(bool)
+    pair, identity, lead = fuse_lists(laid, filled, whose, sides, decision)
+    return pair[rows, slots], identity[rows, slots], lead[rows]
+
+
+def fuse_lists(
+    columns: Mapping[str, NDArray[np.generic]], visible: Bools, who: Integers, agrees: Bools, decision: DatasetDecision
+) -> tuple[Floats, Floats, Floats]:
+    """For lists of candidates laid out as (q, k): the probability of each pair and of its identity, 0 where nothing is
+    visible, and per list the lead of the best identity over the second in log-odds.
+
+    `who` numbers the identities; `agrees` says where the viewpoints may be the same.
+    """
+    seen = visible & agrees if decision.same_viewpoint else visible
     if decision.pair_model is not None:
-        log_odds = decision.pair_model.log_odds(laid, seen, whose, sides)
+        log_odds = decision.pair_model.log_odds(columns, seen, who, agrees)
     else:
-        used = {name: weight for name, weight in decision.weights.items() if weight}
-        log_odds = sum(
-            (weight * decision.calibrators[name].log_odds(laid[name]) for name, weight in used.items()), np.zeros(shape)
-        )
-    candidates = Candidates(seen, whose, laid.get("photographs"))
+        log_odds = np.zeros(visible.shape)
+        for name, weight in decision.weights.items():
+            if weight:
+                log_odds += weight * decision.calibrators[name].log_odds(columns[name])
+    candidates = Candidates(seen, who, columns.get("photographs"))
     identity = candidates.identity_log_odds(candidates.take(log_odds), decision.aggregation, decision.crowd_weight)
-    best = candidates.best(identity)
-    pair = np.where(seen, sigmoid(log_odds), 0.0)
-    return pair[rows, slots], sigmoid(candidates.of_pairs(identity))[rows, slots], best.lead[rows]
+    lead = candidates.best(identity).lead
+    return np.where(seen, sigmoid(log_odds), 0.0), sigmoid(candidates.of_pairs(identity)), lead
 
 
 def _places(query: Integers) -> tuple[Integers, Integers, tuple[int, int]]:
