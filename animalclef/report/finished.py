@@ -146,8 +146,15 @@ def _ranked(path: Path) -> RankedCandidates:
     columns = {str(name): _numbers(frame[name]) for name in frame.columns if name not in _NO_SCORES}
     texts = {name: _texts(frame[name]) for name in _SCORED[:-1]}
     try:
-        probability = frame["probability"].to_numpy(dtype=np.float64)
-        return RankedCandidates(**texts, probability=probability, columns=columns)  # type: ignore[arg-type]
+        return RankedCandidates(
+            query_id=texts["query_id"],
+            gallery_id=texts["gallery_id"],
+            identity=texts["identity"],
+            dataset=texts["dataset"],
+            probability=frame["probability"].to_numpy(dtype=np.float64),
+            columns=columns,
+            identity_probability=frame.get("identity_probability", frame["probability"]).to_numpy(dtype=np.float64),
+        )
     except ValueError as error:
         raise _not_of_a_run(path) from error
 

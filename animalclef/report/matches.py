@@ -85,6 +85,7 @@ def _keypoint_store(run: FinishedRun) -> ShardStore | None:
 
 def store_with(folder: Path, keys: Sequence[str]) -> ShardStore | None:
     """Of the stores in a folder, the one that holds all these entries, or else any of the most."""
-    stores = [ShardStore(path, path.name) for path in sorted(folder.glob("*")) if path.is_dir()]
+    made_by = "{0.name}" if folder.name == "keypoints" else ""  # only these name their maker in every file
+    stores = [ShardStore(path, made_by.format(path)) for path in sorted(folder.glob("*")) if path.is_dir()]
     held = [store for store in stores if len(store.missing(keys)) < len(set(keys))]
     return min(held, key=lambda store: len(store.missing(keys)), default=None)

@@ -36,13 +36,14 @@ def fuse(scores: PairScores, images: ImageTable, decision: Decision) -> RankedCa
         _, who = np.unique(images.identity[gallery_row[rows]].astype(str), return_inverse=True)
         pair[rows], whole[rows], lead[rows] = _fused(columns, query_row[rows], who, agrees, decision.of(name))
     order = np.lexsort((-pair, -whole, query_row))
+    kept = scores_among(scores.columns)
     return RankedCandidates(
         query_id=scores.query_id[order],
         gallery_id=scores.gallery_id[order],
         identity=images.identity[gallery_row][order],
         dataset=dataset[order],
         probability=pair[order],
-        columns={column: scores.columns[column][order] for column in scores_among(scores.columns)},
+        columns={name: values[order] for name, values in scores.columns.items() if name in kept},
         identity_probability=whole[order],
         lead=lead[order],
     )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-import types
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,7 +12,7 @@ from rows import strings
 
 from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.data.splits import OpenSetSplits
-from animalclef.report import load_run
+from animalclef.report import evidence, load_run
 from animalclef.report.charts import charts_of
 from animalclef.report.evidence import Evidence, evidence_of
 from animalclef.report.svg import Plot
@@ -45,11 +44,22 @@ def test_an_axis_without_width_is_drawn_all_the_same() -> None:
     assert drawing(plot) is not None
 
 
-def test_without_truth_and_pseudo_queries_only_the_distribution(tiny_run: tuple[Path, Path]) -> None:
-    found = evidence_of(load_run(tiny_run[1]), None)
-    assert [one.dataset for one in found] == ["CatID", "NewtID"]
-    if found[0].source == "queries, truth unknown":
-        assert [figure.title for figure in charts_of(found[0])] == ["Best candidate"]
+def test_without_truth_and_pseudo_queries_only_the_distribution(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    (run / "validation.safetensors").unlink()
+    found = evidence_of(load_run(run), None)
+    assert [(one.dataset, one.source) for one in found] == [
+        ("CatID", "queries, truth unknown"), ("NewtID", "queries, truth unknown")
+    ]  # fmt: skip
+    assert [figure.title for figure in charts_of(found[0])] == ["Best candidate"]
+
+
+def test_without_truth_validation_is_drawn_as_the_decision_has_it(tiny_run: tuple[Path, Path]) -> None:
+    run = load_run(tiny_run[1])
+    for one in evidence_of(run, None):
+        assert one.source == "pseudo-queries"
+        assert one.threshold == run.decision.of(one.dataset).threshold
+        assert len(charts_of(one)) == 4
 
 
 def test_pseudo_queries_that_validation_kept_are_drawn(
@@ -64,10 +74,11 @@ def test_pseudo_queries_that_validation_kept_are_drawn(
         np.array([[False, False, True]]),
     )
     scores = np.array([[9, 1], [2, 8], [3, 1]], dtype=np.float32)
-    kept = PseudoQueries({"inliers": scores, "similarity": scores / 10}, same, every, every, every & ~same, splits)
-    module = types.ModuleType("animalclef.store.validation")
-    module.read_pseudo_queries = lambda folder: {"CatID": kept}  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "animalclef.store.validation", module)
+    kept = PseudoQueries(
+        {"inliers": scores, "similarity": scores / 10}, same, every, every, every & ~same, splits,
+        identity=np.array([["a", "b"], ["a", "b"], ["d", "e"]], dtype=object),
+    )  # fmt: skip
+    monkeypatch.setattr(evidence, "read_pseudo_queries", lambda folder: {"CatID": kept})
     cats, newts = evidence_of(load_run(tiny_run[1]), None)
     assert (cats.source, newts.source) == ("pseudo-queries", "queries, truth unknown")
     assert cats.ranks is not None

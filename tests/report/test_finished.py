@@ -29,7 +29,7 @@ def test_a_run_is_read_as_it_was_written(tiny_run: tuple[Path, Path]) -> None:
     first = run.images.queries.image_id[0]
     own = run.rows_of[first]
     assert set(run.ranked.query_id[own]) == {first}
-    assert (np.diff(run.ranked.probability[own]) <= 0).all()
+    assert (np.diff(run.ranked.identity_probability[own]) <= 0).all()
 
 
 def test_boxes_are_cut_out_again(tmp_path: Path) -> None:

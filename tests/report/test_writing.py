@@ -66,7 +66,7 @@ def test_one_file_holds_everything(tiny_run: tuple[Path, Path], tmp_path: Path) 
     assert {query["outcome"] for query in content["queries"]} <= {"right", "wrong known", "missed new", "false new"}
     first = content["queries"][0]
     assert [one[1] for one in first["candidates"]][:5] == [1, 2, 3, 4, 5]
-    assert content["scores"] == ["similarity", "matches", "inliers", "inlier_weight"]
+    assert content["scores"] == ["similarity", "matches", "inliers", "inlier_weight", "vote"]
     best, matches = first["candidates"][0], content["matches"][0][0]
     assert len(matches) == 6 * best[3 + content["scores"].index("matches")]
     assert sum(flag for flag in matches[5::6]) == best[3 + content["scores"].index("inliers")]
