@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from animalclef.errors import ConfigError
+from animalclef.models import precision
 
 if TYPE_CHECKING:
     import torch
@@ -25,32 +26,28 @@ def choose_precision(wanted: str, device: str) -> str:
     """
     import torch
 
-    kind = device.split(":")[0]
-    if wanted == "float16" and kind == "cpu":
+    if wanted == "float16" and device == "cpu":
         raise ConfigError("embed.precision float16: processors are slow at it. Use auto, bfloat16 or float32.")
-    if wanted != "auto":
+    if wanted == "plain":
         return wanted
-    if kind == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)  # a T4 only emulates it
-        return "bfloat16" if native else "float16"
-    return "bfloat16" if kind == "cpu" and _processor_has_bfloat16() else "float32"
+    return str(precision.choose_precision(wanted, torch.device(device))).removeprefix("torch.")
 
 
-def accelerate(model: torch.nn.Module, precision: str, device: str) -> torch.nn.Module:
-    """The network on its device, batch norms folded into convolutions, the arithmetic in `precision`, channels last.
+def accelerate(model: torch.nn.Module, number_format: str, device: str) -> torch.nn.Module:
+    """The network on its device: batch norms folded into convolutions, arithmetic in `number_format`, channels last.
 
     On a processor bfloat16 is for dense products alone, which take nearly all the time; what passes between them stays
     in float32, as their rounding is most of what bfloat16 costs in accuracy. On a GPU the whole backbone is in
-    `precision`; what follows it is not: pooling and neck cost nothing and decide the last digits.
+    `number_format`; what follows it is not: pooling and neck cost nothing and decide the last digits.
     """
     import torch
 
     folded = fold_batch_norms(model.eval())
-    if device == "cpu" and precision == "bfloat16":
+    if device == "cpu" and number_format == "bfloat16":
         _narrow_dense_products(folded)
     else:
         backbone = getattr(folded, "backbone", None)
-        (backbone if isinstance(backbone, torch.nn.Module) else folded).to(getattr(torch, precision))
+        (backbone if isinstance(backbone, torch.nn.Module) else folded).to(getattr(torch, number_format))
     moved: torch.nn.Module = folded.to(device)
     return moved.to(memory_format=torch.channels_last)
 
@@ -104,14 +101,6 @@ def _narrow_dense_products(model: torch.nn.Module) -> None:
             is_dense = isinstance(layer, nn.Conv2d) and layer.groups == 1 and layer.in_channels > 3
             if is_dense or isinstance(layer, nn.Linear):
                 setattr(parent, name, Narrow(layer))
-
-
-def _processor_has_bfloat16() -> bool:
-    """Whether the processor has instructions for it; elsewhere it is emulated, and slower than float32."""
-    import torch
-
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported")
-    return any(bool(getattr(torch.cpu, check, bool)()) for check in checks)
 
 
 def _convolution_and_norm(node: Any, modules: dict[str, torch.nn.Module]) -> tuple[Any, Any] | None:

@@ -17,7 +17,7 @@ from torch import nn
 from animalclef.artefacts import DecodedImage
 from animalclef.config import Config, EmbedConfig, load_config
 from animalclef.errors import ConfigError, WeightsError
-from animalclef.models import acceleration, embedders
+from animalclef.models import embedders
 from animalclef.models.acceleration import choose_precision, fold_batch_norms
 from animalclef.models.embedders import EMBEDDERS, FAMILIES, find_embedder
 from animalclef.models.preprocessing import RESIZERS, Preprocessing
@@ -202,11 +202,11 @@ def test_an_error_that_is_not_of_memory_is_not_swallowed() -> None:
 
 
 def test_the_number_format_is_what_the_device_is_quick_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    for native, chosen in ((True, "bfloat16"), (False, "float16")):  # a T4 has no bfloat16
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, native=native: native)
+    for capability, chosen in (((8, 0), "bfloat16"), ((7, 5), "float16")):  # a T4 has no bfloat16
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, capability=capability: capability)
         assert choose_precision("auto", "cuda:1") == chosen
     for has, chosen in ((True, "bfloat16"), (False, "float32")):
-        monkeypatch.setattr(acceleration, "_processor_has_bfloat16", lambda has=has: has)
+        monkeypatch.setattr(precision, "has_bfloat16_units", lambda device, has=has: has)
         assert choose_precision("auto", "cpu") == chosen
     assert choose_precision("plain", "cuda") == "plain"
     with pytest.raises(ConfigError, match="float16: processors are slow at it"):
