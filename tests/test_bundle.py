@@ -12,8 +12,7 @@ from tiny import TINY_SETTINGS, make_tiny_data, read_csv
 from typer.testing import CliRunner
 
 from animalclef.cli import app
-from animalclef.config import load_config
-from animalclef.errors import ConfigError, WeightsError
+from animalclef.errors import WeightsError
 
 SMALL = ("embed.image_size=64", "embed.batch_size=8", "retrieve.top_k=4", "decide.pseudo_queries=12")
 
@@ -54,10 +53,6 @@ def test_miewid_from_a_bundle(competition: Path, published_bundle: Path, tmp_pat
 def test_the_mission_s_own_pipeline_runs_from_a_bundle(
     competition: Path, published_bundle: Path, tmp_path: Path
 ) -> None:
-    try:
-        load_config("animalclef2025")
-    except ConfigError as error:
-        pytest.skip(f"ALIKED and LightGlue are not in this tree yet ({error})")
     config = ("--config", "animalclef2025", "--weights", str(published_bundle))
     small = [f"keypoints.{one}" for one in ("long_side=96", "least_long_side=64", "max_keypoints=64")]
     predict(competition, tmp_path / "out", *config, *[part for one in small for part in ("--set", one)])

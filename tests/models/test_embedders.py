@@ -17,7 +17,7 @@ from torch import nn
 from animalclef.artefacts import DecodedImage
 from animalclef.config import Config, EmbedConfig, load_config
 from animalclef.errors import ConfigError, WeightsError
-from animalclef.models import embedders
+from animalclef.models import embedders, precision
 from animalclef.models.acceleration import choose_precision, fold_batch_norms
 from animalclef.models.embedders import EMBEDDERS, FAMILIES, find_embedder
 from animalclef.models.preprocessing import RESIZERS, Preprocessing
