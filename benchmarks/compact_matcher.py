@@ -39,7 +39,11 @@ from animalclef.stages.retrieve import retrieve
 from animalclef.store.run import RunFolder
 from animalclef.training.network import Batch, build_network, forward
 
-COLUMNS = ("matches", "inliers", "inlier_weight", "lg_matches", "lg_confidence", "lg_inliers", "lg_inlier_confidence")
+LEVELS = (0.01, 0.05, 0.1, 0.2)  # matches are verified from each of these confidences on
+COLUMNS = (
+    "matches", "inliers", "inlier_weight", "lg_matches", "lg_confidence",
+    *(f"lg_inliers_{level}" for level in LEVELS), *(f"lg_verified_{level}" for level in LEVELS),
+)  # fmt: skip
 
 
 def main() -> None:
@@ -58,7 +62,8 @@ def main() -> None:
     shape = [f"decide.pseudo_queries={arguments.pseudo_queries}", f"retrieve.top_k={arguments.top_k}"]
     config = load_config(None, shape)
     described = describe(arguments.data, arguments.work, config)
-    matcher = Both(arguments.weights, arguments.work, described, config)
+    part = "-".join(arguments.datasets or ["all"])
+    matcher = Both(arguments.weights, arguments.work, part, described, config)
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for seed in arguments.seeds:
         for name, pseudo in laid_out(described, config, seed, matcher, arguments.datasets).items():
@@ -96,7 +101,7 @@ def laid_out(
 class Both:
     """Scores pairs with both matchers, and remembers them."""
 
-    def __init__(self, weights: Path, work: Path, described: Described, config: Config) -> None:
+    def __init__(self, weights: Path, work: Path, part: str, described: Described, config: Config) -> None:
         with safe_open(weights, framework="pt") as file:
             header = json.loads(file.metadata()["lightglue"])
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
@@ -108,7 +113,7 @@ class Both:
         self.key_of = dict(zip(described.images.image_id, described.images.key, strict=True))
         self.features: dict[str, LocalFeatures] = {}
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
-        self.path = work / f"both-{digest}.npz"
+        self.path = work / f"both-{digest}-{part}.npz"
         self.known: dict[str, np.ndarray[Any, Any]] = {}
         if self.path.is_file():
             stored = np.load(self.path)
@@ -153,7 +158,7 @@ class Both:
 
     def _network(self, mine: LocalFeatures, theirs: Sequence[LocalFeatures]) -> list[np.ndarray[Any, Any]]:
         """Counts of one image against some others."""
-        scores = [np.zeros(4, dtype=np.float32)] * len(theirs)
+        scores = [np.zeros(2 + 2 * len(LEVELS), dtype=np.float32)] * len(theirs)
         filled = [place for place, one in enumerate(theirs) if len(one)]
         if not len(mine) or not filled:
             return scores
@@ -164,7 +169,7 @@ class Both:
         with torch.inference_mode():
             batch = Batch(pairs[0], pairs[1], pairs[2], (nothing, nothing), ())
             assignment = forward(self.network, batch, last_only=True).log_assignments[-1]
-            partner, _, confidence, _ = filter_matches(assignment, 0.1)
+            partner, _, confidence, _ = filter_matches(assignment, LEVELS[0])
         for row, (place, other) in enumerate(zip(filled, others, strict=True)):
             partners = partner[row].numpy()[: len(mine)]
             rows = np.flatnonzero((partners >= 0) & (partners < len(other)))
@@ -177,9 +182,15 @@ class Both:
         from_xy, to_xy, goal = mine.keypoints_xy[rows], other.keypoints_xy[columns], other
         if other.key < mine.key:  # the geometric check always runs the same way
             from_xy, to_xy, goal = to_xy, from_xy, mine
-        inlier = agreeing(from_xy, to_xy, self.rerank.geometry, self.rerank.tolerance * max(goal.image_size_wh))
-        counts = [len(rows), confidence.sum(), inlier.sum(), confidence[inlier].sum()]
-        return np.array(counts, dtype=np.float32)
+        tolerance_px = self.rerank.tolerance * max(goal.image_size_wh)
+        counted, weighed = [], []
+        for level in LEVELS:
+            sure = confidence >= level
+            inlier = agreeing(from_xy[sure], to_xy[sure], self.rerank.geometry, tolerance_px)
+            counted.append(inlier.sum())
+            weighed.append(confidence[sure][inlier].sum())
+        likely = confidence >= 0.1
+        return np.array([likely.sum(), confidence[likely].sum(), *counted, *weighed], dtype=np.float32)
 
 
 def padded(images: Sequence[LocalFeatures]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -199,7 +210,9 @@ def measured(pseudo: PseudoQueries) -> dict[str, tuple[float, float]]:
     """Rank-1 over pseudo-queries with another encounter in the gallery, and the best open-set score, per column."""
     findable = pseudo.splits.is_known.any(axis=0)
     figures = {}
-    for name, values in pseudo.columns.items():
+    together = {f"inliers + {name}": pseudo.columns["inliers"] + pseudo.columns[name]
+                for name in ("lg_inliers_0.05", "lg_inliers_0.1")}  # fmt: skip
+    for name, values in {**pseudo.columns, **together}.items():
         seen = np.where(np.isnan(values), -np.inf, values)
         order = np.lexsort((-np.nan_to_num(pseudo.columns["similarity"], nan=-9), -seen), axis=1)[:, 0]
         right = pseudo.same[np.arange(len(seen)), order] & np.isfinite(seen.max(axis=1))
@@ -217,7 +230,7 @@ def show(found: dict[tuple[str, str], list[tuple[float, float]]]) -> None:
     for (name, column), figures in sorted(found.items()):
         rank, score = np.array(figures).T
         each = " ".join(f"{value:.3f}" for value in rank)
-        print(f"{name:14} {column:22} rank-1 {rank.mean():.3f} ({each})  open-set {score.mean():.3f}", flush=True)
+        print(f"{name:14} {column:25} rank-1 {rank.mean():.3f} ({each})  open-set {score.mean():.3f}", flush=True)
     print(flush=True)
 
 

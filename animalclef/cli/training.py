@@ -65,7 +65,7 @@ def train_matcher(
     if render:
         total = -(-render // PHOTOGRAPHS_PER_SPECIES) * PHOTOGRAPHS_PER_SPECIES
         with progress.task("rendering photographs", total, "images") as advance:
-            render_subjects(folder, render, config.seed, workers=count, advance=advance)
+            render_subjects(folder, render, config.render_seed, workers=count, advance=advance)
     outcome = train(
         config, folder, out_path, start=start, device=device, devices=devices, workers=count, overwrite=overwrite,
         progress=progress,

@@ -74,6 +74,7 @@ class TrainMatcherConfig(Settings):
 
     name: str = Field("lightglue-sift", pattern=r"^[A-Za-z0-9._-]+$")
     seed: int = Field(0, ge=0)
+    render_seed: int = Field(0, ge=0, description="seed of the photographs that --render makes")
     keypoints: KeypointConfig = KeypointConfig()
     network: MatcherNetworkConfig = MatcherNetworkConfig()
     warps: WarpConfig = WarpConfig()
