@@ -28,6 +28,8 @@ def run(command: str) -> None:
     if arguments[0] == "predict":
         small = (*TINY_SETTINGS, "embed.image_size=64", "keypoints.long_side=96", "keypoints.least_long_side=64")
         arguments += [part for setting in small for part in ("--set", setting)]
+    if arguments[0] == "tune":
+        arguments[arguments.index("--trials") + 1] = "3"
     if arguments[0] == "train-matcher":
         arguments += ["--set", "steps=2", "--set", "validation_pairs=2", "--set", "points=16", "--device", "cpu"]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
