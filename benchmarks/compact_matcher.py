@@ -28,13 +28,16 @@ from animalclef.config import Config, load_config
 from animalclef.config.training import MatcherNetworkConfig
 from animalclef.console import RichProgress
 from animalclef.data.images import load_table
+from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.data.sources import find_source
 from animalclef.data.splits import choose_pseudo_queries, open_set_splits
-from animalclef.evaluation.validation import PseudoQueries, lay_out, sweep, thresholds
+from animalclef.evaluation.answers import Answers, Roles, midpoints, sweep
+from animalclef.evaluation.validation import lay_out
 from animalclef.models.mutual_nearest import MutualNearest, agreeing, root_sift
 from animalclef.pipeline import read_contents
 from animalclef.pipeline.deciding import encounters_of
 from animalclef.pipeline.describing import Described, describe_photographs
+from animalclef.pipeline.tools import open_tools
 from animalclef.stages.retrieve import retrieve
 from animalclef.store.run import RunFolder
 from animalclef.training.network import Batch, build_network, forward
@@ -79,7 +82,9 @@ def describe(data: Path, work: Path, config: Config) -> Described:
     contents = read_contents(loaded, config, 1, progress)
     folder = RunFolder(work)
     folder.open(overwrite=False)
-    return describe_photographs(contents, config, None, folder, 0, 1, progress, lambda plan: None, tunes=True)
+    return describe_photographs(
+        contents, config, open_tools(config, "cpu", None), folder, 0, 1, progress, lambda plan: None, tunes=True
+    )
 
 
 def laid_out(
@@ -93,7 +98,7 @@ def laid_out(
         pseudo = choose_pseudo_queries(table, encounters.of, config.decide, seed)
         splits = open_set_splits(pseudo, table, encounters.of, config.decide, seed)
         hidden, _ = encounters.hidden_from(pseudo, table)
-        shortlist = retrieve(pseudo, table, described.embeddings, config.retrieve, hidden, None)
+        shortlist = retrieve(pseudo, table, described.embeddings, config.retrieve, hidden)
         laid[name] = lay_out(matcher.score(shortlist), gallery, splits, config.retrieve.top_k)
     return laid
 
@@ -216,11 +221,12 @@ def measured(pseudo: PseudoQueries) -> dict[str, tuple[float, float]]:
         seen = np.where(np.isnan(values), -np.inf, values)
         order = np.lexsort((-np.nan_to_num(pseudo.columns["similarity"], nan=-9), -seen), axis=1)[:, 0]
         right = pseudo.same[np.arange(len(seen)), order] & np.isfinite(seen.max(axis=1))
-        most = max(float(np.nanmax(values)), 1e-6)
-        probability = np.clip(np.nan_to_num(values, nan=0) / most, 0, 1).astype(np.float64)
-        probability += 1e-6 * np.nan_to_num(pseudo.columns["similarity"], nan=0)
-        probability = np.clip(probability, 0, 1)
-        best = sweep(probability, pseudo, thresholds(probability, pseudo)).score.max() if pseudo.can_be_scored else 0
+        value = seen + 1e-6 * np.nan_to_num(pseudo.columns["similarity"], nan=0)
+        known, unknown = (np.where(role, value, -np.inf).max(axis=1) for role in (pseudo.as_known, pseudo.as_unknown))
+        far = np.full(len(value), np.inf)
+        answers = Answers(known, right, unknown, far, far)
+        swept = sweep(answers, Roles.of(pseudo.splits), midpoints([answers])) if pseudo.can_be_scored else None
+        best = 0.0 if swept is None else swept.score.max()
         figures[name] = (float(right[findable].mean()) if findable.any() else float("nan"), float(best))
     return figures
 
