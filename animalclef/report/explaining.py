@@ -17,7 +17,6 @@ from animalclef.models.agreement_vlad import agreement_of_vlad
 from animalclef.models.vlad import Codebook
 from animalclef.models.zoo import TimmExtractor
 from animalclef.report.finished import FinishedRun
-from animalclef.report.matches import store_with
 from animalclef.stages.embed import Embedder, load_network
 from animalclef.store.shards import ShardStore
 
@@ -94,8 +93,9 @@ def _stored_codebook(run: FinishedRun, dataset: str) -> Codebook | None:
     gallery = images.select(usable).gallery
     name = Embedder(dataset, gallery, run.config, None).fingerprint
     if not (folder / f"{name}-codebook").is_dir():
-        held = store_with(folder, list(gallery.key))
-        name = "" if held is None else held.folder.name
+        stores = [ShardStore(Path(str(path).removesuffix("-codebook"))) for path in sorted(folder.glob("*-codebook"))]
+        held = min(stores, key=lambda one: len(one.missing(gallery.key)), default=None)
+        name = "" if held is None or len(held.missing(gallery.key)) else held.folder.name
     store = ShardStore(folder / f"{name}-codebook")
     if "codebook" not in store:
         return None

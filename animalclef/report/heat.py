@@ -68,7 +68,7 @@ def packed_agreement(agreed: Agreement) -> Any:
 def _coloured(heat: FloatArray) -> Pixels:
     """(H, W, 4) RGBA: the surer, the brighter and the less transparent."""
     channels = [np.interp(2 * heat, [0, 1, 2], _RAMP[:, channel]) for channel in range(3)]
-    return np.stack([*channels, 255 * _COVERS * np.sqrt(heat)], axis=2).round().astype(np.uint8)
+    return np.stack([*channels, 255 * _COVERS * heat], axis=2).round().astype(np.uint8)
 
 
 def _placed(share: FloatArray, box: Box) -> tuple[int, int]:
