@@ -42,7 +42,7 @@ def agreement_of_network(
         ConfigError: the network has no such layer, or none with a map.
     """
     inputs = _inputs(extractor, [query, gallery])
-    layers = layers_of(extractor.model, inputs)
+    layers = layers_of(extractor.model, inputs[:1])
     if layer is not None and layer not in layers:
         known = ", ".join(list(layers)[-8:]) or "none"
         raise ConfigError(f"--layer {layer}: no layer of this network with a map. The last ones: {known}.")
@@ -82,7 +82,7 @@ def relevance_of(
 
 
 def layers_of(model: torch.nn.Module, inputs: torch.Tensor) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
-    """Layers whose output is a map of more than one cell, in the order they run; how to bring it to (2, h, w, c).
+    """Layers whose output is a map of more than one cell, in the order they run; how to bring it to (n, h, w, c).
 
     Of sequences of tokens only whole blocks count (`blocks.11`).
     """
@@ -112,15 +112,16 @@ def _reader(
     height, width = int(inputs.shape[2]), int(inputs.shape[3])
     if len(output) != len(inputs) or not output.is_floating_point():
         return None
+    shape = [int(side) for side in output.shape]
     if output.ndim == 4:
-        last = getattr(backbone, "output_fmt", "NCHW") == "NHWC" and _fits(*map(int, output.shape[1:3]), height, width)
-        rows, columns = output.shape[1:3] if last else output.shape[2:]
+        last = getattr(backbone, "output_fmt", "NCHW") == "NHWC" and _fits(shape[1], shape[2], height, width)
+        rows, columns = (shape[1], shape[2]) if last else (shape[2], shape[3])
         if rows * columns < 2 or not _fits(rows, columns, height, width):
             return None
         return (lambda values: values) if last else (lambda values: values.permute(0, 2, 3, 1))
     if output.ndim == 3 and name.rpartition(".")[2].isdigit():
         before = int(getattr(backbone, "num_prefix_tokens", 0))
-        count = output.shape[1] - before
+        count = shape[1] - before
         rows = max(1, round((count * height / width) ** 0.5))
         if count < 2 or count % rows or not _fits(rows, count // rows, height, width):
             return None

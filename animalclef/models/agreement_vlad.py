@@ -4,7 +4,7 @@ The inner product of two VLAD vectors, before PCA, is shared out among the local
 by word and coordinate by coordinate. Exact: the shares of all descriptors of a photograph, and of all pairs of
 descriptors, add up to the inner product. A rule, not a derivative: an entry of the vector goes to the descriptors whose
 residuals have its sign, in proportion to them, with the signed roots and the lengths taken as they are (the z+ rule of
-layer-wise relevance propagation, Bach et al. 2015; in proportion to all residuals, shares grow without bound where
+layer-wise relevance propagation, Montavon et al. 2017; in proportion to all residuals, shares grow without bound where
 they cancel). The run ranks by the vectors after PCA, which no sum over places of one photograph alone gives.
 """
 

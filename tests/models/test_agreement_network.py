@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +14,7 @@ from animalclef.config import EmbedConfig
 from animalclef.errors import ConfigError
 from animalclef.models.agreement import Agreement, agreeing_cells, cell_centres, heat_of, scaled
 from animalclef.models.agreement_network import agreement_of_network, layers_of, relevance_of
+from animalclef.models.embedders import FAMILIES
 from animalclef.models.preprocessing import Preprocessing
 from animalclef.models.zoo import TimmExtractor
 
@@ -138,6 +141,29 @@ def test_networks_of_every_make_have_a_map(name: str, options: dict[str, object]
     assert agreed.query_map.shape == grid
     assert agreed.query_map.max() == 1
     assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize(("family", "layer"), [("miewid", "backbone.bn2"), ("arcface", "backbone.bn2")])
+def test_networks_with_a_neck_are_explained_in_their_backbone(family: str, layer: str) -> None:
+    import torch
+
+    torch.manual_seed(0)
+    extractor = extractor_of(FAMILIES[family].build("test_efficientnet", {}), (96, 64))
+    images = tiled(8, 12, 1), tiled(12, 8, 2)
+    default, named = (agreement_of_network(extractor, *images, name) for name in (None, layer))
+    assert default.query_map.shape == (2, 3)
+    np.testing.assert_array_equal(default.query_map, named.query_map)
+    vectors = [entry["embedding"] for entry in extractor.describe(images, _AtOnce())]  # type: ignore[arg-type]
+    assert default.cosine == pytest.approx(float(vectors[0] @ vectors[1]), abs=1e-5)
+
+
+class _AtOnce:
+    """A pool that works at once."""
+
+    def submit(self, work: Callable[..., object], *arguments: object) -> Future[object]:
+        done: Future[object] = Future()
+        done.set_result(work(*arguments))
+        return done
 
 
 def test_cells_that_agree_are_each_others_nearest() -> None:
