@@ -16,6 +16,13 @@ __all__ = ["report", "show"]
 MovedOption = Annotated[
     Path | None, typer.Option("--data", help="Where the photographs are now. Default: where predict read them.")
 ]
+LayerOption = Annotated[
+    str | None,
+    typer.Option(help="With --explain: the layer of the network whose map is explained. Default: the last with a map."),
+]
+WeightsOption = Annotated[
+    Path | None, typer.Option(help="With --explain: where the run's published weights are looked for first.")
+]
 
 
 @app.command()
@@ -34,6 +41,14 @@ def report(
         int | None,
         typer.Option(min=0, help="Of how many of them matched keypoints are kept to be drawn. Default: all shown."),
     ] = None,
+    explain: Annotated[
+        int,
+        typer.Option(
+            min=0, help="For the first so many queries: what the embedding agreed on with the best candidate."
+        ),
+    ] = 0,
+    layer: LayerOption = None,
+    weights: WeightsOption = None,
     workers: Workers = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -49,11 +64,14 @@ def report(
     - `animalclef report runs/my-run --data /mnt/photographs --out my-report.html`
     """
     from animalclef.console import RichProgress
-    from animalclef.report import load_run, write_report
+    from animalclef.report import Explanations, load_run, write_report
 
     finished = load_run(run, data)
     count, progress = workers or os.cpu_count() or 1, RichProgress(err)
-    written = write_report(finished, truth, out_path, candidates, count, progress, matched=matched)
+    written = write_report(
+        finished, truth, out_path, candidates, count, progress, matched=matched, explained=explain,
+        explanations=Explanations(finished, layer, weights) if explain else None,
+    )  # fmt: skip
     for note in written.notes:
         warn(note)
     if as_json:
@@ -71,15 +89,26 @@ def show(
     candidates: Annotated[
         int, typer.Option(min=1, max=100, help="How many of the best individuals, each by its best photograph.")
     ] = 4,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also draw the regions and places that the embedding agreed on.")
+    ] = False,
+    layer: LayerOption = None,
+    weights: WeightsOption = None,
 ) -> None:
     """Draw one query beside its best candidates, with the matched keypoints that agree.
 
-    Example: `animalclef show 17 --run runs/demo --out 17.png`
+    Examples:
+
+    - `animalclef show 17 --run runs/demo --out 17.png`
+
+    - `animalclef show 17 --run runs/demo --explain --out 17-explained.png`
     """
     import re
 
-    from animalclef.report import draw_query, load_run, write_picture
+    from animalclef.report import Explanations, draw_query, load_run, write_picture
 
     target = out_path or Path(re.sub(r"[^\w.-]+", "_", image_id) + ".png")
-    write_picture(target, draw_query(load_run(run, data), image_id, candidates))
+    finished = load_run(run, data)
+    explanations = Explanations(finished, layer, weights) if explain else None
+    write_picture(target, draw_query(finished, image_id, candidates, explanations))
     out.print(f"Picture: {target}", highlight=False, soft_wrap=True)

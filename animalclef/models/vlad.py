@@ -20,7 +20,7 @@ from animalclef.data.decode import resize_long_side
 from animalclef.models.dense_sift import dense_root_sift
 from animalclef.store.shards import Entry
 
-__all__ = ["Codebook", "VladExtractor", "dense_descriptors", "fit_codebook", "project"]
+__all__ = ["Codebook", "VladExtractor", "dense_descriptors", "fit_codebook", "project", "residuals_of", "vlad_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,11 +144,33 @@ def _shorten(descriptors: FloatArray, places: FloatArray, codebook: Codebook, co
     return np.ascontiguousarray(np.hstack([short, config.place_weight * places]), dtype=np.float32)
 
 
-def _aggregate(points: FloatArray, words: FloatArray) -> FloatArray:
-    """Residuals to the nearest word, summed per word, each sum scaled to length 1, then signed roots."""
-    sums = np.zeros_like(words)
-    if len(points):
-        nearest = (points @ words.T - (words**2).sum(axis=1) / 2).argmax(axis=1)
-        np.add.at(sums, nearest, points - words[nearest])
+def residuals_of(
+    image: DecodedImage, codebook: Codebook, config: EmbedConfig
+) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
+    """What the embedding of a photograph is summed from.
+
+    Residuals to the nearest word, (m, d + 2); that word's row, (m,); places in [-0.5, 0.5] of the image, (m, 2).
+    """
+    descriptors, places = dense_descriptors(image, config)
+    points = _shorten(descriptors, places, codebook, config)
+    nearest = _nearest(points, codebook.words)
+    return points - codebook.words[nearest], nearest, places
+
+
+def vlad_of(sums: FloatArray) -> FloatArray:
+    """Unit vector of sums of residuals per word, (k, d + 2): each scaled to length 1, then signed roots."""
     sums = unit(sums)
     return unit((np.sign(sums) * np.sqrt(np.abs(sums))).ravel())
+
+
+def _nearest(points: FloatArray, words: FloatArray) -> NDArray[np.int64]:
+    return np.asarray((points @ words.T - (words**2).sum(axis=1) / 2).argmax(axis=1), dtype=np.int64)
+
+
+def _aggregate(points: FloatArray, words: FloatArray) -> FloatArray:
+    """Residuals to the nearest word, summed per word."""
+    sums = np.zeros_like(words)
+    if len(points):
+        nearest = _nearest(points, words)
+        np.add.at(sums, nearest, points - words[nearest])
+    return vlad_of(sums)

@@ -12,12 +12,22 @@ import numpy as np
 from animalclef.artefacts import Correspondences, FloatArray, LocalFeatures
 from animalclef.evaluation.outcomes import Answers
 from animalclef.progress import Progress
+from animalclef.report.explaining import Explanations
 from animalclef.report.finished import FinishedRun
+from animalclef.report.heat import packed_agreement
 from animalclef.report.matches import Matches
 from animalclef.report.photographs import Copy
 from animalclef.threads import one_thread_each, worker_threads
 
-__all__ = ["Shown", "matches_of", "photograph_table", "photographs_of", "queries_of", "shown_candidates"]
+__all__ = [
+    "Shown",
+    "explained_pairs",
+    "matches_of",
+    "photograph_table",
+    "photographs_of",
+    "queries_of",
+    "shown_candidates",
+]
 
 _MOST_MATCHES = 150  # drawn of one pair: those that agree first, and of these the surest
 _MATCH_BYTES = 22  # of one match as text
@@ -135,6 +145,23 @@ def matches_of(
     ):
         for packed in pool.map(work, shown):
             found.append(packed)
+            advance(1)
+    return found
+
+
+def explained_pairs(
+    run: FinishedRun, shown: Sequence[Shown], explanations: Explanations, progress: Progress
+) -> dict[str, Any]:
+    """What the embedding of each query agreed on with its best candidate, by the query's number in `shown`."""
+    found: dict[str, Any] = {}
+    if not explanations.are_there:
+        return found
+    with progress.task("explaining the embedding", len(shown), "queries") as advance:
+        for number, one in enumerate(shown):
+            best = run.ranked.gallery_id[one.rows[0]] if one.rows else None
+            agreed = None if best is None else explanations.of(one.query_id, best)
+            if agreed is not None:
+                found[str(number)] = packed_agreement(agreed)
             advance(1)
     return found
 

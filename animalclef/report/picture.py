@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from animalclef.artefacts import Correspondences
 from animalclef.data.decode import resize_long_side
 from animalclef.errors import DataError, OutputError
+from animalclef.report.explaining import Explanations
 from animalclef.report.finished import FinishedRun
+from animalclef.report.heat import cosine_text, draw_agreement
 from animalclef.report.matches import Matches
 from animalclef.report.photographs import read_photograph
 from animalclef.store.files import write_bytes
@@ -44,16 +46,25 @@ class _Frame:
         placed = share * (self.width, self.height) + (self.left, self.top)
         return np.asarray(placed.round().astype(np.int64))
 
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, width and height."""
+        return self.left, self.top, self.width, self.height
 
-def draw_query(run: FinishedRun, query_id: str, candidates: int = 4) -> Pixels:
+
+def draw_query(
+    run: FinishedRun, query_id: str, candidates: int = 4, explanations: Explanations | None = None
+) -> Pixels:
     """The query with its `candidates` best individuals, two pairs a line; each by its best photograph.
+
+    With `explanations` below each pair what the embedding agreed on.
 
     Raises:
         DataError: the run has no such query.
     """
     rows = _best_rows(run, query_id, candidates)
     matches = Matches(run)
-    pairs = [_pair(run, matches, query_id, row) for row in rows]
+    pairs = [_pair(run, matches, query_id, row, explanations) for row in rows]
     if not pairs:
         tile, _ = _tile(run, query_id, 0)
         pairs = [_captioned(tile, "no candidates")]
@@ -65,8 +76,8 @@ def draw_query(run: FinishedRun, query_id: str, candidates: int = 4) -> Pixels:
     return _captioned(np.vstack(lines), _headline(run, query_id), below=False)
 
 
-def draw_pair(run: FinishedRun, query_id: str, gallery_id: str) -> Pixels:
-    """One query and one of its candidates.
+def draw_pair(run: FinishedRun, query_id: str, gallery_id: str, explanations: Explanations | None = None) -> Pixels:
+    """One query and one of its candidates; with `explanations` below it what the embedding agreed on.
 
     Raises:
         DataError: the second is no candidate of the first.
@@ -75,7 +86,7 @@ def draw_pair(run: FinishedRun, query_id: str, gallery_id: str) -> Pixels:
     rows = np.flatnonzero(run.ranked.gallery_id[own] == gallery_id)
     if not len(rows):
         raise DataError(f"{gallery_id}: no candidate of {query_id} in {run.folder.path}.")
-    return _pair(run, Matches(run), query_id, own.start + int(rows[0]))
+    return _pair(run, Matches(run), query_id, own.start + int(rows[0]), explanations)
 
 
 def write_picture(path: Path, pixels: Pixels) -> None:
@@ -115,13 +126,14 @@ def _headline(run: FinishedRun, query_id: str) -> str:
     return f"{dataset}, query {query_id}: {answer}   ({sure})"
 
 
-def _pair(run: FinishedRun, matches: Matches, query_id: str, row: int) -> Pixels:
+def _pair(run: FinishedRun, matches: Matches, query_id: str, row: int, explanations: Explanations | None) -> Pixels:
     """Two photographs with lines between the keypoints that agree on one transform."""
     ranked = run.ranked
     gallery_id = ranked.gallery_id[row]
     left, first = _tile(run, query_id, 0)
     right, second = _tile(run, gallery_id, _TILE_WH[0])
     canvas = np.ascontiguousarray(np.hstack([left, right]))
+    photographs = canvas.copy()
     query, candidate = matches.features(query_id), matches.features(gallery_id)
     found = matches.between(query, candidate)
     if found is not None and query is not None and candidate is not None:
@@ -129,7 +141,14 @@ def _pair(run: FinishedRun, matches: Matches, query_id: str, row: int) -> Pixels
         ends = second.place(found.gallery_xy, candidate.image_size_wh)
         _draw_lines(canvas, starts, ends, found)
     counts = "" if found is None else f"   {int(found.is_inlier.sum())} of {len(found)} matches agree"
-    return _captioned(canvas, f"{ranked.identity[row]}   p = {ranked.probability[row]:.2f}{counts}")
+    drawn = _captioned(canvas, f"{ranked.identity[row]}   p = {ranked.probability[row]:.2f}{counts}")
+    if explanations is None or not explanations.are_there:
+        return drawn
+    agreed = explanations.of(query_id, gallery_id)
+    if agreed is None:
+        return np.vstack([drawn, _captioned(photographs, "what the embedding agreed on cannot be told")])
+    heated = draw_agreement(photographs, first.box, second.box, agreed)
+    return np.vstack([drawn, _captioned(heated, f"what the embedding agreed on   {cosine_text(agreed)}")])
 
 
 def _tile(run: FinishedRun, image_id: str, left: int) -> tuple[Pixels, _Frame]:

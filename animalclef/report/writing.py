@@ -14,9 +14,11 @@ from animalclef.evaluation.evaluate import evaluate_run, truth_of_run
 from animalclef.evaluation.outcomes import Answers, judge
 from animalclef.progress import Progress
 from animalclef.report.evidence import evidence_of
+from animalclef.report.explaining import Explanations
 from animalclef.report.finished import FinishedRun
 from animalclef.report.gallery import (
     Shown,
+    explained_pairs,
     matches_of,
     photograph_table,
     photographs_of,
@@ -55,11 +57,14 @@ def write_report(
     progress: Progress,
     *,
     matched: int | None = None,
+    explanations: Explanations | None = None,
+    explained: int = 0,
     single_up_to: int = SINGLE_FILE_QUERIES,
 ) -> Written:
     """Write the report of a run; of more than `single_up_to` queries a folder with `index.html`.
 
-    Matched keypoints are kept of the first `matched` candidates of a query, or of all that are shown.
+    Matched keypoints are kept of the first `matched` candidates of a query, or of all that are shown. `explanations`
+    tell of the first `explained` queries what the embedding agreed on with the best candidate.
 
     Raises:
         DataError: the truth is of other data.
@@ -75,18 +80,19 @@ def write_report(
         retrieval = evaluate_run(run.folder.path, truth_path)
     shown = shown_candidates(run, answers, candidates)
     matches = matches_of(run, Matches(run), shown, workers, progress, _MATCHES_BYTES if alone else None, matched)
+    agreed = {} if explanations is None else explained_pairs(run, shown[:explained], explanations, progress)
     wanted = photographs_of(run, shown)
     page = summarise(run, answers, retrieval, evidence_of(run, answers))
     if alone:
         copies = copies_within(run, wanted, _LONG_SIDE_ALONE, _COPIES_BYTES, workers, progress)
         sources = {name: _inline(copy) for name, copy in copies.items() if copy is not None}
-        data = _data(run, answers, shown, wanted, copies, sources) | {"matches": matches}
+        data = _data(run, answers, shown, wanted, copies, sources) | {"matches": matches, "explained": agreed}
         write_text(target, render_page(page, data, _SIGN))
     else:
         copies = _write_copies(run, wanted, target.parent, workers, progress)
         sources = {name: f"thumbnails/{_file_name(run, name)}" for name, copy in copies.items() if copy is not None}
         _write_matches(matches, target.parent)
-        data = _data(run, answers, shown, wanted, copies, sources) | {"chunk": _CHUNK}
+        data = _data(run, answers, shown, wanted, copies, sources) | {"chunk": _CHUNK, "explained": agreed}
         write_text(target.parent / "data.js", f"window.animalclefData = {_json(data)};\n")
         write_text(target, render_page(page, None, _SIGN))
     return Written(target, _notes(run, wanted, copies))

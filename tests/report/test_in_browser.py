@@ -11,7 +11,7 @@ from tiny import read_csv
 from tiny_run import EVIL
 
 from animalclef.progress import Silent
-from animalclef.report import load_run, write_report
+from animalclef.report import Explanations, load_run, write_report
 
 pytestmark = pytest.mark.browser
 
@@ -128,6 +128,32 @@ def test_a_match_opens_steps_and_closes(chromium: Browser, page: Path) -> None:
     chromium.press(Keys.ESCAPE)
     assert chromium.until("return !document.getElementById('match').open")
     assert chromium.run("return document.activeElement.closest('.card').dataset.query") == "1"
+
+
+@pytest.mark.parametrize("alone", [500, 3], ids=["file", "folder"])
+def test_what_the_embedding_agreed_on_is_a_layer(
+    chromium: Browser, tiny_run: tuple[Path, Path], tmp_path: Path, alone: int
+) -> None:
+    run = load_run(tiny_run[1])
+    page = write_report(run, None, tmp_path / "explained", 5, 1, Silent(), explanations=Explanations(run), explained=1,
+                        single_up_to=alone).page  # fmt: skip
+    chromium.open(page)
+    chromium.run("arguments[0].click()", chromium.one(".card .candidate"))
+    assert chromium.until("return document.querySelectorAll('#heat image').length === 2")
+    same = "return [...document.querySelectorAll('#pair image')].map(one => 'x y width height'.split(' ').map(name => one.getAttribute(name)).join())"  # noqa: E501
+    left, right, left_heat, right_heat = chromium.run(same)
+    assert (left, right) == (left_heat, right_heat)  # each overlay covers its photograph
+    assert chromium.run("return document.querySelectorAll('#heat line').length") > 0
+    assert chromium.run("return document.querySelector('#heat ~ g.found') !== null")  # keypoint lines lie above it
+    assert "cosine" in chromium.one("#heat-cosine").text
+    chromium.run("arguments[0].click()", chromium.one("#show-heat"))
+    assert chromium.until("return document.querySelectorAll('#heat').length === 0")
+    assert chromium.run("return document.querySelectorAll('#pair image').length") == 2
+    chromium.run("arguments[0].click()", chromium.one("#show-heat"))
+    assert chromium.until("return document.querySelectorAll('#heat image').length === 2")
+    chromium.run("document.querySelector('[data-step=next]').click()")  # only the best candidate is explained
+    assert chromium.until("return document.getElementById('show-heat').parentElement.hidden")
+    assert chromium.run("return document.querySelectorAll('#heat').length") == 0
 
 
 def test_the_keyboard_goes_through_the_queries(chromium: Browser, page: Path) -> None:

@@ -193,7 +193,22 @@
     parent.append(told);
   }
 
-  function drawPair(left, right, found) {
+  function drawAgreement(svg, place, agreed, at) {
+    // Below the keypoint lines, so that these can still be read.
+    const layer = draw("g", { id: "heat" });
+    for (const [number, [x, y, width, height]] of [place.first, place.second].entries()) {
+      layer.append(draw("image", { href: agreed.overlays[number], x, y, width, height, preserveAspectRatio: "none" }));
+    }
+    for (let start = 0; start < agreed.places.length; start += 5) {
+      const [u1, v1, u2, v2, weight] = agreed.places.slice(start, start + 5);
+      const [[x1, y1], [x2, y2]] = [at(place.first, u1, v1), at(place.second, u2, v2)];
+      const width = (1 + weight / 100) / place.scale;
+      layer.append(draw("line", { x1, y1, x2, y2, class: "agreed", "stroke-width": width, "stroke-dasharray": `${6 / place.scale} ${4 / place.scale}` }));
+    }
+    svg.append(layer);
+  }
+
+  function drawPair(left, right, found, agreed) {
     const place = frames(left, right);
     const svg = draw("svg", { viewBox: `0 0 ${place.width} ${place.height}`, role: "img" });
     svg.setAttribute("aria-label", `query ${left.id} and candidate ${right.id} of ${shown(right.identity)} with their matches`);
@@ -202,6 +217,7 @@
     const sure = found.map((one) => one.sure);
     const [low, high] = [Math.min(...sure), Math.max(...sure)];
     const at = ([x, y, width, height], u, v) => [x + (u / 1000) * width, y + (v / 1000) * height];
+    if (agreed) drawAgreement(svg, place, agreed, at);
     for (const one of [...found].reverse()) {
       const [x1, y1] = at(place.first, one.x1, one.y1);
       const [x2, y2] = at(place.second, one.x2, one.y2);
@@ -233,7 +249,10 @@
     const all = unpacked(flat);
     const found = all.filter((one) => (one.inlier || $("show-outliers").checked) && (!one.outside || $("show-outside").checked));
     $("show-outside").parentElement.hidden = !all.some((one) => one.outside);
-    $("pair").replaceChildren(drawPair(left, right, found));
+    const agreed = place === 0 ? (data.explained || {})[number] : undefined;
+    $("show-heat").parentElement.hidden = !agreed;
+    $("heat-cosine").textContent = agreed ? `(${agreed.cosine})` : "";
+    $("pair").replaceChildren(drawPair(left, right, found, $("show-heat").checked ? agreed : undefined));
     const figures = data.scores.map((name, at) => `${name} ${shown(scores[at])}`).join(", ");
     const count = flat === null ? "No matches were kept of this pair." : `${found.length} of ${all.length} matches drawn.`;
     $("pair-text").textContent = `${count} Probability ${probability(likely)}, ${figures}.`;
@@ -308,7 +327,7 @@
     if (button) stepTo(button.dataset.step);
     else if (event.target === dialog) dialog.close();
   });
-  for (const id of ["show-outliers", "show-outside"]) $(id).addEventListener("change", () => open && show(open.number, open.place));
+  for (const id of ["show-outliers", "show-outside", "show-heat"]) $(id).addEventListener("change", () => open && show(open.number, open.place));
   window.addEventListener("resize", () => open && show(open.number, open.place));
   for (const button of document.querySelectorAll("[data-page]")) {
     button.addEventListener("click", () => {
