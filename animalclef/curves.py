@@ -12,7 +12,7 @@ __all__ = ["LARGEST", "AnyCurve", "BetaCurve", "Calibrator", "IsotonicCurve", "P
 
 Floats = NDArray[np.float64]
 
-LARGEST = 10.0  # a score counts as at most this many spreads from the mean
+LARGEST = 30.0  # a score counts as at most this many spreads from the mean
 _TIE = 1e-6  # log-odds per spread: the raw score's order survives where a curve is flat
 
 

@@ -15,8 +15,8 @@ CONTEXT = frozenset({"photographs", "days_apart", "query_keypoints", "gallery_ke
 UNSEEN = "@unseen"
 """Ends the name of a pseudo-query's column that holds while its own individual is hidden."""
 
-_COUNTS = frozenset({"matches", "inliers", "inlier_weight", "confidence_sum", "vote", "votes", *CONTEXT})
-_COUNT_PREFIXES = ("matches_", "inliers_", "vote_")
+_COUNTS = frozenset({"matches", "inliers", "inlier_weight", "confidence_sum", *CONTEXT})
+_COUNT_PREFIXES = ("matches_", "inliers_")
 
 
 def is_count(name: str) -> bool:

@@ -46,7 +46,8 @@ def test_a_rehearsal_by_hand() -> None:
     assert done.pairs.tolist() == [[1, 1], [2, 1], [3, 1]]
     assert done.answer.tolist() == [[None, None], ["b", None], ["b", None]]  # 1 / (1 + e^-1) < 0.9 < 1 / (1 + e^-5)
     assert done.changes.tolist() == [[True, False], [False, False], [False, False]]
-    np.testing.assert_allclose(done.state[0, 0], [1, 1, 11, 0.8, 0, np.log(2)], rtol=1e-5)  # unmatched: -10
+    unmatched = np.log(1e-6)  # the least probability that the log-odds of a lead are told apart from
+    np.testing.assert_allclose(done.state[0, 0], [1, 1, 1 - unmatched, 0.8, 0, np.log(2)], rtol=1e-5)
     np.testing.assert_allclose(done.state[1, 0, :3], [5, 25, 4], rtol=1e-5)
     np.testing.assert_allclose(done.state[2, 0, :3], [5, 25, 1], rtol=1e-2)
 

@@ -31,7 +31,7 @@ def test_the_curve_is_worked_out_by_hand() -> None:
 def test_a_missing_score_counts_as_the_lowest() -> None:
     curve = Calibrator(log=False, mean=0.0, spread=1.0, slope=1.0, intercept=0.0)
     odds = curve.log_odds(np.array([np.nan, -np.inf, -50.0, np.inf, 50.0]))
-    assert odds.tolist() == [-10, -10, -10, 10, 10]
+    assert odds.tolist() == [-30, -30, -30, 30, 30]
 
 
 def test_more_likeness_never_means_less_probability() -> None:
