@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +15,13 @@ from animalclef.data.encounters import Encounters
 from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.data.splits import OpenSetSplits, choose_pseudo_queries, open_set_splits
 from animalclef.evaluation.roles import joined
+from animalclef.evaluation.sides import events_show_through, from_own_side_only
 from animalclef.evaluation.validation import lay_out
 from animalclef.pipeline.shortlisting import Shortlisting
 
 __all__ = ["Played", "play"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +32,7 @@ class Played:
     queries: ImageTable
     splits: Mapping[str, OpenSetSplits]  # by data set
     findable: frozenset[str]  # pseudo-queries whose individual has a photograph that they may see
+    own_side: frozenset[str]  # those that may see one from their own side
     as_known: Shortlist  # their own encounter hidden
     as_unknown: Shortlist  # all of their individual hidden
 
@@ -40,9 +45,22 @@ class Played:
     def laid_out(self, known: PairScores, unknown: PairScores, top_k: int) -> dict[str, PseudoQueries]:
         """For tuning: the scores of both shortlists, by data set."""
         return {
-            name: joined(lay_out(known, self.gallery, split, top_k), lay_out(unknown, self.gallery, split, top_k))
+            name: self._of_other_events(
+                name, joined(lay_out(known, self.gallery, split, top_k), lay_out(unknown, self.gallery, split, top_k))
+            )
             for name, split in self.splits.items()
         }
+
+    def _of_other_events(self, name: str, part: PseudoQueries) -> PseudoQueries:
+        """Without finds that can only be of the same event, where there are many."""
+        if not events_show_through(part):
+            return part
+        logger.warning(
+            "%s: database photographs of one individual are found from other sides rather than the same one, so by the "
+            "background of one event. Validation hides an individual's other sides; an encounter column would say more.",
+            name,
+        )
+        return from_own_side_only(part, np.isin(part.splits.image_id.astype(str), list(self.own_side)))
 
 
 def play(encounters: Encounters, config: Config, shortlist: Shortlisting) -> Played:
@@ -60,7 +78,26 @@ def play(encounters: Encounters, config: Config, shortlist: Shortlisting) -> Pla
     hidden, others = encounters.hidden_from(queries, gallery, days)
     findable = frozenset(image_id for image_id, count in others.items() if count)
     views = [hidden, _whole_individual(queries, gallery, hidden)]
-    return Played(gallery, queries, splits, findable, *shortlist(queries, views))
+    own_side = _seen_from_own_side(queries, gallery, hidden)
+    return Played(gallery, queries, splits, findable, own_side, *shortlist(queries, views))
+
+
+def _seen_from_own_side(
+    queries: ImageTable, gallery: ImageTable, hidden: Mapping[str, frozenset[str]]
+) -> frozenset[str]:
+    sides: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    for image_id, dataset, who, side in zip(
+        gallery.image_id, gallery.dataset, gallery.identity, gallery.viewpoint, strict=True
+    ):
+        sides[dataset, who].append((image_id, side))
+    found = set()
+    for image_id, dataset, who, side in zip(
+        queries.image_id, queries.dataset, queries.identity, queries.viewpoint, strict=True
+    ):
+        others = [view for one, view in sides[dataset, who] if one not in hidden[image_id]]
+        if any(not side or not view or side == view for view in others):
+            found.add(image_id)
+    return frozenset(found)
 
 
 def _whole_individual(
