@@ -44,9 +44,7 @@ class DecideConfig(Settings):
     splits: int = Field(8, ge=1, description="how many random open-set splits the score is averaged over")
     folds: int = Field(4, ge=2, description="calibrators are scored on folds of individuals they never saw")
     scores: tuple[str, ...] = Field(
-        ("similarity", "inliers", "vote"),
-        min_length=1,
-        description="score columns that are fused, where a run has them",
+        ("similarity", "inliers"), min_length=1, description="score columns that are fused, where a run has them"
     )
     calibrations: tuple[Calibration, ...] = Field(("logistic",), min_length=1, description="curves to choose from")
     shrinkage: float = Field(

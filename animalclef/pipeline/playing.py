@@ -57,7 +57,7 @@ class Played:
             return part
         logger.warning(
             "%s: database photographs of one individual are found from other sides rather than the same one, so by the "
-            "background of one event. Validation hides an individual's other sides; an encounter column would say more.",
+            "background of one event. Validation hides its other sides; an encounter column would say more.",
             name,
         )
         return from_own_side_only(part, np.isin(part.splits.image_id.astype(str), list(self.own_side)))
