@@ -54,3 +54,12 @@ def test_nobody_named_anybody() -> None:
     assert list(frame.columns) == ["query_id", "gallery_id", "identity", "embedding", "shortlist"]
     truth = Truth(strings("q"), strings("a"), strings("newt"), np.array([True]))
     assert [list(one.recall.values()) for one in recall_of_sources(frame, truth)] == [[0] * 4] * 2
+
+
+def test_ranks_read_back_from_a_file_with_gaps() -> None:
+    """A reader that keeps empty cells as text gives columns of text."""
+    rows = [("q", "g0", "a", "1", ""), ("q", "g1", "b", "", "1")]
+    sources = pd.DataFrame(rows, columns=["query_id", "gallery_id", "identity", "embedding", "vote"])
+    truth = Truth(strings("q"), strings("a"), strings("newt"), np.array([True]))
+    found = {one.source: one.recall["recall@100"] for one in recall_of_sources(sources, truth)}
+    assert found == {"embedding": 1.0, "vote": 0.0}
