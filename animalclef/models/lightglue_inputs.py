@@ -30,9 +30,8 @@ def network_inputs(features: LocalFeatures, shape: Shape) -> NetworkInputs:
     Raises:
         StaleArtefactError: the features are of another kind than the matcher.
     """
-    extractor = getattr(features, "extractor", "sift")
-    if family(extractor) != shape.features or features.descriptors.shape[1] != shape.input_dim:
-        have = f"{extractor} features with {features.descriptors.shape[1]} numbers a descriptor"
+    if family(features.extractor) != shape.features or features.descriptors.shape[1] != shape.input_dim:
+        have = f"{features.extractor} features with {features.descriptors.shape[1]} numbers a descriptor"
         raise StaleArtefactError(
             f"rerank.weights: the matcher is for {shape.features} with {shape.input_dim} numbers a descriptor, got "
             f"{have}. Set keypoints.extractor or rerank.weights so that they fit."

@@ -132,10 +132,5 @@ def test_runs_join_neighbours_of_the_same_lengths() -> None:
 def test_real_weights_on_ragged_batches(padded: bool, shared: Path) -> None:
     model = load_lightglue(shared / "weights" / "lighterglue_l3.safetensors", "xfeat")
 
-    class Xfeat(LocalFeatures):
-        extractor = "xfeat"
-
-    shape = replace(SMALL, input_dim=64)
-    plain = [features(count, seed, shape) for seed, count in enumerate((1, 37, 300))]
-    images = [Xfeat(**{name: getattr(one, name) for name in one.__dataclass_fields__}) for one in plain]
-    compare(model, images, padded)
+    shape = replace(SMALL, features="xfeat", input_dim=64)
+    compare(model, [features(count, seed, shape) for seed, count in enumerate((1, 37, 300))], padded)
