@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from lightglue_cases import SIFT, random_model, save_ours
 from tiny import make_tiny_data
-from whole_run import artefacts, predict
+from typer.testing import CliRunner
+from whole_run import artefacts, command_line, predict
 
+from animalclef.cli import app
 from animalclef.errors import ConfigError, StaleArtefactError, WeightsError
 from animalclef.store.pairs import PairLog
 
@@ -84,3 +86,13 @@ def test_weights_that_are_absent_or_for_other_features_are_told(data: Path, weig
     with pytest.raises(ConfigError, match=r"a matcher for aliked; keypoints\.extractor gives sift"):
         predict(data, tmp_path / "run", "rerank.matcher=lightglue", f"rerank.weights={other}")
     assert not list((tmp_path / "run").rglob("*.log"))
+
+
+def test_for_sift_the_matcher_that_ships_is_taken(data: Path, tmp_path: Path) -> None:
+    """By the command, which looks for weights before any work."""
+    done = CliRunner().invoke(
+        app, command_line(data, tmp_path / "run", tmp_path / "out.csv", "rerank.matcher=lightglue")[3:]
+    )
+    assert done.exit_code == 0, done.output
+    header = (tmp_path / "run" / "candidates.csv").read_text().splitlines()[0]
+    assert "confidence_sum" in header

@@ -121,9 +121,8 @@ def test_what_a_configuration_needs() -> None:
     assert needed_weights(load_config("offline")) == []
     assert needed_weights(load_config(None, ["embed.model=miewid-msv3"])) == ["miewid-msv3"]
     assert needed_weights(load_config(None, ["embed.model=miewid-msv3", "embed.weights=mine.pth"])) == []
-    stage_two = SimpleNamespace(extractor="aliked-n16"), SimpleNamespace(matcher="lightglue")
-    config = SimpleNamespace(embed=load_config("offline").embed, keypoints=stage_two[0], rerank=stage_two[1])
-    assert needed_weights(config) == ["aliked-n16", "lightglue-aliked"]  # type: ignore[arg-type]
+    config = load_config(None, ["keypoints.extractor=aliked-n16", "rerank.matcher=lightglue"])
+    assert needed_weights(config) == ["aliked-n16", "lightglue-aliked"]
 
 
 class Server(BaseHTTPRequestHandler):
@@ -281,3 +280,17 @@ def test_wheels_are_fetched_by_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "pip install --no-index --no-deps" in (tmp_path / "b" / "README.md").read_text()
     with pytest.raises(WeightsError, match=r"pip could not fetch .*No matching distribution"):
         make_bundle([], tmp_path / "c", None, Silent(), wheels=True, accept_terms=False)
+
+
+def test_what_ships_or_lies_in_a_file_is_not_asked_for() -> None:
+    def needed(*settings: str) -> list[str]:
+        return needed_weights(load_config(None, list(settings)))
+
+    lightglue = "rerank.matcher=lightglue"
+    assert needed(lightglue) == []  # SIFT has none, and its matcher ships
+    assert needed(lightglue, "keypoints.extractor=aliked-n16") == ["aliked-n16", "lightglue-aliked"]
+    assert needed(lightglue, "keypoints.extractor=aliked-n16", "rerank.weights=mine.safetensors") == ["aliked-n16"]
+    assert needed(lightglue, "rerank.weights=lightglue-sift") == ["lightglue-sift"]
+    assert needed("keypoints.extractor=xfeat", "keypoints.weights=x.pth") == []
+    assert needed("keypoints.extractor=xfeat", "rerank.matcher=none") == ["xfeat"]  # its descriptors vote
+    assert needed("keypoints.extractor=xfeat", "rerank.matcher=none", "retrieve.sources=[embedding]") == []
