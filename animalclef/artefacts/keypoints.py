@@ -52,6 +52,7 @@ class Correspondences:
     gallery_xy: FloatArray  # (n, 2)
     confidence: FloatArray  # (n,) in [0, 1]
     is_inlier: BoolArray  # (n,) agrees with the one transform that most follow
+    is_outside: BoolArray | None = None  # (n,) an end lies outside its animal's mask; None where no mask is known
 
     def __post_init__(self) -> None:
         n = len(self.query_xy)
@@ -59,6 +60,8 @@ class Correspondences:
         check_shape("gallery_xy", self.gallery_xy, (n, 2))
         check_shape("confidence", self.confidence, (n,))
         check_shape("is_inlier", self.is_inlier, (n,))
+        if self.is_outside is not None:
+            check_shape("is_outside", self.is_outside, (n,))
 
     def __len__(self) -> int:
         return len(self.query_xy)

@@ -41,6 +41,9 @@ def report(
         int | None,
         typer.Option(min=0, help="Of how many of them matched keypoints are kept to be drawn. Default: all shown."),
     ] = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="Folder of masks: matches outside the animals are drawn in another colour.")
+    ] = None,
     explain: Annotated[
         int,
         typer.Option(
@@ -69,7 +72,7 @@ def report(
     finished = load_run(run, data)
     count, progress = workers or os.cpu_count() or 1, RichProgress(err)
     written = write_report(
-        finished, truth, out_path, candidates, count, progress, matched=matched, explained=explain,
+        finished, truth, out_path, candidates, count, progress, matched=matched, masks=masks, explained=explain,
         explanations=Explanations(finished, layer, weights) if explain else None,
     )  # fmt: skip
     for note in written.notes:

@@ -186,9 +186,8 @@ def _packed(
 
 
 def _flags(found: Correspondences) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    outside = getattr(found, "is_outside", None)  # once features know the animal's mask
     flags = found.is_inlier.astype(np.int64)
-    return flags if outside is None else flags + 2 * np.asarray(outside, dtype=np.int64)
+    return flags if found.is_outside is None else flags + 2 * found.is_outside.astype(np.int64)
 
 
 def _thousandths(points_xy: FloatArray, size_wh: tuple[int, int]) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from animalclef.artefacts import Correspondences, LocalFeatures
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.artefacts import Correspondences, FloatArray, LocalFeatures
 from animalclef.config import Config
+from animalclef.data.masks import find_masks, inside, read_mask
 from animalclef.errors import WeightsError
 from animalclef.pipeline.tools import open_matcher
 from animalclef.report.finished import FinishedRun
@@ -18,6 +23,8 @@ from animalclef.store.shards import ShardStore
 __all__ = ["Matches", "PairMatcher", "matcher_of", "store_with"]
 
 logger = logging.getLogger(__name__)
+
+BoolArray = NDArray[np.bool_]
 
 
 class PairMatcher(Protocol):
@@ -38,10 +45,21 @@ def matcher_of(config: Config) -> PairMatcher | None:
 
 
 class Matches:
-    """Matches of a run's pairs, found again from its stored keypoints."""
+    """Matches of a run's pairs, found again from its stored keypoints.
 
-    def __init__(self, run: FinishedRun) -> None:
+    A run made with masks matched only what lies on them, and so do these. With a folder of `masks` given, matches
+    with an end outside them are marked.
+
+    Raises:
+        DataError: the folder of masks is not there, or has none for any photograph.
+    """
+
+    def __init__(self, run: FinishedRun, masks: Path | None = None) -> None:
         self._matcher = matcher_of(run.config)
+        own = run.config.keypoints.masks
+        self._drops = own is not None
+        self._images, self._masks = run.images, find_masks(run.images, masks if own is None else Path(own))
+        self._row_of_key = {key: row for row, key in reversed(list(enumerate(run.images.key)))}
         self._key_of = dict(zip(run.images.image_id, run.images.key, strict=True))
         self._store = None if self._matcher is None else _keypoint_store(run)
         self._extractor = run.config.keypoints.extractor
@@ -57,9 +75,11 @@ class Matches:
         if self._store is None or key not in self._store:
             return None
         try:
-            return features_from_entry(key, self._store.get(key), self._extractor)
+            found = features_from_entry(key, self._store.get(key), self._extractor)
         except KeyError:
             return None
+        on_animal = self._on_animal(found, found.keypoints_xy) if self._drops else None
+        return found if on_animal is None else found.select(on_animal)
 
     def of(self, query_id: str, gallery_id: str) -> Correspondences | None:
         """The matches of a pair; `None` where they cannot be found any more."""
@@ -69,7 +89,18 @@ class Matches:
         """The matches of two photographs' keypoints."""
         if self._matcher is None or query is None or candidate is None:
             return None
-        return self._matcher.correspondences(query, candidate)
+        found = self._matcher.correspondences(query, candidate)
+        ends = [self._on_animal(query, found.query_xy), self._on_animal(candidate, found.gallery_xy)]
+        known = [one for one in ends if one is not None]
+        return replace(found, is_outside=~np.logical_and.reduce(known)) if known and not self._drops else found
+
+    def _on_animal(self, features: LocalFeatures, points_xy: FloatArray) -> BoolArray | None:
+        """Which points of a photograph lie on its mask; `None` where it has none."""
+        row = self._row_of_key.get(features.key)
+        source = "" if self._masks is None or row is None else self._masks.source[row]
+        if not source or row is None:
+            return None
+        return inside(read_mask(self._images, row, source, features.image_size_wh), points_xy, features.image_size_wh)
 
 
 def _keypoint_store(run: FinishedRun) -> ShardStore | None:
