@@ -75,12 +75,11 @@ def evaluate(
 
 
 def _background(run: Path, data: Path, masks: Path | None) -> list[BackgroundShare]:
-    import json
-
-    from animalclef.config import RerankConfig
     from animalclef.evaluation.background import background_of_run
-    from animalclef.models.mutual_nearest import MutualNearest
+    from animalclef.report import load_run
+    from animalclef.report.matches import matcher_of
 
-    settings = json.loads((run / "finished.json").read_text(encoding="utf-8"))["config"]["rerank"]
-    matcher = MutualNearest(RerankConfig.model_validate({**settings, "matcher": "mutual-nearest"}))
+    matcher = matcher_of(load_run(run, data).config)
+    if matcher is None:
+        raise DataError(f"{run}: no matches to look at; it matched nothing, or its matcher's weights are gone.")
     return background_of_run(run, load(data).images, masks, matcher.correspondences)

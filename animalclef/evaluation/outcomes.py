@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from animalclef.artefacts import ImageTable, Predictions, RankedCandidates, StrArray
 from animalclef.data.splits import OpenSetSplits
 from animalclef.data.submission import Truth
+from animalclef.evaluation.answers import Answers as BestValues
+from animalclef.evaluation.answers import Roles, Sweep, sweep
 from animalclef.evaluation.evaluate import Interval
 from animalclef.evaluation.metrics import identity_rank
 
@@ -75,26 +77,6 @@ class Answers:
         return sweep_thresholds(value, right, value, splits, threshold)
 
 
-@dataclass(frozen=True, eq=False)
-class Sweep:
-    """The score at each threshold that makes a difference."""
-
-    threshold: Floats  # (t,) rising
-    score: Floats  # (t,) mean over splits of sqrt(BAKS * BAUS)
-    baks: Floats  # (t,)
-    baus: Floats  # (t,)
-
-    def plateau(self, tolerance: float = 0.01) -> tuple[float, float]:
-        """The thresholds around the best within which the score stays above (1 - tolerance) of it."""
-        good = self.score >= self.score.max() * (1 - tolerance)
-        low = high = int(self.score.argmax())
-        while low > 0 and good[low - 1]:
-            low -= 1
-        while high + 1 < len(good) and good[high + 1]:
-            high += 1
-        return float(self.threshold[low]), float(self.threshold[high])
-
-
 def sweep_thresholds(
     known: Floats, right: NDArray[np.bool_], unknown: Floats, splits: OpenSetSplits, also: float = 0.0
 ) -> Sweep:
@@ -106,30 +88,8 @@ def sweep_thresholds(
     values = np.unique(np.concatenate([known, unknown, [0.0, 1.0]]))
     values = values[np.isfinite(values)]
     threshold = np.unique(np.concatenate([[0.0, also, 1.0], (values[1:] + values[:-1]) / 2]))
-    weights = [_weights(role, splits.identity) for role in (splits.is_known, splits.is_unknown)]
-    hits = weights[0] * right
-    baks = np.round(hits.sum(axis=1, keepdims=True) - _below(threshold, known, hits), 12)
-    baus = np.round(_below(threshold, unknown, weights[1]), 12)
-    score = np.sqrt(np.clip(baks, 0, 1) * np.clip(baus, 0, 1))
-    return Sweep(threshold, score.mean(axis=0), baks.mean(axis=0), baus.mean(axis=0))
-
-
-def _weights(role: NDArray[np.bool_], identity: StrArray) -> Floats:
-    """(splits, q): what one hit adds to the balanced accuracy of its split; 0 outside the role."""
-    _, who = np.unique(identity.astype(str), return_inverse=True)
-    weights = np.zeros(role.shape)
-    for split, rows in enumerate(role):
-        if rows.any():
-            count = np.bincount(who[rows], minlength=who.max() + 1)
-            weights[split, rows] = 1.0 / (count[who[rows]] * np.count_nonzero(count))
-    return weights
-
-
-def _below(threshold: Floats, best: Floats, weight: Floats) -> Floats:
-    """(splits, t): the weight of rows whose best value lies below each threshold."""
-    order = np.argsort(best, kind="stable")
-    total = np.concatenate([np.zeros((len(weight), 1)), np.cumsum(weight[:, order], axis=1)], axis=1)
-    return np.asarray(total[:, np.searchsorted(best[order], threshold, side="left")])
+    alone = np.full(len(known), np.inf)
+    return sweep(BestValues(known, right, unknown, alone, alone), Roles.of(splits), threshold)
 
 
 def judge(truth: Truth, images: ImageTable, ranked: RankedCandidates, predictions: Predictions) -> Answers:
@@ -192,11 +152,6 @@ def _share_right(answers: Answers, rows: NDArray[np.bool_]) -> Floats:
     for who, outcome in zip(answers.truth[rows], answers.outcome[rows], strict=True):
         hits[who].append(outcome == "right")
     return np.array([np.mean(hits[who]) for who in sorted(hits)], dtype=np.float64)
-
-
-def _redrawn(values: Floats, rng: np.random.Generator, draws: int) -> Floats:
-    """Means of as many values drawn with replacement; 0 where there are none."""
-    return rng.choice(values, (draws, len(values))).mean(axis=1) if len(values) else np.zeros(draws)
 
 
 def _interval(point: float, drawn: Floats) -> Interval:

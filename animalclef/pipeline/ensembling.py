@@ -119,7 +119,7 @@ def ensemble(parts: Ensemble, config: Config, run: RunFolder, progress: Progress
     finished = {"scores": parts.scores, "data": parts.first.data, "config": kept.model_dump(mode="json")}
     write_text(run.finished, json.dumps(finished, indent=1) + "\n")
     seconds = {"ensemble": round(time.perf_counter() - start, 2)}
-    return Outcome(predictions, ranked, decision, [], seconds, None, "cpu", tuple(surprises))
+    return Outcome(predictions, ranked, decision, [], seconds, None, "cpu", warnings=tuple(surprises))
 
 
 def _pseudo_queries(parts: Ensemble) -> dict[str, PseudoQueries]:

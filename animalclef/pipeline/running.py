@@ -12,6 +12,7 @@ from pathlib import Path
 
 from animalclef.artefacts import ImageTable, Predictions, RankedCandidates, SetAside
 from animalclef.config import Config
+from animalclef.data.encounters import Encounters
 from animalclef.data.images import LoadedTable
 from animalclef.decision import Decision
 from animalclef.errors import DataError
@@ -20,7 +21,7 @@ from animalclef.pipeline.budgeting import Budgeting
 from animalclef.pipeline.checking import surprises_of
 from animalclef.pipeline.contents import Contents, gallery_digest
 from animalclef.pipeline.deciding import Deciding, encounters_of
-from animalclef.pipeline.describing import describe_photographs
+from animalclef.pipeline.describing import Described, describe_photographs
 from animalclef.pipeline.matching import Matching, open_log, scores_fingerprint
 from animalclef.pipeline.shortlisting import Shortlisting, ranks_of_sources, united
 from animalclef.pipeline.tools import open_tools
@@ -47,6 +48,7 @@ class Outcome:
     seconds: dict[str, float]
     weights: str | None  # digest of the embedding network's weights, None without one
     device: str
+    matcher_weights: str | None = None  # digest of the matching network's weights
     warnings: tuple[str, ...] = ()  # answers that are far from what validation saw
 
 
@@ -106,30 +108,36 @@ class Pipeline:
         ranked = fuse(scores, images, decision)
         predictions = decide(ranked, self.loaded.images.queries, decision)
         self.run.finished.unlink(missing_ok=True)
+        seen = {} if given is not None else read_pseudo_queries(self.run)
+        outcome = Outcome(
+            predictions, ranked, decision, described.set_aside, self.seconds,
+            weights=None if network is None else network.digest,
+            matcher_weights=next(iter(map(str, tools.made_by)), None),
+            device="cpu" if network is None else network.device,
+            warnings=tuple(surprises_of(predictions, images, seen, decision)),
+        )  # fmt: skip
+        self.run.write_sources(ranks_of_sources({**lists, "shortlist": shortlist}, images))
+        counts = {"query pairs": len(scores), "pairs in the log": 0 if log is None else len(log)}
+        self._write(outcome, described, encounters, counts, scores_id)
+        return outcome
+
+    def _write(
+        self, outcome: Outcome, described: Described, encounters: Encounters, counts: dict[str, int], scores_id: str
+    ) -> None:
+        """What later commands read; `finished.json` last."""
         self.run.write_set_aside(described.set_aside)
         self.run.write_encounters(encounters)
-        write_text(self.run.decision, decision.model_dump_json(indent=1) + "\n")
+        write_text(self.run.decision, outcome.decision.model_dump_json(indent=1) + "\n")
         self.run.write_table(self.loaded.images, described.by_content())
         self.run.write_order(self.loaded.submission_id)
-        seen = {} if given is not None else read_pseudo_queries(self.run)
-        surprises = surprises_of(predictions, images, seen, decision)
-        self.run.write_candidates(ranked)
-        self.run.write_sources(ranks_of_sources({**lists, "shortlist": shortlist}, images))
-        self.run.write_answers(predictions)
-        counts = {
-            "photographs": len(images),
-            "query pairs": len(scores),
-            "pairs in the log": 0 if log is None else len(log),
-        }
-        self.run.write_timings(self.seconds, counts)
+        self.run.write_candidates(outcome.ranked)
+        self.run.write_answers(outcome.predictions)
+        self.run.write_timings(self.seconds, {"photographs": len(described.images), **counts})
         settings = {"scores": scores_id, "data": self.contents.digest, "config": self.config.model_dump(mode="json")}
         settings |= {"root": str(self.loaded.source.root.resolve())}
-        if tools.extractor is not None:
+        if described.features.extractor:
             settings["keypoints"] = described.features.stores[""].folder.relative_to(self.run.path).as_posix()
         write_text(self.run.finished, json.dumps(settings, indent=1) + "\n")
-        weights, device = (None, "cpu") if network is None else (network.digest, network.device)
-        told = (described.set_aside, self.seconds, weights, device, tuple(surprises))
-        return Outcome(predictions, ranked, decision, *told)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
