@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Iterable
 
-__all__ = ["CONTEXT", "UNSEEN", "as_unknown", "is_count", "scores_among"]
-
-T = TypeVar("T")
+__all__ = ["CONTEXT", "is_count", "scores_among"]
 
 CONTEXT = frozenset({"photographs", "days_apart", "query_keypoints", "gallery_keypoints", "query_side", "gallery_side"})
 """Circumstances of a pair: never a score, but what a score may depend on."""
-
-UNSEEN = "@unseen"
-"""Ends the name of a pseudo-query's column that holds while its own individual is hidden."""
 
 _COUNTS = frozenset({"matches", "inliers", "inlier_weight", "confidence_sum", *CONTEXT})
 _COUNT_PREFIXES = ("matches_", "inliers_")
@@ -30,15 +24,4 @@ def is_count(name: str) -> bool:
 
 def scores_among(names: Iterable[str]) -> list[str]:
     """The columns that say how alike two photographs are, sorted."""
-    return sorted(name for name in names if name not in CONTEXT and not name.endswith(UNSEEN))
-
-
-def as_unknown(columns: Mapping[str, T]) -> dict[str, T]:
-    """The columns of pseudo-queries as they are once their individual is hidden.
-
-    Most scores of a pair do not change by that; those that look at the whole list have a second column.
-
-    >>> as_unknown({"similarity": 1, "expanded": 2, "expanded@unseen": 3})
-    {'similarity': 1, 'expanded': 3}
-    """
-    return {name: columns.get(f"{name}{UNSEEN}", one) for name, one in columns.items() if not name.endswith(UNSEEN)}
+    return sorted(name for name in names if name not in CONTEXT)

@@ -14,7 +14,6 @@ from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.evaluation.answers import Answers, Roles
 from animalclef.evaluation.choice import Choice
 from animalclef.identities import BestIdentity, Candidates
-from animalclef.score_columns import UNSEEN
 
 __all__ = ["Bench", "LogOdds", "Role", "numbered"]
 
@@ -82,8 +81,7 @@ class Bench:
             return self._take(role, side, ("learned", role), self.log_odds.learned[role])
         pairs = np.zeros(len(self._seen(role, side).pair))
         for column, weight in choice.weights.items():
-            hidden = (choice.calibration, f"{column}{UNSEEN}")
-            key = hidden if role == "unknown" and hidden in self.log_odds.columns else (choice.calibration, column)
+            key = (choice.calibration, column)
             if weight and key in self.log_odds.columns:
                 pairs += weight * self._take(role, side, key, self.log_odds.columns[key])
         return pairs

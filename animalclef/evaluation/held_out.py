@@ -15,7 +15,7 @@ from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.evaluation.bench import LogOdds, numbered
 from animalclef.evaluation.leaks import Fitted
 from animalclef.pair_model import PairModel, pair_inputs
-from animalclef.score_columns import CONTEXT, UNSEEN, as_unknown, is_count, scores_among
+from animalclef.score_columns import CONTEXT, is_count, scores_among
 from animalclef.stages.calibrate import Pairs, fit_calibrator, fit_pair_model
 
 __all__ = ["Curves", "HeldOut"]
@@ -68,18 +68,20 @@ class HeldOut:
         """Of every pair of one part, each by what was fitted without its individual's fold and without those named."""
         part, folds, who = self.parts[name], self.fold_of[name], self.who[name]
         columns: dict[tuple[str, str], NDArray[np.float64]]
-        columns = {(kind, column): np.zeros(part.same.shape) for kind in self._kinds for column in _scores(part)}
+        columns = {
+            (kind, column): np.zeros(part.same.shape) for kind in self._kinds for column in scores_among(part.columns)
+        }
         learned = {role: np.zeros(part.same.shape) for role in ("known", "unknown")} if self._learns else {}
         for fold in sorted(set(folds.tolist())):
             rows = np.flatnonzero(folds == fold)
             curves = self.fitted(without | {fold}).for_scoring(self.individuals[name][rows])
             for (kind, column), values in columns.items():
-                values[rows] = curves.of[kind, column.removesuffix(UNSEEN)].log_odds(part.columns[column][rows])
+                values[rows] = curves.of[kind, column].log_odds(part.columns[column][rows])
             if curves.pair_model is not None:
                 mine = {column: values[rows] for column, values in part.columns.items()}
                 for role, values in learned.items():
-                    shown, seen = (mine, part.as_known) if role == "known" else (as_unknown(mine), part.as_unknown)
-                    values[rows] = curves.pair_model.log_odds(shown, seen[rows], who[rows], part.agrees[rows])
+                    seen = part.as_known if role == "known" else part.as_unknown
+                    values[rows] = curves.pair_model.log_odds(mine, seen[rows], who[rows], part.agrees[rows])
         return LogOdds(columns, learned, who)
 
     @property
@@ -112,17 +114,11 @@ class HeldOut:
         tables, labels = [], []
         for name, rows in chosen:
             part, who = self.parts[name].select(rows), self.who[name][rows]
-            for columns, visible in ((part.columns, part.as_known), (as_unknown(part.columns), part.as_unknown)):
-                tables.append(pair_inputs(columns, scales, visible, who, part.agrees))
+            for visible in (part.as_known, part.as_unknown):
+                tables.append(pair_inputs(part.columns, scales, visible, who, part.agrees))
                 labels.append(part.same[visible])
         inputs = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]} if tables else {}
         return fit_pair_model(scales, inputs, _joined(labels).astype(bool))
-
-
-def _scores(part: PseudoQueries) -> list[str]:
-    """The score columns of some pseudo-queries, in both roles."""
-    names = scores_among(part.columns)
-    return [*names, *(f"{name}{UNSEEN}" for name in names if f"{name}{UNSEEN}" in part.columns)]
 
 
 def _column(part: PseudoQueries, name: str) -> NDArray[np.generic]:

@@ -22,12 +22,9 @@ __all__ = [
     "OUTCOMES",
     "Answers",
     "Confused",
-    "Reliability",
-    "Sweep",
     "judge",
     "misses_by",
     "most_confused",
-    "reliability",
     "score_intervals",
     "sweep_thresholds",
 ]
@@ -157,31 +154,6 @@ def _share_right(answers: Answers, rows: NDArray[np.bool_]) -> Floats:
 def _interval(point: float, drawn: Floats) -> Interval:
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Interval(float(point), float(low), float(high))
-
-
-@dataclass(frozen=True, eq=False)
-class Reliability:
-    """What pairs of about one probability came to."""
-
-    stated: Floats  # (b,) mean probability of the bin's pairs
-    found: Floats  # (b,) share of them that show one individual
-    pairs: NDArray[np.int64]  # (b,)
-
-    @property
-    def expected_error(self) -> float:
-        """The mean difference of stated and found, weighted by pairs (expected calibration error)."""
-        total = self.pairs.sum()
-        return float((np.abs(self.stated - self.found) * self.pairs).sum() / total) if total else float("nan")
-
-
-def reliability(probability: Floats, same: NDArray[np.bool_], bins: int = 10) -> Reliability:
-    """Pairs in bins of equal width of their probability; empty bins are left out."""
-    place = np.minimum((probability * bins).astype(np.int64), bins - 1)
-    count = np.bincount(place, minlength=bins)
-    filled = np.flatnonzero(count)
-    stated = np.bincount(place, probability, bins)[filled] / count[filled]
-    found = np.bincount(place, same, bins)[filled] / count[filled]
-    return Reliability(stated, found, count[filled])
 
 
 @dataclass(frozen=True)

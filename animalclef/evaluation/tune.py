@@ -21,7 +21,7 @@ from animalclef.evaluation.leaks import Fitted, digest_of
 from animalclef.evaluation.reliability import reliability
 from animalclef.evaluation.search import Found, search
 from animalclef.progress import Progress
-from animalclef.score_columns import CONTEXT, UNSEEN, is_count, scores_among
+from animalclef.score_columns import CONTEXT, is_count, scores_among
 from animalclef.stages.calibrate import Pairs
 
 __all__ = ["Search", "default_decision", "held_out_parts", "nested_hits", "tune", "used_parts"]
@@ -89,7 +89,7 @@ def used_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig) -> dic
     parts = {}
     for name, part in sorted(pseudo.items()):
         names = [column for column in config.scores if column in part.columns] or scores_among(part.columns)
-        kept = [*names, *(f"{column}{UNSEEN}" for column in names), *sorted(CONTEXT)]
+        kept = [*names, *sorted(CONTEXT)]
         parts[name] = part.only([column for column in kept if column in part.columns])
     return parts
 

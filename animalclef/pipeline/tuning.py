@@ -17,7 +17,7 @@ from animalclef.evaluation.studies import Shared, explore, opened, work
 from animalclef.evaluation.tune import benches_of, held_out_parts, pooled_parts, tune
 from animalclef.progress import Progress
 from animalclef.store.run import RunFolder
-from animalclef.store.validation import read_pseudo_queries
+from animalclef.store.validation import digest_of_pseudo_queries, read_pseudo_queries
 
 __all__ = ["settings_of_run", "tune_run"]
 
@@ -61,7 +61,7 @@ def tune_run(run: RunFolder, config: Config, url: str, workers: int, progress: P
     before = load_decision(run.decision)
     pseudo = read_pseudo_queries(run)
     plain = config.decide.model_copy(update={"trials": 1})
-    settings = fingerprint(1, before.scores, before.gallery, sorted(pseudo), plain, config.seed)
+    settings = fingerprint(2, before.scores, digest_of_pseudo_queries(run), plain, config.seed)
     shared = Shared(url, settings, config.seed)
 
     def final(name: str, benches: Sequence[Bench]) -> Found:

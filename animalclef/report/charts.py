@@ -8,7 +8,8 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from animalclef.evaluation.outcomes import Reliability, Sweep
+from animalclef.decision import Reliability
+from animalclef.evaluation.answers import Sweep
 from animalclef.report.evidence import Evidence
 from animalclef.report.svg import Plot
 
@@ -84,10 +85,10 @@ def _sweep(evidence: Evidence, swept: Sweep) -> Figure:
 def _reliability(evidence: Evidence, found: Reliability) -> Figure:
     plot = Plot((0, 1), (0, 1), "stated probability of a pair", "share of one individual")
     plot.line([0, 1], [0, 1], "ideal", "as stated")
-    plot.line(found.stated.tolist(), found.found.tolist(), "known", "as found")
-    sizes = 2 + 5 * np.log10(np.maximum(found.pairs, 1)) / max(np.log10(found.pairs.max()), 1)
-    plot.points(found.stated.tolist(), found.found.tolist(), sizes.tolist(), "known")
-    caption = f"{found.pairs.sum():,} pairs; expected calibration error {found.expected_error:.3f}. Larger: more pairs."
+    plot.line(list(found.said), list(found.seen), "known", "as found")
+    sizes = 2 + 5 * np.log10(np.maximum(found.pairs, 1)) / max(np.log10(max(found.pairs)), 1)
+    plot.points(list(found.said), list(found.seen), sizes.tolist(), "known")
+    caption = f"{sum(found.pairs):,} pairs; expected calibration error {found.error:.3f}. Larger: more pairs."
     return Figure("Reliability", plot.render(f"{evidence.dataset}: {caption}"), caption)
 
 

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.data.pseudo_queries import PseudoQueries
-from animalclef.decision import DatasetDecision
+from animalclef.decision import DatasetDecision, Reliability
 from animalclef.errors import AnimalClefError
-from animalclef.evaluation.outcomes import Answers, Reliability, Sweep, reliability, sweep_thresholds
+from animalclef.evaluation.answers import Sweep
+from animalclef.evaluation.outcomes import Answers, sweep_thresholds
+from animalclef.evaluation.reliability import reliability
 from animalclef.report.finished import FinishedRun
 from animalclef.stages.fuse import fuse_lists
 from animalclef.store.validation import read_pseudo_queries

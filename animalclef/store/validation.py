@@ -25,7 +25,7 @@ from animalclef.errors import StaleArtefactError
 from animalclef.store.files import write_bytes
 from animalclef.store.run import RunFolder
 
-__all__ = ["Stamp", "holds_pseudo_queries", "read_pseudo_queries", "write_pseudo_queries"]
+__all__ = ["Stamp", "digest_of_pseudo_queries", "holds_pseudo_queries", "read_pseudo_queries", "write_pseudo_queries"]
 
 _FORMAT = 1
 _MARKS = ("same", "agrees", "as_known", "as_unknown")  # bit 0, 1, 2, 3
@@ -90,6 +90,11 @@ def holds_pseudo_queries(run: RunFolder, made_by: str) -> bool:
         return bool(header["stamp"]["made_by"] == made_by)
     except _DAMAGE:
         return False
+
+
+def digest_of_pseudo_queries(run: RunFolder) -> str:
+    """Changes with anything in the file; for work that must not go on with other pseudo-queries than it began with."""
+    return hashlib.sha256(_path(run).read_bytes()).hexdigest()
 
 
 def _path(run: RunFolder) -> Path:

@@ -8,7 +8,7 @@ from rows import Row, image_table, strings
 
 from animalclef.artefacts import Predictions, RankedCandidates
 from animalclef.data.submission import Truth
-from animalclef.evaluation.outcomes import Answers, judge, misses_by, most_confused, reliability, score_intervals
+from animalclef.evaluation.outcomes import Answers, judge, misses_by, most_confused, score_intervals
 
 
 @pytest.fixture
@@ -84,15 +84,6 @@ def test_the_sweep_agrees_with_what_validation_scores() -> None:
         hits, kept = right & (known >= threshold), unknown < threshold
         parts = [(hits[~mask].reshape(2, 2).mean(), kept[mask].reshape(2, 2).mean()) for mask in is_unknown]
         assert swept.score[place] == pytest.approx(np.mean([np.sqrt(baks * baus) for baks, baus in parts]))
-
-
-def test_reliability_by_hand() -> None:
-    found = reliability(np.array([0.0, 0.04, 0.45, 1.0]), np.array([False, True, True, True]))
-    assert found.pairs.tolist() == [2, 1, 1]
-    np.testing.assert_allclose(found.stated, [0.02, 0.45, 1.0])
-    np.testing.assert_allclose(found.found, [0.5, 1.0, 1.0])
-    assert found.expected_error == pytest.approx((0.48 * 2 + 0.55 + 0) / 4)
-    assert np.isnan(reliability(np.zeros(0), np.zeros(0, dtype=bool)).expected_error)
 
 
 def test_the_most_confused_come_first(answers: Answers) -> None:
