@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny import make_tiny_data
 from whole_run import predict
@@ -14,6 +16,7 @@ from animalclef.errors import ConfigError, DataError, StaleArtefactError
 from animalclef.pipeline.tuning import settings_of_run, tune_run
 from animalclef.progress import Silent
 from animalclef.store.run import RunFolder
+from animalclef.store.validation import Stamp, read_pseudo_queries, write_pseudo_queries
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +62,13 @@ def test_a_run_that_is_not_finished_or_keeps_no_pseudo_queries_is_refused(run: R
     config = settings_of_run(RunFolder(tmp_path), [], None)
     with pytest.raises(StaleArtefactError, match="predict"):
         tune_run(RunFolder(tmp_path), config, f"sqlite:///{tmp_path / 's.db'}", 1, Silent())
+
+
+def test_a_study_does_not_go_on_with_other_pseudo_queries(run: RunFolder, tmp_path: Path) -> None:
+    copy = RunFolder(Path(shutil.copytree(run.path, tmp_path / "run")))
+    config, url = settings_of_run(copy, ["decide.trials=3"], None), f"sqlite:///{tmp_path / 'studies.db'}"
+    tune_run(copy, config, url, 1, Silent())
+    fewer = {name: part.select(np.arange(len(part) - 1)) for name, part in read_pseudo_queries(copy).items()}
+    write_pseudo_queries(copy, fewer, Stamp("by hand", load_decision(copy.decision).scores, copy.data_digest))
+    with pytest.raises(StaleArtefactError, match="was made with settings"):
+        tune_run(copy, config, url, 1, Silent())
