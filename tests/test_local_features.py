@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tiny import make_tiny_data, read_csv, write_csv
+from tiny import make_masks, make_tiny_data, read_csv, write_csv
 from whole_run import artefacts, count_work, predict
 
 from animalclef.config import load_config
@@ -56,18 +56,6 @@ def again(plain: tuple[Path, bytes], tmp_path: Path) -> Path:
     return Path(shutil.copytree(plain[0], tmp_path / "again"))
 
 
-def masks_of(data: Path, folder: Path, share: float = 0.8) -> Path:
-    """For every photograph a mask whose left part, `share` of the width, is the animal."""
-    for row in read_csv(data / "metadata.csv"):
-        height, width = cv2.imread(str(data / row["path"])).shape[:2]
-        mask = np.zeros((height, width), np.uint8)
-        mask[:, : round(width * share)] = 255
-        path = (folder / row["path"]).with_suffix(".png")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), mask)
-    return folder
-
-
 def done(counts: Counter[str]) -> dict[str, int]:
     """What was counted since the last look; the pairs that the run's estimate tries do not count."""
     found = dict(+counts)
@@ -79,7 +67,7 @@ def test_masks_cost_new_pairs_but_no_new_keypoints_and_are_never_mixed_up(
     data: Path, plain: tuple[Path, bytes], again: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = count_work(monkeypatch)
-    masks = masks_of(data, tmp_path / "masks")
+    masks = make_masks(data, tmp_path / "masks")
     setting = f"keypoints.masks={masks}"
     predict(data, again, setting)
     assert done(counts) == {"pairs": PAIRS, "tuned": 1}
@@ -103,7 +91,7 @@ def test_masks_cost_new_pairs_but_no_new_keypoints_and_are_never_mixed_up(
 
 
 def test_masks_named_by_the_table_do_the_same(data: Path, tmp_path: Path) -> None:
-    masks = masks_of(data, tmp_path / "data" / "masks")
+    masks = make_masks(data, tmp_path / "data" / "masks")
     shutil.copytree(data / "images", tmp_path / "data" / "images")
     rows = read_csv(data / "metadata.csv")
     for row in rows:
@@ -116,7 +104,7 @@ def test_masks_named_by_the_table_do_the_same(data: Path, tmp_path: Path) -> Non
 
 
 def test_masks_do_no_harm_where_nothing_is_matched(data: Path, tmp_path: Path) -> None:
-    masks = masks_of(data, tmp_path / "masks")
+    masks = make_masks(data, tmp_path / "masks")
     assert predict(data, tmp_path / "run", "rerank.matcher=none", f"keypoints.masks={masks}")
 
 
@@ -133,7 +121,7 @@ def test_the_border_costs_new_pairs_alone(
 def test_a_mask_that_covers_everything_leaves_no_keypoints_and_every_query_an_answer(
     data: Path, tmp_path: Path
 ) -> None:
-    masks = masks_of(data, tmp_path / "masks", share=0)
+    masks = make_masks(data, tmp_path / "masks", share=0)
     answers = predict(data, tmp_path / "run", f"keypoints.masks={masks}").decode().splitlines()
     assert len(answers) == 1 + len([row for row in read_csv(data / "metadata.csv") if row["split"] == "query"])
     candidates = read_csv(tmp_path / "run" / "candidates.csv")
@@ -141,7 +129,7 @@ def test_a_mask_that_covers_everything_leaves_no_keypoints_and_every_query_an_an
 
 
 def test_a_mask_of_another_size_stops_the_run_with_its_name(data: Path, tmp_path: Path) -> None:
-    masks = masks_of(data, tmp_path / "masks")
+    masks = make_masks(data, tmp_path / "masks")
     wrong = sorted((masks / "images" / "NewtID").iterdir())[2]
     cv2.imwrite(str(wrong), np.zeros((50, 50), np.uint8))
     with pytest.raises(DataError, match=f"{wrong.name}: expected the shape of its photograph"):

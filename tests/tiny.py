@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TINY_SETTINGS", "make_tiny_data", "photograph", "read_csv", "write_csv"]
+__all__ = ["TINY_SETTINGS", "make_masks", "make_tiny_data", "photograph", "read_csv", "write_csv"]
 
 # `--set` arguments that make a whole run of a tiny data set a matter of a second or two.
 TINY_SETTINGS = (
@@ -119,3 +119,15 @@ def _write_tables(folder: Path, rows: list[_Row]) -> None:
     write_csv(folder / "sample_submission.csv", ("image_id", "identity"), sample)
     truth = [(number, row.identity, row.dataset, int(row.known)) for number, row in queries]
     write_csv(folder / "truth.csv", ("image_id", "identity", "dataset", "known"), truth)
+
+
+def make_masks(data: Path, folder: Path, share: float = 0.8) -> Path:
+    """For every photograph a mask whose left part, `share` of the width, is the animal."""
+    for row in read_csv(data / "metadata.csv"):
+        height, width = cv2.imread(str(data / row["path"])).shape[:2]
+        mask = np.zeros((height, width), np.uint8)
+        mask[:, : round(width * share)] = 255
+        path = (folder / row["path"]).with_suffix(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), mask)
+    return folder

@@ -5,15 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import multiprocessing
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import groupby
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from animalclef.demo.config import DemoConfig
@@ -21,6 +18,7 @@ from animalclef.demo.photograph import photograph
 from animalclef.demo.plan import Shot, plan_demo
 from animalclef.demo.storing import store_photograph
 from animalclef.errors import OutputError
+from animalclef.processes import in_processes
 from animalclef.store.files import check_writable
 
 __all__ = ["GENERATOR_VERSION", "render_demo"]
@@ -92,7 +90,7 @@ def _render_into(root: Path, config: DemoConfig, workers: int, progress: Callabl
     shots = plan_demo(config)
     batches = [(root, tuple(group)) for _, group in groupby(shots, key=lambda shot: shot.animal.seed)]
     done = 0
-    for count in _run(batches, workers):
+    for count in in_processes(_render_batch, batches, workers):
         done += count
         if progress is not None:
             progress(done, len(shots))
@@ -108,21 +106,6 @@ def _render_into(root: Path, config: DemoConfig, workers: int, progress: Callabl
         ((s.image_id, s.identity, s.dataset, int(s.known)) for s in queries),
     )
     (root / _STAMP).write_text(json.dumps(_stamp(config), indent=2) + "\n", encoding="utf-8")
-
-
-def _run(batches: Sequence[tuple[Path, tuple[Shot, ...]]], workers: int) -> Iterable[int]:
-    """Photographs made per finished batch; a batch is one animal, whose coat is painted once."""
-    if workers == 1:
-        yield from (_render_batch(batch) for batch in batches)
-        return
-    context = multiprocessing.get_context("spawn")  # fork copies the locks of OpenCV's and torch's threads
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        futures = [pool.submit(_render_batch, batch) for batch in batches]
-        try:
-            yield from (future.result() for future in as_completed(futures))
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
 
 
 def _render_batch(batch: tuple[Path, tuple[Shot, ...]]) -> int:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.errors import OutputError
+from animalclef.processes import in_processes
 from animalclef.store.files import make_folder, write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def render_subjects(
         raise OutputError(f"{folder}: holds photographs of another seed or version. Choose another folder.")
     write_text(stamp, text)
     species = math.ceil(photographs / PHOTOGRAPHS_PER_SPECIES)
-    for _ in _finished([(folder, seed, number) for number in range(species)], workers):
+    for _ in in_processes(_render_species, [(folder, seed, number) for number in range(species)], workers):
         if advance is not None:
             advance(PHOTOGRAPHS_PER_SPECIES)
     return species * PHOTOGRAPHS_PER_SPECIES
@@ -73,20 +72,6 @@ def read_surface(path: Path, size_wh: tuple[int, int]) -> tuple[NDArray[np.float
     place = (stored[..., :2].astype(np.float32) - _MIDDLE) / _UNIT
     shown = cv2.resize(stored[..., 2].astype(np.float32), size_wh, interpolation=cv2.INTER_LINEAR) > _MIDDLE
     return np.asarray(cv2.resize(place, size_wh, interpolation=cv2.INTER_LINEAR), dtype=np.float32), shown
-
-
-def _finished(jobs: list[tuple[Path, int, int]], workers: int) -> Iterator[int]:
-    if workers == 1:
-        yield from map(_render_species, jobs)
-        return
-    context = multiprocessing.get_context("spawn")  # fork copies the locks of OpenCV's and torch's threads
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        futures = [pool.submit(_render_species, job) for job in jobs]
-        try:
-            yield from (future.result() for future in as_completed(futures))
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
 
 
 def _render_species(job: tuple[Path, int, int]) -> int:

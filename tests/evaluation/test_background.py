@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from tiny import make_tiny_data, read_csv
+from tiny import make_masks, make_tiny_data
 from typer.testing import CliRunner
 from whole_run import predict
 
@@ -47,14 +46,7 @@ def test_evaluate_shows_it_for_the_best_candidates(tmp_path: Path) -> None:
     predict(data, run)
     arguments = ["evaluate", "--run", str(run), "--truth", str(data / "truth.csv"), "--data", str(data)]
     for share, low, high in ((1.0, 0.0, 0.0), (0.5, 0.1, 0.9), (0.0, 1.0, 1.0)):
-        masks = tmp_path / f"masks{share}"
-        for row in read_csv(data / "metadata.csv"):
-            height, width = cv2.imread(str(data / row["path"])).shape[:2]
-            mask = np.zeros((height, width), np.uint8)
-            mask[:, : round(width * share)] = 255
-            path = (masks / row["path"]).with_suffix(".png")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), mask)
+        masks = make_masks(data, tmp_path / f"masks{share}", share)
         result = CliRunner().invoke(app, [*arguments, "--masks", str(masks), "--json"], catch_exceptions=False)
         (found,) = json.loads(result.stdout)["background"]
         assert (found["dataset"], found["pairs"]) == ("NewtID", 4)

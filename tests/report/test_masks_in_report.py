@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from tiny import make_tiny_data
+from tiny import make_masks, make_tiny_data
 from whole_run import predict
 
-from animalclef.data.masks import mask_path
 from animalclef.errors import DataError
 from animalclef.report.finished import FinishedRun, load_run
 from animalclef.report.gallery import _flags
@@ -25,15 +23,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def masks(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every photograph's left half is animal."""
-    folder = tmp_path_factory.mktemp("masks")
-    for path in (data / "images").rglob("*.jpg"):
-        height, width = cv2.imread(str(path)).shape[:2]
-        mask = np.zeros((height, width), np.uint8)
-        mask[:, : width // 2] = 255
-        target = mask_path(folder, path.relative_to(data).as_posix())
-        target.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(target), mask)
-    return folder
+    return make_masks(data, tmp_path_factory.mktemp("masks"), 0.5)
 
 
 def first_pairs(run: FinishedRun) -> list[tuple[str, str]]:
