@@ -40,7 +40,7 @@ from animalclef.pipeline.describing import Described, describe_photographs
 from animalclef.pipeline.tools import open_tools
 from animalclef.stages.retrieve import retrieve
 from animalclef.store.run import RunFolder
-from animalclef.training.network import Batch, build_network, forward
+from animalclef.training.matcher.network import Batch, build_network, forward
 
 LEVELS = (0.01, 0.05, 0.1, 0.2)  # matches are verified from each of these confidences on
 COLUMNS = (

@@ -53,8 +53,8 @@ def train_matcher(
     """
     from animalclef.config import load_recipe
     from animalclef.console import RichProgress, measured_table
-    from animalclef.training.matcher import train_matcher as train
-    from animalclef.training.rendering import PHOTOGRAPHS_PER_SPECIES, render_subjects
+    from animalclef.training.matcher.matcher import train_matcher as train
+    from animalclef.training.matcher.rendering import PHOTOGRAPHS_PER_SPECIES, render_subjects
 
     config = load_recipe(recipe, assignments or [], seed)
     folder = images or out_path / "images"

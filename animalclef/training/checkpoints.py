@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from animalclef.config.training import MatcherNetworkConfig
 from animalclef.errors import StaleArtefactError, WeightsError
 from animalclef.store.files import write_bytes
-from animalclef.training.features import TrainingFeatures
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-__all__ = ["Averaged", "load_state", "read_weights", "save_network", "save_state"]
+__all__ = ["Averaged", "State", "load_state", "read_weights", "save_state"]
 
-_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+_NETWORK, _AVERAGED, _KEPT = "network", "averaged", "kept"
 
 
 class Averaged:
-    """The exponential moving average of a network's weights; early steps count for more, so that it is not late."""
+    """The exponential moving average of a network's weights; early steps count for more, so that it is not late.
+
+    Whole numbers (batch normalisation's count) are taken over as they are.
+    """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -30,30 +31,53 @@ class Averaged:
 
     def update(self, network: nn.Module, step: int) -> None:
         """Move towards the network's weights after its `step`-th step (from 1)."""
-        decay = min(self.decay, (1 + step) / (10 + step))
+        self.move(network, 1 - min(self.decay, (1 + step) / (10 + step)))
+
+    def move(self, network: nn.Module, share: float) -> None:
+        """Move by `share` of the way towards the network's weights."""
         for name, value in network.state_dict().items():
-            self.weights[name].lerp_(value.detach(), 1 - decay)
+            if value.is_floating_point():
+                self.weights[name].lerp_(value.detach(), share)
+            else:
+                self.weights[name].copy_(value)
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What a state holds beside the weights and moments that `load_state` takes over."""
+
+    step: int  # it was written after
+    kept: Mapping[str, Tensor]
+    notes: Mapping[str, str]
 
 
 def save_state(
-    path: Path, network: nn.Module, averaged: Averaged, optimiser: torch.optim.Optimizer, step: int, recipe: str
+    path: Path,
+    network: nn.Module,
+    averaged: Averaged,
+    optimiser: torch.optim.Optimizer,
+    step: int,
+    recipe: str,
+    *,
+    kept: Mapping[str, Tensor] | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> None:
-    """Write everything that the next step needs."""
+    """Write everything that the next step needs: of the optimiser whatever tensors it holds for each parameter."""
     from safetensors.torch import save
 
-    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
-    tensors |= {f"averaged.{name}": value for name, value in averaged.weights.items()}
+    tensors = {f"{_NETWORK}.{name}": value for name, value in network.state_dict().items()}
+    tensors |= {f"{_AVERAGED}.{name}": value for name, value in averaged.weights.items()}
+    tensors |= {f"{_KEPT}.{name}": value for name, value in (kept or {}).items()}
     for name, parameter in network.named_parameters():
-        moments = optimiser.state.get(parameter, {})
-        tensors |= {f"{moment}.{name}": moments[moment] for moment in _MOMENTS if moment in moments}
+        tensors |= {f"{moment}.{name}": value for moment, value in optimiser.state.get(parameter, {}).items()}
     whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_bytes(path, save(whole, metadata={"step": str(step), "recipe": recipe}))
+    write_bytes(path, save(whole, metadata={**(notes or {}), "step": str(step), "recipe": recipe}))
 
 
 def load_state(
     path: Path, network: nn.Module, averaged: Averaged, optimiser: torch.optim.Optimizer, recipe: str
-) -> int:
-    """Take a state over; the step it was written after.
+) -> State:
+    """Take a state over.
 
     Raises:
         StaleArtefactError: the state belongs to another recipe, start or folder of photographs, or is damaged.
@@ -64,37 +88,21 @@ def load_state(
             f"{path}: belongs to a training with other settings, photographs or start. "
             "Use another --out, or --overwrite to begin anew."
         )
-    of_network = {
-        name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")
-    }
-    network.load_state_dict(of_network, strict=True)
-    for name in averaged.weights:
-        averaged.weights[name].copy_(tensors[f"averaged.{name}"])
+    groups: dict[str, dict[str, Tensor]] = {_NETWORK: {}, _AVERAGED: {}, _KEPT: {}}
+    for key, value in tensors.items():
+        group, _, name = key.partition(".")
+        groups.setdefault(group, {})[name] = value
+    network.load_state_dict(groups.pop(_NETWORK), strict=True)
+    for name, value in groups.pop(_AVERAGED).items():
+        averaged.weights[name].copy_(value)
+    kept = groups.pop(_KEPT)
     for name, parameter in network.named_parameters():
-        if f"exp_avg.{name}" in tensors:
-            moments = {moment: tensors[f"{moment}.{name}"] for moment in _MOMENTS}
+        moments = {moment: of[name] for moment, of in groups.items() if name in of}
+        if moments:
             optimiser.state[parameter] = {
                 moment: value if moment == "step" else value.to(parameter.device) for moment, value in moments.items()
             }
-    return int(metadata["step"])
-
-
-def save_network(
-    path: Path,
-    weights: Mapping[str, Tensor],
-    features: TrainingFeatures,
-    network: MatcherNetworkConfig,
-    *,
-    half: bool = True,
-) -> None:
-    """Write a network for use: kornia's names, half precision, its size in the header."""
-    import torch
-    from safetensors.torch import save
-
-    dtype = torch.float16 if half else torch.float32
-    tensors = {name: value.detach().cpu().to(dtype).contiguous() for name, value in weights.items()}
-    header = {"features": features.name, "input_dim": features.input_dim, **network.model_dump()}
-    write_bytes(path, save(tensors, metadata={"lightglue": json.dumps(header)}))
+    return State(int(metadata["step"]), kept, metadata)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

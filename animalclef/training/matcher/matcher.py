@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from animalclef.config import fingerprint
 from animalclef.config.training import TrainMatcherConfig
-from animalclef.errors import ConfigError, RunInUseError
 from animalclef.progress import Progress, Silent
 from animalclef.store.files import make_folder
-from animalclef.training.batches import PairSource, held_out
 from animalclef.training.checkpoints import read_weights
-from animalclef.training.features import training_features
-from animalclef.training.measuring import Measured
-from animalclef.training.photographs import fill_store, find_photographs, subjects_of
-from animalclef.training.running import MatcherTraining
+from animalclef.training.fabric import claimed, open_fabric
+from animalclef.training.matcher.batches import PairSource, held_out
+from animalclef.training.matcher.features import training_features
+from animalclef.training.matcher.measuring import Measured
+from animalclef.training.matcher.photographs import fill_store, find_photographs, subjects_of
+from animalclef.training.matcher.running import MatcherTraining
 
 __all__ = ["TrainedMatcher", "train_matcher"]
 
@@ -59,13 +56,13 @@ def train_matcher(
         StaleArtefactError: `out` holds a training of another recipe, and `overwrite` is not given.
         TrainingError: the loss became something that is not a number.
     """
-    fabric = _fabric(config, device, devices, workers)
+    fabric = open_fabric(config.precision, device, devices, workers)
     progress = progress if progress is not None and fabric.global_rank == 0 else Silent()
     photos = find_photographs(images)
     weights = None if start is None else read_weights(start)
     features = training_features(config.keypoints)
     make_folder(out)
-    with _claimed(out, fabric.global_rank):
+    with claimed(out, fabric.global_rank):
         store, key_of, unreadable = fill_store(photos, out / "views", features, config, workers, progress)
         subjects = subjects_of(photos, key_of, store, config.warps.views, _LEAST_KEYPOINTS)
         learnt, apart = held_out(subjects, config.held_out, config.seed)
@@ -88,51 +85,3 @@ def train_matcher(
             training.forget()
         fabric.launch()
         return TrainedMatcher(training.network_path, training.run(), unreadable)
-
-
-def _fabric(config: TrainMatcherConfig, device: str, devices: int, workers: int) -> Any:
-    """Lightning Fabric for a device (`auto`, `cpu`, `cuda`, `cuda:1`, `mps`).
-
-    Raises:
-        ConfigError: Fabric is not installed, or there is no such device.
-    """
-    import torch
-
-    try:
-        from lightning_fabric import Fabric
-    except ImportError as error:
-        raise ConfigError("Training needs Lightning Fabric: pip install 'animalclef[train]'.") from error
-    kind, _, number = device.partition(":")
-    kind = ("cuda" if torch.cuda.is_available() else "cpu") if kind == "auto" else kind
-    if kind == "cpu":
-        torch.set_num_threads(workers)
-    precision = config.precision
-    if precision == "auto":
-        precision = "32-true"
-        if kind == "cuda":
-            precision = "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    try:
-        which: Any = [int(number)] if number else devices
-        strategy = "ddp" if devices > 1 else "auto"
-        return Fabric(accelerator=kind, devices=which, strategy=strategy, precision=precision)
-    except (ValueError, RuntimeError) as error:
-        raise ConfigError(f"--device {device}: cannot be used here ({error}). Try --device cpu.") from error
-
-
-@contextmanager
-def _claimed(out: Path, rank: int) -> Iterator[None]:
-    """Nobody else trains in the folder meanwhile (the other processes of this training are the same one)."""
-    from filelock import FileLock, Timeout
-
-    if rank:
-        yield
-        return
-    lock = FileLock(out / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise RunInUseError(f"{out}: another process is training there. Wait for it, or use another --out.") from error
-    try:
-        yield
-    finally:
-        lock.release()

@@ -10,7 +10,7 @@ import numpy as np
 from tiny import photograph
 
 from animalclef.config.training import TrainMatcherConfig
-from animalclef.training.views import View
+from animalclef.training.matcher.views import View
 
 __all__ = ["TINY_RECIPE", "drawn_photographs", "tiny_recipe", "view"]
 

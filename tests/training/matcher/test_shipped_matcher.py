@@ -12,12 +12,12 @@ import animalclef
 from animalclef.config import load_recipe
 from animalclef.config.training import MatcherNetworkConfig
 from animalclef.progress import Silent
-from animalclef.training.batches import PairSource
 from animalclef.training.checkpoints import read_weights
-from animalclef.training.features import training_features
-from animalclef.training.measuring import measure, nearest_neighbours, network_matches
-from animalclef.training.network import build_network
-from animalclef.training.photographs import fill_store, find_photographs, subjects_of
+from animalclef.training.matcher.batches import PairSource
+from animalclef.training.matcher.features import training_features
+from animalclef.training.matcher.measuring import measure, nearest_neighbours, network_matches
+from animalclef.training.matcher.network import build_network
+from animalclef.training.matcher.photographs import fill_store, find_photographs, subjects_of
 
 FILE = Path(animalclef.__file__).parent / "weights" / "lightglue-sift.safetensors"
 

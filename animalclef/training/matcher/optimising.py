@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from animalclef.config.training import OptimiserConfig, TrainMatcherConfig
 from animalclef.errors import TrainingError
-from animalclef.training.assignment import assignment_loss, confidence_loss
-from animalclef.training.network import Batch, forward
+from animalclef.training.matcher.assignment import assignment_loss, confidence_loss
+from animalclef.training.matcher.network import Batch, forward
 
 if TYPE_CHECKING:
     import torch

@@ -14,11 +14,11 @@ from animalclef.config.training import TrainMatcherConfig
 from animalclef.errors import DataError
 from animalclef.store.shards import ShardStore
 from animalclef.threads import worker_threads
-from animalclef.training.assignment import IGNORED, Truth, true_assignment
-from animalclef.training.features import TrainingFeatures
-from animalclef.training.network import Batch
-from animalclef.training.photographs import Subject
-from animalclef.training.views import LONG_SIDE_PX, View
+from animalclef.training.matcher.assignment import IGNORED, Truth, true_assignment
+from animalclef.training.matcher.features import TrainingFeatures
+from animalclef.training.matcher.network import Batch
+from animalclef.training.matcher.photographs import Subject
+from animalclef.training.matcher.views import LONG_SIDE_PX, View
 
 __all__ = ["Pair", "PairSource", "ahead", "collate", "held_out"]
 

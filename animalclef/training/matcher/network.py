@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from animalclef.config.training import MatcherNetworkConfig
 from animalclef.errors import WeightsError
+from animalclef.store.files import write_bytes
+from animalclef.training.matcher.features import TrainingFeatures
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["Batch", "LayerOutputs", "build_network", "forward", "start_from"]
+__all__ = ["Batch", "LayerOutputs", "build_network", "forward", "save_network", "start_from"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,3 +162,21 @@ def _log_assignment(head: Any, tokens: list[Tensor], keys: list[Tensor | None]) 
     none0, none1 = logsigmoid(-open0), logsigmoid(-open1)
     whole = torch.cat([torch.cat([scores, none0], 2), pad(none1.transpose(1, 2), (0, 1))], 1)
     return whole.clamp(min=-1e4)
+
+
+def save_network(
+    path: Path,
+    weights: Mapping[str, Tensor],
+    features: TrainingFeatures,
+    network: MatcherNetworkConfig,
+    *,
+    half: bool = True,
+) -> None:
+    """Write a network for use: kornia's names, half precision, its size in the header."""
+    import torch
+    from safetensors.torch import save
+
+    dtype = torch.float16 if half else torch.float32
+    tensors = {name: value.detach().cpu().to(dtype).contiguous() for name, value in weights.items()}
+    header = {"features": features.name, "input_dim": features.input_dim, **network.model_dump()}
+    write_bytes(path, save(tensors, metadata={"lightglue": json.dumps(header)}))

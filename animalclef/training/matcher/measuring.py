@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.config.training import TrainMatcherConfig
-from animalclef.training.assignment import IGNORED
-from animalclef.training.batches import Pair, collate
-from animalclef.training.features import TrainingFeatures
-from animalclef.training.network import forward
-from animalclef.training.views import LONG_SIDE_PX
+from animalclef.training.matcher.assignment import IGNORED
+from animalclef.training.matcher.batches import Pair, collate
+from animalclef.training.matcher.features import TrainingFeatures
+from animalclef.training.matcher.network import forward
+from animalclef.training.matcher.views import LONG_SIDE_PX
 
 if TYPE_CHECKING:
     from torch import nn

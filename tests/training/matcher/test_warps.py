@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from animalclef.config.training import WarpConfig
-from animalclef.training.warps import Warp, draw_warp, spoil
+from animalclef.training.matcher.warps import Warp, draw_warp, spoil
 
 CLEAN = WarpConfig(light=0, blur=0, noise=0, occlusion=0)
 NOTHING = np.zeros((0, 2))

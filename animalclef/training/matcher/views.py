@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from animalclef.artefacts import FloatArray, LocalFeatures
 from animalclef.config.training import WarpConfig
-from animalclef.training.warps import draw_warp, spoil
+from animalclef.training.matcher.warps import draw_warp, spoil
 
 __all__ = ["LONG_SIDE_PX", "Source", "View", "extracted", "make_views"]
 

@@ -10,7 +10,7 @@ import torch
 from training_cases import view
 
 from animalclef.config.training import MatcherLossConfig
-from animalclef.training.assignment import (
+from animalclef.training.matcher.assignment import (
     IGNORED,
     UNMATCHED,
     assignment_loss,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,11 +14,20 @@ import numpy as np
 from animalclef.config.training import TrainMatcherConfig
 from animalclef.progress import Progress
 from animalclef.store.files import write_text
-from animalclef.training.batches import Pair, PairSource, ahead
-from animalclef.training.checkpoints import Averaged, load_state, save_network, save_state
-from animalclef.training.measuring import Matches, Measured, measure, nearest_neighbours, network_matches
-from animalclef.training.network import Batch, build_network, start_from
-from animalclef.training.optimising import batch_loss, check_loss, let_learn, make_optimiser, project_like, rate_at
+from animalclef.training.checkpoints import Averaged, load_state, save_state
+from animalclef.training.fabric import average_gradients
+from animalclef.training.logs import TrainingLog
+from animalclef.training.matcher.batches import Pair, PairSource, ahead
+from animalclef.training.matcher.measuring import Matches, Measured, measure, nearest_neighbours, network_matches
+from animalclef.training.matcher.network import Batch, build_network, save_network, start_from
+from animalclef.training.matcher.optimising import (
+    batch_loss,
+    check_loss,
+    let_learn,
+    make_optimiser,
+    project_like,
+    rate_at,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -66,10 +74,10 @@ class MatcherTraining:
         averaged = Averaged(network, config.optimiser.ema)
         done = 0
         if self._state.is_file():
-            done = load_state(self._state, network, averaged, optimiser, self.recipe)
+            done = load_state(self._state, network, averaged, optimiser, self.recipe).step
         optimiser = self.fabric.setup_optimizers(optimiser)
         let_learn(network, new if done < config.frozen_steps else None)
-        log = _Log(self.out / "log.jsonl", done)
+        log = TrainingLog(self.out / "log.jsonl", done)
         batches = ahead(self.learnt, self._numbers(done), self.workers)
         with closing(batches), self.progress.task("training", config.steps - done, "steps") as advance:
             for step in range(done, config.steps):
@@ -132,10 +140,7 @@ class MatcherTraining:
             check_loss(losses, batch, step)
             self.fabric.backward(losses.mean() / optimisation.accumulate)
             total += float(losses.detach().mean()) / optimisation.accumulate
-        if self.fabric.world_size > 1:  # by hand: a wrapper would not learn of parameters that begin to learn later
-            for parameter in network.parameters():
-                if parameter.grad is not None:
-                    parameter.grad = self.fabric.all_reduce(parameter.grad, reduce_op="mean")
+        average_gradients(self.fabric, network)
         norm = self.fabric.clip_gradients(network, optimiser, max_norm=optimisation.clip)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
@@ -153,7 +158,7 @@ class MatcherTraining:
     def _held_pairs(self) -> list[Pair]:
         return self.apart.pairs(self.config.validation_pairs, _VALIDATE)
 
-    def _save(self, network: nn.Module, averaged: Averaged, optimiser: Any, step: int, log: _Log) -> None:
+    def _save(self, network: nn.Module, averaged: Averaged, optimiser: Any, step: int, log: TrainingLog) -> None:
         if self.fabric.global_rank == 0:
             plain = getattr(optimiser, "optimizer", optimiser)
             save_state(self._state, network, averaged, plain, step, self.recipe)
@@ -172,23 +177,3 @@ class MatcherTraining:
         rows = {name: one.row() for name, one in measured.items()}
         write_text(self.out / "measured.json", json.dumps(rows, indent=1) + "\n")
         return measured
-
-
-class _Log:
-    """One JSON line per step and per validation, written whole with each checkpoint."""
-
-    def __init__(self, path: Path, done: int) -> None:
-        self.path, self.start = path, time.monotonic()
-        self.lines: list[dict[str, Any]] = []
-        if path.is_file() and done:
-            read = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-            self.lines = [line for line in read if line["step"] <= done]
-
-    def add(self, step: int, **figures: float) -> None:
-        """Note some figures."""
-        rounded = {name: None if value != value else float(f"{value:.6g}") for name, value in figures.items()}
-        self.lines.append({"step": step, "seconds": round(time.monotonic() - self.start, 1), **rounded})
-
-    def write(self) -> None:
-        """Write all lines."""
-        write_text(self.path, "".join(json.dumps(line) + "\n" for line in self.lines))

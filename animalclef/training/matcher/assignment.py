@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.config.training import MatcherLossConfig
-from animalclef.training.views import View
+from animalclef.training.matcher.views import View
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,13 +16,13 @@ from animalclef import cli
 from animalclef.config import load_recipe, shipped_configs
 from animalclef.config.training import MatcherLossConfig
 from animalclef.errors import ConfigError, DataError, RunInUseError, StaleArtefactError, TrainingError, WeightsError
-from animalclef.training import running
-from animalclef.training.assignment import true_assignment
-from animalclef.training.batches import Pair
-from animalclef.training.features import training_features
-from animalclef.training.matcher import train_matcher
-from animalclef.training.measuring import measure, nearest_neighbours
-from animalclef.training.optimising import rate_at
+from animalclef.training.matcher import running
+from animalclef.training.matcher.assignment import true_assignment
+from animalclef.training.matcher.batches import Pair
+from animalclef.training.matcher.features import training_features
+from animalclef.training.matcher.matcher import train_matcher
+from animalclef.training.matcher.measuring import measure, nearest_neighbours
+from animalclef.training.matcher.optimising import rate_at
 
 
 @pytest.fixture(scope="module")

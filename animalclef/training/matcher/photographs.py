@@ -19,9 +19,9 @@ from animalclef.errors import DataError
 from animalclef.progress import Progress
 from animalclef.store.shards import Entry, ShardStore
 from animalclef.threads import one_thread_each, worker_threads
-from animalclef.training.features import TrainingFeatures
-from animalclef.training.rendering import read_surface, surface_path
-from animalclef.training.views import Source, View, make_views
+from animalclef.training.matcher.features import TrainingFeatures
+from animalclef.training.matcher.rendering import read_surface, surface_path
+from animalclef.training.matcher.views import Source, View, make_views
 
 __all__ = ["Photo", "Subject", "fill_store", "find_photographs", "subjects_of"]
 

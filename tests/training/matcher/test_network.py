@@ -10,9 +10,9 @@ import torch
 
 from animalclef.config.training import MatcherNetworkConfig
 from animalclef.errors import WeightsError
-from animalclef.training.checkpoints import read_weights, save_network
-from animalclef.training.features import TrainingFeatures
-from animalclef.training.network import Batch, build_network, forward, start_from
+from animalclef.training.checkpoints import read_weights
+from animalclef.training.matcher.features import TrainingFeatures
+from animalclef.training.matcher.network import Batch, build_network, forward, save_network, start_from
 
 SIZES = torch.tensor([[640.0, 360.0]]), torch.tensor([[200.0, 300.0]])
 

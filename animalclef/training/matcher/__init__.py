@@ -1,0 +1,1 @@
+"""Training of the matcher: a LightGlue on known warps of photographs."""
