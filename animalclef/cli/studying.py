@@ -1,0 +1,74 @@
+"""`study`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from animalclef.cli.app import app
+from animalclef.cli.shared import DataOption, JsonOption, Workers, err, load, out, print_json
+from animalclef.errors import ConfigError
+
+__all__ = ["study"]
+
+
+@app.command()
+def study(
+    out_path: Annotated[Path, typer.Option("--out", help="Folder for the trainings, the embeddings and the table.")],
+    config: Annotated[str, typer.Option("--config", help="A YAML study, or the name of a shipped one.")],
+    data: DataOption = None,
+    start: Annotated[
+        list[str] | None, typer.Option("--start", metavar="NAME=FILE", help="Weights that arms of the study begin from.")
+    ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="Report on the table's own queries: all database photographs train, and this file is read "
+                     "after the last training. Default: queries from a split of the database."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
+    workers: Workers = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train several embedders beside each other and compare how well each finds individuals.
+
+    A study names arms: recipes, starts, one network for all data sets or one for each, a data set left out, galleries
+    with fewer photographs, a species classifier in front. Each arm is trained with every seed; what is finished is
+    not done again. Written: table.md, lines.json, and a folder for each training.
+
+    Examples:
+
+    - `animalclef study --config multi-or-single --data my-photos --start start=embedder.safetensors --out my-study`
+
+    - `animalclef study --config losses --data wild --start shipped=a.safetensors --start imagenet=b.safetensors --out s`
+    """  # fmt: skip
+    from animalclef.config import Config
+    from animalclef.config.loading import load_study
+    from animalclef.console import RichProgress
+    from animalclef.data.submission import read_truth
+    from animalclef.pipeline import read_contents
+    from animalclef.store.files import write_text
+    from animalclef.training.study.running import Study
+    from animalclef.training.study.tables import study_markdown, study_rows
+
+    settings, count, progress = load_study(config), workers or os.cpu_count() or 1, RichProgress(err)
+    starts = dict(_named(one) for one in start or [])
+    images = read_contents(load(data), Config(), count, progress).images
+    asked = Study(settings, images, out_path, starts, device, count, progress)
+    lines = asked.run(None if truth is None else lambda: read_truth(truth))
+    table = study_markdown(settings, lines, queries=truth is not None)
+    write_text(out_path / "table.md", table)
+    if as_json:
+        print_json(study_rows(lines))
+        return
+    out.print(table, highlight=False, soft_wrap=True)
+    out.print(f"Table: {out_path / 'table.md'}", highlight=False, soft_wrap=True)
+
+
+def _named(given: str) -> tuple[str, Path]:
+    name, equals, file = given.partition("=")
+    if not equals or not name or not Path(file).is_file():
+        raise ConfigError(f"--start {given}: expected NAME=FILE with a file that is there.")
+    return name, Path(file)

@@ -1,0 +1,67 @@
+"""Settings of a study: several trainings beside each other, and what they are compared on."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from animalclef.config.base import Settings
+from animalclef.config.training_split import SplitConfig
+
+__all__ = ["ArmConfig", "StudyConfig"]
+
+
+class ArmConfig(Settings):
+    """One way of coming to the networks that embed each data set."""
+
+    name: str = Field(min_length=1)
+    recipe: str | None = Field(None, description="a training recipe; default: the study's")
+    set: tuple[str, ...] = Field((), description="differences from the recipe, as --set takes them: a.b=value")
+    start: str | None = Field(None, description="a name given with --start NAME=FILE; default: random weights")
+    trained: bool = Field(True, description="false: the start as it is")
+    each: bool = Field(False, description="a network of its own for every data set, instead of one for all")
+    leave_out: bool = Field(False, description="every data set is embedded by a network trained on the others")
+    then_tuned: bool = Field(False, description="leave_out: the network is then trained on the data set it left out")
+    router: tuple[str, ...] | None = Field(
+        None,
+        description="each: a network trained to tell species (with these differences from the recipe) chooses the "
+        "data set a query is looked for in; a wrong choice is a wrong answer",
+    )
+    gallery_images: tuple[int, ...] = Field(
+        (), description="measured with at most so many gallery photographs of each individual; default: all"
+    )
+
+    @model_validator(mode="after")
+    def _sensible(self) -> ArmConfig:
+        if not self.trained and self.start is None:
+            raise ValueError(f"arm {self.name}: trained: false needs a start")
+        if self.each and self.leave_out:
+            raise ValueError(f"arm {self.name}: each and leave_out exclude one another")
+        if self.then_tuned and not self.leave_out:
+            raise ValueError(f"arm {self.name}: then_tuned needs leave_out")
+        if self.router is not None and not self.each:
+            raise ValueError(f"arm {self.name}: router needs each")
+        if any(count < 1 for count in self.gallery_images):
+            raise ValueError(f"arm {self.name}: gallery_images must be 1 or more")
+        return self
+
+
+class StudyConfig(Settings):
+    """A question about training, asked of one data folder."""
+
+    name: str = Field("study", pattern=r"^[A-Za-z0-9._-]+$")
+    question: str = Field("", description="what is to be found out; stands above the table")
+    recipe: str = Field("embedder-small", description="the training recipe that arms start from")
+    seeds: tuple[int, ...] = Field((0,), min_length=1, description="every arm is trained once with each")
+    split: SplitConfig = Field(
+        SplitConfig(kind="closed-set"),
+        description="of the database, where the queries' truth is not given; one split for all arms and seeds",
+    )
+    split_seed: int = Field(0, ge=0)
+    arms: tuple[ArmConfig, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _different_names(self) -> StudyConfig:
+        names = [arm.name for arm in self.arms]
+        if len(set(names)) < len(names):
+            raise ValueError("arms must have different names")
+        return self

@@ -1,0 +1,207 @@
+"""Train every arm of a study, embed, and measure; what is finished is not done again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.artefacts import ImageTable
+from animalclef.config import Config, load_training
+from animalclef.config.embedder_training import TrainConfig
+from animalclef.config.study import ArmConfig, StudyConfig
+from animalclef.data.encounters import find_encounters
+from animalclef.data.submission import Truth
+from animalclef.errors import ConfigError, DataError
+from animalclef.evaluation.training_splits import split_rows
+from animalclef.pipeline.embedding import embed_photographs
+from animalclef.progress import Progress
+from animalclef.stages.describe import Look, ThumbnailExtractor, describe
+from animalclef.stages.embed import load_network
+from animalclef.store.files import write_text
+from animalclef.store.shards import ShardStore
+from animalclef.training.embedder.embedder import train_embedder
+from animalclef.training.study.plan import ArmPlan, Job, plan_arm
+from animalclef.training.study.scoring import Asked, DatasetFigures, score_dataset, thinned
+
+__all__ = ["Line", "Study"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Figures of one arm, with one seed, on one data set."""
+
+    arm: str
+    seed: int
+    figures: DatasetFigures
+    told_apart: float | None = None  # share of the queries that a router sent to the right data set
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """Rows of the table: what trains, and what is asked."""
+
+    train: NDArray[np.int64]
+    asked: Callable[[], Asked]  # reads the truth where there is one, after everything is trained and embedded
+
+
+@dataclass(eq=False)
+class Study:
+    """One study on one data folder; `images` has its content keys."""
+
+    config: StudyConfig
+    images: ImageTable
+    out: Path
+    starts: Mapping[str, Path]
+    device: str
+    workers: int
+    progress: Progress
+
+    def run(self, read_truth: Callable[[], Truth] | None = None) -> list[Line]:
+        """Train what is not there, embed and measure.
+
+        Without `read_truth` the queries are those of a split of the database. With it every named database photograph
+        trains and the table's own known queries are asked; it is called once, after the last training.
+
+        Raises:
+            ConfigError: an arm names a start that is not given.
+            DataError: the photographs do not allow the split.
+        """
+        self._check_starts()
+        parts = self._parts(read_truth)
+        plans = {arm.name: plan_arm(arm, self.images.datasets) for arm in self.config.arms}
+        embedded = [
+            (arm, seed, self._embedded(arm, plans[arm.name], seed, parts.train))
+            for seed in self.config.seeds
+            for arm in self.config.arms
+        ]
+        asked = parts.asked()
+        lines = [line for one in embedded for line in self._lines(*one, asked)]
+        write_text(self.out / "lines.json", json.dumps([_plain(line) for line in lines], indent=1) + "\n")
+        return lines
+
+    def _check_starts(self) -> None:
+        wanted = {arm.start for arm in self.config.arms if arm.start is not None}
+        if absent := sorted(wanted - set(self.starts)):
+            given = " ".join(f"--start {name}=FILE" for name in absent)
+            raise ConfigError(f"{self.config.name}: arms begin from weights that are not given. Add {given}.")
+
+    def _parts(self, read_truth: Callable[[], Truth] | None) -> _Parts:
+        images = self.images
+        named = np.array([who is not None for who in images.identity], dtype=bool) & ~images.is_query
+        events = self._events()
+        if read_truth is None:
+            encounter_of = dict(zip(images.image_id, events, strict=True))
+            split = split_rows(images, encounter_of, self.config.split, self.config.split_seed)
+            asked = Asked(images.identity, images.dataset, events, split.gallery, split.query)
+            return _Parts(split.train, lambda: asked)
+
+        def with_truth() -> Asked:
+            truth = read_truth()
+            whose = dict(zip(truth.image_id[truth.known], truth.identity[truth.known], strict=True))
+            identity = np.array([whose.get(one, who) for one, who in zip(images.image_id, images.identity, strict=True)])
+            known = np.array([one in whose for one in images.image_id], dtype=bool) & images.is_query
+            alone = np.arange(len(images)).astype(str).astype(object)  # no query shares an event with the database
+            return Asked(identity.astype(object), images.dataset, alone, np.flatnonzero(named), np.flatnonzero(known))
+
+        return _Parts(np.flatnonzero(named), with_truth)
+
+    def _events(self) -> NDArray[np.object_]:
+        """The encounter of every named database photograph, "" for the others."""
+        images, settings = self.images, Config()
+        gallery = images.gallery
+        store = ShardStore(self.out / "thumbnails")
+        look = Look(ThumbnailExtractor(), store)
+        unreadable = ShardStore(self.out / "unreadable")
+        aside = describe(gallery, [look], unreadable, settings.data, self.workers, self.progress)
+        bad = {one.image_id for one in aside}
+        usable = gallery.select(np.array([one not in bad for one in gallery.image_id], dtype=bool))
+        thumbnails = {key: store.get(key)["thumbnail"].astype(np.float32) for key in dict.fromkeys(usable.key)}
+        found = find_encounters(usable, thumbnails, settings.encounters).of
+        return np.array([found.get(one, one) for one in images.image_id], dtype=object)
+
+    def _embedded(self, arm: ArmConfig, plan: ArmPlan, seed: int, train: NDArray[np.int64]) -> _Embedded:
+        """Train the arm's networks and embed every data set with its own."""
+        made: dict[str, Path] = {}
+        for job in plan.jobs:
+            made[job.name] = self._train(arm, job, seed, train, made)
+        network_of = {name: self._start(arm) if job is None else made[job] for name, job in plan.network_of.items()}
+        vectors = {path: self._vectors(path, names) for path, names in _by_value(network_of).items()}
+        router = None if plan.router is None else self._vectors(made[plan.router], self.images.datasets)
+        return _Embedded({name: vectors[path] for name, path in network_of.items()}, router)
+
+    def _train(self, arm: ArmConfig, job: Job, seed: int, train: NDArray[np.int64], made: Mapping[str, Path]) -> Path:
+        config: TrainConfig = load_training(arm.recipe or self.config.recipe, list(job.assignments), seed)
+        rows = train[np.isin(self.images.dataset[train], job.datasets)]
+        if not len(rows):
+            raise DataError(f"{arm.name}: no photograph of {', '.join(job.datasets)} is left to train on.")
+        start = made[job.after] if job.after is not None else self.starts.get(job.start or "")
+        folder = self.out / f"{job.name}-seed{seed}"
+        outcome = train_embedder(
+            config, self.images.select(rows), folder, start=start, device=self.device, workers=self.workers,
+            progress=self.progress,
+        )  # fmt: skip
+        return outcome.path
+
+    def _start(self, arm: ArmConfig) -> Path:
+        return self.starts[str(arm.start)]
+
+    def _vectors(self, network: Path, datasets: Sequence[str]) -> NDArray[np.float32]:
+        """(n, d) of every photograph of the data sets; rows of zeros elsewhere, and where it cannot be read."""
+        images = self.images.select(np.isin(self.images.dataset, list(datasets)))
+        config = Config.model_validate({"embed": {"model": f"file:{network}"}})
+        loaded = load_network(config, self.device)
+        embeddings = embed_photographs(images, config, loaded, self.out, self.workers, self.progress)
+        rows = [self.images.row_of[one] for one in embeddings.image_id]
+        vectors = np.zeros((len(self.images), embeddings.values.shape[1]), dtype=np.float32)
+        vectors[rows] = embeddings.values
+        return vectors
+
+    def _lines(self, arm: ArmConfig, seed: int, embedded: _Embedded, asked: Asked) -> list[Line]:
+        lines = []
+        sent = None if embedded.router is None else _sent(embedded.router, asked)
+        for most in arm.gallery_images or (0,):
+            part = thinned(asked, most, seed) if most else asked
+            name = f"{arm.name}, {most} each" if most else arm.name
+            for dataset, vectors in embedded.of.items():
+                routed = None if sent is None else sent == dataset
+                figures = score_dataset(part, dataset, vectors, routed)
+                mine = asked.query[asked.dataset[asked.query] == dataset]
+                right = None if routed is None or not len(mine) else float(routed[mine].mean())
+                lines.append(Line(name, seed, figures, right))
+        return lines
+
+
+@dataclass(frozen=True, eq=False)
+class _Embedded:
+    of: Mapping[str, NDArray[np.float32]]  # by data set
+    router: NDArray[np.float32] | None
+
+
+def _sent(router: NDArray[np.float32], asked: Asked) -> NDArray[np.object_]:
+    """The data set of the gallery photograph that is nearest to every query, (n,); None for what is no query."""
+    gallery = asked.gallery if len(asked.gallery) else asked.query
+    sent = np.full(len(asked.dataset), None, dtype=object)
+    for row in asked.query.tolist():
+        similarity = router[gallery] @ router[row]
+        similarity[gallery == row] = -np.inf
+        sent[row] = asked.dataset[gallery[int(similarity.argmax())]]
+    return sent
+
+
+def _by_value(network_of: Mapping[str, Path]) -> dict[Path, list[str]]:
+    turned: dict[Path, list[str]] = {}
+    for name, path in network_of.items():
+        turned.setdefault(path, []).append(name)
+    return turned
+
+
+def _plain(line: Line) -> dict[str, object]:
+    figures = line.figures
+    measures = {name: None if value != value else round(value, 4) for name, value in figures.measures.items()}
+    return {"arm": line.arm, "seed": line.seed, "dataset": figures.dataset, "queries": figures.queries, **measures,
+            "told_apart": line.told_apart}  # fmt: skip

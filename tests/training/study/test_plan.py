@@ -1,0 +1,71 @@
+"""Which trainings the arms of a study need."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from animalclef.config.study import ArmConfig, StudyConfig
+from animalclef.training.study.plan import Job, plan_arm
+
+
+def test_one_network_for_all() -> None:
+    plan = plan_arm(ArmConfig(name="One for all!", set=("epochs=3",), start="imagenet"), ["A", "B"])
+    assert plan.jobs == (Job("one-for-all", ("A", "B"), ("epochs=3",), "imagenet"),)
+    assert plan.network_of == {"A": "one-for-all", "B": "one-for-all"}
+
+
+def test_a_start_as_it_is_needs_no_training() -> None:
+    plan = plan_arm(ArmConfig(name="as it is", trained=False, start="shipped"), ["A", "B"])
+    assert plan.jobs == ()
+    assert plan.network_of == {"A": None, "B": None}
+
+
+def test_a_network_for_each() -> None:
+    plan = plan_arm(ArmConfig(name="each", each=True), ["A b", "C"])
+    assert [(job.name, job.datasets, job.start) for job in plan.jobs] == [
+        ("each-a-b", ("A b",), None), ("each-c", ("C",), None),
+    ]  # fmt: skip
+    assert plan.network_of == {"A b": "each-a-b", "C": "each-c"}
+    assert plan.router is None
+
+
+def test_left_out_and_then_tuned() -> None:
+    arm = ArmConfig(name="left out", leave_out=True, then_tuned=True, start="s")
+    plan = plan_arm(arm, ["A", "B", "C"])
+    assert [(job.datasets, job.start, job.after) for job in plan.jobs[:2]] == [
+        (("B", "C"), "s", None), (("A",), None, "left-out-without-a"),
+    ]  # fmt: skip
+    assert plan.network_of == {"A": "left-out-then-a", "B": "left-out-then-b", "C": "left-out-then-c"}
+    without = plan_arm(arm.model_copy(update={"then_tuned": False}), ["A", "B"])
+    assert without.network_of == {"A": "left-out-without-a", "B": "left-out-without-b"}
+    with pytest.raises(ValueError, match="two data sets or more"):
+        plan_arm(arm, ["A"])
+
+
+def test_a_router_is_trained_first_on_all() -> None:
+    arm = ArmConfig(name="routed", each=True, set=("a=1",), router=("labels.classes=species",))
+    plan = plan_arm(arm, ["A", "B"])
+    assert plan.jobs[0] == Job("routed-router", ("A", "B"), ("a=1", "labels.classes=species"))
+    assert plan.router == "routed-router"
+    assert len(plan.jobs) == 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"trained": False}, "needs a start"),
+        ({"each": True, "leave_out": True}, "exclude"),
+        ({"then_tuned": True}, "needs leave_out"),
+        ({"router": ["a=1"]}, "needs each"),
+        ({"gallery_images": [0]}, "1 or more"),
+    ],
+)
+def test_arms_that_make_no_sense(wrong: dict[str, object], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        ArmConfig(name="x", **wrong)
+
+
+def test_arms_have_different_names() -> None:
+    with pytest.raises(ValidationError, match="different names"):
+        StudyConfig(arms=(ArmConfig(name="x"), ArmConfig(name="x")))
