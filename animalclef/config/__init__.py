@@ -2,6 +2,7 @@
 
 from animalclef.config.budget import BudgetConfig
 from animalclef.config.decision import DecideConfig
+from animalclef.config.embedder_training import TrainConfig
 from animalclef.config.loading import fingerprint, load_config, load_recipe, shipped_configs
 from animalclef.config.photographs import DataConfig, EncounterConfig
 from animalclef.config.stage_one import EmbedConfig, RetrieveConfig, VoteConfig
@@ -19,6 +20,7 @@ __all__ = [
     "KeypointConfig",
     "RerankConfig",
     "RetrieveConfig",
+    "TrainConfig",
     "TrainMatcherConfig",
     "VoteConfig",
     "fingerprint",
