@@ -236,7 +236,7 @@ def _by_time(database: ImageTable, taken: _Taken, config: SplitConfig, rng: np.r
         queries = taken.draw(rows, 1, config.most_tested, 0, rng)
         if queries is not None:
             taken.test(rows, queries, keep=False)
-    return (cut == 0) | ((day > 0) & (day < cut))
+    return np.asarray((cut == 0) | ((day > 0) & (day < cut)), dtype=bool)
 
 
 def _individuals(table: ImageTable) -> Rows:
