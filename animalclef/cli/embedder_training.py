@@ -44,8 +44,8 @@ def train(
 
     Only database rows with a name are used, never queries. Some are held out (`validation.split`); the weights that do
     best on them are what is written. The same command after a kill goes on from the last checkpoint and ends with the
-    same weights. Written: NAME.safetensors (use it with `--set embed.model=file:PATH`), log.jsonl, TensorBoard's events,
-    measured.json.
+    same weights. Written: NAME.safetensors (use it with `--set embed.model=file:PATH`), log.jsonl, measured.json, and
+    TensorBoard's events.
 
     Examples:
 

@@ -8,6 +8,7 @@ from animalclef.config.photographs import DataConfig, EncounterConfig
 from animalclef.config.stage_one import EmbedConfig, RetrieveConfig, VoteConfig
 from animalclef.config.stage_two import KeypointConfig, RerankConfig
 from animalclef.config.training import TrainMatcherConfig
+from animalclef.config.training_split import SplitConfig
 from animalclef.config.tree import Config
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "KeypointConfig",
     "RerankConfig",
     "RetrieveConfig",
+    "SplitConfig",
     "TrainConfig",
     "TrainMatcherConfig",
     "VoteConfig",

@@ -30,8 +30,12 @@ class EmbedderNetworkConfig(Settings):
         description="arcface:BACKBONE (any timm network, with a neck), a published embedder such as miewid-msv3, or "
         "timm:NAME",
     )
-    dimensions: int | None = Field(512, ge=2, description="arcface: numbers of the neck; none: pooled features as they are")
-    pool: Literal["avg", "gem"] = Field("avg", description="arcface: the mean, or a generalised mean with a learnt power")
+    dimensions: int | None = Field(
+        512, ge=2, description="arcface: numbers of the neck; none: pooled features as they are"
+    )
+    pool: Literal["avg", "gem"] = Field(
+        "avg", description="arcface: the mean, or a generalised mean with a learnt power"
+    )
     image_size: int | None = Field(None, ge=16, description="pixels of both sides")
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None

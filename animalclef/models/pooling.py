@@ -11,7 +11,7 @@ __all__ = ["generalised_mean"]
 
 
 def generalised_mean() -> torch.nn.Module:
-    """GeM with a learnt exponent `p`: (mean of x^p) ^ (1/p) over the picture, x at least 1e-6; (b, c, h, w) to (b, c)."""
+    """GeM, (b, c, h, w) to (b, c): (mean of x^p) ^ (1/p) over the picture, p learnt, x at least 1e-6."""
     import torch
     from torch import nn
 

@@ -11,12 +11,11 @@ from animalclef.threads import worker_threads
 
 __all__ = ["ahead"]
 
-_Number, _Made = TypeVar("_Number"), TypeVar("_Made")
+_Number = TypeVar("_Number")
+_Made = TypeVar("_Made")
 
 
-def ahead(
-    make: Callable[[_Number], _Made], numbers: Iterable[_Number], workers: int
-) -> Generator[_Made, None, None]:
+def ahead(make: Callable[[_Number], _Made], numbers: Iterable[_Number], workers: int) -> Generator[_Made, None, None]:
     """What `make` makes of each of the numbers, in their order; several workers make the next ones meanwhile."""
     if workers < 2:
         yield from map(make, numbers)

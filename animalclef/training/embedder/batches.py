@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from animalclef.config.embedder_training import TrainConfig
+from animalclef.models.preprocessing import Preprocessing
 from animalclef.training.embedder.augmenting import augment
 from animalclef.training.embedder.labels import TrainingSet
 from animalclef.training.embedder.pictures import Pictures
@@ -35,9 +36,9 @@ class BatchSource:
     """Draws photographs and changes them."""
 
     def __init__(
-        self, learnt: TrainingSet, pictures: Pictures, config: TrainConfig, size_wh: tuple[int, int]
+        self, learnt: TrainingSet, pictures: Pictures, config: TrainConfig, preprocessing: Preprocessing
     ) -> None:
-        self.learnt, self.pictures, self.config, self.size_wh = learnt, pictures, config, size_wh
+        self.learnt, self.pictures, self.config, self.preprocessing = learnt, pictures, config, preprocessing
         self.plan = plan_batches(learnt.label, learnt.species, config.sampling, config.batch_size, config.seed)
 
     def batch(self, number: int) -> Batch:
@@ -52,4 +53,5 @@ class BatchSource:
     def _changed(self, row: int, number: int, place: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         rng = np.random.default_rng((self.config.seed, _CHANGES, number, place))
         pixels = self.pictures.pixels(self.learnt.table.key[row])
-        return augment(pixels, self.size_wh, self.config.augment, rng)
+        prepared = self.preprocessing
+        return augment(pixels, prepared.size_wh, self.config.augment, rng, resize=prepared.resize)

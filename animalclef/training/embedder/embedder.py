@@ -59,9 +59,9 @@ def train_embedder(
 ) -> TrainedEmbedder:
     """Train on the named database rows of `table`, or go on from the checkpoint in `out`; queries are never looked at.
 
-    Reduced copies of the photographs are made once and kept in `pictures` (default: in `out`), which trainings may share.
-    `start` is a file of weights, or `published`. The result depends on the recipe, the photographs, the start, the number
-    of processes, and the machine.
+    Reduced copies of the photographs are made once and kept in `pictures` (default: in `out`), which trainings may
+    share. `start` is a file of weights, or `published`. The result depends on the recipe, the photographs, the start,
+    the number of processes, and the machine.
 
     Raises:
         DataError: there is too little to learn from, or to validate on.
@@ -92,7 +92,7 @@ def train_embedder(
             config=config,
             out=out,
             network=network,
-            source=BatchSource(learnt, kept, config, network.preprocessing.size_wh),
+            source=BatchSource(learnt, kept, config, network.preprocessing),
             held=held,
             recipe=_recipe(config, network, begun, learnt, held, fabric.world_size),
             fabric=fabric,
@@ -104,9 +104,7 @@ def train_embedder(
             training.forget()
         fabric.barrier()
         measured = training.run()
-        return TrainedEmbedder(
-            training.network_path, measured, [*aside, *broken], started, fabric.global_rank == 0
-        )
+        return TrainedEmbedder(training.network_path, measured, [*aside, *broken], started, fabric.global_rank == 0)
 
 
 def _split(named: ImageTable, pictures: Pictures, config: TrainConfig) -> tuple[TrainingSet, HeldOut | None]:

@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-__all__ = ["Started", "TrainedNetwork", "backbone_of", "build_trained", "find_start", "save_embedder", "set_mode", "start_from"]
+__all__ = [
+    "Started",
+    "TrainedNetwork",
+    "backbone_of",
+    "build_trained",
+    "find_start",
+    "save_embedder",
+    "set_mode",
+    "start_from",
+]
 
 PUBLISHED = "published"
 """In the place of a start's file: the published weights of the model, from this machine's caches."""

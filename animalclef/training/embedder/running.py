@@ -26,7 +26,7 @@ from animalclef.training.embedder.validating import HeldOut, embed_pictures, fig
 from animalclef.training.logs import TrainingLog
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 __all__ = ["EmbedderTraining", "TrainingPlan"]
 
@@ -60,15 +60,15 @@ class _Course:
     ended: bool = False
 
     def note(self, figures: dict[str, Any], epoch: int, patience: int | None) -> bool:
-        """Take in a validation after so many epochs; whether it is the best so far."""
+        """Take in a validation after so many epochs; whether it is the best so far (of equals the latest)."""
         mean = figures["mean"]
         score = (float(mean["rank-1"] or 0.0), float(mean["mAP"] or 0.0))
-        if score > tuple(self.score):
-            self.best, self.best_epoch, self.score, self.waited = figures, epoch, score, 0
-            return True
-        self.waited += 1
+        self.waited = 0 if score > tuple(self.score) else self.waited + 1
         self.ended = patience is not None and self.waited >= patience
-        return False
+        if score < tuple(self.score):
+            return False
+        self.best, self.best_epoch, self.score = figures, epoch, score
+        return True
 
 
 @dataclass(eq=False)
@@ -154,7 +154,7 @@ class EmbedderTraining:
         import torch
         from torch import nn
 
-        module = self.network.module.to(self.fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module = self.network.module.to(self.fabric.device).to(memory_format=torch.channels_last)
         loss = build_loss(self.config.loss, self.source.learnt.counts, self.network.dimensions, seed=self.config.seed)
         self.both = nn.ModuleDict({"network": module, "loss": loss.to(self.fabric.device)})
         self.averaged = Averaged(module, self.config.averaging.decay)
@@ -212,18 +212,16 @@ class EmbedderTraining:
 
     def _validate(self, step: int) -> dict[str, Any]:
         """Figures of the averaged network, the same in every process."""
-        assert_held = self.held
         row: dict[str, Any] = {}
-        if assert_held is not None and self._is_first:
+        if self.held is not None and self._is_first:
             self.shadow.load_state_dict(self.averaged.weights, strict=True)
             embeddings = embed_pictures(
-                self.shadow.eval(), self.network.preprocessing, self.source.pictures, assert_held.table.key,
+                self.shadow.eval(), self.network.preprocessing, self.source.pictures, self.held.table.key,
                 self.fabric.device, self.fabric.autocast(), self.workers,
             )  # fmt: skip
-            row = figures_row(assert_held.measure(embeddings))
+            row = figures_row(self.held.measure(embeddings))
             self.log.add(step, **{name: float("nan") if one is None else one for name, one in row["mean"].items()})
-        row = self.fabric.broadcast(row)
-        return row
+        return dict(self.fabric.broadcast(row))
 
     def _save(self, step: int) -> None:
         if self._is_first:

@@ -12,9 +12,9 @@ __all__ = ["rate_at"]
 def rate_at(step: int, config: ScheduleConfig, steps_per_epoch: int, frozen_epochs: int, epochs: int) -> float:
     """The share of the learning rate at a step (from 0).
 
-    A phase of frozen epochs warms up and stays at the peak; the epochs after it warm up again, then decay. The last step
-    of a warm-up is at the peak, and the last step of a cosine just above `lowest`. With `ramp-decay` the rate is one for
-    each epoch, as MiewID's: `first` + (1 - `first`) e / ramp in epoch e of the ramp, then the peak.
+    A phase of frozen epochs warms up and stays at the peak; the epochs after it warm up again, then decay. The last
+    step of a warm-up is at the peak, and the last step of a cosine just above `lowest`. With `ramp-decay` the rate is
+    one for each epoch, as MiewID's: `first` + (1 - `first`) e / ramp in epoch e of the ramp, then the peak.
     """
     start = frozen_epochs * steps_per_epoch
     if step < start:

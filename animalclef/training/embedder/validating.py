@@ -50,9 +50,7 @@ class HeldOut:
         return query_against_gallery(every.select(self.query), every.select(self.gallery))
 
 
-def hold_out(
-    named: ImageTable, encounter_of: Mapping[str, str], split: TrainingSplit, labels: LabelConfig
-) -> HeldOut:
+def hold_out(named: ImageTable, encounter_of: Mapping[str, str], split: TrainingSplit, labels: LabelConfig) -> HeldOut:
     """What a split keeps from training, ready to be measured."""
     rows = np.union1d(split.gallery, split.query).astype(np.int64)
     table = named.select(rows)
@@ -79,7 +77,8 @@ def embed_pictures(
 
     def prepared(key: str) -> NDArray[np.uint8]:
         pixels = pictures.pixels(key)
-        return preprocessing.views(DecodedImage(pixels, None, (pixels.shape[1], pixels.shape[0])))[0]
+        views = preprocessing.views(DecodedImage(pixels, None, (pixels.shape[1], pixels.shape[0])))
+        return np.asarray(views[0], dtype=np.uint8)
 
     found = []
     with torch.inference_mode(), autocast, worker_threads(workers) as pool:
