@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -21,6 +21,9 @@ from animalclef.evaluation.background import BackgroundShare
 from animalclef.evaluation.evaluate import RetrievalReport
 from animalclef.evaluation.metrics import Score
 
+if TYPE_CHECKING:
+    from animalclef.training.embedder.running import TrainingPlan
+
 __all__ = [
     "RichProgress",
     "background_table",
@@ -31,9 +34,11 @@ __all__ = [
     "plan_sentence",
     "recall_table",
     "retrieval_table",
+    "retrieved_table",
     "score_table",
     "set_aside_sentence",
     "statistics_table",
+    "training_sentence",
 ]
 
 
@@ -220,6 +225,29 @@ def measured_table(rows: Mapping[str, Mapping[str, float]]) -> Table:
     return table
 
 
+def retrieved_table(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
+    """What networks find among held-out photographs: the mean over species, then each species."""
+    header = ("rank-1", "rank-5", "rank-10", "rank-20", "mAP")
+    table = _table("held-out photographs", ("network", "species", *header))
+    for name, figures in rows.items():
+        for species, measures in figures.items():
+            values = [measures[one] for one in header]
+            table.add_row(name, species, *["-" if one is None else f"{one:.3f}" for one in values])
+    return table
+
+
+def training_sentence(plan: TrainingPlan) -> str:
+    """What a training will do and cost."""
+    if plan.seconds is not None:
+        return f"At this speed training takes about {duration(plan.seconds)} more, validation not counted."
+    begun = f" ({plan.done:,} of them done)" if plan.done else ""
+    held = f", {plan.held_out:,} held out" if plan.held_out else ""
+    return (
+        f"{plan.images:,} photographs of {plan.classes:,} classes{held}: {plan.epochs:,} epochs, {plan.steps:,} "
+        f"steps{begun} of {plan.batch:,} photographs."
+    )
+
+
 def statistics_table(statistics: Mapping[str, Any]) -> Table:
     """What `inspect` counted."""
     header = ("data set", "gallery", "queries", "individuals", "singletons", "dated", "viewpoints")
@@ -233,7 +261,7 @@ def statistics_table(statistics: Mapping[str, Any]) -> Table:
 def _table(title: str, header: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False, box=box.SIMPLE_HEAD)
     for place, name in enumerate(header):
-        text = place == 0 or name in ("weights", "viewpoints")
+        text = place == 0 or name in ("weights", "viewpoints", "species")
         table.add_column(name, justify="left" if text else "right", overflow="fold")
     return table
 

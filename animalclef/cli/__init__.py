@@ -2,6 +2,7 @@
 
 from animalclef.cli import (
     comparing,
+    embedder_training,
     ensembling,
     ledger,
     looking,
@@ -19,6 +20,7 @@ from animalclef.cli.app import app, main
 __all__ = [
     "app",
     "comparing",
+    "embedder_training",
     "ensembling",
     "ledger",
     "looking",

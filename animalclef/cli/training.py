@@ -51,12 +51,12 @@ def train_matcher(
 
     - `animalclef train-matcher --images my-photos --set steps=20000 --set network.n_layers=6 --out my-matcher`
     """
-    from animalclef.config import load_recipe
+    from animalclef.config import TrainMatcherConfig, load_recipe
     from animalclef.console import RichProgress, measured_table
     from animalclef.training.matcher.matcher import train_matcher as train
     from animalclef.training.matcher.rendering import PHOTOGRAPHS_PER_SPECIES, render_subjects
 
-    config = load_recipe(recipe, assignments or [], seed)
+    config = load_recipe(TrainMatcherConfig, recipe, assignments or [], seed)
     folder = images or out_path / "images"
     if not render and not folder.is_dir():
         raise DataError(f"{folder}: nothing to train on. Give a folder of photographs with --images, or --render 2880.")

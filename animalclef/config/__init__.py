@@ -2,11 +2,13 @@
 
 from animalclef.config.budget import BudgetConfig
 from animalclef.config.decision import DecideConfig
+from animalclef.config.embedder_training import TrainConfig
 from animalclef.config.loading import fingerprint, load_config, load_recipe, shipped_configs
 from animalclef.config.photographs import DataConfig, EncounterConfig
 from animalclef.config.stage_one import EmbedConfig, RetrieveConfig, VoteConfig
 from animalclef.config.stage_two import KeypointConfig, RerankConfig
 from animalclef.config.training import TrainMatcherConfig
+from animalclef.config.training_split import SplitConfig
 from animalclef.config.tree import Config
 
 __all__ = [
@@ -19,6 +21,8 @@ __all__ = [
     "KeypointConfig",
     "RerankConfig",
     "RetrieveConfig",
+    "SplitConfig",
+    "TrainConfig",
     "TrainMatcherConfig",
     "VoteConfig",
     "fingerprint",

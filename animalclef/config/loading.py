@@ -14,7 +14,6 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from animalclef.config.base import Settings
-from animalclef.config.training import TrainMatcherConfig
 from animalclef.config.tree import Config
 from animalclef.errors import ConfigError
 
@@ -40,15 +39,18 @@ def load_config(
 
 
 def load_recipe(
-    source: str | Path | None = None, assignments: Sequence[str] = (), seed: int | None = None
-) -> TrainMatcherConfig:
-    """The recipe of a matcher's training, read as `load_config` reads settings.
+    model: type[_AnySettings],
+    source: str | Path | None = None,
+    assignments: Sequence[str] = (),
+    seed: int | None = None,
+) -> _AnySettings:
+    """The recipe of a training (`TrainMatcherConfig`, `TrainConfig`), read as `load_config` reads settings.
 
     Raises:
         ConfigError: the file, a key or a value is not right; the message names the nearest key.
     """
     tree = {} if source is None else _read_yaml(_find(source, shipped_configs("training")))
-    return _settings(TrainMatcherConfig, tree, source, assignments, seed)
+    return _settings(model, tree, source, assignments, seed)
 
 
 def _settings(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from animalclef.artefacts import FloatArray, ImageTable, StrArray
 from animalclef.config import EncounterConfig
 
-__all__ = ["Encounters", "find_encounters", "thumbnail"]
+__all__ = ["Encounters", "day_of", "events_of", "find_encounters", "thumbnail"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +45,11 @@ class Encounters:
             copies[key].add(image_id)
         shown = zip(queries.image_id, queries.key, strict=True)
         hidden = {image_id: frozenset(encounter[self.of[image_id]] | copies[key]) for image_id, key in shown}
-        day_of = dict(zip(gallery.image_id, map(_day, gallery.date), strict=True)) if any((days or {}).values()) else {}
+        day = dict(zip(gallery.image_id, map(day_of, gallery.date), strict=True)) if any((days or {}).values()) else {}
         for image_id, dataset, who in zip(queries.image_id, queries.dataset, queries.identity, strict=True):
             span = (days or {}).get(dataset, 0)
-            if span and day_of[image_id] is not None:
-                near = {one for one in individual[dataset, who] if _apart(day_of[one], day_of[image_id]) <= span}
+            if span and day[image_id] is not None:
+                near = {one for one in individual[dataset, who] if _apart(day[one], day[image_id]) <= span}
                 hidden[image_id] |= near
         whose = zip(queries.image_id, queries.dataset, queries.identity, strict=True)
         others = {image_id: len(individual[dataset, who] - hidden[image_id]) for image_id, dataset, who in whose}
@@ -87,7 +87,31 @@ def find_encounters(gallery: ImageTable, thumbnails: Mapping[str, FloatArray], c
     return Encounters(of, tuple(links))
 
 
-def _day(text: str) -> int | None:
+def events_of(table: ImageTable, encounter_of: Mapping[str, str]) -> NDArray[np.int64]:
+    """(n,) a number per event: photographs that share an encounter, their content or their file, and so on in a chain.
+
+    Raises:
+        KeyError: a photograph has no encounter.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(table)
+    nodes: dict[tuple[str, str], int] = {}
+    links: list[tuple[int, int]] = []
+    for row, image_id in enumerate(table.image_id):
+        shared = [("encounter", encounter_of[image_id]), ("path", table.path[row])]
+        shared += [("key", table.key[row])] if table.key[row] else []
+        links += [(row, n + nodes.setdefault(node, len(nodes))) for node in shared]
+    rows, others = np.array(links, dtype=np.int64).reshape(-1, 2).T
+    size = n + len(nodes)
+    graph = coo_matrix((np.ones(len(rows), dtype=bool), (rows, others)), shape=(size, size))
+    _, event = connected_components(graph, directed=False)
+    return np.asarray(np.unique(event[:n], return_inverse=True)[1], dtype=np.int64)
+
+
+def day_of(text: str) -> int | None:
+    """The number of the day that a date begins with, 1 January of the year 1 being 1; `None` for no such date."""
     try:
         return date.fromisoformat(text[:10]).toordinal()
     except ValueError:

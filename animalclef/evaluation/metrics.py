@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from animalclef.artefacts import StrArray
 
-__all__ = ["NEW", "DatasetScore", "Score", "ScoreKernel", "average_precision", "identity_rank"]
+__all__ = ["NEW", "DatasetScore", "Score", "ScoreKernel", "average_precision", "identity_rank", "precision_at_places"]
 
 NEW = -1  # the code of "a new individual"
 
@@ -121,7 +121,13 @@ def average_precision(relevant: NDArray[np.bool_], total: int) -> float:
     >>> average_precision(np.array([True, False, True]), total=4)
     0.4166666666666667
     """
-    if total == 0:
-        return float("nan")
-    hits = np.flatnonzero(relevant)
-    return float(((np.arange(len(hits)) + 1) / (hits + 1)).sum() / total)
+    return precision_at_places(np.flatnonzero(relevant) + 1, total)
+
+
+def precision_at_places(place: Codes, total: int) -> float:
+    """The same from the places, from 1 and rising, of the relevant images.
+
+    >>> precision_at_places(np.array([1, 3]), total=4)
+    0.4166666666666667
+    """
+    return float(((np.arange(len(place)) + 1) / place).sum() / total) if total else float("nan")

@@ -17,13 +17,14 @@ from animalclef.models.miewid import build_miewid, published_keys
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["EMBEDDERS", "FAMILIES", "EmbedderEntry", "Family", "find_embedder"]
+__all__ = ["CLASSIFIERS", "EMBEDDERS", "FAMILIES", "METADATA", "EmbedderEntry", "Family", "find_embedder"]
 
 Values = tuple[float, float, float]
 State = Mapping[str, "torch.Tensor"]
 _IMAGENET: tuple[Values, Values] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _HALF: tuple[Values, Values] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-_METADATA = "animalclef.embedder"  # of a .safetensors file: JSON, {"model": a name from here or timm:NAME, ...}
+METADATA = "animalclef.embedder"
+"""Of a .safetensors file: JSON, {"model": a name from here, timm:NAME or arcface:BACKBONE, ...}."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,12 @@ def _swin_keys(state: State) -> dict[str, torch.Tensor]:
     return {re.sub(r"layers\.(\d+)\.downsample", later, name): value for name, value in kept.items()}
 
 
-_CLASSIFIERS = ("classifier.", "head.fc.", "fc.", "head.")
+CLASSIFIERS = ("classifier.", "head.fc.", "fc.", "head.")
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
-        "timm": Family(_build_timm, _as_they_are, _CLASSIFIERS),
-        "swin": Family(_build_timm, _swin_keys, _CLASSIFIERS),
+        "timm": Family(_build_timm, _as_they_are, CLASSIFIERS),
+        "swin": Family(_build_timm, _swin_keys, CLASSIFIERS),
         "miewid": Family(build_miewid, published_keys, ("final.",)),
         "arcface": Family(build_arcface, _as_they_are, ("head.",)),
     }
@@ -105,10 +106,11 @@ EMBEDDERS: Mapping[str, EmbedderEntry] = MappingProxyType(
 
 
 def find_embedder(model: str) -> EmbedderEntry:
-    """The embedder that `embed.model` names: one of `EMBEDDERS`, `timm:NAME`, or `file:PATH`.
+    """The embedder that `embed.model` names: one of `EMBEDDERS`, `timm:NAME`, `arcface:BACKBONE`, or `file:PATH`.
 
-    A file of one's own says in its metadata (`animalclef.embedder`, JSON) which `model` it holds, and where they
-    differ `size`, `mean`, `std`, `resize`.
+    `arcface:BACKBONE` is any of timm's networks with a neck (see `build_arcface`). A file of one's own says in its
+    metadata (`animalclef.embedder`, JSON) which `model` it holds, and where they differ `size`, `mean`, `std`, `resize`
+    and `options`.
 
     Raises:
         ConfigError: there is no such embedder.
@@ -118,10 +120,12 @@ def find_embedder(model: str) -> EmbedderEntry:
     kind, _, rest = model.partition(":")
     if kind == "timm" and rest:
         return EmbedderEntry("timm", rest, precision="plain")
+    if kind == "arcface" and rest:
+        return EmbedderEntry("arcface", rest)
     if kind == "file" and rest:
         return _of_file(Path(rest))
     known = ", ".join(["rootsift-vlad", *EMBEDDERS])
-    raise ConfigError(f"embed.model {model}: no such embedder. Known: {known}, timm:NAME, file:PATH.")
+    raise ConfigError(f"embed.model {model}: no such embedder. Known: {known}, timm:NAME, arcface:BACKBONE, file:PATH.")
 
 
 def _of_file(path: Path) -> EmbedderEntry:
@@ -129,15 +133,14 @@ def _of_file(path: Path) -> EmbedderEntry:
 
     try:
         with safe_open(path, framework="pt") as file:
-            about: dict[str, Any] = json.loads((file.metadata() or {})[_METADATA])
+            about: dict[str, Any] = json.loads((file.metadata() or {})[METADATA])
         entry = find_embedder(str(about["model"]))
         mean_std = (about["mean"], about["std"]) if "mean" in about else entry.mean_std
         size, resize = about.get("size", entry.size), about.get("resize", entry.resize)
+        options = {**entry.options, **about.get("options", {})}
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise ConfigError(
             f"embed.model file:{path}: expected a .safetensors file whose metadata names its network under "
-            f"{_METADATA} ({type(error).__name__}). For other files give embed.model=NAME and embed.weights={path}."
+            f"{METADATA} ({type(error).__name__}). For other files give embed.model=NAME and embed.weights={path}."
         ) from error
-    return EmbedderEntry(
-        entry.family, entry.backbone, size, mean_std, resize, entry.precision, entry.options, weights=path
-    )
+    return EmbedderEntry(entry.family, entry.backbone, size, mean_std, resize, entry.precision, options, weights=path)

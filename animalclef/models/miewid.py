@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from animalclef.models.pooling import generalised_mean
+
 if TYPE_CHECKING:
     import torch
 
@@ -18,28 +20,13 @@ __all__ = ["build_miewid", "published_keys"]
 def build_miewid(backbone: str, options: Mapping[str, str | int | float | bool]) -> torch.nn.Module:
     """The network, without weights; nothing is downloaded."""
     import timm
-    import torch
     from torch import nn
-
-    class GeM(nn.Module):
-        """(mean of x^p) ^ (1/p) over the picture, x at least `eps`."""
-
-        def __init__(self, exponent: float = 3.0, eps: float = 1e-6) -> None:
-            super().__init__()
-            self.p = nn.Parameter(torch.full((1,), exponent))
-            self.eps = eps
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            # in float32 whatever the rest is in: x ** 3 leaves the range of float16, and bfloat16 has too few digits
-            x = x.float().clamp(min=self.eps)
-            exponent = self.p.float()
-            return x.pow(exponent).mean((2, 3)).pow(1 / exponent)
 
     class MiewId(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.backbone = timm.create_model(backbone, pretrained=False, num_classes=0, global_pool="", **options)
-            self.pooling = GeM()
+            self.pooling = generalised_mean()
             self.bn = nn.BatchNorm1d(self.backbone.num_features)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:

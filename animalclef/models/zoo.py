@@ -26,7 +26,7 @@ from animalclef.store.shards import Entry
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["TimmExtractor", "choose_device", "load_embedder"]
+__all__ = ["TimmExtractor", "build", "choose_device", "load_embedder", "preprocessing_of", "unwrapped"]
 
 logger = logging.getLogger(__name__)
 
@@ -133,9 +133,9 @@ def load_embedder(config: EmbedConfig, device: str, folder: Path | None = None) 
         model = _from_timm_hub(entry, config)
     else:
         path = _weights_file(entry, config, folder)
-        model = _build(entry, config)
+        model = build(entry, config)
         _load(model, path, entry)
-    preprocessing = _preprocessing(entry, model, config)
+    preprocessing = preprocessing_of(entry, model, config)
     wanted = config.precision or entry.precision
     precision = choose_precision(wanted, device)
     digest = weights_digest(model)
@@ -167,7 +167,12 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def _build(entry: EmbedderEntry, config: EmbedConfig) -> torch.nn.Module:
+def build(entry: EmbedderEntry, config: EmbedConfig) -> torch.nn.Module:
+    """The network of an entry, without weights.
+
+    Raises:
+        ConfigError: timm cannot build it.
+    """
     try:
         return FAMILIES[entry.family].build(entry.backbone, {**entry.options, **config.model_options})
     except (RuntimeError, TypeError, ValueError) as error:
@@ -191,12 +196,12 @@ def _weights_file(entry: EmbedderEntry, config: EmbedConfig, folder: Path | None
 
 def _load(model: torch.nn.Module, path: Path, entry: EmbedderEntry) -> None:
     family, expected = FAMILIES[entry.family], set(model.state_dict())
-    state = family.keys(_unwrapped(read_weights(path), expected))
+    state = family.keys(unwrapped(read_weights(path), expected))
     kept = {name: value for name, value in state.items() if name in expected or not name.startswith(family.heads)}
     load_strictly(model, kept, path)
 
 
-def _unwrapped(state: dict[str, torch.Tensor], expected: set[str]) -> dict[str, torch.Tensor]:
+def unwrapped(state: dict[str, torch.Tensor], expected: set[str]) -> dict[str, torch.Tensor]:
     """The tensors below a wrapper that a training script put around them, where there is one."""
     for wrapper in _WRAPPERS:
         inside = {name.removeprefix(wrapper): value for name, value in state.items() if name.startswith(wrapper)}
@@ -205,7 +210,7 @@ def _unwrapped(state: dict[str, torch.Tensor], expected: set[str]) -> dict[str, 
     return state
 
 
-def _preprocessing(entry: EmbedderEntry, model: torch.nn.Module, config: EmbedConfig) -> Preprocessing:
+def preprocessing_of(entry: EmbedderEntry, model: torch.nn.Module, config: EmbedConfig) -> Preprocessing:
     """What the settings say, else what the embedder's entry says, else what timm says of the backbone."""
     import timm
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from animalclef.errors import ConfigError, RunInUseError
+from animalclef.models.precision import has_bfloat16_units
 
-__all__ = ["average_gradients", "claimed", "open_fabric"]
+__all__ = ["average_buffers", "average_gradients", "claimed", "open_fabric"]
 
 
 def open_fabric(precision: str, device: str, devices: int, threads: int) -> Any:
@@ -35,7 +36,7 @@ def open_fabric(precision: str, device: str, devices: int, threads: int) -> Any:
     if precision == "auto":
         chosen = "32-true"
         if kind == "cuda":
-            chosen = "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+            chosen = "bf16-mixed" if has_bfloat16_units(torch.device("cuda")) else "16-mixed"
     try:
         which: Any = [int(number)] if number else devices
         strategy = "ddp" if devices > 1 else "auto"
@@ -54,6 +55,15 @@ def average_gradients(fabric: Any, network: Any) -> None:
     for parameter in network.parameters():
         if parameter.grad is not None:
             parameter.grad = fabric.all_reduce(parameter.grad, reduce_op="mean")
+
+
+def average_buffers(fabric: Any, network: Any) -> None:
+    """The mean of all processes' statistics (of batch norms) in each of them."""
+    if fabric.world_size == 1:
+        return
+    for buffer in network.buffers():
+        if buffer.is_floating_point():
+            buffer.copy_(fabric.all_reduce(buffer, reduce_op="mean"))
 
 
 @contextmanager

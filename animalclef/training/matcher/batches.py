@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Generator, Iterable, Sequence
-from concurrent.futures import Future
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,14 +12,13 @@ from numpy.typing import NDArray
 from animalclef.config.training import TrainMatcherConfig
 from animalclef.errors import DataError
 from animalclef.store.shards import ShardStore
-from animalclef.threads import worker_threads
 from animalclef.training.matcher.assignment import IGNORED, Truth, true_assignment
 from animalclef.training.matcher.features import TrainingFeatures
 from animalclef.training.matcher.network import Batch
 from animalclef.training.matcher.photographs import Subject
 from animalclef.training.matcher.views import LONG_SIDE_PX, View
 
-__all__ = ["Pair", "PairSource", "ahead", "collate", "held_out"]
+__all__ = ["Pair", "PairSource", "collate", "held_out"]
 
 _KEPT = 0.75
 """Of the strongest keypoints about this share is drawn: the rest may be missing, as in another photograph."""
@@ -98,21 +96,6 @@ class PairSource:
         """Subjects of the same group, or of any group where it stands alone."""
         mates = [one for one in self._group[self.subjects[place].group] if one != place]
         return mates or [one for one in range(len(self.subjects)) if one != place]
-
-
-def ahead(source: PairSource, numbers: Iterable[tuple[int, ...]], workers: int) -> Generator[Batch, None, None]:
-    """The batch of each of the numbers, in their order; several workers draw the next ones meanwhile."""
-    if workers < 2:
-        yield from (source.batch(*one) for one in numbers)
-        return
-    waiting: deque[Future[Batch]] = deque()
-    with worker_threads(workers) as pool:
-        for one in numbers:
-            waiting.append(pool.submit(source.batch, *one))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def _thinned(view: View, points: int | None, rng: np.random.Generator) -> View:

@@ -14,10 +14,11 @@ import numpy as np
 from animalclef.config.training import TrainMatcherConfig
 from animalclef.progress import Progress
 from animalclef.store.files import write_text
+from animalclef.training.ahead import ahead
 from animalclef.training.checkpoints import Averaged, load_state, save_state
 from animalclef.training.fabric import average_gradients
 from animalclef.training.logs import TrainingLog
-from animalclef.training.matcher.batches import Pair, PairSource, ahead
+from animalclef.training.matcher.batches import Pair, PairSource
 from animalclef.training.matcher.measuring import Matches, Measured, measure, nearest_neighbours, network_matches
 from animalclef.training.matcher.network import Batch, build_network, save_network, start_from
 from animalclef.training.matcher.optimising import (
@@ -78,7 +79,7 @@ class MatcherTraining:
         optimiser = self.fabric.setup_optimizers(optimiser)
         let_learn(network, new if done < config.frozen_steps else None)
         log = TrainingLog(self.out / "log.jsonl", done)
-        batches = ahead(self.learnt, self._numbers(done), self.workers)
+        batches = ahead(lambda numbers: self.learnt.batch(*numbers), self._numbers(done), self.workers)
         with closing(batches), self.progress.task("training", config.steps - done, "steps") as advance:
             for step in range(done, config.steps):
                 if step == config.frozen_steps:

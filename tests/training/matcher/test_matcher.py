@@ -14,7 +14,7 @@ from training_cases import TINY_RECIPE, drawn_photographs, tiny_recipe, view
 
 from animalclef import cli
 from animalclef.config import load_recipe, shipped_configs
-from animalclef.config.training import MatcherLossConfig
+from animalclef.config.training import MatcherLossConfig, TrainMatcherConfig
 from animalclef.errors import ConfigError, DataError, RunInUseError, StaleArtefactError, TrainingError, WeightsError
 from animalclef.training.matcher import running
 from animalclef.training.matcher.assignment import true_assignment
@@ -183,7 +183,7 @@ def test_the_command_trains_and_says_what_it_came_to(
 
 def test_the_shipped_recipe_is_valid_and_far_too_few_photographs_are_told(tmp_path: Path) -> None:
     assert set(shipped_configs("training")) >= {"lightglue-sift"}
-    recipe = load_recipe("lightglue-sift")
+    recipe = load_recipe(TrainMatcherConfig, "lightglue-sift")
     assert (recipe.name, recipe.network.descriptor_dim) == ("lightglue-sift", 96)
     with pytest.raises(DataError, match="training needs two subjects"):
         train_matcher(recipe, drawn_photographs(tmp_path / "one", 1), tmp_path / "out", device="cpu")

@@ -12,7 +12,8 @@ from training_cases import drawn_photographs, tiny_recipe
 from animalclef.config.training import WarpConfig
 from animalclef.errors import DataError, OutputError
 from animalclef.progress import Silent
-from animalclef.training.matcher.batches import PairSource, ahead, held_out
+from animalclef.training.ahead import ahead
+from animalclef.training.matcher.batches import PairSource, held_out
 from animalclef.training.matcher.features import training_features
 from animalclef.training.matcher.photographs import fill_store, find_photographs, subjects_of
 from animalclef.training.matcher.rendering import read_surface, render_subjects
@@ -121,7 +122,7 @@ def test_a_pair_depends_on_its_numbers_alone(tmp_path: Path) -> None:
     assert first.names == again.names
     assert bool((first.descriptors[0] == again.descriptors[0]).all())
     assert first.names != other.names or first.descriptors[0].shape != other.descriptors[0].shape
-    inline, threaded = ([one.names for one in ahead(source, [(n,) for n in range(9)], workers)] for workers in (1, 2))
+    inline, threaded = ([one.names for one in ahead(source.batch, range(9), workers)] for workers in (1, 2))
     assert inline == threaded == [source.batch(n).names for n in range(9)]
     pairs = source.pairs(40, 1)
     assert {pair.same_subject for pair in pairs} == {True, False}

@@ -10,7 +10,7 @@ from training_cases import drawn_photographs
 
 import animalclef
 from animalclef.config import load_recipe
-from animalclef.config.training import MatcherNetworkConfig
+from animalclef.config.training import MatcherNetworkConfig, TrainMatcherConfig
 from animalclef.progress import Silent
 from animalclef.training.checkpoints import read_weights
 from animalclef.training.matcher.batches import PairSource
@@ -25,7 +25,7 @@ FILE = Path(animalclef.__file__).parent / "weights" / "lightglue-sift.safetensor
 def test_the_file_says_what_it_is_and_has_a_card() -> None:
     with safe_open(FILE, framework="np") as file:
         header = json.loads(file.metadata()["lightglue"])
-    recipe = load_recipe("lightglue-sift")
+    recipe = load_recipe(TrainMatcherConfig, "lightglue-sift")
     assert header == {"features": "sift", "input_dim": 128, **recipe.network.model_dump()}
     assert FILE.stat().st_size < 4_000_000
     card = FILE.with_suffix(".md").read_text(encoding="utf-8")
@@ -34,7 +34,7 @@ def test_the_file_says_what_it_is_and_has_a_card() -> None:
 
 
 def test_it_finds_more_on_warped_photographs_than_nearest_neighbours_do(tmp_path: Path) -> None:
-    recipe = load_recipe("lightglue-sift", ["others=0"])
+    recipe = load_recipe(TrainMatcherConfig, "lightglue-sift", ["others=0"])
     features = training_features(recipe.keypoints)
     network = build_network(128, MatcherNetworkConfig(**recipe.network.model_dump())).eval()
     network.load_state_dict({name: value.float() for name, value in read_weights(FILE).items()}, strict=True)

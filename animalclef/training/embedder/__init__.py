@@ -1,0 +1,1 @@
+"""Training of embedders: the networks that a shortlist stands on."""

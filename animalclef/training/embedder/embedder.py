@@ -1,0 +1,133 @@
+"""Train an embedder on the named photographs of a data set."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from animalclef.artefacts import ImageTable, SetAside
+from animalclef.config import fingerprint
+from animalclef.config.embedder_training import TrainConfig
+from animalclef.data.encounters import find_encounters
+from animalclef.evaluation.training_splits import split_rows
+from animalclef.progress import Progress, Silent
+from animalclef.stages.identify import identify
+from animalclef.store.files import make_folder
+from animalclef.training.embedder.batches import BatchSource
+from animalclef.training.embedder.labels import TrainingSet, by_side, label_rows, named_rows
+from animalclef.training.embedder.network import Started, TrainedNetwork, build_trained, find_start, start_from
+from animalclef.training.embedder.pictures import Pictures, keep_pictures
+from animalclef.training.embedder.running import EmbedderTraining, TrainingPlan
+from animalclef.training.embedder.validating import HeldOut, hold_out
+from animalclef.training.fabric import claimed, open_fabric
+
+__all__ = ["TrainedEmbedder", "train_embedder"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainedEmbedder:
+    """What a training came to."""
+
+    path: Path  # the network
+    measured: dict[str, Any]  # of held-out photographs: `start` and `trained`, and the epoch that was the best
+    set_aside: list[SetAside]  # photographs that were left out, and why
+    started: Started | None  # what the start's file gave
+    is_first: bool = True  # False in the further processes of a training
+
+
+def train_embedder(
+    config: TrainConfig,
+    table: ImageTable,
+    out: Path,
+    *,
+    start: Path | str | None = None,
+    device: str = "auto",
+    devices: int = 1,
+    workers: int = 1,
+    overwrite: bool = False,
+    pictures: Path | None = None,
+    progress: Progress | None = None,
+    announce: Callable[[TrainingPlan], None] | None = None,
+) -> TrainedEmbedder:
+    """Train on the named database rows of `table`, or go on from the checkpoint in `out`; queries are never looked at.
+
+    Reduced copies of the photographs are made once and kept in `pictures` (default: in `out`), which trainings may
+    share. `start` is a file of weights, or `published`. The result depends on the recipe, the photographs, the start,
+    the number of processes, and the machine.
+
+    Raises:
+        DataError: there is too little to learn from, or to validate on.
+        ConfigError: there is no such network or device.
+        WeightsError: the start does not fit.
+        StaleArtefactError: `out` holds a training of another recipe, and `overwrite` is not given.
+        TrainingError: the loss became something that is not a number.
+    """
+    import torch
+
+    fabric = open_fabric(config.precision, device, devices, workers)
+    progress = progress if progress is not None and fabric.global_rank == 0 else Silent()
+    torch.manual_seed(config.seed)
+    network = build_trained(config.network)
+    begun = None if start is None else find_start(start, config.network.model)
+    started = None if begun is None else start_from(network, begun)
+    make_folder(out)
+    with claimed(out, fabric.global_rank):
+        named, aside = identify(named_rows(table, config.labels), config.data, workers, progress)
+        side = max(network.preprocessing.size_wh)
+        kept, broken = keep_pictures(named, pictures or out / "pictures", side, config.data, workers, progress)
+        lost = {one.image_id for one in broken}
+        named = named.select(np.array([one not in lost for one in named.image_id], dtype=bool))
+        learnt, held = _split(named, kept, config)
+        logger.info("%d photographs of %d classes to learn from", len(learnt), len(learnt.classes))
+        fabric.launch()
+        training = EmbedderTraining(
+            config=config,
+            out=out,
+            network=network,
+            source=BatchSource(learnt, kept, config, network.preprocessing),
+            held=held,
+            recipe=_recipe(config, network, begun, learnt, held, fabric.world_size),
+            fabric=fabric,
+            progress=progress,
+            announce=announce if announce is not None and fabric.global_rank == 0 else lambda plan: None,
+            workers=workers,
+        )
+        if overwrite and fabric.global_rank == 0:
+            training.forget()
+        fabric.barrier()
+        measured = training.run()
+        return TrainedEmbedder(training.network_path, measured, [*aside, *broken], started, fabric.global_rank == 0)
+
+
+def _split(named: ImageTable, pictures: Pictures, config: TrainConfig) -> tuple[TrainingSet, HeldOut | None]:
+    """What is learnt from, and what is held out."""
+    sided = by_side(named, config.labels)
+    if config.validation.split is None:
+        return label_rows(sided, config.labels), None
+    encounter_of = find_encounters(named, pictures.thumbnails(list(named.key)), config.encounters).of
+    split = split_rows(sided, encounter_of, config.validation.split, config.seed)
+    return label_rows(sided.select(split.train), config.labels), hold_out(sided, encounter_of, split, config.labels)
+
+
+def _recipe(
+    config: TrainConfig,
+    network: TrainedNetwork,
+    start: Path | None,
+    learnt: TrainingSet,
+    held: HeldOut | None,
+    processes: int,
+) -> str:
+    """Changes with whatever the weights depend on."""
+    shown = [learnt.table.key.tolist(), learnt.label.tolist(), network.preprocessing.size_wh]
+    apart = [] if held is None else [held.table.key.tolist(), held.query.tolist(), held.gallery.tolist()]
+    begun = "" if start is None else hashlib.sha256(start.read_bytes()).hexdigest()
+    settings = config.model_dump(mode="json", exclude={"name", "data", "checkpoint_every"})
+    return fingerprint(1, settings, begun, shown, apart, processes)

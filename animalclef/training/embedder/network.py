@@ -1,0 +1,193 @@
+"""The network that is trained: built as the pipeline builds it, started from other weights, and written for use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from animalclef.config import EmbedConfig
+from animalclef.config.embedder_training import EmbedderNetworkConfig
+from animalclef.errors import ConfigError, WeightsError
+from animalclef.models.checkpoints import read_weights
+from animalclef.models.embedders import CLASSIFIERS, FAMILIES, METADATA, find_embedder
+from animalclef.models.preprocessing import Preprocessing
+from animalclef.models.weights import WEIGHTS, find_weights
+from animalclef.models.zoo import build, preprocessing_of, unwrapped
+from animalclef.store.files import write_bytes
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+__all__ = [
+    "Started",
+    "TrainedNetwork",
+    "backbone_of",
+    "build_trained",
+    "find_start",
+    "save_embedder",
+    "set_mode",
+    "start_from",
+]
+
+PUBLISHED = "published"
+"""In the place of a start's file: the published weights of the model, from this machine's caches."""
+_NEW = ("pooling.", "neck.", "bn.")  # what stands between a backbone and the embedding
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """A network, how its photographs are prepared, and what it is called."""
+
+    module: nn.Module  # (b, 3, h, w) to (b, dimensions)
+    preprocessing: Preprocessing
+    dimensions: int
+    config: EmbedderNetworkConfig
+    options: Mapping[str, str | int | float | bool]
+
+
+@dataclass(frozen=True)
+class Started:
+    """What a start's file gave, by key."""
+
+    new: tuple[str, ...]  # stays as it was drawn
+    unused: tuple[str, ...]  # in the file, and not in the network
+
+
+def build_trained(config: EmbedderNetworkConfig) -> TrainedNetwork:
+    """The network that the settings name, with new weights drawn from torch's generator.
+
+    Raises:
+        ConfigError: there is no such network, or it cannot take photographs of that size.
+    """
+    import torch
+
+    entry = find_embedder(config.model)
+    if entry.weights is not None:
+        raise ConfigError(f"network.model {config.model}: name the network itself, and give the file with --start.")
+    options = dict(config.options)
+    if entry.family == "arcface":
+        options |= {"neck_dimensions": config.dimensions or 0, "neck_pool": config.pool}
+    elif given := {"dimensions", "pool"} & config.model_fields_set:
+        raise ConfigError(f"network.{min(given)}: {config.model} has no neck to set. Use arcface:{entry.backbone}.")
+    described = EmbedConfig(
+        model=config.model, image_size=config.image_size, mean=config.mean, std=config.std, resize=config.resize,
+        model_options=options,
+    )  # fmt: skip
+    module = build(entry, described)
+    preprocessing = preprocessing_of(entry, module, described)
+    width, height = preprocessing.size_wh
+    try:
+        with torch.inference_mode():
+            shape = tuple(module.eval()(torch.zeros(1, 3, height, width)).shape)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"network: {config.model} cannot take {width} x {height} pixels ({reason}).") from error
+    if len(shape) != 2:
+        raise ConfigError(f"network: {config.model} gives {shape[1:]} numbers per photograph, not one vector.")
+    return TrainedNetwork(module, preprocessing, shape[1], config, options)
+
+
+def backbone_of(module: nn.Module) -> nn.Module:
+    """The part that pictures go into; a network without a neck is all backbone."""
+    from torch import nn
+
+    backbone = getattr(module, "backbone", module)
+    return backbone if isinstance(backbone, nn.Module) else module
+
+
+def set_mode(module: nn.Module, *, frozen: bool, batch_norm: str) -> None:
+    """Training mode, but for the batch norms of a backbone that keeps its statistics, or for a frozen one whole."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    module.train()
+    backbone = backbone_of(module)
+    if frozen:
+        backbone.eval()
+    elif batch_norm == "frozen":
+        for part in backbone.modules():
+            if isinstance(part, _BatchNorm):
+                part.eval()
+
+
+def find_start(start: Path | str, model: str) -> Path:
+    """The file of a start: as given, or with `published` the model's published weights on this machine.
+
+    Raises:
+        WeightsError: nobody publishes weights of this model, or they are not on this machine.
+    """
+    if str(start) != PUBLISHED:
+        return Path(start)
+    if model not in WEIGHTS:
+        raise WeightsError(f"--start {PUBLISHED}: nobody publishes weights of {model}. Give a file.")
+    return find_weights(model, None)
+
+
+def start_from(network: TrainedNetwork, path: Path) -> Started:
+    """Take over weights of the whole network or of its backbone, in any layout that the pipeline reads.
+
+    Heads are dropped. Pooling and neck stay new where the file has none, or one of another size; everything else must
+    be there in its shape.
+
+    Raises:
+        WeightsError: the file is absent, holds code, or does not fit; the first key that does not is named.
+    """
+    entry, own = find_embedder(network.config.model), network.module.state_dict()
+    family, state = FAMILIES[entry.family], read_weights(path)
+    whole = family.keys(unwrapped(state, set(own)))
+    if set(own) & set(whole) or not hasattr(network.module, "backbone"):
+        given = {name: value for name, value in whole.items() if name in own or not name.startswith(family.heads)}
+    else:
+        given = {f"backbone.{name}": value for name, value in _of_backbone(state, own).items()}
+    between = [name for name in own if name.startswith(_NEW) and hasattr(network.module, "backbone")]
+    new = sorted(name for name in between if name not in given or given[name].shape != own[name].shape)
+    unused = sorted(name for name in given if name in new or (name not in own and name.startswith(_NEW)))
+    taken = {name: value for name, value in given.items() if name not in unused}
+    _check(path, taken, {name: value for name, value in own.items() if name not in new})
+    network.module.load_state_dict({**own, **taken}, strict=True)
+    return Started(tuple(new), tuple(unused))
+
+
+def _of_backbone(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A backbone's file in timm's keys, without its classifier; published layouts of the families are tried."""
+    expected = {name.removeprefix("backbone.") for name in own if name.startswith("backbone.")}
+    inside = unwrapped(dict(state), expected)
+    layouts = [family.keys(inside) for family in FAMILIES.values()]
+    best = max(layouts, key=lambda layout: len(expected & set(layout)) - len(set(layout) - expected))
+    return {name: value for name, value in best.items() if name in expected or not name.startswith(CLASSIFIERS)}
+
+
+def _check(path: Path, given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    missing, surplus = sorted(set(expected) - set(given)), sorted(set(given) - set(expected))
+    if missing or surplus:
+        first = f"missing {missing[0]}" if missing else f"surplus {surplus[0]}"
+        raise WeightsError(f"{path}: {len(missing)} missing and {len(surplus)} surplus keys (first: {first}).")
+    for name, tensor in given.items():
+        if tensor.shape != expected[name].shape:
+            want, have = tuple(expected[name].shape), tuple(tensor.shape)
+            raise WeightsError(f"{path}: {name}: expected shape {want}, got {have}.")
+
+
+def save_embedder(path: Path, weights: Mapping[str, Tensor], network: TrainedNetwork) -> None:
+    """Write weights for `embed.model=file:PATH`.
+
+    Matrices are in half precision where they lie in its range; norms and biases are few and stay as they are.
+    """
+    from safetensors.torch import save
+
+    about: dict[str, Any] = {"model": network.config.model, "options": dict(network.options)}
+    prepared = asdict(network.preprocessing)
+    about |= {"size": prepared["size_wh"][0], **{name: prepared[name] for name in ("mean", "std", "resize")}}
+    tensors = {name: _stored(value.detach().cpu()).contiguous() for name, value in weights.items()}
+    write_bytes(path, save(tensors, metadata={METADATA: json.dumps(about)}))
+
+
+def _stored(value: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    if not value.is_floating_point() or value.ndim < 2 or bool((value.abs() > torch.finfo(torch.half).max).any()):
+        return value
+    return value.half()

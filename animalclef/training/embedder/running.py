@@ -1,0 +1,244 @@
+"""Train an embedder step by step, from the last checkpoint on; the best of its validations is what is written."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from animalclef.config.embedder_training import TrainConfig
+from animalclef.progress import Progress
+from animalclef.store.files import write_text
+from animalclef.training.ahead import ahead
+from animalclef.training.checkpoints import Averaged, load_state, save_state
+from animalclef.training.embedder.batches import BatchSource
+from animalclef.training.embedder.losses import build_loss
+from animalclef.training.embedder.network import TrainedNetwork, save_embedder
+from animalclef.training.embedder.optimising import Learner, make_optimiser
+from animalclef.training.embedder.schedule import rate_at
+from animalclef.training.embedder.validating import HeldOut, embed_pictures, figures_row
+from animalclef.training.logs import TrainingLog
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["EmbedderTraining", "TrainingPlan"]
+
+_TIMED = (1, 4)  # steps of this process that its speed is told by
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a training will do."""
+
+    images: int
+    classes: int
+    held_out: int
+    batch: int  # photographs per step, over all processes
+    epochs: int
+    steps: int
+    done: int  # steps of an earlier, interrupted run
+    seconds: float | None = None  # to the end; None before the first steps were timed
+
+
+@dataclass
+class _Course:
+    """How validation went so far; kept with each checkpoint."""
+
+    start: dict[str, Any] | None = None  # figures of the network that training began with
+    best: dict[str, Any] | None = None
+    best_epoch: int = 0
+    score: tuple[float, float] = (-1.0, -1.0)  # rank-1, mAP
+    waited: int = 0  # validations since
+    epochs: int = 0  # that are finished
+    ended: bool = False
+
+    def note(self, figures: dict[str, Any], epoch: int, patience: int | None) -> bool:
+        """Take in a validation after so many epochs; whether it is the best so far (of equals the latest)."""
+        mean = figures["mean"]
+        score = (float(mean["rank-1"] or 0.0), float(mean["mAP"] or 0.0))
+        self.waited = 0 if score > tuple(self.score) else self.waited + 1
+        self.ended = patience is not None and self.waited >= patience
+        if score < tuple(self.score):
+            return False
+        self.best, self.best_epoch, self.score = figures, epoch, score
+        return True
+
+
+@dataclass(eq=False)
+class EmbedderTraining:
+    """One training: where its files are, what it draws from, how far it is."""
+
+    config: TrainConfig
+    out: Path
+    network: TrainedNetwork
+    source: BatchSource
+    held: HeldOut | None
+    recipe: str  # changes with settings, photographs and start
+    fabric: Any
+    progress: Progress
+    announce: Callable[[TrainingPlan], None]
+    workers: int = 1  # threads that make batches ahead
+    course: _Course = field(default_factory=_Course)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end, or on from the checkpoint; what validation measured.
+
+        Raises:
+            TrainingError: the loss is not a number.
+            StaleArtefactError: the folder holds another training.
+        """
+        self._set_up()
+        done = self._resume()
+        learner, config, per_epoch = self.learner, self.config, self.steps_per_epoch
+        self.log = TrainingLog(self.out / "log.jsonl", done, self.out / "events" if self._is_first else None)
+        if done == 0 and self.held is not None:
+            self.course.start = self._validate(0)
+        total = config.epochs * per_epoch
+        plan = self._plan(done, total)
+        self.announce(plan)
+        learner.freeze(done < config.frozen_epochs * per_epoch)
+        batches = ahead(self.source.batch, self._numbers(done, total), self.workers)
+        with closing(batches), self.progress.task("training", total - done, "steps") as advance:
+            for step in range(done, total):
+                if self.course.ended:
+                    break
+                if step == config.frozen_epochs * per_epoch:
+                    learner.freeze(False)
+                self._tell_speed(step - done, plan)
+                share = rate_at(step, config.schedule, per_epoch, config.frozen_epochs, config.epochs)
+                self.log.add(step + 1, **learner.step(batches, share))
+                self._average(step)
+                ends = (step + 1) % per_epoch == 0
+                if ends:
+                    self._end_epoch((step + 1) // per_epoch)
+                if ends or (step + 1) % config.checkpoint_every == 0:
+                    self._save(step + 1)
+                advance(1)
+        return self._finish()
+
+    @property
+    def network_path(self) -> Path:
+        """Where the network for use is written."""
+        return self.out / f"{self.config.name}.safetensors"
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of the optimiser."""
+        each = self.config.optimiser.accumulate * self.fabric.world_size
+        return self.config.steps_per_epoch or math.ceil(self.source.plan.steps_per_epoch / each)
+
+    @property
+    def _state(self) -> Path:
+        return self.out / "state.safetensors"
+
+    @property
+    def _is_first(self) -> bool:
+        return bool(self.fabric.global_rank == 0)
+
+    def forget(self) -> None:
+        """Begin anew."""
+        for path in (self._state, self.out / "log.jsonl", self.network_path, self.out / "measured.json"):
+            path.unlink(missing_ok=True)
+        for path in (self.out / "events").glob("events.*"):
+            path.unlink()
+
+    def _set_up(self) -> None:
+        import torch
+        from torch import nn
+
+        module = self.network.module.to(self.fabric.device).to(memory_format=torch.channels_last)
+        loss = build_loss(self.config.loss, self.source.learnt.counts, self.network.dimensions, seed=self.config.seed)
+        self.both = nn.ModuleDict({"network": module, "loss": loss.to(self.fabric.device)})
+        self.averaged = Averaged(module, self.config.averaging.decay)
+        self.shadow = deepcopy(module)
+        self.plain = make_optimiser(module, loss, self.config.optimiser)
+
+    def _resume(self) -> int:
+        """The step to go on after, with everything as it was then."""
+        done = 0
+        if self._state.is_file():
+            state = load_state(self._state, self.both, self.averaged, self.plain, self.recipe)
+            self.course, self.best, done = _Course(**json.loads(state.notes["course"])), dict(state.kept), state.step
+        set_up = self.fabric.setup_optimizers(self.plain)
+        self.learner = Learner(self.both, set_up, self.network.preprocessing, self.config, self.fabric)
+        return done
+
+    def _numbers(self, done: int, total: int) -> Iterator[int]:
+        """The batches of the steps to come; every process has batches of its own."""
+        parts, world, rank = self.config.optimiser.accumulate, self.fabric.world_size, self.fabric.global_rank
+        for step in range(done, total):
+            yield from ((step * parts + part) * world + rank for part in range(parts))
+
+    def _plan(self, done: int, total: int) -> TrainingPlan:
+        learnt, held = self.source.learnt, 0 if self.held is None else len(self.held.table)
+        batch = self.config.batch_size * self.config.optimiser.accumulate * self.fabric.world_size
+        self._moments: list[float] = []
+        return TrainingPlan(len(learnt), len(learnt.classes), held, batch, self.config.epochs, total, done)
+
+    def _tell_speed(self, number: int, plan: TrainingPlan) -> None:
+        if number in _TIMED:
+            self._moments.append(time.monotonic())
+        if number == _TIMED[1] and plan.steps - plan.done > 4 * number:
+            each = (self._moments[1] - self._moments[0]) / (_TIMED[1] - _TIMED[0])
+            self.announce(replace(plan, seconds=each * (plan.steps - plan.done - number)))
+
+    def _average(self, step: int) -> None:
+        module, kind = self.both["network"], self.config.averaging.kind
+        if kind == "ema":
+            self.averaged.update(module, step + 1)
+        elif kind == "none":
+            self.averaged.move(module, 1.0)
+        elif (step + 1) % self.steps_per_epoch == 0:
+            epoch = (step + 1) // self.steps_per_epoch
+            averaged = epoch - int(self.config.averaging.start * self.config.epochs)
+            self.averaged.move(module, 1.0 / max(averaged, 1))
+
+    def _end_epoch(self, epoch: int) -> None:
+        """Validate where it is time."""
+        course, settings = self.course, self.config.validation
+        course.epochs = epoch
+        if self.held is None or (epoch % settings.every and epoch != self.config.epochs):
+            return
+        if course.note(self._validate(epoch * self.steps_per_epoch), epoch, settings.patience):
+            self.best = {name: value.detach().cpu().clone() for name, value in self.averaged.weights.items()}
+
+    def _validate(self, step: int) -> dict[str, Any]:
+        """Figures of the averaged network, the same in every process."""
+        row: dict[str, Any] = {}
+        if self.held is not None and self._is_first:
+            self.shadow.load_state_dict(self.averaged.weights, strict=True)
+            embeddings = embed_pictures(
+                self.shadow.eval(), self.network.preprocessing, self.source.pictures, self.held.table.key,
+                self.fabric.device, self.fabric.autocast(), self.workers,
+            )  # fmt: skip
+            row = figures_row(self.held.measure(embeddings))
+            self.log.add(step, **{name: float("nan") if one is None else one for name, one in row["mean"].items()})
+        return dict(self.fabric.broadcast(row))
+
+    def _save(self, step: int) -> None:
+        if self._is_first:
+            notes = {"course": json.dumps(asdict(self.course))}
+            save_state(
+                self._state, self.both, self.averaged, self.plain, step, self.recipe, kept=self.best, notes=notes
+            )
+            self.log.write()
+        self.fabric.barrier()
+
+    def _finish(self) -> dict[str, Any]:
+        """Write the network for use, and what it and its start came to."""
+        course = self.course
+        measured = {"start": course.start, "trained": course.best, "epoch": course.best_epoch, "epochs": course.epochs}
+        if self._is_first:
+            save_embedder(self.network_path, self.best or self.averaged.weights, self.network)
+            write_text(self.out / "measured.json", json.dumps(measured, indent=1) + "\n")
+            self.log.close()
+        self.fabric.barrier()
+        return measured

@@ -1,0 +1,109 @@
+"""How well a network retrieves the photographs that were held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.artefacts import DecodedImage, FloatArray, ImageTable, StrArray
+from animalclef.config.embedder_training import LabelConfig
+from animalclef.data.encounters import events_of
+from animalclef.evaluation.retrieval import Candidates, RetrievalFigures, one_against_all, query_against_gallery
+from animalclef.evaluation.training_splits import TrainingSplit
+from animalclef.models.preprocessing import Preprocessing
+from animalclef.threads import worker_threads
+from animalclef.training.embedder.labels import species_of
+from animalclef.training.embedder.optimising import on_device
+from animalclef.training.embedder.pictures import Pictures
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["HeldOut", "embed_pictures", "figures_row", "hold_out"]
+
+Rows = NDArray[np.int64]
+_BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Photographs to validate on; without a gallery each query is compared with all others."""
+
+    table: ImageTable
+    identity: StrArray  # (n,)
+    species: StrArray  # (n,) compared within
+    event: Rows  # (n,)
+    gallery: Rows  # (g,) rows of the table
+    query: Rows  # (q,)
+
+    def measure(self, embeddings: FloatArray) -> RetrievalFigures:
+        """Figures of embeddings (n, d) of all rows."""
+        every = Candidates(embeddings, self.identity, self.species, self.table.viewpoint, self.event)
+        if not len(self.gallery):
+            return one_against_all(every.select(self.query))
+        return query_against_gallery(every.select(self.query), every.select(self.gallery))
+
+
+def hold_out(named: ImageTable, encounter_of: Mapping[str, str], split: TrainingSplit, labels: LabelConfig) -> HeldOut:
+    """What a split keeps from training, ready to be measured."""
+    rows = np.union1d(split.gallery, split.query).astype(np.int64)
+    table = named.select(rows)
+    species = species_of(table)
+    identity = table.identity if labels.classes == "identity" else species
+    within = species if labels.classes == "identity" else np.full(len(table), "all", dtype=object)
+    return HeldOut(
+        table, identity, within, events_of(table, encounter_of),
+        gallery=np.searchsorted(rows, split.gallery), query=np.searchsorted(rows, split.query),
+    )  # fmt: skip
+
+
+def embed_pictures(
+    network: nn.Module,
+    preprocessing: Preprocessing,
+    pictures: Pictures,
+    keys: StrArray,
+    device: Any,
+    autocast: AbstractContextManager[Any],
+    workers: int,
+) -> FloatArray:
+    """(n, d) float32 embeddings, of any length, of kept photographs as the pipeline would show them."""
+    import torch
+
+    def prepared(key: str) -> NDArray[np.uint8]:
+        pixels = pictures.pixels(key)
+        views = preprocessing.views(DecodedImage(pixels, None, (pixels.shape[1], pixels.shape[0])))
+        return np.asarray(views[0], dtype=np.uint8)
+
+    found = []
+    with torch.inference_mode(), autocast, worker_threads(workers) as pool:
+        for batch in _batches(keys, pool, prepared):
+            found.append(network(on_device(torch.from_numpy(batch), preprocessing, device)).float().cpu().numpy())
+    return np.concatenate(found).astype(np.float32)
+
+
+def _batches(keys: StrArray, pool: ThreadPoolExecutor, prepared: Any) -> Any:
+    """Stacks of at most `_BATCH` photographs; those of the next one are prepared meanwhile."""
+    starts = range(0, len(keys), _BATCH)
+    waiting = [pool.submit(prepared, key) for key in keys[: 2 * _BATCH]]
+    for start in starts:
+        batch = np.stack([waiting[place].result() for place in range(start, min(start + _BATCH, len(keys)))])
+        waiting += [pool.submit(prepared, key) for key in keys[len(waiting) : len(waiting) + _BATCH]]
+        yield batch
+
+
+def figures_row(figures: RetrievalFigures) -> dict[str, Any]:
+    """Figures by name, rounded: the mean over species, then each species."""
+    rows: dict[str, Any] = {"mean": _rounded(figures.mean)}
+    for one in figures.species:
+        rows[one.species] = {**_rounded(one.measures), "queries": one.queries, "individuals": one.individuals}
+    return rows
+
+
+def _rounded(measures: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if value != value else round(float(value), 4) for name, value in measures.items()}
