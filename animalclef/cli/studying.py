@@ -21,12 +21,15 @@ def study(
     config: Annotated[str, typer.Option("--config", help="A YAML study, or the name of a shipped one.")],
     data: DataOption = None,
     start: Annotated[
-        list[str] | None, typer.Option("--start", metavar="NAME=FILE", help="Weights that arms of the study begin from.")
+        list[str] | None,
+        typer.Option("--start", metavar="NAME=FILE", help="Weights that arms of the study begin from."),
     ] = None,
     truth: Annotated[
         Path | None,
-        typer.Option(help="Report on the table's own queries: all database photographs train, and this file is read "
-                     "after the last training. Default: queries from a split of the database."),
+        typer.Option(
+            help="Report on the table's own queries: all database photographs train, and this file is read "
+            "after the last training. Default: queries from a split of the database."
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
     workers: Workers = None,
@@ -42,22 +45,26 @@ def study(
 
     - `animalclef study --config multi-or-single --data my-photos --start start=embedder.safetensors --out my-study`
 
-    - `animalclef study --config losses --data wild --start shipped=a.safetensors --start imagenet=b.safetensors --out s`
+    - `animalclef study --config losses --data wild --out l --start shipped=a.safetensors --start imagenet=b.safetensors`
     """  # fmt: skip
-    from animalclef.config import Config
-    from animalclef.config.loading import load_study
+    from animalclef.config import Config, load_recipe
+    from animalclef.config.study import StudyConfig
     from animalclef.console import RichProgress
-    from animalclef.data.submission import read_truth
+    from animalclef.evaluation.evaluate import right_answers
     from animalclef.pipeline import read_contents
     from animalclef.store.files import write_text
     from animalclef.training.study.running import Study
     from animalclef.training.study.tables import study_markdown, study_rows
 
-    settings, count, progress = load_study(config), workers or os.cpu_count() or 1, RichProgress(err)
+    settings, count, progress = (
+        load_recipe(StudyConfig, config, group="studies"),
+        workers or os.cpu_count() or 1,
+        RichProgress(err),
+    )
     starts = dict(_named(one) for one in start or [])
     images = read_contents(load(data), Config(), count, progress).images
     asked = Study(settings, images, out_path, starts, device, count, progress)
-    lines = asked.run(None if truth is None else lambda: read_truth(truth))
+    lines = asked.run(None if truth is None else lambda: right_answers(truth))
     table = study_markdown(settings, lines, queries=truth is not None)
     write_text(out_path / "table.md", table)
     if as_json:

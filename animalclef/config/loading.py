@@ -43,13 +43,17 @@ def load_recipe(
     source: str | Path | None = None,
     assignments: Sequence[str] = (),
     seed: int | None = None,
+    *,
+    group: str = "training",
 ) -> _AnySettings:
     """The recipe of a training (`TrainMatcherConfig`, `TrainConfig`), read as `load_config` reads settings.
+
+    Shipped ones are looked for in the folder `group` of configurations.
 
     Raises:
         ConfigError: the file, a key or a value is not right; the message names the nearest key.
     """
-    tree = {} if source is None else _read_yaml(_find(source, shipped_configs("training")))
+    tree = {} if source is None else _read_yaml(_find(source, shipped_configs(group)))
     return _settings(model, tree, source, assignments, seed)
 
 

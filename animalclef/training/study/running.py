@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.artefacts import ImageTable
-from animalclef.config import Config, load_training
+from animalclef.config import Config, load_recipe
 from animalclef.config.embedder_training import TrainConfig
 from animalclef.config.study import ArmConfig, StudyConfig
 from animalclef.data.encounters import find_encounters
-from animalclef.data.submission import Truth
 from animalclef.errors import ConfigError, DataError
 from animalclef.evaluation.training_splits import split_rows
 from animalclef.pipeline.embedding import embed_photographs
@@ -61,11 +60,12 @@ class Study:
     workers: int
     progress: Progress
 
-    def run(self, read_truth: Callable[[], Truth] | None = None) -> list[Line]:
+    def run(self, read_truth: Callable[[], Mapping[str, str | None]] | None = None) -> list[Line]:
         """Train what is not there, embed and measure.
 
         Without `read_truth` the queries are those of a split of the database. With it every named database photograph
-        trains and the table's own known queries are asked; it is called once, after the last training.
+        trains and the table's own known queries are asked; it gives their names by image_id (None: a new individual),
+        and is called once, after the last training.
 
         Raises:
             ConfigError: an arm names a start that is not given.
@@ -90,7 +90,7 @@ class Study:
             given = " ".join(f"--start {name}=FILE" for name in absent)
             raise ConfigError(f"{self.config.name}: arms begin from weights that are not given. Add {given}.")
 
-    def _parts(self, read_truth: Callable[[], Truth] | None) -> _Parts:
+    def _parts(self, read_truth: Callable[[], Mapping[str, str | None]] | None) -> _Parts:
         images = self.images
         named = np.array([who is not None for who in images.identity], dtype=bool) & ~images.is_query
         events = self._events()
@@ -103,10 +103,12 @@ class Study:
         def with_truth() -> Asked:
             truth = read_truth()
             whose = dict(zip(truth.image_id[truth.known], truth.identity[truth.known], strict=True))
-            identity = np.array([whose.get(one, who) for one, who in zip(images.image_id, images.identity, strict=True)])
+            identity = np.array(
+                [whose.get(one, who) for one, who in zip(images.image_id, images.identity, strict=True)]
+            )
             known = np.array([one in whose for one in images.image_id], dtype=bool) & images.is_query
             alone = np.arange(len(images)).astype(str).astype(object)  # no query shares an event with the database
-            return Asked(identity.astype(object), images.dataset, alone, np.flatnonzero(named), np.flatnonzero(known))
+            return Asked(identity, images.dataset, alone, np.flatnonzero(named), np.flatnonzero(known))
 
         return _Parts(np.flatnonzero(named), with_truth)
 
@@ -135,7 +137,7 @@ class Study:
         return _Embedded({name: vectors[path] for name, path in network_of.items()}, router)
 
     def _train(self, arm: ArmConfig, job: Job, seed: int, train: NDArray[np.int64], made: Mapping[str, Path]) -> Path:
-        config: TrainConfig = load_training(arm.recipe or self.config.recipe, list(job.assignments), seed)
+        config = load_recipe(TrainConfig, arm.recipe or self.config.recipe, job.assignments, seed)
         rows = train[np.isin(self.images.dataset[train], job.datasets)]
         if not len(rows):
             raise DataError(f"{arm.name}: no photograph of {', '.join(job.datasets)} is left to train on.")
@@ -143,7 +145,7 @@ class Study:
         folder = self.out / f"{job.name}-seed{seed}"
         outcome = train_embedder(
             config, self.images.select(rows), folder, start=start, device=self.device, workers=self.workers,
-            progress=self.progress,
+            pictures=self.out / "pictures", progress=self.progress,
         )  # fmt: skip
         return outcome.path
 

@@ -56,7 +56,9 @@ def score_dataset(
     )
 
 
-def _figures(asked: Asked, queries: Rows, gallery: Rows, embeddings: NDArray[np.float32], *, own: bool) -> DatasetFigures:
+def _figures(
+    asked: Asked, queries: Rows, gallery: Rows, embeddings: NDArray[np.float32], *, own: bool
+) -> DatasetFigures:
     photographs = Candidates(embeddings, asked.identity, asked.dataset, event=asked.event)
     if not len(queries):
         return DatasetFigures("", 0, dict.fromkeys(MEASURES, float("nan")))
