@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from animalclef.config.base import Settings
 
-__all__ = ["LossConfig", "SamplingConfig"]
+__all__ = [
+    "AugmentConfig",
+    "LossConfig",
+    "MiewIdAugmentConfig",
+    "SamplingConfig",
+    "StrongAugmentConfig",
+    "TripletAugmentConfig",
+]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Degrees = Annotated[float, Field(ge=0, le=180)]
 
 
 class LossConfig(Settings):
@@ -44,3 +54,68 @@ class SamplingConfig(Settings):
     per_individual: int = Field(4, ge=1, le=64, description="pxk: photographs of each individual in a batch (K)")
     one_species: bool = Field(True, description="pxk: the individuals of a batch are of one species")
     singletons: bool = Field(False, description="pxk: individuals with one photograph take part too, it is repeated")
+
+
+class MiewIdAugmentConfig(Settings):
+    """MiewID's augmentation. Its sizes are those of its public description; how often each comes is ours."""
+
+    corner: Share = Field(0.5, description="share of the pictures with a corner cut off")
+    corner_size: Share = Field(0.4, description="longest cut along a side, as a share of it")
+    detail: Share = Field(0.5, description="share that is sharpened, made grey or equalised (CLAHE), one of them")
+    frame: Share = Field(0.5, description="share that is shifted, scaled and turned")
+    shift: Share = Field(0.25, description="of the side, either way")
+    scale: float = Field(0.2, ge=0, lt=1, description="larger or smaller by up to this share")
+    turn_deg: Degrees = 15.0
+    colour: Share = Field(0.5, description="share with other colours")
+    jitter: Share = Field(0.1, description="of brightness, contrast, saturation and hue")
+
+
+class TripletAugmentConfig(Settings):
+    """The augmentation of the system of triplet encoders; the sizes are ours."""
+
+    turn_deg: Degrees = 15.0
+    jitter: Share = Field(0.2, description="of brightness, contrast and saturation")
+    least_crop: float = Field(0.8, gt=0, le=1, description="smallest share of the picture's area that stays")
+    shear: float = Field(0.1, ge=0, le=1, description="slant, in widths per height")
+    stretch: float = Field(1.1, ge=1, le=4, description="most change of width against height")
+
+
+class StrongAugmentConfig(Settings):
+    """The default: what may differ between two photographs of one animal."""
+
+    turn_deg: Degrees = Field(20.0, description="180 for animals that lie at any angle")
+    least_crop: float = Field(0.65, gt=0, le=1, description="smallest share of the picture's area that stays")
+    most_crop: float = Field(1.15, ge=1, le=4, description="largest; above 1 a margin is left around it")
+    stretch: float = Field(1.2, ge=1, le=4, description="most change of width against height")
+    perspective: float = Field(0.08, ge=0, le=0.3, description="how far a corner moves, as a share of the side")
+    light: Share = Field(0.8, description="share of the pictures in other light")
+    brightness: Share = 0.3
+    contrast: Share = 0.3
+    gamma: Share = Field(0.3, description="the exponent lies between 1 - gamma / 2 and 1 + gamma")
+    white_balance: Share = Field(0.12, description="of each colour's own brightness")
+    saturation: Share = 0.4
+    hue: float = Field(0.02, ge=0, le=0.5, description="of a turn")
+    grey: Share = Field(0.15, description="share without colours, as taken in infrared")
+    blur: Share = Field(0.15, description="share out of focus or moved")
+    most_blur: float = Field(0.012, ge=0, le=0.1, description="of the long side")
+    shrink: Share = Field(0.2, description="share of a lower resolution")
+    least_shrink: float = Field(0.35, gt=0, le=1)
+    noise: Share = 0.2
+    most_noise: float = Field(14.0, ge=0, le=128, description="standard deviation, of 255")
+    jpeg: Share = Field(0.2, description="share with the traces of JPEG")
+    least_quality: int = Field(25, ge=1, le=100)
+    erase: Share = Field(0.25, description="share with one to four rectangles painted over")
+    most_erased: float = Field(0.15, ge=0, le=0.9, description="of the area, all rectangles together")
+    surround: Share = Field(0.2, description="share with the background outside an ellipse painted over")
+
+
+class AugmentConfig(Settings):
+    """How a photograph is changed each time that it is shown; `none` only brings it to size."""
+
+    recipe: Literal["none", "miewid", "triplet", "strong"] = "strong"
+    mirror: Share = Field(
+        0.0, description="share mirrored; a mirrored flank is another animal, so keep it 0 for flanks"
+    )
+    miewid: MiewIdAugmentConfig = MiewIdAugmentConfig()
+    triplet: TripletAugmentConfig = TripletAugmentConfig()
+    strong: StrongAugmentConfig = StrongAugmentConfig()
