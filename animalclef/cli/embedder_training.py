@@ -77,7 +77,7 @@ def train(
         first = outcome.set_aside[0]
         warn(f"{len(outcome.set_aside)} photographs were left out (first: {first.path}: {first.reason}).")
     if as_json:
-        print_json({"network": str(outcome.path), "epochs": config.epochs, **outcome.measured})
+        print_json({"network": str(outcome.path), **outcome.measured})
         return
     rows = {name: outcome.measured[name] for name in ("start", "trained") if outcome.measured[name]}
     if rows:

@@ -189,7 +189,7 @@ def test_a_frozen_backbone_stays_as_it_was_and_then_learns(
 
 
 def test_mixed_precision_trains_on_the_cpu(table: ImageTable, pictures: Path, tmp_path: Path) -> None:
-    config = tiny_training(precision="bf16-mixed", epochs=1, loss={"kind": "triplet"},
+    config = tiny_training(precision="bf16-mixed", epochs=1, steps_per_epoch=1, loss={"kind": "triplet"},
                            sampling={"kind": "pxk", "per_individual": 3})  # fmt: skip
     outcome = train_embedder(config, table, tmp_path, device="cpu", workers=2, pictures=pictures)
     assert all(value.dtype != torch.bfloat16 for value in load_file(outcome.path).values())
@@ -215,7 +215,7 @@ def test_averages_by_hand(table: ImageTable, pictures: Path, tmp_path: Path, mon
 
 def test_too_few_individuals_are_one_sentence(table: ImageTable, pictures: Path, tmp_path: Path) -> None:
     alone = table.select(np.flatnonzero((table.identity == "NewtID_0") | table.is_query))
-    with pytest.raises(DataError, match="nobody is left to train on|no individual can be tested"):
+    with pytest.raises(DataError, match=r"no individual can be tested; 3 named photographs"):
         train_embedder(tiny_training(), alone, tmp_path, device="cpu", pictures=pictures)
     config = tiny_training(validation={"split": None})
     with pytest.raises(DataError, match=r"1 of 1 individuals .* training needs two"):
