@@ -73,12 +73,12 @@ def test_a_state_holds_whatever_the_optimiser_does(kind: str, tmp_path: Path) ->
 def test_a_log_goes_on_after_the_checkpoint(tmp_path: Path) -> None:
     log = TrainingLog(tmp_path / "log.jsonl", 0)
     for step in range(4):
-        log.add(step, loss=step / 3, rank=float("nan"))
+        log.add(step, loss=step / 3, rank=float("nan"), norm=float("inf"))
     log.write()
     again = TrainingLog(tmp_path / "log.jsonl", 2)
     again.add(3, loss=9.0)
     assert [(line["step"], line["loss"]) for line in again.lines] == [(0, 0), (1, 0.333333), (2, 0.666667), (3, 9)]
-    assert again.lines[0]["rank"] is None
+    assert again.lines[0]["rank"] is again.lines[0]["norm"] is None
 
 
 def test_without_tensorboard_one_warning_is_all(

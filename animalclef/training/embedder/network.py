@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from animalclef.config import EmbedConfig
 from animalclef.config.embedder_training import EmbedderNetworkConfig
 from animalclef.errors import ConfigError, WeightsError
-from animalclef.models.checkpoints import read_weights
+from animalclef.models.checkpoints import load_strictly, read_weights
 from animalclef.models.embedders import CLASSIFIERS, FAMILIES, METADATA, find_embedder
 from animalclef.models.preprocessing import Preprocessing
 from animalclef.models.weights import WEIGHTS, find_weights
@@ -146,8 +146,7 @@ def start_from(network: TrainedNetwork, path: Path) -> Started:
     strays = [name for name in given if necked and name not in own and name.startswith(_NEW)]
     unused = sorted(strays + [name for name in new if name in given])
     taken = {name: value for name, value in given.items() if name not in unused}
-    _check(path, taken, {name: value for name, value in own.items() if name not in new})
-    network.module.load_state_dict({**own, **taken}, strict=True)
+    load_strictly(network.module, taken, path, derived=new)
     return Started(tuple(new), tuple(unused))
 
 
@@ -165,17 +164,6 @@ def _of_backbone(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict
     layouts = [family.keys(inside) for family in FAMILIES.values()]
     best = max(layouts, key=lambda layout: len(expected & set(layout)) - len(set(layout) - expected))
     return {name: value for name, value in best.items() if name in expected or not name.startswith(CLASSIFIERS)}
-
-
-def _check(path: Path, given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    missing, surplus = sorted(set(expected) - set(given)), sorted(set(given) - set(expected))
-    if missing or surplus:
-        first = f"missing {missing[0]}" if missing else f"surplus {surplus[0]}"
-        raise WeightsError(f"{path}: {len(missing)} missing and {len(surplus)} surplus keys (first: {first}).")
-    for name, tensor in given.items():
-        if tensor.shape != expected[name].shape:
-            want, have = tuple(expected[name].shape), tuple(tensor.shape)
-            raise WeightsError(f"{path}: {name}: expected shape {want}, got {have}.")
 
 
 def save_embedder(path: Path, weights: Mapping[str, Tensor], network: TrainedNetwork) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from animalclef.config.embedder_training import TrainConfig
 from animalclef.progress import Progress
 from animalclef.store.files import write_text
+from animalclef.threads import one_thread_each
 from animalclef.training.ahead import ahead
 from animalclef.training.checkpoints import Averaged, load_state, save_state
 from animalclef.training.embedder.batches import BatchSource
@@ -71,7 +72,7 @@ class EmbedderTraining:
         self.announce(plan)
         learner.freeze(done < config.frozen_epochs * per_epoch)
         batches = ahead(self.source.batch, self._numbers(done, total), self.workers)
-        with closing(batches), self.progress.task("training", total - done, "steps") as advance:
+        with one_thread_each(), closing(batches), self.progress.task("training", total - done, "steps") as advance:
             for step in range(done, total):
                 if self.course.ended:
                     break

@@ -20,6 +20,7 @@ from animalclef.config.embedder_training import EmbedderNetworkConfig
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.models.zoo import load_embedder
 from animalclef.training.embedder.network import (
+    Started,
     TrainedNetwork,
     build_trained,
     find_start,
@@ -145,6 +146,12 @@ def test_published_weights_are_a_start_only_where_somebody_publishes_them() -> N
     with pytest.raises(WeightsError, match="nobody publishes weights of arcface:test_resnet"):
         find_start("published", "arcface:test_resnet")
     assert find_start("some.safetensors", "arcface:test_resnet") == Path("some.safetensors")
+
+
+def test_miewid_s_published_file_is_a_start(published_bundle: Path) -> None:
+    network = build_trained(EmbedderNetworkConfig(model="miewid-msv3", image_size=64))
+    assert start_from(network, published_bundle / "miewid-msv3.safetensors") == Started((), ())
+    assert network.dimensions == 2152
 
 
 def test_settings_that_do_not_fit_are_told() -> None:

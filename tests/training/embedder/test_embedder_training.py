@@ -215,7 +215,7 @@ def test_averages_by_hand(table: ImageTable, pictures: Path, tmp_path: Path, mon
 
 def test_too_few_individuals_are_one_sentence(table: ImageTable, pictures: Path, tmp_path: Path) -> None:
     alone = table.select(np.flatnonzero((table.identity == "NewtID_0") | table.is_query))
-    with pytest.raises(DataError, match=r"no individual can be tested; 3 named photographs"):
+    with pytest.raises(DataError, match=r"nobody is left to train on; 3 named photographs of 1 individuals"):
         train_embedder(tiny_training(), alone, tmp_path, device="cpu", pictures=pictures)
     config = tiny_training(validation={"split": None})
     with pytest.raises(DataError, match=r"1 of 1 individuals .* training needs two"):
