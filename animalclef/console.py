@@ -22,7 +22,7 @@ from animalclef.evaluation.evaluate import RetrievalReport
 from animalclef.evaluation.metrics import Score
 
 if TYPE_CHECKING:
-    from animalclef.training.embedder.running import TrainingPlan
+    from animalclef.training.embedder.course import TrainingPlan
 
 __all__ = [
     "RichProgress",

@@ -12,8 +12,8 @@ from animalclef.cli.app import app
 from animalclef.cli.shared import DataOption, JsonOption, SetOption, Workers, err, load, out, print_json, warn
 
 if TYPE_CHECKING:
+    from animalclef.training.embedder.course import TrainingPlan
     from animalclef.training.embedder.network import Started
-    from animalclef.training.embedder.running import TrainingPlan
 
 __all__ = ["train"]
 
@@ -37,6 +37,9 @@ def train(
     pictures: Annotated[
         Path | None, typer.Option(help="Folder for reduced copies, which trainings may share. Default: OUT/pictures.")
     ] = None,
+    max_missing: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of missing photographs above which to stop. Default 0.01.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Begin anew where the folder holds another training.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -59,7 +62,8 @@ def train(
     from animalclef.console import RichProgress, retrieved_table
     from animalclef.training.embedder.embedder import train_embedder
 
-    config = load_recipe(TrainConfig, recipe, assignments or [], seed)
+    extra = [] if max_missing is None else [f"data.max_missing={max_missing}"]
+    config = load_recipe(TrainConfig, recipe, [*(assignments or []), *extra], seed)
     table = load(data).images
     outcome = train_embedder(
         config, table, out_path, start=start, device=device,
@@ -72,10 +76,8 @@ def train(
     if outcome.set_aside:
         first = outcome.set_aside[0]
         warn(f"{len(outcome.set_aside)} photographs were left out (first: {first.path}: {first.reason}).")
-    if outcome.started is not None:
-        _tell_start(outcome.started)
     if as_json:
-        print_json({"network": str(outcome.path), "epochs": config.epochs, **outcome.measured})
+        print_json({"network": str(outcome.path), **outcome.measured})
         return
     rows = {name: outcome.measured[name] for name in ("start", "trained") if outcome.measured[name]}
     if rows:
@@ -87,10 +89,12 @@ def _announce(plan: TrainingPlan) -> None:
     from animalclef.console import training_sentence
 
     err.print(training_sentence(plan), highlight=False, soft_wrap=True)
+    if plan.started is not None and plan.seconds is None:
+        _tell_start(plan.started)
 
 
 def _tell_start(started: Started) -> None:
-    for names, what in ((started.new, "new, not in the start"), (started.unused, "in the start, and not used")):
+    for names, what in ((started.new, "Not in the start, so new"), (started.unused, "In the start, but not used")):
         if names:
             shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
             err.print(f"{what}: {shown}", highlight=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,15 @@ from typing import Any
 from animalclef.errors import ConfigError, RunInUseError
 from animalclef.models.precision import has_bfloat16_units
 
-__all__ = ["average_buffers", "average_gradients", "claimed", "open_fabric"]
+__all__ = [
+    "average_buffers",
+    "average_gradients",
+    "claimed",
+    "load_scaling",
+    "open_fabric",
+    "scaling",
+    "skips_overflow",
+]
 
 
 def open_fabric(precision: str, device: str, devices: int, threads: int) -> Any:
@@ -43,6 +52,23 @@ def open_fabric(precision: str, device: str, devices: int, threads: int) -> Any:
         return Fabric(accelerator=kind, devices=which, strategy=strategy, precision=chosen)
     except (ValueError, RuntimeError) as error:
         raise ConfigError(f"--device {device}: cannot be used here ({error}). Try --device cpu.") from error
+
+
+def skips_overflow(fabric: Any) -> bool:
+    """Whether a step whose gradient left the range of half precision is left out, and the next ones scaled down."""
+    return str(fabric.strategy.precision.precision) == "16-mixed"
+
+
+def scaling(fabric: Any) -> str:
+    """How gradients are scaled for half precision, to be kept with a checkpoint."""
+    return json.dumps(fabric.strategy.precision.state_dict())
+
+
+def load_scaling(fabric: Any, kept: str) -> None:
+    """Scale gradients as `scaling` told."""
+    state = json.loads(kept)
+    if state:
+        fabric.strategy.precision.load_state_dict(state)
 
 
 def average_gradients(fabric: Any, network: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ class TrainingLog:
 
     def add(self, step: int, **figures: float) -> None:
         """Note some figures."""
-        rounded = {name: None if value != value else float(f"{value:.6g}") for name, value in figures.items()}
+        rounded = {name: float(f"{value:.6g}") if math.isfinite(value) else None for name, value in figures.items()}
         self.lines.append({"step": step, "seconds": round(time.monotonic() - self.start, 1), **rounded})
         if self._events is not None:
             for name, value in figures.items():

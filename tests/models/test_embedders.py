@@ -83,6 +83,18 @@ def test_a_neck_gives_512_numbers_and_the_training_head_is_dropped(small_arcface
         load_embedder(EmbedConfig(model="resnet50-arcface", weights=str(tmp_path / "x.pth")), "cpu")
 
 
+def test_any_backbone_takes_a_neck() -> None:
+    entry = find_embedder("arcface:test_resnet")
+    shapes = {}
+    for options in ({}, {"neck_dimensions": 7, "neck_pool": "gem"}, {"neck_dimensions": 0}):
+        network = FAMILIES[entry.family].build(entry.backbone, options).eval()
+        shapes[len(options)] = (network(torch.zeros(2, 3, 64, 64)).shape[1], "pooling.p" in network.state_dict())
+    width = timm.create_model("test_resnet").num_features
+    assert shapes == {0: (512, False), 2: (7, True), 1: (width, False)}
+    with pytest.raises(ValueError, match="neck_pool is avg or gem, not max"):
+        FAMILIES[entry.family].build(entry.backbone, {"neck_pool": "max"})
+
+
 def test_without_weights_an_arcface_model_says_what_to_give() -> None:
     with pytest.raises(ConfigError, match=r"resnet50-arcface needs embed\.weights: a \.safetensors or torch file\."):
         load_embedder(EmbedConfig(model="resnet50-arcface"), "cpu")

@@ -20,10 +20,11 @@ from animalclef.progress import Progress, Silent
 from animalclef.stages.identify import identify
 from animalclef.store.files import make_folder
 from animalclef.training.embedder.batches import BatchSource
+from animalclef.training.embedder.course import TrainingPlan
 from animalclef.training.embedder.labels import TrainingSet, by_side, label_rows, named_rows
-from animalclef.training.embedder.network import Started, TrainedNetwork, build_trained, find_start, start_from
+from animalclef.training.embedder.network import TrainedNetwork, build_trained, find_start, start_from
 from animalclef.training.embedder.pictures import Pictures, keep_pictures
-from animalclef.training.embedder.running import EmbedderTraining, TrainingPlan
+from animalclef.training.embedder.running import EmbedderTraining
 from animalclef.training.embedder.validating import HeldOut, hold_out
 from animalclef.training.fabric import claimed, open_fabric
 
@@ -39,7 +40,6 @@ class TrainedEmbedder:
     path: Path  # the network
     measured: dict[str, Any]  # of held-out photographs: `start` and `trained`, and the epoch that was the best
     set_aside: list[SetAside]  # photographs that were left out, and why
-    started: Started | None  # what the start's file gave
     is_first: bool = True  # False in the further processes of a training
 
 
@@ -99,12 +99,13 @@ def train_embedder(
             progress=progress,
             announce=announce if announce is not None and fabric.global_rank == 0 else lambda plan: None,
             workers=workers,
+            started=started,
         )
         if overwrite and fabric.global_rank == 0:
             training.forget()
         fabric.barrier()
         measured = training.run()
-        return TrainedEmbedder(training.network_path, measured, [*aside, *broken], started, fabric.global_rank == 0)
+        return TrainedEmbedder(training.network_path, measured, [*aside, *broken], fabric.global_rank == 0)
 
 
 def _split(named: ImageTable, pictures: Pictures, config: TrainConfig) -> tuple[TrainingSet, HeldOut | None]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from animalclef.config import EmbedConfig
 from animalclef.config.embedder_training import EmbedderNetworkConfig
 from animalclef.errors import ConfigError, WeightsError
-from animalclef.models.checkpoints import read_weights
+from animalclef.models.checkpoints import load_strictly, read_weights
 from animalclef.models.embedders import CLASSIFIERS, FAMILIES, METADATA, find_embedder
 from animalclef.models.preprocessing import Preprocessing
 from animalclef.models.weights import WEIGHTS, find_weights
@@ -35,6 +35,7 @@ __all__ = [
 
 PUBLISHED = "published"
 """In the place of a start's file: the published weights of the model, from this machine's caches."""
+_HEADS = (*FAMILIES["miewid"].heads, *FAMILIES["arcface"].heads)
 _NEW = ("pooling.", "neck.", "bn.")  # what stands between a backbone and the embedding
 
 
@@ -65,9 +66,9 @@ def build_trained(config: EmbedderNetworkConfig) -> TrainedNetwork:
     """
     import torch
 
-    entry = find_embedder(config.model)
-    if entry.weights is not None:
+    if config.model.startswith("file:"):
         raise ConfigError(f"network.model {config.model}: name the network itself, and give the file with --start.")
+    entry = find_embedder(config.model)
     options = dict(config.options)
     if entry.family == "arcface":
         options |= {"neck_dimensions": config.dimensions or 0, "neck_pool": config.pool}
@@ -136,19 +137,24 @@ def start_from(network: TrainedNetwork, path: Path) -> Started:
         WeightsError: the file is absent, holds code, or does not fit; the first key that does not is named.
     """
     entry, own = find_embedder(network.config.model), network.module.state_dict()
-    family, state = FAMILIES[entry.family], read_weights(path)
-    whole = family.keys(unwrapped(state, set(own)))
-    if set(own) & set(whole) or not hasattr(network.module, "backbone"):
-        given = {name: value for name, value in whole.items() if name in own or not name.startswith(family.heads)}
-    else:
+    state, necked = read_weights(path), hasattr(network.module, "backbone")
+    given = _of_whole(state, own, entry.family)
+    if necked and not set(own) & set(given):
         given = {f"backbone.{name}": value for name, value in _of_backbone(state, own).items()}
-    between = [name for name in own if name.startswith(_NEW) and hasattr(network.module, "backbone")]
+    between = [name for name in own if necked and name.startswith(_NEW)]
     new = sorted(name for name in between if name not in given or given[name].shape != own[name].shape)
-    unused = sorted(name for name in given if name in new or (name not in own and name.startswith(_NEW)))
+    strays = [name for name in given if necked and name not in own and name.startswith(_NEW)]
+    unused = sorted(strays + [name for name in new if name in given])
     taken = {name: value for name, value in given.items() if name not in unused}
-    _check(path, taken, {name: value for name, value in own.items() if name not in new})
-    network.module.load_state_dict({**own, **taken}, strict=True)
+    load_strictly(network.module, taken, path, derived=new)
     return Started(tuple(new), tuple(unused))
+
+
+def _of_whole(state: Mapping[str, Tensor], own: Mapping[str, Tensor], family: str) -> dict[str, Tensor]:
+    """A whole network's file in our keys, without the heads of any family's training."""
+    keys = FAMILIES[family].keys(unwrapped(dict(state), set(own)))
+    heads = (*FAMILIES[family].heads, *_HEADS)
+    return {name: value for name, value in keys.items() if name in own or not name.startswith(heads)}
 
 
 def _of_backbone(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -158,17 +164,6 @@ def _of_backbone(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict
     layouts = [family.keys(inside) for family in FAMILIES.values()]
     best = max(layouts, key=lambda layout: len(expected & set(layout)) - len(set(layout) - expected))
     return {name: value for name, value in best.items() if name in expected or not name.startswith(CLASSIFIERS)}
-
-
-def _check(path: Path, given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    missing, surplus = sorted(set(expected) - set(given)), sorted(set(given) - set(expected))
-    if missing or surplus:
-        first = f"missing {missing[0]}" if missing else f"surplus {surplus[0]}"
-        raise WeightsError(f"{path}: {len(missing)} missing and {len(surplus)} surplus keys (first: {first}).")
-    for name, tensor in given.items():
-        if tensor.shape != expected[name].shape:
-            want, have = tuple(expected[name].shape), tuple(tensor.shape)
-            raise WeightsError(f"{path}: {name}: expected shape {want}, got {have}.")
 
 
 def save_embedder(path: Path, weights: Mapping[str, Tensor], network: TrainedNetwork) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from animalclef.errors import ConfigError, TrainingError
 from animalclef.models.preprocessing import Preprocessing
 from animalclef.training.embedder.batches import Batch
 from animalclef.training.embedder.network import backbone_of, set_mode
-from animalclef.training.fabric import average_buffers, average_gradients
+from animalclef.training.fabric import average_buffers, average_gradients, skips_overflow
 
 if TYPE_CHECKING:
     import torch
@@ -117,8 +118,7 @@ class Learner:
         return losses
 
     def _check_norm(self, norm: float, image_id: list[str]) -> None:
-        mixed = self.config.precision == "16-mixed" or "16-mixed" in str(getattr(self.fabric, "_precision", ""))
-        if norm - norm != 0 and not mixed:  # a half-precision scaler leaves such a step out by itself
+        if not math.isfinite(norm) and not skips_overflow(self.fabric):
             raise TrainingError(_sentence("gradient of the loss", image_id))
 
 

@@ -54,7 +54,7 @@ def keep_pictures(
     reading = config.model_copy(update={"decode_long_side": max(64, round(LARGER * image_size))})
     store = ShardStore(folder / fingerprint(1, reading.decode_long_side, cv2.__version__, PIL.__version__))
     first_row = {key: row for row, key in reversed(list(enumerate(table.key)))}
-    missing = sorted(first_row[key] for key in store.missing(table.key))
+    missing = sorted(first_row[key] for key in store.verify(table.key))
     reason_of: dict[str, str] = {}
 
     def look(row: int) -> Entry | str:

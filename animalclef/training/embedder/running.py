@@ -15,60 +15,25 @@ from typing import TYPE_CHECKING, Any
 from animalclef.config.embedder_training import TrainConfig
 from animalclef.progress import Progress
 from animalclef.store.files import write_text
+from animalclef.threads import one_thread_each
 from animalclef.training.ahead import ahead
 from animalclef.training.checkpoints import Averaged, load_state, save_state
 from animalclef.training.embedder.batches import BatchSource
+from animalclef.training.embedder.course import Course, TrainingPlan
 from animalclef.training.embedder.losses import build_loss
-from animalclef.training.embedder.network import TrainedNetwork, save_embedder
+from animalclef.training.embedder.network import Started, TrainedNetwork, save_embedder
 from animalclef.training.embedder.optimising import Learner, make_optimiser
 from animalclef.training.embedder.schedule import rate_at
 from animalclef.training.embedder.validating import HeldOut, embed_pictures, figures_row
+from animalclef.training.fabric import load_scaling, scaling
 from animalclef.training.logs import TrainingLog
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["EmbedderTraining", "TrainingPlan"]
+__all__ = ["EmbedderTraining"]
 
 _TIMED = (1, 4)  # steps of this process that its speed is told by
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """What a training will do."""
-
-    images: int
-    classes: int
-    held_out: int
-    batch: int  # photographs per step, over all processes
-    epochs: int
-    steps: int
-    done: int  # steps of an earlier, interrupted run
-    seconds: float | None = None  # to the end; None before the first steps were timed
-
-
-@dataclass
-class _Course:
-    """How validation went so far; kept with each checkpoint."""
-
-    start: dict[str, Any] | None = None  # figures of the network that training began with
-    best: dict[str, Any] | None = None
-    best_epoch: int = 0
-    score: tuple[float, float] = (-1.0, -1.0)  # rank-1, mAP
-    waited: int = 0  # validations since
-    epochs: int = 0  # that are finished
-    ended: bool = False
-
-    def note(self, figures: dict[str, Any], epoch: int, patience: int | None) -> bool:
-        """Take in a validation after so many epochs; whether it is the best so far (of equals the latest)."""
-        mean = figures["mean"]
-        score = (float(mean["rank-1"] or 0.0), float(mean["mAP"] or 0.0))
-        self.waited = 0 if score > tuple(self.score) else self.waited + 1
-        self.ended = patience is not None and self.waited >= patience
-        if score < tuple(self.score):
-            return False
-        self.best, self.best_epoch, self.score = figures, epoch, score
-        return True
 
 
 @dataclass(eq=False)
@@ -85,7 +50,8 @@ class EmbedderTraining:
     progress: Progress
     announce: Callable[[TrainingPlan], None]
     workers: int = 1  # threads that make batches ahead
-    course: _Course = field(default_factory=_Course)
+    started: Started | None = None
+    course: Course = field(default_factory=Course)
     best: dict[str, Tensor] = field(default_factory=dict)
 
     def run(self) -> dict[str, Any]:
@@ -106,7 +72,7 @@ class EmbedderTraining:
         self.announce(plan)
         learner.freeze(done < config.frozen_epochs * per_epoch)
         batches = ahead(self.source.batch, self._numbers(done, total), self.workers)
-        with closing(batches), self.progress.task("training", total - done, "steps") as advance:
+        with one_thread_each(), closing(batches), self.progress.task("training", total - done, "steps") as advance:
             for step in range(done, total):
                 if self.course.ended:
                     break
@@ -166,7 +132,8 @@ class EmbedderTraining:
         done = 0
         if self._state.is_file():
             state = load_state(self._state, self.both, self.averaged, self.plain, self.recipe)
-            self.course, self.best, done = _Course(**json.loads(state.notes["course"])), dict(state.kept), state.step
+            self.course, self.best, done = Course(**json.loads(state.notes["course"])), dict(state.kept), state.step
+            load_scaling(self.fabric, state.notes["scaling"])
         set_up = self.fabric.setup_optimizers(self.plain)
         self.learner = Learner(self.both, set_up, self.network.preprocessing, self.config, self.fabric)
         return done
@@ -179,9 +146,17 @@ class EmbedderTraining:
 
     def _plan(self, done: int, total: int) -> TrainingPlan:
         learnt, held = self.source.learnt, 0 if self.held is None else len(self.held.table)
-        batch = self.config.batch_size * self.config.optimiser.accumulate * self.fabric.world_size
         self._moments: list[float] = []
-        return TrainingPlan(len(learnt), len(learnt.classes), held, batch, self.config.epochs, total, done)
+        return TrainingPlan(
+            images=len(learnt),
+            classes=len(learnt.classes),
+            held_out=held,
+            batch=self.config.batch_size * self.config.optimiser.accumulate * self.fabric.world_size,
+            epochs=self.config.epochs,
+            steps=total,
+            done=done,
+            started=self.started,
+        )
 
     def _tell_speed(self, number: int, plan: TrainingPlan) -> None:
         if number in _TIMED:
@@ -225,7 +200,7 @@ class EmbedderTraining:
 
     def _save(self, step: int) -> None:
         if self._is_first:
-            notes = {"course": json.dumps(asdict(self.course))}
+            notes = {"course": json.dumps(asdict(self.course)), "scaling": scaling(self.fabric)}
             save_state(
                 self._state, self.both, self.averaged, self.plain, step, self.recipe, kept=self.best, notes=notes
             )

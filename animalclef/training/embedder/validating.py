@@ -15,7 +15,7 @@ from animalclef.artefacts import DecodedImage, FloatArray, ImageTable, StrArray
 from animalclef.config.embedder_training import LabelConfig
 from animalclef.data.encounters import events_of
 from animalclef.evaluation.retrieval import Candidates, RetrievalFigures, one_against_all, query_against_gallery
-from animalclef.evaluation.training_splits import TrainingSplit
+from animalclef.evaluation.training_splits import TrainingSplit, species_groups
 from animalclef.models.preprocessing import Preprocessing
 from animalclef.threads import worker_threads
 from animalclef.training.embedder.labels import species_of
@@ -54,9 +54,9 @@ def hold_out(named: ImageTable, encounter_of: Mapping[str, str], split: Training
     """What a split keeps from training, ready to be measured."""
     rows = np.union1d(split.gallery, split.query).astype(np.int64)
     table = named.select(rows)
-    species = species_of(table)
-    identity = table.identity if labels.classes == "identity" else species
-    within = species if labels.classes == "identity" else np.full(len(table), "all", dtype=object)
+    identity, within = table.identity, species_groups(named)[rows]
+    if labels.classes == "species":
+        identity, within = species_of(table), np.full(len(table), "all", dtype=object)
     return HeldOut(
         table, identity, within, events_of(table, encounter_of),
         gallery=np.searchsorted(rows, split.gallery), query=np.searchsorted(rows, split.query),

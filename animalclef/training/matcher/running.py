@@ -16,7 +16,7 @@ from animalclef.progress import Progress
 from animalclef.store.files import write_text
 from animalclef.training.ahead import ahead
 from animalclef.training.checkpoints import Averaged, load_state, save_state
-from animalclef.training.fabric import average_gradients
+from animalclef.training.fabric import average_gradients, skips_overflow
 from animalclef.training.logs import TrainingLog
 from animalclef.training.matcher.batches import Pair, PairSource
 from animalclef.training.matcher.measuring import Matches, Measured, measure, nearest_neighbours, network_matches
@@ -142,7 +142,9 @@ class MatcherTraining:
             self.fabric.backward(losses.mean() / optimisation.accumulate)
             total += float(losses.detach().mean()) / optimisation.accumulate
         average_gradients(self.fabric, network)
-        norm = self.fabric.clip_gradients(network, optimiser, max_norm=optimisation.clip)
+        norm = self.fabric.clip_gradients(
+            network, optimiser, max_norm=optimisation.clip, error_if_nonfinite=not skips_overflow(self.fabric)
+        )
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         return total, float(norm)

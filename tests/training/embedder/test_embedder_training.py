@@ -1,0 +1,319 @@
+"""A whole training of an embedder: its command, its resume, its early end, and what stops it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from embedder_cases import TINY_TRAINING, drawn_table, tiny_training
+from safetensors.torch import load_file
+from tiny import make_tiny_data
+
+from animalclef import cli
+from animalclef.artefacts import ImageTable
+from animalclef.config import EmbedConfig, TrainConfig, load_recipe, shipped_configs
+from animalclef.data.decode import read_image
+from animalclef.errors import ConfigError, DataError, RunInUseError, StaleArtefactError, TrainingError
+from animalclef.models.zoo import load_embedder
+from animalclef.threads import worker_threads
+from animalclef.training.embedder import running
+from animalclef.training.embedder.course import Course, TrainingPlan
+from animalclef.training.embedder.embedder import train_embedder
+from animalclef.training.embedder.optimising import Learner
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> ImageTable:
+    return drawn_table(tmp_path_factory.mktemp("embedder") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pictures")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def lines_of(out: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+class Killed(BaseException):
+    """What a kill looks like from inside."""
+
+
+@pytest.mark.parametrize("changed", [
+    {"optimiser": {"accumulate": 2}, "frozen_epochs": 1, "checkpoint_every": 2, "network": {
+        "model": "arcface:test_efficientnet", "dimensions": 8, "image_size": 32, "options": {"drop_rate": 0.5}}},
+    {"optimiser": {"kind": "sgd"}, "averaging": {"kind": "swa", "start": 0.0}, "checkpoint_every": 1},
+])  # fmt: skip
+def test_a_resumed_training_ends_with_the_same_bytes(
+    changed: dict[str, object], table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_training(**changed)
+    whole = train_embedder(config, table, tmp_path / "whole", device="cpu", pictures=pictures)
+    step = Learner.step
+    calls: list[float] = []
+
+    def killed(self: Learner, *given: object) -> dict[str, float]:
+        calls.append(1)
+        if len(calls) == 6:
+            raise Killed
+        return step(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Learner, "step", killed)
+    with pytest.raises(Killed):
+        train_embedder(config, table, tmp_path / "parts", device="cpu", pictures=pictures)
+    resumed = train_embedder(config, table, tmp_path / "parts", device="cpu", workers=1, pictures=pictures)
+    assert len(calls) == 6 + 2 - (config.checkpoint_every == 1)
+    assert resumed.path.read_bytes() == whole.path.read_bytes()
+    assert resumed.measured == whole.measured
+    logs = [[{**line, "seconds": 0} for line in lines_of(tmp_path / name)] for name in ("whole", "parts")]
+    assert logs[0] == logs[1]
+    assert [line["step"] for line in logs[0] if "loss" in line] == [1, 2, 3, 4, 5, 6]
+    # A third time there is nothing to do.
+    again = train_embedder(config, table, tmp_path / "parts", device="cpu", pictures=pictures)
+    assert again.path.read_bytes() == whole.path.read_bytes()
+
+
+def test_another_recipe_does_not_go_on_from_a_checkpoint(table: ImageTable, pictures: Path, tmp_path: Path) -> None:
+    train_embedder(tiny_training(epochs=1), table, tmp_path, device="cpu", pictures=pictures)
+    with pytest.raises(StaleArtefactError, match="--overwrite"):
+        train_embedder(tiny_training(epochs=2), table, tmp_path, device="cpu", pictures=pictures)
+    train_embedder(tiny_training(epochs=2), table, tmp_path, device="cpu", pictures=pictures, overwrite=True)
+    assert max(line["step"] for line in lines_of(tmp_path)) == 6
+
+
+def test_a_loss_that_is_not_a_number_stops_with_the_photographs(
+    table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = Learner._losses
+    seen: list[tuple[str, ...]] = []
+
+    def broken(self: Learner, batch: object) -> torch.Tensor:
+        seen.append(batch.image_id)  # type: ignore[attr-defined]
+        losses = right(self, batch)  # type: ignore[arg-type]
+        return losses * torch.tensor([1.0, float("nan"), 1, 1, 1, 1]) if len(seen) == 4 else losses
+
+    monkeypatch.setattr(Learner, "_losses", broken)
+    config = tiny_training(checkpoint_every=1)
+    with pytest.raises(TrainingError) as error:
+        train_embedder(config, table, tmp_path, device="cpu", pictures=pictures)
+    assert f"The loss is not a number, for the photographs with image_id {seen[3][1]}." in str(error.value)
+    assert max(line["step"] for line in lines_of(tmp_path)) == 3
+
+
+def test_a_gradient_that_is_not_a_number_names_the_batch(
+    table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = Learner._losses
+    seen: list[tuple[str, ...]] = []
+
+    def broken(self: Learner, batch: object) -> torch.Tensor:
+        seen.append(batch.image_id)  # type: ignore[attr-defined]
+        return right(self, batch) + (self.both["network"].bn.weight * 0).abs().sqrt().sum()  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Learner, "_losses", broken)
+    with pytest.raises(TrainingError) as error:
+        train_embedder(tiny_training(), table, tmp_path, device="cpu", pictures=pictures)
+    assert f"gradient of the loss is not a number, for the photographs with image_id {', '.join(seen[0])}." in str(
+        error.value
+    )
+
+
+def test_training_ends_early_with_the_best_weights(
+    table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranks = iter([0.2, 0.4, 0.6, 0.5, 0.6, 0.1, 0.9])  # the start, then epochs 1 to 6
+    after: list[dict[str, torch.Tensor]] = []
+
+    def validated(self: running.EmbedderTraining, step: int) -> dict[str, object]:
+        after.append({name: value.clone() for name, value in self.averaged.weights.items()})
+        return {"mean": {"rank-1": next(ranks), "mAP": 0.5}}
+
+    monkeypatch.setattr(running.EmbedderTraining, "_validate", validated)
+    config = tiny_training(epochs=6, steps_per_epoch=1, validation={**TINY_TRAINING["validation"], "patience": 3})
+    outcome = train_embedder(config, table, tmp_path, device="cpu", pictures=pictures)
+    assert outcome.measured["epoch"] == 4  # as good as epoch 2, and later
+    assert outcome.measured["epochs"] == 5  # three validations after epoch 2 without a better rank-1
+    assert outcome.measured["trained"]["mean"]["rank-1"] == 0.6
+    written = load_file(outcome.path)
+    assert torch.equal(written["bn.bias"], after[4]["bn.bias"])
+    assert not torch.equal(after[5]["bn.bias"], after[4]["bn.bias"])
+    assert train_embedder(config, table, tmp_path, device="cpu", pictures=pictures).measured == outcome.measured
+
+
+def test_of_equal_validations_the_latest_is_kept_but_patience_runs() -> None:
+    course = Course()
+    figures = [
+        {"mean": {"rank-1": rank, "mAP": mean}} for rank, mean in ((0.5, 0.3), (0.5, 0.3), (0.5, 0.2), (None, 1))
+    ]
+    assert [course.note(one, epoch, 3) for epoch, one in enumerate(figures, 1)] == [True, True, False, False]
+    assert (course.best_epoch, course.waited, course.ended) == (2, 3, True)
+
+
+def test_a_frozen_backbone_stays_as_it_was_and_then_learns(
+    table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states: list[dict[str, torch.Tensor]] = []
+    step = Learner.step
+
+    def watched(self: Learner, *given: object) -> dict[str, float]:
+        states.append({name: value.clone() for name, value in self.both.state_dict().items()})
+        return step(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Learner, "step", watched)
+    config = tiny_training(epochs=2, steps_per_epoch=2, frozen_epochs=1, averaging={"kind": "none"})
+    train_embedder(config, table, tmp_path, device="cpu", pictures=pictures)
+    backbone = [name for name in states[0] if name.startswith("network.backbone.")]
+    assert all(torch.equal(states[0][name], states[2][name]) for name in backbone)  # weights and statistics
+    for name in ("network.neck.weight", "loss.centres"):
+        assert not torch.equal(states[0][name], states[1][name])
+    changed = [name for name in backbone if not torch.equal(states[2][name], states[3][name])]
+    assert "network.backbone.layer1.0.conv1.weight" in changed
+    triplets = tiny_training(network={"model": "timm:test_resnet", "image_size": 32}, loss={"kind": "triplet"},
+                             sampling={"kind": "pxk", "per_individual": 2}, frozen_epochs=1)  # fmt: skip
+    with pytest.raises(ConfigError, match="nothing but the backbone learns"):
+        train_embedder(triplets, table, tmp_path / "triplets", device="cpu", pictures=pictures)
+
+
+def test_mixed_precision_trains_on_the_cpu(table: ImageTable, pictures: Path, tmp_path: Path) -> None:
+    config = tiny_training(precision="bf16-mixed", epochs=1, steps_per_epoch=1, loss={"kind": "triplet"},
+                           sampling={"kind": "pxk", "per_individual": 3})  # fmt: skip
+    outcome = train_embedder(config, table, tmp_path, device="cpu", workers=2, pictures=pictures)
+    assert all(value.dtype != torch.bfloat16 for value in load_file(outcome.path).values())
+
+
+def test_averages_by_hand(table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.Tensor] = []
+    step = Learner.step
+
+    def watched(self: Learner, *given: object) -> dict[str, float]:
+        figures = step(self, *given)  # type: ignore[arg-type]
+        seen.append(self.both["network"].neck.weight.detach().clone())  # type: ignore[union-attr, operator]
+        return figures
+
+    monkeypatch.setattr(Learner, "step", watched)
+    config = tiny_training(epochs=4, steps_per_epoch=1, averaging={"kind": "swa", "start": 0.5},
+                           validation={"split": None})  # fmt: skip
+    outcome = train_embedder(config, table, tmp_path, device="cpu", pictures=pictures)
+    mean = (seen[2] + seen[3]) / 2  # epochs 3 and 4
+    assert torch.allclose(load_file(outcome.path)["neck.weight"].float(), mean, atol=1e-3)
+    assert outcome.measured["trained"] is None
+
+
+def test_too_few_individuals_are_one_sentence(table: ImageTable, pictures: Path, tmp_path: Path) -> None:
+    alone = table.select(np.flatnonzero((table.identity == "NewtID_0") | table.is_query))
+    with pytest.raises(DataError, match=r"nobody is left to train on; 3 named photographs of 1 individuals"):
+        train_embedder(tiny_training(), alone, tmp_path, device="cpu", pictures=pictures)
+    config = tiny_training(validation={"split": None})
+    with pytest.raises(DataError, match=r"1 of 1 individuals .* training needs two"):
+        train_embedder(config, alone, tmp_path, device="cpu", pictures=pictures)
+    with pytest.raises(DataError, match=r"0 of 0 individuals"):
+        train_embedder(config, table.queries, tmp_path, device="cpu", pictures=pictures)
+
+
+def test_two_trainings_do_not_share_a_folder(table: ImageTable, tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    with FileLock(tmp_path / ".lock"), pytest.raises(RunInUseError, match="another process is training there"):
+        train_embedder(tiny_training(), table, tmp_path, device="cpu")
+
+
+def test_queries_are_never_looked_at_and_what_it_costs_is_told(
+    table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: set[str] = set()
+    losses = Learner._losses
+
+    def watched(self: Learner, batch: object) -> torch.Tensor:
+        drawn.update(batch.image_id)  # type: ignore[attr-defined]
+        return losses(self, batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Learner, "_losses", watched)
+    plans: list[TrainingPlan] = []
+    config = tiny_training(epochs=7)
+    train_embedder(config, table, tmp_path, device="cpu", pictures=pictures, announce=plans.append)
+    held = plans[0].held_out
+    assert held > 0
+    assert len(drawn) == plans[0].images == len(table.gallery) - held
+    assert drawn <= set(table.gallery.image_id)
+    assert (plans[0].steps, plans[0].batch, plans[0].seconds) == (21, 6, None)
+    assert plans[1].seconds is not None
+    assert plans[1].seconds > 0
+
+
+def test_the_command_trains_and_its_file_works_in_the_pipeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_tiny_data(Path("data"))
+    broken = Path("data/images/CatID/1_1.jpg")
+    broken.write_bytes(broken.read_bytes()[:200])
+    Path("tiny.yaml").write_text(yaml.safe_dump(TINY_TRAINING))
+
+    def said(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["animalclef", "train", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        told = capsys.readouterr()
+        return int(stopped.value.code or 0), told.out, " ".join(told.err.split())
+
+    options = ("--data", "data", "--config", "tiny.yaml", "--device", "cpu", "--workers", "1")
+    status, out, err = said(*options, "--out", "out", "--json")
+    assert status == 0, err
+    result = json.loads(out)
+    assert (result["network"], result["epochs"]) == ("out/tiny.safetensors", 2)
+    assert set(result["trained"]["mean"]) == {"rank-1", "rank-5", "rank-10", "rank-20", "mAP"}
+    assert result["start"]["CatID"]["queries"] > 0
+    assert json.loads(Path("out/measured.json").read_text())["trained"] == result["trained"]
+    assert "1 photographs were left out (first: images/CatID/1_1.jpg: " in err
+    assert "2 epochs, 6 steps of 6 photographs." in err
+    assert list(Path("out/events").glob("events.out.tfevents.*"))
+
+    extractor = load_embedder(EmbedConfig(model="file:out/tiny.safetensors"), "cpu")
+    table = drawn_table(tmp_path / "data2")
+    with worker_threads(1) as pool:
+        entry = extractor.describe([read_image(table, 0, TrainConfig().data)], pool)[0]
+    assert entry["embedding"].shape == (8,)
+
+    status, out, err = said(
+        *options, "--out", "next", "--start", "out/tiny.safetensors", "--set", "network.dimensions=6"
+    )
+    assert status == 0
+    assert "Not in the start, so new: bn.bias" in err
+    assert "trained mean" in " ".join(out.split())
+    status, _, err = said(*options, "--out", "wrong", "--set", "batchsize=3")
+    assert (status, "did you mean batch_size?" in err) == (2, True)
+    status, _, err = said(*options, "--out", "wrong", "--set", "labels.only=[DogID]")
+    assert (status, "no data set DogID in data; there are CatID, NewtID." in err) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["miewid", "triplet-resnet50", "resnet50-arcface", "efficientnet-b3-arcface",
+                                  "embedder-small"])  # fmt: skip
+def test_the_shipped_recipes_are_valid(name: str) -> None:
+    assert name in shipped_configs("training")
+    recipe = load_recipe(TrainConfig, name)
+    assert recipe.name == name
+    assert recipe.frozen_epochs < recipe.epochs
+
+
+def test_the_recipe_of_miewid_is_miewid_s() -> None:
+    recipe = load_recipe(TrainConfig, "miewid")
+    assert (recipe.loss.sub_centres, recipe.loss.scale, recipe.loss.margin_rad) == (3, 51.96, 0.328)
+    assert recipe.loss.dynamic_margins
+    assert (recipe.network.model, recipe.network.image_size) == ("miewid-msv3", 440)
+    assert (recipe.schedule.kind, recipe.schedule.decay, recipe.frozen_epochs) == ("ramp-decay", 0.8, 3)
+    triplets = load_recipe(TrainConfig, "triplet-resnet50")
+    assert triplets.batch_size == 16 * triplets.sampling.per_individual == 64
