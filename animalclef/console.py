@@ -20,12 +20,15 @@ from animalclef.estimate import Plan
 from animalclef.evaluation.background import BackgroundShare
 from animalclef.evaluation.evaluate import RetrievalReport
 from animalclef.evaluation.metrics import Score
+from animalclef.evaluation.retrieval import RetrievalFigures
+from animalclef.stages.label_views import ViewQuality
 
 __all__ = [
     "RichProgress",
     "background_table",
     "decision_table",
     "duration",
+    "embedder_table",
     "honesty_lines",
     "measured_table",
     "plan_sentence",
@@ -34,6 +37,7 @@ __all__ = [
     "score_table",
     "set_aside_sentence",
     "statistics_table",
+    "viewpoints_table",
 ]
 
 
@@ -217,6 +221,33 @@ def measured_table(rows: Mapping[str, Mapping[str, float]]) -> Table:
     table = _table("held-out views", ("matcher", *header.values()))
     for name, figures in rows.items():
         table.add_row(name, *[_number(figures[key]) for key in header])
+    return table
+
+
+def embedder_table(figures: RetrievalFigures) -> Table:
+    """Rank-k and mAP of an embedding per species, and their mean."""
+    names = list(figures.mean)
+    header = ("species", "queries", "alone", "candidates", *names)
+    table = _table("stage one alone, database photographs", header)
+    for one in figures.species:
+        counts = (one.queries, one.alone, one.candidates)
+        table.add_row(one.species, *map(str, counts), *[_number(one.measures[name]) for name in names])
+    table.add_section()
+    table.add_row("mean over species", *[""] * 3, *[_number(figures.mean[name]) for name in names], style="bold")
+    table.caption = "alone: no other photograph of the individual to be found; not counted."
+    table.caption_justify = "left"
+    return table
+
+
+def viewpoints_table(quality: Sequence[ViewQuality]) -> Table:
+    """How well viewpoints are told, measured on held-out individuals, and what was filled."""
+    header = ("data set", "labelled", "absent", "majority", "accuracy", "sure", "right of sure", "filled")
+    table = _table("viewpoints, told of held-out individuals", header)
+    for one in quality:
+        figures = [_number(value) for value in (one.majority, one.accuracy, one.sure, one.sure_accuracy)]
+        table.add_row(one.dataset, str(one.labelled), str(one.absent), *figures, str(one.filled))
+    told = [f"{one.dataset}: nothing filled, {one.why_not}." for one in quality if one.why_not]
+    table.caption, table.caption_justify = "\n".join(told) or None, "left"
     return table
 
 

@@ -2,6 +2,7 @@
 
 from animalclef.cli import (
     comparing,
+    embedding,
     ensembling,
     ledger,
     looking,
@@ -18,6 +19,7 @@ from animalclef.cli.app import app, main
 __all__ = [
     "app",
     "comparing",
+    "embedding",
     "ensembling",
     "ledger",
     "looking",
