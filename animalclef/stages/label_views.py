@@ -63,11 +63,11 @@ class ViewLabels:
 
 @dataclass(frozen=True, eq=False)
 class ViewClassifier:
-    """Logistic regression on standardised embeddings."""
+    """Logistic regression on centred embeddings, all their coordinates on one scale."""
 
     viewpoints: StrArray  # (c,)
     mean: Floats  # (d,)
-    scale: Floats  # (d,)
+    scale: float
     weights: Floats  # (c, d)
     bias: Floats  # (c,)
 
@@ -165,12 +165,15 @@ def cross_validate(
 
 
 def fit_classifier(vectors: FloatArray, viewpoint: StrArray, strength: float) -> ViewClassifier:
-    """A logistic regression with C = `strength`; with a single viewpoint it always says that one."""
+    """A logistic regression with C = `strength`; with a single viewpoint it always says that one.
+
+    Coordinates are not standardised one by one: an embedding's weak ones are mostly noise.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    mean, scale = vectors.mean(axis=0, dtype=np.float64), vectors.std(axis=0, dtype=np.float64)
-    scale = np.where(scale > 0, scale, 1)
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    scale = float(np.sqrt(vectors.var(axis=0, dtype=np.float64).mean())) or 1.0
     viewpoints = np.array(sorted(set(viewpoint)), dtype=object)
     if len(viewpoints) == 1:
         return ViewClassifier(viewpoints, mean, scale, np.zeros((1, vectors.shape[1])), np.zeros(1))

@@ -142,11 +142,22 @@ def test_a_classifier_by_hand() -> None:
 
 def test_a_classifier_is_surprised_by_what_it_thought_improbable() -> None:
     """Three to one for left; a viewpoint that it never saw counts as a millionth."""
-    even = ViewClassifier(strings("left", "right"), np.zeros(1), np.ones(1), np.zeros((2, 1)), np.log([3.0, 1.0]))
+    even = ViewClassifier(strings("left", "right"), np.zeros(1), 1.0, np.zeros((2, 1)), np.log([3.0, 1.0]))
     vectors = np.zeros((3, 1), dtype=np.float32)
     np.testing.assert_allclose(even.probability(vectors), [[0.75, 0.25]] * 3)
     expected = -math.log(0.75) - math.log(0.25) - math.log(1e-6)
     assert even.surprise(vectors, strings("left", "right", "top")) == pytest.approx(expected)
+
+
+def test_weak_coordinates_are_not_blown_up() -> None:
+    """The side is in the strong coordinate of 60; standardised one by one, noise would outvote it."""
+    rng = np.random.default_rng(1)
+    rows, values = herd(10, noise=0.3)
+    noise = 0.05 * rng.normal(size=(len(rows), 60))
+    vectors = np.concatenate([np.array(values)[:, :1], noise], axis=1).astype(np.float32)
+    view, who = strings(*[row.viewpoint for row in rows]), strings(*[str(row.identity) for row in rows])
+    told, _ = cross_validate(vectors, view, who, ViewLabelConfig(), seed=0)
+    assert (told == view).mean() == 1.0
 
 
 def test_a_column_that_never_changes_and_one_viewpoint() -> None:
