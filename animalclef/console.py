@@ -20,6 +20,8 @@ from animalclef.estimate import Plan
 from animalclef.evaluation.background import BackgroundShare
 from animalclef.evaluation.evaluate import RetrievalReport
 from animalclef.evaluation.metrics import Score
+from animalclef.evaluation.retrieval import RetrievalFigures
+from animalclef.stages.label_views import ViewQuality
 
 if TYPE_CHECKING:
     from animalclef.training.embedder.course import TrainingPlan
@@ -29,6 +31,7 @@ __all__ = [
     "background_table",
     "decision_table",
     "duration",
+    "embedder_table",
     "honesty_lines",
     "measured_table",
     "plan_sentence",
@@ -39,6 +42,7 @@ __all__ = [
     "set_aside_sentence",
     "statistics_table",
     "training_sentence",
+    "viewpoints_table",
 ]
 
 
@@ -246,6 +250,33 @@ def training_sentence(plan: TrainingPlan) -> str:
         f"{plan.images:,} photographs of {plan.classes:,} classes{held}: {plan.epochs:,} epochs, {plan.steps:,} "
         f"steps{begun} of {plan.batch:,} photographs."
     )
+
+
+def embedder_table(figures: RetrievalFigures) -> Table:
+    """Rank-k and mAP of an embedding per species, and their mean."""
+    names = list(figures.mean)
+    header = ("species", "queries", "alone", "candidates", *names)
+    table = _table("stage one alone, database photographs", header)
+    for one in figures.species:
+        counts = (one.queries, one.alone, one.candidates)
+        table.add_row(one.species, *map(str, counts), *[_number(one.measures[name]) for name in names])
+    table.add_section()
+    table.add_row("mean over species", *[""] * 3, *[_number(figures.mean[name]) for name in names], style="bold")
+    table.caption = "alone: no other photograph of the individual to be found; not counted."
+    table.caption_justify = "left"
+    return table
+
+
+def viewpoints_table(quality: Sequence[ViewQuality]) -> Table:
+    """How well viewpoints are told, measured on held-out individuals, and what was filled."""
+    header = ("data set", "labelled", "absent", "majority", "accuracy", "sure", "right of sure", "filled")
+    table = _table("viewpoints, told of held-out individuals", header)
+    for one in quality:
+        figures = [_number(value) for value in (one.majority, one.accuracy, one.sure, one.sure_accuracy)]
+        table.add_row(one.dataset, str(one.labelled), str(one.absent), *figures, str(one.filled))
+    told = [f"{one.dataset}: nothing filled, {one.why_not}." for one in quality if one.why_not]
+    table.caption, table.caption_justify = "\n".join(told) or None, "left"
+    return table
 
 
 def statistics_table(statistics: Mapping[str, Any]) -> Table:

@@ -3,6 +3,7 @@
 from animalclef.cli import (
     comparing,
     embedder_training,
+    embedding,
     ensembling,
     ledger,
     looking,
@@ -21,6 +22,7 @@ __all__ = [
     "app",
     "comparing",
     "embedder_training",
+    "embedding",
     "ensembling",
     "ledger",
     "looking",

@@ -47,11 +47,10 @@ def study(
 
     - `animalclef study --config losses --data wild --out l --start shipped=a.safetensors --start imagenet=b.safetensors`
     """  # fmt: skip
-    from animalclef.config import Config, load_recipe
+    from animalclef.config import load_recipe
     from animalclef.config.study import StudyConfig
     from animalclef.console import RichProgress
     from animalclef.evaluation.evaluate import right_answers
-    from animalclef.pipeline import read_contents
     from animalclef.store.files import write_text
     from animalclef.training.study.running import Study
     from animalclef.training.study.tables import study_markdown, study_rows
@@ -62,8 +61,7 @@ def study(
         RichProgress(err),
     )
     starts = dict(_named(one) for one in start or [])
-    images = read_contents(load(data), Config(), count, progress).images
-    asked = Study(settings, images, out_path, starts, device, count, progress)
+    asked = Study(settings, load(data), out_path, starts, device, count, progress)
     lines = asked.run(None if truth is None else lambda: right_answers(truth))
     table = study_markdown(settings, lines, queries=truth is not None)
     write_text(out_path / "table.md", table)

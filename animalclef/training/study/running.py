@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,13 @@ from animalclef.config import Config, load_recipe
 from animalclef.config.embedder_training import TrainConfig
 from animalclef.config.study import ArmConfig, StudyConfig
 from animalclef.data.encounters import find_encounters
+from animalclef.data.images import LoadedTable
 from animalclef.errors import ConfigError, DataError
 from animalclef.evaluation.training_splits import split_rows
-from animalclef.pipeline.embedding import embed_photographs
+from animalclef.pipeline.contents import read_contents
+from animalclef.pipeline.embedding import Embedding
 from animalclef.progress import Progress
 from animalclef.stages.describe import Look, ThumbnailExtractor, describe
-from animalclef.stages.embed import load_network
 from animalclef.store.files import write_text
 from animalclef.store.shards import ShardStore
 from animalclef.training.embedder.embedder import train_embedder
@@ -50,10 +52,10 @@ class _Parts:
 
 @dataclass(eq=False)
 class Study:
-    """One study on one data folder; `images` has its content keys."""
+    """One study on one data folder."""
 
     config: StudyConfig
-    images: ImageTable
+    loaded: LoadedTable
     out: Path
     starts: Mapping[str, Path]
     device: str
@@ -83,6 +85,11 @@ class Study:
         lines = [line for one in embedded for line in self._lines(*one, asked)]
         write_text(self.out / "lines.json", json.dumps([_plain(line) for line in lines], indent=1) + "\n")
         return lines
+
+    @cached_property
+    def images(self) -> ImageTable:
+        """All photographs, with their content keys."""
+        return read_contents(self.loaded, Config(), self.workers, self.progress).images
 
     def _check_starts(self) -> None:
         wanted = {arm.start for arm in self.config.arms if arm.start is not None}
@@ -156,8 +163,8 @@ class Study:
         """(n, d) of every photograph of the data sets; rows of zeros elsewhere, and where it cannot be read."""
         images = self.images.select(np.isin(self.images.dataset, list(datasets)))
         config = Config.model_validate({"embed": {"model": f"file:{network}"}})
-        loaded = load_network(config, self.device)
-        embeddings = embed_photographs(images, config, loaded, self.out, self.workers, self.progress)
+        embedding = Embedding(config, self.device, self.workers, self.progress, run=self.out / "run")
+        embeddings = embedding.describe(replace(self.loaded, images=images), queries=True).embeddings
         rows = [self.images.row_of[one] for one in embeddings.image_id]
         vectors = np.zeros((len(self.images), embeddings.values.shape[1]), dtype=np.float32)
         vectors[rows] = embeddings.values
