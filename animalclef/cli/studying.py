@@ -45,7 +45,7 @@ def study(
 
     - `animalclef study --config multi-or-single --data my-photos --start start=embedder.safetensors --out my-study`
 
-    - `animalclef study --config losses --data wild --out l --start shipped=a.safetensors --start imagenet=b.safetensors`
+    - `animalclef study --config losses --data wild --out s --start shipped=a.safetensors --start imagenet=b.pth`
     """  # fmt: skip
     from animalclef.config import load_recipe
     from animalclef.config.study import StudyConfig

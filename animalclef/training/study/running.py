@@ -66,8 +66,8 @@ class Study:
         """Train what is not there, embed and measure.
 
         Without `read_truth` the queries are those of a split of the database. With it every named database photograph
-        trains and the table's own known queries are asked; it gives their names by image_id (None: a new individual),
-        and is called once, after the last training.
+        trains and the table's own known queries are asked. It gives their names by image_id, None for a new
+        individual, and is called once, after the last training.
 
         Raises:
             ConfigError: an arm names a start that is not given.
@@ -108,11 +108,9 @@ class Study:
             return _Parts(split.train, lambda: asked)
 
         def with_truth() -> Asked:
-            truth = read_truth()
-            whose = dict(zip(truth.image_id[truth.known], truth.identity[truth.known], strict=True))
-            identity = np.array(
-                [whose.get(one, who) for one, who in zip(images.image_id, images.identity, strict=True)]
-            )
+            whose = {one: who for one, who in read_truth().items() if who is not None}
+            both = zip(images.image_id, images.identity, strict=True)
+            identity = np.array([whose.get(one, who) for one, who in both], dtype=object)
             known = np.array([one in whose for one in images.image_id], dtype=bool) & images.is_query
             alone = np.arange(len(images)).astype(str).astype(object)  # no query shares an event with the database
             return Asked(identity, images.dataset, alone, np.flatnonzero(named), np.flatnonzero(known))
