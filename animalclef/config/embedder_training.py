@@ -43,8 +43,11 @@ class EmbedderNetworkConfig(Settings):
         None, description="how photographs are resized outside training"
     )
     options: dict[str, str | int | float | bool] = Field({}, description="further arguments of the backbone")
-    batch_norm: Literal["train", "frozen"] = Field(
-        "train", description="frozen: the backbone's batch norms keep the statistics that they start with"
+    batch_norm: Literal["train", "frozen", "measured"] = Field(
+        "train",
+        description="frozen: the backbone's batch norms keep the statistics that they start with; measured: these are "
+        "measured anew before the first step, what the network computes staying the same, for starts whose batch norms "
+        "are folded into the weights",
     )
 
 

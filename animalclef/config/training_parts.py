@@ -24,7 +24,7 @@ Degrees = Annotated[float, Field(ge=0, le=180)]
 class LossConfig(Settings):
     """What the embedding learns by. The angular figures are those of MiewID's head."""
 
-    kind: Literal["sub-centre-arcface", "arcface", "triplet", "softmax"] = "sub-centre-arcface"
+    kind: Literal["sub-centre-arcface", "arcface", "triplet", "contrastive", "softmax"] = "sub-centre-arcface"
     scale: float = Field(51.96, gt=0, le=1000, description="of the cosines, for both kinds of ArcFace")
     margin_rad: float = Field(
         0.328, ge=0, le=1.5, description="added to the angle to the own class; with dynamic margins the rarest class's"
@@ -36,6 +36,7 @@ class LossConfig(Settings):
         0.3, gt=0, description="between the hardest other animal and the hardest photograph of the same; none: soft"
     )
     triplet_unit_length: bool = Field(True, description="triplets compare embeddings scaled to length 1")
+    temperature: float = Field(0.1, gt=0, le=10, description="contrastive: what cosines are divided by")
 
     @model_validator(mode="after")
     def _in_order(self) -> LossConfig:

@@ -1,7 +1,8 @@
 """Losses of an embedder's training: one number per photograph, always worked out in float32.
 
 Sub-centre ArcFace (Deng et al. 2019, 2020) with dynamic margins as MiewID trains it, plain ArcFace, batch-hard triplets
-(Hermans et al. 2017), and a linear classifier with softmax as a baseline.
+(Hermans et al. 2017), supervised contrast (Khosla et al. 2020, arXiv 2004.11362), and a linear classifier with softmax
+as a baseline.
 
 They are ours rather than pytorch-metric-learning's (2.9.0 was looked at). Its ArcFace has one margin for all classes
 and turns its centres into the embeddings' number format; its triplet loss and miner would fit, but return no numbers
@@ -20,7 +21,7 @@ from animalclef.config.training_parts import LossConfig
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["arcface_losses", "batch_hard_losses", "build_loss", "dynamic_margins"]
+__all__ = ["arcface_losses", "batch_hard_losses", "build_loss", "contrastive_losses", "dynamic_margins"]
 
 _SHORTEST = 1e-6  # embeddings and centres below this length keep it, so that their gradients stay bounded
 
@@ -28,8 +29,9 @@ _SHORTEST = 1e-6  # embeddings and centres below this length keep it, so that th
 def build_loss(config: LossConfig, counts: NDArray[np.integer], dimensions: int, *, seed: int = 0) -> nn.Module:
     """A module of `forward(embeddings (b, dimensions), labels (b,) int64) -> losses (b,)`.
 
-    `counts` (c,) holds the photographs of each class. Its parameters (class centres, a classifier; none for triplets)
-    start from `seed` and are to be trained with the network. Inside autocast it still works in float32.
+    `counts` (c,) holds the photographs of each class. Its parameters (class centres, a classifier; triplets and
+    contrast have none) start from `seed` and are to be trained with the network. Inside autocast it still works in
+    float32.
 
     Raises:
         ValueError: there are no classes or no dimensions, or a class has no photograph.
@@ -39,6 +41,8 @@ def build_loss(config: LossConfig, counts: NDArray[np.integer], dimensions: int,
         raise ValueError(f"An embedding has one dimension or more, not {dimensions}.")
     if config.kind == "triplet":
         return _triplet_module(config)
+    if config.kind == "contrastive":
+        return _contrastive_module(config.temperature)
     if config.kind == "softmax":
         return _softmax_module(len(counts), dimensions, seed)
     many = config.kind == "sub-centre-arcface"
@@ -104,6 +108,34 @@ def batch_hard_losses(embeddings: Tensor, labels: Tensor, margin: float | None) 
     gap = torch.where(usable, farthest - torch.where(usable, nearest, 0), 0)
     losses = softplus(gap) if margin is None else (gap + margin).relu()
     return torch.where(usable, losses, 0)
+
+
+def contrastive_losses(embeddings: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """For each photograph (b,) how unlikely its class is to be picked among all others of the batch, by cosine.
+
+    The mean over the other photographs of its class of -log softmax(cosine / temperature) over all others (L_out of the
+    paper). A photograph that is the only one of its class in the batch has the loss 0 and no gradient.
+    """
+    import torch
+
+    vectors = _unit(embeddings)
+    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    logits = (vectors @ vectors.T / temperature).masked_fill(itself, -torch.inf)
+    positive = (labels[:, None] == labels[None]) & ~itself
+    picked = (logits - logits.logsumexp(1, keepdim=True)).masked_fill(~positive, 0.0)
+    return -picked.sum(1) / positive.sum(1).clamp(min=1)
+
+
+def _contrastive_module(temperature: float) -> nn.Module:
+    import torch
+    from torch import nn
+
+    class Contrastive(nn.Module):
+        def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+            with torch.autocast(embeddings.device.type, enabled=False):
+                return contrastive_losses(embeddings.float(), labels, temperature)
+
+    return Contrastive()
 
 
 def _arcface_module(

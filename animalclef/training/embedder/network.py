@@ -28,6 +28,7 @@ __all__ = [
     "backbone_of",
     "build_trained",
     "find_start",
+    "measure_batch_norms",
     "save_embedder",
     "set_mode",
     "start_from",
@@ -112,6 +113,36 @@ def set_mode(module: nn.Module, *, frozen: bool, batch_norm: str) -> None:
         for part in backbone.modules():
             if isinstance(part, _BatchNorm):
                 part.eval()
+
+
+def measure_batch_norms(module: nn.Module, inputs: Tensor) -> None:
+    """Give every batch norm of the backbone the statistics of its input, and the scale and shift that undo the change.
+
+    The network computes what it computed before, but its batch norms are normal again: those of a network that was
+    folded (statistics 0 and 1) would change everything at the first step in training mode.
+    """
+    import torch
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    def measure(norm: _BatchNorm, given: tuple[Tensor, ...]) -> None:
+        if norm.running_mean is None or norm.running_var is None or norm.weight is None or norm.bias is None:
+            return
+        values = given[0].float().transpose(0, 1).flatten(1)
+        mean, variance = values.mean(1), values.var(1, correction=0)
+        slope = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        norm.bias.add_((mean - norm.running_mean) * slope)
+        norm.weight.copy_(slope * torch.sqrt(variance + norm.eps))
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+
+    norms = [part for part in backbone_of(module).modules() if isinstance(part, _BatchNorm)]
+    hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
+    try:
+        with torch.no_grad():
+            module.eval()(inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def find_start(start: Path | str, model: str) -> Path:

@@ -21,8 +21,8 @@ from animalclef.training.checkpoints import Averaged, load_state, save_state
 from animalclef.training.embedder.batches import BatchSource
 from animalclef.training.embedder.course import Course, TrainingPlan
 from animalclef.training.embedder.losses import build_loss
-from animalclef.training.embedder.network import Started, TrainedNetwork, save_embedder
-from animalclef.training.embedder.optimising import Learner, make_optimiser
+from animalclef.training.embedder.network import Started, TrainedNetwork, measure_batch_norms, save_embedder
+from animalclef.training.embedder.optimising import Learner, make_optimiser, on_device
 from animalclef.training.embedder.schedule import rate_at
 from animalclef.training.embedder.validating import HeldOut, embed_pictures, figures_row
 from animalclef.training.fabric import load_scaling, scaling
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EmbedderTraining"]
 
+_MEASURED = 128  # photographs that the statistics of batch norms are measured on
 _TIMED = (1, 4)  # steps of this process that its speed is told by
 
 
@@ -121,6 +122,11 @@ class EmbedderTraining:
         from torch import nn
 
         module = self.network.module.to(self.fabric.device).to(memory_format=torch.channels_last)
+        if self.config.network.batch_norm == "measured":
+            batches = [
+                self.source.batch(number).pixels for number in range(math.ceil(_MEASURED / self.config.batch_size))
+            ]
+            measure_batch_norms(module, on_device(torch.cat(batches), self.network.preprocessing, self.fabric.device))
         loss = build_loss(self.config.loss, self.source.learnt.counts, self.network.dimensions, seed=self.config.seed)
         self.both = nn.ModuleDict({"network": module, "loss": loss.to(self.fabric.device)})
         self.averaged = Averaged(module, self.config.averaging.decay)

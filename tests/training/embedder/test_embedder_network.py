@@ -24,6 +24,7 @@ from animalclef.training.embedder.network import (
     TrainedNetwork,
     build_trained,
     find_start,
+    measure_batch_norms,
     save_embedder,
     set_mode,
     start_from,
@@ -182,6 +183,25 @@ def test_a_frozen_batch_norm_keeps_its_statistics_and_a_frozen_backbone_all_of_t
 
 
 @pytest.mark.shared
+def test_measured_batch_norms_compute_the_same_and_are_normal_again() -> None:
+    network = build_trained(EmbedderNetworkConfig(model="arcface:test_resnet", dimensions=8, image_size=32))
+    generator = torch.Generator().manual_seed(0)
+    norms = [part for part in network.module.backbone.modules() if isinstance(part, nn.BatchNorm2d)]
+    for norm in norms:  # as folded: statistics 0 and 1, the scale 1, a shift
+        norm.bias.data = torch.randn(norm.bias.shape, generator=generator)
+    neck = network.module.bn.running_mean.clone()
+    inputs = torch.randn(8, 3, 32, 32, generator=generator)
+    before = network.module.eval()(inputs)
+    measure_batch_norms(network.module, inputs)
+    assert torch.allclose(network.module.eval()(inputs), before, atol=1e-4)
+    assert all(not torch.equal(norm.running_mean, torch.zeros_like(norm.running_mean)) for norm in norms)
+    set_mode(network.module.backbone, frozen=False, batch_norm="measured")
+    network.module.bn.eval()
+    assert torch.allclose(network.module(inputs), before, atol=1e-2)  # the same photographs, batch statistics
+    assert torch.equal(network.module.bn.running_mean, neck)
+    assert not norms[0]._forward_pre_hooks
+
+
 def test_the_imagenet_mobilenet_starts_a_small_embedder(shared: Path) -> None:
     network = build_trained(EmbedderNetworkConfig(
         model="arcface:mobilenetv2_100", dimensions=16, image_size=64, options={"pad_type": "same"}

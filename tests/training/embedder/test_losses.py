@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from animalclef.config.training_parts import LossConfig
-from animalclef.training.embedder.losses import arcface_losses, batch_hard_losses, build_loss, dynamic_margins
+from animalclef.training.embedder.losses import (
+    arcface_losses,
+    batch_hard_losses,
+    build_loss,
+    contrastive_losses,
+    dynamic_margins,
+)
 
 MARGIN = math.atan2(0.6, 0.8)  # cosine 0.8, sine 0.6
 TWO = np.array([5, 5])
@@ -198,7 +204,11 @@ def test_the_order_of_a_batch_does_not_matter(kind: Any, seed: int, soft: bool) 
     assert torch.allclose(loss(embeddings[order], labels[order]), losses[order], rtol=1e-4, atol=1e-5)
 
 
-@given(st.sampled_from(["sub-centre-arcface", "arcface", "triplet"]), st.floats(0.01, 1000), st.integers(0, 100))
+@given(
+    st.sampled_from(["sub-centre-arcface", "arcface", "triplet", "contrastive"]),
+    st.floats(0.01, 1000),
+    st.integers(0, 100),
+)
 def test_the_length_of_an_embedding_does_not_matter(kind: Any, length: float, seed: int) -> None:
     loss = build_loss(LossConfig(kind=kind, scale=4.0), np.array([1, 2, 9]), 4, seed=seed)
     embeddings = torch.randn(8, 4, generator=torch.Generator().manual_seed(seed))
@@ -206,7 +216,7 @@ def test_the_length_of_an_embedding_does_not_matter(kind: Any, length: float, se
     assert torch.allclose(loss(embeddings * length, labels), loss(embeddings, labels), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["sub-centre-arcface", "arcface", "softmax", "triplet"])
+@pytest.mark.parametrize("kind", ["sub-centre-arcface", "arcface", "softmax", "triplet", "contrastive"])
 def test_short_number_formats_are_worked_out_in_float32(kind: Any) -> None:
     loss = build_loss(LossConfig(kind=kind), np.array([2, 3, 4]), 16)
     embeddings = torch.randn(9, 16, generator=torch.Generator().manual_seed(0)).bfloat16()
@@ -228,3 +238,29 @@ def test_the_start_depends_on_the_seed_alone() -> None:
     assert not torch.equal(first.centres, other.centres)
     assert first.centres.norm(dim=2).flatten().tolist() == pytest.approx([1.0] * 6)
     assert list(first.state_dict()) == ["centres"]  # margins follow from the counts
+
+
+def test_contrast_worked_out_by_hand() -> None:
+    """Cosines 1 and 0 at temperature 1: picked of (1, 0, 0) with e / (e + 2); the third has its partner at 0."""
+    embeddings = torch.tensor([[2.0, 0, 0], [3, 0, 0], [0, 1, 0], [0, 0, 5]])
+    labels = torch.tensor([0, 0, 1, 1])
+    losses = contrastive_losses(embeddings, labels, 1.0)
+    assert losses[:2].tolist() == pytest.approx([math.log((math.e + 2) / math.e)] * 2, abs=1e-6)
+    assert losses[2:].tolist() == pytest.approx([math.log(3)] * 2, abs=1e-6)
+
+
+def test_contrast_takes_the_mean_over_all_of_a_class() -> None:
+    embeddings = torch.tensor([[1.0, 0], [1, 0], [0, 1]])
+    losses = contrastive_losses(embeddings, torch.tensor([0, 0, 0]), 0.5)
+    first = math.log(math.exp(2) + 1)  # of two others, at cosines 1 and 0
+    assert losses[0].item() == pytest.approx(((first - 2) + first) / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [0, 0, 1], [0]])
+def test_contrast_of_a_photograph_that_is_alone_is_nothing(labels: list[int]) -> None:
+    embeddings = torch.eye(3)[: len(labels)].requires_grad_()
+    losses = contrastive_losses(embeddings, torch.tensor(labels), 0.1)
+    alone = [place for place, label in enumerate(labels) if labels.count(label) == 1]
+    assert losses[alone].tolist() == [0.0] * len(alone)
+    losses.sum().backward()
+    assert torch.isfinite(embeddings.grad).all()
