@@ -24,6 +24,15 @@ class Embeddings:
     def __post_init__(self) -> None:
         check_shape("values", self.values, (len(self.image_id), None))
 
+    def of(self, image_id: StrArray) -> FloatArray:
+        """The vectors of the given images, (len(image_id), d).
+
+        Raises:
+            KeyError: one has none.
+        """
+        row_of = {one: row for row, one in enumerate(self.image_id)}
+        return np.asarray(self.values[[row_of[one] for one in image_id]], dtype=np.float32)
+
 
 @dataclass(frozen=True, eq=False)
 class Shortlist:

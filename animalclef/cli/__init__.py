@@ -3,6 +3,7 @@
 from animalclef.cli import (
     comparing,
     embedder_training,
+    embedding,
     ensembling,
     ledger,
     looking,
@@ -20,6 +21,7 @@ __all__ = [
     "app",
     "comparing",
     "embedder_training",
+    "embedding",
     "ensembling",
     "ledger",
     "looking",

@@ -13,10 +13,13 @@ from rich.console import Console
 __all__ = [
     "ConfigOption",
     "DataOption",
+    "DeviceOption",
     "JsonOption",
     "LedgerOption",
     "NoLedgerOption",
+    "SeedOption",
     "SetOption",
+    "WeightsOption",
     "Workers",
     "err",
     "escaped",
@@ -41,6 +44,11 @@ LedgerOption = Annotated[
     typer.Option("--ledger", help="File that a line is added to. Default: ledger.jsonl in the folder of submissions."),
 ]
 NoLedgerOption = Annotated[bool, typer.Option("--no-ledger", help="Add no line to a ledger.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ...")]
+WeightsOption = Annotated[
+    Path | None, typer.Option("--weights", help="Folder of network weights, as `weights bundle` makes it.")
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="Worker threads. Default: the number of cores.")]
 
 

@@ -17,7 +17,7 @@ from animalclef.config.base import Settings
 from animalclef.config.tree import Config
 from animalclef.errors import ConfigError
 
-__all__ = ["fingerprint", "load_config", "load_recipe", "shipped_configs"]
+__all__ = ["fingerprint", "load_config", "load_recipe", "load_settings", "shipped_configs"]
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)
 
@@ -51,6 +51,15 @@ def load_recipe(
     """
     tree = {} if source is None else _read_yaml(_find(source, shipped_configs("training")))
     return _settings(model, tree, source, assignments, seed)
+
+
+def load_settings(model: type[_AnySettings], assignments: Sequence[str]) -> _AnySettings:
+    """Settings of their own, from `a=c` assignments alone.
+
+    Raises:
+        ConfigError: a key or a value is not right; the message names the nearest key.
+    """
+    return _settings(model, {}, None, assignments, None)
 
 
 def _settings(

@@ -1,11 +1,13 @@
 """Rendered photographs of invented animals: a data set to start with, and a source of training pictures.
 
-`render_demo` writes the data set. To train on endless animals, draw a species with `random_species`, number its
-animals with `Animal(species, (seed, number))`, draw a `Visit` per encounter and take a `photograph` of each.
+`render_demo` writes the data set, `render_crowd` one of many species to train an embedder on. For endless animals
+draw a species with `random_species`, number its animals with `Animal(species, (seed, number))`, draw a `Visit` per
+encounter and take a `photograph` of each.
 """
 
 from animalclef.demo.coats import Animal, Coat, coat_of
 from animalclef.demo.config import DemoConfig
+from animalclef.demo.crowd import CrowdConfig, render_crowd
 from animalclef.demo.photograph import Photograph, photograph
 from animalclef.demo.render import render_demo
 from animalclef.demo.roster import DEMO_SPECIES, random_species
@@ -17,6 +19,7 @@ __all__ = [
     "Animal",
     "BodyStyle",
     "Coat",
+    "CrowdConfig",
     "DemoConfig",
     "Light",
     "Palette",
@@ -28,5 +31,6 @@ __all__ = [
     "draw_visit",
     "photograph",
     "random_species",
+    "render_crowd",
     "render_demo",
 ]

@@ -17,8 +17,17 @@ from numpy.typing import NDArray
 from animalclef.artefacts import FloatArray, StrArray
 from animalclef.artefacts.arrays import check_shape
 from animalclef.evaluation.metrics import precision_at_places
+from animalclef.evaluation.training_splits import TrainingSplit
 
-__all__ = ["RANKS", "Candidates", "RetrievalFigures", "SpeciesFigures", "one_against_all", "query_against_gallery"]
+__all__ = [
+    "RANKS",
+    "Candidates",
+    "RetrievalFigures",
+    "SpeciesFigures",
+    "one_against_all",
+    "query_against_gallery",
+    "retrieval_of_split",
+]
 
 RANKS = (1, 5, 10, 20)
 _CELLS = 8_000_000  # similarities held at once
@@ -94,6 +103,14 @@ def query_against_gallery(queries: Candidates, gallery: Candidates) -> Retrieval
             raise ValueError(f"{name}: expected in queries and gallery, or in neither.")
     check_shape("gallery embeddings", gallery.embeddings, (None, queries.embeddings.shape[1]))
     return _figures(queries, gallery, own=False)
+
+
+def retrieval_of_split(photographs: Candidates, split: TrainingSplit) -> RetrievalFigures:
+    """The queries of a split of these photographs against its gallery, or against each other where it has none."""
+    queries = photographs.select(split.query)
+    if not len(split.gallery):
+        return one_against_all(queries)
+    return query_against_gallery(queries, photographs.select(split.gallery))
 
 
 def _figures(queries: Candidates, gallery: Candidates, *, own: bool) -> RetrievalFigures:

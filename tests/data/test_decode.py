@@ -214,7 +214,7 @@ def test_a_quarter_turn_clockwise() -> None:
     np.testing.assert_array_equal(decoded.pixels, np.rot90(pixels[10:90, 20:40], 1))
 
 
-@pytest.mark.parametrize("degrees", [-50, -20, 10, 30, 75])
+@pytest.mark.parametrize("degrees", [-50, -20, -6, 2, 6, 10, 30, 75, 160])  # 6 is 0.105 rad, 2 is 0.035 rad
 def test_a_turned_box_is_cut_where_it_was_drawn(degrees: float) -> None:
     """A red rectangle with a green band at its top and a blue one at its left, drawn turned, comes back upright."""
     width, height, centre = 120, 60, np.array([170.0, 110.0])

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from animalclef.evaluation import retrieval
 from animalclef.evaluation.metrics import average_precision, precision_at_places
-from animalclef.evaluation.retrieval import Candidates, one_against_all, query_against_gallery
+from animalclef.evaluation.retrieval import Candidates, one_against_all, query_against_gallery, retrieval_of_split
+from animalclef.evaluation.training_splits import TrainingSplit
 
 
 def strings(values: str | list[str]) -> np.ndarray:
@@ -169,3 +170,17 @@ def test_neither_the_order_of_rows_nor_the_chunks_matter(rows: list[Row], random
     assert figures.queries == len(expected)
     if expected:
         assert figures.measures["mAP"] == pytest.approx(np.mean(expected))
+
+
+def test_a_split_says_who_is_asked_and_who_is_searched() -> None:
+    """a at 0 and 30, b at 10 and 45, b at 20: with a gallery a at 0 meets b at 10 first; without it a at 30."""
+    photographs = on_a_circle([0, 10, 20, 30, 45], "abbab")
+    none, query = np.array([], dtype=np.int64), np.array([0, 3], dtype=np.int64)
+    gallery = np.array([1, 2, 4], dtype=np.int64)
+    alone = retrieval_of_split(photographs, TrainingSplit(gallery, none, query))
+    assert alone.mean["rank-1"] == 1
+    searched = retrieval_of_split(photographs, TrainingSplit(none, np.array([1, 3]), np.array([0, 4])))
+    [figures] = searched.species
+    assert (figures.queries, figures.candidates) == (2, 2)
+    assert figures.measures["rank-1"] == 0  # b at 45 meets a at 30 first
+    assert figures.measures["mAP"] == 0.5

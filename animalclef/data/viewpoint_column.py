@@ -1,0 +1,47 @@
+"""A table with viewpoints filled in, written beside what was given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from animalclef.artefacts import ImageTable
+from animalclef.data.columns import ALIASES, find_column
+from animalclef.data.text import read_table
+from animalclef.store.files import write_csv
+
+__all__ = ["CONFIDENCE", "without_filled", "write_viewpoints"]
+
+CONFIDENCE = "orientation_confidence"
+
+
+def without_filled(images: ImageTable, table: Path) -> ImageTable:
+    """The photographs with the viewpoints that people gave: one that has a confidence was filled in before."""
+    rows = read_table(table)
+    filled = {
+        one for one, cell in zip(find_column(rows, "image_id") or [], rows.column(CONFIDENCE), strict=True) if cell
+    }
+    viewpoint = [("" if one in filled else view) for one, view in zip(images.image_id, images.viewpoint, strict=True)]
+    return images.with_columns(viewpoint=np.array(viewpoint, dtype=object).reshape(len(images)))
+
+
+def write_viewpoints(table: Path, out: Path, filled: Mapping[str, tuple[str, float]]) -> None:
+    """Write the rows of `table`, all other cells as they were, with the viewpoints and confidences of `filled`, by id.
+
+    A viewpoint "" says that the confidence is not enough: the cell is left as it was, or emptied where it had been
+    filled before. The confidence stands in a column `orientation_confidence`, empty where the viewpoint was given.
+    """
+    source = read_table(table)
+    present = {column.lower(): column for column in source.columns}
+    column = next((present[name] for name in ALIASES["viewpoint"] if name in present), "orientation")
+    columns = list(dict.fromkeys([*source.columns, column, CONFIDENCE]))
+    cells = []
+    for image_id, row in zip(find_column(source, "image_id") or [], source.rows, strict=True):
+        view, sure = filled.get(image_id, ("", None))
+        new = {**row, CONFIDENCE: "" if sure is None else f"{sure:.3f}"}
+        if view or row.get(CONFIDENCE):
+            new[column] = view
+        cells.append([new.get(name, "") for name in columns])
+    write_csv(out, columns, cells)
