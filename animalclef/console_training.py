@@ -29,7 +29,8 @@ def retrieved_table(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Tabl
 def training_sentence(plan: TrainingPlan) -> str:
     """What a training will do and cost."""
     if plan.seconds is not None:
-        return f"At this speed training takes about {duration(plan.seconds)} more, validation not counted."
+        frozen = " longer once the backbone learns," if plan.frozen else ""
+        return f"At this speed training takes about {duration(plan.seconds)} more,{frozen} validation not counted."
     begun = f" ({plan.done:,} of them done)" if plan.done else ""
     held = f", {plan.held_out:,} held out" if plan.held_out else ""
     return (
