@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -23,25 +23,21 @@ from animalclef.evaluation.metrics import Score
 from animalclef.evaluation.retrieval import RetrievalFigures
 from animalclef.stages.label_views import ViewQuality
 
-if TYPE_CHECKING:
-    from animalclef.training.embedder.course import TrainingPlan
-
 __all__ = [
     "RichProgress",
     "background_table",
     "decision_table",
     "duration",
     "embedder_table",
+    "empty_table",
     "honesty_lines",
     "measured_table",
     "plan_sentence",
     "recall_table",
     "retrieval_table",
-    "retrieved_table",
     "score_table",
     "set_aside_sentence",
     "statistics_table",
-    "training_sentence",
     "viewpoints_table",
 ]
 
@@ -138,7 +134,7 @@ def duration(seconds: float) -> str:
 
 def score_table(score: Score) -> Table:
     """BAKS, BAUS and the score per data set, and the mean."""
-    table = _table("score", ("data set", "BAKS", "BAUS", "score", "known", "unknown"))
+    table = empty_table("score", ("data set", "BAKS", "BAUS", "score", "known", "unknown"))
     for name, part in score.datasets.items():
         numbers = (_number(part.baks), _number(part.baus), _number(part.score))
         table.add_row(name, *numbers, str(part.known), str(part.unknown))
@@ -150,7 +146,7 @@ def score_table(score: Score) -> Table:
 def decision_table(decision: Decision, datasets: Sequence[str]) -> Table:
     """What was decided per data set, and how it was validated."""
     header = ("data set", "threshold", "validation", "95 %", "optimism", "weights")
-    table = _table("decision, tuned on the gallery alone", header)
+    table = empty_table("decision, tuned on the gallery alone", header)
     for name in datasets:
         part, seen = decision.of(name), decision.of(name).validation
         measured, plateau = ["-"] * 3, ""
@@ -193,7 +189,7 @@ def _range(low: float | None, high: float | None) -> str:
 def retrieval_table(report: RetrievalReport) -> Table:
     """Rank-k and mAP with their intervals."""
     names = list(report.groups[0].measures) if report.groups else []
-    table = _table("known queries, 95 % bootstrap over individuals", ("data set", "viewpoint", "queries", *names))
+    table = empty_table("known queries, 95 % bootstrap over individuals", ("data set", "viewpoint", "queries", *names))
     for group in report.groups:
         cells = [f"{one.mean:.3f} [{one.low:.2f}, {one.high:.2f}]" for one in group.measures.values()]
         viewpoint = "all" if group.viewpoint is None else group.viewpoint or "-"
@@ -205,7 +201,7 @@ def recall_table(report: RetrievalReport) -> Table:
     """How often each source of candidates names the right individual."""
     names = list(report.recall[0].recall) if report.recall else []
     title = "known queries: the right individual among the first k candidates of a source"
-    table = _table(title, ("data set", "source", "queries", *names))
+    table = empty_table(title, ("data set", "source", "queries", *names))
     for one in report.recall:
         table.add_row(one.dataset, one.source, str(one.queries), *[_number(value) for value in one.recall.values()])
     return table
@@ -213,7 +209,7 @@ def recall_table(report: RetrievalReport) -> Table:
 
 def background_table(shares: Sequence[BackgroundShare]) -> Table:
     """What share of the best candidates' matches lies beside the animals."""
-    table = _table("outside the masks, best candidate of each query", ("data set", "pairs", "matches", "inliers"))
+    table = empty_table("outside the masks, best candidate of each query", ("data set", "pairs", "matches", "inliers"))
     for one in shares:
         table.add_row(one.dataset, str(one.pairs), _number(one.matches), _number(one.inliers))
     return table
@@ -223,40 +219,17 @@ def measured_table(rows: Mapping[str, Mapping[str, float]]) -> Table:
     """What matchers come to on held-out views."""
     header = {"precision": "precision", "recall": "recall", "auc_5px": "AUC 5px", "auc_10px": "AUC 10px",
               "separation": "separation", "false_matches": "false"}  # fmt: skip
-    table = _table("held-out views", ("matcher", *header.values()))
+    table = empty_table("held-out views", ("matcher", *header.values()))
     for name, figures in rows.items():
         table.add_row(name, *[_number(figures[key]) for key in header])
     return table
-
-
-def retrieved_table(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
-    """What networks find among held-out photographs: the mean over species, then each species."""
-    header = ("rank-1", "rank-5", "rank-10", "rank-20", "mAP")
-    table = _table("held-out photographs", ("network", "species", *header))
-    for name, figures in rows.items():
-        for species, measures in figures.items():
-            values = [measures[one] for one in header]
-            table.add_row(name, species, *["-" if one is None else f"{one:.3f}" for one in values])
-    return table
-
-
-def training_sentence(plan: TrainingPlan) -> str:
-    """What a training will do and cost."""
-    if plan.seconds is not None:
-        return f"At this speed training takes about {duration(plan.seconds)} more, validation not counted."
-    begun = f" ({plan.done:,} of them done)" if plan.done else ""
-    held = f", {plan.held_out:,} held out" if plan.held_out else ""
-    return (
-        f"{plan.images:,} photographs of {plan.classes:,} classes{held}: {plan.epochs:,} epochs, {plan.steps:,} "
-        f"steps{begun} of {plan.batch:,} photographs."
-    )
 
 
 def embedder_table(figures: RetrievalFigures) -> Table:
     """Rank-k and mAP of an embedding per species, and their mean."""
     names = list(figures.mean)
     header = ("species", "queries", "alone", "candidates", *names)
-    table = _table("stage one alone, database photographs", header)
+    table = empty_table("stage one alone, database photographs", header)
     for one in figures.species:
         counts = (one.queries, one.alone, one.candidates)
         table.add_row(one.species, *map(str, counts), *[_number(one.measures[name]) for name in names])
@@ -270,7 +243,7 @@ def embedder_table(figures: RetrievalFigures) -> Table:
 def viewpoints_table(quality: Sequence[ViewQuality]) -> Table:
     """How well viewpoints are told, measured on held-out individuals, and what was filled."""
     header = ("data set", "labelled", "absent", "majority", "accuracy", "sure", "right of sure", "filled")
-    table = _table("viewpoints, told of held-out individuals", header)
+    table = empty_table("viewpoints, told of held-out individuals", header)
     for one in quality:
         figures = [_number(value) for value in (one.majority, one.accuracy, one.sure, one.sure_accuracy)]
         table.add_row(one.dataset, str(one.labelled), str(one.absent), *figures, str(one.filled))
@@ -282,14 +255,15 @@ def viewpoints_table(quality: Sequence[ViewQuality]) -> Table:
 def statistics_table(statistics: Mapping[str, Any]) -> Table:
     """What `inspect` counted."""
     header = ("data set", "gallery", "queries", "individuals", "singletons", "dated", "viewpoints")
-    table = _table(f"{statistics['photographs']:,} photographs, {statistics['task']} task", header)
+    table = empty_table(f"{statistics['photographs']:,} photographs, {statistics['task']} task", header)
     for name, part in statistics["datasets"].items():
         viewpoints = ", ".join(f"{view or 'none'} {count}" for view, count in part["viewpoints"].items())
         table.add_row(name, *[f"{part[column]:,}" for column in header[1:-1]], viewpoints)
     return table
 
 
-def _table(title: str, header: Sequence[str]) -> Table:
+def empty_table(title: str, header: Sequence[str]) -> Table:
+    """A table without rows; what is no text stands on the right."""
     table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False, box=box.SIMPLE_HEAD)
     for place, name in enumerate(header):
         text = place == 0 or name in ("weights", "viewpoints", "species")

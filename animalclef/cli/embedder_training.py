@@ -59,7 +59,8 @@ def train(
     - `torchrun --nproc-per-node 4 -m animalclef train --data my-photos --config miewid --out my-miewid`
     """
     from animalclef.config import TrainConfig, load_recipe
-    from animalclef.console import RichProgress, retrieved_table
+    from animalclef.console import RichProgress
+    from animalclef.console_training import retrieved_table
     from animalclef.training.embedder.embedder import train_embedder
 
     extra = [] if max_missing is None else [f"data.max_missing={max_missing}"]
@@ -86,7 +87,7 @@ def train(
 
 
 def _announce(plan: TrainingPlan) -> None:
-    from animalclef.console import training_sentence
+    from animalclef.console_training import training_sentence
 
     err.print(training_sentence(plan), highlight=False, soft_wrap=True)
     if plan.started is not None and plan.seconds is None:

@@ -23,6 +23,7 @@ class TrainingPlan:
     done: int  # steps of an earlier, interrupted run
     started: Started | None  # what the start gave
     seconds: float | None = None  # to the end; None before the first steps were timed
+    frozen: bool = False  # they were timed while the backbone did not learn
 
 
 @dataclass

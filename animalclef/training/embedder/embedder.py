@@ -128,7 +128,7 @@ def _recipe(
 ) -> str:
     """Changes with whatever the weights depend on."""
     shown = [learnt.table.key.tolist(), learnt.label.tolist(), network.preprocessing.size_wh]
-    apart = [] if held is None else [held.table.key.tolist(), held.query.tolist(), held.gallery.tolist()]
+    apart = [] if held is None else [held.table.key.tolist(), held.split.query.tolist(), held.split.gallery.tolist()]
     begun = "" if start is None else hashlib.sha256(start.read_bytes()).hexdigest()
     settings = config.model_dump(mode="json", exclude={"name", "data", "checkpoint_every"})
     return fingerprint(1, settings, begun, shown, apart, processes)

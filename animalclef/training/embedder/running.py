@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["EmbedderTraining"]
 
 _MEASURED = 128  # photographs that the statistics of batch norms are measured on
-_TIMED = (1, 4)  # steps of this process that its speed is told by
+_TIMED = (1, 4)  # steps that the speed is told by: the first ones are slower
 
 
 @dataclass(eq=False)
@@ -53,7 +53,8 @@ class EmbedderTraining:
     workers: int = 1  # threads that make batches ahead
     started: Started | None = None
     course: Course = field(default_factory=Course)
-    best: dict[str, Tensor] = field(default_factory=dict)
+    best: dict[str, Tensor] = field(default_factory=dict)  # weights of the best validation
+    _moments: list[float] = field(default_factory=list)  # when the first steps began
 
     def run(self) -> dict[str, Any]:
         """Train to the end, or on from the checkpoint; what validation measured.
@@ -79,7 +80,8 @@ class EmbedderTraining:
                     break
                 if step == config.frozen_epochs * per_epoch:
                     learner.freeze(False)
-                self._tell_speed(step - done, plan)
+                    self._moments.clear()
+                self._tell_speed(step, plan)
                 share = rate_at(step, config.schedule, per_epoch, config.frozen_epochs, config.epochs)
                 self.log.add(step + 1, **learner.step(batches, share))
                 self._average(step)
@@ -152,7 +154,6 @@ class EmbedderTraining:
 
     def _plan(self, done: int, total: int) -> TrainingPlan:
         learnt, held = self.source.learnt, 0 if self.held is None else len(self.held.table)
-        self._moments: list[float] = []
         return TrainingPlan(
             images=len(learnt),
             classes=len(learnt.classes),
@@ -164,12 +165,14 @@ class EmbedderTraining:
             started=self.started,
         )
 
-    def _tell_speed(self, number: int, plan: TrainingPlan) -> None:
-        if number in _TIMED:
-            self._moments.append(time.monotonic())
-        if number == _TIMED[1] and plan.steps - plan.done > 4 * number:
-            each = (self._moments[1] - self._moments[0]) / (_TIMED[1] - _TIMED[0])
-            self.announce(replace(plan, seconds=each * (plan.steps - plan.done - number)))
+    def _tell_speed(self, step: int, plan: TrainingPlan) -> None:
+        """Announce what is left, once the first steps (with a frozen backbone, and again after it) were timed."""
+        self._moments.append(time.monotonic())
+        first, last = _TIMED
+        if len(self._moments) == last + 1 and plan.steps - step > 3 * last:
+            each = (self._moments[last] - self._moments[first]) / (last - first)
+            frozen = step < self.config.frozen_epochs * self.steps_per_epoch
+            self.announce(replace(plan, seconds=each * (plan.steps - step), frozen=frozen))
 
     def _average(self, step: int) -> None:
         module, kind = self.both["network"], self.config.averaging.kind

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from animalclef.artefacts import DecodedImage, FloatArray, ImageTable, StrArray
 from animalclef.config.embedder_training import LabelConfig
 from animalclef.data.encounters import events_of
-from animalclef.evaluation.retrieval import Candidates, RetrievalFigures, one_against_all, query_against_gallery
+from animalclef.evaluation.retrieval import Candidates, RetrievalFigures, retrieval_of_split
 from animalclef.evaluation.training_splits import TrainingSplit, species_groups
 from animalclef.models.preprocessing import Preprocessing
 from animalclef.threads import worker_threads
@@ -33,21 +33,18 @@ _BATCH = 64
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Photographs to validate on; without a gallery each query is compared with all others."""
+    """Photographs to validate on."""
 
     table: ImageTable
     identity: StrArray  # (n,)
     species: StrArray  # (n,) compared within
     event: Rows  # (n,)
-    gallery: Rows  # (g,) rows of the table
-    query: Rows  # (q,)
+    split: TrainingSplit  # rows of the table; none of them trains
 
     def measure(self, embeddings: FloatArray) -> RetrievalFigures:
         """Figures of embeddings (n, d) of all rows."""
         every = Candidates(embeddings, self.identity, self.species, self.table.viewpoint, self.event)
-        if not len(self.gallery):
-            return one_against_all(every.select(self.query))
-        return query_against_gallery(every.select(self.query), every.select(self.gallery))
+        return retrieval_of_split(every, self.split)
 
 
 def hold_out(named: ImageTable, encounter_of: Mapping[str, str], split: TrainingSplit, labels: LabelConfig) -> HeldOut:
@@ -59,7 +56,7 @@ def hold_out(named: ImageTable, encounter_of: Mapping[str, str], split: Training
         identity, within = species_of(table), np.full(len(table), "all", dtype=object)
     return HeldOut(
         table, identity, within, events_of(table, encounter_of),
-        gallery=np.searchsorted(rows, split.gallery), query=np.searchsorted(rows, split.query),
+        TrainingSplit(rows[:0], np.searchsorted(rows, split.gallery), np.searchsorted(rows, split.query)),
     )  # fmt: skip
 
 

@@ -131,7 +131,7 @@ def test_what_is_held_out_is_measured_within_its_data_set(tmp_path: Path) -> Non
         assert right["CatID"]["queries"] > 0
         assert figures_row(held.measure(np.ones_like(truth)))["mean"]["rank-1"] == 0
         learnt = set(named.image_id[split.train])
-        assert not learnt & set(held.table.image_id[held.query])
+        assert not learnt & set(held.table.image_id[held.split.query])
     species = hold_out(named, encounter_of, split, LabelConfig(classes="species"))
     assert set(species.species) == {"all"}
     assert set(species.identity) == {"CatID", "NewtID"}

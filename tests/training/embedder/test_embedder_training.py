@@ -18,6 +18,7 @@ from tiny import make_tiny_data
 from animalclef import cli
 from animalclef.artefacts import ImageTable
 from animalclef.config import EmbedConfig, TrainConfig, load_recipe, shipped_configs
+from animalclef.console_training import training_sentence
 from animalclef.data.decode import read_image
 from animalclef.errors import ConfigError, DataError, RunInUseError, StaleArtefactError, TrainingError
 from animalclef.models.zoo import load_embedder
@@ -250,8 +251,14 @@ def test_queries_are_never_looked_at_and_what_it_costs_is_told(
     assert len(drawn) == plans[0].images == len(table.gallery) - held
     assert drawn <= set(table.gallery.image_id)
     assert (plans[0].steps, plans[0].batch, plans[0].seconds) == (21, 6, None)
-    assert plans[1].seconds is not None
-    assert plans[1].seconds > 0
+    assert [plan.seconds is None for plan in plans] == [True, False]
+    assert training_sentence(plans[0]).endswith(" 7 epochs, 21 steps of 6 photographs.")
+    assert "validation not counted" in training_sentence(plans[1])
+    frozen: list[TrainingPlan] = []
+    config = tiny_training(epochs=10, frozen_epochs=2)
+    train_embedder(config, table, tmp_path / "frozen", device="cpu", pictures=pictures, announce=frozen.append)
+    assert [plan.frozen for plan in frozen] == [False, True, False]
+    assert "longer once the backbone learns" in training_sentence(frozen[1])
 
 
 def test_the_command_trains_and_its_file_works_in_the_pipeline(
