@@ -67,7 +67,7 @@ def render_crowd(
     """Render the crowd into `directory` and return it. `progress` is called with the photographs done and their total.
 
     Every photograph depends on the seed and its own numbers alone. What is there is not rendered again, so a killed
-    call goes on where it was; `metadata.csv` is written last.
+    call goes on where it was, and a larger crowd takes a smaller one in; `metadata.csv` is written last.
 
     Raises:
         OutputError: `directory` holds something else, or a crowd of other settings, or cannot be written to.
@@ -87,7 +87,8 @@ def render_crowd(
 
 def _claim(directory: Path, config: CrowdConfig) -> None:
     stamp = directory / _STAMP
-    text = json.dumps({"version": _VERSION, "config": config.model_dump(mode="json")}, indent=2) + "\n"
+    settings = config.model_dump(mode="json", exclude={"species"})  # more species change nothing of those there
+    text = json.dumps({"version": _VERSION, "config": settings}, indent=2) + "\n"
     if directory.is_dir() and any(directory.iterdir()):
         try:
             found = stamp.read_text(encoding="utf-8")

@@ -70,6 +70,16 @@ def test_a_killed_call_goes_on_and_ends_the_same(rendered: Path, tmp_path: Path)
     assert all((rendered / name).read_bytes() == (tmp_path / "data" / name).read_bytes() for name in names)
 
 
+def test_a_larger_crowd_takes_a_smaller_one_in(rendered: Path, tmp_path: Path) -> None:
+    render_crowd(tmp_path / "data", TINY.model_copy(update={"species": 1}))
+    first = (tmp_path / "data" / "metadata.csv").read_text().splitlines()
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*.jpg")}
+    render_crowd(tmp_path / "data", TINY)
+    assert all(path.stat().st_mtime_ns == before for path, before in kept.items())
+    assert (tmp_path / "data" / "metadata.csv").read_bytes() == (rendered / "metadata.csv").read_bytes()
+    assert (rendered / "metadata.csv").read_text().splitlines()[: len(first)] == first
+
+
 def test_other_content_is_refused(rendered: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match="holds other things"):
