@@ -167,9 +167,11 @@ class EmbedderTraining:
 
     def _tell_speed(self, step: int, plan: TrainingPlan) -> None:
         """Announce what is left, once the first steps (with a frozen backbone, and again after it) were timed."""
-        self._moments.append(time.monotonic())
         first, last = _TIMED
-        if len(self._moments) == last + 1 and plan.steps - step > 3 * last:
+        if len(self._moments) > last:
+            return
+        self._moments.append(time.monotonic())
+        if len(self._moments) > last and plan.steps - step > 3 * last:
             each = (self._moments[last] - self._moments[first]) / (last - first)
             frozen = step < self.config.frozen_epochs * self.steps_per_epoch
             self.announce(replace(plan, seconds=each * (plan.steps - step), frozen=frozen))
