@@ -28,7 +28,10 @@ def train(
     assignments: SetOption = None,
     start: Annotated[
         str | None,
-        typer.Option(help="Weights of the backbone or of the whole network to start from: a file, or `published`."),
+        typer.Option(
+            help="Weights of the backbone or of the whole network to start from: a file, `embedder-small`, which "
+            "ships, or `published`."
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",

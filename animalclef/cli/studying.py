@@ -73,7 +73,10 @@ def study(
 
 
 def _named(given: str) -> tuple[str, Path]:
+    from animalclef.models.embedders import SHIPPED, shipped_embedder
+
     name, equals, file = given.partition("=")
-    if not equals or not name or not Path(file).is_file():
-        raise ConfigError(f"--start {given}: expected NAME=FILE with a file that is there.")
-    return name, Path(file)
+    path = shipped_embedder(file) if file in SHIPPED else Path(file)
+    if not equals or not name or not path.is_file():
+        raise ConfigError(f"--start {given}: expected NAME=FILE with a file that is there, or NAME={SHIPPED[0]}.")
+    return name, path

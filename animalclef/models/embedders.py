@@ -17,7 +17,17 @@ from animalclef.models.miewid import build_miewid, published_keys
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["CLASSIFIERS", "EMBEDDERS", "FAMILIES", "METADATA", "EmbedderEntry", "Family", "find_embedder"]
+__all__ = [
+    "CLASSIFIERS",
+    "EMBEDDERS",
+    "FAMILIES",
+    "METADATA",
+    "SHIPPED",
+    "EmbedderEntry",
+    "Family",
+    "find_embedder",
+    "shipped_embedder",
+]
 
 Values = tuple[float, float, float]
 State = Mapping[str, "torch.Tensor"]
@@ -105,8 +115,17 @@ EMBEDDERS: Mapping[str, EmbedderEntry] = MappingProxyType(
 )
 
 
+SHIPPED = ("embedder-small",)
+"""Embedders that come with the package, weights and all."""
+
+
+def shipped_embedder(name: str) -> Path:
+    """The file of an embedder that ships; its model card lies beside it."""
+    return Path(__file__).resolve().parents[1] / "weights" / f"{name}.safetensors"
+
+
 def find_embedder(model: str) -> EmbedderEntry:
-    """The embedder that `embed.model` names: one of `EMBEDDERS`, `timm:NAME`, `arcface:BACKBONE`, or `file:PATH`.
+    """The embedder that `embed.model` names: of `EMBEDDERS` or `SHIPPED`, `timm:NAME`, `arcface:BACKBONE`, or `file:PATH`.
 
     `arcface:BACKBONE` is any of timm's networks with a neck (see `build_arcface`). A file of one's own says in its
     metadata (`animalclef.embedder`, JSON) which `model` it holds, and where they differ `size`, `mean`, `std`, `resize`
@@ -117,6 +136,8 @@ def find_embedder(model: str) -> EmbedderEntry:
     """
     if model in EMBEDDERS:
         return EMBEDDERS[model]
+    if model in SHIPPED:
+        return _of_file(shipped_embedder(model))
     kind, _, rest = model.partition(":")
     if kind == "timm" and rest:
         return EmbedderEntry("timm", rest, precision="plain")
@@ -124,7 +145,7 @@ def find_embedder(model: str) -> EmbedderEntry:
         return EmbedderEntry("arcface", rest)
     if kind == "file" and rest:
         return _of_file(Path(rest))
-    known = ", ".join(["rootsift-vlad", *EMBEDDERS])
+    known = ", ".join(["rootsift-vlad", *SHIPPED, *EMBEDDERS])
     raise ConfigError(f"embed.model {model}: no such embedder. Known: {known}, timm:NAME, arcface:BACKBONE, file:PATH.")
 
 

@@ -12,7 +12,7 @@ from animalclef.config import EmbedConfig
 from animalclef.config.embedder_training import EmbedderNetworkConfig
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.models.checkpoints import load_strictly, read_weights
-from animalclef.models.embedders import CLASSIFIERS, FAMILIES, METADATA, find_embedder
+from animalclef.models.embedders import CLASSIFIERS, FAMILIES, METADATA, SHIPPED, find_embedder, shipped_embedder
 from animalclef.models.preprocessing import Preprocessing
 from animalclef.models.weights import WEIGHTS, find_weights
 from animalclef.models.zoo import build, preprocessing_of, unwrapped
@@ -146,11 +146,13 @@ def measure_batch_norms(module: nn.Module, inputs: Tensor) -> None:
 
 
 def find_start(start: Path | str, model: str) -> Path:
-    """The file of a start: as given, or with `published` the model's published weights on this machine.
+    """The file of a start: as given, one that ships, or with `published` the model's published weights on this machine.
 
     Raises:
         WeightsError: nobody publishes weights of this model, or they are not on this machine.
     """
+    if str(start) in SHIPPED:
+        return shipped_embedder(str(start))
     if str(start) != PUBLISHED:
         return Path(start)
     if model not in WEIGHTS:
