@@ -125,7 +125,7 @@ def shipped_embedder(name: str) -> Path:
 
 
 def find_embedder(model: str) -> EmbedderEntry:
-    """The embedder that `embed.model` names: of `EMBEDDERS` or `SHIPPED`, `timm:NAME`, `arcface:BACKBONE`, or `file:PATH`.
+    """The embedder `embed.model` names: of `EMBEDDERS` or `SHIPPED`, `timm:NAME`, `arcface:BACKBONE`, or `file:PATH`.
 
     `arcface:BACKBONE` is any of timm's networks with a neck (see `build_arcface`). A file of one's own says in its
     metadata (`animalclef.embedder`, JSON) which `model` it holds, and where they differ `size`, `mean`, `std`, `resize`
