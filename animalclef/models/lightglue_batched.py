@@ -61,6 +61,12 @@ class PairMatches:
     second: NDArray[np.int64]  # (n,)
     confidence: FloatArray  # (n,)
 
+    @classmethod
+    def of(cls, first: NDArray[np.int64], second: NDArray[np.int64], confidence: FloatArray) -> PairMatches:
+        """Counted here; `first` rises."""
+        levels = [(confidence > level).sum() for level in MATCH_LEVELS]
+        return cls(np.array([len(first), confidence.sum(), *levels], np.float32), first, second, confidence)
+
 
 @dataclass(eq=False)
 class _Batch:
