@@ -5,7 +5,7 @@
 Database photographs play the query, as `predict` has them; the network is the one that ships for SIFT (three layers,
 heads trained to say when a pair is settled), on one thread. Three ways with the same keypoints and candidates:
 
-(a)    kornia pair by pair as its documentation shows, float32, each pair once: timed on some pairs, several times through
+(a)    kornia pair by pair as its documentation shows, float32, each pair once: timed on some pairs, several times in
        the run (with adaptive depth as ours has it and without it; the faster one counts), no geometric check, its
        inputs made beforehand. Its scores are those of
 all    ours in float32 on all pairs, depth fixed (the tests hold the two to 1e-4), which the run folder keeps, and
