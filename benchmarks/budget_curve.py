@@ -29,6 +29,7 @@ from animalclef.pipeline.describing import describe_photographs
 from animalclef.pipeline.matching import Matching, open_log
 from animalclef.pipeline.playing import Played, play
 from animalclef.pipeline.shortlisting import Shortlisting
+from animalclef.pipeline.tools import open_tools
 from animalclef.progress import Silent
 from animalclef.store.run import RunFolder
 
@@ -41,17 +42,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0, help="of the draw of pseudo-queries and of the tuning")
     parser.add_argument("--share", type=float, default=0.25)
+    parser.add_argument("--config", help="of the run")
     parser.add_argument("--set", action="append", default=[], dest="assignments")
     arguments = parser.parse_args()
-    config = load_config(None, arguments.assignments)
+    config = load_config(arguments.config, arguments.assignments)
     folder, nothing = RunFolder(arguments.run), Silent()
     contents = read_contents(load_table(find_source(arguments.data)), config, 2, nothing)
-    described = describe_photographs(
-        contents, config, None, folder, 0, 2, nothing, lambda plan: None, tunes=True
-    )  # fmt: skip
+    tools = open_tools(config, "cpu", None)
+    described = describe_photographs(contents, config, tools, folder, 0, 2, nothing, lambda plan: None, tunes=True)
     drawn = config.model_copy(update={"seed": arguments.seed})
     played = play(encounters_of(described, config), drawn, Shortlisting(config, described, folder, nothing))
-    match = Matching(config, open_log(config, folder), 2, nothing)
+    match = Matching(config, tools.matcher, open_log(config, folder, tools), 2, nothing)
     scores = [match(one, described) for one in (played.as_known, played.as_unknown)]
     print(f"{len(played.queries)} pseudo-queries, {played.pair_count:,} pairs", flush=True)
     whole = tuned(played, scores, drawn)
@@ -62,8 +63,9 @@ def main() -> None:
     for point in points:
         print(f"{point.rule:8} {point.limit:8.4f} {point.pair_share:6.3f} {point.score:6.3f} {point.agreement:6.3f}")
     print(f"all pairs: nested {nested(whole)}", flush=True)
+    unknown = np.mean([config.decide.of("unknown_share", name) for name in described.images.gallery.datasets])
     for share in sorted({0.1, 0.15, arguments.share}):
-        limit = limit_for(roles[0], roles[1], chances, share, config.decide.unknown_share)
+        limit = limit_for(roles[0], roles[1], chances, share, float(unknown))
         left = [budgeted(*one, limit, match.columns) for one in zip(scores, roles, chances, strict=True)]
         spent = np.mean([np.isfinite(one.columns[match.columns[0]]).mean() for one in left])
         print(f"limit {limit:.4f}, {spent:.3f} of the pairs: nested {nested(tuned(played, left, drawn))}", flush=True)

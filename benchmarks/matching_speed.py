@@ -13,9 +13,11 @@ longest.
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from safetensors.torch import load_file
 
 from animalclef.artefacts import LocalFeatures
 from animalclef.config import RerankConfig
+from animalclef.models import lightglue_layers
 from animalclef.models.lightglue_batched import BatchedLightGlue
 from animalclef.models.lightglue_loading import LightGlueModel, Shape, load_lightglue
 from animalclef.models.lightglue_matcher import Lane, LightGlueMatcher
@@ -39,6 +42,7 @@ def main() -> None:
     """Print a line per number of keypoints and precision."""
     given = arguments()
     torch.set_num_threads(given.threads)
+    lightglue_layers._GRID = given.grid
     model = random_model() if given.weights is None else load_lightglue(given.weights, "xfeat")
     device = torch.device(given.device)
     precisions = [torch.float32] + ([torch.bfloat16] if has_bfloat16_units(device) else [])
@@ -46,54 +50,56 @@ def main() -> None:
         print("no bfloat16 units on this device: float32 only")
     for count in given.keypoints:
         for ragged in (False, True):
-            images = (
-                photographs(given, count) if given.xfeat else random_images(model.shape, count, given.pairs, ragged)
-            )
             if given.xfeat and ragged:
                 continue
+            if given.xfeat:
+                turns = [photographs(given, count)] * given.rounds
+            else:
+                turns = [random_images(model.shape, count, given.pairs, ragged, turn) for turn in range(given.rounds)]
             for dtype in precisions:
-                measure(model, images, device, dtype, given.rounds, f"{count:5d} {'ragged' if ragged else 'equal':6s}")
+                measure(model, turns, device, dtype, f"{count:5d} {'ragged' if ragged else 'equal':6s}")
 
 
 def measure(
-    model: LightGlueModel, images: Sequence[LocalFeatures], device: torch.device, dtype: torch.dtype, rounds: int,
-    name: str,
-) -> None:  # fmt: skip
+    model: LightGlueModel, turns: Sequence[Sequence[LocalFeatures]], device: torch.device, dtype: torch.dtype, name: str
+) -> None:
     """Time the three ways in turn and print their medians."""
     config = RerankConfig(matcher="lightglue", verify=False)
-    lane = Lane(BatchedLightGlue(model, device, dtype), 4 << 30, 2048 if device.type == "cpu" else 65536)
-    matcher = LightGlueMatcher(config, [lane])
+    engine = BatchedLightGlue(model, device, dtype)
     kornia = LightGlue(features=None, **model.shape.architecture)
     kornia.load_state_dict(model.network.state_dict())
     kornia = kornia.eval().to(device)
-    query, *others = images
-    by_key = {image.key: image for image in images}
-    job = Job(query.key, tuple(image.key for image in others))
-
-    def ours() -> None:
-        list(matcher.match_jobs([job], lambda pair: False, by_key.__getitem__, 1))
-
-    ways: dict[str, Callable[[], None]] = {
-        "ours": ours,
-        "a": lambda: pair_by_pair(kornia, query, others, device),
-        "b": lambda: one_batch(kornia, query, others, device),
-    }
-    work = sum(arithmetic(model.shape, len(query), len(other)) for other in others)
-    lane.engine.match([(lane.engine.prepare(query), lane.engine.prepare(others[0]))])
-    seconds: dict[str, list[float]] = {way: [] for way in (*ways, "product")}
-    for _ in range(rounds):
+    seconds: dict[str, list[float]] = {way: [] for way in ("ours", "a", "b", "product")}
+    engine.match([(engine.prepare(turns[0][0]), engine.prepare(turns[0][1]))])
+    for images in turns:
+        query, *others = images
+        matcher = LightGlueMatcher(config, [Lane(engine, 4 << 30, 2048 if device.type == "cpu" else 65536)])
+        ways: dict[str, Callable[[], object]] = {
+            "ours": partial(ours, matcher, images),
+            "a": partial(pair_by_pair, kornia, query, others, device),
+            "b": partial(one_batch, kornia, query, others, device),
+        }
         for way, run in ways.items():
             seconds[way].append(timed(run, device))
+        work = sum(arithmetic(model.shape, len(query), len(other)) for other in others)
         seconds["product"].append(product_seconds(device, dtype, work))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     rate = {way: len(others) / statistics.median(values) for way, values in seconds.items()}
     ratio = {way: median_ratio(seconds[way], seconds["ours"]) for way in ("a", "b")}
     share = median_ratio(seconds["product"], seconds["ours"])
     print(
         f"{name} {str(dtype).removeprefix('torch.'):9s} ours {rate['ours']:7.2f} pairs/s   (a) {rate['a']:7.2f}   "
         f"(b) {rate['b']:7.2f}   ours/(a) {ratio['a']:5.2f}   ours/(b) {ratio['b']:5.2f}   "
-        f"share of the matrix-product speed {share:.2f}",
+        f"share of the matrix-product speed {share:.2f}   peak memory {peak:.2f} GB",
         flush=True,
     )
+
+
+def ours(matcher: LightGlueMatcher, images: Sequence[LocalFeatures]) -> None:
+    """From features to scores, the states of the images included."""
+    by_key = {image.key: image for image in images}
+    job = Job(images[0].key, tuple(image.key for image in images[1:]))
+    list(matcher.match_jobs([job], lambda pair: False, by_key.__getitem__, 1))
 
 
 def pair_by_pair(network: Any, query: LocalFeatures, others: Sequence[LocalFeatures], device: torch.device) -> None:
@@ -161,9 +167,9 @@ def random_model() -> LightGlueModel:
     return LightGlueModel(network, shape, "random", Path())
 
 
-def random_images(shape: Shape, count: int, pairs: int, ragged: bool) -> list[LocalFeatures]:
-    """A query and its candidates; `ragged`: between a quarter and all of the keypoints."""
-    rng = np.random.default_rng(0)
+def random_images(shape: Shape, count: int, pairs: int, ragged: bool, turn: int) -> list[LocalFeatures]:
+    """A query and its candidates; `ragged`: between a quarter and all of the keypoints, other numbers in every turn."""
+    rng = np.random.default_rng(turn)
     images = []
     for number in range(pairs + 1):
         own = count if not ragged or number == 0 else int(rng.integers(count // 4, count + 1))
@@ -190,23 +196,11 @@ def photographs(given: argparse.Namespace, count: int) -> list[LocalFeatures]:
     return images
 
 
-class Xfeat(LocalFeatures):
-    """Local features that say what they are."""
-
-    extractor = "xfeat"
-
-
-class Aliked(LocalFeatures):
-    """Local features that say what they are."""
-
-    extractor = "aliked-n16"
-
-
 def features(key: str, points: np.ndarray, descriptors: np.ndarray) -> LocalFeatures:
     """Features of one image; the kind follows from the length of a descriptor."""
     nothing = np.zeros(len(points), np.float32)
-    kind = Xfeat if descriptors.shape[1] == 64 else Aliked
-    return kind(key, points, descriptors, nothing, nothing, SIZE_WH)
+    extractor = "xfeat" if descriptors.shape[1] == 64 else "aliked-n16"
+    return LocalFeatures(key, points, descriptors, nothing, nothing, SIZE_WH, extractor=extractor)
 
 
 def arguments() -> argparse.Namespace:
@@ -217,7 +211,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--weights", type=Path, help="real LighterGlue weights; needs --xfeat and --photographs")
+    parser.add_argument("--grid", type=int, default=64, help="1: half precision on a CPU gets every shape as it comes")
+    parser.add_argument("--weights", type=Path, help="real LighterGlue weights, for made-up images or for photographs")
     parser.add_argument("--xfeat", type=Path)
     parser.add_argument("--photographs", type=Path)
     return parser.parse_args()

@@ -65,8 +65,10 @@ class KeypointConfig(Settings):
 class RerankConfig(Settings):
     """Stage two: matching the shortlist."""
 
-    matcher: Literal["mutual-nearest", "lightglue", "none"] = Field(
-        "mutual-nearest", description="mutual nearest neighbours with a ratio test, or LightGlue; both verified"
+    matcher: Literal["mutual-nearest", "lightglue", "superglue", "none"] = Field(
+        "mutual-nearest",
+        description="mutual nearest neighbours with a ratio test, LightGlue, or SuperGlue (after superpoint; its "
+        "weights may not be used commercially); all verified",
     )
     ratio: float = Field(0.9, gt=0, le=1, description="largest allowed nearest-to-second-nearest distance ratio")
     geometry: Literal["similarity", "affine", "homography"] = "similarity"
@@ -75,7 +77,8 @@ class RerankConfig(Settings):
         "kornia", description="LightGlue: whose code runs it; lightglue is the original package, installed by hand"
     )
     weights: str | None = Field(
-        None, description="LightGlue: a weight file or the name of one; default: the one for keypoints.extractor"
+        None,
+        description="LightGlue, SuperGlue: a weight file or the name of one; default: the one for keypoints.extractor",
     )
     depth_confidence: float | None = Field(
         None, ge=-1, le=1, description="LightGlue: a pair with this share of settled keypoints is done; -1: never"
@@ -83,10 +86,12 @@ class RerankConfig(Settings):
     width_confidence: float | None = Field(
         None, ge=-1, le=1, description="LightGlue: keypoints this surely without a match are dropped; -1: none"
     )
-    filter_threshold: float | None = Field(None, ge=0, lt=1, description="LightGlue: least confidence of a match")
-    batch_size: int = Field(32, ge=1, description="LightGlue: pairs that are matched and logged together")
+    filter_threshold: float | None = Field(
+        None, ge=0, lt=1, description="LightGlue, SuperGlue: least confidence of a match"
+    )
+    batch_size: int = Field(32, ge=1, description="LightGlue, SuperGlue: pairs that are matched and logged together")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="LightGlue: bfloat16 where the device has units for it, float16 on older GPUs"
     )
     compile: bool = Field(False, description="LightGlue: compile the network first (minutes, worth it on a GPU)")
-    verify: bool = Field(True, description="LightGlue: count the matches that agree on one transform")
+    verify: bool = Field(True, description="LightGlue, SuperGlue: count the matches that agree on one transform")

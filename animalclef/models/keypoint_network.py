@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +15,18 @@ from numpy.typing import NDArray
 
 from animalclef.artefacts import DecodedImage, FloatArray
 from animalclef.config import KeypointConfig, fingerprint
+from animalclef.errors import ConfigError
 from animalclef.models.checkpoints import load_strictly, read_weights, weights_digest
 from animalclef.models.detectors import DETECTORS, Detector
+from animalclef.models.memory import is_out_of_memory, release_memory
 from animalclef.store.shards import Entry
 
 if TYPE_CHECKING:
     from animalclef.models.detectors import Detected
 
 __all__ = ["NetworkExtractor", "load_extractor_network", "scaled_size"]
+
+logger = logging.getLogger(__name__)
 
 _LEAST_SIDE = 32  # pixels: below it the networks' windows do not fit
 
@@ -36,6 +41,7 @@ class NetworkExtractor:
         import torch
 
         self.name, self.config, self.device, self._detector = config.extractor, config, device, detector
+        self._batch_size = config.batch_size
         self.weights: str | None = weights_digest(detector.learned)
         wanted = {"extractor", "long_side", "least_long_side", "max_keypoints", "batch_size"}
         settings = config.resolved().model_dump(mode="json", include=wanted)
@@ -50,10 +56,8 @@ class NetworkExtractor:
             rows_of[pixels.shape].append(row)
         entries: dict[int, Entry] = {}
         for rows in rows_of.values():
-            for start in range(0, len(rows), self.config.batch_size):
-                some = rows[start : start + self.config.batch_size]
-                for row, found in zip(some, self._detect([scaled[row] for row in some]), strict=True):
-                    entries[row] = self._entry(images[row], scaled[row], found)
+            for row, found in zip(rows, self._all_detected([scaled[row] for row in rows]), strict=True):
+                entries[row] = self._entry(images[row], scaled[row], found)
         return [entries[row] for row in range(len(images))]
 
     def _scaled(self, image: DecodedImage) -> NDArray[np.uint8]:
@@ -63,6 +67,29 @@ class NetworkExtractor:
         shrinks = size[0] * size[1] < image.pixels.shape[0] * image.pixels.shape[1]
         method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
         return np.asarray(cv2.resize(image.pixels, size, interpolation=method), dtype=np.uint8)
+
+    def _all_detected(self, pixels: Sequence[NDArray[np.uint8]]) -> Iterator[Detected]:
+        """In batches; a device that runs out of memory gets half as many photographs at a time from then on."""
+        start = 0
+        while start < len(pixels):
+            some = pixels[start : start + self._batch_size]
+            try:
+                yield from self._detect(some)
+                start += len(some)
+            except (RuntimeError, MemoryError) as error:
+                self._halve_batch(len(some), error)
+
+    def _halve_batch(self, size: int, error: BaseException) -> None:
+        if not is_out_of_memory(error):
+            raise error
+        if size == 1:
+            raise ConfigError(
+                f"keypoints.extractor {self.name}: not even one photograph at a time fits into the memory of "
+                f"{self.device}. Give a smaller keypoints.long_side, or --device cpu."
+            ) from error
+        self._batch_size = size // 2
+        logger.warning("Out of memory with %d photographs a batch; going on with %d.", size, self._batch_size)
+        release_memory()
 
     def _detect(self, pixels: Sequence[NDArray[np.uint8]]) -> list[Detected]:
         import torch

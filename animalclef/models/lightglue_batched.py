@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from animalclef.artefacts import FloatArray, LocalFeatures
 from animalclef.models.lightglue_inputs import network_inputs
-from animalclef.models.lightglue_layers import Layers, Ragged
+from animalclef.models.lightglue_layers import Layers, Ragged, on_grid
 from animalclef.models.lightglue_loading import LightGlueModel
 
 if TYPE_CHECKING:
@@ -60,6 +60,12 @@ class PairMatches:
     first: NDArray[np.int64]  # (n,) keypoints of the left image, rising; empty where only counts were asked for
     second: NDArray[np.int64]  # (n,)
     confidence: FloatArray  # (n,)
+
+    @classmethod
+    def of(cls, first: NDArray[np.int64], second: NDArray[np.int64], confidence: FloatArray) -> PairMatches:
+        """Counted here; `first` rises."""
+        levels = [(confidence > level).sum() for level in MATCH_LEVELS]
+        return cls(np.array([len(first), confidence.sum(), *levels], np.float32), first, second, confidence)
 
 
 @dataclass(eq=False)
@@ -115,7 +121,7 @@ class BatchedLightGlue:
         with torch.inference_mode():
             angle = linear(torch.from_numpy(points).to(self.device), self.positions)
             cos, sin = angle.cos().to(self.dtype), angle.sin().to(self.dtype)
-            tokens = self.projection(torch.from_numpy(descriptors).to(self.device, self.dtype))
+            tokens = on_grid(self.projection, torch.from_numpy(descriptors).to(self.device, self.dtype))
             ragged = Ragged([len(tokens)], self.device, padded=False)
             return ImageState(self.self_layers[0](tokens, cos, sin, ragged), cos, sin)
 
@@ -166,12 +172,12 @@ class BatchedLightGlue:
         settled = torch.zeros(pairs, device=self.device)
         sure = None
         if self.shape.depth_confidence > 0:
-            sure = torch.sigmoid(self.sureness[number].token[0](batch.tokens).float()).squeeze(-1)
+            sure = torch.sigmoid(on_grid(self.sureness[number].token[0], batch.tokens).float()).squeeze(-1)
             unsure = _sums((sure < self.sure_from[number]).float(), of, count)
             share = 1.0 - (unsure[:pairs] + unsure[pairs:]) / batch.points
             settled = (share > self.shape.depth_confidence).float()
         if self.shape.width_confidence > 0:
-            stays = torch.sigmoid(self.heads[number].matchability(batch.tokens).float()).squeeze(-1)
+            stays = torch.sigmoid(on_grid(self.heads[number].matchability, batch.tokens).float()).squeeze(-1)
             stays = stays > 1 - self.shape.width_confidence
             if sure is not None:
                 stays |= sure <= self.sure_from[number]
@@ -194,8 +200,8 @@ class BatchedLightGlue:
         from torch.nn.functional import logsigmoid
 
         head, ragged = self.heads[number], batch.ragged
-        projected = head.final_proj(batch.tokens).float() / head.final_proj.out_features**0.25
-        matchable = logsigmoid(head.matchability(batch.tokens).float()).squeeze(-1)
+        projected = on_grid(head.final_proj, batch.tokens).float() / head.final_proj.out_features**0.25
+        matchable = logsigmoid(on_grid(head.matchability, batch.tokens).float()).squeeze(-1)
         if ragged.padded:
             token, real, _ = ragged.grid()
             half = ragged.pairs

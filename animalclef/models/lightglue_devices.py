@@ -17,7 +17,7 @@ from animalclef.models.precision import choose_precision
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["devices_of", "open_lightglue"]
+__all__ = ["devices_of", "open_lightglue", "room"]
 
 _CPU_CACHE = 2 << 30  # bytes of image states
 _CPU_TOKENS, _GPU_TOKENS = 2048, 65536  # keypoints at a time: what stays in a CPU's cache, what fills a GPU
@@ -42,7 +42,7 @@ def open_lightglue(config: RerankConfig, extractor: str, device: str, folder: Pa
     model = load_lightglue(path, features, released=released).with_settings(given)
     devices = devices_of(device)
     dtype = choose_precision("float32" if config.backend == "lightglue" else config.precision, devices[0])
-    lanes = [Lane(_engine(config, model, one, dtype), *_room(one)) for one in devices]
+    lanes = [Lane(_engine(config, model, one, dtype), *room(one)) for one in devices]
     versions = [metadata.version(config.backend), metadata.version("torch")]
     return LightGlueMatcher(config, lanes, [model.digest, *versions, str(dtype), devices[0].type])
 
@@ -61,7 +61,7 @@ def _engine(config: RerankConfig, model: LightGlueModel, device: torch.device, d
     return BatchedLightGlue(model, device, dtype, compiles=config.compile)
 
 
-def _room(device: torch.device) -> tuple[int, int]:
+def room(device: torch.device) -> tuple[int, int]:
     """Bytes for image states and keypoints at a time."""
     import torch
 

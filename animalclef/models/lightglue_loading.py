@@ -20,7 +20,7 @@ from animalclef.models.weights import find_weights
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LightGlueModel", "Shape", "find_lightglue", "load_lightglue", "shipped_matcher"]
+__all__ = ["LightGlueModel", "Shape", "find_lightglue", "load_lightglue", "matcher_file", "shipped_matcher"]
 
 _DERIVED = "confidence_thresholds"  # computed from the number of layers; some releases carry it, others do not
 _NEVER = -1.0
@@ -81,15 +81,25 @@ def find_lightglue(features: str, weights: str | None, folder: Path | None = Non
     Raises:
         WeightsError: it is not on this machine.
     """
+    shipped = shipped_matcher(features) if weights is None else None
+    if shipped is not None:
+        return shipped, False
+    return matcher_file(weights, "lighterglue" if features == "xfeat" else f"lightglue-{features}", folder)
+
+
+def matcher_file(weights: str | None, default: str, folder: Path | None = None) -> tuple[Path, bool]:
+    """The file that `rerank.weights` names, and whether it is one that its authors publish.
+
+    It is named by its path or by the name of published weights; without `weights` it is the one called `default`.
+
+    Raises:
+        WeightsError: it is not on this machine.
+    """
     if weights is not None and (Path(weights).suffix or Path(weights).exists()):
         if not Path(weights).is_file():
             raise WeightsError(f"rerank.weights {weights}: no such file.")
         return Path(weights), False
-    shipped = shipped_matcher(features) if weights is None else None
-    if shipped is not None:
-        return shipped, False
-    name = weights or ("lighterglue" if features == "xfeat" else f"lightglue-{features}")
-    return find_weights(name, folder), True
+    return find_weights(weights or default, folder), True
 
 
 def load_lightglue(path: Path, features: str, *, released: bool = False) -> LightGlueModel:

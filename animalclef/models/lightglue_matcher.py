@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -15,10 +16,13 @@ from animalclef.config import RerankConfig
 from animalclef.errors import ConfigError
 from animalclef.models.lightglue_batched import MATCH_LEVELS, PairMatches
 from animalclef.models.match_jobs import FeatureReader, IsDone, Job, Matched, windows
+from animalclef.models.memory import is_out_of_memory, release_memory
 from animalclef.models.mutual_nearest import agreeing
 from animalclef.threads import one_thread_each, worker_threads
 
 __all__ = ["Engine", "Lane", "LightGlueMatcher", "State"]
+
+logger = logging.getLogger(__name__)
 
 Pair = tuple[str, str]
 
@@ -62,7 +66,8 @@ class _Image:
 class Lane:
     """One engine with the images it has on its device; those that were not asked for longest go first.
 
-    A device that runs out of memory gets half as many keypoints at a time from then on.
+    A device that runs out of memory gets half as many keypoints at a time from then on, and keeps half as many images
+    where it has no room for a single pair.
     """
 
     def __init__(self, engine: Engine, cache_bytes: int, tokens: int) -> None:
@@ -78,11 +83,11 @@ class Lane:
         if key in self._images:
             self._images.move_to_end(key)
             return self._images[key]
-        image = self.prepare(read(key) if features is None else features)
+        image = self._fitting(read(key) if features is None else features)
         self._images[key] = image
         self._bytes += _bytes(image)
         while self._bytes > self.cache_bytes and len(self._images) > 1:
-            self._bytes -= _bytes(self._images.popitem(last=False)[1])
+            self._forget(1)
         return image
 
     def prepare(self, features: LocalFeatures) -> _Image:
@@ -102,16 +107,42 @@ class Lane:
             try:
                 states = [(one.state, other.state) for one, other in portion]
                 found += self.engine.match(states, counts_only=counts_only)
-            except _out_of_memory() as error:
-                if len(portion) == 1:
-                    one, other = portion[0]
-                    raise ConfigError(
-                        f"The GPU has no room for one pair of {len(one)} and {len(other)} keypoints. Lower "
-                        "keypoints.max_keypoints, close what else uses the GPU, or give --device cpu."
-                    ) from error
-                self.tokens = sum(len(one) + len(other) for one, other in portion) // 2
-                _release_memory()
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if len(portion) > 1:
+                    self.tokens = sum(len(one) + len(other) for one, other in portion) // 2
+                    release_memory()
+                else:
+                    self._make_room(error, f"one pair of {len(portion[0][0])} and {len(portion[0][1])} keypoints")
         return found
+
+    def _fitting(self, features: LocalFeatures) -> _Image:
+        """The image; where the device has no room for it, others have to go."""
+        while True:
+            try:
+                return self.prepare(features)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._make_room(error, f"one image of {len(features)} keypoints")
+
+    def _make_room(self, error: BaseException, wanted: str) -> None:
+        """Let half of the images go, and keep no more than that from now on."""
+        if not self._images:
+            raise ConfigError(
+                f"The GPU has no room for {wanted}. Lower keypoints.max_keypoints, close what else uses the GPU, or "
+                "give --device cpu."
+            ) from error
+        self._forget((len(self._images) + 1) // 2)
+        self.cache_bytes = self._bytes
+        logger.warning("Out of memory; going on with %d images on the device.", len(self._images))
+        release_memory()
+
+    def _forget(self, count: int) -> None:
+        """Those that were not asked for longest."""
+        for _ in range(count):
+            self._bytes -= _bytes(self._images.popitem(last=False)[1])
 
     def _portion(self, pairs: Sequence[tuple[_Image, _Image]]) -> list[tuple[_Image, _Image]]:
         sizes = np.cumsum([len(one) + len(other) for one, other in pairs])
@@ -220,17 +251,3 @@ def _left_first(pair: Pair, length: Mapping[str, int]) -> Pair:
 
 def _bytes(image: _Image) -> int:
     return image.keypoints_xy.nbytes + (0 if image.state is None else image.state.nbytes)
-
-
-def _out_of_memory() -> type[Exception]:
-    import torch
-
-    error: type[Exception] = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
-    return error
-
-
-def _release_memory() -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from animalclef.artefacts import FloatArray, LocalFeatures
 from animalclef.errors import ConfigError
 from animalclef.models.checkpoints import load_strictly
-from animalclef.models.lightglue_batched import MATCH_LEVELS, PairMatches
+from animalclef.models.lightglue_batched import PairMatches
 from animalclef.models.lightglue_inputs import keypoints_inside, network_inputs
 from animalclef.models.lightglue_loading import LightGlueModel
 
@@ -88,8 +88,6 @@ class PackageLightGlue:
 
 
 def _told(matches: NDArray[np.generic], confidence: FloatArray) -> PairMatches:
-    levels = [(confidence > level).sum() for level in MATCH_LEVELS]
-    counts = np.array([len(matches), confidence.sum(), *levels], dtype=np.float32)
     order = np.argsort(matches[:, 0], kind="stable")
     places = matches[order].astype(np.int64)
-    return PairMatches(counts, places[:, 0], places[:, 1], confidence[order])
+    return PairMatches.of(places[:, 0], places[:, 1], confidence[order])

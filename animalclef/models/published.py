@@ -31,6 +31,7 @@ class WeightsEntry:
 
 
 _NONE_STATED = "none stated"
+_RESEARCH = "non-commercial research (Magic Leap)"
 _ALIKED = "https://github.com/Shiaoming/ALIKED/raw/683d7c65197395c0b3f01ebe76e1084a27e73a65/models/{}.pth"
 _LIGHTGLUE = "https://github.com/cvg/LightGlue/releases/download/v0.1_arxiv/{}_lightglue.pth"
 _XFEAT = "https://github.com/verlab/accelerated_features/raw/main/weights/{}"
@@ -112,7 +113,9 @@ WEIGHTS: Mapping[str, WeightsEntry] = MappingProxyType(
                 "disk", "disk.pth", _DISK, "Apache-2.0", 4_375_832,
                 "9c2ee4ded238892dfa51569941372601e35e4a74aa6f84ea80053d2ab1c07abe", aliases=("depth-save.pth",),
             ),
-            _on_hub("superpoint", "magic-leap-community/superpoint", "non-commercial research (Magic Leap)"),
+            _on_hub("superpoint", "magic-leap-community/superpoint", _RESEARCH),
+            _on_hub("superglue-outdoor", "magic-leap-community/superglue_outdoor", _RESEARCH),
+            _on_hub("superglue-indoor", "magic-leap-community/superglue_indoor", _RESEARCH),
             _lightglue(
                 "aliked", "Apache-2.0", "d975e965b105311a6143194852297dff4f02aea5cc2e10cecfed966ca0e22503", 47_632_827
             ),

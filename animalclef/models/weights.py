@@ -116,13 +116,16 @@ def needed_weights(config: Config) -> list[str]:
     """Names of the published weights that a run with these settings loads: not what a file is named for, or ships."""
     from animalclef.models.lightglue_inputs import family
     from animalclef.models.lightglue_loading import shipped_matcher
+    from animalclef.models.superglue import SUPERGLUE
 
     embedder, extractor, matcher = config.embed.model, str(config.keypoints.extractor), str(config.rerank.matcher)
     wanted = [embedder] if config.embed.weights in (None, "hub") else []
     if config.keypoints.weights is None and (matcher != "none" or "vote" in config.retrieve.sources):
         wanted.append(extractor)
-    if matcher == "lightglue" and config.rerank.weights is not None:
+    if matcher in ("lightglue", "superglue") and config.rerank.weights is not None:
         wanted.append(config.rerank.weights)
+    elif matcher == "superglue":
+        wanted.append(SUPERGLUE)
     elif matcher == "lightglue" and shipped_matcher(family(extractor)) is None:
         wanted.append(_MATCHERS.get(extractor, ""))
     return [name for name in wanted if name in WEIGHTS]

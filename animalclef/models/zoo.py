@@ -18,6 +18,7 @@ from animalclef.errors import ConfigError, WeightsError
 from animalclef.models.acceleration import accelerate, choose_precision
 from animalclef.models.checkpoints import load_strictly, read_weights, weights_digest
 from animalclef.models.embedders import FAMILIES, EmbedderEntry, find_embedder
+from animalclef.models.memory import is_out_of_memory, release_memory
 from animalclef.models.preprocessing import Preprocessing
 from animalclef.models.vlad import unit
 from animalclef.models.weights import WEIGHTS, find_weights
@@ -104,7 +105,7 @@ class TimmExtractor:
         return values.permute(0, 3, 1, 2).to(dtype)  # channels last without a copy
 
     def _halve_batch(self, size: int, error: BaseException) -> None:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise error
         if size == 1:
             raise ConfigError(
@@ -113,10 +114,7 @@ class TimmExtractor:
             ) from error
         self._batch_size = size // 2
         logger.warning("Out of memory with %d photographs a batch; going on with %d.", size, self._batch_size)
-        if self.device.startswith("cuda"):
-            import torch
-
-            torch.cuda.empty_cache()
+        release_memory()
 
 
 def load_embedder(config: EmbedConfig, device: str, folder: Path | None = None) -> TimmExtractor:
@@ -262,8 +260,3 @@ def _try_size(extractor: TimmExtractor) -> None:
     if features.ndim != 2:
         shape = " x ".join(str(side) for side in features.shape[1:])
         raise ConfigError(f"embed.model {config.model}: expected one vector per image, got {shape} numbers.")
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text

@@ -10,6 +10,7 @@ from animalclef.models.extractors import load_extractor
 from animalclef.models.lightglue_devices import open_lightglue
 from animalclef.models.lightglue_matcher import LightGlueMatcher
 from animalclef.models.mutual_nearest import MutualNearest
+from animalclef.models.superglue import open_superglue
 from animalclef.models.zoo import TimmExtractor, choose_device
 from animalclef.stages.embed import load_network
 from animalclef.stages.keypoints import LocalExtractor
@@ -57,4 +58,6 @@ def open_matcher(config: Config, device: str, weights: Path | None) -> AnyMatche
         return None
     if config.rerank.matcher == "lightglue":
         return open_lightglue(config.rerank, config.keypoints.extractor, choose_device(device), weights)
+    if config.rerank.matcher == "superglue":
+        return open_superglue(config.rerank, config.keypoints.extractor, choose_device(device), weights)
     return MutualNearest(config.rerank)

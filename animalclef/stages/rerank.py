@@ -51,6 +51,13 @@ def _plan(shortlist: Shortlist, images: ImageTable) -> list[Job]:
     return jobs
 
 
+def _fresh(jobs: Sequence[Job], log: PairLog) -> list[Job]:
+    """Without the pairs of earlier plans, so that no batch holds them; the same when the plan is gone on with."""
+    earlier = log.earlier([pair for job in jobs for pair in job.pairs])
+    fresh = [Job(job.query, tuple(pair[1] for pair in job.pairs if pair not in earlier)) for job in jobs]
+    return [job for job in fresh if job.candidates]
+
+
 def rerank(
     shortlist: Shortlist,
     images: ImageTable,
@@ -68,7 +75,7 @@ def rerank(
     total = sum(pair not in log for job in jobs for pair in job.pairs)
     with progress.task("matching pairs", total, "pairs") as advance:
         if total:
-            for matched in matcher.match_jobs(jobs, log.__contains__, read, workers):
+            for matched in matcher.match_jobs(_fresh(jobs, log), log.__contains__, read, workers):
                 before = len(log)
                 log.append([one for one, _ in matched.pairs], [other for _, other in matched.pairs], matched.scores)
                 advance(len(log) - before)

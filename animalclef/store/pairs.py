@@ -3,10 +3,15 @@
 A file is a header line (JSON: the fingerprint of features and matcher, and the score columns) and then frames: a mark,
 a count, a checksum and the records. Opening it reads the whole frames, cuts off what a kill left behind, and takes out
 what was damaged in the middle; the pairs that were lost are matched again.
+
+Beside it, `NAME.plans.json` holds how many pairs there were when each plan of pairs was first begun: what was matched
+before a plan is no part of its batches, and after a kill the batches are the same again.
 """
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import logging
 import os
@@ -20,7 +25,7 @@ from numpy.typing import NDArray
 
 from animalclef.artefacts import FloatArray, StrArray
 from animalclef.errors import StaleArtefactError
-from animalclef.store.files import make_folder, output_error, write_bytes
+from animalclef.store.files import make_folder, output_error, write_bytes, write_text
 
 __all__ = ["PairLog"]
 
@@ -64,6 +69,30 @@ class PairLog:
         records = np.array([(low, high, row) for (low, high), row in fresh.items()], dtype=self._record)
         self._write(records.tobytes(), len(records))
         self._scores.update(fresh)
+
+    def earlier(self, plan: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Pairs of a plan that were here when it was first begun, which is now if it never was.
+
+        Raises:
+            OutputError: the beginning cannot be written down.
+        """
+        digest = hashlib.sha256("\n".join(map(" ".join, plan)).encode()).hexdigest()
+        begun = self._begun()
+        if digest not in begun:
+            begun[digest] = len(self)
+            write_text(self._plans, json.dumps(begun, indent=1) + "\n")
+        before = set(itertools.islice(self._scores, begun[digest]))
+        return {pair for pair in plan if _pair(*pair) in before}
+
+    @property
+    def _plans(self) -> Path:
+        return self.path.with_suffix(".plans.json")
+
+    def _begun(self) -> dict[str, int]:
+        try:
+            return {str(plan): int(count) for plan, count in json.loads(self._plans.read_bytes()).items()}
+        except (OSError, ValueError, TypeError, AttributeError):  # absent or damaged: plans begin with what is here
+            return {}
 
     def lookup(self, first: StrArray, second: StrArray) -> FloatArray:
         """Scores of the given pairs, (n, columns); NaN where a pair was never matched."""

@@ -104,6 +104,29 @@ def test_photographs_of_one_shape_go_together_and_come_back_in_order() -> None:
         np.testing.assert_allclose(one.keypoints_xy[0], (50 + 10 * number, 80), atol=0.05)
 
 
+def test_out_of_memory_halves_the_batch_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    images = [spot((300, 200), (20.0 + 10 * place, 60.0)) for place in range(7)]
+    config = KeypointConfig(extractor="aliked-n16", batch_size=4)
+    sizes = []
+
+    def narrow(room: int) -> NetworkExtractor:
+        def detect(batch: torch.Tensor) -> list[Detected]:
+            if len(batch) > room:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            sizes.append(len(batch))
+            return centre_of_light(batch)
+
+        return NetworkExtractor(Detector(torch.nn.Linear(1, 1), detect), config, "cpu")
+
+    found = described(narrow(2), images)
+    assert sizes == [2, 2, 2, 1]
+    assert "Out of memory with 4 photographs a batch; going on with 2" in caplog.text
+    for one, whole in zip(found, described(fake(config), images), strict=True):
+        np.testing.assert_allclose(one.keypoints_xy, whole.keypoints_xy, atol=1e-3)
+    with pytest.raises(ConfigError, match=r"not even one photograph at a time.*keypoints\.long_side, or --device cpu"):
+        described(narrow(0), images)
+
+
 def test_the_strongest_come_first_and_equal_ones_by_place() -> None:
     def four(batch: torch.Tensor) -> list[Detected]:
         xy = torch.tensor([[5.0, 9.0], [7.0, 2.0], [3.0, 2.0], [1.0, 1.0]])

@@ -14,7 +14,7 @@ from animalclef.artefacts import LocalFeatures
 from animalclef.errors import StaleArtefactError
 from animalclef.models.lightglue_batched import BatchedLightGlue, PairMatches
 from animalclef.models.lightglue_inputs import network_inputs
-from animalclef.models.lightglue_layers import Ragged
+from animalclef.models.lightglue_layers import Ragged, on_grid
 from animalclef.models.lightglue_loading import LightGlueModel, load_lightglue
 
 CPU = torch.device("cpu")
@@ -100,6 +100,31 @@ def test_bfloat16_finds_nearly_the_same() -> None:
         for ours in (engine(model), BatchedLightGlue(model, CPU, torch.bfloat16))
     ]
     assert found[1] == pytest.approx(found[0], rel=0.15)
+
+
+@pytest.mark.parametrize(("dtype", "rows"), [(torch.bfloat16, [64, 128, 128]), (torch.float32, [1, 64 + 1, 128])])
+def test_half_precision_on_a_cpu_is_asked_for_round_numbers_of_rows(dtype: torch.dtype, rows: list[int]) -> None:
+    seen = []
+
+    def twice(tokens: torch.Tensor) -> torch.Tensor:
+        seen.append(len(tokens))
+        return 2 * tokens
+
+    for count in (1, 65, 128):
+        given = torch.arange(3.0 * count).reshape(count, 3).to(dtype)
+        assert torch.equal(on_grid(twice, given), 2 * given)
+    assert seen == rows
+
+
+@pytest.mark.parametrize("lengths", [(1, 1), (37, 90), (64, 65), (128, 64)])
+def test_made_up_tokens_take_no_part_in_an_attention(lengths: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(sum(lengths), 2, 16) for _ in range(3))
+    ragged = Ragged(list(lengths), CPU, padded=False)
+    for cross in (False, True):
+        exact = ragged.attend(query, key, value, cross=cross)
+        rounded = ragged.attend(query.bfloat16(), key.bfloat16(), value.bfloat16(), cross=cross)
+        torch.testing.assert_close(rounded.float(), exact, atol=0.03, rtol=0.03)
 
 
 def test_keypoints_are_told_from_the_middle_in_halves_of_the_longer_side() -> None:

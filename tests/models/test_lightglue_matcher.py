@@ -22,14 +22,19 @@ CPU = torch.device("cpu")
 
 
 class Planted:
-    """Matches keypoint i with keypoint i, as far as both images go; runs out of memory past `room` keypoints."""
+    """Matches keypoint i with keypoint i, as far as both images go.
 
-    def __init__(self, room: int = 10**9) -> None:
-        self.room, self.prepared = room, 0
+    Runs out of memory past `room` keypoints, and at the images with the numbers `refused`.
+    """
+
+    def __init__(self, room: int = 10**9, refused: Sequence[int] = ()) -> None:
+        self.room, self.refused, self.prepared = room, refused, 0
         self.portions: list[int] = []
 
     def prepare(self, image: LocalFeatures) -> Any:
         self.prepared += 1
+        if self.prepared in self.refused:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return np.zeros(len(image), np.float32)
 
     def match(self, pairs: Sequence[tuple[Any, Any]], *, counts_only: bool = False) -> list[PairMatches]:
@@ -138,6 +143,25 @@ def test_out_of_memory_halves_the_portion_and_goes_on() -> None:
     assert max(narrow.portions) == 400
     with pytest.raises(ConfigError, match=r"no room for one pair of 100 and 100 keypoints.*--device cpu"):
         run(matcher_of(Planted(room=150)), images)
+
+
+def test_where_there_is_no_room_for_an_image_half_of_the_others_go() -> None:
+    images = collection((50,) * 12)
+    narrow = matcher_of(crowded := Planted(refused=[8]), batch_size=4)
+    assert run(narrow, images) == run(matcher_of(Planted(), batch_size=4), images)
+    assert crowded.prepared > 13
+    assert sum(key in narrow.lanes[0] for key in images) == 3  # seven were there, four went
+    with pytest.raises(ConfigError, match=r"no room for one image of 50 keypoints.*--device cpu"):
+        run(matcher_of(Planted(refused=range(3, 99))), images)
+
+
+def test_another_error_of_the_device_is_not_taken_for_a_lack_of_memory() -> None:
+    class Broken(Planted):
+        def match(self, pairs: Sequence[tuple[Any, Any]], *, counts_only: bool = False) -> list[PairMatches]:
+            raise RuntimeError("device-side assert triggered")
+
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        run(matcher_of(Broken()), collection((10, 20)))
 
 
 def test_several_devices_share_the_windows_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

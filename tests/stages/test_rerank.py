@@ -134,8 +134,8 @@ class InTens:
                 yield Matched(batch, np.full((len(batch), 1), company, dtype=np.float32))
 
 
-def in_tens(path: Path, dies_after: int = 1000) -> InTens:
-    images = image_table([Row(f"g{number}", "a") for number in range(8)])  # 28 pairs
+def in_tens(path: Path, dies_after: int = 1000, count: int = 8) -> InTens:
+    images = image_table([Row(f"g{number}", "a") for number in range(count)])  # 8: 28 pairs
     matcher = InTens(dies_after)
     rerank(all_pairs(images), images, no_features, matcher, PairLog(path, "f", matcher.columns), 1, Silent())
     return matcher
@@ -152,6 +152,8 @@ def test_batches_depend_on_the_plan_alone(dies_after: int, tmp_path: Path) -> No
 
 def test_a_batch_that_is_done_in_part_is_matched_whole_and_only_the_rest_is_written(tmp_path: Path) -> None:
     in_tens(tmp_path / "whole.log")
+    with pytest.raises(KeyboardInterrupt):
+        in_tens(tmp_path / "part.log", 0)  # begun, and then a pair that another frame lost
     log = PairLog(tmp_path / "part.log", "f", InTens.columns)
     key = [f"{number:016x}{0:016x}" for number in range(9)]
     log.append([key[1]], [key[3]], np.array([[-1]], np.float32))
@@ -160,6 +162,26 @@ def test_a_batch_that_is_done_in_part_is_matched_whole_and_only_the_rest_is_writ
     first, second = np.array(key[1:8], dtype=object), np.array(key[2:9], dtype=object)
     np.testing.assert_array_equal(part.lookup(first, second), whole.lookup(first, second))
     assert part.lookup(first[:1], second[1:2]).tolist() == [[-1]]
+
+
+def two_plans(path: Path, *dies_after: int) -> int:
+    """Batches of the last run: 5 images (10 pairs), then 8 (18 further pairs); every run but the last is killed."""
+    for limit in (*dies_after, 1000):
+        try:
+            first = in_tens(path, limit, 5)
+            return first.batches + in_tens(path, limit - first.batches).batches
+        except KeyboardInterrupt:
+            assert limit < 1000
+    return 0
+
+
+def test_what_an_earlier_plan_matched_is_in_no_batch_and_a_kill_changes_nothing(tmp_path: Path) -> None:
+    assert two_plans(tmp_path / "whole.log") == 1 + 2
+    assert two_plans(tmp_path / "killed.log", 0, 2, 0) == 1
+    for name in ("log", "plans.json"):
+        assert (tmp_path / f"killed.{name}").read_bytes() == (tmp_path / f"whole.{name}").read_bytes()
+    (tmp_path / "whole.plans.json").write_text("{")
+    assert two_plans(tmp_path / "whole.log") == 0
 
 
 def test_windows_hold_whole_jobs_with_the_lower_key_first() -> None:
