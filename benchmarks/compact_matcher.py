@@ -216,7 +216,7 @@ def measured(pseudo: PseudoQueries) -> dict[str, tuple[float, float]]:
     findable = pseudo.splits.is_known.any(axis=0)
     figures = {}
     together = {f"inliers + {name}": pseudo.columns["inliers"] + pseudo.columns[name]
-                for name in ("lg_inliers_0.05", "lg_inliers_0.1")}  # fmt: skip
+                for name in ("lg_inliers_0.05", "lg_inliers_0.1") if name in pseudo.columns}  # fmt: skip
     for name, values in {**pseudo.columns, **together}.items():
         seen = np.where(np.isnan(values), -np.inf, values)
         order = np.lexsort((-np.nan_to_num(pseudo.columns["similarity"], nan=-9), -seen), axis=1)[:, 0]
