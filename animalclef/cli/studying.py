@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from animalclef.cli.app import app
-from animalclef.cli.shared import DataOption, JsonOption, Workers, err, load, out, print_json
-from animalclef.errors import ConfigError
+from animalclef.cli.shared import DataOption, JsonOption, Workers, err, escaped, load, out, print_json
+from animalclef.errors import ConfigError, DataError
 
 __all__ = ["study"]
 
@@ -33,6 +33,9 @@ def study(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
     workers: Workers = None,
+    overwrite: Annotated[
+        bool, typer.Option(help="Train anew where a folder holds a training of other settings.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train several embedders beside each other and compare how well each finds individuals.
@@ -55,20 +58,22 @@ def study(
     from animalclef.training.study.running import Study
     from animalclef.training.study.tables import study_markdown, study_rows
 
+    if truth is not None and not truth.is_file():
+        raise DataError(f"{truth}: no such file. Give the truth of the table's queries, or leave --truth out.")
     settings, count, progress = (
         load_recipe(StudyConfig, config, group="studies"),
         workers or os.cpu_count() or 1,
         RichProgress(err),
     )
     starts = dict(_named(one) for one in start or [])
-    asked = Study(settings, load(data), out_path, starts, device, count, progress)
+    asked = Study(settings, load(data), out_path, starts, device, count, progress, overwrite)
     lines = asked.run(None if truth is None else lambda: right_answers(truth))
     table = study_markdown(settings, lines, queries=truth is not None)
     write_text(out_path / "table.md", table)
     if as_json:
         print_json(study_rows(lines))
         return
-    out.print(table, highlight=False, soft_wrap=True)
+    out.print(escaped(table), highlight=False, soft_wrap=True)
     out.print(f"Table: {out_path / 'table.md'}", highlight=False, soft_wrap=True)
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from pydantic import Field, model_validator
 
 from animalclef.config.base import Settings
 from animalclef.config.training_split import SplitConfig
 
-__all__ = ["ArmConfig", "StudyConfig"]
+__all__ = ["ArmConfig", "StudyConfig", "slug"]
+
+
+def slug(name: str) -> str:
+    """A name fit for a folder: letters, digits and hyphens, in lower case."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
 
 
 class ArmConfig(Settings):
@@ -60,8 +67,10 @@ class StudyConfig(Settings):
     arms: tuple[ArmConfig, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _different_names(self) -> StudyConfig:
-        names = [arm.name for arm in self.arms]
-        if len(set(names)) < len(names):
-            raise ValueError("arms must have different names")
+    def _fits(self) -> StudyConfig:
+        folders = [slug(arm.name) for arm in self.arms]
+        if len(set(folders)) < len(folders) or "" in folders:
+            raise ValueError("arms must have names that differ in their letters (a-z) and digits: folders are named so")
+        if self.split.kind == "paper" and any(arm.gallery_images for arm in self.arms):
+            raise ValueError("gallery_images needs a gallery; split.kind=paper has none")
         return self

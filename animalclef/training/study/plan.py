@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from animalclef.config.study import ArmConfig
+from animalclef.config.study import ArmConfig, slug
+from animalclef.errors import DataError
 
 __all__ = ["ArmPlan", "Job", "plan_arm"]
 
@@ -35,9 +35,13 @@ def plan_arm(arm: ArmConfig, datasets: Sequence[str]) -> ArmPlan:
     """The trainings of one arm.
 
     Raises:
-        ValueError: a data set is to be left out, and there is no other.
+        DataError: a data set is to be left out and there is no other, or the names of two give one folder.
     """
     stem = slug(arm.name)
+    if (arm.each or arm.leave_out) and len({slug(name) for name in datasets}) < len(datasets):
+        raise DataError(
+            f"arm {arm.name}: data sets are trained in folders of their names; let these differ in letters."
+        )
     if not arm.trained:
         return ArmPlan((), dict.fromkeys(datasets))
     if arm.leave_out:
@@ -54,7 +58,7 @@ def plan_arm(arm: ArmConfig, datasets: Sequence[str]) -> ArmPlan:
 
 def _leaving_out(arm: ArmConfig, stem: str, datasets: Sequence[str]) -> ArmPlan:
     if len(datasets) < 2:
-        raise ValueError(f"arm {arm.name}: leave_out needs two data sets or more, there is {len(datasets)}.")
+        raise DataError(f"arm {arm.name}: leave_out needs two data sets or more, there is {len(datasets)}.")
     jobs: list[Job] = []
     network_of: dict[str, str | None] = {}
     for name in datasets:
@@ -64,8 +68,3 @@ def _leaving_out(arm: ArmConfig, stem: str, datasets: Sequence[str]) -> ArmPlan:
             jobs.append(Job(f"{stem}-then-{slug(name)}", (name,), arm.set, after=jobs[-1].name))
         network_of[name] = jobs[-1].name
     return ArmPlan(tuple(jobs), network_of)
-
-
-def slug(name: str) -> str:
-    """A name fit for a folder: letters, digits and hyphens."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() or "arm"

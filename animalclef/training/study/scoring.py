@@ -45,15 +45,18 @@ def score_dataset(
     `routed` (n,) says which queries were sent to this data set; the others count as not found.
     """
     queries, gallery = (rows[asked.dataset[rows] == name] for rows in (asked.query, asked.gallery))
+    gallery = gallery[embeddings[gallery].any(axis=1)]  # what cannot be read is no candidate
     sent = queries if routed is None else queries[routed[queries]]
-    found = _figures(asked, sent, gallery, embeddings, own=not len(asked.gallery))
-    if routed is None or not len(queries):
+    own = not len(asked.gallery)
+    found = _figures(asked, sent, gallery, embeddings, own=own)
+    if routed is None:
         return DatasetFigures(name, found.queries, found.measures)
-    everyone = _figures(asked, queries, gallery, embeddings, own=not len(asked.gallery)).queries
-    share = found.queries / everyone if everyone else float("nan")
-    return DatasetFigures(
-        name, everyone, {one: share * value if found.queries else 0.0 for one, value in found.measures.items()}
-    )
+    everyone = _figures(asked, queries, gallery, embeddings, own=own).queries
+    if not everyone:
+        return DatasetFigures(name, 0, dict.fromkeys(MEASURES, float("nan")))
+    share = found.queries / everyone
+    measures = {one: share * value if found.queries else 0.0 for one, value in found.measures.items()}
+    return DatasetFigures(name, everyone, measures)
 
 
 def _figures(
@@ -71,8 +74,11 @@ def _figures(
 
 
 def thinned(asked: Asked, most: int, seed: int) -> Asked:
-    """With at most `most` gallery photographs of each individual, drawn evenly; the queries stay."""
-    order = np.random.default_rng((seed, 31, most)).permutation(asked.gallery)
+    """With at most `most` gallery photographs of each individual, drawn evenly; the queries stay.
+
+    Fewer photographs are a part of more.
+    """
+    order = np.random.default_rng((seed, 31)).permutation(asked.gallery)
     seen: dict[tuple[str, str], int] = {}
     kept = []
     for row in order.tolist():

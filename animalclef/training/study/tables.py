@@ -27,7 +27,7 @@ def study_rows(lines: Sequence[Line]) -> list[dict[str, object]]:
             rows.append({"arm": arm, "dataset": dataset, **_summary(measures)})
         by_seed = {seed: [line for line in mine if line.seed == seed] for seed in sorted({line.seed for line in mine})}
         means = {
-            name: [float(np.nanmean([line.figures.measures[name] for line in part])) for part in by_seed.values()]
+            name: [_mean([line.figures.measures[name] for line in part]) for part in by_seed.values()]
             for name in ("rank-1", "rank-5", "mAP")
         }
         rows.append({"arm": arm, "dataset": "mean", **_summary(means)})
@@ -44,10 +44,18 @@ def study_markdown(config: StudyConfig, lines: Sequence[Line], *, queries: bool)
     for arm in dict.fromkeys(str(row["arm"]) for row in rows):
         of = {str(row["dataset"]): row for row in rows if row["arm"] == arm}
         head.append(f"| {arm} | " + " | ".join(_cell(of[name]) for name in datasets) + " |")
-    told = [line.told_apart for line in lines if line.told_apart is not None]
-    if told:
-        head += ["", f"Sent to the right data set: {np.mean(told):.1%} of the queries."]
+    for arm in dict.fromkeys(line.arm for line in lines if line.told_apart is not None):
+        mine = [line for line in lines if line.arm == arm and line.told_apart is not None and line.figures.queries]
+        if mine:
+            told = np.average([line.told_apart for line in mine], weights=[line.figures.queries for line in mine])
+            head += ["", f"{arm}: {told:.1%} of the queries were sent to the right data set."]
     return "\n".join(head) + "\n"
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean of those that are numbers: data sets where nobody can be found do not count."""
+    counted = [value for value in values if value == value]
+    return float(np.mean(counted)) if counted else float("nan")
 
 
 def _summary(measures: dict[str, list[float]]) -> dict[str, float | None]:

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from animalclef.config.study import ArmConfig, StudyConfig
+from animalclef.errors import DataError
 from animalclef.training.study.plan import Job, plan_arm
 
 
@@ -39,7 +40,7 @@ def test_left_out_and_then_tuned() -> None:
     assert plan.network_of == {"A": "left-out-then-a", "B": "left-out-then-b", "C": "left-out-then-c"}
     without = plan_arm(arm.model_copy(update={"then_tuned": False}), ["A", "B"])
     assert without.network_of == {"A": "left-out-without-a", "B": "left-out-without-b"}
-    with pytest.raises(ValueError, match="two data sets or more"):
+    with pytest.raises(DataError, match="two data sets or more"):
         plan_arm(arm, ["A"])
 
 
@@ -66,6 +67,17 @@ def test_arms_that_make_no_sense(wrong: dict[str, object], why: str) -> None:
         ArmConfig(name="x", **wrong)
 
 
-def test_arms_have_different_names() -> None:
-    with pytest.raises(ValidationError, match="different names"):
-        StudyConfig(arms=(ArmConfig(name="x"), ArmConfig(name="x")))
+@pytest.mark.parametrize("names", [("x", "x"), ("ArcFace", "ArcFace+"), ("A b", "a-B"), ("+", "x")])
+def test_arms_have_names_that_make_different_folders(names: tuple[str, str]) -> None:
+    with pytest.raises(ValidationError, match="differ in their letters"):
+        StudyConfig(arms=tuple(ArmConfig(name=name) for name in names))
+
+
+def test_data_sets_with_one_folder_are_refused() -> None:
+    with pytest.raises(DataError, match="differ in letters"):
+        plan_arm(ArmConfig(name="each", each=True), ["A b", "A-b"])
+
+
+def test_a_split_without_a_gallery_has_none_to_thin() -> None:
+    with pytest.raises(ValidationError, match="needs a gallery"):
+        StudyConfig.model_validate({"split": {"kind": "paper"}, "arms": [{"name": "x", "gallery_images": [1]}]})

@@ -57,11 +57,29 @@ def test_a_router_sends_a_query_where_its_nearest_photograph_is() -> None:
 @pytest.mark.parametrize("most", [1, 2, 3])
 def test_a_thinned_gallery_has_at_most_so_many_of_each(most: int) -> None:
     thin = thinned(asked(), most, seed=0)
-    assert thin.query is not None
+    assert thin.query.tolist() == asked().query.tolist()
     names = asked().identity[thin.gallery].tolist()
     assert [names.count("a"), names.count("b"), names.count("x")] == [most, 1, 1]
     assert set(thin.gallery) <= set(asked().gallery)
     assert (thinned(asked(), most, seed=0).gallery == thin.gallery).all()
+    assert set(thin.gallery) <= set(thinned(asked(), most + 1, seed=0).gallery)
+
+
+def test_nobody_to_be_found_is_no_figure_with_and_without_a_router() -> None:
+    lonely = Asked(asked().identity, asked().dataset, asked().event, np.array([3, 7]), np.array([4, 6]))
+    for routed in (None, np.ones(9, dtype=bool), np.zeros(9, dtype=bool)):
+        figures = score_dataset(lonely, "A", VECTORS, routed)
+        assert figures.queries == 0
+        assert np.isnan(figures.measures["rank-1"])
+
+
+def test_a_photograph_that_cannot_be_read_is_no_candidate() -> None:
+    vectors = VECTORS.copy()
+    vectors[4] = -vectors[0]  # opposite to its own photographs: a vector of zeros would be nearer than they are
+    vectors[3] = 0  # the only photograph of b
+    figures = score_dataset(asked(), "A", vectors)
+    assert figures.queries == 1
+    assert figures.measures["rank-1"] == 1.0
 
 
 def test_without_a_gallery_queries_see_each_other() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from animalclef.config import load_recipe, shipped_configs
 from animalclef.config.study import StudyConfig
 from animalclef.data.images import load_table
 from animalclef.data.sources import find_source
-from animalclef.errors import ConfigError
+from animalclef.errors import ConfigError, DataError
 from animalclef.progress import Silent
+from animalclef.training.embedder.network import build_trained
 from animalclef.training.study.running import Line, Study
 from animalclef.training.study.tables import study_markdown, study_rows
 
@@ -100,6 +102,29 @@ def test_a_start_that_is_not_given(data: Path, recipe: Path, tmp_path: Path) -> 
         study(data, recipe, tmp_path, arms=arms).run()
 
 
+def test_a_slip_in_a_later_arm_is_told_before_the_first_training(data: Path, recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="epoch"):
+        study(data, recipe, tmp_path, arms=[{"name": "a"}, {"name": "b", "set": ["epoch=3"]}]).run()
+    assert not list(tmp_path.glob("*-seed0"))
+
+
+def test_a_truth_of_other_data_is_refused(data: Path, recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no known query of this table"):
+        study(data, recipe, tmp_path, arms=[{"name": "a"}]).run(lambda: {"another": "x", "query": None})
+
+
+def test_a_data_set_with_queries_alone_is_left_out(
+    data: Path, recipe: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = study(data, recipe, tmp_path, arms=[{"name": "each", "each": True}])
+    table = one.loaded.images
+    cats = (table.dataset == "CatID") & table.is_query
+    one.loaded = replace(one.loaded, images=table.select(cats | (table.dataset == "NewtID")))
+    found = one.run(lambda: {row["image_id"]: row["identity"] for row in read_csv(data / "truth.csv")})
+    assert [line.figures.dataset for line in found] == ["NewtID"]
+    assert "CatID: left out of the study" in caplog.text
+
+
 def test_mean_and_spread_over_seeds() -> None:
     from animalclef.training.study.scoring import DatasetFigures
 
@@ -122,7 +147,8 @@ def test_shipped_studies_are_read(name: str) -> None:
     from animalclef.config import TrainConfig
 
     for arm in config.arms:
-        load_recipe(TrainConfig, arm.recipe or config.recipe, [*arm.set, *(arm.router or ())])
+        recipe = load_recipe(TrainConfig, arm.recipe or config.recipe, [*arm.set, *(arm.router or ())])
+        assert build_trained(recipe.network).dimensions == recipe.network.dimensions
 
 
 def test_the_command(data: Path, recipe: Path, tmp_path: Path) -> None:
