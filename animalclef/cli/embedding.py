@@ -125,7 +125,7 @@ def label_views(
     table = loaded.source.table
     if table is not None and out_path.exists() and out_path.samefile(table):
         raise ConfigError(
-            f"{out_path}: this is the table itself. Give --out another name."
+            f"{out_path}: this is the table itself. Give --out another name; what was given is kept apart."
         )
     embedding = _embedding(config_name, assignments, seed, device, workers, run, weights)
     labels, set_aside = fill_viewpoints(loaded, embedding, ViewLabelConfig(least_confidence=confidence))
