@@ -234,7 +234,8 @@ def _next(
     """
     least = config.least_tested if config.kind == "paper" else 1
     least_rest = 0 if hides else 1 if config.kind == "disjoint" else config.least_training
-    found, gone = None, []
+    found: int | None = None
+    gone: list[int] = []
     for who, may_give in waiting.items():
         mine = shown[who]
         if not may_give:
