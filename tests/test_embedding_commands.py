@@ -15,8 +15,10 @@ from tiny import TINY_SETTINGS, make_tiny_data, read_csv, write_csv
 from whole_run import predict
 
 from animalclef import cli
+from animalclef.cli.embedding import evaluate_embedder, label_views
 from animalclef.data.images import load_table
 from animalclef.data.sources import find_source
+from animalclef.errors import ConfigError
 from animalclef.store.run import RunFolder
 
 SETTINGS = [part for setting in TINY_SETTINGS for part in ("--set", setting)]
@@ -182,6 +184,13 @@ def test_photographs_of_one_day_are_hidden_from_each_other(tmp_path: Path, comma
     assert [(one["queries"], one["alone"], one["measures"]["mAP"]) for one in hidden] == [(0, 10, None)]
     seen = json.loads(command("evaluate-embedder", "--data", data, "--json", "--see-encounter").stdout)["species"]
     assert [(one["queries"], one["alone"]) for one in seen] == [(10, 0)]
+
+
+def test_wrong_options_are_settings_not_data(tiny_data: Path) -> None:
+    with pytest.raises(ConfigError, match="--set-split needs --split"):
+        evaluate_embedder(data=tiny_data, split_settings=["share=1"])
+    with pytest.raises(ConfigError, match="this is the table itself"):
+        label_views(tiny_data / "metadata.csv", data=tiny_data)
 
 
 def test_bad_splits_are_told(tiny_data: Path, command: Command) -> None:

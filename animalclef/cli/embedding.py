@@ -25,7 +25,7 @@ from animalclef.cli.shared import (
     print_json,
     warn,
 )
-from animalclef.errors import DataError
+from animalclef.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from animalclef.pipeline.embedding import Embedding
@@ -76,7 +76,7 @@ def evaluate_embedder(
     from animalclef.pipeline.embedding import evaluate_embedder as evaluate
 
     if split_settings and not split:
-        raise DataError("--set-split needs --split: paper, closed-set, open-set, disjoint or time.")
+        raise ConfigError("--set-split needs --split: paper, closed-set, open-set, disjoint or time.")
     parts = None if split is None else load_settings(SplitConfig, [f"kind={split}", *(split_settings or [])])
     embedding = _embedding(config_name, assignments, seed, device, workers, run, weights)
     figures, set_aside = evaluate(load(data), embedding, parts, hide_events=not see_encounter)
@@ -124,7 +124,9 @@ def label_views(
     loaded = load(data)
     table = loaded.source.table
     if table is not None and out_path.exists() and out_path.samefile(table):
-        raise DataError(f"{out_path}: this is the table itself. Give --out another name; what was given is kept apart.")
+        raise ConfigError(
+            f"{out_path}: this is the table itself. Give --out another name; what was given is kept apart."
+        )
     embedding = _embedding(config_name, assignments, seed, device, workers, run, weights)
     labels, set_aside = fill_viewpoints(loaded, embedding, ViewLabelConfig(least_confidence=confidence))
     if not as_json:

@@ -22,6 +22,7 @@ from animalclef.cli.shared import (
     out,
     print_json,
 )
+from animalclef.errors import ConfigError
 
 __all__ = ["demo", "inspect", "validate"]
 
@@ -33,8 +34,12 @@ def demo(
     crowd: Annotated[
         int, typer.Option(min=0, help="Instead render this many random species to train an embedder on, all named.")
     ] = 0,
-    animals: Annotated[int, typer.Option(min=1, help="With --crowd: animals of each species.")] = 12,
-    photographs: Annotated[int, typer.Option(min=1, help="With --crowd: photographs of each animal.")] = 6,
+    animals: Annotated[
+        int | None, typer.Option(min=1, help="With --crowd: animals of each species. Default 12.")
+    ] = None,
+    photographs: Annotated[
+        int | None, typer.Option(min=1, help="With --crowd: photographs of each animal. Default 6.")
+    ] = None,
     workers: Workers = None,
 ) -> None:
     """Render a demo data set: three invented species in the competition's layout, with a truth.csv to score against.
@@ -44,6 +49,8 @@ def demo(
     from animalclef.console import RichProgress
     from animalclef.demo import CrowdConfig, DemoConfig, render_crowd, render_demo
 
+    if not crowd and not (animals is None and photographs is None):
+        raise ConfigError("--animals and --photographs need --crowd; the demo has a size of its own.")
     count = workers or os.cpu_count() or 1
     with ExitStack() as stack:
         advance: list[Callable[[int], None]] = []
@@ -57,7 +64,7 @@ def demo(
             shown = finished
 
         if crowd:
-            config = CrowdConfig(seed=seed, species=crowd, animals=animals, photographs=photographs)
+            config = CrowdConfig(seed=seed, species=crowd, animals=animals or 12, photographs=photographs or 6)
             render_crowd(directory, config, workers=count, progress=tell)
         else:
             render_demo(directory, DemoConfig(seed=seed), workers=count, progress=tell)

@@ -104,7 +104,9 @@ class ValidationConfig(Settings):
         SplitConfig(kind="disjoint", share=0.1, least_training=1), description="none: all photographs are trained on"
     )
     every: int = Field(1, ge=1, description="epochs between validations")
-    patience: int | None = Field(None, ge=1, description="validations without a better rank-1 before training ends")
+    patience: int | None = Field(
+        None, ge=1, description="validations without a better rank-1 (of equals: mAP) before training ends"
+    )
 
 
 class TrainConfig(Settings):

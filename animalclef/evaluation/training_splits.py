@@ -60,7 +60,8 @@ def split_rows(table: ImageTable, encounter_of: Mapping[str, str], config: Split
       no date is left out, as it may be of a query's day.
 
     Raises:
-        DataError: no individual can be tested, nobody is left to train on, or a data set with a cut-off has no dates.
+        DataError: no individual can be tested, nobody is left to train on, or a data set with a cut-off is not there or
+            has no dates.
         KeyError: a named photograph has no encounter.
     """
     named = np.array([who is not None for who in table.identity], dtype=bool) & ~table.is_query
@@ -72,7 +73,7 @@ def split_rows(table: ImageTable, encounter_of: Mapping[str, str], config: Split
         usable = _by_time(database, taken, config, rng)
     else:
         usable = _by_individual(species_groups(database), taken, config, rng)
-    rest = usable & ~np.isin(taken.event, list(taken.of_queries))
+    rest = usable & ~taken.of_queries[taken.event]
     gallery = rest & np.isin(taken.who, list(taken.searched)) if config.kind == "disjoint" else rest
     trains = rest & ~gallery & ~np.isin(taken.event, taken.event[gallery]) if config.kind == "disjoint" else rest
     trains = _often_enough(taken.who, trains, config.least_training)
@@ -126,6 +127,9 @@ def species_groups(table: ImageTable) -> StrArray:
     return groups
 
 
+Photographs = dict[int, Rows]  # of one individual: rows by event, rising
+
+
 @dataclass(eq=False)
 class _Taken:
     """What has been given to whom; `of_queries` are events with a query, `kept` events that must not get one."""
@@ -133,32 +137,56 @@ class _Taken:
     event: Rows  # (n,)
     who: Rows  # (n,) number of the individual
     queries: list[int] = field(default_factory=list)
-    of_queries: set[int] = field(default_factory=set)
-    kept: set[int] = field(default_factory=set)
     tested: set[int] = field(default_factory=set)
     searched: set[int] = field(default_factory=set)  # disjoint: tested individuals
 
-    def draw(self, rows: Rows, least: int, most: int, least_rest: int, rng: np.random.Generator) -> list[int] | None:
+    def __post_init__(self) -> None:
+        self.of_queries = np.zeros(int(self.event.max(initial=-1)) + 1, dtype=bool)
+        self.kept = self.of_queries.copy()
+
+    def photographs(self, rows: Rows) -> dict[int, Photographs]:
+        """The given rows of each individual."""
+        found: dict[int, Photographs] = {}
+        ordered = rows[np.lexsort((rows, self.event[rows], self.who[rows]))]
+        pairs = np.column_stack([self.who[ordered], self.event[ordered]])
+        starts = np.flatnonzero(np.any(np.diff(pairs, axis=0, prepend=-1) != 0, axis=1))
+        for first, part in zip(starts, np.split(ordered, starts[1:]), strict=False):
+            who, event = pairs[first].tolist()
+            found.setdefault(who, {})[event] = part
+        return found
+
+    def draw(
+        self, shown: Photographs, least: int, most: int, least_rest: int, rng: np.random.Generator
+    ) -> list[int] | None:
         """At most `most` of one individual's rows, one per event, that leave `least_rest` rows in events without a
         query; `None` where there are not `least` such rows. Nothing is changed.
         """
-        events = self.event[rows]
-        rest = int((~np.isin(events, list(self.of_queries))).sum())
+        rest = self._rest(shown)
         chosen: list[int] = []
-        for one in rng.permutation(np.unique(events)).tolist():
-            lost = 0 if one in self.of_queries else int((events == one).sum())
-            if one not in self.kept and rest - lost >= least_rest and len(chosen) < most:
-                chosen.append(int(rng.choice(rows[events == one])))
+        for one in rng.permutation(list(shown)).tolist():
+            lost = 0 if self.of_queries[one] else len(shown[one])
+            if not self.kept[one] and rest - lost >= least_rest and len(chosen) < most:
+                chosen.append(int(shown[one][rng.integers(len(shown[one]))]))
                 rest -= lost
         return chosen if len(chosen) >= least and rest >= least_rest else None
 
-    def test(self, rows: Rows, queries: list[int], *, keep: bool) -> None:
+    def gives_none(self, shown: Photographs, least_rest: int) -> bool:
+        """Whether `draw` cannot choose a single row, now or later: what was given is never taken back."""
+        spare = self._rest(shown) - least_rest
+        lost = {one: 0 if self.of_queries[one] else len(rows) for one, rows in shown.items()}
+        return all(self.kept[one] or spare < lost[one] for one in shown)
+
+    def _rest(self, shown: Photographs) -> int:
+        return sum(len(rows) for one, rows in shown.items() if not self.of_queries[one])
+
+    def test(self, who: int, shown: Photographs, queries: list[int], *, keep: bool) -> None:
         """Give the queries to the test; with `keep` no later query may be of the individual's other events."""
         self.queries += queries
-        self.of_queries |= set(self.event[queries].tolist())
-        self.tested.add(int(self.who[rows[0]]))
+        self.of_queries[self.event[queries]] = True
+        self.tested.add(who)
         if keep:
-            self.kept |= set(self.event[rows].tolist()) - self.of_queries
+            others = np.array(list(shown), dtype=np.int64)
+            self.kept[others[~self.of_queries[others]]] = True
 
 
 def _by_individual(groups: StrArray, taken: _Taken, config: SplitConfig, rng: np.random.Generator) -> Bools:
@@ -167,15 +195,17 @@ def _by_individual(groups: StrArray, taken: _Taken, config: SplitConfig, rng: np
     untested: list[str] = []
     unseen_share = config.unseen if config.kind in ("paper", "open-set") else 0.0
     for group in sorted(set(groups)):
-        rows_of = {who: np.flatnonzero((taken.who == who) & (groups == group))
-                   for who in np.unique(taken.who[groups == group]).tolist()}  # fmt: skip
-        waiting = rng.permutation(list(rows_of)).tolist()
-        wanted, done, unseen = max(1, round(config.share * len(waiting))), 0, 0
+        shown = taken.photographs(np.flatnonzero(groups == group))
+        order = rng.permutation(list(shown)).tolist()
+        waiting = {hides: dict.fromkeys(order, True) for hides in (False, True)}
+        wanted, done, unseen = max(1, round(config.share * len(order))), 0, 0
         while done < wanted:
             hides = unseen < int(unseen_share * (done + 1) + 1e-9)
-            who = _next(waiting, rows_of, taken, config, rng, hides=hides)
+            who = _next(waiting[hides], shown, taken, config, rng, hides=hides)
             if who is None:
                 break
+            for part in waiting.values():
+                part.pop(who, None)
             done, unseen = done + 1, unseen + hides
             if hides:
                 hidden.add(who)
@@ -189,31 +219,49 @@ def _by_individual(groups: StrArray, taken: _Taken, config: SplitConfig, rng: np
 
 
 def _next(
-    waiting: list[int],
-    rows_of: Mapping[int, Rows],
+    waiting: dict[int, bool],
+    shown: Mapping[int, Photographs],
     taken: _Taken,
     config: SplitConfig,
     rng: np.random.Generator,
     *,
     hides: bool,
 ) -> int | None:
-    """The first individual that waits and has enough photographs for its part; it is tested and waits no longer."""
+    """The first individual that waits and has enough photographs for its part; it is tested.
+
+    Who can give nothing any more waits as `False` and is no longer looked at, but its events are still shuffled: a seed
+    draws the same split however this is reckoned. One event takes no random number, so who has one waits no longer.
+    """
     least = config.least_tested if config.kind == "paper" else 1
     least_rest = 0 if hides else 1 if config.kind == "disjoint" else config.least_training
-    for who in waiting:
-        rows = rows_of[who]
-        events = len(np.unique(taken.event[rows]))
-        most = config.most_tested if hides else min(config.most_tested, max(least, events // 2))
-        queries = taken.draw(rows, least, most, least_rest, rng)
+    found: int | None = None
+    gone: list[int] = []
+    for who, may_give in waiting.items():
+        mine = shown[who]
+        if not may_give:
+            rng.permutation(len(mine))
+            continue
+        most = config.most_tested if hides else min(config.most_tested, max(least, len(mine) // 2))
+        queries = taken.draw(mine, least, most, least_rest, rng)
         if queries is not None:
-            taken.test(rows, queries, keep=not hides)
-            waiting.remove(who)
-            return who
-    return None
+            taken.test(who, mine, queries, keep=not hides)
+            found = who
+            break
+        single = len(mine) == 1 and sum(map(len, mine.values())) == 1
+        if single or taken.gives_none(mine, least_rest):
+            gone.append(who)
+    waiting.update(dict.fromkeys(gone, False))
+    for who in gone:
+        if len(shown[who]) == 1:
+            del waiting[who]
+    return found
 
 
 def _by_time(database: ImageTable, taken: _Taken, config: SplitConfig, rng: np.random.Generator) -> Bools:
     """Draw the queries from the cut-off on; which rows may train or be searched comes back."""
+    if isinstance(config.cut_off, dict) and (absent := sorted(set(config.cut_off) - set(database.datasets))):
+        known = ", ".join(database.datasets) or "none"
+        raise DataError(f"cut_off: no named photographs of a data set {absent[0]}; there are those of: {known}.")
     day = np.array([day_of(text) or 0 for text in database.date], dtype=np.int64)
     cut = np.zeros(len(database), dtype=np.int64)  # 0: no cut-off
     for name in database.datasets:
@@ -231,11 +279,11 @@ def _by_time(database: ImageTable, taken: _Taken, config: SplitConfig, rng: np.r
         if undated:
             logger.warning("%s: %d photographs without a date are left out of the split by time.", name, undated)
     late = (cut > 0) & (day >= cut)
-    for who in rng.permutation(np.unique(taken.who[late])).tolist():
-        rows = np.flatnonzero(late & (taken.who == who))
-        queries = taken.draw(rows, 1, config.most_tested, 0, rng)
+    shown = taken.photographs(np.flatnonzero(late))
+    for who in rng.permutation(list(shown)).tolist():
+        queries = taken.draw(shown[who], 1, config.most_tested, 0, rng)
         if queries is not None:
-            taken.test(rows, queries, keep=False)
+            taken.test(who, shown[who], queries, keep=False)
     return np.asarray((cut == 0) | ((day > 0) & (day < cut)), dtype=bool)
 
 

@@ -29,7 +29,7 @@ def open_fabric(precision: str, device: str, devices: int, threads: int) -> Any:
     torch takes so many `threads`.
 
     Raises:
-        ConfigError: Fabric is not installed, or there is no such device.
+        ConfigError: Fabric is not installed, there is no such device, or one device is named for several processes.
     """
     import torch
 
@@ -38,6 +38,8 @@ def open_fabric(precision: str, device: str, devices: int, threads: int) -> Any:
     except ImportError as error:
         raise ConfigError("Training needs Lightning Fabric: pip install 'animalclef[train]'.") from error
     kind, _, number = device.partition(":")
+    if number and devices > 1:
+        raise ConfigError(f"--device {device}: this is one device, not {devices}. Use --device {kind}, or --devices 1.")
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if kind == "auto" else kind
     if kind == "cpu":
         torch.set_num_threads(threads)

@@ -13,7 +13,7 @@ from animalclef.cli import app
 from animalclef.data.images import load_table
 from animalclef.data.sources import find_source
 from animalclef.demo import CrowdConfig, crowd, render_crowd
-from animalclef.errors import OutputError
+from animalclef.errors import ConfigError, OutputError
 
 TINY = CrowdConfig(seed=3, species=2, animals=2, photographs=3, visits=2)
 
@@ -109,3 +109,8 @@ def test_the_command(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert len(read_csv(tmp_path / "c" / "metadata.csv")) == 2
+    for name in ("--animals", "--photographs"):
+        alone = CliRunner().invoke(app, ["demo", str(tmp_path / "d"), name, "2"])
+        assert isinstance(alone.exception, ConfigError)
+        assert "need --crowd" in str(alone.exception)
+    assert not (tmp_path / "d").exists()

@@ -18,6 +18,7 @@ from animalclef.artefacts import ImageTable
 from animalclef.config import SplitConfig
 from animalclef.data.encounters import events_of
 from animalclef.errors import DataError, LeakError
+from animalclef.evaluation import training_splits
 from animalclef.evaluation.training_splits import TrainingSplit, refuse_shared_events, species_groups, split_rows
 
 KINDS = ("paper", "closed-set", "open-set", "disjoint")
@@ -261,3 +262,53 @@ def test_whatever_the_table_a_split_keeps_its_word(
         assert not set(event[split.gallery]) & set(event[split.train])
     if kind in ("closed-set", "open-set"):
         assert set(split.train) <= set(split.gallery)
+
+
+PINNED = {
+    "paper": (
+        [0, 2, 3, 6, 12, 13, 18, 20, 21, 23, 24, 25, 26, 27, 28, 30, 31, 32, 33, 34, 37, 40],
+        [1, 4, 5, 7, 8, 10, 11, 14, 15, 16, 17, 38, 39],
+    ),
+    "closed-set": (
+        [1, 3, 6, 7, 12, 13, 18, 25, 26, 27, 30, 31, 34, 36, 38],
+        [0, 2, 4, 5, 8, 10, 11, 14, 15, 16, 17, 20, 21, 22, 23, 24, 28, 29, 32, 33, 37, 39, 40],
+    ),
+    "open-set": (
+        [9, 12, 13, 18, 19, 25, 26, 27, 30, 31, 33],
+        [0, 1, 2, 4, 5, 7, 8, 10, 11, 14, 15, 16, 17, 20, 21, 22, 23, 24, 28, 29, 32, 34, 37, 38, 39, 40],
+    ),
+    "disjoint": ([1, 3, 6, 7, 12, 13, 18, 25, 26, 27, 30, 31, 34, 36, 38], [10, 11]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_seed_draws_the_split_that_it_always_drew(kind: str) -> None:
+    """Recipes of finished trainings name their photographs by it. Herds, singletons and individuals that fail."""
+    images = table([who for who, count in zip("ABCDEFGHIJ", (9, 1, 2, 7, 1, 12, 3, 1, 5, 2), strict=True)
+                    for _ in range(count)])  # fmt: skip
+    encounter = {image_id: f"e{row // 2}" if row % 3 else f"f{row % 8}" for row, image_id in enumerate(images.image_id)}
+    split = split_rows(images, encounter, SplitConfig(kind=kind, share=0.5, least_training=2), seed=4)  # type: ignore[arg-type]
+    assert (split.query.tolist(), split.train.tolist()) == PINNED[kind]
+
+
+def test_who_can_never_be_tested_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = table([f"{number}" for number in range(400) for _ in range(6 if number % 4 == 0 else 1)])
+    draw, tries = training_splits._Taken.draw, Counter[tuple[int, ...]]()
+
+    def counted(self: training_splits._Taken, shown: dict[int, np.ndarray], *given: object) -> list[int] | None:  # type: ignore[type-arg]
+        tries[tuple(shown)] += 1
+        return draw(self, shown, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training_splits._Taken, "draw", counted)
+    for kind in KINDS:
+        tries.clear()
+        split = split_rows(images, alone(images), SplitConfig(kind=kind, share=0.2), seed=0)  # type: ignore[arg-type]
+        assert len(set(images.identity[split.query])) == 80
+        assert max(tries.values()) <= 2  # once for each part: to be seen in training, or not
+
+
+def test_a_cut_off_of_a_data_set_that_is_not_there_is_refused() -> None:
+    images = table(["Ada"] * 4, day=["2019-01-01", "2019-02-01", "2019-03-01", "2021-01-01"])
+    config = SplitConfig(kind="time", cut_off={"Newts": date(2020, 1, 1), "Newt": date(2020, 1, 1)})
+    with pytest.raises(DataError, match="cut_off: no named photographs of a data set Newt; there are those of: Newts"):
+        split_rows(images, alone(images), config, seed=0)

@@ -102,6 +102,8 @@ def test_a_processor_trains_in_float32_unless_asked() -> None:
         mixed = open_fabric("bf16-mixed", "cpu", 1, 1)
         assert mixed.strategy.precision.precision == "bf16-mixed"
         assert not skips_overflow(mixed)
+        with pytest.raises(ConfigError, match=r"one device, not 2\. Use --device cuda, or --devices 1"):
+            open_fabric("auto", "cuda:1", 2, 1)
         with pytest.raises(ConfigError, match="--device nonsense"):
             open_fabric("auto", "nonsense", 1, 1)
     finally:

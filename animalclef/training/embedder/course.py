@@ -7,7 +7,7 @@ from typing import Any
 
 from animalclef.training.embedder.network import Started
 
-__all__ = ["Course", "TrainingPlan"]
+__all__ = ["Course", "TrainingPlan", "worse_than_start"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class TrainingPlan:
 
     images: int
     classes: int
-    held_out: int
+    held_out: int  # photographs that validation looks at and that do not train
     batch: int  # photographs per step, over all processes
     epochs: int
     steps: int
@@ -48,3 +48,16 @@ class Course:
             return False
         self.best, self.best_epoch, self.score = figures, epoch, score
         return True
+
+
+def worse_than_start(course: Course) -> str | None:
+    """A warning where no epoch found as many of the held-out photographs at once as the start did."""
+    if course.start is None or course.best is None:
+        return None
+    before, after = (float(figures["mean"]["rank-1"] or 0.0) for figures in (course.start, course.best))
+    if after >= before:
+        return None
+    return (
+        f"Training made it worse: rank-1 of the held-out photographs was {before:.3f} at the start and {after:.3f} at "
+        f"best (epoch {course.best_epoch}), which is what is written. Lower optimiser.learning_rate, or keep the start."
+    )

@@ -60,19 +60,22 @@ def train_embedder(
     """Train on the named database rows of `table`, or go on from the checkpoint in `out`; queries are never looked at.
 
     Reduced copies of the photographs are made once and kept in `pictures` (default: in `out`), which trainings may
-    share. `start` is a file of weights, or `published`. The result depends on the recipe, the photographs, the start,
-    the number of processes, and the machine.
+    share. `start` is a file of weights, one that ships, or `published`. The result depends on the recipe, the
+    photographs, the start, the number of processes, the machine, and the versions of the libraries; another number of
+    workers changes nothing but the time.
 
     Raises:
         DataError: there is too little to learn from, or to validate on.
         ConfigError: there is no such network or device.
         WeightsError: the start does not fit.
         StaleArtefactError: `out` holds a training of another recipe, and `overwrite` is not given.
-        TrainingError: the loss became something that is not a number.
+        TrainingError: the loss, its gradient or an embedding became something that is not a number.
     """
     import torch
 
     fabric = open_fabric(config.precision, device, devices, workers)
+    if fabric.global_rank == 0:
+        _warn_of_few_pairs(config)
     progress = progress if progress is not None and fabric.global_rank == 0 else Silent()
     torch.manual_seed(config.seed)
     network = build_trained(config.network)
@@ -108,6 +111,14 @@ def train_embedder(
         return TrainedEmbedder(training.network_path, measured, [*aside, *broken], fabric.global_rank == 0)
 
 
+def _warn_of_few_pairs(config: TrainConfig) -> None:
+    if config.loss.kind in ("triplet", "contrastive") and config.sampling.kind != "pxk":
+        logger.warning(
+            "loss.kind=%s learns from photographs of one individual in the same batch, which sampling.kind=%s seldom "
+            "draws; sampling.kind=pxk always does.", config.loss.kind, config.sampling.kind,
+        )  # fmt: skip
+
+
 def _split(named: ImageTable, pictures: Pictures, config: TrainConfig) -> tuple[TrainingSet, HeldOut | None]:
     """What is learnt from, and what is held out."""
     sided = by_side(named, config.labels)
@@ -126,7 +137,11 @@ def _recipe(
     held: HeldOut | None,
     processes: int,
 ) -> str:
-    """Changes with whatever the weights depend on."""
+    """Changes with the settings, the start, the photographs, how they are split, and the number of processes.
+
+    The machine, the versions of libraries and the code are no part of it, though the weights depend on them: a training
+    may go on elsewhere, and ends with other bytes there.
+    """
     shown = [learnt.table.key.tolist(), learnt.label.tolist(), network.preprocessing.size_wh]
     apart = [] if held is None else [held.table.key.tolist(), held.split.query.tolist(), held.split.gallery.tolist()]
     begun = "" if start is None else hashlib.sha256(start.read_bytes()).hexdigest()

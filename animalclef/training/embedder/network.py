@@ -69,6 +69,13 @@ def build_trained(config: EmbedderNetworkConfig) -> TrainedNetwork:
 
     if config.model.startswith("file:"):
         raise ConfigError(f"network.model {config.model}: name the network itself, and give the file with --start.")
+    if config.model in SHIPPED:
+        raise ConfigError(
+            f"network.model {config.model}: these are weights. Start from them with --start {config.model}, and name "
+            "the network itself as the recipe embedder-tune does."
+        )
+    if config.model == "rootsift-vlad":
+        raise ConfigError("network.model rootsift-vlad: it has no weights to train. Name a network, or timm:NAME.")
     entry = find_embedder(config.model)
     options = dict(config.options)
     if entry.family == "arcface":

@@ -102,6 +102,8 @@ class Learner:
             ))  # fmt: skip
             self._check_norm(norm, seen)
             figures["gradient"] = norm
+        elif not skips_overflow(self.fabric):
+            self._check_norm(_norm(self.both), seen)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         average_buffers(self.fabric, self.both)
@@ -120,6 +122,14 @@ class Learner:
     def _check_norm(self, norm: float, image_id: list[str]) -> None:
         if not math.isfinite(norm) and not skips_overflow(self.fabric):
             raise TrainingError(_sentence("gradient of the loss", image_id))
+
+
+def _norm(module: nn.Module) -> float:
+    """Length of the whole gradient; changes nothing."""
+    import torch
+
+    gradients = [one.grad for one in module.parameters() if one.grad is not None]
+    return float(torch.stack([torch.linalg.vector_norm(one.float()) for one in gradients]).norm())
 
 
 def _check_losses(losses: Tensor, batch: Batch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from animalclef.threads import one_thread_each
 from animalclef.training.ahead import ahead
 from animalclef.training.checkpoints import Averaged, load_state, save_state
 from animalclef.training.embedder.batches import BatchSource
-from animalclef.training.embedder.course import Course, TrainingPlan
+from animalclef.training.embedder.course import Course, TrainingPlan, worse_than_start
 from animalclef.training.embedder.losses import build_loss
 from animalclef.training.embedder.network import Started, TrainedNetwork, measure_batch_norms, save_embedder
 from animalclef.training.embedder.optimising import Learner, make_optimiser, on_device
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["EmbedderTraining"]
+
+logger = logging.getLogger(__name__)
 
 _MEASURED = 128  # photographs that the statistics of batch norms are measured on
 _TIMED = (1, 4)  # steps that the speed is told by: the first ones are slower
@@ -60,7 +63,7 @@ class EmbedderTraining:
         """Train to the end, or on from the checkpoint; what validation measured.
 
         Raises:
-            TrainingError: the loss is not a number.
+            TrainingError: the loss, its gradient or a held-out photograph's embedding is not a number.
             StaleArtefactError: the folder holds another training.
         """
         self._set_up()
@@ -153,11 +156,12 @@ class EmbedderTraining:
             yield from ((step * parts + part) * world + rank for part in range(parts))
 
     def _plan(self, done: int, total: int) -> TrainingPlan:
-        learnt, held = self.source.learnt, 0 if self.held is None else len(self.held.table)
+        learnt = self.source.learnt
+        held = set() if self.held is None else set(self.held.table.image_id) - set(learnt.table.image_id)
         return TrainingPlan(
             images=len(learnt),
             classes=len(learnt.classes),
-            held_out=held,
+            held_out=len(held),
             batch=self.config.batch_size * self.config.optimiser.accumulate * self.fabric.world_size,
             epochs=self.config.epochs,
             steps=total,
@@ -223,6 +227,8 @@ class EmbedderTraining:
         course = self.course
         measured = {"start": course.start, "trained": course.best, "epoch": course.best_epoch, "epochs": course.epochs}
         if self._is_first:
+            if worse := worse_than_start(course):
+                logger.warning("%s", worse)
             save_embedder(self.network_path, self.best or self.averaged.weights, self.network)
             write_text(self.out / "measured.json", json.dumps(measured, indent=1) + "\n")
             self.log.close()

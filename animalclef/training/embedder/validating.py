@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from animalclef.artefacts import DecodedImage, FloatArray, ImageTable, StrArray
 from animalclef.config.embedder_training import LabelConfig
 from animalclef.data.encounters import events_of
+from animalclef.errors import TrainingError
 from animalclef.evaluation.retrieval import Candidates, RetrievalFigures, retrieval_of_split
 from animalclef.evaluation.training_splits import TrainingSplit, species_groups
 from animalclef.models.preprocessing import Preprocessing
-from animalclef.threads import worker_threads
+from animalclef.training.ahead import ahead
 from animalclef.training.embedder.labels import species_of
 from animalclef.training.embedder.optimising import on_device
 from animalclef.training.embedder.pictures import Pictures
@@ -39,10 +40,20 @@ class HeldOut:
     identity: StrArray  # (n,)
     species: StrArray  # (n,) compared within
     event: Rows  # (n,)
-    split: TrainingSplit  # rows of the table; none of them trains
+    split: TrainingSplit  # rows of the table; no query trains, the gallery may
 
     def measure(self, embeddings: FloatArray) -> RetrievalFigures:
-        """Figures of embeddings (n, d) of all rows."""
+        """Figures of embeddings (n, d) of all rows.
+
+        Raises:
+            TrainingError: some of them are not numbers.
+        """
+        broken = self.table.image_id[~np.isfinite(embeddings).all(axis=1)]
+        if len(broken):
+            raise TrainingError(
+                f"The embeddings of {len(broken)} held-out photographs are not numbers (first image_id: {broken[0]}). "
+                "Lower optimiser.learning_rate, or give another start; the last checkpoint is kept."
+            )
         every = Candidates(embeddings, self.identity, self.species, self.table.viewpoint, self.event)
         return retrieval_of_split(every, self.split)
 
@@ -78,27 +89,19 @@ def embed_pictures(
         return np.asarray(views[0], dtype=np.uint8)
 
     found = []
-    with torch.inference_mode(), autocast, worker_threads(workers) as pool:
-        for batch in _batches(keys, pool, prepared):
-            found.append(network(on_device(torch.from_numpy(batch), preprocessing, device)).float().cpu().numpy())
+    with torch.inference_mode(), autocast, closing(ahead(prepared, keys, workers)) as views:
+        while batch := list(islice(views, _BATCH)):
+            inputs = on_device(torch.from_numpy(np.stack(batch)), preprocessing, device)
+            found.append(network(inputs).float().cpu().numpy())
     return np.concatenate(found).astype(np.float32)
 
 
-def _batches(keys: StrArray, pool: ThreadPoolExecutor, prepared: Any) -> Any:
-    """Stacks of at most `_BATCH` photographs; those of the next one are prepared meanwhile."""
-    starts = range(0, len(keys), _BATCH)
-    waiting = [pool.submit(prepared, key) for key in keys[: 2 * _BATCH]]
-    for start in starts:
-        batch = np.stack([waiting[place].result() for place in range(start, min(start + _BATCH, len(keys)))])
-        waiting += [pool.submit(prepared, key) for key in keys[len(waiting) : len(waiting) + _BATCH]]
-        yield batch
-
-
 def figures_row(figures: RetrievalFigures) -> dict[str, Any]:
-    """Figures by name, rounded: the mean over species, then each species."""
+    """Figures by name, rounded: `mean` over species, then each species; one of that name stands behind a slash."""
     rows: dict[str, Any] = {"mean": _rounded(figures.mean)}
     for one in figures.species:
-        rows[one.species] = {**_rounded(one.measures), "queries": one.queries, "individuals": one.individuals}
+        name = f"/{one.species}" if one.species in rows else one.species
+        rows[name] = {**_rounded(one.measures), "queries": one.queries, "individuals": one.individuals}
     return rows
 
 

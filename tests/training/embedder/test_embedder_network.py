@@ -87,6 +87,14 @@ def test_the_file_says_what_it_is_and_keeps_small_tensors_and_large_numbers_whol
     assert kinds["bn.num_batches_tracked"] == torch.int64
 
 
+@pytest.mark.parametrize(("model", "sentence"), [
+    ("embedder-small", "Start from them with --start embedder-small"), ("rootsift-vlad", "it has no weights to train"),
+])  # fmt: skip
+def test_what_is_no_network_is_not_trained(model: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        build_trained(EmbedderNetworkConfig(model=model))
+
+
 def test_a_backbone_s_file_leaves_the_neck_new_and_must_fit_otherwise(tmp_path: Path) -> None:
     torch.manual_seed(2)
     backbone = timm.create_model("test_resnet", num_classes=5)

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from embedder_cases import drawn_table
 
 from animalclef.artefacts import ImageTable
 from animalclef.config import DataConfig, EncounterConfig, SplitConfig
 from animalclef.config.embedder_training import LabelConfig
 from animalclef.data.encounters import find_encounters
-from animalclef.errors import DataError
+from animalclef.errors import DataError, TrainingError
+from animalclef.evaluation.retrieval import RANKS, RetrievalFigures, SpeciesFigures
 from animalclef.evaluation.training_splits import split_rows
+from animalclef.models.preprocessing import Preprocessing
 from animalclef.progress import Silent
 from animalclef.stages.identify import identify
 from animalclef.training.embedder.labels import TrainingSet, by_side, label_rows, named_rows
 from animalclef.training.embedder.pictures import keep_pictures
-from animalclef.training.embedder.validating import figures_row, hold_out
+from animalclef.training.embedder.validating import embed_pictures, figures_row, hold_out
 
 
 def strings(*values: str | None) -> np.ndarray:  # type: ignore[type-arg]
@@ -116,6 +120,37 @@ def test_copies_are_cut_to_their_boxes_reduced_and_kept(tmp_path: Path, caplog: 
     assert all(np.array_equal(again.pixels(key), pixels) for key, pixels in before.items())
 
 
+def test_a_data_set_called_mean_does_not_take_the_place_of_the_mean() -> None:
+    ones = [SpeciesFigures(name, 1, 0, 1, 2, {f"rank-{k}": value for k in RANKS} | {"mAP": value})
+            for name, value in (("cat", 0.5), ("mean", 1.0))]  # fmt: skip
+    rows = figures_row(RetrievalFigures(tuple(ones)))
+    assert {name: row["rank-1"] for name, row in rows.items()} == {"mean": 0.75, "cat": 0.5, "/mean": 1.0}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_few_photographs_are_prepared_ahead_of_the_network(workers: int) -> None:
+    """130 photographs of one brightness each, of which no more than a few wait beside the batch."""
+    made: list[int] = []
+    embedded: list[int] = []
+
+    class Store:
+        def pixels(self, key: str) -> np.ndarray:  # type: ignore[type-arg]
+            made.append(int(key))
+            return np.full((8, 8, 3), int(key), np.uint8)
+
+    class Brightness(torch.nn.Module):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            embedded.append(len(inputs))
+            assert len(made) <= sum(embedded) + 2 * workers + 1
+            return inputs.mean((2, 3))
+
+    keys = strings(*(str(number) for number in range(130)))
+    shown = Preprocessing((8, 8), (0.0,) * 3, (1 / 255,) * 3, "opencv-linear")
+    found = embed_pictures(Brightness(), shown, Store(), keys, "cpu", nullcontext(), workers)  # type: ignore[arg-type]
+    assert embedded == [64, 64, 2]
+    assert np.allclose(found[:, 0], np.arange(130))
+
+
 def test_what_is_held_out_is_measured_within_its_data_set(tmp_path: Path) -> None:
     table = drawn_table(tmp_path / "tiny")
     named, _ = identify(named_rows(table, LabelConfig()), DataConfig(), 1, Silent())
@@ -132,6 +167,9 @@ def test_what_is_held_out_is_measured_within_its_data_set(tmp_path: Path) -> Non
         assert figures_row(held.measure(np.ones_like(truth)))["mean"]["rank-1"] == 0
         learnt = set(named.image_id[split.train])
         assert not learnt & set(held.table.image_id[held.split.query])
+    broken = np.where(np.arange(len(truth))[:, None] == 2, np.nan, truth)
+    with pytest.raises(TrainingError, match=f"1 held-out .* not numbers .first image_id: {held.table.image_id[2]}"):
+        held.measure(broken)
     species = hold_out(named, encounter_of, split, LabelConfig(classes="species"))
     assert set(species.species) == {"all"}
     assert set(species.identity) == {"CatID", "NewtID"}

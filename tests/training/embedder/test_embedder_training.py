@@ -115,8 +115,9 @@ def test_a_loss_that_is_not_a_number_stops_with_the_photographs(
     assert max(line["step"] for line in lines_of(tmp_path)) == 3
 
 
+@pytest.mark.parametrize("clip", [1.0, None])
 def test_a_gradient_that_is_not_a_number_names_the_batch(
-    table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clip: float | None, table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = Learner._losses
     seen: list[tuple[str, ...]] = []
@@ -127,7 +128,7 @@ def test_a_gradient_that_is_not_a_number_names_the_batch(
 
     monkeypatch.setattr(Learner, "_losses", broken)
     with pytest.raises(TrainingError) as error:
-        train_embedder(tiny_training(), table, tmp_path, device="cpu", pictures=pictures)
+        train_embedder(tiny_training(optimiser={"clip": clip}), table, tmp_path, device="cpu", pictures=pictures)
     assert f"gradient of the loss is not a number, for the photographs with image_id {', '.join(seen[0])}." in str(
         error.value
     )
@@ -153,6 +154,55 @@ def test_training_ends_early_with_the_best_weights(
     assert torch.equal(written["bn.bias"], after[4]["bn.bias"])
     assert not torch.equal(after[5]["bn.bias"], after[4]["bn.bias"])
     assert train_embedder(config, table, tmp_path, device="cpu", pictures=pictures).measured == outcome.measured
+
+
+def test_a_training_that_makes_it_worse_says_so(
+    table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number, (ranks, said) in enumerate((([0.6, 0.2, 0.5], True), ([0.6, 0.2, 0.6], False))):
+        left = iter(ranks)
+        monkeypatch.setattr(running.EmbedderTraining, "_validate",
+                            lambda self, step, left=left: {"mean": {"rank-1": next(left), "mAP": 0.5}})  # fmt: skip
+        caplog.clear()
+        config = tiny_training(steps_per_epoch=1)
+        outcome = train_embedder(config, table, tmp_path / str(number), device="cpu", pictures=pictures)
+        assert outcome.measured["epoch"] == 2
+        assert ("was 0.600 at the start and 0.500 at best (epoch 2)" in caplog.text) == said
+
+
+def test_embeddings_that_are_not_numbers_are_never_saved(
+    table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed = running.embed_pictures
+    calls: list[int] = []
+
+    def broken(*given: object) -> np.ndarray:  # type: ignore[type-arg]
+        calls.append(1)
+        return embed(*given) * (float("inf") if len(calls) == 2 else 1)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(running, "embed_pictures", broken)
+    with pytest.raises(TrainingError, match=r"embeddings of [0-9]+ held-out photographs are not numbers"):
+        train_embedder(tiny_training(), table, tmp_path, device="cpu", pictures=pictures)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_what_trains_is_not_held_out(table: ImageTable, pictures: Path, tmp_path: Path) -> None:
+    plans: list[TrainingPlan] = []
+    split = {"kind": "closed-set", "share": 0.4, "least_training": 2}
+    config = tiny_training(epochs=1, steps_per_epoch=1, validation={"split": split})
+    train_embedder(config, table, tmp_path, device="cpu", pictures=pictures, announce=plans.append)
+    assert (plans[0].held_out, plans[0].images) == (4, len(table.gallery) - 4)  # a query each of 2 of 5, twice
+
+
+def test_pairs_that_are_seldom_drawn_are_warned_of(
+    table: ImageTable, pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for kind, warned in (("shuffled", True), ("pxk", False)):
+        caplog.clear()
+        config = tiny_training(epochs=1, steps_per_epoch=1, validation={"split": None}, loss={"kind": "contrastive"},
+                               sampling={"kind": kind, "per_individual": 2})  # fmt: skip
+        train_embedder(config, table, tmp_path / kind, device="cpu", pictures=pictures)
+        assert ("sampling.kind=pxk always does" in caplog.text) == warned
 
 
 def test_of_equal_validations_the_latest_is_kept_but_patience_runs() -> None:
@@ -308,7 +358,7 @@ def test_the_command_trains_and_its_file_works_in_the_pipeline(
 
 
 @pytest.mark.parametrize("name", ["miewid", "triplet-resnet50", "resnet50-arcface", "efficientnet-b3-arcface",
-                                  "embedder-small"])  # fmt: skip
+                                  "embedder-small", "embedder-tune"])  # fmt: skip
 def test_the_shipped_recipes_are_valid(name: str) -> None:
     assert name in shipped_configs("training")
     recipe = load_recipe(TrainConfig, name)
