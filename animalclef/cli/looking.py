@@ -76,8 +76,8 @@ def report(
     finished = load_run(run, data)
     count, progress = workers or os.cpu_count() or 1, RichProgress(err)
     written = write_report(
-        finished, truth, out_path, candidates, count, progress, matched=matched, masks=masks, weights=weights, explained=explain,
-        explanations=Explanations(finished, layer, weights) if explain else None,
+        finished, truth, out_path, candidates, count, progress, matched=matched, masks=masks, weights=weights,
+        explained=explain, explanations=Explanations(finished, layer, weights) if explain else None,
     )  # fmt: skip
     for note in written.notes:
         warn(note)

@@ -113,8 +113,8 @@ class PairLog:
             return {}
         except OSError as error:
             raise OutputError(
-                f"{self._plans}: cannot be read ({error.strerror}). Mend it, or remove it: plans then begin with what is "
-                "in the log."
+                f"{self._plans}: cannot be read ({error.strerror}). Mend it, or remove it: plans then begin with "
+                "what is in the log."
             ) from error
         except (ValueError, TypeError, AttributeError, RecursionError):
             logger.warning("%s: damaged; plans begin with what is in the log.", self._plans)
