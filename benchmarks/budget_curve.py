@@ -45,6 +45,12 @@ def main() -> None:
     parser.add_argument("--config", help="of the run")
     parser.add_argument("--set", action="append", default=[], dest="assignments")
     arguments = parser.parse_args()
+    with RunFolder(arguments.run).claimed():
+        measure(arguments)
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """The curve, and what some shares cost."""
     config = load_config(arguments.config, arguments.assignments)
     folder, nothing = RunFolder(arguments.run), Silent()
     contents = read_contents(load_table(find_source(arguments.data)), config, 2, nothing)

@@ -81,10 +81,11 @@ def describe(data: Path, work: Path, config: Config) -> Described:
     progress = RichProgress(Console())
     contents = read_contents(loaded, config, 1, progress)
     folder = RunFolder(work)
-    folder.open(overwrite=False)
-    return describe_photographs(
-        contents, config, open_tools(config, "cpu", None), folder, 0, 1, progress, lambda plan: None, tunes=True
-    )
+    with folder.claimed():
+        folder.open(overwrite=False)
+        return describe_photographs(
+            contents, config, open_tools(config, "cpu", None), folder, 0, 1, progress, lambda plan: None, tunes=True
+        )
 
 
 def laid_out(

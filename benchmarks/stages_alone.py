@@ -3,7 +3,8 @@
     python benchmarks/stages_alone.py RUN [RUN ...] [--column inliers]
 
 Per run and data set: the nested score, and rank-1 of the pseudo-queries that play a known animal in some split (one
-whose individual is not in its shortlist counts as wrong). Weights, calibrators and thresholds come from others.
+whose individual is not in its shortlist counts as wrong). Weights, calibrators and thresholds come from others; rank-1
+is of the same decision as the score, its threshold left aside.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from animalclef.config import DecideConfig
 from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.evaluation.answers import Roles, score_of
-from animalclef.evaluation.tune import held_out_parts, nested_hits
+from animalclef.evaluation.tune import held_out_parts, nested_answers
 from animalclef.store.run import RunFolder
 from animalclef.store.validation import read_pseudo_queries
 
@@ -47,17 +48,16 @@ def main() -> None:
 def measured(
     pseudo: dict[str, PseudoQueries], columns: tuple[str, ...], trials: int, seed: int
 ) -> dict[str, tuple[float, float]]:
-    """Nested score and rank-1 of every data set; without a threshold every right best candidate is a hit."""
-    tuned, named = DecideConfig(scores=columns, trials=trials), DecideConfig(scores=columns, trials=trials, threshold=0)
+    """Nested score and rank-1 of every data set: whether the best identity by the columns as they were fused for the
+    fold is the right one, at any threshold.
+    """
+    config = DecideConfig(scores=columns, trials=trials)
     found = {}
-    for one, anyway in zip(held_out_parts(pseudo, tuned, seed), held_out_parts(pseudo, named, seed), strict=True):
-        ranks = nested_hits(anyway, named, seed)
-        for name, hits in nested_hits(one, tuned, seed).items():
-            splits = one.parts[name].splits
-            found[name] = (
-                score_of(hits, Roles.of(splits))[0],
-                float(ranks[name][0][splits.is_known.any(axis=0)].mean()),
-            )
+    for held_out in held_out_parts(pseudo, config, seed):
+        for name, answered in nested_answers(held_out, config, seed).items():
+            splits = held_out.parts[name].splits
+            known = splits.is_known.any(axis=0)
+            found[name] = score_of(answered.hits, Roles.of(splits))[0], float(answered.best_is_right[known].mean())
     return found
 
 

@@ -133,7 +133,9 @@ def part_resume(given: argparse.Namespace) -> dict[str, float]:
     store = ShardStore(given.out / "sift", "sift")
     told["s to list the feature store"] = time.perf_counter() - start
     start = time.perf_counter()
-    assert not store.verify([key(number) for number in range(given.images + given.queries)])
+    damaged = store.verify([key(number) for number in range(given.images + given.queries)])
+    if damaged:
+        raise SystemExit(f"{given.out / 'sift'}: {len(damaged):,} features are damaged or missing. Run `disk` again.")
     told["s to check every feature"] = time.perf_counter() - start
     table, shortlist = images(given), candidates(given, given.queries, TOP_K, spread=False)
     columns = MutualNearest.columns

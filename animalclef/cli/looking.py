@@ -21,7 +21,11 @@ LayerOption = Annotated[
     typer.Option(help="With --explain: the layer of the network whose map is explained. Default: the last with a map."),
 ]
 WeightsOption = Annotated[
-    Path | None, typer.Option(help="With --explain: where the run's published weights are looked for first.")
+    Path | None,
+    typer.Option(
+        help="Folder in which the run's published weights are looked for first: the matcher's, and with --explain the "
+        "network's."
+    ),
 ]
 
 
@@ -72,8 +76,8 @@ def report(
     finished = load_run(run, data)
     count, progress = workers or os.cpu_count() or 1, RichProgress(err)
     written = write_report(
-        finished, truth, out_path, candidates, count, progress, matched=matched, masks=masks, explained=explain,
-        explanations=Explanations(finished, layer, weights) if explain else None,
+        finished, truth, out_path, candidates, count, progress, matched=matched, masks=masks, weights=weights,
+        explained=explain, explanations=Explanations(finished, layer, weights) if explain else None,
     )  # fmt: skip
     for note in written.notes:
         warn(note)
@@ -113,5 +117,5 @@ def show(
     target = out_path or Path(re.sub(r"[^\w.-]+", "_", image_id) + ".png")
     finished = load_run(run, data)
     explanations = Explanations(finished, layer, weights) if explain else None
-    write_picture(target, draw_query(finished, image_id, candidates, explanations))
+    write_picture(target, draw_query(finished, image_id, candidates, explanations, weights))
     out.print(f"Picture: {target}", highlight=False, soft_wrap=True)

@@ -50,6 +50,10 @@ def evaluate(
         typer.Option("--data", help="The data set: show what share of matches lies outside its masks too."),
     ] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of masks for --data, where its table names none.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="With --data: folder in which the matcher's published weights are looked for first."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Rank-1/5/20/25 and mAP of a run's candidates, per data set and viewpoint, with bootstrap intervals.
@@ -62,7 +66,7 @@ def evaluate(
     if masks is not None and masked_data is None:
         raise DataError("--masks needs --data: the data set that the masks belong to.")
     report = evaluate_run(run, truth)
-    shares = [] if masked_data is None else _background(run, masked_data, masks)
+    shares = [] if masked_data is None else _background(run, masked_data, masks, weights)
     if as_json:
         background = {} if masked_data is None else {"background": [dataclasses.asdict(one) for one in shares]}
         print_json({**dataclasses.asdict(report), **background})
@@ -74,12 +78,14 @@ def evaluate(
         out.print(background_table(shares))
 
 
-def _background(run: Path, data: Path, masks: Path | None) -> list[BackgroundShare]:
+def _background(run: Path, data: Path, masks: Path | None, weights: Path | None) -> list[BackgroundShare]:
     from animalclef.evaluation.background import background_of_run
     from animalclef.report import load_run
     from animalclef.report.matches import matcher_of
 
-    matcher = matcher_of(load_run(run, data).config)
+    matcher = matcher_of(load_run(run, data).config, weights)
     if matcher is None:
-        raise DataError(f"{run}: no matches to look at; it matched nothing, or its matcher's weights are gone.")
+        raise DataError(
+            f"{run}: no matches to look at; it matched nothing, or its matcher's weights or package are gone."
+        )
     return background_of_run(run, load(data).images, masks, matcher.correspondences)

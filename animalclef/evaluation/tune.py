@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,16 @@ from animalclef.progress import Progress
 from animalclef.score_columns import CONTEXT, is_count, scores_among
 from animalclef.stages.calibrate import Pairs
 
-__all__ = ["Search", "default_decision", "held_out_parts", "nested_hits", "tune", "used_parts"]
+__all__ = [
+    "NestedAnswers",
+    "Search",
+    "default_decision",
+    "held_out_parts",
+    "nested_answers",
+    "nested_hits",
+    "tune",
+    "used_parts",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -173,13 +183,31 @@ def _validated(
     )  # fmt: skip
 
 
+@dataclass(frozen=True, eq=False)
+class NestedAnswers:
+    """What comes of pseudo-queries that are answered by a choice which never saw their individuals."""
+
+    hits: tuple[Bools, Bools]  # (p,) answered right as known, and as unknown
+    best_is_right: Bools  # (p,) the best identity of the known role is the true one, at any threshold
+
+
 def nested_hits(
     held_out: HeldOut, config: DecideConfig, seed: int, advance: Callable[[int], None] = lambda done: None
 ) -> dict[str, tuple[Bools, Bools]]:
-    """Which pseudo-queries of each part are answered right, as known and as unknown, when each fold of individuals is
-    answered by calibrators and a choice that never saw it. One that no choice could be made for counts as wrong.
+    """Which pseudo-queries of each part are answered right, as known and as unknown; see `nested_answers`."""
+    return {name: found.hits for name, found in nested_answers(held_out, config, seed, advance).items()}
+
+
+def nested_answers(
+    held_out: HeldOut, config: DecideConfig, seed: int, advance: Callable[[int], None] = lambda done: None
+) -> dict[str, NestedAnswers]:
+    """The answers to the pseudo-queries of each part when each fold of individuals is answered by calibrators and a
+    choice that never saw it. One that no choice could be made for counts as wrong.
     """
-    hits = {name: (np.zeros(len(part), bool), np.zeros(len(part), bool)) for name, part in held_out.parts.items()}
+    answered = {
+        name: NestedAnswers((np.zeros(len(part), bool), np.zeros(len(part), bool)), np.zeros(len(part), bool))
+        for name, part in held_out.parts.items()
+    }
     for fold in range(config.folds):
         outside = held_out.outside(fold)
         log_odds = {name: held_out.log_odds(name, frozenset({fold})) for name in held_out.parts}
@@ -195,11 +223,11 @@ def nested_hits(
         for name, part in held_out.parts.items():
             rows = np.flatnonzero(held_out.fold_of[name] == fold)
             choice = chosen.for_scoring(held_out.individuals[name][rows])
-            bench = Bench(part.select(rows), log_odds[name].select(rows))
-            answered = hits_of(bench.answers(choice).with_margin(choice.margin), choice.threshold)
-            for whole, mine in zip(hits[name], answered, strict=True):
-                whole[rows] = mine
-    return hits
+            found = Bench(part.select(rows), log_odds[name].select(rows)).answers(choice)
+            whole, mine = answered[name], hits_of(found.with_margin(choice.margin), choice.threshold)
+            whole.hits[0][rows], whole.hits[1][rows] = mine
+            whole.best_is_right[rows] = found.right
+    return answered
 
 
 def _reliability(benches: Mapping[str, Bench], choice: Choice) -> Reliability:

@@ -42,7 +42,7 @@ def open_lightglue(config: RerankConfig, extractor: str, device: str, folder: Pa
     model = load_lightglue(path, features, released=released).with_settings(given)
     devices = devices_of(device)
     dtype = choose_precision("float32" if config.backend == "lightglue" else config.precision, devices[0])
-    lanes = [Lane(_engine(config, model, one, dtype), *room(one)) for one in devices]
+    lanes = [Lane(_engine(config, model, one, dtype), *room(one), one.type) for one in devices]
     versions = [metadata.version(config.backend), metadata.version("torch")]
     return LightGlueMatcher(config, lanes, [model.digest, *versions, str(dtype), devices[0].type])
 

@@ -66,12 +66,12 @@ class _Image:
 class Lane:
     """One engine with the images it has on its device; those that were not asked for longest go first.
 
-    A device that runs out of memory gets half as many keypoints at a time from then on, and keeps half as many images
-    where it has no room for a single pair.
+    A device that runs out of memory gets half as many keypoints at a time from then on. Where it has no room for a
+    single pair half of its images go, and it keeps fewer from then on: half of what it might at the least.
     """
 
-    def __init__(self, engine: Engine, cache_bytes: int, tokens: int) -> None:
-        self.engine, self.cache_bytes, self.tokens = engine, cache_bytes, tokens
+    def __init__(self, engine: Engine, cache_bytes: int, tokens: int, kind: str = "cpu") -> None:
+        self.engine, self.cache_bytes, self.tokens, self.kind = engine, cache_bytes, tokens, kind
         self._images: OrderedDict[str, _Image] = OrderedDict()
         self._bytes = 0
 
@@ -128,14 +128,15 @@ class Lane:
                 self._make_room(error, f"one image of {len(features)} keypoints")
 
     def _make_room(self, error: BaseException, wanted: str) -> None:
-        """Let half of the images go, and keep no more than that from now on."""
+        """Let half of the images go, and keep no more than that, or than half of the limit, from now on."""
         if not self._images:
-            raise ConfigError(
-                f"The GPU has no room for {wanted}. Lower keypoints.max_keypoints, close what else uses the GPU, or "
-                "give --device cpu."
-            ) from error
+            advice = "Lower keypoints.max_keypoints, or close what else takes its memory."
+            if self.kind != "cpu":
+                advice = "Lower keypoints.max_keypoints, close what else uses the GPU, or give --device cpu."
+            device = "This machine's memory" if self.kind == "cpu" else "The GPU"
+            raise ConfigError(f"{device} has no room for {wanted}. {advice}") from error
         self._forget((len(self._images) + 1) // 2)
-        self.cache_bytes = self._bytes
+        self.cache_bytes = max(self._bytes, self.cache_bytes // 2)
         logger.warning("Out of memory; going on with %d images on the device.", len(self._images))
         release_memory()
 

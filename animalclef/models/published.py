@@ -114,6 +114,7 @@ WEIGHTS: Mapping[str, WeightsEntry] = MappingProxyType(
                 "9c2ee4ded238892dfa51569941372601e35e4a74aa6f84ea80053d2ab1c07abe", aliases=("depth-save.pth",),
             ),
             _on_hub("superpoint", "magic-leap-community/superpoint", _RESEARCH),
+            # SuperGlue's files were never at hand: neither is pinned by revision, size or digest
             _on_hub("superglue-outdoor", "magic-leap-community/superglue_outdoor", _RESEARCH),
             _on_hub("superglue-indoor", "magic-leap-community/superglue_indoor", _RESEARCH),
             _lightglue(

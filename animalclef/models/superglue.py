@@ -36,6 +36,10 @@ SUPERGLUE = "superglue-outdoor"  # of the two that are published; the other is s
 _THRESHOLD = 0.2  # least confidence of a match, as in the authors' demonstration
 _ITERATIONS = 100  # of the optimal transport
 _DIMENSIONS = 256
+_LIGHTGLUES: Mapping[str, tuple[object, ...]] = {  # settings of another network's, and what of them holds here too
+    "backend": ("kornia",), "precision": ("auto", "float32"), "compile": (False,),
+    "depth_confidence": (None, -1), "width_confidence": (None, -1),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +74,8 @@ class SuperGlue:
         import torch
 
         place, descriptors = normalised(features), features.descriptors.astype(np.float32)
-        if features.confidence is None or descriptors.shape[1] != _DIMENSIONS:
+        fits = family(features.extractor) == "superpoint" and descriptors.shape[1] == _DIMENSIONS
+        if features.confidence is None or not fits:
             raise StaleArtefactError(
                 f"rerank.matcher superglue: it matches SuperPoint's keypoints, got {features.extractor} features of "
                 f"{features.key}. Set keypoints.extractor=superpoint."
@@ -144,6 +149,7 @@ def load_superglue(path: Path) -> Any:
         WeightsError: a key is missing or left over, or has another shape.
     """
     network = _network()
+    _check_parts(network)
     network.keypoint_detector = None
     state = _own(read_weights(path))
     derived = [name for name in network.state_dict() if name.endswith("num_batches_tracked")]
@@ -155,7 +161,8 @@ def open_superglue(config: RerankConfig, extractor: str, device: str, folder: Pa
     """The matcher for SuperPoint's keypoints on `device`; plain `cuda` is every GPU there is.
 
     Raises:
-        ConfigError: the extractor is another one, or transformers is not installed.
+        ConfigError: the extractor is another one, a setting is not SuperGlue's, or transformers is not installed or has
+            another SuperGlue.
         WeightsError: the weights are not on this machine, or do not fit.
     """
     if family(extractor) != "superpoint":
@@ -163,17 +170,19 @@ def open_superglue(config: RerankConfig, extractor: str, device: str, folder: Pa
             f"rerank.matcher superglue: it matches SuperPoint's keypoints alone, keypoints.extractor is {extractor}. "
             "Set keypoints.extractor=superpoint."
         )
+    _refuse_lightglues(config)
     path, _ = matcher_file(config.weights, SUPERGLUE, folder)
     network = load_superglue(path)
     digest = weights_digest(network)
     threshold = _THRESHOLD if config.filter_threshold is None else config.filter_threshold
     devices = devices_of(device)
-    lanes = [Lane(SuperGlue(deepcopy(network), one, threshold), *room(one)) for one in devices]
-    versions = [metadata.version("transformers"), metadata.version("torch")]
+    lanes = [Lane(SuperGlue(deepcopy(network), one, threshold), *room(one), one.type) for one in devices]
+    versions = [_version("transformers"), _version("torch")]
     return LightGlueMatcher(config, lanes, [digest, *versions, "float32", devices[0].type])
 
 
 def _network() -> Any:
+    """With random weights; torch's generator is left as it was."""
     try:
         from transformers import SuperGlueConfig, SuperGlueForKeypointMatching
     except ImportError as error:
@@ -181,7 +190,59 @@ def _network() -> Any:
             "rerank.matcher superglue needs transformers 4.49 or later, and its weights may not be used commercially. "
             "Where that is right: pip install 'animalclef[noncommercial]'."
         ) from error
-    return SuperGlueForKeypointMatching(SuperGlueConfig())
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        return SuperGlueForKeypointMatching(SuperGlueConfig())
+
+
+def _check_parts(network: Any) -> None:
+    """Every part that is called here is there, and does what is asked of it to two keypoints of an image.
+
+    Raises:
+        ConfigError: transformers' SuperGlue is built in another way.
+    """
+    import torch
+
+    tokens = torch.zeros(1, 2, _DIMENSIONS)
+    shapes = []
+    try:
+        with torch.inference_mode():
+            network.eval()
+            shapes.append(network.keypoint_encoder(torch.zeros(1, 2, 2), torch.zeros(1, 2))[0].shape)
+            for kind, layer in zip(network.gnn.layers_types, network.gnn.layers, strict=True):
+                other = {"encoder_hidden_states": tokens} if {"self": False, "cross": True}[kind] else {}
+                shapes.append(layer(tokens, **other)[0].shape)
+            shapes.append(network.final_projection(tokens).shape)
+            alone = network.bin_score.numel()
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise _other_parts(f"{type(error).__name__}: {error}") from error
+    if alone != 1 or any(shape != tokens.shape for shape in shapes):
+        raise _other_parts(f"shapes {sorted({tuple(shape) for shape in shapes})}, {alone} scores for no match")
+
+
+def _other_parts(found: str) -> ConfigError:
+    return ConfigError(
+        f"rerank.matcher superglue: the SuperGlue of transformers {_version('transformers')} has other parts than "
+        f"animalclef calls ({found}). Install transformers 4.49 to 5.23, or set rerank.matcher=lightglue."
+    )
+
+
+def _refuse_lightglues(config: RerankConfig) -> None:
+    given = [name for name, holds in _LIGHTGLUES.items() if getattr(config, name) not in holds]
+    if given:
+        raise ConfigError(
+            f"rerank.matcher superglue: rerank.{given[0]}={getattr(config, given[0])} is a setting of LightGlue's; "
+            "SuperGlue runs whole, in float32. Leave it out."
+        )
+
+
+def _version(package: str) -> str:
+    """Of an installed package; of one that is imported without being installed, empty."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _own(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -46,7 +46,7 @@ def open_log(config: Config, run: RunFolder, tools: Tools) -> PairLog | None:
         return None
     local = [tools.extractor.fingerprint, config.keypoints.border, config.data.decode_long_side]
     rerank = config.rerank.model_dump(mode="json", exclude={"weights"})
-    key = fingerprint(4, rerank, local, cv2.__version__, np.__version__, tools.made_by)
+    key = fingerprint(5, rerank, local, cv2.__version__, np.__version__, tools.made_by)
     return PairLog(run.path / "pairs" / f"{key}.log", key, tools.matcher.columns)
 
 

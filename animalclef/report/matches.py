@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from animalclef.artefacts import Correspondences, FloatArray, LocalFeatures
 from animalclef.config import Config
 from animalclef.data.masks import find_masks, inside, read_mask
-from animalclef.errors import WeightsError
+from animalclef.errors import ConfigError, WeightsError
 from animalclef.pipeline.tools import open_matcher
 from animalclef.report.finished import FinishedRun
 from animalclef.stages.keypoints import features_from_entry
@@ -35,11 +35,14 @@ class PairMatcher(Protocol):
         ...
 
 
-def matcher_of(config: Config) -> PairMatcher | None:
-    """The matcher of a run; `None` where it matched nothing, or its weights are not here any more."""
+def matcher_of(config: Config, weights: Path | None = None) -> PairMatcher | None:
+    """The matcher of a run; `None` where it matched nothing, or its weights or its package are not here any more.
+
+    Published weights are looked for in the folder `weights` first.
+    """
     try:
-        return open_matcher(config, "cpu", None)
-    except WeightsError as error:
+        return open_matcher(config, "cpu", weights)
+    except (ConfigError, WeightsError) as error:
         logger.warning("Matches cannot be drawn: %s", error)
         return None
 
@@ -48,14 +51,14 @@ class Matches:
     """Matches of a run's pairs, found again from its stored keypoints.
 
     A run made with masks matched only what lies on them, and so do these. With a folder of `masks` given, matches
-    with an end outside them are marked.
+    with an end outside them are marked. The matcher's published weights are looked for in the folder `weights` first.
 
     Raises:
         DataError: the folder of masks is not there, or has none for any photograph.
     """
 
-    def __init__(self, run: FinishedRun, masks: Path | None = None) -> None:
-        self._matcher = matcher_of(run.config)
+    def __init__(self, run: FinishedRun, masks: Path | None = None, weights: Path | None = None) -> None:
+        self._matcher = matcher_of(run.config, weights)
         own = run.config.keypoints.masks
         self._drops = own is not None
         self._images, self._masks = run.images, find_masks(run.images, masks if own is None else Path(own))

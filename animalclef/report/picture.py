@@ -53,17 +53,22 @@ class _Frame:
 
 
 def draw_query(
-    run: FinishedRun, query_id: str, candidates: int = 4, explanations: Explanations | None = None
+    run: FinishedRun,
+    query_id: str,
+    candidates: int = 4,
+    explanations: Explanations | None = None,
+    weights: Path | None = None,
 ) -> Pixels:
     """The query with its `candidates` best individuals, two pairs a line; each by its best photograph.
 
-    With `explanations` below each pair what the embedding agreed on.
+    With `explanations` below each pair what the embedding agreed on. The matcher's published weights are looked for in
+    the folder `weights` first.
 
     Raises:
         DataError: the run has no such query.
     """
     rows = _best_rows(run, query_id, candidates)
-    matches = Matches(run)
+    matches = Matches(run, weights=weights)
     pairs = [_pair(run, matches, query_id, row, explanations) for row in rows]
     if not pairs:
         tile, _ = _tile(run, query_id, 0)

@@ -58,6 +58,7 @@ def write_report(
     *,
     matched: int | None = None,
     masks: Path | None = None,
+    weights: Path | None = None,
     explanations: Explanations | None = None,
     explained: int = 0,
     single_up_to: int = SINGLE_FILE_QUERIES,
@@ -66,7 +67,7 @@ def write_report(
 
     Matched keypoints are kept of the first `matched` candidates of a query, or of all that are shown; those outside the
     `masks` of a folder are marked. `explanations` tell of the first `explained` queries what the embedding agreed on
-    with the best candidate.
+    with the best candidate. The matcher's published weights are looked for in the folder `weights` first.
 
     Raises:
         DataError: the truth is of other data.
@@ -81,7 +82,8 @@ def write_report(
         answers = judge(truth, run.images, run.ranked, run.predictions)
         retrieval = evaluate_run(run.folder.path, truth_path)
     shown = shown_candidates(run, answers, candidates)
-    matches = matches_of(run, Matches(run, masks), shown, workers, progress, _MATCHES_BYTES if alone else None, matched)
+    kept = Matches(run, masks, weights)
+    matches = matches_of(run, kept, shown, workers, progress, _MATCHES_BYTES if alone else None, matched)
     agreed = {} if explanations is None else explained_pairs(run, shown[:explained], explanations, progress)
     wanted = photographs_of(run, shown)
     page = summarise(run, answers, retrieval, evidence_of(run, answers))

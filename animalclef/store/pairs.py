@@ -4,14 +4,14 @@ A file is a header line (JSON: the fingerprint of features and matcher, and the 
 a count, a checksum and the records. Opening it reads the whole frames, cuts off what a kill left behind, and takes out
 what was damaged in the middle; the pairs that were lost are matched again.
 
-Beside it, `NAME.plans.json` holds how many pairs there were when each plan of pairs was first begun: what was matched
-before a plan is no part of its batches, and after a kill the batches are the same again.
+Beside it, `NAME.plans.json` holds which pairs of each plan were there when it was first begun, a bit for each: what was
+matched before a plan is no part of its batches, and after a kill, or damage to the log, the batches are the same again.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
-import itertools
 import json
 import logging
 import os
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.artefacts import FloatArray, StrArray
-from animalclef.errors import StaleArtefactError
+from animalclef.errors import OutputError, StaleArtefactError
 from animalclef.store.files import make_folder, output_error, write_bytes, write_text
 
 __all__ = ["PairLog"]
@@ -73,25 +73,51 @@ class PairLog:
     def earlier(self, plan: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
         """Pairs of a plan that were here when it was first begun, which is now if it never was.
 
+        A plan is begun anew where one of those pairs has been lost and was not matched again: all of these are here.
+
         Raises:
-            OutputError: the beginning cannot be written down.
+            OutputError: the beginning cannot be written down, or the file of beginnings cannot be read.
         """
         digest = hashlib.sha256("\n".join(map(" ".join, plan)).encode()).hexdigest()
         begun = self._begun()
-        if digest not in begun:
-            begun[digest] = len(self)
-            write_text(self._plans, json.dumps(begun, indent=1) + "\n")
-        before = set(itertools.islice(self._scores, begun[digest]))
-        return {pair for pair in plan if _pair(*pair) in before}
+        there = np.array([pair in self for pair in plan], dtype=bool)
+        bits = begun.get(digest)
+        before = there if bits is None else self._unpacked(bits, there)
+        if bits is None or before is there:
+            begun[digest] = np.packbits(there).tobytes()
+            told = {name: base64.b64encode(held).decode() for name, held in begun.items()}
+            write_text(self._plans, json.dumps(told, indent=1) + "\n")
+        return {pair for pair, was in zip(plan, before, strict=True) if was}
 
     @property
     def _plans(self) -> Path:
         return self.path.with_suffix(".plans.json")
 
-    def _begun(self) -> dict[str, int]:
+    def _unpacked(self, bits: bytes, there: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """What was here at a plan's beginning; `there`, what is here now, where that cannot be held to."""
+        packed = np.frombuffer(bits, dtype=np.uint8)
+        if len(packed) != (len(there) + 7) // 8:
+            logger.warning("%s: a plan of other pairs; it begins with what is in the log.", self._plans)
+            return there
+        before = np.unpackbits(packed, count=len(there)).astype(bool)
+        if (before & ~there).any():
+            logger.warning("%s: pairs that a plan began with are lost; it begins anew.", self._plans)
+            return there
+        return before
+
+    def _begun(self) -> dict[str, bytes]:
         try:
-            return {str(plan): int(count) for plan, count in json.loads(self._plans.read_bytes()).items()}
-        except (OSError, ValueError, TypeError, AttributeError):  # absent or damaged: plans begin with what is here
+            told = json.loads(self._plans.read_bytes())
+            return {plan: base64.b64decode(bits, validate=True) for plan, bits in told.items()}
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise OutputError(
+                f"{self._plans}: cannot be read ({error.strerror}). Mend it, or remove it: plans then begin with "
+                "what is in the log."
+            ) from error
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            logger.warning("%s: damaged; plans begin with what is in the log.", self._plans)
             return {}
 
     def lookup(self, first: StrArray, second: StrArray) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from animalclef.config import DecideConfig
 from animalclef.data.pseudo_queries import PseudoQueries
 from animalclef.decision import DatasetDecision, Decision, load_decision
 from animalclef.errors import StaleArtefactError
-from animalclef.evaluation.tune import default_decision, tune
+from animalclef.evaluation.tune import default_decision, held_out_parts, nested_answers, tune
 from animalclef.progress import Silent
 
 QUICK = DecideConfig(trials=6, folds=3)
@@ -65,6 +66,24 @@ def test_the_nested_score_is_not_what_was_fitted() -> None:
     found = [tuned(lynx=synthetic(12, signal=1.0, seed=seed)).of("lynx").validation for seed in range(4)]
     gap = np.mean([one.tuned - one.nested for one in found if one is not None])
     assert gap > 0
+
+
+def test_whether_the_best_is_right_is_told_of_the_columns_as_they_were_fused() -> None:
+    """Either column names the right one for half of the individuals, and says nothing of the others."""
+    plain = synthetic(individuals=24, signal=0.0, seed=3)
+    told = plain.same & (np.arange(len(plain)) // 2 % 2 == 0)[:, None]
+    similarity = np.where(told, 0.9, 0.1).astype(np.float32)
+    inliers = np.where(plain.same & ~told, 40.0, 2.0).astype(np.float32)
+    part = dataclasses.replace(plain, columns={"similarity": similarity, "inliers": inliers})
+    found = {}
+    for columns in (("similarity",), ("inliers",), ("similarity", "inliers")):
+        config = DecideConfig(trials=6, folds=3, scores=columns)
+        [held_out] = held_out_parts({"lynx": part}, config, 0)
+        answered = nested_answers(held_out, config, 0)["lynx"]
+        assert (answered.best_is_right | ~answered.hits[0]).all()
+        found[columns] = answered.best_is_right.mean()
+    assert found["similarity", "inliers"] == 1
+    assert max(found["similarity",], found["inliers",]) < 0.7
 
 
 def test_the_same_seed_gives_the_same_decision() -> None:

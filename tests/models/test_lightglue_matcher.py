@@ -50,8 +50,10 @@ class Planted:
         return found
 
 
-def matcher_of(engine: Any, cache: int = 1 << 30, tokens: int = 1 << 20, **settings: Any) -> LightGlueMatcher:
-    return LightGlueMatcher(RerankConfig(matcher="lightglue", **settings), [Lane(engine, cache, tokens)])
+def matcher_of(
+    engine: Any, cache: int = 1 << 30, tokens: int = 1 << 20, kind: str = "cpu", **settings: Any
+) -> LightGlueMatcher:
+    return LightGlueMatcher(RerankConfig(matcher="lightglue", **settings), [Lane(engine, cache, tokens, kind)])
 
 
 def collection(counts: Sequence[int]) -> dict[str, LocalFeatures]:
@@ -141,18 +143,20 @@ def test_out_of_memory_halves_the_portion_and_goes_on() -> None:
     narrow = Planted(room=500)
     assert run(matcher_of(narrow, batch_size=16), images) == run(matcher_of(Planted(), batch_size=16), images)
     assert max(narrow.portions) == 400
-    with pytest.raises(ConfigError, match=r"no room for one pair of 100 and 100 keypoints.*--device cpu"):
+    with pytest.raises(ConfigError, match=r"The GPU has no room for one pair of 100 and 100 keypoints.*--device cpu"):
+        run(matcher_of(Planted(room=150), kind="cuda"), images)
+    with pytest.raises(ConfigError, match=r"memory has no room for one pair.*close what else takes its memory\.$"):
         run(matcher_of(Planted(room=150)), images)
 
 
 def test_where_there_is_no_room_for_an_image_half_of_the_others_go() -> None:
     images = collection((50,) * 12)
-    narrow = matcher_of(crowded := Planted(refused=[8]), batch_size=4)
+    narrow = matcher_of(crowded := Planted(refused=[8]), cache=12 * 50 * 12, batch_size=4)
     assert run(narrow, images) == run(matcher_of(Planted(), batch_size=4), images)
     assert crowded.prepared > 13
-    assert sum(key in narrow.lanes[0] for key in images) == 3  # seven were there, four went
-    with pytest.raises(ConfigError, match=r"no room for one image of 50 keypoints.*--device cpu"):
-        run(matcher_of(Planted(refused=range(3, 99))), images)
+    assert sum(key in narrow.lanes[0] for key in images) == 6  # of seven four went; half of the limit is kept
+    with pytest.raises(ConfigError, match=r"The GPU has no room for one image of 50 keypoints.*--device cpu"):
+        run(matcher_of(Planted(refused=range(3, 99)), kind="cuda"), images)
 
 
 def test_another_error_of_the_device_is_not_taken_for_a_lack_of_memory() -> None:

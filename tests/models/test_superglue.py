@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from animalclef.artefacts import LocalFeatures
 from animalclef.config import RerankConfig, load_config
 from animalclef.errors import ConfigError, StaleArtefactError, WeightsError
+from animalclef.models import superglue
 from animalclef.models.lightglue_matcher import Lane, LightGlueMatcher
 from animalclef.models.match_jobs import Job
 from animalclef.models.published import WEIGHTS
@@ -149,6 +150,8 @@ def test_features_without_a_confidence_or_of_another_length_are_refused() -> Non
     sift = LocalFeatures("k", np.zeros((1, 2), np.float32), np.zeros((1, 128), np.uint8), nothing, nothing, SIZE_WH)
     with pytest.raises(StaleArtefactError, match=r"got sift features of k\. Set keypoints\.extractor=superpoint"):
         engine.prepare(sift)
+    with pytest.raises(StaleArtefactError, match="got another-256 features"):  # though they have 256 numbers too
+        engine.prepare(features(3, 0, "another-256"))
 
 
 @pytest.mark.usefixtures("installed")
@@ -169,8 +172,84 @@ def test_the_published_file_loads_strictly_its_detector_aside(tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("installed")
+def test_loading_leaves_torchs_generator_as_it_was(tmp_path: Path) -> None:
+    save_file(Standing().state_dict(), tmp_path / "mine.safetensors")
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    load_superglue(tmp_path / "mine.safetensors")
+    torch.testing.assert_close(torch.rand(3), wanted, rtol=0, atol=0)
+
+
+class _Whole(torch.nn.Module):
+    """A layer that hands out its tokens bare."""
+
+    def forward(self, tokens: torch.Tensor, encoder_hidden_states: torch.Tensor | None = None) -> torch.Tensor:
+        return tokens
+
+
+def _without(name: str) -> Any:
+    network = Standing()
+    delattr(network, name)
+    return network
+
+
+def _with(name: str, part: Any) -> Any:
+    network = Standing()
+    holder, _, last = name.rpartition(".")
+    setattr(network.get_submodule(holder), last, part)
+    return network
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("network", "told"),
+    [
+        (_without("final_projection"), "final_projection"),
+        (_without("keypoint_encoder"), "keypoint_encoder"),
+        (_without("bin_score"), "bin_score"),
+        (_with("gnn.layers", torch.nn.ModuleList([_Layer()])), "ValueError"),
+        (_with("gnn.layers_types", ["self", "crossed"] * 2), "crossed"),
+        (_with("gnn.layers", torch.nn.ModuleList([_Whole() for _ in range(4)])), r"\(2, 256\)"),
+        (_with("final_projection", torch.nn.Linear(256, 128)), r"\(1, 2, 128\)"),
+        (_with("final_projection", torch.nn.Linear(128, 256)), "RuntimeError"),
+    ],
+)
+def test_another_superglue_of_transformers_is_refused(
+    network: Any, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys.modules["transformers"], "SuperGlueForKeypointMatching", lambda config: network)
+    save_file(Standing().state_dict(), tmp_path / "mine.safetensors")
+    with pytest.raises(ConfigError, match=rf"has other parts than animalclef calls.*{told}.*Install transformers"):
+        load_superglue(tmp_path / "mine.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("backend", "lightglue"), ("precision", "bfloat16"), ("compile", True), ("depth_confidence", 0.9),
+     ("width_confidence", 0.99)],
+)  # fmt: skip
+def test_settings_of_lightglue_are_refused(setting: str, value: object) -> None:
+    config = RerankConfig.model_validate({"matcher": "superglue", setting: value})
+    with pytest.raises(ConfigError, match=rf"rerank\.{setting}={value} is a setting of LightGlue's.*Leave it out"):
+        open_superglue(config, "superpoint", "cpu")
+
+
+@pytest.mark.usefixtures("installed")
+def test_settings_that_say_what_it_does_are_not_refused(tmp_path: Path) -> None:
+    save_file(Standing().state_dict(), tmp_path / "mine.safetensors")
+    config = RerankConfig(
+        matcher="superglue", weights=str(tmp_path / "mine.safetensors"), precision="float32", depth_confidence=-1,
+        width_confidence=-1,
+    )  # fmt: skip
+    opened = open_superglue(config, "superpoint", "cpu")
+    assert opened.made_by[1] == ""  # a package that is imported without being installed has no version
+    assert opened.lanes[0].kind == "cpu"
+
+
+@pytest.mark.usefixtures("installed")
 def test_it_is_opened_for_superpoint_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("animalclef.models.superglue.metadata.version", lambda name: "1")
+    monkeypatch.setattr(superglue.metadata, "version", lambda name: "1")
     save_file(Standing().state_dict(), tmp_path / "mine.safetensors")
     config = RerankConfig(matcher="superglue", weights=str(tmp_path / "mine.safetensors"), filter_threshold=0.3)
     opened = open_superglue(config, "superpoint", "cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from rows import Row, image_table
 
 from animalclef.artefacts import FloatArray, ImageTable, LocalFeatures, Shortlist
+from animalclef.errors import OutputError
 from animalclef.models.match_jobs import FeatureReader, IsDone, Job, Matched, by_query, windows
 from animalclef.progress import Silent
 from animalclef.stages.rerank import rerank, scores_without_matching
@@ -180,8 +182,77 @@ def test_what_an_earlier_plan_matched_is_in_no_batch_and_a_kill_changes_nothing(
     assert two_plans(tmp_path / "killed.log", 0, 2, 0) == 1
     for name in ("log", "plans.json"):
         assert (tmp_path / f"killed.{name}").read_bytes() == (tmp_path / f"whole.{name}").read_bytes()
-    (tmp_path / "whole.plans.json").write_text("{")
-    assert two_plans(tmp_path / "whole.log") == 0
+
+
+def all_scores(path: Path) -> list[list[float]]:
+    """Of the 28 pairs of 8 images."""
+    images = image_table([Row(f"g{number}", "a") for number in range(8)])
+    log, (first, second) = PairLog(path, "f", InTens.columns), np.triu_indices(8, 1)
+    found: list[list[float]] = log.lookup(images.key[first], images.key[second]).tolist()
+    return found
+
+
+@pytest.mark.parametrize("lost", [(0,), (1,), (0, 1), ()])
+@pytest.mark.parametrize("recreated", [False, True])
+def test_damage_or_a_new_log_in_the_middle_of_a_plan_changes_no_score(
+    lost: tuple[int, ...], *, recreated: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Killed between the batches of the second plan; then a frame of either plan is damaged, or the log is gone."""
+    two_plans(tmp_path / "whole.log")
+    wanted = all_scores(tmp_path / "whole.log")
+    path = tmp_path / "part.log"
+    in_tens(path, count=5)
+    with pytest.raises(KeyboardInterrupt):
+        in_tens(path, 1)
+    content = bytearray(path.read_bytes())
+    frames = [at for at in range(len(content)) if content[at : at + 4] == b"\xf7prs"]
+    assert len(frames) == 2
+    for number in lost:
+        content[frames[number] + 20] ^= 1
+    path.write_bytes(content)
+    if recreated:
+        path.unlink()
+    in_tens(path, count=5)
+    in_tens(path)
+    assert all_scores(path) == wanted
+    assert "begins" not in caplog.text
+
+
+def test_what_a_plan_began_with_and_lost_is_matched_again_with_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    two_plans(path := tmp_path / "pairs.log")
+    path.unlink()
+    assert in_tens(path).batches == 3  # all 28 pairs: nobody went through the first plan
+    assert caplog.text.count("pairs that a plan began with are lost; it begins anew") == 1
+    assert np.isfinite(all_scores(path)).all()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"7", b"\xff", b'{"PLAN": -1}', b'{"PLAN": 1e999}', b'{"PLAN": 99}', b'{"PLAN": null}',
+     b'{"PLAN": "?"}', b'{"PLAN": ""}', b'{"PLAN": "AAAAAAAAAAAAAAAA"}', b"[" * 99_999],
+)  # fmt: skip
+def test_a_damaged_file_of_plans_is_told_once_and_they_begin_with_what_is_there(
+    content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    in_tens(path := tmp_path / "pairs.log", count=5)
+    with pytest.raises(KeyboardInterrupt):
+        in_tens(path, 1)
+    plans = path.with_suffix(".plans.json")
+    digest = list(json.loads(plans.read_bytes()))[1]
+    plans.write_bytes(content.replace(b"PLAN", digest.encode()))
+    assert in_tens(path).batches == 1  # of the 8 pairs that are not there
+    assert caplog.text.count("what is in the log") == 1
+    assert np.isfinite(all_scores(path)).all()
+    assert in_tens(path).batches == 0
+    assert caplog.text.count("what is in the log") == 1
+
+
+def test_a_file_of_plans_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "pairs.plans.json").mkdir()
+    with pytest.raises(OutputError, match=r"pairs\.plans\.json: cannot be read \(Is a directory\)"):
+        in_tens(tmp_path / "pairs.log")
 
 
 def test_windows_hold_whole_jobs_with_the_lower_key_first() -> None:
