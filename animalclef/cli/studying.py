@@ -60,13 +60,9 @@ def study(
 
     if truth is not None and not truth.is_file():
         raise DataError(f"{truth}: no such file. Give the truth of the table's queries, or leave --truth out.")
-    settings, count, progress = (
-        load_recipe(StudyConfig, config, group="studies"),
-        workers or os.cpu_count() or 1,
-        RichProgress(err),
-    )
+    settings, count = load_recipe(StudyConfig, config, group="studies"), workers or os.cpu_count() or 1
     starts = dict(_named(one) for one in start or [])
-    asked = Study(settings, load(data), out_path, starts, device, count, progress, overwrite)
+    asked = Study(settings, load(data), out_path, starts, device, count, RichProgress(err), overwrite)
     lines = asked.run(None if truth is None else lambda: right_answers(truth))
     table = study_markdown(settings, lines, queries=truth is not None)
     write_text(out_path / "table.md", table)

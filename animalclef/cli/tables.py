@@ -64,8 +64,9 @@ def demo(
             shown = finished
 
         if crowd:
-            config = CrowdConfig(seed=seed, species=crowd, animals=animals or 12, photographs=photographs or 6)
-            render_crowd(directory, config, workers=count, progress=tell)
+            given = {"animals": animals, "photographs": photographs}
+            sizes = {name: value for name, value in given.items() if value is not None}
+            render_crowd(directory, CrowdConfig(seed=seed, species=crowd, **sizes), workers=count, progress=tell)
         else:
             render_demo(directory, DemoConfig(seed=seed), workers=count, progress=tell)
     out.print(f"{'Training' if crowd else 'Demo'} data set: {directory}", highlight=False, soft_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
@@ -15,18 +14,15 @@ from numpy.typing import NDArray
 
 from animalclef.artefacts import DecodedImage, FloatArray
 from animalclef.config import KeypointConfig, fingerprint
-from animalclef.errors import ConfigError
 from animalclef.models.checkpoints import load_strictly, read_weights, weights_digest
 from animalclef.models.detectors import DETECTORS, Detector
-from animalclef.models.memory import is_out_of_memory, release_memory
+from animalclef.models.memory import halved
 from animalclef.store.shards import Entry
 
 if TYPE_CHECKING:
     from animalclef.models.detectors import Detected
 
 __all__ = ["NetworkExtractor", "load_extractor_network", "scaled_size"]
-
-logger = logging.getLogger(__name__)
 
 _LEAST_SIDE = 32  # pixels: below it the networks' windows do not fit
 
@@ -77,19 +73,8 @@ class NetworkExtractor:
                 yield from self._detect(some)
                 start += len(some)
             except (RuntimeError, MemoryError) as error:
-                self._halve_batch(len(some), error)
-
-    def _halve_batch(self, size: int, error: BaseException) -> None:
-        if not is_out_of_memory(error):
-            raise error
-        if size == 1:
-            raise ConfigError(
-                f"keypoints.extractor {self.name}: not even one photograph at a time fits into the memory of "
-                f"{self.device}. Give a smaller keypoints.long_side, or --device cpu."
-            ) from error
-        self._batch_size = size // 2
-        logger.warning("Out of memory with %d photographs a batch; going on with %d.", size, self._batch_size)
-        release_memory()
+                chosen, less = f"keypoints.extractor {self.name}", "Give a smaller keypoints.long_side"
+                self._batch_size = halved(len(some), error, chosen, self.device, less)
 
     def _detect(self, pixels: Sequence[NDArray[np.uint8]]) -> list[Detected]:
         import torch

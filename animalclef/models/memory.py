@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
-__all__ = ["is_out_of_memory", "release_memory"]
+from animalclef.errors import ConfigError
+
+__all__ = ["halved", "is_out_of_memory", "release_memory"]
+
+logger = logging.getLogger(__name__)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -12,6 +17,26 @@ def is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return named or "out of memory" in text or "can't allocate memory" in text
+
+
+def halved(batch: int, error: BaseException, setting: str, device: str, advice: str) -> int:
+    """The size of the next batches after one of `batch` photographs failed with `error`.
+
+    `setting` names what was chosen, `advice` what would need less.
+
+    Raises:
+        ConfigError: not even one photograph at a time fits.
+        BaseException: `error` itself, where it is of another kind.
+    """
+    if not is_out_of_memory(error):
+        raise error
+    if batch == 1:
+        raise ConfigError(
+            f"{setting}: not even one photograph at a time fits into the memory of {device}. {advice}, or --device cpu."
+        ) from error
+    logger.warning("Out of memory with %d photographs a batch; going on with %d.", batch, batch // 2)
+    release_memory()
+    return batch // 2
 
 
 def release_memory() -> None:

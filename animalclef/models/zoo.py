@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -18,7 +17,7 @@ from animalclef.errors import ConfigError, WeightsError
 from animalclef.models.acceleration import accelerate, choose_precision
 from animalclef.models.checkpoints import load_strictly, read_weights, weights_digest
 from animalclef.models.embedders import FAMILIES, EmbedderEntry, find_embedder
-from animalclef.models.memory import is_out_of_memory, release_memory
+from animalclef.models.memory import halved
 from animalclef.models.preprocessing import Preprocessing
 from animalclef.models.vlad import unit
 from animalclef.models.weights import WEIGHTS, find_weights
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["TimmExtractor", "build", "choose_device", "load_embedder", "preprocessing_of", "unwrapped"]
-
-logger = logging.getLogger(__name__)
 
 _WRAPPERS = ("state_dict.", "model_state_dict.", "model.", "module.")  # where training scripts put the tensors
 
@@ -66,7 +63,8 @@ class TimmExtractor:
             try:
                 vectors = self._embed(batch)
             except (RuntimeError, MemoryError) as error:
-                self._halve_batch(len(batch), error)
+                chosen, less = f"embed.model {self.config.model}", "Give a smaller embed.image_size"
+                self._batch_size = halved(len(batch), error, chosen, self.device, less)
                 continue
             entries += [{"embedding": row} for row in vectors]
         return entries
@@ -103,18 +101,6 @@ class TimmExtractor:
         values = (pixels.float() - mean) / std
         dtype = torch.float32 if self.device == "cpu" else getattr(torch, self.precision)
         return values.permute(0, 3, 1, 2).to(dtype)  # channels last without a copy
-
-    def _halve_batch(self, size: int, error: BaseException) -> None:
-        if not is_out_of_memory(error):
-            raise error
-        if size == 1:
-            raise ConfigError(
-                f"embed.model {self.config.model}: not even one photograph at a time fits into the memory of "
-                f"{self.device}. Give a smaller embed.image_size, or --device cpu."
-            ) from error
-        self._batch_size = size // 2
-        logger.warning("Out of memory with %d photographs a batch; going on with %d.", size, self._batch_size)
-        release_memory()
 
 
 def load_embedder(config: EmbedConfig, device: str, folder: Path | None = None) -> TimmExtractor:

@@ -61,8 +61,8 @@ def train_embedder(
 
     Reduced copies of the photographs are made once and kept in `pictures` (default: in `out`), which trainings may
     share. `start` is a file of weights, one that ships, or `published`. The result depends on the recipe, the
-    photographs, the start, the number of processes, the machine, and the versions of the libraries; another number of
-    workers changes nothing but the time.
+    photographs, the start, the number of processes, the machine, and the versions of the libraries; on the CPU also on
+    the number of workers, which torch takes as threads.
 
     Raises:
         DataError: there is too little to learn from, or to validate on.

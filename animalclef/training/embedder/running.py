@@ -127,7 +127,7 @@ class EmbedderTraining:
         from torch import nn
 
         module = self.network.module.to(self.fabric.device).to(memory_format=torch.channels_last)
-        if self.config.network.batch_norm == "measured":
+        if self.config.network.batch_norm == "measured" and not self._state.is_file():
             batches = [
                 self.source.batch(number).pixels for number in range(math.ceil(_MEASURED / self.config.batch_size))
             ]

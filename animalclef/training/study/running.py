@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -52,6 +52,7 @@ class _Parts:
     train: NDArray[np.int64]
     datasets: tuple[str, ...]
     asked: Callable[[], Asked]  # reads the truth where there is one, after everything is trained and embedded
+    asks_queries: bool  # the table's own, rather than a split's
 
 
 @dataclass(eq=False)
@@ -66,7 +67,6 @@ class Study:
     workers: int
     progress: Progress
     overwrite: bool = False
-    asks_queries: bool = field(default=False, init=False)  # the table's own, rather than a split's
 
     def run(self, read_truth: Callable[[], Mapping[str, str | None]] | None = None) -> list[Line]:
         """Train what is not there, embed and measure.
@@ -80,7 +80,6 @@ class Study:
             DataError: the photographs do not allow the split, or the truth is of other photographs.
         """
         self._check_starts()
-        self.asks_queries = read_truth is not None
         parts = self._parts(read_truth)
         plans = {arm.name: plan_arm(arm, parts.datasets) for arm in self.config.arms}
         for arm in self.config.arms:  # a slip of the pen is told before the first training, not after the last
@@ -117,7 +116,7 @@ class Study:
             train, gallery, query = (named[rows] for rows in (split.train, split.gallery, split.query))
             event = np.array([events.get(row, "") for row in range(len(images))], dtype=object)
             asked = Asked(images.identity, images.dataset, event, gallery, query)
-            return _Parts(train, self._datasets(train, query), lambda: asked)
+            return _Parts(train, self._datasets(train, query), lambda: asked, asks_queries=False)
 
         def with_truth() -> Asked:
             whose = {one: who for one, who in read_truth().items() if who is not None}
@@ -129,7 +128,7 @@ class Study:
             alone = np.arange(len(images)).astype(str).astype(object)  # no query shares an event with the database
             return Asked(identity, images.dataset, alone, named, known)
 
-        return _Parts(named, self._datasets(named, np.flatnonzero(images.is_query)), with_truth)
+        return _Parts(named, self._datasets(named, np.flatnonzero(images.is_query)), with_truth, asks_queries=True)
 
     def _datasets(self, train: NDArray[np.int64], query: NDArray[np.int64]) -> tuple[str, ...]:
         """Those with two individuals to train on, and with queries."""
@@ -165,8 +164,8 @@ class Study:
         for job in plan.jobs:
             made[job.name] = self._train(arm, job, seed, parts.train, made)
         network_of = {name: self._start(arm) if job is None else made[job] for name, job in plan.network_of.items()}
-        vectors = {path: self._vectors(path, names) for path, names in _by_value(network_of).items()}
-        router = None if plan.router is None else self._vectors(made[plan.router], parts.datasets)
+        vectors = {path: self._vectors(path, names, parts) for path, names in _by_value(network_of).items()}
+        router = None if plan.router is None else self._vectors(made[plan.router], parts.datasets, parts)
         return _Embedded({name: vectors[path] for name, path in network_of.items()}, router)
 
     def _train(self, arm: ArmConfig, job: Job, seed: int, train: NDArray[np.int64], made: Mapping[str, Path]) -> Path:
@@ -185,12 +184,12 @@ class Study:
     def _start(self, arm: ArmConfig) -> Path:
         return self.starts[str(arm.start)]
 
-    def _vectors(self, network: Path, datasets: Sequence[str]) -> NDArray[np.float32]:
+    def _vectors(self, network: Path, datasets: Sequence[str], parts: _Parts) -> NDArray[np.float32]:
         """(n, d) of every photograph of the data sets; rows of zeros elsewhere, and where it cannot be read."""
         images = self.images.select(np.isin(self.images.dataset, list(datasets)))
         config = Config.model_validate({"embed": {"model": f"file:{network}"}})
         embedding = Embedding(config, self.device, self.workers, self.progress, run=self.out / "run")
-        embeddings = embedding.describe(replace(self.loaded, images=images), queries=self.asks_queries).embeddings
+        embeddings = embedding.describe(replace(self.loaded, images=images), queries=parts.asks_queries).embeddings
         rows = [self.images.row_of[one] for one in embeddings.image_id]
         vectors = np.zeros((len(self.images), embeddings.values.shape[1]), dtype=np.float32)
         vectors[rows] = embeddings.values

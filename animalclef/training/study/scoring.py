@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from animalclef.artefacts import StrArray
 from animalclef.evaluation.retrieval import Candidates, one_against_all, query_against_gallery
 
-__all__ = ["Asked", "DatasetFigures", "score_dataset", "thinned"]
+__all__ = ["MEASURES", "Asked", "DatasetFigures", "score_dataset", "thinned"]
 
 Rows = NDArray[np.int64]
 MEASURES = ("rank-1", "rank-5", "mAP")
@@ -28,7 +28,7 @@ class DatasetFigures:
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """The photographs of a study: what is searched, what is asked, and which rows each query of a router may see."""
+    """The photographs of a study: what is searched and what is asked; a query does not see its own event."""
 
     identity: StrArray  # (n,)
     dataset: StrArray  # (n,)

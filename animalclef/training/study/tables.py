@@ -8,6 +8,7 @@ import numpy as np
 
 from animalclef.config.study import StudyConfig
 from animalclef.training.study.running import Line
+from animalclef.training.study.scoring import MEASURES
 
 __all__ = ["study_markdown", "study_rows"]
 
@@ -23,12 +24,12 @@ def study_rows(lines: Sequence[Line]) -> list[dict[str, object]]:
         mine = [line for line in lines if line.arm == arm]
         for dataset in datasets:
             here = [line for line in mine if line.figures.dataset == dataset]
-            measures = {name: [line.figures.measures[name] for line in here] for name in ("rank-1", "rank-5", "mAP")}
+            measures = {name: [line.figures.measures[name] for line in here] for name in MEASURES}
             rows.append({"arm": arm, "dataset": dataset, **_summary(measures)})
         by_seed = {seed: [line for line in mine if line.seed == seed] for seed in sorted({line.seed for line in mine})}
         means = {
             name: [_mean([line.figures.measures[name] for line in part]) for part in by_seed.values()]
-            for name in ("rank-1", "rank-5", "mAP")
+            for name in MEASURES
         }
         rows.append({"arm": arm, "dataset": "mean", **_summary(means)})
     return rows
