@@ -170,11 +170,11 @@ class _Taken:
                 rest -= lost
         return chosen if len(chosen) >= least and rest >= least_rest else None
 
-    def gives_none(self, shown: Photographs, least_rest: int) -> bool:
-        """Whether `draw` cannot choose a single row, now or later: what was given is never taken back."""
+    def at_best(self, shown: Photographs, least_rest: int) -> int:
+        """How many rows `draw` can choose at the most, now or later: what was given is never taken back."""
         spare = self._rest(shown) - least_rest
-        lost = {one: 0 if self.of_queries[one] else len(rows) for one, rows in shown.items()}
-        return all(self.kept[one] or spare < lost[one] for one in shown)
+        lost = sorted(0 if self.of_queries[one] else len(rows) for one, rows in shown.items() if not self.kept[one])
+        return int(np.sum(np.cumsum(lost) <= spare))
 
     def _rest(self, shown: Photographs) -> int:
         return sum(len(rows) for one, rows in shown.items() if not self.of_queries[one])
@@ -197,7 +197,7 @@ def _by_individual(groups: StrArray, taken: _Taken, config: SplitConfig, rng: np
     for group in sorted(set(groups)):
         shown = taken.photographs(np.flatnonzero(groups == group))
         order = rng.permutation(list(shown)).tolist()
-        waiting = {hides: dict.fromkeys(order, True) for hides in (False, True)}
+        waiting = {hides: dict.fromkeys(order) for hides in (False, True)}
         wanted, done, unseen = max(1, round(config.share * len(order))), 0, 0
         while done < wanted:
             hides = unseen < int(unseen_share * (done + 1) + 1e-9)
@@ -219,7 +219,7 @@ def _by_individual(groups: StrArray, taken: _Taken, config: SplitConfig, rng: np
 
 
 def _next(
-    waiting: dict[int, bool],
+    waiting: dict[int, None],
     shown: Mapping[int, Photographs],
     taken: _Taken,
     config: SplitConfig,
@@ -229,32 +229,20 @@ def _next(
 ) -> int | None:
     """The first individual that waits and has enough photographs for its part; it is tested.
 
-    Who can give nothing any more waits as `False` and is no longer looked at, but its events are still shuffled: a seed
-    draws the same split however this is reckoned. One event takes no random number, so who has one waits no longer.
+    Who can never give enough waits no longer.
     """
     least = config.least_tested if config.kind == "paper" else 1
     least_rest = 0 if hides else 1 if config.kind == "disjoint" else config.least_training
-    found: int | None = None
-    gone: list[int] = []
-    for who, may_give in waiting.items():
+    for who in list(waiting):
         mine = shown[who]
-        if not may_give:
-            rng.permutation(len(mine))
-            continue
         most = config.most_tested if hides else min(config.most_tested, max(least, len(mine) // 2))
         queries = taken.draw(mine, least, most, least_rest, rng)
         if queries is not None:
             taken.test(who, mine, queries, keep=not hides)
-            found = who
-            break
-        single = len(mine) == 1 and sum(map(len, mine.values())) == 1
-        if single or taken.gives_none(mine, least_rest):
-            gone.append(who)
-    waiting.update(dict.fromkeys(gone, False))
-    for who in gone:
-        if len(shown[who]) == 1:
+            return who
+        if taken.at_best(mine, least_rest) < least:
             del waiting[who]
-    return found
+    return None
 
 
 def _by_time(database: ImageTable, taken: _Taken, config: SplitConfig, rng: np.random.Generator) -> Bools:
