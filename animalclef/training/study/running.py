@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -67,6 +67,7 @@ class Study:
     workers: int
     progress: Progress
     overwrite: bool = False
+    _trained: dict[tuple[str, tuple[str, ...], Path | None], Path] = field(default_factory=dict, init=False)
 
     def run(self, read_truth: Callable[[], Mapping[str, str | None]] | None = None) -> list[Line]:
         """Train what is not there, embed and measure.
@@ -169,14 +170,19 @@ class Study:
         return _Embedded({name: vectors[path] for name, path in network_of.items()}, router)
 
     def _train(self, arm: ArmConfig, job: Job, seed: int, train: NDArray[np.int64], made: Mapping[str, Path]) -> Path:
-        rows = train[np.isin(self.images.dataset[train], job.datasets)]
+        """The network of a job; what two arms ask for alike is trained once."""
+        recipe = self._recipe(arm, job, seed)
         start = made[job.after] if job.after is not None else self.starts.get(job.start or "")
-        outcome = train_embedder(
-            self._recipe(arm, job, seed), self.images.select(rows), self.out / f"{job.name}-seed{seed}", start=start,
-            device=self.device, workers=self.workers, pictures=self.out / "pictures", progress=self.progress,
-            overwrite=self.overwrite,
-        )  # fmt: skip
-        return outcome.path
+        asked = recipe.model_dump_json(), job.datasets, start
+        if asked not in self._trained:
+            rows = train[np.isin(self.images.dataset[train], job.datasets)]
+            outcome = train_embedder(
+                recipe, self.images.select(rows), self.out / f"{job.name}-seed{seed}", start=start,
+                device=self.device, workers=self.workers, pictures=self.out / "pictures", progress=self.progress,
+                overwrite=self.overwrite,
+            )  # fmt: skip
+            self._trained[asked] = outcome.path
+        return self._trained[asked]
 
     def _recipe(self, arm: ArmConfig, job: Job, seed: int) -> TrainConfig:
         return load_recipe(TrainConfig, arm.recipe or self.config.recipe, job.assignments, seed)
