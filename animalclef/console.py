@@ -26,6 +26,7 @@ from animalclef.stages.label_views import ViewQuality
 __all__ = [
     "RichProgress",
     "background_table",
+    "boxes_table",
     "decision_table",
     "duration",
     "embedder_table",
@@ -249,6 +250,14 @@ def viewpoints_table(quality: Sequence[ViewQuality]) -> Table:
         table.add_row(one.dataset, str(one.labelled), str(one.absent), *figures, str(one.filled))
     told = [f"{one.dataset}: nothing filled, {one.why_not}." for one in quality if one.why_not]
     table.caption, table.caption_justify = "\n".join(told) or None, "left"
+    return table
+
+
+def boxes_table(counted: Mapping[str, Mapping[str, int]]) -> Table:
+    """How many boxes were found, and why others were not."""
+    table = empty_table("boxes", ("data set", "found", "given", "unclear", "unreadable"))
+    for name, part in counted.items():
+        table.add_row(name, *[f"{part.get(column, 0):,}" for column in ("found", "given", "unclear", "unreadable")])
     return table
 
 

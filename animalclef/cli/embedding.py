@@ -23,6 +23,8 @@ from animalclef.cli.shared import (
     load,
     out,
     print_json,
+    refuse_overwriting,
+    tell_where_paths_start,
     warn,
 )
 from animalclef.errors import ConfigError, DataError
@@ -123,22 +125,18 @@ def label_views(
 
     loaded = load(data)
     table = loaded.source.table
-    if table is not None and out_path.exists() and out_path.samefile(table):
-        raise ConfigError(
-            f"{out_path}: this is the table itself. Give --out another name; what was given is kept apart."
-        )
+    refuse_overwriting(loaded, out_path)
     embedding = _embedding(config_name, assignments, seed, device, workers, run, weights)
     labels, set_aside = fill_viewpoints(loaded, embedding, ViewLabelConfig(least_confidence=confidence))
     if not as_json:
         out.print(viewpoints_table(labels.quality))
-    if all(one.why_not for one in labels.quality):
+    if table is None or all(one.why_not for one in labels.quality):
         reasons = "; ".join(f"{one.dataset}: {one.why_not}" for one in labels.quality)
-        raise DataError(f"{table}: viewpoints cannot be told ({reasons}). Nothing was written.")
+        raise DataError(f"{table or loaded.source.root}: viewpoints cannot be told ({reasons}). Nothing was written.")
     write_viewpoints(table, out_path, labels.filled())
     if set_aside:
         warn(f"{len(set_aside)} photographs cannot be used (first: {set_aside[0].path}: {set_aside[0].reason}).")
-    if out_path.resolve().parent != loaded.source.root.resolve():
-        warn(f"The paths in {out_path} start at {loaded.source.root}; put the table there, or link the photographs.")
+    tell_where_paths_start(loaded, out_path)
     if as_json:
         print_json({"table": str(out_path), "datasets": [dataclasses.asdict(one) for one in labels.quality]})
         return

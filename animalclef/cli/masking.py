@@ -1,4 +1,4 @@
-"""`mask`: where the animal is on each photograph."""
+"""`mask`, `boxes`: where the animal is on each photograph."""
 
 from __future__ import annotations
 
@@ -9,9 +9,20 @@ from typing import Annotated
 import typer
 
 from animalclef.cli.app import app
-from animalclef.cli.shared import DataOption, JsonOption, Workers, err, load, out, print_json, warn
+from animalclef.cli.shared import (
+    DataOption,
+    JsonOption,
+    Workers,
+    err,
+    load,
+    out,
+    print_json,
+    refuse_overwriting,
+    tell_where_paths_start,
+    warn,
+)
 
-__all__ = ["mask"]
+__all__ = ["boxes", "mask"]
 
 
 @app.command()
@@ -51,3 +62,63 @@ def mask(
     out.print(
         f"{made.masks} masks made{unclear}, {made.kept} were there. Folder: {to}", highlight=False, soft_wrap=True
     )
+
+
+@app.command()
+def boxes(
+    out_path: Annotated[
+        Path, typer.Option("--out", help="The table to write. Paths in it start where those of the old one do.")
+    ],
+    data: DataOption = None,
+    along_body: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DATA SET",
+            help="Animals seen from above or below that lie at any angle (newts, lizards): turn each box along the "
+            "body, head up, without tail and limbs. Several times for several data sets.",
+        ),
+    ] = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="Folder of masks, as `mask` makes it, for photographs without a plain ground.")
+    ] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Also draw up to 96 of the boxes into this JPEG.")] = None,
+    workers: Workers = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Cut the photographs to the animal: write a table with a box for each, from transparency, masks or a plain ground.
+
+    Photographs where the animal cannot be told from the ground stay whole; boxes that the table gives are kept. Then:
+    `animalclef predict --data TABLE`, and the same for `train`. Look at the sheet before you trust them.
+
+    Example:
+
+    - `animalclef boxes --data my-photos --along-body NewtID --out my-photos/boxed.csv --sheet boxes.jpg`
+    """
+    from collections import Counter
+
+    from animalclef.console import RichProgress, boxes_table
+    from animalclef.data.box_column import write_boxes
+    from animalclef.data.masks import find_masks
+    from animalclef.errors import ConfigError
+    from animalclef.report.crops import crop_sheet
+    from animalclef.stages.find_boxes import find_boxes
+    from animalclef.store.files import write_bytes
+
+    loaded = load(data)
+    images = loaded.images
+    refuse_overwriting(loaded, out_path)
+    if absent := sorted(set(along_body or []) - set(images.datasets)):
+        raise ConfigError(f"--along-body {absent[0]}: no such data set; there are {', '.join(images.datasets)}.")
+    count, progress = workers or os.cpu_count() or 1, RichProgress(err)
+    found = find_boxes(images, find_masks(images, masks), frozenset(along_body or []), count, progress)
+    write_boxes(loaded, out_path, found.bbox_xywhr)
+    boxed = images.with_columns(bbox_xywhr=found.bbox_xywhr).select(found.outcome == "found")
+    if sheet is not None and len(boxed):
+        write_bytes(sheet, crop_sheet(boxed))
+    counted = {name: Counter(found.outcome[images.dataset == name].tolist()) for name in images.datasets}
+    tell_where_paths_start(loaded, out_path)
+    if as_json:
+        print_json({"table": str(out_path), "datasets": counted})
+        return
+    out.print(boxes_table(counted))
+    out.print(f"Table: {out_path}", highlight=False, soft_wrap=True)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+
+from animalclef.errors import ConfigError
+
+if TYPE_CHECKING:
+    from animalclef.data.images import LoadedTable
 
 __all__ = [
     "ConfigOption",
@@ -26,6 +31,8 @@ __all__ = [
     "load",
     "out",
     "print_json",
+    "refuse_overwriting",
+    "tell_where_paths_start",
     "warn",
 ]
 
@@ -57,7 +64,7 @@ def warn(sentence: str) -> None:
     err.print(f"[yellow]warning:[/] {escaped(sentence)}", highlight=False, soft_wrap=True)
 
 
-def load(data: Path | None) -> Any:
+def load(data: Path | None) -> LoadedTable:
     """The table of a data set; what is odd in it is told."""
     from animalclef.data.images import load_table
     from animalclef.data.sources import find_source
@@ -66,6 +73,26 @@ def load(data: Path | None) -> Any:
     for problem in loaded.problems:
         warn(str(problem))
     return loaded
+
+
+def refuse_overwriting(loaded: LoadedTable, out_path: Path) -> None:
+    """What was given is kept apart from what is made of it.
+
+    Raises:
+        ConfigError: the table to be written is the one that was read.
+    """
+    table = loaded.source.table
+    if table is not None and out_path.exists() and out_path.samefile(table):
+        raise ConfigError(
+            f"{out_path}: this is the table itself. Give --out another name; what was given is kept apart."
+        )
+
+
+def tell_where_paths_start(loaded: LoadedTable, out_path: Path) -> None:
+    """Warn of a table that lies away from its photographs."""
+    root = loaded.source.root
+    if out_path.resolve().parent != root.resolve():
+        warn(f"The paths in {out_path} start at {root}; put the table there, or link the photographs.")
 
 
 def escaped(text: str) -> str:

@@ -7,7 +7,9 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["content_key", "derived_key"]
+from animalclef.artefacts import ImageTable
+
+__all__ = ["content_key", "derived_key", "photograph_keys"]
 
 
 def content_key(content: bytes, box_xywhr: NDArray[np.float32]) -> str:
@@ -21,3 +23,18 @@ def content_key(content: bytes, box_xywhr: NDArray[np.float32]) -> str:
 def derived_key(key: str, *parts: str) -> str:
     """The key of something made of an image's content: its masked keypoints, a view of it; as many hex digits."""
     return hashlib.sha256("\n".join([key, *parts]).encode()).hexdigest()[:32]
+
+
+def photograph_keys(images: ImageTable) -> list[str]:
+    """The key of every row's whole photograph, whichever box the row has; "" where the file is gone."""
+    whole = np.full(5, np.nan, np.float32)
+
+    def of_row(row: int) -> str:
+        if images.key[row] and not np.isfinite(images.bbox_xywhr[row]).all():
+            return str(images.key[row])
+        try:
+            return content_key((images.root / images.path[row]).read_bytes(), whole)
+        except OSError:
+            return ""
+
+    return [of_row(row) for row in range(len(images))]

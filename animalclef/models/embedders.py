@@ -149,6 +149,18 @@ def find_embedder(model: str) -> EmbedderEntry:
     raise ConfigError(f"embed.model {model}: no such embedder. Known: {known}, timm:NAME, arcface:BACKBONE, file:PATH.")
 
 
+def learnt_from(path: Path) -> frozenset[str]:
+    """Keys of the photographs that the weights in a file of `animalclef train` were trained on, or their start was."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            about: dict[str, Any] = json.loads((file.metadata() or {}).get(METADATA, "{}"))
+    except (OSError, SafetensorError, ValueError):  # of another make, or no file, which who reads the weights will tell
+        return frozenset()
+    return frozenset(str(about.get("learnt", "")).split())
+
+
 def _of_file(path: Path) -> EmbedderEntry:
     from safetensors import SafetensorError, safe_open
 

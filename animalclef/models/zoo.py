@@ -16,7 +16,7 @@ from animalclef.config import EmbedConfig
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.models.acceleration import accelerate, choose_precision
 from animalclef.models.checkpoints import load_strictly, read_weights, weights_digest
-from animalclef.models.embedders import FAMILIES, EmbedderEntry, find_embedder
+from animalclef.models.embedders import FAMILIES, EmbedderEntry, find_embedder, learnt_from
 from animalclef.models.memory import halved
 from animalclef.models.preprocessing import Preprocessing
 from animalclef.models.vlad import unit
@@ -48,6 +48,7 @@ class TimmExtractor:
         self.model, self.preprocessing, self.config, self.device = model, preprocessing, config, device
         self.precision, self.digest = precision, digest
         self._batch_size = config.batch_size
+        self.learnt: frozenset[str] = frozenset()  # keys of photographs that it was trained on, where that is known
 
     def describe(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
         """`embedding`: (d,) float32.
@@ -114,11 +115,12 @@ def load_embedder(config: EmbedConfig, device: str, folder: Path | None = None) 
     """
     entry = find_embedder(config.model)
     if config.weights == "hub" and entry.weights is None and config.model not in WEIGHTS:
-        model = _from_timm_hub(entry, config)
+        model, learnt = _from_timm_hub(entry, config), frozenset[str]()
     else:
         path = _weights_file(entry, config, folder)
         model = build(entry, config)
         _load(model, path, entry)
+        learnt = learnt_from(path)
     preprocessing = preprocessing_of(entry, model, config)
     wanted = config.precision or entry.precision
     precision = choose_precision(wanted, device)
@@ -129,6 +131,7 @@ def load_embedder(config: EmbedConfig, device: str, folder: Path | None = None) 
 
         model = torch.compile(model)  # type: ignore[assignment]
     extractor = TimmExtractor(model, preprocessing, config, device, precision, digest)
+    extractor.learnt = learnt
     _try_size(extractor)
     return extractor
 

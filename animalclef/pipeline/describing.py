@@ -11,8 +11,10 @@ import PIL
 
 from animalclef.artefacts import Embeddings, FloatArray, ImageTable, SetAside
 from animalclef.config import Config, fingerprint
+from animalclef.data.content import photograph_keys
 from animalclef.errors import DataError
 from animalclef.estimate import Plan, estimate
+from animalclef.models.zoo import TimmExtractor
 from animalclef.pipeline.contents import Contents
 from animalclef.pipeline.local_features import FeatureReader, Wanted, apply_masks, matching_keys
 from animalclef.pipeline.tools import Tools
@@ -39,6 +41,7 @@ class Described:
     thumbnails: ShardStore
     features: FeatureReader  # local features by matching key
     set_aside: list[SetAside]
+    learnt: frozenset[str] = frozenset()  # image_ids of photographs that the embedder was trained on
 
     def by_content(self) -> ImageTable:
         """The photographs with their content keys."""
@@ -104,7 +107,15 @@ def describe_photographs(
     ]
     if tools.extractor is not None and masks is not None:
         apply_masks(local, keyed.select(usable), masks.select(usable), views, workers, progress)
-    return Described(keyed.select(usable), join_embeddings(parts), thumbnails, local, set_aside)
+    learnt = _learnt(images, tools.network)
+    return Described(keyed.select(usable), join_embeddings(parts), thumbnails, local, set_aside, learnt)
+
+
+def _learnt(images: ImageTable, network: TimmExtractor | None) -> frozenset[str]:
+    if network is None or not network.learnt:
+        return frozenset()
+    keyed = zip(images.image_id, photograph_keys(images), strict=True)
+    return frozenset(image_id for image_id, key in keyed if key in network.learnt)
 
 
 def _local_features(

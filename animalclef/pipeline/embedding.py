@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from animalclef.stages.label_views import ViewLabels, label_views
 from animalclef.store.run import RunFolder
 
 __all__ = ["Embedding", "evaluate_embedder", "fill_viewpoints"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +78,10 @@ def evaluate_embedder(
     """
     described = embedding.describe(loaded, queries=False)
     images = described.images
+    if seen := len(described.learnt & set(images.image_id)):
+        logger.warning(
+            "The embedder was trained on %d of these %d photographs: the figures flatter it.", seen, len(images)
+        )
     encounter_of = encounters_of(described, embedding.config).of
     same = embedding.config.retrieve.same_viewpoint
     restricted = np.array([same if isinstance(same, bool) else one in same for one in images.dataset], dtype=bool)

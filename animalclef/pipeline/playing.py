@@ -23,6 +23,8 @@ __all__ = ["Played", "play"]
 
 logger = logging.getLogger(__name__)
 
+_LEAST_FRESH = 10  # photographs that an embedder was not trained on, of half as many individuals
+
 
 @dataclass(frozen=True, eq=False)
 class Played:
@@ -70,7 +72,8 @@ def play(encounters: Encounters, config: Config, shortlist: Shortlisting) -> Pla
     chosen, splits = [], {}
     for name in gallery.datasets:
         table = gallery.select(gallery.dataset == name)
-        pseudo = choose_pseudo_queries(table, encounters.of, config.decide, config.seed, asked[name])
+        fresh = _not_learnt(name, table, shortlist.described.learnt)
+        pseudo = choose_pseudo_queries(fresh, encounters.of, config.decide, config.seed, asked[name])
         splits[name] = open_set_splits(pseudo, table, encounters.of, config.decide, config.seed)
         chosen.append(pseudo.image_id)
     queries = gallery.select(np.isin(gallery.image_id.astype(str), np.concatenate(chosen).astype(str)))
@@ -80,6 +83,26 @@ def play(encounters: Encounters, config: Config, shortlist: Shortlisting) -> Pla
     views = [hidden, _whole_individual(queries, gallery, hidden)]
     own_side = _seen_from_own_side(queries, gallery, hidden)
     return Played(gallery, queries, splits, findable, own_side, *shortlist(queries, views))
+
+
+def _not_learnt(name: str, gallery: ImageTable, learnt: frozenset[str]) -> ImageTable:
+    """The photographs of one data set that may play the query: those that the embedder was not trained on.
+
+    Where too few are left all of them do, with a warning.
+    """
+    fresh = gallery.select(~np.isin(gallery.image_id.astype(str), list(learnt)))
+    if len(fresh) == len(gallery):
+        return gallery
+    if len(fresh) >= _LEAST_FRESH and len(set(fresh.identity)) >= _LEAST_FRESH // 2:
+        logger.info("%s: the embedder was trained on all but %d photographs; those play the query.", name, len(fresh))
+        return fresh
+    logger.warning(
+        "%s: the embedder was trained on %d of the %d database photographs, so validation flatters it and the "
+        "threshold is too strict. Hold some out when it is trained: train --set 'validation.split={kind: open-set}'; "
+        "those alone then play the query.",
+        name, len(gallery) - len(fresh), len(gallery),
+    )  # fmt: skip
+    return gallery
 
 
 def _seen_from_own_side(

@@ -14,8 +14,10 @@ import numpy as np
 from animalclef.artefacts import ImageTable, SetAside
 from animalclef.config import fingerprint
 from animalclef.config.embedder_training import TrainConfig
+from animalclef.data.content import photograph_keys
 from animalclef.data.encounters import find_encounters
 from animalclef.evaluation.training_splits import split_rows
+from animalclef.models.embedders import learnt_from
 from animalclef.progress import Progress, Silent
 from animalclef.stages.identify import identify
 from animalclef.store.files import make_folder
@@ -103,6 +105,7 @@ def train_embedder(
             announce=announce if announce is not None and fabric.global_rank == 0 else lambda plan: None,
             workers=workers,
             started=started,
+            learnt={*photograph_keys(learnt.table), *(frozenset() if begun is None else learnt_from(begun))} - {""},
         )
         if overwrite and fabric.global_rank == 0:
             training.forget()

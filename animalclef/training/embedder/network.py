@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -206,8 +206,10 @@ def _of_backbone(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict
     return {name: value for name, value in best.items() if name in expected or not name.startswith(CLASSIFIERS)}
 
 
-def save_embedder(path: Path, weights: Mapping[str, Tensor], network: TrainedNetwork) -> None:
-    """Write weights for `embed.model=file:PATH`.
+def save_embedder(
+    path: Path, weights: Mapping[str, Tensor], network: TrainedNetwork, learnt: Collection[str] = ()
+) -> None:
+    """Write weights for `embed.model=file:PATH`, and the keys of the photographs that they were `learnt` from.
 
     Matrices are in half precision where they lie in its range; norms and biases are few and stay as they are.
     """
@@ -216,6 +218,7 @@ def save_embedder(path: Path, weights: Mapping[str, Tensor], network: TrainedNet
     about: dict[str, Any] = {"model": network.config.model, "options": dict(network.options)}
     prepared = asdict(network.preprocessing)
     about |= {"size": prepared["size_wh"][0], **{name: prepared[name] for name in ("mean", "std", "resize")}}
+    about |= {"learnt": " ".join(sorted(learnt))} if learnt else {}
     tensors = {name: _stored(value.detach().cpu()).contiguous() for name, value in weights.items()}
     write_bytes(path, save(tensors, metadata={METADATA: json.dumps(about)}))
 

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
@@ -55,6 +55,7 @@ class EmbedderTraining:
     announce: Callable[[TrainingPlan], None]
     workers: int = 1  # threads that make batches ahead
     started: Started | None = None
+    learnt: Collection[str] = ()  # keys of the photographs that train, and that the start was trained on
     course: Course = field(default_factory=Course)
     best: dict[str, Tensor] = field(default_factory=dict)  # weights of the best validation
     _moments: list[float] = field(default_factory=list)  # when the first steps began
@@ -229,7 +230,7 @@ class EmbedderTraining:
         if self._is_first:
             if worse := worse_than_start(course):
                 logger.warning("%s", worse)
-            save_embedder(self.network_path, self.best or self.averaged.weights, self.network)
+            save_embedder(self.network_path, self.best or self.averaged.weights, self.network, self.learnt)
             write_text(self.out / "measured.json", json.dumps(measured, indent=1) + "\n")
             self.log.close()
         self.fabric.barrier()

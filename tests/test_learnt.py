@@ -1,0 +1,101 @@
+"""An embedder's file says what it was trained on, and that does not play the query."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from embedder_cases import TINY_TRAINING
+from tiny import make_tiny_data
+from whole_run import predict
+
+from animalclef.artefacts import ImageTable
+from animalclef.config import DataConfig
+from animalclef.config.embedder_training import EmbedderNetworkConfig, TrainConfig
+from animalclef.data.content import photograph_keys
+from animalclef.data.images import load_table
+from animalclef.data.sources import find_source
+from animalclef.models.embedders import learnt_from
+from animalclef.progress import Silent
+from animalclef.stages.identify import identify
+from animalclef.store.run import RunFolder
+from animalclef.store.validation import read_pseudo_queries
+from animalclef.training.embedder.embedder import train_embedder
+from animalclef.training.embedder.network import build_trained, save_embedder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight known cats with three photographs each, and queries."""
+    return make_tiny_data(tmp_path_factory.mktemp("learnt") / "data", datasets=("CatID",), individuals=8)
+
+
+def gallery(data: Path) -> ImageTable:
+    return identify(load_table(find_source(data)).images.gallery, DataConfig(), 1, Silent())[0]
+
+
+def network_file(folder: Path, learnt: list[str]) -> Path:
+    torch.manual_seed(0)
+    network = build_trained(EmbedderNetworkConfig(**{**TINY_TRAINING["network"]}))  # type: ignore[arg-type]
+    save_embedder(folder / "mine.safetensors", network.module.state_dict(), network, learnt)
+    return folder / "mine.safetensors"
+
+
+def pseudo_queries(data: Path, run: Path, network: Path) -> set[str]:
+    predict(data, run, f"embed.model=file:{network}")
+    return set(read_pseudo_queries(RunFolder(run))["CatID"].splits.image_id)
+
+
+def test_what_was_not_learnt_plays_the_query(data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    images = gallery(data)
+    learnt = [key for row, key in enumerate(photograph_keys(images)) if row % 2]
+    network = network_file(tmp_path, learnt)
+    assert learnt_from(network) == set(learnt)
+    with caplog.at_level(logging.WARNING):
+        played = pseudo_queries(data, tmp_path / "run", network)
+    assert played == set(images.image_id[::2])
+    assert "flatters" not in caplog.text
+
+
+def test_where_all_was_learnt_a_warning_says_so(data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    images = gallery(data)
+    with caplog.at_level(logging.WARNING):
+        played = pseudo_queries(data, tmp_path / "run", network_file(tmp_path, photograph_keys(images)))
+    assert played == set(images.image_id)
+    assert "CatID: the embedder was trained on 24 of the 24 database photographs" in caplog.text
+
+
+def test_a_box_does_not_hide_what_was_learnt(data: Path) -> None:
+    whole = gallery(data)
+    boxes = np.tile(np.array([5, 5, 60, 40, 0], np.float32), (len(whole), 1))
+    boxed, _ = identify(whole.with_columns(bbox_xywhr=boxes), DataConfig(), 1, Silent())
+    assert set(boxed.key).isdisjoint(whole.key)
+    assert photograph_keys(boxed) == photograph_keys(whole) == whole.key.tolist()
+    gone = whole.with_columns(root=Path("nowhere"), key=np.full(len(whole), "", dtype=object))  # type: ignore[arg-type]
+    assert set(photograph_keys(gone)) == {""}
+
+
+def test_a_training_writes_what_it_and_its_start_learnt(data: Path, tmp_path: Path) -> None:
+    images = gallery(data)
+    other = tmp_path / "other" / "a.jpg"
+    other.parent.mkdir()
+    cv2.imwrite(str(other), np.zeros((40, 60, 3), np.uint8))
+    config = TrainConfig.model_validate(
+        {**TINY_TRAINING, "epochs": 1, "validation": {"split": {"kind": "disjoint", "share": 0.3}}}
+    )
+    start = network_file(tmp_path, ["ab12"])
+    trained = train_embedder(config, images, tmp_path / "out", start=start, device="cpu", workers=1, progress=Silent())
+    learnt = learnt_from(trained.path)
+    assert "ab12" in learnt
+    assert 0 < len(learnt) - 1 < len(images)
+    assert learnt - {"ab12"} < set(images.key)
+
+
+def test_other_files_learnt_nothing(tmp_path: Path) -> None:
+    (tmp_path / "x.pth").write_bytes(b"nothing")
+    assert learnt_from(tmp_path / "x.pth") == learnt_from(tmp_path / "none") == frozenset()
+    assert learnt_from(network_file(tmp_path, [])) == frozenset()
