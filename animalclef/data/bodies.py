@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["body_box", "outline_box", "plain_ground"]
+__all__ = ["body_box", "outline_box", "plain_ground", "stands_free"]
 
 BoolArray = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
@@ -15,6 +15,7 @@ Box = tuple[float, float, float, float, float]  # x, y, width, height, clockwise
 _RIM = 0.01  # of the long side: this near to the edge is ground
 _SAME = 12  # of 255: colours this near to the rim's are ground
 _PLAIN = 0.9  # of the rim must be of one colour
+_FAINT = 0.15  # of a thumbnail's standard deviation: brightness this near to the rim's is ground
 _LEAST, _MOST = 0.005, 0.9  # of the photograph: an animal outside these is none
 _WHOLE = 0.8  # of what differs from the ground must be one patch
 _HOLE = 0.02  # of the animal: smaller holes are glare or dirt on it
@@ -34,6 +35,15 @@ def plain_ground(pixels: Bytes) -> BoolArray | None:
     differs = np.abs(pixels - ground).max(axis=2) > _SAME
     animal = _largest(differs) > 0
     return animal if _LEAST <= animal.mean() <= _MOST and animal.sum() >= _WHOLE * differs.sum() else None
+
+
+def stands_free(thumbnail: NDArray[np.float32]) -> bool:
+    """Whether a square thumbnail, given as a row of pixels, has a rim of one brightness around something else."""
+    side = round(len(thumbnail) ** 0.5)
+    square = thumbnail.reshape(side, side)
+    rim = np.concatenate([square[0], square[-1], square[1:-1, 0], square[1:-1, -1]])
+    same = np.abs(rim - np.median(rim)) <= _FAINT * square.std()
+    return bool(square.any() and same.mean() >= _PLAIN)
 
 
 def outline_box(mask: BoolArray) -> Box:

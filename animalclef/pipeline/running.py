@@ -10,8 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from animalclef.artefacts import ImageTable, Predictions, RankedCandidates, SetAside
 from animalclef.config import Config
+from animalclef.data.bodies import stands_free
 from animalclef.data.encounters import Encounters
 from animalclef.data.images import LoadedTable
 from animalclef.decision import Decision
@@ -35,6 +38,8 @@ from animalclef.store.validation import read_pseudo_queries
 __all__ = ["Outcome", "Pipeline"]
 
 logger = logging.getLogger(__name__)
+
+_LOOKED_AT, _FEW, _MOST_FREE = 100, 5, 0.8  # photographs of a data set, and the share of them on a plain ground
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +98,7 @@ class Pipeline:
             )  # fmt: skip
         images = described.images
         _warn_of_what_is_absent(self.loaded.images, images)
+        _tell_of_plain_grounds(described)
         if given is not None and network is None and given.gallery != gallery_digest(images):
             logger.warning("The decision was fitted on another gallery, and so was its weight-free embedding.")
         shortlisting = Shortlisting(self.config, described, self.run, self.progress)
@@ -154,3 +160,16 @@ def _warn_of_what_is_absent(asked: ImageTable, usable: ImageTable) -> None:
         logger.warning(
             "%s: no usable database photograph with an identity; its queries (%d) are all answered as new.", name, count
         )
+
+
+def _tell_of_plain_grounds(described: Described) -> None:
+    """Data sets whose animals could be cut out of the ground before they are described."""
+    gallery = described.images.gallery
+    for name in gallery.datasets:
+        mine = gallery.select((gallery.dataset == name) & ~np.isfinite(gallery.bbox_xywhr).all(axis=1))
+        free = [stands_free(described.thumbnail(key)) for key in mine.key[:_LOOKED_AT]]
+        if len(free) >= _FEW and np.mean(free) >= _MOST_FREE:
+            logger.warning(
+                "%s: the animals lie on a plain ground. `animalclef boxes` cuts them out, which often finds more of "
+                "them (with --along-body %s where they are seen from above or below, at any angle).", name, name,
+            )  # fmt: skip

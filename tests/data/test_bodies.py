@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from animalclef.data.bodies import body_box, outline_box, plain_ground
+from animalclef.data.bodies import body_box, outline_box, plain_ground, stands_free
 from animalclef.data.decode import crop
+from animalclef.data.encounters import thumbnail
 
 GROUND, SKIN, HEAD, TAIL, LEG = (128, 128, 128), (90, 150, 60), (250, 0, 0), (0, 0, 250), (0, 250, 0)
 WIDTH, HEIGHT = 640, 480
@@ -125,3 +126,11 @@ def test_noise_and_the_traces_of_jpeg_are_ground() -> None:
     assert clean is not None
     assert found is not None
     assert (clean ^ found).mean() < 0.02
+
+
+def test_thumbnails_show_what_stands_free() -> None:
+    assert stands_free(thumbnail(newt(35)))
+    rng = np.random.default_rng(0)
+    busy = cv2.resize(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8), (640, 480), interpolation=cv2.INTER_CUBIC)
+    assert not stands_free(thumbnail(np.asarray(busy, dtype=np.uint8)))
+    assert not stands_free(thumbnail(np.full((60, 100, 3), 128, np.uint8)))

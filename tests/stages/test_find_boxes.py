@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from whole_run import predict
 
 from animalclef.artefacts import ImageTable
 from animalclef.cli import app
+from animalclef.data.box_column import write_boxes
 from animalclef.data.decode import decode
 from animalclef.data.images import load_table
 from animalclef.data.masks import find_masks
@@ -122,6 +124,20 @@ def test_a_table_with_boxes_is_written_and_answered(studio: Path, tmp_path: Path
     assert read_csv(studio / "again.csv") == read_csv(out)
     submission = predict(out, tmp_path / "run").decode()
     assert len(submission.splitlines()) == 1 + sum(row["split"] == "query" for row in before)
+
+
+def test_predict_says_where_boxes_would_help(studio: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    told = "the animals lie on a plain ground. `animalclef boxes` cuts them out"
+    with caplog.at_level(logging.WARNING):
+        predict(studio, tmp_path / "whole")
+        assert f"NewtID: {told}" in caplog.text
+        assert f"CatID: {told}" not in caplog.text
+        caplog.clear()
+        images = load_table(find_source(studio)).images
+        found = find_boxes(images, None, frozenset(), 1, Silent())
+        write_boxes(load_table(find_source(studio)), studio / "cut.csv", found.bbox_xywhr)
+        predict(studio / "cut.csv", tmp_path / "cut")
+        assert told not in caplog.text
 
 
 def test_boxes_in_columns_of_their_own_are_kept(studio: Path) -> None:
