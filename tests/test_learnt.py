@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -10,16 +11,18 @@ import numpy as np
 import pytest
 import torch
 from embedder_cases import TINY_TRAINING
-from tiny import make_tiny_data
+from tiny import make_tiny_data, read_csv, write_csv
 from whole_run import predict
 
 from animalclef.artefacts import ImageTable
-from animalclef.config import DataConfig
+from animalclef.config import DataConfig, SplitConfig, load_config
 from animalclef.config.embedder_training import EmbedderNetworkConfig, TrainConfig
 from animalclef.data.content import photograph_keys
 from animalclef.data.images import load_table
 from animalclef.data.sources import find_source
+from animalclef.errors import ConfigError
 from animalclef.models.embedders import learnt_from
+from animalclef.pipeline.embedding import Embedding, evaluate_embedder
 from animalclef.progress import Silent
 from animalclef.stages.identify import identify
 from animalclef.store.run import RunFolder
@@ -52,7 +55,7 @@ def pseudo_queries(data: Path, run: Path, network: Path) -> set[str]:
 
 def test_what_was_not_learnt_plays_the_query(data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     images = gallery(data)
-    learnt = [key for row, key in enumerate(photograph_keys(images)) if row % 2]
+    learnt = [key for row, key in enumerate(photograph_keys(images, 1)) if row % 2]
     network = network_file(tmp_path, learnt)
     assert learnt_from(network) == set(learnt)
     with caplog.at_level(logging.WARNING):
@@ -64,9 +67,55 @@ def test_what_was_not_learnt_plays_the_query(data: Path, tmp_path: Path, caplog:
 def test_where_all_was_learnt_a_warning_says_so(data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     images = gallery(data)
     with caplog.at_level(logging.WARNING):
-        played = pseudo_queries(data, tmp_path / "run", network_file(tmp_path, photograph_keys(images)))
+        played = pseudo_queries(data, tmp_path / "run", network_file(tmp_path, photograph_keys(images, 1)))
     assert played == set(images.image_id)
-    assert "CatID: the embedder was trained on 24 of the 24 database photographs" in caplog.text
+    told = "CatID: the embedder was trained on 24 of the 24 database photographs, and too few are left"
+    assert told in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        pseudo_queries(data, tmp_path / "run", tmp_path / "mine.safetensors")  # nothing is tuned again, but told again
+    assert told in caplog.text
+
+
+def test_singletons_alone_do_not_play_the_query(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = make_tiny_data(tmp_path / "data", datasets=("CatID",), individuals=20, gallery_images=2)
+    rows = [row for row in read_csv(data / "metadata.csv") if not (row["path"].endswith("_1.jpg") and row["identity"])
+            or int(row["identity"].split("_")[1]) < 6]  # fmt: skip
+    write_csv(data / "metadata.csv", list(rows[0]), [list(row.values()) for row in rows])
+    images = gallery(data)
+    often = [who for who, count in Counter(images.identity).items() if count > 1]
+    assert (len(images), len(often)) == (26, 6)
+    keys = np.array(photograph_keys(images, 1), dtype=object)
+    network = network_file(tmp_path, keys[np.isin(images.identity.astype(str), often)].tolist())
+    with caplog.at_level(logging.WARNING):
+        played = pseudo_queries(data, tmp_path / "run", network)
+    assert played == set(images.image_id)
+    assert "trained on 12 of the 26 database photographs, and too few are left" in caplog.text
+
+
+def test_another_run_can_leave_out_what_an_embedder_learnt(data: Path, tmp_path: Path) -> None:
+    images = gallery(data)
+    network = network_file(tmp_path, photograph_keys(images, 1)[::2])
+    played = pseudo_queries(data, tmp_path / "tuned", network)
+    predict(data, tmp_path / "plain", f"decide.not_learnt_by=[{network}]")
+    assert set(read_pseudo_queries(RunFolder(tmp_path / "plain"))["CatID"].splits.image_id) == played
+    with pytest.raises(ConfigError, match="no-file: expected a file of `animalclef train`"):
+        predict(data, tmp_path / "plain", "decide.not_learnt_by=[no-file]")
+
+
+@pytest.mark.parametrize("split", [None, "closed-set"])
+def test_figures_of_learnt_photographs_are_told_to_flatter(
+    split: str | None, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts = None if split is None else SplitConfig(kind="closed-set", share=0.5, least_training=1)
+    images = gallery(data)
+    network = network_file(tmp_path, photograph_keys(images, 1))
+    config = load_config(None, [f"embed.model=file:{network}"])
+    embedding = Embedding(config, "cpu", 1, Silent(), run=tmp_path / "run")
+    with caplog.at_level(logging.WARNING):
+        figures, _ = evaluate_embedder(load_table(find_source(data)), embedding, parts, hide_events=True)
+    asked = sum(one.queries for one in figures.species)
+    assert f"The embedder was trained on {asked} of these {asked} queries: figures flatter it." in caplog.text
 
 
 def test_a_box_does_not_hide_what_was_learnt(data: Path) -> None:
@@ -74,9 +123,9 @@ def test_a_box_does_not_hide_what_was_learnt(data: Path) -> None:
     boxes = np.tile(np.array([5, 5, 60, 40, 0], np.float32), (len(whole), 1))
     boxed, _ = identify(whole.with_columns(bbox_xywhr=boxes), DataConfig(), 1, Silent())
     assert set(boxed.key).isdisjoint(whole.key)
-    assert photograph_keys(boxed) == photograph_keys(whole) == whole.key.tolist()
+    assert photograph_keys(boxed, 1) == photograph_keys(whole, 2) == whole.key.tolist()
     gone = whole.with_columns(root=Path("nowhere"), key=np.full(len(whole), "", dtype=object))  # type: ignore[arg-type]
-    assert set(photograph_keys(gone)) == {""}
+    assert set(photograph_keys(gone, 1)) == {""}
 
 
 def test_a_training_writes_what_it_and_its_start_learnt(data: Path, tmp_path: Path) -> None:

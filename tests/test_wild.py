@@ -53,6 +53,19 @@ def test_newts_from_photographs_to_score(shared: Path, tmp_path: Path) -> None:
     assert ranks["LabNewtID"] > 0.613
 
 
+def test_newts_are_cut_out_and_found_more_often(shared: Path, tmp_path: Path) -> None:
+    data = newts_only(shared / "data" / "wild", tmp_path / "newts")
+    boxed = data / "boxed.csv"
+    call("boxes", "--data", str(data), "--out", str(boxed), "--along-body", "LabNewtID", "--along-body", "RibbedNewtID")
+    assert all(row["bbox"] for row in read_csv(boxed))
+    rank_1 = {}
+    for table in (data / "metadata.csv", boxed):
+        arguments = ["evaluate-embedder", "--data", str(table), "--run", str(tmp_path / "run"), "--json"]
+        result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+        rank_1[table] = json.loads(result.stdout)["mean"]["rank-1"]  # of database photographs alone
+    assert rank_1[boxed] > rank_1[data / "metadata.csv"] + 0.15
+
+
 def test_a_network_from_timm_embeds_newts(shared: Path, tmp_path: Path) -> None:
     data = newts_only(shared / "data" / "wild", tmp_path / "newts")
     weights = shared / "weights" / "mobilenetv2_100_imagenet.safetensors"

@@ -124,19 +124,19 @@ def label_views(
     from animalclef.pipeline.embedding import fill_viewpoints
 
     loaded = load(data)
-    table = loaded.source.table
+    table = loaded.source.table or loaded.source.root  # without a table there are no viewpoints, which is told below
     refuse_overwriting(loaded, out_path)
     embedding = _embedding(config_name, assignments, seed, device, workers, run, weights)
     labels, set_aside = fill_viewpoints(loaded, embedding, ViewLabelConfig(least_confidence=confidence))
     if not as_json:
         out.print(viewpoints_table(labels.quality))
-    if table is None or all(one.why_not for one in labels.quality):
+    if all(one.why_not for one in labels.quality):
         reasons = "; ".join(f"{one.dataset}: {one.why_not}" for one in labels.quality)
-        raise DataError(f"{table or loaded.source.root}: viewpoints cannot be told ({reasons}). Nothing was written.")
+        raise DataError(f"{table}: viewpoints cannot be told ({reasons}). Nothing was written.")
     write_viewpoints(table, out_path, labels.filled())
     if set_aside:
         warn(f"{len(set_aside)} photographs cannot be used (first: {set_aside[0].path}: {set_aside[0].reason}).")
-    tell_where_paths_start(loaded, out_path)
+    tell_where_paths_start(loaded, data, out_path)
     if as_json:
         print_json({"table": str(out_path), "datasets": [dataclasses.asdict(one) for one in labels.quality]})
         return

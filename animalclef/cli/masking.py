@@ -102,11 +102,13 @@ def boxes(
     from animalclef.errors import ConfigError
     from animalclef.report.crops import crop_sheet
     from animalclef.stages.find_boxes import find_boxes
-    from animalclef.store.files import write_bytes
+    from animalclef.store.files import check_writable, write_bytes
 
     loaded = load(data)
     images = loaded.images
     refuse_overwriting(loaded, out_path)
+    for path in (out_path, *([] if sheet is None else [sheet])):
+        check_writable(path.parent)
     if absent := sorted(set(along_body or []) - set(images.datasets)):
         raise ConfigError(f"--along-body {absent[0]}: no such data set; there are {', '.join(images.datasets)}.")
     count, progress = workers or os.cpu_count() or 1, RichProgress(err)
@@ -115,8 +117,11 @@ def boxes(
     boxed = images.with_columns(bbox_xywhr=found.bbox_xywhr).select(found.outcome == "found")
     if sheet is not None and len(boxed):
         write_bytes(sheet, crop_sheet(boxed))
+    elif sheet is not None:
+        sheet.unlink(missing_ok=True)
+        warn(f"No box was found, so there is no {sheet}.")
     counted = {name: Counter(found.outcome[images.dataset == name].tolist()) for name in images.datasets}
-    tell_where_paths_start(loaded, out_path)
+    tell_where_paths_start(loaded, data, out_path)
     if as_json:
         print_json({"table": str(out_path), "datasets": counted})
         return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from animalclef.errors import ConfigError
+from animalclef.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from animalclef.data.images import LoadedTable
@@ -88,9 +88,18 @@ def refuse_overwriting(loaded: LoadedTable, out_path: Path) -> None:
         )
 
 
-def tell_where_paths_start(loaded: LoadedTable, out_path: Path) -> None:
-    """Warn of a table that lies away from its photographs."""
+def tell_where_paths_start(loaded: LoadedTable, data: Path | None, out_path: Path) -> None:
+    """Warn of a written table that lies away from its photographs, or changes what `--data` finds."""
+    from animalclef.data.sources import find_source
+
     root = loaded.source.root
+    try:
+        moved = find_source(data) != loaded.source
+    except DataError:
+        moved = True
+    if moved:
+        before = f"{root} as it was" if loaded.source.table is None else str(loaded.source.table)
+        warn(f"--data {data} now finds another table than before; give {out_path}, or move it away for {before}.")
     if out_path.resolve().parent != root.resolve():
         warn(f"The paths in {out_path} start at {root}; put the table there, or link the photographs.")
 

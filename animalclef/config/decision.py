@@ -64,6 +64,10 @@ class DecideConfig(Settings):
     )
     threshold: float | None = Field(None, ge=0, le=1, description="a fixed threshold; default: tuned")
     trials: int = Field(60, ge=1, description="Optuna trials per data set")
+    not_learnt_by: tuple[str, ...] = Field(
+        (),
+        description="files of further embedders; what trained them does not play the query, so that runs can be fused",
+    )
     min_pseudo_queries: int = Field(12, ge=1, description="data sets with fewer take the pooled decision")
 
     @property

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["body_box", "outline_box", "plain_ground", "stands_free"]
+__all__ = ["body_box", "is_whole", "outline_box", "plain_ground", "stands_free"]
 
 BoolArray = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
+_EMPTY = "the mask is empty: there is no animal to put a box around."
 Box = tuple[float, float, float, float, float]  # x, y, width, height, clockwise rotation in radians about the centre
 
 _RIM = 0.01  # of the long side: this near to the edge is ground
@@ -17,7 +18,8 @@ _SAME = 12  # of 255: colours this near to the rim's are ground
 _PLAIN = 0.9  # of the rim must be of one colour
 _FAINT = 0.15  # of a thumbnail's standard deviation: brightness this near to the rim's is ground
 _LEAST, _MOST = 0.005, 0.9  # of the photograph: an animal outside these is none
-_WHOLE = 0.8  # of what differs from the ground must be one patch
+_WHOLE = 0.8  # of the animal must be one patch
+_PART = 0.05  # of the largest patch: smaller ones are no part of the animal
 _HOLE = 0.02  # of the animal: smaller holes are glare or dirt on it
 _MARGIN = 0.06  # of a side, added to it
 _WIDE = 0.65  # of the largest half width: the body, beside it are limbs, neck and tail
@@ -34,7 +36,12 @@ def plain_ground(pixels: Bytes) -> BoolArray | None:
         return None
     differs = np.abs(pixels - ground).max(axis=2) > _SAME
     animal = _largest(differs) > 0
-    return animal if _LEAST <= animal.mean() <= _MOST and animal.sum() >= _WHOLE * differs.sum() else None
+    return animal if _LEAST <= animal.mean() <= _MOST and is_whole(differs) else None
+
+
+def is_whole(mask: BoolArray) -> bool:
+    """Whether nearly all of an (H, W) mask is one patch."""
+    return bool(_largest(mask).sum() >= _WHOLE * mask.sum())
 
 
 def stands_free(thumbnail: NDArray[np.float32]) -> bool:
@@ -47,12 +54,15 @@ def stands_free(thumbnail: NDArray[np.float32]) -> bool:
 
 
 def outline_box(mask: BoolArray) -> Box:
-    """The upright box around the largest patch of an (H, W) mask, in its pixels.
+    """The upright box around an (H, W) mask without its specks, in its pixels.
 
     Raises:
         ValueError: the mask is empty.
     """
-    x, y, width, height = cv2.boundingRect(_filled(mask))
+    labels, area = _patches(mask)
+    if not area.any():
+        raise ValueError(_EMPTY)
+    x, y, width, height = cv2.boundingRect((area >= _PART * area.max())[labels].astype(np.uint8))
     margin_x, margin_y = _MARGIN * width / 2, _MARGIN * height / 2
     return x - margin_x, y - margin_y, width + 2 * margin_x, height + 2 * margin_y, 0.0
 
@@ -86,7 +96,7 @@ def _along(places: NDArray[np.float64], head: NDArray[np.float64]) -> Box:
     """The box around points, whose upper side is the end that `head`, of length 1, shows to."""
     right = np.array([-head[1], head[0]])
     up, across = places @ head, places @ right
-    height, width = (1 + _MARGIN) * np.ptp(up), (1 + _MARGIN) * np.ptp(across)
+    height, width = ((1 + _MARGIN) * (np.ptp(side) + 1) for side in (up, across))  # a pixel's centre is not its rim
     x, y = head * (up.min() + up.max()) / 2 + right * (across.min() + across.max()) / 2
     rotation = np.arctan2(head[0], -head[1])
     return float(x - width / 2), float(y - height / 2), float(width), float(height), float(rotation)
@@ -110,7 +120,7 @@ def _longest_part(animal: Bytes, body: Bytes, least: float) -> Bytes:
 def _filled(mask: BoolArray) -> Bytes:
     """The largest patch of a mask as 0 and 1, without small holes; a curled tail goes round a large one."""
     if not mask.any():
-        raise ValueError("the mask is empty: there is no animal to put a box around.")
+        raise ValueError(_EMPTY)
     animal = _largest(mask)
     labels, statistics = cv2.connectedComponentsWithStats(1 - animal, connectivity=4)[1:3]
     small = statistics[:, cv2.CC_STAT_AREA] < _HOLE * animal.sum()
@@ -118,10 +128,16 @@ def _filled(mask: BoolArray) -> Bytes:
 
 
 def _largest(mask: BoolArray | Bytes) -> Bytes:
+    labels, area = _patches(mask)
+    return np.asarray((labels == area.argmax()) & (mask > 0), dtype=np.uint8)
+
+
+def _patches(mask: BoolArray | Bytes) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """(H, W) the number of the patch that each pixel is of, and the area by number; 0 is the ground, with area 0."""
     labels, statistics = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)[1:3]
     area = statistics[:, cv2.CC_STAT_AREA].copy()
     area[0] = 0
-    return np.asarray((labels == area.argmax()) & (mask > 0), dtype=np.uint8)
+    return np.asarray(labels, dtype=np.int32), np.asarray(area, dtype=np.int32)
 
 
 def _places(mask: Bytes) -> NDArray[np.float64]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
+import numpy as np
+
 from animalclef.artefacts import FloatArray
-from animalclef.data.columns import ALIASES, find_column
+from animalclef.data.columns import find_column
 from animalclef.data.images import LoadedTable
 from animalclef.data.text import read_table
+from animalclef.errors import DataError
 from animalclef.store.files import write_csv
 
 __all__ = ["write_boxes"]
@@ -19,23 +21,31 @@ def write_boxes(loaded: LoadedTable, out: Path, bbox_xywhr: FloatArray) -> None:
     """Write the table, all other cells as they were, with a column `bbox`: [x, y, width, height, theta], or empty.
 
     A folder per individual becomes a table: `image_id, path, identity, dataset, split`. `bbox_xywhr` is (n, 5) in the
-    order of the loaded photographs.
+    order of the loaded photographs; a box that the table gives stays as it is written there.
+
+    Raises:
+        DataError: a folder's name cannot stand in a table as an individual's.
     """
-    cells = dict(zip(loaded.images.image_id, map(_cell, bbox_xywhr.tolist()), strict=True))
+    cells = dict(zip(loaded.images.image_id, map(_cell, bbox_xywhr), strict=True))
+    given = dict(zip(loaded.images.image_id, np.isfinite(loaded.images.bbox_xywhr[:, 0]), strict=True))
     if loaded.source.table is None:
         columns, rows = _of_folders(loaded)
         write_csv(out, [*columns, "bbox"], [[*row, cells[row[0]]] for row in rows])
         return
     source = read_table(loaded.source.table)
-    column = next((name for name in source.columns if name.lower() in ALIASES["bbox"]), "bbox")
+    column = {name.lower(): name for name in source.columns}.get("bbox", "bbox")
     columns = list(dict.fromkeys([*source.columns, column]))
     both = zip(find_column(source, "image_id") or [], source.rows, strict=True)
-    boxed = [{**row, column: cells[image_id]} for image_id, row in both]
+    boxed = [row if given[image_id] and row.get(column) else {**row, column: cells[image_id]} for image_id, row in both]
     write_csv(out, columns, [[row.get(name, "") for name in columns] for row in boxed])
 
 
 def _of_folders(loaded: LoadedTable) -> tuple[list[str], list[list[str]]]:
     images = loaded.images
+    if wrong := sorted({who for who in images.identity if who is not None and who.lower() in ("nan", "unknown")}):
+        raise DataError(
+            f"{loaded.source.root}: in a table the name {wrong[0]} says that nobody knows. Rename the folder."
+        )
     rows = zip(images.image_id, images.path, images.identity, images.dataset, images.is_query, strict=True)
     return ["image_id", "path", "identity", "dataset", "split"], [
         [image_id, path, who or "", dataset, "query" if query else "database"]
@@ -43,7 +53,6 @@ def _of_folders(loaded: LoadedTable) -> tuple[list[str], list[list[str]]]:
     ]
 
 
-def _cell(box: list[float]) -> str:
-    if not all(map(math.isfinite, box)):
-        return ""
-    return json.dumps([*(round(side, 2) for side in box[:4]), round(box[4], 5)])
+def _cell(box: FloatArray) -> str:
+    """Digits enough to be read as the same box again."""
+    return json.dumps([float(str(side)) for side in box]) if np.isfinite(box).all() else ""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.artefacts import ImageTable
+from animalclef.threads import worker_threads
 
 __all__ = ["content_key", "derived_key", "photograph_keys"]
 
@@ -25,7 +26,7 @@ def derived_key(key: str, *parts: str) -> str:
     return hashlib.sha256("\n".join([key, *parts]).encode()).hexdigest()[:32]
 
 
-def photograph_keys(images: ImageTable) -> list[str]:
+def photograph_keys(images: ImageTable, workers: int) -> list[str]:
     """The key of every row's whole photograph, whichever box the row has; "" where the file is gone."""
     whole = np.full(5, np.nan, np.float32)
 
@@ -37,4 +38,5 @@ def photograph_keys(images: ImageTable) -> list[str]:
         except OSError:
             return ""
 
-    return [of_row(row) for row in range(len(images))]
+    with worker_threads(workers) as pool:
+        return list(pool.map(of_row, range(len(images))))

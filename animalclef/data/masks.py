@@ -62,7 +62,7 @@ def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
         return None
     if count < len(images):
         logger.warning(
-            "%d of %d photographs have no mask; all their keypoints are kept.", len(images) - count, len(images)
+            "%d of %d photographs have no mask, so nothing of them is masked.", len(images) - count, len(images)
         )
     return Masks(source, np.array([_digest(one) for one in source], dtype=object))
 

@@ -69,6 +69,7 @@ class Budgeting:
         if asked is None or self.whole.log is None:
             return self.whole
         seen = [described.images.key.tolist(), sorted(encounters.of.items()), described.embeddings.model]
+        seen += [sorted(described.learnt)] if described.learnt else []
         made_by = [scores_id, self.whole.name, self.config.decide, self.config.budget, self.config.seed, tunes]
         path = self.run.path / "budgets" / f"{fingerprint(1, seen, *made_by)}.json"
         record = _read(path) or self._allow(asked, wanted, described)

@@ -45,6 +45,7 @@ class Deciding:
         config, gallery = self.config, gallery_digest(described.images)
         versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy", "faiss-cpu")]
         seen = [data_digest, described.images.key.tolist(), sorted(encounters.of.items())]
+        seen += [sorted(described.learnt)] if described.learnt else []
         made_by = [scores_id, described.embeddings.model, self.match.name, *versions]
         made = fingerprint(5, seen, made_by, config.decide, config.retrieve, config.vote, config.seed)
         path, stamp = self.run.decision_of(made), Stamp(made, scores_id, data_digest)

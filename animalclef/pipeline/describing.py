@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,8 +13,9 @@ import PIL
 from animalclef.artefacts import Embeddings, FloatArray, ImageTable, SetAside
 from animalclef.config import Config, fingerprint
 from animalclef.data.content import photograph_keys
-from animalclef.errors import DataError
+from animalclef.errors import ConfigError, DataError
 from animalclef.estimate import Plan, estimate
+from animalclef.models.embedders import learnt_from
 from animalclef.models.zoo import TimmExtractor
 from animalclef.pipeline.contents import Contents
 from animalclef.pipeline.local_features import FeatureReader, Wanted, apply_masks, matching_keys
@@ -41,7 +43,7 @@ class Described:
     thumbnails: ShardStore
     features: FeatureReader  # local features by matching key
     set_aside: list[SetAside]
-    learnt: frozenset[str] = frozenset()  # image_ids of photographs that the embedder was trained on
+    learnt: frozenset[str] = frozenset()  # image_ids of database photographs that an embedder was trained on
 
     def by_content(self) -> ImageTable:
         """The photographs with their content keys."""
@@ -74,6 +76,7 @@ def describe_photographs(
 
     Raises:
         DataError: no gallery photograph can be read, or a mask is not right.
+        ConfigError: a file of `decide.not_learnt_by` names no photographs.
     """
     images = contents.images
     decoding = [config.data.decode_long_side, config.data.max_pixels, cv2.__version__, PIL.__version__]
@@ -107,15 +110,23 @@ def describe_photographs(
     ]
     if tools.extractor is not None and masks is not None:
         apply_masks(local, keyed.select(usable), masks.select(usable), views, workers, progress)
-    learnt = _learnt(images, tools.network)
+    learnt = _learnt(images.gallery, tools.network, config.decide.not_learnt_by, workers)
     return Described(keyed.select(usable), join_embeddings(parts), thumbnails, local, set_aside, learnt)
 
 
-def _learnt(images: ImageTable, network: TimmExtractor | None) -> frozenset[str]:
-    if network is None or not network.learnt:
+def _learnt(gallery: ImageTable, network: TimmExtractor | None, others: Sequence[str], workers: int) -> frozenset[str]:
+    learnt = frozenset[str]() if network is None else network.learnt
+    for path in others:
+        theirs = learnt_from(Path(path))
+        if not theirs:
+            raise ConfigError(
+                f"decide.not_learnt_by {path}: expected a file of `animalclef train`, which names its photographs."
+            )
+        learnt |= theirs
+    if not learnt:
         return frozenset()
-    keyed = zip(images.image_id, photograph_keys(images), strict=True)
-    return frozenset(image_id for image_id, key in keyed if key in network.learnt)
+    keyed = zip(gallery.image_id, photograph_keys(gallery, workers), strict=True)
+    return frozenset(image_id for image_id, key in keyed if key in learnt)
 
 
 def _local_features(

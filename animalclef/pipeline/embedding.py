@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from animalclef.artefacts import SetAside
+from animalclef.artefacts import ImageTable, SetAside
 from animalclef.config import Config, SplitConfig
 from animalclef.config.view_labels import ViewLabelConfig
 from animalclef.data.encounters import events_of
@@ -78,10 +78,6 @@ def evaluate_embedder(
     """
     described = embedding.describe(loaded, queries=False)
     images = described.images
-    if seen := len(described.learnt & set(images.image_id)):
-        logger.warning(
-            "The embedder was trained on %d of these %d photographs: the figures flatter it.", seen, len(images)
-        )
     encounter_of = encounters_of(described, embedding.config).of
     same = embedding.config.retrieve.same_viewpoint
     restricted = np.array([same if isinstance(same, bool) else one in same for one in images.dataset], dtype=bool)
@@ -93,9 +89,16 @@ def evaluate_embedder(
         events_of(described.by_content(), encounter_of) if hide_events else None,
     )
     if split is None:
+        _warn_of_learnt(images, described.learnt)
         return one_against_all(photographs), described.set_aside
     rows = split_rows(described.by_content(), encounter_of, split, embedding.config.seed)
+    _warn_of_learnt(images.select(rows.query), described.learnt)
     return retrieval_of_split(photographs, rows), described.set_aside
+
+
+def _warn_of_learnt(queries: ImageTable, learnt: frozenset[str]) -> None:
+    if seen := len(learnt & set(queries.image_id)):
+        logger.warning("The embedder was trained on %d of these %d queries: figures flatter it.", seen, len(queries))
 
 
 def fill_viewpoints(

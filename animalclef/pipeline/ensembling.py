@@ -135,7 +135,8 @@ def _pseudo_queries(parts: Ensemble) -> dict[str, PseudoQueries]:
             shared = 0 if found is None else len(found)
             raise DataError(
                 f"{name}: the runs share {shared} of {most} pseudo-queries; "
-                "make them with the same seed and decide.* settings."
+                "make them with the same seed and decide.* settings. What trained an embedder does not play the query: "
+                "make the other runs with decide.not_learnt_by=[its file]."
             )
         if found is not None:
             merged[name] = found

@@ -19,11 +19,11 @@ from animalclef.evaluation.sides import events_show_through, from_own_side_only
 from animalclef.evaluation.validation import lay_out
 from animalclef.pipeline.shortlisting import Shortlisting
 
-__all__ = ["Played", "play"]
+__all__ = ["Played", "flattered", "play"]
 
 logger = logging.getLogger(__name__)
 
-_LEAST_FRESH = 10  # photographs that an embedder was not trained on, of half as many individuals
+_LEAST_INDIVIDUALS = 5  # of photographs that no embedder was trained on, and that can be found
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +72,11 @@ def play(encounters: Encounters, config: Config, shortlist: Shortlisting) -> Pla
     chosen, splits = [], {}
     for name in gallery.datasets:
         table = gallery.select(gallery.dataset == name)
-        fresh = _not_learnt(name, table, shortlist.described.learnt)
-        pseudo = choose_pseudo_queries(fresh, encounters.of, config.decide, config.seed, asked[name])
+        learnt = shortlist.described.learnt
+        fresh = None if learnt.isdisjoint(table.image_id) else _fresh(table, learnt, encounters, config)
+        pseudo = choose_pseudo_queries(
+            table if fresh is None else fresh, encounters.of, config.decide, config.seed, asked[name]
+        )
         splits[name] = open_set_splits(pseudo, table, encounters.of, config.decide, config.seed)
         chosen.append(pseudo.image_id)
     queries = gallery.select(np.isin(gallery.image_id.astype(str), np.concatenate(chosen).astype(str)))
@@ -85,24 +88,30 @@ def play(encounters: Encounters, config: Config, shortlist: Shortlisting) -> Pla
     return Played(gallery, queries, splits, findable, own_side, *shortlist(queries, views))
 
 
-def _not_learnt(name: str, gallery: ImageTable, learnt: frozenset[str]) -> ImageTable:
-    """The photographs of one data set that may play the query: those that the embedder was not trained on.
+def flattered(gallery: ImageTable, learnt: frozenset[str], encounters: Encounters, config: Config) -> list[str]:
+    """What to say of data sets whose pseudo-queries trained the embedder, for want of enough that did not."""
+    sentences = []
+    for name in gallery.datasets:
+        table = gallery.select(gallery.dataset == name)
+        seen = len(learnt & set(table.image_id))
+        if seen and _fresh(table, learnt, encounters, config) is None:
+            sentences.append(
+                f"{name}: the embedder was trained on {seen} of the {len(table)} database photographs, and too few are "
+                "left to play the query, so validation flatters it and the threshold is too strict. Hold some out when "
+                "it is trained: train --set 'validation.split={kind: open-set}'."
+            )
+    return sentences
 
-    Where too few are left all of them do, with a warning.
-    """
-    fresh = gallery.select(~np.isin(gallery.image_id.astype(str), list(learnt)))
-    if len(fresh) == len(gallery):
-        return gallery
-    if len(fresh) >= _LEAST_FRESH and len(set(fresh.identity)) >= _LEAST_FRESH // 2:
-        logger.info("%s: the embedder was trained on all but %d photographs; those play the query.", name, len(fresh))
-        return fresh
-    logger.warning(
-        "%s: the embedder was trained on %d of the %d database photographs, so validation flatters it and the "
-        "threshold is too strict. Hold some out when it is trained: train --set 'validation.split={kind: open-set}'; "
-        "those alone then play the query.",
-        name, len(gallery) - len(fresh), len(gallery),
-    )  # fmt: skip
-    return gallery
+
+def _fresh(table: ImageTable, learnt: frozenset[str], encounters: Encounters, config: Config) -> ImageTable | None:
+    """The photographs of one data set that no embedder was trained on; `None` where too few of them can be found."""
+    events: dict[str, set[str]] = defaultdict(set)
+    for image_id, who in zip(table.image_id, table.identity, strict=True):
+        events[who].add(encounters.of[image_id])
+    fresh = table.select(np.array([one not in learnt for one in table.image_id], dtype=bool))
+    findable = {who for who in fresh.identity if len(events[who]) > 1}
+    enough = len(fresh) >= config.decide.min_pseudo_queries and len(findable) >= _LEAST_INDIVIDUALS
+    return fresh if enough else None
 
 
 def _seen_from_own_side(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from animalclef.pipeline.contents import Contents, gallery_digest
 from animalclef.pipeline.deciding import Deciding, encounters_of
 from animalclef.pipeline.describing import Described, describe_photographs
 from animalclef.pipeline.matching import Matching, open_log, scores_fingerprint
+from animalclef.pipeline.playing import flattered
 from animalclef.pipeline.shortlisting import Shortlisting, ranks_of_sources, united
 from animalclef.pipeline.tools import open_tools
 from animalclef.progress import Progress
@@ -104,6 +106,10 @@ class Pipeline:
         shortlisting = Shortlisting(self.config, described, self.run, self.progress)
         with self._timed("match"):
             encounters = encounters_of(described, self.config)
+            for sentence in (
+                flattered(images.gallery, described.learnt, encounters, self.config) if given is None else ()
+            ):
+                logger.warning("%s", sentence)
             [lists] = shortlisting.sources(images.queries)
             shortlist = united(list(lists.values()), self.config.retrieve.top_k)
             budgeting = Budgeting(self.config, self.run, shortlisting, match)
@@ -166,10 +172,12 @@ def _tell_of_plain_grounds(described: Described) -> None:
     """Data sets whose animals could be cut out of the ground before they are described."""
     gallery = described.images.gallery
     for name in gallery.datasets:
-        mine = gallery.select((gallery.dataset == name) & ~np.isfinite(gallery.bbox_xywhr).all(axis=1))
-        free = [stands_free(described.thumbnail(key)) for key in mine.key[:_LOOKED_AT]]
+        mine = gallery.select(gallery.dataset == name)
+        pairs = zip(mine.key[:_LOOKED_AT], np.isnan(mine.bbox_xywhr[:, 0]), strict=False)
+        free = [whole and stands_free(described.thumbnail(key)) for key, whole in pairs]
         if len(free) >= _FEW and np.mean(free) >= _MOST_FREE:
             logger.warning(
                 "%s: the animals lie on a plain ground. `animalclef boxes` cuts them out, which often finds more of "
-                "them (with --along-body %s where they are seen from above or below, at any angle).", name, name,
+                "them (with --along-body %s where they are seen from above or below, at any angle).",
+                name, shlex.quote(name),
             )  # fmt: skip

@@ -17,7 +17,9 @@ from animalclef.progress import Progress
 from animalclef.store.shards import Entry, ShardStore
 from animalclef.threads import one_thread_each, worker_threads
 
-__all__ = ["Extractor", "Look", "ThumbnailExtractor", "describe"]
+__all__ = ["NO_MEMORY", "Extractor", "Look", "ThumbnailExtractor", "describe"]
+
+NO_MEMORY = "not enough memory to decode it"
 
 
 class Extractor(Protocol):
@@ -91,9 +93,7 @@ def describe(
                 look.store.put({key: entries[key] for key in missing})
             failed = {key: str(error) for key, error in decoded.items() if isinstance(error, UnreadableImageError)}
             unreadable.put({key: {"reason": np.frombuffer(why.encode(), np.uint8)} for key, why in failed.items()})
-            reason_of.update(
-                {key: failed.get(key, "not enough memory to decode it") for key in decoded.keys() - good.keys()}
-            )
+            reason_of.update({key: failed.get(key, NO_MEMORY) for key in decoded.keys() - good.keys()})
             advance(len(decoded))
     return [
         SetAside(image_id, path, "query" if query else "gallery", reason_of[key])

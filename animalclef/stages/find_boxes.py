@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from animalclef.artefacts import DecodedImage, FloatArray, ImageTable, StrArray
 from animalclef.artefacts.arrays import check_shape
 from animalclef.config import DataConfig
-from animalclef.data.bodies import body_box, outline_box, plain_ground
+from animalclef.data.bodies import body_box, is_whole, outline_box, plain_ground
 from animalclef.data.decode import UnreadableImageError, decode
 from animalclef.data.masks import Masks, read_mask
 from animalclef.progress import Progress
@@ -41,8 +41,8 @@ def find_boxes(
     """A box for each row without one; boxes that the table gives stay.
 
     The animal is what is opaque, else what the row's mask holds, else what differs from a ground of one colour. In the
-    data sets of `along_body` boxes are turned along the body, head up, without tail and limbs; elsewhere they are
-    upright.
+    data sets of `along_body` boxes are turned along the body, head up, without tail and limbs, where the animal is in
+    one piece; elsewhere they are upright.
 
     Raises:
         DataError: a mask cannot be read, or is of another photograph.
@@ -70,14 +70,16 @@ def _find_one(
     try:
         content = (images.root / images.path[row]).read_bytes()
         image = decode(content, whole, _LONG_SIDE, config.max_pixels)
-    except (OSError, UnreadableImageError):
+    except (OSError, UnreadableImageError, MemoryError):
         return "unreadable", whole
     mask = _outline(images, masks, row, image)
-    if mask is None or not mask.any():
+    turned = images.dataset[row] in along_body
+    if mask is None or not mask.any() or (turned and not is_whole(mask)):
         return "unclear", whole
-    x, y, width, height, rotation = (body_box if images.dataset[row] in along_body else outline_box)(mask)
-    scale = image.original_size_wh[0] / mask.shape[1]
-    return "found", np.array([x * scale, y * scale, width * scale, height * scale, rotation], np.float32)
+    x, y, width, height, rotation = (body_box if turned else outline_box)(mask)
+    scale = max(image.original_size_wh) / max(mask.shape)
+    sides = np.round([x * scale, y * scale, width * scale, height * scale], 2)
+    return "found", np.array([*sides, round(rotation, 5)], np.float32)
 
 
 def _outline(images: ImageTable, masks: Masks | None, row: int, image: DecodedImage) -> NDArray[np.bool_] | None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from animalclef.data.bodies import body_box, outline_box, plain_ground, stands_free
+from animalclef.data.bodies import body_box, is_whole, outline_box, plain_ground, stands_free
 from animalclef.data.decode import crop
 from animalclef.data.encounters import thumbnail
 
@@ -81,11 +81,20 @@ def test_an_upright_box_holds_the_whole_animal() -> None:
     assert outline_box(mask) == pytest.approx((10 - 1.5, 20 - 0.6, 53, 21.2, 0))
 
 
+def test_a_twig_before_the_animal_does_not_halve_its_box() -> None:
+    mask = np.zeros((100, 200), dtype=bool)
+    mask[20:80, 20:100] = mask[20:80, 103:180] = True
+    assert outline_box(mask) == pytest.approx((20 - 4.8, 20 - 1.8, 169.6, 63.6, 0))
+    assert not is_whole(mask)
+    mask[20:80, 100:103] = True
+    assert is_whole(mask)
+
+
 def test_an_animal_without_a_tail_is_turned_the_least() -> None:
     mask = np.zeros((200, 100), dtype=bool)
     mask[20:180, 40:60] = True
     x, y, width, height, rotation = body_box(mask)
-    assert (width, height) == (pytest.approx(20, abs=3), pytest.approx(168, abs=6))
+    assert (width, height) == (pytest.approx(21.2, abs=3), pytest.approx(169.6, abs=6))
     assert abs(rotation) < 0.01
     assert (x + width / 2, y + height / 2) == (pytest.approx(50, abs=1), pytest.approx(100, abs=1))
 
@@ -102,6 +111,7 @@ def test_one_pixel_has_a_box() -> None:
     for x, y, width, height, _ in (outline_box(mask), body_box(mask)):
         assert x <= 7.5 <= x + width
         assert y <= 4.5 <= y + height
+        assert min(width, height) >= 1  # a box that a table can hold
 
 
 def test_a_ground_that_is_not_plain_tells_nothing() -> None:

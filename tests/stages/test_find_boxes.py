@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from rows import Row, image_table, strings
 from tiny import make_tiny_data, read_csv, write_csv
 from typer.testing import CliRunner
@@ -86,6 +87,27 @@ def test_only_the_named_data_sets_are_turned(images: ImageTable) -> None:
     assert cut.shape[0] == pytest.approx(2 * cut.shape[1], rel=0.1)
 
 
+def test_a_tall_photograph_turned_by_its_exif_tag(tmp_path: Path) -> None:
+    lying = np.rot90(drawn(60, 6000, (20, 5000, 20, 600)))  # stored on its side, 6000 x 60
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    Image.fromarray(np.ascontiguousarray(lying[:, :, ::-1])).save(tmp_path / "a.png", exif=exif)
+    images = image_table([Row("a", "Luna")]).with_columns(root=tmp_path, path=strings("a.png"), key=strings(""))
+    found = find_boxes(images, None, frozenset(), 1, Silent())
+    assert found.outcome.tolist() == ["found"]
+    assert found.bbox_xywhr[0] == pytest.approx((20 - 0.6, 5000 - 18, 21.2, 636, 0), abs=25)
+
+
+def test_an_animal_in_two_pieces_is_boxed_whole_and_not_turned(images: ImageTable, tmp_path: Path) -> None:
+    mask = np.zeros((100, 150), np.uint8)
+    mask[10:40, 10:50] = mask[10:40, 52:90] = 255
+    cv2.imwrite(str(tmp_path / "f-mask.png"), mask)
+    one = images.select(np.array([5]))
+    found = find_boxes(one, find_masks(one, None), frozenset(), 1, Silent())
+    assert found.bbox_xywhr[0] == pytest.approx((20 - 4.8, 20 - 1.8, 169.6, 63.6, 0), abs=2)
+    assert find_boxes(one, find_masks(one, None), frozenset({"lynx"}), 1, Silent()).outcome.tolist() == ["unclear"]
+
+
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny data, its newts on a plain ground."""
@@ -150,16 +172,42 @@ def test_boxes_in_columns_of_their_own_are_kept(studio: Path) -> None:
     assert (kept.bbox_xywhr == (3, 4, 20, 30, 0)).all()
 
 
+def test_a_given_cell_stays_as_it_is_written(studio: Path) -> None:
+    rows = read_csv(studio / "metadata.csv")
+    for row in rows:
+        row |= {"bbox": "", "BBox": "(1.2345, 2, 30.123456, 40)"}
+    write_csv(studio / "cells.csv", list(rows[0]), [list(row.values()) for row in rows])
+    assert run("boxes", "--data", studio / "cells.csv", "--out", studio / "same.csv")[0] == 0
+    assert read_csv(studio / "same.csv") == rows
+
+
 def test_a_folder_per_individual_becomes_a_table(tmp_path: Path) -> None:
     for path in ("database/Luna/a.png", "query/b.png"):
         (tmp_path / path).parent.mkdir(parents=True)
         cv2.imwrite(str(tmp_path / path), drawn())
     status, said = run("boxes", "--data", tmp_path, "--out", tmp_path / "boxed.csv")
     assert status == 0, said
+    assert "now finds another table than before" in " ".join(said.split())
     images = load_table(find_source(tmp_path / "boxed.csv")).images
     assert images.image_id.tolist() == ["database/Luna/a.png", "query/b.png"]
     assert (images.identity.tolist(), images.is_query.tolist()) == (["Luna", None], [False, True])
     assert np.isfinite(images.bbox_xywhr).all()
+
+
+def test_a_folder_whose_name_means_nobody_is_refused(tmp_path: Path) -> None:
+    for path in ("database/Unknown/a.png", "query/b.png"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / path), drawn())
+    status, said = run("boxes", "--data", tmp_path, "--out", tmp_path / "boxed.csv")
+    assert (status, "in a table the name Unknown says that nobody knows. Rename the folder." in said) == (2, True)
+
+
+def test_without_a_box_there_is_no_sheet(tmp_path: Path) -> None:
+    data, sheet = make_tiny_data(tmp_path / "data", datasets=("CatID",)), tmp_path / "sheet.jpg"
+    sheet.write_bytes(b"of an earlier call")
+    status, said = run("boxes", "--data", data, "--out", data / "boxed.csv", "--sheet", sheet)
+    assert (status, sheet.exists()) == (0, False)
+    assert "No box was found" in said
 
 
 def test_a_slip_is_told_before_anything_is_read(studio: Path) -> None:

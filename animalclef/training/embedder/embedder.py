@@ -105,13 +105,19 @@ def train_embedder(
             announce=announce if announce is not None and fabric.global_rank == 0 else lambda plan: None,
             workers=workers,
             started=started,
-            learnt={*photograph_keys(learnt.table), *(frozenset() if begun is None else learnt_from(begun))} - {""},
+            learnt=_learnt(learnt.table, begun, workers) if fabric.global_rank == 0 else (),
         )
         if overwrite and fabric.global_rank == 0:
             training.forget()
         fabric.barrier()
         measured = training.run()
         return TrainedEmbedder(training.network_path, measured, [*aside, *broken], fabric.global_rank == 0)
+
+
+def _learnt(table: ImageTable, start: Path | None, workers: int) -> frozenset[str]:
+    """Keys of the photographs that train, and that the start was trained on."""
+    before = frozenset[str]() if start is None else learnt_from(start)
+    return before | (frozenset(photograph_keys(table, workers)) - {""})
 
 
 def _warn_of_few_pairs(config: TrainConfig) -> None:

@@ -15,8 +15,9 @@ from animalclef.artefacts import DecodedImage, FloatArray, ImageTable, SetAside
 from animalclef.config import fingerprint
 from animalclef.config.photographs import DataConfig
 from animalclef.data.encounters import thumbnail
+from animalclef.errors import DataError
 from animalclef.progress import Progress
-from animalclef.stages.describe import Look, describe
+from animalclef.stages.describe import NO_MEMORY, Look, describe
 from animalclef.store.shards import Entry, ShardStore
 
 __all__ = ["LARGER", "Pictures", "keep_pictures"]
@@ -46,11 +47,16 @@ def keep_pictures(
     """Decode what is not kept yet, cut to its box, into a store below `folder`; and what cannot be decoded.
 
     Chunks are written as they come, so a killed run goes on where it was. `table` knows its content keys.
+
+    Raises:
+        DataError: there is not enough memory to decode a photograph.
     """
     reading = config.model_copy(update={"decode_long_side": max(64, round(LARGER * image_size))})
     of_this_size = folder / fingerprint(2, reading.decode_long_side, cv2.__version__, PIL.__version__)
-    store, unreadable = ShardStore(of_this_size / "pictures"), ShardStore(of_this_size / "unreadable")
+    store, unreadable = (ShardStore(of_this_size / name) for name in ("pictures", f"unreadable-{reading.max_pixels}"))
     broken = describe(table, [Look(_Reduced(), store)], unreadable, reading, workers, progress)
+    if short := [one.path for one in broken if one.reason == NO_MEMORY]:  # without it another training
+        raise DataError(f"{table.root / short[0]}: {NO_MEMORY}. Give fewer --workers, or leave it out.")
     return Pictures(store), broken
 
 

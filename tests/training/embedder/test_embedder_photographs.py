@@ -110,6 +110,10 @@ def test_copies_are_cut_to_their_boxes_reduced_and_kept(tmp_path: Path, caplog: 
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").rglob("*.safetensors")}
     again, _ = keep_pictures(named, tmp_path / "kept", 64, DataConfig(), 1, Silent())
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").rglob("*.safetensors")} == files
+    _, refused = keep_pictures(named, tmp_path / "other", 64, DataConfig(max_pixels=100), 1, Silent())
+    assert len(refused) == 6
+    _, refused = keep_pictures(named, tmp_path / "other", 64, DataConfig(), 1, Silent())
+    assert [one.image_id for one in refused] == ["4"]  # too large is not for ever
     before = {key: pictures.pixels(key) for key in named.key[[0, 1, 2, 4, 5]]}
     shard = next(path for path in files if "pictures" in path.parts)
     content = bytearray(shard.read_bytes())
@@ -118,6 +122,21 @@ def test_copies_are_cut_to_their_boxes_reduced_and_kept(tmp_path: Path, caplog: 
     with caplog.at_level(logging.ERROR):
         again, _ = keep_pictures(named, tmp_path / "kept", 64, DataConfig(), 1, Silent())
     assert all(np.array_equal(again.pixels(key), pixels) for key, pixels in before.items())
+
+
+def test_a_photograph_that_memory_is_too_short_for_ends_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cv2.imwrite(str(tmp_path / "1.png"), np.zeros((60, 90, 3), np.uint8))
+    named = rows(tmp_path, key=strings(*[""] * 7)).select(np.array([0]))
+
+    def short(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("animalclef.stages.describe.read_image", short)
+    named, _ = identify(named, DataConfig(), 1, Silent())
+    with pytest.raises(DataError, match=r"1\.png: not enough memory to decode it\. Give fewer --workers"):
+        keep_pictures(named, tmp_path / "kept", 64, DataConfig(), 1, Silent())
 
 
 def test_a_data_set_called_mean_does_not_take_the_place_of_the_mean() -> None:
