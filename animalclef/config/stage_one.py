@@ -37,7 +37,7 @@ class EmbedConfig(Settings):
     )
     flip: bool = Field(False, description="networks: the mean of a photograph and its mirror image")
     crops: Literal[1, 5] = Field(1, description="networks: 5 is the mean of the photograph and its four corners")
-    batch_size: int = Field(32, ge=1)
+    batch_size: int = Field(32, ge=1, description="networks: photographs embedded together; on a CPU fewer large ones")
     compile: bool = Field(False, description="networks: torch.compile, slow to start and quicker afterwards")
     words: int = Field(128, ge=2, description="VLAD: visual words")
     dimensions: int = Field(256, ge=2, description="VLAD: length after PCA")

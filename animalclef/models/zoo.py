@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TimmExtractor", "build", "choose_device", "load_embedder", "preprocessing_of", "unwrapped"]
 
+_CPU_PIXELS = 400_000  # in a batch: more do not stay in the caches of a CPU, and take up to twice the time each
 _WRAPPERS = ("state_dict.", "model_state_dict.", "model.", "module.")  # where training scripts put the tensors
 
 
@@ -47,7 +48,9 @@ class TimmExtractor:
     ) -> None:
         self.model, self.preprocessing, self.config, self.device = model, preprocessing, config, device
         self.precision, self.digest = precision, digest
-        self._batch_size = config.batch_size
+        width, height = preprocessing.size_wh
+        most = max(1, _CPU_PIXELS // (width * height)) if device == "cpu" else config.batch_size
+        self._batch_size = min(config.batch_size, most)
         self.learnt: frozenset[str] = frozenset()  # keys of photographs that it was trained on, where that is known
 
     def describe(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
