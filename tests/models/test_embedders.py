@@ -17,7 +17,7 @@ from torch import nn
 from animalclef.artefacts import DecodedImage
 from animalclef.config import Config, EmbedConfig, load_config
 from animalclef.errors import ConfigError, WeightsError
-from animalclef.models import embedders, precision
+from animalclef.models import embedders, precision, zoo
 from animalclef.models.acceleration import choose_precision, fold_batch_norms
 from animalclef.models.embedders import EMBEDDERS, FAMILIES, find_embedder
 from animalclef.models.preprocessing import RESIZERS, Preprocessing
@@ -191,6 +191,21 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(caplog: pytest.LogCap
     assert "going on with 2" in caplog.text
     with pytest.raises(ConfigError, match="not even one photograph at a time fits"):
         vectors(extractor(Counting(most=0)), images)
+
+
+def test_a_cpu_gets_no_more_pixels_at_once_than_its_caches_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [photograph(20, 10, seed) for seed in range(7)]
+    whole = vectors(extractor(Counting()), images)
+    monkeypatch.setattr(zoo, "_CPU_PIXELS", 3 * 8 * 4 + 1)
+    model = Counting()
+    np.testing.assert_allclose(vectors(extractor(model, batch_size=32), images), whole, atol=1e-6)
+    assert model.batches == [3, 3, 1]
+    small = Counting()
+    vectors(extractor(small, batch_size=2), images)
+    assert small.batches == [2, 2, 2, 1]  # what the settings allow
+    monkeypatch.setattr(zoo, "_CPU_PIXELS", 1)
+    vectors(extractor(large := Counting()), images[:2])
+    assert large.batches == [1, 1]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
