@@ -10,9 +10,9 @@ __all__ = ["body_box", "is_whole", "outline_box", "plain_ground", "stands_free"]
 
 BoolArray = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
-_EMPTY = "the mask is empty: there is no animal to put a box around."
 Box = tuple[float, float, float, float, float]  # x, y, width, height, clockwise rotation in radians about the centre
 
+_EMPTY = "the mask is empty: there is no animal to put a box around."
 _RIM = 0.01  # of the long side: this near to the edge is ground
 _SAME = 12  # of 255: colours this near to the rim's are ground
 _PLAIN = 0.9  # of the rim must be of one colour
@@ -36,7 +36,8 @@ def plain_ground(pixels: Bytes) -> BoolArray | None:
         return None
     differs = np.abs(pixels - ground).max(axis=2) > _SAME
     animal = _largest(differs) > 0
-    return animal if _LEAST <= animal.mean() <= _MOST and is_whole(differs) else None
+    whole = animal.sum() >= _WHOLE * differs.sum()
+    return animal if whole and _LEAST <= animal.mean() <= _MOST else None
 
 
 def is_whole(mask: BoolArray) -> bool:

@@ -78,7 +78,7 @@ def describe_photographs(
         DataError: no gallery photograph can be read, or a mask is not right.
         ConfigError: a file of `decide.not_learnt_by` names no photographs.
     """
-    images = contents.images
+    images, trained_on = contents.images, _trained_on(tools.network, config.decide.not_learnt_by)
     decoding = [config.data.decode_long_side, config.data.max_pixels, cv2.__version__, PIL.__version__]
     unreadable = ShardStore(run.store("unreadable", fingerprint(1, decoding)))
     thumbnails = ShardStore(run.store("thumbnails", fingerprint(1, decoding)))
@@ -110,11 +110,12 @@ def describe_photographs(
     ]
     if tools.extractor is not None and masks is not None:
         apply_masks(local, keyed.select(usable), masks.select(usable), views, workers, progress)
-    learnt = _learnt(images.gallery, tools.network, config.decide.not_learnt_by, workers)
+    learnt = _among(images.gallery, trained_on, workers)
     return Described(keyed.select(usable), join_embeddings(parts), thumbnails, local, set_aside, learnt)
 
 
-def _learnt(gallery: ImageTable, network: TimmExtractor | None, others: Sequence[str], workers: int) -> frozenset[str]:
+def _trained_on(network: TimmExtractor | None, others: Sequence[str]) -> frozenset[str]:
+    """Keys of the photographs that the network, or an embedder of `others`, was trained on."""
     learnt = frozenset[str]() if network is None else network.learnt
     for path in others:
         theirs = learnt_from(Path(path))
@@ -123,10 +124,15 @@ def _learnt(gallery: ImageTable, network: TimmExtractor | None, others: Sequence
                 f"decide.not_learnt_by {path}: expected a file of `animalclef train`, which names its photographs."
             )
         learnt |= theirs
-    if not learnt:
+    return learnt
+
+
+def _among(gallery: ImageTable, keys: frozenset[str], workers: int) -> frozenset[str]:
+    """The image_ids of the photographs with these keys; files are read again only where there are keys and boxes."""
+    if not keys:
         return frozenset()
     keyed = zip(gallery.image_id, photograph_keys(gallery, workers), strict=True)
-    return frozenset(image_id for image_id, key in keyed if key in learnt)
+    return frozenset(image_id for image_id, key in keyed if key in keys)
 
 
 def _local_features(
