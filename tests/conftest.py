@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tiny import make_tiny_data, read_csv
 settings.register_profile("same-cases-everywhere", derandomize=True)
 settings.load_profile("same-cases-everywhere")
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+SHARED = Path(os.environ.get("ANIMALCLEF_SHARED") or Path(__file__).resolve().parents[2] / "shared")
 
 
 @pytest.fixture
@@ -36,8 +37,10 @@ def unknown_image(tiny_run: tuple[Path, Path]) -> str:
 
 
 @pytest.fixture
-def shared() -> Path:
-    """The folder with real photographs and weights; only tests marked `shared` ask for it."""
+def shared(request: pytest.FixtureRequest) -> Path:
+    """Return the folder with real photographs and weights; fail a test that asks for it without the marker."""
+    if request.node.get_closest_marker("shared") is None:
+        pytest.fail(f"{request.node.nodeid} asks for `shared` without @pytest.mark.shared")
     return SHARED
 
 

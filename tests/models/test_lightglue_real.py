@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from conftest import SHARED
 from kornia.feature import XFeat
 from numpy.typing import NDArray
 from safetensors.torch import load_file
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.shared
 
 @pytest.fixture(scope="module")
 def weights() -> Path:
-    return Path(__file__).resolve().parents[3] / "shared" / "weights"
+    return SHARED / "weights"
 
 
 @pytest.fixture(scope="module")

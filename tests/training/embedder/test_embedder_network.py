@@ -190,7 +190,6 @@ def test_a_frozen_batch_norm_keeps_its_statistics_and_a_frozen_backbone_all_of_t
         assert torch.equal(before, norms[0].running_mean) is not in_training
 
 
-@pytest.mark.shared
 def test_measured_batch_norms_compute_the_same_and_are_normal_again() -> None:
     network = build_trained(EmbedderNetworkConfig(model="arcface:test_resnet", dimensions=8, image_size=32))
     generator = torch.Generator().manual_seed(0)
@@ -210,6 +209,7 @@ def test_measured_batch_norms_compute_the_same_and_are_normal_again() -> None:
     assert not norms[0]._forward_pre_hooks
 
 
+@pytest.mark.shared
 def test_the_imagenet_mobilenet_starts_a_small_embedder(shared: Path) -> None:
     network = build_trained(EmbedderNetworkConfig(
         model="arcface:mobilenetv2_100", dimensions=16, image_size=64, options={"pad_type": "same"}
