@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from animalclef.data.submission import read_truth
-from animalclef.decision import load_decision
+from animalclef.decision.decision_model import load_decision
 
 DRAWS = 2000
 

@@ -15,23 +15,23 @@ from pathlib import Path
 
 import numpy as np
 
-from animalclef.artefacts import PairScores
 from animalclef.config import Config, load_config
-from animalclef.data.images import load_table
 from animalclef.data.sources import find_source
-from animalclef.decision import Decision
-from animalclef.evaluation.stopping import Rehearsal, only_first, rehearse
-from animalclef.evaluation.tradeoff import held_out_chances, limit_for, trade_off, write_trade_off
-from animalclef.evaluation.tune import tune
+from animalclef.data.table import load_table
+from animalclef.decision.decision_model import Decision
+from animalclef.decision.early_exit import Rehearsal, only_first, rehearse
+from animalclef.decision.early_exit_curve import held_out_chances, limit_for, trade_off, write_trade_off
+from animalclef.decision.tune import tune
 from animalclef.pipeline import read_contents
-from animalclef.pipeline.deciding import encounters_of
-from animalclef.pipeline.describing import describe_photographs
-from animalclef.pipeline.matching import Matching, open_log
-from animalclef.pipeline.playing import Played, play
-from animalclef.pipeline.shortlisting import Shortlisting
-from animalclef.pipeline.tools import open_tools
-from animalclef.progress import Silent
-from animalclef.store.run import RunFolder
+from animalclef.pipeline.decide import encounters_of
+from animalclef.pipeline.features import extract_all_features
+from animalclef.pipeline.match import Matching, open_log
+from animalclef.pipeline.models import open_tools
+from animalclef.pipeline.pseudo_query_lists import PseudoQuerySet, build_pseudo_queries
+from animalclef.pipeline.shortlist import Shortlisting
+from animalclef.runtime.progress import Silent
+from animalclef.store.run_folder import RunFolder
+from animalclef.structures import PairScores
 
 
 def main() -> None:
@@ -55,9 +55,11 @@ def measure(arguments: argparse.Namespace) -> None:
     folder, nothing = RunFolder(arguments.run), Silent()
     contents = read_contents(load_table(find_source(arguments.data)), config, 2, nothing)
     tools = open_tools(config, "cpu", None)
-    described = describe_photographs(contents, config, tools, folder, 0, 2, nothing, lambda plan: None, tunes=True)
+    described = extract_all_features(contents, config, tools, folder, 0, 2, nothing, lambda plan: None, tunes=True)
     drawn = config.model_copy(update={"seed": arguments.seed})
-    played = play(encounters_of(described, config), drawn, Shortlisting(config, described, folder, nothing))
+    played = build_pseudo_queries(
+        encounters_of(described, config), drawn, Shortlisting(config, described, folder, nothing)
+    )
     match = Matching(config, tools.matcher, open_log(config, folder, tools), 2, nothing)
     scores = [match(one, described) for one in (played.as_known, played.as_unknown)]
     print(f"{len(played.queries)} pseudo-queries, {played.pair_count:,} pairs", flush=True)
@@ -79,7 +81,7 @@ def measure(arguments: argparse.Namespace) -> None:
         print(f"the first {share:.2f} of all lists: nested {nested(tuned(played, first, drawn))}", flush=True)
 
 
-def tuned(played: Played, scores: Sequence[PairScores], config: Config) -> Decision:
+def tuned(played: PseudoQuerySet, scores: Sequence[PairScores], config: Config) -> Decision:
     """The decision by some scores of both roles."""
     laid = played.laid_out(scores[0], scores[1], config.retrieve.top_k)
     return tune(laid, config.decide, config.seed, "", "", Silent())

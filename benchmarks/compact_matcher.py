@@ -23,24 +23,25 @@ from kornia.feature.lightglue import filter_matches
 from rich.console import Console
 from safetensors import safe_open
 
-from animalclef.artefacts import LocalFeatures, PairScores, Shortlist
+from animalclef.cli.console import RichProgress
 from animalclef.config import Config, load_config
-from animalclef.config.training import MatcherNetworkConfig
-from animalclef.console import RichProgress
-from animalclef.data.images import load_table
-from animalclef.data.pseudo_queries import PseudoQueries
+from animalclef.config.matcher_training import MatcherNetworkConfig
+from animalclef.data.open_set_splits import choose_pseudo_queries, open_set_splits
+from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.data.sources import find_source
-from animalclef.data.splits import choose_pseudo_queries, open_set_splits
-from animalclef.evaluation.answers import Answers, Roles, midpoints, sweep
-from animalclef.evaluation.validation import lay_out
-from animalclef.models.mutual_nearest import MutualNearest, agreeing, root_sift
+from animalclef.data.table import load_table
+from animalclef.decision.pseudo_query_scores import lay_out
+from animalclef.features.local.unit_descriptors import root_sift
+from animalclef.matching.nearest_neighbour import MutualNearest, agreeing
+from animalclef.metrics.threshold_sweep import Answers, Roles, midpoints, sweep
 from animalclef.pipeline import read_contents
-from animalclef.pipeline.deciding import encounters_of
-from animalclef.pipeline.describing import Described, describe_photographs
-from animalclef.pipeline.tools import open_tools
-from animalclef.stages.retrieve import retrieve
-from animalclef.store.run import RunFolder
-from animalclef.training.matcher.network import Batch, build_network, forward
+from animalclef.pipeline.decide import encounters_of
+from animalclef.pipeline.features import FeatureSet, extract_all_features
+from animalclef.pipeline.models import open_tools
+from animalclef.retrieval.knn import retrieve
+from animalclef.store.run_folder import RunFolder
+from animalclef.structures import LocalFeatures, PairScores, Shortlist
+from animalclef.training.matcher.lightglue_training import Batch, build_network, forward
 
 LEVELS = (0.01, 0.05, 0.1, 0.2)  # matches are verified from each of these confidences on
 COLUMNS = (
@@ -64,7 +65,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     shape = [f"decide.pseudo_queries={arguments.pseudo_queries}", f"retrieve.top_k={arguments.top_k}"]
     config = load_config(None, shape)
-    described = describe(arguments.data, arguments.work, config)
+    described = extract_features(arguments.data, arguments.work, config)
     part = "-".join(arguments.datasets or ["all"])
     matcher = Both(arguments.weights, arguments.work, part, described, config)
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
@@ -75,7 +76,7 @@ def main() -> None:
         show(found)
 
 
-def describe(data: Path, work: Path, config: Config) -> Described:
+def extract_features(data: Path, work: Path, config: Config) -> FeatureSet:
     """Every photograph of a data set, described in a run folder."""
     loaded = load_table(find_source(data))
     progress = RichProgress(Console())
@@ -83,13 +84,13 @@ def describe(data: Path, work: Path, config: Config) -> Described:
     folder = RunFolder(work)
     with folder.claimed():
         folder.open(overwrite=False)
-        return describe_photographs(
+        return extract_all_features(
             contents, config, open_tools(config, "cpu", None), folder, 0, 1, progress, lambda plan: None, tunes=True
         )
 
 
 def laid_out(
-    described: Described, config: Config, seed: int, matcher: Both, only: Sequence[str] | None
+    described: FeatureSet, config: Config, seed: int, matcher: Both, only: Sequence[str] | None
 ) -> dict[str, PseudoQueries]:
     """Pseudo-queries of one split of the database, every pair of their shortlists scored by both matchers."""
     gallery, encounters = described.images.gallery, encounters_of(described, config)
@@ -107,7 +108,7 @@ def laid_out(
 class Both:
     """Scores pairs with both matchers, and remembers them."""
 
-    def __init__(self, weights: Path, work: Path, part: str, described: Described, config: Config) -> None:
+    def __init__(self, weights: Path, work: Path, part: str, described: FeatureSet, config: Config) -> None:
         with safe_open(weights, framework="pt") as file:
             header = json.loads(file.metadata()["lightglue"])
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118

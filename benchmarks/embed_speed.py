@@ -21,19 +21,19 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from animalclef.artefacts import ImageTable
 from animalclef.config import DataConfig, EmbedConfig
 from animalclef.data.decode import read_image
-from animalclef.data.images import load_table
+from animalclef.data.hashing import hash_images
 from animalclef.data.sources import find_source
-from animalclef.models.embedders import EMBEDDERS, FAMILIES, find_embedder
-from animalclef.models.preprocessing import RESIZERS, Preprocessing
-from animalclef.models.vlad import unit
-from animalclef.models.zoo import TimmExtractor, load_embedder
-from animalclef.progress import Silent
-from animalclef.stages.describe import Look, describe
-from animalclef.stages.identify import identify
-from animalclef.store.shards import ShardStore
+from animalclef.data.table import load_table
+from animalclef.features.embedding.embedder_registry import EMBEDDERS, FAMILIES, find_embedder
+from animalclef.features.embedding.preprocessing import RESIZERS, Preprocessing
+from animalclef.features.embedding.timm_embedder import TimmExtractor, load_embedder
+from animalclef.features.embedding.vlad import unit
+from animalclef.features.extract import ExtractionJob, extract_features
+from animalclef.runtime.progress import Silent
+from animalclef.store.shard_store import ShardStore
+from animalclef.structures import ImageTable
 
 
 def main() -> None:
@@ -86,7 +86,7 @@ def photographs(folder: Path, source: Path | None, count: int) -> ImageTable:
         cv2.imwrite(
             str(goal / f"{number:03d}.jpg"), np.asarray(picture).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 92]
         )
-    return identify(load_table(find_source(folder)).images, DataConfig(), 1, Silent())[0]
+    return hash_images(load_table(find_source(folder)).images, DataConfig(), 1, Silent())[0]
 
 
 def settings(given: argparse.Namespace, folder: Path, images: ImageTable) -> tuple[EmbedConfig, Preprocessing]:
@@ -138,7 +138,7 @@ def ours(images: ImageTable, extractor: TimmExtractor, workers: int) -> np.ndarr
     """What `predict` does with an embedder: decode ahead, describe, store."""
     with tempfile.TemporaryDirectory() as folder:
         store, unreadable = ShardStore(Path(folder) / "vectors"), ShardStore(Path(folder) / "unreadable")
-        describe(images, [Look(extractor, store)], unreadable, DataConfig(), workers, Silent())
+        extract_features(images, [ExtractionJob(extractor, store)], unreadable, DataConfig(), workers, Silent())
         return np.stack([store.get(key)["embedding"] for key in images.key]).astype(np.float32)
 
 

@@ -19,18 +19,18 @@ import numpy as np
 from compact_matcher import measured, show
 from rich.console import Console
 
-from animalclef.artefacts import Embeddings, PairScores, Shortlist
+from animalclef.cli.console import RichProgress
 from animalclef.config import Config, load_config
-from animalclef.console import RichProgress
 from animalclef.data.encounters import Encounters
-from animalclef.data.images import LoadedTable, load_table
+from animalclef.data.open_set_splits import choose_pseudo_queries, open_set_splits
 from animalclef.data.sources import find_source
-from animalclef.data.splits import choose_pseudo_queries, open_set_splits
-from animalclef.evaluation.validation import lay_out
-from animalclef.pipeline.deciding import encounters_of
-from animalclef.pipeline.describing import Described
-from animalclef.pipeline.embedding import Embedding
-from animalclef.stages.retrieve import retrieve
+from animalclef.data.table import LoadedTable, load_table
+from animalclef.decision.pseudo_query_scores import lay_out
+from animalclef.pipeline.decide import encounters_of
+from animalclef.pipeline.embed_only import Embedding
+from animalclef.pipeline.features import FeatureSet
+from animalclef.retrieval.knn import retrieve
+from animalclef.structures import Embeddings, PairScores, Shortlist
 
 WEIGHTS = (0.25, 0.5, 0.75)  # of the first of two
 
@@ -49,7 +49,7 @@ def main() -> None:
     for one in arguments.embedder:
         name, _, model = one.partition("=")
         config = load_config(None, [f"embed.model={model}", "retrieve.top_k=2000"])
-        made[name] = describe(loaded, config, arguments.run, arguments.workers)
+        made[name] = extract_features(loaded, config, arguments.run, arguments.workers)
     described = next(iter(made.values()))
     encounters = encounters_of(described, config)
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
@@ -60,9 +60,9 @@ def main() -> None:
     show(found)
 
 
-def describe(loaded: LoadedTable, config: Config, run: Path, workers: int) -> Described:
+def extract_features(loaded: LoadedTable, config: Config, run: Path, workers: int) -> FeatureSet:
     """The named database photographs, embedded."""
-    return Embedding(config, "cpu", workers, RichProgress(Console()), run=run).describe(loaded, queries=False)
+    return Embedding(config, "cpu", workers, RichProgress(Console()), run=run).extract_features(loaded, queries=False)
 
 
 def together(made: dict[str, Embeddings]) -> dict[str, Embeddings]:
@@ -78,7 +78,7 @@ def together(made: dict[str, Embeddings]) -> dict[str, Embeddings]:
 
 
 def figures_of(
-    described: Described, encounters: Encounters, embeddings: Embeddings, config: Config, seed: int
+    described: FeatureSet, encounters: Encounters, embeddings: Embeddings, config: Config, seed: int
 ) -> dict[str, tuple[float, float]]:
     """Rank-1 and best open-set score by data set."""
     gallery, figures = described.images.gallery, {}

@@ -32,23 +32,24 @@ from kornia.feature import LightGlue
 from rich.console import Console
 from stages_alone import measured as figures
 
-from animalclef.artefacts import LocalFeatures, PairScores
+from animalclef.cli.console import RichProgress
 from animalclef.config import Config, load_config
-from animalclef.console import RichProgress
-from animalclef.data.images import load_table
 from animalclef.data.sources import find_source
-from animalclef.models.lightglue_inputs import network_inputs
-from animalclef.models.lightglue_loading import LightGlueModel, load_lightglue, shipped_matcher
+from animalclef.data.table import load_table
+from animalclef.hub.shipped import shipped_matcher
+from animalclef.matching.lightglue.inputs import network_inputs
+from animalclef.matching.lightglue.loading import LightGlueModel, load_lightglue
 from animalclef.pipeline import read_contents
-from animalclef.pipeline.budgeting import Budgeting
-from animalclef.pipeline.deciding import encounters_of
-from animalclef.pipeline.describing import Described, describe_photographs
-from animalclef.pipeline.matching import Matching, open_log
-from animalclef.pipeline.playing import Played, play
-from animalclef.pipeline.shortlisting import Shortlisting
-from animalclef.pipeline.tools import Tools, open_tools
-from animalclef.store.pairs import PairLog
-from animalclef.store.run import RunFolder
+from animalclef.pipeline.budget import Budgeting
+from animalclef.pipeline.decide import encounters_of
+from animalclef.pipeline.features import FeatureSet, extract_all_features
+from animalclef.pipeline.match import Matching, open_log
+from animalclef.pipeline.models import Tools, open_tools
+from animalclef.pipeline.pseudo_query_lists import PseudoQuerySet, build_pseudo_queries
+from animalclef.pipeline.shortlist import Shortlisting
+from animalclef.store.pair_log import PairLog
+from animalclef.store.run_folder import RunFolder
+from animalclef.structures import LocalFeatures, PairScores
 
 
 def main() -> None:
@@ -68,9 +69,9 @@ def compare(given: argparse.Namespace, run: RunFolder) -> None:
     progress = RichProgress(Console(stderr=True))
     contents = read_contents(load_table(find_source(given.data)), config, 1, progress)
     tools = open_tools(config, "cpu", None)
-    described = describe_photographs(contents, config, tools, run, 0, 1, progress, lambda plan: None, tunes=True)
+    described = extract_all_features(contents, config, tools, run, 0, 1, progress, lambda plan: None, tunes=True)
     encounters, shortlisting = encounters_of(described, config), Shortlisting(config, described, run, progress)
-    played = play(encounters, config, shortlisting)
+    played = build_pseudo_queries(encounters, config, shortlisting)
     log = log_of(config, run, tools)
     stored, start = len(log), time.process_time()
     match = Matching(config, tools.matcher, log, 1, progress)
@@ -107,7 +108,7 @@ def compare(given: argparse.Namespace, run: RunFolder) -> None:
 class PairByPair:
     """kornia's network as its documentation has it, on some pairs of the shortlists."""
 
-    def __init__(self, played: Played, described: Described, sampled: int, depth: float) -> None:
+    def __init__(self, played: PseudoQuerySet, described: FeatureSet, sampled: int, depth: float) -> None:
         path = shipped_matcher("sift")
         if path is None:
             raise SystemExit("The matcher for SIFT that ships with animalclef is not in this installation.")
@@ -169,7 +170,7 @@ def fresh_log(config: Config, run: RunFolder, tools: Tools) -> PairLog:
     return log_of(config, run, tools)
 
 
-def measured(played: Played, scores: Sequence[PairScores], config: Config) -> str:
+def measured(played: PseudoQuerySet, scores: Sequence[PairScores], config: Config) -> str:
     """Nested score and rank-1 by data set and their means."""
     laid = played.laid_out(scores[0], scores[1], config.retrieve.top_k)
     of = figures(laid, config.decide.scores, config.decide.trials, config.seed)

@@ -26,14 +26,14 @@ import torch
 from kornia.feature import LightGlue, XFeat
 from safetensors.torch import load_file
 
-from animalclef.artefacts import LocalFeatures
 from animalclef.config import RerankConfig
-from animalclef.models import lightglue_layers
-from animalclef.models.lightglue_batched import BatchedLightGlue
-from animalclef.models.lightglue_loading import LightGlueModel, Shape, load_lightglue
-from animalclef.models.lightglue_matcher import Lane, LightGlueMatcher
-from animalclef.models.match_jobs import Job
-from animalclef.models.precision import has_bfloat16_units
+from animalclef.matching.jobs import Job
+from animalclef.matching.lightglue import layers as lightglue_layers
+from animalclef.matching.lightglue.batched import BatchedLightGlue
+from animalclef.matching.lightglue.loading import LightGlueModel, Shape, load_lightglue
+from animalclef.matching.lightglue.matcher import DeviceWorker, LightGlueMatcher
+from animalclef.runtime.precision import has_bfloat16_units
+from animalclef.structures import LocalFeatures
 
 SIZE_WH = (640, 480)
 
@@ -73,7 +73,7 @@ def measure(
     engine.match([(engine.prepare(turns[0][0]), engine.prepare(turns[0][1]))])
     for images in turns:
         query, *others = images
-        matcher = LightGlueMatcher(config, [Lane(engine, 4 << 30, 2048 if device.type == "cpu" else 65536)])
+        matcher = LightGlueMatcher(config, [DeviceWorker(engine, 4 << 30, 2048 if device.type == "cpu" else 65536)])
         ways: dict[str, Callable[[], object]] = {
             "ours": partial(ours, matcher, images),
             "a": partial(pair_by_pair, kornia, query, others, device),

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from animalclef.console import RichProgress
+from animalclef.cli.console import RichProgress
 from animalclef.report import load_run, write_report
 
 GALLERY, QUERIES, CANDIDATES = 13_074, 2_135, 20

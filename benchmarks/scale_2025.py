@@ -21,8 +21,8 @@ from shutil import copyfile
 import cv2
 import numpy as np
 
-from animalclef.data.images import load_table
 from animalclef.data.sources import find_source
+from animalclef.data.table import load_table
 
 
 def main() -> None:

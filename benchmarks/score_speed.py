@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from animalclef.evaluation.metrics import ScoreKernel
+from animalclef.metrics.competition import ScoreKernel
 
 
 def main() -> None:

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from animalclef.config import DecideConfig
-from animalclef.data.pseudo_queries import PseudoQueries
-from animalclef.evaluation.answers import Roles, score_of
-from animalclef.evaluation.tune import held_out_parts, nested_answers
-from animalclef.store.run import RunFolder
-from animalclef.store.validation import read_pseudo_queries
+from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.decision.tune import held_out_parts, nested_answers
+from animalclef.metrics.threshold_sweep import Roles, score_of
+from animalclef.store.pseudo_query_file import read_pseudo_queries
+from animalclef.store.run_folder import RunFolder
 
 
 def main() -> None:

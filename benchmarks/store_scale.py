@@ -29,14 +29,14 @@ from typing import Any
 
 import numpy as np
 
-from animalclef.artefacts import ImageTable, LocalFeatures, Shortlist
 from animalclef.config import RerankConfig
-from animalclef.models.mutual_nearest import MutualNearest
-from animalclef.progress import Silent
-from animalclef.stages.keypoints import features_from_entry
-from animalclef.stages.rerank import rerank
-from animalclef.store.pairs import PairLog
-from animalclef.store.shards import Entry, ShardStore
+from animalclef.features.local.entries import features_from_entry
+from animalclef.matching.nearest_neighbour import MutualNearest
+from animalclef.matching.rerank import rerank
+from animalclef.runtime.progress import Silent
+from animalclef.store.pair_log import PairLog
+from animalclef.store.shard_store import Entry, ShardStore
+from animalclef.structures import ImageTable, LocalFeatures, Shortlist
 
 KEYPOINTS, DIMENSIONS, TOP_K, SIZE_WH = 512, 128, 100, (1024, 683)
 PARTS = ("disk", "nearest", "lightglue", "resume")
@@ -85,17 +85,17 @@ def part_lightglue(given: argparse.Namespace) -> dict[str, float]:
     import torch
     from kornia.feature import LightGlue
 
-    from animalclef.models.lightglue_batched import BatchedLightGlue
-    from animalclef.models.lightglue_devices import room
-    from animalclef.models.lightglue_loading import LightGlueModel, Shape
-    from animalclef.models.lightglue_matcher import Lane, LightGlueMatcher
+    from animalclef.matching.lightglue.batched import BatchedLightGlue
+    from animalclef.matching.lightglue.factory import room
+    from animalclef.matching.lightglue.loading import LightGlueModel, Shape
+    from animalclef.matching.lightglue.matcher import DeviceWorker, LightGlueMatcher
 
     torch.set_num_threads(1)
     shape = Shape("aliked", DIMENSIONS, n_layers=1, depth_confidence=-1, width_confidence=-1)
     network = LightGlue(features=None, **shape.architecture).eval().requires_grad_(False)
     device = torch.device("cpu")
     engine = BatchedLightGlue(LightGlueModel(network, shape, "random", Path()), device, torch.float32)
-    lane = Lane(engine, *room(device))
+    lane = DeviceWorker(engine, *room(device))
     matcher = LightGlueMatcher(RerankConfig(matcher="lightglue"), [lane])
     told = memory_of(given, matcher, "aliked-n16", given.matched // 8, TOP_K)
     kept = sum(key(number) in lane for number in range(given.images + given.queries))

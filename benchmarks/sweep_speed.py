@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from animalclef.config import DecideConfig
-from animalclef.data.pseudo_queries import PseudoQueries
-from animalclef.data.splits import OpenSetSplits
-from animalclef.evaluation.answers import Roles, midpoints, sweep
-from animalclef.evaluation.bench import Bench, LogOdds
-from animalclef.evaluation.choice import Choice
-from animalclef.evaluation.search import new_study, objective
-from animalclef.evaluation.studies import Shared, opened
+from animalclef.data.open_set_splits import OpenSetSplits
+from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.decision.decision_params import DecisionParams
+from animalclef.decision.search import new_study, objective
+from animalclef.decision.shared_study import Shared, opened
+from animalclef.decision.trial_evaluator import LogOdds, TrialEvaluator
+from animalclef.metrics.threshold_sweep import Roles, midpoints, sweep
 
 QUERIES, CANDIDATES, INDIVIDUALS, SPLITS = 2135, 100, 500, 8
 
@@ -29,7 +29,7 @@ QUERIES, CANDIDATES, INDIVIDUALS, SPLITS = 2135, 100, 500, 8
 def main() -> None:
     """Print medians."""
     bench = prepared(QUERIES)
-    plain = Choice(dict.fromkeys(("inliers", "similarity"), 0.5))
+    plain = DecisionParams(dict.fromkeys(("inliers", "similarity"), 0.5))
     bench.answers(plain)  # what every choice shares is worked out once
     answered = timed(lambda: bench.answers(plain), 15)
     answers, roles = bench.answers(plain), Roles.of(bench.part.splits)
@@ -45,7 +45,7 @@ def main() -> None:
         report(f"{queries} pseudo-queries", prepared(queries), config)
 
 
-def report(name: str, bench: Bench, config: DecideConfig, trials: int = 60) -> None:
+def report(name: str, bench: TrialEvaluator, config: DecideConfig, trials: int = 60) -> None:
     """One trial in memory and in a SQLite file: the objective, and what the sampler and the storage add."""
     with tempfile.TemporaryDirectory() as folder:
         shared = Shared(f"sqlite:///{Path(folder) / 'studies.db'}", "benchmark", 0)
@@ -64,13 +64,15 @@ def report(name: str, bench: Bench, config: DecideConfig, trials: int = 60) -> N
             start = time.process_time()
             study.optimize(measured, n_trials=trials)
             whole[where], inside[where] = (time.process_time() - start) / trials * 1e3, statistics.median(spent) * 1e3
-        bare = timed(lambda: bench.answers(Choice({"inliers": 0.3, "similarity": 0.7}, aggregation="noisy_or")), 9)
+        bare = timed(
+            lambda: bench.answers(DecisionParams({"inliers": 0.3, "similarity": 0.7}, aggregation="noisy_or")), 9
+        )
         print(f"{name}: evaluation {bare:.1f} ms; a trial in memory {whole['in memory']:.1f} ms (objective with its "
               f"suggestions {inside['in memory']:.1f}); in SQLite {whole['SQLite']:.1f} ms, so the storage adds "
               f"{whole['SQLite'] - whole['in memory']:.1f}")  # fmt: skip
 
 
-def prepared(queries: int) -> Bench:
+def prepared(queries: int) -> TrialEvaluator:
     """Random scores with something to find in them."""
     rng = np.random.default_rng(0)
     shape = (queries, CANDIDATES)
@@ -84,7 +86,7 @@ def prepared(queries: int) -> Bench:
     odds = {(kind, column): rng.normal(-3, 1, shape) + 4 * same for kind in kinds for column in columns}
     seen = np.ones(shape, dtype=bool)
     scores = {column: np.zeros(shape, np.float32) for column in columns}
-    return Bench(PseudoQueries(scores, same, seen, seen, ~same, splits), LogOdds(odds, {}, who))
+    return TrialEvaluator(PseudoQueries(scores, same, seen, seen, ~same, splits), LogOdds(odds, {}, who))
 
 
 def timed(work: Callable[[], object], runs: int) -> float:

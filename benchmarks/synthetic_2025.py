@@ -18,18 +18,18 @@ from pathlib import Path
 
 import numpy as np
 
-from animalclef.artefacts import ImageTable, PairScores
 from animalclef.config import DecideConfig
-from animalclef.data.pseudo_queries import PseudoQueries
-from animalclef.data.splits import choose_pseudo_queries, open_set_splits
-from animalclef.decision import Decision
-from animalclef.evaluation.bootstrap import interval_over_individuals, mean_interval
-from animalclef.evaluation.metrics import ScoreKernel
-from animalclef.evaluation.tune import tune
-from animalclef.evaluation.validation import lay_out
-from animalclef.progress import Silent
-from animalclef.stages.decide import decide
-from animalclef.stages.fuse import fuse
+from animalclef.data.open_set_splits import choose_pseudo_queries, open_set_splits
+from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.decision.decide import decide
+from animalclef.decision.decision_model import Decision
+from animalclef.decision.fusion import fuse
+from animalclef.decision.pseudo_query_scores import lay_out
+from animalclef.decision.tune import tune
+from animalclef.metrics.bootstrap import interval_over_individuals, mean_interval
+from animalclef.metrics.competition import ScoreKernel
+from animalclef.runtime.progress import Silent
+from animalclef.structures import ImageTable, PairScores
 
 TOP_K = 50
 

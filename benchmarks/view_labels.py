@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from animalclef.artefacts import ImageTable
+from animalclef.cli.console import RichProgress
 from animalclef.config import load_config
 from animalclef.config.view_labels import ViewLabelConfig
-from animalclef.console import RichProgress
-from animalclef.data.images import load_table
+from animalclef.data.csv_text import read_table
 from animalclef.data.sources import find_source
-from animalclef.data.text import read_table
-from animalclef.pipeline.embedding import Embedding
-from animalclef.stages.label_views import ViewLabels, label_views
-from animalclef.store.files import write_csv
+from animalclef.data.table import load_table
+from animalclef.pipeline.embed_only import Embedding
+from animalclef.prepare.viewpoints import ViewLabels, label_views
+from animalclef.runtime.atomic_files import write_csv
+from animalclef.structures import ImageTable
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
     config = load_config(None, options.set)
     loaded = load_table(find_source(options.data))
     embedding = Embedding(config, options.device, options.workers, RichProgress(Console(stderr=True)), run=options.run)
-    described = embedding.describe(loaded, queries=True)
+    described = embedding.extract_features(loaded, queries=True)
     images = described.images.select(described.images.dataset == options.dataset)
     settings = ViewLabelConfig(least_confidence=options.confidence)
     print("| seed | announced | real | majority | sure announced | right of sure announced | sure | right of sure |")

@@ -15,11 +15,11 @@ import time
 
 import numpy as np
 
-from animalclef.artefacts import FloatArray
 from animalclef.config import VoteConfig
-from animalclef.models.descriptor_index import build_index
-from animalclef.models.mutual_nearest import root_sift
-from animalclef.stages.vote import local_votes
+from animalclef.features.local.unit_descriptors import root_sift
+from animalclef.retrieval.descriptor_index import build_index
+from animalclef.retrieval.lnbnn import local_votes
+from animalclef.structures import FloatArray
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from animalclef.progress import Silent
 from animalclef.report import draw_query, load_run, write_picture, write_report
+from animalclef.runtime.progress import Silent
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))

@@ -7,10 +7,10 @@ from typing import Any
 
 from tiny import make_tiny_data
 
-from animalclef.artefacts import ImageTable
 from animalclef.config import TrainConfig
-from animalclef.data.images import load_table
 from animalclef.data.sources import find_source
+from animalclef.data.table import load_table
+from animalclef.structures import ImageTable
 
 __all__ = ["TINY_TRAINING", "drawn_table", "tiny_training"]
 

@@ -12,8 +12,8 @@ import torch
 from kornia.feature import LightGlue
 from safetensors.torch import save_file
 
-from animalclef.artefacts import LocalFeatures
-from animalclef.models.lightglue_loading import LightGlueModel, Shape
+from animalclef.matching.lightglue.loading import LightGlueModel, Shape
+from animalclef.structures import LocalFeatures
 
 __all__ = ["SIFT", "SMALL", "features", "kornia_matches", "random_model", "save_ours"]
 
@@ -58,7 +58,7 @@ def features(
 
 def kornia_matches(model: LightGlueModel, one: LocalFeatures, other: LocalFeatures) -> tuple[dict[Any, float], int]:
     """What kornia's own forward says of one pair alone: confidence by (i, j), and the layers it ran."""
-    from animalclef.models.mutual_nearest import root_sift
+    from animalclef.features.local.unit_descriptors import root_sift
 
     sides = {}
     for name, image in (("image0", one), ("image1", other)):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.artefacts import Embeddings, ImageTable
+from animalclef.structures import Embeddings, ImageTable
 
 __all__ = ["Row", "embeddings_of", "image_table", "strings"]
 

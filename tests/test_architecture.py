@@ -9,8 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).resolve().parents[1] / "animalclef"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = (
@@ -43,17 +41,69 @@ def names_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "stages").glob("*.py")), ids=lambda path: path.stem)
-def test_stages_never_import_each_other_or_what_joins_them(path: Path) -> None:
-    forbidden = ("animalclef.stages", "animalclef.pipeline", "animalclef.cli", "animalclef.console")
-    assert not [name for name in imports_of(path) if name.startswith(forbidden)]
+# The floors of the house, from the ground up: a package imports from lower floors, and from itself.
+FLOORS = (
+    {"errors", "structures"},
+    {"config", "runtime"},
+    {"data", "hub", "synthetic"},
+    {"metrics", "prepare", "store"},
+    {"decision", "features"},
+    {"evaluation", "explain", "matching", "retrieval"},
+    {"pipeline"},
+    {"report", "training"},
+    {"cli"},
+    {"__main__"},
+)
+FLOOR = {package: number for number, floor in enumerate(FLOORS) for package in floor}
+NAMED_AFTER_A_COMMAND_OR_STAGE = {"cli", "config", "pipeline"}  # their files may share a name with what they call
 
 
-@pytest.mark.parametrize("folder", ["data", "models", "store"])
-def test_what_lies_below_the_stages_does_not_know_them(folder: str) -> None:
-    forbidden = ("animalclef.stages", "animalclef.pipeline", "animalclef.evaluation", "animalclef.cli")
-    for path in (PACKAGE / folder).glob("*.py"):
-        assert not [name for name in imports_of(path) if name.startswith(forbidden)], path
+def package_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def graph() -> dict[str, set[str]]:
+    """Modules of the package with the modules of the package that each imports."""
+    known = {names_of(path): path for path in MODULES}
+    found = {}
+    for name, path in known.items():
+        targets = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                targets |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = {f"{node.module}.{alias.name}" for alias in node.names}
+                targets |= (names & set(known)) or {node.module}
+        found[name] = {one for one in targets if one in known and one != name}
+    return found
+
+
+def test_packages_import_only_downwards() -> None:
+    upwards = [
+        (name, target)
+        for name, targets in graph().items()
+        for target in targets
+        if package_of(name) != package_of(target)
+        and package_of(name)
+        and FLOOR[package_of(name)] <= FLOOR.get(package_of(target), -1)
+    ]
+    assert upwards == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    left = graph()
+    while leaves := {name for name, targets in left.items() if not targets & set(left)}:
+        left = {name: targets for name, targets in left.items() if name not in leaves}
+    # A package's door names its own modules, which is no circle in what they need.
+    assert sorted(name for name in left if not (PACKAGE.parent / Path(*name.split("."))).is_dir()) == []
+
+
+def test_a_file_name_says_what_is_inside_even_without_its_folder() -> None:
+    folders: dict[str, set[str]] = {}
+    for path in MODULES:
+        if path.name != "__init__.py" and path.parent.name not in NAMED_AFTER_A_COMMAND_OR_STAGE:
+            folders.setdefault(path.name, set()).add(path.parent.name)
+    assert {name: where for name, where in folders.items() if len(where) > 1} == {}
 
 
 def test_only_evaluation_reads_the_truth() -> None:

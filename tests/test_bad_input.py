@@ -14,13 +14,13 @@ from tiny import TINY_SETTINGS, make_tiny_data, photograph, read_csv, write_csv
 
 from animalclef import cli
 from animalclef.config import Config, DataConfig
-from animalclef.data.images import load_table
+from animalclef.data.csv_text import read_table
+from animalclef.data.hashing import hash_images
 from animalclef.data.sources import find_source
 from animalclef.data.submission import check_submission
-from animalclef.data.text import read_table
+from animalclef.data.table import load_table
 from animalclef.errors import DataError
-from animalclef.progress import Silent
-from animalclef.stages.identify import identify
+from animalclef.runtime.progress import Silent
 
 Row = dict[str, str]
 COLUMNS = ["image_id", "identity", "path", "date", "orientation", "species", "split", "dataset"]
@@ -199,8 +199,8 @@ def test_the_share_that_is_named_goes_on(tmp_path: Path, present: int, absent: i
         (tmp_path / f"{number}.jpg").write_bytes(b"x")
     images = load_table(find_source(tmp_path)).images
     with pytest.raises(DataError, match=rf"--max-missing {named} goes on"):
-        identify(images, DataConfig(), 2, Silent())
-    usable, set_aside = identify(images, DataConfig(max_missing=float(named)), 2, Silent())
+        hash_images(images, DataConfig(), 2, Silent())
+    usable, set_aside = hash_images(images, DataConfig(max_missing=float(named)), 2, Silent())
     assert (len(usable), len(set_aside)) == (present, absent)
 
 

@@ -13,18 +13,20 @@ import pytest
 from tiny import TINY_SETTINGS
 
 from animalclef.config import load_config
-from animalclef.data.images import load_table
 from animalclef.data.sources import find_source
 from animalclef.data.submission import render_submission
-from animalclef.decision import load_decision
-from animalclef.estimate import Plan
-from animalclef.models.mutual_nearest import MutualNearest
-from animalclef.models.vlad import VladExtractor
-from animalclef.pipeline import Pipeline, deciding, describing, read_contents
-from animalclef.progress import Silent
-from animalclef.stages.describe import ThumbnailExtractor
-from animalclef.stages.keypoints import SiftExtractor
-from animalclef.store.run import RunFolder
+from animalclef.data.table import load_table
+from animalclef.decision.decision_model import load_decision
+from animalclef.features.embedding.vlad import VladExtractor
+from animalclef.features.extract import ThumbnailExtractor
+from animalclef.features.local.entries import SiftExtractor
+from animalclef.matching.nearest_neighbour import MutualNearest
+from animalclef.pipeline import Pipeline, read_contents
+from animalclef.pipeline import decide as deciding
+from animalclef.pipeline import features as describing
+from animalclef.pipeline.cost import Plan
+from animalclef.runtime.progress import Silent
+from animalclef.store.run_folder import RunFolder
 
 __all__ = ["artefacts", "command_line", "count_work", "finish", "predict"]
 
@@ -61,7 +63,7 @@ def count_work(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     kinds = {"thumbnails": ThumbnailExtractor, "keypoints": SiftExtractor, "embeddings": VladExtractor}
     for what, kind in kinds.items():
-        monkeypatch.setattr(kind, "describe", counting(what, kind.describe, 1))
+        monkeypatch.setattr(kind, "extract_features", counting(what, kind.extract_features, 1))
     monkeypatch.setattr(MutualNearest, "match", counting("pairs", MutualNearest.match, 2))
     monkeypatch.setattr(deciding, "tune", counting("tuned", deciding.tune, None))
     nothing = Plan(0, 0, 0, 0.0, 0.0)  # the real estimate describes and matches a few photographs for the stop-watch

@@ -11,7 +11,7 @@ from rich.logging import RichHandler
 from typer.core import TyperGroup
 
 import animalclef
-from animalclef.cli.shared import err, escaped, out
+from animalclef.cli.options import err, escaped, out
 from animalclef.errors import AnimalClefError
 
 __all__ = ["app", "main"]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from animalclef.cli.app import app
-from animalclef.cli.shared import JsonOption, out, print_json, warn
+from animalclef.cli.options import JsonOption, out, print_json, warn
 from animalclef.errors import DataError
 
 __all__ = ["add", "ledger", "show"]
@@ -30,7 +30,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Every run: validation score with its 95 % interval, share of new individuals, the board, and what changed."""
-    from animalclef.cli.showing import ledger_notes, ledger_table
+    from animalclef.cli.console_ledger import ledger_notes, ledger_table
     from animalclef.store.ledger import Ledger
 
     kept = Ledger(_found(ledger))

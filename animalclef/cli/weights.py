@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from animalclef.cli.app import app
-from animalclef.cli.shared import ConfigOption, JsonOption, SetOption, err, out, print_json
+from animalclef.cli.options import ConfigOption, JsonOption, SetOption, err, out, print_json
 
 __all__ = ["bundle", "list_weights", "pull_weights", "verify"]
 
@@ -61,9 +61,9 @@ def pull_weights(
 
     - `animalclef weights pull dinov3-s --accept-terms`
     """
-    from animalclef.console import RichProgress
-    from animalclef.models.pulling import pull
-    from animalclef.models.weights import WEIGHTS
+    from animalclef.cli.console import RichProgress
+    from animalclef.hub.cache import WEIGHTS
+    from animalclef.hub.download import pull
 
     for name in _asked(names, config_name, assignments):
         path = pull(WEIGHTS[name], accept_terms=accept_terms, progress=RichProgress(err))
@@ -75,7 +75,7 @@ def verify(
     names: Names = None, config_name: ConfigOption = None, assignments: SetOption = None, folder: Folder = None
 ) -> None:
     """Check the digests of weights on this machine. Exit status 2 if one is damaged, or absent though named."""
-    from animalclef.models.weights import WEIGHTS, file_digest, locate
+    from animalclef.hub.cache import WEIGHTS, file_digest, locate
 
     is_asked, wrong = bool(names or config_name), False
     for name in _chosen(names, config_name, assignments):
@@ -109,8 +109,8 @@ def bundle(
 
     Example: `animalclef weights bundle --config animalclef2025 --to my-weights --wheels`
     """
-    from animalclef.console import RichProgress
-    from animalclef.models.bundles import make_bundle
+    from animalclef.cli.console import RichProgress
+    from animalclef.hub.bundle import make_bundle
 
     chosen = _asked(names, config_name, assignments)
     make_bundle(chosen, to, config_name, RichProgress(err), wheels=wheels, accept_terms=accept_terms)
@@ -120,7 +120,8 @@ def bundle(
 def _chosen(names: list[str] | None, config_name: str | None, assignments: list[str] | None) -> list[str]:
     from animalclef.config import load_config
     from animalclef.errors import WeightsError
-    from animalclef.models.weights import WEIGHTS, needed_weights
+    from animalclef.hub.cache import WEIGHTS
+    from animalclef.hub.needed_weights import needed_weights
 
     for name in names or []:
         if name not in WEIGHTS:
@@ -140,7 +141,7 @@ def _asked(names: list[str] | None, config_name: str | None, assignments: list[s
 
 
 def _row(name: str, folder: Path | None) -> dict[str, Any]:
-    from animalclef.models.weights import WEIGHTS, known_digest, locate
+    from animalclef.hub.cache import WEIGHTS, known_digest, locate
 
     entry, found = WEIGHTS[name], locate(WEIGHTS[name], folder)
     return {

@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from animalclef.config.base import Settings
-from animalclef.config.photographs import DataConfig, EncounterConfig
-from animalclef.config.training_parts import AugmentConfig, LossConfig, SamplingConfig
+from animalclef.config.data import DataConfig, EncounterConfig
+from animalclef.config.embedder_recipe import AugmentConfig, LossConfig, SamplingConfig
 from animalclef.config.training_split import SplitConfig
 
 __all__ = [

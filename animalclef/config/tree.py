@@ -6,10 +6,10 @@ from pydantic import Field
 
 from animalclef.config.base import Settings
 from animalclef.config.budget import BudgetConfig
+from animalclef.config.data import DataConfig, EncounterConfig
 from animalclef.config.decision import DecideConfig
-from animalclef.config.photographs import DataConfig, EncounterConfig
-from animalclef.config.stage_one import EmbedConfig, RetrieveConfig, VoteConfig
-from animalclef.config.stage_two import KeypointConfig, RerankConfig
+from animalclef.config.matching import KeypointConfig, RerankConfig
+from animalclef.config.retrieval import EmbedConfig, RetrieveConfig, VoteConfig
 
 __all__ = ["Config"]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from animalclef.artefacts import FloatArray
 from animalclef.data.columns import find_column
-from animalclef.data.images import LoadedTable
-from animalclef.data.text import read_table
+from animalclef.data.csv_text import read_table
+from animalclef.data.table import LoadedTable
 from animalclef.errors import DataError
-from animalclef.store.files import write_csv
+from animalclef.runtime.atomic_files import write_csv
+from animalclef.structures import FloatArray
 
 __all__ = ["write_boxes"]
 

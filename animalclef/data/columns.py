@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 
-from animalclef.data.text import Problem, Table
+from animalclef.data.csv_text import Problem, Table
 
 __all__ = ["ALIASES", "NEW_INDIVIDUAL", "Group", "find_column", "parse_box", "parse_split"]
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from animalclef.artefacts import DecodedImage, ImageTable
 from animalclef.config import DataConfig
-from animalclef.data.content import content_key
+from animalclef.data.content_key import content_key
 from animalclef.errors import AnimalClefError, DataError
+from animalclef.structures import DecodedImage, ImageTable
 
 __all__ = ["UnreadableImageError", "crop", "decode", "read_image", "resize_long_side", "upright_size_wh"]
 

@@ -15,8 +15,8 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.artefacts import FloatArray, ImageTable, StrArray
 from animalclef.config import EncounterConfig
+from animalclef.structures import FloatArray, ImageTable, StrArray
 
 __all__ = ["Encounters", "day_of", "events_of", "find_encounters", "thumbnail"]
 

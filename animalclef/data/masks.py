@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from animalclef.artefacts import FloatArray, ImageTable, StrArray
 from animalclef.data.decode import crop, upright_size_wh
-from animalclef.data.segmentation import draw_segmentation, is_segmentation
+from animalclef.data.segmentation_cells import draw_segmentation, is_segmentation
 from animalclef.errors import DataError
+from animalclef.structures import FloatArray, ImageTable, StrArray
 
 __all__ = ["Masks", "find_masks", "inside", "mask_path", "read_mask"]
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from animalclef.artefacts import Predictions, StrArray
 from animalclef.data.columns import NEW_INDIVIDUAL
-from animalclef.data.images import LoadedTable
-from animalclef.data.text import Problem, Table, parse_table, read_table
+from animalclef.data.csv_text import Problem, Table, parse_table, read_table
+from animalclef.data.table import LoadedTable
 from animalclef.errors import SubmissionError
-from animalclef.store.files import write_text
+from animalclef.runtime.atomic_files import write_text
+from animalclef.structures import Predictions, StrArray
 
 __all__ = ["Truth", "check_submission", "read_submission", "read_truth", "render_submission", "write_submission"]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from animalclef.artefacts import ImageTable
 from animalclef.data.columns import ALIASES, find_column
-from animalclef.data.text import read_table
-from animalclef.store.files import write_csv
+from animalclef.data.csv_text import read_table
+from animalclef.runtime.atomic_files import write_csv
+from animalclef.structures import ImageTable
 
 __all__ = ["CONFIDENCE", "without_filled", "write_viewpoints"]
 

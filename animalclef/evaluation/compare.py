@@ -12,7 +12,7 @@ import pandas as pd
 
 from animalclef.data.columns import NEW_INDIVIDUAL
 from animalclef.data.submission import read_submission
-from animalclef.decision import Decision, load_decision
+from animalclef.decision.decision_model import Decision, load_decision
 from animalclef.errors import DataError, SubmissionError
 
 __all__ = ["Difference", "Explanation", "counts", "differences", "explanation_of", "read_pair", "rows_of"]

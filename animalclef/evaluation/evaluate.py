@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from animalclef.artefacts import StrArray
 from animalclef.data.submission import Truth, read_submission, read_truth
 from animalclef.errors import DataError, SubmissionError
-from animalclef.evaluation.metrics import Score, ScoreKernel, average_precision, identity_rank
-from animalclef.evaluation.recall import SourceRecall, recall_of_sources
+from animalclef.evaluation.source_recall import SourceRecall, recall_of_sources
+from animalclef.metrics.competition import Score, ScoreKernel, average_precision, identity_rank
+from animalclef.structures import StrArray
 
 __all__ = ["Group", "Interval", "RetrievalReport", "evaluate_run", "right_answers", "score_files", "truth_of_run"]
 

@@ -10,13 +10,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.artefacts import ImageTable, Predictions, RankedCandidates, StrArray
-from animalclef.data.splits import OpenSetSplits
+from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.data.submission import Truth
-from animalclef.evaluation.answers import Answers as BestValues
-from animalclef.evaluation.answers import Roles, Sweep, sweep
 from animalclef.evaluation.evaluate import Interval
-from animalclef.evaluation.metrics import identity_rank
+from animalclef.metrics.competition import identity_rank
+from animalclef.metrics.threshold_sweep import Answers as BestValues
+from animalclef.metrics.threshold_sweep import Roles, Sweep, sweep
+from animalclef.structures import ImageTable, Predictions, RankedCandidates, StrArray
 
 __all__ = [
     "OUTCOMES",

@@ -8,8 +8,8 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from animalclef.decision import Reliability
-from animalclef.evaluation.answers import Sweep
+from animalclef.decision.decision_model import Reliability
+from animalclef.metrics.threshold_sweep import Sweep
 from animalclef.report.evidence import Evidence
 from animalclef.report.svg import Plot
 

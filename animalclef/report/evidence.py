@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.data.pseudo_queries import PseudoQueries
-from animalclef.decision import DatasetDecision, Reliability
+from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.decision.decision_model import DatasetDecision, Reliability
+from animalclef.decision.fusion import fuse_lists
+from animalclef.decision.reliability import reliability
 from animalclef.errors import AnimalClefError
-from animalclef.evaluation.answers import Sweep
 from animalclef.evaluation.outcomes import Answers, sweep_thresholds
-from animalclef.evaluation.reliability import reliability
-from animalclef.report.finished import FinishedRun
-from animalclef.stages.fuse import fuse_lists
-from animalclef.store.validation import read_pseudo_queries
+from animalclef.metrics.threshold_sweep import Sweep
+from animalclef.report.report_run import FinishedRun
+from animalclef.store.pseudo_query_file import read_pseudo_queries
 
 __all__ = ["Evidence", "evidence_of"]
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from animalclef.artefacts import Correspondences, FloatArray, LocalFeatures
 from animalclef.evaluation.outcomes import Answers
-from animalclef.progress import Progress
-from animalclef.report.explaining import Explanations
-from animalclef.report.finished import FinishedRun
+from animalclef.report.explanations import Explanations
 from animalclef.report.heat import packed_agreement
-from animalclef.report.matches import Matches
-from animalclef.report.photographs import Copy
-from animalclef.threads import one_thread_each, worker_threads
+from animalclef.report.match_view import Matches
+from animalclef.report.report_run import FinishedRun
+from animalclef.report.thumbnails import Copy
+from animalclef.runtime.progress import Progress
+from animalclef.runtime.threads import one_thread_each, worker_threads
+from animalclef.structures import Correspondences, FloatArray, LocalFeatures
 
 __all__ = [
     "Shown",

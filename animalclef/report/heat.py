@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.artefacts import FloatArray
-from animalclef.models.agreement import Agreement, heat_of
+from animalclef.explain.pairx import Agreement, heat_of
+from animalclef.structures import FloatArray
 
 __all__ = ["cosine_text", "draw_agreement", "overlay_of", "packed_agreement"]
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import yaml
 
-from animalclef.artefacts import SetAside
 from animalclef.evaluation.evaluate import Interval, RetrievalReport
-from animalclef.evaluation.metrics import ScoreKernel
 from animalclef.evaluation.outcomes import OUTCOMES, Answers, Confused, most_confused, score_intervals
+from animalclef.metrics.competition import ScoreKernel
 from animalclef.report.charts import Figure, charts_of
 from animalclef.report.evidence import Evidence
-from animalclef.report.finished import FinishedRun
+from animalclef.report.report_run import FinishedRun
+from animalclef.structures import Skipped
 
 __all__ = ["DatasetRow", "Page", "Stage", "summarise"]
 
@@ -62,7 +62,7 @@ class Page:
     confused: Sequence[Confused]
     stages: Sequence[Stage]
     counts: Mapping[str, int]
-    set_aside: Sequence[SetAside]
+    set_aside: Sequence[Skipped]
     settings: str
     viewpoints: Sequence[str]
     outcomes: Sequence[str]

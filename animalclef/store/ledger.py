@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from animalclef.errors import DataError, OutputError
-from animalclef.store.files import make_folder, output_error
+from animalclef.runtime.atomic_files import make_folder, output_error
 
 __all__ = ["Ledger", "LedgerRow", "differences", "dotted", "ledger_of"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from animalclef.errors import ConfigError, RunInUseError
-from animalclef.models.precision import has_bfloat16_units
+from animalclef.runtime.precision import has_bfloat16_units
 
 __all__ = [
     "average_buffers",

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from tiny import photograph
 
-from animalclef.artefacts import DecodedImage
 from animalclef.config import DataConfig
-from animalclef.data.content import content_key
+from animalclef.data.content_key import content_key
 from animalclef.data.decode import UnreadableImageError, decode, read_image, resize_long_side
-from animalclef.data.images import load_table
 from animalclef.data.sources import find_source
+from animalclef.data.table import load_table
 from animalclef.errors import DataError
+from animalclef.structures import DecodedImage
 
 WHOLE = np.full(5, np.nan, dtype=np.float32)
 GREY = 128

@@ -11,9 +11,9 @@ import pytest
 from rows import Row, image_table, strings
 from tiny import photograph
 
-from animalclef.artefacts import FloatArray, ImageTable
 from animalclef.config import EncounterConfig
 from animalclef.data.encounters import Encounters, find_encounters, thumbnail
+from animalclef.structures import FloatArray, ImageTable
 
 
 def gallery(*rows: tuple[str, str, str, str]) -> ImageTable:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from rows import Row, image_table, strings
 
-from animalclef.artefacts import ImageTable
 from animalclef.data.masks import find_masks, inside, mask_path, read_mask
 from animalclef.errors import DataError
+from animalclef.structures import ImageTable
 
 
 @pytest.fixture

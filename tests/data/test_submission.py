@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from animalclef.artefacts import Predictions
-from animalclef.data.images import LoadedTable, load_table
+from animalclef.data.csv_text import read_table
 from animalclef.data.sources import find_source
 from animalclef.data.submission import (
     check_submission,
@@ -17,8 +16,9 @@ from animalclef.data.submission import (
     render_submission,
     write_submission,
 )
-from animalclef.data.text import read_table
+from animalclef.data.table import LoadedTable, load_table
 from animalclef.errors import DataError, OutputError, SubmissionError
+from animalclef.structures import Predictions
 
 TABLE = """image_id,identity,path,split,dataset
 1,Ada,1.jpg,database,Newts

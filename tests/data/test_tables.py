@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from tiny import write_csv
 
-from animalclef.artefacts import ImageTable
-from animalclef.data.images import LoadedTable, load_table
+from animalclef.data.csv_text import read_table
 from animalclef.data.sources import Source, find_source
-from animalclef.data.statistics import count_images
-from animalclef.data.text import read_table
+from animalclef.data.table import LoadedTable, load_table
+from animalclef.data.table_statistics import count_images
 from animalclef.errors import DataError
+from animalclef.structures import ImageTable
 
 HEADER_2025 = "image_id,identity,path,date,orientation,species,split,dataset"
 ROWS_2025 = (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tiny import write_csv
 
-from animalclef.decision import Calibrator, DatasetDecision, Decision
+from animalclef.decision.decision_model import Calibrator, DatasetDecision, Decision
 from animalclef.errors import DataError, SubmissionError
 from animalclef.evaluation.compare import Explanation, counts, differences, explanation_of, read_pair, rows_of
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from rows import Row, image_table, strings
 
-from animalclef.artefacts import Predictions, RankedCandidates
 from animalclef.data.submission import Truth
 from animalclef.evaluation.outcomes import Answers, judge, misses_by, most_confused, score_intervals
+from animalclef.structures import Predictions, RankedCandidates
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_the_sweep_by_hand(answers: Answers) -> None:
 
 
 def test_the_sweep_agrees_with_what_validation_scores() -> None:
-    from animalclef.data.splits import OpenSetSplits
+    from animalclef.data.open_set_splits import OpenSetSplits
     from animalclef.evaluation.outcomes import sweep_thresholds
 
     rng = np.random.default_rng(4)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from rows import strings
 
-from animalclef.data.pseudo_queries import PseudoQueries
-from animalclef.data.splits import OpenSetSplits
+from animalclef.data.open_set_splits import OpenSetSplits
+from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.report import evidence, load_run
 from animalclef.report.charts import charts_of
 from animalclef.report.evidence import Evidence, evidence_of

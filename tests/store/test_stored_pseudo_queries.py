@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from rows import Row, image_table
 
-from animalclef.artefacts import PairScores
-from animalclef.data.pseudo_queries import PseudoQueries
-from animalclef.data.splits import OpenSetSplits
+from animalclef.data.open_set_splits import OpenSetSplits
+from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.decision.pseudo_query_scores import lay_out
 from animalclef.errors import StaleArtefactError
-from animalclef.evaluation.validation import lay_out
-from animalclef.store.run import RunFolder
-from animalclef.store.validation import Stamp, holds_pseudo_queries, read_pseudo_queries, write_pseudo_queries
+from animalclef.store.pseudo_query_file import Stamp, holds_pseudo_queries, read_pseudo_queries, write_pseudo_queries
+from animalclef.store.run_folder import RunFolder
+from animalclef.structures import PairScores
 
 
 def strings(*values: str) -> np.ndarray:

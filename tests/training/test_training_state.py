@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from animalclef.errors import ConfigError, StaleArtefactError
-from animalclef.training.checkpoints import Averaged, load_state, save_state
 from animalclef.training.fabric import open_fabric, skips_overflow
-from animalclef.training.logs import TrainingLog
+from animalclef.training.training_checkpoint import Averaged, load_state, save_state
+from animalclef.training.training_log import TrainingLog
 
 
 def network() -> nn.Module:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.config.training_parts import LossConfig
+from animalclef.config.embedder_recipe import LossConfig
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

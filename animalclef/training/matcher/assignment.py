@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.config.training import MatcherLossConfig
-from animalclef.training.matcher.views import View
+from animalclef.config.matcher_training import MatcherLossConfig
+from animalclef.training.matcher.photograph_views import View
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from animalclef.config.training_parts import (
+from animalclef.config.embedder_recipe import (
     AugmentConfig,
     MiewIdAugmentConfig,
     StrongAugmentConfig,
     TripletAugmentConfig,
 )
-from animalclef.models.preprocessing import RESIZERS
-from animalclef.training.embedder.augmenting import augment
+from animalclef.features.embedding.preprocessing import RESIZERS
+from animalclef.training.embedder.augmentation import augment
 
 RECIPES = ("none", "miewid", "triplet", "strong")
 STILL: dict[str, Any] = {

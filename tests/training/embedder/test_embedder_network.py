@@ -14,12 +14,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from animalclef.artefacts import DecodedImage
 from animalclef.config import EmbedConfig
 from animalclef.config.embedder_training import EmbedderNetworkConfig
 from animalclef.errors import ConfigError, WeightsError
-from animalclef.models.zoo import load_embedder
-from animalclef.training.embedder.network import (
+from animalclef.features.embedding.timm_embedder import load_embedder
+from animalclef.structures import DecodedImage
+from animalclef.training.embedder.embedder_step import on_device
+from animalclef.training.embedder.trained_network import (
     Started,
     TrainedNetwork,
     build_trained,
@@ -29,7 +30,6 @@ from animalclef.training.embedder.network import (
     set_mode,
     start_from,
 )
-from animalclef.training.embedder.optimising import on_device
 
 
 def tiny(**changed: object) -> TrainedNetwork:
@@ -40,7 +40,7 @@ def tiny(**changed: object) -> TrainedNetwork:
 def embedded(path: Path, pixels: np.ndarray, **settings: object) -> np.ndarray:  # type: ignore[type-arg]
     extractor = load_embedder(EmbedConfig(model=f"file:{path}", precision="float32", **settings), "cpu")  # type: ignore[arg-type]
     with ThreadPoolExecutor(1) as pool:
-        return extractor.describe([DecodedImage(pixels, None, pixels.shape[1::-1])], pool)[0]["embedding"]
+        return extractor.extract_features([DecodedImage(pixels, None, pixels.shape[1::-1])], pool)[0]["embedding"]
 
 
 @pytest.mark.parametrize("changed", [

@@ -12,19 +12,19 @@ import pytest
 import torch
 from embedder_cases import drawn_table
 
-from animalclef.artefacts import ImageTable
 from animalclef.config import DataConfig, EncounterConfig, SplitConfig
 from animalclef.config.embedder_training import LabelConfig
 from animalclef.data.encounters import find_encounters
+from animalclef.data.hashing import hash_images
+from animalclef.data.training_splits import split_rows
 from animalclef.errors import DataError, TrainingError
-from animalclef.evaluation.retrieval import RANKS, RetrievalFigures, SpeciesFigures
-from animalclef.evaluation.training_splits import split_rows
-from animalclef.models.preprocessing import Preprocessing
-from animalclef.progress import Silent
-from animalclef.stages.identify import identify
-from animalclef.training.embedder.labels import TrainingSet, by_side, label_rows, named_rows
-from animalclef.training.embedder.pictures import keep_pictures
-from animalclef.training.embedder.validating import embed_pictures, figures_row, hold_out
+from animalclef.features.embedding.preprocessing import Preprocessing
+from animalclef.metrics.retrieval_metrics import RANKS, RetrievalFigures, SpeciesFigures
+from animalclef.runtime.progress import Silent
+from animalclef.structures import ImageTable
+from animalclef.training.embedder.embedder_validation import embed_pictures, figures_row, hold_out
+from animalclef.training.embedder.image_cache import keep_pictures
+from animalclef.training.embedder.training_labels import TrainingSet, by_side, label_rows, named_rows
 
 
 def strings(*values: str | None) -> np.ndarray:  # type: ignore[type-arg]
@@ -97,7 +97,7 @@ def test_copies_are_cut_to_their_boxes_reduced_and_kept(tmp_path: Path, caplog: 
     boxes[0] = (30, 20, 40, 20, 0)
     boxes[1] = (40, 10, 20, 40, np.pi / 2)  # upright it is the same 40 x 20 pixels, turned by a quarter
     table = rows(tmp_path, bbox_xywhr=boxes, key=strings(*[""] * 7))
-    named, aside = identify(named_rows(table, LabelConfig()), DataConfig(), 1, Silent())
+    named, aside = hash_images(named_rows(table, LabelConfig()), DataConfig(), 1, Silent())
     assert not aside
     pictures, broken = keep_pictures(named, tmp_path / "kept", 64, DataConfig(), 2, Silent())
     assert [(one.image_id, one.path) for one in broken] == [("4", "4.png")]
@@ -133,8 +133,8 @@ def test_a_photograph_that_memory_is_too_short_for_ends_the_training(
     def short(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("animalclef.stages.describe.read_image", short)
-    named, _ = identify(named, DataConfig(), 1, Silent())
+    monkeypatch.setattr("animalclef.features.extract.read_image", short)
+    named, _ = hash_images(named, DataConfig(), 1, Silent())
     with pytest.raises(DataError, match=r"1\.png: not enough memory to decode it\. Give fewer --workers"):
         keep_pictures(named, tmp_path / "kept", 64, DataConfig(), 1, Silent())
 
@@ -172,7 +172,7 @@ def test_few_photographs_are_prepared_ahead_of_the_network(workers: int) -> None
 
 def test_what_is_held_out_is_measured_within_its_data_set(tmp_path: Path) -> None:
     table = drawn_table(tmp_path / "tiny")
-    named, _ = identify(named_rows(table, LabelConfig()), DataConfig(), 1, Silent())
+    named, _ = hash_images(named_rows(table, LabelConfig()), DataConfig(), 1, Silent())
     encounter_of = find_encounters(named, {}, EncounterConfig()).of  # all are dated
     for kind in ("disjoint", "closed-set", "paper"):
         split = split_rows(named, encounter_of, SplitConfig(kind=kind, share=0.4, least_training=1), 0)

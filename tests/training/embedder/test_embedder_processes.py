@@ -16,14 +16,14 @@ from embedder_cases import TINY_TRAINING, tiny_training
 from safetensors.torch import load_file
 from tiny import make_tiny_data
 
-from animalclef.data.images import load_table
 from animalclef.data.sources import find_source
-from animalclef.training.embedder.embedder import train_embedder
+from animalclef.data.table import load_table
+from animalclef.training.embedder.embedder_training import train_embedder
 
 KILLED_AT_THE_FIFTH_STEP = """
 import os, signal, sys
 from animalclef.cli import main
-from animalclef.training.embedder.optimising import Learner
+from animalclef.training.embedder.embedder_step import Learner
 step, calls = Learner.step, []
 def killed(*given):
     calls.append(1)

@@ -16,17 +16,17 @@ from safetensors.torch import load_file
 from tiny import make_tiny_data
 
 from animalclef import cli
-from animalclef.artefacts import ImageTable
+from animalclef.cli.console_training import training_sentence
 from animalclef.config import EmbedConfig, TrainConfig, load_recipe, shipped_configs
-from animalclef.console_training import training_sentence
 from animalclef.data.decode import read_image
 from animalclef.errors import ConfigError, DataError, RunInUseError, StaleArtefactError, TrainingError
-from animalclef.models.zoo import load_embedder
-from animalclef.threads import worker_threads
-from animalclef.training.embedder import running
-from animalclef.training.embedder.course import Course, TrainingPlan
-from animalclef.training.embedder.embedder import train_embedder
-from animalclef.training.embedder.optimising import Learner
+from animalclef.features.embedding.timm_embedder import load_embedder
+from animalclef.runtime.threads import worker_threads
+from animalclef.structures import ImageTable
+from animalclef.training.embedder import embedder_loop as running
+from animalclef.training.embedder.early_stopping import EarlyStopping, TrainingPlan
+from animalclef.training.embedder.embedder_step import Learner
+from animalclef.training.embedder.embedder_training import train_embedder
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +206,7 @@ def test_pairs_that_are_seldom_drawn_are_warned_of(
 
 
 def test_of_equal_validations_the_latest_is_kept_but_patience_runs() -> None:
-    course = Course()
+    course = EarlyStopping()
     figures = [
         {"mean": {"rank-1": rank, "mAP": mean}} for rank, mean in ((0.5, 0.3), (0.5, 0.3), (0.5, 0.2), (None, 1))
     ]
@@ -342,7 +342,7 @@ def test_the_command_trains_and_its_file_works_in_the_pipeline(
     extractor = load_embedder(EmbedConfig(model="file:out/tiny.safetensors"), "cpu")
     table = drawn_table(tmp_path / "data2")
     with worker_threads(1) as pool:
-        entry = extractor.describe([read_image(table, 0, TrainConfig().data)], pool)[0]
+        entry = extractor.extract_features([read_image(table, 0, TrainConfig().data)], pool)[0]
     assert entry["embedding"].shape == (8,)
 
     status, out, err = said(

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from animalclef.config.training_parts import SamplingConfig
+from animalclef.config.embedder_recipe import SamplingConfig
 from animalclef.errors import TrainingError
-from animalclef.training.embedder.sampling import BatchPlan, plan_batches
+from animalclef.training.embedder.batch_sampling import BatchPlan, plan_batches
 
 LABEL = np.array([0, 0, 0, 0, 0, 0, 1, 1, 2, 3, 3, 4, 4, 4])
 SPECIES = np.array(["newt"] * 9 + ["nyala"] * 5)

@@ -11,17 +11,18 @@ import pytest
 from safetensors import safe_open
 from typer.testing import CliRunner
 
-from animalclef.artefacts import DecodedImage
 from animalclef.cli import app
 from animalclef.config import DataConfig, EmbedConfig, TrainConfig, load_recipe
 from animalclef.data.decode import read_image
-from animalclef.data.images import load_table
 from animalclef.data.sources import find_source
-from animalclef.demo import CrowdConfig, render_crowd
-from animalclef.evaluation.retrieval import Candidates, one_against_all
-from animalclef.models.embedders import SHIPPED, find_embedder, shipped_embedder
-from animalclef.models.zoo import load_embedder
-from animalclef.training.embedder.network import build_trained, find_start, start_from
+from animalclef.data.table import load_table
+from animalclef.features.embedding.embedder_registry import find_embedder
+from animalclef.features.embedding.timm_embedder import load_embedder
+from animalclef.hub.shipped import SHIPPED, shipped_embedder
+from animalclef.metrics.retrieval_metrics import Candidates, one_against_all
+from animalclef.structures import DecodedImage
+from animalclef.synthetic import CrowdConfig, render_crowd
+from animalclef.training.embedder.trained_network import build_trained, find_start, start_from
 
 
 def test_the_file_says_what_it_is_and_has_a_card() -> None:
@@ -53,7 +54,7 @@ def test_it_tells_animals_of_species_it_never_saw(tmp_path: Path) -> None:
     embedder = load_embedder(EmbedConfig(model="embedder-small", precision="float32"), "cpu")
     decoded: list[DecodedImage] = [read_image(images, row, DataConfig()) for row in range(len(images))]
     with ThreadPoolExecutor(1) as pool:
-        vectors = np.stack([entry["embedding"] for entry in embedder.describe(decoded, pool)])
+        vectors = np.stack([entry["embedding"] for entry in embedder.extract_features(decoded, pool)])
     found = one_against_all(Candidates(vectors, images.identity, images.species, images.viewpoint))
     assert vectors.shape == (30, 256)
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-4)

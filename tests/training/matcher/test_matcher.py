@@ -14,15 +14,15 @@ from training_cases import TINY_RECIPE, drawn_photographs, tiny_recipe, view
 
 from animalclef import cli
 from animalclef.config import load_recipe, shipped_configs
-from animalclef.config.training import MatcherLossConfig, TrainMatcherConfig
+from animalclef.config.matcher_training import MatcherLossConfig, TrainMatcherConfig
 from animalclef.errors import ConfigError, DataError, RunInUseError, StaleArtefactError, TrainingError, WeightsError
-from animalclef.training.matcher import running
+from animalclef.training.matcher import matcher_loop as running
 from animalclef.training.matcher.assignment import true_assignment
-from animalclef.training.matcher.batches import Pair
-from animalclef.training.matcher.features import training_features
-from animalclef.training.matcher.matcher import train_matcher
-from animalclef.training.matcher.measuring import measure, nearest_neighbours
-from animalclef.training.matcher.optimising import rate_at
+from animalclef.training.matcher.matcher_step import rate_at
+from animalclef.training.matcher.matcher_training import train_matcher
+from animalclef.training.matcher.matcher_validation import measure, nearest_neighbours
+from animalclef.training.matcher.training_features import training_features
+from animalclef.training.matcher.view_batches import Pair
 
 
 @pytest.fixture(scope="module")

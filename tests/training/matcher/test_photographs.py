@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from training_cases import drawn_photographs, tiny_recipe
 
-from animalclef.config.training import WarpConfig
+from animalclef.config.matcher_training import WarpConfig
 from animalclef.errors import DataError, OutputError
-from animalclef.progress import Silent
-from animalclef.training.ahead import ahead
-from animalclef.training.matcher.batches import PairSource, held_out
-from animalclef.training.matcher.features import training_features
-from animalclef.training.matcher.photographs import fill_store, find_photographs, subjects_of
-from animalclef.training.matcher.rendering import read_surface, render_subjects
-from animalclef.training.matcher.views import Source, View, make_views
+from animalclef.runtime.prefetch import ahead
+from animalclef.runtime.progress import Silent
+from animalclef.training.matcher.photograph_views import Source, View, make_views
+from animalclef.training.matcher.rendered_subjects import read_surface, render_subjects
+from animalclef.training.matcher.training_features import training_features
+from animalclef.training.matcher.training_folder import fill_store, find_photographs, subjects_of
+from animalclef.training.matcher.view_batches import PairSource, held_out
 
 
 def test_a_folder_that_cannot_be_trained_on_is_told(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_unreadable_photographs_are_named_and_flat_ones_give_no_subject(tmp_path
 
 
 def test_groups_are_held_out_whole() -> None:
-    from animalclef.training.matcher.photographs import Subject
+    from animalclef.training.matcher.training_folder import Subject
 
     subjects = [Subject(f"{group}/{n}", group, (("a", "1"), ("b", "2"))) for group in "abcde" for n in range(3)]
     learnt, apart = held_out(subjects, 0.2, seed=0)
@@ -74,7 +74,7 @@ def test_keypoints_of_warped_views_lie_at_their_places_of_the_source() -> None:
     assert np.allclose(first.surface_turn_rad % (2 * np.pi), first.orientation_rad % (2 * np.pi), atol=1e-3)
     assert np.allclose(first.px_per_unit, 512 / 300)
     for other in others:
-        from animalclef.config.training import MatcherLossConfig
+        from animalclef.config.matcher_training import MatcherLossConfig
         from animalclef.training.matcher.assignment import true_assignment
 
         truth = true_assignment(first, other, MatcherLossConfig(), same_subject=True, same_photo=True)
@@ -105,7 +105,7 @@ def test_rendered_photographs_of_one_animal_share_its_coat(tmp_path: Path) -> No
 
 
 def find_photographs_of_one_group(folder: Path) -> list:  # type: ignore[type-arg]
-    from animalclef.training.matcher import photographs
+    from animalclef.training.matcher import training_folder as photographs
 
     (folder / "other.png").write_bytes(b"a second group")
     found = photographs.find_photographs(folder)
@@ -137,7 +137,7 @@ def test_places_scales_and_orientations_are_told_as_the_matcher_reads_them() -> 
     from training_cases import view
 
     from animalclef.training.matcher.assignment import true_assignment
-    from animalclef.training.matcher.batches import Pair, collate
+    from animalclef.training.matcher.view_batches import Pair, collate
 
     one, other = view([(256, 128), (512, 0)]), view([(0, 64)])  # 512 x 256 pixels
     config = tiny_recipe(network={"descriptor_dim": 8, "n_layers": 1, "add_scale_ori": True})

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from animalclef.config.training import WarpConfig
-from animalclef.training.matcher.warps import Warp, draw_warp, spoil
+from animalclef.config.matcher_training import WarpConfig
+from animalclef.training.matcher.known_warps import Warp, draw_warp, spoil
 
 CLEAN = WarpConfig(light=0, blur=0, noise=0, occlusion=0)
 NOTHING = np.zeros((0, 2))

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from animalclef.config.study import ArmConfig, StudyConfig
 from animalclef.errors import DataError
-from animalclef.training.study.plan import Job, plan_arm
+from animalclef.training.study.study_plan import Job, plan_arm
 
 
 def test_one_network_for_all() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from animalclef.training.study.running import _sent
-from animalclef.training.study.scoring import Asked, score_dataset, thinned
+from animalclef.training.study.run_study import _sent
+from animalclef.training.study.study_scores import Asked, score_dataset, thinned
 
 ANGLE = {"a": 0, "b": 90}
 

@@ -1,0 +1,160 @@
+"""`evaluate-embedder`, `label-views`: stage one alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from animalclef.cli.app import app
+from animalclef.cli.options import (
+    ConfigOption,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    SeedOption,
+    SetOption,
+    WeightsOption,
+    Workers,
+    err,
+    load,
+    out,
+    print_json,
+    refuse_overwriting,
+    tell_where_paths_start,
+    warn,
+)
+from animalclef.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from animalclef.pipeline.embed_only import Embedding
+
+__all__ = ["evaluate_embedder", "label_views"]
+
+RunOption = Annotated[
+    Path | None, typer.Option("--run", help="Where embeddings are kept. Default: where predict keeps them.")
+]
+
+
+@app.command()
+def evaluate_embedder(
+    data: DataOption = None,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="paper, closed-set, open-set, disjoint or time; default: one against all others."),
+    ] = None,
+    split_settings: Annotated[
+        list[str] | None, typer.Option("--set-split", metavar="KEY=VALUE", help="Change one setting of the split.")
+    ] = None,
+    see_encounter: Annotated[
+        bool, typer.Option(help="Photographs see those of their own encounter, which flatters the embedder.")
+    ] = False,
+    seed: SeedOption = None,
+    device: DeviceOption = "auto",
+    workers: Workers = None,
+    run: RunOption = None,
+    weights: WeightsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Rank-1/5/10/20 and mAP of an embedder on the database photographs alone, per species and averaged over species.
+
+    Each photograph is a query against all others of its species; those of its own encounter are hidden, and with
+    `retrieve.same_viewpoint` those from another side. With `--split` the queries are those of a split for training.
+
+    Examples:
+
+    - `animalclef evaluate-embedder --data my-photos --set embed.model=file:my-embedder/embedder.safetensors`
+
+    - `animalclef evaluate-embedder --data my-photos --split paper --set-split share=0.5 --seed 1`
+    """
+    from animalclef.cli.console import embedder_table
+    from animalclef.config.loading import load_settings
+    from animalclef.config.training_split import SplitConfig
+    from animalclef.pipeline.embed_only import evaluate_embedder as evaluate
+
+    if split_settings and not split:
+        raise ConfigError("--set-split needs --split: paper, closed-set, open-set, disjoint or time.")
+    parts = None if split is None else load_settings(SplitConfig, [f"kind={split}", *(split_settings or [])])
+    embedding = _embedding(config_name, assignments, seed, device, workers, run, weights)
+    figures, set_aside = evaluate(load(data), embedding, parts, hide_events=not see_encounter)
+    if set_aside:
+        warn(f"{len(set_aside)} photographs cannot be used (first: {set_aside[0].path}: {set_aside[0].reason}).")
+    if as_json:
+        print_json({"mean": figures.mean, "species": [dataclasses.asdict(one) for one in figures.species]})
+        return
+    out.print(embedder_table(figures))
+
+
+@app.command()
+def label_views(
+    out_path: Annotated[
+        Path, typer.Option("--out", help="The table to write. Paths in it start where those of the old one do.")
+    ],
+    data: DataOption = None,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="A viewpoint that is less sure than this stays absent.")
+    ] = 0.8,
+    seed: SeedOption = None,
+    device: DeviceOption = "auto",
+    workers: Workers = None,
+    run: RunOption = None,
+    weights: WeightsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fill absent viewpoints (the column orientation) from the embeddings of photographs whose viewpoint is known.
+
+    A classifier is fitted per data set; how often it is right on individuals that it never saw is printed first. What
+    the table says stays; a column orientation_confidence tells how sure each filled viewpoint is. Then:
+    `animalclef predict --data TABLE --set retrieve.same_viewpoint=true`.
+
+    Example:
+
+    - `animalclef label-views --data my-photos --out my-photos/labelled.csv`
+    """
+    from animalclef.cli.console import viewpoints_table
+    from animalclef.config.view_labels import ViewLabelConfig
+    from animalclef.data.viewpoint_column import write_viewpoints
+    from animalclef.pipeline.embed_only import fill_viewpoints
+
+    loaded = load(data)
+    table = loaded.source.table or loaded.source.root  # without a table there are no viewpoints, which is told below
+    refuse_overwriting(loaded, out_path)
+    embedding = _embedding(config_name, assignments, seed, device, workers, run, weights)
+    labels, set_aside = fill_viewpoints(loaded, embedding, ViewLabelConfig(least_confidence=confidence))
+    if not as_json:
+        out.print(viewpoints_table(labels.quality))
+    if all(one.why_not for one in labels.quality):
+        reasons = "; ".join(f"{one.dataset}: {one.why_not}" for one in labels.quality)
+        raise DataError(f"{table}: viewpoints cannot be told ({reasons}). Nothing was written.")
+    write_viewpoints(table, out_path, labels.filled())
+    if set_aside:
+        warn(f"{len(set_aside)} photographs cannot be used (first: {set_aside[0].path}: {set_aside[0].reason}).")
+    tell_where_paths_start(loaded, data, out_path)
+    if as_json:
+        print_json({"table": str(out_path), "datasets": [dataclasses.asdict(one) for one in labels.quality]})
+        return
+    out.print(f"Table: {out_path}", highlight=False, soft_wrap=True)
+
+
+def _embedding(
+    config_name: str | None,
+    assignments: list[str] | None,
+    seed: int | None,
+    device: str,
+    workers: int | None,
+    run: Path | None,
+    weights: Path | None,
+) -> Embedding:
+    from animalclef.cli.console import RichProgress
+    from animalclef.config import load_config
+    from animalclef.pipeline.embed_only import Embedding
+
+    config = load_config(config_name, assignments or [], seed)
+    return Embedding(config, device, workers or os.cpu_count() or 1, RichProgress(err), weights, run)

@@ -1,0 +1,130 @@
+"""`predict`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from animalclef.cli.app import app
+from animalclef.cli.options import (
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    LedgerOption,
+    NoLedgerOption,
+    SetOption,
+    Workers,
+    err,
+    escaped,
+    load,
+    out,
+    print_json,
+    warn,
+)
+from animalclef.errors import DataError
+
+__all__ = ["predict"]
+
+
+@app.command()
+def predict(
+    data: DataOption = None,
+    out_path: Annotated[
+        Path | None, typer.Option("--out", help="Default: submissions/<date>-<config>/submission.csv.")
+    ] = None,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    workers: Workers = None,
+    run: Annotated[Path | None, typer.Option(help="Where work is kept. Default: runs/<config>-<data digest>.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of network weights, as `weights bundle` makes it.")
+    ] = None,
+    decision: Annotated[Path | None, typer.Option(help="Apply this decision.json instead of tuning one.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Match at most this many pairs (50000), or what takes this long (30min): first what may still "
+            "change an answer. Default: all of them."
+        ),
+    ] = None,
+    max_missing: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of missing photographs above which to stop. Default 0.01.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Forget what an earlier run left in the run folder.")] = False,
+    ledger: LedgerOption = None,
+    no_ledger: NoLedgerOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Name the individual on every query photograph and write submission.csv.
+
+    Everything is kept in the run folder as it is finished: the same command after a kill goes on where it was, and a
+    changed setting makes only what depends on it again. Thresholds are tuned on the gallery alone.
+
+    Examples:
+
+    - `animalclef predict --data animal-clef-2025 --config animalclef2025 --out submission.csv`
+
+    - `animalclef predict --data my-photos --set retrieve.top_k=50 --seed 1`
+
+    - `animalclef predict --data animal-clef-2025 --config animalclef2025 --weights my-weights`
+
+    - `animalclef predict --data next-year --decision submissions/this-year/decision.json`
+    """
+    from animalclef.cli import console
+    from animalclef.config import load_config
+    from animalclef.data.submission import write_submission
+    from animalclef.decision.decision_model import load_decision
+    from animalclef.hub.needed_weights import require_weights
+    from animalclef.pipeline import Pipeline, ledger_entry, read_contents, results
+    from animalclef.store.run_folder import RunFolder
+
+    given = None if decision is None else load_decision(decision)
+    extra = [] if max_missing is None else [f"data.max_missing={max_missing}"]
+    extra += [] if budget is None else [f"budget.spend={json.dumps(budget)}"]
+    config = load_config(config_name, [*(assignments or []), *extra], seed)
+    require_weights(config, weights)
+    loaded = load(data)
+    if loaded.is_clustering:
+        raise DataError(
+            f"{loaded.source.root}: this is AnimalCLEF 2026, a clustering task (cluster_<dataset>_<n> per image); "
+            "predict answers identification tasks such as AnimalCLEF 2025."
+        )
+    target = results.target_file(out_path, config, config_name)
+    progress = console.RichProgress(err)
+    count = workers or os.cpu_count() or 1
+    contents = read_contents(loaded, config, count, progress)
+    folder = RunFolder(run or Path("runs") / f"{config.name}-{contents.digest[:8]}")
+    with folder.claimed():
+        folder.open(overwrite=overwrite)
+        announce = lambda plan: err.print(console.plan_sentence(plan), highlight=False, soft_wrap=True)  # noqa: E731
+        pipeline = Pipeline(loaded, contents, config, folder, count, device, progress, announce, weights=weights)
+        outcome = pipeline.predict(given)
+        write_submission(target, outcome.predictions, loaded)
+        results.write_results(target, outcome, config, folder.path, contents.digest)
+    summary = results.summary(outcome)
+    if not no_ledger:
+        ledger_entry.record(
+            "predict", ledger, config, outcome.decision, data=contents.digest, run=folder.path,
+            weights=outcome.weights, submission=target, summary=summary,
+        )  # fmt: skip
+    if outcome.set_aside:
+        sentence = console.set_aside_sentence(outcome.set_aside, folder.path)
+        err.print(f"[yellow]warning:[/] {escaped(sentence)}", highlight=False, soft_wrap=True)
+    for sentence in outcome.warnings:
+        warn(sentence)
+    if as_json:
+        print_json({"submission": str(target), "run": str(folder.path), **summary})
+        return
+    out.print(console.decision_table(outcome.decision, loaded.images.queries.datasets))
+    for line in console.honesty_lines(outcome.decision):
+        out.print(line, highlight=False, soft_wrap=True)
+    named = summary["queries"] - summary["new_individuals"]
+    who = f"{named} named ({summary['individuals_named']} individuals), {summary['new_individuals']} new"
+    out.print(f"{summary['queries']} queries: {who}.", highlight=False)
+    out.print(f"Submission: {target}\nRun folder: {folder.path}", highlight=False, soft_wrap=True)

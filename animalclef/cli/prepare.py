@@ -1,0 +1,129 @@
+"""`mask`, `boxes`: where the animal is on each photograph."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from animalclef.cli.app import app
+from animalclef.cli.options import (
+    DataOption,
+    JsonOption,
+    Workers,
+    err,
+    load,
+    out,
+    print_json,
+    refuse_overwriting,
+    tell_where_paths_start,
+    warn,
+)
+
+__all__ = ["boxes", "mask"]
+
+
+@app.command()
+def mask(
+    to: Annotated[Path, typer.Option(help="Folder that gets a PNG per photograph, under the photograph's own path.")],
+    data: DataOption = None,
+    model: Annotated[
+        str, typer.Option(help="grabcut (no weights), or a SAM model: a folder, or its hub name where it is cached.")
+    ] = "grabcut",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ... (for SAM)")] = "auto",
+    overwrite: Annotated[bool, typer.Option(help="Make masks again that are there.")] = False,
+    workers: Workers = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a mask of every photograph, so that keypoints on the background are dropped.
+
+    Look at a few before you trust them: GrabCut tells colours apart, not animals. Then:
+    `animalclef predict --data DIR --set keypoints.masks=MASKS`.
+    """
+    import dataclasses
+
+    from animalclef.cli.console import RichProgress
+    from animalclef.features.embedding.timm_embedder import choose_device
+    from animalclef.prepare.make_masks import make_masks
+    from animalclef.prepare.segmenters import load_segmenter
+
+    images = load(data).images
+    segmenter = load_segmenter(model, "cpu" if model == "grabcut" else choose_device(device))
+    count = (workers or os.cpu_count() or 1) if model == "grabcut" else 1
+    made = make_masks(images, to, segmenter, count, RichProgress(err), overwrite=overwrite)
+    if made.unreadable:
+        warn(f"{len(made.unreadable)} photographs cannot be read (first: {made.unreadable[0]}).")
+    if as_json:
+        print_json(dataclasses.asdict(made))
+        return
+    unclear = f" ({len(made.unclear)} without a clear animal: all is kept)" if made.unclear else ""
+    out.print(
+        f"{made.masks} masks made{unclear}, {made.kept} were there. Folder: {to}", highlight=False, soft_wrap=True
+    )
+
+
+@app.command()
+def boxes(
+    out_path: Annotated[
+        Path, typer.Option("--out", help="The table to write. Paths in it start where those of the old one do.")
+    ],
+    data: DataOption = None,
+    along_body: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DATA SET",
+            help="Animals seen from above or below that lie at any angle (newts, lizards): turn each box along the "
+            "body, head up, without tail and limbs. Several times for several data sets.",
+        ),
+    ] = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="Folder of masks, as `mask` makes it, for photographs without a plain ground.")
+    ] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Also draw up to 96 of the boxes into this JPEG.")] = None,
+    workers: Workers = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Cut the photographs to the animal: write a table with a box for each, from transparency, masks or a plain ground.
+
+    Photographs where the animal cannot be told from the ground stay whole; boxes that the table gives are kept. Then:
+    `animalclef predict --data TABLE`, and the same for `train`. Look at the sheet before you trust them.
+
+    Example:
+
+    - `animalclef boxes --data my-photos --along-body NewtID --out my-photos/boxed.csv --sheet boxes.jpg`
+    """
+    from collections import Counter
+
+    from animalclef.cli.console import RichProgress, boxes_table
+    from animalclef.data.box_column import write_boxes
+    from animalclef.data.masks import find_masks
+    from animalclef.errors import ConfigError
+    from animalclef.prepare.find_boxes import find_boxes
+    from animalclef.report.crop_sheet import crop_sheet
+    from animalclef.runtime.atomic_files import check_writable, write_bytes
+
+    loaded = load(data)
+    images = loaded.images
+    refuse_overwriting(loaded, out_path)
+    for path in (out_path, *([] if sheet is None else [sheet])):
+        check_writable(path.parent)
+    if absent := sorted(set(along_body or []) - set(images.datasets)):
+        raise ConfigError(f"--along-body {absent[0]}: no such data set; there are {', '.join(images.datasets)}.")
+    count, progress = workers or os.cpu_count() or 1, RichProgress(err)
+    found = find_boxes(images, find_masks(images, masks), frozenset(along_body or []), count, progress)
+    write_boxes(loaded, out_path, found.bbox_xywhr)
+    boxed = images.with_columns(bbox_xywhr=found.bbox_xywhr).select(found.outcome == "found")
+    if sheet is not None and len(boxed):
+        write_bytes(sheet, crop_sheet(boxed))
+    elif sheet is not None:
+        sheet.unlink(missing_ok=True)
+        warn(f"No box was found, so there is no {sheet}.")
+    counted = {name: Counter(found.outcome[images.dataset == name].tolist()) for name in images.datasets}
+    tell_where_paths_start(loaded, data, out_path)
+    if as_json:
+        print_json({"table": str(out_path), "datasets": counted})
+        return
+    out.print(boxes_table(counted))
+    out.print(f"Table: {out_path}", highlight=False, soft_wrap=True)

@@ -1,0 +1,121 @@
+"""`report`, `show`: what a run did, to look at."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from animalclef.cli.app import app
+from animalclef.cli.options import JsonOption, Workers, err, out, print_json, warn
+
+__all__ = ["report", "show"]
+
+MovedOption = Annotated[
+    Path | None, typer.Option("--data", help="Where the photographs are now. Default: where predict read them.")
+]
+LayerOption = Annotated[
+    str | None,
+    typer.Option(help="With --explain: the layer of the network whose map is explained. Default: the last with a map."),
+]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder in which the run's published weights are looked for first: the matcher's, and with --explain the "
+        "network's."
+    ),
+]
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A finished run folder.")],
+    truth: Annotated[
+        Path | None, typer.Option(help="CSV with image_id, identity, dataset, known: adds outcomes and the score.")
+    ] = None,
+    data: MovedOption = None,
+    out_path: Annotated[
+        Path | None,
+        typer.Option("--out", help="An HTML file, or a folder. Default: report.html, or report/, in the run folder."),
+    ] = None,
+    candidates: Annotated[int, typer.Option(min=1, max=100, help="Candidates shown beside each query.")] = 5,
+    matched: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of how many of them matched keypoints are kept to be drawn. Default: all shown."),
+    ] = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="Folder of masks: matches outside the animals are drawn in another colour.")
+    ] = None,
+    explain: Annotated[
+        int,
+        typer.Option(
+            min=0, help="For the first so many queries: what the embedding agreed on with the best candidate."
+        ),
+    ] = 0,
+    layer: LayerOption = None,
+    weights: WeightsOption = None,
+    workers: Workers = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a report to look at: scores, charts, and every query beside its candidates with their matched keypoints.
+
+    One HTML file up to 500 queries; above that a folder whose index.html has pages of queries and thumbnails beside it.
+    It opens from disk in a browser and needs no network.
+
+    Examples:
+
+    - `animalclef report runs/demo --truth .demo/truth.csv`
+
+    - `animalclef report runs/my-run --data /mnt/photographs --out my-report.html`
+    """
+    from animalclef.cli.console import RichProgress
+    from animalclef.report import Explanations, load_run, write_report
+
+    finished = load_run(run, data)
+    count, progress = workers or os.cpu_count() or 1, RichProgress(err)
+    written = write_report(
+        finished, truth, out_path, candidates, count, progress, matched=matched, masks=masks, weights=weights,
+        explained=explain, explanations=Explanations(finished, layer, weights) if explain else None,
+    )  # fmt: skip
+    for note in written.notes:
+        warn(note)
+    if as_json:
+        print_json({"report": str(written.page), "notes": written.notes})
+    else:
+        out.print(f"Report: {written.page}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def show(
+    image_id: Annotated[str, typer.Argument(help="The query's image_id.")],
+    run: Annotated[Path, typer.Option(help="A finished run folder.")],
+    data: MovedOption = None,
+    out_path: Annotated[Path | None, typer.Option("--out", help="A .png or .jpg. Default: <image_id>.png.")] = None,
+    candidates: Annotated[
+        int, typer.Option(min=1, max=100, help="How many of the best individuals, each by its best photograph.")
+    ] = 4,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also draw the regions and places that the embedding agreed on.")
+    ] = False,
+    layer: LayerOption = None,
+    weights: WeightsOption = None,
+) -> None:
+    """Draw one query beside its best candidates, with the matched keypoints that agree.
+
+    Examples:
+
+    - `animalclef show 17 --run runs/demo --out 17.png`
+
+    - `animalclef show 17 --run runs/demo --explain --out 17-explained.png`
+    """
+    import re
+
+    from animalclef.report import Explanations, draw_query, load_run, write_picture
+
+    target = out_path or Path(re.sub(r"[^\w.-]+", "_", image_id) + ".png")
+    finished = load_run(run, data)
+    explanations = Explanations(finished, layer, weights) if explain else None
+    write_picture(target, draw_query(finished, image_id, candidates, explanations, weights))
+    out.print(f"Picture: {target}", highlight=False, soft_wrap=True)

@@ -1,0 +1,91 @@
+"""`score`, `evaluate`: against a truth file."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from animalclef.cli.app import app
+from animalclef.cli.options import (
+    JsonOption,
+    load,
+    out,
+    print_json,
+)
+from animalclef.errors import DataError
+
+if TYPE_CHECKING:
+    from animalclef.evaluation.background_share import BackgroundShare
+
+__all__ = ["evaluate", "score"]
+
+
+@app.command()
+def score(
+    truth: Annotated[Path, typer.Option(help="CSV with image_id, identity, dataset, known (1 or 0).")],
+    submission: Annotated[Path, typer.Option(help="CSV with image_id, identity.")],
+    as_json: JsonOption = False,
+) -> None:
+    """The official score: the mean over data sets of sqrt(BAKS * BAUS)."""
+    from animalclef.cli.console import score_table
+    from animalclef.evaluation.evaluate import score_files
+
+    result = score_files(truth, submission)
+    if as_json:
+        parts = {name: {**dataclasses.asdict(part), "score": part.score} for name, part in result.datasets.items()}
+        print_json({"score": result.overall, "datasets": parts})
+    else:
+        out.print(score_table(result))
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Option(help="A finished run folder.")],
+    truth: Annotated[Path, typer.Option(help="CSV with image_id, identity, dataset, known (1 or 0).")],
+    masked_data: Annotated[
+        Path | None,
+        typer.Option("--data", help="The data set: show what share of matches lies outside its masks too."),
+    ] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of masks for --data, where its table names none.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="With --data: folder in which the matcher's published weights are looked for first."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Rank-1/5/20/25 and mAP of a run's candidates, per data set and viewpoint, with bootstrap intervals.
+
+    Then recall@1/10/25/100 of each source of candidates and of both together.
+    """
+    from animalclef.cli.console import background_table, recall_table, retrieval_table
+    from animalclef.evaluation.evaluate import evaluate_run
+
+    if masks is not None and masked_data is None:
+        raise DataError("--masks needs --data: the data set that the masks belong to.")
+    report = evaluate_run(run, truth)
+    shares = [] if masked_data is None else _background(run, masked_data, masks, weights)
+    if as_json:
+        background = {} if masked_data is None else {"background": [dataclasses.asdict(one) for one in shares]}
+        print_json({**dataclasses.asdict(report), **background})
+        return
+    out.print(retrieval_table(report))
+    if report.recall:
+        out.print(recall_table(report))
+    if masked_data is not None:
+        out.print(background_table(shares))
+
+
+def _background(run: Path, data: Path, masks: Path | None, weights: Path | None) -> list[BackgroundShare]:
+    from animalclef.evaluation.background_share import background_of_run
+    from animalclef.report import load_run
+    from animalclef.report.match_view import matcher_of
+
+    matcher = matcher_of(load_run(run, data).config, weights)
+    if matcher is None:
+        raise DataError(
+            f"{run}: no matches to look at; it matched nothing, or its matcher's weights or package are gone."
+        )
+    return background_of_run(run, load(data).images, masks, matcher.correspondences)

@@ -1,0 +1,83 @@
+"""`study`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from animalclef.cli.app import app
+from animalclef.cli.options import DataOption, JsonOption, Workers, err, escaped, load, out, print_json
+from animalclef.errors import ConfigError, DataError
+
+__all__ = ["study"]
+
+
+@app.command()
+def study(
+    out_path: Annotated[Path, typer.Option("--out", help="Folder for the trainings, the embeddings and the table.")],
+    config: Annotated[str, typer.Option("--config", help="A YAML study, or the name of a shipped one.")],
+    data: DataOption = None,
+    start: Annotated[
+        list[str] | None,
+        typer.Option("--start", metavar="NAME=FILE", help="Weights that arms of the study begin from."),
+    ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            help="Report on the table's own queries: all database photographs train, and this file is read "
+            "after the last training. Default: queries from a split of the database."
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
+    workers: Workers = None,
+    overwrite: Annotated[
+        bool, typer.Option(help="Train anew where a folder holds a training of other settings.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train several embedders beside each other and compare how well each finds individuals.
+
+    A study names arms: recipes, starts, one network for all data sets or one for each, a data set left out, galleries
+    with fewer photographs, a species classifier in front. Each arm is trained with every seed; what is finished is
+    not done again. Written: table.md, lines.json, and a folder for each training.
+
+    Examples:
+
+    - `animalclef study --config multi-or-single --data my-photos --start start=embedder.safetensors --out my-study`
+
+    - `animalclef study --config losses --data wild --out s --start shipped=a.safetensors --start imagenet=b.pth`
+    """  # fmt: skip
+    from animalclef.cli.console import RichProgress
+    from animalclef.config import load_recipe
+    from animalclef.config.study import StudyConfig
+    from animalclef.evaluation.evaluate import right_answers
+    from animalclef.runtime.atomic_files import write_text
+    from animalclef.training.study.run_study import Study
+    from animalclef.training.study.study_table import study_markdown, study_rows
+
+    if truth is not None and not truth.is_file():
+        raise DataError(f"{truth}: no such file. Give the truth of the table's queries, or leave --truth out.")
+    settings, count = load_recipe(StudyConfig, config, group="studies"), workers or os.cpu_count() or 1
+    starts = dict(_named(one) for one in start or [])
+    asked = Study(settings, load(data), out_path, starts, device, count, RichProgress(err), overwrite)
+    lines = asked.run(None if truth is None else lambda: right_answers(truth))
+    table = study_markdown(settings, lines, queries=truth is not None)
+    write_text(out_path / "table.md", table)
+    if as_json:
+        print_json(study_rows(lines))
+        return
+    out.print(escaped(table), highlight=False, soft_wrap=True)
+    out.print(f"Table: {out_path / 'table.md'}", highlight=False, soft_wrap=True)
+
+
+def _named(given: str) -> tuple[str, Path]:
+    from animalclef.hub.shipped import SHIPPED, shipped_embedder
+
+    name, equals, file = given.partition("=")
+    path = shipped_embedder(file) if file in SHIPPED else Path(file)
+    if not equals or not name or not path.is_file():
+        raise ConfigError(f"--start {given}: expected NAME=FILE with a file that is there, or NAME={SHIPPED[0]}.")
+    return name, path

@@ -1,0 +1,69 @@
+"""`tune`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from animalclef.cli.app import app
+from animalclef.cli.options import JsonOption, LedgerOption, NoLedgerOption, SetOption, err, out, print_json
+
+__all__ = ["tune"]
+
+
+@app.command()
+def tune(
+    run: Annotated[Path, typer.Option(help="A finished run folder.")],
+    trials: Annotated[int | None, typer.Option(min=1, help="Optuna trials per data set, in all.")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the studies are kept: sqlite:///FILE or a PostgreSQL address. "
+            "Default: studies.db in the run folder."
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that work on each study.")] = 1,
+    out_path: Annotated[Path | None, typer.Option("--out", help="Default: tuned.json in the run folder.")] = None,
+    assignments: SetOption = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
+    ledger: LedgerOption = None,
+    no_ledger: NoLedgerOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Search calibrators, weights and thresholds further, on a finished run's gallery photographs alone.
+
+    The same command goes on where it was, also from several machines on one storage; optuna-dashboard shows the
+    studies.
+    The validation score is nested: each fold is answered by a choice that never saw it, made in memory.
+
+    Examples:
+
+    - `animalclef tune --run runs/my-run --trials 500 --workers 2`
+
+    - `animalclef tune --run runs/my-run --set 'decide.calibrations=[logistic, isotonic, beta]' --out tuned.json`
+
+    - `animalclef predict --data my-photos --run runs/my-run --decision tuned.json`
+    """  # fmt: skip
+    from animalclef.cli import console
+    from animalclef.pipeline import ledger_entry
+    from animalclef.pipeline.tune import settings_of_run, tune_run
+    from animalclef.runtime.atomic_files import write_text
+    from animalclef.store.run_folder import RunFolder
+
+    folder = RunFolder(run)
+    extra = [] if trials is None else [f"decide.trials={trials}"]
+    config = settings_of_run(folder, [*(assignments or []), *extra], seed)
+    target, url = out_path or run / "tuned.json", storage or f"sqlite:///{(run / 'studies.db').resolve()}"
+    decision = tune_run(folder, config, url, workers, console.RichProgress(err))
+    write_text(target, decision.model_dump_json(indent=1) + "\n")
+    if not no_ledger:
+        ledger_entry.record("tune", ledger, config, decision, data=folder.data_digest, run=run)
+    if as_json:
+        print_json({"decision": str(target), "storage": url, **decision.model_dump()})
+        return
+    out.print(console.decision_table(decision, sorted(decision.datasets) or ["pooled"]))
+    for line in console.honesty_lines(decision):
+        out.print(line, highlight=False, soft_wrap=True)
+    out.print(f"Decision: {target}\nStudies: {url}", highlight=False, soft_wrap=True)

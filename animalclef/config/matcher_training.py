@@ -1,0 +1,94 @@
+"""Settings of training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from animalclef.config.base import Settings
+from animalclef.config.matching import KeypointConfig
+
+__all__ = ["MatcherLossConfig", "MatcherNetworkConfig", "OptimiserConfig", "TrainMatcherConfig", "WarpConfig"]
+
+
+class MatcherNetworkConfig(Settings):
+    """The size of a LightGlue network."""
+
+    descriptor_dim: int = Field(96, ge=8)
+    n_layers: int = Field(3, ge=1)
+    num_heads: int = Field(1, ge=1)
+    add_scale_ori: bool = Field(False, description="encode each keypoint's scale and orientation beside its place")
+
+    @model_validator(mode="after")
+    def _whole_heads(self) -> MatcherNetworkConfig:
+        if self.descriptor_dim % (2 * self.num_heads):
+            raise ValueError(f"descriptor_dim must be an even multiple of num_heads, not {self.descriptor_dim}")
+        return self
+
+
+class WarpConfig(Settings):
+    """How a photograph is changed for a second view of it; every share is a probability."""
+
+    views: int = Field(2, ge=2, description="views per photograph; the first is the photograph as it is")
+    upright: float = Field(0.5, ge=0, le=1, description="share of the views turned by less than 25 degrees")
+    most_zoom: float = Field(1.6, ge=1)
+    perspective: float = Field(0.15, ge=0, lt=0.5, description="how far a corner moves, as a share of the side")
+    thin_plate: float = Field(0.5, ge=0, le=1, description="share of the views that are bent as well")
+    bend: float = Field(0.035, ge=0, lt=0.2, description="how far a control point moves, as a share of the long side")
+    light: float = Field(0.8, ge=0, le=1)
+    blur: float = Field(0.4, ge=0, le=1)
+    noise: float = Field(0.5, ge=0, le=1)
+    occlusion: float = Field(0.4, ge=0, le=1)
+
+
+class MatcherLossConfig(Settings):
+    """What counts as a match, and how the parts of the loss are weighed. Pixels are those of a long side of 512."""
+
+    match_px: float = Field(4.0, gt=0, description="keypoints this near to each other, both ways, are a match")
+    miss_px: float = Field(8.0, gt=0, description="a keypoint with nothing this near has no match")
+    most_turn_deg: float = Field(45.0, gt=0, le=180, description="a match's orientations agree to this")
+    most_scale_ratio: float = Field(2.0, gt=1, description="a match's scales agree to this")
+    confidence_weight: float = Field(0.1, ge=0, description="of the token confidences' loss")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> MatcherLossConfig:
+        if self.miss_px < self.match_px:
+            raise ValueError(f"miss_px must not be below match_px = {self.match_px}")
+        return self
+
+
+class OptimiserConfig(Settings):
+    """AdamW with a warm-up and a cosine decay to zero."""
+
+    learning_rate: float = Field(4e-4, gt=0)
+    projection_rate: float = Field(2e-3, gt=0, description="of the input projection while the rest is frozen")
+    weight_decay: float = Field(0.01, ge=0)
+    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    ema: float = Field(0.998, ge=0, lt=1, description="decay of the averaged weights, which are what is saved")
+    accumulate: int = Field(1, ge=1, description="batches per step")
+
+
+class TrainMatcherConfig(Settings):
+    """The recipe of a matcher's training."""
+
+    name: str = Field("lightglue-sift", pattern=r"^[A-Za-z0-9._-]+$")
+    seed: int = Field(0, ge=0)
+    render_seed: int = Field(0, ge=0, description="seed of the photographs that --render makes")
+    keypoints: KeypointConfig = KeypointConfig()
+    network: MatcherNetworkConfig = MatcherNetworkConfig()
+    warps: WarpConfig = WarpConfig()
+    loss: MatcherLossConfig = MatcherLossConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    points: int = Field(256, ge=2, description="keypoints drawn of each view; a view with fewer gives all it has")
+    batch_size: int = Field(8, ge=1, description="pairs per batch")
+    steps: int = Field(3000, ge=1)
+    frozen_steps: int = Field(0, ge=0, description="first steps, in which only the input projection learns")
+    warmup_steps: int = Field(100, ge=0)
+    others: float = Field(0.2, ge=0, lt=1, description="share of pairs that show two different subjects")
+    held_out: float = Field(0.1, gt=0, lt=1, description="share of the groups kept for validation")
+    validation_pairs: int = Field(200, ge=1)
+    validate_every: int = Field(500, ge=1)
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
+        "auto", description="auto: mixed on a GPU, float32 on the CPU"
+    )

@@ -1,0 +1,65 @@
+"""Read every file once and give each row the content key of its pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.config import DataConfig
+from animalclef.data.content_key import content_key
+from animalclef.errors import DataError
+from animalclef.runtime.progress import Progress
+from animalclef.runtime.threads import worker_threads
+from animalclef.structures import ImageTable, Skipped
+
+__all__ = ["hash_images"]
+
+
+def hash_images(
+    images: ImageTable, config: DataConfig, workers: int, progress: Progress
+) -> tuple[ImageTable, list[Skipped]]:
+    """The rows whose file can be read, with `key` filled in, and the rows set aside.
+
+    Raises:
+        DataError: more than `config.max_missing` of the files are missing.
+    """
+    keys: list[str] = []
+    set_aside: list[Skipped] = []
+    with worker_threads(workers) as pool, progress.task("reading files", len(images), "images") as advance:
+        for row, (key, reason) in enumerate(_read_all(images, pool)):
+            keys.append(key)
+            if reason:
+                split = "query" if images.is_query[row] else "gallery"
+                set_aside.append(Skipped(images.image_id[row], images.path[row], split, reason))
+            advance(1)
+    missing = [item for item in set_aside if item.reason == "no such file"]
+    if len(missing) > 0 and len(missing) / len(images) > config.max_missing:
+        share = math.ceil(1000 * len(missing) / len(images)) / 1000
+        go_on = f" --max-missing {share:g} goes on without them." if share < 1 else ""
+        raise DataError(
+            f"{images.root}: {len(missing)} of {len(images)} photographs are missing (first: {missing[0].path}). "
+            f"Is this the right folder?{go_on}"
+        )
+    array = np.array(keys, dtype=object)
+    usable = np.array([bool(key) for key in keys], dtype=bool)
+    return images.with_columns(key=array).select(usable), set_aside
+
+
+def _read_all(images: ImageTable, pool: ThreadPoolExecutor) -> Iterator[tuple[str, str]]:
+    jobs = ((images.root / path, box) for path, box in zip(images.path, images.bbox_xywhr, strict=True))
+    return pool.map(lambda job: _read_one(*job), jobs)
+
+
+def _read_one(path: Path, box_xywhr: NDArray[np.float32]) -> tuple[str, str]:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return "", "no such file"
+    except OSError as error:
+        return "", f"cannot be read ({error.strerror})"
+    return (content_key(content, box_xywhr), "") if content else ("", "the file is empty")

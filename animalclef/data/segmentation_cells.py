@@ -1,0 +1,141 @@
+"""Segmentations in a table's cells: COCO run lengths and polygons. They are parsed; nothing in a cell is evaluated."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath, PureWindowsPath
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.data.columns import Group, find_column
+from animalclef.data.csv_text import Problem, Table
+
+__all__ = ["draw_segmentation", "is_segmentation", "mask_column", "parse_segmentation"]
+
+Segmentation = dict[str, object] | list[list[float]]
+BoolArray = NDArray[np.bool_]
+
+
+def mask_column(table: Table) -> tuple[list[str] | None, list[Problem]]:
+    """Per row the path of a mask or a segmentation as JSON, "" where there is neither; `None` without such columns."""
+    paths, cells = find_column(table, "mask"), find_column(table, "segmentation")
+    if paths is None and cells is None:
+        return None, []
+    name = table.path.name
+    outside = Group(name, "mask: leaves the data folder; expected a path relative to the table", fatal=True)
+    strange = Group(name, "segmentation: neither COCO run lengths nor polygons; it is left out", fatal=False)
+    masks = []
+    for row, line in enumerate(table.lines):
+        path = (paths[row] if paths else "").replace("\\", "/")
+        text = path if is_segmentation(path) else ""
+        if path and not text:
+            parts = PurePosixPath(path)
+            if parts.is_absolute() or ".." in parts.parts or PureWindowsPath(path).drive:
+                outside.lines.append(line)
+            masks.append(str(parts))
+            continue
+        cell = (cells[row] if cells else "") or text
+        parsed = parse_segmentation(cell) if cell else None
+        if cell and parsed is None:
+            strange.lines.append(line)
+        masks.append("" if parsed is None else json.dumps(parsed, separators=(",", ":")))
+    return masks, outside.problem() + strange.problem()
+
+
+def is_segmentation(cell: str) -> bool:
+    """Whether a cell holds a segmentation rather than a path."""
+    return cell.lstrip()[:1] in ("{", "[")
+
+
+def parse_segmentation(cell: str) -> Segmentation | None:
+    """Run lengths `{"size": [h, w], "counts": ...}` or polygons `[[x, y, x, y, ...], ...]`; `None` for anything else.
+
+    Cells as Python prints them (single quotes, b'...') are read too: no counts contain a quote.
+    """
+    for text in (cell, re.sub(r"\bb(?=['\"])", "", cell).replace("'", '"').replace("(", "[").replace(")", "]")):
+        try:
+            content = json.loads(text)
+        except (json.JSONDecodeError, RecursionError):
+            continue
+        return _run_lengths(content) if isinstance(content, dict) else _polygons(content)
+    return None
+
+
+def draw_segmentation(segmentation: Segmentation, size_wh: tuple[int, int]) -> BoolArray:
+    """(H, W), true on the animal. Run lengths have their own size; a polygon's (0, 0) is the photograph's corner."""
+    if isinstance(segmentation, dict):
+        height, width = (int(side) for side in _list(segmentation["size"]))
+        counts = segmentation["counts"]
+        lengths = _expand(counts) if isinstance(counts, str) else [int(count) for count in _list(counts)]
+        values = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+        return values.reshape(width, height).T  # COCO counts down the columns
+    canvas = np.zeros((size_wh[1], size_wh[0]), np.uint8)
+    for polygon in segmentation:
+        corners = np.array(polygon, dtype=np.float64).reshape(-1, 2) - 0.5  # OpenCV's pixel centres: whole numbers
+        part = np.zeros_like(canvas)
+        cv2.fillPoly(part, [np.round(corners * 16).astype(np.int32)], 1, shift=4)
+        canvas |= part
+    return canvas > 0
+
+
+def _run_lengths(content: dict[str, object]) -> Segmentation | None:
+    size, counts = content.get("size"), content.get("counts")
+    if not (isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)):
+        return None
+    if isinstance(counts, str):
+        lengths = _expand(counts)
+    elif isinstance(counts, list) and all(isinstance(count, int) for count in counts):
+        lengths = counts
+    else:
+        return None
+    fits = all(count >= 0 for count in lengths) and sum(lengths) == size[0] * size[1]
+    return {"size": size, "counts": counts} if fits else None
+
+
+def _expand(counts: str) -> list[int]:
+    """COCO's compressed run lengths: five bits a character, from the third on as a difference to the last but one."""
+    lengths: list[int] = []
+    value = shift = 0
+    for character in counts:
+        bits = ord(character) - 48
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if bits & 0x20:
+            continue
+        if bits & 0x10:
+            value -= 1 << shift
+        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+        value = shift = 0
+    return lengths
+
+
+def _polygons(content: object) -> Segmentation | None:
+    """One polygon or several; flat (x, y, x, y) or in pairs."""
+    if not isinstance(content, list) or not content:
+        return None
+    several = content if _is_nested(content) else [content]
+    polygons = []
+    for polygon in several:
+        flat = [side for corner in polygon for side in (corner if isinstance(corner, list) else [corner])]
+        if len(flat) < 6 or len(flat) % 2 or not all(_is_number(side) for side in flat):
+            return None
+        polygons.append([float(side) for side in flat])
+    return polygons
+
+
+def _is_nested(content: list[object]) -> bool:
+    """Whether this is a list of polygons, not one polygon in pairs."""
+    first = content[0]
+    return isinstance(first, list) and bool(first) and (isinstance(first[0], list) or len(first) >= 6)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def _list(value: object) -> Sequence[int]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,242 @@
+"""From a data folder to an `ImageTable`, with every problem of the table in one list."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import numpy as np
+
+from animalclef.data.columns import NEW_INDIVIDUAL, Group, find_column, parse_box, parse_split
+from animalclef.data.csv_text import Problem, Table, read_table
+from animalclef.data.segmentation_cells import mask_column
+from animalclef.data.sources import IMAGE_SUFFIXES, Source
+from animalclef.errors import DataError
+from animalclef.structures import ImageTable, StrArray
+
+__all__ = ["LoadedTable", "load_table"]
+
+logger = logging.getLogger(__name__)
+
+_CLUSTERING_DATASET = "TexasHornedLizards"  # AnimalCLEF 2026 has it and no other competition does
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedTable:
+    """A table that can be worked on, what was odd about it, and the ids of the sample submission in its order."""
+
+    source: Source
+    images: ImageTable
+    problems: list[Problem]
+    sample_id: list[str] | None
+    is_clustering: bool
+
+    @property
+    def submission_id(self) -> list[str]:
+        """Every query once: in the sample's order where there is a sample that names the queries."""
+        queries = list(self.images.queries.image_id)
+        if self.sample_id is None:
+            return queries
+        known = set(queries)
+        in_sample = [image_id for image_id in dict.fromkeys(self.sample_id) if image_id in known]
+        return in_sample + [image_id for image_id in queries if image_id not in set(in_sample)]
+
+
+def load_table(source: Source) -> LoadedTable:
+    """Read the table of a data folder, or build one from a tree with a folder per individual.
+
+    A query's identity is dropped here, where the file is read, so nothing later can see it.
+
+    Raises:
+        DataError: one message with all problems that make the table unusable.
+    """
+    if source.table is None:
+        images, problems = _from_folders(source.root)
+    else:
+        images, problems = _from_table(source.root, read_table(source.table))
+    sample_id, sample_columns, sample_problems = _read_sample(source, images)
+    problems += sample_problems
+    fatal = [problem for problem in problems if problem.fatal]
+    if fatal:
+        raise DataError(_told(fatal))
+    if not len(images):
+        raise DataError(_nothing_there(source))
+    is_clustering = "cluster" in sample_columns or _CLUSTERING_DATASET in images.datasets
+    return LoadedTable(source, images, problems, sample_id, is_clustering)
+
+
+def _nothing_there(source: Source) -> str:
+    if source.table is not None:
+        return f"{source.table}: the table has a header but no rows."
+    return f"{source.root}: no photographs in a folder per individual; expected NAME/photo.jpg, and queries in query/."
+
+
+def _told(problems: list[Problem], most: int = 20) -> str:
+    if len(problems) == 1:
+        return str(problems[0])
+    lines = [f"  {problem}" for problem in problems[:most]]
+    if len(problems) > most:
+        lines.append(f"  and {len(problems) - most} more")
+    return "\n".join([f"The table has {len(problems)} problems:", *lines])
+
+
+def _from_table(root: Path, table: Table) -> tuple[ImageTable, list[Problem]]:
+    name = table.path.name
+    problems = list(table.problems)
+    missing = [column for column in ("image_id", "path", "identity") if find_column(table, column) is None]
+    problems += [_missing_column(table, column) for column in missing]
+    if missing:
+        raise DataError(_told([problem for problem in problems if problem.fatal]))
+    image_id = find_column(table, "image_id") or []
+    identity = find_column(table, "identity") or []
+    is_query, split_problems = _splits(table, identity)
+    bad_box = Group(name, "the box is not x, y, width, height (and theta); the whole photograph is used", fatal=False)
+    boxes = parse_box(table, lambda row: bad_box.lines.append(table.lines[row]))
+    path, path_problems = _paths(table)
+    mask, mask_problems = mask_column(table)
+    problems += split_problems + path_problems + _duplicate_ids(table, image_id) + bad_box.problem() + mask_problems
+    problems += _identity_problems(table, identity, is_query)
+    if any(problem.fatal for problem in problems):
+        raise DataError(_told([problem for problem in problems if problem.fatal]))
+    pairs = zip(identity, is_query, strict=True)
+    named = [None if query or who in ("", NEW_INDIVIDUAL) else who for who, query in pairs]
+    images = ImageTable(
+        root=root,
+        image_id=_strings(image_id),
+        path=_strings(path),
+        dataset=_strings(_datasets(table, root)),
+        is_query=np.array(is_query, dtype=bool),
+        identity=_strings(named),
+        **{
+            column: _strings(find_column(table, column) or [""] * len(image_id))
+            for column in ("date", "viewpoint", "species", "encounter")
+        },
+        bbox_xywhr=np.array(boxes, dtype=np.float32).reshape(-1, 5),
+        key=_strings([""] * len(image_id)),
+        mask=None if mask is None else _strings(mask),
+    )
+    return images, problems
+
+
+def _strings(values: list[str] | list[str | None]) -> StrArray:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _missing_column(table: Table, column: str) -> Problem:
+    return Problem(table.path.name, 1, f"the column {column} is missing; there are {', '.join(table.columns)}.")
+
+
+def _datasets(table: Table, root: Path) -> list[str]:
+    cells = find_column(table, "dataset")
+    if cells is None:
+        cells = find_column(table, "species") or [""] * len(table.rows)
+    return [cell or root.resolve().name or "photographs" for cell in cells]
+
+
+def _splits(table: Table, identity: list[str]) -> tuple[list[bool], list[Problem]]:
+    cells = find_column(table, "split")
+    if cells is None:
+        return [not who for who in identity], []
+    strange = Group(table.path.name, "split: expected database/query or train/test", fatal=True)
+    splits = []
+    for cell, line in zip(cells, table.lines, strict=True):
+        is_query = parse_split(cell)
+        if is_query is None:
+            strange.lines.append(line)
+        splits.append(bool(is_query))
+    return splits, strange.problem()
+
+
+def _paths(table: Table) -> tuple[list[str], list[Problem]]:
+    name = table.path.name
+    empty = Group(name, "path: empty", fatal=True)
+    outside = Group(name, "path: leaves the data folder; expected a path relative to the table", fatal=True)
+    unknown = Group(name, "path: not an image file by its ending; it is tried all the same", fatal=False)
+    paths = []
+    for cell, line in zip(find_column(table, "path") or [], table.lines, strict=True):
+        path = PurePosixPath(cell.replace("\\", "/"))
+        if not cell:
+            empty.lines.append(line)
+        elif path.is_absolute() or ".." in path.parts or PureWindowsPath(cell).drive:
+            outside.lines.append(line)
+        elif path.suffix.lower() not in IMAGE_SUFFIXES:
+            unknown.lines.append(line)
+        paths.append(str(path))
+    return paths, empty.problem() + outside.problem() + unknown.problem()
+
+
+def _duplicate_ids(table: Table, image_id: list[str]) -> list[Problem]:
+    empty = Group(table.path.name, "image_id: empty", fatal=True)
+    lines: dict[str, list[int]] = defaultdict(list)
+    for value, line in zip(image_id, table.lines, strict=True):
+        (empty.lines if not value else lines[value]).append(line)
+    duplicates = [
+        Problem(table.path.name, where[1], f"image_id {value} stands already on line {where[0]}; ids must be unique.")
+        for value, where in lines.items()
+        if len(where) > 1
+    ]
+    return empty.problem() + duplicates
+
+
+def _identity_problems(table: Table, identity: list[str], is_query: list[bool]) -> list[Problem]:
+    name = table.path.name
+    told = Group(name, "a query has an identity; it is ignored and never read", fatal=False)
+    unnamed = Group(name, "a gallery photograph has no identity; it cannot be an answer", fatal=False)
+    reserved = Group(name, f"{NEW_INDIVIDUAL} is a reserved name; it cannot be an answer", fatal=False)
+    for who, query, line in zip(identity, is_query, table.lines, strict=True):
+        if query and who:
+            told.lines.append(line)
+        elif not query and not who:
+            unnamed.lines.append(line)
+        elif not query and who == NEW_INDIVIDUAL:
+            reserved.lines.append(line)
+    return told.problem() + unnamed.problem() + reserved.problem()
+
+
+def _read_sample(source: Source, images: ImageTable) -> tuple[list[str] | None, tuple[str, ...], list[Problem]]:
+    if source.sample is None:
+        return None, (), []
+    sample = read_table(source.sample)
+    if "image_id" not in sample.columns:
+        return None, sample.columns, [_missing_column(sample, "image_id")]
+    ids = sample.column("image_id")
+    absent = sorted(set(ids) - set(images.queries.image_id))
+    extra = sorted(set(images.queries.image_id) - set(ids))
+    problems = []
+    kinds = (
+        (absent, "ids that are no query of the table", ""),
+        (extra, "queries of the table without a row here", "; they are answered all the same"),
+    )
+    for strays, what, then in kinds:
+        if strays:
+            message = f"{what}: {len(strays)} (first: {strays[0]}){then}."
+            problems.append(Problem(source.sample.name, None, message, fatal=False))
+    return ids, sample.columns, problems
+
+
+def _from_folders(root: Path) -> tuple[ImageTable, list[Problem]]:
+    """`NAME/photo.jpg` is the individual NAME; what lies under `query/` is to be answered."""
+    gallery_root = root / "database" if (root / "database").is_dir() else root
+    rows: list[tuple[str, str | None, bool]] = []
+    for path in sorted(path for path in root.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()):
+        relative = path.relative_to(root).as_posix()
+        if relative.startswith("query/"):
+            rows.append((relative, None, True))
+        elif path.is_relative_to(gallery_root) and path.parent != gallery_root:
+            rows.append((relative, path.relative_to(gallery_root).parts[0].strip(), False))
+    absent = _strings([""] * len(rows))
+    images = ImageTable(
+        root=root,
+        image_id=_strings([path for path, _, _ in rows]),
+        path=_strings([path for path, _, _ in rows]),
+        dataset=_strings([root.resolve().name or "photographs"] * len(rows)),
+        is_query=np.array([query for _, _, query in rows], dtype=bool),
+        identity=_strings([None if who == NEW_INDIVIDUAL else who for _, who, _ in rows]),
+        date=absent, viewpoint=absent, species=absent, encounter=absent, key=absent,
+        bbox_xywhr=np.full((len(rows), 5), np.nan, dtype=np.float32),
+    )  # fmt: skip
+    return images, []

@@ -1,0 +1,137 @@
+"""`decision.json`: how scores become answers, and what that was fitted on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from animalclef.config.decision import Aggregation
+from animalclef.decision.calibrators import AnyCurve, Calibrator, Part
+from animalclef.decision.pair_classifier import PairModel
+from animalclef.errors import StaleArtefactError
+
+__all__ = [
+    "Calibrator",
+    "DatasetDecision",
+    "Decision",
+    "Reliability",
+    "Summary",
+    "Validation",
+    "load_decision",
+]
+
+
+class Reliability(Part):
+    """How far held-out probabilities of pairs can be believed: one entry per bin that holds a pair."""
+
+    said: tuple[float, ...] = Field(description="mean probability")
+    seen: tuple[float, ...] = Field(description="share of pairs that show one individual")
+    pairs: tuple[int, ...]
+    error: float = Field(description="expected calibration error: mean of |said - seen| over pairs")
+
+
+class Validation(Part):
+    """What was measured on pseudo-queries; `nested` was tuned on individuals it was not scored on."""
+
+    pseudo_queries: int
+    individuals: int
+    tuned: float
+    nested: float
+    baks: float
+    baus: float
+    low: float | None = Field(None, description="95 % interval of `nested`, individuals drawn with replacement")
+    high: float | None = None
+    plateau: tuple[float, float] | None = Field(None, description="thresholds that score within 1 % of the best")
+    reliability: Reliability | None = None
+
+    @property
+    def optimism(self) -> float:
+        """What the choice gained by being scored where it was made."""
+        return self.tuned - self.nested
+
+
+class DatasetDecision(Part):
+    """Of one data set: from score columns to pairs, from pairs to identities, from the best identity to a name.
+
+    A pair's log-odds are the weighted sum of its calibrated scores, or the pair model's where there is one. An identity
+    is named where its probability reaches `threshold` and its lead over the second, in log-odds, reaches `margin`.
+    """
+
+    calibrators: dict[str, AnyCurve]
+    weights: dict[str, float]
+    threshold: float = Field(ge=0, le=1)
+    margin: float = Field(0.0, ge=0)
+    aggregation: Aggregation = "max"
+    crowd_weight: float = Field(0.0, ge=0, description="an identity with n photographs loses this times ln n")
+    same_viewpoint: bool = Field(False, description="candidates seen from another side get probability 0")
+    pair_model: PairModel | None = None
+    fitted_on: str = Field(description="the data set whose gallery it was fitted on, `pooled`, or `default`")
+    individuals_digest: str = Field("", description="digest of the individuals it was fitted on")
+    validation: Validation | None = None
+
+    @model_validator(mode="after")
+    def _weights_are_calibrated(self) -> Self:
+        if not self.weights or not self.weights.keys() <= self.calibrators.keys():
+            raise ValueError(f"weights of {sorted(self.weights)}, but calibrators of {sorted(self.calibrators)}")
+        return self
+
+
+class Summary(Part):
+    """The mean over data sets of the nested score, with its 95 % interval, and the optimism of the tuned one."""
+
+    nested: float
+    low: float
+    high: float
+    optimism: float
+
+
+class Decision(Part):
+    """The decisions of all data sets; one that is not named takes `pooled`."""
+
+    format: Literal[2] = 2
+    scores: str = Field(description="fingerprint of the settings and weights that made the raw scores")
+    gallery: str = Field(description="digest of the gallery it was fitted on")
+    seed: int
+    datasets: dict[str, DatasetDecision]
+    pooled: DatasetDecision
+    summary: Summary | None = None
+
+    def of(self, dataset: str) -> DatasetDecision:
+        """The decision that applies to a data set."""
+        return self.datasets.get(dataset, self.pooled)
+
+    @property
+    def needs_circumstances(self) -> bool:
+        """Whether some data set's decision looks at more than scores."""
+        parts = [*self.datasets.values(), self.pooled]
+        return any(part.pair_model is not None or part.crowd_weight > 0 for part in parts)
+
+    def check(self, scores: str) -> None:
+        """Refuse to be applied to other scores than it was fitted on.
+
+        Raises:
+            StaleArtefactError: this run's scores come from other settings or weights.
+        """
+        if self.scores != scores:
+            raise StaleArtefactError(
+                f"The decision was fitted on scores of settings {self.scores}, this run's are {scores}. "
+                "Use the configuration it was made with, or leave --decision out to fit a new one."
+            )
+
+
+def load_decision(path: Path) -> Decision:
+    """Read a decision file.
+
+    Raises:
+        StaleArtefactError: it is not one, or of another format.
+    """
+    try:
+        return Decision.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise StaleArtefactError(f"{path}: cannot be read ({error.strerror}).") from error
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"])) or "the file"
+        raise StaleArtefactError(f"{path}: not a decision file of this version ({where}: {problem['msg']}).") from error

@@ -1,0 +1,50 @@
+"""Pair scores of pseudo-queries, laid out with a row for each."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.data.open_set_splits import OpenSetSplits
+from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.structures import ImageTable, PairScores
+
+__all__ = ["lay_out"]
+
+
+def lay_out(scores: PairScores, gallery: ImageTable, splits: OpenSetSplits, top_k: int) -> PseudoQueries:
+    """One row per pseudo-query of `splits`; `scores` holds each one's pairs in shortlist order."""
+    position = {image_id: row for row, image_id in enumerate(splits.image_id)}
+    mine = np.array([image_id in position for image_id in scores.query_id], dtype=bool)
+    rows = np.array([position[image_id] for image_id in scores.query_id[mine]], dtype=np.int64)
+    slots = _running_count(rows)
+    shape = (len(position), int(slots.max()) + 1 if len(slots) else 1)
+    row_of = gallery.row_of
+    identity = gallery.identity[[row_of[image_id] for image_id in scores.gallery_id[mine]]]
+    named = [np.full(shape, None, dtype=object) for _ in range(2)]
+    named[0][rows, slots], named[1][rows, slots] = scores.gallery_id[mine], identity
+    valid, same, agrees = (np.zeros(shape, dtype=bool) for _ in range(3))
+    valid[rows, slots] = True
+    agrees[rows, slots] = gallery.viewpoints_agree(scores.query_id[mine], scores.gallery_id[mine])
+    same[rows, slots] = identity == splits.identity[rows]
+    columns = {name: np.full(shape, np.nan, dtype=np.float32) for name in scores.columns}
+    for name, values in scores.columns.items():
+        columns[name][rows, slots] = values[mine]
+    others = valid & ~same
+    as_known = valid & (np.cumsum(valid, axis=1) <= top_k)
+    as_unknown = others & (np.cumsum(others, axis=1) <= top_k)
+    return PseudoQueries(columns, same, agrees, as_known, as_unknown, splits, *named)
+
+
+def _running_count(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The place of each element among the equal ones before it.
+
+    >>> _running_count(np.array([3, 3, 5, 3]))
+    array([0, 1, 0, 2])
+    """
+    seen: dict[int, int] = {}
+    places = np.zeros(len(rows), dtype=np.int64)
+    for place, row in enumerate(rows.tolist()):
+        places[place] = seen.get(row, 0)
+        seen[row] = places[place] + 1
+    return places

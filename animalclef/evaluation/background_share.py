@@ -1,0 +1,107 @@
+"""How much of a match lies beside the animals: what masks would have kept out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from animalclef.data.masks import find_masks, inside, read_mask
+from animalclef.errors import DataError
+from animalclef.features.local.entries import features_from_entry
+from animalclef.store.shard_store import ShardStore
+from animalclef.structures import Correspondences, ImageTable, LocalFeatures
+
+__all__ = ["BackgroundShare", "background_of_run", "share_outside"]
+
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class BackgroundShare:
+    """Of the best candidates of one data set: the mean share of matches, and of inliers, outside a mask."""
+
+    dataset: str
+    pairs: int  # best candidates with a match and both masks
+    matches: float
+    inliers: float
+
+
+def share_outside(
+    matched: Correspondences,
+    masks: tuple[BoolArray, BoolArray],
+    sizes_wh: tuple[tuple[int, int], tuple[int, int]],
+    *,
+    inliers_only: bool = False,
+) -> float:
+    """The share of matches with an end outside its image's mask, NaN without matches.
+
+    `masks` (of any scale) and `sizes_wh` are those of the query and of the gallery image.
+    """
+    on_both = inside(masks[0], matched.query_xy, sizes_wh[0]) & inside(masks[1], matched.gallery_xy, sizes_wh[1])
+    counted = on_both[matched.is_inlier] if inliers_only else on_both
+    return float(1 - counted.mean()) if len(counted) else float("nan")
+
+
+def background_of_run(
+    run: Path,
+    images: ImageTable,
+    folder: Path | None,
+    correspond: Callable[[LocalFeatures, LocalFeatures], Correspondences],
+) -> list[BackgroundShare]:
+    """Of every query's best candidate, what lies beside the animals by the masks of `folder` or of the table.
+
+    All keypoints of the run are matched again by `correspond`, whatever masks the run itself was made with.
+
+    Raises:
+        DataError: there are no masks, one is not right, or the run keeps no local features.
+    """
+    masks = find_masks(images, folder)
+    if masks is None:
+        raise DataError(f"{images.root}: no masks in the table; give --masks the folder that `animalclef mask` made.")
+    features = _run_features(run)
+    best = _read(run / "candidates.csv").drop_duplicates("query_id")
+    row_of, rows = images.row_of, []
+    for query_id, gallery_id, dataset in zip(best["query_id"], best["gallery_id"], best["dataset"], strict=True):
+        first, second = row_of.get(query_id), row_of.get(gallery_id)
+        if first is None or second is None or not (masks.source[first] and masks.source[second]):
+            continue
+        query, candidate = features(query_id), features(gallery_id)
+        sizes = (query.image_size_wh, candidate.image_size_wh)
+        both = (
+            read_mask(images, first, masks.source[first], sizes[0]),
+            read_mask(images, second, masks.source[second], sizes[1]),
+        )
+        matched = correspond(query, candidate)
+        rows.append((dataset, *(share_outside(matched, both, sizes, inliers_only=only) for only in (False, True))))
+    table = pd.DataFrame(rows, columns=["dataset", "matches", "inliers"]).dropna(subset=["matches"])
+    return [
+        BackgroundShare(str(name), len(part), _mean(part["matches"].to_numpy()), _mean(part["inliers"].to_numpy()))
+        for name, part in table.groupby("dataset", sort=True)
+    ]
+
+
+def _run_features(run: Path) -> Callable[[str], LocalFeatures]:
+    """Reads the unmasked local features of an image_id."""
+    try:
+        finished = json.loads((run / "finished.json").read_text(encoding="utf-8"))
+        folder = run / finished["keypoints"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{run}: no finished run with local features. Run predict with --run {run} first.") from error
+    store = ShardStore(folder, folder.name)
+    key_of = dict(zip(*(_read(run / "table.csv")[name] for name in ("image_id", "key")), strict=True))
+    return lambda image_id: features_from_entry(key_of[image_id], store.get(key_of[image_id]))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")

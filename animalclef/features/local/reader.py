@@ -1,0 +1,138 @@
+"""Local features as the matcher sees them: masked, away from the border, from every view."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.config import KeypointConfig
+from animalclef.data.content_key import derived_key
+from animalclef.data.masks import Masks, find_masks, inside, read_mask
+from animalclef.features.local.entries import features_from_entry
+from animalclef.features.local.query_views import upright_xy, view_key
+from animalclef.runtime.progress import Progress
+from animalclef.runtime.threads import worker_threads
+from animalclef.store.shard_store import ShardStore
+from animalclef.structures import ImageTable, LocalFeatures
+
+__all__ = ["FeatureReader", "Wanted", "apply_masks", "matching_keys"]
+
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What stands behind a matching key."""
+
+    content_key: str
+    view: str  # "" for the photograph as it is
+    masked: bool
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureReader:
+    """Local features by matching key: a photograph's content key, or one derived from it by mask and view."""
+
+    extractor: str
+    stores: Mapping[str, ShardStore]  # by view
+    kept: ShardStore  # which keypoints lie inside the mask, by matching key
+    border: float
+    wanted: Mapping[str, Wanted]
+
+    def __call__(self, key: str) -> LocalFeatures:
+        """The features to match.
+
+        Raises:
+            KeyError: nothing is known of the key.
+            StaleArtefactError: the features were made by another extractor.
+        """
+        one = self.wanted[key]
+        features = self.whole(key)
+        keep = _away_from_border(features, self.border)
+        if one.masked:
+            keep &= self.kept.get(key)["inside"].astype(bool)
+        return features if keep.all() else features.select(keep)
+
+    @property
+    def made_by(self) -> str:
+        """Changes with whatever shapes the stored features."""
+        return self.stores[""].folder.name
+
+    def whole(self, key: str) -> LocalFeatures:
+        """With the keypoints that a mask or the border drops."""
+        one = self.wanted[key]
+        return features_from_entry(key, self.stores[one.view].get(one.content_key), self.extractor)
+
+
+def matching_keys(images: ImageTable, config: KeypointConfig) -> tuple[ImageTable, dict[str, Wanted], Masks | None]:
+    """The table with matching keys for content keys, what each stands for, and the masks.
+
+    A mask's content is part of the key, so that no pair matched under another mask is ever taken for this one.
+
+    Raises:
+        DataError: a mask is named that is not there.
+    """
+    masks = find_masks(images, None if config.masks is None else Path(config.masks))
+    digests = [""] * len(images) if masks is None else masks.digest
+    keys = [derived_key(key, "mask", one) if one else key for key, one in zip(images.key, digests, strict=True)]
+    wanted: dict[str, Wanted] = {}
+    for key, content_key, digest, dataset in zip(keys, images.key, digests, images.dataset, strict=True):
+        wanted[key] = Wanted(content_key, "", bool(digest))
+        for view in config.views.get(dataset, ()):
+            wanted[view_key(key, view)] = Wanted(content_key, view, bool(digest))
+    return images.with_columns(key=np.array(keys, dtype=object)), wanted, masks
+
+
+def apply_masks(
+    reader: FeatureReader, images: ImageTable, masks: Masks, views: Mapping[str, tuple[str, ...]], workers: int,
+    progress: Progress,
+) -> None:  # fmt: skip
+    """Note for every masked photograph and each of its views which keypoints lie inside; `images` has matching keys.
+
+    Raises:
+        DataError: a mask cannot be read, or has not the photograph's shape.
+    """
+    keys_of = {
+        row: {"": key, **{view: view_key(key, view) for view in views.get(dataset, ())}}
+        for row, (key, dataset, source) in enumerate(zip(images.key, images.dataset, masks.source, strict=True))
+        if source
+    }
+    absent = set(reader.kept.verify(key for keys in keys_of.values() for key in keys.values()))
+    rows = [row for row, keys in keys_of.items() if absent & set(keys.values())]
+    job = partial(_inside_mask, reader, images, masks, keys_of)
+    with worker_threads(workers) as pool, progress.task("applying masks", len(rows), "images") as advance:
+        for start in range(0, len(rows), 64):
+            some = rows[start : start + 64]
+            found = {key: flags for one in pool.map(job, some) for key, flags in one if key in absent}
+            reader.kept.put({key: {"inside": flags.astype(np.uint8)} for key, flags in found.items()})
+            absent -= set(found)
+            advance(len(some))
+
+
+def _inside_mask(
+    reader: FeatureReader, images: ImageTable, masks: Masks, keys_of: Mapping[int, Mapping[str, str]], row: int
+) -> list[tuple[str, BoolArray]]:
+    return list(_flags(reader, images, masks, keys_of[row], row))
+
+
+def _flags(
+    reader: FeatureReader, images: ImageTable, masks: Masks, keys: Mapping[str, str], row: int
+) -> Iterator[tuple[str, BoolArray]]:
+    size_wh = reader.whole(keys[""]).image_size_wh
+    mask = read_mask(images, row, masks.source[row], size_wh)
+    for view, key in keys.items():
+        features = reader.whole(key)
+        yield key, inside(mask, upright_xy(features.keypoints_xy, features.image_size_wh, view), size_wh)
+
+
+def _away_from_border(features: LocalFeatures, border: float) -> BoolArray:
+    """Keypoints further from every side than `border` of it."""
+    if not border:
+        return np.ones(len(features), dtype=bool)
+    share = (features.keypoints_xy + 0.5) / np.array(features.image_size_wh, dtype=np.float32)
+    return np.asarray(((share >= border) & (share <= 1 - border)).all(axis=1))

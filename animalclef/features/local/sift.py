@@ -1,0 +1,91 @@
+"""SIFT through OpenCV: the local features that need no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.config import KeypointConfig, fingerprint
+from animalclef.data.decode import resize_long_side
+from animalclef.store.shard_store import Entry
+from animalclef.structures import DecodedImage, LocalFeatures
+
+__all__ = ["SiftExtractor", "extract_sift"]
+
+
+class SiftExtractor:
+    """SIFT through OpenCV; keypoints in pixels of the photograph at its original size."""
+
+    name = "sift"
+    in_batches = False
+    weights = None
+
+    def __init__(self, config: KeypointConfig) -> None:
+        self.config = config
+        wanted = {"extractor", "long_side", "least_long_side", "max_keypoints", "contrast_threshold", "equalise"}
+        self.fingerprint = fingerprint(config.resolved().model_dump(mode="json", include=wanted), cv2.__version__)
+
+    def extract_features(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
+        """Keypoints (float32), `descriptors` (m, 128) uint8 and the image's `size_wh`."""
+        return list(pool.map(self._describe_one, images))
+
+    def _describe_one(self, image: DecodedImage) -> Entry:
+        features = extract_sift(image, self.config)
+        return {
+            "keypoints_xy": features.keypoints_xy,
+            "descriptors": features.descriptors,
+            "scale": features.scale,
+            "orientation_rad": features.orientation_rad,
+            "size_wh": np.array(features.image_size_wh, dtype=np.int32),
+        }
+
+
+def extract_sift(image: DecodedImage, config: KeypointConfig) -> LocalFeatures:
+    """The strongest `max_keypoints` SIFT features, in a fixed order, those on transparent pixels left out."""
+    largest, most = config.sizes
+    long_side = min(max(*image.pixels.shape[:2], config.least_long_side), largest)
+    grey = cv2.cvtColor(resize_long_side(image.pixels, long_side, enlarge=True), cv2.COLOR_RGB2GRAY)
+    if config.equalise:
+        grey = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(grey)
+    visible = None
+    if image.alpha is not None:
+        visible = cv2.resize(image.alpha, grey.shape[::-1], interpolation=cv2.INTER_AREA)
+        visible = (visible > 127).astype(np.uint8)
+    detector = cv2.SIFT.create(nfeatures=most, contrastThreshold=config.contrast_threshold, enable_precise_upscale=True)
+    found, descriptors = detector.detectAndCompute(grey, visible)
+    if not found or descriptors is None:
+        return _no_features(image)
+    order = _fixed_order(found, most)
+    points = np.array([keypoint.pt for keypoint in found], dtype=np.float32)[order]
+    scale = np.array([keypoint.size for keypoint in found], dtype=np.float32)[order]
+    angle = np.array([keypoint.angle for keypoint in found], dtype=np.float32)[order]
+    ratio_xy = np.array(image.original_size_wh, dtype=np.float32) / np.array(grey.shape[::-1], dtype=np.float32)
+    return LocalFeatures(
+        key="",
+        keypoints_xy=np.asarray((points + 0.5) * ratio_xy - 0.5, dtype=np.float32),
+        descriptors=descriptors[order].astype(np.uint8),
+        scale=scale * float(ratio_xy.mean()),
+        orientation_rad=np.radians(angle),
+        image_size_wh=image.original_size_wh,
+    )
+
+
+def _fixed_order(found: Sequence[cv2.KeyPoint], most: int) -> NDArray[np.int64]:
+    """Strongest first; equal ones by place and angle, so that the order never depends on threads."""
+    columns = np.array([(k.angle, k.size, k.pt[1], k.pt[0], -k.response) for k in found], dtype=np.float64)
+    return np.lexsort(columns.T)[:most]
+
+
+def _no_features(image: DecodedImage) -> LocalFeatures:
+    return LocalFeatures(
+        key="",
+        keypoints_xy=np.zeros((0, 2), np.float32),
+        descriptors=np.zeros((0, 128), np.uint8),
+        scale=np.zeros(0, np.float32),
+        orientation_rad=np.zeros(0, np.float32),
+        image_size_wh=image.original_size_wh,
+    )

@@ -1,0 +1,99 @@
+"""The folder that goes where there is no internet: weights, their digests, and on request the packages."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import animalclef
+from animalclef.errors import WeightsError
+from animalclef.hub.cache import MANIFEST, WEIGHTS, file_digest, locate
+from animalclef.hub.download import pull
+from animalclef.runtime.atomic_files import make_folder, write_text, write_with
+from animalclef.runtime.progress import Progress
+
+__all__ = ["PACKAGES", "make_bundle", "write_manifest"]
+
+PACKAGES = (
+    "faiss-cpu",
+    "kornia",
+    "kornia_rs",
+    "optuna",
+    "timm",
+)  # what a hosted notebook may lack, without what they need
+
+
+def make_bundle(
+    names: Sequence[str], folder: Path, config: str | None, progress: Progress, *, wheels: bool, accept_terms: bool
+) -> None:
+    """Fill `folder` with the weights called `names`, a list with their digests, a README, and packages on request.
+
+    Weights that are not on this machine are pulled; those that lie in the folder already are kept.
+
+    Raises:
+        WeightsError: weights are neither here nor to be had, or pip cannot fetch the packages.
+    """
+    make_folder(folder)
+    for name in names:
+        entry = WEIGHTS[name]
+        if not (folder / entry.file).is_file():
+            source = pull(entry, accept_terms=accept_terms, progress=progress)
+            write_with(folder / entry.file, lambda target, source=source: _copy(source, target))  # type: ignore[misc]
+    if wheels:
+        _fetch_wheels(make_folder(folder / "wheels"))
+    write_manifest(folder)
+    write_text(folder / "README.md", _readme(config, has_wheels=(folder / "wheels").is_dir()))
+
+
+def write_manifest(folder: Path) -> None:
+    """Write down what weights lie in a folder: file, digest, size, licence, source, by name."""
+    listed = {}
+    for name, entry in sorted(WEIGHTS.items()):
+        found = locate(entry, folder)
+        if found is not None and found.path.parent == folder:
+            listed[name] = {
+                "file": found.path.name,
+                "sha256": file_digest(found.path),
+                "size": found.path.stat().st_size,
+                "licence": entry.licence,
+                "source": entry.source,
+                "revision": entry.revision,
+            }
+    content = {"animalclef": animalclef.__version__, "weights": listed}
+    write_text(folder / MANIFEST, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+
+
+def _fetch_wheels(folder: Path) -> None:
+    root = Path(animalclef.__file__).resolve().parents[1]
+    own = str(root) if (root / "pyproject.toml").is_file() else f"animalclef=={animalclef.__version__}"
+    for command in (["download", "--only-binary", ":all:", "--dest", str(folder), *PACKAGES],
+                    ["wheel", "--wheel-dir", str(folder), own]):  # fmt: skip
+        line = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *command, "--no-deps"]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise WeightsError(f"{folder}: pip could not fetch {command[-1]} and the like ({reason}).")
+
+
+def _readme(config: str | None, *, has_wheels: bool) -> str:
+    install = (
+        "    !pip install --no-index --no-deps --find-links /kaggle/input/BUNDLE/wheels animalclef "
+        f"{' '.join(PACKAGES)}\n"
+    )
+    given = f" --config {config}" if config else ""
+    return (
+        "# Weights for animalclef\n\n"
+        "Upload this folder as a data set of your own, add it to the notebook, and with BUNDLE as its name:\n\n"
+        f"{install if has_wheels else ''}"
+        f"    !animalclef predict{given} --weights /kaggle/input/BUNDLE --out submission.csv\n\n"
+        f"`{MANIFEST}` holds source, licence and SHA-256 of every file; they are checked when the weights are loaded.\n"
+        "Mind the licences: what states none, or is for non-commercial use, may not be passed on by everybody.\n"
+    )

@@ -1,0 +1,70 @@
+"""Tell which published weights a configuration needs, and whether they are on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from animalclef.config import Config
+from animalclef.config.feature_presets import family
+from animalclef.errors import WeightsError
+from animalclef.hub.cache import find_weights
+from animalclef.hub.catalogue import SUPERGLUE, WEIGHTS
+from animalclef.hub.shipped import shipped_matcher
+
+__all__ = ["matcher_file", "needed_weights", "require_weights"]
+
+# What LightGlue is trained for, by the extractor it follows.
+_MATCHERS: Mapping[str, str] = MappingProxyType(
+    {
+        "aliked-n16": "lightglue-aliked",
+        "aliked-n16rot": "lightglue-aliked",
+        "aliked-n32": "lightglue-aliked",
+        "disk": "lightglue-disk",
+        "superpoint": "lightglue-superpoint",
+        "sift": "lightglue-sift",
+        "xfeat": "lighterglue",
+    }
+)
+
+
+def needed_weights(config: Config) -> list[str]:
+    """Names of the published weights that a run with these settings loads: not what a file is named for, or ships."""
+    embedder, extractor, matcher = config.embed.model, str(config.keypoints.extractor), str(config.rerank.matcher)
+    wanted = [embedder] if config.embed.weights in (None, "hub") else []
+    if config.keypoints.weights is None and (matcher != "none" or "vote" in config.retrieve.sources):
+        wanted.append(extractor)
+    if matcher in ("lightglue", "superglue") and config.rerank.weights is not None:
+        wanted.append(config.rerank.weights)
+    elif matcher == "superglue":
+        wanted.append(SUPERGLUE)
+    elif matcher == "lightglue" and shipped_matcher(family(extractor)) is None:
+        wanted.append(_MATCHERS.get(extractor, ""))
+    return [name for name in wanted if name in WEIGHTS]
+
+
+def require_weights(config: Config, folder: Path | None) -> None:
+    """Find out before the work whether the weights that these settings need are here.
+
+    Raises:
+        WeightsError: they are not, or are damaged.
+    """
+    for name in needed_weights(config):
+        if not (name == config.embed.model and config.embed.weights == "hub"):
+            find_weights(name, folder)
+
+
+def matcher_file(weights: str | None, default: str, folder: Path | None = None) -> tuple[Path, bool]:
+    """The file that `rerank.weights` names, and whether it is one that its authors publish.
+
+    It is named by its path or by the name of published weights; without `weights` it is the one called `default`.
+
+    Raises:
+        WeightsError: it is not on this machine.
+    """
+    if weights is not None and (Path(weights).suffix or Path(weights).exists()):
+        if not Path(weights).is_file():
+            raise WeightsError(f"rerank.weights {weights}: no such file.")
+        return Path(weights), False
+    return find_weights(weights or default, folder), True

@@ -1,0 +1,70 @@
+"""What a matcher is given and what it hands back: whole jobs in, finished batches out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from animalclef.runtime.threads import one_thread_each, worker_threads
+from animalclef.structures import FloatArray, LocalFeatures
+
+__all__ = ["FeatureReader", "IsDone", "Job", "Matched", "by_query", "windows"]
+
+FeatureReader = Callable[[str], LocalFeatures]
+IsDone = Callable[[tuple[str, str]], bool]  # is this pair of content keys in the log already?
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image and what it is to be matched with, by content key."""
+
+    query: str
+    candidates: tuple[str, ...]
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Query and candidate."""
+        return [(self.query, candidate) for candidate in self.candidates]
+
+
+@dataclass(frozen=True, eq=False)
+class Matched:
+    """One finished batch of pairs."""
+
+    pairs: Sequence[tuple[str, str]]
+    scores: FloatArray  # (pairs, columns)
+
+
+def by_query(
+    match: Callable[[LocalFeatures, Sequence[LocalFeatures]], FloatArray],
+    jobs: Sequence[Job],
+    is_done: IsDone,
+    read: FeatureReader,
+    workers: int,
+) -> Iterator[Matched]:
+    """A batch per query, in order; for matchers whose scores do not depend on what is matched beside a pair."""
+
+    def work(job: Job) -> Matched:
+        scores = match(read(job.query), [read(key) for key in job.candidates])
+        return Matched(job.pairs, scores)
+
+    left = [Job(job.query, tuple(pair[1] for pair in job.pairs if not is_done(pair))) for job in jobs]
+    left = [job for job in left if job.candidates]
+    with one_thread_each(), worker_threads(workers) as pool:
+        for start in range(0, len(left), 8 * workers):
+            yield from pool.map(work, left[start : start + 8 * workers])
+
+
+def windows(jobs: Sequence[Job], pairs: int) -> Iterator[list[tuple[str, str]]]:
+    """Whole jobs together until there are at least `pairs` of them; each pair with its lower content key first.
+
+    What lies in a window depends on the jobs alone, never on what is done already.
+    """
+    gathered: list[tuple[str, str]] = []
+    for job in jobs:
+        gathered += [(min(pair), max(pair)) for pair in job.pairs]
+        if len(gathered) >= pairs:
+            yield gathered
+            gathered = []
+    if gathered:
+        yield gathered

@@ -1,0 +1,71 @@
+"""LightGlue on the devices of this machine: which ones, in what precision, with how much memory."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from animalclef.config import RerankConfig
+from animalclef.config.feature_presets import family
+from animalclef.matching.lightglue.batched import BatchedLightGlue
+from animalclef.matching.lightglue.loading import LightGlueModel, find_lightglue, load_lightglue
+from animalclef.matching.lightglue.matcher import DeviceWorker, Engine, LightGlueMatcher
+from animalclef.matching.lightglue.package_backend import PackageLightGlue
+from animalclef.runtime.precision import choose_precision
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["devices_of", "memory_budget", "open_lightglue"]
+
+_CPU_CACHE = 2 << 30  # bytes of image states
+_CPU_TOKENS, _GPU_TOKENS = 2048, 65536  # keypoints at a time: what stays in a CPU's cache, what fills a GPU
+
+
+def open_lightglue(config: RerankConfig, extractor: str, device: str, folder: Path | None = None) -> LightGlueMatcher:
+    """The matcher for the local features of `extractor` on `device`; plain `cuda` is every GPU there is.
+
+    `folder` is the bundle of weights given with `--weights`.
+
+    Raises:
+        WeightsError: the weights are not on this machine, or do not fit.
+        ConfigError: they are for other features, or the backend is not installed.
+    """
+    features = family(extractor)
+    path, released = find_lightglue(features, config.weights, folder)
+    given = {
+        name: value
+        for name in ("depth_confidence", "width_confidence", "filter_threshold")
+        if (value := getattr(config, name)) is not None
+    }
+    model = load_lightglue(path, features, released=released).with_settings(given)
+    devices = devices_of(device)
+    dtype = choose_precision("float32" if config.backend == "lightglue" else config.precision, devices[0])
+    lanes = [DeviceWorker(_engine(config, model, one, dtype), *memory_budget(one), one.type) for one in devices]
+    versions = [metadata.version(config.backend), metadata.version("torch")]
+    return LightGlueMatcher(config, lanes, [model.digest, *versions, str(dtype), devices[0].type])
+
+
+def devices_of(name: str) -> list[torch.device]:
+    """`cuda` is every GPU; anything else is itself."""
+    import torch
+
+    count = torch.cuda.device_count() if name == "cuda" else 0
+    return [torch.device("cuda", number) for number in range(count)] if count > 1 else [torch.device(name)]
+
+
+def _engine(config: RerankConfig, model: LightGlueModel, device: torch.device, dtype: torch.dtype) -> Engine:
+    if config.backend == "lightglue":
+        return PackageLightGlue(model, device)
+    return BatchedLightGlue(model, device, dtype, compiles=config.compile)
+
+
+def memory_budget(device: torch.device) -> tuple[int, int]:
+    """Bytes for image states and keypoints at a time."""
+    import torch
+
+    if device.type != "cuda":
+        return _CPU_CACHE, _CPU_TOKENS
+    free, _ = torch.cuda.mem_get_info(device)
+    return free // 2, _GPU_TOKENS

@@ -1,0 +1,92 @@
+"""How far a validated score may lie from the next one: individuals drawn with replacement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.data.open_set_splits import OpenSetSplits
+
+__all__ = ["interval_over_individuals", "mean_interval", "of_other_queries"]
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+
+def interval_over_individuals(
+    known_hit: Bools,
+    unknown_hit: Bools,
+    splits: OpenSetSplits,
+    *,
+    draws: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+    of_next: bool = True,
+) -> tuple[float, float]:
+    """Low and high end of the score over pseudo-queries (the mean over splits of sqrt(BAKS * BAUS)).
+
+    `known_hit` says which pseudo-queries are named right with their individual in the gallery, `unknown_hit` which are
+    called new without it, (p,) each. Individuals are drawn with replacement; all photographs of one come with it.
+
+    With `of_next` the interval is for the score of other queries, as `of_other_queries` has it.
+    """
+    name, who = np.unique(splits.identity.astype(str), return_inverse=True)
+    if not len(name) or not len(splits.is_known):
+        return float("nan"), float("nan")
+    rng = np.random.default_rng([seed, 4])
+    counts = rng.multinomial(len(name), np.full(len(name), 1 / len(name)), size=draws).astype(np.float64)
+    whole = np.ones((1, len(name)))
+    known, unknown = _share(known_hit, splits.is_known, who), _share(unknown_hit, splits.is_unknown, who)
+    here = float(_score(whole, known, unknown)[0])
+    drawn = _score(counts, known, unknown)
+    drawn = drawn[np.isfinite(drawn)]
+    if not len(drawn):
+        return 0.0, 1.0
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    ends = min(float(low), here), max(float(high), here)
+    return of_other_queries(here, *ends) if of_next else ends
+
+
+def of_other_queries(score: float, low: float, high: float) -> tuple[float, float]:
+    """From the interval of the mean over all that could ever be asked to that of other queries of as many individuals.
+
+    The next score scatters about the mean as much as this one does, so both ends lie sqrt(2) times as far away.
+    """
+    wider = float(np.sqrt(2))
+    return max(0.0, score - wider * (score - low)), min(1.0, score + wider * (high - score))
+
+
+def mean_interval(parts: Mapping[str, tuple[float, float, float]]) -> tuple[float, float, float] | None:
+    """Score, low and high of the mean over data sets, from those of each; their errors are independent.
+
+    The distances from the score add in squares. `None` without a data set.
+    """
+    if not parts:
+        return None
+    score, low, high = (np.array(values) for values in zip(*parts.values(), strict=True))
+    mean = float(score.mean())
+    below, above = (float(np.sqrt(((end - score) ** 2).sum())) / len(score) for end in (low, high))
+    return mean, max(0.0, mean - below), min(1.0, mean + above)
+
+
+def _share(hit: Bools, role: Bools, who: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """(individuals, splits): the share of an individual's hits where it plays the role, and whether it does."""
+    member = np.zeros((int(who.max()) + 1, len(who)))
+    member[who, np.arange(len(who))] = 1.0
+    count = member @ role.T
+    hits = member @ (role & hit).T
+    return np.divide(hits, count, out=np.zeros_like(hits), where=count > 0), (count > 0).astype(np.float64)
+
+
+def _score(counts: Floats, known: tuple[Floats, Floats], unknown: tuple[Floats, Floats]) -> Floats:
+    """(draws,): the score with each individual counted so often; NaN where no split is left with both roles."""
+    factors = []
+    for share, plays in (known, unknown):
+        total = counts @ plays
+        factors.append(np.divide(counts @ share, total, out=np.full_like(total, np.nan), where=total > 0))
+    score = np.sqrt(factors[0] * factors[1])
+    some = np.isfinite(score)
+    mean = np.where(some, score, 0.0).sum(axis=1) / np.maximum(some.sum(axis=1), 1)
+    return np.asarray(np.where(some.any(axis=1), mean, np.nan))

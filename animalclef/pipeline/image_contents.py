@@ -1,0 +1,47 @@
+"""The table with the content of its files known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from animalclef.config import Config, fingerprint
+from animalclef.data.hashing import hash_images
+from animalclef.data.table import LoadedTable
+from animalclef.runtime.progress import Progress
+from animalclef.structures import ImageTable, Skipped
+
+__all__ = ["Contents", "gallery_digest", "read_contents"]
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """The table with the content of its files known."""
+
+    images: ImageTable
+    set_aside: list[Skipped]
+
+    @property
+    def digest(self) -> str:
+        """Changes with any row or any photograph."""
+        images = self.images
+        boxes = np.round(np.nan_to_num(images.bbox_xywhr, nan=-1), 3).tolist()
+        columns = [images.image_id, images.dataset, images.is_query, images.identity, images.date, images.viewpoint]
+        rows = [column.tolist() for column in [*columns, images.encounter, images.key]]
+        return fingerprint(*rows, boxes, [item.image_id for item in self.set_aside])
+
+
+def read_contents(loaded: LoadedTable, config: Config, workers: int, progress: Progress) -> Contents:
+    """Read every file of a table once.
+
+    Raises:
+        DataError: too many files are missing, or nothing in the gallery can be used.
+    """
+    images, set_aside = hash_images(loaded.images, config.data, workers, progress)
+    return Contents(images, set_aside)
+
+
+def gallery_digest(images: ImageTable) -> str:
+    """Changes with any gallery photograph."""
+    return fingerprint(sorted(images.gallery.key))

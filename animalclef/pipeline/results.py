@@ -1,0 +1,107 @@
+"""What lies beside a submission: the settings, the versions and digests, the validation score."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+import animalclef
+from animalclef.config import Config
+from animalclef.errors import OutputError
+from animalclef.pipeline import Outcome
+from animalclef.runtime.atomic_files import check_writable, write_text
+
+__all__ = ["summary", "target_file", "write_results"]
+
+_NAMES = ("config.yaml", "metrics.json", "decision.json", "manifest.json")  # what lies beside a submission
+
+_LIBRARIES = ("numpy", "opencv-python-headless", "faiss-cpu", "torch", "timm", "scikit-learn", "optuna", "pillow")
+
+
+def write_results(submission: Path, outcome: Outcome, config: Config, run: Path, digest: str, **more: Any) -> None:
+    """Write `config.yaml`, `manifest.json`, `metrics.json` and `decision.json` into the submission's folder.
+
+    What else is given stands in the manifest.
+    """
+    folder = submission.parent
+    settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    write_text(folder / "config.yaml", settings)
+    write_text(folder / "metrics.json", _json(summary(outcome)))
+    write_text(folder / "decision.json", outcome.decision.model_dump_json(indent=1) + "\n")
+    manifest = {
+        "animalclef": animalclef.__version__,
+        "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "submission_sha256": hashlib.sha256(submission.read_bytes()).hexdigest(),
+        "data_digest": digest,
+        "scores_digest": outcome.decision.scores,
+        "decision_sha256": hashlib.sha256((folder / "decision.json").read_bytes()).hexdigest(),
+        "weights_sha256": outcome.weights,
+        "matcher_weights_sha256": outcome.matcher_weights,
+        "device": outcome.device,
+        "run": str(run),
+        "seed": config.seed,
+        "seconds": outcome.seconds,
+        "set_aside": len(outcome.set_aside),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "libraries": {name: _version(name) for name in _LIBRARIES},
+        **more,
+    }
+    write_text(folder / "manifest.json", _json(manifest))
+
+
+def target_file(out: Path | None, config: Config, settings_file: str | None) -> Path:
+    """Where the submission goes, `submissions/<date>-<config>/submission.csv` unless `out` says otherwise.
+
+    Raises:
+        OutputError: the place cannot be written to, or the settings file given would be overwritten there.
+    """
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    target = out or Path("submissions") / f"{today}-{config.name}" / "submission.csv"
+    if target.is_dir():
+        raise OutputError(f"{target}: this is a folder; give --out the file, such as {target / 'submission.csv'}.")
+    written = [(target.parent / name).resolve() for name in (target.name, *_NAMES)]
+    if settings_file is not None and Path(settings_file).resolve() in written:
+        raise OutputError(f"{settings_file}: would be overwritten by this run's results. Give --out another folder.")
+    check_writable(target.parent)
+    return target
+
+
+def summary(outcome: Outcome) -> dict[str, Any]:
+    """The validation score per data set, made from the gallery alone, and what was answered."""
+    datasets = {}
+    for name, part in sorted(outcome.decision.datasets.items()):
+        datasets[name] = {"threshold": part.threshold, "weights": part.weights}
+        if part.validation is not None:
+            datasets[name]["validation"] = part.validation.model_dump()
+    nested = [part.validation.nested for part in outcome.decision.datasets.values() if part.validation is not None]
+    whole = outcome.decision.summary
+    answers = outcome.predictions.identity
+    return {
+        "validation_score": float(np.mean(nested)) if nested else None,
+        "validation": None if whole is None else whole.model_dump(),
+        "datasets": datasets,
+        "queries": len(answers),
+        "new_individuals": sum(who is None for who in answers),
+        "individuals_named": len(set(outcome.predictions.named())),
+        "warnings": list(outcome.warnings),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,94 @@
+"""Tune the decision of a finished run again, from the pseudo-queries it keeps: no photograph is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from animalclef.config import Config, fingerprint, load_config
+from animalclef.decision.cross_fit import CrossFitter
+from animalclef.decision.decision_model import Decision, load_decision
+from animalclef.decision.search import SearchResult
+from animalclef.decision.shared_study import Shared, explore, opened, work
+from animalclef.decision.trial_evaluator import TrialEvaluator
+from animalclef.decision.tune import evaluators_of, held_out_parts, pooled_parts, tune
+from animalclef.errors import ConfigError, DataError
+from animalclef.runtime.progress import Progress
+from animalclef.store.pseudo_query_file import digest_of_pseudo_queries, read_pseudo_queries
+from animalclef.store.run_folder import RunFolder
+
+__all__ = ["settings_of_run", "tune_run"]
+
+
+def settings_of_run(run: RunFolder, assignments: Sequence[str], seed: int | None) -> Config:
+    """The settings of a finished run with other ones for its decision.
+
+    Raises:
+        DataError: the folder holds no finished run.
+        ConfigError: a setting is changed that shapes the scores, or the pseudo-queries.
+    """
+    if not run.finished.is_file():
+        raise DataError(f"{run.path}: no finished run. Run `animalclef predict --run {run.path}` first.")
+    made = Config.model_validate(json.loads(run.finished.read_text(encoding="utf-8"))["config"])
+    fixed = (
+        "pseudo_queries",
+        "match_query",
+        "unknown_share",
+        "photographs_each",
+        "hidden_days",
+        "latest_first",
+        "splits",
+    )
+    for assignment in assignments:
+        group, _, name = assignment.partition("=")[0].strip().partition(".")
+        if group != "decide" or name in fixed:
+            raise ConfigError(
+                f"--set {assignment}: tune works with the scores and pseudo-queries of {run.path} as they are. "
+                "Run predict with this setting first."
+            )
+    return load_config(None, assignments, seed, base=made)
+
+
+def tune_run(run: RunFolder, config: Config, url: str, workers: int, progress: Progress) -> Decision:
+    """A decision whose studies are kept in the storage at `url`, with `workers` processes on each of them.
+
+    Raises:
+        StaleArtefactError: the run keeps no pseudo-queries, or the storage's studies were made with other settings.
+        OutputError: the storage cannot be used.
+    """
+    before = load_decision(run.decision)
+    pseudo = read_pseudo_queries(run)
+    plain = config.decide.model_copy(update={"trials": 1})
+    settings = fingerprint(2, before.scores, digest_of_pseudo_queries(run), plain, config.seed)
+    shared = Shared(url, settings, config.seed)
+
+    def final(name: str, evaluators: Sequence[TrialEvaluator]) -> SearchResult:
+        beside = [_Worker(run.path, config.model_dump_json(), shared, name)] * (workers - 1)
+        return explore(shared, name, evaluators, config.decide, beside)
+
+    return tune(pseudo, config.decide, config.seed, before.scores, before.gallery, progress, final)
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """One further process on one study; made anew from the run folder there."""
+
+    run: Path
+    config: str
+    shared: Shared
+    name: str
+
+    def __call__(self, number: int) -> None:
+        config = Config.model_validate_json(self.config)
+        held_out = self._held_out(config)
+        work(self.shared, opened(self.shared, self.name, number), list(evaluators_of(held_out).values()), config.decide)
+
+    def _held_out(self, config: Config) -> CrossFitter:
+        pseudo = read_pseudo_queries(RunFolder(self.run))
+        studies = [
+            *held_out_parts(pseudo, config.decide, config.seed),
+            pooled_parts(pseudo, config.decide, config.seed),
+        ]
+        return next(one for one in studies if one.name == self.name)

@@ -1,0 +1,174 @@
+"""Frames and arrays of a run for notebooks: what is in the data, what the embedding sees, where answers go wrong."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from animalclef.config import fingerprint
+from animalclef.evaluation.evaluate import truth_of_run
+from animalclef.evaluation.outcomes import Answers, judge
+from animalclef.metrics.competition import identity_rank
+from animalclef.report.match_view import Matches, store_with
+from animalclef.report.report_run import FinishedRun
+from animalclef.structures import Embeddings
+
+__all__ = [
+    "answers_of",
+    "embeddings_of",
+    "errors_frame",
+    "leaks_frame",
+    "match_places",
+    "nearest",
+    "photographs_frame",
+    "recall_frame",
+]
+
+Floats = NDArray[np.float64]
+
+
+def answers_of(run: FinishedRun, truth_path: Path | None) -> Answers | None:
+    """The run's answers beside a truth; `None` without one."""
+    if truth_path is None or not truth_path.is_file():
+        return None
+    truth = truth_of_run(run.folder.path, run.images.image_id, truth_path)
+    return judge(truth, run.images, run.ranked, run.predictions)
+
+
+def photographs_frame(run: FinishedRun) -> pd.DataFrame:
+    """One row per photograph; width and height from the files' headers, NaN where a file is not there."""
+    images = run.images
+    sizes = np.array([_size_wh(images.root / path) for path in images.path], dtype=np.float64).reshape(-1, 2)
+    return pd.DataFrame(
+        {
+            "image_id": images.image_id,
+            "dataset": images.dataset,
+            "split": np.where(images.is_query, "query", "gallery"),
+            "identity": images.identity,
+            "viewpoint": images.viewpoint,
+            "date": images.date,
+            "width": sizes[:, 0],
+            "height": sizes[:, 1],
+            "used": [bool(key) for key in images.key],
+        }
+    )
+
+
+def _size_wh(path: Path) -> tuple[float, float]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return float(image.width), float(image.height)
+    except (OSError, ValueError):
+        return float("nan"), float("nan")
+
+
+def leaks_frame(run: FinishedRun, correlation: float = 0.9) -> pd.DataFrame:
+    """Queries whose file, or nearly the same picture by its thumbnail, is in the gallery of their data set."""
+    images, found = run.images, []
+    usable = images.select(np.array([bool(key) for key in images.key], dtype=bool))
+    store = store_with(run.folder.path / "thumbnails", list(usable.key))
+    for name in usable.datasets:
+        part = usable.select(usable.dataset == name)
+        queries, gallery = part.queries, part.gallery
+        if store is None or not len(queries) or not len(gallery):
+            continue
+        seen, known = (_unit(np.stack([store.get(key)["thumbnail"] for key in one.key])) for one in (queries, gallery))
+        likeness = seen @ known.T
+        for row, column in np.argwhere(likeness >= correlation):
+            same = queries.key[row] == gallery.key[column]
+            pair = (queries.image_id[row], gallery.image_id[column], gallery.identity[column])
+            found.append((name, *pair, float(likeness[row, column]), bool(same)))
+    columns = ["dataset", "query_id", "gallery_id", "identity", "correlation", "same_file"]
+    return pd.DataFrame(found, columns=columns).sort_values("correlation", ascending=False, ignore_index=True)
+
+
+def _unit(values: NDArray[np.generic]) -> Floats:
+    """Rows without their mean, of length 1."""
+    centred = values.astype(np.float64) - values.mean(axis=1, keepdims=True)
+    return np.asarray(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9))
+
+
+def embeddings_of(run: FinishedRun, dataset: str) -> Embeddings | None:
+    """The stored embeddings of one data set; `None` where the run keeps none of it."""
+    images = run.images.select((run.images.dataset == dataset) & (run.images.key.astype(str) != ""))
+    folder = run.folder.path / "embeddings"
+    whole = fingerprint(1, images.key.tolist(), run.config.embed.dimensions)  # of the weight-free model, after PCA
+    vectors = store_with(folder, [whole])
+    if vectors is not None:
+        return Embeddings(dataset, images.image_id, vectors.get(whole)["values"].astype(np.float32))
+    store = store_with(folder, list(images.key))
+    if store is None or store.missing(images.key):
+        return None
+    values = np.stack([store.get(key)["embedding"] for key in images.key]).astype(np.float32)
+    return Embeddings(dataset, images.image_id, values)
+
+
+def nearest(embeddings: Embeddings, image_id: str, among: Iterable[str], most: int = 5) -> list[tuple[str, float]]:
+    """The most similar of some photographs, best first, with the cosine."""
+    row_of = {name: row for row, name in enumerate(embeddings.image_id)}
+    others = [name for name in among if name in row_of and name != image_id]
+    likeness = embeddings.values[[row_of[name] for name in others]] @ embeddings.values[row_of[image_id]]
+    return [(others[place], float(likeness[place])) for place in np.argsort(-likeness, kind="stable")[:most]]
+
+
+def recall_frame(run: FinishedRun, answers: Answers, ranks: Iterable[int] = (1, 5, 10, 20, 50, 100)) -> pd.DataFrame:
+    """The share of known queries whose individual is among the first k, by every score and by the probability."""
+    columns: dict[str, NDArray[np.floating]] = {**run.ranked.columns, "probability": run.ranked.probability}
+    known = [(one, who) for one, who, is_known in zip(answers.image_id, answers.truth, answers.known, strict=True)
+             if is_known]  # fmt: skip
+    lines = []
+    for name, values in columns.items():
+        places: dict[str, list[float]] = defaultdict(list)
+        for query_id, who in known:
+            own = run.rows_of.get(query_id, slice(0, 0))
+            order = np.argsort(-np.nan_to_num(values[own], nan=-np.inf), kind="stable")
+            dataset = str(run.images.dataset[run.row_of[query_id]])
+            places[dataset].append(identity_rank(run.ranked.identity[own][order], who))
+        for dataset, found in sorted(places.items()):
+            lines += [(dataset, name, k, float(np.mean(np.array(found) <= k))) for k in ranks]
+    return pd.DataFrame(lines, columns=["dataset", "score", "k", "recall"])
+
+
+def match_places(run: FinishedRun, pairs: Iterable[tuple[str, str]]) -> Floats:
+    """Where agreeing matches lie in the query, as shares of its width and height, (n, 2)."""
+    matches, places = Matches(run), [np.zeros((0, 2))]
+    for query_id, gallery_id in pairs:
+        query = matches.features(query_id)
+        found = matches.between(query, matches.features(gallery_id))
+        if query is not None and found is not None:
+            places.append((found.query_xy[found.is_inlier] + 0.5) / np.array(query.image_size_wh, dtype=np.float64))
+    return np.concatenate(places)
+
+
+def errors_frame(run: FinishedRun, answers: Answers, photographs: pd.DataFrame) -> pd.DataFrame:
+    """One row per query: its outcome beside what may explain it.
+
+    `days` is the time to the nearest gallery photograph of the individual, `gallery_images` how many there are, and
+    `other_viewpoint` says that none of them shows the query's side.
+    """
+    of = photographs.set_index("image_id")
+    gallery = photographs[photographs["split"] == "gallery"]
+    by_name = dict(iter(gallery.groupby(["dataset", "identity"])))
+    lines = []
+    for row, image_id in enumerate(answers.image_id):
+        mine, name = of.loc[str(image_id)], (answers.dataset[row], answers.truth[row])
+        theirs = by_name.get(name, gallery.iloc[:0])
+        gaps = (pd.to_datetime(theirs["date"], errors="coerce") - pd.to_datetime(mine["date"], errors="coerce")).abs()
+        sides = set(theirs["viewpoint"])
+        lines.append(
+            {
+                "image_id": image_id, "dataset": name[0], "individual": name[1], "outcome": answers.outcome[row],
+                "probability": answers.probability[row], "rank": answers.rank[row], "answer": answers.answer[row],
+                "viewpoint": mine["viewpoint"], "long_side": max(mine["width"], mine["height"]),
+                "days": gaps.min().days if gaps.notna().any() else np.nan, "gallery_images": len(theirs),
+                "other_viewpoint": bool(mine["viewpoint"]) and bool(sides) and mine["viewpoint"] not in sides,
+            }
+        )  # fmt: skip
+    return pd.DataFrame(lines)

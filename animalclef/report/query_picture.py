@@ -1,0 +1,211 @@
+"""One picture of a query: beside each of its best individuals, with the matched keypoints."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.data.decode import resize_long_side
+from animalclef.errors import DataError, OutputError
+from animalclef.report.explanations import Explanations
+from animalclef.report.heat import cosine_text, draw_agreement
+from animalclef.report.match_view import Matches
+from animalclef.report.report_run import FinishedRun
+from animalclef.report.thumbnails import read_photograph
+from animalclef.runtime.atomic_files import write_bytes
+from animalclef.structures import Correspondences
+
+__all__ = ["draw_pair", "draw_query", "write_picture"]
+
+Pixels = NDArray[np.uint8]  # (H, W, 3) RGB
+
+_TILE_WH = (380, 285)
+_STRIP = 26  # pixels of a line of text
+_GROUND, _INK, _FAINT = (22, 24, 28), (240, 240, 240), (150, 156, 164)
+_RAMP = np.array([(79, 141, 255), (53, 208, 186), (255, 225, 77)], dtype=np.float64)  # little to much confidence
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Where a photograph stands on its tile; its size in pixels, and the tile's left end."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    def place(self, points_xy: NDArray[np.float32], size_wh: tuple[int, int]) -> NDArray[np.int64]:
+        """Points of the photograph at its original size, in pixels of the picture."""
+        share = (points_xy + 0.5) / np.array(size_wh, dtype=np.float64)
+        placed = share * (self.width, self.height) + (self.left, self.top)
+        return np.asarray(placed.round().astype(np.int64))
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, width and height."""
+        return self.left, self.top, self.width, self.height
+
+
+def draw_query(
+    run: FinishedRun,
+    query_id: str,
+    candidates: int = 4,
+    explanations: Explanations | None = None,
+    weights: Path | None = None,
+) -> Pixels:
+    """The query with its `candidates` best individuals, two pairs a line; each by its best photograph.
+
+    With `explanations` below each pair what the embedding agreed on. The matcher's published weights are looked for in
+    the folder `weights` first.
+
+    Raises:
+        DataError: the run has no such query.
+    """
+    rows = _best_rows(run, query_id, candidates)
+    matches = Matches(run, weights=weights)
+    pairs = [_pair(run, matches, query_id, row, explanations) for row in rows]
+    if not pairs:
+        tile, _ = _tile(run, query_id, 0)
+        pairs = [_captioned(tile, "no candidates")]
+    while len(pairs) > 1 and len(pairs) % 2:
+        pairs.append(np.full_like(pairs[0], _GROUND))
+    step = min(2, len(pairs))
+    pairs = [cv2.copyMakeBorder(pair, 0, 4, 0, 8, cv2.BORDER_CONSTANT, value=_GROUND) for pair in pairs]
+    lines = [np.hstack(pairs[start : start + step]) for start in range(0, len(pairs), step)]
+    return _captioned(np.vstack(lines), _headline(run, query_id), below=False)
+
+
+def draw_pair(run: FinishedRun, query_id: str, gallery_id: str, explanations: Explanations | None = None) -> Pixels:
+    """One query and one of its candidates; with `explanations` below it what the embedding agreed on.
+
+    Raises:
+        DataError: the second is no candidate of the first.
+    """
+    own = run.rows_of.get(query_id, slice(0, 0))
+    rows = np.flatnonzero(run.ranked.gallery_id[own] == gallery_id)
+    if not len(rows):
+        raise DataError(f"{gallery_id}: no candidate of {query_id} in {run.folder.path}.")
+    return _pair(run, Matches(run), query_id, own.start + int(rows[0]), explanations)
+
+
+def write_picture(path: Path, pixels: Pixels) -> None:
+    """Write a picture whole: PNG, or JPEG by the name's ending.
+
+    Raises:
+        OutputError: the name has another ending, or the place cannot be written to.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".png", ".jpg", ".jpeg"):
+        raise OutputError(f"{path}: expected a name that ends with .png or .jpg.")
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 6] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 84]
+    write_bytes(path, cv2.imencode(suffix, pixels[:, :, ::-1], options)[1].tobytes())
+
+
+def _best_rows(run: FinishedRun, query_id: str, most: int) -> list[int]:
+    """Rows of the best individuals' best photographs."""
+    queries = list(run.images.queries.image_id)
+    if query_id not in set(queries):
+        near = difflib.get_close_matches(query_id, queries, n=1)
+        example = near or queries[:1]
+        hint = f"; a query is, for example, {example[0]}." if example else "; it has no queries."
+        raise DataError(f"{query_id}: no query of {run.folder.path}{hint}")
+    own = run.rows_of.get(query_id, slice(0, 0))
+    first: dict[str, int] = {}
+    for row in range(own.start, own.stop):
+        first.setdefault(run.ranked.identity[row], row)
+    return list(first.values())[:most]
+
+
+def _headline(run: FinishedRun, query_id: str) -> str:
+    at = int(np.flatnonzero(run.predictions.image_id == query_id)[0])
+    dataset = run.images.dataset[run.row_of[query_id]]
+    answer = run.predictions.identity[at] or "a new individual"
+    threshold = run.decision.of(dataset).threshold
+    sure = f"p = {run.predictions.probability[at]:.2f}, threshold {threshold:.2f}"
+    return f"{dataset}, query {query_id}: {answer}   ({sure})"
+
+
+def _pair(run: FinishedRun, matches: Matches, query_id: str, row: int, explanations: Explanations | None) -> Pixels:
+    """Two photographs with lines between the keypoints that agree on one transform."""
+    ranked = run.ranked
+    gallery_id = ranked.gallery_id[row]
+    left, first = _tile(run, query_id, 0)
+    right, second = _tile(run, gallery_id, _TILE_WH[0])
+    canvas = np.ascontiguousarray(np.hstack([left, right]))
+    photographs = canvas.copy()
+    query, candidate = matches.features(query_id), matches.features(gallery_id)
+    found = matches.between(query, candidate)
+    if found is not None and query is not None and candidate is not None:
+        starts = first.place(found.query_xy, query.image_size_wh)
+        ends = second.place(found.gallery_xy, candidate.image_size_wh)
+        _draw_lines(canvas, starts, ends, found)
+    counts = "" if found is None else f"   {int(found.is_inlier.sum())} of {len(found)} matches agree"
+    drawn = _captioned(canvas, f"{ranked.identity[row]}   p = {ranked.probability[row]:.2f}{counts}")
+    if explanations is None or not explanations.are_there:
+        return drawn
+    agreed = explanations.of(query_id, gallery_id)
+    if agreed is None:
+        return np.vstack([drawn, _captioned(photographs, "what the embedding agreed on cannot be told")])
+    heated = draw_agreement(photographs, first.box, second.box, agreed)
+    return np.vstack([drawn, _captioned(heated, f"what the embedding agreed on   {cosine_text(agreed)}")])
+
+
+def _tile(run: FinishedRun, image_id: str, left: int) -> tuple[Pixels, _Frame]:
+    """A photograph in the middle of its tile, and where it stands in the pair."""
+    width, height = _TILE_WH
+    tile = np.full((height, width, 3), _GROUND, dtype=np.uint8)
+    image = read_photograph(run, image_id, max(_TILE_WH))
+    if image is None:
+        _write_text(tile, "photograph not there", (width // 2 - 70, height // 2 - 8), _FAINT)
+        return tile, _Frame(left, 0, width, height)
+    scale = min(width / image.pixels.shape[1], height / image.pixels.shape[0])
+    long_side = max(1, int(max(image.pixels.shape[:2]) * scale))
+    pixels = resize_long_side(image.pixels, long_side, enlarge=True)[:height, :width]
+    y, x = (height - pixels.shape[0]) // 2, (width - pixels.shape[1]) // 2
+    tile[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
+    return tile, _Frame(left + x, y, pixels.shape[1], pixels.shape[0])
+
+
+def _draw_lines(canvas: Pixels, starts: NDArray[np.int64], ends: NDArray[np.int64], found: Correspondences) -> None:
+    """The surest on top; a dark line below each keeps it apart from the photograph."""
+    agreeing = np.flatnonzero(found.is_inlier)
+    sure = found.confidence[agreeing]
+    share = (sure - sure.min()) / max(float(np.ptp(sure)), 1e-6) if len(sure) else sure
+    inked = canvas.copy()
+    ends_of = [(tuple(starts[row].tolist()), tuple(ends[row].tolist())) for row in agreeing]
+    order = np.argsort(share, kind="stable")
+    for place in order:
+        start, end = ends_of[place]
+        cv2.line(inked, start, end, (0, 0, 0), 2, cv2.LINE_AA)
+        cv2.line(inked, start, end, _colour(float(share[place])), 1, cv2.LINE_AA)
+    cv2.addWeighted(inked, 0.7, canvas, 0.3, 0, dst=canvas)
+    for place in order:
+        for point in ends_of[place]:
+            cv2.circle(canvas, point, 3, _colour(float(share[place])), -1, cv2.LINE_AA)
+
+
+def _colour(share: float) -> tuple[float, ...]:
+    return tuple(float(np.interp(2 * share, [0, 1, 2], _RAMP[:, channel])) for channel in range(3))
+
+
+def _captioned(pixels: Pixels, text: str, *, below: bool = True) -> Pixels:
+    strip = np.full((_STRIP, pixels.shape[1], 3), _GROUND, dtype=np.uint8)
+    _write_text(strip, text, (8, 4), _INK)
+    return np.vstack([pixels, strip] if below else [strip, pixels])
+
+
+def _write_text(pixels: Pixels, text: str, at: Sequence[int], ink: tuple[int, int, int]) -> None:
+    """Write into the pixels, in a typeface that has more than ASCII."""
+    import matplotlib
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 14)
+    page = Image.fromarray(pixels)
+    ImageDraw.Draw(page).text((at[0], at[1]), text, font=font, fill=ink)
+    pixels[:] = np.asarray(page)

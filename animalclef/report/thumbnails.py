@@ -1,0 +1,85 @@
+"""Small copies of a run's photographs for pages and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from animalclef.data.decode import UnreadableImageError, read_image, resize_long_side
+from animalclef.errors import DataError
+from animalclef.report.report_run import FinishedRun
+from animalclef.runtime.progress import Progress
+from animalclef.runtime.threads import one_thread_each, worker_threads
+from animalclef.structures import DecodedImage
+
+__all__ = ["Copy", "copies_within", "copy_photographs", "read_photograph"]
+
+_QUALITY = 78
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A small JPEG of one photograph."""
+
+    jpeg: bytes
+    size_wh: tuple[int, int]
+
+
+def read_photograph(run: FinishedRun, image_id: str, long_side: int) -> DecodedImage | None:
+    """The photograph at no more than `long_side`; `None` where it cannot be read, or is another one by now."""
+    smaller = run.config.data.model_copy(update={"decode_long_side": long_side})
+    try:
+        return read_image(run.images, run.row_of[image_id], smaller)
+    except (DataError, UnreadableImageError, KeyError):
+        return None
+
+
+def copy_photographs(
+    run: FinishedRun,
+    image_ids: Sequence[str],
+    long_side: int,
+    workers: int,
+    progress: Progress,
+    store: Callable[[str, Copy], Copy] = lambda _, copy: copy,
+) -> Iterator[tuple[str, Copy | None]]:
+    """What `store` makes of a copy of each photograph, in their order, as they are made."""
+
+    def work(image_id: str) -> tuple[str, Copy | None]:
+        image = read_photograph(run, image_id, long_side)
+        return image_id, None if image is None else store(image_id, _copy(image, long_side))
+
+    with (
+        one_thread_each(),
+        worker_threads(workers) as pool,
+        progress.task("copying photographs", len(image_ids), "images") as advance,
+    ):
+        for start in range(0, len(image_ids), 64):
+            part = image_ids[start : start + 64]
+            yield from pool.map(work, part)
+            advance(len(part))
+
+
+def copies_within(
+    run: FinishedRun, image_ids: Sequence[str], long_side: int, most_bytes: int, workers: int, progress: Progress
+) -> Mapping[str, Copy | None]:
+    """Copies that together take no more than `most_bytes`: of `long_side`, or smaller where they must be."""
+    copies = dict(copy_photographs(run, image_ids, long_side, workers, progress))
+    while (total := sum(len(copy.jpeg) for copy in copies.values() if copy)) > most_bytes and long_side > 32:
+        long_side = max(32, int(long_side * min(0.95, (most_bytes / total) ** 0.55)))
+        copies = {name: copy and _shrunk(copy, long_side) for name, copy in copies.items()}
+    return copies
+
+
+def _copy(image: DecodedImage, long_side: int) -> Copy:
+    pixels = resize_long_side(image.pixels, long_side, enlarge=False)
+    jpeg = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
+    return Copy(jpeg, (pixels.shape[1], pixels.shape[0]))
+
+
+def _shrunk(copy: Copy, long_side: int) -> Copy:
+    pixels = np.asarray(cv2.imdecode(np.frombuffer(copy.jpeg, np.uint8), cv2.IMREAD_COLOR))
+    image = DecodedImage(np.ascontiguousarray(pixels[:, :, ::-1]).astype(np.uint8), None, copy.size_wh)
+    return _copy(image, long_side)

@@ -1,0 +1,200 @@
+"""`animalclef report`: one HTML file, or a folder of pages where there are many queries."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from animalclef.errors import OutputError
+from animalclef.evaluation.evaluate import evaluate_run, truth_of_run
+from animalclef.evaluation.outcomes import Answers, judge
+from animalclef.report.evidence import evidence_of
+from animalclef.report.explanations import Explanations
+from animalclef.report.gallery import (
+    Shown,
+    explained_pairs,
+    matches_of,
+    photograph_table,
+    photographs_of,
+    queries_of,
+    shown_candidates,
+)
+from animalclef.report.match_view import Matches
+from animalclef.report.page import render_page
+from animalclef.report.report_run import FinishedRun
+from animalclef.report.summary import summarise
+from animalclef.report.thumbnails import Copy, copies_within, copy_photographs
+from animalclef.runtime.atomic_files import check_writable, write_bytes, write_text
+from animalclef.runtime.progress import Progress
+
+__all__ = ["SINGLE_FILE_QUERIES", "Written", "write_report"]
+
+SINGLE_FILE_QUERIES = 500
+_COPIES_BYTES, _MATCHES_BYTES = 17_000_000, 5_000_000  # of a single file; copies are a third more as text
+_LONG_SIDE_ALONE, _LONG_SIDE_BESIDE = 560, 360
+_CHUNK = 50  # queries whose matches lie in one file
+_SIGN = '<meta name="generator" content="animalclef report">'
+
+
+@dataclass(frozen=True)
+class Written:
+    """Where the report is, and what the reader should know."""
+
+    page: Path
+    notes: list[str]
+
+
+def write_report(
+    run: FinishedRun,
+    truth_path: Path | None,
+    out: Path | None,
+    candidates: int,
+    workers: int,
+    progress: Progress,
+    *,
+    matched: int | None = None,
+    masks: Path | None = None,
+    weights: Path | None = None,
+    explanations: Explanations | None = None,
+    explained: int = 0,
+    single_up_to: int = SINGLE_FILE_QUERIES,
+) -> Written:
+    """Write the report of a run; of more than `single_up_to` queries a folder with `index.html`.
+
+    Matched keypoints are kept of the first `matched` candidates of a query, or of all that are shown; those outside the
+    `masks` of a folder are marked. `explanations` tell of the first `explained` queries what the embedding agreed on
+    with the best candidate. The matcher's published weights are looked for in the folder `weights` first.
+
+    Raises:
+        DataError: the truth is of other data.
+        SubmissionError: the truth file is not right.
+        OutputError: the place cannot be written to, or holds something else.
+    """
+    alone = len(run.images.queries) <= single_up_to
+    target = _target(run, out, alone=alone)
+    answers, retrieval = None, None
+    if truth_path is not None:
+        truth = truth_of_run(run.folder.path, run.images.image_id, truth_path)
+        answers = judge(truth, run.images, run.ranked, run.predictions)
+        retrieval = evaluate_run(run.folder.path, truth_path)
+    shown = shown_candidates(run, answers, candidates)
+    kept = Matches(run, masks, weights)
+    matches = matches_of(run, kept, shown, workers, progress, _MATCHES_BYTES if alone else None, matched)
+    agreed = {} if explanations is None else explained_pairs(run, shown[:explained], explanations, progress)
+    wanted = photographs_of(run, shown)
+    page = summarise(run, answers, retrieval, evidence_of(run, answers))
+    if alone:
+        copies = copies_within(run, wanted, _LONG_SIDE_ALONE, _COPIES_BYTES, workers, progress)
+        sources = {name: _inline(copy) for name, copy in copies.items() if copy is not None}
+        data = _data(run, answers, shown, wanted, copies, sources) | {"matches": matches, "explained": agreed}
+        write_text(target, render_page(page, data, _SIGN))
+    else:
+        copies = _write_copies(run, wanted, target.parent, workers, progress)
+        sources = {name: f"thumbnails/{_file_name(run, name)}" for name, copy in copies.items() if copy is not None}
+        _write_matches(matches, target.parent)
+        data = _data(run, answers, shown, wanted, copies, sources) | {"chunk": _CHUNK, "explained": agreed}
+        write_text(target.parent / "data.js", f"window.animalclefData = {_json(data)};\n")
+        write_text(target, render_page(page, None, _SIGN))
+    return Written(target, _notes(run, wanted, copies))
+
+
+def _target(run: FinishedRun, out: Path | None, *, alone: bool) -> Path:
+    """The page to write; what lies there already must be a report."""
+    given = out or run.folder.path / ("report.html" if alone else "report")
+    is_page = given.suffix.lower() in (".html", ".htm")
+    if alone:
+        target = given if is_page else given / "index.html"
+    else:
+        target = (given.with_suffix("") if is_page else given) / "index.html"
+    if target.is_dir():
+        raise OutputError(f"{target}: this is a folder. Give --out another name.")
+    if not alone and target.parent.is_dir() and any(target.parent.iterdir()) and not _is_report(target):
+        raise OutputError(f"{target.parent}: this folder holds something else. Give --out a new one.")
+    check_writable(target.parent)
+    return target
+
+
+def _is_report(page: Path) -> bool:
+    """Whether a folder is one that a report was written, or begun, in."""
+    mine = {"index.html", "data.js", "thumbnails", "matches"}
+    if page.is_file():
+        return _SIGN in page.read_text(encoding="utf-8", errors="replace")[:2000]
+    return {path.name for path in page.parent.iterdir()} <= mine
+
+
+def _data(
+    run: FinishedRun,
+    answers: Answers | None,
+    shown: Sequence[Shown],
+    wanted: Sequence[str],
+    copies: Mapping[str, Copy | None],
+    sources: Mapping[str, str],
+) -> dict[str, Any]:
+    places = {image_id: place for place, image_id in enumerate(wanted)}
+    return {
+        "scores": list(run.ranked.columns),
+        "photographs": photograph_table(run, wanted, copies, sources),
+        "queries": queries_of(run, answers, shown, places),
+    }
+
+
+def _inline(copy: Copy) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(copy.jpeg).decode()}"
+
+
+def _file_name(run: FinishedRun, image_id: str) -> str:
+    """By the photograph's row: an id may hold anything, and two rows may show one file."""
+    return f"{run.row_of[image_id]:06d}.jpg"
+
+
+def _write_copies(
+    run: FinishedRun, wanted: Sequence[str], folder: Path, workers: int, progress: Progress
+) -> Mapping[str, Copy | None]:
+    """Thumbnails beside the page; those of an earlier report that are not shown any more go."""
+
+    def store(image_id: str, copy: Copy) -> Copy:
+        write_bytes(folder / "thumbnails" / _file_name(run, image_id), copy.jpeg)
+        return Copy(b"", copy.size_wh)
+
+    copies = dict(copy_photographs(run, wanted, _LONG_SIDE_BESIDE, workers, progress, store))
+    _remove_others(folder / "thumbnails", {_file_name(run, name) for name, copy in copies.items() if copy is not None})
+    return copies
+
+
+def _write_matches(matches: Sequence[Any], folder: Path) -> None:
+    """Matches in files of some queries each, so that a page of them is read only when one is opened."""
+    kept = set()
+    for number, start in enumerate(range(0, len(matches), _CHUNK)):
+        name = f"{number:04d}.js"
+        kept.add(name)
+        content = _json(matches[start : start + _CHUNK])
+        write_text(folder / "matches" / name, f"window.animalclefMatches({number}, {content});\n")
+    _remove_others(folder / "matches", kept)
+
+
+def _remove_others(folder: Path, kept: set[str]) -> None:
+    for path in folder.glob("*") if folder.is_dir() else []:
+        if path.name not in kept and path.suffix in (".jpg", ".js"):
+            path.unlink(missing_ok=True)
+
+
+def _json(content: Any) -> str:
+    """JSON that a script may hold, `<` written as an escape."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _notes(run: FinishedRun, wanted: Sequence[str], copies: Mapping[str, Copy | None]) -> list[str]:
+    known_of = {item.image_id for item in run.set_aside}
+    absent = [name for name in wanted if copies.get(name) is None and name not in known_of]
+    if not absent:
+        return []
+    first = run.images.root / run.images.path[run.row_of[absent[0]]]
+    return [
+        f"{len(absent):,} of {len(wanted):,} photographs are not what the run read, or not there any more (first: "
+        f"{first}); placeholders stand for them. If they have moved, give --data the folder they are in now."
+    ]

@@ -1,0 +1,69 @@
+"""Stage one: the shortlist of gallery photographs for every query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.config import RetrieveConfig
+from animalclef.retrieval.candidate_groups import candidate_groups
+from animalclef.structures import Embeddings, FloatArray, ImageTable, Shortlist
+
+__all__ = ["retrieve"]
+
+Rows = NDArray[np.int64]
+
+
+def retrieve(
+    queries: ImageTable,
+    gallery: ImageTable,
+    embeddings: Embeddings,
+    config: RetrieveConfig,
+    hidden: Mapping[str, frozenset[str]] | None = None,
+) -> Shortlist:
+    """The `top_k` most similar gallery photographs of every query's own data set, by exact inner product (FAISS).
+
+    A photograph is never its own candidate, nor is one that `hidden` names for the query. With `same_viewpoint`,
+    candidates share the query's viewpoint or have none; a query without a viewpoint sees all. Slots without a candidate
+    hold index -1 and NaN.
+
+    Raises:
+        ValueError: an image has no embedding.
+    """
+    hidden = hidden or {}
+    row_of = {image_id: row for row, image_id in enumerate(embeddings.image_id)}
+    absent = [one for table in (queries, gallery) for one in table.image_id if one not in row_of]
+    if absent:
+        raise ValueError(f"{len(absent)} images have no embedding of {embeddings.model} (first: {absent[0]}).")
+    index = np.full((len(queries), config.top_k), -1, dtype=np.int32)
+    similarity = np.full((len(queries), config.top_k), np.nan, dtype=np.float32)
+    position = gallery.row_of
+    for query_rows, gallery_rows in candidate_groups(queries, gallery, config.same_viewpoint):
+        barred = [{position[one] for one in hidden.get(queries.image_id[row], ()) if one in position}
+                  | {position.get(queries.image_id[row], -1)} for row in query_rows]  # fmt: skip
+        most = config.top_k + max(map(len, barred), default=0)
+        query_vectors = embeddings.values[[row_of[one] for one in queries.image_id[query_rows]]]
+        gallery_vectors = embeddings.values[[row_of[one] for one in gallery.image_id[gallery_rows]]]
+        found, scores = _search(query_vectors, gallery_vectors, most)
+        for row, bar, places, values in zip(query_rows, barred, found, scores, strict=True):
+            rows = gallery_rows[places]
+            kept = np.array([candidate not in bar for candidate in rows], dtype=bool)
+            best = np.lexsort((rows[kept], -values[kept]))[: config.top_k]
+            index[row, : len(best)] = rows[kept][best]
+            similarity[row, : len(best)] = values[kept][best]
+    return Shortlist(queries.image_id, gallery.image_id, index, similarity)
+
+
+def _search(query: FloatArray, gallery: FloatArray, most: int) -> tuple[Rows, FloatArray]:
+    """Indices (q, k) into `gallery` and inner products, best first."""
+    import faiss
+
+    most = min(most, len(gallery))
+    if most == 0:
+        return np.zeros((len(query), 0), np.int64), np.zeros((len(query), 0), np.float32)
+    searcher = faiss.IndexFlatIP(gallery.shape[1])
+    searcher.add(np.ascontiguousarray(gallery))
+    scores, found = searcher.search(np.ascontiguousarray(query), most)
+    return found, scores

@@ -1,0 +1,195 @@
+"""One run, one folder: where features, pairs and decisions live, and who works in it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from animalclef.data.encounters import Encounters
+from animalclef.errors import OutputError, RunInUseError, StaleArtefactError
+from animalclef.runtime.atomic_files import check_writable, remove_parts, write_text
+from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped
+
+__all__ = ["RunFolder"]
+
+logger = logging.getLogger(__name__)
+
+_MARKER = "animalclef-run.json"
+
+
+class RunFolder:
+    """Paths inside a run folder. Whatever depends on settings has their fingerprint in its name."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def decision(self) -> Path:
+        """The decision that the last `predict` applied."""
+        return self.path / "decision.json"
+
+    def decision_of(self, fingerprint: str) -> Path:
+        """Where the decision tuned with these settings on this data is kept."""
+        return self.path / "decisions" / f"{fingerprint}.json"
+
+    @property
+    def finished(self) -> Path:
+        """Written last: the results in this folder belong together."""
+        return self.path / "finished.json"
+
+    @property
+    def candidates(self) -> Path:
+        """Ranked candidates of every query, with raw scores."""
+        return self.path / "candidates.csv"
+
+    @property
+    def table(self) -> Path:
+        """Every photograph; queries have no identity, one that was set aside has `used` 0."""
+        return self.path / "table.csv"
+
+    @property
+    def answers(self) -> Path:
+        """The answer to every query."""
+        return self.path / "answers.csv"
+
+    @property
+    def timings(self) -> Path:
+        """Seconds of every stage of the last `predict`; never the same twice."""
+        return self.path / "timings.json"
+
+    @property
+    def data_digest(self) -> str:
+        """The digest of the data of a finished run."""
+        return str(json.loads(self.finished.read_text(encoding="utf-8"))["data"])
+
+    def store(self, kind: str, fingerprint: str) -> Path:
+        """The folder of one kind of entries."""
+        return self.path / kind / fingerprint
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other processes out while this one works here.
+
+        Raises:
+            RunInUseError: another process is at work in the folder.
+            OutputError: the folder cannot be written to.
+        """
+        check_writable(self.path)
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            sentence = f"{self.path}: another process is working in this run. Wait, or use another --run."
+            raise RunInUseError(sentence) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def open(self, *, overwrite: bool) -> None:
+        """Mark the folder as a run; with `overwrite`, empty it first.
+
+        Raises:
+            StaleArtefactError: the folder holds something that is not a run.
+        """
+        marker = self.path / _MARKER
+        strangers = [] if marker.exists() else [item for item in self.path.iterdir() if not _is_ours(item)]
+        if strangers:
+            held = strangers[0].name
+            raise StaleArtefactError(f"{self.path}: not a run folder (it holds {held}). Use another --run.")
+        remove_parts(self.path)
+        if overwrite:
+            for item in self.path.iterdir():
+                if item.name not in (".lock", _MARKER):
+                    _remove(item)
+        if not marker.exists():
+            write_text(marker, json.dumps({"format": 1}) + "\n")
+
+    def write_set_aside(self, items: Iterable[Skipped]) -> None:
+        """`set_aside.csv`: photographs that could not be used."""
+        rows = [(item.image_id, item.path, item.split, item.reason) for item in items]
+        write_text(self.path / "set_aside.csv", _csv(("image_id", "path", "split", "reason"), rows))
+
+    def write_encounters(self, encounters: Encounters) -> None:
+        """`encounters.csv` and the near-duplicates that were linked, `near_duplicates.csv`."""
+        write_text(self.path / "encounters.csv", _csv(("image_id", "encounter"), sorted(encounters.of.items())))
+        header = ("image_id", "other_image_id", "correlation")
+        write_text(self.path / "near_duplicates.csv", _csv(header, encounters.links))
+
+    def write_table(self, images: ImageTable, used: ImageTable) -> None:
+        """`table.csv`: what reports and notebooks need of the table; `used` are the rows not set aside."""
+        key_of = dict(zip(used.image_id, used.key, strict=True))
+        identity = [who or "" for who in images.identity]
+        split = ["query" if query else "gallery" for query in images.is_query]
+        columns = {"image_id": images.image_id, "identity": identity, "path": images.path, "dataset": images.dataset}
+        columns |= {"split": split, "viewpoint": images.viewpoint, "date": images.date, "species": images.species}
+        columns |= {"used": [int(one in key_of) for one in images.image_id]}
+        columns |= {"key": [key_of.get(one, "") for one in images.image_id]}
+        boxes = [json.dumps(box.tolist()) if np.isfinite(box).all() else "" for box in images.bbox_xywhr]
+        columns |= {"bbox_xywhr": boxes}
+        write_text(self.table, _csv(tuple(columns), zip(*columns.values(), strict=True)))
+
+    def write_order(self, submission_id: Sequence[str]) -> None:
+        """`order.csv`: the queries in the order that the submission has them."""
+        write_text(self.path / "order.csv", _csv(("image_id",), [(one,) for one in submission_id]))
+
+    def write_answers(self, predictions: Predictions) -> None:
+        """`answers.csv`: what was answered of every query; no identity is a new individual."""
+        rows = zip(predictions.image_id, predictions.identity, predictions.probability.tolist(), strict=True)
+        content = [(one, who or "", f"{probability:.6g}") for one, who, probability in rows]
+        write_text(self.answers, _csv(("image_id", "identity", "probability"), content))
+
+    def write_timings(self, seconds: Mapping[str, float], counts: Mapping[str, int]) -> None:
+        """`timings.json`: what each stage of this call took, and how much there was to do."""
+        write_text(self.timings, json.dumps({"seconds": dict(seconds), "counts": dict(counts)}, indent=1) + "\n")
+
+    def write_candidates(self, ranked: RankedCandidates) -> None:
+        """`candidates.csv`: one line per candidate, best first within a query."""
+        frame = pd.DataFrame(
+            {
+                "query_id": ranked.query_id,
+                "gallery_id": ranked.gallery_id,
+                "identity": ranked.identity,
+                "dataset": ranked.dataset,
+                "probability": ranked.probability,
+                "identity_probability": ranked.identity_probability,
+                **{name: values.astype("float64") for name, values in ranked.columns.items()},
+            }
+        )
+        text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        write_text(self.candidates, text)
+
+    def write_sources(self, ranks: pd.DataFrame) -> None:
+        """`sources.csv`: who named each candidate, and at which rank; the last column is the list that was matched."""
+        text = ranks.to_csv(index=False, float_format="%.0f", lineterminator="\n")
+        write_text(self.path / "sources.csv", text)
+
+
+def _is_ours(item: Path) -> bool:
+    """What a run leaves in its folder before the marker is there."""
+    return item.name == ".lock" or (item.name.startswith(f".{_MARKER}.") and item.name.endswith(".part"))
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _remove(path: Path) -> None:
+    try:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be removed ({error.strerror}).") from error

@@ -1,0 +1,151 @@
+"""Arrays per image on disk: whole files of a few dozen entries, checked entry by entry when read.
+
+One folder holds one kind of entry (one extractor with one set of settings). A shard is written beside and renamed into
+place, so a killed run loses at most the shard it was writing, and two writers never touch the same file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from animalclef.runtime.atomic_files import write_bytes
+
+__all__ = ["Entry", "ShardStore"]
+
+logger = logging.getLogger(__name__)
+
+Entry = Mapping[str, NDArray[np.generic]]
+
+# What reading a file with damaged bytes can come to.
+_DAMAGE = (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an entry lies; `names` are its arrays, sorted."""
+
+    path: Path
+    names: tuple[str, ...]
+    checksum: int
+
+
+class ShardStore:
+    """Entries by content key; a damaged entry counts as absent, so it is made again.
+
+    `made_by` (settings and weights) is written into every file; files of another maker are left alone.
+    """
+
+    def __init__(self, folder: Path, made_by: str = "") -> None:
+        self.folder, self.made_by = folder, made_by
+        self._places: dict[str, list[_Place]] = {}
+        self._open: dict[Path, safe_open] = {}
+        for path in sorted(folder.glob("*.safetensors")):
+            self._index(path)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """Keys without an entry, each once, in their order."""
+        return [key for key in dict.fromkeys(keys) if key not in self._places]
+
+    def put(self, entries: Mapping[str, Entry]) -> None:
+        """Add entries as one whole file.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        if not entries:
+            return
+        named = {f"{key}/{name}": array for key, entry in entries.items() for name, array in entry.items()}
+        arrays = {name: np.ascontiguousarray(array) for name, array in named.items()}
+        checksums = {key: _checksum(entry) for key, entry in entries.items()}
+        digest = hashlib.sha256("".join(sorted(entries)).encode()).hexdigest()[:16]
+        path = self.folder / f"{digest}-{len(entries)}.safetensors"
+        made_by = {"made_by": self.made_by} if self.made_by else {}
+        write_bytes(path, save(arrays, metadata={"crc32": json.dumps(checksums), **made_by}))
+        self._open.pop(path, None)
+        self._index(path)
+
+    def get(self, key: str) -> dict[str, NDArray[np.generic]]:
+        """The arrays of one entry.
+
+        Raises:
+            KeyError: there is no such entry, or its bytes are damaged (it is then forgotten).
+        """
+        for place in reversed(self._places[key]):
+            entry = self._read(key, place)
+            if entry is not None:
+                return entry
+        logger.warning("%s: the entry %s is damaged and will be made again.", self._places[key][-1].path, key)
+        del self._places[key]
+        raise KeyError(key)
+
+    def verify(self, keys: Iterable[str]) -> list[str]:
+        """Read every entry once; the keys that are absent or damaged."""
+        bad = []
+        for key in dict.fromkeys(keys):
+            try:
+                self.get(key)
+            except KeyError:
+                bad.append(key)
+        return bad
+
+    def _read(self, key: str, place: _Place) -> dict[str, NDArray[np.generic]] | None:
+        """The entry at one of its places; `None` where its bytes are damaged."""
+        try:
+            file = self._file(place.path)
+            entry = {name: file.get_tensor(f"{key}/{name}") for name in place.names}
+        except _DAMAGE:
+            return None
+        return entry if _checksum(entry) == place.checksum else None
+
+    def _file(self, path: Path) -> safe_open:
+        if path not in self._open:
+            self._open[path] = safe_open(path, framework="np")
+        return self._open[path]
+
+    def _index(self, path: Path) -> None:
+        """Note what a file holds. An entry may lie in several files, where a damaged one was made again."""
+        names: dict[str, list[str]] = defaultdict(list)
+        try:
+            file = self._file(path)
+            metadata = file.metadata() or {}
+            if metadata.get("made_by", "") != self.made_by:
+                logger.warning("%s: made by other settings or weights; it is not used.", path)
+                self._open.pop(path, None)
+                return
+            checksums = dict(json.loads(metadata["crc32"]))
+            for name in file.keys():  # noqa: SIM118 - safe_open is no mapping
+                key, _, array = name.partition("/")
+                names[key].append(array)
+        except _DAMAGE:
+            logger.warning("%s: not a whole shard; its entries will be made again.", path)
+            self._open.pop(path, None)
+            return
+        for key, checksum in checksums.items():
+            self._places.setdefault(key, []).append(_Place(path, tuple(sorted(names[key])), checksum))
+
+
+def _checksum(entry: Entry) -> int:
+    total = 0
+    for name in sorted(entry):
+        array = np.ascontiguousarray(entry[name])
+        total = zlib.crc32(f"{name}{array.dtype.str}{array.shape}".encode(), total)
+        total = zlib.crc32(array.tobytes(), total)
+    return total

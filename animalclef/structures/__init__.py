@@ -1,0 +1,26 @@
+"""What flows between the stages: frozen, typed and checked on the way in.
+
+`query` and `gallery` are the two sides of the table (the competition files call the gallery `database`, or `train`).
+A missing identity is `None`. Rows are addressed by `image_id`.
+"""
+
+from animalclef.structures.arrays import FloatArray, StrArray
+from animalclef.structures.candidates import Embeddings, PairScores, Predictions, RankedCandidates, Shortlist, Votes
+from animalclef.structures.features import Correspondences, LocalFeatures
+from animalclef.structures.images import DecodedImage, ImageTable, Skipped
+
+__all__ = [
+    "Correspondences",
+    "DecodedImage",
+    "Embeddings",
+    "FloatArray",
+    "ImageTable",
+    "LocalFeatures",
+    "PairScores",
+    "Predictions",
+    "RankedCandidates",
+    "Shortlist",
+    "Skipped",
+    "StrArray",
+    "Votes",
+]

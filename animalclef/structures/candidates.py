@@ -1,0 +1,135 @@
+"""From one vector per image to ranked candidates and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.structures.arrays import FloatArray, StrArray, check_shape
+
+__all__ = ["Embeddings", "PairScores", "Predictions", "RankedCandidates", "Shortlist", "Votes"]
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """One unit vector per image; `model` names what made them."""
+
+    model: str
+    image_id: StrArray  # (n,)
+    values: FloatArray  # (n, d), rows of length 1
+
+    def __post_init__(self) -> None:
+        check_shape("values", self.values, (len(self.image_id), None))
+
+    def of(self, image_id: StrArray) -> FloatArray:
+        """The vectors of the given images, (len(image_id), d).
+
+        Raises:
+            KeyError: one has none.
+        """
+        row_of = {one: row for row, one in enumerate(self.image_id)}
+        return np.asarray(self.values[[row_of[one] for one in image_id]], dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Shortlist:
+    """The most similar gallery images of every query, best first; unused slots hold index -1 and NaN."""
+
+    query_id: StrArray  # (q,)
+    gallery_id: StrArray  # (g,) what the indices point into
+    index: NDArray[np.int32]  # (q, k)
+    similarity: FloatArray  # (q, k)
+    vote: FloatArray | None = None  # (q, k) where local descriptors voted, else None
+
+    def __post_init__(self) -> None:
+        check_shape("index", self.index, (len(self.query_id), None))
+        check_shape("similarity", self.similarity, self.index.shape)
+        if self.vote is not None:
+            check_shape("vote", self.vote, self.index.shape)
+        if self.index.size and int(self.index.max()) >= len(self.gallery_id):
+            raise ValueError(f"index: expected values below {len(self.gallery_id)}, got {int(self.index.max())}.")
+
+    @property
+    def pair_count(self) -> int:
+        """How many slots are filled."""
+        return int((self.index >= 0).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Votes:
+    """How much the local descriptors of every query speak for every gallery image; 0 where none does."""
+
+    query_id: StrArray  # (q,)
+    gallery_id: StrArray  # (g,)
+    values: FloatArray  # (q, g)
+
+    def __post_init__(self) -> None:
+        check_shape("values", self.values, (len(self.query_id), len(self.gallery_id)))
+
+
+@dataclass(frozen=True, eq=False)
+class PairScores:
+    """Raw scores of image pairs, long and sparse; a NaN says that the pair has no such score."""
+
+    query_id: StrArray  # (p,)
+    gallery_id: StrArray  # (p,)
+    columns: Mapping[str, FloatArray] = field(default_factory=dict)  # each (p,)
+
+    def __post_init__(self) -> None:
+        check_shape("gallery_id", self.gallery_id, (len(self.query_id),))
+        for name, values in self.columns.items():
+            check_shape(name, values, (len(self.query_id),))
+
+    def __len__(self) -> int:
+        return len(self.query_id)
+
+
+@dataclass(frozen=True, eq=False)
+class RankedCandidates:
+    """Candidates of every query, queries in table order, best candidate first.
+
+    `identity_probability` is that of the identity with all its candidates gathered, `lead` how far the query's best
+    identity is ahead of the second in log-odds; left out, each candidate speaks for itself and the lead is infinite.
+    """
+
+    query_id: StrArray  # (p,)
+    gallery_id: StrArray  # (p,)
+    identity: StrArray  # (p,)
+    dataset: StrArray  # (p,)
+    probability: NDArray[np.float64]  # (p,) in [0, 1]
+    columns: Mapping[str, FloatArray] = field(default_factory=dict)  # raw scores, each (p,)
+    identity_probability: NDArray[np.float64] = None  # type: ignore[assignment]  # (p,) in [0, 1]
+    lead: NDArray[np.float64] = None  # type: ignore[assignment]  # (p,)
+
+    def __post_init__(self) -> None:
+        if self.identity_probability is None:
+            object.__setattr__(self, "identity_probability", self.probability)
+        if self.lead is None:
+            object.__setattr__(self, "lead", np.full(len(self.query_id), np.inf))
+        for name in ("gallery_id", "identity", "dataset", "probability", "identity_probability", "lead"):
+            check_shape(name, getattr(self, name), (len(self.query_id),))
+        if not np.all((self.probability >= 0) & (self.probability <= 1)):
+            raise ValueError("probability: expected values in [0, 1].")
+
+    def __len__(self) -> int:
+        return len(self.query_id)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """One answer per query; `None` is an animal that the gallery does not know."""
+
+    image_id: StrArray  # (q,)
+    identity: StrArray  # (q,) str or None
+    probability: NDArray[np.float64]  # (q,) of the best candidate, 0 where there was none
+
+    def __post_init__(self) -> None:
+        check_shape("identity", self.identity, (len(self.image_id),))
+        check_shape("probability", self.probability, (len(self.image_id),))
+
+    def named(self) -> Iterable[str]:
+        """The identities given out."""
+        return (identity for identity in self.identity if identity is not None)

@@ -1,0 +1,119 @@
+"""Photographs: the table of them, their pixels, and what was set aside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.structures.arrays import BoolArray, FloatArray, StrArray, check_shape
+
+__all__ = ["DecodedImage", "ImageTable", "Skipped"]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageTable:
+    """One row per photograph (or per box in a photograph).
+
+    `bbox_xywhr` holds x, y, width, height in pixels of the upright photograph and a clockwise rotation in radians
+    about the box's centre; a row of NaN means the whole photograph. `key` is the content key of the row's pixels
+    (file bytes and box), empty until the files have been read.
+    """
+
+    root: Path
+    image_id: StrArray  # (n,) str, unique
+    path: StrArray  # (n,) str, relative to root
+    dataset: StrArray  # (n,) str
+    is_query: BoolArray  # (n,)
+    identity: StrArray  # (n,) str, or None: every query, and gallery rows without a name
+    date: StrArray  # (n,) str YYYY-MM-DD..., "" where absent
+    viewpoint: StrArray  # (n,) str, "" where absent
+    species: StrArray  # (n,) str, "" where absent
+    encounter: StrArray  # (n,) str, "" where absent
+    bbox_xywhr: FloatArray  # (n, 5)
+    key: StrArray  # (n,) str
+    mask: StrArray | None = None  # (n,) path of a mask relative to root, or a segmentation as JSON; "" where absent
+
+    def __post_init__(self) -> None:
+        n = len(self.image_id)
+        if self.mask is not None:
+            check_shape("mask", self.mask, (n,))
+        for name in ("path", "dataset", "is_query", "identity", "date", "viewpoint", "species", "encounter", "key"):
+            check_shape(name, getattr(self, name), (n,))
+        check_shape("bbox_xywhr", self.bbox_xywhr, (n, 5))
+        if len(set(self.image_id)) != n:
+            raise ValueError("image_id: expected unique values.")
+        if any(name is not None for name in self.identity[self.is_query]):
+            raise ValueError("identity: a query's identity must be None; it is never read.")
+
+    def __len__(self) -> int:
+        return len(self.image_id)
+
+    @property
+    def datasets(self) -> list[str]:
+        """Data set names, sorted."""
+        return sorted(set(self.dataset))
+
+    @property
+    def row_of(self) -> dict[str, int]:
+        """Row number of each image_id."""
+        return {image_id: row for row, image_id in enumerate(self.image_id)}
+
+    def select(self, rows: NDArray[np.generic]) -> ImageTable:
+        """The given rows (indices or a mask), in that order."""
+        columns = {
+            name: getattr(self, name)[rows]
+            for name in ("image_id", "path", "dataset", "is_query", "identity", "date", "viewpoint", "species")
+        }
+        rest = {name: getattr(self, name)[rows] for name in ("encounter", "bbox_xywhr", "key")}
+        return ImageTable(root=self.root, **columns, **rest, mask=None if self.mask is None else self.mask[rows])
+
+    def viewpoints_agree(self, query_id: StrArray, gallery_id: StrArray) -> BoolArray:
+        """Which pairs share their viewpoint; one that is not known agrees with all."""
+        viewpoint = dict(zip(self.image_id, self.viewpoint, strict=True))
+        pairs = zip(query_id, gallery_id, strict=True)
+        agree = [
+            viewpoint[one] == viewpoint[other] or not viewpoint[one] or not viewpoint[other] for one, other in pairs
+        ]
+        return np.array(agree, dtype=bool)
+
+    def with_columns(self, **columns: NDArray[np.generic]) -> ImageTable:
+        """A copy with some columns replaced."""
+        return replace(self, **columns)  # type: ignore[arg-type]
+
+    @property
+    def queries(self) -> ImageTable:
+        """The rows to be answered."""
+        return self.select(self.is_query)
+
+    @property
+    def gallery(self) -> ImageTable:
+        """The rows that can be answers: not a query, and with a name."""
+        named = np.array([identity is not None for identity in self.identity], dtype=bool)
+        return self.select(~self.is_query & named)
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A photograph that could not be used, and why."""
+
+    image_id: str
+    path: str
+    split: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedImage:
+    """Pixels of one row, upright, cropped to its box."""
+
+    pixels: NDArray[np.uint8]  # (H, W, 3) RGB
+    alpha: NDArray[np.uint8] | None  # (H, W), None where the file has no transparency
+    original_size_wh: tuple[int, int]  # before any reduction, after cropping
+
+    def __post_init__(self) -> None:
+        check_shape("pixels", self.pixels, (None, None, 3))
+        if self.alpha is not None:
+            check_shape("alpha", self.alpha, self.pixels.shape[:2])

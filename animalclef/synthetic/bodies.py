@@ -1,0 +1,80 @@
+"""The body families behind one door: their coat sheets, individual proportions and poses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from animalclef.synthetic.fields import FloatArray, floats
+from animalclef.synthetic.newt import newt_ribbons
+from animalclef.synthetic.quadruped import quadruped_ribbons
+from animalclef.synthetic.ribbons import Ribbon
+from animalclef.synthetic.species import BodyFamily, BodyStyle
+from animalclef.synthetic.turtle import turtle_ribbons
+
+__all__ = ["Sheet", "individual_body", "pose_body", "sheet_of"]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The flat sheet a coat is painted on: a rectangle of the rest pose."""
+
+    left_top_xy: tuple[float, float]  # body units
+    extent_wh: tuple[float, float]  # body units
+    px_per_unit: float
+
+    @property
+    def shape_hw(self) -> tuple[int, int]:
+        """Texture size, rows then columns."""
+        return round(self.extent_wh[1] * self.px_per_unit), round(self.extent_wh[0] * self.px_per_unit)
+
+    def grid_xy(self) -> FloatArray:
+        """Body place of every texel, (H, W, 2)."""
+        height, width = self.shape_hw
+        x = self.left_top_xy[0] + (np.arange(width, dtype=np.float32) + 0.5) / self.px_per_unit
+        y = self.left_top_xy[1] + (np.arange(height, dtype=np.float32) + 0.5) / self.px_per_unit
+        return np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32)
+
+    def texel(self, body_xy: FloatArray) -> FloatArray:
+        """Texture coordinates (..., 2) of body places (..., 2), for `cv2.remap`."""
+        return floats((body_xy - floats(self.left_top_xy)) * self.px_per_unit - 0.5)
+
+
+_SHEETS: dict[BodyFamily, Sheet] = {
+    "quadruped": Sheet((-1.15, -0.75), (2.95, 1.8), 190.0),
+    "newt": Sheet((-0.1, -0.55), (2.25, 1.1), 210.0),
+    "turtle": Sheet((-1.0, -1.15), (2.0, 2.3), 170.0),
+}
+
+_POSES: dict[BodyFamily, Callable[[BodyStyle, np.random.Generator], list[Ribbon]]] = {
+    "quadruped": quadruped_ribbons,
+    "newt": newt_ribbons,
+    "turtle": turtle_ribbons,
+}
+
+
+def sheet_of(family: BodyFamily) -> Sheet:
+    """The coat sheet of a body family."""
+    return _SHEETS[family]
+
+
+def individual_body(style: BodyStyle, rng: np.random.Generator) -> BodyStyle:
+    """The species' proportions with the slight drift of one animal."""
+    girth, limb, tail, head = (float(f) for f in np.exp(rng.normal(0.0, 0.035, 4)))
+    return replace(
+        style, girth=style.girth * girth, limb=style.limb * limb, tail=style.tail * tail, head=style.head * head
+    )
+
+
+def pose_body(style: BodyStyle, rng: np.random.Generator) -> list[Ribbon]:
+    """Parts from far to near in a freshly drawn pose, with a slight perspective along the body."""
+    depth = float(rng.normal(0.0, 0.09))
+    return [_in_perspective(part, depth) for part in _POSES[style.family](style, rng)]
+
+
+def _in_perspective(part: Ribbon, depth: float) -> Ribbon:
+    """Enlarge what is nearer: `depth` is the gain per body unit towards +x."""
+    gain = (1.0 / np.clip(1.0 - depth * (part.pose_xy[:, :1] - 0.4), 0.5, 2.0)).astype(np.float32)
+    return replace(part, pose_xy=part.pose_xy * gain, half_width=part.half_width * gain)

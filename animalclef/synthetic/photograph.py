@@ -1,0 +1,165 @@
+"""One photograph of one animal: pose, camera, place, light and sensor put together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.synthetic.bodies import pose_body
+from animalclef.synthetic.coats import Animal, body_of, coat_of
+from animalclef.synthetic.fields import FloatArray, floats, fractal_noise, smoothstep
+from animalclef.synthetic.foreground import draw_foreground
+from animalclef.synthetic.places import HORIZON, place_canvas
+from animalclef.synthetic.ribbons import Camera, Ribbon, draw_body
+from animalclef.synthetic.sensor import develop, draw_sensor
+from animalclef.synthetic.shading import ground_shadow, lit_body, ragged, shadow_below
+from animalclef.synthetic.species import BodyFamily, Species
+from animalclef.synthetic.visits import Light, Visit
+
+__all__ = ["Photograph", "photograph"]
+
+_FILL: dict[BodyFamily, tuple[float, float]] = {"quadruped": (0.74, 1.0), "newt": (0.92, 1.15), "turtle": (0.72, 1.02)}
+
+
+@dataclass(frozen=True, eq=False)
+class Photograph:
+    """A finished picture, the animal's mask in it, and the place on its coat that each pixel shows."""
+
+    pixels: NDArray[np.uint8]  # (H, W, 3) sRGB
+    mask: NDArray[np.uint8]  # (H, W) 0-255, the whole animal, also where something covers it
+    sheet_xy: FloatArray  # (H, W, 2) place on the coat sheet, body units; means nothing outside the mask
+
+    def __post_init__(self) -> None:
+        if self.sheet_xy.shape != (*self.mask.shape, 2):
+            raise ValueError(f"Expected a coat map of {self.mask.shape} pixels, got {self.sheet_xy.shape}.")
+        if self.pixels.shape != (*self.mask.shape, 3):
+            raise ValueError(f"Expected a mask of the picture's size, got {self.pixels.shape} and {self.mask.shape}.")
+
+
+def photograph(animal: Animal, visit: Visit, side: str, rng: np.random.Generator) -> Photograph:
+    """Photograph one side of an animal during a visit; pose, camera and sensor come from `rng`.
+
+    `side` is one of `animal.species.sides`; an animal seen from its left looks to the left.
+
+    Raises:
+        ValueError: the species has no such side.
+    """
+    coat, style = coat_of(animal, side), body_of(animal)
+    size = _image_size(animal.species, rng)
+    parts = pose_body(style, rng)
+    camera = _frame(parts, animal.species, size, rng, mirrored=side == "left")
+    body = draw_body(parts, camera)
+    alpha = ragged(body, style.fur, rng)
+    skin = lit_body(body, coat, visit.light, style.gloss, camera.px_per_unit)
+    scene = _background(visit, animal.species, camera, alpha, rng)
+    scene = scene + alpha[..., None] * (_veiled(skin, visit.light, rng) - scene)
+    if rng.random() < animal.species.clutter:
+        scene = draw_foreground(visit.habitat, size, rng).over(scene, _overall(visit.light))
+    sensor = draw_sensor(rng, size[0], infrared=visit.light.mode == "infrared", murky=visit.light.mode == "water")
+    return Photograph(develop(scene, sensor, rng), np.round(255.0 * alpha).astype(np.uint8), body.sheet_xy)
+
+
+def _image_size(species: Species, rng: np.random.Generator) -> tuple[int, int]:
+    """Width and height about the species' median, up to a third larger or smaller."""
+    zoom, shape = np.clip(np.exp(rng.normal(0.0, (0.12, 0.07))), 0.7, 1.4)
+    width, height = species.image_size_wh
+    return max(round(float(width * zoom * shape)), 48), max(round(float(height * zoom / shape)), 48)
+
+
+def _frame(
+    parts: list[Ribbon], species: Species, size_wh: tuple[int, int], rng: np.random.Generator, *, mirrored: bool
+) -> Camera:
+    """A view that turns, foreshortens and frames the body; now and then an end is cut off."""
+    family = species.body.family
+    turn = float(rng.normal(0.0, 0.07))
+    if family != "quadruped":
+        turn = float(rng.uniform(0, 2 * math.pi) if family == "newt" else np.clip(rng.normal(0.0, 0.2), -0.35, 0.35))
+    view = np.diag([-1.0 if mirrored else 1.0, 1.0]) @ _foreshortening(family, rng)
+    linear = _rotation(turn) @ view
+    points = np.concatenate([part.pose_xy for part in parts]) @ linear.T
+    low, high = points.min(axis=0) - 0.1, points.max(axis=0) + 0.1
+    fill = rng.uniform(*_FILL[family])
+    scale = float(fill * min(size_wh[0] / (high[0] - low[0]), size_wh[1] / (high[1] - low[1])))
+    slack = (1.0 - min(fill, 1.0)) * 0.5 * np.array(size_wh) + 0.02 * np.array(size_wh)
+    centre = 0.5 * np.array(size_wh) + rng.uniform(-1.0, 1.0, 2) * slack
+    return Camera(scale * linear, centre - scale * 0.5 * (low + high), size_wh)
+
+
+def _foreshortening(family: BodyFamily, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Linear map (2, 2) of a body turned away from the camera about a random axis."""
+    if family == "quadruped":
+        return np.diag([math.cos(float(np.clip(rng.normal(0.0, 0.32), -0.8, 0.8))), 1.0])
+    tilt = min(abs(float(rng.normal(0.0, 0.45 if family == "turtle" else 0.3))), 0.9)
+    axis = float(rng.uniform(0, math.pi))
+    return _rotation(axis) @ np.diag([1.0, math.cos(tilt)]) @ _rotation(-axis)
+
+
+def _rotation(angle_rad: float) -> NDArray[np.float64]:
+    cos, sin = math.cos(angle_rad), math.sin(angle_rad)
+    return np.array([[cos, -sin], [sin, cos]])
+
+
+def _background(
+    visit: Visit, species: Species, camera: Camera, alpha: FloatArray, rng: np.random.Generator
+) -> FloatArray:
+    """The lit place (H, W, 3) with the animal's shadow on it."""
+    canvas = _cropped(place_canvas(visit.habitat, visit.place_seed), visit, species, camera, alpha, rng)
+    if species.body.family == "quadruped":
+        shadow = ground_shadow(alpha, visit.light, camera.px_per_unit)
+    else:
+        lift = 0.05 if species.body.family == "newt" else float(rng.uniform(0.1, 0.6))
+        shadow = shadow_below(alpha, visit.light, camera.px_per_unit, lift)
+    out_of_focus = 0.3 + 0.004 * camera.image_size_wh[0] * float(rng.random())
+    canvas = floats(cv2.GaussianBlur(canvas, (0, 0), out_of_focus))
+    depth = 0.6 if visit.light.mode == "infrared" else 1.0
+    return np.asarray(canvas * _overall(visit.light) * depth * (1.0 - shadow[..., None]), dtype=np.float32)
+
+
+def _overall(light: Light) -> FloatArray:
+    """Light on things that are not modelled in relief, linear RGB (3,)."""
+    return floats(0.55 * floats(light.direct) + 0.8 * floats(light.ambient))
+
+
+def _cropped(
+    canvas: FloatArray,
+    visit: Visit,
+    species: Species,
+    camera: Camera,
+    alpha: FloatArray,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """A window of the place: seen from the side its feet line meets the animal's feet, from above any window."""
+    width, height = camera.image_size_wh
+    room_h, room_w = canvas.shape[:2]
+    largest = min(room_w / width, room_h / height)
+    if species.body.family == "quadruped":
+        zoom = largest * float(rng.uniform(0.62, 0.86))
+        rows = np.flatnonzero(alpha.max(axis=1) > 0.5)
+        foot = float(rows[-1]) if len(rows) else 0.8 * height
+        top = room_h * float(rng.uniform(HORIZON + 0.22, 0.84)) - foot * zoom
+        matrix = np.array([[zoom, 0.0, rng.uniform(0, room_w - zoom * width)], [0.0, zoom, top]])
+        matrix[1, 2] = np.clip(matrix[1, 2], 0.0, room_h - zoom * height)
+    else:
+        zoom = min(float(np.exp(rng.uniform(-0.25, 0.45))) * 300.0 / max(width, 250), 0.7 * largest)
+        spin = zoom * _rotation(float(rng.uniform(0, 2 * math.pi)))
+        centre = np.array([room_w, room_h]) * rng.uniform(0.3, 0.7, 2)
+        offset = centre - spin @ np.array([0.5 * width, 0.5 * height])
+        matrix = np.concatenate([spin, offset[:, None]], axis=1)
+    flags = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
+    warped = cv2.warpAffine(canvas, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(warped, dtype=np.float32)
+
+
+def _veiled(skin: FloatArray, light: Light, rng: np.random.Generator) -> FloatArray:
+    """Under water a net of sunlight dances on the animal, and the water between pales and blues it."""
+    if light.mode != "water":
+        return skin
+    shape = (skin.shape[0], skin.shape[1])
+    net = smoothstep(0.5, 0.0, np.abs(fractal_noise(rng, shape, 0.2 * shape[1], octaves=2)))
+    lit = skin * (1.0 + float(rng.uniform(0.0, 0.9)) * (net[..., None] - 0.3))
+    veil = np.array([0.05, 0.2, 0.25], dtype=np.float32)
+    return np.asarray(lit + float(rng.uniform(0.12, 0.6)) * (veil - lit), dtype=np.float32)

@@ -1,0 +1,193 @@
+"""Who is photographed when and where: the list of photographs of a demonstration data set."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from animalclef.synthetic.coats import Animal
+from animalclef.synthetic.demo_settings import DemoConfig
+from animalclef.synthetic.roster import DEMO_SPECIES
+from animalclef.synthetic.species import Species
+from animalclef.synthetic.visits import Visit, draw_visit
+
+__all__ = ["Oddity", "Shot", "plan_demo"]
+
+Oddity = Literal["", "tiny", "grey", "exif", "cutout"]
+_Split = Literal["database", "query"]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One photograph to be made, with its row of the table."""
+
+    image_id: int
+    identity: str
+    known: bool
+    split: _Split
+    path: str  # below the data set's folder
+    dataset: str
+    orientation: str
+    date: str
+    species_name: str
+    animal: Animal
+    visit: Visit
+    side: str
+    seed: tuple[int, ...]
+    oddity: Oddity = ""
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The habits of one data set's table and folders."""
+
+    species_name: str
+    dated: bool
+    singletons: float  # share of the known animals with a single database photograph
+    blank_orientation: float  # share of the rows without an orientation
+    identity: str  # format of an animal's name
+    database_path: str
+    query_path: str
+
+
+_LAYOUTS: tuple[_Layout, ...] = (
+    _Layout("spotted cat", False, 0.1, 0.0, "cat_{n:02d}", "database/{hash}.jpg", "query/{hash}.jpg"),
+    _Layout("", True, 0.28, 0.0, "newt_{n:02d}", "database/images/{short}.jpg", "query/images/{short}.jpg"),
+    _Layout(
+        "demo sea turtle",
+        True,
+        0.15,
+        0.4,
+        "t{n:03d}",
+        "database/turtles-data/data/images/t{n:03d}/{short}.JPG",
+        "query/images/{hash}.JPG",
+    ),
+)
+
+
+def plan_demo(config: DemoConfig) -> tuple[Shot, ...]:
+    """Every photograph of the data set, grouped by animal, with image ids in shuffled order."""
+    shots = [shot for index, species in enumerate(DEMO_SPECIES) for shot in _plan_species(config, index, species)]
+    if config.odd_cases:
+        shots = _with_oddities(shots)
+    ids = np.random.default_rng((config.seed, 77)).permutation(len(shots))
+    return tuple(replace(shot, image_id=int(i)) for shot, i in zip(shots, ids, strict=True))
+
+
+def _plan_species(config: DemoConfig, index: int, species: Species) -> list[Shot]:
+    rng = np.random.default_rng((config.seed, index, 5))
+    visits = _draw_visits(config, index, species, rng)
+    total = config.known_individuals + config.unknown_individuals
+    known = set(rng.permutation(total)[: config.known_individuals].tolist())
+    shots: list[Shot] = []
+    for number in range(total):
+        schedule: list[tuple[_Split, Visit]] = []
+        if number in known:
+            schedule += _database_visits(config, _LAYOUTS[index], visits["database"], rng)
+        most = config.max_known_queries if number in known else config.max_unknown_queries
+        chosen = rng.integers(len(visits["query"]), size=int(rng.integers(1, most + 1)))
+        schedule += [("query", visits["query"][int(i)]) for i in chosen]
+        shots += _shots_of(config, index, number, number in known, schedule, rng)
+    return shots
+
+
+def _draw_visits(
+    config: DemoConfig, index: int, species: Species, rng: np.random.Generator
+) -> dict[_Split, list[Visit]]:
+    """Visits of each split; places are shared between the splits, dates never."""
+    days = rng.choice(2500, size=config.database_visits + config.query_visits, replace=False)
+    visits = []
+    for day in days:
+        place = (config.seed, index, 100 + int(rng.integers(config.places)))
+        date = datetime.date(2016, 4, 1) + datetime.timedelta(days=int(day))
+        visits.append(draw_visit(species, place, date.isoformat(), rng))
+    return {"database": visits[: config.database_visits], "query": visits[config.database_visits :]}
+
+
+def _database_visits(
+    config: DemoConfig, layout: _Layout, visits: list[Visit], rng: np.random.Generator
+) -> list[tuple[_Split, Visit]]:
+    """One to four visits with one to three photographs each, or a single photograph."""
+    if rng.random() < layout.singletons:
+        return [("database", visits[int(rng.integers(len(visits)))])]
+    count = min(int(rng.choice([1, 2, 3, 4], p=[0.15, 0.35, 0.3, 0.2])), len(visits))
+    met = rng.choice(len(visits), size=count, replace=False)
+    chosen = [visits[int(i)] for i in met for _ in range(int(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2])))]
+    if len(chosen) == 1:
+        chosen *= 2
+    return [("database", visit) for visit in chosen[: config.max_database_images]]
+
+
+def _shots_of(
+    config: DemoConfig,
+    index: int,
+    number: int,
+    known: bool,
+    schedule: list[tuple[_Split, Visit]],
+    rng: np.random.Generator,
+) -> list[Shot]:
+    species, layout = DEMO_SPECIES[index], _LAYOUTS[index]
+    animal = Animal(species, (config.seed, index, number))
+    shots, first = [], int(rng.integers(len(species.sides)))
+    for image, (split, visit) in enumerate(schedule):
+        side = species.sides[(first + image) % len(species.sides)]
+        digest = hashlib.sha256(f"{config.seed}/{index}/{number}/{image}".encode()).hexdigest()
+        pattern = layout.database_path if split == "database" else layout.query_path
+        name = pattern.format(hash=digest[:32], short=digest[32:42], n=number)
+        shots.append(
+            Shot(
+                image_id=-1,
+                identity=f"{species.name}_{layout.identity.format(n=number)}",
+                known=known,
+                split=split,
+                path=f"images/{species.name}/{name}",
+                dataset=species.name,
+                orientation="" if rng.random() < layout.blank_orientation else side,
+                date=visit.date if layout.dated else "",
+                species_name=layout.species_name,
+                animal=animal,
+                visit=visit,
+                side=side,
+                seed=(config.seed, index, number, image),
+            )
+        )
+    return shots
+
+
+def _with_oddities(shots: list[Shot]) -> list[Shot]:
+    """The same photographs, five of them stored oddly; a tiny one never is its animal's only one."""
+    cat, newt, turtle = (species.name for species in DEMO_SPECIES)
+    changed = list(shots)
+    wanted: tuple[tuple[str, Oddity], ...] = (
+        (turtle, "tiny"),
+        (newt, "grey"),
+        (cat, "exif"),
+        (newt, "cutout"),
+        (newt, ""),
+    )
+    for dataset, oddity in wanted:
+        at = _spare(changed, dataset, fewest=2 if oddity else 1)
+        if at is None:
+            continue
+        path = changed[at].path
+        if oddity == "cutout":
+            path = path.replace(".jpg", ".png")
+        elif oddity == "":
+            path = path.rpartition("/")[0] + "/Höhle am Bach.jpg"
+        changed[at] = replace(changed[at], path=path, oddity=oddity)
+    return changed
+
+
+def _spare(shots: list[Shot], dataset: str, fewest: int) -> int | None:
+    """An ordinary database photograph of an animal that has `fewest` of them, or None."""
+    rows = [i for i, shot in enumerate(shots) if shot.dataset == dataset and shot.split == "database"]
+    for i in rows:
+        mine = [k for k in rows if shots[k].identity == shots[i].identity]
+        ordinary = [k for k in mine if not shots[k].oddity and shots[k].path.isascii()]
+        if i in ordinary and len(ordinary) >= fewest:
+            return i
+    return None

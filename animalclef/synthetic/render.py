@@ -1,0 +1,138 @@
+"""The demonstration data set on disk, in the layout of AnimalCLEF 2025."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from animalclef.errors import OutputError
+from animalclef.runtime.atomic_files import check_writable
+from animalclef.runtime.processes import in_processes
+from animalclef.synthetic.demo_settings import DemoConfig
+from animalclef.synthetic.photograph import photograph
+from animalclef.synthetic.plan import Shot, plan_demo
+from animalclef.synthetic.storing import store_photograph
+
+__all__ = ["GENERATOR_VERSION", "render_demo"]
+
+GENERATOR_VERSION = 1
+"""Raised whenever the same config would give other files."""
+
+_COLUMNS = ("image_id", "identity", "path", "date", "orientation", "species", "split", "dataset")
+_NEW_INDIVIDUAL = "new_individual"
+_STAMP = "demo.json"
+_logger = logging.getLogger(__name__)
+
+
+def render_demo(
+    directory: Path,
+    config: DemoConfig = DemoConfig(),  # noqa: B008
+    *,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Render the data set into `directory` and return it; a folder of the same config is left as it is.
+
+    The folder appears whole or not at all, and its files depend on the config alone. `progress` is called with the
+    photographs done and their total.
+
+    Raises:
+        OutputError: `directory` holds something else, or cannot be written to.
+        ValueError: `workers` is below 1.
+    """
+    if workers < 1:
+        raise ValueError(f"Expected at least one worker, got {workers}.")
+    if _is_done(directory, config):
+        return directory
+    check_writable(directory.parent)
+    workshop = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    try:
+        draft = workshop / "draft"
+        draft.mkdir()
+        _render_into(draft, config, workers, progress)
+        draft.replace(directory)
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+    _logger.info("rendered the demonstration data into %s", directory)
+    return directory
+
+
+def _stamp(config: DemoConfig) -> dict[str, object]:
+    return {"generator": GENERATOR_VERSION, "config": config.model_dump(mode="json")}
+
+
+def _is_done(directory: Path, config: DemoConfig) -> bool:
+    """Whether `directory` is this very demo; False when it is absent or empty."""
+    if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
+        return False
+    found: object = "something else"
+    stamp = directory / _STAMP
+    if stamp.is_file():
+        try:
+            found = json.loads(stamp.read_text(encoding="utf-8"))
+        except ValueError:
+            found = f"an unreadable {_STAMP}"
+    if found == _stamp(config):
+        return True
+    held = "other things" if found == "something else" else "a demo of other settings or of another version"
+    raise OutputError(f"{directory}: holds {held}. Choose another directory, or remove this one first.")
+
+
+def _render_into(root: Path, config: DemoConfig, workers: int, progress: Callable[[int, int], None] | None) -> None:
+    shots = plan_demo(config)
+    batches = [(root, tuple(group)) for _, group in groupby(shots, key=lambda shot: shot.animal.seed)]
+    done = 0
+    for count in in_processes(_render_batch, batches, workers):
+        done += count
+        if progress is not None:
+            progress(done, len(shots))
+    rows = sorted(shots, key=lambda shot: shot.image_id)
+    queries = [shot for shot in rows if shot.split == "query"]
+    _write_csv(root / "metadata.csv", _COLUMNS, (_row(shot) for shot in rows))
+    _write_csv(
+        root / "sample_submission.csv", ("image_id", "identity"), ((s.image_id, _NEW_INDIVIDUAL) for s in queries)
+    )
+    _write_csv(
+        root / "truth.csv",
+        ("image_id", "identity", "dataset", "known"),
+        ((s.image_id, s.identity, s.dataset, int(s.known)) for s in queries),
+    )
+    (root / _STAMP).write_text(json.dumps(_stamp(config), indent=2) + "\n", encoding="utf-8")
+
+
+def _render_batch(batch: tuple[Path, tuple[Shot, ...]]) -> int:
+    root, shots = batch
+    for shot in shots:
+        rng = np.random.default_rng(shot.seed)
+        photo = photograph(shot.animal, shot.visit, shot.side, rng)
+        store_photograph(root / shot.path, photo, shot.oddity, rng)
+    return len(shots)
+
+
+def _row(shot: Shot) -> tuple[object, ...]:
+    identity = shot.identity if shot.split == "database" else ""
+    return (
+        shot.image_id,
+        identity,
+        shot.path,
+        shot.date,
+        shot.orientation,
+        shot.species_name,
+        shot.split,
+        shot.dataset,
+    )
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

@@ -1,0 +1,185 @@
+"""Which photographs each batch holds; a batch depends on the seed and its number alone.
+
+Everything is dealt from decks: all cards of a deck, in a random order, before any of them comes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.config.embedder_recipe import SamplingConfig
+from animalclef.errors import TrainingError
+
+__all__ = ["BatchPlan", "plan_batches"]
+
+Rows = NDArray[np.int64]
+
+
+class _Dealer(Protocol):
+    def rows(self, step: int) -> Rows: ...
+
+
+@dataclass(frozen=True, eq=False)
+class BatchPlan:
+    """Batches without an end. `steps_per_epoch` of them hold about as many photographs as can be drawn."""
+
+    batch_size: int
+    steps_per_epoch: int
+    _dealer: _Dealer
+
+    def batch(self, step: int) -> Rows:
+        """The row numbers (batch_size,) of a batch; steps count from 0 and may be asked for in any order.
+
+        Raises:
+            ValueError: the step is negative.
+        """
+        if step < 0:
+            raise ValueError(f"Steps count from 0; got {step}.")
+        return self._dealer.rows(step)
+
+
+def plan_batches(
+    label: NDArray[np.integer], species: NDArray[np.generic], config: SamplingConfig, batch_size: int, seed: int
+) -> BatchPlan:
+    """How the rows with these labels (n,) and species (n,) are drawn.
+
+    - shuffled: every epoch a new order of all rows; its last batch is filled from the start of the next order.
+    - balanced: every class as often as any other, and within it every row.
+    - species-balanced: every species as often as any other, within it every class, within that every row.
+    - pxk: batch_size / `per_individual` individuals with that many rows each. Rows repeat only where an individual has
+      too few, individuals only where there are too few of them. Individuals with one row are left out unless
+      `singletons` is set; with `one_species` so are those that are alone in their species.
+
+    Raises:
+        ValueError: labels and species differ in length, or the batch size is below 1.
+        TrainingError: there are no rows; or, for pxk, a batch cannot be divided so, or no two individuals can be drawn.
+    """
+    if label.shape != (len(label),) or species.shape != label.shape:
+        raise ValueError(f"Expected as many labels as species; got {label.shape} and {species.shape}.")
+    if batch_size < 1:
+        raise ValueError(f"A batch holds one photograph or more, not {batch_size}.")
+    if not len(label):
+        raise TrainingError("No photographs are left to train on. ExtractionJob at the recipe's labels.")
+    if config.kind == "pxk":
+        return _plan_pxk(label, species, config, batch_size, seed)
+    every = np.arange(len(label))
+    steps = -(-len(label) // batch_size)
+    if config.kind == "shuffled":
+        return BatchPlan(batch_size, steps, _Even(_Deck(every, (), (seed, 1, 0)), batch_size, steps))
+    groups = _split(every, species) if config.kind == "species-balanced" else [every]
+    classes = [_split(rows, label) for rows in groups]
+    decks = [tuple(_Deck(rows, (), (seed, 3, int(rows[0]))) for rows in of_one) for of_one in classes]
+    middle = [_Deck(every[:0], own, (seed, 2, place)) for place, own in enumerate(decks)]
+    top = _Deck(every[:0], tuple(middle), (seed, 1, 0)) if len(middle) > 1 else middle[0]
+    return BatchPlan(batch_size, steps, _Even(top, batch_size, None))
+
+
+@dataclass(frozen=True, eq=False)
+class _Deck:
+    """Cards dealt without an end: rows, or decks of which each deals on when its turn comes."""
+
+    cards: Rows
+    decks: tuple[_Deck, ...]
+    numbers: tuple[int, int, int]  # seed, level and place: what its random orders depend on
+
+    def deal(self, positions: Rows) -> Rows:
+        """The rows at these places of the endless sequence."""
+        count = len(self.decks) or len(self.cards)
+        rounds, places = np.divmod(positions, count)
+        picks = np.empty_like(places)
+        for one in np.unique(rounds):
+            picks[rounds == one] = _order(count, *self.numbers, one)[places[rounds == one]]
+        if not self.decks:
+            return self.cards[picks]
+        rows = np.empty_like(picks)
+        for pick in np.unique(picks):
+            # a deck has its turn once a round
+            rows[picks == pick] = self.decks[pick].deal(rounds[picks == pick])
+        return rows
+
+
+@dataclass(frozen=True, eq=False)
+class _Even:
+    """Batches from the top of a deck; with epochs, each begins a new round."""
+
+    deck: _Deck
+    batch_size: int
+    steps_per_epoch: int | None
+
+    def rows(self, step: int) -> Rows:
+        first = step * self.batch_size
+        if self.steps_per_epoch is not None:
+            epoch, place = divmod(step, self.steps_per_epoch)
+            first = epoch * len(self.deck.cards) + place * self.batch_size
+        return self.deck.deal(first + np.arange(self.batch_size))
+
+
+@dataclass(frozen=True, eq=False)
+class _PerIndividual:
+    """Batches of some individuals with some rows each.
+
+    A round holds every part of every group once: the group's individuals in a random order, cut into parts of `animals`
+    each. What does not fill a part waits for another round.
+    """
+
+    groups: tuple[tuple[Rows, ...], ...]  # rows of each individual, by species or all in one group
+    parts: tuple[tuple[int, int], ...]  # group and place of each part of a round
+    animals: int
+    photographs: int
+    seed: int
+
+    def rows(self, step: int) -> Rows:
+        round_, place = divmod(step, len(self.parts))
+        group, part = self.parts[_order(len(self.parts), self.seed, 1, 0, round_)[place]]
+        individuals = self.groups[group]
+        order = _order(len(individuals), self.seed, 2, group, round_)[part * self.animals :]
+        chosen, times = np.unique(np.resize(order, self.animals), return_counts=True)
+        rng = np.random.default_rng((self.seed, 3, 0, step))
+        drawn = [
+            np.resize(rng.permutation(individuals[one]), self.photographs * count)
+            for one, count in zip(chosen, times, strict=True)
+        ]
+        return np.concatenate(drawn)
+
+
+def _plan_pxk(
+    label: NDArray[np.integer], species: NDArray[np.generic], config: SamplingConfig, batch_size: int, seed: int
+) -> BatchPlan:
+    animals, left = divmod(batch_size, config.per_individual)
+    if left or animals < 2:
+        raise TrainingError(
+            f"A batch of {batch_size} cannot hold two or more individuals with {config.per_individual} photographs "
+            "each. Make batch_size a multiple of sampling.per_individual, twice it or more."
+        )
+    every = np.arange(len(label))
+    groups = []
+    for rows in _split(every, species) if config.one_species else [every]:
+        individuals = tuple(own for own in _split(rows, label) if len(own) > 1 or config.singletons)
+        if len(individuals) > 1:
+            groups.append(individuals)
+    if not groups:
+        where = "of one species " if config.one_species else ""
+        raise TrainingError(
+            f"No two individuals {where}have two photographs or more. Set sampling.singletons=true or "
+            "sampling.one_species=false, or choose another sampling.kind."
+        )
+    parts = [(group, part) for group, own in enumerate(groups) for part in range(max(1, len(own) // animals))]
+    usable = sum(len(rows) for own in groups for rows in own)
+    dealer = _PerIndividual(tuple(groups), tuple(parts), animals, config.per_individual, seed)
+    return BatchPlan(batch_size, -(-usable // batch_size), dealer)
+
+
+def _split(rows: Rows, key: NDArray[np.generic]) -> Sequence[Rows]:
+    """The rows that have each value of `key`, the values in order."""
+    order = np.argsort(key[rows], kind="stable")
+    _, starts = np.unique(key[rows][order], return_index=True)
+    return np.split(rows[order], starts[1:])
+
+
+def _order(count: int, *numbers: int) -> Rows:
+    return np.random.default_rng(numbers).permutation(count)

@@ -1,0 +1,146 @@
+"""Pairs of views drawn for a step, and batches of them; a batch depends on the seed and its number alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.config.matcher_training import TrainMatcherConfig
+from animalclef.errors import DataError
+from animalclef.store.shard_store import ShardStore
+from animalclef.training.matcher.assignment import IGNORED, Truth, true_assignment
+from animalclef.training.matcher.lightglue_training import Batch
+from animalclef.training.matcher.photograph_views import LONG_SIDE_PX, View
+from animalclef.training.matcher.training_features import TrainingFeatures
+from animalclef.training.matcher.training_folder import Subject
+
+__all__ = ["Pair", "PairSource", "collate", "held_out"]
+
+_KEPT = 0.75
+"""Of the strongest keypoints about this share is drawn: the rest may be missing, as in another photograph."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two views and the truth about them."""
+
+    first: View
+    second: View
+    truth: Truth
+    name: str
+    same_subject: bool
+    same_photo: bool
+
+
+def held_out(subjects: Sequence[Subject], share: float, seed: int) -> tuple[list[Subject], list[Subject]]:
+    """Subjects to learn from, and those of about `share` of the groups, at least one, to validate on.
+
+    Raises:
+        DataError: there are not two groups.
+    """
+    groups = sorted({subject.group for subject in subjects})
+    if len(groups) < 2:
+        raise DataError(
+            f"{len(groups)} subjects with two usable views in different groups; training needs two or more, one to be "
+            "held out. Give more photographs, or ones with more texture."
+        )
+    count = min(max(1, round(share * len(groups))), len(groups) - 1)
+    order = np.random.default_rng((seed, 11)).permutation(len(groups))
+    apart = {groups[place] for place in order[:count]}
+    learnt = [subject for subject in subjects if subject.group not in apart]
+    return learnt, [subject for subject in subjects if subject.group in apart]
+
+
+class PairSource:
+    """Draws pairs of views."""
+
+    def __init__(
+        self, subjects: Sequence[Subject], store: ShardStore, features: TrainingFeatures, config: TrainMatcherConfig
+    ) -> None:
+        self.subjects, self.store, self.features, self.config = subjects, store, features, config
+        self._group: dict[str, list[int]] = defaultdict(list)
+        for place, subject in enumerate(subjects):
+            self._group[subject.group].append(place)
+
+    def pairs(self, count: int, *numbers: int, points: int | None = None) -> list[Pair]:
+        """`count` pairs that depend on the seed and the given numbers; at most `points` keypoints of each view."""
+        rng = np.random.default_rng((self.config.seed, *numbers))
+        return [self._draw(rng, points) for _ in range(count)]
+
+    def batch(self, *numbers: int) -> Batch:
+        """A batch of the recipe's size."""
+        return collate(
+            self.pairs(self.config.batch_size, *numbers, points=self.config.points), self.features, self.config
+        )
+
+    def _draw(self, rng: np.random.Generator, points: int | None) -> Pair:
+        place = int(rng.integers(len(self.subjects)))
+        mine = self.subjects[place]
+        others = self._others(place) if rng.random() < self.config.others else []
+        if others:
+            theirs = self.subjects[others[int(rng.integers(len(others)))]]
+            chosen = [one.views[int(rng.integers(len(one.views)))] for one in (mine, theirs)]
+        else:
+            a, b = rng.choice(len(mine.views), 2, replace=False)
+            chosen = [mine.views[int(a)], mine.views[int(b)]]
+        first, second = (_thinned(View.of(self.store.get(key)), points, rng) for _, key in chosen)
+        same_photo = chosen[0][0] == chosen[1][0]
+        truth = true_assignment(first, second, self.config.loss, same_subject=not others, same_photo=same_photo)
+        return Pair(first, second, truth, f"{chosen[0][0]} and {chosen[1][0]}", not others, same_photo)
+
+    def _others(self, place: int) -> list[int]:
+        """Subjects of the same group, or of any group where it stands alone."""
+        mates = [one for one in self._group[self.subjects[place].group] if one != place]
+        return mates or [one for one in range(len(self.subjects)) if one != place]
+
+
+def _thinned(view: View, points: int | None, rng: np.random.Generator) -> View:
+    """A random part of the strongest keypoints, in their order."""
+    if points is None or len(view) == 0:
+        return view
+    pool = min(len(view), round(points / _KEPT))
+    kept = min(points, max(1, round(pool * _KEPT)))
+    return view.select(np.sort(rng.choice(pool, kept, replace=False)))
+
+
+def collate(pairs: Sequence[Pair], features: TrainingFeatures, config: TrainMatcherConfig) -> Batch:
+    """Pairs side by side, the shorter ones padded."""
+    import torch
+
+    with_scale = config.network.add_scale_ori
+    sides = []
+    for views, partners in (
+        ([pair.first for pair in pairs], [pair.truth.first for pair in pairs]),
+        ([pair.second for pair in pairs], [pair.truth.second for pair in pairs]),
+    ):
+        most = max(1, *(len(view) for view in views))
+        descriptors = np.zeros((len(views), most, features.input_dim), dtype=np.float32)
+        places = np.zeros((len(views), most, 4 if with_scale else 2), dtype=np.float32)
+        mask = np.zeros((len(views), most), dtype=bool)
+        truth = np.full((len(views), most), IGNORED, dtype=np.int64)
+        for row, (view, partner) in enumerate(zip(views, partners, strict=True)):
+            descriptors[row, : len(view)] = features.prepare(view.descriptors)
+            places[row, : len(view)] = _places(view, with_scale)
+            mask[row, : len(view)] = True
+            truth[row, : len(view)] = partner
+        mask[:, 0] |= ~mask.any(axis=1)  # an empty view keeps one padded point, or its softmax would have nothing
+        sides.append([torch.from_numpy(array) for array in (descriptors, places, mask, truth)])
+    together = [(first, second) for first, second in zip(*sides, strict=True)]
+    return Batch(together[0], together[1], together[2], together[3], tuple(pair.name for pair in pairs))
+
+
+def _places(view: View, with_scale: bool) -> NDArray[np.float32]:
+    """Keypoints as kornia normalises them: 0 in the middle, 1 at the end of the longer side.
+
+    A scale is told in pixels of a long side of 512, an orientation in [0, 2 pi).
+    """
+    size = view.size_wh.astype(np.float32)
+    places = (view.keypoints_xy - size / 2) / (size.max() / 2)
+    if with_scale:
+        turn = np.mod(view.orientation_rad, 2 * np.pi)
+        places = np.column_stack([places, view.scale * (LONG_SIDE_PX / size.max()), turn])
+    return np.asarray(places, dtype=np.float32)

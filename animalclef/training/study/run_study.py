@@ -1,0 +1,251 @@
+"""Train every arm of a study, embed, and measure; what is finished is not done again."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.config import Config, load_recipe
+from animalclef.config.embedder_training import TrainConfig
+from animalclef.config.study import ArmConfig, StudyConfig
+from animalclef.data.encounters import find_encounters
+from animalclef.data.table import LoadedTable
+from animalclef.data.training_splits import split_rows
+from animalclef.errors import ConfigError, DataError
+from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extract_features
+from animalclef.pipeline.embed_only import Embedding
+from animalclef.pipeline.image_contents import read_contents
+from animalclef.runtime.atomic_files import write_text
+from animalclef.runtime.progress import Progress
+from animalclef.store.shard_store import ShardStore
+from animalclef.structures import ImageTable
+from animalclef.training.embedder.embedder_training import train_embedder
+from animalclef.training.study.study_plan import ArmPlan, Job, plan_arm
+from animalclef.training.study.study_scores import Asked, DatasetFigures, score_dataset, thinned
+
+__all__ = ["Line", "Study"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Line:
+    """Figures of one arm, with one seed, on one data set."""
+
+    arm: str
+    seed: int
+    figures: DatasetFigures
+    told_apart: float | None = None  # share of the queries that a router sent to the right data set
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """Rows of the table: what trains, and what is asked; the data sets that have both."""
+
+    train: NDArray[np.int64]
+    datasets: tuple[str, ...]
+    asked: Callable[[], Asked]  # reads the truth where there is one, after everything is trained and embedded
+    asks_queries: bool  # the table's own, rather than a split's
+
+
+@dataclass(eq=False)
+class Study:
+    """One study on one data folder."""
+
+    config: StudyConfig
+    loaded: LoadedTable
+    out: Path
+    starts: Mapping[str, Path]
+    device: str
+    workers: int
+    progress: Progress
+    overwrite: bool = False
+    _trained: dict[tuple[str, tuple[str, ...], Path | None], Path] = field(default_factory=dict, init=False)
+
+    def run(self, read_truth: Callable[[], Mapping[str, str | None]] | None = None) -> list[Line]:
+        """Train what is not there, embed and measure.
+
+        Without `read_truth` the queries are those of a split of the database. With it every named database photograph
+        trains and the table's own known queries are asked. It gives their names by image_id, None for a new
+        individual, and is called once, after the last training.
+
+        Raises:
+            ConfigError: an arm names a start that is not given, or settings that are not there.
+            DataError: the photographs do not allow the split, or the truth is of other photographs.
+        """
+        self._check_starts()
+        parts = self._parts(read_truth)
+        plans = {arm.name: plan_arm(arm, parts.datasets) for arm in self.config.arms}
+        for arm in self.config.arms:  # a slip of the pen is told before the first training, not after the last
+            for job in plans[arm.name].jobs:
+                self._recipe(arm, job, self.config.seeds[0])
+        embedded = [
+            (arm, seed, self._embedded(arm, plans[arm.name], seed, parts))
+            for seed in self.config.seeds
+            for arm in self.config.arms
+        ]
+        asked = parts.asked()
+        lines = [line for one in embedded for line in _lines(*one, asked)]
+        write_text(self.out / "lines.json", json.dumps([_plain(line) for line in lines], indent=1) + "\n")
+        return lines
+
+    @cached_property
+    def images(self) -> ImageTable:
+        """All photographs, with their content keys."""
+        return read_contents(self.loaded, Config(), self.workers, self.progress).images
+
+    def _check_starts(self) -> None:
+        wanted = {arm.start for arm in self.config.arms if arm.start is not None}
+        if absent := sorted(wanted - set(self.starts)):
+            given = " ".join(f"--start {name}=FILE" for name in absent)
+            raise ConfigError(f"{self.config.name}: arms begin from weights that are not given. Add {given}.")
+
+    def _parts(self, read_truth: Callable[[], Mapping[str, str | None]] | None) -> _Parts:
+        images = self.images
+        named = np.flatnonzero(np.array([who is not None for who in images.identity], dtype=bool) & ~images.is_query)
+        if read_truth is None:
+            named, events = self._usable_events(named)
+            encounter_of = {images.image_id[row]: event for row, event in events.items()}
+            split = split_rows(images.select(named), encounter_of, self.config.split, self.config.split_seed)
+            train, gallery, query = (named[rows] for rows in (split.train, split.gallery, split.query))
+            event = np.array([events.get(row, "") for row in range(len(images))], dtype=object)
+            asked = Asked(images.identity, images.dataset, event, gallery, query)
+            return _Parts(train, self._datasets(train, query), lambda: asked, asks_queries=False)
+
+        def with_truth() -> Asked:
+            whose = {one: who for one, who in read_truth().items() if who is not None}
+            both = zip(images.image_id, images.identity, strict=True)
+            identity = np.array([whose.get(one, who) for one, who in both], dtype=object)
+            known = np.flatnonzero(np.array([one in whose for one in images.image_id], dtype=bool) & images.is_query)
+            if not len(known):
+                raise DataError(f"{images.root}: the truth names no known query of this table. Is it of other data?")
+            alone = np.arange(len(images)).astype(str).astype(object)  # no query shares an event with the database
+            return Asked(identity, images.dataset, alone, named, known)
+
+        return _Parts(named, self._datasets(named, np.flatnonzero(images.is_query)), with_truth, asks_queries=True)
+
+    def _datasets(self, train: NDArray[np.int64], query: NDArray[np.int64]) -> tuple[str, ...]:
+        """Those with two individuals to train on, and with queries."""
+        kept = []
+        for name in self.images.datasets:
+            individuals = set(self.images.identity[train[self.images.dataset[train] == name]])
+            if len(individuals) > 1 and name in self.images.dataset[query]:
+                kept.append(name)
+            else:
+                logger.warning("%s: left out of the study, it needs two individuals to train on and a query.", name)
+        if not kept:
+            raise DataError(f"{self.images.root}: no data set has two individuals to train on, and queries.")
+        return tuple(kept)
+
+    def _usable_events(self, named: NDArray[np.int64]) -> tuple[NDArray[np.int64], dict[int, str]]:
+        """The named rows that can be read, and their encounters."""
+        images, settings = self.images, Config()
+        gallery = images.select(named)
+        store = ShardStore(self.out / "thumbnails")
+        look = ExtractionJob(ThumbnailExtractor(), store)
+        unreadable = ShardStore(self.out / "unreadable")
+        aside = extract_features(gallery, [look], unreadable, settings.data, self.workers, self.progress)
+        bad = {one.image_id for one in aside}
+        usable = np.array([row for row in named.tolist() if images.image_id[row] not in bad], dtype=np.int64)
+        keys = dict.fromkeys(images.key[usable])
+        thumbnails = {key: store.get(key)["thumbnail"].astype(np.float32) for key in keys}
+        found = find_encounters(images.select(usable), thumbnails, settings.encounters).of
+        return usable, {row: found[images.image_id[row]] for row in usable.tolist()}
+
+    def _embedded(self, arm: ArmConfig, plan: ArmPlan, seed: int, parts: _Parts) -> _Embedded:
+        """Train the arm's networks and embed every data set with its own."""
+        made: dict[str, Path] = {}
+        for job in plan.jobs:
+            made[job.name] = self._train(arm, job, seed, parts.train, made)
+        network_of = {name: self._start(arm) if job is None else made[job] for name, job in plan.network_of.items()}
+        vectors = {path: self._vectors(path, names, parts) for path, names in _by_value(network_of).items()}
+        router = None if plan.router is None else self._vectors(made[plan.router], parts.datasets, parts)
+        return _Embedded({name: vectors[path] for name, path in network_of.items()}, router)
+
+    def _train(self, arm: ArmConfig, job: Job, seed: int, train: NDArray[np.int64], made: Mapping[str, Path]) -> Path:
+        """The network of a job; what two arms ask for alike is trained once."""
+        recipe = self._recipe(arm, job, seed)
+        start = made[job.after] if job.after is not None else self.starts.get(job.start or "")
+        asked = recipe.model_dump_json(), job.datasets, start
+        if asked not in self._trained:
+            rows = train[np.isin(self.images.dataset[train], job.datasets)]
+            outcome = train_embedder(
+                recipe, self.images.select(rows), self.out / f"{job.name}-seed{seed}", start=start,
+                device=self.device, workers=self.workers, pictures=self.out / "pictures", progress=self.progress,
+                overwrite=self.overwrite,
+            )  # fmt: skip
+            self._trained[asked] = outcome.path
+        return self._trained[asked]
+
+    def _recipe(self, arm: ArmConfig, job: Job, seed: int) -> TrainConfig:
+        return load_recipe(TrainConfig, arm.recipe or self.config.recipe, job.assignments, seed)
+
+    def _start(self, arm: ArmConfig) -> Path:
+        return self.starts[str(arm.start)]
+
+    def _vectors(self, network: Path, datasets: Sequence[str], parts: _Parts) -> NDArray[np.float32]:
+        """(n, d) of every photograph of the data sets; rows of zeros elsewhere, and where it cannot be read."""
+        images = self.images.select(np.isin(self.images.dataset, list(datasets)))
+        config = Config.model_validate({"embed": {"model": f"file:{network}"}})
+        embedding = Embedding(config, self.device, self.workers, self.progress, run=self.out / "run")
+        embeddings = embedding.extract_features(
+            replace(self.loaded, images=images), queries=parts.asks_queries
+        ).embeddings
+        rows = [self.images.row_of[one] for one in embeddings.image_id]
+        vectors = np.zeros((len(self.images), embeddings.values.shape[1]), dtype=np.float32)
+        vectors[rows] = embeddings.values
+        return vectors
+
+
+@dataclass(frozen=True, eq=False)
+class _Embedded:
+    of: Mapping[str, NDArray[np.float32]]  # by data set
+    router: NDArray[np.float32] | None
+
+
+def _lines(arm: ArmConfig, seed: int, embedded: _Embedded, asked: Asked) -> list[Line]:
+    lines = []
+    for most in arm.gallery_images or (0,):
+        part = thinned(asked, most, seed) if most else asked
+        name = f"{arm.name}, {most} each" if most else arm.name
+        sent = None if embedded.router is None else _sent(embedded.router, part)
+        for dataset, vectors in embedded.of.items():
+            routed = None if sent is None else sent == dataset
+            figures = score_dataset(part, dataset, vectors, routed)
+            mine = part.query[part.dataset[part.query] == dataset]
+            right = None if routed is None or not len(mine) else float(routed[mine].mean())
+            lines.append(Line(name, seed, figures, right))
+    return lines
+
+
+def _sent(router: NDArray[np.float32], asked: Asked) -> NDArray[np.object_]:
+    """The data set of the gallery photograph that is nearest to every query, (n,); None for what is no query."""
+    gallery = asked.gallery if len(asked.gallery) else asked.query
+    gallery = gallery[router[gallery].any(axis=1)]
+    sent = np.full(len(asked.dataset), None, dtype=object)
+    for row in asked.query.tolist():
+        similarity = router[gallery] @ router[row]
+        similarity[gallery == row] = -np.inf
+        sent[row] = asked.dataset[gallery[int(similarity.argmax())]]
+    return sent
+
+
+def _by_value(network_of: Mapping[str, Path]) -> dict[Path, list[str]]:
+    turned: dict[Path, list[str]] = {}
+    for name, path in network_of.items():
+        turned.setdefault(path, []).append(name)
+    return turned
+
+
+def _plain(line: Line) -> dict[str, object]:
+    figures = line.figures
+    measures = {name: None if value != value else round(value, 4) for name, value in figures.measures.items()}
+    return {"arm": line.arm, "seed": line.seed, "dataset": figures.dataset, "queries": figures.queries, **measures,
+            "told_apart": line.told_apart}  # fmt: skip

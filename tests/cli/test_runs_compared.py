@@ -1,0 +1,181 @@
+"""Ledger, diff and ensemble as a user meets them, over finished runs of a drawn data set."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import TINY_SETTINGS, make_tiny_data, read_csv
+from typer.testing import CliRunner, Result
+
+from animalclef.cli import app
+from animalclef.errors import AnimalClefError, DataError, StaleArtefactError, SubmissionError
+from animalclef.pipeline.ensemble import read_ensemble
+from animalclef.store.pseudo_query_file import read_pseudo_queries
+from animalclef.store.run_folder import RunFolder
+
+NEIGHBOURS = ("config.yaml", "decision.json", "manifest.json", "metrics.json")
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False)
+
+
+def predict(data: Path, run: Path, out: Path, *assignments: str, more: tuple[str, ...] = ()) -> dict[str, Any]:
+    settings = [part for one in (*TINY_SETTINGS, *assignments) for part in ("--set", one)]
+    result = call("predict", "--data", data, "--run", run, "--out", out, "--json", *settings, *more)
+    assert result.exit_code == 0, result.output
+    return dict(json.loads(result.stdout))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two finished runs, `plain` and `affine`, over one data set, with their submissions."""
+    place = tmp_path_factory.mktemp("place")
+    data = make_tiny_data(place / "data", individuals=4, unknown=1)
+    predict(data, place / "runs" / "plain", place / "submissions" / "plain" / "submission.csv")
+    shutil.copytree(place / "runs" / "plain", place / "runs" / "affine")
+    changed = ("rerank.geometry=affine", "embed.dimensions=8")
+    predict(data, place / "runs" / "affine", place / "submissions" / "affine" / "submission.csv", *changed)
+    return place
+
+
+@pytest.fixture
+def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(place)
+    return place
+
+
+def shown() -> list[dict[str, Any]]:
+    return list(json.loads(call("ledger", "show", "--json").stdout))
+
+
+def test_runs_stand_in_the_ledger_with_what_changed_and_the_boards_scores(here: Path) -> None:
+    first, second = shown()[:2]
+    assert (first["command"], first["changed"]) == ("predict", {})
+    assert set(second["changed"]) - {"decision"} == {"rerank.geometry", "embed.dimensions"}
+    assert second["changed"]["embed.dimensions"] == [16, 8]
+    metrics = json.loads((here / "submissions" / "affine" / "metrics.json").read_text())
+    manifest = json.loads((here / "submissions" / "affine" / "manifest.json").read_text())
+    assert second["validation"]["score"] == pytest.approx(metrics["validation_score"])
+    assert second["submission_sha256"] == manifest["submission_sha256"]
+    assert second["new_share"] == metrics["new_individuals"] / metrics["queries"]
+    assert call("ledger", "add", "--public", "0.51", "--last").exit_code == 0
+    sent = here / "submissions" / "plain" / "submission.csv"
+    assert call("ledger", "add", "--public", "0.4", "--note", "[early]", "--submission", sent).exit_code == 0
+    boards = [run["board"] for run in shown()[:2]]
+    if (here / "submissions" / "affine" / "submission.csv").read_bytes() != sent.read_bytes():
+        assert boards == [{"public": 0.4, "note": "[early]"}, {"public": 0.51}]
+    table = call("ledger", "show").stdout
+    assert "0.400" in table
+    assert "[early]" in table
+    assert "embed.dimensions 16 -> 8" in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "nothing to note"),
+        (("--public", "0.5", "--submission", "absent.csv"), "absent.csv: no such file"),
+        (("--public", "0.5", "--submission", "data/truth.csv"), "no run wrote data/truth.csv"),
+        (("--public", "0.5", "--last", "--submission", "data/truth.csv"), "give one of them"),
+        (("--public", "0.5", "--ledger", "data"), "no such ledger"),
+    ],
+)
+def test_what_cannot_be_noted_is_told(here: Path, arguments: tuple[str, ...], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        call("ledger", "add", *arguments)
+
+
+def test_a_ledger_elsewhere_or_none(here: Path, tmp_path: Path) -> None:
+    run, out = here / "runs" / "plain", tmp_path / "out.csv"
+    predict(here / "data", run, out, more=("--no-ledger",))
+    assert not (tmp_path / "ledger.jsonl").exists()
+    bytes_before = out.read_bytes()
+    predict(here / "data", run, out, more=("--ledger", str(tmp_path / "mine" / "kept.jsonl")))
+    assert len((tmp_path / "mine" / "kept.jsonl").read_text().splitlines()) == 1
+    assert out.read_bytes() == bytes_before
+    (tmp_path / "blocked").touch()
+    predict(here / "data", run, out, more=("--ledger", str(tmp_path / "blocked" / "kept.jsonl")))  # a warning, no end
+
+
+def test_diff_of_files_with_data_runs_and_truth(here: Path, tmp_path: Path) -> None:
+    a, b = here / "submissions" / "plain" / "submission.csv", tmp_path / "b.csv"
+    lines = a.read_text().splitlines()
+    number, name = next((row, line.split(",")[1]) for row, line in enumerate(lines[1:], 1) if "new_ind" not in line)
+    lines[number] = lines[number].split(",")[0] + ",new_individual"
+    b.write_text("\n".join(lines) + "\n")
+    out, truth = tmp_path / "rows.csv", here / "data" / "truth.csv"
+    run = here / "runs" / "plain"
+    result = call("diff", a, b, "--run", run, "--truth", truth, "--out", out, "--json")
+    content = json.loads(result.stdout)
+    assert (content["queries"], content["differ"]) == (10, 1)
+    (count,) = content["counts"]
+    assert (count["a"], count["b"], count["cause"]) == ("a name", "new", "threshold")
+    assert count["a_right"] + count["b_right"] + count["neither"] == 1
+    (row,) = read_csv(out)
+    assert (row["a"], row["b"], row["dataset"]) == (name, "new_individual", "NewtID" if "Newt" in name else "CatID")
+    told = call("diff", a, b, "--data", here / "data").stdout
+    assert "1 of 10 answers differ." in told
+    assert "0 of 10 answers differ." in call("diff", a, a).stdout
+    with pytest.raises(SubmissionError, match="is no query of"):
+        call("diff", a, here / "data" / "sample_submission.csv", "--data", make_tiny_data(tmp_path / "other"))
+
+
+def test_an_ensemble_answers_like_predict_and_keeps_a_run(here: Path, tmp_path: Path) -> None:
+    runs = ["runs/plain", "runs/affine"]
+    out, kept = tmp_path / "e" / "submission.csv", tmp_path / "run"
+    result = call("ensemble", *runs, "--out", out, "--run", kept, "--json", "--no-ledger")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert set(said["runs"]) == {"plain", "affine"}
+    assert call("validate", out, "--data", "data").exit_code == 0
+    truth = {row["image_id"]: row["identity"] if row["known"] == "1" else "new_individual"
+             for row in read_csv(here / "data" / "truth.csv")}  # fmt: skip
+    assert sum(truth[row["image_id"]] == row["identity"] for row in read_csv(out)) >= 8
+    assert all((out.parent / name).is_file() for name in NEIGHBOURS)
+    manifest = json.loads((out.parent / "manifest.json").read_text())
+    assert [one["run"] for one in manifest["runs"].values()] == runs
+    weights = json.loads((out.parent / "decision.json").read_text())["datasets"]["NewtID"]["weights"]
+    assert set(weights) == {f"{run}:{name}" for run in ("plain", "affine") for name in ("similarity", "inliers")}
+    again = call("ensemble", *runs, "--out", tmp_path / "again.csv", "--run", tmp_path / "other", "--no-ledger")
+    assert again.exit_code == 0
+    assert (tmp_path / "again.csv").read_bytes() == out.read_bytes()
+    assert call("evaluate", "--run", kept, "--truth", here / "data" / "truth.csv").exit_code == 0
+    assert list(read_pseudo_queries(RunFolder(kept))) == ["CatID", "NewtID"]
+
+
+def refused(*runs: Path, error: type[AnimalClefError] = DataError) -> str:
+    with pytest.raises(error) as told:
+        read_ensemble(list(runs))
+    return str(told.value)
+
+
+def test_runs_that_cannot_be_fused_are_refused(here: Path, tmp_path: Path) -> None:
+    plain, affine = here / "runs" / "plain", here / "runs" / "affine"
+    assert "expected two or more" in refused(plain)
+    assert "given twice" in refused(plain, here / "runs" / "affine" / ".." / "plain")
+    copy = Path(shutil.copytree(plain, tmp_path / "copy"))
+    assert "the same scores as" in refused(plain, copy)
+    other = Path(shutil.copytree(affine, tmp_path / "other"))
+    (other / "encounters.csv").write_text("image_id,encounter\n")
+    assert "other encounters" in refused(plain, other)
+    (other / "validation.safetensors").unlink()
+    assert "no stored pseudo-queries" in refused(plain, other, error=StaleArtefactError)
+    finished = other / "finished.json"
+    finished.write_text(finished.read_text().replace('"data": "', '"data": "x'))
+    shutil.copyfile(affine / "validation.safetensors", other / "validation.safetensors")
+    assert "other settings or data" in refused(plain, other, error=StaleArtefactError)
+    finished.write_text("{}")
+    assert "cannot be read as a run of this version" in refused(plain, other, error=StaleArtefactError)
+    finished.unlink()
+    assert "no finished run" in refused(plain, other, error=StaleArtefactError)
+
+
+def test_a_run_over_other_data_is_refused(here: Path, tmp_path: Path) -> None:
+    data = make_tiny_data(tmp_path / "data", datasets=("CatID",), individuals=4, unknown=1, seed=1)
+    predict(data, tmp_path / "run", tmp_path / "out.csv", more=("--no-ledger",))
+    assert "other photographs or another table" in refused(here / "runs" / "plain", tmp_path / "run")

@@ -1,0 +1,74 @@
+"""`tune` on a finished run, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import make_tiny_data
+from whole_run import predict
+
+from animalclef.decision.decision_model import load_decision
+from animalclef.errors import ConfigError, DataError, StaleArtefactError
+from animalclef.pipeline.tune import settings_of_run, tune_run
+from animalclef.runtime.progress import Silent
+from animalclef.store.pseudo_query_file import Stamp, read_pseudo_queries, write_pseudo_queries
+from animalclef.store.run_folder import RunFolder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_data(tmp_path_factory.mktemp("tuned"), datasets=("NewtID",))
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    folder = tmp_path_factory.mktemp("run")
+    predict(data, folder)
+    return RunFolder(folder)
+
+
+def test_a_tuned_decision_is_applied_by_predict(data: Path, run: RunFolder, tmp_path: Path) -> None:
+    config = settings_of_run(run, ["decide.trials=6", "decide.calibrations=[logistic, isotonic, beta]"], None)
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    decision = tune_run(run, config, url, 1, Silent())
+    assert decision.datasets.keys() == {"NewtID"}
+    path = tmp_path / "tuned.json"
+    path.write_text(decision.model_dump_json(indent=1), encoding="utf-8")
+    submission = predict(data, run.path, decision=path).decode().splitlines()
+    assert len(submission) == 8
+    assert load_decision(run.decision) == decision
+    assert tune_run(run, config, url, 1, Silent()) == decision  # the studies are done; nothing is searched again
+    other = settings_of_run(run, ["decide.trials=6"], 5)
+    with pytest.raises(StaleArtefactError, match="was made with settings"):
+        tune_run(run, other, url, 1, Silent())
+
+
+@pytest.mark.parametrize("assignment", ["retrieve.top_k=3", "decide.splits=3", "seed=4"])
+def test_settings_that_shape_scores_or_pseudo_queries_are_refused(run: RunFolder, assignment: str) -> None:
+    with pytest.raises(ConfigError, match="as they are"):
+        settings_of_run(run, [assignment], None)
+
+
+def test_a_run_that_is_not_finished_or_keeps_no_pseudo_queries_is_refused(run: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no finished run"):
+        settings_of_run(RunFolder(tmp_path), [], None)
+    for name in ("finished.json", "decision.json"):
+        (tmp_path / name).write_bytes((run.path / name).read_bytes())
+    assert json.loads(run.finished.read_text())["config"]["decide"]["trials"] == 4
+    config = settings_of_run(RunFolder(tmp_path), [], None)
+    with pytest.raises(StaleArtefactError, match="predict"):
+        tune_run(RunFolder(tmp_path), config, f"sqlite:///{tmp_path / 's.db'}", 1, Silent())
+
+
+def test_a_study_does_not_go_on_with_other_pseudo_queries(run: RunFolder, tmp_path: Path) -> None:
+    copy = RunFolder(Path(shutil.copytree(run.path, tmp_path / "run")))
+    config, url = settings_of_run(copy, ["decide.trials=3"], None), f"sqlite:///{tmp_path / 'studies.db'}"
+    tune_run(copy, config, url, 1, Silent())
+    fewer = {name: part.select(np.arange(len(part) - 1)) for name, part in read_pseudo_queries(copy).items()}
+    write_pseudo_queries(copy, fewer, Stamp("by hand", load_decision(copy.decision).scores, copy.data_digest))
+    with pytest.raises(StaleArtefactError, match="was made with settings"):
+        tune_run(copy, config, url, 1, Silent())

@@ -1,0 +1,63 @@
+"""Leaks, intervals and reliability."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from evaluation_cases import synthetic
+
+from animalclef.config import DecideConfig
+from animalclef.decision.cross_fit import CrossFitter
+from animalclef.decision.leak_guard import Fitted, digest_of
+from animalclef.decision.reliability import reliability
+from animalclef.errors import AnimalClefError, LeakError
+
+CONFIG = DecideConfig(folds=3, trials=2)
+
+
+def test_what_was_fitted_on_an_individual_is_not_scored_on_it() -> None:
+    fitted = Fitted("a curve", frozenset({"lynx/a", "lynx/b"}))
+    assert fitted.for_scoring(["lynx/c", "newt/a"]) == "a curve"
+    with pytest.raises(LeakError, match=r"1 individuals that the decision was fitted on \(one: lynx/b\)"):
+        fitted.for_scoring(["lynx/c", "lynx/b"])
+    assert issubclass(LeakError, AnimalClefError)
+
+
+def test_held_out_log_odds_come_from_other_individuals() -> None:
+    held_out = CrossFitter("lynx", {"lynx": synthetic(9, 2.0, seed=0)}, CONFIG, seed=0)
+    for fold in range(3):
+        inside = set(held_out.individuals["lynx"][held_out.fold_of["lynx"] == fold])
+        assert len(inside) == 3
+        assert not inside & held_out.fitted(frozenset({fold})).individuals
+    assert held_out.fitted().individuals == set(held_out.individuals["lynx"])
+
+
+def test_a_fit_that_sees_its_own_fold_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    held_out = CrossFitter("lynx", {"lynx": synthetic(9, 2.0, seed=0)}, CONFIG, seed=0)
+    everything = held_out.fitted()
+    monkeypatch.setattr(held_out, "fitted", lambda without=frozenset(): everything)
+    with pytest.raises(LeakError, match="fitted on"):
+        held_out.log_odds("lynx")
+
+
+def test_other_data_sets_individuals_of_the_same_name_are_others() -> None:
+    held_out = CrossFitter(
+        "pooled", {"lynx": synthetic(4, 2.0, seed=0), "newt": synthetic(4, 2.0, seed=1)}, CONFIG, seed=0
+    )
+    assert len(held_out.fitted().individuals) == 8
+
+
+def test_a_digest_names_a_set() -> None:
+    assert digest_of(["b", "a"]) == digest_of(["a", "b"]) != digest_of(["ab"])
+    assert len(digest_of([])) == 16
+
+
+def test_reliability_by_hand() -> None:
+    probability = np.array([0.1, 0.3, 0.9, 0.7, 1.0])
+    found = reliability(probability, np.array([0, 1, 1, 1, 1], dtype=bool), bins=2)
+    assert found.pairs == (2, 3)
+    assert found.said == pytest.approx((0.2, 2.6 / 3))
+    assert found.seen == pytest.approx((0.5, 1))
+    assert found.error == pytest.approx((2 * 0.3 + 3 * 0.4 / 3) / 5)
+    nothing = reliability(np.zeros(0), np.zeros(0, dtype=bool))
+    assert (nothing.pairs, nothing.error) == ((), 0)

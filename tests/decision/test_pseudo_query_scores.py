@@ -1,0 +1,52 @@
+"""Pseudo-queries laid out and masked, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+from evaluation_cases import answers_of, gallery_of
+
+from animalclef.data.open_set_splits import OpenSetSplits
+from animalclef.decision.pseudo_query_scores import lay_out
+from animalclef.metrics.threshold_sweep import hits_of
+from animalclef.structures import PairScores
+
+
+def strings(*values: str) -> np.ndarray:
+    return np.array(values, dtype=object)
+
+
+def one_split(image_id: np.ndarray, identity: np.ndarray, unknown: list[int]) -> OpenSetSplits:
+    hidden = np.array([unknown], dtype=bool)
+    return OpenSetSplits(image_id, identity, ~hidden, hidden)
+
+
+def test_masks_by_hand() -> None:
+    gallery = gallery_of(["a", "a", "a", "b", "c", "d"], viewpoint=["left", "left", "right", "", "left", "right"])
+    query_id = strings("g0", "g0", "g0", "g0", "g0", "g3", "g3")
+    gallery_id = strings("g1", "g3", "g2", "g4", "g5", "g0", "g5")
+    scores = PairScores(query_id, gallery_id, {"similarity": np.arange(7, dtype=np.float32)})
+    splits = one_split(strings("g0", "g3"), strings("a", "b"), [0, 1])
+    pseudo = lay_out(scores, gallery, splits, top_k=2)
+    # g0 sees a, b, a, c, d: its first two with its own individual, its first two strangers without
+    assert pseudo.same[0].tolist() == [True, False, True, False, False]
+    assert pseudo.as_known[0].tolist() == [True, True, False, False, False]
+    assert pseudo.as_unknown[0].tolist() == [False, True, False, True, False]
+    assert pseudo.agrees[0].tolist() == [True, True, False, True, False]
+    # g3, the only b, sees a and d; the slots it does not fill are nobody's
+    assert pseudo.same[1].tolist() == [False] * 5
+    assert pseudo.as_known[1].tolist() == pseudo.as_unknown[1].tolist() == [True, True, False, False, False]
+    np.testing.assert_array_equal(pseudo.columns["similarity"][1], [5, 6, np.nan, np.nan, np.nan])
+    assert pseudo.identity is not None
+    assert pseudo.identity[1].tolist() == ["a", "d", None, None, None]
+
+
+def test_pairs_of_other_data_sets_are_left_out_and_a_query_may_have_none() -> None:
+    gallery = gallery_of(["a", "a", "b"])
+    scores = PairScores(strings("g0"), strings("g1"), {"similarity": np.ones(1, np.float32)})
+    pseudo = lay_out(scores, gallery, one_split(strings("g2"), strings("b"), [1]), top_k=3)
+    assert len(pseudo) == 1
+    assert not pseudo.as_known.any()
+    answers = answers_of(np.ones((1, 1)), pseudo)
+    assert answers.unknown.tolist() == answers.known.tolist() == [-np.inf]
+    assert answers.right.tolist() == [False]
+    assert [hit.tolist() for hit in hits_of(answers, -np.inf)] == [[False], [True]]

@@ -1,0 +1,172 @@
+"""What the search finds on scores whose best decision is known, and on scores that say nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluation_cases import pseudo_queries, synthetic
+
+from animalclef.config import DecideConfig
+from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.decision.decision_model import DatasetDecision, Decision, load_decision
+from animalclef.decision.tune import default_decision, held_out_parts, nested_answers, tune
+from animalclef.errors import StaleArtefactError
+from animalclef.runtime.progress import Silent
+
+QUICK = DecideConfig(trials=6, folds=3)
+
+
+def tuned(config: DecideConfig = QUICK, seed: int = 0, **pseudo: PseudoQueries) -> Decision:
+    return tune(pseudo, config, seed, "scores", "gallery", Silent())
+
+
+def usable(part: DatasetDecision) -> bool:
+    numbers = [part.threshold, *part.weights.values()]
+    numbers += [
+        value for one in part.calibrators.values() for value in (one.mean, one.spread, one.slope, one.intercept)
+    ]
+    return (
+        bool(np.isfinite(numbers).all()) and set(part.weights) <= set(part.calibrators) and any(part.weights.values())
+    )
+
+
+def test_a_separating_threshold_is_found() -> None:
+    decision = tuned(lynx=synthetic(individuals=20, signal=12.0, seed=0))
+    found = decision.of("lynx").validation
+    assert found is not None
+    assert found.tuned == found.baks == found.baus == pytest.approx(1)
+    assert found.nested == pytest.approx(1, abs=0.03)
+    assert (found.pseudo_queries, found.individuals) == (40, 20)
+    assert decision.datasets["lynx"].fitted_on == "lynx"
+
+
+def test_a_column_that_tells_nothing_has_next_to_no_say() -> None:
+    part = synthetic(individuals=20, signal=12.0, seed=0)
+    noise = np.random.default_rng(5).normal(size=part.same.shape).astype(np.float32)
+    telling = {"similarity": noise, "inliers": part.columns["inliers"]}
+    lying = PseudoQueries(telling, part.same, part.agrees, part.as_known, part.as_unknown, part.splits)
+    found = tuned(lynx=lying).of("lynx")
+    say = {name: found.weights[name] * found.calibrators[name].slope for name in telling}
+    assert say["inliers"] > 5 * say["similarity"]
+    assert sum(found.weights.values()) == pytest.approx(1)
+
+
+def test_scores_without_a_meaning_validate_near_chance() -> None:
+    # naming the right one of eight by luck and telling new from known by luck: sqrt(1/8 * 1) at the very best
+    nested = [tuned(lynx=synthetic(30, signal=0.0, seed=seed)).of("lynx").validation for seed in range(3)]
+    scores = [one.nested for one in nested if one is not None]
+    assert len(scores) == 3
+    assert np.mean(scores) < 0.3
+
+
+def test_the_nested_score_is_not_what_was_fitted() -> None:
+    found = [tuned(lynx=synthetic(12, signal=1.0, seed=seed)).of("lynx").validation for seed in range(4)]
+    gap = np.mean([one.tuned - one.nested for one in found if one is not None])
+    assert gap > 0
+
+
+def test_whether_the_best_is_right_is_told_of_the_columns_as_they_were_fused() -> None:
+    """Either column names the right one for half of the individuals, and says nothing of the others."""
+    plain = synthetic(individuals=24, signal=0.0, seed=3)
+    told = plain.same & (np.arange(len(plain)) // 2 % 2 == 0)[:, None]
+    similarity = np.where(told, 0.9, 0.1).astype(np.float32)
+    inliers = np.where(plain.same & ~told, 40.0, 2.0).astype(np.float32)
+    part = dataclasses.replace(plain, columns={"similarity": similarity, "inliers": inliers})
+    found = {}
+    for columns in (("similarity",), ("inliers",), ("similarity", "inliers")):
+        config = DecideConfig(trials=6, folds=3, scores=columns)
+        [held_out] = held_out_parts({"lynx": part}, config, 0)
+        answered = nested_answers(held_out, config, 0)["lynx"]
+        assert (answered.best_is_right | ~answered.hits[0]).all()
+        found[columns] = answered.best_is_right.mean()
+    assert found["similarity", "inliers"] == 1
+    assert max(found["similarity",], found["inliers",]) < 0.7
+
+
+def test_the_same_seed_gives_the_same_decision() -> None:
+    part = synthetic(individuals=10, signal=2.0, seed=1)
+    assert tuned(lynx=part) == tuned(lynx=part)
+
+
+def test_a_data_set_with_few_pseudo_queries_takes_the_pooled_decision() -> None:
+    decision = tuned(lynx=synthetic(20, 3.0, seed=0), newt=synthetic(4, 3.0, seed=1))
+    assert set(decision.datasets) == {"lynx"}
+    assert decision.of("newt") is decision.pooled
+    assert decision.pooled.fitted_on == "pooled"
+    assert decision.pooled.validation is not None
+    assert decision.pooled.validation.pseudo_queries == 40 + 8
+
+
+def test_one_data_sets_own_decision_serves_others() -> None:
+    decision = tuned(lynx=synthetic(10, 3.0, seed=0))
+    assert decision.pooled.threshold == decision.of("lynx").threshold
+    assert decision.pooled.fitted_on == "pooled"
+
+
+def test_the_threshold_lies_in_the_middle_of_its_plateau() -> None:
+    decision = tuned(lynx=synthetic(20, signal=40.0, seed=0))
+    assert 0.1 < decision.of("lynx").threshold < 0.95
+
+
+@pytest.mark.parametrize("value", [0.5, 0.0, np.nan])
+def test_constant_and_absent_scores_still_give_a_decision(value: float) -> None:
+    part = synthetic(individuals=10, signal=0.0, seed=0)
+    flat = {name: np.full(part.same.shape, value, np.float32) for name in ("similarity", "inliers")}
+    decision = tuned(lynx=PseudoQueries(flat, part.same, part.agrees, part.as_known, part.as_unknown, part.splits))
+    assert usable(decision.of("lynx"))
+    assert usable(decision.pooled)
+
+
+@pytest.mark.parametrize("columns", [("similarity",), ("similarity", "matches", "inliers", "inlier_weight")])
+@pytest.mark.parametrize("identity", [["a", "a", "a"], ["a", "b", "c"], []])
+def test_where_nothing_can_be_tuned_the_default_uses_a_score_that_is_there(
+    columns: tuple[str, ...], identity: list[str]
+) -> None:
+    n = len(identity)
+    scores = {name: np.zeros((n, 2), np.float32) for name in columns}
+    nobody = np.zeros((0, n))
+    part = pseudo_queries(identity, nobody, nobody, np.zeros((n, 2)), scores)
+    decision = tuned(lynx=part)
+    assert decision.datasets == {}
+    assert decision.of("lynx").fitted_on == "default"
+    assert usable(decision.of("lynx"))
+    assert set(decision.of("lynx").weights) <= set(columns)
+
+
+def test_individuals_in_fewer_folds_than_asked_for() -> None:
+    part = synthetic(individuals=2, signal=5.0, seed=0, photographs=8)
+    decision = tuned(DecideConfig(trials=4, folds=6), lynx=part)
+    assert usable(decision.of("lynx"))
+
+
+def test_the_default_is_an_even_bet_at_twelve_inliers() -> None:
+    part = default_decision(["inliers", "similarity"])
+    odds = part.calibrators["inliers"].log_odds(np.array([0, 12, 30, np.nan]))
+    assert odds[1] == pytest.approx(0)
+    assert odds[0] < 0 < odds[2]
+    assert odds[3] <= odds[0]
+    assert part.threshold == 0.5
+
+
+def test_a_decision_survives_its_file_and_is_refused_for_other_scores(tmp_path: Path) -> None:
+    decision = tuned(lynx=synthetic(6, 3.0, seed=0))
+    path = tmp_path / "decision.json"
+    path.write_text(decision.model_dump_json(indent=1), encoding="utf-8")
+    assert load_decision(path) == decision
+    decision.check("scores")
+    with pytest.raises(StaleArtefactError, match=r"fitted on scores of settings scores, this run's are others"):
+        decision.check("others")
+    path.write_text(decision.model_dump_json().replace('"format":2', '"format":99'), encoding="utf-8")
+    with pytest.raises(StaleArtefactError, match=r"not a decision file of this version \(format"):
+        load_decision(path)
+    path.write_text('{"format": 1}', encoding="utf-8")
+    with pytest.raises(StaleArtefactError, match=r"not a decision file of this version \(format: Input should be 2"):
+        load_decision(path)
+    path.write_text('{"format": 2}', encoding="utf-8")
+    with pytest.raises(StaleArtefactError, match=r"not a decision file.*scores"):
+        load_decision(path)
+    with pytest.raises(StaleArtefactError, match="cannot be read"):
+        load_decision(path.with_name("absent.json"))

@@ -1,0 +1,68 @@
+"""Small tables and pseudo-queries for the evaluation's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from rows import Row, image_table
+
+from animalclef.data.open_set_splits import OpenSetSplits
+from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.decision.decision_params import DecisionParams
+from animalclef.decision.trial_evaluator import LogOdds, TrialEvaluator
+from animalclef.metrics.threshold_sweep import Answers
+from animalclef.structures import ImageTable
+
+__all__ = ["answers_of", "gallery_of", "pseudo_queries", "synthetic"]
+
+
+def gallery_of(identities: Sequence[str], dataset: str = "lynx", viewpoint: Sequence[str] | None = None) -> ImageTable:
+    """A gallery with one photograph per entry, called g0, g1, ..."""
+    views = viewpoint or [""] * len(identities)
+    pairs = enumerate(zip(identities, views, strict=True))
+    return image_table([Row(f"g{row}", identity, view, dataset) for row, (identity, view) in pairs])
+
+
+def pseudo_queries(
+    identity: Sequence[str],
+    is_known: Sequence[Sequence[int]],
+    is_unknown: Sequence[Sequence[int]],
+    same: Sequence[Sequence[int]],
+    columns: dict[str, NDArray[np.float32]] | None = None,
+    seen: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None,
+) -> PseudoQueries:
+    """Pseudo-queries whose `same` says which candidates show the same individual; all are seen by default."""
+    own = np.array(same, dtype=bool)
+    as_known, as_unknown = seen or (np.ones_like(own), ~own)
+    names = np.array([f"p{row}" for row in range(len(identity))], dtype=object)
+    roles = [np.array(role, dtype=bool).reshape(len(role), len(identity)) for role in (is_known, is_unknown)]
+    splits = OpenSetSplits(names, np.array(identity, dtype=object), *roles)
+    scores = columns or {"similarity": np.zeros(own.shape, np.float32)}
+    return PseudoQueries(scores, own, np.ones_like(own), as_known, as_unknown, splits)
+
+
+def answers_of(values: NDArray[np.generic], part: PseudoQueries) -> Answers:
+    """The answers when these values, (p, k), are the pairs' log-odds; each candidate speaks for itself."""
+    who = np.broadcast_to(np.arange(values.shape[1]), values.shape)
+    evaluator = TrialEvaluator(part, LogOdds({("none", "value"): np.asarray(values, dtype=np.float64)}, {}, who))
+    return evaluator.answers(DecisionParams({"value": 1.0}, calibration="none"))
+
+
+def synthetic(
+    individuals: int, signal: float, seed: int, splits: int = 4, k: int = 8, photographs: int = 2
+) -> PseudoQueries:
+    """Half of the individuals hidden in each split; a matching pair's score lies `signal` above the others' noise."""
+    rng = np.random.default_rng(seed)
+    identity = [f"i{number // photographs}" for number in range(individuals * photographs)]
+    n = len(identity)
+    same = np.zeros((n, k), dtype=bool)
+    same[np.arange(n), rng.integers(0, k, n)] = True
+    hidden = np.zeros((splits, individuals), dtype=bool)
+    for row in hidden:
+        row[rng.permutation(individuals)[: individuals // 2]] = True
+    is_unknown = np.repeat(hidden, photographs, axis=1)
+    noise = rng.normal(size=(2, n, k)).astype(np.float32)
+    columns = {"similarity": noise[0] + signal * same, "inliers": np.exp(noise[1] + signal * same)}
+    return pseudo_queries(identity, ~is_unknown, is_unknown, same, columns)

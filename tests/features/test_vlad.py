@@ -1,0 +1,193 @@
+"""The global descriptor without weights."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from animalclef.config import EmbedConfig
+from animalclef.features.embedding.dense_sift import dense_root_sift
+from animalclef.features.embedding.vlad import (
+    Codebook,
+    VladExtractor,
+    _aggregate,
+    dense_descriptors,
+    fit_codebook,
+    principal_axes,
+    project,
+    unit,
+)
+from animalclef.structures import DecodedImage
+
+SMALL = EmbedConfig(words=4, local_dimensions=8, long_side=96, step=8, bin_sizes=(6,))
+
+
+def speckled(height: int, width: int, seed: int = 0) -> DecodedImage:
+    noise = cv2.GaussianBlur(np.random.default_rng(seed).normal(size=(height, width, 3)), (0, 0), 2.5)
+    pixels = np.clip(128 + 40 * noise / noise.std(), 0, 255).astype(np.uint8)
+    return DecodedImage(pixels, None, (width, height))
+
+
+def grid(height: int, width: int, size: int, step: int) -> set[tuple[int, int]]:
+    return {
+        (x, y)
+        for y in range(2 * size, height - 2 * size + 1, step)
+        for x in range(2 * size, width - 2 * size + 1, step)
+    }
+
+
+def test_descriptors_lie_on_a_grid_that_fits_into_the_image() -> None:
+    grey = speckled(60, 100).pixels[:, :, 0]
+    descriptors, centres = dense_root_sift(grey, step=8, bin_sizes=(6, 9, 40), dropped_share=0.0)
+    assert descriptors.shape == (len(centres), 128)
+    found = sorted(map(tuple, centres.astype(int).tolist()))
+    assert found == sorted([*grid(60, 100, 6, 8), *grid(60, 100, 9, 8)])  # bins of 40 pixels do not fit
+    np.testing.assert_allclose(np.linalg.norm(descriptors, axis=1), 1, atol=1e-5)
+
+
+def test_a_brightness_edge_falls_into_one_orientation() -> None:
+    """Grey rises to the right: every gradient points to 0 degrees, the first of eight directions."""
+    ramp = np.tile(np.linspace(20, 220, 80).astype(np.uint8), (48, 1))
+    descriptors, _ = dense_root_sift(ramp, step=8, bin_sizes=(6,), dropped_share=0.0)
+    by_direction = (descriptors.reshape(-1, 16, 8) ** 2).sum(axis=(0, 1))
+    assert by_direction[0] / by_direction.sum() > 0.99
+    down, _ = dense_root_sift(np.ascontiguousarray(ramp.T), step=8, bin_sizes=(6,), dropped_share=0.0)
+    by_direction = (down.reshape(-1, 16, 8) ** 2).sum(axis=(0, 1))
+    assert by_direction.argmax() == 2  # 90 degrees: downwards, as y runs
+
+
+def test_flat_ground_is_left_out() -> None:
+    grey = np.full((60, 120), 90, np.uint8)
+    assert len(dense_root_sift(grey, 8, (6,))[0]) == 0
+    grey[:, :60] = speckled(60, 60).pixels[:, :, 0]
+    _, centres = dense_root_sift(grey, 8, (6,))
+    assert centres[:, 0].max() < 60 + 2 * 6 + 3
+
+
+def test_the_weakest_share_is_dropped() -> None:
+    grey = speckled(100, 160).pixels[:, :, 0]
+    every, some = (len(dense_root_sift(grey, 8, (6,), share)[0]) for share in (0.0, 0.25))
+    assert some == pytest.approx(0.75 * every, abs=2)
+
+
+def test_transparent_ground_is_left_out_and_places_are_shares_of_the_image() -> None:
+    image = speckled(64, 96)
+    alpha = np.zeros((64, 96), np.uint8)
+    alpha[:, 48:] = 255
+    _, places = dense_descriptors(DecodedImage(image.pixels, alpha, (96, 64)), SMALL)
+    assert len(places)
+    assert (places[:, 0] >= 0).all()
+    assert (np.abs(places) <= 0.5).all()
+
+
+@pytest.mark.parametrize("size_wh", [(1, 1), (16, 11), (300, 2), (2, 300), (40, 30)])
+def test_small_and_flat_images_give_a_vector_without_nan(size_wh: tuple[int, int]) -> None:
+    codebook = fit_codebook([dense_descriptors(speckled(90, 130), SMALL)], SMALL, seed=0)
+    width, height = size_wh
+    images = [speckled(height, width), DecodedImage(np.zeros((height, width, 3), np.uint8), None, size_wh)]
+    with ThreadPoolExecutor(1) as pool:
+        entries = VladExtractor(codebook, SMALL).extract_features(images, pool)
+    for entry in entries:
+        vector = entry["embedding"].astype(np.float32)
+        assert vector.shape == (4 * 10,)
+        assert np.isfinite(vector).all()
+    assert not entries[1]["embedding"].any()
+
+
+def test_a_codebook_without_any_descriptor() -> None:
+    empty = np.zeros((0, 128), np.float32), np.zeros((0, 2), np.float32)
+    for samples in ([], [empty, empty]):
+        codebook = fit_codebook(samples, SMALL, seed=0)
+        assert codebook.words.shape == (1, 10)
+        with ThreadPoolExecutor(1) as pool:
+            entry = VladExtractor(codebook, SMALL).extract_features([speckled(90, 130)], pool)[0]
+        assert np.isfinite(entry["embedding"]).all()
+
+
+def test_the_same_samples_and_seed_give_the_same_codebook() -> None:
+    samples = [dense_descriptors(speckled(90, 130, seed), SMALL) for seed in range(3)]
+    few = SMALL.model_copy(update={"codebook_descriptors": 60})
+    one, same, other = (fit_codebook(samples, few, seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one.words, same.words)
+    np.testing.assert_array_equal(one.basis, same.basis)
+    assert not np.array_equal(one.words, other.words)
+    assert one.words.shape == (4, 10)
+
+
+def test_threads_change_nothing() -> None:
+    images = [speckled(90, 130 + seed, seed) for seed in range(5)]
+    codebook = fit_codebook([dense_descriptors(images[0], SMALL)], SMALL, seed=0)
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(4) as four:
+        both = [VladExtractor(codebook, SMALL).extract_features(images, pool) for pool in (one, four)]
+    for first, second in zip(*both, strict=True):
+        np.testing.assert_array_equal(first["embedding"], second["embedding"])
+
+
+def test_residuals_are_aggregated_by_hand() -> None:
+    words = np.array([[0, 0], [10, 0]], np.float32)
+    points = np.array([[1, 0], [0, 1], [10, 4]], np.float32)
+    # word 0 sums (1, 1), word 1 sums (0, 4); unit each, signed roots, unit together
+    expected = np.sqrt([np.sqrt(0.5), np.sqrt(0.5), 0, 1])
+    np.testing.assert_allclose(_aggregate(points, words), expected / np.linalg.norm(expected), rtol=1e-5)
+    assert not _aggregate(np.zeros((0, 2), np.float32), words).any()
+    mirrored = _aggregate(-points, -words)
+    np.testing.assert_allclose(mirrored, -expected / np.linalg.norm(expected), rtol=1e-5)
+
+
+def covariance_of(values: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Axes (d, r) and variances by numpy's singular values."""
+    centred = values.astype(np.float64) - values.mean(axis=0)
+    _, singular, axes = np.linalg.svd(centred, full_matrices=False)
+    return axes.T, singular**2 / len(values)
+
+
+@pytest.mark.parametrize("shape", [(60, 7), (9, 30)])
+def test_principal_axes_are_numpys(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    values = (rng.normal(size=shape) * np.linspace(1, 3, shape[1]) + 2).astype(np.float32)
+    mean, basis, variance = principal_axes(values, 5)
+    axes, expected = covariance_of(values)
+    np.testing.assert_allclose(mean, values.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(variance, expected[:5], rtol=1e-4)
+    np.testing.assert_allclose(np.abs((basis * axes[:, :5]).sum(axis=0)), 1, atol=1e-4)
+    strongest = basis[np.abs(basis).argmax(axis=0), np.arange(5)]
+    assert (strongest > 0).all()  # the sign is fixed
+
+
+def test_fewer_axes_than_asked_for_leave_zeros() -> None:
+    values = np.random.default_rng(0).normal(size=(3, 10)).astype(np.float32)
+    _, basis, variance = principal_axes(values, 6)
+    assert (variance > 0).tolist() == [True, True, False, False, False, False]
+    assert not basis[:, 2:].any()
+    for rows in (np.zeros((0, 4), np.float32), np.ones((5, 4), np.float32)):
+        mean, basis, variance = principal_axes(rows, 2)
+        assert not basis.any()
+        assert not variance.any()
+        assert mean.shape == (4,)
+
+
+def test_project_gives_unit_rows_and_whitens_by_half() -> None:
+    rng = np.random.default_rng(0)
+    values = (rng.normal(size=(4000, 2)) * [9, 1]).astype(np.float32)
+    _, basis, variance = principal_axes(values, 2)
+    expected = unit((values - values.mean(axis=0)) @ (basis * variance**-0.25))
+    projected = project(values, 2)
+    np.testing.assert_allclose(projected, expected, atol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(projected, axis=1), 1, atol=1e-5)
+    assert project(values[:0], 3).shape == (0, 3)
+    assert not project(values[:1], 3).any()  # one photograph differs from nothing
+
+
+def test_unit_leaves_zero_rows() -> None:
+    np.testing.assert_allclose(unit(np.array([[3.0, 4.0], [0.0, 0.0]])), [[0.6, 0.8], [0, 0]])
+
+
+def test_a_codebook_holds_what_shortening_needs() -> None:
+    codebook = fit_codebook([dense_descriptors(speckled(90, 130), SMALL)], SMALL, seed=0)
+    assert isinstance(codebook, Codebook)
+    assert (codebook.mean.shape, codebook.basis.shape) == ((128,), (128, 8))
+    np.testing.assert_allclose(codebook.basis.T @ codebook.basis, np.eye(8), atol=1e-4)

@@ -1,0 +1,81 @@
+"""Intervals over individuals: by hand, and against a plain loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from animalclef.data.open_set_splits import OpenSetSplits
+from animalclef.metrics.bootstrap import interval_over_individuals, mean_interval, of_other_queries
+from animalclef.metrics.competition import ScoreKernel
+
+
+def splits(identity: list[str], known: list[list[int]]) -> OpenSetSplits:
+    is_known = np.array(known, dtype=bool).reshape(len(known), len(identity))
+    names = np.array([f"p{row}" for row in range(len(identity))], dtype=object)
+    return OpenSetSplits(names, np.array(identity, dtype=object), is_known, ~is_known)
+
+
+def test_all_right_and_all_wrong_leave_no_room() -> None:
+    roles = splits(["a", "a", "b", "c"], [[1, 1, 0, 0], [0, 0, 1, 0]])
+    always, never = np.ones(4, bool), np.zeros(4, bool)
+    assert interval_over_individuals(always, always, roles) == (1.0, 1.0)
+    assert interval_over_individuals(always, never, roles) == (0.0, 0.0)
+
+
+def test_nothing_to_draw_from_has_no_interval() -> None:
+    none = np.zeros(0, bool)
+    assert np.isnan(interval_over_individuals(none, none, splits([], []))).all()
+
+
+def test_two_of_four_unknown_individuals_right() -> None:
+    """Known always right, so the score is sqrt(share of unknown): sqrt(1/2) = 0.707, between 0 and 1."""
+    identity = ["k", "u1", "u2", "u3", "u4"]
+    roles = splits(identity, [[1, 0, 0, 0, 0]])
+    hit = np.array([True, True, True, False, False])
+    low, high = interval_over_individuals(np.ones(5, bool), hit, roles, of_next=False)
+    assert low == 0.0
+    assert high == 1.0
+    many = splits([f"k{n}" for n in range(400)] + [f"u{n}" for n in range(400)], [[1] * 400 + [0] * 400])
+    half = np.arange(800) % 2 == 0
+    low, high = interval_over_individuals(np.ones(800, bool), half, many, of_next=False, draws=4000)
+    # the share's standard error is sqrt(0.25 / 400) = 0.025; of its root, 0.025 / (2 * 0.707) = 0.0177
+    assert low == pytest.approx(0.7071 - 1.96 * 0.0177, abs=0.004)
+    assert high == pytest.approx(0.7071 + 1.96 * 0.0177, abs=0.004)
+    wide = interval_over_individuals(np.ones(800, bool), half, many, draws=4000)
+    assert wide[1] - wide[0] == pytest.approx(np.sqrt(2) * (high - low))
+
+
+def test_a_draw_is_the_official_score_of_the_drawn_individuals() -> None:
+    """One draw by one draw: the ends of a one-draw interval against ScoreKernel on the repeated individuals."""
+    identity = ["a", "a", "b", "c", "c", "c", "d"]
+    roles = splits(identity, [[1, 1, 1, 0, 0, 0, 0]])
+    hits = np.array([1, 0, 1, 1, 0, 1, 1], bool)
+    for seed in range(6):
+        count = np.random.default_rng([seed, 4]).multinomial(4, np.full(4, 0.25), size=1)[0]
+        rows = [
+            (f"{who}{n}", row) for n in range(4) for row, who in enumerate(identity) if n < count["abcd".index(who)]
+        ]
+        known = np.array([roles.is_known[0, row] for _, row in rows])
+        if known.all() or not known.any():
+            continue
+        names = np.array([name for name, _ in rows], dtype=object)
+        kernel = ScoreKernel(names, np.array(["x"] * len(rows), dtype=object), known)
+        answer = [
+            (name if hits[row] else "wrong") if roles.is_known[0, row] else (None if hits[row] else "wrong")
+            for name, row in rows
+        ]
+        expected = kernel.score(kernel.encode(np.array(answer, dtype=object))).overall
+        ends = interval_over_individuals(hits, hits, roles, draws=1, seed=seed, of_next=False)
+        assert any(end == pytest.approx(expected) for end in ends)
+
+
+def test_other_queries_lie_sqrt_2_times_as_far_and_within_the_scale() -> None:
+    assert of_other_queries(0.5, 0.4, 0.7) == pytest.approx((0.5 - 0.1 * 2**0.5, 0.5 + 0.2 * 2**0.5))
+    assert of_other_queries(0.9, 0.2, 0.99) == (0.0, 1.0)
+
+
+def test_the_mean_over_data_sets_adds_distances_in_squares() -> None:
+    assert mean_interval({}) is None
+    found = mean_interval({"a": (0.5, 0.2, 0.8), "b": (0.7, 0.3, 0.7)})
+    assert found == pytest.approx((0.6, 0.6 - 0.25, 0.6 + 0.15))

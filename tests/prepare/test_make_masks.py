@@ -1,0 +1,97 @@
+"""Masks of a whole table: which files are made, which are kept, and how boxes and transparency count."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from rows import Row, image_table, strings
+from typer.testing import CliRunner
+
+from animalclef.cli import app
+from animalclef.data.masks import read_mask
+from animalclef.prepare.make_masks import Made, make_masks
+from animalclef.prepare.segmenters import Box
+from animalclef.runtime.progress import Silent
+from animalclef.structures import ImageTable
+
+
+class Inside:
+    """Takes the box for the animal; a black photograph is unclear."""
+
+    def __init__(self) -> None:
+        self.asked: list[Box | None] = []
+
+    def segment(self, pixels: NDArray[np.uint8], box: Box | None) -> NDArray[np.bool_] | None:
+        self.asked.append(box)
+        if not pixels.any():
+            return None
+        mask = np.zeros(pixels.shape[:2], dtype=bool)
+        left, top, right, bottom = (0, 0, 10, 10) if box is None else (round(side) for side in box)
+        mask[top:bottom, left:right] = True
+        return mask
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> ImageTable:
+    """a: a photograph; b, c: two boxes of one; d: transparent; e: black; f: no image."""
+    table = image_table([Row(name, "Luna") for name in "abcdef"])
+    paths = ("x/a.jpg", "b.jpg", "b.jpg", "d.png", "e.png", "f.jpg")
+    grey = np.full((60, 100, 3), 120, np.uint8)
+    (tmp_path / "x").mkdir()
+    for path in ("x/a.jpg", "b.jpg"):
+        cv2.imwrite(str(tmp_path / path), grey)
+    alpha = np.zeros((60, 100), np.uint8)
+    alpha[20:30, 40:80] = 255
+    cv2.imwrite(str(tmp_path / "d.png"), np.dstack([grey, alpha]))
+    cv2.imwrite(str(tmp_path / "e.png"), np.zeros_like(grey))
+    (tmp_path / "f.jpg").write_bytes(b"nothing")
+    boxes = np.full((6, 5), np.nan, np.float32)
+    boxes[1], boxes[2] = (5, 10, 20, 30, 0), (60, 10, 20, 40, np.pi / 2)  # turned about its centre: 40 wide, 20 high
+    return replace(table, root=tmp_path, path=strings(*paths), bbox_xywhr=boxes)
+
+
+def test_every_photograph_gets_its_mask_once(images: ImageTable, tmp_path: Path) -> None:
+    folder, segmenter = tmp_path / "masks", Inside()
+    made = make_masks(images, folder, segmenter, 2, Silent())
+    assert made == Made(4, 0, ("e.png",), ("f.jpg",))
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    assert names == ["b.png", "d.png", "e.png", "x/a.png"]
+    whole = images.with_columns(bbox_xywhr=np.full((6, 5), np.nan, np.float32))
+    rows = ((0, "x/a.png"), (1, "b.png"), (3, "d.png"))
+    first, boxes, clear = (read_mask(whole, row, str(folder / name), (100, 60)) for row, name in rows)
+    assert first.sum() == 100
+    expected = np.zeros((60, 100), dtype=bool)
+    expected[10:40, 5:25] = expected[20:40, 50:90] = True
+    np.testing.assert_array_equal(boxes, expected)
+    assert clear.sum() == 10 * 40
+    assert read_mask(whole, 4, str(folder / "e.png"), (100, 60)).all()  # unclear: all is kept
+    before = {path: path.read_bytes() for path in folder.rglob("*.png")}
+    segmenter.asked.clear()
+    assert make_masks(images, folder, segmenter, 1, Silent()) == Made(0, 4, (), ("f.jpg",))
+    assert segmenter.asked == []
+    assert make_masks(images, folder, segmenter, 1, Silent(), overwrite=True).masks == 4
+    assert {path: path.read_bytes() for path in folder.rglob("*.png")} == before
+
+
+def test_the_command_makes_masks_and_keeps_them(tmp_path: Path) -> None:
+    for path in ("database/Luna/a.jpg", "query/b.jpg"):
+        picture = np.full((120, 180, 3), (50, 110, 60), np.uint8)
+        cv2.ellipse(picture, (90, 60), (50, 30), 0, 0, 360, (40, 150, 220), -1)
+        (tmp_path / "data" / path).parent.mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "data" / path), picture)
+    arguments = ["mask", "--data", str(tmp_path / "data"), "--to", str(tmp_path / "masks")]
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == {"masks": 2, "kept": 0, "unclear": [], "unreadable": []}
+    mask = cv2.imread(str(tmp_path / "masks" / "query" / "b.png"), cv2.IMREAD_GRAYSCALE)
+    assert mask[60, 90] == 255
+    assert mask[5, 5] == 0
+    again = CliRunner().invoke(app, arguments)
+    assert again.exit_code == 0, again.output
+    assert "0 masks made, 2 were there" in again.output

@@ -1,0 +1,125 @@
+"""Files are whole or absent, also on a full disk."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from animalclef.errors import OutputError
+from animalclef.runtime import atomic_files as files
+from animalclef.runtime.atomic_files import (
+    check_writable,
+    make_folder,
+    remove_parts,
+    write_bytes,
+    write_text,
+    write_with,
+)
+
+
+def test_content_arrives_whole_in_a_new_folder(tmp_path: Path) -> None:
+    write_text(tmp_path / "a" / "b" / "text.csv", "name\nZoë\r\n")
+    assert (tmp_path / "a" / "b" / "text.csv").read_bytes() == "name\nZoë\r\n".encode()
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["text.csv"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_keeps_the_old_file_and_leaves_no_part(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file.bin"
+    write_bytes(path, b"old")
+
+    def half_write(temporary: Path, content: bytes) -> None:
+        temporary.write_bytes(content[: len(content) // 2])
+        raise OSError(number, "full")
+
+    monkeypatch.setattr(files, "_write_all", half_write)
+    with pytest.raises(OutputError, match=r"file.bin: the disk is full.*same command again"):
+        write_bytes(path, b"something new")
+    assert path.read_bytes() == b"old"
+    assert [item.name for item in tmp_path.iterdir()] == ["file.bin"]
+
+
+def test_a_failing_flush_is_a_failed_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(files.os, "fsync", refuse)
+    with pytest.raises(OutputError, match=r"cannot be written \(Input/output error\)"):
+        write_bytes(tmp_path / "file.bin", b"new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_leaves_no_part(tmp_path: Path) -> None:
+    def interrupted(temporary: Path) -> None:
+        temporary.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_with(tmp_path / "file.bin", interrupted)
+    assert list(tmp_path.iterdir()) == []
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from animalclef.errors import OutputError
+from animalclef.store.pair_log import PairLog
+from animalclef.store.shard_store import ShardStore
+folder = Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+store, log = ShardStore(folder / "shards"), PairLog(folder / "pairs.log", "f", ["score"])
+store.put({"aa": {"x": np.zeros(100, np.float32)}})
+keys = [f"{number:016x}{0:016x}" for number in range(2000)]
+log.append(keys[:1] * 50, keys[1:51], np.ones((50, 1), np.float32))
+for work in (lambda: store.put({"bb": {"x": np.zeros(10_000, np.float32)}}),
+             lambda: log.append(keys[:1] * 1900, keys[60:1960], np.ones((1900, 1), np.float32))):
+    try:
+        work()
+    except OutputError as error:
+        print(error)
+"""
+
+
+def test_a_file_size_limit_is_told_and_earlier_work_is_kept(tmp_path: Path) -> None:
+    from animalclef.store.pair_log import PairLog
+    from animalclef.store.shard_store import ShardStore
+
+    command = [sys.executable, "-c", LIMITED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("the disk is full") == 2
+    assert not list(tmp_path.rglob("*.part"))
+    assert len(PairLog(tmp_path / "pairs.log", "f", ["score"])) == 50
+    assert ShardStore(tmp_path / "shards").missing(["aa", "bb"]) == ["bb"]
+
+
+def test_a_place_that_is_a_file_cannot_be_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match=r"cannot create this folder"):
+        make_folder(tmp_path / "file" / "below")
+    with pytest.raises(OutputError, match=r"cannot create this folder"):
+        check_writable(tmp_path / "file")
+
+
+def test_a_folder_that_takes_no_files_is_told_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(OutputError, match=r"cannot be written \(Read-only file system\)"):
+        check_writable(tmp_path)
+
+
+def test_parts_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / ".shard.safetensors.123.part").write_text("half")
+    (tmp_path / "deep" / "kept.part").write_text("not ours")
+    remove_parts(tmp_path)
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["kept.part"]
