@@ -47,7 +47,7 @@ class Deciding:
         seen = [data_digest, described.images.key.tolist(), sorted(encounters.of.items())]
         seen += [sorted(described.learnt)] if described.learnt else []
         made_by = [scores_id, described.embeddings.model, self.match.name, *versions]
-        made = fingerprint(5, seen, made_by, config.decide, config.retrieve, config.vote, config.seed)
+        made = fingerprint(6, seen, made_by, config.decide, config.retrieve, config.vote, config.seed)
         path, stamp = self.run.decision_of(made), Stamp(made, scores_id, data_digest)
         known = self._known(path)
         if known is not None and holds_pseudo_queries(self.run, made):

@@ -95,7 +95,7 @@ class Matching:
     @property
     def _main_column(self) -> str:
         """What the decision looks at first of what the log holds."""
-        return next((name for name in self.config.decide.scores if name in self.columns), self.columns[0])
+        return next((name for name in (*self.config.decide.scores, "inliers") if name in self.columns), self.columns[0])
 
     def _completed(self, scores: PairScores, shortlist: Shortlist, described: FeatureSet) -> PairScores:
         """With what is known of a pair, or of its list, without matching it; the pairs are in shortlist order."""

@@ -85,7 +85,7 @@ class Pipeline:
         network = tools.network
         scores_id = scores_fingerprint(self.config, tools)
         if given is not None:
-            given.check(scores_id)
+            given.check(scores_id, self.loaded.images.gallery.datasets)
         if not len(self.loaded.images.gallery):
             where = self.loaded.source.table or self.loaded.source.root
             raise DataError(f"{where}: no database rows with an identity, so nobody can be recognised.")
