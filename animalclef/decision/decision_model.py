@@ -72,7 +72,7 @@ class Strangers(Part):
 class AnswerCurve(Part):
     """Logistic curve from an identity's log-odds to the probability that naming it is right.
 
-    Fitted on best identities of pseudo-queries, out of fold, as if `unknown_share` of the queries showed new individuals.
+    Fitted on best identities of pseudo-queries, out of fold, with `unknown_share` of new individuals.
     """
 
     slope: float = Field(gt=0)
