@@ -53,7 +53,9 @@ def main() -> None:
                     continue
                 decision = tune(parts, config, seed, "s", "g", Silent())
                 ranked = fuse(scores, run.images, decision)
-                found.setdefault((name, how), []).append(measured(ranked, truth, name, decision.of(name).threshold, kept, run))
+                found.setdefault((name, how), []).append(
+                    measured(ranked, truth, name, decision.of(name).threshold, kept, run)
+                )
     print("| data set | decided | blind | oracle | lost |\n| --- | --- | --- | --- | --- |")
     for (name, how), rows in sorted(found.items()):
         blind, oracle = np.mean(rows, axis=0)
@@ -82,14 +84,20 @@ def thinned(part: PseudoQueries, kept: set[str]) -> PseudoQueries:
     return part
 
 
-def measured(ranked: RankedCandidates, truth: object, name: str, threshold: float, kept: set[str], run: object) -> tuple[float, float]:
+def measured(
+    ranked: RankedCandidates, truth: object, name: str, threshold: float, kept: set[str], run: object
+) -> tuple[float, float]:
     """Return the score at the decision's threshold, and at the best one for these queries."""
     first: dict[str, int] = {}
     for row, one in enumerate(ranked.query_id):
         first.setdefault(one, row)
     mine = np.flatnonzero(truth.dataset == name)
-    value = np.array([ranked.identity_probability[first[one]] if one in first else -1.0 for one in truth.image_id[mine]])
-    named = np.array([ranked.identity[first[one]] if one in first else None for one in truth.image_id[mine]], dtype=object)
+    value = np.array(
+        [ranked.identity_probability[first[one]] if one in first else -1.0 for one in truth.image_id[mine]]
+    )
+    named = np.array(
+        [ranked.identity[first[one]] if one in first else None for one in truth.image_id[mine]], dtype=object
+    )
     scores = Scores(truth.identity[mine], truth.known[mine].astype(bool), value, named)
     every = np.unique(np.concatenate([[0.0, 1.1], value, np.nextafter(value, 2)]))
     return float(scores.at(np.array([threshold]))[0]), float(scores.at(every).max())

@@ -98,7 +98,7 @@ class CrossFitter:
         """Return log-odds of every pair of one part, by models fitted without its individual's fold and `without`."""
         part, folds, who, views = self.parts[name], self.fold_of[name], self.who[name], self.views[name]
         there = [column for column in self.columns if column in views["known"]]
-        empty = [(kind, column) for kind in self._kinds for column in there]
+        empty: list[tuple[str, str]] = [(kind, column) for kind in self._kinds for column in there]
         columns = {key: np.zeros(part.same.shape) for key in empty if not is_relative(key[1])}
         by_role: dict[Role, dict[tuple[str, str], Floats]] = {
             role: {key: np.zeros(part.same.shape) for key in empty if is_relative(key[1])} for role in ROLES

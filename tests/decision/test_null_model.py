@@ -86,7 +86,10 @@ def test_two_names_of_one_animal_are_reported() -> None:
     spoiled = dataclasses.replace(part, columns=columns)
     [pair] = look_alikes(spoiled, nulls_of(spoiled))
     assert (pair.first, pair.second) == ("i4", "i9")
-    assert {pair.first_image, pair.second_image} == {"p4", "pi9"} or {pair.first_image, pair.second_image} == {"p9", "pi4"}
+    assert {pair.first_image, pair.second_image} == {"p4", "pi9"} or {pair.first_image, pair.second_image} == {
+        "p9",
+        "pi4",
+    }
     assert pair.chance < 0.001
 
 
