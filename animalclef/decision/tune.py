@@ -76,10 +76,8 @@ def tune(
         LeakError: something would have been scored on individuals it was fitted on.
     """
     final = final or (lambda name, evaluators: search(evaluators, config))
-    with (
-        threadpool_limits(limits=1),
-        progress.task("tuning the decision", _studies(pseudo, config), "studies") as advance,
-    ):
+    studies = _studies(pseudo, config)
+    with threadpool_limits(limits=1), progress.task("tuning the decision", studies, "studies") as advance:
         own = [held_out for held_out in held_out_parts(pseudo, config, seed) if held_out.name != "pooled"]
         decided = {held_out.name: _tune_one(held_out, config, seed, final, advance, validates=True) for held_out in own}
         parts = used_parts(pseudo, config)

@@ -58,10 +58,11 @@ def influence_of_individuals(hits: tuple[Bools, Bools], roles: Roles, individual
     the standard error of the difference of two scores.
     """
     total = np.zeros(len(individual))
-    shares: list[Floats] = [(roles.known @ hits[0])[:, None], (roles.unknown @ hits[1])[:, None]]
+    sums = [np.asarray(role @ hit, np.float64) for role, hit in zip((roles.known, roles.unknown), hits, strict=True)]
+    shares = [one[:, None] for one in sums]
     for share, other, role, hit in ((*shares, roles.known, hits[0]), (*shares[::-1], roles.unknown, hits[1])):
         slope = 0.5 * np.sqrt(other / np.maximum(share, 0.02))  # d sqrt(BAKS * BAUS) / d share
-        deviation = np.asarray(slope * role * (hit.astype(np.float64) - share), dtype=np.float64)
+        deviation = np.asarray(slope * role * (np.asarray(hit, dtype=np.float64) - share), dtype=np.float64)
         total += deviation.mean(axis=0) if len(role) else 0.0
     added = np.bincount(individual, weights=total, minlength=int(individual.max(initial=-1)) + 1)
     return np.asarray(added, dtype=np.float64)
