@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.config import EncounterConfig
+from animalclef.data.dates import day_of
 from animalclef.structures import FloatArray, ImageTable, StrArray
 
 __all__ = ["Encounters", "day_of", "events_of", "find_encounters", "thumbnail"]
@@ -108,14 +108,6 @@ def events_of(table: ImageTable, encounter_of: Mapping[str, str]) -> NDArray[np.
     graph = coo_matrix((np.ones(len(rows), dtype=bool), (rows, others)), shape=(size, size))
     _, event = connected_components(graph, directed=False)
     return np.asarray(np.unique(event[:n], return_inverse=True)[1], dtype=np.int64)
-
-
-def day_of(text: str) -> int | None:
-    """The number of the day that a date begins with, 1 January of the year 1 being 1; `None` for no such date."""
-    try:
-        return date.fromisoformat(text[:10]).toordinal()
-    except ValueError:
-        return None
 
 
 def _apart(one: int | None, other: int | None) -> float:
