@@ -16,7 +16,7 @@ import yaml
 import animalclef
 from animalclef.config import Config
 from animalclef.errors import OutputError
-from animalclef.pipeline import Outcome
+from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.atomic_files import check_writable, write_text
 
 __all__ = ["summary", "target_file", "write_results"]
