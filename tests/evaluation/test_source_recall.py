@@ -8,7 +8,7 @@ from rows import Row, image_table, strings
 
 from animalclef.data.submission import Truth
 from animalclef.evaluation.source_recall import recall_of_sources
-from animalclef.pipeline.shortlist import ranks_of_sources
+from animalclef.pipeline.candidate_search import ranks_of_sources
 from animalclef.structures import Shortlist
 
 NAN = np.nan
