@@ -28,7 +28,7 @@ from animalclef.store.run_folder import RunFolder
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import Embeddings, FloatArray, ImageTable, Skipped
 
-__all__ = ["FeatureSet", "encounters_of", "extract_all_features"]
+__all__ = ["FeatureSet", "encounters_of", "extract_all_features", "thumbnail_stores"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +75,8 @@ def extract_all_features(contents: Contents, context: RunContext) -> FeatureSet:
     """
     config, run, models, images = context.config, context.folder, context.models, contents.images
     trained_on = _trained_on(models.network, config.decide.not_learnt_by)
-    decoding = [config.data.decode_long_side, config.data.max_pixels, cv2.__version__, PIL.__version__]
-    unreadable = ShardStore(run.store("unreadable", fingerprint(1, decoding)))
-    thumbnails = ShardStore(run.store("thumbnails", fingerprint(1, decoding)))
+    decoding = _decoding(config)
+    thumbnails, unreadable = thumbnail_stores(run, config)
     keyed, wanted, masks = matching_keys(images, config.keypoints)
     views = {name: chosen for name, chosen in config.keypoints.views.items() if name in images.datasets}
     local = _local_features(models.extractor, wanted, views, config, run, decoding)
@@ -92,7 +91,8 @@ def extract_all_features(contents: Contents, context: RunContext) -> FeatureSet:
         ]
         for name, one in embedders.items()
     }
-    context.announce(estimate(images, jobs, context))
+    if context.announce is not None:
+        context.announce(estimate(images, jobs, context))
     set_aside = list(contents.set_aside)
     for name, table in tables.items():
         set_aside += extract_features(table, jobs[name], unreadable, config.data, context.workers, context.progress)
@@ -111,11 +111,23 @@ def extract_all_features(contents: Contents, context: RunContext) -> FeatureSet:
     return FeatureSet(keyed.select(usable), embeddings, thumbnails, local, set_aside, contents.digest, trained_on)
 
 
-def encounters_of(features: FeatureSet, config: Config) -> Encounters:
-    """Find the gallery photographs that belong to one event."""
+def encounters_of(features: FeatureSet, config: Config, links: Sequence[tuple[str, str, int]] = ()) -> Encounters:
+    """Find the gallery photographs that belong to one event; `links` are pairs with the same background."""
     gallery = features.images.gallery
     thumbnails = {key: features.thumbnail(key) for key in dict.fromkeys(gallery.key)}
-    return find_encounters(gallery, thumbnails, config.encounters)
+    return find_encounters(gallery, thumbnails, config.encounters, links)
+
+
+def thumbnail_stores(run: RunFolder, config: Config) -> tuple[ShardStore, ShardStore]:
+    """Return the stores of thumbnails and of why a photograph could not be decoded."""
+    decoding = _decoding(config)
+    return ShardStore(run.store("thumbnails", fingerprint(1, decoding))), ShardStore(
+        run.store("unreadable", fingerprint(1, decoding))
+    )
+
+
+def _decoding(config: Config) -> list[object]:
+    return [config.data.decode_long_side, config.data.max_pixels, cv2.__version__, PIL.__version__]
 
 
 def _trained_on(network: TimmExtractor | None, others: Sequence[str]) -> frozenset[str]:

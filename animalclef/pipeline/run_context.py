@@ -33,13 +33,9 @@ class Plan:
     views: int = 1  # of a query, where it has most
 
 
-def _say_nothing(plan: Plan) -> None:
-    """Ignore the plan."""
-
-
 @dataclass(frozen=True, eq=False)
 class RunContext:
-    """Settings, models and places of one run. `announce` is called with the plan before the long part."""
+    """Settings, models and places of one run. `announce`, where given, gets the plan before the long part."""
 
     config: Config
     folder: RunFolder
@@ -47,7 +43,7 @@ class RunContext:
     log: PairLog | None  # of the pairs matched so far; None where nothing is matched
     workers: int = 1
     progress: Progress = field(default_factory=Silent)
-    announce: Callable[[Plan], None] = _say_nothing
+    announce: Callable[[Plan], None] | None = None
     given: Decision | None = None  # to be applied; without one a decision is tuned
     seconds: dict[str, float] = field(default_factory=dict)  # of each stage so far
 
@@ -81,7 +77,7 @@ def open_context(
     weights: Path | None = None,
     workers: int = 1,
     progress: Progress | None = None,
-    announce: Callable[[Plan], None] = _say_nothing,
+    announce: Callable[[Plan], None] | None = None,
     given: Decision | None = None,
 ) -> RunContext:
     """Open the models and the pair log; published weights are looked for in `weights` first.
@@ -108,5 +104,5 @@ def open_pair_log(config: Config, run: RunFolder, models: Models) -> PairLog | N
         return None
     local = [models.extractor.fingerprint, config.keypoints.border, config.data.decode_long_side]
     rerank = config.rerank.model_dump(mode="json", exclude={"weights"})
-    key = fingerprint(5, rerank, local, cv2.__version__, np.__version__, models.made_by)
+    key = fingerprint(6, rerank, local, cv2.__version__, np.__version__, models.made_by)
     return PairLog(run.path / "pairs" / f"{key}.log", key, models.matcher.columns)
