@@ -18,6 +18,7 @@ from animalclef.config import Config, KeypointConfig, RerankConfig, fingerprint
 from animalclef.data.masks import inside
 from animalclef.features.extract import ExtractionJob, extract_features
 from animalclef.features.local.entries import SiftExtractor, features_from_entry
+from animalclef.features.local.sift import no_features
 from animalclef.matching.nearest_neighbour import MutualNearest
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import one_thread_each, worker_threads
@@ -151,7 +152,7 @@ def _matched(
 
 def _off_animal(key: str, mask_of: Mask, store: ShardStore) -> LocalFeatures:
     if store.missing([key]):
-        return SiftExtractor.nothing(key)
+        return no_features((1, 1), _KEYPOINTS, key)
     features = features_from_entry(key, store.get(key))
     mask = mask_of(key)
     if mask is None:

@@ -30,7 +30,7 @@ from animalclef.pipeline.trial_sample import (
     try_on,
 )
 from animalclef.prepare.cut_out import prepared_table
-from animalclef.prepare.outlines import Outlines
+from animalclef.pipeline.outlines import Outlines
 from animalclef.prepare.variant_choice import Evidence, Variant, choose_variant
 from animalclef.runtime.progress import Progress
 from animalclef.store.run_folder import RunFolder

@@ -23,7 +23,7 @@ from animalclef.pipeline.image_contents import Contents, keyed
 from animalclef.pipeline.models import Tools
 from animalclef.pipeline.preparation_table import DatasetPreparation, PreparationRecord, variants_csv
 from animalclef.prepare.cut_out import prepared_table
-from animalclef.prepare.outlines import BatchSegmenter, Outlines, find_outlines
+from animalclef.pipeline.outlines import BatchSegmenter, Outlines, find_outlines
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.progress import Progress
 from animalclef.store.run_folder import RunFolder
