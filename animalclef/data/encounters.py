@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 
 import cv2
 import numpy as np
@@ -19,6 +18,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from animalclef.config import EncounterConfig
+from animalclef.data.dates import day_of
 from animalclef.structures import FloatArray, ImageTable, StrArray
 
 __all__ = ["Encounters", "day_of", "events_of", "find_encounters", "thumbnail"]
@@ -115,14 +115,6 @@ def events_of(table: ImageTable, encounter_of: Mapping[str, str]) -> NDArray[np.
     graph = coo_matrix((np.ones(len(rows), dtype=bool), (rows, others)), shape=(size, size))
     _, event = connected_components(graph, directed=False)
     return np.asarray(np.unique(event[:n], return_inverse=True)[1], dtype=np.int64)
-
-
-def day_of(text: str) -> int | None:
-    """The number of the day that a date begins with, 1 January of the year 1 being 1; `None` for no such date."""
-    try:
-        return date.fromisoformat(text[:10]).toordinal()
-    except ValueError:
-        return None
 
 
 def _apart(one: int | None, other: int | None) -> float:
