@@ -22,15 +22,15 @@ class KeypointConfig(Settings):
     long_side: int | None = Field(
         None,
         ge=64,
-        description="larger photographs are scaled down to this long side; default: by the size of the job for sift and "
-        "kaze, what suits the feature for networks",
+        description="larger photographs are scaled down to this long side; default: by the size of the job for sift "
+        "and kaze, what suits the feature for networks",
     )
     least_long_side: int = Field(256, ge=32, description="smaller photographs are scaled up to this long side")
     max_keypoints: int | None = Field(
         None,
         ge=8,
-        description="keypoints of a photograph, the strongest first; default: by the size of the job for sift and kaze, "
-        "what suits the feature for networks",
+        description="keypoints of a photograph, the strongest first; default: by the size of the job for sift and "
+        "kaze, what suits the feature for networks",
     )
     matched: int | None = Field(
         None,
@@ -46,7 +46,9 @@ class KeypointConfig(Settings):
     )
     spread: bool = Field(False, description="SIFT, KAZE: the strongest keypoints of every part of the photograph first")
     contrast_threshold: float | None = Field(
-        None, gt=0, description="SIFT: weaker keypoints are left out; default: 0.02, lower where there are many keypoints"
+        None,
+        gt=0,
+        description="SIFT: weaker keypoints are left out; default: 0.02, lower where there are many keypoints",
     )
     equalise: bool = Field(True, description="SIFT: even out contrast locally before detection (CLAHE)")
     batch_size: int = Field(8, ge=1, description="networks: photographs of one shape that are described together")

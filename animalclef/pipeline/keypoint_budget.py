@@ -23,17 +23,17 @@ class KeypointSize:
     found: int
     long_side: int
     matched: int
-    describe_s: float  # of a photograph
+    describe_s: float  # of a photograph: its outline, embedding and keypoints
     match_s: float  # of a pair
 
 
 # Seconds of one core, measured with SIFT on photographs of 640 to 1,024 pixels.
 _STEPS = (
-    KeypointSize(512, 512, 512, 0.09, 0.0027),
-    KeypointSize(1024, 640, 768, 0.12, 0.0046),
-    KeypointSize(2048, 800, 1024, 0.15, 0.0070),
-    KeypointSize(2048, 800, 1536, 0.15, 0.0145),
-    KeypointSize(2048, 800, 2048, 0.15, 0.0270),
+    KeypointSize(512, 512, 512, 0.24, 0.0027),
+    KeypointSize(1024, 640, 768, 0.27, 0.0046),
+    KeypointSize(2048, 800, 1024, 0.30, 0.0070),
+    KeypointSize(2048, 800, 1536, 0.30, 0.0145),
+    KeypointSize(2048, 800, 2048, 0.30, 0.0270),
 )
 
 
