@@ -11,7 +11,9 @@ import typer
 from animalclef.cli.app import app
 from animalclef.cli.options import (
     DataOption,
+    DeviceOption,
     JsonOption,
+    WeightsOption,
     Workers,
     err,
     load,
@@ -32,7 +34,8 @@ def mask(
     model: Annotated[
         str, typer.Option(help="grabcut (no weights), or a SAM model: a folder, or its hub name where it is cached.")
     ] = "grabcut",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ... (for SAM)")] = "auto",
+    device: DeviceOption = "auto",
+    weights: WeightsOption = None,
     overwrite: Annotated[bool, typer.Option(help="Make masks again that are there.")] = False,
     workers: Workers = None,
     as_json: JsonOption = False,
@@ -47,11 +50,11 @@ def mask(
     from animalclef.cli.console import RichProgress
     from animalclef.features.embedding.timm_embedder import choose_device
     from animalclef.prepare.make_masks import make_masks
-    from animalclef.prepare.segmenters import load_segmenter
+    from animalclef.prepare.segmenters import open_segmenter
 
     images = load(data).images
-    segmenter = load_segmenter(model, "cpu" if model == "grabcut" else choose_device(device))
-    count = (workers or os.cpu_count() or 1) if model == "grabcut" else 1
+    count = workers or os.cpu_count() or 1
+    segmenter = open_segmenter(model, "cpu" if model == "grabcut" else choose_device(device), weights, count)
     made = make_masks(images, to, segmenter, count, RichProgress(err), overwrite=overwrite)
     if made.unreadable:
         warn(f"{len(made.unreadable)} photographs cannot be read (first: {made.unreadable[0]}).")

@@ -19,7 +19,6 @@ from animalclef.config.embedder_training import EmbedderNetworkConfig
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.features.embedding.timm_embedder import load_embedder
 from animalclef.structures import DecodedImage
-from animalclef.training.embedder.embedder_step import on_device
 from animalclef.training.embedder.trained_network import (
     Started,
     TrainedNetwork,
@@ -64,7 +63,7 @@ def test_what_is_written_embeds_in_the_pipeline_as_it_did_in_training(
     pixels = np.random.default_rng(1).integers(0, 256, (60, 90, 3), dtype=np.uint8)
     view = network.preprocessing.views(DecodedImage(pixels, None, (90, 60)))
     with torch.inference_mode():
-        mine = network.module.eval()(on_device(torch.from_numpy(view), network.preprocessing, "cpu"))[0].numpy()
+        mine = network.module.eval()(network.preprocessing.normalise(torch.from_numpy(view), "cpu"))[0].numpy()
     theirs = embedded(tmp_path / "mine.safetensors", pixels)
     assert len(theirs) == network.dimensions
     assert float(mine / np.linalg.norm(mine) @ theirs) > 0.99999  # half precision of the matrices is all that differs

@@ -17,7 +17,7 @@ from animalclef.training.matcher.matcher_validation import measure, nearest_neig
 from animalclef.training.matcher.training_features import training_features
 from animalclef.training.matcher.training_folder import fill_store, find_photographs, subjects_of
 from animalclef.training.matcher.view_batches import PairSource
-from animalclef.training.training_checkpoint import read_weights
+from animalclef.hub.load import read_weights
 
 FILE = Path(animalclef.__file__).parent / "weights" / "lightglue-sift.safetensors"
 
