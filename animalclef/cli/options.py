@@ -32,6 +32,7 @@ __all__ = [
     "out",
     "print_json",
     "refuse_overwriting",
+    "tell",
     "tell_where_paths_start",
     "warn",
 ]
@@ -62,6 +63,11 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Worker threads. Defaul
 def warn(sentence: str) -> None:
     """One warning on standard error."""
     err.print(f"[yellow]warning:[/] {escaped(sentence)}", highlight=False, soft_wrap=True)
+
+
+def tell(sentence: str) -> None:
+    """Print one sentence on standard error, before something that takes minutes."""
+    err.print(escaped(sentence), highlight=False, soft_wrap=True)
 
 
 def load(data: Path | None) -> LoadedTable:

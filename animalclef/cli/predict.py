@@ -19,10 +19,10 @@ from animalclef.cli.options import (
     SetOption,
     Workers,
     err,
-    escaped,
     load,
     out,
     print_json,
+    tell,
     warn,
 )
 from animalclef.errors import DataError
@@ -56,6 +56,9 @@ def predict(
     max_missing: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of missing photographs above which to stop. Default 0.01.")
     ] = None,
+    auto: Annotated[
+        bool, typer.Option("--auto/--no-auto", help="Try on database photographs how to prepare them (prepare.mode).")
+    ] = True,
     overwrite: Annotated[bool, typer.Option(help="Forget what an earlier run left in the run folder.")] = False,
     ledger: LedgerOption = None,
     no_ledger: NoLedgerOption = False,
@@ -88,7 +91,7 @@ def predict(
     from animalclef.store.run_folder import RunFolder
 
     given = None if decision is None else load_decision(decision)
-    extra = [] if max_missing is None else [f"data.max_missing={max_missing}"]
+    extra = [f"data.max_missing={max_missing}"] * (max_missing is not None) + ["prepare.mode=whole"] * (not auto)
     extra += [] if budget is None else [f"budget.spend={json.dumps(budget)}"]
     config = load_config(config_name, [*(assignments or []), *extra], seed)
     require_weights(config, weights)
@@ -105,8 +108,8 @@ def predict(
     folder = RunFolder(run or Path("runs") / f"{config.name}-{contents.digest[:8]}")
     with folder.claimed():
         folder.open(overwrite=overwrite)
-        announce = lambda plan: err.print(console.plan_sentence(plan), highlight=False, soft_wrap=True)  # noqa: E731
-        context = open_context(config, folder, device, weights, count, progress, announce, given)
+        announce = lambda plan: tell(console.plan_sentence(plan))  # noqa: E731
+        context = open_context(config, folder, device, weights, count, progress, announce, given, tell)
         outcome = predict_all(loaded, contents, context)
         write_submission(target, outcome.predictions, loaded)
         results.write_results(target, outcome, config, folder.path, contents.digest)
@@ -117,8 +120,7 @@ def predict(
             weights=outcome.weights, submission=target, summary=summary,
         )  # fmt: skip
     if outcome.set_aside:
-        sentence = console.set_aside_sentence(outcome.set_aside, folder.path)
-        err.print(f"[yellow]warning:[/] {escaped(sentence)}", highlight=False, soft_wrap=True)
+        warn(console.set_aside_sentence(outcome.set_aside, folder.path))
     for sentence in outcome.warnings:
         warn(sentence)
     if as_json:

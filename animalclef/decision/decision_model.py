@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from animalclef.config.decision import Aggregation
 from animalclef.decision.calibrators import AnyCurve, Calibrator, Part
 from animalclef.decision.pair_classifier import PairModel
+from animalclef.decision.preparation import Preparation
 from animalclef.errors import StaleArtefactError
 
 __all__ = [
@@ -97,6 +98,7 @@ class Decision(Part):
     datasets: dict[str, DatasetDecision]
     pooled: DatasetDecision
     summary: Summary | None = None
+    preparation: Preparation | None = None
 
     def of(self, dataset: str) -> DatasetDecision:
         """The decision that applies to a data set."""

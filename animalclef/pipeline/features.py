@@ -165,7 +165,9 @@ def _local_features(
     for view in sorted({view for chosen in views.values() for view in chosen}):
         stores[view] = ShardStore(folder.with_name(f"{made_by}-{view}"), f"{made_by}-{view}")
     name = "" if extractor is None else extractor.name
-    return FeatureReader(name, stores, ShardStore(run.store("masks", made_by)), config.keypoints.border, wanted)
+    return FeatureReader(
+        name, stores, ShardStore(run.store("masks", made_by)), config.keypoints.border, wanted, config.keypoints.matched
+    )
 
 
 def _local_jobs(extractor: LocalExtractor | None, local: FeatureReader, views: tuple[str, ...]) -> list[ExtractionJob]:
