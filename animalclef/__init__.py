@@ -1,3 +1,3 @@
 """Individual animal re-identification at competition strength."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
