@@ -83,7 +83,8 @@ def predict(
     from animalclef.hub.needed_weights import require_weights
     from animalclef.pipeline import ledger_entry, results
     from animalclef.pipeline.image_contents import read_contents
-    from animalclef.pipeline.predict import Pipeline
+    from animalclef.pipeline.predict import predict as predict_all
+    from animalclef.pipeline.run_context import open_context
     from animalclef.store.run_folder import RunFolder
 
     given = None if decision is None else load_decision(decision)
@@ -105,8 +106,8 @@ def predict(
     with folder.claimed():
         folder.open(overwrite=overwrite)
         announce = lambda plan: err.print(console.plan_sentence(plan), highlight=False, soft_wrap=True)  # noqa: E731
-        pipeline = Pipeline(loaded, contents, config, folder, count, device, progress, announce, weights=weights)
-        outcome = pipeline.predict(given)
+        context = open_context(config, folder, device, weights, count, progress, announce, given)
+        outcome = predict_all(loaded, contents, context)
         write_submission(target, outcome.predictions, loaded)
         results.write_results(target, outcome, config, folder.path, contents.digest)
     summary = results.summary(outcome)

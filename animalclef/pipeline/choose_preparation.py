@@ -12,13 +12,12 @@ from animalclef.config import Config
 from animalclef.config.prepare import MODES, Mode
 from animalclef.data.encounters import Encounters
 from animalclef.pipeline.background_events import link_by_background
-from animalclef.pipeline.decide import encounters_of
-from animalclef.pipeline.features import FeatureSet, extract_all_features
+from animalclef.pipeline.candidate_search import CandidateSearch
+from animalclef.pipeline.features import FeatureSet, encounters_of, extract_all_features
 from animalclef.pipeline.image_contents import Contents, keyed
-from animalclef.pipeline.match import Matching, open_log
-from animalclef.pipeline.models import Tools
+from animalclef.pipeline.models import Models
 from animalclef.pipeline.preparation_table import DatasetPreparation, VariantScore
-from animalclef.pipeline.shortlist import Shortlisting
+from animalclef.pipeline.run_context import RunContext, open_pair_log
 from animalclef.pipeline.trial_evidence import off_animal_share, other_viewpoint_share, outline_evidence
 from animalclef.pipeline.trial_sample import (
     Trial,
@@ -50,7 +49,7 @@ class Chooser:
 
     contents: Contents
     config: Config
-    tools: Tools
+    models: Models
     run: RunFolder
     workers: int
     progress: Progress
@@ -66,7 +65,9 @@ class Chooser:
             return {name: DatasetPreparation(mode="whole", reason=reason) for name in names}
         queries = Counter(images.queries.dataset.tolist())
         config = trial_config(self.config, {name: queries[name] for name in samples})
-        wanted = np.isin(images.image_id.astype(str), np.concatenate([s.image_id for s in samples.values()]).astype(str))
+        wanted = np.isin(
+            images.image_id.astype(str), np.concatenate([s.image_id for s in samples.values()]).astype(str)
+        )
         self.say(_cost_sentence(samples, config, self.workers))
         sample = images.select(wanted)
         outlines = find(sample)
@@ -93,22 +94,20 @@ class Chooser:
     def _plan(self, evidence: dict[str, Evidence]) -> dict[Mode, list[str]]:
         """Which data sets try which preparation beside `whole`."""
         able = [name for name, one in evidence.items() if one.outlined >= 0.5]
-        matched = self.tools.matcher is not None
+        matched = self.models.matcher is not None
         plan: dict[Mode, list[str]] = {"masked": able if matched else [], "cut-out": able}
         plan["along-body"] = [name for name in able if (evidence[name].uniform or 0.0) >= _SEEN_FROM_ABOVE]
         return {mode: names for mode, names in plan.items() if names}
 
     def _described(self, images: ImageTable, config: Config) -> FeatureSet:
-        return extract_all_features(
-            Contents(images, []), config, self.tools, self.run, 0, self.workers, self.progress, None,
-            tunes=False,
-        )  # fmt: skip
+        return extract_all_features(Contents(images, []), self._context(config))
 
     def _try(self, described: FeatureSet, encounters: Encounters, config: Config) -> dict[str, Trial]:
-        shortlisting = Shortlisting(config, described, self.run, self.progress)
-        log = open_log(config, self.run, self.tools)
-        match = Matching(config, self.tools.matcher, log, self.workers, self.progress)
-        return try_on(described, encounters, config, shortlisting, match)
+        return try_on(CandidateSearch(described, self._context(config)), encounters)
+
+    def _context(self, config: Config) -> RunContext:
+        log = open_pair_log(config, self.run, self.models)
+        return RunContext(config, self.run, self.models, log, self.workers, self.progress)
 
     def _chosen(
         self,
@@ -160,9 +159,9 @@ class Chooser:
     def _off(
         self, name: str, trial: Trial, described: FeatureSet, sample: ImageTable, outlines: Outlines
     ) -> float | None:
-        if self.tools.matcher is None:
+        if self.models.matcher is None:
             return None
-        return off_animal_share(trial.part, described, self.tools.matcher, sample, outlines.mask)
+        return off_animal_share(trial.part, described, self.models.matcher, sample, outlines.mask)
 
 
 def _of_dataset(described: FeatureSet, name: str) -> FeatureSet:

@@ -63,7 +63,9 @@ def keyed(images: ImageTable, workers: int) -> ImageTable:
         try:
             return content_key(path.read_bytes(), images.bbox_xywhr[row])
         except OSError as error:
-            raise DataError(f"{path}: cannot be read any more ({error.strerror}). Start again when it is there.") from error
+            raise DataError(
+                f"{path}: cannot be read any more ({error.strerror}). Start again when it is there."
+            ) from error
 
     keys = images.key.copy()
     with worker_threads(workers) as pool:

@@ -20,7 +20,7 @@ from animalclef.pipeline.background_events import BackgroundLinks, link_by_backg
 from animalclef.pipeline.choose_preparation import Chooser
 from animalclef.pipeline.features import thumbnail_stores
 from animalclef.pipeline.image_contents import Contents, keyed
-from animalclef.pipeline.models import Tools
+from animalclef.pipeline.models import Models
 from animalclef.pipeline.preparation_table import DatasetPreparation, PreparationRecord, variants_csv
 from animalclef.prepare.cut_out import prepared_table
 from animalclef.prepare.outlines import BatchSegmenter, Outlines, find_outlines
@@ -61,7 +61,7 @@ class Preparing:
     open_segmenter: Callable[[], BatchSegmenter]
     say: Callable[[str], None]
 
-    def __call__(self, tools: Tools, *, tunes: bool) -> Prepared:
+    def __call__(self, tools: Models, *, tunes: bool) -> Prepared:
         """Return the prepared table; where the run does not tune (a decision is given) nothing is tried.
 
         Raises:
@@ -111,7 +111,7 @@ class Preparing:
         return self.config.model_copy(update=update)
 
     def _choose(
-        self, names: list[str], segmenter: BatchSegmenter, tools: Tools, *, tunes: bool
+        self, names: list[str], segmenter: BatchSegmenter, tools: Models, *, tunes: bool
     ) -> dict[str, DatasetPreparation]:
         if not names:
             return {}
@@ -153,7 +153,7 @@ class Preparing:
         store = ShardStore(self.run.store("outlines", fingerprint(1, segmenter.fingerprint, decoding)))
         return find_outlines(images, segmenter, store, self.config.data, self.workers, self.progress)
 
-    def _path(self, segmenter: BatchSegmenter, tools: Tools, settled: Mapping[str, DatasetPreparation]) -> Path:
+    def _path(self, segmenter: BatchSegmenter, tools: Models, settled: Mapping[str, DatasetPreparation]) -> Path:
         """Where the choice for these photographs, settings and weights is kept."""
         versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy", "faiss-cpu")]
         models = [
@@ -166,7 +166,7 @@ class Preparing:
         return self.run.path / "preparations" / f"{made}.json"
 
     def _known(
-        self, segmenter: BatchSegmenter, tools: Tools, settled: Mapping[str, DatasetPreparation]
+        self, segmenter: BatchSegmenter, tools: Models, settled: Mapping[str, DatasetPreparation]
     ) -> PreparationRecord | None:
         path = self._path(segmenter, tools, settled)
         try:
@@ -190,4 +190,3 @@ def _report(links: BackgroundLinks) -> None:
                 "An encounter column would say more.",
                 name, len(pairs),
             )  # fmt: skip
-

@@ -61,7 +61,7 @@ def off_animal_share(
         masks = [mask_of(keys[one]) for one in ids]
         if masks[0] is None or masks[1] is None:
             continue
-        ends = [described.features(matching_key[one]) for one in ids]
+        ends = [described.local(matching_key[one]) for one in ids]
         found = matcher.correspondences(ends[0], ends[1])
         first = inside(masks[0], found.query_xy, ends[0].image_size_wh)
         second = inside(masks[1], found.gallery_xy, ends[1].image_size_wh)
