@@ -18,10 +18,18 @@ from animalclef.config import Config
 from animalclef.errors import OutputError
 from animalclef.pipeline import Outcome
 from animalclef.runtime.atomic_files import check_writable, write_text
+from animalclef.runtime.output_guard import check_output
 
 __all__ = ["summary", "target_file", "write_results"]
 
 _NAMES = ("config.yaml", "metrics.json", "decision.json", "manifest.json")  # what lies beside a submission
+
+_KINDS = {
+    "config.yaml": "settings file",
+    "metrics.json": "metrics file",
+    "decision.json": "decision",
+    "manifest.json": "manifest",
+}
 
 _LIBRARIES = ("numpy", "opencv-python-headless", "faiss-cpu", "torch", "timm", "scikit-learn", "optuna", "pillow")
 
@@ -71,6 +79,11 @@ def target_file(out: Path | None, config: Config, settings_file: str | None) -> 
     written = [(target.parent / name).resolve() for name in (target.name, *_NAMES)]
     if settings_file is not None and Path(settings_file).resolve() in written:
         raise OutputError(f"{settings_file}: would be overwritten by this run's results. Give --out another folder.")
+    if target.name in ("metadata.csv", "sample_submission.csv", "truth.csv") and target.exists():
+        raise OutputError(f"{target}: the name of a table that was given. Give --out another name.")
+    check_output(target, "submission")
+    for name, kind in _KINDS.items():
+        check_output(target.parent / name, kind)
     check_writable(target.parent)
     return target
 

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from animalclef.config import DataConfig
 from animalclef.data.decode import UnreadableImageError, decode
-from animalclef.data.masks import mask_path
+from animalclef.data.masks import mask_paths
 from animalclef.prepare.segmenters import Box, Segmenter
 from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.progress import Progress
+from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.structures import DecodedImage, ImageTable
 
@@ -46,9 +47,10 @@ def make_masks(
     boxes: dict[str, list[NDArray[np.float32]]] = defaultdict(list)
     for path, box in zip(images.path, images.bbox_xywhr, strict=True):
         boxes[str(path)] += [box] if np.isfinite(box).all() else []
-    todo = [path for path in boxes if overwrite or not mask_path(folder, path).is_file()]
+    files = dict(zip(boxes, mask_paths(folder, list(boxes)), strict=True))
+    todo = [path for path in boxes if overwrite or not files[path].is_file()]
     unclear, unreadable = [], []
-    job = partial(_make_one, images.root, folder, segmenter, boxes)
+    job = partial(_make_one, images.root, files, segmenter, boxes)
     with (
         one_thread_each(),
         worker_threads(workers) as pool,
@@ -64,18 +66,18 @@ def make_masks(
 
 
 def _make_one(
-    root: Path, folder: Path, segmenter: Segmenter, boxes: dict[str, list[NDArray[np.float32]]], path: str
+    root: Path, files: dict[str, Path], segmenter: Segmenter, boxes: dict[str, list[NDArray[np.float32]]], path: str
 ) -> str:
     config = DataConfig()
     try:
-        content = (root / path).read_bytes()
+        content = read_regular(root / path)
         image = decode(content, np.full(5, np.nan, np.float32), config.decode_long_side, config.max_pixels)
     except (OSError, UnreadableImageError):
         return "unreadable"
     mask = image.alpha > 127 if image.alpha is not None else _segment(image, segmenter, boxes[path])
     shown = np.ones(image.pixels.shape[:2], dtype=bool) if mask is None else mask
     encoded = cv2.imencode(".png", shown.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])[1]
-    write_bytes(mask_path(folder, path), encoded.tobytes())
+    write_bytes(files[path], encoded.tobytes())
     return "unclear" if mask is None else "made"
 
 
