@@ -49,6 +49,9 @@ def main() -> None:
     except AnimalClefError as error:
         say("error:", "bold red", str(error))
         raise SystemExit(2) from None
+    except MemoryError:
+        say("error:", "bold red", "this machine has not enough memory for it. Use smaller settings or fewer workers.")
+        raise SystemExit(2) from None
     except OSError as error:
         say("error:", "bold red", shortened(f"{error.filename or 'a file'}: {error.strerror or error}."))
         raise SystemExit(2) from None

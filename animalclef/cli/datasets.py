@@ -96,10 +96,9 @@ def validate(
     as_json: JsonOption = False,
 ) -> None:
     """Check a submission against its data set, and name every row that is not right. Exit status 2 if any is."""
-    from animalclef.data.csv_text import read_table
-    from animalclef.data.submission import check_submission
+    from animalclef.data.submission_file import check_submission_file
 
-    problems = check_submission(read_table(submission), load(data, columns))
+    problems = check_submission_file(submission, load(data, columns))
     if as_json:
         print_json({"valid": not problems, "problems": [dataclasses.asdict(problem) for problem in problems]})
     else:
