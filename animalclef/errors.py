@@ -8,6 +8,7 @@ __all__ = [
     "DataError",
     "LeakError",
     "OutputError",
+    "RunError",
     "RunInUseError",
     "StaleArtefactError",
     "SubmissionError",
@@ -39,6 +40,10 @@ class ConfigError(AnimalClefError):
 
 class DataError(AnimalClefError):
     """The table or the photographs cannot be used as they are."""
+
+
+class RunError(DataError):
+    """A folder holds no finished run, or its files are damaged or of another version."""
 
 
 class LeakError(AnimalClefError):

@@ -22,9 +22,9 @@ from animalclef.decision.decision_model import Decision
 from animalclef.decision.early_exit import Rehearsal, only_first, rehearse
 from animalclef.decision.early_exit_curve import held_out_chances, limit_for, trade_off, write_trade_off
 from animalclef.decision.tune import tune
-from animalclef.pipeline import read_contents
 from animalclef.pipeline.decide import encounters_of
 from animalclef.pipeline.features import extract_all_features
+from animalclef.pipeline.image_contents import read_contents
 from animalclef.pipeline.match import Matching, open_log
 from animalclef.pipeline.models import open_tools
 from animalclef.pipeline.pseudo_query_lists import PseudoQuerySet, build_pseudo_queries

@@ -34,9 +34,9 @@ from animalclef.decision.pseudo_query_scores import lay_out
 from animalclef.features.local.unit_descriptors import root_sift
 from animalclef.matching.nearest_neighbour import MutualNearest, agreeing
 from animalclef.metrics.threshold_sweep import Answers, Roles, midpoints, sweep
-from animalclef.pipeline import read_contents
 from animalclef.pipeline.decide import encounters_of
 from animalclef.pipeline.features import FeatureSet, extract_all_features
+from animalclef.pipeline.image_contents import read_contents
 from animalclef.pipeline.models import open_tools
 from animalclef.retrieval.knn import retrieve
 from animalclef.store.run_folder import RunFolder

@@ -39,10 +39,10 @@ from animalclef.data.table import load_table
 from animalclef.hub.shipped import shipped_matcher
 from animalclef.matching.lightglue.inputs import network_inputs
 from animalclef.matching.lightglue.loading import LightGlueModel, load_lightglue
-from animalclef.pipeline import read_contents
 from animalclef.pipeline.budget import Budgeting
 from animalclef.pipeline.decide import encounters_of
 from animalclef.pipeline.features import FeatureSet, extract_all_features
+from animalclef.pipeline.image_contents import read_contents
 from animalclef.pipeline.match import Matching, open_log
 from animalclef.pipeline.models import Tools, open_tools
 from animalclef.pipeline.pseudo_query_lists import PseudoQuerySet, build_pseudo_queries

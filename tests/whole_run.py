@@ -21,10 +21,11 @@ from animalclef.features.embedding.vlad import VladExtractor
 from animalclef.features.extract import ThumbnailExtractor
 from animalclef.features.local.entries import SiftExtractor
 from animalclef.matching.nearest_neighbour import MutualNearest
-from animalclef.pipeline import Pipeline, read_contents
 from animalclef.pipeline import decide as deciding
 from animalclef.pipeline import features as describing
 from animalclef.pipeline.cost import Plan
+from animalclef.pipeline.image_contents import read_contents
+from animalclef.pipeline.predict import Pipeline
 from animalclef.runtime.progress import Silent
 from animalclef.store.run_folder import RunFolder
 

@@ -42,24 +42,20 @@ def diff(
     - `animalclef diff old.csv new.csv --run runs/old --run runs/new --out changed.csv`
     """
     from animalclef.cli.console_ledger import difference_table
-    from animalclef.evaluation.compare import counts, differences, explanation_of, read_pair, rows_of
+    from animalclef.evaluation.compare import check_answers, counts, differences, explain_with, read_pair, rows_of
     from animalclef.evaluation.evaluate import right_answers
     from animalclef.runtime.atomic_files import write_csv
     from animalclef.runtime.output_guard import check_output, protect_inputs
+    from animalclef.store.finished_run import load_run
 
-    runs = [explanation_of(one) for one in run or []]
+    runs = [explain_with(load_run(one)) for one in run or []]
     if len(runs) > 2:
         raise DataError(f"diff: --run was given {len(runs)} times; expected one run for both files, or A's and B's.")
     if out_path is not None:
         protect_inputs(path for path in (a, b, truth) if path is not None)
         check_output(out_path, "list of differences")
     answers, others = read_pair(a, b)
-    for one in runs:
-        if set(answers) - set(one.dataset):
-            stray = next(image_id for image_id in answers if image_id not in one.dataset)
-            raise SubmissionError(
-                f"{a}: image_id {stray} is no query of {one.path}; give the run of these submissions."
-            )
+    check_answers(a, b, (answers, others), runs)
     dataset = None
     if data is not None or not runs:
         dataset = _datasets(data) if data is not None else {}

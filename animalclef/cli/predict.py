@@ -83,7 +83,9 @@ def predict(
     from animalclef.data.submission import write_submission
     from animalclef.decision.decision_model import load_decision
     from animalclef.hub.needed_weights import require_weights
-    from animalclef.pipeline import Pipeline, ledger_entry, read_contents, results
+    from animalclef.pipeline import ledger_entry, results
+    from animalclef.pipeline.image_contents import read_contents
+    from animalclef.pipeline.predict import Pipeline
     from animalclef.runtime.output_guard import protect_inputs
     from animalclef.store.run_folder import RunFolder
 

@@ -19,6 +19,7 @@ from animalclef.errors import DataError
 
 if TYPE_CHECKING:
     from animalclef.evaluation.background_share import BackgroundShare
+    from animalclef.store.finished_run import FinishedRun
 
 __all__ = ["evaluate", "score"]
 
@@ -62,11 +63,13 @@ def evaluate(
     """
     from animalclef.cli.console import background_table, recall_table, retrieval_table
     from animalclef.evaluation.evaluate import evaluate_run
+    from animalclef.store.finished_run import load_run
 
     if masks is not None and masked_data is None:
         raise DataError("--masks needs --data: the data set that the masks belong to.")
-    report = evaluate_run(run, truth)
-    shares = [] if masked_data is None else _background(run, masked_data, masks, weights)
+    finished = load_run(run, masked_data)
+    report = evaluate_run(finished, truth)
+    shares = [] if masked_data is None else _background(finished, masked_data, masks, weights)
     if as_json:
         background = {} if masked_data is None else {"background": [dataclasses.asdict(one) for one in shares]}
         print_json({**dataclasses.asdict(report), **background})
@@ -78,14 +81,13 @@ def evaluate(
         out.print(background_table(shares))
 
 
-def _background(run: Path, data: Path, masks: Path | None, weights: Path | None) -> list[BackgroundShare]:
+def _background(run: FinishedRun, data: Path, masks: Path | None, weights: Path | None) -> list[BackgroundShare]:
     from animalclef.evaluation.background_share import background_of_run
-    from animalclef.report import load_run
     from animalclef.report.match_view import matcher_of
 
-    matcher = matcher_of(load_run(run, data).config, weights)
+    matcher = matcher_of(run.config, weights)
     if matcher is None:
         raise DataError(
-            f"{run}: no matches to look at; it matched nothing, or its matcher's weights or package are gone."
+            f"{run.path}: no matches to look at; it matched nothing, or its matcher's weights or package are gone."
         )
     return background_of_run(run, load(data).images, masks, matcher.correspondences)

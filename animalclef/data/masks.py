@@ -21,7 +21,7 @@ from animalclef.errors import DataError
 from animalclef.runtime.regular_files import read_regular
 from animalclef.structures import FloatArray, ImageTable, StrArray
 
-__all__ = ["Masks", "find_masks", "inside", "mask_path", "mask_paths", "read_mask"]
+__all__ = ["Masks", "encode_mask", "find_masks", "inside", "mask_path", "mask_paths", "read_mask"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,18 @@ class Masks:
         return Masks(self.source[rows], self.digest[rows])
 
 
+def encode_mask(mask: BoolArray) -> str:
+    """Return a mask (h, w) as COCO run lengths in JSON, as a cell of the `segmentation` column holds it.
+
+    >>> encode_mask(np.array([[False, True], [True, True]]))
+    '{"size":[2,2],"counts":[1,3]}'
+    """
+    values = np.concatenate([[False], mask.T.ravel()])  # COCO counts down the columns, and begins with the background
+    changes = np.flatnonzero(np.diff(values, prepend=False)) - 1
+    counts = np.diff(changes, prepend=0, append=mask.size).tolist()
+    return json.dumps({"size": list(mask.shape), "counts": counts}, separators=(",", ":"))
+
+
 def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
     """The mask of every row that has one, the folder's before the table's; `None` where no row has.
 
@@ -49,7 +61,9 @@ def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
     if folder is not None and not folder.is_dir():
         raise DataError(f"{folder}: no such folder of masks (keypoints.masks). `animalclef mask` makes one.")
     source = np.full(len(images), "", dtype=object)
-    files = dict(zip(images.path, [None] * len(images) if folder is None else mask_paths(folder, images.path), strict=True))
+    files = dict(
+        zip(images.path, [None] * len(images) if folder is None else mask_paths(folder, images.path), strict=True)
+    )
     for row, path in enumerate(images.path):
         named = "" if images.mask is None else images.mask[row]
         file = files[path]
@@ -123,9 +137,7 @@ def _digest(source: str) -> str:
     try:
         content = source.encode() if is_segmentation(source) else read_regular(Path(source))
     except OSError as error:
-        raise DataError(
-            f"{source}: this mask cannot be read ({error.strerror}). Fix the table or the file."
-        ) from error
+        raise DataError(f"{source}: this mask cannot be read ({error.strerror}). Fix the table or the file.") from error
     return hashlib.sha256(content).hexdigest()
 
 

@@ -134,7 +134,9 @@ def _refuse_both(path: Path, table: Table, known: Sequence[str]) -> None:
         earlier, first = seen.setdefault((dataset, identity), (is_known, line))
         if earlier != is_known and identity not in ("", NEW_INDIVIDUAL):
             word = "known" if earlier else "unknown"
-            raise SubmissionError(f"{path}, line {line}: {identity} of {dataset} is {word} on line {first}, and not here.")
+            raise SubmissionError(
+                f"{path}, line {line}: {identity} of {dataset} is {word} on line {first}, and not here."
+            )
 
 
 def _check_columns(table: Table, wanted: str) -> list[Problem]:

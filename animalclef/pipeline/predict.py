@@ -32,6 +32,7 @@ from animalclef.pipeline.sanity import sanity_warnings
 from animalclef.pipeline.shortlist import Shortlisting, ranks_of_sources, united
 from animalclef.prepare.body_box import stands_free
 from animalclef.runtime.atomic_files import write_text
+from animalclef.runtime.digests import with_digests
 from animalclef.runtime.progress import Progress
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
@@ -149,7 +150,7 @@ class Pipeline:
         settings |= {"root": str(self.loaded.source.root.resolve())}
         if described.features.extractor:
             settings["keypoints"] = described.features.stores[""].folder.relative_to(self.run.path).as_posix()
-        write_text(self.run.finished, json.dumps(settings, indent=1) + "\n")
+        write_text(self.run.finished, json.dumps(with_digests(settings, self.run.path), indent=1) + "\n")
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

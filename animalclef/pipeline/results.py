@@ -1,4 +1,4 @@
-"""What lies beside a submission: the settings, the versions and digests, the validation score."""
+"""Write what lies beside a submission: its settings, versions and digests, decision and validation score."""
 
 from __future__ import annotations
 
@@ -16,41 +16,36 @@ import yaml
 import animalclef
 from animalclef.config import Config
 from animalclef.errors import OutputError
-from animalclef.pipeline import Outcome
+from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.atomic_files import check_writable, write_text
 from animalclef.runtime.output_guard import check_output
 
 __all__ = ["summary", "target_file", "write_results"]
 
-_NAMES = ("config.yaml", "metrics.json", "decision.json", "manifest.json")  # what lies beside a submission
+_ENDINGS = (".config.yaml", ".metrics.json", ".decision.json", ".manifest.json")  # for the suffix of a submission
 
-_KINDS = {
-    "config.yaml": "settings file",
-    "metrics.json": "metrics file",
-    "decision.json": "decision",
-    "manifest.json": "manifest",
-}
+_KINDS = dict(zip(_ENDINGS, ("settings file", "metrics file", "decision", "manifest"), strict=True))
 
 _LIBRARIES = ("numpy", "opencv-python-headless", "faiss-cpu", "torch", "timm", "scikit-learn", "optuna", "pillow")
 
 
 def write_results(submission: Path, outcome: Outcome, config: Config, run: Path, digest: str, **more: Any) -> None:
-    """Write `config.yaml`, `manifest.json`, `metrics.json` and `decision.json` into the submission's folder.
+    """Write NAME.config.yaml, NAME.metrics.json, NAME.decision.json and NAME.manifest.json beside NAME.csv.
 
-    What else is given stands in the manifest.
+    Further arguments are written into the manifest.
     """
-    folder = submission.parent
+    settings_file, metrics_file, decision_file, manifest_file = (submission.with_suffix(one) for one in _ENDINGS)
     settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    write_text(folder / "config.yaml", settings)
-    write_text(folder / "metrics.json", _json(summary(outcome)))
-    write_text(folder / "decision.json", outcome.decision.model_dump_json(indent=1) + "\n")
+    write_text(settings_file, settings)
+    write_text(metrics_file, _json(summary(outcome)))
+    write_text(decision_file, outcome.decision.model_dump_json(indent=1) + "\n")
     manifest = {
         "animalclef": animalclef.__version__,
         "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "submission_sha256": hashlib.sha256(submission.read_bytes()).hexdigest(),
         "data_digest": digest,
         "scores_digest": outcome.decision.scores,
-        "decision_sha256": hashlib.sha256((folder / "decision.json").read_bytes()).hexdigest(),
+        "decision_sha256": hashlib.sha256(decision_file.read_bytes()).hexdigest(),
         "weights_sha256": outcome.weights,
         "matcher_weights_sha256": outcome.matcher_weights,
         "device": outcome.device,
@@ -63,7 +58,7 @@ def write_results(submission: Path, outcome: Outcome, config: Config, run: Path,
         "libraries": {name: _version(name) for name in _LIBRARIES},
         **more,
     }
-    write_text(folder / "manifest.json", _json(manifest))
+    write_text(manifest_file, _json(manifest))
 
 
 def target_file(out: Path | None, config: Config, settings_file: str | None) -> Path:
@@ -76,14 +71,14 @@ def target_file(out: Path | None, config: Config, settings_file: str | None) -> 
     target = out or Path("submissions") / f"{today}-{config.name}" / "submission.csv"
     if target.is_dir():
         raise OutputError(f"{target}: this is a folder; give --out the file, such as {target / 'submission.csv'}.")
-    written = [(target.parent / name).resolve() for name in (target.name, *_NAMES)]
+    written = [path.resolve() for path in (target, *(target.with_suffix(ending) for ending in _ENDINGS))]
     if settings_file is not None and Path(settings_file).resolve() in written:
         raise OutputError(f"{settings_file}: would be overwritten by this run's results. Give --out another folder.")
     if target.name in ("metadata.csv", "sample_submission.csv", "truth.csv") and target.exists():
         raise OutputError(f"{target}: the name of a table that was given. Give --out another name.")
     check_output(target, "submission")
-    for name, kind in _KINDS.items():
-        check_output(target.parent / name, kind)
+    for ending, kind in _KINDS.items():
+        check_output(target.with_suffix(ending), kind)
     check_writable(target.parent)
     return target
 

@@ -16,8 +16,7 @@ from animalclef.decision.reliability import reliability
 from animalclef.errors import AnimalClefError
 from animalclef.evaluation.outcomes import Answers, sweep_thresholds
 from animalclef.metrics.threshold_sweep import Sweep
-from animalclef.report.report_run import FinishedRun
-from animalclef.store.pseudo_query_file import read_pseudo_queries
+from animalclef.store.finished_run import FinishedRun
 
 __all__ = ["Evidence", "evidence_of"]
 
@@ -125,7 +124,7 @@ def _rank(order: NDArray[np.int64], same: NDArray[np.bool_]) -> float:
 def _stored_pseudo_queries(run: FinishedRun) -> Mapping[str, PseudoQueries]:
     """What validation kept in the run folder; nothing where it kept none, or the decision was given."""
     try:
-        return read_pseudo_queries(run.folder)
+        return run.pseudo_queries
     except AnimalClefError as error:
         logger.info("%s", error)
         return {}

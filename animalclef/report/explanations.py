@@ -16,7 +16,7 @@ from animalclef.explain.pairx_vlad import agreement_of_vlad
 from animalclef.features.embedding.embedder import Embedder, load_network
 from animalclef.features.embedding.timm_embedder import TimmExtractor
 from animalclef.features.embedding.vlad import Codebook
-from animalclef.report.report_run import FinishedRun
+from animalclef.store.finished_run import FinishedRun
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import DecodedImage
 

@@ -13,10 +13,10 @@ from animalclef.evaluation.outcomes import Answers
 from animalclef.report.explanations import Explanations
 from animalclef.report.heat import packed_agreement
 from animalclef.report.match_view import Matches
-from animalclef.report.report_run import FinishedRun
 from animalclef.report.thumbnails import Copy
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import one_thread_each, worker_threads
+from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Correspondences, FloatArray, LocalFeatures
 
 __all__ = [

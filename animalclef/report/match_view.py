@@ -16,7 +16,7 @@ from animalclef.data.masks import find_masks, inside, read_mask
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.features.local.entries import features_from_entry
 from animalclef.pipeline.models import open_matcher
-from animalclef.report.report_run import FinishedRun
+from animalclef.store.finished_run import FinishedRun
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import Correspondences, FloatArray, LocalFeatures
 
@@ -108,12 +108,10 @@ class Matches:
 
 def _keypoint_store(run: FinishedRun) -> ShardStore | None:
     """The store that the run noted; of a run that noted none, the one that holds its photographs."""
-    noted = run.settings.get("keypoints")
-    if not noted:
-        return store_with(run.folder.path / "keypoints", [key for key in run.images.key if key])
-    path = run.folder.path / str(noted)
-    inside = path.resolve().is_relative_to(run.folder.path.resolve())
-    store = ShardStore(path, path.name) if inside else None
+    if "keypoints" not in run.settings:
+        return store_with(run.path / "keypoints", [key for key in run.images.key if key])
+    folder = run.keypoint_folder
+    store = None if folder is None else ShardStore(folder, folder.name)
     return store if store else None
 
 

@@ -15,7 +15,7 @@ from animalclef.evaluation.evaluate import truth_of_run
 from animalclef.evaluation.outcomes import Answers, judge
 from animalclef.metrics.competition import identity_rank
 from animalclef.report.match_view import Matches, store_with
-from animalclef.report.report_run import FinishedRun
+from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Embeddings
 
 __all__ = [
@@ -36,7 +36,7 @@ def answers_of(run: FinishedRun, truth_path: Path | None) -> Answers | None:
     """The run's answers beside a truth; `None` without one."""
     if truth_path is None or not truth_path.is_file():
         return None
-    truth = truth_of_run(run.folder.path, run.images.image_id, truth_path)
+    truth = truth_of_run(run, truth_path)
     return judge(truth, run.images, run.ranked, run.predictions)
 
 

@@ -16,10 +16,10 @@ from animalclef.errors import DataError, OutputError
 from animalclef.report.explanations import Explanations
 from animalclef.report.heat import cosine_text, draw_agreement
 from animalclef.report.match_view import Matches
-from animalclef.report.report_run import FinishedRun
 from animalclef.report.thumbnails import read_photograph
 from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.output_guard import mark_picture
+from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Correspondences
 
 __all__ = ["draw_pair", "draw_query", "write_picture"]

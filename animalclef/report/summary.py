@@ -12,7 +12,7 @@ from animalclef.evaluation.outcomes import OUTCOMES, Answers, Confused, most_con
 from animalclef.metrics.competition import ScoreKernel
 from animalclef.report.charts import Figure, charts_of
 from animalclef.report.evidence import Evidence
-from animalclef.report.report_run import FinishedRun
+from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Skipped
 
 __all__ = ["DatasetRow", "Page", "Stage", "summarise"]
@@ -84,7 +84,7 @@ def summarise(
         confused=_confused(answers),
         stages=_stages(run),
         counts={name: int(count) for name, count in run.timings.get("counts", {}).items()},
-        set_aside=run.set_aside,
+        set_aside=run.skipped,
         settings=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
         viewpoints=sorted(set(run.images.queries.viewpoint)),
         outcomes=[] if answers is None else OUTCOMES,

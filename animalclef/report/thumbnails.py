@@ -10,9 +10,9 @@ import numpy as np
 
 from animalclef.data.decode import UnreadableImageError, read_image, resize_long_side
 from animalclef.errors import DataError
-from animalclef.report.report_run import FinishedRun
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import one_thread_each, worker_threads
+from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import DecodedImage
 
 __all__ = ["Copy", "copies_within", "copy_photographs", "read_photograph"]

@@ -25,11 +25,11 @@ from animalclef.report.gallery import (
 )
 from animalclef.report.match_view import Matches
 from animalclef.report.page import render_page
-from animalclef.report.report_run import FinishedRun
 from animalclef.report.summary import summarise
 from animalclef.report.thumbnails import Copy, copies_within, copy_photographs
 from animalclef.runtime.atomic_files import check_writable, write_bytes, write_text
 from animalclef.runtime.progress import Progress
+from animalclef.store.finished_run import FinishedRun
 
 __all__ = ["SINGLE_FILE_QUERIES", "Written", "write_report"]
 
@@ -78,9 +78,9 @@ def write_report(
     target = _target(run, out, alone=alone)
     answers, retrieval = None, None
     if truth_path is not None:
-        truth = truth_of_run(run.folder.path, run.images.image_id, truth_path)
+        truth = truth_of_run(run, truth_path)
         answers = judge(truth, run.images, run.ranked, run.predictions)
-        retrieval = evaluate_run(run.folder.path, truth_path)
+        retrieval = evaluate_run(run, truth_path)
     shown = shown_candidates(run, answers, candidates)
     kept = Matches(run, masks, weights)
     matches = matches_of(run, kept, shown, workers, progress, _MATCHES_BYTES if alone else None, matched)
@@ -189,7 +189,7 @@ def _json(content: Any) -> str:
 
 
 def _notes(run: FinishedRun, wanted: Sequence[str], copies: Mapping[str, Copy | None]) -> list[str]:
-    known_of = {item.image_id for item in run.set_aside}
+    known_of = {item.image_id for item in run.skipped}
     absent = [name for name in wanted if copies.get(name) is None and name not in known_of]
     if not absent:
         return []

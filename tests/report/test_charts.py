@@ -12,7 +12,7 @@ from rows import strings
 
 from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.report import evidence, load_run
+from animalclef.report import FinishedRun, load_run
 from animalclef.report.charts import charts_of
 from animalclef.report.evidence import Evidence, evidence_of
 from animalclef.report.svg import Plot
@@ -78,7 +78,7 @@ def test_pseudo_queries_that_validation_kept_are_drawn(
         {"inliers": scores, "similarity": scores / 10}, same, every, every, every & ~same, splits,
         identity=np.array([["a", "b"], ["a", "b"], ["d", "e"]], dtype=object),
     )  # fmt: skip
-    monkeypatch.setattr(evidence, "read_pseudo_queries", lambda folder: {"CatID": kept})
+    monkeypatch.setattr(FinishedRun, "pseudo_queries", {"CatID": kept})
     cats, newts = evidence_of(load_run(tiny_run[1]), None)
     assert (cats.source, newts.source) == ("pseudo-queries", "queries, truth unknown")
     assert cats.ranks is not None

@@ -12,7 +12,7 @@ from whole_run import predict
 from animalclef.errors import DataError
 from animalclef.report.gallery import _flags
 from animalclef.report.match_view import Matches
-from animalclef.report.report_run import FinishedRun, load_run
+from animalclef.store.finished_run import FinishedRun, load_run
 
 
 @pytest.fixture(scope="module")

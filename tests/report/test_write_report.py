@@ -15,7 +15,7 @@ from tiny_run import EVIL
 from typer.testing import CliRunner
 
 from animalclef.cli import app
-from animalclef.errors import DataError, OutputError, StaleArtefactError
+from animalclef.errors import DataError, OutputError, RunError, StaleArtefactError
 from animalclef.report import load_run, write_report
 from animalclef.runtime.progress import Silent
 
@@ -216,14 +216,19 @@ def test_an_interrupted_run_is_refused(tiny_run: tuple[Path, Path], tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "content", "kind", "sentence"),
     [
-        ("finished.json", "{", DataError, "not a JSON file"),
-        ("finished.json", "{}", StaleArtefactError, "another version"),
-        ("finished.json", '{"config": {"colour": "red"}}', StaleArtefactError, "another version"),
-        ("candidates.csv", "", DataError, "cannot be read"),
-        ("candidates.csv", "query_id,what\n1,2\n", DataError, "not a table of a run"),
-        ("candidates.csv", "query_id,gallery_id,identity,dataset,probability\n1,2,a,b,7\n", DataError, "of a run"),
-        ("answers.csv", "image_id,identity,probability\n1,a,0.5\n", DataError, "not a table of a run"),
-        ("table.csv", "image_id\n1\n", DataError, "not a table of a run"),
+        ("finished.json", "{", RunError, "not a file of a finished run.*Expecting property name"),
+        ("finished.json", "{}", RunError, "another version"),
+        ("finished.json", '{"config": {"colour": "red"}}', RunError, "another version"),
+        ("candidates.csv", "", RunError, "candidates.csv: not a file of a finished run"),
+        ("candidates.csv", "query_id,what\n1,2\n", RunError, "columns dataset, gallery_id, identity, .* are missing"),
+        (
+            "candidates.csv",
+            "query_id,gallery_id,identity,dataset,probability\n1,2,a,b,7\n",
+            RunError,
+            "expected values in",
+        ),
+        ("answers.csv", "image_id,identity,probability\n1,a,0.5\n", RunError, "answers.csv: not a file of a finished"),
+        ("table.csv", "image_id\n1\n", RunError, "table.csv: not a file of a finished run"),
         ("decision.json", "[]", StaleArtefactError, "not a decision file"),
     ],
 )
