@@ -133,7 +133,7 @@ def label_views(
     if all(one.why_not for one in labels.quality):
         reasons = "; ".join(f"{one.dataset}: {one.why_not}" for one in labels.quality)
         raise DataError(f"{table}: viewpoints cannot be told ({reasons}). Nothing was written.")
-    write_viewpoints(table, out_path, labels.filled())
+    write_viewpoints(loaded.source, out_path, labels.filled())
     if set_aside:
         warn(f"{len(set_aside)} photographs cannot be used (first: {set_aside[0].path}: {set_aside[0].reason}).")
     tell_where_paths_start(loaded, data, out_path)

@@ -9,6 +9,7 @@ from animalclef.config.budget import BudgetConfig
 from animalclef.config.data import DataConfig, EncounterConfig
 from animalclef.config.decision import DecideConfig
 from animalclef.config.matching import KeypointConfig, RerankConfig
+from animalclef.config.prepare import PrepareConfig
 from animalclef.config.retrieval import EmbedConfig, RetrieveConfig, VoteConfig
 
 __all__ = ["Config"]
@@ -21,6 +22,7 @@ class Config(Settings):
     seed: int = Field(0, ge=0)
     data: DataConfig = DataConfig()
     encounters: EncounterConfig = EncounterConfig()
+    prepare: PrepareConfig = PrepareConfig()
     embed: EmbedConfig = EmbedConfig()
     retrieve: RetrieveConfig = RetrieveConfig()
     vote: VoteConfig = VoteConfig()

@@ -18,7 +18,7 @@ from animalclef.data.segmentation_cells import draw_segmentation, is_segmentatio
 from animalclef.errors import DataError
 from animalclef.structures import FloatArray, ImageTable, StrArray
 
-__all__ = ["Masks", "find_masks", "inside", "mask_path", "read_mask"]
+__all__ = ["Masks", "encode_mask", "find_masks", "inside", "mask_path", "read_mask"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,18 @@ class Masks:
     def select(self, rows: NDArray[np.generic]) -> Masks:
         """The given rows (indices or a mask), in that order."""
         return Masks(self.source[rows], self.digest[rows])
+
+
+def encode_mask(mask: BoolArray) -> str:
+    """Return a mask (h, w) as COCO run lengths in JSON, as a cell of the `segmentation` column holds it.
+
+    >>> encode_mask(np.array([[False, True], [True, True]]))
+    '{"size":[2,2],"counts":[1,3]}'
+    """
+    values = np.concatenate([[False], mask.T.ravel()])  # COCO counts down the columns, and begins with the background
+    changes = np.flatnonzero(np.diff(values, prepend=False)) - 1
+    counts = np.diff(changes, prepend=0, append=mask.size).tolist()
+    return json.dumps({"size": list(mask.shape), "counts": counts}, separators=(",", ":"))
 
 
 def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:

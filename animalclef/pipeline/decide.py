@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import metadata
@@ -71,11 +71,13 @@ class Deciding:
             return None
 
 
-def encounters_of(described: FeatureSet, config: Config) -> Encounters:
-    """Which gallery photographs belong to one event."""
+def encounters_of(
+    described: FeatureSet, config: Config, links: Sequence[tuple[str, str, int]] = ()
+) -> Encounters:
+    """Return which gallery photographs belong to one event; `links` are pairs with the same background."""
     gallery = described.images.gallery
     thumbnails = {key: described.thumbnail(key) for key in dict.fromkeys(gallery.key)}
-    return find_encounters(gallery, thumbnails, config.encounters)
+    return find_encounters(gallery, thumbnails, config.encounters, links)
 
 
 def pseudo_queries(

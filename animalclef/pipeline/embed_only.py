@@ -111,7 +111,7 @@ def fill_viewpoints(
     """
     if loaded.source.table is None:
         raise DataError(f"{loaded.source.root}: a tree of folders has no viewpoints; write a table with `orientation`.")
-    given = replace(loaded, images=without_filled(loaded.images, loaded.source.table))
+    given = replace(loaded, images=without_filled(loaded.images, loaded.source))
     if not (given.images.viewpoint != "").any():
         raise DataError(
             f"{loaded.source.table}: no photograph has a viewpoint, so there is nothing to learn from. Fill the column "

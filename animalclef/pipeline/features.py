@@ -28,7 +28,7 @@ from animalclef.store.run_folder import RunFolder
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import Embeddings, FloatArray, ImageTable, Skipped
 
-__all__ = ["FeatureSet", "extract_all_features"]
+__all__ = ["FeatureSet", "extract_all_features", "thumbnail_stores"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,20 +68,19 @@ def extract_all_features(
     matched: int,
     workers: int,
     progress: Progress,
-    announce: Callable[[Plan], None],
+    announce: Callable[[Plan], None] | None,
     *,
     tunes: bool,
 ) -> FeatureSet:
-    """Fill the run's stores; `announce` is told the plan first. `matched` pairs are in the log already.
+    """Fill the run's stores; `announce`, where given, gets the plan first. `matched` pairs are in the log already.
 
     Raises:
         DataError: no gallery photograph can be read, or a mask is not right.
         ConfigError: a file of `decide.not_learnt_by` names no photographs.
     """
     images, trained_on = contents.images, _trained_on(tools.network, config.decide.not_learnt_by)
-    decoding = [config.data.decode_long_side, config.data.max_pixels, cv2.__version__, PIL.__version__]
-    unreadable = ShardStore(run.store("unreadable", fingerprint(1, decoding)))
-    thumbnails = ShardStore(run.store("thumbnails", fingerprint(1, decoding)))
+    decoding = _decoding(config)
+    thumbnails, unreadable = thumbnail_stores(run, config)
     keyed, wanted, masks = matching_keys(images, config.keypoints)
     views = {name: chosen for name, chosen in config.keypoints.views.items() if name in images.datasets}
     local = _local_features(tools.extractor, wanted, views, config, run, decoding)
@@ -96,7 +95,8 @@ def extract_all_features(
         ]
         for name, one in embedders.items()
     }
-    announce(estimate(images, looks, config, tools.extractor, tools.matcher, workers, matched, tunes=tunes))
+    if announce is not None:
+        announce(estimate(images, looks, config, tools.extractor, tools.matcher, workers, matched, tunes=tunes))
     set_aside = list(contents.set_aside)
     for name, table in tables.items():
         set_aside += extract_features(table, looks[name], unreadable, config.data, workers, progress)
@@ -112,6 +112,18 @@ def extract_all_features(
         apply_masks(local, keyed.select(usable), masks.select(usable), views, workers, progress)
     learnt = _among(images.gallery, trained_on, workers)
     return FeatureSet(keyed.select(usable), join_embeddings(parts), thumbnails, local, set_aside, learnt)
+
+
+def thumbnail_stores(run: RunFolder, config: Config) -> tuple[ShardStore, ShardStore]:
+    """Return the stores of thumbnails and of why a photograph could not be decoded."""
+    decoding = _decoding(config)
+    return ShardStore(run.store("thumbnails", fingerprint(1, decoding))), ShardStore(
+        run.store("unreadable", fingerprint(1, decoding))
+    )
+
+
+def _decoding(config: Config) -> list[object]:
+    return [config.data.decode_long_side, config.data.max_pixels, cv2.__version__, PIL.__version__]
 
 
 def _trained_on(network: TimmExtractor | None, others: Sequence[str]) -> frozenset[str]:

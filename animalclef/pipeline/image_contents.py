@@ -7,12 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from animalclef.config import Config, fingerprint
+from animalclef.data.content_key import content_key
 from animalclef.data.hashing import hash_images
 from animalclef.data.table import LoadedTable
+from animalclef.errors import DataError
 from animalclef.runtime.progress import Progress
+from animalclef.runtime.threads import worker_threads
 from animalclef.structures import ImageTable, Skipped
 
-__all__ = ["Contents", "gallery_digest", "read_contents"]
+__all__ = ["Contents", "gallery_digest", "keyed", "read_contents"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,3 +48,25 @@ def read_contents(loaded: LoadedTable, config: Config, workers: int, progress: P
 def gallery_digest(images: ImageTable) -> str:
     """Changes with any gallery photograph."""
     return fingerprint(sorted(images.gallery.key))
+
+
+def keyed(images: ImageTable, workers: int) -> ImageTable:
+    """Return the table with a content key for every row that has none, because its box changed.
+
+    Raises:
+        DataError: a file cannot be read any more.
+    """
+    rows = np.flatnonzero(images.key == "").tolist()
+
+    def key_of(row: int) -> str:
+        path = images.root / images.path[row]
+        try:
+            return content_key(path.read_bytes(), images.bbox_xywhr[row])
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read any more ({error.strerror}). Start again when it is there.") from error
+
+    keys = images.key.copy()
+    with worker_threads(workers) as pool:
+        for row, key in zip(rows, pool.map(key_of, rows), strict=True):
+            keys[row] = key
+    return images.with_columns(key=keys)

@@ -34,7 +34,7 @@ def scores_fingerprint(config: Config, tools: Tools) -> str:
     votes = config.vote if "vote" in config.retrieve.sources else None
     rescore = [config.retrieve.rescore, config.retrieve.neighbours] if config.retrieve.rescore else []
     shortlist = [config.retrieve.top_k, *config.retrieve.sources, rescore]
-    return fingerprint(7, decoding, embed, weights, shortlist, votes, local, rerank)
+    return fingerprint(8, decoding, embed, weights, shortlist, votes, local, rerank)
 
 
 def open_log(config: Config, run: RunFolder, tools: Tools) -> PairLog | None:
@@ -46,7 +46,7 @@ def open_log(config: Config, run: RunFolder, tools: Tools) -> PairLog | None:
         return None
     local = [tools.extractor.fingerprint, config.keypoints.border, config.data.decode_long_side]
     rerank = config.rerank.model_dump(mode="json", exclude={"weights"})
-    key = fingerprint(5, rerank, local, cv2.__version__, np.__version__, tools.made_by)
+    key = fingerprint(6, rerank, local, cv2.__version__, np.__version__, tools.made_by)
     return PairLog(run.path / "pairs" / f"{key}.log", key, tools.matcher.columns)
 
 

@@ -33,6 +33,12 @@ class SiftExtractor:
         """Keypoints (float32), `descriptors` (m, 128) uint8 and the image's `size_wh`."""
         return list(pool.map(self._describe_one, images))
 
+    @staticmethod
+    def nothing(key: str) -> LocalFeatures:
+        """Return the features of a photograph that has none."""
+        none_xy, empty = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
+        return LocalFeatures(key, none_xy, np.zeros((0, 128), np.uint8), empty, empty, (1, 1))
+
     def _describe_one(self, image: DecodedImage) -> Entry:
         features = extract_sift(image, self.config)
         return {
