@@ -39,7 +39,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
                 "Convert it to .safetensors where you trust it, and give that file."
             ) from error
         raise WeightsError(f"{path}: not a readable weight file ({_first_line(error)}).") from error
-    tensors = _flat(content, "")
+    try:
+        tensors = _flat(content, "")
+    except RecursionError as error:
+        raise WeightsError(f"{path}: its names are nested too deeply for a weight file.") from error
     if not tensors:
         raise WeightsError(f"{path}: expected named tensors, got {type(content).__name__}.")
     return tensors
@@ -60,7 +63,10 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path, der
         if tensor.shape != own[name].shape:
             want, have = tuple(own[name].shape), tuple(tensor.shape)
             raise WeightsError(f"{path}: {name}: expected shape {want}, got {have}.")
-    model.load_state_dict({**own, **state}, strict=True)
+    try:
+        model.load_state_dict({**own, **state}, strict=True)
+    except (RuntimeError, TypeError) as error:
+        raise WeightsError(f"{path}: its tensors do not fit the model ({_first_line(error)}).") from error
 
 
 def unwrapped(state: Mapping[str, Tensor], expected: Collection[str]) -> dict[str, Tensor]:
@@ -90,7 +96,7 @@ def weights_digest(model: nn.Module) -> str:
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return dict(load_file(path))
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise WeightsError(f"{path}: cannot be read as safetensors ({_first_line(error)}).") from error
 
 

@@ -23,8 +23,7 @@ from animalclef.features.embedding.embedder_registry import EMBEDDERS, FAMILIES,
 from animalclef.features.embedding.preprocessing import RESIZERS, Preprocessing
 from animalclef.features.embedding.timm_embedder import TimmExtractor, load_embedder
 from animalclef.hub.cache import WEIGHTS
-from animalclef.pipeline.match import scores_fingerprint
-from animalclef.pipeline.models import Tools
+from animalclef.pipeline.models import Models, scores_fingerprint
 from animalclef.runtime import precision
 from animalclef.structures import DecodedImage
 
@@ -270,9 +269,9 @@ def test_what_shapes_a_network_s_embedding_is_in_the_fingerprint_and_leaves_the_
     configs = [
         load_config(None, ["embed.model=miewid-msv3", *given]) for given in ([], *([f"embed.{c}"] for c in changes))
     ]
-    assert len({scores_fingerprint(config, Tools(network, None, None)) for config in configs}) == 1 + len(changes)
+    assert len({scores_fingerprint(config, Models(network, None, None)) for config in configs}) == 1 + len(changes)
     settled = [
         Config(embed=EmbedConfig()),
         Config(embed=EmbedConfig(flip=True, precision="auto", resize="pil-bicubic")),
     ]
-    assert len({scores_fingerprint(config, Tools(None, None, None)) for config in settled}) == 1
+    assert len({scores_fingerprint(config, Models(None, None, None)) for config in settled}) == 1
