@@ -35,7 +35,9 @@ def demo(
     species: Annotated[
         int,
         typer.Option(
-            "--synthetic-training-set", "--crowd", min=0,
+            "--synthetic-training-set",
+            "--crowd",
+            min=0,
             help="Instead render this many random species to train an embedder on, all named.",
         ),
     ] = 0,
