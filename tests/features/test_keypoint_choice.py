@@ -17,7 +17,6 @@ from animalclef.pipeline.keypoint_budget import affordable
 from animalclef.runtime.threads import worker_threads
 from animalclef.structures import Correspondences, DecodedImage
 
-
 HAS_KAZE = hasattr(cv2, "KAZE") or hasattr(getattr(cv2, "xfeatures2d", None), "KAZE")
 
 
