@@ -11,6 +11,7 @@ import typer
 
 from animalclef.cli.app import app
 from animalclef.cli.options import (
+    ColumnsOption,
     ConfigOption,
     DataOption,
     JsonOption,
@@ -18,6 +19,7 @@ from animalclef.cli.options import (
     NoLedgerOption,
     SetOption,
     Workers,
+    column_settings,
     err,
     load,
     out,
@@ -36,6 +38,7 @@ def predict(
     out_path: Annotated[
         Path | None, typer.Option("--out", help="Default: submissions/<date>-<config>/submission.csv.")
     ] = None,
+    columns: ColumnsOption = None,
     config_name: ConfigOption = None,
     assignments: SetOption = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
@@ -88,19 +91,22 @@ def predict(
     from animalclef.pipeline.image_contents import read_contents
     from animalclef.pipeline.predict import predict as predict_all
     from animalclef.pipeline.run_context import open_context
+    from animalclef.runtime.output_guard import protect_inputs
     from animalclef.store.run_folder import RunFolder
 
     given = None if decision is None else load_decision(decision)
     extra = [f"data.max_missing={max_missing}"] * (max_missing is not None) + ["prepare.mode=whole"] * (not auto)
+    extra += column_settings(columns)
     extra += [] if budget is None else [f"budget.spend={json.dumps(budget)}"]
     config = load_config(config_name, [*(assignments or []), *extra], seed)
     require_weights(config, weights)
-    loaded = load(data)
+    loaded = load(data, settings=config.data)
     if loaded.is_clustering:
         raise DataError(
             f"{loaded.source.root}: this is AnimalCLEF 2026, a clustering task (cluster_<dataset>_<n> per image); "
             "predict answers identification tasks such as AnimalCLEF 2025."
         )
+    protect_inputs(path for path in (decision, None if config_name is None else Path(config_name)) if path is not None)
     target = results.target_file(out_path, config, config_name)
     progress = console.RichProgress(err)
     count = workers or os.cpu_count() or 1
@@ -120,7 +126,8 @@ def predict(
             weights=outcome.weights, submission=target, summary=summary,
         )  # fmt: skip
     if outcome.set_aside:
-        warn(console.set_aside_sentence(outcome.set_aside, folder.path))
+        sentence = console.set_aside_sentence(outcome.set_aside, folder.path)
+        warn(sentence)
     for sentence in outcome.warnings:
         warn(sentence)
     if as_json:

@@ -105,7 +105,7 @@ class TrainConfig(Settings):
     """The recipe of an embedder's training."""
 
     name: str = Field("embedder", pattern=r"^[A-Za-z0-9._-]+$")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=2_000_000_000)
     data: DataConfig = DataConfig()
     encounters: EncounterConfig = EncounterConfig()
     network: EmbedderNetworkConfig = EmbedderNetworkConfig()

@@ -26,6 +26,7 @@ from animalclef.pipeline.sanity import sanity_warnings
 from animalclef.pipeline.shortlist import Shortlists, make_shortlists
 from animalclef.prepare.body_box import stands_free
 from animalclef.runtime.atomic_files import write_text
+from animalclef.runtime.digests import with_digests
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.structures import ImageTable, PairScores, Predictions, RankedCandidates, Skipped
 
@@ -112,7 +113,7 @@ def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, co
     settings |= {"root": str(loaded.source.root.resolve())}
     if features.local.extractor:
         settings["keypoints"] = features.local.stores[""].folder.relative_to(folder.path).as_posix()
-    write_text(folder.finished, json.dumps(settings, indent=1) + "\n")
+    write_text(folder.finished, json.dumps(with_digests(settings, folder.path), indent=1) + "\n")
 
 
 def _as_prepared(asked: ImageTable, images: ImageTable) -> ImageTable:

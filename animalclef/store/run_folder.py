@@ -91,6 +91,10 @@ class RunFolder:
         except Timeout as error:
             sentence = f"{self.path}: another process is working in this run. Wait, or use another --run."
             raise RunInUseError(sentence) from error
+        except (OSError, NotImplementedError) as error:
+            raise OutputError(
+                f"{self.path}: files cannot be locked in this folder ({error}). Give --run a folder on a local disk."
+            ) from error
         try:
             yield
         finally:
