@@ -15,7 +15,7 @@ from animalclef.data.content_key import photograph_keys
 from animalclef.data.encounters import Encounters, find_encounters
 from animalclef.errors import ConfigError, DataError
 from animalclef.features.embedding.embedder import Embedder, join_embeddings
-from animalclef.features.embedding.embedder_registry import learnt_from
+from animalclef.features.embedding.embedder_registry import trained_on_keys
 from animalclef.features.embedding.timm_embedder import TimmExtractor
 from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extract_features
 from animalclef.features.local.entries import LocalExtractor
@@ -132,9 +132,9 @@ def _decoding(config: Config) -> list[object]:
 
 def _trained_on(network: TimmExtractor | None, others: Sequence[str]) -> frozenset[str]:
     """Return keys of the photographs that the network, or an embedder of `others`, was trained on."""
-    keys = frozenset[str]() if network is None else network.learnt
+    keys = frozenset[str]() if network is None else network.trained_on
     for path in others:
-        theirs = learnt_from(Path(path))
+        theirs = trained_on_keys(Path(path))
         if not theirs:
             raise ConfigError(
                 f"decide.not_learnt_by {path}: expected a file of `animalclef train`, which names its photographs."
@@ -165,7 +165,9 @@ def _local_features(
     for view in sorted({view for chosen in views.values() for view in chosen}):
         stores[view] = ShardStore(folder.with_name(f"{made_by}-{view}"), f"{made_by}-{view}")
     name = "" if extractor is None else extractor.name
-    return FeatureReader(name, stores, ShardStore(run.store("masks", made_by)), config.keypoints.border, wanted)
+    return FeatureReader(
+        name, stores, ShardStore(run.store("masks", made_by)), config.keypoints.border, wanted, config.keypoints.matched
+    )
 
 
 def _local_jobs(extractor: LocalExtractor | None, local: FeatureReader, views: tuple[str, ...]) -> list[ExtractionJob]:

@@ -45,6 +45,7 @@ class RunContext:
     progress: Progress = field(default_factory=Silent)
     announce: Callable[[Plan], None] | None = None
     given: Decision | None = None  # to be applied; without one a decision is tuned
+    say: Callable[[str], None] | None = None  # gets a sentence before a trial of preparations
     seconds: dict[str, float] = field(default_factory=dict)  # of each stage so far
 
     @property
@@ -79,6 +80,7 @@ def open_context(
     progress: Progress | None = None,
     announce: Callable[[Plan], None] | None = None,
     given: Decision | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> RunContext:
     """Open the models and the pair log; published weights are looked for in `weights` first.
 
@@ -87,9 +89,11 @@ def open_context(
         WeightsError: some weights are not on this machine, or do not fit.
         StaleArtefactError: the given decision was fitted on scores of other settings.
     """
+    if given is not None and given.preparation is not None:
+        config = given.preparation.applied_to(config)
     models = open_models(config, device, weights)
     log = open_pair_log(config, folder, models)
-    context = RunContext(config, folder, models, log, workers, progress or Silent(), announce, given)
+    context = RunContext(config, folder, models, log, workers, progress or Silent(), announce, given, say)
     if given is not None:
         given.check(context.scores_id)
     return context
@@ -103,6 +107,7 @@ def open_pair_log(config: Config, run: RunFolder, models: Models) -> PairLog | N
     if models.extractor is None or models.matcher is None:
         return None
     local = [models.extractor.fingerprint, config.keypoints.border, config.data.decode_long_side]
+    local += [] if config.keypoints.matched is None else [config.keypoints.matched]
     rerank = config.rerank.model_dump(mode="json", exclude={"weights"})
     key = fingerprint(6, rerank, local, cv2.__version__, np.__version__, models.made_by)
     return PairLog(run.path / "pairs" / f"{key}.log", key, models.matcher.columns)
