@@ -86,13 +86,11 @@ def predict(
     from animalclef.pipeline import ledger_entry, results
     from animalclef.pipeline.image_contents import read_contents
     from animalclef.pipeline.predict import Pipeline
-    from animalclef.runtime.output_guard import protect_inputs
     from animalclef.store.run_folder import RunFolder
 
     given = None if decision is None else load_decision(decision)
     extra = [] if max_missing is None else [f"data.max_missing={max_missing}"]
-    extra += column_settings(columns)
-    extra += [] if budget is None else [f"budget.spend={json.dumps(budget)}"]
+    extra += column_settings(columns) + ([] if budget is None else [f"budget.spend={json.dumps(budget)}"])
     config = load_config(config_name, [*(assignments or []), *extra], seed)
     require_weights(config, weights)
     loaded = load(data, settings=config.data)
@@ -101,8 +99,7 @@ def predict(
             f"{loaded.source.root}: this is AnimalCLEF 2026, a clustering task (cluster_<dataset>_<n> per image); "
             "predict answers identification tasks such as AnimalCLEF 2025."
         )
-    protect_inputs(path for path in (decision, None if config_name is None else Path(config_name)) if path is not None)
-    target = results.target_file(out_path, config, config_name)
+    target = results.target_file(out_path, config, config_name, decision)
     progress = console.RichProgress(err)
     count = workers or os.cpu_count() or 1
     contents = read_contents(loaded, config, count, progress)
