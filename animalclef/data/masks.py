@@ -92,7 +92,7 @@ def mask_path(folder: Path, path: str) -> Path:
 
 
 def mask_paths(folder: Path, paths: Sequence[str]) -> list[Path]:
-    """Return where the mask of each photograph lies; photographs that differ only in their ending keep it: a.jpg.png."""
+    """Return where the mask of each photograph lies; of a.jpg and a.png: a.jpg.png, a.png.png."""
     endings: dict[Path, set[str]] = defaultdict(set)
     for path in paths:
         endings[mask_path(folder, path)].add(path)
