@@ -1,4 +1,4 @@
-"""`evaluate-embedder`, `label-views`: stage one alone."""
+"""`evaluate-embedder`, `label-views`: use the embedding alone."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate_embedder", "label_views"]
 
 RunOption = Annotated[
-    Path | None, typer.Option("--run", help="Where embeddings are kept. Default: where predict keeps them.")
+    Path | None, typer.Option("--run", help="Folder of the embeddings. Default: the run folder of predict.")
 ]
 
 
@@ -52,7 +52,10 @@ def evaluate_embedder(
         list[str] | None, typer.Option("--set-split", metavar="KEY=VALUE", help="Change one setting of the split.")
     ] = None,
     see_encounter: Annotated[
-        bool, typer.Option(help="Photographs see those of their own encounter, which flatters the embedder.")
+        bool,
+        typer.Option(
+            help="Also compare photographs of one encounter, which makes the embedder look better than it is."
+        ),
     ] = False,
     seed: SeedOption = None,
     device: DeviceOption = "auto",
@@ -61,7 +64,7 @@ def evaluate_embedder(
     weights: WeightsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Rank-1/5/10/20 and mAP of an embedder on the database photographs alone, per species and averaged over species.
+    """Compute rank-1/5/10/20 and mAP of an embedder on the database photographs, per species and averaged.
 
     Each photograph is a query against all others of its species; those of its own encounter are hidden, and with
     `retrieve.same_viewpoint` those from another side. With `--split` the queries are those of a split for training.

@@ -1,4 +1,4 @@
-"""What the commands share: options, the two consoles, loading a table, printing."""
+"""Define what the commands share: options, the two consoles, loading a table, printing."""
 
 from __future__ import annotations
 
@@ -41,9 +41,11 @@ out, err = Console(), Console(stderr=True)
 DataOption = Annotated[
     Path | None,
     typer.Option(help="Folder with metadata.csv and the photographs, a CSV file, or a folder per individual "
-                      "(queries under query/). On Kaggle: found by itself."),
+                      "(queries under query/). On Kaggle it is found automatically."),
 ]  # fmt: skip
-ConfigOption = Annotated[str | None, typer.Option("--config", help="A YAML file, or the name of a shipped one.")]
+ConfigOption = Annotated[
+    str | None, typer.Option("--config", help="A YAML file, or the name of a shipped configuration.")
+]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 LedgerOption = Annotated[
@@ -65,7 +67,7 @@ def warn(sentence: str) -> None:
 
 
 def load(data: Path | None) -> LoadedTable:
-    """The table of a data set; what is odd in it is told."""
+    """Load the table of a data set, and print a warning for each of its problems."""
     from animalclef.data.sources import find_source
     from animalclef.data.table import load_table
 
