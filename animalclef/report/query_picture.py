@@ -20,6 +20,7 @@ from animalclef.report.heat import cosine_text, draw_agreement
 from animalclef.report.match_view import Matches
 from animalclef.report.thumbnails import read_photograph
 from animalclef.runtime.atomic_files import write_bytes
+from animalclef.runtime.output_guard import mark_picture
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Correspondences
 
@@ -106,7 +107,7 @@ def write_picture(path: Path, pixels: Pixels) -> None:
     if suffix not in (".png", ".jpg", ".jpeg"):
         raise OutputError(f"{path}: expected a name that ends with .png or .jpg.")
     options = [cv2.IMWRITE_PNG_COMPRESSION, 6] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 84]
-    write_bytes(path, cv2.imencode(suffix, pixels[:, :, ::-1], options)[1].tobytes())
+    write_bytes(path, mark_picture(cv2.imencode(suffix, pixels[:, :, ::-1], options)[1].tobytes()))
 
 
 def _best_rows(run: FinishedRun, query_id: str, most: int) -> list[int]:
