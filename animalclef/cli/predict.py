@@ -36,7 +36,7 @@ __all__ = ["predict"]
 def predict(
     data: DataOption = None,
     out_path: Annotated[
-        Path | None, typer.Option("--out", help="Default: submissions/<date>-<config>/submission.csv.")
+        Path | None, typer.Option("--out", help="Default: submissions/DATE-CONFIG/submission.csv.")
     ] = None,
     columns: ColumnsOption = None,
     config_name: ConfigOption = None,
@@ -44,7 +44,7 @@ def predict(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     workers: Workers = None,
-    run: Annotated[Path | None, typer.Option(help="Where work is kept. Default: runs/<config>-<data digest>.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Where work is kept. Default: runs/CONFIG-DIGEST.")] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Folder of network weights, as `weights bundle` makes it.")
     ] = None,
@@ -80,7 +80,7 @@ def predict(
 
     - `animalclef predict --data animal-clef-2025 --config animalclef2025 --weights my-weights`
 
-    - `animalclef predict --data next-year --decision submissions/this-year/decision.json`
+    - `animalclef predict --data next-year --decision submissions/this-year/submission.decision.json`
     """
     from animalclef.cli import console
     from animalclef.config import load_config
@@ -136,7 +136,6 @@ def predict(
     out.print(console.decision_table(outcome.decision, loaded.images.queries.datasets))
     for line in console.honesty_lines(outcome.decision):
         out.print(line, highlight=False, soft_wrap=True)
-    named = summary["queries"] - summary["new_individuals"]
-    who = f"{named} named ({summary['individuals_named']} individuals), {summary['new_individuals']} new"
-    out.print(f"{summary['queries']} queries: {who}.", highlight=False)
-    out.print(f"Submission: {target}\nRun folder: {folder.path}", highlight=False, soft_wrap=True)
+    out.print(console.answers_sentence(summary), highlight=False)
+    places = [f"Submission: {target}", f"Run folder: {folder.path}", *console.next_steps(target, folder.path)]
+    out.print("\n".join(places), highlight=False, soft_wrap=True, markup=False)
