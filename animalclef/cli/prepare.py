@@ -10,6 +10,7 @@ import typer
 
 from animalclef.cli.app import app
 from animalclef.cli.options import (
+    ColumnsOption,
     DataOption,
     DeviceOption,
     JsonOption,
@@ -31,6 +32,7 @@ __all__ = ["boxes", "mask"]
 def mask(
     to: Annotated[Path, typer.Option(help="Folder that gets a PNG per photograph, under the photograph's own path.")],
     data: DataOption = None,
+    columns: ColumnsOption = None,
     model: Annotated[
         str,
         typer.Option(
@@ -58,14 +60,19 @@ def mask(
     import dataclasses
 
     from animalclef.cli.console import RichProgress
+    from animalclef.data.masks import mask_paths
     from animalclef.features.embedding.timm_embedder import choose_device
     from animalclef.prepare.make_masks import make_masks
     from animalclef.prepare.mask_sheet import mask_sheet
     from animalclef.prepare.segmenters import open_segmenter
     from animalclef.runtime.atomic_files import check_writable, write_bytes
+    from animalclef.runtime.output_guard import refuse_input
 
-    images = load(data).images
+    images = load(data, columns).images
+    for path in mask_paths(to, list(dict.fromkeys(images.path))):
+        refuse_input(path)
     if sheet is not None:
+        refuse_input(sheet)
         check_writable(sheet.parent)
     count = workers or os.cpu_count() or 1
     segmenter = open_segmenter(model, "cpu" if model == "grabcut" else choose_device(device), weights, count)
@@ -89,6 +96,7 @@ def boxes(
         Path, typer.Option("--out", help="The table to write. Paths in it start where those of the old one do.")
     ],
     data: DataOption = None,
+    columns: ColumnsOption = None,
     along_body: Annotated[
         list[str] | None,
         typer.Option(
@@ -122,12 +130,16 @@ def boxes(
     from animalclef.prepare.find_boxes import find_boxes
     from animalclef.report.crop_sheet import crop_sheet
     from animalclef.runtime.atomic_files import check_writable, write_bytes
+    from animalclef.runtime.output_guard import check_output, mark_picture
 
-    loaded = load(data)
+    loaded = load(data, columns)
     images = loaded.images
     refuse_overwriting(loaded, out_path)
     for path in (out_path, *([] if sheet is None else [sheet])):
         check_writable(path.parent)
+    if sheet is not None:
+        check_output(sheet, "picture")
+    check_output(out_path, "table with boxes")
     if absent := sorted(set(along_body or []) - set(images.datasets)):
         raise ConfigError(f"--along-body {absent[0]}: no such data set; there are {', '.join(images.datasets)}.")
     count, progress = workers or os.cpu_count() or 1, RichProgress(err)
@@ -135,7 +147,7 @@ def boxes(
     write_boxes(loaded, out_path, found.bbox_xywhr)
     boxed = images.with_columns(bbox_xywhr=found.bbox_xywhr).select(found.outcome == "found")
     if sheet is not None and len(boxed):
-        write_bytes(sheet, crop_sheet(boxed))
+        write_bytes(sheet, mark_picture(crop_sheet(boxed)))
     elif sheet is not None:
         sheet.unlink(missing_ok=True)
         warn(f"No box was found, so there is no {sheet}.")

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from animalclef.cli.app import app
-from animalclef.cli.options import DataOption, JsonOption, SetOption, Workers, err, load, out, print_json, warn
+from animalclef.cli.options import (
+    ColumnsOption,
+    DataOption,
+    JsonOption,
+    SetOption,
+    Workers,
+    err,
+    load,
+    out,
+    print_json,
+    warn,
+)
 
 if TYPE_CHECKING:
     from animalclef.training.embedder.trained_network import Started
@@ -22,6 +33,7 @@ __all__ = ["train"]
 def train(
     out_path: Annotated[Path, typer.Option("--out", help="Folder for the network, its checkpoint and its log.")],
     data: DataOption = None,
+    columns: ColumnsOption = None,
     recipe: Annotated[
         str | None, typer.Option("--config", help="A YAML recipe, or the name of a shipped one (miewid).")
     ] = None,
@@ -73,7 +85,7 @@ def train(
 
     extra = [] if max_missing is None else [f"data.max_missing={max_missing}"]
     config = load_recipe(TrainConfig, recipe, [*(assignments or []), *extra], seed)
-    table = load(data).images
+    table = load(data, columns).images
     outcome = train_embedder(
         config, table, out_path, start=start, device=device,
         devices=max(devices, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))),  # torchrun's

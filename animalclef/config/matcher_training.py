@@ -72,8 +72,8 @@ class TrainMatcherConfig(Settings):
     """The recipe of a matcher's training."""
 
     name: str = Field("lightglue-sift", pattern=r"^[A-Za-z0-9._-]+$")
-    seed: int = Field(0, ge=0)
-    render_seed: int = Field(0, ge=0, description="seed of the photographs that --render makes")
+    seed: int = Field(0, ge=0, le=2_000_000_000)
+    render_seed: int = Field(0, ge=0, le=2_000_000_000, description="seed of the photographs that --render makes")
     keypoints: KeypointConfig = KeypointConfig()
     network: MatcherNetworkConfig = MatcherNetworkConfig()
     warps: WarpConfig = WarpConfig()

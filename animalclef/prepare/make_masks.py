@@ -15,10 +15,11 @@ from PIL import Image, PngImagePlugin
 from animalclef.config import DataConfig
 from animalclef.data.content_key import content_key, derived_key
 from animalclef.data.decode import UnreadableImageError, decode
-from animalclef.data.masks import mask_path
+from animalclef.data.masks import mask_paths
 from animalclef.prepare.segmenters import Box, Segmenter
 from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.progress import Progress
+from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.structures import DecodedImage, ImageTable
 
@@ -67,14 +68,13 @@ def make_masks(
     boxes: dict[str, list[_BoxArray]] = defaultdict(list)
     for path, box in zip(images.path, images.bbox_xywhr, strict=True):
         boxes[str(path)] += [box] if np.isfinite(box).all() else []
+    files = dict(zip(boxes, mask_paths(folder, list(boxes)), strict=True))
     unclear, unreadable, kept = [], [], 0
     with progress.task("making masks", len(boxes), "images") as advance:
         for chunk in _chunks(list(boxes)):
             found = _read(images.root, chunk, boxes, segmenter.fingerprint)
             unreadable += [path for path in chunk if path not in found]
-            todo = {
-                path: one for path, one in found.items() if overwrite or not _is_made(mask_path(folder, path), one.key)
-            }
+            todo = {path: one for path, one in found.items() if overwrite or not _is_made(files[path], one.key)}
             kept += len(found) - len(todo)
             masks = _segment(todo, segmenter, workers)
             for path, one in todo.items():
@@ -84,7 +84,7 @@ def make_masks(
                     continue
                 if not mask.any():
                     unclear.append(path)
-                _write(mask_path(folder, path), mask if mask.any() else ~mask, one.key)
+                _write(files[path], mask if mask.any() else ~mask, one.key)
             advance(len(chunk))
     made = len(boxes) - kept - len(unreadable)
     return Made(made, kept, tuple(unclear), tuple(unreadable))
@@ -101,7 +101,7 @@ def _read(
     found = {}
     for path in paths:
         try:
-            content = (root / path).read_bytes()
+            content = read_regular(root / path)
         except OSError:
             continue
         own = [box.tobytes().hex() for box in boxes[path]]

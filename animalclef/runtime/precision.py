@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["choose_precision"]
+__all__ = ["choose_precision", "has_bfloat16_units"]
 
 
 def choose_precision(wanted: str, device: torch.device | str) -> torch.dtype:
@@ -16,12 +16,12 @@ def choose_precision(wanted: str, device: torch.device | str) -> torch.dtype:
     if wanted != "auto":
         named: torch.dtype = getattr(torch, wanted)
         return named
-    if _has_bfloat16_units(device):
+    if has_bfloat16_units(device):
         return torch.bfloat16
     return torch.float16 if device.type == "cuda" else torch.float32
 
 
-def _has_bfloat16_units(device: torch.device) -> bool:
+def has_bfloat16_units(device: torch.device) -> bool:
     """Return whether the hardware computes in bfloat16; elsewhere torch emulates it, slower than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8

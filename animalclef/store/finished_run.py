@@ -24,6 +24,7 @@ from animalclef.data.sources import find_source
 from animalclef.decision.decide import decide
 from animalclef.decision.decision_model import Decision, load_decision
 from animalclef.errors import DataError, RunError
+from animalclef.runtime.digests import check_digests
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped, StrArray
@@ -33,7 +34,7 @@ __all__ = ["FinishedRun", "load_run"]
 _TABLE = ("image_id", "identity", "path", "dataset", "split", "viewpoint", "date", "species", "key")
 _PAIR = ("query_id", "gallery_id", "identity", "dataset")
 _NO_SCORES = (*_PAIR, "probability", "identity_probability", "lead")  # the other columns of candidates.csv are scores
-_TEXT = frozenset({*_TABLE, *_PAIR, "bbox_xywhr", "reason"})
+_TEXT = frozenset({*_TABLE, *_PAIR, "bbox_xywhr", "mask", "reason"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,9 +167,11 @@ def load_run(path: Path, data: Path | None = None) -> FinishedRun:
 
     Raises:
         RunError: the folder holds no finished run, a file of it is damaged, or another version wrote it.
+        StaleArtefactError: a file is not what the run wrote.
     """
     folder = RunFolder(path)
     settings = _finished(folder)
+    check_digests(path, settings)
     try:
         config = Config.model_validate(settings["config"])
     except (KeyError, ValidationError) as error:
@@ -218,6 +221,7 @@ def _images(path: Path, root: Path) -> ImageTable:
             identity=_texts([identity or None for identity in frame["identity"]]),
             encounter=_texts([""] * len(frame)),
             bbox_xywhr=np.array([json.loads(box) if box else [np.nan] * 5 for box in boxes], np.float32).reshape(-1, 5),
+            mask=_texts(frame["mask"]) if "mask" in frame else None,
             **{name: _texts(frame[name]) for name in unchanged},
         )
 

@@ -151,7 +151,7 @@ def test_a_plain_timm_network_starts_strictly(tmp_path: Path) -> None:
 
 
 def test_published_weights_are_a_start_only_where_somebody_publishes_them() -> None:
-    with pytest.raises(WeightsError, match="nobody publishes weights of arcface:test_resnet"):
+    with pytest.raises(WeightsError, match="no weights of arcface:test_resnet are published"):
         find_start("published", "arcface:test_resnet")
     assert find_start("some.safetensors", "arcface:test_resnet") == Path("some.safetensors")
 

@@ -77,7 +77,7 @@ def test_data_sets_species_and_rare_classes_are_chosen() -> None:
     assert label_rows(named_rows(rows(), species), species).classes == ("CatID", "newt")
     with pytest.raises(DataError, match=r"no data set DogID in .*; there are CatID, NewtID"):
         named_rows(rows(), LabelConfig(without=("DogID",)))
-    with pytest.raises(DataError, match=r"1 of 3 individuals to learn from have 2 photographs or more"):
+    with pytest.raises(DataError, match=r"1 of 3 individuals to train on have 2 photographs or more"):
         label_rows(named_rows(rows(), LabelConfig()), LabelConfig(least_images=2))
 
 

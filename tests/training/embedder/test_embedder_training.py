@@ -26,6 +26,7 @@ from animalclef.structures import ImageTable
 from animalclef.training.embedder import embedder_task as running
 from animalclef.training.embedder.embedder_task import EmbedderTask
 from animalclef.training.embedder.embedder_training import train_embedder
+from animalclef.training.embedder.trained_network import build_trained
 from animalclef.training.embedder.training_plan import TrainingPlan
 from animalclef.training.training_loop import TrainingLoop
 from animalclef.training.training_task import History, Validation
@@ -65,6 +66,8 @@ class Killed(BaseException):
     {"optimiser": {"accumulate": 2}, "frozen_epochs": 1, "checkpoint_every": 2, "network": {
         "model": "arcface:test_efficientnet", "dimensions": 8, "image_size": 32, "options": {"drop_rate": 0.5}}},
     {"optimiser": {"kind": "sgd"}, "averaging": {"kind": "swa", "start": 0.0}, "checkpoint_every": 1},
+    {"distillation": {"weight": 10.0, "teacher_view": "plain"}, "checkpoint_every": 2, "network": {
+        "model": "timm:test_efficientnet", "image_size": 32, "batch_norm": "measured"}},
 ])  # fmt: skip
 def test_a_resumed_training_ends_with_the_same_bytes(
     changed: dict[str, object], table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -265,6 +268,37 @@ def test_averages_by_hand(table: ImageTable, pictures: Path, tmp_path: Path, mon
     mean = (seen[2] + seen[3]) / 2  # epochs 3 and 4
     assert torch.allclose(load_file(outcome.path)["neck.weight"].float(), mean, atol=1e-3)
     assert outcome.measured["trained"] is None
+
+
+@pytest.mark.parametrize("model", ["arcface:test_resnet", "timm:test_resnet"])
+def test_distillation_holds_the_features_to_those_of_the_start(
+    model: str, table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gap: dict[float, float] = {}
+    finish = EmbedderTask.finish
+
+    def measured(self: EmbedderTask, network: torch.nn.Module, *given: object) -> dict[str, object]:
+        start = running.deepcopy(network)
+        start.load_state_dict(first)
+        pixels = self.trained.preprocessing.normalise(self.batch(0).pixels, "cpu")
+        with torch.no_grad():
+            pooled = [running._pooled_and_embedding(one, pixels)[0] for one in (network, start.eval())]
+        gap[self.config.distillation.weight] = float((pooled[0] - pooled[1]).norm() / pooled[1].norm())
+        return finish(self, network, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(EmbedderTask, "finish", measured)
+    settings = {"dimensions": 8} if model.startswith("arcface") else {}
+    for weight in (0.0, 300.0):
+        network = {"model": model, "image_size": 32, "batch_norm": "frozen", **settings}
+        config = tiny_training(
+            network=network, distillation={"weight": weight, "kind": "mse"}, averaging={"kind": "none"}, epochs=4,
+            validation={"split": None}, optimiser={"learning_rate": 1e-3},
+        )  # fmt: skip
+        torch.manual_seed(config.seed)
+        first = build_trained(config.network).module.state_dict()
+        train_embedder(config, table, tmp_path / str(weight), device="cpu", image_cache=pictures)
+    assert gap[300.0] < 0.5 * gap[0.0]
+    assert gap[0.0] > 0.01
 
 
 def test_too_few_individuals_are_one_sentence(table: ImageTable, pictures: Path, tmp_path: Path) -> None:
