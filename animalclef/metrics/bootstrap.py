@@ -8,8 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.data.open_set_splits import OpenSetSplits
+from animalclef.metrics.threshold_sweep import Roles
 
-__all__ = ["interval_over_individuals", "mean_interval", "of_other_queries", "paired_difference"]
+__all__ = [
+    "influence_of_individuals",
+    "interval_over_individuals",
+    "mean_interval",
+    "of_other_queries",
+    "paired_difference",
+]
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -47,6 +54,21 @@ def interval_over_individuals(
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     ends = min(float(low), here), max(float(high), here)
     return of_other_queries(here, *ends) if of_next else ends
+
+
+def influence_of_individuals(hits: tuple[Bools, Bools], roles: Roles, individual: NDArray[np.int64]) -> Floats:
+    """Return, (individuals,), the first-order change of the score with the weight of each individual.
+
+    `hits` says which pseudo-queries are right as known and as unknown. The root of the sum of squares is the standard
+    error of the score over individuals (infinitesimal jackknife: Efron 1982); that of a difference of two influences is
+    the standard error of the difference of two scores.
+    """
+    total = np.zeros(len(individual))
+    shares = [(roles.known @ hits[0])[:, None], (roles.unknown @ hits[1])[:, None]]
+    for share, other, role, hit in ((*shares, roles.known, hits[0]), (*shares[::-1], roles.unknown, hits[1])):
+        slope = 0.5 * np.sqrt(other / np.maximum(share, 0.02))  # d sqrt(BAKS * BAUS) / d share
+        total += (slope * role * (hit - share)).mean(axis=0) if len(role) else 0.0
+    return np.bincount(individual, weights=total, minlength=int(individual.max(initial=-1)) + 1)
 
 
 def of_other_queries(score: float, low: float, high: float) -> tuple[float, float]:
