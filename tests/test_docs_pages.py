@@ -79,11 +79,10 @@ def test_the_outputs_page_names_every_file_and_column(tiny_run: tuple[Path, Path
         assert [name for name in header if f"`{name}`" not in page] == [], table.name
 
 
-
 def test_the_glossary_explains_the_words() -> None:
     page = (DOCS / "glossary.md").read_text("utf-8")
-    for word in ("AMI, ARI", "BAKS", "BAUS", "Calibration", "Encounter", "Inlier", "LNBNN", "Nested validation", "Open set",
-                 "Optimism", "Plateau", "Pseudo-query", "Shortlist"):  # fmt: skip
+    words = "AMI, ARI; BAKS; BAUS; Calibration; Encounter; Inlier; LNBNN; Nested validation; Open set; Optimism"
+    for word in [*words.split("; "), "Plateau", "Pseudo-query", "Shortlist"]:
         assert f"**{word}" in page, word
 
 
