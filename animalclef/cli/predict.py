@@ -110,7 +110,7 @@ def predict(
         pipeline = Pipeline(loaded, contents, config, folder, count, device, progress, announce, weights=weights)
         outcome = pipeline.predict(given)
         write_submission(target, outcome.predictions, loaded)
-        results.write_results(target, outcome, config, folder.path, contents.digest)
+        results.write_results(target, outcome, config, folder.path, contents.digest, images=loaded.images)
     summary = results.summary(outcome)
     if not no_ledger:
         ledger_entry.record(

@@ -5,6 +5,7 @@ What such a search finds depends on who was first; the decision file made of it 
 
 from __future__ import annotations
 
+import json
 import logging
 import multiprocessing
 import warnings
@@ -145,3 +146,8 @@ def _told(shared: Shared) -> Iterator[None]:
             )
             raise OutputError(sentence) from error
         raise OutputError(f"{shared.url}: the storage cannot be used ({cause}). Check the address.") from error
+    except (LookupError, TypeError, json.JSONDecodeError) as error:
+        raise OutputError(
+            f"{shared.url}: the storage holds values of another kind than studies ({type(error).__name__}). It is "
+            "damaged; use another --storage."
+        ) from error
