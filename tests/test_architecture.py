@@ -53,6 +53,7 @@ FLOORS = (
     {"evaluation", "explain", "matching", "retrieval"},
     {"pipeline"},
     {"report", "training"},
+    {"api"},
     {"cli"},
     {"__main__"},
 )

@@ -1,4 +1,4 @@
-"""What the commands share: options, the two consoles, loading a table, printing."""
+"""Define what the commands share: options, the two consoles, loading a table, printing."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ __all__ = [
     "print_json",
     "refuse_overwriting",
     "say",
+    "tell",
     "tell_where_paths_start",
     "tolerate_any_console",
     "warn",
@@ -64,7 +65,7 @@ out, err = PlainConsole(), PlainConsole(stderr=True)
 DataOption = Annotated[
     Path | None,
     typer.Option(help="Folder with metadata.csv and the photographs, a CSV file, or a folder per individual "
-                      "(queries under query/). On Kaggle: found by itself."),
+                      "(queries under query/). On Kaggle it is found automatically."),
 ]  # fmt: skip
 ColumnsOption = Annotated[
     str | None,
@@ -96,6 +97,11 @@ def warn(sentence: str) -> None:
 def say(label: str, style: str, sentence: str) -> None:
     """Print one sentence on standard error, behind a coloured label."""
     err.print(Text.assemble((label, style), " ", printable(sentence)), highlight=False, soft_wrap=True)
+
+
+def tell(sentence: str) -> None:
+    """Print one sentence on standard error, before something that takes minutes."""
+    err.print(escaped(sentence), highlight=False, soft_wrap=True)
 
 
 def load(data: Path | None, columns: str | None = None, settings: DataConfig | None = None) -> LoadedTable:

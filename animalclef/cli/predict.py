@@ -24,6 +24,7 @@ from animalclef.cli.options import (
     load,
     out,
     print_json,
+    tell,
     warn,
 )
 from animalclef.errors import DataError
@@ -35,7 +36,7 @@ __all__ = ["predict"]
 def predict(
     data: DataOption = None,
     out_path: Annotated[
-        Path | None, typer.Option("--out", help="Default: submissions/<date>-<config>/submission.csv.")
+        Path | None, typer.Option("--out", help="Default: submissions/DATE-CONFIG/submission.csv.")
     ] = None,
     columns: ColumnsOption = None,
     config_name: ConfigOption = None,
@@ -43,7 +44,7 @@ def predict(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     workers: Workers = None,
-    run: Annotated[Path | None, typer.Option(help="Where work is kept. Default: runs/<config>-<data digest>.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Where work is kept. Default: runs/CONFIG-DIGEST.")] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Folder of network weights, as `weights bundle` makes it.")
     ] = None,
@@ -58,6 +59,9 @@ def predict(
     max_missing: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of missing photographs above which to stop. Default 0.01.")
     ] = None,
+    auto: Annotated[
+        bool, typer.Option("--auto/--no-auto", help="Try on database photographs how to prepare them (prepare.mode).")
+    ] = True,
     overwrite: Annotated[bool, typer.Option(help="Forget what an earlier run left in the run folder.")] = False,
     ledger: LedgerOption = None,
     no_ledger: NoLedgerOption = False,
@@ -76,7 +80,7 @@ def predict(
 
     - `animalclef predict --data animal-clef-2025 --config animalclef2025 --weights my-weights`
 
-    - `animalclef predict --data next-year --decision submissions/this-year/decision.json`
+    - `animalclef predict --data next-year --decision submissions/this-year/submission.decision.json`
     """
     from animalclef.cli import console
     from animalclef.config import load_config
@@ -85,12 +89,15 @@ def predict(
     from animalclef.hub.needed_weights import require_weights
     from animalclef.pipeline import ledger_entry, results
     from animalclef.pipeline.image_contents import read_contents
-    from animalclef.pipeline.predict import Pipeline
+    from animalclef.pipeline.predict import predict as predict_all
+    from animalclef.pipeline.run_context import open_context
+    from animalclef.runtime.output_guard import protect_inputs
     from animalclef.store.run_folder import RunFolder
 
     given = None if decision is None else load_decision(decision)
-    extra = [] if max_missing is None else [f"data.max_missing={max_missing}"]
-    extra += column_settings(columns) + ([] if budget is None else [f"budget.spend={json.dumps(budget)}"])
+    extra = [f"data.max_missing={max_missing}"] * (max_missing is not None) + ["prepare.mode=whole"] * (not auto)
+    extra += column_settings(columns)
+    extra += [] if budget is None else [f"budget.spend={json.dumps(budget)}"]
     config = load_config(config_name, [*(assignments or []), *extra], seed)
     require_weights(config, weights)
     loaded = load(data, settings=config.data)
@@ -99,16 +106,17 @@ def predict(
             f"{loaded.source.root}: this is AnimalCLEF 2026, a clustering task (cluster_<dataset>_<n> per image); "
             "predict answers identification tasks such as AnimalCLEF 2025."
         )
-    target = results.target_file(out_path, config, config_name, decision)
+    protect_inputs(path for path in (decision, None if config_name is None else Path(config_name)) if path is not None)
+    target = results.target_file(out_path, config, config_name)
     progress = console.RichProgress(err)
     count = workers or os.cpu_count() or 1
     contents = read_contents(loaded, config, count, progress)
     folder = RunFolder(run or Path("runs") / f"{config.name}-{contents.digest[:8]}")
     with folder.claimed():
         folder.open(overwrite=overwrite)
-        announce = lambda plan: err.print(console.plan_sentence(plan), highlight=False, soft_wrap=True)  # noqa: E731
-        pipeline = Pipeline(loaded, contents, config, folder, count, device, progress, announce, weights=weights)
-        outcome = pipeline.predict(given)
+        announce = lambda plan: tell(console.plan_sentence(plan))  # noqa: E731
+        context = open_context(config, folder, device, weights, count, progress, announce, given, tell)
+        outcome = predict_all(loaded, contents, context)
         write_submission(target, outcome.predictions, loaded)
         results.write_results(target, outcome, config, folder.path, contents.digest, images=loaded.images)
     summary = results.summary(outcome)
@@ -128,7 +136,6 @@ def predict(
     out.print(console.decision_table(outcome.decision, loaded.images.queries.datasets))
     for line in console.honesty_lines(outcome.decision):
         out.print(line, highlight=False, soft_wrap=True)
-    named = summary["queries"] - summary["new_individuals"]
-    who = f"{named} named ({summary['individuals_named']} individuals), {summary['new_individuals']} new"
-    out.print(f"{summary['queries']} queries: {who}.", highlight=False)
-    out.print(f"Submission: {target}\nRun folder: {folder.path}", highlight=False, soft_wrap=True)
+    out.print(console.answers_sentence(summary), highlight=False)
+    places = [f"Submission: {target}", f"Run folder: {folder.path}", *console.next_steps(target, folder.path)]
+    out.print("\n".join(places), highlight=False, soft_wrap=True, markup=False)

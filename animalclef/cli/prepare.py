@@ -12,7 +12,9 @@ from animalclef.cli.app import app
 from animalclef.cli.options import (
     ColumnsOption,
     DataOption,
+    DeviceOption,
     JsonOption,
+    WeightsOption,
     Workers,
     err,
     load,
@@ -34,7 +36,8 @@ def mask(
     model: Annotated[
         str, typer.Option(help="grabcut (no weights), or a SAM model: a folder, or its hub name where it is cached.")
     ] = "grabcut",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ... (for SAM)")] = "auto",
+    device: DeviceOption = "auto",
+    weights: WeightsOption = None,
     overwrite: Annotated[bool, typer.Option(help="Make masks again that are there.")] = False,
     workers: Workers = None,
     as_json: JsonOption = False,
@@ -50,14 +53,14 @@ def mask(
     from animalclef.data.masks import mask_paths
     from animalclef.features.embedding.timm_embedder import choose_device
     from animalclef.prepare.make_masks import make_masks
-    from animalclef.prepare.segmenters import load_segmenter
+    from animalclef.prepare.segmenters import open_segmenter
     from animalclef.runtime.output_guard import refuse_input
 
     images = load(data, columns).images
     for path in mask_paths(to, list(dict.fromkeys(images.path))):
         refuse_input(path)
-    segmenter = load_segmenter(model, "cpu" if model == "grabcut" else choose_device(device))
-    count = (workers or os.cpu_count() or 1) if model == "grabcut" else 1
+    count = workers or os.cpu_count() or 1
+    segmenter = open_segmenter(model, "cpu" if model == "grabcut" else choose_device(device), weights, count)
     made = make_masks(images, to, segmenter, count, RichProgress(err), overwrite=overwrite)
     if made.unreadable:
         warn(f"{len(made.unreadable)} photographs cannot be read (first: {made.unreadable[0]}).")

@@ -79,8 +79,9 @@ def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
     if not count:
         return None
     if count < len(images):
-        logger.warning(
-            "%d of %d photographs have no mask, so nothing of them is masked.", len(images) - count, len(images)
+        level = logging.INFO if folder is None else logging.WARNING  # a table may well give masks to some alone
+        logger.log(
+            level, "%d of %d photographs have no mask, so nothing of them is masked.", len(images) - count, len(images)
         )
     return Masks(source, np.array([_digest(one) for one in source], dtype=object))
 

@@ -10,6 +10,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, mode
 from animalclef.config.decision import Aggregation
 from animalclef.decision.calibrators import AnyCurve, Calibrator, Part
 from animalclef.decision.pair_classifier import PairModel
+from animalclef.decision.preparation import Preparation
 from animalclef.errors import StaleArtefactError
 from animalclef.runtime.digests import content_digest
 from animalclef.runtime.regular_files import read_regular
@@ -102,6 +103,7 @@ class Decision(Part):
     datasets: dict[str, DatasetDecision]
     pooled: DatasetDecision
     summary: Summary | None = None
+    preparation: Preparation | None = None
 
     @model_serializer(mode="wrap")
     def _with_digest(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:

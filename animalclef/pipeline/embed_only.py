@@ -17,10 +17,9 @@ from animalclef.data.viewpoint_column import without_filled
 from animalclef.errors import DataError
 from animalclef.hub.needed_weights import require_weights
 from animalclef.metrics.retrieval_metrics import Candidates, RetrievalFigures, one_against_all, retrieval_of_split
-from animalclef.pipeline.decide import encounters_of
-from animalclef.pipeline.features import FeatureSet, extract_all_features
+from animalclef.pipeline.features import FeatureSet, encounters_of, extract_all_features
 from animalclef.pipeline.image_contents import Contents, read_contents
-from animalclef.pipeline.models import open_tools
+from animalclef.pipeline.run_context import open_context
 from animalclef.prepare.viewpoints import ViewLabels, label_views
 from animalclef.runtime.progress import Progress
 from animalclef.store.run_folder import RunFolder
@@ -59,10 +58,8 @@ class Embedding:
             contents = Contents(contents.images.gallery, [one for one in contents.set_aside if one.split != "query"])
         with folder.claimed():
             folder.open(overwrite=False)
-            tools = open_tools(config, self.device, self.weights)
-            return extract_all_features(
-                contents, config, tools, folder, 0, self.workers, self.progress, lambda plan: None, tunes=False
-            )
+            context = open_context(config, folder, self.device, self.weights, self.workers, self.progress)
+            return extract_all_features(contents, context)
 
 
 def evaluate_embedder(
@@ -89,15 +86,15 @@ def evaluate_embedder(
         events_of(described.by_content(), encounter_of) if hide_events else None,
     )
     if split is None:
-        _warn_of_learnt(images, described.learnt)
+        _warn_train_overlap(images, described.trained_on)
         return one_against_all(photographs), described.set_aside
     rows = split_rows(described.by_content(), encounter_of, split, embedding.config.seed)
-    _warn_of_learnt(images.select(rows.query), described.learnt)
+    _warn_train_overlap(images.select(rows.query), described.trained_on)
     return retrieval_of_split(photographs, rows), described.set_aside
 
 
-def _warn_of_learnt(queries: ImageTable, learnt: frozenset[str]) -> None:
-    if seen := len(learnt & set(queries.image_id)):
+def _warn_train_overlap(queries: ImageTable, trained_on: frozenset[str]) -> None:
+    if seen := len(trained_on & set(queries.image_id)):
         logger.warning("The embedder was trained on %d of these %d queries: figures flatter it.", seen, len(queries))
 
 

@@ -1,8 +1,8 @@
-"""Describe every photograph once: thumbnail, embedding, local features."""
+"""Step one: decode every photograph once, and extract its thumbnail, embedding and local features."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,23 +12,23 @@ import PIL
 
 from animalclef.config import Config, fingerprint
 from animalclef.data.content_key import photograph_keys
+from animalclef.data.encounters import Encounters, find_encounters
 from animalclef.errors import ConfigError, DataError
 from animalclef.features.embedding.embedder import Embedder, join_embeddings
-from animalclef.features.embedding.embedder_registry import learnt_from
+from animalclef.features.embedding.embedder_registry import trained_on_keys
 from animalclef.features.embedding.timm_embedder import TimmExtractor
 from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extract_features
 from animalclef.features.local.entries import LocalExtractor
 from animalclef.features.local.query_views import ViewExtractor
 from animalclef.features.local.reader import FeatureReader, Wanted, apply_masks, matching_keys
-from animalclef.pipeline.cost import Plan, estimate
+from animalclef.pipeline.cost import estimate
 from animalclef.pipeline.image_contents import Contents
-from animalclef.pipeline.models import Tools
-from animalclef.runtime.progress import Progress
+from animalclef.pipeline.run_context import RunContext
 from animalclef.store.run_folder import RunFolder
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import Embeddings, FloatArray, ImageTable, Skipped
 
-__all__ = ["FeatureSet", "extract_all_features", "thumbnail_stores"]
+__all__ = ["FeatureSet", "encounters_of", "extract_all_features", "thumbnail_stores"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,65 +41,61 @@ class FeatureSet:
     images: ImageTable
     embeddings: Embeddings
     thumbnails: ShardStore
-    features: FeatureReader  # local features by matching key
+    local: FeatureReader  # local features by matching key
     set_aside: list[Skipped]
-    learnt: frozenset[str] = frozenset()  # image_ids of database photographs that an embedder was trained on
+    digest: str  # of the table and its photographs
+    trained_on: frozenset[str] = frozenset()  # image_ids of database photographs that an embedder was trained on
 
     def by_content(self) -> ImageTable:
-        """The photographs with their content keys."""
-        keys = [self.features.wanted[key].content_key for key in self.images.key]
+        """Return the photographs with their content keys."""
+        keys = [self.local.wanted[key].content_key for key in self.images.key]
         return self.images.with_columns(key=np.array(keys, dtype=object))
 
+    def seen(self, encounters: Encounters) -> list[object]:
+        """Return what tells these photographs from others, for fingerprints of what was made from them."""
+        seen: list[object] = [self.images.key.tolist(), sorted(encounters.of.items()), self.embeddings.model]
+        return seen + ([sorted(self.trained_on)] if self.trained_on else [])
+
     def size_of(self, key: str) -> tuple[int, int]:
-        """How many keypoints a photograph has, and its long side in pixels, by content key."""
-        features = self.features(key)
+        """Return how many keypoints a photograph has, and its long side in pixels, by matching key."""
+        features = self.local(key)
         return len(features), max(features.image_size_wh)
 
     def thumbnail(self, key: str) -> FloatArray:
-        """The thumbnail by matching key."""
-        return self.thumbnails.get(self.features.wanted[key].content_key)["thumbnail"].astype(np.float32)
+        """Return the thumbnail, (1024,), by matching key."""
+        return self.thumbnails.get(self.local.wanted[key].content_key)["thumbnail"].astype(np.float32)
 
 
-def extract_all_features(
-    contents: Contents,
-    config: Config,
-    tools: Tools,
-    run: RunFolder,
-    matched: int,
-    workers: int,
-    progress: Progress,
-    announce: Callable[[Plan], None] | None,
-    *,
-    tunes: bool,
-) -> FeatureSet:
-    """Fill the run's stores; `announce`, where given, gets the plan first. `matched` pairs are in the log already.
+def extract_all_features(contents: Contents, context: RunContext) -> FeatureSet:
+    """Fill the run's stores with what they lack; the plan is announced first.
 
     Raises:
         DataError: no gallery photograph can be read, or a mask is not right.
         ConfigError: a file of `decide.not_learnt_by` names no photographs.
     """
-    images, trained_on = contents.images, _trained_on(tools.network, config.decide.not_learnt_by)
+    config, run, models, images = context.config, context.folder, context.models, contents.images
+    trained_on = _trained_on(models.network, config.decide.not_learnt_by)
     decoding = _decoding(config)
     thumbnails, unreadable = thumbnail_stores(run, config)
     keyed, wanted, masks = matching_keys(images, config.keypoints)
     views = {name: chosen for name, chosen in config.keypoints.views.items() if name in images.datasets}
-    local = _local_features(tools.extractor, wanted, views, config, run, decoding)
+    local = _local_features(models.extractor, wanted, views, config, run, decoding)
     tables = {name: images.select(images.dataset == name) for name in images.datasets}
-    embedders = {name: Embedder(name, table.gallery, config, tools.network) for name, table in tables.items()}
+    embedders = {name: Embedder(name, table.gallery, config, models.network) for name, table in tables.items()}
     stores = {name: ShardStore(run.store("embeddings", one.fingerprint)) for name, one in embedders.items()}
-    looks = {
+    jobs = {
         name: [
             ExtractionJob(ThumbnailExtractor(), thumbnails),
-            *_local_looks(tools.extractor, local, views.get(name, ())),
-            ExtractionJob(one.extractor(stores[name].folder, workers, progress), stores[name]),
+            *_local_jobs(models.extractor, local, views.get(name, ())),
+            ExtractionJob(one.extractor(stores[name].folder, context.workers, context.progress), stores[name]),
         ]
         for name, one in embedders.items()
     }
-    if announce is not None:
-        announce(estimate(images, looks, config, tools.extractor, tools.matcher, workers, matched, tunes=tunes))
+    if context.announce is not None:
+        context.announce(estimate(images, jobs, context))
     set_aside = list(contents.set_aside)
     for name, table in tables.items():
-        set_aside += extract_features(table, looks[name], unreadable, config.data, workers, progress)
+        set_aside += extract_features(table, jobs[name], unreadable, config.data, context.workers, context.progress)
     bad = {item.image_id for item in set_aside}
     usable = np.array([one not in bad for one in images.image_id], dtype=bool)
     images = images.select(usable)
@@ -108,10 +104,18 @@ def extract_all_features(
     parts = [
         embedders[name].embeddings(images.select(images.dataset == name), stores[name]) for name in images.datasets
     ]
-    if tools.extractor is not None and masks is not None:
-        apply_masks(local, keyed.select(usable), masks.select(usable), views, workers, progress)
-    learnt = _among(images.gallery, trained_on, workers)
-    return FeatureSet(keyed.select(usable), join_embeddings(parts), thumbnails, local, set_aside, learnt)
+    if models.extractor is not None and masks is not None:
+        apply_masks(local, keyed.select(usable), masks.select(usable), views, context.workers, context.progress)
+    trained_on = _among(images.gallery, trained_on, context.workers)
+    embeddings = join_embeddings(parts)
+    return FeatureSet(keyed.select(usable), embeddings, thumbnails, local, set_aside, contents.digest, trained_on)
+
+
+def encounters_of(features: FeatureSet, config: Config, links: Sequence[tuple[str, str, int]] = ()) -> Encounters:
+    """Find the gallery photographs that belong to one event; `links` are pairs with the same background."""
+    gallery = features.images.gallery
+    thumbnails = {key: features.thumbnail(key) for key in dict.fromkeys(gallery.key)}
+    return find_encounters(gallery, thumbnails, config.encounters, links)
 
 
 def thumbnail_stores(run: RunFolder, config: Config) -> tuple[ShardStore, ShardStore]:
@@ -127,20 +131,20 @@ def _decoding(config: Config) -> list[object]:
 
 
 def _trained_on(network: TimmExtractor | None, others: Sequence[str]) -> frozenset[str]:
-    """Keys of the photographs that the network, or an embedder of `others`, was trained on."""
-    learnt = frozenset[str]() if network is None else network.learnt
+    """Return keys of the photographs that the network, or an embedder of `others`, was trained on."""
+    keys = frozenset[str]() if network is None else network.trained_on
     for path in others:
-        theirs = learnt_from(Path(path))
+        theirs = trained_on_keys(Path(path))
         if not theirs:
             raise ConfigError(
                 f"decide.not_learnt_by {path}: expected a file of `animalclef train`, which names its photographs."
             )
-        learnt |= theirs
-    return learnt
+        keys |= theirs
+    return keys
 
 
 def _among(gallery: ImageTable, keys: frozenset[str], workers: int) -> frozenset[str]:
-    """The image_ids of the photographs with these keys; files are read again only where there are keys and boxes."""
+    """Return image_ids of the photographs with these keys; files are read again only where there are keys and boxes."""
     if not keys:
         return frozenset()
     keyed = zip(gallery.image_id, photograph_keys(gallery, workers), strict=True)
@@ -161,10 +165,12 @@ def _local_features(
     for view in sorted({view for chosen in views.values() for view in chosen}):
         stores[view] = ShardStore(folder.with_name(f"{made_by}-{view}"), f"{made_by}-{view}")
     name = "" if extractor is None else extractor.name
-    return FeatureReader(name, stores, ShardStore(run.store("masks", made_by)), config.keypoints.border, wanted)
+    return FeatureReader(
+        name, stores, ShardStore(run.store("masks", made_by)), config.keypoints.border, wanted, config.keypoints.matched
+    )
 
 
-def _local_looks(extractor: LocalExtractor | None, local: FeatureReader, views: tuple[str, ...]) -> list[ExtractionJob]:
+def _local_jobs(extractor: LocalExtractor | None, local: FeatureReader, views: tuple[str, ...]) -> list[ExtractionJob]:
     if extractor is None:
         return []
     return [

@@ -1,112 +1,139 @@
-"""Raw scores of the pairs of a shortlist, remembered in the run's log."""
+"""Score the pairs of a shortlist: all of them, or as many as a budget allows, in shortlist order."""
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from animalclef.config import Config, fingerprint
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.decision.early_exit import StopRule
 from animalclef.decision.pair_covariates import circumstances
 from animalclef.features.local.query_views import best_of_views, with_views
 from animalclef.matching.rerank import rerank, scores_without_matching
 from animalclef.pipeline.features import FeatureSet
-from animalclef.pipeline.models import AnyMatcher, Tools
+from animalclef.pipeline.run_context import RunContext
 from animalclef.retrieval.requery import rescore
-from animalclef.runtime.progress import Progress
-from animalclef.store.pair_log import PairLog
-from animalclef.store.run_folder import RunFolder
-from animalclef.structures import PairScores, Shortlist
+from animalclef.structures import ImageTable, PairScores, Shortlist
 
-__all__ = ["Matching", "open_log", "scores_fingerprint"]
+__all__ = ["Allowance", "first_slots", "match_in_steps", "match_pairs", "unmatched_pairs"]
 
-_LAST_BITS = {"weights", "batch_size", "precision", "compile"}  # settings that a decision does not depend on
+Integers = NDArray[np.int64]
+Scorer = Callable[[Shortlist], PairScores]
 
 
-def scores_fingerprint(config: Config, tools: Tools) -> str:
-    """What a decision's calibrators hold for: every setting that shapes a raw score, but not the photographs."""
-    network, extractor = tools.network, tools.extractor
-    embed = config.embed.shaping(with_network=network is not None)
-    weights = "" if network is None else network.digest
-    decoding, keypoints = config.data.decode_long_side, config.keypoints
-    masked = keypoints.masks is not None
-    local = [extractor and extractor.fingerprint, keypoints.border, masked, keypoints.views]
-    rerank = [config.rerank.model_dump(mode="json", exclude=_LAST_BITS), *tools.made_by[:1]]
-    votes = config.vote if "vote" in config.retrieve.sources else None
-    rescore = [config.retrieve.rescore, config.retrieve.neighbours] if config.retrieve.rescore else []
-    shortlist = [config.retrieve.top_k, *config.retrieve.sources, rescore]
-    return fingerprint(8, decoding, embed, weights, shortlist, votes, local, rerank)
+@dataclass(frozen=True)
+class Allowance:
+    """The share of a shortlist's pairs that may be matched, and the rule that says when a query is settled."""
+
+    share: float
+    rule: StopRule
+    name: str  # changes with the share and the rule
 
 
-def open_log(config: Config, run: RunFolder, tools: Tools) -> PairLog | None:
-    """The log of pairs matched with these settings by these weights; `None` where nothing is matched.
+def match_pairs(
+    shortlist: Shortlist, features: FeatureSet, context: RunContext, allowance: Allowance | None = None
+) -> PairScores:
+    """Score all pairs of a shortlist, in its order; with an allowance some have NaN for the columns of the match.
 
-    Masks and views are told by the keys of the pairs.
+    Pairs that the run's log holds are not matched again.
     """
-    if tools.extractor is None or tools.matcher is None:
-        return None
-    local = [tools.extractor.fingerprint, config.keypoints.border, config.data.decode_long_side]
-    rerank = config.rerank.model_dump(mode="json", exclude={"weights"})
-    key = fingerprint(6, rerank, local, cv2.__version__, np.__version__, tools.made_by)
-    return PairLog(run.path / "pairs" / f"{key}.log", key, tools.matcher.columns)
+    if context.log is None:
+        return unmatched_pairs(shortlist, features, context)
+    match: Scorer = lambda part: _match_all(part, features, context)  # noqa: E731
+    if allowance is None:
+        return match(shortlist)
+    plain = unmatched_pairs(shortlist, features, context)
+    return match_in_steps(shortlist, plain, match, features.images, allowance)
 
 
-class Matching:
-    """Matches the pairs of a shortlist that the log does not hold yet.
+def unmatched_pairs(shortlist: Shortlist, features: FeatureSet, context: RunContext) -> PairScores:
+    """Score the pairs of a shortlist by what is known before they are matched."""
+    return _completed(scores_without_matching(shortlist), shortlist, features, context)
 
-    `circumstances` are added where a decision looks at them.
+
+def _match_all(shortlist: Shortlist, features: FeatureSet, context: RunContext) -> PairScores:
+    views, log, matcher = context.config.keypoints.views, context.log, context.models.matcher
+    if log is None or matcher is None:
+        raise ValueError("expected a run that matches pairs, got one without a matcher.")
+    asked, images = with_views(shortlist, features.images, views)
+    scores = rerank(asked, images, features.local, matcher, log, context.workers, context.progress)
+    if views:
+        main = next((name for name in context.config.decide.scores if name in log.columns), log.columns[0])
+        scores = best_of_views(scores, main)
+    return _completed(scores, shortlist, features, context)
+
+
+def _completed(scores: PairScores, shortlist: Shortlist, features: FeatureSet, context: RunContext) -> PairScores:
+    """Add the scores that need no matching; the pairs are in shortlist order."""
+    filled = shortlist.index >= 0
+    columns = dict(scores.columns)
+    if shortlist.vote is not None:
+        columns["vote"] = shortlist.vote[filled]
+    if context.config.retrieve.rescore:
+        rescored = rescore(shortlist, features.embeddings, context.config.retrieve)
+        columns |= {name: values[filled] for name, values in rescored.items()}
+    if context.with_covariates:
+        size_of = None if context.log is None else features.size_of
+        columns |= circumstances(scores, features.images, size_of)
+    return PairScores(scores.query_id, scores.gallery_id, columns)
+
+
+def match_in_steps(
+    shortlist: Shortlist, plain: PairScores, match: Scorer, images: ImageTable, allowance: Allowance
+) -> PairScores:
+    """Match at most the allowed share of the pairs; the others keep their `plain` scores and have NaN for the match.
+
+    After each of the rule's steps the queries that are not settled go on. Where the pairs do not suffice for a step,
+    every query gets its next candidate in turn, the least settled first.
     """
+    rule, length = allowance.rule, (shortlist.index >= 0).sum(axis=1)
+    left = int(np.floor(allowance.share * length.sum()))
+    matched = np.zeros(len(length), dtype=np.int64)
+    chance = np.ones(len(length))
+    scores = plain
+    for step in [*rule.steps, max([*length.tolist(), 1])]:
+        goal = np.where(chance > rule.limit, np.minimum(step, length), matched)
+        goal = first_slots(matched, np.maximum(goal, matched), chance, left)
+        left -= int((goal - matched).sum())
+        matched = goal
+        scores = _match_first(shortlist, plain, match, matched, rule.match_columns)
+        if left <= 0 or not (matched < length).any():
+            break
+        of = rule.chance(scores, images)
+        chance = np.array([of.get(one, 0.0) for one in shortlist.query_id])
+    return scores
 
-    def __init__(
-        self,
-        config: Config,
-        matcher: AnyMatcher | None,
-        log: PairLog | None,
-        workers: int,
-        progress: Progress,
-        *,
-        with_circumstances: bool = False,
-    ) -> None:
-        self.config, self.matcher, self.log, self.workers, self.progress = config, matcher, log, workers, progress
-        self.with_circumstances = with_circumstances
 
-    @property
-    def name(self) -> str:
-        """Changes with whatever shapes the scores of the log."""
-        return "" if self.log is None else self.log.path.name
+def _match_first(
+    shortlist: Shortlist, plain: PairScores, match: Scorer, matched: Integers, names: tuple[str, ...]
+) -> PairScores:
+    """Match the first `matched` candidates of every query, and no others."""
+    inside = np.arange(shortlist.index.shape[1]) < matched[:, None]
+    part = replace(
+        shortlist,
+        index=np.where(inside, shortlist.index, -1).astype(np.int32),
+        similarity=np.where(inside, shortlist.similarity, np.nan).astype(np.float32),
+        vote=None if shortlist.vote is None else np.where(inside, shortlist.vote, np.nan).astype(np.float32),
+    )
+    found, rows = match(part), np.flatnonzero(inside[shortlist.index >= 0])
+    columns = dict(plain.columns)
+    for name in names:
+        columns[name] = np.full(len(plain), np.nan, dtype=np.float32)
+        columns[name][rows] = found.columns[name]
+    return PairScores(plain.query_id, plain.gallery_id, columns)
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """What matching finds out about a pair."""
-        return () if self.log is None else self.log.columns
 
-    def __call__(self, shortlist: Shortlist, described: FeatureSet) -> PairScores:
-        """Scores of all pairs of a shortlist, in its order."""
-        if self.log is None or self.matcher is None:
-            return self.unmatched(shortlist, described)
-        views = self.config.keypoints.views
-        asked, images = with_views(shortlist, described.images, views)
-        scores = rerank(asked, images, described.features, self.matcher, self.log, self.workers, self.progress)
-        return self._completed(best_of_views(scores, self._main_column) if views else scores, shortlist, described)
+def first_slots(matched: Integers, goal: Integers, chance: NDArray[np.float64], left: int) -> Integers:
+    """Return how far each query comes with `left` pairs: to its goal, or one candidate each in turn while they last.
 
-    def unmatched(self, shortlist: Shortlist, described: FeatureSet) -> PairScores:
-        """What is known of the pairs of a shortlist before they are matched."""
-        return self._completed(scores_without_matching(shortlist), shortlist, described)
-
-    @property
-    def _main_column(self) -> str:
-        """What the decision looks at first of what the log holds."""
-        return next((name for name in self.config.decide.scores if name in self.columns), self.columns[0])
-
-    def _completed(self, scores: PairScores, shortlist: Shortlist, described: FeatureSet) -> PairScores:
-        """With what is known of a pair, or of its list, without matching it; the pairs are in shortlist order."""
-        filled = shortlist.index >= 0
-        columns = dict(scores.columns)
-        if shortlist.vote is not None:
-            columns["vote"] = shortlist.vote[filled]
-        if self.config.retrieve.rescore:
-            rescored = rescore(shortlist, described.embeddings, self.config.retrieve)
-            columns |= {name: values[filled] for name, values in rescored.items()}
-        if self.with_circumstances:
-            size_of = None if self.log is None else described.size_of
-            columns |= circumstances(scores, described.images, size_of)
-        return PairScores(scores.query_id, scores.gallery_id, columns)
+    Within a turn the query with the larger chance of a change comes first, of equal ones the first in the table.
+    """
+    wanted = goal - matched
+    if wanted.sum() <= left:
+        return goal
+    row = np.repeat(np.arange(len(wanted)), wanted)
+    turn = np.arange(len(row)) - np.repeat(np.cumsum(wanted) - wanted, wanted)
+    taken = row[np.lexsort((row, -chance[row], turn))[: max(left, 0)]]
+    return np.asarray(matched + np.bincount(taken, minlength=len(wanted)), dtype=np.int64)

@@ -16,17 +16,16 @@ from animalclef.decision.tune import held_out_parts, nested_hits
 from animalclef.decision.viewpoint_bias import events_show_through, from_own_side_only
 from animalclef.metrics.bootstrap import paired_difference
 from animalclef.metrics.threshold_sweep import Roles, score_of
-from animalclef.pipeline.features import FeatureSet
-from animalclef.pipeline.match import Matching
+from animalclef.pipeline.candidate_search import CandidateSearch
+from animalclef.pipeline.match import match_pairs
 from animalclef.pipeline.pseudo_query_lists import build_pseudo_queries
-from animalclef.pipeline.shortlist import Shortlisting
 from animalclef.prepare.variant_choice import Margin
 from animalclef.structures import ImageTable
 from animalclef.structures.arrays import BoolArray
 
 __all__ = ["Trial", "draw_sample", "margin_between", "rank1_margin", "score_trials", "trial_config", "try_on"]
 
-_EACH = 4  # photographs of one individual in the sample, at most
+_EACH = 6  # photographs of one individual in the sample, at most
 _TRIALS = 15  # of the search for a decision, per fold
 _SHARE_OF_QUERIES = 0.5  # pseudo-queries of the trial, as a share of the data set's queries, at most
 
@@ -59,7 +58,7 @@ class Trial:
 
 
 def draw_sample(images: ImageTable, most: int, seed: int) -> ImageTable:
-    """Return database photographs of one data set, whole individuals in random order, up to four of each.
+    """Return database photographs of one data set, whole individuals in random order, up to six of each.
 
     Individuals with one photograph are in it as often as in the database.
     """
@@ -84,19 +83,15 @@ def trial_config(config: Config, queries: Mapping[str, int]) -> Config:
     wanted = config.prepare.trial_queries
     pseudo = {name: min(wanted, max(24, round(_SHARE_OF_QUERIES * count))) for name, count in queries.items()}
     decide = config.decide.model_copy(update={"pseudo_queries": pseudo, "trials": min(config.decide.trials, _TRIALS)})
-    retrieve = config.retrieve.model_copy(
-        update={"top_k": min(config.retrieve.top_k, config.prepare.trial_candidates)}
-    )
+    retrieve = config.retrieve.model_copy(update={"top_k": min(config.retrieve.top_k, config.prepare.trial_candidates)})
     return config.model_copy(update={"decide": decide, "retrieve": retrieve})
 
 
-def try_on(
-    described: FeatureSet, encounters: Encounters, config: Config, shortlisting: Shortlisting, match: Matching
-) -> dict[str, Trial]:
+def try_on(search: CandidateSearch, encounters: Encounters) -> dict[str, Trial]:
     """Match the pseudo-queries of a prepared sample; not scored yet."""
-    pseudo = build_pseudo_queries(encounters, config, shortlisting)
-    known, unknown = match(pseudo.as_known, described), match(pseudo.as_unknown, described)
-    top_k = config.retrieve.top_k
+    pseudo = build_pseudo_queries(search, encounters)
+    known, unknown = (match_pairs(one, search.features, search.context) for one in (pseudo.as_known, pseudo.as_unknown))
+    top_k = search.context.config.retrieve.top_k
     return {
         name: Trial(
             joined(lay_out(known, pseudo.gallery, split, top_k), lay_out(unknown, pseudo.gallery, split, top_k)),
