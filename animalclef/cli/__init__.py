@@ -1,6 +1,7 @@
 """The command line: parse, call, print. One module per group of commands."""
 
 from animalclef.cli import (
+    convert,
     datasets,
     diff,
     embedders,
@@ -21,6 +22,7 @@ from animalclef.cli.app import app, main
 
 __all__ = [
     "app",
+    "convert",
     "datasets",
     "diff",
     "embedders",

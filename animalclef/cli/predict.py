@@ -118,7 +118,7 @@ def predict(
         context = open_context(config, folder, device, weights, count, progress, announce, given, tell)
         outcome = predict_all(loaded, contents, context)
         write_submission(target, outcome.predictions, loaded)
-        results.write_results(target, outcome, config, folder.path, contents.digest)
+        results.write_results(target, outcome, config, folder.path, contents.digest, images=loaded.images)
     summary = results.summary(outcome)
     if not no_ledger:
         ledger_entry.record(
