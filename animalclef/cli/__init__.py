@@ -1,6 +1,7 @@
 """The command line: parse, call, print. One module per group of commands."""
 
 from animalclef.cli import (
+    config,
     datasets,
     diff,
     embedders,
@@ -20,6 +21,7 @@ from animalclef.cli.app import app, main
 
 __all__ = [
     "app",
+    "config",
     "datasets",
     "diff",
     "embedders",
