@@ -9,9 +9,9 @@ from pathlib import Path
 from animalclef.api.datasets import Dataset, table_of
 from animalclef.config import TrainConfig, TrainMatcherConfig, load_recipe
 from animalclef.runtime.progress import Progress
-from animalclef.training.embedder.early_stopping import TrainingPlan
 from animalclef.training.embedder.embedder_training import TrainedEmbedder
 from animalclef.training.embedder.embedder_training import train_embedder as train_network
+from animalclef.training.embedder.training_plan import TrainingPlan
 from animalclef.training.matcher.matcher_training import TrainedMatcher
 from animalclef.training.matcher.matcher_training import train_matcher as train_on_images
 
@@ -31,21 +31,21 @@ def train_embedder(
     device: str = "auto",
     devices: int = 1,
     workers: int | None = None,
-    pictures: PathLike | None = None,
+    image_cache: PathLike | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
     announce: Callable[[TrainingPlan], None] | None = None,
 ) -> TrainedEmbedder:
-    """Train or fine-tune an embedder on the named database photographs; queries are never looked at.
+    """Train or fine-tune an embedder on the named database photographs; queries are never used.
 
     `recipe` is a shipped one (miewid, triplet-resnet50 ...), a YAML file or settings; `settings` changes it
     ("epochs=40"). `start` is a weight file, embedder-small or `published`. An interrupted call resumes from the last
     checkpoint in `out`. The result's `.path` is the network; use it with `Embedder(f"file:{path}")`.
 
     Raises:
-        DataError: there is too little to learn from, or to validate on.
+        DataError: there are too few photographs to train or to validate on.
         ConfigError: there is no such recipe, network or device.
-        TrainingError: the loss became something that is not a number.
+        TrainingError: the loss is not a number.
 
     Example:
         >>> trained = train_embedder(data_folder, folder / "mine", recipe=small_recipe, device="cpu")
@@ -56,7 +56,7 @@ def train_embedder(
     return train_network(
         config, table_of(data).images, Path(out), start=None if start is None else str(start), device=device,
         devices=devices, workers=workers or os.cpu_count() or 1, overwrite=overwrite,
-        pictures=None if pictures is None else Path(pictures), progress=progress, announce=announce,
+        image_cache=None if image_cache is None else Path(image_cache), progress=progress, announce=announce,
     )  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def train_matcher(
     Raises:
         DataError: there are too few photographs.
         ConfigError: there is no such recipe or device.
-        TrainingError: the loss became something that is not a number.
+        TrainingError: the loss is not a number.
 
     Example:
         >>> trained = train_matcher(data_folder, folder / "matcher", recipe=small_matcher, device="cpu")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from animalclef.cli.app import app
 from animalclef.cli.options import ConfigOption, JsonOption, SetOption, print_json
 from animalclef.errors import ConfigError
+
+if TYPE_CHECKING:
+    from animalclef.config.base import Settings
 
 __all__ = ["show_config"]
 
@@ -38,18 +41,19 @@ def show_config(
 
     - `animalclef config show train --config miewid`
     """  # fmt: skip
-    from animalclef.config import Config, TrainConfig, TrainMatcherConfig, load_config, load_recipe
+    from animalclef.config import TrainConfig, TrainMatcherConfig, load_config, load_recipe
     from animalclef.config.commented import commented_yaml
 
-    recipes = {"train": TrainConfig, "train-matcher": TrainMatcherConfig}
-    if command != "predict" and command not in recipes:
-        raise ConfigError(f"{command}: no such settings. Expected predict, {' or '.join(recipes)}.")
     changed = assignments or []
-    settings: Config | TrainConfig | TrainMatcherConfig
+    settings: Settings
     if command == "predict":
         settings = load_config(config_name, changed)
+    elif command == "train":
+        settings = load_recipe(TrainConfig, config_name, changed)
+    elif command == "train-matcher":
+        settings = load_recipe(TrainMatcherConfig, config_name, changed)
     else:
-        settings = load_recipe(recipes[command], config_name, changed)
+        raise ConfigError(f"{command}: no such settings. Expected predict, train or train-matcher.")
     if as_json:
         print_json(settings.model_dump(mode="json"))
     else:

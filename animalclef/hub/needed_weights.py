@@ -15,7 +15,7 @@ from animalclef.hub.shipped import shipped_matcher
 
 __all__ = ["matcher_file", "needed_weights", "require_weights"]
 
-# What LightGlue is trained for, by the extractor it follows.
+# The published LightGlue of each extractor.
 _MATCHERS: Mapping[str, str] = MappingProxyType(
     {
         "aliked-n16": "lightglue-aliked",
@@ -30,7 +30,7 @@ _MATCHERS: Mapping[str, str] = MappingProxyType(
 
 
 def needed_weights(config: Config) -> list[str]:
-    """Names of the published weights that a run with these settings loads: not what a file is named for, or ships."""
+    """Return names of the published weights that a run with these settings loads, without files and what ships."""
     embedder, extractor, matcher = config.embed.model, str(config.keypoints.extractor), str(config.rerank.matcher)
     wanted = [embedder] if config.embed.weights in (None, "hub") else []
     if config.keypoints.weights is None and (matcher != "none" or "vote" in config.retrieve.sources):
@@ -45,7 +45,7 @@ def needed_weights(config: Config) -> list[str]:
 
 
 def require_weights(config: Config, folder: Path | None) -> None:
-    """Find out before the work whether the weights that these settings need are here.
+    """Check before a run that the weights that it needs are on this machine.
 
     Raises:
         WeightsError: they are not, or are damaged.
@@ -56,7 +56,7 @@ def require_weights(config: Config, folder: Path | None) -> None:
 
 
 def matcher_file(weights: str | None, default: str, folder: Path | None = None) -> tuple[Path, bool]:
-    """The file that `rerank.weights` names, and whether it is one that its authors publish.
+    """Return the file that `rerank.weights` names, and whether it is a published one.
 
     It is named by its path or by the name of published weights; without `weights` it is the one called `default`.
 

@@ -11,6 +11,7 @@ from animalclef.config import Config
 from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.features.extract import ExtractionJob
 from animalclef.features.local.entries import LocalExtractor, features_from_entry
+from animalclef.pipeline.keypoint_budget import count_pairs
 from animalclef.pipeline.models import AnyMatcher
 from animalclef.pipeline.run_context import Plan, RunContext
 from animalclef.runtime.threads import one_thread_each, worker_threads
@@ -31,7 +32,7 @@ def estimate(images: ImageTable, jobs: Mapping[str, Sequence[ExtractionJob]], co
         for name in jobs
     )
     matched = 0 if context.log is None else len(context.log)
-    pairs = max(0, _count_pairs(images, config, tunes=context.given is None) - matched)
+    pairs = max(0, count_pairs(images, config, tunes=context.given is None) - matched)
     views = max((_views(name, config) for name in images.datasets), default=1)
     if not len(images):
         return Plan(0, to_do, pairs, 0.0, 0.0, views)
@@ -52,18 +53,6 @@ def estimate(images: ImageTable, jobs: Mapping[str, Sequence[ExtractionJob]], co
 
 def _views(dataset: str, config: Config) -> int:
     return 1 + len(config.keypoints.views.get(dataset, ()))
-
-
-def _count_pairs(images: ImageTable, config: Config, *, tunes: bool) -> int:
-    if config.rerank.matcher == "none":
-        return 0
-    pairs = 0
-    for name in images.datasets:
-        mine = images.dataset == name
-        queries, gallery = int((mine & images.is_query).sum()), int((mine & ~images.is_query).sum())
-        pseudo = min(gallery, config.decide.of("pseudo_queries", name)) if tunes else 0
-        pairs += (queries + pseudo) * min(config.retrieve.top_k, gallery) * _views(name, config)
-    return pairs if config.budget.pairs is None else min(pairs, config.budget.pairs)
 
 
 def _read(images: ImageTable, row: int, config: Config) -> DecodedImage | None:
