@@ -1,6 +1,7 @@
 """The command line: parse, call, print. One module per group of commands."""
 
 from animalclef.cli import (
+    config,
     convert,
     datasets,
     diff,
@@ -22,6 +23,7 @@ from animalclef.cli.app import app, main
 
 __all__ = [
     "app",
+    "config",
     "convert",
     "datasets",
     "diff",

@@ -125,17 +125,12 @@ def predict(
             "predict", ledger, config, outcome.decision, data=contents.digest, run=folder.path,
             weights=outcome.weights, submission=target, summary=summary,
         )  # fmt: skip
-    if outcome.set_aside:
-        sentence = console.set_aside_sentence(outcome.set_aside, folder.path)
-        warn(sentence)
-    for sentence in outcome.warnings:
+    skipped = [console.set_aside_sentence(outcome.set_aside, folder.path)] if outcome.set_aside else []
+    for sentence in (*skipped, *outcome.warnings):
         warn(sentence)
     if as_json:
         print_json({"submission": str(target), "run": str(folder.path), **summary})
         return
     out.print(console.decision_table(outcome.decision, loaded.images.queries.datasets))
-    for line in console.honesty_lines(outcome.decision):
-        out.print(line, highlight=False, soft_wrap=True)
-    out.print(console.answers_sentence(summary), highlight=False)
-    places = [f"Submission: {target}", f"Run folder: {folder.path}", *console.next_steps(target, folder.path)]
-    out.print("\n".join(places), highlight=False, soft_wrap=True, markup=False)
+    lines = [*console.honesty_lines(outcome.decision), *console.answer_lines(summary, target, folder.path)]
+    out.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
