@@ -9,13 +9,13 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
+from animalclef.config.view_labels import ViewLabelConfig
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from animalclef.config import Config, TrainConfig, TrainMatcherConfig
 from animalclef.config.study import StudyConfig
-from animalclef.config.view_labels import ViewLabelConfig
 
 PAGE = Path(__file__).with_name("settings.md")
 

@@ -60,7 +60,9 @@ def _match_all(shortlist: Shortlist, features: FeatureSet, context: RunContext) 
     asked, images = with_views(shortlist, features.images, views)
     scores = rerank(asked, images, features.local, matcher, log, context.workers, context.progress)
     if views:
-        main = next((name for name in (*context.config.decide.scores, "inliers") if name in log.columns), log.columns[0])
+        main = next(
+            (name for name in (*context.config.decide.scores, "inliers") if name in log.columns), log.columns[0]
+        )
         scores = best_of_views(scores, main)
     return _completed(scores, shortlist, features, context)
 
