@@ -19,7 +19,7 @@ from animalclef.data.submission import write_submission
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decision_model import Decision
 from animalclef.pipeline.predict import Outcome
-from animalclef.pipeline.results import write_results
+from animalclef.pipeline.results import summary_of, write_results
 from animalclef.report.explanations import Explanations
 from animalclef.report.query_picture import draw_query
 from animalclef.report.write_report import Written
@@ -62,6 +62,12 @@ class Run:
     def decision(self) -> Decision:
         """Calibrators, weights and thresholds of every data set."""
         return self.finished.decision
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The validation score of every data set, how many queries were named or new, and warnings."""
+        warnings = () if self.outcome is None else self.outcome.warnings
+        return summary_of(self.decision, self.finished.predictions, warnings)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,13 +17,14 @@ from animalclef.cli.options import (
     SetOption,
     Workers,
     err,
-    escaped,
     load,
     out,
     print_json,
     warn,
 )
-from animalclef.errors import DataError
+
+if TYPE_CHECKING:
+    from animalclef.api.finished import Run
 
 __all__ = ["predict"]
 
@@ -76,58 +75,56 @@ def predict(
 
     - `animalclef predict --data next-year --decision submissions/this-year/decision.json`
     """
+    from animalclef.api.datasets import Dataset, load_config
+    from animalclef.api.runs import predict as predict_run
     from animalclef.cli import console
-    from animalclef.config import load_config
-    from animalclef.data.submission import write_submission
-    from animalclef.decision.decision_model import load_decision
-    from animalclef.hub.needed_weights import require_weights
-    from animalclef.pipeline import ledger_entry, results
-    from animalclef.pipeline.image_contents import read_contents
-    from animalclef.pipeline.predict import predict as predict_all
-    from animalclef.pipeline.run_context import open_context
-    from animalclef.store.run_folder import RunFolder
+    from animalclef.pipeline.results import target_file
 
-    given = None if decision is None else load_decision(decision)
     extra = [] if max_missing is None else [f"data.max_missing={max_missing}"]
-    extra += [] if budget is None else [f"budget.spend={json.dumps(budget)}"]
-    config = load_config(config_name, [*(assignments or []), *extra], seed)
-    require_weights(config, weights)
-    loaded = load(data)
-    if loaded.is_clustering:
-        raise DataError(
-            f"{loaded.source.root}: this is AnimalCLEF 2026, a clustering task (cluster_<dataset>_<n> per image); "
-            "predict answers identification tasks such as AnimalCLEF 2025."
-        )
-    target = results.target_file(out_path, config, config_name)
-    progress = console.RichProgress(err)
-    count = workers or os.cpu_count() or 1
-    contents = read_contents(loaded, config, count, progress)
-    folder = RunFolder(run or Path("runs") / f"{config.name}-{contents.digest[:8]}")
-    with folder.claimed():
-        folder.open(overwrite=overwrite)
-        announce = lambda plan: err.print(console.plan_sentence(plan), highlight=False, soft_wrap=True)  # noqa: E731
-        context = open_context(config, folder, device, weights, count, progress, announce, given)
-        outcome = predict_all(loaded, contents, context)
-        write_submission(target, outcome.predictions, loaded)
-        results.write_results(target, outcome, config, folder.path, contents.digest)
-    summary = results.summary(outcome)
+    config = load_config(config_name, *(assignments or []), *extra, seed=seed)
+    target = target_file(out_path, config, config_name)
+    made = predict_run(
+        Dataset(load(data)), config=config, run_dir=run, weights=weights, decision=decision, budget=budget,
+        device=device, workers=workers, overwrite=overwrite, progress=console.RichProgress(err),
+        announce=lambda plan: err.print(console.plan_sentence(plan), highlight=False, soft_wrap=True),
+    )  # fmt: skip
+    made.to_submission(target)
     if not no_ledger:
-        ledger_entry.record(
-            "predict", ledger, config, outcome.decision, data=contents.digest, run=folder.path,
-            weights=outcome.weights, submission=target, summary=summary,
-        )  # fmt: skip
-    if outcome.set_aside:
-        sentence = console.set_aside_sentence(outcome.set_aside, folder.path)
-        err.print(f"[yellow]warning:[/] {escaped(sentence)}", highlight=False, soft_wrap=True)
-    for sentence in outcome.warnings:
-        warn(sentence)
+        _add_to_ledger(made, target, ledger)
+    _warn(made)
     if as_json:
-        print_json({"submission": str(target), "run": str(folder.path), **summary})
-        return
-    out.print(console.decision_table(outcome.decision, loaded.images.queries.datasets))
-    for line in console.honesty_lines(outcome.decision):
+        print_json({"submission": str(target), "run": str(made.path), **made.summary})
+    else:
+        _print(made, target)
+
+
+def _add_to_ledger(made: Run, submission: Path, ledger: Path | None) -> None:
+    from animalclef.pipeline.ledger_entry import record
+
+    record(
+        "predict", ledger, made.config, made.decision, data=made.finished.data, run=made.path,
+        weights=made.outcome.weights if made.outcome else None, submission=submission, summary=made.summary,
+    )  # fmt: skip
+
+
+def _warn(made: Run) -> None:
+    from animalclef.cli.console import set_aside_sentence
+
+    if made.finished.skipped:
+        warn(set_aside_sentence(made.finished.skipped, made.path))
+    for sentence in made.summary["warnings"]:
+        warn(sentence)
+
+
+def _print(made: Run, submission: Path) -> None:
+    """Print the decision, what it rests on, and where the results are."""
+    from animalclef.cli.console import decision_table, honesty_lines
+
+    summary = made.summary
+    out.print(decision_table(made.decision, made.finished.images.queries.datasets))
+    for line in honesty_lines(made.decision):
         out.print(line, highlight=False, soft_wrap=True)
     named = summary["queries"] - summary["new_individuals"]
     who = f"{named} named ({summary['individuals_named']} individuals), {summary['new_individuals']} new"
     out.print(f"{summary['queries']} queries: {who}.", highlight=False)
-    out.print(f"Submission: {target}\nRun folder: {folder.path}", highlight=False, soft_wrap=True)
+    out.print(f"Submission: {submission}\nRun folder: {made.path}", highlight=False, soft_wrap=True)
