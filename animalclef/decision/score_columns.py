@@ -16,10 +16,13 @@ _COUNT_PREFIXES = ("matches_", "inliers_")
 def is_count(name: str) -> bool:
     """Whether a column counts something: such a score is taken as log(1 + score).
 
-    >>> is_count("matches_0.5"), is_count("similarity"), is_count("inlier_ratio")
-    (True, False, False)
+    A further member of a run names itself behind a colon.
+
+    >>> is_count("matches_0.5"), is_count("similarity"), is_count("inlier_ratio"), is_count("inliers:aliked-t16")
+    (True, False, False, True)
     """
-    return name in _COUNTS or name.startswith(_COUNT_PREFIXES)
+    kind = name.partition(":")[0]
+    return kind in _COUNTS or kind.startswith(_COUNT_PREFIXES)
 
 
 def scores_among(names: Iterable[str]) -> list[str]:
