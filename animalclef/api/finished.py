@@ -46,6 +46,7 @@ class Run:
     finished: FinishedRun
     weights: Path | None = None  # folder in which published weights are looked for first
     outcome: Outcome | None = None  # where this process made the run
+    asked: Config | None = None  # the settings as they were given, where this process made the run
     manifest: Mapping[str, Any] = field(default_factory=dict)  # further entries of a submission's manifest
 
     @property
@@ -55,7 +56,7 @@ class Run:
 
     @property
     def config(self) -> Config:
-        """The settings that the run was made with."""
+        """The settings that the run was made with, what it chose by itself among them."""
         return self.finished.config
 
     @property
@@ -113,7 +114,7 @@ class Run:
         loaded = LoadedTable(Source(finished.path, None), finished.images, [], finished.order, False)
         write_submission(target, finished.predictions, loaded)
         if self.outcome is not None:
-            write_results(target, self.outcome, self.config, self.path, finished.data, **self.manifest)
+            write_results(target, self.outcome, self.asked or self.config, self.path, finished.data, **self.manifest)
         return target
 
     def __repr__(self) -> str:

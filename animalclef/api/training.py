@@ -9,9 +9,9 @@ from pathlib import Path
 from animalclef.api.datasets import Dataset, table_of
 from animalclef.config import TrainConfig, TrainMatcherConfig, load_recipe
 from animalclef.runtime.progress import Progress
-from animalclef.training.embedder.early_stopping import TrainingPlan
 from animalclef.training.embedder.embedder_training import TrainedEmbedder
 from animalclef.training.embedder.embedder_training import train_embedder as train_network
+from animalclef.training.embedder.training_plan import TrainingPlan
 from animalclef.training.matcher.matcher_training import TrainedMatcher
 from animalclef.training.matcher.matcher_training import train_matcher as train_on_images
 
@@ -31,7 +31,7 @@ def train_embedder(
     device: str = "auto",
     devices: int = 1,
     workers: int | None = None,
-    pictures: PathLike | None = None,
+    image_cache: PathLike | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
     announce: Callable[[TrainingPlan], None] | None = None,
@@ -39,8 +39,9 @@ def train_embedder(
     """Train or fine-tune an embedder on the named database photographs; queries are never looked at.
 
     `recipe` is a shipped one (miewid, triplet-resnet50 ...), a YAML file or settings; `settings` changes it
-    ("epochs=40"). `start` is a weight file, embedder-small or `published`. An interrupted call resumes from the last
-    checkpoint in `out`. The result's `.path` is the network; use it with `Embedder(f"file:{path}")`.
+    ("epochs=40"). `start` is a weight file, embedder-small or `published`. Reduced copies of the photographs are kept
+    in `image_cache` (default: in `out`). An interrupted call resumes from the last checkpoint in `out`. The result's
+    `.path` is the network; use it with `Embedder(f"file:{path}")`.
 
     Raises:
         DataError: there is too little to learn from, or to validate on.
@@ -54,9 +55,9 @@ def train_embedder(
     """
     config = recipe if isinstance(recipe, TrainConfig) else load_recipe(TrainConfig, recipe, list(settings), seed)
     return train_network(
-        config, table_of(data).images, Path(out), start=None if start is None else str(start), device=device,
-        devices=devices, workers=workers or os.cpu_count() or 1, overwrite=overwrite,
-        pictures=None if pictures is None else Path(pictures), progress=progress, announce=announce,
+        config, table_of(data, config.data).images, Path(out), start=None if start is None else str(start),
+        device=device, devices=devices, workers=workers or os.cpu_count() or 1, overwrite=overwrite,
+        image_cache=None if image_cache is None else Path(image_cache), progress=progress, announce=announce,
     )  # fmt: skip
 
 

@@ -11,8 +11,9 @@ from rich.logging import RichHandler
 from typer.core import TyperGroup
 
 import animalclef
-from animalclef.cli.options import err, escaped, out
-from animalclef.errors import AnimalClefError
+from animalclef.cli.options import err, out, say, tolerate_any_console
+from animalclef.errors import AnimalClefError, printable, shortened
+from animalclef.runtime.output_guard import forget_inputs
 
 __all__ = ["app", "main"]
 
@@ -41,15 +42,26 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; what the user can mend is one sentence and exit status 2."""
+    tolerate_any_console()
+    forget_inputs()
     try:
         app(standalone_mode=True)
     except AnimalClefError as error:
-        err.print(f"[bold red]error:[/] {escaped(str(error))}", highlight=False, soft_wrap=True)
+        say("error:", "bold red", str(error))
+        raise SystemExit(2) from None
+    except MemoryError:
+        say("error:", "bold red", "this machine has not enough memory for it. Use smaller settings or fewer workers.")
         raise SystemExit(2) from None
     except OSError as error:
-        sentence = f"{error.filename or 'a file'}: {error.strerror or error}"
-        err.print(f"[bold red]error:[/] {escaped(sentence)}.", highlight=False, soft_wrap=True)
+        say("error:", "bold red", shortened(f"{error.filename or 'a file'}: {error.strerror or error}."))
         raise SystemExit(2) from None
+
+
+class _Escaped(logging.Formatter):
+    """Log lines without control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def _show_version(wanted: bool) -> None:
@@ -68,4 +80,5 @@ def _common(
     warnings.filterwarnings("ignore", module="PIL")  # a photograph is usable, or set aside with its reason
     level = logging.INFO if verbose else logging.WARNING
     handler = RichHandler(console=err, show_path=False, show_time=False, markup=False)
-    logging.basicConfig(level=level, format="%(message)s", handlers=[handler], force=True)
+    handler.setFormatter(_Escaped("%(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)

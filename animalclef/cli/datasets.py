@@ -13,6 +13,7 @@ import typer
 
 from animalclef.cli.app import app
 from animalclef.cli.options import (
+    ColumnsOption,
     DataOption,
     JsonOption,
     Workers,
@@ -73,11 +74,11 @@ def demo(
 
 
 @app.command()
-def inspect(data: DataOption = None, as_json: JsonOption = False) -> None:
+def inspect(data: DataOption = None, columns: ColumnsOption = None, as_json: JsonOption = False) -> None:
     """Check a data set's table and count what is in it; photographs are not opened."""
     from animalclef.data.table_statistics import count_images
 
-    loaded = load(data)
+    loaded = load(data, columns)
     statistics = count_images(loaded)
     if as_json:
         print_json(statistics)
@@ -91,13 +92,13 @@ def inspect(data: DataOption = None, as_json: JsonOption = False) -> None:
 def validate(
     submission: Annotated[Path, typer.Argument(help="The file to check.")],
     data: DataOption = None,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check a submission against its data set, and name every row that is not right. Exit status 2 if any is."""
-    from animalclef.data.csv_text import read_table
-    from animalclef.data.submission import check_submission
+    from animalclef.data.submission_file import check_submission_file
 
-    problems = check_submission(read_table(submission), load(data))
+    problems = check_submission_file(submission, load(data, columns))
     if as_json:
         print_json({"valid": not problems, "problems": [dataclasses.asdict(problem) for problem in problems]})
     else:

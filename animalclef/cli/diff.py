@@ -45,11 +45,15 @@ def diff(
     from animalclef.evaluation.compare import check_answers, counts, differences, explain_with, read_pair, rows_of
     from animalclef.evaluation.evaluate import right_answers
     from animalclef.runtime.atomic_files import write_csv
+    from animalclef.runtime.output_guard import check_output, protect_inputs
     from animalclef.store.finished_run import load_run
 
     runs = [explain_with(load_run(one)) for one in run or []]
     if len(runs) > 2:
         raise DataError(f"diff: --run was given {len(runs)} times; expected one run for both files, or A's and B's.")
+    if out_path is not None:
+        protect_inputs(path for path in (a, b, truth) if path is not None)
+        check_output(out_path, "list of differences")
     answers, others = read_pair(a, b)
     check_answers(a, b, (answers, others), runs)
     dataset = None

@@ -11,6 +11,7 @@ import typer
 
 from animalclef.cli.app import app
 from animalclef.cli.options import (
+    ColumnsOption,
     ConfigOption,
     DataOption,
     DeviceOption,
@@ -42,6 +43,7 @@ RunOption = Annotated[
 @app.command()
 def evaluate_embedder(
     data: DataOption = None,
+    columns: ColumnsOption = None,
     config_name: ConfigOption = None,
     assignments: SetOption = None,
     split: Annotated[
@@ -81,7 +83,7 @@ def evaluate_embedder(
         raise ConfigError("--set-split needs --split: paper, closed-set, open-set, disjoint or time.")
     parts = None if split is None else load_settings(SplitConfig, [f"kind={split}", *(split_settings or [])])
     embedding = _embedding(config_name, assignments, seed, device, workers, run, weights)
-    figures, set_aside = evaluate(load(data), embedding, parts, hide_events=not see_encounter)
+    figures, set_aside = evaluate(load(data, columns), embedding, parts, hide_events=not see_encounter)
     if set_aside:
         warn(f"{len(set_aside)} photographs cannot be used (first: {set_aside[0].path}: {set_aside[0].reason}).")
     if as_json:
@@ -96,6 +98,7 @@ def label_views(
         Path, typer.Option("--out", help="The table to write. Paths in it start where those of the old one do.")
     ],
     data: DataOption = None,
+    columns: ColumnsOption = None,
     config_name: ConfigOption = None,
     assignments: SetOption = None,
     confidence: Annotated[
@@ -122,10 +125,12 @@ def label_views(
     from animalclef.config.view_labels import ViewLabelConfig
     from animalclef.data.viewpoint_column import write_viewpoints
     from animalclef.pipeline.embed_only import fill_viewpoints
+    from animalclef.runtime.output_guard import check_output
 
-    loaded = load(data)
+    loaded = load(data, columns)
     table = loaded.source.table or loaded.source.root  # without a table there are no viewpoints, which is told below
     refuse_overwriting(loaded, out_path)
+    check_output(out_path, "table with viewpoints")
     embedding = _embedding(config_name, assignments, seed, device, workers, run, weights)
     labels, set_aside = fill_viewpoints(loaded, embedding, ViewLabelConfig(least_confidence=confidence))
     if not as_json:

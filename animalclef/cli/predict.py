@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from animalclef.cli.app import app
 from animalclef.cli.options import (
+    ColumnsOption,
     ConfigOption,
     DataOption,
     JsonOption,
@@ -16,15 +18,18 @@ from animalclef.cli.options import (
     NoLedgerOption,
     SetOption,
     Workers,
+    column_settings,
     err,
     load,
     out,
     print_json,
+    tell,
     warn,
 )
 
 if TYPE_CHECKING:
     from animalclef.api.finished import Run
+    from animalclef.config import Config
 
 __all__ = ["predict"]
 
@@ -35,6 +40,7 @@ def predict(
     out_path: Annotated[
         Path | None, typer.Option("--out", help="Default: submissions/<date>-<config>/submission.csv.")
     ] = None,
+    columns: ColumnsOption = None,
     config_name: ConfigOption = None,
     assignments: SetOption = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
@@ -55,6 +61,9 @@ def predict(
     max_missing: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of missing photographs above which to stop. Default 0.01.")
     ] = None,
+    auto: Annotated[
+        bool, typer.Option("--auto/--no-auto", help="Try on database photographs how to prepare them (prepare.mode).")
+    ] = True,
     overwrite: Annotated[bool, typer.Option(help="Forget what an earlier run left in the run folder.")] = False,
     ledger: LedgerOption = None,
     no_ledger: NoLedgerOption = False,
@@ -79,18 +88,22 @@ def predict(
     from animalclef.api.runs import predict as predict_run
     from animalclef.cli import console
     from animalclef.pipeline.results import target_file
+    from animalclef.runtime.output_guard import protect_inputs
 
-    extra = [] if max_missing is None else [f"data.max_missing={max_missing}"]
+    extra = [f"data.max_missing={max_missing}"] * (max_missing is not None) + ["prepare.mode=whole"] * (not auto)
+    extra += [*column_settings(columns), *([] if budget is None else [f"budget.spend={json.dumps(budget)}"])]
     config = load_config(config_name, *(assignments or []), *extra, seed=seed)
+    dataset = Dataset(load(data, settings=config.data))
+    protect_inputs(path for path in (decision, None if config_name is None else Path(config_name)) if path is not None)
     target = target_file(out_path, config, config_name)
     made = predict_run(
-        Dataset(load(data)), config=config, run_dir=run, weights=weights, decision=decision, budget=budget,
-        device=device, workers=workers, overwrite=overwrite, progress=console.RichProgress(err),
-        announce=lambda plan: err.print(console.plan_sentence(plan), highlight=False, soft_wrap=True),
+        dataset, config=config, run_dir=run, weights=weights, decision=decision, device=device, workers=workers,
+        overwrite=overwrite, progress=console.RichProgress(err), say=tell,
+        announce=lambda plan: tell(console.plan_sentence(plan)),
     )  # fmt: skip
     made.to_submission(target)
     if not no_ledger:
-        _add_to_ledger(made, target, ledger)
+        _add_to_ledger(made, config, target, ledger)
     _warn(made)
     if as_json:
         print_json({"submission": str(target), "run": str(made.path), **made.summary})
@@ -98,11 +111,11 @@ def predict(
         _print(made, target)
 
 
-def _add_to_ledger(made: Run, submission: Path, ledger: Path | None) -> None:
+def _add_to_ledger(made: Run, config: Config, submission: Path, ledger: Path | None) -> None:
     from animalclef.pipeline.ledger_entry import record
 
     record(
-        "predict", ledger, made.config, made.decision, data=made.finished.data, run=made.path,
+        "predict", ledger, config, made.decision, data=made.finished.data, run=made.path,
         weights=made.outcome.weights if made.outcome else None, submission=submission, summary=made.summary,
     )  # fmt: skip
 

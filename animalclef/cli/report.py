@@ -113,8 +113,10 @@ def show(
     import re
 
     from animalclef.report import Explanations, draw_query, load_run, write_picture
+    from animalclef.runtime.output_guard import check_output
 
     target = out_path or Path(re.sub(r"[^\w.-]+", "_", image_id) + ".png")
+    check_output(target, "picture")
     finished = load_run(run, data)
     explanations = Explanations(finished, layer, weights) if explain else None
     write_picture(target, draw_query(finished, image_id, candidates, explanations, weights))

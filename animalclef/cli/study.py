@@ -55,6 +55,7 @@ def study(
     from animalclef.config.study import StudyConfig
     from animalclef.evaluation.evaluate import right_answers
     from animalclef.runtime.atomic_files import write_text
+    from animalclef.runtime.output_guard import check_output
     from animalclef.training.study.run_study import Study
     from animalclef.training.study.study_table import study_markdown, study_rows
 
@@ -63,6 +64,7 @@ def study(
     settings, count = load_recipe(StudyConfig, config, group="studies"), workers or os.cpu_count() or 1
     starts = dict(_named(one) for one in start or [])
     asked = Study(settings, load(data), out_path, starts, device, count, RichProgress(err), overwrite)
+    check_output(out_path / "table.md", "study table")
     lines = asked.run(None if truth is None else lambda: right_answers(truth))
     table = study_markdown(settings, lines, queries=truth is not None)
     write_text(out_path / "table.md", table)

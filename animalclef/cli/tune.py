@@ -50,12 +50,15 @@ def tune(
     from animalclef.pipeline import ledger_entry
     from animalclef.pipeline.tune import settings_of_run, tune_run
     from animalclef.runtime.atomic_files import write_text
+    from animalclef.runtime.output_guard import check_output
     from animalclef.store.run_folder import RunFolder
 
     folder = RunFolder(run)
     extra = [] if trials is None else [f"decide.trials={trials}"]
     config = settings_of_run(folder, [*(assignments or []), *extra], seed)
     target, url = out_path or run / "tuned.json", storage or f"sqlite:///{(run / 'studies.db').resolve()}"
+    if out_path is not None:
+        check_output(out_path, "decision")
     decision = tune_run(folder, config, url, workers, console.RichProgress(err))
     write_text(target, decision.model_dump_json(indent=1) + "\n")
     if not no_ledger:

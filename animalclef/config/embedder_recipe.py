@@ -1,4 +1,4 @@
-"""Settings of an embedder's training: its loss, how its batches are drawn, how its photographs are changed."""
+"""Settings of an embedder's training: its losses, how its batches are drawn, how its photographs are augmented."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from animalclef.config.base import Settings
 
 __all__ = [
     "AugmentConfig",
+    "DistillationConfig",
     "LossConfig",
     "MiewIdAugmentConfig",
     "SamplingConfig",
@@ -22,7 +23,7 @@ Degrees = Annotated[float, Field(ge=0, le=180)]
 
 
 class LossConfig(Settings):
-    """What the embedding learns by. The angular figures are those of MiewID's head."""
+    """The loss over identities. The angular figures are those of MiewID's head."""
 
     kind: Literal["sub-centre-arcface", "arcface", "triplet", "contrastive", "softmax"] = "sub-centre-arcface"
     scale: float = Field(51.96, gt=0, le=1000, description="of the cosines, for both kinds of ArcFace")
@@ -46,6 +47,16 @@ class LossConfig(Settings):
                 "low_margin_rad, or set dynamic_margins=false"
             )
         return self
+
+
+class DistillationConfig(Settings):
+    """How strongly the backbone's pooled features are held to those of the start, which stays frozen as the teacher."""
+
+    weight: float = Field(0.0, ge=0, description="of the distillation loss, added to the loss over identities; 0: none")
+    kind: Literal["cosine", "mse"] = Field(
+        "cosine", description="cosine: 1 - cosine; mse: mean squared difference, relative to the teacher's mean square"
+    )
+    identity_weight: float = Field(1.0, ge=0, description="of the loss over identities where there is distillation")
 
 
 class SamplingConfig(Settings):

@@ -1,13 +1,12 @@
-"""Settings of training."""
+"""Settings of training a matcher."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 from pydantic import Field, model_validator
 
 from animalclef.config.base import Settings
 from animalclef.config.matching import KeypointConfig
+from animalclef.config.training_loop import TrainingPrecision
 
 __all__ = ["MatcherLossConfig", "MatcherNetworkConfig", "OptimiserConfig", "TrainMatcherConfig", "WarpConfig"]
 
@@ -73,8 +72,8 @@ class TrainMatcherConfig(Settings):
     """The recipe of a matcher's training."""
 
     name: str = Field("lightglue-sift", pattern=r"^[A-Za-z0-9._-]+$")
-    seed: int = Field(0, ge=0)
-    render_seed: int = Field(0, ge=0, description="seed of the photographs that --render makes")
+    seed: int = Field(0, ge=0, le=2_000_000_000)
+    render_seed: int = Field(0, ge=0, le=2_000_000_000, description="seed of the photographs that --render makes")
     keypoints: KeypointConfig = KeypointConfig()
     network: MatcherNetworkConfig = MatcherNetworkConfig()
     warps: WarpConfig = WarpConfig()
@@ -83,12 +82,10 @@ class TrainMatcherConfig(Settings):
     points: int = Field(256, ge=2, description="keypoints drawn of each view; a view with fewer gives all it has")
     batch_size: int = Field(8, ge=1, description="pairs per batch")
     steps: int = Field(3000, ge=1)
-    frozen_steps: int = Field(0, ge=0, description="first steps, in which only the input projection learns")
+    frozen_steps: int = Field(0, ge=0, description="first steps, in which only the input projection is trained")
     warmup_steps: int = Field(100, ge=0)
     others: float = Field(0.2, ge=0, lt=1, description="share of pairs that show two different subjects")
     held_out: float = Field(0.1, gt=0, lt=1, description="share of the groups kept for validation")
     validation_pairs: int = Field(200, ge=1)
     validate_every: int = Field(500, ge=1)
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
-        "auto", description="auto: mixed on a GPU, float32 on the CPU"
-    )
+    precision: TrainingPrecision = Field("auto", description="auto: mixed on a GPU, float32 on the CPU")

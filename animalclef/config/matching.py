@@ -21,11 +21,36 @@ class KeypointConfig(Settings):
     extractor: str = Field("sift", description=f"one of {', '.join(FEATURES)}")
     weights: str | None = Field(None, description="a weight file of the extractor; default: the one found by its name")
     long_side: int | None = Field(
-        None, ge=64, description="larger photographs are scaled down to this long side; default: what suits the feature"
+        None,
+        ge=64,
+        description="larger photographs are scaled down to this long side; default: by the size of the job for sift "
+        "and kaze, what suits the feature for networks",
     )
     least_long_side: int = Field(256, ge=32, description="smaller photographs are scaled up to this long side")
-    max_keypoints: int | None = Field(None, ge=8, description="default: what suits the feature")
-    contrast_threshold: float = Field(0.02, gt=0, description="SIFT: weaker keypoints are left out")
+    max_keypoints: int | None = Field(
+        None,
+        ge=8,
+        description="keypoints of a photograph, the strongest first; default: by the size of the job for sift and "
+        "kaze, what suits the feature for networks",
+    )
+    matched: int | None = Field(
+        None,
+        ge=8,
+        description="of a photograph's keypoints (on the animal, where there is a mask) the strongest this many are "
+        "matched; default: by the size of the job for sift and kaze, all for networks",
+    )
+    minutes: float | None = Field(
+        None,
+        gt=0,
+        description="what describing and matching may take on two cores, where long_side and max_keypoints are not "
+        "given; default: 20 for 3,500 photographs",
+    )
+    spread: bool = Field(False, description="SIFT, KAZE: the strongest keypoints of every part of the photograph first")
+    contrast_threshold: float | None = Field(
+        None,
+        gt=0,
+        description="SIFT: weaker keypoints are left out; default: 0.02, lower where there are many keypoints",
+    )
     equalise: bool = Field(True, description="SIFT: even out contrast locally before detection (CLAHE)")
     batch_size: int = Field(8, ge=1, description="networks: photographs of one shape that are described together")
     border: float = Field(0.0, ge=0, lt=0.5, description="keypoints this near to a side are dropped, as a share of it")
@@ -47,6 +72,14 @@ class KeypointConfig(Settings):
     @classmethod
     def _are_distinct(cls, views: dict[str, tuple[View, ...]]) -> dict[str, tuple[View, ...]]:
         return {name: tuple(dict.fromkeys(chosen)) for name, chosen in sorted(views.items()) if chosen}
+
+    @property
+    def contrast(self) -> float:
+        """Return the contrast below which a SIFT keypoint is left out; many keypoints reach into faint patterns."""
+        if self.contrast_threshold is not None:
+            return self.contrast_threshold
+        most = self.sizes[1]
+        return 0.02 if most <= 640 else 0.01 if most < 2048 else 0.005
 
     @property
     def feature(self) -> Feature:

@@ -26,8 +26,9 @@ class PrepareConfig(Settings):
     mode: Mode | dict[str, Mode] = Field(
         "auto", description="whole, masked, cut-out, along-body or auto; or {data set: one of them}"
     )
-    segmenter: str = Field("u2netp", description="the model that finds the animal")
-    weights: str | None = Field(None, description="a weight file of the segmenter; default: the one found by its name")
+    segmenter: str = Field(
+        "animal", description="the model that finds the animal: the one that ships, u2netp, grabcut, a SAM, or a file"
+    )
     margin: float = Field(0.06, ge=0, le=1, description="cut-outs: added to the animal's box, as a share of a side")
     trial_queries: int = Field(80, ge=12, description="auto: pseudo-queries of each data set that are tried")
     trial_photographs: int = Field(240, ge=24, description="auto: database photographs of each data set, at most")

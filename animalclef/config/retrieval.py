@@ -92,7 +92,7 @@ _NETWORKS_ONLY = {"resize", "precision", "flip", "crops", "compile"}
 class RetrieveConfig(Settings):
     """Stage one: the shortlist."""
 
-    top_k: int = Field(100, ge=1)
+    top_k: int = Field(100, ge=1, le=10_000)
     sources: tuple[Literal["embedding", "vote"], ...] = Field(
         ("embedding", "vote"), min_length=1, description="what names candidates; of several, each in turn up to top_k"
     )

@@ -63,7 +63,7 @@ class StudyConfig(Settings):
         SplitConfig(kind="closed-set"),
         description="of the database, where the queries' truth is not given; one split for all arms and seeds",
     )
-    split_seed: int = Field(0, ge=0)
+    split_seed: int = Field(0, ge=0, le=2_000_000_000)
     arms: tuple[ArmConfig, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

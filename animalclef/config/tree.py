@@ -19,7 +19,7 @@ class Config(Settings):
     """Everything that shapes a submission."""
 
     name: str = Field("offline", pattern=r"^[A-Za-z0-9._-]+$")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=2_000_000_000)
     data: DataConfig = DataConfig()
     encounters: EncounterConfig = EncounterConfig()
     prepare: PrepareConfig = PrepareConfig()

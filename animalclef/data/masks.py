@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +18,10 @@ from PIL import Image
 from animalclef.data.decode import crop, upright_size_wh
 from animalclef.data.segmentation_cells import draw_segmentation, is_segmentation
 from animalclef.errors import DataError
+from animalclef.runtime.regular_files import read_regular
 from animalclef.structures import FloatArray, ImageTable, StrArray
 
-__all__ = ["Masks", "encode_mask", "find_masks", "inside", "mask_path", "read_mask"]
+__all__ = ["Masks", "encode_mask", "find_masks", "inside", "mask_path", "mask_paths", "read_mask"]
 
 logger = logging.getLogger(__name__)
 
@@ -58,9 +61,12 @@ def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
     if folder is not None and not folder.is_dir():
         raise DataError(f"{folder}: no such folder of masks (keypoints.masks). `animalclef mask` makes one.")
     source = np.full(len(images), "", dtype=object)
+    files = dict(
+        zip(images.path, [None] * len(images) if folder is None else mask_paths(folder, images.path), strict=True)
+    )
     for row, path in enumerate(images.path):
         named = "" if images.mask is None else images.mask[row]
-        file = None if folder is None else mask_path(folder, path)
+        file = files[path]
         if file is not None and file.is_file():
             source[row] = str(file)
         elif named:
@@ -82,6 +88,17 @@ def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
 def mask_path(folder: Path, path: str) -> Path:
     """Where the mask of a photograph lies in a folder of masks: under the photograph's own path, as a PNG."""
     return (folder / path).with_suffix(".png")
+
+
+def mask_paths(folder: Path, paths: Sequence[str]) -> list[Path]:
+    """Return where the mask of each photograph lies; photographs that differ only in their ending keep it: a.jpg.png."""
+    endings: dict[Path, set[str]] = defaultdict(set)
+    for path in paths:
+        endings[mask_path(folder, path)].add(path)
+    return [
+        folder / f"{path}.png" if len(endings[mask_path(folder, path)]) > 1 else mask_path(folder, path)
+        for path in paths
+    ]
 
 
 def read_mask(images: ImageTable, row: int, source: str, size_wh: tuple[int, int]) -> BoolArray:
@@ -118,11 +135,9 @@ def _digest(source: str) -> str:
     if not source:
         return ""
     try:
-        content = source.encode() if is_segmentation(source) else Path(source).read_bytes()
+        content = source.encode() if is_segmentation(source) else read_regular(Path(source))
     except OSError as error:
-        raise DataError(
-            f"{source}: this mask cannot be read ({error.strerror}). Mend the table or the file."
-        ) from error
+        raise DataError(f"{source}: this mask cannot be read ({error.strerror}). Fix the table or the file.") from error
     return hashlib.sha256(content).hexdigest()
 
 
@@ -134,7 +149,7 @@ def _read_file(path: Path) -> BoolArray:
                 values = np.asarray(image.getchannel("A"))
             else:
                 values = np.asarray(image if image.mode in ("P", "L", "I", "I;16") else image.convert("L"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: not a readable mask ({type(error).__name__}). Make it again.") from error
     brightest = values.max(initial=0)
     return np.asarray(values > brightest / 2) if brightest > 0 else np.zeros(values.shape, dtype=bool)

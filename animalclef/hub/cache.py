@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -101,10 +102,18 @@ def known_digest(entry: WeightsEntry) -> str | None:
 
 def caches() -> tuple[Path, Path]:
     """The folders of huggingface_hub's and of torch hub's cache, as these libraries choose them."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    home = Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache")
     hub = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or home / "huggingface") / "hub"
     torch_home = Path(os.environ.get("TORCH_HOME") or home / "torch")
     return Path(hub), torch_home / "hub" / "checkpoints"
+
+
+def _home() -> Path:
+    """Return the home directory; where the system names none, the folder for temporary files."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(tempfile.gettempdir())
 
 
 def read_lock() -> dict[str, str]:

@@ -38,7 +38,10 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
                 "Convert it to .safetensors where you trust it, and give that file."
             ) from error
         raise WeightsError(f"{path}: not a readable weight file ({_first_line(error)}).") from error
-    tensors = _flat(content, "")
+    try:
+        tensors = _flat(content, "")
+    except RecursionError as error:
+        raise WeightsError(f"{path}: its names are nested too deeply for a weight file.") from error
     if not tensors:
         raise WeightsError(f"{path}: expected named tensors, got {type(content).__name__}.")
     return tensors
@@ -61,7 +64,10 @@ def load_strictly(
         if tensor.shape != own[name].shape:
             want, have = tuple(own[name].shape), tuple(tensor.shape)
             raise WeightsError(f"{path}: {name}: expected shape {want}, got {have}.")
-    model.load_state_dict({**own, **state}, strict=True)
+    try:
+        model.load_state_dict({**own, **state}, strict=True)
+    except (RuntimeError, TypeError) as error:
+        raise WeightsError(f"{path}: its tensors do not fit the model ({_first_line(error)}).") from error
 
 
 def weights_digest(model: torch.nn.Module) -> str:
@@ -79,7 +85,7 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
 
     try:
         return dict(load_file(path))
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise WeightsError(f"{path}: cannot be read as safetensors ({_first_line(error)}).") from error
 
 

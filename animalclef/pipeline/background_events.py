@@ -6,29 +6,26 @@ match by themselves: at a feeding rack with a fixed camera they always do, and t
 
 from __future__ import annotations
 
-import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from animalclef.config import Config, KeypointConfig, RerankConfig, fingerprint
+from animalclef.config import KeypointConfig, RerankConfig, fingerprint
 from animalclef.data.masks import inside
 from animalclef.features.extract import ExtractionJob, extract_features
 from animalclef.features.local.entries import SiftExtractor, features_from_entry
+from animalclef.features.local.sift import no_features
 from animalclef.matching.nearest_neighbour import MutualNearest
-from animalclef.runtime.progress import Progress
+from animalclef.pipeline.run_context import RunContext
 from animalclef.runtime.threads import one_thread_each, worker_threads
-from animalclef.store.run_folder import RunFolder
 from animalclef.store.shard_store import ShardStore
-from animalclef.structures import ImageTable, LocalFeatures
+from animalclef.structures import ImageTable, LocalFeatures, StrArray
 from animalclef.structures.arrays import BoolArray
 
-__all__ = ["BackgroundLinks", "link_by_background", "linking_threshold"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["BackgroundLinks", "leave_enough", "link_by_background", "linking_threshold"]
 
 _LEAST_INLIERS = 12  # verified matches off the animal that link two photographs
 _USUAL = 0.99  # quantile of the verified matches of random pairs of different individuals; a link needs more
@@ -45,16 +42,23 @@ class BackgroundLinks:
     """Pairs of photographs that were linked, by data set, and what a link needed."""
 
     pairs: dict[str, tuple[tuple[str, str, int], ...]]  # image_id, image_id, verified matches off the animal
-    threshold: dict[str, int | None]  # None where backgrounds are always the same, or nothing was compared
+    threshold: dict[str, int | None]  # None where backgrounds match too often to be events
+
+    def sentences(self) -> list[str]:
+        """Return a sentence for each data set in which photographs were linked."""
+        return [
+            f"{name}: the backgrounds of {len(pairs)} pairs of database photographs match, so each pair counts as one "
+            "encounter. An encounter column would say more."
+            for name, pairs in sorted(self.pairs.items())
+            if pairs
+        ]
 
     def all(self) -> tuple[tuple[str, str, int], ...]:
         """Return the links of all data sets."""
         return tuple(pair for name in sorted(self.pairs) for pair in self.pairs[name])
 
 
-def link_by_background(
-    gallery: ImageTable, mask_of: Mask, config: Config, run: RunFolder, workers: int, progress: Progress
-) -> BackgroundLinks:
+def link_by_background(gallery: ImageTable, mask_of: Mask, context: RunContext) -> BackgroundLinks:
     """Compare the backgrounds of database photographs that have neither an encounter nor a date.
 
     `mask_of` gives the animal's mask by content key; a photograph without one is left out. Keys are those of whole
@@ -63,22 +67,21 @@ def link_by_background(
     undated = (gallery.encounter == "") & (gallery.date == "")
     masked = np.array([mask_of(key) is not None for key in gallery.key], dtype=bool)
     usable = gallery.select(undated & masked)
-    plan = {name: _pairs_of(usable, name, config.seed) for name in usable.datasets}
+    plan = {name: _pairs_of(usable, name, context.config.seed) for name in usable.datasets}
     wanted = np.unique([row for same, other in plan.values() for pair in [*same, *other] for row in pair])
     if not len(wanted):
         return BackgroundLinks({}, {})
-    store = _described(usable.select(wanted.astype(np.int64)), config, run, workers, progress)
-    scores = _matched([pair for same, other in plan.values() for pair in [*same, *other]], usable, mask_of, store,
-                      workers, progress)  # fmt: skip
+    store = _described(usable.select(wanted.astype(np.int64)), context)
+    every = [pair for same, other in plan.values() for pair in [*same, *other]]
+    scores = _matched(every, usable, mask_of, store, context)
     links, thresholds = {}, {}
     for name, (same, other) in plan.items():
         thresholds[name] = linking_threshold([scores[pair] for pair in other])
         least = thresholds[name]
-        links[name] = tuple(
-            (str(usable.image_id[one]), str(usable.image_id[two]), scores[one, two])
-            for one, two in same
-            if least is not None and scores[one, two] >= least
-        )
+        found = [pair for pair in same if least is not None and scores[pair] >= least]
+        if not leave_enough(found, usable.identity[usable.dataset == name].tolist(), usable.identity):
+            thresholds[name], found = None, []
+        links[name] = tuple((str(usable.image_id[a]), str(usable.image_id[b]), scores[a, b]) for a, b in found)
     return BackgroundLinks(links, thresholds)
 
 
@@ -94,6 +97,28 @@ def linking_threshold(controls: Sequence[int]) -> int | None:
         return _LEAST_INLIERS
     usual, fixed = np.quantile(np.asarray(controls), [_USUAL, _FIXED], method="inverted_cdf").tolist()
     return None if fixed >= _LEAST_INLIERS else max(_LEAST_INLIERS, int(usual) + 1)
+
+
+def leave_enough(links: Sequence[Pair], individuals: Sequence[str], identity: StrArray) -> bool:
+    """Return whether most individuals with several photographs still have several encounters once these are linked.
+
+    Where they have not, what matched is no event: a mask that leaves out part of the animal, or a place that is always
+    the same. `identity` names the individual of every row that a link speaks of.
+    """
+    photographs, joined = Counter(individuals), defaultdict[str, dict[int, int]](dict)
+    for one, two in links:
+        parent = joined[identity[one]]
+        first, second = (_root(parent, row) for row in (one, two))
+        parent[max(first, second)] = min(first, second)
+    several = [who for who, count in photographs.items() if count > 1]
+    merged = {who: sum(row != above for row, above in parent.items()) for who, parent in joined.items()}
+    return 2 * sum(photographs[who] - merged.get(who, 0) > 1 for who in several) >= len(several)
+
+
+def _root(parent: dict[int, int], row: int) -> int:
+    while parent.setdefault(row, row) != row:
+        row = parent[row]
+    return row
 
 
 def _pairs_of(images: ImageTable, dataset: str, seed: int) -> tuple[list[Pair], list[Pair]]:
@@ -114,17 +139,20 @@ def _pairs_of(images: ImageTable, dataset: str, seed: int) -> tuple[list[Pair], 
     return (same, list(dict.fromkeys(other))) if same else ([], [])
 
 
-def _described(images: ImageTable, config: Config, run: RunFolder, workers: int, progress: Progress) -> ShardStore:
+def _described(images: ImageTable, context: RunContext) -> ShardStore:
+    config, run = context.config, context.folder
     extractor = SiftExtractor(_KEYPOINTS)
     decoding = [config.data.decode_long_side, config.data.max_pixels, cv2.__version__]
     store = ShardStore(run.store("backgrounds", fingerprint(1, extractor.fingerprint, decoding)))
     unreadable = ShardStore(run.store("unreadable", fingerprint(1, decoding, "backgrounds")))
-    extract_features(images, [ExtractionJob(extractor, store)], unreadable, config.data, workers, progress)
+    extract_features(
+        images, [ExtractionJob(extractor, store)], unreadable, config.data, context.workers, context.progress
+    )
     return store
 
 
 def _matched(
-    pairs: Sequence[Pair], images: ImageTable, mask_of: Mask, store: ShardStore, workers: int, progress: Progress
+    pairs: Sequence[Pair], images: ImageTable, mask_of: Mask, store: ShardStore, context: RunContext
 ) -> dict[Pair, int]:
     matcher = MutualNearest(RerankConfig())
     features = {row: _off_animal(images.key[row], mask_of, store) for row in {row for pair in pairs for row in pair}}
@@ -140,8 +168,8 @@ def _matched(
     found: dict[Pair, int] = {}
     with (
         one_thread_each(),
-        worker_threads(workers) as pool,
-        progress.task("comparing backgrounds", len(by_first), "images") as advance,
+        worker_threads(context.workers) as pool,
+        context.progress.task("comparing backgrounds", len(by_first), "images") as advance,
     ):
         for part in pool.map(match, by_first):
             found.update(part)
@@ -151,7 +179,7 @@ def _matched(
 
 def _off_animal(key: str, mask_of: Mask, store: ShardStore) -> LocalFeatures:
     if store.missing([key]):
-        return SiftExtractor.nothing(key)
+        return no_features((1, 1), _KEYPOINTS, key)
     features = features_from_entry(key, store.get(key))
     mask = mask_of(key)
     if mask is None:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from animalclef.config import Config
 from animalclef.config.prepare import MODES, Mode
-from animalclef.data.encounters import Encounters
 from animalclef.pipeline.background_events import link_by_background
 from animalclef.pipeline.candidate_search import CandidateSearch
 from animalclef.pipeline.features import FeatureSet, encounters_of, extract_all_features
 from animalclef.pipeline.image_contents import Contents, keyed
-from animalclef.pipeline.models import Models
+from animalclef.pipeline.outlines import Outlines
 from animalclef.pipeline.preparation_table import DatasetPreparation, VariantScore
-from animalclef.pipeline.run_context import RunContext, open_pair_log
+from animalclef.pipeline.run_context import RunContext
 from animalclef.pipeline.trial_evidence import off_animal_share, other_viewpoint_share, outline_evidence
 from animalclef.pipeline.trial_sample import (
     Trial,
@@ -29,103 +28,103 @@ from animalclef.pipeline.trial_sample import (
     try_on,
 )
 from animalclef.prepare.cut_out import prepared_table
-from animalclef.prepare.outlines import Outlines
-from animalclef.prepare.variant_choice import Evidence, Variant, choose_variant
-from animalclef.runtime.progress import Progress
-from animalclef.store.run_folder import RunFolder
+from animalclef.prepare.variant_choice import Evidence, Variant, can_be_tried, choose_variant, mode_by_rule
 from animalclef.structures import ImageTable
 
-__all__ = ["Chooser"]
+__all__ = ["choose_preparations"]
 
-_SEEN_FROM_ABOVE = 0.5  # of the photographs with a background of one colour: bodies may lie at any angle
 _OWN_PATTERN = 0.25  # of the usual share: with fewer verified matches across viewpoints, each side has its own pattern
 
 FindOutlines = Callable[[ImageTable], Outlines]
 
 
+def choose_preparations(
+    names: Sequence[str], contents: Contents, context: RunContext, find: FindOutlines
+) -> dict[str, DatasetPreparation]:
+    """Return the choice for each of the data sets named; a run that applies a given decision leaves them whole."""
+    if not names:
+        return {}
+    if context.given is not None:
+        reason = "the given decision names no preparation"
+        return {name: DatasetPreparation(mode="whole", reason=reason) for name in names}
+    return _Chooser(contents.images, context, find)(names)
+
+
 @dataclass(frozen=True, eq=False)
-class Chooser:
+class _Chooser:
     """Tries preparations; features and pairs land in the run's own stores, so that the chosen ones are used again."""
 
-    contents: Contents
-    config: Config
-    models: Models
-    run: RunFolder
-    workers: int
-    progress: Progress
-    say: Callable[[str], None]
+    images: ImageTable
+    context: RunContext
+    find: FindOutlines
 
-    def __call__(self, names: Sequence[str], find: FindOutlines) -> dict[str, DatasetPreparation]:
-        """Return the choice for each of the data sets named."""
-        images, most = self.contents.images, self.config.prepare.trial_photographs
-        samples = {name: draw_sample(images.select(images.dataset == name), most, self.config.seed) for name in names}
-        samples = {name: sample for name, sample in samples.items() if len(sample)}
+    def __call__(self, names: Sequence[str]) -> dict[str, DatasetPreparation]:
+        config = self.context.config
+        mine = {name: self.images.select(self.images.dataset == name) for name in names}
+        drawn = {name: draw_sample(one, config.prepare.trial_photographs, config.seed) for name, one in mine.items()}
+        samples = {name: table for name, table in drawn.items() if len(table)}
+        none = DatasetPreparation(mode="whole", reason="no database photograph to try it on")
         if not samples:
-            reason = "no database photograph to try it on"
-            return {name: DatasetPreparation(mode="whole", reason=reason) for name in names}
-        queries = Counter(images.queries.dataset.tolist())
-        config = trial_config(self.config, {name: queries[name] for name in samples})
-        wanted = np.isin(
-            images.image_id.astype(str), np.concatenate([s.image_id for s in samples.values()]).astype(str)
-        )
-        self.say(_cost_sentence(samples, config, self.workers))
-        sample = images.select(wanted)
-        outlines = find(sample)
-        whole = self._described(sample, config)
-        evidence = {
-            name: outline_evidence(table, outlines.mask, _of_dataset(whole, name)) for name, table in samples.items()
+            return dict.fromkeys(names, none)
+        outlines = self.find(self._joined(samples))
+        evidence = {name: outline_evidence(table, outlines) for name, table in samples.items()}
+        tried = {
+            name: table for name, table in samples.items() if can_be_tried(len(mine[name].gallery), evidence[name])
         }
-        links = link_by_background(sample, outlines.mask, config, self.run, self.workers, self.progress).all()
-        encounters = encounters_of(whole, config, links) if config.prepare.events else encounters_of(whole, config)
-        seen: dict[Mode, FeatureSet] = {"whole": whole}
-        trials: dict[Mode, dict[str, Trial]] = {"whole": self._try(whole, encounters, config)}
-        for mode, tried in self._plan(evidence).items():
-            table = sample.select(np.isin(sample.dataset.astype(str), tried))
-            prepared = prepared_table(
-                table, outlines.text, outlines.mask, dict.fromkeys(tried, mode), config.prepare.margin
-            )
-            described = self._described(keyed(prepared, self.workers), config)
-            seen[mode], trials[mode] = described, self._try(described, encounters, config)
+        chosen = dict.fromkeys(names, none) | {
+            name: _by_rule(len(table), evidence[name]) for name, table in samples.items() if name not in tried
+        }
+        return chosen | (self._by_trial(tried, outlines, evidence) if tried else {})
+
+    def _joined(self, samples: Mapping[str, ImageTable]) -> ImageTable:
+        ids = np.concatenate([table.image_id for table in samples.values()]).astype(str)
+        return self.images.select(np.isin(self.images.image_id.astype(str), ids))
+
+    def _by_trial(
+        self, samples: Mapping[str, ImageTable], outlines: Outlines, evidence: Mapping[str, Evidence]
+    ) -> dict[str, DatasetPreparation]:
+        queries = Counter(self.images.queries.dataset.tolist())
+        config = trial_config(self.context.config, {name: queries[name] for name in samples})
+        context = replace(self.context, config=config, announce=None)
+        if context.say is not None:
+            context.say(_cost_sentence(samples, config))
+        sample = self._joined(samples)
+        whole = extract_all_features(Contents(sample, []), context)
+        links = link_by_background(sample, outlines.mask, context).all() if config.prepare.events else ()
+        encounters = encounters_of(whole, config, links)
+        trials: dict[Mode, dict[str, Trial]] = {"whole": try_on(CandidateSearch(whole, context), encounters)}
+        for mode, names in self._plan(evidence, list(samples)).items():
+            table = sample.select(np.isin(sample.dataset.astype(str), names))
+            modes = dict.fromkeys(names, mode)
+            prepared = prepared_table(table, outlines.text, outlines.mask, modes, config.prepare.margin)
+            described = extract_all_features(Contents(keyed(prepared, context.workers), []), context)
+            trials[mode] = try_on(CandidateSearch(described, context), encounters)
         return {
-            name: self._chosen(name, samples.get(name), evidence.get(name), trials, seen, outlines, encounters, config)
-            for name in names
+            name: self._chosen(name, table, evidence[name], trials, whole, outlines, config)
+            for name, table in samples.items()
         }
 
-    def _plan(self, evidence: dict[str, Evidence]) -> dict[Mode, list[str]]:
+    def _plan(self, evidence: Mapping[str, Evidence], names: list[str]) -> dict[Mode, list[str]]:
         """Which data sets try which preparation beside `whole`."""
-        able = [name for name, one in evidence.items() if one.outlined >= 0.5]
-        matched = self.models.matcher is not None
-        plan: dict[Mode, list[str]] = {"masked": able if matched else [], "cut-out": able}
-        plan["along-body"] = [name for name in able if (evidence[name].uniform or 0.0) >= _SEEN_FROM_ABOVE]
-        return {mode: names for mode, names in plan.items() if names}
-
-    def _described(self, images: ImageTable, config: Config) -> FeatureSet:
-        return extract_all_features(Contents(images, []), self._context(config))
-
-    def _try(self, described: FeatureSet, encounters: Encounters, config: Config) -> dict[str, Trial]:
-        return try_on(CandidateSearch(described, self._context(config)), encounters)
-
-    def _context(self, config: Config) -> RunContext:
-        log = open_pair_log(config, self.run, self.models)
-        return RunContext(config, self.run, self.models, log, self.workers, self.progress)
+        matched = self.context.models.matcher is not None
+        plan: dict[Mode, list[str]] = {"masked": names if matched else [], "cut-out": names}
+        plan["along-body"] = [name for name in names if evidence[name].any_angle]
+        return {mode: chosen for mode, chosen in plan.items() if chosen}
 
     def _chosen(
         self,
         name: str,
-        sample: ImageTable | None,
-        evidence: Evidence | None,
-        trials: dict[Mode, dict[str, Trial]],
-        seen: dict[Mode, FeatureSet],
+        sample: ImageTable,
+        evidence: Evidence,
+        trials: Mapping[Mode, Mapping[str, Trial]],
+        whole: FeatureSet,
         outlines: Outlines,
-        encounters: Encounters,
         config: Config,
     ) -> DatasetPreparation:
-        if sample is None or evidence is None:
-            return DatasetPreparation(mode="whole", reason="no database photograph to try it on")
         scored = score_trials({mode: found[name] for mode, found in trials.items() if name in found}, config)
-        before = self._off(name, scored["whole"], seen["whole"], sample, outlines)
+        before = self._off(scored["whole"], whole, sample, outlines)
         evidence = replace(evidence, off_animal=before)
-        order = sorted(scored, key=lambda mode: MODES.index(mode))
+        order = sorted(scored, key=MODES.index)
         best = max(order, key=lambda mode: np.nan_to_num(scored[mode].score, nan=-1.0))
         behind = {mode: margin_between(scored[best], scored[mode], config.seed) for mode in order}
         tied = [mode for mode in order if behind[mode].is_tie]
@@ -149,35 +148,36 @@ class Chooser:
             other_viewpoints=_rounded(sides),
             variants=tuple(
                 VariantScore(
-                    mode=one.mode, score=_rounded(one.score), behind=_rounded(behind[one.mode].difference),
-                    error=_rounded(behind[one.mode].error), rank1=_rounded(one.rank1),
+                    mode=one.mode, score=_rounded(one.score), rank1=_rounded(one.rank1),
+                    behind=_rounded(behind[one.mode].difference if one.score == one.score else None),
+                    error=_rounded(behind[one.mode].error if one.score == one.score else None),
                 )
                 for one in variants
             ),
         )  # fmt: skip
 
-    def _off(
-        self, name: str, trial: Trial, described: FeatureSet, sample: ImageTable, outlines: Outlines
-    ) -> float | None:
-        if self.models.matcher is None:
+    def _off(self, trial: Trial, described: FeatureSet, sample: ImageTable, outlines: Outlines) -> float | None:
+        if self.context.models.matcher is None:
             return None
-        return off_animal_share(trial.part, described, self.models.matcher, sample, outlines.mask)
+        return off_animal_share(trial.part, described, self.context.models.matcher, sample, outlines.mask)
 
 
-def _of_dataset(described: FeatureSet, name: str) -> FeatureSet:
-    images = described.images
-    return replace(described, images=images.select(images.dataset == name))
+def _by_rule(photographs: int, evidence: Evidence) -> DatasetPreparation:
+    mode, reason = mode_by_rule(evidence)
+    return DatasetPreparation(
+        mode=mode, reason=reason, photographs=photographs, outlined=_rounded(evidence.outlined),
+        filled=_rounded(evidence.filled), uniform=_rounded(evidence.uniform),
+    )  # fmt: skip
 
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None or value != value else round(value, 4)
 
 
-def _cost_sentence(samples: dict[str, ImageTable], config: Config, workers: int) -> str:
+def _cost_sentence(samples: Mapping[str, ImageTable], config: Config) -> str:
     photographs = sum(map(len, samples.values()))
     queries = sum(min(config.decide.of("pseudo_queries", name), len(one)) for name, one in samples.items())
-    pairs = queries * config.retrieve.top_k
     return (
-        f"Trying how to prepare the photographs of {len(samples)} data sets: up to 4 ways on {photographs} database "
-        f"photographs, {pairs} pairs each. --set prepare.mode=whole skips this."
+        f"Trying how to prepare the photographs of {', '.join(samples)}: up to 4 ways, each on {photographs} database "
+        f"photographs with about {queries * config.retrieve.top_k} pairs. --no-auto skips this."
     )

@@ -13,6 +13,7 @@ from animalclef.decision.tune import tune
 from animalclef.errors import StaleArtefactError
 from animalclef.pipeline.image_contents import gallery_digest
 from animalclef.pipeline.match import Allowance, match_pairs
+from animalclef.pipeline.preparation_table import preparation_of
 from animalclef.pipeline.run_context import RunContext
 from animalclef.pipeline.shortlist import Shortlists
 from animalclef.runtime.atomic_files import write_text
@@ -39,6 +40,7 @@ def tune_decision(shortlists: Shortlists, allowance: Allowance | None, context: 
     with context.timed("tune"):
         gallery = gallery_digest(features.images)
         decision = tune(pseudo, config.decide, config.seed, context.scores_id, gallery, context.progress)
+    decision = decision.model_copy(update={"preparation": preparation_of(config)})
     write_text(path, decision.model_dump_json(indent=1) + "\n")
     return decision
 

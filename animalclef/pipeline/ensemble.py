@@ -24,6 +24,7 @@ from animalclef.pipeline.image_contents import gallery_digest
 from animalclef.pipeline.predict import Outcome
 from animalclef.pipeline.sanity import sanity_warnings
 from animalclef.runtime.atomic_files import write_text
+from animalclef.runtime.digests import with_digests
 from animalclef.runtime.progress import Progress
 from animalclef.store.finished_run import FinishedRun, load_run
 from animalclef.store.pseudo_query_file import Stamp, write_pseudo_queries
@@ -118,7 +119,7 @@ def ensemble(parts: Ensemble, config: Config, run: RunFolder, progress: Progress
     run.write_answers(predictions)
     kept = config.model_copy(update={"decide": tuned_with})
     finished = {"scores": parts.scores, "data": parts.first.data, "config": kept.model_dump(mode="json")}
-    write_text(run.finished, json.dumps(finished, indent=1) + "\n")
+    write_text(run.finished, json.dumps(with_digests(finished, run.path), indent=1) + "\n")
     seconds = {"ensemble": round(time.perf_counter() - start, 2)}
     return Outcome(predictions, ranked, decision, [], seconds, None, "cpu", warnings=tuple(surprises))
 

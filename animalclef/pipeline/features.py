@@ -15,7 +15,7 @@ from animalclef.data.content_key import photograph_keys
 from animalclef.data.encounters import Encounters, find_encounters
 from animalclef.errors import ConfigError, DataError
 from animalclef.features.embedding.embedder import Embedder, join_embeddings
-from animalclef.features.embedding.embedder_registry import learnt_from
+from animalclef.features.embedding.embedder_registry import trained_on_keys
 from animalclef.features.embedding.timm_embedder import TimmExtractor
 from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extract_features
 from animalclef.features.local.query_views import ViewExtractor
@@ -164,9 +164,9 @@ def _decoding(config: Config) -> list[object]:
 
 def _trained_on(networks: Sequence[TimmExtractor | None], others: Sequence[str]) -> frozenset[str]:
     """Return keys of the photographs that a network, or an embedder of `others`, was trained on."""
-    keys = frozenset[str]().union(*(one.learnt for one in networks if one is not None))
+    keys = frozenset[str]().union(*(one.trained_on for one in networks if one is not None))
     for path in others:
-        theirs = learnt_from(Path(path))
+        theirs = trained_on_keys(Path(path))
         if not theirs:
             raise ConfigError(
                 f"decide.not_learnt_by {path}: expected a file of `animalclef train`, which names its photographs."
@@ -197,7 +197,8 @@ def _local_features(
     for view in sorted({view for chosen in views.values() for view in chosen}):
         stores[view] = ShardStore(folder.with_name(f"{made_by}-{view}"), f"{made_by}-{view}")
     name = "" if extractor is None else extractor.name
-    return FeatureReader(name, stores, ShardStore(run.store("masks", made_by)), member.config.keypoints.border, wanted)
+    keypoints, masks = member.config.keypoints, ShardStore(run.store("masks", made_by))
+    return FeatureReader(name, stores, masks, keypoints.border, wanted, keypoints.matched)
 
 
 def _local_jobs(member: Member, local: FeatureReader, views: tuple[str, ...]) -> list[ExtractionJob]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from animalclef.config import Config, fingerprint
 from animalclef.data.content_key import content_key
+from animalclef.data.encounters import Encounters
 from animalclef.data.hashing import hash_images
 from animalclef.data.table import LoadedTable
 from animalclef.errors import DataError
@@ -24,10 +25,14 @@ class Contents:
 
     images: ImageTable
     set_aside: list[Skipped]
+    encounters: Encounters | None = None  # of the gallery, where they were found before photographs were cut
+    source_digest: str = ""  # of the table before photographs were cut
 
     @property
     def digest(self) -> str:
-        """Changes with any row or any photograph."""
+        """Return what changes with any row or any photograph, whatever they are cut to."""
+        if self.source_digest:
+            return self.source_digest
         images = self.images
         boxes = np.round(np.nan_to_num(images.bbox_xywhr, nan=-1), 3).tolist()
         columns = [images.image_id, images.dataset, images.is_query, images.identity, images.date, images.viewpoint]

@@ -72,9 +72,18 @@ def scores_fingerprint(config: Config, models: Models) -> str:
     weights = "" if network is None else network.digest
     decoding, keypoints = config.data.decode_long_side, config.keypoints
     masked = keypoints.masks is not None
-    local = [extractor and extractor.fingerprint, keypoints.border, masked, keypoints.views]
+    local: list[object] = [extractor and extractor.fingerprint, keypoints.border, masked, keypoints.views]
+    local += [] if keypoints.matched is None else [keypoints.matched]
+    local += _preparation(config)
     rerank = [config.rerank.model_dump(mode="json", exclude=_LAST_BITS), *models.made_by[:1]]
     votes = config.vote if "vote" in config.retrieve.sources else None
     rescore = [config.retrieve.rescore, config.retrieve.neighbours] if config.retrieve.rescore else []
     shortlist = [config.retrieve.top_k, *config.retrieve.sources, rescore]
     return fingerprint(8, decoding, embed, weights, shortlist, votes, local, rerank)
+
+
+def _preparation(config: Config) -> list[object]:
+    """Return what shapes prepared photographs; nothing where all are whole."""
+    modes = config.prepare.mode if isinstance(config.prepare.mode, dict) else {}
+    cut = sorted((name, mode) for name, mode in modes.items() if mode not in ("whole", "auto"))
+    return [cut, config.prepare.segmenter, config.prepare.margin] if cut else []

@@ -20,11 +20,13 @@ from animalclef.pipeline.decide import tune_decision
 from animalclef.pipeline.features import FeatureSet, extract_all_features
 from animalclef.pipeline.image_contents import Contents, gallery_digest
 from animalclef.pipeline.match import match_pairs, skipped_matchers
+from animalclef.pipeline.prepare_photographs import prepare_photographs
 from animalclef.pipeline.run_context import RunContext
 from animalclef.pipeline.sanity import sanity_warnings
 from animalclef.pipeline.shortlist import Shortlists, make_shortlists
 from animalclef.prepare.body_box import stands_free
 from animalclef.runtime.atomic_files import write_text
+from animalclef.runtime.digests import with_digests
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.structures import ImageTable, PairScores, Predictions, RankedCandidates, Skipped
 
@@ -59,11 +61,13 @@ def predict(loaded: LoadedTable, contents: Contents, context: RunContext) -> Out
     if not len(loaded.images.gallery):
         where = loaded.source.table or loaded.source.root
         raise DataError(f"{where}: no database rows with an identity, so nobody can be recognised.")
+    with context.timed("prepare"):
+        contents, context = prepare_photographs(contents, context)
     with context.timed("describe"):
         features = extract_all_features(contents, context)
     _warn_about_data(loaded.images, features, context)
     with context.timed("match"):
-        shortlists = make_shortlists(features, context)
+        shortlists = make_shortlists(features, context, contents.encounters)
         allowance = settle_budget(shortlists, context)
     decision = context.given or tune_decision(shortlists, allowance, context)
     with context.timed("match"):
@@ -100,7 +104,7 @@ def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, co
     folder.write_set_aside(features.set_aside)
     folder.write_encounters(shortlists.encounters)
     write_text(folder.decision, outcome.decision.model_dump_json(indent=1) + "\n")
-    folder.write_table(loaded.images, features.by_content())
+    folder.write_table(_as_prepared(loaded.images, features.images), features.by_content())
     folder.write_order(loaded.submission_id)
     folder.write_candidates(outcome.ranked)
     folder.write_answers(outcome.predictions)
@@ -110,7 +114,18 @@ def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, co
     settings |= {"root": str(loaded.source.root.resolve())}
     if features.local.extractor:
         settings["keypoints"] = features.local.stores[""].folder.relative_to(folder.path).as_posix()
-    write_text(folder.finished, json.dumps(settings, indent=1) + "\n")
+    write_text(folder.finished, json.dumps(with_digests(settings, folder.path), indent=1) + "\n")
+
+
+def _as_prepared(asked: ImageTable, images: ImageTable) -> ImageTable:
+    """Return all rows that were asked for, with the boxes and masks of those that were used."""
+    row_of = asked.row_of
+    rows = np.array([row_of[one] for one in images.image_id], dtype=np.int64)
+    boxes = asked.bbox_xywhr.copy()
+    boxes[rows] = images.bbox_xywhr
+    masks = np.full(len(asked), "", dtype=object) if asked.mask is None else asked.mask.copy()
+    masks[rows] = "" if images.mask is None else images.mask
+    return asked.with_columns(bbox_xywhr=boxes, mask=masks if (masks != "").any() else None)
 
 
 def _warn_about_data(asked: ImageTable, features: FeatureSet, context: RunContext) -> None:

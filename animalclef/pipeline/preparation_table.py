@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from animalclef.config import Config
 from animalclef.config.prepare import Mode
+from animalclef.decision.preparation import Preparation
 
-__all__ = ["DatasetPreparation", "PreparationRecord", "VariantScore", "variants_csv"]
+__all__ = ["DatasetPreparation", "PreparationRecord", "VariantScore", "preparation_of", "variants_csv"]
 
 
 class _Part(BaseModel):
@@ -78,3 +80,18 @@ def variants_csv(datasets: Mapping[str, DatasetPreparation]) -> str:
     text = io.StringIO()
     pd.DataFrame(rows, columns=list(columns)).to_csv(text, index=False, float_format="%.4f", lineterminator="\n")
     return text.getvalue()
+
+
+def preparation_of(config: Config) -> Preparation:
+    """Return what a decision must know to be applied to photographs prepared in the same way."""
+    modes = config.prepare.mode if isinstance(config.prepare.mode, dict) else {}
+    sides = config.retrieve.same_viewpoint
+    keypoints = config.keypoints
+    return Preparation(
+        modes=dict(sorted(modes.items())),
+        same_viewpoint=sides if isinstance(sides, bool) else tuple(sides),
+        max_keypoints=keypoints.max_keypoints,
+        long_side=keypoints.long_side,
+        matched=keypoints.matched,
+        vote_keypoints=config.vote.max_keypoints,
+    )

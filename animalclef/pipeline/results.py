@@ -20,11 +20,14 @@ from animalclef.decision.decision_model import Decision
 from animalclef.errors import OutputError
 from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.atomic_files import check_writable, write_text
+from animalclef.runtime.output_guard import check_output
 from animalclef.structures import Predictions
 
 __all__ = ["summary", "summary_of", "target_file", "write_results"]
 
 _ENDINGS = (".config.yaml", ".metrics.json", ".decision.json", ".manifest.json")  # for the suffix of a submission
+
+_KINDS = dict(zip(_ENDINGS, ("settings file", "metrics file", "decision", "manifest"), strict=True))
 
 _LIBRARIES = ("numpy", "opencv-python-headless", "faiss-cpu", "torch", "timm", "scikit-learn", "optuna", "pillow")
 
@@ -74,6 +77,11 @@ def target_file(out: Path | None, config: Config, settings_file: str | None) -> 
     written = [path.resolve() for path in (target, *(target.with_suffix(ending) for ending in _ENDINGS))]
     if settings_file is not None and Path(settings_file).resolve() in written:
         raise OutputError(f"{settings_file}: would be overwritten by this run's results. Give --out another folder.")
+    if target.name in ("metadata.csv", "sample_submission.csv", "truth.csv") and target.exists():
+        raise OutputError(f"{target}: the name of a table that was given. Give --out another name.")
+    check_output(target, "submission")
+    for ending, kind in _KINDS.items():
+        check_output(target.with_suffix(ending), kind)
     check_writable(target.parent)
     return target
 

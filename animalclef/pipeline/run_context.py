@@ -70,6 +70,7 @@ class RunContext:
     given: Decision | None = None  # to be applied; without one a decision is tuned
     more_embedders: tuple[Member, ...] = ()
     more_matchers: tuple[Member, ...] = ()
+    say: Callable[[str], None] | None = None  # gets a sentence before a trial of preparations
     seconds: dict[str, float] = field(default_factory=dict)  # of each stage so far
 
     @property
@@ -77,7 +78,8 @@ class RunContext:
         """Changes with every setting and weight that shapes a raw score."""
         first = scores_fingerprint(self.config, self.models)
         members = (*self.more_embedders, *self.more_matchers)
-        more = [[one.label, scores_fingerprint(one.config, one.models)] for one in members]
+        prepared = {"prepare": self.config.prepare}  # as it was chosen
+        more = [[one.label, scores_fingerprint(one.config.model_copy(update=prepared), one.models)] for one in members]
         return fingerprint(1, first, more) if more else first
 
     @property
@@ -118,6 +120,7 @@ def open_context(
     progress: Progress | None = None,
     announce: Callable[[Plan], None] | None = None,
     given: Decision | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> RunContext:
     """Open the models and the pair log; published weights are looked for in `weights` first.
 
@@ -126,12 +129,14 @@ def open_context(
         WeightsError: some weights are not on this machine, or do not fit.
         StaleArtefactError: the given decision was fitted on scores of other settings.
     """
+    if given is not None and given.preparation is not None:
+        config = given.preparation.applied_to(config)
     models = open_models(config, device, weights)
     log = open_pair_log(config, folder, models)
     embedders = _open_members(config.of_embedders(), config.embed.members, folder, device, weights)
     matchers = _open_members(config.of_matchers(), config.rerank.members, folder, device, weights)
     context = RunContext(
-        config, folder, models, log, workers, progress or Silent(), announce, given, embedders, matchers
+        config, folder, models, log, workers, progress or Silent(), announce, given, embedders, matchers, say
     )
     if given is not None:
         given.check(context.scores_id)
@@ -171,6 +176,7 @@ def open_pair_log(config: Config, run: RunFolder, models: Models) -> PairLog | N
     if models.extractor is None or models.matcher is None:
         return None
     local = [models.extractor.fingerprint, config.keypoints.border, config.data.decode_long_side]
+    local += [] if config.keypoints.matched is None else [config.keypoints.matched]
     rerank = config.rerank.model_dump(mode="json", exclude={"weights", "members"})
     key = fingerprint(6, rerank, local, cv2.__version__, np.__version__, models.made_by)
     return PairLog(run.path / "pairs" / f"{key}.log", key, models.matcher.columns)

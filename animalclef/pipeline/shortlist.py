@@ -35,10 +35,10 @@ class Shortlists:
         return build_pseudo_queries(self.search, self.encounters)
 
 
-def make_shortlists(features: FeatureSet, context: RunContext) -> Shortlists:
-    """Search the gallery for `retrieve.top_k` candidates of every query."""
+def make_shortlists(features: FeatureSet, context: RunContext, encounters: Encounters | None = None) -> Shortlists:
+    """Search the gallery for `retrieve.top_k` candidates of every query; `encounters` where they are known already."""
     search = CandidateSearch(features, context)
-    encounters = encounters_of(features, context.config)
+    encounters = encounters or encounters_of(features, context.config)
     if context.given is None:
         gallery = features.images.gallery
         for sentence in warn_train_overlap(gallery, features.trained_on, encounters, context.config):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -10,33 +10,48 @@ from animalclef.data.masks import inside
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.pipeline.features import FeatureSet
 from animalclef.pipeline.models import AnyMatcher
-from animalclef.prepare.body_box import stands_free
+from animalclef.pipeline.outlines import Outlines
+from animalclef.prepare.body_box import body_box, is_whole
 from animalclef.prepare.variant_choice import Evidence
 from animalclef.structures import ImageTable
 from animalclef.structures.arrays import BoolArray
 
-__all__ = ["off_animal_share", "other_viewpoint_share", "outline_evidence"]
+__all__ = ["lie_at_any_angle", "off_animal_share", "other_viewpoint_share", "outline_evidence"]
 
 _VERIFIED = 6.0  # inliers from which a pair counts as verified
 _LEAST_PAIRS = 10  # fewer say nothing
 _MOST_PAIRS = 60
+_LONG = 1.8  # a body's length over its width: longer ones have a direction
+_ANY_ANGLE = 0.5  # mean length of the bodies' doubled directions: below it they lie at any angle
+_LEAST_BODIES, _MOST_BODIES = 10, 60
 
 Mask = Callable[[str], BoolArray | None]
 
 
-def outline_evidence(images: ImageTable, mask_of: Mask, described: FeatureSet | None) -> Evidence:
-    """Return how many photographs have an outline, how much of them the animal fills, and how uniform they are."""
-    masks = [mask_of(key) for key in images.key]
-    shares = [float(mask.mean()) for mask in masks if mask is not None]
-    free = None
-    if described is not None and len(described.images):
-        free = float(np.mean([stands_free(described.thumbnail(key)) for key in described.images.key]))
+def outline_evidence(images: ImageTable, outlines: Outlines) -> Evidence:
+    """Return how many photographs have an outline, how much of them the animal fills, and how bodies lie."""
+    masks = [mask for key in images.key if (mask := outlines.mask(key)) is not None]
     return Evidence(
         photographs=len(images),
-        outlined=len(shares) / max(len(images), 1),
-        filled=float(np.median(shares)) if shares else None,
-        uniform=free,
+        outlined=len(masks) / max(len(images), 1),
+        filled=float(np.median([mask.mean() for mask in masks])) if masks else None,
+        uniform=float(np.mean([outlines.is_uniform(key) for key in images.key])) if len(images) else None,
+        any_angle=lie_at_any_angle(masks),
     )
+
+
+def lie_at_any_angle(masks: Sequence[BoolArray]) -> bool:
+    """Whether animals are longer than wide and point in all directions, as those seen from above or below do.
+
+    A body's direction has no head end here: angles are doubled, and the mean of their unit vectors is short.
+    """
+    places = np.unique(np.linspace(0, max(len(masks) - 1, 0), min(len(masks), _MOST_BODIES)).astype(np.int64))
+    boxes = [body_box(masks[place]) for place in places if is_whole(masks[place])]
+    if len(boxes) < _LEAST_BODIES or 2 * len(boxes) < len(places):
+        return False
+    long = np.array([height / max(width, 1e-6) for _, _, width, height, _ in boxes])
+    doubled = 2 * np.array([rotation_rad for *_, rotation_rad in boxes])
+    return bool(np.median(long) >= _LONG and np.hypot(np.cos(doubled).mean(), np.sin(doubled).mean()) < _ANY_ANGLE)
 
 
 def off_animal_share(

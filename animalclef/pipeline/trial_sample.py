@@ -25,7 +25,7 @@ from animalclef.structures.arrays import BoolArray
 
 __all__ = ["Trial", "draw_sample", "margin_between", "rank1_margin", "score_trials", "trial_config", "try_on"]
 
-_EACH = 4  # photographs of one individual in the sample, at most
+_EACH = 6  # photographs of one individual in the sample, at most
 _TRIALS = 15  # of the search for a decision, per fold
 _SHARE_OF_QUERIES = 0.5  # pseudo-queries of the trial, as a share of the data set's queries, at most
 
@@ -58,7 +58,7 @@ class Trial:
 
 
 def draw_sample(images: ImageTable, most: int, seed: int) -> ImageTable:
-    """Return database photographs of one data set, whole individuals in random order, up to four of each.
+    """Return database photographs of one data set, whole individuals in random order, up to six of each.
 
     Individuals with one photograph are in it as often as in the database.
     """

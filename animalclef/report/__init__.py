@@ -1,4 +1,4 @@
-"""Seeing what a run did: the report in HTML, the picture of one query, what the notebooks read."""
+"""Look at a run: the HTML report, the picture of one query, data frames for notebooks."""
 
 from animalclef.report.explanations import Explanations
 from animalclef.report.match_view import Matches

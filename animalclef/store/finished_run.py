@@ -24,6 +24,7 @@ from animalclef.data.sources import find_source
 from animalclef.decision.decide import decide
 from animalclef.decision.decision_model import Decision, load_decision
 from animalclef.errors import DataError, RunError
+from animalclef.runtime.digests import check_digests
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped, StrArray
@@ -166,9 +167,11 @@ def load_run(path: Path, data: Path | None = None) -> FinishedRun:
 
     Raises:
         RunError: the folder holds no finished run, a file of it is damaged, or another version wrote it.
+        StaleArtefactError: a file is not what the run wrote.
     """
     folder = RunFolder(path)
     settings = _finished(folder)
+    check_digests(path, settings)
     try:
         config = Config.model_validate(settings["config"])
     except (KeyError, ValidationError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,18 +23,22 @@ from animalclef.structures import ImageTable
 
 
 class Inside:
-    """Takes the box for the animal; a black photograph is unclear."""
+    """Takes the box for the animal; a black photograph has none."""
 
-    def __init__(self) -> None:
+    def __init__(self, fingerprint: str = "inside") -> None:
+        self.fingerprint = fingerprint
         self.asked: list[Box | None] = []
 
-    def segment(self, pixels: NDArray[np.uint8], box: Box | None) -> NDArray[np.bool_] | None:
+    def segment(
+        self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[Box | None] | None = None
+    ) -> list[NDArray[np.bool_]]:
+        return [self._one(*each) for each in zip(images, boxes or [None] * len(images), strict=True)]
+
+    def _one(self, pixels: NDArray[np.uint8], box: Box | None) -> NDArray[np.bool_]:
         self.asked.append(box)
-        if not pixels.any():
-            return None
         mask = np.zeros(pixels.shape[:2], dtype=bool)
         left, top, right, bottom = (0, 0, 10, 10) if box is None else (round(side) for side in box)
-        mask[top:bottom, left:right] = True
+        mask[top:bottom, left:right] = pixels.any()
         return mask
 
 

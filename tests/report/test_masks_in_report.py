@@ -10,8 +10,8 @@ from tiny import make_masks, make_tiny_data
 from whole_run import predict
 
 from animalclef.errors import DataError
-from animalclef.report.gallery import _flags
 from animalclef.report.match_view import Matches
+from animalclef.report.query_cards import _flags
 from animalclef.store.finished_run import FinishedRun, load_run
 
 

@@ -178,7 +178,7 @@ class Study:
             rows = train[np.isin(self.images.dataset[train], job.datasets)]
             outcome = train_embedder(
                 recipe, self.images.select(rows), self.out / f"{job.name}-seed{seed}", start=start,
-                device=self.device, workers=self.workers, pictures=self.out / "pictures", progress=self.progress,
+                device=self.device, workers=self.workers, image_cache=self.out / "pictures", progress=self.progress,
                 overwrite=self.overwrite,
             )  # fmt: skip
             self._trained[asked] = outcome.path

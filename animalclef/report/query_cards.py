@@ -1,4 +1,4 @@
-"""The queries of a report with their candidates and matches, as the page's script reads them."""
+"""Collect the queries of a report with their candidates and matches, as the page's script reads them."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ __all__ = [
     "shown_candidates",
 ]
 
-_MOST_MATCHES = 150  # drawn of one pair: those that agree first, and of these the surest
-_MATCH_BYTES = 22  # of one match as text
+_MOST_MATCHES = 150  # drawn for one pair: inliers first, in the order of their confidence
+_MATCH_BYTES = 22  # size of one match as text
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Shown:
 
 
 def shown_candidates(run: FinishedRun, answers: Answers | None, most: int) -> list[Shown]:
-    """The best `most` candidates of every query, and below them the best photograph of the true individual."""
+    """Return the best `most` candidates of every query, and the best photograph of the true individual after them."""
     truth = {} if answers is None else dict(zip(answers.image_id, answers.truth, strict=True))
     shown = []
     for query_id in run.images.queries.image_id:
@@ -56,14 +56,14 @@ def shown_candidates(run: FinishedRun, answers: Answers | None, most: int) -> li
 
 
 def photographs_of(run: FinishedRun, shown: Sequence[Shown]) -> list[str]:
-    """Every photograph that is shown, once."""
+    """Return every photograph that is shown, once."""
     ids = dict.fromkeys(one.query_id for one in shown)
     ids |= dict.fromkeys(run.ranked.gallery_id[row] for one in shown for row in one.rows)
     return list(ids)
 
 
-def queries_of(run: FinishedRun, answers: Answers | None, shown: Sequence[Shown], places: Mapping[str, int]) -> Any:
-    """What the script shows of each query; `places` are the photographs' numbers."""
+def queries_of(run: FinishedRun, answers: Answers | None, shown: Sequence[Shown], numbers: Mapping[str, int]) -> Any:
+    """Return the script's data of each query; `numbers` are those of the photographs."""
     predictions = run.predictions
     row_of = {image_id: row for row, image_id in enumerate(predictions.image_id)}
     judged = {} if answers is None else {image_id: row for row, image_id in enumerate(answers.image_id)}
@@ -72,12 +72,12 @@ def queries_of(run: FinishedRun, answers: Answers | None, shown: Sequence[Shown]
         row, first = row_of[one.query_id], run.rows_of.get(one.query_id, slice(0, 0)).start
         dataset = str(run.images.dataset[run.row_of[one.query_id]])
         query = {
-            "photo": places[one.query_id],
+            "photo": numbers[one.query_id],
             "dataset": dataset,
             "threshold": _short(run.decision.of(dataset).threshold),
             "answer": predictions.identity[row],
             "probability": _short(predictions.probability[row]),
-            "candidates": [_candidate(run, line, line - first + 1, places) for line in one.rows],
+            "candidates": [_candidate(run, line, line - first + 1, numbers) for line in one.rows],
         }
         if answers is not None and one.query_id in judged:
             at = judged[one.query_id]
@@ -91,7 +91,7 @@ def queries_of(run: FinishedRun, answers: Answers | None, shown: Sequence[Shown]
 def photograph_table(
     run: FinishedRun, image_ids: Sequence[str], copies: Mapping[str, Copy | None], sources: Mapping[str, str]
 ) -> Any:
-    """What the script knows of each photograph; one without a source is drawn as a placeholder."""
+    """Return the script's data of each photograph; one without a source is drawn as a placeholder."""
     images, rows = run.images, [run.row_of[image_id] for image_id in image_ids]
     return [
         {
@@ -115,12 +115,11 @@ def matches_of(
     most_bytes: int | None = None,
     candidates: int | None = None,
 ) -> list[list[list[int] | None]]:
-    """Of every query, per candidate shown, its matches as whole numbers, six a match.
+    """Match every query with the candidates shown; return each match as six whole numbers.
 
-    x and y in the query and in the candidate in thousandths of their sides, confidence in hundredths, and 1 for an
-    inlier, else 0; plus 2 where an end lies outside the animal's mask, if the features tell. With `most_bytes` fewer of
-    each pair are kept where their text would take more, but never fewer than four; with `candidates` only the pairs of
-    so many candidates of a query are matched.
+    These are x and y in the query and in the candidate in thousandths of their sides, the confidence in hundredths, and
+    a sum of 1 for an inlier and 2 for an end outside the animal's mask. `most_bytes` limits the size of all matches as
+    text, but at least four of each pair are kept; `candidates` limits the pairs of a query that are matched.
     """
     pairs = sum(len(one.rows) for one in shown)
     most = (
@@ -152,7 +151,7 @@ def matches_of(
 def explained_pairs(
     run: FinishedRun, shown: Sequence[Shown], explanations: Explanations, progress: Progress
 ) -> dict[str, Any]:
-    """What the embedding of each query agreed on with its best candidate, by the query's number in `shown`."""
+    """Explain the embedding's similarity of each query and its best candidate, by the query's number in `shown`."""
     found: dict[str, Any] = {}
     if not explanations.are_there:
         return found
@@ -191,15 +190,17 @@ def _flags(found: Correspondences) -> np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 def _thousandths(points_xy: FloatArray, size_wh: tuple[int, int]) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    """Places on a photograph of any size; pixel centres are at whole numbers."""
+    """Return points in thousandths of a photograph's sides; pixel centres are at whole numbers."""
     size = np.array(size_wh, dtype=np.float64)
     return np.clip(np.round((points_xy + 0.5) / size * 1000), 0, 1000).astype(np.int64)
 
 
-def _candidate(run: FinishedRun, line: int, place: int, places: Mapping[str, int]) -> list[Any]:
-    """Photograph, place in the list, probability, and the raw scores in the order of their columns."""
-    scores = [_short(values[line]) for values in run.ranked.columns.values()]
-    return [places[run.ranked.gallery_id[line]], place, _short(run.ranked.probability[line]), *scores]
+def _candidate(run: FinishedRun, row: int, place: int, numbers: Mapping[str, int]) -> list[Any]:
+    """Return photograph, place in the list, probability of the individual and of the photograph, and the raw scores."""
+    ranked = run.ranked
+    probabilities = [_short(ranked.identity_probability[row]), _short(ranked.probability[row])]
+    scores = [_short(values[row]) for values in ranked.columns.values()]
+    return [numbers[ranked.gallery_id[row]], place, *probabilities, *scores]
 
 
 def _short(value: float) -> float | None:

@@ -15,6 +15,7 @@ from animalclef.config import DataConfig
 from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.data.masks import encode_mask
 from animalclef.data.segmentation_cells import draw_segmentation
+from animalclef.prepare.body_box import plain_ground
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import worker_threads
 from animalclef.store.shard_store import ShardStore
@@ -61,6 +62,10 @@ class Outlines:
         text = self.text(key)
         return draw_segmentation(json.loads(text), (0, 0)) if text else None
 
+    def is_uniform(self, key: str) -> bool:
+        """Return whether the animal stands before a background of one colour."""
+        return bool(self.store.get(key)["uniform"][0])
+
 
 def find_outlines(
     images: ImageTable,
@@ -97,8 +102,11 @@ def find_outlines(
             texts = _outline_texts(decoded, segmenter)
             store.put(
                 {
-                    images.key[row]: {"outline": np.frombuffer(text.encode(), np.uint8)}
-                    for row, text in zip(chunk, texts, strict=True)
+                    images.key[row]: {
+                        "outline": np.frombuffer(text.encode(), np.uint8),
+                        "uniform": np.array([_is_uniform(image)], np.uint8),
+                    }
+                    for row, text, image in zip(chunk, texts, decoded, strict=True)
                 }
             )
             advance(len(chunk))
@@ -117,6 +125,10 @@ def _outline_texts(decoded: Sequence[DecodedImage | None], segmenter: BatchSegme
         for image in decoded
     ]
     return ["" if mask is None else _outline_text(mask) for mask in masks]
+
+
+def _is_uniform(image: DecodedImage | None) -> bool:
+    return image is not None and (_is_transparent(image) or plain_ground(image.pixels) is not None)
 
 
 def _is_transparent(image: DecodedImage) -> bool:
