@@ -16,7 +16,10 @@ from animalclef.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SMALL = (*TINY_SETTINGS, "embed.image_size=64", "keypoints.long_side=96", "keypoints.least_long_side=64")
+SMALL = (
+    *TINY_SETTINGS, "embed.image_size=64", "keypoints.long_side=96", "keypoints.least_long_side=64", "retrieve.top_k=5",
+    "decide.pseudo_queries=12",
+)  # fmt: skip
 
 
 def blocks(page: Path, language: str) -> list[str]:

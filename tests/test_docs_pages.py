@@ -71,11 +71,13 @@ def test_the_settings_page_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_outputs_page_names_every_file_and_column(tiny_run: tuple[Path, Path]) -> None:
     page, run = (DOCS / "outputs.md").read_text("utf-8"), tiny_run[1]
-    assert [item.name for item in run.iterdir() if f"`{item.name}`" not in page] == []
+    made = [item.name for item in run.iterdir() if item.name != "unreadable"]  # a fixture's own
+    assert [name for name in made if f"`{name}`" not in page] == []
     for table in sorted(run.glob("*.csv")):
         with table.open(encoding="utf-8", newline="") as file:
             header = next(csv.reader(file))
         assert [name for name in header if f"`{name}`" not in page] == [], table.name
+
 
 
 def test_the_glossary_explains_the_words() -> None:

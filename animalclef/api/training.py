@@ -36,7 +36,7 @@ def train_embedder(
     progress: Progress | None = None,
     announce: Callable[[TrainingPlan], None] | None = None,
 ) -> TrainedEmbedder:
-    """Train or fine-tune an embedder on the named database photographs; queries are never looked at.
+    """Train or fine-tune an embedder on the named database photographs; queries are never used.
 
     `recipe` is a shipped one (miewid, triplet-resnet50 ...), a YAML file or settings; `settings` changes it
     ("epochs=40"). `start` is a weight file, embedder-small or `published`. Reduced copies of the photographs are kept
@@ -44,9 +44,9 @@ def train_embedder(
     `.path` is the network; use it with `Embedder(f"file:{path}")`.
 
     Raises:
-        DataError: there is too little to learn from, or to validate on.
+        DataError: there are too few photographs to train or to validate on.
         ConfigError: there is no such recipe, network or device.
-        TrainingError: the loss became something that is not a number.
+        TrainingError: the loss is not a number.
 
     Example:
         >>> trained = train_embedder(data_folder, folder / "mine", recipe=small_recipe, device="cpu")
@@ -84,7 +84,7 @@ def train_matcher(
     Raises:
         DataError: there are too few photographs.
         ConfigError: there is no such recipe or device.
-        TrainingError: the loss became something that is not a number.
+        TrainingError: the loss is not a number.
 
     Example:
         >>> trained = train_matcher(data_folder, folder / "matcher", recipe=small_matcher, device="cpu")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,26 +32,41 @@ __all__ = ["demo", "inspect", "validate"]
 def demo(
     directory: Annotated[Path, typer.Argument(help="Folder to make.")],
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other animals.")] = 0,
-    crowd: Annotated[
-        int, typer.Option(min=0, help="Instead render this many random species to train an embedder on, all named.")
+    species: Annotated[
+        int,
+        typer.Option(
+            "--synthetic-training-set",
+            "--crowd",
+            min=0,
+            help="Instead render this many random species to train an embedder on, all named.",
+        ),
     ] = 0,
     animals: Annotated[
-        int | None, typer.Option(min=1, help="With --crowd: animals of each species. Default 12.")
+        int | None, typer.Option(min=1, help="Of a synthetic training set: animals of each species. Default 12.")
     ] = None,
     photographs: Annotated[
-        int | None, typer.Option(min=1, help="With --crowd: photographs of each animal. Default 6.")
+        int | None, typer.Option(min=1, help="Of a synthetic training set: photographs of each animal. Default 6.")
+    ] = None,
+    cropped: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Of a synthetic training set: share cropped to the animal. Default 0.6."),
     ] = None,
     workers: Workers = None,
 ) -> None:
-    """Render a demo data set: three invented species in the competition's layout, with a truth.csv to score against.
+    """Render a demo data set: three synthetic species in the competition's layout, with a truth.csv to score against.
 
-    With --crowd: a training set of many invented species, about 8 photographs a second and core; a killed call goes on.
+    With `--synthetic-training-set 84`: a training set of 84 synthetic species, about 8 photographs a second and core.
+    If interrupted, run the same command again: it resumes.
     """
     from animalclef.cli.console import RichProgress
-    from animalclef.synthetic import CrowdConfig, DemoConfig, render_crowd, render_demo
+    from animalclef.synthetic import DemoConfig, TrainingSetConfig, render_demo, render_training_set
 
-    if not crowd and not (animals is None and photographs is None):
-        raise ConfigError("--animals and --photographs need --crowd; the demo has a size of its own.")
+    given = {"animals": animals, "photographs": photographs, "close": cropped}
+    sizes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if sizes and not species:
+        raise ConfigError(
+            "--animals, --photographs and --cropped need --synthetic-training-set; the demo has a size of its own."
+        )
     count = workers or os.cpu_count() or 1
     with ExitStack() as stack:
         advance: list[Callable[[int], None]] = []
@@ -64,13 +79,12 @@ def demo(
             advance[0](finished - shown)
             shown = finished
 
-        if crowd:
-            given = {"animals": animals, "photographs": photographs}
-            sizes = {name: value for name, value in given.items() if value is not None}
-            render_crowd(directory, CrowdConfig(seed=seed, species=crowd, **sizes), workers=count, progress=tell)
+        if species:
+            config = TrainingSetConfig(seed=seed, species=species, **sizes)
+            render_training_set(directory, config, workers=count, progress=tell)
         else:
             render_demo(directory, DemoConfig(seed=seed), workers=count, progress=tell)
-    out.print(f"{'Training' if crowd else 'Demo'} data set: {directory}", highlight=False, soft_wrap=True)
+    out.print(f"{'Training' if species else 'Demo'} data set: {directory}", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`diff`: two submissions."""
+"""`diff`: compare two submissions."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def diff(
     data: DataOption = None,
     run: Annotated[
         list[Path] | None,
-        typer.Option(help="A finished run folder that explains both, or twice: the run of A, then the run of B."),
+        typer.Option(help="The finished run folder of both, or twice: the run of A, then the run of B."),
     ] = None,
     truth: Annotated[
-        Path | None, typer.Option(help="CSV with image_id, identity, dataset, known: who is right.")
+        Path | None, typer.Option(help="CSV with image_id, identity, dataset, known: count which file is right.")
     ] = None,
-    out_path: Annotated[Path | None, typer.Option("--out", help="Write every disagreement to this CSV file.")] = None,
+    out_path: Annotated[Path | None, typer.Option("--out", help="Write every difference to this CSV file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What two submissions disagree on, by data set and cause.
+    """Compare two submissions: count the answers that differ, by data set and cause.
 
-    With the run folders a cause is told: the *threshold* (the same best candidate, judged otherwise), its *probability*
-    (it moved across the same threshold), *another best candidate*, a photograph that was *set aside*.
+    The cause is found with the run folders: the *threshold* (the best candidate is the same, the threshold is not), its
+    *probability* (it crossed the threshold), *another best candidate*, or a *skipped* photograph.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""What the commands share: options, the two consoles, loading a table, printing."""
+"""Define what the commands share: options, the two consoles, loading a table, printing."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ out, err = PlainConsole(), PlainConsole(stderr=True)
 DataOption = Annotated[
     Path | None,
     typer.Option(help="Folder with metadata.csv and the photographs, a CSV file, or a folder per individual "
-                      "(queries under query/). On Kaggle: found by itself."),
+                      "(queries under query/). On Kaggle it is found automatically."),
 ]  # fmt: skip
 ColumnsOption = Annotated[
     str | None,

@@ -38,7 +38,7 @@ __all__ = ["predict"]
 def predict(
     data: DataOption = None,
     out_path: Annotated[
-        Path | None, typer.Option("--out", help="Default: submissions/<date>-<config>/submission.csv.")
+        Path | None, typer.Option("--out", help="Default: submissions/DATE-CONFIG/submission.csv.")
     ] = None,
     columns: ColumnsOption = None,
     config_name: ConfigOption = None,
@@ -46,7 +46,7 @@ def predict(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     workers: Workers = None,
-    run: Annotated[Path | None, typer.Option(help="Where work is kept. Default: runs/<config>-<data digest>.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Where work is kept. Default: runs/CONFIG-DIGEST.")] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Folder of network weights, as `weights bundle` makes it.")
     ] = None,
@@ -82,7 +82,7 @@ def predict(
 
     - `animalclef predict --data animal-clef-2025 --config animalclef2025 --weights my-weights`
 
-    - `animalclef predict --data next-year --decision submissions/this-year/decision.json`
+    - `animalclef predict --data next-year --decision submissions/this-year/submission.decision.json`
     """
     from animalclef.api.datasets import Dataset, load_config
     from animalclef.api.runs import predict as predict_run
@@ -131,13 +131,12 @@ def _warn(made: Run) -> None:
 
 def _print(made: Run, submission: Path) -> None:
     """Print the decision, what it rests on, and where the results are."""
-    from animalclef.cli.console import decision_table, honesty_lines
+    from animalclef.cli.console import answers_sentence, decision_table, honesty_lines, next_steps
 
     summary = made.summary
     out.print(decision_table(made.decision, made.finished.images.queries.datasets))
     for line in honesty_lines(made.decision):
         out.print(line, highlight=False, soft_wrap=True)
-    named = summary["queries"] - summary["new_individuals"]
-    who = f"{named} named ({summary['individuals_named']} individuals), {summary['new_individuals']} new"
-    out.print(f"{summary['queries']} queries: {who}.", highlight=False)
-    out.print(f"Submission: {submission}\nRun folder: {made.path}", highlight=False, soft_wrap=True)
+    out.print(answers_sentence(summary), highlight=False)
+    places = [f"Submission: {submission}", f"Run folder: {made.path}", *next_steps(submission, made.path)]
+    out.print("\n".join(places), highlight=False, soft_wrap=True, markup=False)

@@ -30,7 +30,7 @@ def score(
     submission: Annotated[Path, typer.Option(help="CSV with image_id, identity.")],
     as_json: JsonOption = False,
 ) -> None:
-    """The official score: the mean over data sets of sqrt(BAKS * BAUS)."""
+    """Compute the competition's score: the mean over data sets of sqrt(BAKS * BAUS)."""
     from animalclef.cli.console import score_table
     from animalclef.evaluation.evaluate import score_files
 
@@ -48,18 +48,18 @@ def evaluate(
     truth: Annotated[Path, typer.Option(help="CSV with image_id, identity, dataset, known (1 or 0).")],
     masked_data: Annotated[
         Path | None,
-        typer.Option("--data", help="The data set: show what share of matches lies outside its masks too."),
+        typer.Option("--data", help="The data set: also list the share of matches outside its masks."),
     ] = None,
-    masks: Annotated[Path | None, typer.Option(help="Folder of masks for --data, where its table names none.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of masks for --data, if its table names none.")] = None,
     weights: Annotated[
         Path | None,
-        typer.Option(help="With --data: folder in which the matcher's published weights are looked for first."),
+        typer.Option(help="With --data: folder that is searched first for the matcher's published weights."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Rank-1/5/20/25 and mAP of a run's candidates, per data set and viewpoint, with bootstrap intervals.
+    """Compute rank-1/5/20/25 and mAP of a run's candidates, per data set and viewpoint, with bootstrap intervals.
 
-    Then recall@1/10/25/100 of each source of candidates and of both together.
+    A second table lists recall@1/10/25/100 of each source of candidates and of the shortlist.
     """
     from animalclef.cli.console import background_table, recall_table, retrieval_table
     from animalclef.evaluation.evaluate import evaluate_run
@@ -88,6 +88,6 @@ def _background(run: FinishedRun, data: Path, masks: Path | None, weights: Path 
     matcher = matcher_of(run.config, weights)
     if matcher is None:
         raise DataError(
-            f"{run.path}: no matches to look at; it matched nothing, or its matcher's weights or package are gone."
+            f"{run.path}: no matches to measure; the run matched nothing, or its matcher cannot be opened any more."
         )
     return background_of_run(run, load(data).images, masks, matcher.correspondences)

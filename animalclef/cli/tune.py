@@ -20,7 +20,7 @@ def tune(
     storage: Annotated[
         str | None,
         typer.Option(
-            help="Where the studies are kept: sqlite:///FILE or a PostgreSQL address. "
+            help="Storage of the studies: sqlite:///FILE or a PostgreSQL address. "
             "Default: studies.db in the run folder."
         ),
     ] = None,
@@ -32,11 +32,11 @@ def tune(
     no_ledger: NoLedgerOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Search calibrators, weights and thresholds further, on a finished run's gallery photographs alone.
+    """Search calibrators, weights and thresholds further, on the stored pseudo-queries of a finished run.
 
-    The same command goes on where it was, also from several machines on one storage; optuna-dashboard shows the
-    studies.
-    The validation score is nested: each fold is answered by a choice that never saw it, made in memory.
+    If interrupted, run the same command again: it resumes, also from several machines with one storage.
+    optuna-dashboard shows the studies. The validation score is nested: each fold of individuals is scored with
+    settings that were chosen on the others.
 
     Examples:
 

@@ -56,6 +56,11 @@ class DistillationConfig(Settings):
     kind: Literal["cosine", "mse"] = Field(
         "cosine", description="cosine: 1 - cosine; mse: mean squared difference, relative to the teacher's mean square"
     )
+    teacher_view: Literal["augmented", "plain"] = Field(
+        "augmented",
+        description="augmented: the teacher sees the same view; plain: the photograph without augmentation, "
+        "so that features become invariant to it",
+    )
     identity_weight: float = Field(1.0, ge=0, description="of the loss over identities where there is distillation")
 
 

@@ -37,6 +37,12 @@ class EmbedderNetworkConfig(Settings):
         "avg", description="arcface: the mean, or a generalised mean with a trained power"
     )
     image_size: int | None = Field(None, ge=16, description="pixels of both sides")
+    embed_size: int | None = Field(
+        None,
+        ge=16,
+        description="pixels of both sides when the network is used; default: those of training. Larger is "
+        "often better, as crops enlarge what training shows (FixRes, Touvron et al. 2019)",
+    )
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     resize: Literal["pil-bilinear", "pil-bicubic", "opencv-linear", "opencv-adaptive"] | None = Field(

@@ -169,9 +169,8 @@ def _explain(error: ValidationError, source: str | Path | None, model: type[Base
         if problem["type"] == "extra_forbidden":
             sentences.append(f"{key}: no such setting{_nearest(key, model)}")
         else:
-            sentences.append(
-                f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {_echoed(problem['input'])}."
-            )
+            message = problem["msg"][0].lower() + problem["msg"][1:]
+            sentences.append(f"{key}: {message}, got {_echoed(problem['input'])}.")
     more = f" And {len(sentences) - 5} more." if len(sentences) > 5 else ""
     return f"{source or 'settings'}: " + " ".join(sentences[:5]) + more
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import unicodedata
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,7 +59,7 @@ def read_table(path: Path) -> Table:
         DataError: the file is absent, empty, or no table.
     """
     content = read_bytes_of_table(path)
-    if content[:4] == b"PK\x03\x04":
+    if zipfile.is_zipfile(io.BytesIO(content)):
         from animalclef.data.spreadsheet import rows_of_workbook
 
         return table_of_rows(rows_of_workbook(content, path), path)

@@ -12,20 +12,19 @@ __all__ = ["DateOrder", "ParsedDates", "day_of", "parse_dates"]
 
 DateOrder = Literal["day-first", "month-first"]
 
-_TIME = r"(?:[T\s,]+(?P<time>\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?)\s*(?P<half>[AaPp]\.?[Mm]\.?)?\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2})?)?"
+_TIME = (
+    r"(?:[T\s,]+(?P<time>\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?)\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
+    r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2})?)?$"
+)
+_YEAR = r"(?P<year>\d{4}|\d{2})"
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
-_YEAR_FIRST = re.compile(rf"(?P<year>\d{{4}})[-/.:](?P<month>\d{{1,2}})[-/.:](?P<day>\d{{1,2}}){_TIME}$")
-_YEAR_LAST = re.compile(
-    rf"(?P<one>\d{{1,2}})(?P<sign>[-/.])\s?(?P<two>\d{{1,2}})(?P=sign)\s?(?P<year>\d{{4}}|\d{{2}}){_TIME}$"
-)
-_DAY_MONTH_NAME = re.compile(
-    rf"(?P<day>\d{{1,2}})(?:st|nd|rd|th)?[-\s./]*(?P<name>[A-Za-z]{{3,9}})\.?[-\s./,]*(?P<year>\d{{4}}|\d{{2}}){_TIME}$"
-)
-_MONTH_NAME_DAY = re.compile(
-    rf"(?P<name>[A-Za-z]{{3,9}})\.?\s*(?P<day>\d{{1,2}})(?:st|nd|rd|th)?,?\s*(?P<year>\d{{4}}){_TIME}$"
-)
+_YEAR_FIRST = re.compile(r"(?P<year>\d{4})[-/.:](?P<month>\d{1,2})[-/.:](?P<day>\d{1,2})" + _TIME)
+_YEAR_LAST = re.compile(r"(?P<one>\d{1,2})(?P<sign>[-/.])\s?(?P<two>\d{1,2})(?P=sign)\s?" + _YEAR + _TIME)
+_DAY_NAME = re.compile(r"(?P<day>\d{1,2})(?:st|nd|rd|th)?[-\s./]*(?P<name>[A-Za-z]{3,9})\.?[-\s./,]*" + _YEAR + _TIME)
+_NAME_DAY = re.compile(r"(?P<name>[A-Za-z]{3,9})\.?\s*(?P<day>\d{1,2})(?:st|nd|rd|th)?,?\s*(?P<year>\d{4})" + _TIME)
 _COMPACT = re.compile(
-    r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})(?:[T_\s-]?(?P<hour>\d{2})(?P<minute>\d{2})(?P<second>\d{2})?)?$"
+    r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})"
+    r"(?:[T_\s-]?(?P<hour>\d{2})(?P<minute>\d{2})(?P<second>\d{2})?)?$"
 )
 _NUMBER = re.compile(r"\d{5,13}(?:\.\d+)?$")
 _PARTIAL = re.compile(r"(?P<year>\d{4})(?:-(?P<month>\d{2}))?$")  # a year or a month: no day, but a date
@@ -107,37 +106,58 @@ def _plain(cell: str) -> str:
 
 def _iso(cell: str, order: str | None) -> tuple[str, bool]:
     """Return ISO text ("" for no date), and whether day and month could be swapped."""
-    if _ISO.match(cell):
-        return (cell if day_of(cell) is not None else ""), False
     if len(cell) > _LONGEST:
         return "", False
+    for text in (cell, _plain(cell)):
+        if _ISO.match(text):
+            return (text if day_of(text) is not None else ""), False
     text = _plain(cell)
-    if _ISO.match(text):
-        return (text if day_of(text) is not None else ""), False
-    if match := _YEAR_FIRST.match(text):
-        return _written(match, int(match["year"]), int(match["month"]), int(match["day"])), False
     if match := _YEAR_LAST.match(text):
-        one, two, year = int(match["one"]), int(match["two"]), _year(match["year"])
-        is_open = one <= 12 and two <= 12 and one != two
-        month_first = two > 12 if one > 12 or two > 12 else order == "month-first"
-        day, month = (two, one) if month_first else (one, two)
-        return _written(match, year, month, day), is_open
-    for pattern in (_DAY_MONTH_NAME, _MONTH_NAME_DAY):
-        if match := pattern.match(text):
-            name = match["name"].lower()
-            month = next((place for place, one in enumerate(_MONTHS, 1) if name.startswith(one)), 0)
-            return _written(match, _year(match["year"]), month, int(match["day"])), False
-    if match := _COMPACT.match(text):
-        when = _written(None, int(match["year"]), int(match["month"]), int(match["day"]))
-        clock = [match["hour"], match["minute"], match["second"] or "00"]
-        if when and 1900 <= int(match["year"]) <= 2100:
-            return (when if match["hour"] is None else _with_time(when, clock)), False
-    if _NUMBER.match(text):
-        return _of_number(float(text)), False
-    if match := _PARTIAL.match(text):
-        is_date = 1800 <= int(match["year"]) <= 2200 and 1 <= int(match["month"] or 1) <= 12
-        return (text if is_date else ""), False
-    return "", False
+        return _year_last(match, order)
+    readers = (_year_first, _with_month_name, _compact, _number, _partial)
+    return next((found for found in (reader(text) for reader in readers) if found), ""), False
+
+
+def _year_last(match: re.Match[str], order: str | None) -> tuple[str, bool]:
+    one, two, year = int(match["one"]), int(match["two"]), _year(match["year"])
+    is_open = one <= 12 and two <= 12 and one != two
+    month_first = two > 12 if one > 12 or two > 12 else order == "month-first"
+    day, month = (two, one) if month_first else (one, two)
+    return _written(match, year, month, day), is_open
+
+
+def _year_first(text: str) -> str:
+    match = _YEAR_FIRST.match(text)
+    return _written(match, int(match["year"]), int(match["month"]), int(match["day"])) if match else ""
+
+
+def _with_month_name(text: str) -> str:
+    match = _DAY_NAME.match(text) or _NAME_DAY.match(text)
+    if match is None:
+        return ""
+    name = match["name"].lower()
+    month = next((place for place, one in enumerate(_MONTHS, 1) if name.startswith(one)), 0)
+    return _written(match, _year(match["year"]), month, int(match["day"]))
+
+
+def _compact(text: str) -> str:
+    match = _COMPACT.match(text)
+    if match is None or not 1900 <= int(match["year"]) <= 2100:
+        return ""
+    when = _written(None, int(match["year"]), int(match["month"]), int(match["day"]))
+    if not when or match["hour"] is None:
+        return when
+    return _with_time(when, [match["hour"], match["minute"], match["second"] or "00"])
+
+
+def _number(text: str) -> str:
+    return _of_number(float(text)) if _NUMBER.match(text) else ""
+
+
+def _partial(text: str) -> str:
+    match = _PARTIAL.match(text)
+    is_date = match is not None and 1800 <= int(match["year"]) <= 2200 and 1 <= int(match["month"] or 1) <= 12
+    return text if is_date else ""
 
 
 def _year(text: str) -> int:

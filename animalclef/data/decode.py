@@ -110,10 +110,8 @@ def _open(content: bytes, long_side: int | None, max_pixels: int) -> tuple[Image
         raise UnreadableImageError(f"{width} x {height} pixels is more than data.max_pixels = {max_pixels}")
     if peak_bytes(image) > _PEAK_BYTES * max_pixels:
         needed = peak_bytes(image) // 1_000_000
-        raise UnreadableImageError(
-            f"{width} x {height} pixels in mode {image.mode} take {needed} MB, more than data.max_pixels = {max_pixels} "
-            "allows"
-        )
+        allowed = f"more than data.max_pixels = {max_pixels} allows"
+        raise UnreadableImageError(f"{width} x {height} pixels in mode {image.mode} take {needed} MB, {allowed}")
     orientation = _orientation(image)
     if image.format == "TIFF":  # Pillow turns these while loading, and then removes the tag
         image.load()

@@ -79,8 +79,9 @@ def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
     if not count:
         return None
     if count < len(images):
-        logger.warning(
-            "%d of %d photographs have no mask, so nothing of them is masked.", len(images) - count, len(images)
+        level = logging.INFO if folder is None else logging.WARNING  # a table may well give masks to some alone
+        logger.log(
+            level, "%d of %d photographs have no mask, so nothing of them is masked.", len(images) - count, len(images)
         )
     return Masks(source, np.array([_digest(one) for one in source], dtype=object))
 
@@ -91,7 +92,7 @@ def mask_path(folder: Path, path: str) -> Path:
 
 
 def mask_paths(folder: Path, paths: Sequence[str]) -> list[Path]:
-    """Return where the mask of each photograph lies; photographs that differ only in their ending keep it: a.jpg.png."""
+    """Return where the mask of each photograph lies; of a.jpg and a.png: a.jpg.png, a.png.png."""
     endings: dict[Path, set[str]] = defaultdict(set)
     for path in paths:
         endings[mask_path(folder, path)].add(path)

@@ -25,7 +25,7 @@ BoolArray = NDArray[np.bool_]
 
 
 def mask_column(table: Table) -> tuple[list[str] | None, list[Problem]]:
-    """Return per row the path of a mask or a segmentation as JSON, "" where there is neither; `None` without such columns."""
+    """Return per row the path of a mask or a segmentation as JSON, "" for neither; `None` without such columns."""
     paths, cells = find_column(table, "mask"), find_column(table, "segmentation")
     if paths is None and cells is None:
         return None, []
@@ -56,7 +56,7 @@ def is_segmentation(cell: str) -> bool:
 
 
 def parse_segmentation(cell: str) -> Segmentation | None:
-    """Parse run lengths `{"size": [h, w], "counts": ...}` or polygons `[[x, y, x, y, ...], ...]`; `None` for anything else.
+    """Parse run lengths `{"size": [h, w], "counts": ...}` or polygons `[[x, y, x, y, ...], ...]`; `None` for others.
 
     Cells as Python prints them (single quotes, b'...') are read too: no counts contain a quote.
     """
@@ -72,7 +72,11 @@ def parse_segmentation(cell: str) -> Segmentation | None:
 
 
 def draw_segmentation(segmentation: Segmentation, size_wh: tuple[int, int]) -> BoolArray:
-    """Return (H, W), true on the animal. Run lengths have their own size; a polygon's (0, 0) is the photograph's corner."""
+    """Return (H, W), true on the animal.
+
+    Run lengths have their own size; a polygon's (0, 0) is the photograph's corner. Polygons with no number above 1 are
+    shares of the photograph.
+    """
     if isinstance(segmentation, dict):
         height, width = (int(side) for side in _list(segmentation["size"]))
         counts = segmentation["counts"]
@@ -106,7 +110,7 @@ def _run_lengths(content: dict[str, object]) -> Segmentation | None:
 
 
 def _expand(counts: str) -> list[int]:
-    """Expand COCO's compressed run lengths: five bits a character, from the third on as a difference to the last but one."""
+    """Expand COCO's compressed run lengths: five bits a character, from the third on as differences."""
     lengths: list[int] = []
     value = shift = 0
     for character in counts:

@@ -27,7 +27,7 @@ def without_filled(images: ImageTable, source: Source) -> ImageTable:
 
 
 def write_viewpoints(source: Source, out: Path, filled: Mapping[str, tuple[str, float]]) -> None:
-    """Write the rows of the table, all other cells as they were, with the viewpoints and confidences of `filled`, by id.
+    """Write the table, all other cells as they were, with the viewpoints and confidences of `filled`, by id.
 
     A viewpoint "" says that the confidence is not enough: the cell is left as it was, or emptied where it had been
     filled before. The confidence stands in a column `orientation_confidence`, empty where the viewpoint was given.

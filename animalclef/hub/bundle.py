@@ -1,4 +1,4 @@
-"""The folder that goes where there is no internet: weights, their digests, and on request the packages."""
+"""Make the folder for machines without internet: weights, their digests, and on request packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weight files that others publish: where, under which licence, how large, and which bytes. Data, and no code.
+"""List the weight files that others publish: source, licence, size and digest.
 
 Sizes and digests are those of the authors' files as several public projects pin them, of the files' pages on their hub,
 or of copies at hand; where none is known it is None, and `animalclef weights pull` records what came.
@@ -17,7 +17,7 @@ SUPERGLUE = "superglue-outdoor"  # of the two that are published; the other is s
 
 @dataclass(frozen=True)
 class WeightsEntry:
-    """One published weight file: a file of a hub repository (`repo`, `revision`, `path`), or one behind a plain URL."""
+    """One published weight file: in a hub repository (`repo`, `revision`, `path`), or at a plain URL."""
 
     name: str
     file: str  # its name in a bundle

@@ -15,7 +15,7 @@ from animalclef.hub.shipped import shipped_matcher
 
 __all__ = ["matcher_file", "needed_weights", "require_weights"]
 
-# What LightGlue is trained for, by the extractor it follows.
+# The published LightGlue of each extractor.
 _MATCHERS: Mapping[str, str] = MappingProxyType(
     {
         "aliked-n16": "lightglue-aliked",
@@ -30,7 +30,7 @@ _MATCHERS: Mapping[str, str] = MappingProxyType(
 
 
 def needed_weights(config: Config, *, optional: bool = True) -> list[str]:
-    """Names of the published weights that a run with these settings loads: not what a file is named for, or ships.
+    """Return names of the published weights that a run with these settings loads, without files and what ships.
 
     Those of further members are among them, and with `optional` also of members that may be left out.
     """
@@ -41,16 +41,13 @@ def needed_weights(config: Config, *, optional: bool = True) -> list[str]:
 
 def _settings_of_members(config: Config, *, optional: bool) -> dict[str, Config]:
     embedders, matchers = config.of_embedders(), config.of_matchers()
-    wanted = {
-        f"embed {one.label}": embedders[one.label] for one in config.embed.members if optional or not one.optional
-    }
-    return wanted | {
-        f"rerank {one.label}": matchers[one.label] for one in config.rerank.members if optional or not one.optional
-    }
+    more = [(f"embed {one.label}", one.optional, embedders[one.label]) for one in config.embed.members]
+    more += [(f"rerank {one.label}", one.optional, matchers[one.label]) for one in config.rerank.members]
+    return {label: settings for label, is_optional, settings in more if optional or not is_optional}
 
 
 def _of_first(config: Config) -> list[str]:
-    """Names of the embedder, extractor and matcher that are not members."""
+    """Return names of the embedder, extractor and matcher that are not members."""
     embedder, extractor, matcher = config.embed.model, str(config.keypoints.extractor), str(config.rerank.matcher)
     wanted = [embedder] if config.embed.weights in (None, "hub") else []
     if config.keypoints.weights is None and (matcher != "none" or "vote" in config.retrieve.sources):
@@ -65,7 +62,7 @@ def _of_first(config: Config) -> list[str]:
 
 
 def require_weights(config: Config, folder: Path | None) -> None:
-    """Find out before the work whether the weights that these settings need are here.
+    """Check before a run that the weights that it needs are on this machine.
 
     Raises:
         WeightsError: they are not, or are damaged.
@@ -77,7 +74,7 @@ def require_weights(config: Config, folder: Path | None) -> None:
 
 
 def matcher_file(weights: str | None, default: str, folder: Path | None = None) -> tuple[Path, bool]:
-    """The file that `rerank.weights` names, and whether it is one that its authors publish.
+    """Return the file that `rerank.weights` names, and whether it is a published one.
 
     It is named by its path or by the name of published weights; without `weights` it is the one called `default`.
 

@@ -11,6 +11,7 @@ from animalclef.config import Config
 from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.features.extract import ExtractionJob
 from animalclef.features.local.entries import LocalExtractor, features_from_entry
+from animalclef.pipeline.keypoint_budget import count_pairs
 from animalclef.pipeline.models import AnyMatcher
 from animalclef.pipeline.run_context import Plan, RunContext
 from animalclef.runtime.threads import one_thread_each, worker_threads
@@ -30,7 +31,7 @@ def estimate(images: ImageTable, jobs: Mapping[str, Sequence[ExtractionJob]], co
         len({key for job in jobs[name] for key in job.store.missing(images.key[images.dataset == name])})
         for name in jobs
     )
-    each = _count_pairs(images, config, tunes=context.given is None)
+    each = count_pairs(images, config, tunes=context.given is None)
     left = [(max(0, each - len(one.log or ())), one.models) for one in context.matchers]
     pairs = sum(count for count, _ in left)
     views = max((_views(name, config) for name in images.datasets), default=1)
@@ -54,18 +55,6 @@ def estimate(images: ImageTable, jobs: Mapping[str, Sequence[ExtractionJob]], co
 
 def _views(dataset: str, config: Config) -> int:
     return 1 + len(config.keypoints.views.get(dataset, ()))
-
-
-def _count_pairs(images: ImageTable, config: Config, *, tunes: bool) -> int:
-    if config.rerank.matcher == "none":
-        return 0
-    pairs = 0
-    for name in images.datasets:
-        mine = images.dataset == name
-        queries, gallery = int((mine & images.is_query).sum()), int((mine & ~images.is_query).sum())
-        pseudo = min(gallery, config.decide.of("pseudo_queries", name)) if tunes else 0
-        pairs += (queries + pseudo) * min(config.retrieve.top_k, gallery) * _views(name, config)
-    return pairs if config.budget.pairs is None else min(pairs, config.budget.pairs)
 
 
 def _read(images: ImageTable, row: int, config: Config) -> DecodedImage | None:

@@ -142,7 +142,7 @@ def _encounters(gallery: ImageTable, links: BackgroundLinks, context: RunContext
 def _outlines(images: ImageTable, segmenter: BatchSegmenter, context: RunContext) -> Outlines:
     config = context.config.data
     decoding = [config.decode_long_side, config.max_pixels, cv2.__version__, PIL.__version__]
-    store = ShardStore(context.folder.store("outlines", fingerprint(1, segmenter.fingerprint, decoding)))
+    store = ShardStore(context.folder.store("outlines", fingerprint(2, segmenter.fingerprint, decoding)))
     return find_outlines(images, segmenter, store, config, context.workers, context.progress)
 
 

@@ -20,7 +20,7 @@ from animalclef.decision.decision_model import Decision
 from animalclef.errors import OutputError
 from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.atomic_files import check_writable, write_text
-from animalclef.runtime.output_guard import check_output
+from animalclef.runtime.output_guard import check_output, protect_inputs
 from animalclef.structures import Predictions
 
 __all__ = ["summary", "summary_of", "target_file", "write_results"]
@@ -64,8 +64,8 @@ def write_results(submission: Path, outcome: Outcome, config: Config, run: Path,
     write_text(manifest_file, _json(manifest))
 
 
-def target_file(out: Path | None, config: Config, settings_file: str | None) -> Path:
-    """Where the submission goes, `submissions/<date>-<config>/submission.csv` unless `out` says otherwise.
+def target_file(out: Path | None, config: Config, settings_file: str | None, decision: Path | None = None) -> Path:
+    """Return where the submission goes, `submissions/<date>-<config>/submission.csv` unless `out` says otherwise.
 
     Raises:
         OutputError: the place cannot be written to, or the settings file given would be overwritten there.
@@ -77,6 +77,7 @@ def target_file(out: Path | None, config: Config, settings_file: str | None) -> 
     written = [path.resolve() for path in (target, *(target.with_suffix(ending) for ending in _ENDINGS))]
     if settings_file is not None and Path(settings_file).resolve() in written:
         raise OutputError(f"{settings_file}: would be overwritten by this run's results. Give --out another folder.")
+    protect_inputs(Path(one) for one in (settings_file, decision) if one is not None)
     if target.name in ("metadata.csv", "sample_submission.csv", "truth.csv") and target.exists():
         raise OutputError(f"{target}: the name of a table that was given. Give --out another name.")
     check_output(target, "submission")

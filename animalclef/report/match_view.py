@@ -60,7 +60,8 @@ class Matches:
     def __init__(self, run: FinishedRun, masks: Path | None = None, weights: Path | None = None) -> None:
         self._matcher = matcher_of(run.config, weights)
         own = run.config.keypoints.masks
-        self._drops = own is not None
+        self._drops = own is not None or run.images.mask is not None
+        self._most = run.config.keypoints.matched
         self._images, self._masks = run.images, find_masks(run.images, masks if own is None else Path(own))
         self._row_of_key = {key: row for row, key in reversed(list(enumerate(run.images.key)))}
         self._key_of = dict(zip(run.images.image_id, run.images.key, strict=True))
@@ -82,7 +83,8 @@ class Matches:
         except KeyError:
             return None
         on_animal = self._on_animal(found, found.keypoints_xy) if self._drops else None
-        return found if on_animal is None else found.select(on_animal)
+        kept = found if on_animal is None else found.select(on_animal)
+        return kept if self._most is None else kept.select(np.arange(min(len(kept), self._most)))
 
     def of(self, query_id: str, gallery_id: str) -> Correspondences | None:
         """Return the matches of a pair, or `None` if its keypoints are missing."""

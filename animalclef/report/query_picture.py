@@ -18,6 +18,7 @@ from animalclef.errors import DataError, OutputError
 from animalclef.report.explanations import Explanations
 from animalclef.report.heat import cosine_text, draw_agreement
 from animalclef.report.match_view import Matches
+from animalclef.report.outline import draw_outline, mask_in_run
 from animalclef.report.thumbnails import read_photograph
 from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.output_guard import mark_picture
@@ -172,6 +173,10 @@ def _tile(run: FinishedRun, image_id: str, left: int) -> tuple[Pixels, _Frame]:
     scale = min(width / image.pixels.shape[1], height / image.pixels.shape[0])
     long_side = max(1, int(max(image.pixels.shape[:2]) * scale))
     pixels = resize_long_side(image.pixels, long_side, enlarge=True)[:height, :width]
+    mask = mask_in_run(run, image_id, image.original_size_wh)
+    if mask is not None:
+        pixels = pixels.copy()
+        draw_outline(pixels, mask)
     y, x = (height - pixels.shape[0]) // 2, (width - pixels.shape[1]) // 2
     tile[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
     return tile, _Frame(left + x, y, pixels.shape[1], pixels.shape[0])

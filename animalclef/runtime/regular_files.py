@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import stat
 from pathlib import Path
 
@@ -18,7 +17,7 @@ def read_regular(path: Path, most: int = _MOST_BYTES) -> bytes:
     Raises:
         OSError: it cannot be read, is a pipe, a socket, a device or a folder, or is larger than `most` bytes.
     """
-    seen = os.stat(path)  # before opening: opening a pipe waits for a writer
+    seen = path.stat()  # before opening: opening a pipe waits for a writer
     if not stat.S_ISREG(seen.st_mode):
         kind = errno.EISDIR if stat.S_ISDIR(seen.st_mode) else errno.EINVAL
         raise OSError(kind, "not a regular file", str(path))

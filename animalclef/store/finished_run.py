@@ -34,7 +34,7 @@ __all__ = ["FinishedRun", "load_run"]
 _TABLE = ("image_id", "identity", "path", "dataset", "split", "viewpoint", "date", "species", "key")
 _PAIR = ("query_id", "gallery_id", "identity", "dataset")
 _NO_SCORES = (*_PAIR, "probability", "identity_probability", "lead")  # the other columns of candidates.csv are scores
-_TEXT = frozenset({*_TABLE, *_PAIR, "bbox_xywhr", "reason"})
+_TEXT = frozenset({*_TABLE, *_PAIR, "bbox_xywhr", "mask", "reason"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,6 +221,7 @@ def _images(path: Path, root: Path) -> ImageTable:
             identity=_texts([identity or None for identity in frame["identity"]]),
             encounter=_texts([""] * len(frame)),
             bbox_xywhr=np.array([json.loads(box) if box else [np.nan] * 5 for box in boxes], np.float32).reshape(-1, 5),
+            mask=_texts(frame["mask"]) if "mask" in frame else None,
             **{name: _texts(frame[name]) for name in unchanged},
         )
 

@@ -115,9 +115,8 @@ class Ledger:
         except Timeout as error:
             raise OutputError(f"{self.path}: another process keeps it. Run the same command again later.") from error
         except NotImplementedError as error:
-            raise OutputError(
-                f"{self.path}: files cannot be locked in this folder. Give --ledger another one."
-            ) from error
+            sentence = f"{self.path}: files cannot be locked in this folder. Give --ledger another one."
+            raise OutputError(sentence) from error
         except OSError as error:
             raise output_error(self.path, error) from error
         try:

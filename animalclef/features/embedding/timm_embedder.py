@@ -20,16 +20,15 @@ from animalclef.features.embedding.embedder_registry import FAMILIES, EmbedderEn
 from animalclef.features.embedding.preprocessing import Preprocessing
 from animalclef.features.embedding.principal_components import unit
 from animalclef.hub.cache import WEIGHTS, find_weights
-from animalclef.hub.load import load_strictly, read_weights, weights_digest
+from animalclef.hub.load import load_strictly, read_weights, unwrapped, weights_digest
 from animalclef.runtime.memory import halved
 from animalclef.runtime.precision import choose_precision
 from animalclef.store.shard_store import Entry
 from animalclef.structures import DecodedImage, FloatArray
 
-__all__ = ["TimmExtractor", "build", "choose_device", "load_embedder", "preprocessing_of", "unwrapped"]
+__all__ = ["TimmExtractor", "build", "choose_device", "load_embedder", "preprocessing_of"]
 
 _CPU_PIXELS = 400_000  # in a batch: more do not stay in the caches of a CPU, and take up to twice the time each
-_WRAPPERS = ("state_dict.", "model_state_dict.", "model.", "module.")  # where training scripts put the tensors
 
 
 class TimmExtractor:
@@ -179,15 +178,6 @@ def _load(model: torch.nn.Module, path: Path, entry: EmbedderEntry) -> None:
     state = family.keys(unwrapped(read_weights(path), expected))
     kept = {name: value for name, value in state.items() if name in expected or not name.startswith(family.heads)}
     load_strictly(model, kept, path)
-
-
-def unwrapped(state: dict[str, torch.Tensor], expected: set[str]) -> dict[str, torch.Tensor]:
-    """Return the tensors below a prefix that a training script put before their names, where there is one."""
-    for wrapper in _WRAPPERS:
-        inside = {name.removeprefix(wrapper): value for name, value in state.items() if name.startswith(wrapper)}
-        if not expected & set(state) and expected & set(inside):
-            return inside
-    return state
 
 
 def preprocessing_of(entry: EmbedderEntry, model: torch.nn.Module, config: EmbedConfig) -> Preprocessing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from animalclef.config import KeypointConfig, fingerprint
 from animalclef.data.decode import resize_long_side
+from animalclef.errors import ConfigError
 from animalclef.features.local.spread import spread_order
 from animalclef.store.shard_store import Entry
 from animalclef.structures import DecodedImage, LocalFeatures
@@ -30,7 +32,14 @@ class SiftExtractor:
     weights = None
 
     def __init__(self, config: KeypointConfig) -> None:
+        """Check that OpenCV has the extractor.
+
+        Raises:
+            ConfigError: this OpenCV comes without KAZE.
+        """
         self.config, self.name = config, config.extractor
+        if self.name == "kaze":
+            _kaze()
         wanted = {"extractor", "long_side", "least_long_side", "max_keypoints", "equalise"}
         settings = config.resolved().model_dump(mode="json", include=wanted)
         settings["contrast_threshold"] = config.contrast if self.name == "sift" else _KAZE_THRESHOLD
@@ -99,7 +108,7 @@ def _detected(
 ) -> tuple[Sequence[cv2.KeyPoint], NDArray[np.float32] | None]:
     most = config.sizes[1]
     if config.extractor == "kaze":
-        detector = cv2.KAZE.create(threshold=_KAZE_THRESHOLD)
+        detector = _kaze()
     else:
         kept = 0 if config.spread else most  # spread: all of them are found first
         detector = cv2.SIFT.create(nfeatures=kept, contrastThreshold=config.contrast, enable_precise_upscale=True)
@@ -114,6 +123,17 @@ def _detected(
             order = order[spread_order(points, grey.shape[::-1], most)]
         found = [found[row] for row in order[:most]]
     return detector.compute(grey, found)
+
+
+def _kaze() -> Any:
+    """Open KAZE, which OpenCV 4 carries, and OpenCV 5 in its contrib build alone."""
+    home = cv2 if hasattr(cv2, "KAZE") else getattr(cv2, "xfeatures2d", None)
+    if home is None or not hasattr(home, "KAZE"):
+        raise ConfigError(
+            f"keypoints.extractor kaze: OpenCV {cv2.__version__} comes without KAZE. Install OpenCV 4 "
+            "(pip install 'opencv-python-headless<5') or opencv-contrib-python-headless."
+        )
+    return home.KAZE.create(threshold=_KAZE_THRESHOLD)
 
 
 def _fixed_order(found: Sequence[cv2.KeyPoint], most: int) -> NDArray[np.int64]:

@@ -118,7 +118,10 @@ class EmbedderTask:
             return losses
         pooled, embeddings = _pooled_and_embedding(self.network, inputs)
         with torch.no_grad():
-            target, _ = _pooled_and_embedding(self.teacher, inputs)
+            shown = inputs
+            if batch.plain is not None:
+                shown = self.trained.preprocessing.normalise(batch.plain, self.fabric.device)
+            target, _ = _pooled_and_embedding(self.teacher, shown)
         identity: Tensor = self.loss(embeddings.float(), labels)
         held = distillation_losses(pooled, target, distillation.kind)
         return distillation.weight * held + distillation.identity_weight * identity

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from animalclef.config.embedder_training import TrainConfig
-from animalclef.features.embedding.preprocessing import Preprocessing
+from animalclef.features.embedding.preprocessing import RESIZERS, Preprocessing
 from animalclef.training.embedder.augmentation import augment
 from animalclef.training.embedder.batch_sampling import plan_batches
 from animalclef.training.embedder.image_cache import ImageCache
@@ -29,6 +29,7 @@ class Batch:
     pixels: Tensor  # (b, H, W, 3) uint8
     label: Tensor  # (b,) int64
     image_id: tuple[str, ...]
+    plain: Tensor | None = None  # (b, H, W, 3) uint8 without augmentation, where the recipe's teacher needs them
 
 
 class BatchSource:
@@ -46,8 +47,13 @@ class BatchSource:
         """Return the batch of this number, from 0."""
         rows = self.plan.batch(number)
         shown = [self._augmented(int(row), number, place) for place, row in enumerate(rows)]
-        label = torch.from_numpy(self.training_set.label[rows])
-        return Batch(number, torch.from_numpy(np.stack(shown)), label, tuple(self.training_set.table.image_id[rows]))
+        label, distillation = torch.from_numpy(self.training_set.label[rows]), self.config.distillation
+        image_id, plain = tuple(self.training_set.table.image_id[rows]), None
+        if distillation.weight and distillation.teacher_view == "plain":
+            resizer, size = RESIZERS[self.preprocessing.resize], self.preprocessing.size_wh
+            keys = self.training_set.table.key[rows]
+            plain = torch.from_numpy(np.stack([resizer(self.images.pixels(key), size) for key in keys]))
+        return Batch(number, torch.from_numpy(np.stack(shown)), label, image_id, plain)
 
     def _augmented(self, row: int, number: int, place: int) -> NDArray[np.uint8]:
         rng = np.random.default_rng((self.config.seed, _AUGMENTATION, number, place))

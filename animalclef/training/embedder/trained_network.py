@@ -18,9 +18,9 @@ from animalclef.config.embedder_training import EmbedderNetworkConfig
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.features.embedding.embedder_registry import CLASSIFIERS, FAMILIES, METADATA, find_embedder
 from animalclef.features.embedding.preprocessing import Preprocessing
-from animalclef.features.embedding.timm_embedder import build, preprocessing_of, unwrapped
+from animalclef.features.embedding.timm_embedder import build, preprocessing_of
 from animalclef.hub.cache import WEIGHTS, find_weights
-from animalclef.hub.load import load_strictly, read_weights
+from animalclef.hub.load import load_strictly, read_weights, unwrapped
 from animalclef.hub.shipped import SHIPPED, shipped_embedder
 from animalclef.runtime.atomic_files import write_bytes
 
@@ -210,7 +210,10 @@ def save_embedder(
     """
     about: dict[str, Any] = {"model": network.config.model, "options": dict(network.options)}
     prepared = asdict(network.preprocessing)
-    about |= {"size": prepared["size_wh"][0], **{name: prepared[name] for name in ("mean", "std", "resize")}}
+    about |= {
+        "size": network.config.embed_size or prepared["size_wh"][0],
+        **{name: prepared[name] for name in ("mean", "std", "resize")},
+    }
     about |= {"trained_on": " ".join(sorted(trained_on))} if trained_on else {}
     tensors = {name: _stored(value.detach().cpu()).contiguous() for name, value in weights.items()}
     write_bytes(path, save(tensors, metadata={METADATA: json.dumps(about)}))

@@ -66,7 +66,7 @@ class Killed(BaseException):
     {"optimiser": {"accumulate": 2}, "frozen_epochs": 1, "checkpoint_every": 2, "network": {
         "model": "arcface:test_efficientnet", "dimensions": 8, "image_size": 32, "options": {"drop_rate": 0.5}}},
     {"optimiser": {"kind": "sgd"}, "averaging": {"kind": "swa", "start": 0.0}, "checkpoint_every": 1},
-    {"distillation": {"weight": 10.0}, "checkpoint_every": 2, "network": {
+    {"distillation": {"weight": 10.0, "teacher_view": "plain"}, "checkpoint_every": 2, "network": {
         "model": "timm:test_efficientnet", "image_size": 32, "batch_norm": "measured"}},
 ])  # fmt: skip
 def test_a_resumed_training_ends_with_the_same_bytes(

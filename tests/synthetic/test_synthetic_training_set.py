@@ -1,4 +1,4 @@
-"""The crowd of invented species for training."""
+"""The synthetic training set."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from animalclef.cli import app
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.errors import ConfigError, OutputError
-from animalclef.synthetic import CrowdConfig, crowd, render_crowd
+from animalclef.synthetic import TrainingSetConfig, render_training_set, synthetic_training_set
 
-TINY = CrowdConfig(seed=3, species=2, animals=2, photographs=3, visits=2)
+TINY = TrainingSetConfig(seed=3, species=2, animals=2, photographs=3, visits=2)
 
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return render_crowd(tmp_path_factory.mktemp("crowd") / "data", TINY)
+    return render_training_set(tmp_path_factory.mktemp("crowd") / "data", TINY)
 
 
 def test_every_photograph_is_named_and_opens(rendered: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_killed_call_goes_on_and_ends_the_same(rendered: Path, tmp_path: Path)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        render_crowd(tmp_path / "data", TINY, progress=stop)
+        render_training_set(tmp_path / "data", TINY, progress=stop)
     assert not (tmp_path / "data" / "metadata.csv").exists()
     there = sorted((tmp_path / "data").rglob("*.jpg"))
     assert len(there) == 6
@@ -63,18 +63,18 @@ def test_a_killed_call_goes_on_and_ends_the_same(rendered: Path, tmp_path: Path)
         calls = done
         assert total == 12
 
-    render_crowd(tmp_path / "data", TINY, workers=2, progress=count)
+    render_training_set(tmp_path / "data", TINY, workers=2, progress=count)
     assert calls == 12
     assert [path.stat().st_mtime_ns for path in there] == before
     names = [path.relative_to(rendered) for path in sorted(rendered.rglob("*")) if path.is_file()]
     assert all((rendered / name).read_bytes() == (tmp_path / "data" / name).read_bytes() for name in names)
 
 
-def test_a_larger_crowd_takes_a_smaller_one_in(rendered: Path, tmp_path: Path) -> None:
-    render_crowd(tmp_path / "data", TINY.model_copy(update={"species": 1}))
+def test_a_larger_set_contains_a_smaller_one(rendered: Path, tmp_path: Path) -> None:
+    render_training_set(tmp_path / "data", TINY.model_copy(update={"species": 1}))
     first = (tmp_path / "data" / "metadata.csv").read_text().splitlines()
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*.jpg")}
-    render_crowd(tmp_path / "data", TINY)
+    render_training_set(tmp_path / "data", TINY)
     assert all(path.stat().st_mtime_ns == before for path, before in kept.items())
     assert (tmp_path / "data" / "metadata.csv").read_bytes() == (rendered / "metadata.csv").read_bytes()
     assert (rendered / "metadata.csv").read_text().splitlines()[: len(first)] == first
@@ -82,10 +82,10 @@ def test_a_larger_crowd_takes_a_smaller_one_in(rendered: Path, tmp_path: Path) -
 
 def test_other_content_is_refused(rendered: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match="holds other things"):
-        render_crowd(tmp_path, TINY)
+    with pytest.raises(OutputError, match="holds other files"):
+        render_training_set(tmp_path, TINY)
     with pytest.raises(OutputError, match="other settings"):
-        render_crowd(rendered, TINY.model_copy(update={"seed": 4}))
+        render_training_set(rendered, TINY.model_copy(update={"seed": 4}))
 
 
 def test_a_close_photograph_shows_the_animal_larger() -> None:
@@ -97,20 +97,21 @@ def test_a_close_photograph_shows_the_animal_larger() -> None:
     mask[40:60, 50:150] = 255
     pixels = np.repeat(mask[..., None], 3, axis=2)
     picture = Photograph(pixels, mask, np.zeros((100, 200, 2), dtype=np.float32))
-    cropped = crowd._cropped(picture, np.random.default_rng(0))
+    cropped = synthetic_training_set._cropped(picture, np.random.default_rng(0))
     assert 18 <= cropped.shape[0] <= 26
     assert 91 <= cropped.shape[1] <= 129
     empty = Photograph(pixels, np.zeros_like(mask), picture.sheet_xy)
-    assert crowd._cropped(empty, np.random.default_rng(0)).shape == pixels.shape
+    assert synthetic_training_set._cropped(empty, np.random.default_rng(0)).shape == pixels.shape
 
 
 def test_the_command(tmp_path: Path) -> None:
-    arguments = ["demo", str(tmp_path / "c"), "--crowd", "1", "--animals", "2", "--photographs", "1", "--workers", "1"]
+    arguments = ["demo", str(tmp_path / "c"), "--crowd", "1", "--animals", "2", "--photographs", "1", "--cropped", "1",
+                 "--workers", "1"]  # fmt: skip
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert len(read_csv(tmp_path / "c" / "metadata.csv")) == 2
-    for name in ("--animals", "--photographs"):
-        alone = CliRunner().invoke(app, ["demo", str(tmp_path / "d"), name, "2"])
+    for name in ("--animals", "--photographs", "--cropped"):
+        alone = CliRunner().invoke(app, ["demo", str(tmp_path / "d"), name, "1"])
         assert isinstance(alone.exception, ConfigError)
-        assert "need --crowd" in str(alone.exception)
+        assert "need --synthetic-training-set" in str(alone.exception)
     assert not (tmp_path / "d").exists()

@@ -1,7 +1,7 @@
-"""A crowd of invented species to train an embedder on: many animals of each, every photograph named.
+"""Render a training set of synthetic species: many animals of each, every photograph named.
 
-The folder has the demonstration's layout, all of it database. Animals of one species are met on the same few visits, so
-that places do not tell who is who, and many photographs are cropped to the animal, as most real data sets are.
+The folder has the demo's layout, all of it database. Animals of one species share the same few visits, so that places
+do not identify them, and many photographs are cropped to the animal, as in most real data sets.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from animalclef.synthetic.roster import random_species
 from animalclef.synthetic.species import Species
 from animalclef.synthetic.visits import Visit, draw_visit
 
-__all__ = ["CrowdConfig", "render_crowd"]
+__all__ = ["TrainingSetConfig", "render_training_set"]
 
 _VERSION = 1
-_STAMP = "crowd.json"
+_STAMP = "crowd.json"  # its name since version 0.1
 _COLUMNS = ("image_id", "identity", "path", "date", "orientation", "species", "split", "dataset")
 
 
-class CrowdConfig(BaseModel):
-    """How many species, animals and photographs `render_crowd` makes."""
+class TrainingSetConfig(BaseModel):
+    """The number of species, animals and photographs of a synthetic training set."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,24 +53,24 @@ class CrowdConfig(BaseModel):
 @dataclass(frozen=True)
 class _Job:
     root: Path
-    config: CrowdConfig
+    config: TrainingSetConfig
     number: int  # of the species
 
 
-def render_crowd(
+def render_training_set(
     directory: Path,
-    config: CrowdConfig = CrowdConfig(),  # noqa: B008
+    config: TrainingSetConfig = TrainingSetConfig(),  # noqa: B008
     *,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Render the crowd into `directory` and return it. `progress` is called with the photographs done and their total.
+    """Render the training set into `directory` and return it; `progress` gets the photographs done and their total.
 
-    Every photograph depends on the seed and its own numbers alone. What is there is not rendered again, so a killed
-    call goes on where it was, and a larger crowd takes a smaller one in; `metadata.csv` is written last.
+    Every photograph depends on the seed and its own numbers alone. Files that are there are kept, so an interrupted
+    call resumes, and a larger set contains a smaller one; `metadata.csv` is written last.
 
     Raises:
-        OutputError: `directory` holds something else, or a crowd of other settings, or cannot be written to.
+        OutputError: `directory` holds something else, or a set of other settings, or cannot be written to.
     """
     _claim(directory, config)
     rows: dict[int, list[tuple[object, ...]]] = {}
@@ -85,7 +85,7 @@ def render_crowd(
     return directory
 
 
-def _claim(directory: Path, config: CrowdConfig) -> None:
+def _claim(directory: Path, config: TrainingSetConfig) -> None:
     stamp = directory / _STAMP
     settings = config.model_dump(mode="json", exclude={"species"})  # more species change nothing of those there
     text = json.dumps({"version": _VERSION, "config": settings}, indent=2) + "\n"
@@ -95,7 +95,7 @@ def _claim(directory: Path, config: CrowdConfig) -> None:
         except (OSError, UnicodeDecodeError):
             found = ""
         if found != text:
-            held = "training photographs of other settings" if found else "other things"
+            held = "training photographs of other settings" if found else "other files"
             raise OutputError(f"{directory}: holds {held}. Choose another directory, or remove this one first.")
         return
     make_folder(directory)
@@ -103,7 +103,7 @@ def _claim(directory: Path, config: CrowdConfig) -> None:
 
 
 def _render_species(job: _Job) -> tuple[int, list[tuple[object, ...]]]:
-    """The photographs of one species, and their rows without the image id."""
+    """Render the photographs of one species; return their rows without the image id."""
     config, number = job.config, job.number
     rng = np.random.default_rng((config.seed, number, 9))
     species = replace(random_species(rng), name=f"Invented{number:04d}")
@@ -122,7 +122,7 @@ def _render_species(job: _Job) -> tuple[int, list[tuple[object, ...]]]:
     return number, rows
 
 
-def _draw_visits(config: CrowdConfig, number: int, species: Species, rng: np.random.Generator) -> list[Visit]:
+def _draw_visits(config: TrainingSetConfig, number: int, species: Species, rng: np.random.Generator) -> list[Visit]:
     days = rng.choice(2500, size=config.visits, replace=False)
     first = datetime.date(2016, 4, 1)
     dates = [(first + datetime.timedelta(days=int(day))).isoformat() for day in days]
@@ -140,7 +140,7 @@ def _store(path: Path, picture: Photograph, close: float, rng: np.random.Generat
 
 
 def _cropped(picture: Photograph, rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """The animal's box, each edge up to 4 % of the box's side inside or 14 % outside of it."""
+    """Return the animal's box, each edge up to 4 % of the box's side inside or 14 % outside of it."""
     rows, columns = (np.flatnonzero((picture.mask > 127).any(axis=axis)) for axis in (1, 0))
     if not len(rows) or not len(columns):
         return picture.pixels
