@@ -13,6 +13,7 @@ from animalclef.cli import (
     study,
     train,
     train_matcher,
+    train_segmenter,
     tune,
     weights,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "study",
     "train",
     "train_matcher",
+    "train_segmenter",
     "tune",
     "weights",
 ]
