@@ -72,7 +72,7 @@ def scores_fingerprint(config: Config, models: Models) -> str:
     weights = "" if network is None else network.digest
     decoding, keypoints = config.data.decode_long_side, config.keypoints
     masked = keypoints.masks is not None
-    local = [extractor and extractor.fingerprint, keypoints.border, masked, keypoints.views]
+    local: list[object] = [extractor and extractor.fingerprint, keypoints.border, masked, keypoints.views]
     local += [] if keypoints.matched is None else [keypoints.matched]
     local += _preparation(config)
     rerank = [config.rerank.model_dump(mode="json", exclude=_LAST_BITS), *models.made_by[:1]]

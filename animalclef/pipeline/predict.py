@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -124,7 +124,7 @@ def _as_prepared(asked: ImageTable, images: ImageTable) -> ImageTable:
     boxes[rows] = images.bbox_xywhr
     masks = np.full(len(asked), "", dtype=object) if asked.mask is None else asked.mask.copy()
     masks[rows] = "" if images.mask is None else images.mask
-    return asked.with_columns(bbox_xywhr=boxes, mask=masks if (masks != "").any() else None)
+    return replace(asked, bbox_xywhr=boxes, mask=masks if (masks != "").any() else None)
 
 
 def _warn_about_data(asked: ImageTable, features: FeatureSet, context: RunContext) -> None:
