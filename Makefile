@@ -2,8 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+FAST := -m "not shared and not slow" -n 2
+COVERAGE_FLOOR := 85
 
-.PHONY: setup demo test test-browser notebooks test-shared lint clean
+.PHONY: setup demo test test-cov test-browser test-lowest test-kaggle notebooks test-shared docs settings lint clean
 
 setup: $(READY)
 
@@ -20,20 +22,43 @@ demo: $(READY)
 	@echo "Photographs:  .demo/images    Table: .demo/metadata.csv"
 	@echo "Submission:   submissions/demo/submission.csv (settings, manifest and metrics beside it)"
 	@echo "Run folder:   runs/demo       candidates.csv, decision.json, set_aside.csv"
-	@echo "To look at:   animalclef report runs/demo --truth .demo/truth.csv"
+	@echo "To look at:   $(BIN)/animalclef report runs/demo --truth .demo/truth.csv"
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not shared and not slow" -n 2
+	$(BIN)/python -m pytest $(FAST)
+
+# As `test`, with the share of lines that the tests run; fails below the floor.
+test-cov: $(READY)
+	$(BIN)/python -m pytest $(FAST) --cov --cov-report= --cov-fail-under=$(COVERAGE_FLOOR)
+	@$(BIN)/coverage report --skip-covered --sort=cover | head -25
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest -m browser
 
+# The lowest versions that pyproject.toml allows, resolved anew: what a new dependency or a raised bound must pass.
+test-lowest: $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable ".[dev]"
+	.venv-lowest/bin/python -m pytest $(FAST)
+
+# The versions of a Kaggle notebook, with the package installed offline from a bundle's wheels.
+test-kaggle: $(READY)
+	.ci/kaggle
+
 notebooks: $(READY)
 	@test -f runs/demo/finished.json || $(MAKE) demo
-	$(BIN)/jupyter execute --timeout=170 notebooks/*.ipynb
+	$(BIN)/jupyter execute --timeout=170 notebooks/0*.ipynb
 
 test-shared: $(READY)
 	$(BIN)/python -m pytest -m shared
+
+# The documentation site, in site/; a broken link or an unknown name is an error.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Writes docs/settings.md from the settings themselves; a test fails where it is not current.
+settings: $(READY)
+	$(BIN)/python docs/settings_reference.py
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -41,4 +66,4 @@ lint: $(READY)
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv .demo runs submissions/demo
+	rm -rf .venv .venv-lowest .venv-kaggle .demo runs site submissions/demo

@@ -1,4 +1,4 @@
-"""What can go wrong in a way the user can mend."""
+"""Errors that the user can fix."""
 
 from __future__ import annotations
 
@@ -8,16 +8,30 @@ __all__ = [
     "DataError",
     "LeakError",
     "OutputError",
+    "RunError",
     "RunInUseError",
     "StaleArtefactError",
     "SubmissionError",
     "TrainingError",
     "WeightsError",
+    "printable",
+    "shortened",
 ]
+
+_LONGEST, _HEAD = 500, 340
 
 
 class AnimalClefError(Exception):
-    """An error the user can mend: the command line prints its sentence and exits with 2."""
+    """An error that the user can fix: the command line prints its sentence and exits with 2.
+
+    The sentence has at most 500 characters, whatever a file put into it; a longer one is cut in the middle.
+
+    >>> len(str(AnimalClefError("x" * 10_000)))
+    500
+    """
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(shortened(printable(sentence)))
 
 
 class ConfigError(AnimalClefError):
@@ -26,6 +40,10 @@ class ConfigError(AnimalClefError):
 
 class DataError(AnimalClefError):
     """The table or the photographs cannot be used as they are."""
+
+
+class RunError(DataError):
+    """A folder holds no finished run, or its files are damaged or of another version."""
 
 
 class LeakError(AnimalClefError):
@@ -53,4 +71,37 @@ class WeightsError(AnimalClefError):
 
 
 class TrainingError(AnimalClefError):
-    """A training cannot go on."""
+    """A training cannot continue."""
+
+
+def shortened(text: str, most: int = _LONGEST) -> str:
+    """Return a text of at most `most` characters: one that is longer is cut in the middle.
+
+    >>> shortened("abcdefghijklmnopqrstuvwxyz", 15)
+    'abcdef ... wxyz'
+    """
+    if len(text) <= most:
+        return text
+    gap = " ... "
+    head = min(_HEAD, (most - len(gap)) * 2 // 3)
+    tail = most - head - len(gap)
+    return text[:head] + gap + text[len(text) - tail :]
+
+
+def printable(text: str) -> str:
+    """Return a text that any terminal shows as it is: control characters become escapes, line breaks and tabs stay.
+
+    >>> printable("a\\x1b[31m")
+    'a\\\\x1b[31m'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one in "\n\t" or one.isprintable() or (one.isspace() and ord(one) > 160) else _escape(one)
+        for one in text
+    )
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"

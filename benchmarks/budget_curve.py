@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,12 @@ from animalclef.decision.decision_model import Decision
 from animalclef.decision.early_exit import Rehearsal, only_first, rehearse
 from animalclef.decision.early_exit_curve import held_out_chances, limit_for, trade_off, write_trade_off
 from animalclef.decision.tune import tune
-from animalclef.pipeline import read_contents
-from animalclef.pipeline.decide import encounters_of
-from animalclef.pipeline.features import extract_all_features
-from animalclef.pipeline.match import Matching, open_log
-from animalclef.pipeline.models import open_tools
+from animalclef.pipeline.candidate_search import CandidateSearch
+from animalclef.pipeline.features import encounters_of, extract_all_features
+from animalclef.pipeline.image_contents import read_contents
+from animalclef.pipeline.match import match_pairs
 from animalclef.pipeline.pseudo_query_lists import PseudoQuerySet, build_pseudo_queries
-from animalclef.pipeline.shortlist import Shortlisting
+from animalclef.pipeline.run_context import open_context
 from animalclef.runtime.progress import Silent
 from animalclef.store.run_folder import RunFolder
 from animalclef.structures import PairScores
@@ -54,17 +54,16 @@ def measure(arguments: argparse.Namespace) -> None:
     config = load_config(arguments.config, arguments.assignments)
     folder, nothing = RunFolder(arguments.run), Silent()
     contents = read_contents(load_table(find_source(arguments.data)), config, 2, nothing)
-    tools = open_tools(config, "cpu", None)
-    described = extract_all_features(contents, config, tools, folder, 0, 2, nothing, lambda plan: None, tunes=True)
+    context = open_context(config, folder, "cpu", workers=2)
+    columns = context.match_columns
+    described = extract_all_features(contents, context)
     drawn = config.model_copy(update={"seed": arguments.seed})
-    played = build_pseudo_queries(
-        encounters_of(described, config), drawn, Shortlisting(config, described, folder, nothing)
-    )
-    match = Matching(config, tools.matcher, open_log(config, folder, tools), 2, nothing)
-    scores = [match(one, described) for one in (played.as_known, played.as_unknown)]
+    search = CandidateSearch(described, replace(context, config=drawn))
+    played = build_pseudo_queries(search, encounters_of(described, config))
+    scores = [match_pairs(one, described, context) for one in (played.as_known, played.as_unknown)]
     print(f"{len(played.queries)} pseudo-queries, {played.pair_count:,} pairs", flush=True)
     whole = tuned(played, scores, drawn)
-    roles = [rehearse(one, described.images, whole, config.budget.steps, match.columns) for one in scores]
+    roles = [rehearse(one, described.images, whole, config.budget.steps, columns) for one in scores]
     chances = held_out_chances(roles)
     points = trade_off(roles[0], roles[1], chances, played.findable)
     write_trade_off(points, arguments.out / "budget.csv", arguments.out / "budget.png")
@@ -74,10 +73,10 @@ def measure(arguments: argparse.Namespace) -> None:
     unknown = np.mean([config.decide.of("unknown_share", name) for name in described.images.gallery.datasets])
     for share in sorted({0.1, 0.15, arguments.share}):
         limit = limit_for(roles[0], roles[1], chances, share, float(unknown))
-        left = [budgeted(*one, limit, match.columns) for one in zip(scores, roles, chances, strict=True)]
-        spent = np.mean([np.isfinite(one.columns[match.columns[0]]).mean() for one in left])
+        left = [budgeted(*one, limit, columns) for one in zip(scores, roles, chances, strict=True)]
+        spent = np.mean([np.isfinite(one.columns[columns[0]]).mean() for one in left])
         print(f"limit {limit:.4f}, {spent:.3f} of the pairs: nested {nested(tuned(played, left, drawn))}", flush=True)
-        first = [only_first(one, round(share * config.retrieve.top_k), match.columns) for one in scores]
+        first = [only_first(one, round(share * config.retrieve.top_k), columns) for one in scores]
         print(f"the first {share:.2f} of all lists: nested {nested(tuned(played, first, drawn))}", flush=True)
 
 

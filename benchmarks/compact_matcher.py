@@ -34,10 +34,9 @@ from animalclef.decision.pseudo_query_scores import lay_out
 from animalclef.features.local.unit_descriptors import root_sift
 from animalclef.matching.nearest_neighbour import MutualNearest, agreeing
 from animalclef.metrics.threshold_sweep import Answers, Roles, midpoints, sweep
-from animalclef.pipeline import read_contents
-from animalclef.pipeline.decide import encounters_of
-from animalclef.pipeline.features import FeatureSet, extract_all_features
-from animalclef.pipeline.models import open_tools
+from animalclef.pipeline.features import FeatureSet, encounters_of, extract_all_features
+from animalclef.pipeline.image_contents import read_contents
+from animalclef.pipeline.run_context import open_context
 from animalclef.retrieval.knn import retrieve
 from animalclef.store.run_folder import RunFolder
 from animalclef.structures import LocalFeatures, PairScores, Shortlist
@@ -84,9 +83,7 @@ def extract_features(data: Path, work: Path, config: Config) -> FeatureSet:
     folder = RunFolder(work)
     with folder.claimed():
         folder.open(overwrite=False)
-        return extract_all_features(
-            contents, config, open_tools(config, "cpu", None), folder, 0, 1, progress, lambda plan: None, tunes=True
-        )
+        return extract_all_features(contents, open_context(config, folder, "cpu", progress=progress))
 
 
 def laid_out(
@@ -160,7 +157,7 @@ class Both:
 
     def _features(self, key: str) -> LocalFeatures:
         if key not in self.features:
-            self.features[key] = self.described.features(key)
+            self.features[key] = self.described.local(key)
         return self.features[key]
 
     def _network(self, mine: LocalFeatures, theirs: Sequence[LocalFeatures]) -> list[np.ndarray[Any, Any]]:

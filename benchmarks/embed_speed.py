@@ -28,8 +28,8 @@ from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.features.embedding.embedder_registry import EMBEDDERS, FAMILIES, find_embedder
 from animalclef.features.embedding.preprocessing import RESIZERS, Preprocessing
+from animalclef.features.embedding.principal_components import unit
 from animalclef.features.embedding.timm_embedder import TimmExtractor, load_embedder
-from animalclef.features.embedding.vlad import unit
 from animalclef.features.extract import ExtractionJob, extract_features
 from animalclef.runtime.progress import Silent
 from animalclef.store.shard_store import ShardStore

@@ -26,9 +26,8 @@ from animalclef.data.open_set_splits import choose_pseudo_queries, open_set_spli
 from animalclef.data.sources import find_source
 from animalclef.data.table import LoadedTable, load_table
 from animalclef.decision.pseudo_query_scores import lay_out
-from animalclef.pipeline.decide import encounters_of
 from animalclef.pipeline.embed_only import Embedding
-from animalclef.pipeline.features import FeatureSet
+from animalclef.pipeline.features import FeatureSet, encounters_of
 from animalclef.retrieval.knn import retrieve
 from animalclef.structures import Embeddings, PairScores, Shortlist
 

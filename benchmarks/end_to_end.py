@@ -39,14 +39,14 @@ from animalclef.data.table import load_table
 from animalclef.hub.shipped import shipped_matcher
 from animalclef.matching.lightglue.inputs import network_inputs
 from animalclef.matching.lightglue.loading import LightGlueModel, load_lightglue
-from animalclef.pipeline import read_contents
-from animalclef.pipeline.budget import Budgeting
-from animalclef.pipeline.decide import encounters_of
+from animalclef.pipeline.budget import settle_budget
 from animalclef.pipeline.features import FeatureSet, extract_all_features
-from animalclef.pipeline.match import Matching, open_log
-from animalclef.pipeline.models import Tools, open_tools
-from animalclef.pipeline.pseudo_query_lists import PseudoQuerySet, build_pseudo_queries
-from animalclef.pipeline.shortlist import Shortlisting
+from animalclef.pipeline.image_contents import read_contents
+from animalclef.pipeline.match import match_pairs
+from animalclef.pipeline.pseudo_query_lists import PseudoQuerySet
+from animalclef.pipeline.run_context import RunContext, open_context
+from animalclef.pipeline.shortlist import make_shortlists
+from animalclef.runtime.progress import Progress
 from animalclef.store.pair_log import PairLog
 from animalclef.store.run_folder import RunFolder
 from animalclef.structures import LocalFeatures, PairScores
@@ -68,14 +68,12 @@ def compare(given: argparse.Namespace, run: RunFolder) -> None:
     config = load_config(None, plain)
     progress = RichProgress(Console(stderr=True))
     contents = read_contents(load_table(find_source(given.data)), config, 1, progress)
-    tools = open_tools(config, "cpu", None)
-    described = extract_all_features(contents, config, tools, run, 0, 1, progress, lambda plan: None, tunes=True)
-    encounters, shortlisting = encounters_of(described, config), Shortlisting(config, described, run, progress)
-    played = build_pseudo_queries(encounters, config, shortlisting)
-    log = log_of(config, run, tools)
+    context = open_context(config, run, "cpu", progress=progress)
+    described = extract_all_features(contents, context)
+    shortlists = make_shortlists(described, context)
+    played, log = shortlists.pseudo, log_of(context)
     stored, start = len(log), time.process_time()
-    match = Matching(config, tools.matcher, log, 1, progress)
-    found = [match(one, described) for one in (played.as_known, played.as_unknown)]
+    found = [match_pairs(one, described, context) for one in (played.as_known, played.as_unknown)]
     whole, pairs = time.process_time() - start, len(log)
     timed = f"{whole:.0f} s" if not stored else f"{stored:,} of them stored, so not timed"
     print(f"{len(played.queries)} pseudo-queries", flush=True)
@@ -88,13 +86,10 @@ def compare(given: argparse.Namespace, run: RunFolder) -> None:
         wanted = math.ceil(share * played.pair_count)
         faster = ["rerank.precision=auto", f"rerank.depth_confidence={given.depth}", f"budget.spend={wanted}"]
         fast = load_config(None, [*plain, *faster])
-        fast_tools = open_tools(fast, "cpu", None)
-        fresh = fresh_log(fast, run, fast_tools)
+        fresh, fast_context = fresh_log(fast, run, progress)
         start = time.process_time()
-        budgeting = Budgeting(fast, run, shortlisting, Matching(fast, fast_tools.matcher, fresh, 1, progress))
-        [lists] = shortlisting(described.images.queries)
-        match = budgeting(described, encounters, lists, "benchmark", tunes=True)
-        found = [match(one, described) for one in (played.as_known, played.as_unknown)]
+        allowance = settle_budget(shortlists, fast_context)
+        found = [match_pairs(one, described, fast_context, allowance) for one in (played.as_known, played.as_unknown)]
         spent[share] = time.process_time() - start
         print(f"share {share}: {len(fresh):,} pairs, {spent[share]:.0f} s, {measured(played, found, fast)}", flush=True)
     for way in kornia:
@@ -124,7 +119,7 @@ class PairByPair:
         for place in np.random.default_rng(0).choice(len(rows), sampled, replace=False):
             row, slot = rows[place], slots[place]
             names = lists.query_id[row], lists.gallery_id[lists.index[row, slot]]
-            self.pairs.append([inputs(described.features(key_of[name]), model) for name in names])
+            self.pairs.append([inputs(described.local(key_of[name]), model) for name in names])
 
     def measure(self) -> None:
         """Processor seconds of every pair."""
@@ -150,24 +145,25 @@ def inputs(features: LocalFeatures, model: LightGlueModel) -> dict[str, torch.Te
     }  # fmt: skip
 
 
-def log_of(config: Config, run: RunFolder, tools: Tools) -> PairLog:
+def log_of(context: RunContext) -> PairLog:
     """The log of the pairs that these settings match."""
-    log = open_log(config, run, tools)
-    if log is None:
+    if context.log is None:
         raise SystemExit("These settings match nothing: leave rerank.matcher and keypoints.extractor as they are.")
-    return log
+    return context.log
 
 
-def fresh_log(config: Config, run: RunFolder, tools: Tools) -> PairLog:
+def fresh_log(config: Config, run: RunFolder, progress: Progress) -> tuple[PairLog, RunContext]:
     """An empty log, whatever an earlier run of this script left."""
-    log = log_of(config, run, tools)
+    context = open_context(config, run, "cpu", progress=progress)
+    log = log_of(context)
     if not len(log):
-        return log
+        return log, context
     log.path.unlink()
     log.path.with_suffix(".plans.json").unlink(missing_ok=True)
     for path in (run.path / "budgets").glob("*.json"):
         path.unlink()
-    return log_of(config, run, tools)
+    context = open_context(config, run, "cpu", progress=progress)
+    return log_of(context), context
 
 
 def measured(played: PseudoQuerySet, scores: Sequence[PairScores], config: Config) -> str:

@@ -50,7 +50,7 @@ def main() -> None:
     ids = [line.split(",")[0] for line in submission.read_text().splitlines()[1:]]
     sample = [line.split(",")[0] for line in (data / "sample_submission.csv").read_text().splitlines()[1:]]
     in_order = ids == sample
-    seconds = json.loads((arguments.work / "manifest.json").read_text())["seconds"]
+    seconds = json.loads(submission.with_suffix(".manifest.json").read_text())["seconds"]
     print(f"rows: {len(ids)}, in the sample's order: {in_order}")
     print(f"wall: {wall / 60:.1f} min, peak memory: {peak:.2f} GB, stages: {seconds}")
     if not in_order:

@@ -256,7 +256,7 @@ def interval_of(
 
 
 def report(rows: list[dict[str, object]]) -> None:
-    """The table of docs/experiments.md."""
+    """The table of docs/lab/experiments.md."""
     print(
         "| data set | true score | validated | bias | its standard error | sd of the error | covered | width | tuned |"
     )

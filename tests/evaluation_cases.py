@@ -10,12 +10,22 @@ from rows import Row, image_table
 
 from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.decision.decision_model import Calibrator, DatasetDecision, Decision
 from animalclef.decision.decision_params import DecisionParams
 from animalclef.decision.trial_evaluator import LogOdds, TrialEvaluator
 from animalclef.metrics.threshold_sweep import Answers
 from animalclef.structures import ImageTable
 
-__all__ = ["answers_of", "gallery_of", "pseudo_queries", "synthetic"]
+__all__ = ["answers_of", "decision_by_hand", "gallery_of", "pseudo_queries", "synthetic"]
+
+
+def decision_by_hand(threshold: float) -> Decision:
+    """One score `s`, calibrated by its own logistic curve, and one threshold for all data sets."""
+    curve = Calibrator(log=False, mean=0.0, spread=1.0, slope=1.0, intercept=0.0)
+    part = DatasetDecision(
+        calibrators={"s": curve}, weights={"s": 1.0}, threshold=threshold, fitted_on="pooled", validation=None
+    )
+    return Decision(scores="s", gallery="g", seed=0, datasets={}, pooled=part)
 
 
 def gallery_of(identities: Sequence[str], dataset: str = "lynx", viewpoint: Sequence[str] | None = None) -> ImageTable:

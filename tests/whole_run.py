@@ -21,10 +21,12 @@ from animalclef.features.embedding.vlad import VladExtractor
 from animalclef.features.extract import ThumbnailExtractor
 from animalclef.features.local.entries import SiftExtractor
 from animalclef.matching.nearest_neighbour import MutualNearest
-from animalclef.pipeline import Pipeline, read_contents
 from animalclef.pipeline import decide as deciding
 from animalclef.pipeline import features as describing
 from animalclef.pipeline.cost import Plan
+from animalclef.pipeline.image_contents import read_contents
+from animalclef.pipeline.predict import predict as predict_all
+from animalclef.pipeline.run_context import open_context
 from animalclef.runtime.progress import Silent
 from animalclef.store.run_folder import RunFolder
 
@@ -39,8 +41,8 @@ def predict(data: Path, run: Path, *assignments: str, workers: int = 2, decision
     folder = RunFolder(run)
     with folder.claimed():
         folder.open(overwrite=False)
-        whole = Pipeline(loaded, contents, config, folder, workers, "cpu", Silent(), lambda plan: None)
-        outcome = whole.predict(None if decision is None else load_decision(decision))
+        given = None if decision is None else load_decision(decision)
+        outcome = predict_all(loaded, contents, open_context(config, folder, "cpu", workers=workers, given=given))
     return render_submission(outcome.predictions, loaded.submission_id).encode()
 
 

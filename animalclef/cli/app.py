@@ -1,4 +1,4 @@
-"""The application that the commands belong to, and how it ends."""
+"""Define the application, its panels of commands, and how errors end it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,40 @@ from rich.logging import RichHandler
 from typer.core import TyperGroup
 
 import animalclef
-from animalclef.cli.options import err, escaped, out
-from animalclef.errors import AnimalClefError
+from animalclef.cli.options import err, out, say, tolerate_any_console
+from animalclef.errors import AnimalClefError, printable, shortened
+from animalclef.runtime.output_guard import forget_inputs
 
-__all__ = ["app", "main"]
+__all__ = ["PANELS", "app", "main"]
+
+
+PANELS = {
+    "Start": ("demo", "inspect", "config"),
+    "Predict": ("predict", "validate", "cluster", "catalogue", "review", "data", "weights"),
+    "Look": ("report", "show", "score", "evaluate", "diff", "ledger"),
+    "Improve": ("boxes", "mask", "label-views", "tune", "ensemble"),
+    "Train": ("train", "train-matcher", "train-segmenter", "evaluate-embedder", "study"),
+}
 
 
 class _Commands(TyperGroup):
-    """Commands that an interrupt ends with a sentence (Typer itself ends them without a word)."""
+    """Commands in panels, in a useful order; an interrupt ends with a sentence (Typer alone prints nothing)."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        order = [name for names in PANELS.values() for name in names]
+        return sorted(super().list_commands(ctx), key=lambda name: order.index(name) if name in order else len(order))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command: Any = super().get_command(ctx, cmd_name)
+        if command is not None:
+            command.rich_help_panel = next((panel for panel, names in PANELS.items() if cmd_name in names), "Other")
+        return command
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            err.print("Interrupted. What was finished is kept; the same command goes on from there.", soft_wrap=True)
+            err.print("Interrupted. Finished work is kept; run the same command again to resume.", soft_wrap=True)
             raise SystemExit(130) from None
 
 
@@ -34,22 +54,33 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Which individual animal is on this photograph, or is it somebody new?\n\n"
-    "Start with: animalclef demo DIR, then animalclef predict --data DIR --out submission.csv.",
+    help="Recognise individual animals in photographs, and find those that are not yet in the database.\n\n"
+    "Start with `animalclef demo DIR`, then `animalclef predict --data DIR --out submission.csv`.",
 )
 
 
 def main() -> None:
-    """Run the command line; what the user can mend is one sentence and exit status 2."""
+    """Run the command line; an error that the user can fix is one sentence and exit status 2."""
+    tolerate_any_console()
+    forget_inputs()
     try:
         app(standalone_mode=True)
     except AnimalClefError as error:
-        err.print(f"[bold red]error:[/] {escaped(str(error))}", highlight=False, soft_wrap=True)
+        say("error:", "bold red", str(error))
+        raise SystemExit(2) from None
+    except MemoryError:
+        say("error:", "bold red", "this machine has not enough memory for it. Use smaller settings or fewer workers.")
         raise SystemExit(2) from None
     except OSError as error:
-        sentence = f"{error.filename or 'a file'}: {error.strerror or error}"
-        err.print(f"[bold red]error:[/] {escaped(sentence)}.", highlight=False, soft_wrap=True)
+        say("error:", "bold red", shortened(f"{error.filename or 'a file'}: {error.strerror or error}."))
         raise SystemExit(2) from None
+
+
+class _Escaped(logging.Formatter):
+    """Log lines without control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def _show_version(wanted: bool) -> None:
@@ -63,9 +94,10 @@ def _common(
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and stop.", is_eager=True, callback=_show_version)
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell more about each step.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print more about each step.")] = False,
 ) -> None:
-    warnings.filterwarnings("ignore", module="PIL")  # a photograph is usable, or set aside with its reason
+    warnings.filterwarnings("ignore", module="PIL")  # a photograph is usable, or skipped with its reason
     level = logging.INFO if verbose else logging.WARNING
     handler = RichHandler(console=err, show_path=False, show_time=False, markup=False)
-    logging.basicConfig(level=level, format="%(message)s", handlers=[handler], force=True)
+    handler.setFormatter(_Escaped("%(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -1,22 +1,19 @@
-"""What the command line shows: progress bars, tables and sentences."""
+"""Format what the command line prints: tables and sentences."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Column, Table
-from rich.text import Text
+from rich.table import Table
 
+from animalclef.cli.progress_bar import RichProgress, duration
 from animalclef.decision.decision_model import DatasetDecision, Decision
 from animalclef.evaluation.background_share import BackgroundShare
 from animalclef.evaluation.evaluate import RetrievalReport
+from animalclef.evaluation.small_validation import small_validation_notes
 from animalclef.metrics.competition import Score
 from animalclef.metrics.retrieval_metrics import RetrievalFigures
 from animalclef.pipeline.cost import Plan
@@ -25,6 +22,7 @@ from animalclef.structures import Skipped
 
 __all__ = [
     "RichProgress",
+    "answer_lines",
     "background_table",
     "boxes_table",
     "decision_table",
@@ -43,98 +41,26 @@ __all__ = [
 ]
 
 
-class RichProgress:
-    """A bar per task with count, rate and time left; a line now and then where the console is no terminal."""
-
-    def __init__(self, console: Console, every_seconds: float = 20.0) -> None:
-        self.console, self.every_seconds = console, every_seconds
-
-    @contextmanager
-    def task(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-        """Show a bar while the task lasts; nothing for a task without work."""
-        if total == 0:
-            yield lambda done: None
-        elif self.console.is_terminal:
-            with self._bar(unit) as progress:
-                task = progress.add_task(name, total=total)
-                yield lambda done: progress.advance(task, done)
-        else:
-            yield from self._lines(name, total, unit)
-
-    def _bar(self, unit: str) -> Progress:
-        columns = (
-            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
-            BarColumn(bar_width=10),
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f}", table_column=Column(no_wrap=True)),
-            _Rate(unit),
-            TextColumn("left", table_column=Column(no_wrap=True)),
-            TimeRemainingColumn(elapsed_when_finished=True),
-        )
-        return Progress(*columns, console=self.console, refresh_per_second=4)
-
-    def _lines(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-        start = told = time.monotonic()
-        count = 0
-
-        def advance(done: int) -> None:
-            nonlocal told, count
-            count += done
-            now = time.monotonic()
-            if now - told < self.every_seconds and count < total:
-                return
-            told = now
-            rate = count / max(now - start, 1e-6)
-            left = f", {duration((total - count) / rate)} left" if 0 < count < total else f" in {duration(now - start)}"
-            line = f"{name}: {count:,} of {total:,} {unit}, {rate:,.1f} a second{left}"
-            self.console.print(line, highlight=False, soft_wrap=True)
-
-        yield advance
-
-
-class _Rate(ProgressColumn):
-    """Units a second."""
-
-    def __init__(self, unit: str) -> None:
-        super().__init__(table_column=Column(no_wrap=True))
-        self.unit = unit
-
-    def render(self, task: Task) -> Text:
-        """The rate so far."""
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.1f} {self.unit}/s" if speed else f"- {self.unit}/s")
-
-
 def plan_sentence(plan: Plan) -> str:
-    """What is about to be done and what it will cost."""
+    """Describe the work ahead and its cost."""
     if plan.images_to_describe == 0:
-        work = f"{plan.images:,} photographs are described already; up to {plan.pairs:,} pairs to match"
+        work = f"{plan.images:,} photographs have their features already; up to {plan.pairs:,} pairs to match"
     else:
-        work = f"{plan.images_to_describe:,} of {plan.images:,} photographs to describe"
+        work = f"{plan.images_to_describe:,} of {plan.images:,} photographs to extract features from"
         work += f", up to {plan.pairs:,} pairs to match"
     work += f" (up to {plan.views} views of a query)" if plan.views > 1 else ""
-    return f"{work}: about {duration(plan.seconds)} and {plan.megabytes:,.0f} MB on disk at the most."
+    return f"{work}: about {duration(plan.seconds)} and {plan.megabytes:,.0f} MB on disk at most."
 
 
 def set_aside_sentence(set_aside: Sequence[Skipped], run: Path) -> str:
-    """How many photographs were set aside, the first of them, and where the list is."""
+    """Say how many photographs were skipped, and where they are listed."""
     first, count = set_aside[0], len(set_aside)
     subject = "1 photograph was" if count == 1 else f"{count:,} photographs were"
-    return f"{subject} set aside (first: {first.path}: {first.reason}); see {run / 'set_aside.csv'}."
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people.
-
-    >>> duration(59), duration(90), duration(4000)
-    ('59 s', '2 min', '1.1 h')
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+    return f"{subject} skipped (first: {first.path}: {first.reason}); see {run / 'set_aside.csv'}."
 
 
 def score_table(score: Score) -> Table:
-    """BAKS, BAUS and the score per data set, and the mean."""
+    """List BAKS, BAUS and the score per data set, and the mean."""
     table = empty_table("score", ("data set", "BAKS", "BAUS", "score", "known", "unknown"))
     for name, part in score.datasets.items():
         numbers = (_number(part.baks), _number(part.baus), _number(part.score))
@@ -145,9 +71,9 @@ def score_table(score: Score) -> Table:
 
 
 def decision_table(decision: Decision, datasets: Sequence[str]) -> Table:
-    """What was decided per data set, and how it was validated."""
+    """List the decision of each data set and its validation."""
     header = ("data set", "threshold", "validation", "95 %", "optimism", "weights")
-    table = empty_table("decision, tuned on the gallery alone", header)
+    table = empty_table("decision, tuned on gallery photographs only", header)
     for name in datasets:
         part, seen = decision.of(name), decision.of(name).validation
         measured, plateau = ["-"] * 3, ""
@@ -156,31 +82,47 @@ def decision_table(decision: Decision, datasets: Sequence[str]) -> Table:
             plateau = f"\n{_range(*seen.plateau)}" if seen.plateau else ""
         label = name if part.fitted_on == name else f"{name} ({part.fitted_on})"
         table.add_row(label, _number(part.threshold) + plateau, *measured, _manner(part))
-    table.caption = "Under a threshold: the range that scores within 1 % of the best."
+    table.caption = "Below a threshold: the range that scores within 1 % of the best."
     table.caption_justify = "left"
     return table
 
 
 def honesty_lines(decision: Decision) -> list[str]:
-    """The validated score over all data sets, and what tuning made of it."""
+    """Describe the validation score over all data sets, its optimism, and data sets with few photographs."""
     whole = decision.summary
     if whole is None:
-        return []
+        return small_validation_notes(decision)
     return [
-        f"Validation score {whole.nested:.3f}, 95 % interval {whole.low:.3f} to {whole.high:.3f} over individuals; "
-        f"where it was tuned it is {whole.optimism:+.3f} (optimism)."
+        f"Validation score {whole.nested:.3f}, 95 % interval {whole.low:.3f} to {whole.high:.3f} over individuals. "
+        f"On the photographs that it was tuned on, the score is {abs(whole.optimism):.3f} "
+        f"{'higher' if whole.optimism >= 0 else 'lower'} (optimism).",
+        *small_validation_notes(decision),
+    ]
+
+
+def answer_lines(summary: Mapping[str, Any], submission: Path, run: Path) -> list[str]:
+    """Describe the answers, where they are, and which commands to run next."""
+    queries, new = summary["queries"], summary["new_individuals"]
+    return [
+        f"{queries} queries: {queries - new} named ({summary['individuals_named']} individuals), {new} new.",
+        f"Submission: {submission}",
+        f"Run folder: {run}",
+        f"Next: animalclef report {run} (look at every answer in a browser)",
+        f"      animalclef show QUERY_ID --run {run} (draw one query with its matches)",
+        f"      animalclef evaluate --run {run} --truth TRUTH.csv (with known answers: rank-1 and mAP)",
+        f"      animalclef ledger add --public SCORE --submission {submission} (note a leaderboard score)",
     ]
 
 
 def _manner(part: DatasetDecision) -> str:
-    """Weights and whatever else is not as plain as can be."""
-    told = [f"{column} {weight:.2f}" for column, weight in part.weights.items() if weight >= 0.005]
-    told = ["learned model"] if part.pair_model is not None else told
-    told += sorted({one.kind for one in part.calibrators.values()} - {"logistic"})
-    told += [part.aggregation] if part.aggregation != "max" else []
-    told += [f"gallery size {part.crowd_weight:.2f}"] if part.crowd_weight else []
-    told += [f"lead {part.margin:.2f}"] if part.margin else []
-    return ", ".join([*told, "same viewpoint"] if part.same_viewpoint else told)
+    """Describe weights and settings that are not the default."""
+    parts = [f"{column} {weight:.2f}" for column, weight in part.weights.items() if weight >= 0.005]
+    parts = ["learned model"] if part.pair_model is not None else parts
+    parts += sorted({one.kind for one in part.calibrators.values()} - {"logistic"})
+    parts += [part.aggregation] if part.aggregation != "max" else []
+    parts += [f"gallery size {part.crowd_weight:.2f}"] if part.crowd_weight else []
+    parts += [f"lead {part.margin:.2f}"] if part.margin else []
+    return ", ".join([*parts, "same viewpoint"] if part.same_viewpoint else parts)
 
 
 def _range(low: float | None, high: float | None) -> str:
@@ -188,20 +130,20 @@ def _range(low: float | None, high: float | None) -> str:
 
 
 def retrieval_table(report: RetrievalReport) -> Table:
-    """Rank-k and mAP with their intervals."""
+    """List rank-k and mAP with their intervals; viewpoints stand below their data set."""
     names = list(report.groups[0].measures) if report.groups else []
-    table = empty_table("known queries, 95 % bootstrap over individuals", ("data set", "viewpoint", "queries", *names))
+    table = empty_table("known queries, 95 % bootstrap interval over individuals", ("data set", "queries", *names))
     for group in report.groups:
-        cells = [f"{one.mean:.3f} [{one.low:.2f}, {one.high:.2f}]" for one in group.measures.values()]
-        viewpoint = "all" if group.viewpoint is None else group.viewpoint or "-"
-        table.add_row(group.dataset, viewpoint, str(group.queries), *cells)
+        cells = [f"{one.mean:.3f}\n{_range(one.low, one.high)}" for one in group.measures.values()]
+        name = group.dataset if group.viewpoint is None else f"  {group.viewpoint or 'no viewpoint'}"
+        table.add_row(name, str(group.queries), *cells)
     return table
 
 
 def recall_table(report: RetrievalReport) -> Table:
-    """How often each source of candidates names the right individual."""
-    names = list(report.recall[0].recall) if report.recall else []
-    title = "known queries: the right individual among the first k candidates of a source"
+    """List how often each source of candidates has the right individual among its first k."""
+    names = [name.removeprefix("recall") for name in report.recall[0].recall] if report.recall else []
+    title = "known queries: share with the right individual among the first k candidates (recall@k)"
     table = empty_table(title, ("data set", "source", "queries", *names))
     for one in report.recall:
         table.add_row(one.dataset, one.source, str(one.queries), *[_number(value) for value in one.recall.values()])
@@ -209,7 +151,7 @@ def recall_table(report: RetrievalReport) -> Table:
 
 
 def background_table(shares: Sequence[BackgroundShare]) -> Table:
-    """What share of the best candidates' matches lies beside the animals."""
+    """List the share of the best candidates' matches that lie outside the masks."""
     table = empty_table("outside the masks, best candidate of each query", ("data set", "pairs", "matches", "inliers"))
     for one in shares:
         table.add_row(one.dataset, str(one.pairs), _number(one.matches), _number(one.inliers))
@@ -217,7 +159,7 @@ def background_table(shares: Sequence[BackgroundShare]) -> Table:
 
 
 def measured_table(rows: Mapping[str, Mapping[str, float]]) -> Table:
-    """What matchers come to on held-out views."""
+    """List the figures of matchers on held-out views."""
     header = {"precision": "precision", "recall": "recall", "auc_5px": "AUC 5px", "auc_10px": "AUC 10px",
               "separation": "separation", "false_matches": "false"}  # fmt: skip
     table = empty_table("held-out views", ("matcher", *header.values()))
@@ -227,7 +169,7 @@ def measured_table(rows: Mapping[str, Mapping[str, float]]) -> Table:
 
 
 def embedder_table(figures: RetrievalFigures) -> Table:
-    """Rank-k and mAP of an embedding per species, and their mean."""
+    """List rank-k and mAP of an embedding per species, and their mean."""
     names = list(figures.mean)
     header = ("species", "queries", "alone", "candidates", *names)
     table = empty_table("stage one alone, database photographs", header)
@@ -236,25 +178,26 @@ def embedder_table(figures: RetrievalFigures) -> Table:
         table.add_row(one.species, *map(str, counts), *[_number(one.measures[name]) for name in names])
     table.add_section()
     table.add_row("mean over species", *[""] * 3, *[_number(figures.mean[name]) for name in names], style="bold")
-    table.caption = "alone: no other photograph of the individual to be found; not counted."
+    table.caption = "alone: queries without another photograph of their individual; not counted."
     table.caption_justify = "left"
     return table
 
 
 def viewpoints_table(quality: Sequence[ViewQuality]) -> Table:
-    """How well viewpoints are told, measured on held-out individuals, and what was filled."""
-    header = ("data set", "labelled", "absent", "majority", "accuracy", "sure", "right of sure", "filled")
-    table = empty_table("viewpoints, told of held-out individuals", header)
+    """List the accuracy of predicted viewpoints on held-out individuals, and how many were filled."""
+    header = ("data set", "labelled", "absent", "majority", "accuracy", "confident", "correct", "filled")
+    table = empty_table("viewpoints, predicted for held-out individuals", header)
     for one in quality:
         figures = [_number(value) for value in (one.majority, one.accuracy, one.sure, one.sure_accuracy)]
         table.add_row(one.dataset, str(one.labelled), str(one.absent), *figures, str(one.filled))
-    told = [f"{one.dataset}: nothing filled, {one.why_not}." for one in quality if one.why_not]
-    table.caption, table.caption_justify = "\n".join(told) or None, "left"
+    notes = ["confident: share above the confidence limit; correct: accuracy among these."]
+    notes += [f"{one.dataset}: nothing filled, {one.why_not}." for one in quality if one.why_not]
+    table.caption, table.caption_justify = "\n".join(notes), "left"
     return table
 
 
 def boxes_table(counted: Mapping[str, Mapping[str, int]]) -> Table:
-    """How many boxes were found, and why others were not."""
+    """List how many boxes were found, and why others were not."""
     table = empty_table("boxes", ("data set", "found", "given", "unclear", "unreadable"))
     for name, part in counted.items():
         table.add_row(name, *[f"{part.get(column, 0):,}" for column in ("found", "given", "unclear", "unreadable")])
@@ -262,7 +205,7 @@ def boxes_table(counted: Mapping[str, Mapping[str, int]]) -> Table:
 
 
 def statistics_table(statistics: Mapping[str, Any]) -> Table:
-    """What `inspect` counted."""
+    """List the counts of `inspect`."""
     header = ("data set", "gallery", "queries", "individuals", "singletons", "dated", "viewpoints")
     table = empty_table(f"{statistics['photographs']:,} photographs, {statistics['task']} task", header)
     for name, part in statistics["datasets"].items():
@@ -272,11 +215,15 @@ def statistics_table(statistics: Mapping[str, Any]) -> Table:
 
 
 def empty_table(title: str, header: Sequence[str]) -> Table:
-    """A table without rows; what is no text stands on the right."""
-    table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False, box=box.SIMPLE_HEAD)
+    """Return a table without rows that fits 80 columns: numbers are right-aligned and never wrapped."""
+    table = Table(
+        title=title, title_justify="left", header_style="bold", pad_edge=False, box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+    )  # fmt: skip
     for place, name in enumerate(header):
-        text = place == 0 or name in ("weights", "viewpoints", "species")
-        table.add_column(name, justify="left" if text else "right", overflow="fold")
+        wraps = name in ("weights", "viewpoints")
+        justify: Literal["left", "right"] = "left" if place == 0 or wraps or name in ("species", "source") else "right"
+        table.add_column(name, justify=justify, no_wrap=not wraps)
     return table
 
 

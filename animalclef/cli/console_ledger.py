@@ -1,4 +1,4 @@
-"""Tables of the ledger and of what two submissions disagree on."""
+"""Format the ledger and the differences of two submissions as tables."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rich.table import Table
 
 __all__ = ["change_cell", "difference_table", "ledger_notes", "ledger_table"]
 
-Row = tuple[Mapping[str, Any], Mapping[str, Any]]  # a run, and what the board said of it
+Row = tuple[Mapping[str, Any], Mapping[str, Any]]  # a run, and its leaderboard scores
 
 
 def ledger_table(rows: Sequence[Row], path: str, hidden: int) -> Table:
-    """A line for every run, numbered, with what the board said of it."""
+    """List every run, numbered, with its leaderboard scores."""
     title = f"{path}" + (f" ({hidden} earlier runs not shown)" if hidden else "")
     table = _table(title, ())
     for name in ("", "when", "run"):
@@ -30,32 +30,32 @@ def ledger_table(rows: Sequence[Row], path: str, hidden: int) -> Table:
 
 
 def ledger_notes(rows: Sequence[Row], hidden: int) -> list[str]:
-    """Under the table: what changed from run to run, what was odd, and the user's remarks."""
+    """Return lines below the table: changes from run to run, warnings, and the user's remarks."""
     lines = []
     for number, (run, board) in enumerate(rows, start=hidden + 1):
-        told = [f"changed {change_cell(run['changed'])}"] if run.get("changed") else []
-        told += [f"warnings: {len(run['warnings'])}"] if run.get("warnings") else []
-        told += [str(board["note"])] if board.get("note") else []
-        lines += [f"{number}: {'; '.join(told)}"] if told else []
+        parts = [f"changed {change_cell(run['changed'])}"] if run.get("changed") else []
+        parts += [f"warnings: {len(run['warnings'])}"] if run.get("warnings") else []
+        parts += [str(board["note"])] if board.get("note") else []
+        lines += [f"{number}: {'; '.join(parts)}"] if parts else []
     return lines
 
 
 def change_cell(changed: Mapping[str, Sequence[Any]], most: int = 4) -> str:
-    """What differs from the run before, in a few words."""
-    told = []
+    """Return the differences from the run before, in a few words."""
+    parts = []
     for key, (old, new) in changed.items():
         digest = key in ("weights", "data", "decision")
-        told.append(key if digest else f"{key} {_value(old)} -> {_value(new)}")
+        parts.append(key if digest else f"{key} {_value(old)} -> {_value(new)}")
     if set(changed) - {"decision"}:
-        told = [one for one in told if one != "decision"]  # it follows from the rest
-    more = f", and {len(told) - most} more" if len(told) > most else ""
-    return ", ".join(told[:most]) + more
+        parts = [one for one in parts if one != "decision"]  # it follows from the rest
+    more = f", and {len(parts) - most} more" if len(parts) > most else ""
+    return ", ".join(parts[:most]) + more
 
 
 def difference_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
-    """Counts per data set, kind of disagreement and cause; with a truth, who is right how often."""
+    """List counts per data set, kind of difference and cause; with a truth, how often each file is right."""
     judged = any("a_right" in row for row in rows)
-    table = _table(title, ("data set", "A says", "B says", "cause"))
+    table = _table(title, ("data set", "A answers", "B answers", "cause"))
     for name in ("rows", "A right", "B right", "neither") if judged else ("rows",):
         table.add_column(name, justify="right")
     for row in rows:
@@ -79,7 +79,7 @@ def _with_interval(seen: Mapping[str, Any]) -> str:
 
 
 def _short(run: Mapping[str, Any]) -> str:
-    """What tells a submission from others: its file, or its folder where the file is called as all are."""
+    """Return a short name of a submission: its file, or its folder if the file is called submission.csv."""
     path = PurePath(str(run.get("submission") or run.get("run") or "-"))
     name = path.parent.name or path.name if path.name == "submission.csv" else path.name
     return name if run.get("command") == "predict" else f"{name} ({run.get('command')})"

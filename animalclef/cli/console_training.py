@@ -1,4 +1,4 @@
-"""What the command line shows of an embedder's training."""
+"""Show an embedder's training on the command line."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rich.table import Table
 from animalclef.cli.console import duration, empty_table
 
 if TYPE_CHECKING:
-    from animalclef.training.embedder.early_stopping import TrainingPlan
+    from animalclef.training.embedder.training_plan import TrainingPlan
 
 __all__ = ["retrieved_table", "training_sentence"]
 
 
 def retrieved_table(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
-    """What networks find among held-out photographs: the mean over species, then each species."""
+    """Return retrieval among held-out photographs: the mean over species, then each species."""
     header = ("rank-1", "rank-5", "rank-10", "rank-20", "mAP")
     table = empty_table("held-out photographs", ("network", "species", *header))
     for name, figures in rows.items():
@@ -27,9 +27,9 @@ def retrieved_table(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Tabl
 
 
 def training_sentence(plan: TrainingPlan) -> str:
-    """What a training will do and cost."""
+    """Return a sentence on what a training will do and how long it takes."""
     if plan.seconds is not None:
-        frozen = " longer once the backbone learns," if plan.frozen else ""
+        frozen = " longer once the backbone is trained too," if plan.frozen else ""
         return f"At this speed training takes about {duration(plan.seconds)} more,{frozen} validation not counted."
     begun = f" ({plan.done:,} of them done)" if plan.done else ""
     held = f", {plan.held_out:,} held out" if plan.held_out else ""

@@ -7,12 +7,13 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from animalclef.cli.app import app
 from animalclef.cli.options import (
+    ColumnsOption,
     DataOption,
     JsonOption,
     Workers,
@@ -31,26 +32,41 @@ __all__ = ["demo", "inspect", "validate"]
 def demo(
     directory: Annotated[Path, typer.Argument(help="Folder to make.")],
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other animals.")] = 0,
-    crowd: Annotated[
-        int, typer.Option(min=0, help="Instead render this many random species to train an embedder on, all named.")
+    species: Annotated[
+        int,
+        typer.Option(
+            "--synthetic-training-set",
+            "--crowd",
+            min=0,
+            help="Instead render this many random species to train an embedder on, all named.",
+        ),
     ] = 0,
     animals: Annotated[
-        int | None, typer.Option(min=1, help="With --crowd: animals of each species. Default 12.")
+        int | None, typer.Option(min=1, help="Of a synthetic training set: animals of each species. Default 12.")
     ] = None,
     photographs: Annotated[
-        int | None, typer.Option(min=1, help="With --crowd: photographs of each animal. Default 6.")
+        int | None, typer.Option(min=1, help="Of a synthetic training set: photographs of each animal. Default 6.")
+    ] = None,
+    cropped: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Of a synthetic training set: share cropped to the animal. Default 0.6."),
     ] = None,
     workers: Workers = None,
 ) -> None:
-    """Render a demo data set: three invented species in the competition's layout, with a truth.csv to score against.
+    """Render a demo data set: three synthetic species in the competition's layout, with a truth.csv to score against.
 
-    With --crowd: a training set of many invented species, about 8 photographs a second and core; a killed call goes on.
+    With `--synthetic-training-set 84`: a training set of 84 synthetic species, about 8 photographs a second and core.
+    If interrupted, run the same command again: it resumes.
     """
     from animalclef.cli.console import RichProgress
-    from animalclef.synthetic import CrowdConfig, DemoConfig, render_crowd, render_demo
+    from animalclef.synthetic import DemoConfig, TrainingSetConfig, render_demo, render_training_set
 
-    if not crowd and not (animals is None and photographs is None):
-        raise ConfigError("--animals and --photographs need --crowd; the demo has a size of its own.")
+    given = {"animals": animals, "photographs": photographs, "close": cropped}
+    sizes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if sizes and not species:
+        raise ConfigError(
+            "--animals, --photographs and --cropped need --synthetic-training-set; the demo has a size of its own."
+        )
     count = workers or os.cpu_count() or 1
     with ExitStack() as stack:
         advance: list[Callable[[int], None]] = []
@@ -63,21 +79,20 @@ def demo(
             advance[0](finished - shown)
             shown = finished
 
-        if crowd:
-            given = {"animals": animals, "photographs": photographs}
-            sizes = {name: value for name, value in given.items() if value is not None}
-            render_crowd(directory, CrowdConfig(seed=seed, species=crowd, **sizes), workers=count, progress=tell)
+        if species:
+            config = TrainingSetConfig(seed=seed, species=species, **sizes)
+            render_training_set(directory, config, workers=count, progress=tell)
         else:
             render_demo(directory, DemoConfig(seed=seed), workers=count, progress=tell)
-    out.print(f"{'Training' if crowd else 'Demo'} data set: {directory}", highlight=False, soft_wrap=True)
+    out.print(f"{'Training' if species else 'Demo'} data set: {directory}", highlight=False, soft_wrap=True)
 
 
 @app.command()
-def inspect(data: DataOption = None, as_json: JsonOption = False) -> None:
+def inspect(data: DataOption = None, columns: ColumnsOption = None, as_json: JsonOption = False) -> None:
     """Check a data set's table and count what is in it; photographs are not opened."""
     from animalclef.data.table_statistics import count_images
 
-    loaded = load(data)
+    loaded = load(data, columns)
     statistics = count_images(loaded)
     if as_json:
         print_json(statistics)
@@ -91,13 +106,13 @@ def inspect(data: DataOption = None, as_json: JsonOption = False) -> None:
 def validate(
     submission: Annotated[Path, typer.Argument(help="The file to check.")],
     data: DataOption = None,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check a submission against its data set, and name every row that is not right. Exit status 2 if any is."""
-    from animalclef.data.csv_text import read_table
-    from animalclef.data.submission import check_submission
+    from animalclef.data.submission_file import check_submission_file
 
-    problems = check_submission(read_table(submission), load(data))
+    problems = check_submission_file(submission, load(data, columns))
     if as_json:
         print_json({"valid": not problems, "problems": [dataclasses.asdict(problem) for problem in problems]})
     else:

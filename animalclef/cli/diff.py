@@ -1,4 +1,4 @@
-"""`diff`: two submissions."""
+"""`diff`: compare two submissions."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def diff(
     data: DataOption = None,
     run: Annotated[
         list[Path] | None,
-        typer.Option(help="A finished run folder that explains both, or twice: the run of A, then the run of B."),
+        typer.Option(help="The finished run folder of both, or twice: the run of A, then the run of B."),
     ] = None,
     truth: Annotated[
-        Path | None, typer.Option(help="CSV with image_id, identity, dataset, known: who is right.")
+        Path | None, typer.Option(help="CSV with image_id, identity, dataset, known: count which file is right.")
     ] = None,
-    out_path: Annotated[Path | None, typer.Option("--out", help="Write every disagreement to this CSV file.")] = None,
+    out_path: Annotated[Path | None, typer.Option("--out", help="Write every difference to this CSV file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What two submissions disagree on, by data set and cause.
+    """Compare two submissions: count the answers that differ, by data set and cause.
 
-    With the run folders a cause is told: the *threshold* (the same best candidate, judged otherwise), its *probability*
-    (it moved across the same threshold), *another best candidate*, a photograph that was *set aside*.
+    The cause is found with the run folders: the *threshold* (the best candidate is the same, the threshold is not), its
+    *probability* (it crossed the threshold), *another best candidate*, or a *skipped* photograph.
 
     Examples:
 
@@ -42,20 +42,20 @@ def diff(
     - `animalclef diff old.csv new.csv --run runs/old --run runs/new --out changed.csv`
     """
     from animalclef.cli.console_ledger import difference_table
-    from animalclef.evaluation.compare import counts, differences, explanation_of, read_pair, rows_of
+    from animalclef.evaluation.compare import check_answers, counts, differences, explain_with, read_pair, rows_of
     from animalclef.evaluation.evaluate import right_answers
     from animalclef.runtime.atomic_files import write_csv
+    from animalclef.runtime.output_guard import check_output, protect_inputs
+    from animalclef.store.finished_run import load_run
 
-    runs = [explanation_of(one) for one in run or []]
+    runs = [explain_with(load_run(one)) for one in run or []]
     if len(runs) > 2:
         raise DataError(f"diff: --run was given {len(runs)} times; expected one run for both files, or A's and B's.")
+    if out_path is not None:
+        protect_inputs(path for path in (a, b, truth) if path is not None)
+        check_output(out_path, "list of differences")
     answers, others = read_pair(a, b)
-    for one in runs:
-        if set(answers) - set(one.dataset):
-            stray = next(image_id for image_id in answers if image_id not in one.dataset)
-            raise SubmissionError(
-                f"{a}: image_id {stray} is no query of {one.path}; give the run of these submissions."
-            )
+    check_answers(a, b, (answers, others), runs)
     dataset = None
     if data is not None or not runs:
         dataset = _datasets(data) if data is not None else {}

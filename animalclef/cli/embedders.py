@@ -1,4 +1,4 @@
-"""`evaluate-embedder`, `label-views`: stage one alone."""
+"""`evaluate-embedder`, `label-views`: use an embedder alone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 
 from animalclef.cli.app import app
 from animalclef.cli.options import (
+    ColumnsOption,
     ConfigOption,
     DataOption,
     DeviceOption,
@@ -35,13 +36,14 @@ if TYPE_CHECKING:
 __all__ = ["evaluate_embedder", "label_views"]
 
 RunOption = Annotated[
-    Path | None, typer.Option("--run", help="Where embeddings are kept. Default: where predict keeps them.")
+    Path | None, typer.Option("--run", help="Folder for embeddings. Default: the one that predict uses.")
 ]
 
 
 @app.command()
 def evaluate_embedder(
     data: DataOption = None,
+    columns: ColumnsOption = None,
     config_name: ConfigOption = None,
     assignments: SetOption = None,
     split: Annotated[
@@ -52,7 +54,8 @@ def evaluate_embedder(
         list[str] | None, typer.Option("--set-split", metavar="KEY=VALUE", help="Change one setting of the split.")
     ] = None,
     see_encounter: Annotated[
-        bool, typer.Option(help="Photographs see those of their own encounter, which flatters the embedder.")
+        bool,
+        typer.Option(help="Do not hide photographs of a query's own encounter; the figures become too optimistic."),
     ] = False,
     seed: SeedOption = None,
     device: DeviceOption = "auto",
@@ -61,7 +64,7 @@ def evaluate_embedder(
     weights: WeightsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Rank-1/5/10/20 and mAP of an embedder on the database photographs alone, per species and averaged over species.
+    """Measure rank-1/5/10/20 and mAP of an embedder on the database photographs, per species and averaged.
 
     Each photograph is a query against all others of its species; those of its own encounter are hidden, and with
     `retrieve.same_viewpoint` those from another side. With `--split` the queries are those of a split for training.
@@ -81,7 +84,7 @@ def evaluate_embedder(
         raise ConfigError("--set-split needs --split: paper, closed-set, open-set, disjoint or time.")
     parts = None if split is None else load_settings(SplitConfig, [f"kind={split}", *(split_settings or [])])
     embedding = _embedding(config_name, assignments, seed, device, workers, run, weights)
-    figures, set_aside = evaluate(load(data), embedding, parts, hide_events=not see_encounter)
+    figures, set_aside = evaluate(load(data, columns), embedding, parts, hide_events=not see_encounter)
     if set_aside:
         warn(f"{len(set_aside)} photographs cannot be used (first: {set_aside[0].path}: {set_aside[0].reason}).")
     if as_json:
@@ -93,13 +96,14 @@ def evaluate_embedder(
 @app.command()
 def label_views(
     out_path: Annotated[
-        Path, typer.Option("--out", help="The table to write. Paths in it start where those of the old one do.")
+        Path, typer.Option("--out", help="The table to write. Its paths are relative to the folder of the old one.")
     ],
     data: DataOption = None,
+    columns: ColumnsOption = None,
     config_name: ConfigOption = None,
     assignments: SetOption = None,
     confidence: Annotated[
-        float, typer.Option(min=0, max=1, help="A viewpoint that is less sure than this stays absent.")
+        float, typer.Option(min=0, max=1, help="A viewpoint of lower confidence stays absent.")
     ] = 0.8,
     seed: SeedOption = None,
     device: DeviceOption = "auto",
@@ -108,10 +112,10 @@ def label_views(
     weights: WeightsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fill absent viewpoints (the column orientation) from the embeddings of photographs whose viewpoint is known.
+    """Fill absent viewpoints (the column orientation), predicted from photographs whose viewpoint is known.
 
-    A classifier is fitted per data set; how often it is right on individuals that it never saw is printed first. What
-    the table says stays; a column orientation_confidence tells how sure each filled viewpoint is. Then:
+    A classifier is fitted per data set; its accuracy on held-out individuals is printed first. Viewpoints in the table
+    stay; a column orientation_confidence has the confidence of each filled one. Then:
     `animalclef predict --data TABLE --set retrieve.same_viewpoint=true`.
 
     Example:
@@ -119,21 +123,25 @@ def label_views(
     - `animalclef label-views --data my-photos --out my-photos/labelled.csv`
     """
     from animalclef.cli.console import viewpoints_table
-    from animalclef.config.view_labels import ViewLabelConfig
+    from animalclef.config.prepare import ViewLabelConfig
     from animalclef.data.viewpoint_column import write_viewpoints
     from animalclef.pipeline.embed_only import fill_viewpoints
+    from animalclef.runtime.output_guard import check_output
 
-    loaded = load(data)
-    table = loaded.source.table or loaded.source.root  # without a table there are no viewpoints, which is told below
+    loaded = load(data, columns)
+    table = (
+        loaded.source.table or loaded.source.root
+    )  # without a table there are no viewpoints, which is reported below
     refuse_overwriting(loaded, out_path)
+    check_output(out_path, "table with viewpoints")
     embedding = _embedding(config_name, assignments, seed, device, workers, run, weights)
     labels, set_aside = fill_viewpoints(loaded, embedding, ViewLabelConfig(least_confidence=confidence))
     if not as_json:
         out.print(viewpoints_table(labels.quality))
     if all(one.why_not for one in labels.quality):
         reasons = "; ".join(f"{one.dataset}: {one.why_not}" for one in labels.quality)
-        raise DataError(f"{table}: viewpoints cannot be told ({reasons}). Nothing was written.")
-    write_viewpoints(table, out_path, labels.filled())
+        raise DataError(f"{table}: viewpoints cannot be predicted ({reasons}). Nothing was written.")
+    write_viewpoints(loaded.source, out_path, labels.filled())
     if set_aside:
         warn(f"{len(set_aside)} photographs cannot be used (first: {set_aside[0].path}: {set_aside[0].reason}).")
     tell_where_paths_start(loaded, data, out_path)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from animalclef.cli.app import app
 from animalclef.cli.options import JsonOption, LedgerOption, NoLedgerOption, SetOption, err, out, print_json, warn
+
+if TYPE_CHECKING:
+    from animalclef.decision.decision_model import Decision
 
 __all__ = ["ensemble"]
 
@@ -17,13 +20,13 @@ __all__ = ["ensemble"]
 def ensemble(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished run folders over the same data.")],
     out_path: Annotated[
-        Path | None, typer.Option("--out", help="Default: submissions/<date>-ensemble/submission.csv.")
+        Path | None, typer.Option("--out", help="Default: submissions/DATE-ensemble/submission.csv.")
     ] = None,
     assignments: SetOption = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the search. Default: the first run's.")] = None,
     run: Annotated[
         Path | None,
-        typer.Option("--run", help="Where candidates and decision are kept. Default: runs/ensemble-<digest>."),
+        typer.Option("--run", help="Where candidates and decision are kept. Default: runs/ensemble-DIGEST."),
     ] = None,
     ledger: LedgerOption = None,
     no_ledger: NoLedgerOption = False,
@@ -31,8 +34,8 @@ def ensemble(
 ) -> None:
     """Fuse the scores of several finished runs (other embedders, other matchers) into one submission.
 
-    Every query gets the union of the runs' candidates. Calibration, weights and thresholds are tuned on the
-    pseudo-queries that the runs keep; no photograph is read. Settings are those of the first run, `--set` changes them.
+    Every query gets the union of the runs' candidates. Calibration, weights and thresholds are tuned on the runs'
+    stored pseudo-queries; no photograph is read. Settings are those of the first run, changed by `--set`.
 
     Example: `animalclef ensemble runs/miewid runs/vlad --out submission.csv`
     """
@@ -53,20 +56,33 @@ def ensemble(
         outcome = fused(parts, config, folder, console.RichProgress(err))
         write_submission(target, outcome.predictions, parts.loaded())
         names = {name: {"run": str(one.path), "scores_digest": one.scores} for name, one in parts.runs.items()}
-        results.write_results(target, outcome, config, folder.path, parts.first.data, runs=names)
+        results.write_results(
+            target, outcome, config, folder.path, parts.first.data, images=parts.first.images, runs=names
+        )
     summary = results.summary(outcome)
     if not no_ledger:
         ledger_entry.record(
             "ensemble", ledger, config, outcome.decision, data=parts.first.data, run=folder.path, submission=target,
             summary=summary,
         )  # fmt: skip
-    for sentence in outcome.warnings:
+    for sentence in (*outcome.warnings, *_single_members(outcome.decision, parts.first.images.queries.datasets)):
         warn(sentence)
     if as_json:
         print_json({"submission": str(target), "run": str(folder.path), "runs": names, **summary})
         return
     out.print(console.decision_table(outcome.decision, parts.first.images.queries.datasets))
-    named = summary["queries"] - summary["new_individuals"]
-    who = f"{named} named ({summary['individuals_named']} individuals), {summary['new_individuals']} new"
-    out.print(f"{summary['queries']} queries: {who}.", highlight=False)
-    out.print(f"Submission: {target}\nRun folder: {folder.path}", highlight=False, soft_wrap=True)
+    lines = console.answer_lines(summary, target, folder.path)
+    out.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
+
+
+def _single_members(decision: Decision, datasets: list[str]) -> list[str]:
+    """Return a sentence for every data set whose scores all come from one run."""
+    sentences = []
+    for name in datasets:
+        part = decision.of(name)
+        members = {column.partition(":")[0] for column, weight in part.weights.items() if weight >= 0.005}
+        if len(members) == 1 and part.pair_model is None:
+            sentences.append(
+                f"{name}: only the scores of {members.pop()} have weight, so the other runs change nothing."
+            )
+    return sentences

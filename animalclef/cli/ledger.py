@@ -1,4 +1,4 @@
-"""`ledger show`, `ledger add`: what was tried, what it was validated at, and what the board said."""
+"""`ledger show`, `ledger add`: runs, their validation scores and their leaderboard scores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from animalclef.errors import DataError
 
 __all__ = ["add", "ledger", "show"]
 
-ledger = typer.Typer(no_args_is_help=True, help="What was tried, what it was validated at, and what the board said.")
+ledger = typer.Typer(
+    no_args_is_help=True, help="List runs with their validation and leaderboard scores; add leaderboard scores."
+)
 app.add_typer(ledger, name="ledger")
 
 LedgerOption = Annotated[
@@ -26,16 +28,18 @@ Given = Annotated[float | None, typer.Option(min=0, max=1)]
 @ledger.command()
 def show(
     ledger: LedgerOption = None,
-    last: Annotated[int, typer.Option("--last", "-n", min=0, help="Only the last so many runs; 0: all.")] = 0,
+    last: Annotated[
+        int, typer.Option("--last", "-n", min=0, help="List only this many of the latest runs; 0: all.")
+    ] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Every run: validation score with its 95 % interval, share of new individuals, the board, and what changed."""
+    """List every run: validation score with 95 % interval, share of new individuals, leaderboard, changes."""
     from animalclef.cli.console_ledger import ledger_notes, ledger_table
     from animalclef.store.ledger import Ledger
 
     kept = Ledger(_found(ledger))
     rows = kept.rows()
-    _tell_damage(kept.damaged, kept.path)
+    _warn_of_damage(kept.damaged, kept.path)
     shown = rows[-last:] if last else rows
     if as_json:
         print_json([{**row.run, "board": row.board} for row in shown])
@@ -51,11 +55,11 @@ def add(
     public: Given = None,
     private: Given = None,
     note: Annotated[str | None, typer.Option(help="A remark of your own.")] = None,
-    submission: Annotated[Path | None, typer.Option(help="The file that was sent in.")] = None,
+    submission: Annotated[Path | None, typer.Option(help="The submitted file.")] = None,
     last: Annotated[bool, typer.Option("--last", help="The last run's submission (the default).")] = False,
     ledger: LedgerOption = None,
 ) -> None:
-    """Note the board's scores of a submission beside its run.
+    """Add a submission's leaderboard scores to its run.
 
     Example: `animalclef ledger add --public 0.51 --submission submission.csv`
     """
@@ -66,7 +70,7 @@ def add(
     values = {"public": public, "private": private, "note": note}
     given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     if not given:
-        raise DataError("ledger add: nothing to note; give --public, --private or --note.")
+        raise DataError("ledger add: nothing to add; give --public, --private or --note.")
     if submission is not None and last:
         raise DataError("ledger add: --submission and --last name two runs; give one of them.")
     if submission is not None and not submission.is_file():
@@ -74,7 +78,7 @@ def add(
     place = ledger_of(submission) if ledger is None and submission is not None else None
     kept = Ledger(place if place is not None and place.is_file() else _found(ledger))
     sent = [row.run for row in kept.rows() if row.run["submission_sha256"]]
-    _tell_damage(kept.damaged, kept.path)
+    _warn_of_damage(kept.damaged, kept.path)
     if submission is not None:
         digest = hashlib.sha256(submission.read_bytes()).hexdigest()
         sent = [run for run in sent if run["submission_sha256"] == digest]
@@ -83,12 +87,12 @@ def add(
     if not sent:
         raise DataError(f"{kept.path}: no run with a submission yet. Run predict first.")
     kept.add_board(sent[-1]["submission_sha256"], given)
-    told = ", ".join(f"{name} {value}" for name, value in given.items())
-    out.print(f"{sent[-1]['submission']}: {told}.", highlight=False, soft_wrap=True, markup=False)
+    added = ", ".join(f"{name} {value}" for name, value in given.items())
+    out.print(f"{sent[-1]['submission']}: {added}.", highlight=False, soft_wrap=True, markup=False)
 
 
 def _found(given: Path | None) -> Path:
-    """The ledger's file.
+    """Return the ledger's file.
 
     Raises:
         DataError: there is none.
@@ -105,6 +109,6 @@ def _found(given: Path | None) -> Path:
     return max(places, key=lambda path: path.stat().st_mtime_ns)
 
 
-def _tell_damage(count: int, path: Path) -> None:
+def _warn_of_damage(count: int, path: Path) -> None:
     if count:
         warn(f"{path}: {count} damaged line{'s' if count > 1 else ''} left out.")

@@ -1,7 +1,8 @@
-"""What the commands share: options, the two consoles, loading a table, printing."""
+"""Define what the commands share: options, the two consoles, loading a table, printing."""
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -9,13 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
-from animalclef.errors import ConfigError, DataError
+from animalclef.errors import ConfigError, DataError, printable
 
 if TYPE_CHECKING:
+    from animalclef.config.data import DataConfig
     from animalclef.data.table import LoadedTable
 
 __all__ = [
+    "ColumnsOption",
     "ConfigOption",
     "DataOption",
     "DeviceOption",
@@ -26,22 +30,48 @@ __all__ = [
     "SetOption",
     "WeightsOption",
     "Workers",
+    "column_settings",
     "err",
     "escaped",
     "load",
     "out",
+    "parse_columns",
     "print_json",
     "refuse_overwriting",
+    "say",
+    "tell",
     "tell_where_paths_start",
+    "tolerate_any_console",
     "warn",
 ]
 
-out, err = Console(), Console(stderr=True)
+
+class PlainConsole(Console):
+    """A console that prints text as it is: no markup, and control characters as escapes.
+
+    Names of data sets and individuals come from files; `[/red]` or an escape sequence in one must not act.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return text without control characters."""
+        return super().render_str(printable(text), **options)
+
+
+out, err = PlainConsole(), PlainConsole(stderr=True)
 
 DataOption = Annotated[
     Path | None,
     typer.Option(help="Folder with metadata.csv and the photographs, a CSV file, or a folder per individual "
-                      "(queries under query/). On Kaggle: found by itself."),
+                      "(queries under query/). On Kaggle it is found automatically."),
+]  # fmt: skip
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option("--columns", metavar="SUBJECT=COLUMN,...",
+                 help="The table's columns, such as path=filename,identity=individual. date_order=day-first or "
+                      "month-first settles dates such as 5/1/2023."),
 ]  # fmt: skip
 ConfigOption = Annotated[str | None, typer.Option("--config", help="A YAML file, or the name of a shipped one.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")]
@@ -61,18 +91,69 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Worker threads. Defaul
 
 def warn(sentence: str) -> None:
     """One warning on standard error."""
-    err.print(f"[yellow]warning:[/] {escaped(sentence)}", highlight=False, soft_wrap=True)
+    say("warning:", "yellow", sentence)
 
 
-def load(data: Path | None) -> LoadedTable:
-    """The table of a data set; what is odd in it is told."""
+def say(label: str, style: str, sentence: str) -> None:
+    """Print one sentence on standard error, behind a coloured label."""
+    err.print(Text.assemble((label, style), " ", printable(sentence)), highlight=False, soft_wrap=True)
+
+
+def tell(sentence: str) -> None:
+    """Print one sentence on standard error, before something that takes minutes."""
+    err.print(escaped(sentence), highlight=False, soft_wrap=True)
+
+
+def load(data: Path | None, columns: str | None = None, settings: DataConfig | None = None) -> LoadedTable:
+    """Return the table of a data set, and warn of what is odd in it.
+
+    The columns are those of `--columns`, or of the settings.
+    """
     from animalclef.data.sources import find_source
     from animalclef.data.table import load_table
+    from animalclef.runtime.output_guard import protect_inputs
 
-    loaded = load_table(find_source(data))
+    given = parse_columns(columns) if settings is None else settings.model_dump(include={"columns", "date_order"})
+    loaded = load_table(find_source(data, **given))
+    source = loaded.source
+    protect_inputs([path for path in (source.table, source.sample) if path is not None])
+    protect_inputs(source.root / path for path in loaded.images.path)
     for problem in loaded.problems:
         warn(str(problem))
     return loaded
+
+
+def parse_columns(text: str | None) -> dict[str, Any]:
+    """Return the columns by subject, and the order of dates, that `--columns` names.
+
+    Raises:
+        ConfigError: a part is not SUBJECT=COLUMN, or the order of dates is unknown.
+    """
+    columns: dict[str, str] = {}
+    for part in (text or "").split(","):
+        subject, equals, column = (piece.strip() for piece in part.partition("="))
+        if not part.strip():
+            continue
+        if not equals or not subject or not column:
+            raise ConfigError(f"--columns {part.strip()}: expected SUBJECT=COLUMN, such as path=filename.")
+        columns[subject] = column
+    order = columns.pop("date_order", None)
+    if order not in (None, "day-first", "month-first"):
+        raise ConfigError(f"--columns date_order={order}: expected day-first or month-first.")
+    return {"columns": columns, "date_order": order}
+
+
+def column_settings(text: str | None) -> list[str]:
+    """Return `--columns` as assignments of settings, so that a run keeps them."""
+    given = {name: value for name, value in parse_columns(text).items() if value}
+    return [f"data.{name}={json.dumps(value)}" for name, value in given.items()]
+
+
+def tolerate_any_console() -> None:
+    """Print what the console's encoding lacks as `?`, instead of failing at the end of the work."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def refuse_overwriting(loaded: LoadedTable, out_path: Path) -> None:
@@ -105,15 +186,14 @@ def tell_where_paths_start(loaded: LoadedTable, data: Path | None, out_path: Pat
 
 
 def escaped(text: str) -> str:
-    """Text that rich takes as it is."""
-    from rich.markup import escape
-
-    return escape(text)
+    """Return text as any console shows it: control characters become escapes."""
+    return printable(text)
 
 
 def print_json(content: Any) -> None:
     """The result on standard output; NaN becomes null."""
-    sys.stdout.write(json.dumps(_without_nan(content), indent=1, ensure_ascii=False) + "\n")
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+    sys.stdout.write(json.dumps(_without_nan(content), indent=1, ensure_ascii=not unicode) + "\n")
 
 
 def _without_nan(content: Any) -> Any:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from animalclef.cli.app import app
 from animalclef.cli.options import (
+    ColumnsOption,
     ConfigOption,
     DataOption,
     JsonOption,
@@ -18,14 +18,18 @@ from animalclef.cli.options import (
     NoLedgerOption,
     SetOption,
     Workers,
+    column_settings,
     err,
-    escaped,
     load,
     out,
     print_json,
+    tell,
     warn,
 )
-from animalclef.errors import DataError
+
+if TYPE_CHECKING:
+    from animalclef.api.finished import Run
+    from animalclef.config import Config
 
 __all__ = ["predict"]
 
@@ -34,14 +38,15 @@ __all__ = ["predict"]
 def predict(
     data: DataOption = None,
     out_path: Annotated[
-        Path | None, typer.Option("--out", help="Default: submissions/<date>-<config>/submission.csv.")
+        Path | None, typer.Option("--out", help="Default: submissions/DATE-CONFIG/submission.csv.")
     ] = None,
+    columns: ColumnsOption = None,
     config_name: ConfigOption = None,
     assignments: SetOption = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     workers: Workers = None,
-    run: Annotated[Path | None, typer.Option(help="Where work is kept. Default: runs/<config>-<data digest>.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Where work is kept. Default: runs/CONFIG-DIGEST.")] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Folder of network weights, as `weights bundle` makes it.")
     ] = None,
@@ -56,6 +61,9 @@ def predict(
     max_missing: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of missing photographs above which to stop. Default 0.01.")
     ] = None,
+    auto: Annotated[
+        bool, typer.Option("--auto/--no-auto", help="Try on database photographs how to prepare them (prepare.mode).")
+    ] = True,
     overwrite: Annotated[bool, typer.Option(help="Forget what an earlier run left in the run folder.")] = False,
     ledger: LedgerOption = None,
     no_ledger: NoLedgerOption = False,
@@ -74,57 +82,57 @@ def predict(
 
     - `animalclef predict --data animal-clef-2025 --config animalclef2025 --weights my-weights`
 
-    - `animalclef predict --data next-year --decision submissions/this-year/decision.json`
+    - `animalclef predict --data next-year --decision submissions/this-year/submission.decision.json`
     """
+    from animalclef.api.datasets import Dataset, load_config
+    from animalclef.api.runs import predict as predict_run
     from animalclef.cli import console
-    from animalclef.config import load_config
-    from animalclef.data.submission import write_submission
-    from animalclef.decision.decision_model import load_decision
-    from animalclef.hub.needed_weights import require_weights
-    from animalclef.pipeline import Pipeline, ledger_entry, read_contents, results
-    from animalclef.store.run_folder import RunFolder
+    from animalclef.pipeline.results import target_file
+    from animalclef.runtime.output_guard import protect_inputs
 
-    given = None if decision is None else load_decision(decision)
-    extra = [] if max_missing is None else [f"data.max_missing={max_missing}"]
-    extra += [] if budget is None else [f"budget.spend={json.dumps(budget)}"]
-    config = load_config(config_name, [*(assignments or []), *extra], seed)
-    require_weights(config, weights)
-    loaded = load(data)
-    if loaded.is_clustering:
-        raise DataError(
-            f"{loaded.source.root}: this is AnimalCLEF 2026, a clustering task (cluster_<dataset>_<n> per image); "
-            "predict answers identification tasks such as AnimalCLEF 2025."
-        )
-    target = results.target_file(out_path, config, config_name)
-    progress = console.RichProgress(err)
-    count = workers or os.cpu_count() or 1
-    contents = read_contents(loaded, config, count, progress)
-    folder = RunFolder(run or Path("runs") / f"{config.name}-{contents.digest[:8]}")
-    with folder.claimed():
-        folder.open(overwrite=overwrite)
-        announce = lambda plan: err.print(console.plan_sentence(plan), highlight=False, soft_wrap=True)  # noqa: E731
-        pipeline = Pipeline(loaded, contents, config, folder, count, device, progress, announce, weights=weights)
-        outcome = pipeline.predict(given)
-        write_submission(target, outcome.predictions, loaded)
-        results.write_results(target, outcome, config, folder.path, contents.digest)
-    summary = results.summary(outcome)
+    extra = [f"data.max_missing={max_missing}"] * (max_missing is not None) + ["prepare.mode=whole"] * (not auto)
+    extra += [*column_settings(columns), *([] if budget is None else [f"budget.spend={json.dumps(budget)}"])]
+    config = load_config(config_name, *(assignments or []), *extra, seed=seed)
+    dataset = Dataset(load(data, settings=config.data))
+    protect_inputs(path for path in (decision, None if config_name is None else Path(config_name)) if path is not None)
+    target = target_file(out_path, config, config_name)
+    made = predict_run(
+        dataset, config=config, run_dir=run, weights=weights, decision=decision, device=device, workers=workers,
+        overwrite=overwrite, progress=console.RichProgress(err), say=tell,
+        announce=lambda plan: tell(console.plan_sentence(plan)),
+    )  # fmt: skip
+    made.to_submission(target)
     if not no_ledger:
-        ledger_entry.record(
-            "predict", ledger, config, outcome.decision, data=contents.digest, run=folder.path,
-            weights=outcome.weights, submission=target, summary=summary,
-        )  # fmt: skip
-    if outcome.set_aside:
-        sentence = console.set_aside_sentence(outcome.set_aside, folder.path)
-        err.print(f"[yellow]warning:[/] {escaped(sentence)}", highlight=False, soft_wrap=True)
-    for sentence in outcome.warnings:
-        warn(sentence)
+        _add_to_ledger(made, config, target, ledger)
+    _warn(made)
     if as_json:
-        print_json({"submission": str(target), "run": str(folder.path), **summary})
-        return
-    out.print(console.decision_table(outcome.decision, loaded.images.queries.datasets))
-    for line in console.honesty_lines(outcome.decision):
-        out.print(line, highlight=False, soft_wrap=True)
-    named = summary["queries"] - summary["new_individuals"]
-    who = f"{named} named ({summary['individuals_named']} individuals), {summary['new_individuals']} new"
-    out.print(f"{summary['queries']} queries: {who}.", highlight=False)
-    out.print(f"Submission: {target}\nRun folder: {folder.path}", highlight=False, soft_wrap=True)
+        print_json({"submission": str(target), "run": str(made.path), **made.summary})
+    else:
+        _print(made, target)
+
+
+def _add_to_ledger(made: Run, config: Config, submission: Path, ledger: Path | None) -> None:
+    from animalclef.pipeline.ledger_entry import record
+
+    record(
+        "predict", ledger, config, made.decision, data=made.finished.data, run=made.path,
+        weights=made.outcome.weights if made.outcome else None, submission=submission, summary=made.summary,
+    )  # fmt: skip
+
+
+def _warn(made: Run) -> None:
+    from animalclef.cli.console import set_aside_sentence
+
+    if made.finished.skipped:
+        warn(set_aside_sentence(made.finished.skipped, made.path))
+    for sentence in made.summary["warnings"]:
+        warn(sentence)
+
+
+def _print(made: Run, submission: Path) -> None:
+    """Print the decision, what it rests on, and where the results are."""
+    from animalclef.cli.console import answer_lines, decision_table, honesty_lines
+
+    out.print(decision_table(made.decision, made.finished.images.queries.datasets))
+    lines = [*honesty_lines(made.decision), *answer_lines(made.summary, submission, made.path)]
+    out.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)

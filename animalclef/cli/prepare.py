@@ -10,8 +10,11 @@ import typer
 
 from animalclef.cli.app import app
 from animalclef.cli.options import (
+    ColumnsOption,
     DataOption,
+    DeviceOption,
     JsonOption,
+    WeightsOption,
     Workers,
     err,
     load,
@@ -29,30 +32,53 @@ __all__ = ["boxes", "mask"]
 def mask(
     to: Annotated[Path, typer.Option(help="Folder that gets a PNG per photograph, under the photograph's own path.")],
     data: DataOption = None,
+    columns: ColumnsOption = None,
     model: Annotated[
-        str, typer.Option(help="grabcut (no weights), or a SAM model: a folder, or its hub name where it is cached.")
-    ] = "grabcut",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ... (for SAM)")] = "auto",
+        str,
+        typer.Option(
+            help="animal (ships with the package), u2netp (its pulled start), grabcut, a file with weights of U2-Net-P,"
+            " or a SAM model: a folder, or its hub name where it is cached."
+        ),
+    ] = "animal",
+    device: DeviceOption = "auto",
+    weights: WeightsOption = None,
+    sheet: Annotated[Path | None, typer.Option(help="Also draw up to 96 of the masks into this JPEG.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Make masks again that are there.")] = False,
     workers: Workers = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a mask of every photograph, so that keypoints on the background are dropped.
 
-    Look at a few before you trust them: GrabCut tells colours apart, not animals. Then:
-    `animalclef predict --data DIR --set keypoints.masks=MASKS`.
+    Look at the sheet before you trust them. The network finds what is striking; of a face that fills the frame it may
+    find a patch. GrabCut separates colours, not animals. A mask is kept as long as its photograph and the model stay
+    the same. Then: `animalclef predict --data DIR --set keypoints.masks=MASKS`.
+
+    Example:
+
+    - `animalclef mask --data my-photos --to my-masks --sheet masks.jpg`
     """
     import dataclasses
 
     from animalclef.cli.console import RichProgress
+    from animalclef.data.masks import mask_paths
     from animalclef.features.embedding.timm_embedder import choose_device
     from animalclef.prepare.make_masks import make_masks
-    from animalclef.prepare.segmenters import load_segmenter
+    from animalclef.prepare.mask_sheet import mask_sheet
+    from animalclef.prepare.segmenters import open_segmenter
+    from animalclef.runtime.atomic_files import check_writable, write_bytes
+    from animalclef.runtime.output_guard import refuse_input
 
-    images = load(data).images
-    segmenter = load_segmenter(model, "cpu" if model == "grabcut" else choose_device(device))
-    count = (workers or os.cpu_count() or 1) if model == "grabcut" else 1
+    images = load(data, columns).images
+    for path in mask_paths(to, list(dict.fromkeys(images.path))):
+        refuse_input(path)
+    if sheet is not None:
+        refuse_input(sheet)
+        check_writable(sheet.parent)
+    count = workers or os.cpu_count() or 1
+    segmenter = open_segmenter(model, "cpu" if model == "grabcut" else choose_device(device), weights, count)
     made = make_masks(images, to, segmenter, count, RichProgress(err), overwrite=overwrite)
+    if sheet is not None:
+        write_bytes(sheet, mask_sheet(images, to))
     if made.unreadable:
         warn(f"{len(made.unreadable)} photographs cannot be read (first: {made.unreadable[0]}).")
     if as_json:
@@ -70,6 +96,7 @@ def boxes(
         Path, typer.Option("--out", help="The table to write. Paths in it start where those of the old one do.")
     ],
     data: DataOption = None,
+    columns: ColumnsOption = None,
     along_body: Annotated[
         list[str] | None,
         typer.Option(
@@ -103,12 +130,16 @@ def boxes(
     from animalclef.prepare.find_boxes import find_boxes
     from animalclef.report.crop_sheet import crop_sheet
     from animalclef.runtime.atomic_files import check_writable, write_bytes
+    from animalclef.runtime.output_guard import check_output, mark_picture
 
-    loaded = load(data)
+    loaded = load(data, columns)
     images = loaded.images
     refuse_overwriting(loaded, out_path)
     for path in (out_path, *([] if sheet is None else [sheet])):
         check_writable(path.parent)
+    if sheet is not None:
+        check_output(sheet, "picture")
+    check_output(out_path, "table with boxes")
     if absent := sorted(set(along_body or []) - set(images.datasets)):
         raise ConfigError(f"--along-body {absent[0]}: no such data set; there are {', '.join(images.datasets)}.")
     count, progress = workers or os.cpu_count() or 1, RichProgress(err)
@@ -116,7 +147,7 @@ def boxes(
     write_boxes(loaded, out_path, found.bbox_xywhr)
     boxed = images.with_columns(bbox_xywhr=found.bbox_xywhr).select(found.outcome == "found")
     if sheet is not None and len(boxed):
-        write_bytes(sheet, crop_sheet(boxed))
+        write_bytes(sheet, mark_picture(crop_sheet(boxed)))
     elif sheet is not None:
         sheet.unlink(missing_ok=True)
         warn(f"No box was found, so there is no {sheet}.")

@@ -1,4 +1,4 @@
-"""`report`, `show`: what a run did, to look at."""
+"""`report`, `show`: look at a finished run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from animalclef.cli.options import JsonOption, Workers, err, out, print_json, wa
 __all__ = ["report", "show"]
 
 MovedOption = Annotated[
-    Path | None, typer.Option("--data", help="Where the photographs are now. Default: where predict read them.")
+    Path | None, typer.Option("--data", help="Folder of the photographs if they have moved since predict.")
 ]
 LayerOption = Annotated[
     str | None,
@@ -23,8 +23,7 @@ LayerOption = Annotated[
 WeightsOption = Annotated[
     Path | None,
     typer.Option(
-        help="Folder in which the run's published weights are looked for first: the matcher's, and with --explain the "
-        "network's."
+        help="Folder searched first for published weights of the run's matcher, and with --explain of its network."
     ),
 ]
 
@@ -43,7 +42,7 @@ def report(
     candidates: Annotated[int, typer.Option(min=1, max=100, help="Candidates shown beside each query.")] = 5,
     matched: Annotated[
         int | None,
-        typer.Option(min=0, help="Of how many of them matched keypoints are kept to be drawn. Default: all shown."),
+        typer.Option(min=0, help="Candidates whose matched keypoints are kept for drawing. Default: all shown."),
     ] = None,
     masks: Annotated[
         Path | None, typer.Option(help="Folder of masks: matches outside the animals are drawn in another colour.")
@@ -51,7 +50,7 @@ def report(
     explain: Annotated[
         int,
         typer.Option(
-            min=0, help="For the first so many queries: what the embedding agreed on with the best candidate."
+            min=0, help="For this many queries: the regions that the embedding matched with the best candidate."
         ),
     ] = 0,
     layer: LayerOption = None,
@@ -59,10 +58,9 @@ def report(
     workers: Workers = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a report to look at: scores, charts, and every query beside its candidates with their matched keypoints.
+    """Write an HTML report: scores, charts, and every query beside its candidates with their matched keypoints.
 
-    One HTML file up to 500 queries; above that a folder whose index.html has pages of queries and thumbnails beside it.
-    It opens from disk in a browser and needs no network.
+    Up to 500 queries it is one HTML file, for more a folder with index.html. It opens in a browser without a network.
 
     Examples:
 
@@ -92,17 +90,17 @@ def show(
     image_id: Annotated[str, typer.Argument(help="The query's image_id.")],
     run: Annotated[Path, typer.Option(help="A finished run folder.")],
     data: MovedOption = None,
-    out_path: Annotated[Path | None, typer.Option("--out", help="A .png or .jpg. Default: <image_id>.png.")] = None,
+    out_path: Annotated[Path | None, typer.Option("--out", help="A .png or .jpg. Default: IMAGE_ID.png.")] = None,
     candidates: Annotated[
         int, typer.Option(min=1, max=100, help="How many of the best individuals, each by its best photograph.")
     ] = 4,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Also draw the regions and places that the embedding agreed on.")
+        bool, typer.Option("--explain", help="Also draw the regions that the embedding matched.")
     ] = False,
     layer: LayerOption = None,
     weights: WeightsOption = None,
 ) -> None:
-    """Draw one query beside its best candidates, with the matched keypoints that agree.
+    """Draw one query beside its best candidates, with the inliers (matched keypoints that fit one transform).
 
     Examples:
 
@@ -113,8 +111,10 @@ def show(
     import re
 
     from animalclef.report import Explanations, draw_query, load_run, write_picture
+    from animalclef.runtime.output_guard import check_output
 
     target = out_path or Path(re.sub(r"[^\w.-]+", "_", image_id) + ".png")
+    check_output(target, "picture")
     finished = load_run(run, data)
     explanations = Explanations(finished, layer, weights) if explain else None
     write_picture(target, draw_query(finished, image_id, candidates, explanations, weights))

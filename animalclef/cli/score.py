@@ -19,6 +19,7 @@ from animalclef.errors import DataError
 
 if TYPE_CHECKING:
     from animalclef.evaluation.background_share import BackgroundShare
+    from animalclef.store.finished_run import FinishedRun
 
 __all__ = ["evaluate", "score"]
 
@@ -29,7 +30,7 @@ def score(
     submission: Annotated[Path, typer.Option(help="CSV with image_id, identity.")],
     as_json: JsonOption = False,
 ) -> None:
-    """The official score: the mean over data sets of sqrt(BAKS * BAUS)."""
+    """Compute the competition's score: the mean over data sets of sqrt(BAKS * BAUS)."""
     from animalclef.cli.console import score_table
     from animalclef.evaluation.evaluate import score_files
 
@@ -47,26 +48,28 @@ def evaluate(
     truth: Annotated[Path, typer.Option(help="CSV with image_id, identity, dataset, known (1 or 0).")],
     masked_data: Annotated[
         Path | None,
-        typer.Option("--data", help="The data set: show what share of matches lies outside its masks too."),
+        typer.Option("--data", help="The data set: also list the share of matches outside its masks."),
     ] = None,
-    masks: Annotated[Path | None, typer.Option(help="Folder of masks for --data, where its table names none.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of masks for --data, if its table names none.")] = None,
     weights: Annotated[
         Path | None,
-        typer.Option(help="With --data: folder in which the matcher's published weights are looked for first."),
+        typer.Option(help="With --data: folder that is searched first for the matcher's published weights."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Rank-1/5/20/25 and mAP of a run's candidates, per data set and viewpoint, with bootstrap intervals.
+    """Compute rank-1/5/20/25 and mAP of a run's candidates, per data set and viewpoint, with bootstrap intervals.
 
-    Then recall@1/10/25/100 of each source of candidates and of both together.
+    A second table lists recall@1/10/25/100 of each source of candidates and of the shortlist.
     """
     from animalclef.cli.console import background_table, recall_table, retrieval_table
     from animalclef.evaluation.evaluate import evaluate_run
+    from animalclef.store.finished_run import load_run
 
     if masks is not None and masked_data is None:
         raise DataError("--masks needs --data: the data set that the masks belong to.")
-    report = evaluate_run(run, truth)
-    shares = [] if masked_data is None else _background(run, masked_data, masks, weights)
+    finished = load_run(run, masked_data)
+    report = evaluate_run(finished, truth)
+    shares = [] if masked_data is None else _background(finished, masked_data, masks, weights)
     if as_json:
         background = {} if masked_data is None else {"background": [dataclasses.asdict(one) for one in shares]}
         print_json({**dataclasses.asdict(report), **background})
@@ -78,14 +81,13 @@ def evaluate(
         out.print(background_table(shares))
 
 
-def _background(run: Path, data: Path, masks: Path | None, weights: Path | None) -> list[BackgroundShare]:
+def _background(run: FinishedRun, data: Path, masks: Path | None, weights: Path | None) -> list[BackgroundShare]:
     from animalclef.evaluation.background_share import background_of_run
-    from animalclef.report import load_run
     from animalclef.report.match_view import matcher_of
 
-    matcher = matcher_of(load_run(run, data).config, weights)
+    matcher = matcher_of(run.config, weights)
     if matcher is None:
         raise DataError(
-            f"{run}: no matches to look at; it matched nothing, or its matcher's weights or package are gone."
+            f"{run.path}: no matches to measure; the run matched nothing, or its matcher cannot be opened any more."
         )
     return background_of_run(run, load(data).images, masks, matcher.correspondences)

@@ -1,4 +1,4 @@
-"""`study`."""
+"""`study`: compare several trainings."""
 
 from __future__ import annotations
 
@@ -22,27 +22,25 @@ def study(
     data: DataOption = None,
     start: Annotated[
         list[str] | None,
-        typer.Option("--start", metavar="NAME=FILE", help="Weights that arms of the study begin from."),
+        typer.Option("--start", metavar="NAME=FILE", help="Weights that arms of the study start from."),
     ] = None,
     truth: Annotated[
         Path | None,
         typer.Option(
-            help="Report on the table's own queries: all database photographs train, and this file is read "
-            "after the last training. Default: queries from a split of the database."
+            help="Report on the table's own queries: all database photographs are trained on, and this file is "
+            "read after the last training. Default: queries from a split of the database."
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
     workers: Workers = None,
-    overwrite: Annotated[
-        bool, typer.Option(help="Train anew where a folder holds a training of other settings.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option(help="Discard trainings of other settings in the folder.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train several embedders beside each other and compare how well each finds individuals.
+    """Train several embedders and compare how well each retrieves individuals.
 
     A study names arms: recipes, starts, one network for all data sets or one for each, a data set left out, galleries
-    with fewer photographs, a species classifier in front. Each arm is trained with every seed; what is finished is
-    not done again. Written: table.md, lines.json, and a folder for each training.
+    with fewer photographs, a species classifier in front. Each arm is trained with every seed; finished
+    parts are kept. Written: table.md, lines.json, and a folder for each training.
 
     Examples:
 
@@ -55,6 +53,7 @@ def study(
     from animalclef.config.study import StudyConfig
     from animalclef.evaluation.evaluate import right_answers
     from animalclef.runtime.atomic_files import write_text
+    from animalclef.runtime.output_guard import check_output
     from animalclef.training.study.run_study import Study
     from animalclef.training.study.study_table import study_markdown, study_rows
 
@@ -63,6 +62,7 @@ def study(
     settings, count = load_recipe(StudyConfig, config, group="studies"), workers or os.cpu_count() or 1
     starts = dict(_named(one) for one in start or [])
     asked = Study(settings, load(data), out_path, starts, device, count, RichProgress(err), overwrite)
+    check_output(out_path / "table.md", "study table")
     lines = asked.run(None if truth is None else lambda: right_answers(truth))
     table = study_markdown(settings, lines, queries=truth is not None)
     write_text(out_path / "table.md", table)

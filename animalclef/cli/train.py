@@ -1,4 +1,4 @@
-"""`train`: an embedder of one's own."""
+"""`train`: train or fine-tune an embedder."""
 
 from __future__ import annotations
 
@@ -9,11 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from animalclef.cli.app import app
-from animalclef.cli.options import DataOption, JsonOption, SetOption, Workers, err, load, out, print_json, warn
+from animalclef.cli.options import (
+    ColumnsOption,
+    DataOption,
+    JsonOption,
+    SetOption,
+    Workers,
+    err,
+    load,
+    out,
+    print_json,
+    warn,
+)
 
 if TYPE_CHECKING:
-    from animalclef.training.embedder.early_stopping import TrainingPlan
     from animalclef.training.embedder.trained_network import Started
+    from animalclef.training.embedder.training_plan import TrainingPlan
 
 __all__ = ["train"]
 
@@ -22,6 +33,7 @@ __all__ = ["train"]
 def train(
     out_path: Annotated[Path, typer.Option("--out", help="Folder for the network, its checkpoint and its log.")],
     data: DataOption = None,
+    columns: ColumnsOption = None,
     recipe: Annotated[
         str | None, typer.Option("--config", help="A YAML recipe, or the name of a shipped one (miewid).")
     ] = None,
@@ -29,29 +41,34 @@ def train(
     start: Annotated[
         str | None,
         typer.Option(
-            help="Weights of the backbone or of the whole network to start from: a file, `embedder-small`, which "
-            "ships, or `published`."
+            help="Weights of the backbone or of the whole network to start from: a file, an embedder that ships "
+            "(`embedder-small`), or `published`."
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="How many GPUs, or processes on the CPU.")] = 1,
     workers: Workers = None,
-    pictures: Annotated[
-        Path | None, typer.Option(help="Folder for reduced copies, which trainings may share. Default: OUT/pictures.")
+    image_cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--image-cache",
+            "--pictures",
+            help="Folder for reduced copies, which trainings may share. Default: OUT/pictures.",
+        ),
     ] = None,
     max_missing: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of missing photographs above which to stop. Default 0.01.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Begin anew where the folder holds another training.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Discard another training in the folder.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train or fine-tune an embedder on the named photographs of a data set.
 
-    Only database rows with a name are used, never queries. Some are held out (`validation.split`); the weights that do
-    best on them are what is written. The same command after a kill goes on from the last checkpoint and ends with the
-    same weights. Written: NAME.safetensors (use it with `--set embed.model=file:PATH`), log.jsonl, measured.json, and
-    TensorBoard's events.
+    Only named database rows are used, never queries. Some are held out (`validation.split`); the weights with the best
+    rank-1 on them are written. If interrupted, run the same command again: it resumes and writes an identical file.
+    Written: NAME.safetensors (use it with `--set embed.model=file:PATH`), log.jsonl, measured.json, and TensorBoard's
+    events.
 
     Examples:
 
@@ -68,18 +85,18 @@ def train(
 
     extra = [] if max_missing is None else [f"data.max_missing={max_missing}"]
     config = load_recipe(TrainConfig, recipe, [*(assignments or []), *extra], seed)
-    table = load(data).images
+    table = load(data, columns).images
     outcome = train_embedder(
         config, table, out_path, start=start, device=device,
         devices=max(devices, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))),  # torchrun's
-        workers=workers or os.cpu_count() or 1, overwrite=overwrite, pictures=pictures, progress=RichProgress(err),
-        announce=_announce,
+        workers=workers or os.cpu_count() or 1, overwrite=overwrite, image_cache=image_cache,
+        progress=RichProgress(err), announce=_announce,
     )  # fmt: skip
     if not outcome.is_first:
         return
-    if outcome.set_aside:
-        first = outcome.set_aside[0]
-        warn(f"{len(outcome.set_aside)} photographs were left out (first: {first.path}: {first.reason}).")
+    if outcome.skipped:
+        first = outcome.skipped[0]
+        warn(f"{len(outcome.skipped)} photographs were left out (first: {first.path}: {first.reason}).")
     if as_json:
         print_json({"network": str(outcome.path), **outcome.measured})
         return
@@ -94,10 +111,10 @@ def _announce(plan: TrainingPlan) -> None:
 
     err.print(training_sentence(plan), highlight=False, soft_wrap=True)
     if plan.started is not None and plan.seconds is None:
-        _tell_start(plan.started)
+        _print_start(plan.started)
 
 
-def _tell_start(started: Started) -> None:
+def _print_start(started: Started) -> None:
     for names, what in ((started.new, "Not in the start, so new"), (started.unused, "In the start, but not used")):
         if names:
             shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -1,4 +1,4 @@
-"""`train-matcher`."""
+"""`train-matcher`: train a LightGlue matcher."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def train_matcher(
         Path | None, typer.Option(help="Folder of photographs to train on; no names are needed. Default: OUT/images.")
     ] = None,
     render: Annotated[
-        int, typer.Option(min=0, help="Render this many photographs of invented animals into that folder first.")
+        int, typer.Option(min=0, help="Render this many photographs of synthetic animals into that folder first.")
     ] = 0,
     recipe: Annotated[
         str | None, typer.Option("--config", help="A YAML recipe, or the name of a shipped one (lightglue-sift).")
@@ -35,15 +35,15 @@ def train_matcher(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="How many GPUs, or processes on the CPU.")] = 1,
     workers: Workers = None,
-    overwrite: Annotated[bool, typer.Option(help="Begin anew where the folder holds another training.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Discard another training in the folder.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a LightGlue matcher on warped views of photographs, without any names.
 
-    Every photograph is seen again through random homographies and thin-plate warps, in other light, blurred, noisy and
-    partly covered; where each point went is known. Rendered photographs (`--render`) also show one animal in several
-    poses and places, and look-alikes that must not be matched. The same command after a kill goes on from the last
-    checkpoint and ends with the same weights. Written: NAME.safetensors, log.jsonl, measured.json.
+    Every photograph is warped by random homographies and thin-plate splines, relit, blurred, made noisy and partly
+    covered, so the true place of every point is known. Rendered photographs (`--render`) also show one animal in
+    several poses and places, and similar animals that must not be matched. If interrupted, run the same command again:
+    it resumes and writes an identical file. Written: NAME.safetensors, log.jsonl, measured.json, TensorBoard's events.
 
     Examples:
 
@@ -70,13 +70,14 @@ def train_matcher(
         config, folder, out_path, start=start, device=device, devices=devices, workers=count, overwrite=overwrite,
         progress=progress,
     )  # fmt: skip
+    if not outcome.is_first:
+        return
     if outcome.unreadable:
         warn(
             f"{len(outcome.unreadable)} photographs cannot be read and were left out (first: {outcome.unreadable[0]})."
         )
     if as_json:
-        rows = {name: one.row() for name, one in outcome.measured.items()}
-        print_json({"network": str(outcome.path), "steps": config.steps, "measured": rows})
+        print_json({"network": str(outcome.path), "steps": config.steps, "measured": outcome.measured})
         return
-    out.print(measured_table({name: one.row() for name, one in outcome.measured.items()}))
+    out.print(measured_table(outcome.measured))
     out.print(f"Network: {outcome.path}", highlight=False, soft_wrap=True)

@@ -20,7 +20,7 @@ def tune(
     storage: Annotated[
         str | None,
         typer.Option(
-            help="Where the studies are kept: sqlite:///FILE or a PostgreSQL address. "
+            help="Storage of the studies: sqlite:///FILE or a PostgreSQL address. "
             "Default: studies.db in the run folder."
         ),
     ] = None,
@@ -32,11 +32,11 @@ def tune(
     no_ledger: NoLedgerOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Search calibrators, weights and thresholds further, on a finished run's gallery photographs alone.
+    """Search calibrators, weights and thresholds further, on the stored pseudo-queries of a finished run.
 
-    The same command goes on where it was, also from several machines on one storage; optuna-dashboard shows the
-    studies.
-    The validation score is nested: each fold is answered by a choice that never saw it, made in memory.
+    If interrupted, run the same command again: it resumes, also from several machines with one storage.
+    optuna-dashboard shows the studies. The validation score is nested: each fold of individuals is scored with
+    settings that were chosen on the others.
 
     Examples:
 
@@ -50,12 +50,15 @@ def tune(
     from animalclef.pipeline import ledger_entry
     from animalclef.pipeline.tune import settings_of_run, tune_run
     from animalclef.runtime.atomic_files import write_text
+    from animalclef.runtime.output_guard import check_output
     from animalclef.store.run_folder import RunFolder
 
     folder = RunFolder(run)
     extra = [] if trials is None else [f"decide.trials={trials}"]
     config = settings_of_run(folder, [*(assignments or []), *extra], seed)
     target, url = out_path or run / "tuned.json", storage or f"sqlite:///{(run / 'studies.db').resolve()}"
+    if out_path is not None:
+        check_output(out_path, "decision")
     decision = tune_run(folder, config, url, workers, console.RichProgress(err))
     write_text(target, decision.model_dump_json(indent=1) + "\n")
     if not no_ledger:

@@ -28,7 +28,7 @@ def list_weights(
     folder: Folder = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Licence, size, digest and place of published weights; with --config, of those that a run loads.
+    """List licence, size, digest and place of published weights; with --config, of those that a run loads.
 
     Example: `animalclef weights list --config animalclef2025`
     """
@@ -53,7 +53,7 @@ def list_weights(
 def pull_weights(
     names: Names = None, config_name: ConfigOption = None, assignments: SetOption = None, accept_terms: Terms = False
 ) -> None:
-    """Download weights into the caches of huggingface_hub and torch hub; an interrupted download is continued.
+    """Download weights into the caches of huggingface_hub and torch hub; an interrupted download resumes.
 
     Examples:
 
@@ -132,7 +132,7 @@ def _chosen(names: list[str] | None, config_name: str | None, assignments: list[
 
 
 def _asked(names: list[str] | None, config_name: str | None, assignments: list[str] | None) -> list[str]:
-    """As `_chosen`, but never everything there is."""
+    """Return `_chosen`, but refuse to choose everything."""
     from animalclef.errors import WeightsError
 
     if not (names or config_name or assignments):

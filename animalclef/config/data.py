@@ -1,6 +1,8 @@
-"""Settings of reading photographs."""
+"""Settings of reading tables and photographs."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import Field
 
@@ -10,18 +12,27 @@ __all__ = ["DataConfig", "EncounterConfig"]
 
 
 class DataConfig(Settings):
-    """How photographs are read."""
+    """How tables and photographs are read."""
 
+    columns: dict[str, str] = Field(
+        {}, description="the table's columns by subject, such as {path: filename, identity: individual}"
+    )
+    date_order: Literal["day-first", "month-first"] | None = Field(
+        None, description="the order in dates such as 5/1/2023; by default the column's own dates settle it"
+    )
     max_missing: float = Field(0.01, ge=0, le=1, description="share of missing files above which the run stops")
-    max_pixels: int = Field(150_000_000, gt=0, le=178_000_000, description="larger photographs are set aside")
+    max_pixels: int = Field(150_000_000, gt=0, le=178_000_000, description="larger photographs are skipped")
     decode_long_side: int = Field(
         1024, ge=64, description="large photographs are decoded at a reduced scale, no smaller than this long side"
     )
 
 
 class EncounterConfig(Settings):
-    """How gallery photographs of one event are recognised where the table does not say."""
+    """Encounters: photographs of one event, found among gallery photographs if the table does not name them."""
 
     near_duplicate_correlation: float = Field(
-        0.7, gt=0, le=1, description="thumbnail correlation from which two photographs of one animal are one event"
+        0.7,
+        gt=0,
+        le=1,
+        description="lowest correlation of the thumbnails of one individual's photographs of one encounter",
     )

@@ -1,10 +1,11 @@
-"""Defaults are in code; YAML files and `--set` hold the differences."""
+"""Load settings: defaults in code, changed by a YAML file and by `--set`."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
 import json
+import reprlib
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
@@ -15,9 +16,11 @@ from pydantic import BaseModel, ValidationError
 
 from animalclef.config.base import Settings
 from animalclef.config.tree import Config
-from animalclef.errors import ConfigError
+from animalclef.errors import ConfigError, shortened
 
 __all__ = ["fingerprint", "load_config", "load_recipe", "load_settings", "shipped_configs"]
+
+_MOST_BYTES, _MOST_VALUES = 10_000_000, 100_000  # of a YAML file
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)
 
@@ -28,7 +31,7 @@ def load_config(
     seed: int | None = None,
     base: Config | None = None,
 ) -> Config:
-    """The settings in a YAML file (a path, or the name of a shipped one), or `base`, with `a.b=c` assignments on top.
+    """Load a YAML file (a path, or the name of a shipped one), or take `base`, and apply `a.b=c` assignments.
 
     Raises:
         ConfigError: the file, a key or a value is not right; the message names the nearest key.
@@ -46,9 +49,7 @@ def load_recipe(
     *,
     group: str = "training",
 ) -> _AnySettings:
-    """The recipe of a training (`TrainMatcherConfig`, `TrainConfig`), read as `load_config` reads settings.
-
-    Shipped ones are looked for in the folder `group` of configurations.
+    """Load the settings of a training as `load_config` does; shipped ones are in the folder `group`.
 
     Raises:
         ConfigError: the file, a key or a value is not right; the message names the nearest key.
@@ -58,7 +59,7 @@ def load_recipe(
 
 
 def load_settings(model: type[_AnySettings], assignments: Sequence[str]) -> _AnySettings:
-    """Settings of their own, from `a=c` assignments alone.
+    """Make settings from `a=c` assignments alone.
 
     Raises:
         ConfigError: a key or a value is not right; the message names the nearest key.
@@ -84,14 +85,14 @@ def _settings(
 
 
 def shipped_configs(group: str = "") -> dict[str, Path]:
-    """Name and file of every configuration that comes with the package; `group` is a folder of them."""
+    """Return name and file of every shipped configuration in the folder `group`."""
     installed = Path(str(resources.files("animalclef"))) / "configs"
     folder = installed if installed.is_dir() else installed.parents[1] / "configs"
     return {path.stem: path for path in sorted((folder / group).glob("*.yaml"))}
 
 
 def fingerprint(*parts: object) -> str:
-    """Sixteen hex digits that change with any setting, version or input digest given."""
+    """Return sixteen hex digits that change with any setting, version or digest given."""
     text = json.dumps([_plain(part) for part in parts], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -111,8 +112,10 @@ def _find(source: str | Path, shipped: dict[str, Path]) -> Path:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError("larger than 10 MB")
+        tree = _parsed(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: not a readable YAML file ({_first_line(error)}).") from error
     if tree is None:
         tree = {}
@@ -120,6 +123,24 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: expected `key: value` lines, got {type(tree).__name__}.")
     given = {key: value for key, value in tree.items() if value is not None}  # a group with all its lines commented out
     return {"name": path.stem, **given}
+
+
+def _parsed(text: str) -> Any:
+    """Parse YAML; a ValueError where it holds more than 100,000 values, as aliases of aliases easily do."""
+    tree = yaml.safe_load(text)
+    sizes: dict[int, int] = {}
+
+    def size(value: Any) -> int:
+        if not isinstance(value, dict | list):
+            return 1
+        if id(value) not in sizes:
+            sizes[id(value)] = _MOST_VALUES  # a structure that holds itself is endless
+            sizes[id(value)] = 1 + sum(size(one) for one in (value.values() if isinstance(value, dict) else value))
+        return sizes[id(value)]
+
+    if size(tree) >= _MOST_VALUES:
+        raise ValueError("too many values; are there aliases of aliases?")
+    return tree
 
 
 def _assign(tree: dict[str, Any], assignment: str) -> None:
@@ -134,20 +155,27 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
         if not isinstance(tree, dict):
             raise ConfigError(f"--set {assignment}: {folder} is a value, not a group of settings.")
     try:
-        tree[leaf] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+        tree[leaf] = _parsed(value)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"--set {assignment}: the value is not valid YAML ({_first_line(error)}).") from error
 
 
 def _explain(error: ValidationError, source: str | Path | None, model: type[BaseModel]) -> str:
     sentences = []
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
+        key = shortened(".".join(str(part) for part in problem["loc"]), 80)
         if problem["type"] == "extra_forbidden":
             sentences.append(f"{key}: no such setting{_nearest(key, model)}")
         else:
-            sentences.append(f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}.")
-    return f"{source or 'settings'}: " + " ".join(sentences)
+            message = problem["msg"][0].lower() + problem["msg"][1:]
+            sentences.append(f"{key}: {message}, got {_echoed(problem['input'])}.")
+    more = f" And {len(sentences) - 5} more." if len(sentences) > 5 else ""
+    return f"{source or 'settings'}: " + " ".join(sentences[:5]) + more
+
+
+def _echoed(value: object) -> str:
+    """Return a value as it was given, cut where it is long."""
+    return shortened(reprlib.repr(value) if isinstance(value, dict | list) else repr(value), 80)
 
 
 def _nearest(key: str, model: type[BaseModel]) -> str:
@@ -168,4 +196,4 @@ def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return shortened(str(error).splitlines()[0], 120) if str(error) else type(error).__name__

@@ -1,4 +1,4 @@
-"""Settings of a study: several trainings beside each other, and what they are compared on."""
+"""Settings of a study: several trainings and the split they are compared on."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["ArmConfig", "StudyConfig", "slug"]
 
 
 def slug(name: str) -> str:
-    """A name fit for a folder: letters, digits and hyphens, in lower case."""
+    """Return a name fit for a folder: letters, digits and hyphens, in lower case."""
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
 
 
 class ArmConfig(Settings):
-    """One way of coming to the networks that embed each data set."""
+    """One way to obtain the networks that embed each data set."""
 
     name: str = Field(min_length=1)
     recipe: str | None = Field(None, description="a training recipe; default: the study's")
@@ -30,8 +30,8 @@ class ArmConfig(Settings):
     then_tuned: bool = Field(False, description="leave_out: the network is then trained on the data set it left out")
     router: tuple[str, ...] | None = Field(
         None,
-        description="each: a network trained to tell species (with these differences from the recipe) chooses the "
-        "data set a query is looked for in; a wrong choice is a wrong answer",
+        description="each: a network trained to classify species (with these differences from the recipe) chooses the "
+        "data set in which a query is searched; a wrong choice is a wrong answer",
     )
     gallery_images: tuple[int, ...] = Field(
         (), description="measured with at most so many gallery photographs of each individual; default: all"
@@ -53,17 +53,17 @@ class ArmConfig(Settings):
 
 
 class StudyConfig(Settings):
-    """A question about training, asked of one data folder."""
+    """A question about training, answered on one data folder."""
 
     name: str = Field("study", pattern=r"^[A-Za-z0-9._-]+$")
-    question: str = Field("", description="what is to be found out; stands above the table")
+    question: str = Field("", description="printed above the table")
     recipe: str = Field("embedder-small", description="the training recipe that arms start from")
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="every arm is trained once with each")
     split: SplitConfig = Field(
         SplitConfig(kind="closed-set"),
         description="of the database, where the queries' truth is not given; one split for all arms and seeds",
     )
-    split_seed: int = Field(0, ge=0)
+    split_seed: int = Field(0, ge=0, le=2_000_000_000)
     arms: tuple[ArmConfig, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

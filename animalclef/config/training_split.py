@@ -15,16 +15,17 @@ SplitKind = Literal["paper", "closed-set", "open-set", "disjoint", "time"]
 
 
 class SplitConfig(Settings):
-    """Which named photographs train, which are searched, and which play the query."""
+    """Which named photographs are trained on, which are the gallery, and which the queries."""
 
     kind: SplitKind = Field(
         "paper",
-        description="paper: some tested individuals train too, with other photographs, and queries are compared with "
-        "each other (MiewID); closed-set: all of them train, queries are compared with the rest; open-set: some are in "
-        "no photograph but the queries; disjoint: none trains; time: queries are what came from a day on",
+        description="paper: some tested individuals are trained on too, with other photographs, and queries "
+        "are compared with each other (MiewID); closed-set: all are trained on, queries are compared with the rest; "
+        "open-set: some have no photograph but the queries; disjoint: none is trained on; time: queries are the "
+        "photographs from a day on",
     )
     share: float = Field(0.2, gt=0, le=1, description="share of the individuals of each species that are tested")
-    unseen: float = Field(0.5, ge=0, lt=1, description="paper, open-set: share of the tested that do not train")
+    unseen: float = Field(0.5, ge=0, lt=1, description="paper, open-set: share of the tested that are not trained on")
     least_training: int = Field(3, ge=1, description="photographs of an individual in training")
     least_tested: int = Field(2, ge=2, description="paper: queries of a tested individual")
     most_tested: int = Field(10, ge=1, description="queries of a tested individual, one per encounter")

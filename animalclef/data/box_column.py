@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from animalclef.data.columns import find_column
-from animalclef.data.csv_text import read_table
+from animalclef.data.columns import column_of, image_ids
+from animalclef.data.names import is_missing
+from animalclef.data.open_table import open_table
 from animalclef.data.table import LoadedTable
 from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import write_csv
@@ -32,19 +33,19 @@ def write_boxes(loaded: LoadedTable, out: Path, bbox_xywhr: FloatArray) -> None:
         columns, rows = _of_folders(loaded)
         write_csv(out, [*columns, "bbox"], [[*row, cells[row[0]]] for row in rows])
         return
-    source = read_table(loaded.source.table)
-    column = {name.lower(): name for name in source.columns}.get("bbox", "bbox")
-    columns = list(dict.fromkeys([*source.columns, column]))
-    both = zip(find_column(source, "image_id") or [], source.rows, strict=True)
+    table = open_table(loaded.source)
+    column = column_of(table, "bbox") or "bbox"
+    columns = list(dict.fromkeys([*table.columns, column]))
+    both = zip(image_ids(table), table.rows, strict=True)
     boxed = [row if given[image_id] and row.get(column) else {**row, column: cells[image_id]} for image_id, row in both]
     write_csv(out, columns, [[row.get(name, "") for name in columns] for row in boxed])
 
 
 def _of_folders(loaded: LoadedTable) -> tuple[list[str], list[list[str]]]:
     images = loaded.images
-    if wrong := sorted({who for who in images.identity if who is not None and who.lower() in ("nan", "unknown")}):
+    if wrong := sorted({who for who in images.identity if who is not None and is_missing(who, name=True)}):
         raise DataError(
-            f"{loaded.source.root}: in a table the name {wrong[0]} says that nobody knows. Rename the folder."
+            f"{loaded.source.root}: in a table the name {wrong[0]} means a missing value. Rename the folder."
         )
     rows = zip(images.image_id, images.path, images.identity, images.dataset, images.is_query, strict=True)
     return ["image_id", "path", "identity", "dataset", "split"], [

@@ -2,47 +2,66 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 
 from animalclef.data.csv_text import Problem, Table
+from animalclef.data.names import is_missing
+from animalclef.errors import DataError
 
-__all__ = ["ALIASES", "NEW_INDIVIDUAL", "Group", "find_column", "parse_box", "parse_split"]
+__all__ = [
+    "ALIASES",
+    "NEW_INDIVIDUAL",
+    "Group",
+    "column_of",
+    "find_column",
+    "image_ids",
+    "parse_split",
+    "taken_columns",
+    "with_columns",
+]
 
 NEW_INDIVIDUAL = "new_individual"
 
+# The first name of each subject is the one that tables of the competition have.
 ALIASES: dict[str, tuple[str, ...]] = {
-    "image_id": ("image_id", "annot_uuid", "uuid", "id"),
-    "path": ("path", "file_path", "image_path", "file_name", "filename"),
-    "identity": ("identity", "name", "individual_id", "individual"),
-    "viewpoint": ("orientation", "viewpoint"),
-    "date": ("date", "datetime"),
-    "species": ("species",),
+    "image_id": ("image_id", "annot_uuid", "uuid", "id", "annotation_id", "photo_id", "photograph_id"),
+    "path": (
+        "path", "file_path", "image_path", "file_name", "filename", "relative_path", "photo_path", "image_file",
+        "image_name", "photograph", "photo", "image", "file",
+    ),
+    "identity": (
+        "identity", "name", "individual_id", "individual", "individual_name", "animal_id", "animal_name", "animal",
+        "id_individual", "marked_individual",
+    ),
+    "viewpoint": ("orientation", "viewpoint", "position", "side", "flank", "view"),
+    "date": (
+        "date", "datetime", "date_time", "date_taken", "date_captured", "capture_date", "date_time_original",
+        "timestamp", "event_date", "time",
+    ),
+    "species": ("species", "scientific_name"),
     "split": ("split",),
-    "dataset": ("dataset",),
-    "encounter": ("encounter", "encounter_id", "occurrence"),
-    "bbox": ("bbox",),
+    "dataset": ("dataset", "data_set"),
+    "encounter": ("encounter", "encounter_id", "occurrence", "occurrence_id", "event_id", "sequence_id", "seq_id"),
+    "bbox": ("bbox", "bounding_box"),
     "mask": ("mask", "mask_path"),
     "segmentation": ("segmentation",),
-}
+}  # fmt: skip
+_AS_THEY_ARE = {"viewpoint": ("orientation", "viewpoint")}  # names that need no sentence besides the first
 
-
-_GALLERY = frozenset({"database", "train", "gallery", "reference"})
-_QUERY = frozenset({"query", "test"})
-_ABSENT = frozenset({"", "nan"})
-_NOBODY_KNOWS = frozenset({*_ABSENT, "unknown"})  # so wildlife-datasets and AnimalCLEF mark viewpoints and animals
+_GALLERY = frozenset({"database", "train", "gallery", "reference", "training", "references"})
+_QUERY = frozenset({"query", "test", "queries", "testing", "probe"})
 
 
 class Group:
-    """Problems of one kind, told as one with the lines they stand on."""
+    """Problems of one kind, reported as one with the lines they stand on."""
 
     def __init__(self, file: str, message: str, *, fatal: bool) -> None:
         self.file, self.message, self.fatal = file, message, fatal
         self.lines: list[int] = []
 
     def problem(self) -> list[Problem]:
-        """One problem, or none where no line was added."""
+        """Return one problem, or none where no line was added."""
         if not self.lines:
             return []
         first, others = self.lines[0], self.lines[1:]
@@ -60,67 +79,100 @@ class Group:
         ]
 
 
-def find_column(table: Table, name: str) -> list[str] | None:
-    """Cells of the column under any of its names; `None` where the table has no such column.
+def with_columns(table: Table, names: Mapping[str, str]) -> Table:
+    """Return the table with the columns that the user named for its subjects (`{"path": "filename"}`).
 
-    `nan` is read as empty, and so is `unknown` where a viewpoint or an identity is expected.
+    Raises:
+        DataError: a subject or a column does not exist.
     """
-    absent = _NOBODY_KNOWS if name in ("viewpoint", "identity") else _ABSENT
     present = {column.lower(): column for column in table.columns}
-    for alias in ALIASES[name]:
+    known = {alias: subject for subject, aliases in ALIASES.items() for alias in (subject, aliases[0])}
+    chosen = {}
+    for subject, column in names.items():
+        if subject not in known:
+            raise DataError(f"--columns {subject}={column}: no such subject; there are {', '.join(ALIASES)}.")
+        if column.lower() not in present:
+            have = ", ".join(table.columns)
+            raise DataError(f"{table.path.name}: --columns {subject}={column}: no such column; there are {have}.")
+        chosen[known[subject]] = present[column.lower()]
+    return replace(table, names=chosen) if chosen else table
+
+
+def column_of(table: Table, subject: str) -> str | None:
+    """Return the name of the table's column about a subject: the one that the user named, or the first known name.
+
+    Upper and lower case, spaces, hyphens, dots and underscores make no difference.
+    """
+    if subject in table.names:
+        return table.names[subject]
+    taken = set(table.names.values())
+    present: dict[str, str] = {}
+    for column in table.columns:
+        if column not in taken:
+            present.setdefault(column.lower(), column)
+    for alias in ALIASES[subject]:
         if alias in present:
-            return ["" if cell.lower() in absent else cell for cell in table.column(present[alias])]
-    return None
+            return present[alias]
+    plain: dict[str, str] = {}
+    for lowered, column in present.items():
+        plain.setdefault(_plain(lowered), column)
+    return next((plain[_plain(alias)] for alias in ALIASES[subject] if _plain(alias) in plain), None)
+
+
+def find_column(table: Table, name: str) -> list[str] | None:
+    """Return the cells of the column under any of its names; `None` where the table has no such column.
+
+    Missing values in any spelling are read as empty; so are words such as `unknown` where a viewpoint or an identity is
+    expected.
+    """
+    column = column_of(table, name)
+    if column is None:
+        return None
+    nobody = name in ("viewpoint", "identity")
+    return ["" if is_missing(cell, name=nobody) else cell for cell in table.column(column)]
+
+
+def image_ids(table: Table) -> list[str]:
+    """Return the id of every row: its `image_id`, or without such a column its path.
+
+    Further rows of one path (several animals in a photograph) get `#2`, `#3` and so on behind it.
+    """
+    given = find_column(table, "image_id")
+    if given is not None and ("image_id" in table.names or not _is_another_id(table, given)):
+        return given
+    seen: dict[str, int] = {}
+    ids = []
+    for path in find_column(table, "path") or [""] * len(table.rows):
+        plain = path.replace("\\", "/")
+        seen[plain] = count = seen.get(plain, 0) + 1
+        ids.append(plain if count == 1 else f"{plain}#{count}")
+    return ids
+
+
+def taken_columns(table: Table) -> list[Problem]:
+    """Return a sentence for every column that is read under another name than its own."""
+    problems = []
+    for subject, aliases in ALIASES.items():
+        column = column_of(table, subject)
+        if column is None or subject in table.names or column.lower() in _AS_THEY_ARE.get(subject, aliases[:1]):
+            continue
+        if subject == "image_id" and _is_another_id(table, find_column(table, subject) or []):
+            continue
+        sentence = f"the column {column} is read as {aliases[0]}."
+        problems.append(Problem(table.path.name, 1, sentence, fatal=False))
+    return problems
 
 
 def parse_split(cell: str) -> bool | None:
-    """True for a query, False for the gallery, None for neither."""
+    """Return True for a query, False for the gallery, None for neither."""
     word = cell.lower()
     return True if word in _QUERY else False if word in _GALLERY else None
 
 
-def parse_box(table: Table, bad: Callable[[int], None]) -> list[Sequence[float]]:
-    """Boxes (x, y, w, h, theta) from a `bbox` cell or from x, y, w, h, theta columns; NaN for the whole photograph.
-
-    `bad` is told the number of each row whose box makes no sense.
-    """
-    whole = (math.nan,) * 5
-    cells = find_column(table, "bbox")
-    present = {column.lower(): column for column in table.columns}
-    boxes: list[Sequence[float]] = []
-    for number, row in enumerate(table.rows):
-        texts = _box_cells(cells[number]) if cells is not None else _box_columns(row, present)
-        if not any(text.strip() for text in texts):
-            boxes.append(whole)
-            continue
-        box = _numbers(texts)
-        if box is None:
-            bad(number)
-        boxes.append(box or whole)
-    return boxes
+def _is_another_id(table: Table, cells: list[str]) -> bool:
+    """Return whether a column called `id` repeats itself, so that it is about something else than photographs."""
+    return (column_of(table, "image_id") or "").lower() == "id" and len(set(cells)) < len(cells)
 
 
-def _box_cells(cell: str) -> list[str]:
-    try:
-        values = json.loads(cell.replace("(", "[").replace(")", "]")) if cell else []
-    except json.JSONDecodeError:
-        return [cell]
-    return [str(value) for value in values] if isinstance(values, list) else [cell]
-
-
-def _box_columns(row: dict[str, str], present: dict[str, str]) -> list[str]:
-    if not all(side in present for side in "xywh"):
-        return []
-    cells = [row[present[name]] for name in ("x", "y", "w", "h", "theta") if name in present]
-    return cells if any(cell.lower() not in _ABSENT for cell in cells[:4]) else []
-
-
-def _numbers(texts: Sequence[str]) -> tuple[float, ...] | None:
-    if len(texts) == 4:
-        texts = [*texts, "0"]
-    try:
-        x, y, width, height, rotation = (float(text or "0") for text in texts)
-    except ValueError:
-        return None
-    box = (x, y, width, height, rotation)
-    return box if width >= 1 and height >= 1 and all(map(math.isfinite, box)) else None
+def _plain(column: str) -> str:
+    return "".join(one for one in column if one.isalnum())

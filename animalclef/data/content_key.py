@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import worker_threads
 from animalclef.structures import ImageTable
 
@@ -34,7 +35,7 @@ def photograph_keys(images: ImageTable, workers: int) -> list[str]:
         if images.key[row] and not np.isfinite(images.bbox_xywhr[row]).all():
             return str(images.key[row])
         try:
-            return content_key((images.root / images.path[row]).read_bytes(), whole)
+            return content_key(read_regular(images.root / images.path[row]), whole)
         except OSError:
             return ""
 

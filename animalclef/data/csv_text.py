@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from animalclef.errors import DataError
 
-__all__ = ["Problem", "Table", "parse_table", "read_table"]
+__all__ = ["Problem", "Table", "control_character", "parse_table", "read_bytes_of_table", "read_table", "table_of_rows"]
+
+_MOST_BYTES = 2 << 30  # of one table
+_LONGEST_CELL = 1 << 28  # characters; Python's own limit is 131,072, less than one detailed polygon
+_ALLOWED_CONTROLS = "\n\t"  # a CSV file can hold them and give them back
 
 
 @dataclass(frozen=True)
@@ -28,66 +35,110 @@ class Problem:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of a CSV file as text, with the line each came from."""
+    """Rows of a table as text, with the line each came from.
+
+    `names` maps a subject (`path`, `identity`, ...) to the column that the user named for it.
+    """
 
     path: Path
     columns: tuple[str, ...]
     rows: list[dict[str, str]]
     lines: list[int]
     problems: list[Problem] = field(default_factory=list)
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def column(self, name: str) -> list[str]:
-        """Values of one column, empty strings where the file has no such column."""
+        """Return the values of one column, empty strings where the file has no such column."""
         return [row.get(name, "") for row in self.rows]
 
 
 def read_table(path: Path) -> Table:
-    """Read a CSV file; every cell stays text.
+    """Read a CSV file, or the first sheet of an .xlsx workbook; every cell becomes text.
 
     Raises:
-        DataError: the file is absent, empty, or not text.
+        DataError: the file is absent, empty, or no table.
     """
-    return parse_table(_read_text(path), path)
+    content = read_bytes_of_table(path)
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        from animalclef.data.spreadsheet import rows_of_workbook
+
+        return table_of_rows(rows_of_workbook(content, path), path)
+    return parse_table(_decoded(content, path), path)
 
 
 def parse_table(text: str, path: Path) -> Table:
-    """Read a CSV text as if it stood in `path`.
+    """Parse a CSV text as if it stood in `path`.
 
     Raises:
         DataError: it has no header line, or is no CSV.
     """
     header = text.lstrip().partition("\n")[0]
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(header), strict=True)
-    problems: list[Problem] = []
-    rows: list[dict[str, str]] = []
-    lines: list[int] = []
-    try:
-        first = next((cells for cells in reader if any(cell.strip() for cell in cells)), None)
-        if first is None:
-            raise DataError(f"{path}: there is no header line with the names of the columns.")
-        columns = [name.strip() for name in first]
-        start = reader.line_num + 1
+
+    def numbered() -> Iterable[tuple[int, Sequence[str]]]:
+        start = 1
         for cells in reader:
             line, start = start, reader.line_num + 1
-            row = _row(path, columns, cells, line, problems)
-            if row is not None:
-                rows.append(row)
-                lines.append(line)
+            yield line, cells
+
+    try:
+        return table_of_rows(numbered(), path)
     except csv.Error as error:
         raise DataError(
             f"{path}, line {reader.line_num}: not a CSV row ({error}). Check the quotes on that line."
         ) from error
+
+
+def table_of_rows(rows: Iterable[tuple[int, Sequence[str]]], path: Path) -> Table:
+    """Build a table from numbered rows of cells; the first row that is not empty is the header.
+
+    Raises:
+        DataError: there is no header.
+    """
+    numbered = iter(rows)
+    first = next((cells for _, cells in numbered if any(cell.strip() for cell in cells)), None)
+    if first is None:
+        raise DataError(f"{path}: there is no header line with the names of the columns.")
+    columns = [name.strip() for name in first]
+    problems: list[Problem] = []
+    found: list[dict[str, str]] = []
+    lines: list[int] = []
+    for line, cells in numbered:
+        row = _row(path, columns, cells, line, problems)
+        if row is not None:
+            found.append(row)
+            lines.append(line)
     problems.extend(_repeated_columns(path, columns))
-    return Table(path, tuple(dict.fromkeys(columns)), rows, lines, problems)
+    return Table(path, tuple(dict.fromkeys(columns)), found, lines, problems)
 
 
-def _read_text(path: Path) -> str:
+def control_character(cell: str) -> str | None:
+    """Return the name of the first control character that no table can carry, such as `U+000D`; `None` without one."""
+    for character in cell:
+        if unicodedata.category(character) in ("Cc", "Cs") and character not in _ALLOWED_CONTROLS:
+            return f"U+{ord(character):04X}"
+    return None
+
+
+def read_bytes_of_table(path: Path) -> bytes:
+    """Read the bytes of a table.
+
+    Raises:
+        DataError: the file is absent, no regular file, cannot be read, or is larger than 2 GiB.
+    """
     if not path.is_file():
         raise DataError(f"{path}: no such file.")
     try:
-        content = path.read_bytes()
+        size = path.stat().st_size
+        if size > _MOST_BYTES:
+            raise DataError(f"{path}: a table of {size / 1e9:.1f} GB; expected less than 2 GB.")
+        return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def _decoded(content: bytes, path: Path) -> str:
     try:
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
@@ -103,7 +154,9 @@ def _delimiter(header: str) -> str:
     return max(",;\t", key=header.count)
 
 
-def _row(path: Path, columns: list[str], cells: list[str], line: int, problems: list[Problem]) -> dict[str, str] | None:
+def _row(
+    path: Path, columns: list[str], cells: Sequence[str], line: int, problems: list[Problem]
+) -> dict[str, str] | None:
     if not any(cell.strip() for cell in cells):
         return None
     if [cell.strip() for cell in cells] == columns:

@@ -1,4 +1,4 @@
-"""Photographs of every kind to upright 8-bit RGB."""
+"""Decode photographs of every kind to upright 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from PIL import Image
 
 from animalclef.config import DataConfig
 from animalclef.data.content_key import content_key
+from animalclef.data.heif import is_heif, register_heif
+from animalclef.data.pixels import peak_bytes, rgb_of_deep_colour, to_rgb
 from animalclef.errors import AnimalClefError, DataError
+from animalclef.runtime.regular_files import read_regular
 from animalclef.structures import DecodedImage, ImageTable
 
 __all__ = ["UnreadableImageError", "crop", "decode", "read_image", "resize_long_side", "upright_size_wh"]
+
+
+_PEAK_BYTES = 8  # of one pixel: as much as an ordinary photograph with transparency takes
 
 
 class UnreadableImageError(AnimalClefError):
@@ -35,13 +41,13 @@ def decode(content: bytes, box_xywhr: NDArray[np.float32], long_side: int, max_p
     boxed = bool(np.isfinite(box_xywhr).all())
     try:
         image, size_wh = _open(content, None if boxed else long_side, max_pixels)
-        pixels, alpha = _to_rgb(image)
+        pixels, alpha = to_rgb(image)
     except UnreadableImageError:
         raise
     except MemoryError:
         raise
     except Exception as error:
-        raise UnreadableImageError(f"not a readable image ({_reason(error)})") from error
+        raise UnreadableImageError(_why(content, error)) from error
     if boxed:
         pixels, alpha = crop(pixels, alpha, box_xywhr)
         size_wh = (pixels.shape[1], pixels.shape[0])
@@ -59,7 +65,7 @@ def read_image(images: ImageTable, row: int, config: DataConfig) -> DecodedImage
     """
     path, box = images.root / images.path[row], images.bbox_xywhr[row]
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read any more ({error.strerror}). Start again when it is there.") from error
     if images.key[row] and content_key(content, box) != images.key[row]:
@@ -73,10 +79,14 @@ def upright_size_wh(path: Path) -> tuple[int, int]:
     Raises:
         UnreadableImageError: not an image.
     """
+    register_heif()
     try:
+        if not path.is_file():  # opening a pipe would wait for a writer
+            raise OSError("no such file")
         with Image.open(path) as image:
             turned = _orientation(image) >= 5
-            return (image.height, image.width) if turned else (image.width, image.height)
+            width, height = _stored_size_wh(image)
+            return (height, width) if turned else (width, height)
     except Exception as error:
         raise UnreadableImageError(f"{path}: not a readable image ({_reason(error)})") from error
 
@@ -93,15 +103,25 @@ def resize_long_side(pixels: NDArray[np.uint8], long_side: int, *, enlarge: bool
 
 
 def _open(content: bytes, long_side: int | None, max_pixels: int) -> tuple[Image.Image, tuple[int, int]]:
+    register_heif()
     image: Image.Image = Image.open(BytesIO(content))
     width, height = image.size
     if width * height > max_pixels:
         raise UnreadableImageError(f"{width} x {height} pixels is more than data.max_pixels = {max_pixels}")
+    if peak_bytes(image) > _PEAK_BYTES * max_pixels:
+        needed = peak_bytes(image) // 1_000_000
+        allowed = f"more than data.max_pixels = {max_pixels} allows"
+        raise UnreadableImageError(f"{width} x {height} pixels in mode {image.mode} take {needed} MB, {allowed}")
     orientation = _orientation(image)
-    if long_side is not None and image.format == "JPEG" and max(width, height) > long_side:
+    if image.format == "TIFF":  # Pillow turns these while loading, and then removes the tag
+        image.load()
+        orientation = _orientation(image)
+        width, height = image.size
+    elif long_side is not None and image.format == "JPEG" and max(width, height) > long_side:
         scale = long_side / max(width, height)
         image.draft(None, (int(np.ceil(width * scale)), int(np.ceil(height * scale))))
     image.load()
+    image = rgb_of_deep_colour(image, content)
     turn = _TURNS.get(orientation)
     if turn is None:
         return image, (width, height)
@@ -120,35 +140,20 @@ _TURNS = {
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none, or none that can be read."""
+    """Return the EXIF orientation, 1 to 8; 1 where there is none, or none that can be read."""
     try:
-        return int(image.getexif().get(0x0112, 1))
+        orientation = int(image.getexif().get(0x0112, 1))
     except Exception:  # noqa: BLE001 - a photograph with broken EXIF is still a photograph
         return 1
+    return orientation if 1 <= orientation <= 8 else 1
 
 
-def _to_rgb(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    if image.mode.startswith("I") or image.mode == "F":
-        return _from_deep(np.asarray(image)), None
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        layered = image.convert("RGBA")
-        grey = Image.new("RGBA", layered.size, (128, 128, 128, 255))
-        flat = Image.alpha_composite(grey, layered).convert("RGB")
-        return np.asarray(flat), np.asarray(layered.getchannel("A"))
-    return np.asarray(image.convert("RGB")), None
-
-
-def _from_deep(deep: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """16-bit, 32-bit or float grey values to 8 bits: by 257 where they are 16-bit, else by their range."""
-    values = np.nan_to_num(deep.astype(np.float64))
-    low, high = float(values.min()), float(values.max())
-    if low >= 0 and 255 < high <= 65535:
-        grey = values / 257
-    elif low >= 0 and high <= 255:
-        grey = values
-    else:
-        grey = (values - low) / max(high - low, 1e-12) * 255
-    return np.repeat(np.round(grey).astype(np.uint8)[:, :, None], 3, axis=2)
+def _stored_size_wh(image: Image.Image) -> tuple[int, int]:
+    """Return the size before turning: newer versions of Pillow give that of a TIFF after it."""
+    if image.format != "TIFF":
+        return image.size
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    return int(tags[256]), int(tags[257])
 
 
 def crop(
@@ -178,6 +183,12 @@ def crop(
         return cv2.warpAffine(pixels, turn, size), None if alpha is None else cv2.warpAffine(alpha, turn, size)
     except cv2.error as error:
         raise UnreadableImageError("the rotated box is too large to be cut out") from error
+
+
+def _why(content: bytes, error: Exception) -> str:
+    if is_heif(content) and not register_heif():
+        return "a HEIC photograph; install pi-heif (or pillow-heif) to read it"
+    return f"not a readable image ({_reason(error)})"
 
 
 def _reason(error: BaseException) -> str:

@@ -8,14 +8,17 @@ work honest (training, calibration, validation); they never bar a query from a g
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from animalclef.config import EncounterConfig
+from animalclef.data.dates import day_of
 from animalclef.structures import FloatArray, ImageTable, StrArray
 
 __all__ = ["Encounters", "day_of", "events_of", "find_encounters", "thumbnail"]
@@ -57,9 +60,7 @@ class Encounters:
 
 
 def thumbnail(pixels: NDArray[np.uint8]) -> FloatArray:
-    """The grey 32 x 32 thumbnail of an RGB image, mean 0 and length 1, as 1,024 values (all 0 for a flat image)."""
-    import cv2
-
+    """Return the grey 32 x 32 thumbnail of an RGB image, mean 0 and length 1, as 1,024 values (0 for a flat image)."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).ravel()
     small -= small.mean()
@@ -67,8 +68,17 @@ def thumbnail(pixels: NDArray[np.uint8]) -> FloatArray:
     return np.asarray(small / length if length > 1e-3 else small * 0, dtype=np.float32)
 
 
-def find_encounters(gallery: ImageTable, thumbnails: Mapping[str, FloatArray], config: EncounterConfig) -> Encounters:
-    """The encounter of every gallery photograph; `thumbnails` are by content key."""
+def find_encounters(
+    gallery: ImageTable,
+    thumbnails: Mapping[str, FloatArray],
+    config: EncounterConfig,
+    same_background: Sequence[tuple[str, str, int]] = (),
+) -> Encounters:
+    """Return the encounter of every gallery photograph; `thumbnails` are by content key.
+
+    `same_background` holds pairs of image_ids whose backgrounds match, with the verified matches. They join two
+    photographs of one individual that have neither an encounter nor a date.
+    """
     of: dict[str, str] = {}
     links: list[tuple[str, str, float]] = []
     undated: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -81,7 +91,7 @@ def find_encounters(gallery: ImageTable, thumbnails: Mapping[str, FloatArray], c
         else:
             undated[gallery.dataset[row], who].append(row)
     for (_, who), rows in undated.items():
-        parts, found = _linked(gallery.image_id[rows], gallery.key[rows], thumbnails, config)
+        parts, found = _linked(gallery.image_id[rows], gallery.key[rows], thumbnails, config, same_background)
         of.update({image_id: f"{who}/group/{part}" for image_id, part in parts.items()})
         links += found
     return Encounters(of, tuple(links))
@@ -93,9 +103,6 @@ def events_of(table: ImageTable, encounter_of: Mapping[str, str]) -> NDArray[np.
     Raises:
         KeyError: a photograph has no encounter.
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     n = len(table)
     nodes: dict[tuple[str, str], int] = {}
     links: list[tuple[int, int]] = []
@@ -110,14 +117,6 @@ def events_of(table: ImageTable, encounter_of: Mapping[str, str]) -> NDArray[np.
     return np.asarray(np.unique(event[:n], return_inverse=True)[1], dtype=np.int64)
 
 
-def day_of(text: str) -> int | None:
-    """The number of the day that a date begins with, 1 January of the year 1 being 1; `None` for no such date."""
-    try:
-        return date.fromisoformat(text[:10]).toordinal()
-    except ValueError:
-        return None
-
-
 def _apart(one: int | None, other: int | None) -> float:
     """Days between; infinite where either is not known."""
     return float("inf") if one is None or other is None else abs(one - other)
@@ -129,9 +128,16 @@ def _safe(name: str) -> str:
 
 
 def _linked(
-    image_id: StrArray, key: StrArray, thumbnails: Mapping[str, FloatArray], config: EncounterConfig
+    image_id: StrArray,
+    key: StrArray,
+    thumbnails: Mapping[str, FloatArray],
+    config: EncounterConfig,
+    same_background: Sequence[tuple[str, str, int]],
 ) -> tuple[dict[str, int], list[tuple[str, str, float]]]:
-    """Connected components over pairs whose thumbnails correlate; named by the component's first photograph."""
+    """Return connected components over pairs whose thumbnails correlate or whose backgrounds match.
+
+    A component is named by its first photograph.
+    """
     vectors = np.stack([thumbnails[one] for one in key])
     correlation = vectors @ vectors.T
     np.fill_diagonal(correlation, 0)
@@ -139,6 +145,11 @@ def _linked(
     part = np.arange(len(image_id))
     for a, b in zip(first, second, strict=True):
         part[part == max(part[a], part[b])] = min(part[a], part[b])
+    place = {str(one): number for number, one in enumerate(image_id)}
+    for one, other, _ in same_background:
+        if one in place and other in place:
+            a, b = part[place[one]], part[place[other]]
+            part[part == max(a, b)] = min(a, b)
     links = [
         (str(image_id[a]), str(image_id[b]), round(float(correlation[a, b]), 4))
         for a, b in zip(first, second, strict=True)

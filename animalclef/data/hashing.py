@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +15,13 @@ from animalclef.config import DataConfig
 from animalclef.data.content_key import content_key
 from animalclef.errors import DataError
 from animalclef.runtime.progress import Progress
+from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import worker_threads
 from animalclef.structures import ImageTable, Skipped
 
 __all__ = ["hash_images"]
+
+logger = logging.getLogger(__name__)
 
 
 def hash_images(
@@ -45,9 +49,24 @@ def hash_images(
             f"{images.root}: {len(missing)} of {len(images)} photographs are missing (first: {missing[0].path}). "
             f"Is this the right folder?{go_on}"
         )
+    for sentence in _two_names(images, keys):
+        logger.warning("%s", sentence)
     array = np.array(keys, dtype=object)
     usable = np.array([bool(key) for key in keys], dtype=bool)
     return images.with_columns(key=array).select(usable), set_aside
+
+
+def _two_names(images: ImageTable, keys: list[str], most: int = 10) -> list[str]:
+    """Return a sentence for each pair of equal files that stand under two individuals of one data set."""
+    first: dict[tuple[str, str], int] = {}
+    sentences = []
+    for row, (key, who) in enumerate(zip(keys, images.identity, strict=True)):
+        earlier = first.setdefault((images.dataset[row], key), row) if key and who is not None else row
+        if images.identity[earlier] != who and images.path[earlier] != images.path[row]:
+            pair = (images.path[earlier], images.identity[earlier], images.path[row], who)
+            sentences.append("The same photograph under two identities: {} ({}) and {} ({}).".format(*pair))
+    more = [f"And {len(sentences) - most} more photographs under two identities."] if len(sentences) > most else []
+    return sentences[:most] + more
 
 
 def _read_all(images: ImageTable, pool: ThreadPoolExecutor) -> Iterator[tuple[str, str]]:
@@ -57,9 +76,10 @@ def _read_all(images: ImageTable, pool: ThreadPoolExecutor) -> Iterator[tuple[st
 
 def _read_one(path: Path, box_xywhr: NDArray[np.float32]) -> tuple[str, str]:
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except FileNotFoundError:
         return "", "no such file"
-    except OSError as error:
-        return "", f"cannot be read ({error.strerror})"
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "its name is no file name"
+        return "", f"cannot be read ({reason})"
     return (content_key(content, box_xywhr), "") if content else ("", "the file is empty")

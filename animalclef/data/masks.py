@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +18,10 @@ from PIL import Image
 from animalclef.data.decode import crop, upright_size_wh
 from animalclef.data.segmentation_cells import draw_segmentation, is_segmentation
 from animalclef.errors import DataError
+from animalclef.runtime.regular_files import read_regular
 from animalclef.structures import FloatArray, ImageTable, StrArray
 
-__all__ = ["Masks", "find_masks", "inside", "mask_path", "read_mask"]
+__all__ = ["Masks", "encode_mask", "find_masks", "inside", "mask_path", "mask_paths", "read_mask"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +40,18 @@ class Masks:
         return Masks(self.source[rows], self.digest[rows])
 
 
+def encode_mask(mask: BoolArray) -> str:
+    """Return a mask (h, w) as COCO run lengths in JSON, as a cell of the `segmentation` column holds it.
+
+    >>> encode_mask(np.array([[False, True], [True, True]]))
+    '{"size":[2,2],"counts":[1,3]}'
+    """
+    values = np.concatenate([[False], mask.T.ravel()])  # COCO counts down the columns, and begins with the background
+    changes = np.flatnonzero(np.diff(values, prepend=False)) - 1
+    counts = np.diff(changes, prepend=0, append=mask.size).tolist()
+    return json.dumps({"size": list(mask.shape), "counts": counts}, separators=(",", ":"))
+
+
 def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
     """The mask of every row that has one, the folder's before the table's; `None` where no row has.
 
@@ -46,9 +61,12 @@ def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
     if folder is not None and not folder.is_dir():
         raise DataError(f"{folder}: no such folder of masks (keypoints.masks). `animalclef mask` makes one.")
     source = np.full(len(images), "", dtype=object)
+    files = dict(
+        zip(images.path, [None] * len(images) if folder is None else mask_paths(folder, images.path), strict=True)
+    )
     for row, path in enumerate(images.path):
         named = "" if images.mask is None else images.mask[row]
-        file = None if folder is None else mask_path(folder, path)
+        file = files[path]
         if file is not None and file.is_file():
             source[row] = str(file)
         elif named:
@@ -61,8 +79,9 @@ def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
     if not count:
         return None
     if count < len(images):
-        logger.warning(
-            "%d of %d photographs have no mask, so nothing of them is masked.", len(images) - count, len(images)
+        level = logging.INFO if folder is None else logging.WARNING  # a table may well give masks to some alone
+        logger.log(
+            level, "%d of %d photographs have no mask, so nothing of them is masked.", len(images) - count, len(images)
         )
     return Masks(source, np.array([_digest(one) for one in source], dtype=object))
 
@@ -70,6 +89,17 @@ def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
 def mask_path(folder: Path, path: str) -> Path:
     """Where the mask of a photograph lies in a folder of masks: under the photograph's own path, as a PNG."""
     return (folder / path).with_suffix(".png")
+
+
+def mask_paths(folder: Path, paths: Sequence[str]) -> list[Path]:
+    """Return where the mask of each photograph lies; of a.jpg and a.png: a.jpg.png, a.png.png."""
+    endings: dict[Path, set[str]] = defaultdict(set)
+    for path in paths:
+        endings[mask_path(folder, path)].add(path)
+    return [
+        folder / f"{path}.png" if len(endings[mask_path(folder, path)]) > 1 else mask_path(folder, path)
+        for path in paths
+    ]
 
 
 def read_mask(images: ImageTable, row: int, source: str, size_wh: tuple[int, int]) -> BoolArray:
@@ -106,11 +136,9 @@ def _digest(source: str) -> str:
     if not source:
         return ""
     try:
-        content = source.encode() if is_segmentation(source) else Path(source).read_bytes()
+        content = source.encode() if is_segmentation(source) else read_regular(Path(source))
     except OSError as error:
-        raise DataError(
-            f"{source}: this mask cannot be read ({error.strerror}). Mend the table or the file."
-        ) from error
+        raise DataError(f"{source}: this mask cannot be read ({error.strerror}). Fix the table or the file.") from error
     return hashlib.sha256(content).hexdigest()
 
 
@@ -122,7 +150,7 @@ def _read_file(path: Path) -> BoolArray:
                 values = np.asarray(image.getchannel("A"))
             else:
                 values = np.asarray(image if image.mode in ("P", "L", "I", "I;16") else image.convert("L"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: not a readable mask ({type(error).__name__}). Make it again.") from error
     brightest = values.max(initial=0)
     return np.asarray(values > brightest / 2) if brightest > 0 else np.zeros(values.shape, dtype=bool)

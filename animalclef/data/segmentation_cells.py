@@ -16,12 +16,16 @@ from animalclef.data.csv_text import Problem, Table
 
 __all__ = ["draw_segmentation", "is_segmentation", "mask_column", "parse_segmentation"]
 
+_MOST_PIXELS = 178_000_000  # of a mask, as of a photograph
+_FURTHEST = 1e7  # pixels: a polygon beyond this is no polygon on a photograph
+_MOST_DIGITS = 50_000_000  # characters of a cell
+
 Segmentation = dict[str, object] | list[list[float]]
 BoolArray = NDArray[np.bool_]
 
 
 def mask_column(table: Table) -> tuple[list[str] | None, list[Problem]]:
-    """Per row the path of a mask or a segmentation as JSON, "" where there is neither; `None` without such columns."""
+    """Return per row the path of a mask or a segmentation as JSON, "" for neither; `None` without such columns."""
     paths, cells = find_column(table, "mask"), find_column(table, "segmentation")
     if paths is None and cells is None:
         return None, []
@@ -47,26 +51,32 @@ def mask_column(table: Table) -> tuple[list[str] | None, list[Problem]]:
 
 
 def is_segmentation(cell: str) -> bool:
-    """Whether a cell holds a segmentation rather than a path."""
+    """Return whether a cell holds a segmentation rather than a path."""
     return cell.lstrip()[:1] in ("{", "[")
 
 
 def parse_segmentation(cell: str) -> Segmentation | None:
-    """Run lengths `{"size": [h, w], "counts": ...}` or polygons `[[x, y, x, y, ...], ...]`; `None` for anything else.
+    """Parse run lengths `{"size": [h, w], "counts": ...}` or polygons `[[x, y, x, y, ...], ...]`; `None` for others.
 
     Cells as Python prints them (single quotes, b'...') are read too: no counts contain a quote.
     """
+    if len(cell) > _MOST_DIGITS:
+        return None
     for text in (cell, re.sub(r"\bb(?=['\"])", "", cell).replace("'", '"').replace("(", "[").replace(")", "]")):
         try:
             content = json.loads(text)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             continue
         return _run_lengths(content) if isinstance(content, dict) else _polygons(content)
     return None
 
 
 def draw_segmentation(segmentation: Segmentation, size_wh: tuple[int, int]) -> BoolArray:
-    """(H, W), true on the animal. Run lengths have their own size; a polygon's (0, 0) is the photograph's corner."""
+    """Return (H, W), true on the animal.
+
+    Run lengths have their own size; a polygon's (0, 0) is the photograph's corner. Polygons with no number above 1 are
+    shares of the photograph.
+    """
     if isinstance(segmentation, dict):
         height, width = (int(side) for side in _list(segmentation["size"]))
         counts = segmentation["counts"]
@@ -74,8 +84,9 @@ def draw_segmentation(segmentation: Segmentation, size_wh: tuple[int, int]) -> B
         values = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
         return values.reshape(width, height).T  # COCO counts down the columns
     canvas = np.zeros((size_wh[1], size_wh[0]), np.uint8)
+    scale = size_wh if max(map(max, segmentation)) <= 1 else (1, 1)  # shares of the photograph, or pixels
     for polygon in segmentation:
-        corners = np.array(polygon, dtype=np.float64).reshape(-1, 2) - 0.5  # OpenCV's pixel centres: whole numbers
+        corners = np.array(polygon, dtype=np.float64).reshape(-1, 2) * scale - 0.5  # OpenCV's pixel centres
         part = np.zeros_like(canvas)
         cv2.fillPoly(part, [np.round(corners * 16).astype(np.int32)], 1, shift=4)
         canvas |= part
@@ -92,18 +103,22 @@ def _run_lengths(content: dict[str, object]) -> Segmentation | None:
         lengths = counts
     else:
         return None
+    if size[0] * size[1] > _MOST_PIXELS:
+        return None
     fits = all(count >= 0 for count in lengths) and sum(lengths) == size[0] * size[1]
     return {"size": size, "counts": counts} if fits else None
 
 
 def _expand(counts: str) -> list[int]:
-    """COCO's compressed run lengths: five bits a character, from the third on as a difference to the last but one."""
+    """Expand COCO's compressed run lengths: five bits a character, from the third on as differences."""
     lengths: list[int] = []
     value = shift = 0
     for character in counts:
         bits = ord(character) - 48
         value |= (bits & 0x1F) << shift
         shift += 5
+        if shift > 60:
+            return [-1]  # no length of a mask has so many bits
         if bits & 0x20:
             continue
         if bits & 0x10:
@@ -114,12 +129,14 @@ def _expand(counts: str) -> list[int]:
 
 
 def _polygons(content: object) -> Segmentation | None:
-    """One polygon or several; flat (x, y, x, y) or in pairs."""
+    """Parse one polygon or several; flat (x, y, x, y) or in pairs."""
     if not isinstance(content, list) or not content:
         return None
     several = content if _is_nested(content) else [content]
     polygons = []
     for polygon in several:
+        if not isinstance(polygon, list):
+            return None
         flat = [side for corner in polygon for side in (corner if isinstance(corner, list) else [corner])]
         if len(flat) < 6 or len(flat) % 2 or not all(_is_number(side) for side in flat):
             return None
@@ -128,13 +145,13 @@ def _polygons(content: object) -> Segmentation | None:
 
 
 def _is_nested(content: list[object]) -> bool:
-    """Whether this is a list of polygons, not one polygon in pairs."""
+    """Return whether this is a list of polygons, not one polygon in pairs."""
     first = content[0]
     return isinstance(first, list) and bool(first) and (isinstance(first[0], list) or len(first) >= 6)
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _FURTHEST
 
 
 def _list(value: object) -> Sequence[int]:

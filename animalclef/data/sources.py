@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from animalclef.data.dates import DateOrder
+from animalclef.data.folders import IMAGE_SUFFIXES, holds_images
 from animalclef.errors import DataError
 
 __all__ = ["IMAGE_SUFFIXES", "KAGGLE_INPUT", "Source", "find_source"]
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jfif"})
 KAGGLE_INPUT = Path("/kaggle/input")
-_NOT_A_TABLE = frozenset({"sample_submission.csv", "submission.csv", "truth.csv"})
+_NOT_A_TABLE = frozenset({"sample_submission.csv", "submission.csv", "truth.csv", "answers.csv"})
+_TABLES = ("metadata.csv", "metadata.xlsx")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data folder: its root and its table, or no table where folder names are the identities."""
+    """A data folder: its root and its table, or no table where folder names are the identities.
+
+    `columns` names the table's columns by subject, where the user said so; `date_order` settles dates such as 5/1/2023.
+    """
 
     root: Path
     table: Path | None
+    columns: Mapping[str, str] = field(default_factory=dict, compare=False)
+    date_order: DateOrder | None = field(default=None, compare=False)
 
     @property
     def sample(self) -> Path | None:
@@ -30,20 +38,31 @@ class Source:
         return path if path.is_file() else None
 
 
-def find_source(data: Path | None, kaggle: Path = KAGGLE_INPUT) -> Source:
-    """The data set that `data` names: a table, a folder that holds one, or a tree with a folder per individual.
+def find_source(
+    data: Path | None,
+    kaggle: Path = KAGGLE_INPUT,
+    *,
+    columns: Mapping[str, str] | None = None,
+    date_order: DateOrder | None = None,
+) -> Source:
+    """Find the data set that `data` names: a table, a folder that holds one, or a tree with a folder per individual.
 
     Without `data`, the one competition folder mounted under `kaggle`.
 
     Raises:
         DataError: nothing usable is there, or more than one thing is.
     """
-    if data is None:
-        return _on_kaggle(kaggle)
+    found = _on_kaggle(kaggle) if data is None else _at(data)
+    return Source(found.root, found.table, dict(columns or {}), date_order)
+
+
+def _at(data: Path) -> Source:
     if data.is_file():
         return Source(data.parent, data)
     if not data.is_dir():
-        kind = "file" if data.suffix.lower() == ".csv" else "folder"
+        if data.exists():
+            raise DataError(f"{data}: neither a file nor a folder. Give --data the folder that holds metadata.csv.")
+        kind = "file" if data.suffix.lower() in (".csv", ".xlsx", ".json") else "folder"
         raise DataError(f"{data}: no such {kind}. Give --data the folder that holds metadata.csv.")
     table = _table_in(data)
     if table is not None:
@@ -53,7 +72,7 @@ def find_source(data: Path | None, kaggle: Path = KAGGLE_INPUT) -> Source:
         return Source(below[0].parent, below[0])
     if len(below) > 1:
         raise DataError(f"{data}: {len(below)} data sets are below it ({_names(below)}). Give --data one of them.")
-    if _holds_images(data):
+    if holds_images(data):
         return Source(data, None)
     raise DataError(f"{data}: neither a table (metadata.csv) nor a folder of photographs per individual is there.")
 
@@ -69,29 +88,31 @@ def _on_kaggle(kaggle: Path) -> Source:
 
 
 def _table_in(folder: Path) -> Path | None:
-    if (folder / "metadata.csv").is_file():
-        return folder / "metadata.csv"
-    tables = [path for path in sorted(folder.glob("*.csv")) if path.name not in _NOT_A_TABLE and not _is_answer(path)]
+    for name in _TABLES:
+        if (folder / name).is_file():
+            return folder / name
+    if all((folder / name).is_file() for name in ("media.csv", "observations.csv")):
+        return folder / "observations.csv"  # a Camtrap DP package
+    candidates = sorted([*folder.glob("*.csv"), *folder.glob("*.xlsx")])
+    tables = [path for path in candidates if path.is_file() and not _is_no_table(path)]
     if len(tables) > 1:
         raise DataError(f"{folder}: no metadata.csv, but {len(tables)} tables. Give --data the right file.")
     return tables[0] if tables else None
 
 
-def _is_answer(path: Path) -> bool:
-    """Whether a file is a submission of an earlier run."""
+def _is_no_table(path: Path) -> bool:
+    """Return whether a file is a submission of an earlier run, or hidden, or named as another kind of file."""
+    if path.name in _NOT_A_TABLE or path.name.startswith((".", "~$")):
+        return True
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as file:
-            return file.readline().strip() in ("image_id,identity", "image_id,cluster")
+            return file.readline(200).strip() in ("image_id,identity", "image_id,cluster")
     except OSError:
         return False
 
 
 def _tables_below(folder: Path) -> list[Path]:
     return [path for depth in ("*", "*/*", "*/*/*") for path in sorted(folder.glob(f"{depth}/metadata.csv"))]
-
-
-def _holds_images(folder: Path) -> bool:
-    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.rglob("*") if path.is_file())
 
 
 def _names(tables: list[Path]) -> str:

@@ -103,8 +103,8 @@ def read_truth(path: Path) -> Truth:
     """image_id, identity, dataset and known (1 or 0) of every query.
 
     Raises:
-        SubmissionError: a column is missing, a row has the wrong length, an id stands twice, or `known` is neither
-            1 nor 0.
+        SubmissionError: a column is missing, a row has the wrong length, an id stands twice, `known` is neither 1 nor
+            0, or one individual is called both known and unknown.
     """
     table = read_table(path)
     for column in ("image_id", "identity", "dataset", "known"):
@@ -116,12 +116,27 @@ def read_truth(path: Path) -> Truth:
     for line, cell in zip(table.lines, known, strict=True):
         if cell not in ("0", "1", "true", "false", "0.0", "1.0"):
             raise SubmissionError(f"{path}, line {line}: known: expected 1 or 0, got {cell!r}.")
+    _refuse_both(path, table, known)
     return Truth(
         np.array(table.column("image_id"), dtype=object),
         np.array(table.column("identity"), dtype=object),
         np.array(table.column("dataset"), dtype=object),
         np.array([cell in ("1", "true", "1.0") for cell in known], dtype=bool),
     )
+
+
+def _refuse_both(path: Path, table: Table, known: Sequence[str]) -> None:
+    """Refuse a truth that calls one individual of a data set both known and unknown."""
+    seen: dict[tuple[str, str], tuple[bool, int]] = {}
+    rows = zip(table.column("dataset"), table.column("identity"), known, table.lines, strict=True)
+    for dataset, identity, cell, line in rows:
+        is_known = cell in ("1", "true", "1.0")
+        earlier, first = seen.setdefault((dataset, identity), (is_known, line))
+        if earlier != is_known and identity not in ("", NEW_INDIVIDUAL):
+            word = "known" if earlier else "unknown"
+            raise SubmissionError(
+                f"{path}, line {line}: {identity} of {dataset} is {word} on line {first}, and not here."
+            )
 
 
 def _check_columns(table: Table, wanted: str) -> list[Problem]:

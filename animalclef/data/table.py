@@ -1,4 +1,4 @@
-"""From a data folder to an `ImageTable`, with every problem of the table in one list."""
+"""Load a data folder as an `ImageTable`, with every problem of the table in one list."""
 
 from __future__ import annotations
 
@@ -9,10 +9,30 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 
-from animalclef.data.columns import NEW_INDIVIDUAL, Group, find_column, parse_box, parse_split
+from animalclef.data.boxes import parse_boxes
+from animalclef.data.cell_checks import (
+    control_problems,
+    date_column,
+    gallery_names,
+    merged_problem,
+    two_names_problems,
+    viewpoint_column,
+)
+from animalclef.data.columns import (
+    NEW_INDIVIDUAL,
+    Group,
+    column_of,
+    find_column,
+    image_ids,
+    parse_split,
+    taken_columns,
+)
 from animalclef.data.csv_text import Problem, Table, read_table
+from animalclef.data.folders import IMAGE_SUFFIXES, photographs_in_folders
+from animalclef.data.names import is_missing, one_spelling
+from animalclef.data.open_table import open_table
 from animalclef.data.segmentation_cells import mask_column
-from animalclef.data.sources import IMAGE_SUFFIXES, Source
+from animalclef.data.sources import Source
 from animalclef.errors import DataError
 from animalclef.structures import ImageTable, StrArray
 
@@ -55,7 +75,7 @@ def load_table(source: Source) -> LoadedTable:
     if source.table is None:
         images, problems = _from_folders(source.root)
     else:
-        images, problems = _from_table(source.root, read_table(source.table))
+        images, problems = _from_table(source, open_table(source))
     sample_id, sample_columns, sample_problems = _read_sample(source, images)
     problems += sample_problems
     fatal = [problem for problem in problems if problem.fatal]
@@ -73,47 +93,55 @@ def _nothing_there(source: Source) -> str:
     return f"{source.root}: no photographs in a folder per individual; expected NAME/photo.jpg, and queries in query/."
 
 
-def _told(problems: list[Problem], most: int = 20) -> str:
+def _told(problems: list[Problem], most: int = 450) -> str:
+    """Return one sentence for each problem, as many as fit into `most` characters."""
     if len(problems) == 1:
         return str(problems[0])
-    lines = [f"  {problem}" for problem in problems[:most]]
-    if len(problems) > most:
-        lines.append(f"  and {len(problems) - most} more")
-    return "\n".join([f"The table has {len(problems)} problems:", *lines])
+    lines = [f"The table has {len(problems)} problems:"]
+    for number, problem in enumerate(problems):
+        line = f"  {problem}"
+        if sum(map(len, lines)) + len(line) > most and number:
+            lines.append(f"  and {len(problems) - number} more")
+            break
+        lines.append(line)
+    return "\n".join(lines)
 
 
-def _from_table(root: Path, table: Table) -> tuple[ImageTable, list[Problem]]:
-    name = table.path.name
-    problems = list(table.problems)
-    missing = [column for column in ("image_id", "path", "identity") if find_column(table, column) is None]
+def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[Problem]]:
+    root = source.root
+    problems = [*table.problems, *taken_columns(table)]
+    missing = [column for column in ("path", "identity") if column_of(table, column) is None]
     problems += [_missing_column(table, column) for column in missing]
     if missing:
         raise DataError(_told([problem for problem in problems if problem.fatal]))
-    image_id = find_column(table, "image_id") or []
+    image_id = image_ids(table)
     identity = find_column(table, "identity") or []
     is_query, split_problems = _splits(table, identity)
-    bad_box = Group(name, "the box is not x, y, width, height (and theta); the whole photograph is used", fatal=False)
-    boxes = parse_box(table, lambda row: bad_box.lines.append(table.lines[row]))
     path, path_problems = _paths(table)
-    mask, mask_problems = mask_column(table)
-    problems += split_problems + path_problems + _duplicate_ids(table, image_id) + bad_box.problem() + mask_problems
-    problems += _identity_problems(table, identity, is_query)
+    problems += split_problems + path_problems + control_problems(table) + _duplicate_ids(table, image_id)
     if any(problem.fatal for problem in problems):
         raise DataError(_told([problem for problem in problems if problem.fatal]))
-    pairs = zip(identity, is_query, strict=True)
-    named = [None if query or who in ("", NEW_INDIVIDUAL) else who for who, query in pairs]
+    boxes, box_problems = parse_boxes(table, root, path)
+    mask, mask_problems = mask_column(table)
+    dataset = _datasets(table, root)
+    names, name_problems = gallery_names(table, identity, is_query, dataset)
+    date, date_problems = date_column(table, source.date_order)
+    viewpoint, viewpoint_problems = viewpoint_column(table)
+    problems += box_problems + mask_problems + _identity_problems(table, identity, is_query) + name_problems
+    problems += two_names_problems(table, path, boxes, names) + date_problems + viewpoint_problems
+    if any(problem.fatal for problem in problems):
+        raise DataError(_told([problem for problem in problems if problem.fatal]))
     images = ImageTable(
         root=root,
         image_id=_strings(image_id),
         path=_strings(path),
-        dataset=_strings(_datasets(table, root)),
+        dataset=_strings(dataset),
         is_query=np.array(is_query, dtype=bool),
-        identity=_strings(named),
-        **{
-            column: _strings(find_column(table, column) or [""] * len(image_id))
-            for column in ("date", "viewpoint", "species", "encounter")
-        },
-        bbox_xywhr=np.array(boxes, dtype=np.float32).reshape(-1, 5),
+        identity=_strings(names),
+        date=_strings(date),
+        viewpoint=_strings(viewpoint),
+        **{column: _strings(find_column(table, column) or [""] * len(image_id)) for column in ("species", "encounter")},
+        bbox_xywhr=boxes,
         key=_strings([""] * len(image_id)),
         mask=None if mask is None else _strings(mask),
     )
@@ -127,7 +155,9 @@ def _strings(values: list[str] | list[str | None]) -> StrArray:
 
 
 def _missing_column(table: Table, column: str) -> Problem:
-    return Problem(table.path.name, 1, f"the column {column} is missing; there are {', '.join(table.columns)}.")
+    have = ", ".join(table.columns)
+    hint = f" Name it with --columns {column}=COLUMN." if column in ("path", "identity") else ""
+    return Problem(table.path.name, 1, f"the column {column} is missing; there are {have}.{hint}")
 
 
 def _datasets(table: Table, root: Path) -> list[str]:
@@ -219,24 +249,25 @@ def _read_sample(source: Source, images: ImageTable) -> tuple[list[str] | None, 
 
 
 def _from_folders(root: Path) -> tuple[ImageTable, list[Problem]]:
-    """`NAME/photo.jpg` is the individual NAME; what lies under `query/` is to be answered."""
-    gallery_root = root / "database" if (root / "database").is_dir() else root
-    rows: list[tuple[str, str | None, bool]] = []
-    for path in sorted(path for path in root.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()):
-        relative = path.relative_to(root).as_posix()
-        if relative.startswith("query/"):
-            rows.append((relative, None, True))
-        elif path.is_relative_to(gallery_root) and path.parent != gallery_root:
-            rows.append((relative, path.relative_to(gallery_root).parts[0].strip(), False))
+    """Build the table of a tree with a folder per individual."""
+    rows, problems = photographs_in_folders(root)
+    dataset = root.resolve().name or "photographs"
+    names = one_spelling([row.individual or "" for row in rows], [dataset] * len(rows))
+    problems += [merged_problem(root.name, pair) for pair in names.merged]
+    identity = [None if who == NEW_INDIVIDUAL or is_missing(who, name=True) else who for who in names.names]
+    nameless = sum(who is None and row.individual is not None for who, row in zip(identity, rows, strict=True))
+    if nameless:
+        sentence = f"{nameless} photographs lie in a folder that is no name, such as unknown; they cannot be answers."
+        problems.append(Problem(root.name, None, sentence, fatal=False))
     absent = _strings([""] * len(rows))
     images = ImageTable(
         root=root,
-        image_id=_strings([path for path, _, _ in rows]),
-        path=_strings([path for path, _, _ in rows]),
-        dataset=_strings([root.resolve().name or "photographs"] * len(rows)),
-        is_query=np.array([query for _, _, query in rows], dtype=bool),
-        identity=_strings([None if who == NEW_INDIVIDUAL else who for _, who, _ in rows]),
+        image_id=_strings([row.path for row in rows]),
+        path=_strings([row.path for row in rows]),
+        dataset=_strings([dataset] * len(rows)),
+        is_query=np.array([row.individual is None for row in rows], dtype=bool),
+        identity=_strings(identity),
         date=absent, viewpoint=absent, species=absent, encounter=absent, key=absent,
         bbox_xywhr=np.full((len(rows), 5), np.nan, dtype=np.float32),
     )  # fmt: skip
-    return images, []
+    return images, problems

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
 
 from animalclef.config.decision import Aggregation
 from animalclef.decision.calibrators import AnyCurve, Calibrator, Part
 from animalclef.decision.null_model import Null
 from animalclef.decision.pair_classifier import PairModel
+from animalclef.decision.preparation import Preparation
 from animalclef.decision.score_columns import CONTEXT
 from animalclef.errors import StaleArtefactError
+from animalclef.runtime.digests import content_digest
+from animalclef.runtime.regular_files import read_regular
 
 __all__ = [
     "AnswerCurve",
@@ -26,6 +29,9 @@ __all__ = [
     "Validation",
     "load_decision",
 ]
+
+
+_MOST_BYTES = 100_000_000
 
 
 class Reliability(Part):
@@ -129,6 +135,22 @@ class Decision(Part):
     datasets: dict[str, DatasetDecision]
     pooled: DatasetDecision
     summary: Summary | None = None
+    preparation: Preparation | None = None
+
+    @model_serializer(mode="wrap")
+    def _with_digest(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Add a digest of the content, so that a changed file is refused."""
+        content: dict[str, Any] = serialise(self)
+        return {**content, "digest": content_digest(content)}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_as_written(cls, content: Any) -> Any:
+        if not isinstance(content, dict) or "digest" not in content:
+            return content
+        if content["digest"] != content_digest(content):
+            raise ValueError("the content was changed after it was written; if you changed it, remove the digest")
+        return {key: value for key, value in content.items() if key != "digest"}
 
     def of(self, dataset: str) -> DatasetDecision:
         """Return the decision that applies to a data set."""
@@ -168,7 +190,7 @@ def load_decision(path: Path) -> Decision:
         StaleArtefactError: it is not one, or of another format.
     """
     try:
-        return Decision.model_validate_json(path.read_bytes())
+        return Decision.model_validate_json(read_regular(path, _MOST_BYTES))
     except OSError as error:
         raise StaleArtefactError(f"{path}: cannot be read ({error.strerror}).") from error
     except ValidationError as error:

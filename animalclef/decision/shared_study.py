@@ -7,6 +7,7 @@ timing, and the decision made of a storage is reproducible, but the storage is n
 
 from __future__ import annotations
 
+import json
 import logging
 import multiprocessing
 import warnings
@@ -192,3 +193,8 @@ def _storage_errors(shared: Shared) -> Iterator[None]:
             )
             raise OutputError(sentence) from error
         raise OutputError(f"{shared.url}: the storage cannot be used ({cause}). Check the address.") from error
+    except (LookupError, TypeError, json.JSONDecodeError) as error:
+        raise OutputError(
+            f"{shared.url}: the storage holds values of another kind than studies ({type(error).__name__}). It is "
+            "damaged; use another --storage."
+        ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from animalclef.data.masks import find_masks, inside, read_mask
 from animalclef.errors import DataError
 from animalclef.features.local.entries import features_from_entry
+from animalclef.store.finished_run import FinishedRun
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import Correspondences, ImageTable, LocalFeatures
 
@@ -49,7 +49,7 @@ def share_outside(
 
 
 def background_of_run(
-    run: Path,
+    run: FinishedRun,
     images: ImageTable,
     folder: Path | None,
     correspond: Callable[[LocalFeatures, LocalFeatures], Correspondences],
@@ -64,10 +64,10 @@ def background_of_run(
     masks = find_masks(images, folder)
     if masks is None:
         raise DataError(f"{images.root}: no masks in the table; give --masks the folder that `animalclef mask` made.")
-    features = _run_features(run)
-    best = _read(run / "candidates.csv").drop_duplicates("query_id")
+    features, ranked = _run_features(run), run.ranked
     row_of, rows = images.row_of, []
-    for query_id, gallery_id, dataset in zip(best["query_id"], best["gallery_id"], best["dataset"], strict=True):
+    for query_id, own in run.rows_of.items():
+        gallery_id, dataset = ranked.gallery_id[own.start], ranked.dataset[own.start]
         first, second = row_of.get(query_id), row_of.get(gallery_id)
         if first is None or second is None or not (masks.source[first] and masks.source[second]):
             continue
@@ -86,20 +86,14 @@ def background_of_run(
     ]
 
 
-def _run_features(run: Path) -> Callable[[str], LocalFeatures]:
-    """Reads the unmasked local features of an image_id."""
-    try:
-        finished = json.loads((run / "finished.json").read_text(encoding="utf-8"))
-        folder = run / finished["keypoints"]
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{run}: no finished run with local features. Run predict with --run {run} first.") from error
+def _run_features(run: FinishedRun) -> Callable[[str], LocalFeatures]:
+    """Return a reader of the unmasked local features of an image_id."""
+    folder = run.keypoint_folder
+    if folder is None:
+        raise DataError(f"{run.path}: the run has no local features. Run predict with a matcher first.")
     store = ShardStore(folder, folder.name)
-    key_of = dict(zip(*(_read(run / "table.csv")[name] for name in ("image_id", "key")), strict=True))
+    key_of = dict(zip(run.images.image_id, run.images.key, strict=True))
     return lambda image_id: features_from_entry(key_of[image_id], store.get(key_of[image_id]))
-
-
-def _read(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
 def _mean(values: NDArray[np.float64]) -> float:

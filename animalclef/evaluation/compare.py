@@ -8,27 +8,36 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from animalclef.data.columns import NEW_INDIVIDUAL
 from animalclef.data.submission import read_submission
-from animalclef.decision.decision_model import Decision, load_decision
-from animalclef.errors import DataError, SubmissionError
+from animalclef.decision.decision_model import Decision
+from animalclef.errors import RunError, SubmissionError
+from animalclef.store.finished_run import FinishedRun
 
-__all__ = ["Difference", "Explanation", "counts", "differences", "explanation_of", "read_pair", "rows_of"]
+__all__ = [
+    "Difference",
+    "Explanation",
+    "check_answers",
+    "counts",
+    "differences",
+    "explain_with",
+    "read_pair",
+    "rows_of",
+]
 
 Answers = Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a run knew of its queries: first candidate and probability, the thresholds, and who was set aside."""
+    """What a run holds about its queries."""
 
     path: Path
     dataset: Mapping[str, str]  # of every query
-    first: Mapping[str, tuple[str, float]]
+    answers: Answers
+    first: Mapping[str, tuple[str, float]]  # the best candidate's individual and its probability
     decision: Decision
-    set_aside: frozenset[str]
+    skipped: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -64,30 +73,42 @@ def read_pair(a: Path, b: Path) -> tuple[Answers, Answers]:
     return one, other
 
 
-def explanation_of(run: Path) -> Explanation:
-    """What a finished run's folder says of its answers.
+def explain_with(run: FinishedRun) -> Explanation:
+    """Return what a finished run says about its answers."""
+    queries, ranked = run.images.queries, run.ranked
+    best = {query_id: rows.start for query_id, rows in run.rows_of.items()}
+    return Explanation(
+        path=run.path,
+        dataset=dict(zip(queries.image_id, queries.dataset, strict=True)),
+        answers=dict(zip(run.predictions.image_id, run.predictions.identity, strict=True)),
+        first={one: (ranked.identity[row], float(ranked.identity_probability[row])) for one, row in best.items()},
+        decision=run.decision,
+        skipped=frozenset(item.image_id for item in run.skipped),
+    )
+
+
+def check_answers(a: Path, b: Path, answers: tuple[Answers, Answers], runs: Sequence[Explanation]) -> None:
+    """Check that each run still holds the answers of its submission; one run must hold those of A or of B.
 
     Raises:
-        DataError: it holds no finished run, or one of its files is not readable.
+        RunError: a run was made again since its submission was written, or wrote another one.
+        SubmissionError: a query of the submissions is not in a run.
     """
-    if not (run / "finished.json").is_file():
-        raise DataError(f"{run}: no finished run (finished.json is not there). Run predict with --run {run} first.")
-    text = {"query_id": str, "identity": str, "image_id": str, "dataset": str, "split": str}
-    try:
-        candidates = pd.read_csv(run / "candidates.csv", dtype=text, keep_default_na=False)
-        table = pd.read_csv(run / "table.csv", dtype=text, keep_default_na=False)
-        aside = pd.read_csv(run / "set_aside.csv", dtype=str, keep_default_na=False)
-        table = table[table["split"] == "query"]
-        best = candidates.drop_duplicates("query_id")
-        column = "identity_probability" if "identity_probability" in best else "probability"
-        first = {
-            str(query): (str(who), float(probability))
-            for query, who, probability in zip(best["query_id"], best["identity"], best[column], strict=True)
-        }
-        dataset = dict(zip(table["image_id"], table["dataset"], strict=True))
-        return Explanation(run, dataset, first, load_decision(run / "decision.json"), frozenset(aside["image_id"]))
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{run}: the run's files cannot be read ({error}). Run predict again.") from error
+    for place, run in enumerate(runs):
+        for image_id in answers[0]:
+            if image_id not in run.dataset:
+                raise SubmissionError(
+                    f"{a}: image_id {image_id} is no query of {run.path}; give the run of these submissions."
+                )
+        pairs = list(zip((a, b), answers, strict=True))
+        pairs = pairs if len(runs) == 1 else pairs[place : place + 1]
+        changed = [[one for one, answer in given.items() if run.answers[one] != answer] for _, given in pairs]
+        if all(changed):
+            raise RunError(
+                f"{run.path}: its answers are not those of {' or '.join(str(path) for path, _ in pairs)} "
+                f"({len(changed[0])} differ, first: {changed[0][0]}), so it cannot explain them. The run was changed "
+                "since, or wrote another submission. Run predict again with another --run, or leave this --run out."
+            )
 
 
 def differences(
@@ -164,8 +185,8 @@ def _cause(
 ) -> str:
     if pair is None:
         return "another name" if a is not None and b is not None else "threshold or candidate"
-    if any(image_id in run.set_aside for run in pair):
-        return "photograph set aside"
+    if any(image_id in run.skipped for run in pair):
+        return "photograph skipped"
     if any(image_id not in run.first for run in pair):
         return "no candidates"
     (first_a, p_a), (first_b, p_b) = (run.first[image_id] for run in pair)

@@ -5,7 +5,8 @@ The truth is read here and nowhere else, after every choice has been made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from animalclef.data.submission import Truth, read_submission, read_truth
 from animalclef.errors import DataError, SubmissionError
 from animalclef.evaluation.source_recall import SourceRecall, recall_of_sources
 from animalclef.metrics.competition import Score, ScoreKernel, average_precision, identity_rank
-from animalclef.structures import StrArray
+from animalclef.store.finished_run import FinishedRun
 
 __all__ = ["Group", "Interval", "RetrievalReport", "evaluate_run", "right_answers", "score_files", "truth_of_run"]
 
@@ -79,20 +80,17 @@ def right_answers(truth_path: Path) -> dict[str, str | None]:
     return {image_id: identity if known else None for image_id, identity, known in answers}
 
 
-def evaluate_run(run: Path, truth_path: Path, draws: int = 1000, seed: int = 0) -> RetrievalReport:
-    """Rank-k over distinct individuals and mAP over images, from a run's ranked candidates.
+def evaluate_run(run: FinishedRun, truth_path: Path, draws: int = 1000, seed: int = 0) -> RetrievalReport:
+    """Compute rank-k over distinct individuals and mAP over images from a run's ranked candidates.
 
     Only known queries count. A relevant gallery image that was not on the shortlist counts as missed.
 
     Raises:
-        DataError: the folder holds no finished run.
+        DataError: the truth is of other data.
+        SubmissionError: the truth file is not right.
     """
-    candidates, table = run / "candidates.csv", run / "table.csv"
-    if not (run / "finished.json").is_file():
-        raise DataError(f"{run}: no finished run (finished.json is not there). Run predict with --run {run} first.")
-    rows = _read(table)
-    truth = truth_of_run(run, rows["image_id"], truth_path)
-    per_query = _per_query(truth, _read(candidates), rows)
+    truth = truth_of_run(run, truth_path)
+    per_query = _per_query(truth, run)
     rng = np.random.default_rng(seed)
     groups = []
     for dataset, rows in per_query.groupby("dataset", sort=True):
@@ -102,46 +100,37 @@ def evaluate_run(run: Path, truth_path: Path, draws: int = 1000, seed: int = 0) 
             groups += [
                 _group(str(dataset), str(name), rows[rows["viewpoint"] == name], rng, draws) for name in viewpoints
             ]
-    sources = run / "sources.csv"
-    return RetrievalReport(groups, recall_of_sources(_read(sources), truth) if sources.is_file() else [])
+    return RetrievalReport(groups, [] if run.sources is None else recall_of_sources(run.sources, truth))
 
 
-def truth_of_run(run: Path, image_ids: Iterable[str], truth_path: Path) -> Truth:
-    """What the queries of a run really show, for reports.
+def truth_of_run(run: FinishedRun, truth_path: Path) -> Truth:
+    """Read the true identities of a run's queries, for reports.
 
     Raises:
         DataError: the truth is of other data.
         SubmissionError: the file is not right.
     """
     truth = read_truth(truth_path)
-    strangers = set(truth.image_id) - set(image_ids)
+    strangers = set(truth.image_id) - set(run.images.image_id)
     if strangers:
-        raise DataError(f"{truth_path}: {len(strangers)} of its queries are not in {run} (one: {min(strangers)}).")
+        raise DataError(f"{truth_path}: {len(strangers)} of its queries are not in {run.path} (one: {min(strangers)}).")
     return truth
 
 
-def _read(path: Path) -> pd.DataFrame:
-    text = dict.fromkeys(("query_id", "gallery_id", "identity", "dataset", "image_id", "viewpoint", "date"), str)
-    return pd.read_csv(path, dtype=text, keep_default_na=False)
-
-
-def _per_query(truth: Truth, candidates: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """One row per known query: its measures, individual and viewpoint."""
-    by_query = candidates.groupby("query_id", sort=False)
-    ranked: dict[str, StrArray] = {str(one): rows["identity"].to_numpy(dtype=object) for one, rows in by_query}
-    gallery = table[(table["split"] == "gallery") & (table["used"] == 1)]
-    images_of = gallery.groupby(["dataset", "identity"]).size().to_dict()
-    viewpoint = dict(zip(table["image_id"], table["viewpoint"], strict=True))
-    nothing = np.zeros(0, dtype=object)
+def _per_query(truth: Truth, run: FinishedRun) -> pd.DataFrame:
+    """Return one row per known query: its measures, individual and viewpoint."""
+    gallery = run.images.select(run.used).gallery
+    images_of = Counter(zip(gallery.dataset, gallery.identity, strict=True))
     rows = []
     for image_id, identity, dataset in zip(
         truth.image_id[truth.known], truth.identity[truth.known], truth.dataset[truth.known], strict=True
     ):
-        list_of = ranked.get(image_id, nothing)
-        rank = identity_rank(list_of, identity)
+        ranked = run.ranked.identity[run.rows_of.get(image_id, slice(0, 0))]
+        rank = identity_rank(ranked, identity)
         row = {f"rank-{k}": float(rank <= k) for k in RANKS}
-        row["mAP"] = np.nan_to_num(average_precision(list_of == identity, int(images_of.get((dataset, identity), 0))))
-        rows.append({"dataset": dataset, "identity": identity, "viewpoint": viewpoint.get(image_id, ""), **row})
+        row["mAP"] = np.nan_to_num(average_precision(ranked == identity, images_of[dataset, identity]))
+        viewpoint = run.images.viewpoint[run.row_of[image_id]]
+        rows.append({"dataset": dataset, "identity": identity, "viewpoint": viewpoint, **row})
     return pd.DataFrame(rows, columns=["dataset", "identity", "viewpoint", *[f"rank-{k}" for k in RANKS], "mAP"])
 
 

@@ -1,9 +1,8 @@
-"""A run's answers beside what its queries really show: outcomes, the score with its interval, and what charts need."""
+"""Compare a run's answers with the truth: outcomes, the score with its interval, threshold sweeps, confusions."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -23,34 +22,33 @@ __all__ = [
     "Answers",
     "Confused",
     "judge",
-    "misses_by",
     "most_confused",
     "score_intervals",
     "sweep_thresholds",
 ]
 
-Outcome = Literal["right", "wrong known", "missed new", "false new"]
-OUTCOMES: tuple[Outcome, ...] = ("right", "wrong known", "missed new", "false new")
+Outcome = Literal["right", "misidentification", "false acceptance", "false rejection"]
+OUTCOMES: tuple[Outcome, ...] = ("right", "misidentification", "false acceptance", "false rejection")
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """The queries that a truth speaks of, each with its answer.
+    """The queries of a truth file, each with its answer.
 
-    `right`: named right, or rightly new; `wrong known`: a known animal with another's name; `missed new`: an unknown
-    animal that was given a name; `false new`: a known animal answered as new.
+    Outcomes: `right`; `misidentification`, a known individual given another's name; `false acceptance`, an unknown
+    individual given a name; `false rejection`, a known individual answered as new.
     """
 
     image_id: StrArray  # (q,)
     dataset: StrArray  # (q,)
     truth: StrArray  # (q,) the individual
-    known: NDArray[np.bool_]  # (q,) whether the gallery has the individual
+    known: NDArray[np.bool_]  # (q,) the individual is in the gallery
     answer: StrArray  # (q,) str or None
-    probability: Floats  # (q,) of the best candidate, 0 without one
-    best: StrArray  # (q,) the best candidate's individual, None without one
-    rank: Floats  # (q,) place of the true individual among the candidates' individuals; infinity where absent
+    probability: Floats  # (q,) of the best individual, 0 without candidates
+    best: StrArray  # (q,) the best individual, None without candidates
+    rank: Floats  # (q,) rank of the true individual among the candidates' individuals; infinity where absent
     outcome: StrArray  # (q,) one of OUTCOMES
 
     def __len__(self) -> int:
@@ -62,12 +60,12 @@ class Answers:
         return sorted(set(self.dataset))
 
     def of(self, dataset: str) -> Answers:
-        """The queries of one data set."""
+        """Return the queries of one data set."""
         rows = self.dataset == dataset
         return replace(self, **{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
     def sweep(self, threshold: float) -> Sweep:
-        """The score of every threshold, had it been applied to these queries; the one named is among them."""
+        """Return the score that every threshold, `threshold` among them, would have had on these queries."""
         right = self.known & np.array([one == who for one, who in zip(self.best, self.truth, strict=True)], dtype=bool)
         value = np.where([who is None for who in self.best], -np.inf, self.probability)
         splits = OpenSetSplits(self.image_id, self.truth, self.known[None, :], ~self.known[None, :])
@@ -77,10 +75,11 @@ class Answers:
 def sweep_thresholds(
     known: Floats, right: NDArray[np.bool_], unknown: Floats, splits: OpenSetSplits, also: float = 0.0
 ) -> Sweep:
-    """Score thresholds half-way between neighbouring values, 0 and 1, and the one that is `also` asked for.
+    """Score the thresholds half-way between neighbouring values, 0, 1 and `also`.
 
-    Per query `known` is the value of its best candidate with its individual in the gallery, `right` whether that names
-    it, `unknown` the value without; minus infinity is no candidate. Of one split of real queries both are the same.
+    Per query `known` is the value of its best candidate with its individual in the gallery, `right` marks that this
+    candidate is the individual, and `unknown` is the value without the individual; minus infinity is no candidate. For
+    real queries `known` and `unknown` are the same.
     """
     values = np.unique(np.concatenate([known, unknown, [0.0, 1.0]]))
     values = values[np.isfinite(values)]
@@ -90,7 +89,7 @@ def sweep_thresholds(
 
 
 def judge(truth: Truth, images: ImageTable, ranked: RankedCandidates, predictions: Predictions) -> Answers:
-    """Compare every answer with the truth; queries that the truth does not name are left out."""
+    """Compare every answer with the truth; queries that are not in the truth file are left out."""
     row_of = {image_id: row for row, image_id in enumerate(predictions.image_id)}
     kept = np.array([image_id in row_of for image_id in truth.image_id], dtype=bool)
     rows = np.array([row_of[image_id] for image_id in truth.image_id[kept]], dtype=np.int64)
@@ -116,14 +115,14 @@ def judge(truth: Truth, images: ImageTable, ranked: RankedCandidates, prediction
 
 def _outcome(identity: str, known: bool, answer: str | None) -> Outcome:
     if known:
-        return "false new" if answer is None else "right" if answer == identity else "wrong known"
-    return "right" if answer is None else "missed new"
+        return "false rejection" if answer is None else "right" if answer == identity else "misidentification"
+    return "right" if answer is None else "false acceptance"
 
 
 def score_intervals(answers: Answers, draws: int = 1000, seed: int = 0) -> dict[str | None, Interval]:
-    """The official score per data set, and of all under `None`, with the 95 % bootstrap interval over individuals.
+    """Return the official score per data set, and their mean under `None`, with 95 % bootstrap intervals.
 
-    Known and unknown individuals are drawn apart, each as many as there are.
+    Individuals are drawn with replacement, known and unknown ones separately.
     """
     rng = np.random.default_rng([seed, 6])
     points, drawn = [], []
@@ -144,7 +143,7 @@ def score_intervals(answers: Answers, draws: int = 1000, seed: int = 0) -> dict[
 
 
 def _share_right(answers: Answers, rows: NDArray[np.bool_]) -> Floats:
-    """Of every individual among some queries, the share that was answered right."""
+    """Return the share of right answers of every individual among some queries."""
     hits: dict[str, list[bool]] = defaultdict(list)
     for who, outcome in zip(answers.truth[rows], answers.outcome[rows], strict=True):
         hits[who].append(outcome == "right")
@@ -158,7 +157,7 @@ def _interval(point: float, drawn: Floats) -> Interval:
 
 @dataclass(frozen=True)
 class Confused:
-    """One individual's wrongly answered queries, and the names they were given; `None` is a new individual."""
+    """One individual's wrong answers; `None` is a new individual."""
 
     dataset: str
     identity: str
@@ -169,7 +168,7 @@ class Confused:
 
 
 def most_confused(answers: Answers, most: int = 15) -> list[Confused]:
-    """The individuals with the most wrongly answered queries."""
+    """Return the individuals with the most wrong answers, the worst first."""
     groups: dict[tuple[str, str, bool], list[int]] = defaultdict(list)
     for row, group in enumerate(zip(answers.dataset, answers.truth, answers.known.tolist(), strict=True)):
         groups[group].append(row)
@@ -181,14 +180,6 @@ def most_confused(answers: Answers, most: int = 15) -> list[Confused]:
             found.append(Confused(dataset, identity, known, len(rows), len(rows) - wrong.total(), given))
     found.sort(key=lambda one: (one.right - one.queries, one.right / one.queries, one.dataset, one.identity))
     return found[:most]
-
-
-def misses_by(answers: Answers, value_of: Mapping[str, str]) -> list[tuple[str, int, int]]:
-    """Per value of something known of the photographs: how many queries, and how many were answered right."""
-    groups: dict[str, list[bool]] = defaultdict(list)
-    for image_id, outcome in zip(answers.image_id, answers.outcome, strict=True):
-        groups[value_of.get(image_id, "")].append(outcome == "right")
-    return [(value, len(hits), sum(hits)) for value, hits in sorted(groups.items())]
 
 
 def _objects(values: list[str | None] | list[str] | list[Outcome]) -> StrArray:

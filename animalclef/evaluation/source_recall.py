@@ -33,8 +33,7 @@ def recall_of_sources(sources: pd.DataFrame, truth: Truth) -> list[SourceRecall]
     whose = dict(zip(truth.image_id, truth.identity, strict=True))
     right = sources[sources["identity"].to_numpy() == sources["query_id"].map(whose).to_numpy()]
     names = [name for name in sources.columns if name not in ("query_id", "gallery_id", "identity")]
-    ranks = right[names].apply(pd.to_numeric, errors="coerce")  # a cell left empty is read as text
-    best = ranks.groupby(right["query_id"]).min()
+    best = right[names].groupby(right["query_id"]).min()
     found = []
     for dataset in sorted(set(truth.dataset[truth.known])):
         queries = truth.image_id[truth.known & (truth.dataset == dataset)]

@@ -1,11 +1,10 @@
-"""Which regions an embedding network agreed on.
+"""Explain the similarity of two photographs to an embedding network.
 
 Relevance is the gradient of the embeddings' inner product with respect to one layer's map, times the map, summed over
-its channels; cells that lower the product are left out at the end. The lengths of the embeddings are held fixed: the
-gradient of the cosine itself says what would make two photographs still more alike, and where they are alike nothing is
-left of it. Where only pooling and a linear layer without bias follow the map, the relevances of its cells add up to the
-cosine (as in HiResCAM, Draelos and Carin 2020); elsewhere they are first order. PAIR-X brings relevance back by
-layer-wise propagation rules instead.
+its channels; cells that lower the product are set to zero at the end. The lengths of the embeddings are held fixed, as
+the gradient of the cosine itself vanishes where two photographs are alike. Where only pooling and a linear layer
+without bias follow the map, the relevances of its cells add up to the cosine (as in HiResCAM, Draelos and Carin 2020);
+elsewhere they are first order. PAIR-X propagates relevance by layer-wise rules instead.
 """
 
 from __future__ import annotations
@@ -15,28 +14,27 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from animalclef.errors import ConfigError
 from animalclef.explain.pairx import Agreement, agreeing_cells, scaled
 from animalclef.structures import DecodedImage, FloatArray
 
 if TYPE_CHECKING:
-    import torch
-
     from animalclef.features.embedding.timm_embedder import TimmExtractor
 
 __all__ = ["agreement_of_network", "layers_of", "relevance_of"]
 
 Grid = tuple[int, int]  # height, width
-_TRIES = 4  # layers from the end; of the last block of a transformer only the class token may count
+_TRIES = 4  # layers from the end; of a transformer's last block only the class token may count
 
 
 def agreement_of_network(
     extractor: TimmExtractor, query: DecodedImage, gallery: DecodedImage, layer: str | None = None, most: int = 12
 ) -> Agreement:
-    """Relevance maps at `layer`, by default the last one with a map, and the `most` pairs of cells that agree.
+    """Return relevance maps at `layer`, by default the last one with a map, and the `most` matching pairs of cells.
 
-    Both photographs whole and unmirrored, whatever `embed.crops` and `embed.flip` average.
+    Photographs are whole and unmirrored; `embed.crops` and `embed.flip` are ignored.
 
     Raises:
         ConfigError: the network has no such layer, or none with a map.
@@ -61,9 +59,7 @@ def agreement_of_network(
 def relevance_of(
     model: torch.nn.Module, inputs: torch.Tensor, layer: str, grid: Callable[[torch.Tensor], torch.Tensor]
 ) -> tuple[float, FloatArray, FloatArray]:
-    """The cosine of two inputs' embeddings; the layer's activations, (2, h, w, c), and relevances, (2, h, w)."""
-    import torch
-
+    """Return the cosine of two inputs, and the layer's activations, (2, h, w, c), and relevances, (2, h, w)."""
     held: list[torch.Tensor] = []
 
     def hold(module: torch.nn.Module, given: Any, output: torch.Tensor) -> torch.Tensor:
@@ -82,12 +78,10 @@ def relevance_of(
 
 
 def layers_of(model: torch.nn.Module, inputs: torch.Tensor) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
-    """Layers whose output is a map of more than one cell, in the order they run; how to bring it to (n, h, w, c).
+    """Find layers whose output is a map of more than one cell, in the order they run, and how to get (n, h, w, c).
 
-    Of sequences of tokens only whole blocks count (`blocks.11`).
+    Of transformers only whole blocks count (`blocks.11`).
     """
-    import torch
-
     found: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {}
 
     def look(name: str) -> Callable[..., None]:
@@ -130,13 +124,11 @@ def _reader(
 
 
 def _fits(rows: int, columns: int, height: int, width: int) -> bool:
-    """Whether a grid has the shape of the picture, to a cell."""
+    """Return whether a grid has the aspect ratio of the photograph, to a cell."""
     return abs(rows - columns * height / width) < max(1.0, height / width) + 1e-6
 
 
 def _inputs(extractor: TimmExtractor, images: list[DecodedImage]) -> torch.Tensor:
-    import torch
-
     prepared = [extractor.preprocessing.normalised(extractor.preprocessing.views(image)[0]) for image in images]
     return torch.from_numpy(np.stack(prepared)).to(extractor.device)
 

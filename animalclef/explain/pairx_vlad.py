@@ -1,11 +1,11 @@
-"""Which places two weight-free embeddings agree on.
+"""Explain the similarity of two photographs to the weight-free embedding.
 
-The inner product of two VLAD vectors, before PCA, is shared out among the local descriptors they are summed from, word
-by word and coordinate by coordinate. Exact: the shares of all descriptors of a photograph, and of all pairs of
-descriptors, add up to the inner product. A rule, not a derivative: an entry of the vector goes to the descriptors whose
+The inner product of two VLAD vectors, before PCA, is distributed over the local descriptors they are summed from, word
+by word and coordinate by coordinate. It is exact: the shares of all descriptors of a photograph, and of all pairs of
+descriptors, add up to the inner product. An entry of the vector is assigned to the descriptors whose
 residuals have its sign, in proportion to them, with the signed roots and the lengths taken as they are (the z+ rule of
-layer-wise relevance propagation, Montavon et al. 2017; in proportion to all residuals, shares grow without bound where
-they cancel). The run ranks by the vectors after PCA, which no sum over places of one photograph alone gives.
+layer-wise relevance propagation, Montavon et al. 2017; in proportion to all residuals, shares would be unbounded where
+they cancel). A run ranks by the vectors after PCA, which are no sum over places of one photograph.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from animalclef.structures import DecodedImage, FloatArray
 
 __all__ = ["Parts", "agreement_of_vlad", "contributions", "parts_of"]
 
-_APART = 0.06  # of a side: nearer places are one line, as descriptors of several sizes lie on each other
+_APART = 0.06  # of a side: closer places are shown once, as descriptors of several sizes overlap
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Parts:
 def agreement_of_vlad(
     query: DecodedImage, gallery: DecodedImage, codebook: Codebook, config: EmbedConfig, most: int = 12
 ) -> Agreement:
-    """Maps of the descriptors' contributions to the inner product, and the `most` pairs that contribute most."""
+    """Return maps of the descriptors' contributions to the inner product, and the `most` largest pairs."""
     first, second = parts_of(query, codebook, config), parts_of(gallery, codebook, config)
     maps = (
         _spread(contributions(first, second), first.places_xy, query, config),
@@ -50,7 +50,7 @@ def agreement_of_vlad(
 
 
 def parts_of(image: DecodedImage, codebook: Codebook, config: EmbedConfig) -> Parts:
-    """The photograph's VLAD vector in parts."""
+    """Return the photograph's VLAD vector in parts."""
     residuals, word, places = residuals_of(image, codebook, config)
     sums, same_sign = np.zeros_like(codebook.words), np.zeros_like(codebook.words)
     np.add.at(sums, word, residuals)
@@ -62,12 +62,12 @@ def parts_of(image: DecodedImage, codebook: Codebook, config: EmbedConfig) -> Pa
 
 
 def contributions(own: Parts, other: Parts) -> FloatArray:
-    """What each descriptor adds to the inner product of the two vectors, (m,)."""
+    """Return each descriptor's share of the inner product of the two vectors, (m,)."""
     return np.asarray((own.shares * other.vector[own.word]).sum(axis=1), dtype=np.float32)
 
 
 def _spread(values: FloatArray, places_xy: FloatArray, image: DecodedImage, config: EmbedConfig) -> FloatArray:
-    """A map with a cell for each step of the dense grid, softened by the width of a descriptor's bins."""
+    """Return a map with a cell for each step of the dense grid, blurred by the width of a descriptor's bins."""
     height, width = image.pixels.shape[:2]
     cells = config.long_side / config.step / max(height, width)
     grid_wh = np.array([max(1, round(side * cells)) for side in (width, height)])
@@ -81,9 +81,9 @@ def _spread(values: FloatArray, places_xy: FloatArray, image: DecodedImage, conf
 def _agreeing(
     first: Parts, second: Parts, maps: tuple[FloatArray, FloatArray], most: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Pairs of descriptors, each the one with which the other contributes most.
+    """Return pairs of descriptors, each the one with which the other contributes most.
 
-    They weigh what they contribute times both maps; the heaviest are kept, apart from each other.
+    Their weight is the contribution times both maps; the largest are kept, apart from each other.
     """
     heat = heat_at(maps[0], first.places_xy), heat_at(maps[1], second.places_xy)
     found: list[tuple[float, int, int]] = []
@@ -102,7 +102,7 @@ def _agreeing(
 def _apart(
     found: list[tuple[float, int, int]], query_xy: FloatArray, gallery_xy: FloatArray, most: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Of lines in their order, those without a kept one close by at both ends."""
+    """Return lines in their order, without those that have a kept one close by at both ends."""
     weights: list[float] = []
     ends = np.zeros((0, 4), np.float32)
     for negative, one, other in found:

@@ -1,4 +1,4 @@
-"""The folder that goes where there is no internet: weights, their digests, and on request the packages."""
+"""Make the folder for machines without internet: weights, their digests, and on request packages."""
 
 from __future__ import annotations
 
@@ -16,15 +16,12 @@ from animalclef.hub.download import pull
 from animalclef.runtime.atomic_files import make_folder, write_text, write_with
 from animalclef.runtime.progress import Progress
 
-__all__ = ["PACKAGES", "make_bundle", "write_manifest"]
+__all__ = ["PACKAGES", "PYTHONS", "fetch_wheels", "make_bundle", "write_manifest"]
 
-PACKAGES = (
-    "faiss-cpu",
-    "kornia",
-    "kornia_rs",
-    "optuna",
-    "timm",
-)  # what a hosted notebook may lack, without what they need
+# What a hosted notebook may lack, without what these need: the rest is installed there (constraints-kaggle.txt).
+PACKAGES = ("colorlog", "faiss-cpu", "kornia", "kornia_rs", "optuna", "timm")
+PYTHONS = ("3.11", "3.12", "3.13")  # the notebook's Python is not the one that makes the bundle
+_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64")
 
 
 def make_bundle(
@@ -44,7 +41,7 @@ def make_bundle(
             source = pull(entry, accept_terms=accept_terms, progress=progress)
             write_with(folder / entry.file, lambda target, source=source: _copy(source, target))  # type: ignore[misc]
     if wheels:
-        _fetch_wheels(make_folder(folder / "wheels"))
+        fetch_wheels(make_folder(folder / "wheels"))
     write_manifest(folder)
     write_text(folder / "README.md", _readme(config, has_wheels=(folder / "wheels").is_dir()))
 
@@ -71,10 +68,17 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
-def _fetch_wheels(folder: Path) -> None:
+def fetch_wheels(folder: Path) -> None:
+    """Fill `folder` with wheels of `PACKAGES` for Linux and each of `PYTHONS`, and with this package's own wheel.
+
+    Raises:
+        WeightsError: pip cannot fetch them.
+    """
     root = Path(animalclef.__file__).resolve().parents[1]
     own = str(root) if (root / "pyproject.toml").is_file() else f"animalclef=={animalclef.__version__}"
-    for command in (["download", "--only-binary", ":all:", "--dest", str(folder), *PACKAGES],
+    platforms = [part for name in _PLATFORMS for part in ("--platform", name)]
+    fetch = ["download", "--only-binary", ":all:", "--dest", str(folder), *platforms]
+    for command in (*([*fetch, "--python-version", version, *PACKAGES] for version in PYTHONS),
                     ["wheel", "--wheel-dir", str(folder), own]):  # fmt: skip
         line = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *command, "--no-deps"]
         done = subprocess.run(line, capture_output=True, text=True, check=False)

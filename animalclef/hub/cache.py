@@ -1,4 +1,4 @@
-"""Weight files: which ones a configuration needs, and where they lie on this machine. Nothing is downloaded here."""
+"""Find weight files on this machine, and check their digests. Nothing is downloaded here."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import hashlib
 import json
 import logging
 import os
+import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+import huggingface_hub
 
 from animalclef.errors import WeightsError
 from animalclef.hub.catalogue import WEIGHTS, WeightsEntry
@@ -35,7 +38,7 @@ MANIFEST = "manifest.json"  # of a bundle: {"weights": {name: {"file", "sha256",
 
 @dataclass(frozen=True)
 class LocatedWeights:
-    """Where a weight file lies; `place` says it in words, `digest` is the SHA-256 it must have, where one is known."""
+    """A weight file; `place` describes its folder, `digest` is the SHA-256 it must have, where one is known."""
 
     path: Path
     place: str
@@ -44,11 +47,10 @@ class LocatedWeights:
 
 
 def find_weights(name: str, folder: Path | None) -> Path:
-    """The file of the weights called `name` (`aliked-n16`, `lightglue-aliked`, `miewid-msv3` ...).
+    """Return the file of the weights called `name` (`aliked-n16`, `lightglue-aliked`, `miewid-msv3` ...).
 
-    `folder` is the bundle given with `--weights`; then the caches of huggingface_hub and torch hub are looked through.
-    A file whose digest is known is checked; weights of your own under a published name in a folder are taken with a
-    warning.
+    `folder` is the bundle given with `--weights`; then the caches of huggingface_hub and torch hub are searched.
+    A known digest is checked; weights of your own under a published name in a folder are used with a warning.
 
     Raises:
         WeightsError: no such weights are known, they are not on this machine, or the file is damaged.
@@ -76,7 +78,7 @@ def find_weights(name: str, folder: Path | None) -> Path:
 
 
 def locate(entry: WeightsEntry, folder: Path | None) -> LocatedWeights | None:
-    """Where the weights lie, unchecked; `None` where they are not."""
+    """Return the file of the weights, unchecked; `None` where they are absent."""
     if folder is not None:
         stated = _manifest_digests(folder)
         for file in (entry.file, *entry.aliases):
@@ -86,8 +88,10 @@ def locate(entry: WeightsEntry, folder: Path | None) -> LocatedWeights | None:
                 return LocatedWeights(folder / file, f"in {folder}", digest, file not in stated)
     hub, torch_hub = caches()
     if entry.repo is not None:
-        path = hub / f"models--{entry.repo.replace('/', '--')}" / "snapshots" / _commit(entry, hub) / str(entry.path)
-        return LocatedWeights(path, "in huggingface_hub's cache", known_digest(entry), True) if path.is_file() else None
+        path = huggingface_hub.try_to_load_from_cache(entry.repo, str(entry.path), hub, entry.revision)
+        if not isinstance(path, str):
+            return None
+        return LocatedWeights(Path(path), "in huggingface_hub's cache", known_digest(entry), True)
     for file in (entry.file, *entry.aliases):
         if (torch_hub / file).is_file():
             return LocatedWeights(torch_hub / file, "in torch hub's cache", known_digest(entry), True)
@@ -95,20 +99,27 @@ def locate(entry: WeightsEntry, folder: Path | None) -> LocatedWeights | None:
 
 
 def known_digest(entry: WeightsEntry) -> str | None:
-    """The digest its authors' file has, or had when it was first pulled here."""
+    """Return the digest of the authors' file, or the one recorded when it was first pulled here."""
     return entry.sha256 or read_lock().get(entry.name)
 
 
 def caches() -> tuple[Path, Path]:
-    """The folders of huggingface_hub's and of torch hub's cache, as these libraries choose them."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    hub = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or home / "huggingface") / "hub"
-    torch_home = Path(os.environ.get("TORCH_HOME") or home / "torch")
-    return Path(hub), torch_home / "hub" / "checkpoints"
+    """Return the folders of huggingface_hub's and of torch hub's cache, as these libraries choose them."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache")
+    hub = os.environ.get("HF_HUB_CACHE") or huggingface_hub.constants.HF_HUB_CACHE
+    return Path(hub), Path(os.environ.get("TORCH_HOME") or home / "torch") / "hub" / "checkpoints"
+
+
+def _home() -> Path:
+    """Return the home directory; where the system names none, the folder for temporary files."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(tempfile.gettempdir())
 
 
 def read_lock() -> dict[str, str]:
-    """Digests recorded when weights of unknown digest were first pulled on this machine, by name."""
+    """Return digests recorded when weights of unknown digest were first pulled on this machine, by name."""
     path = _lock_file()
     try:
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
@@ -117,12 +128,12 @@ def read_lock() -> dict[str, str]:
 
 
 def record_digest(name: str, digest: str) -> None:
-    """Remember the digest of weights that came without one."""
+    """Record the digest of weights that are published without one."""
     write_text(_lock_file(), json.dumps({**read_lock(), name: digest}, indent=1, sort_keys=True) + "\n")
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -139,12 +150,6 @@ def _remembered_digest(path: Path, size: int, modified: int) -> str:
 
 def _lock_file() -> Path:
     return caches()[1].parent / "animalclef-weights.lock.json"
-
-
-def _commit(entry: WeightsEntry, hub: Path) -> str:
-    """The commit that a revision stands for in the cache."""
-    reference = hub / f"models--{str(entry.repo).replace('/', '--')}" / "refs" / str(entry.revision)
-    return reference.read_text().strip() if reference.is_file() else str(entry.revision)
 
 
 def _manifest_digests(folder: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The weight files that others publish: where, under which licence, how large, and which bytes. Data, and no code.
+"""List the weight files that others publish: source, licence, size and digest.
 
 Sizes and digests are those of the authors' files as several public projects pin them, of the files' pages on their hub,
 or of copies at hand; where none is known it is None, and `animalclef weights pull` records what came.
@@ -17,7 +17,7 @@ SUPERGLUE = "superglue-outdoor"  # of the two that are published; the other is s
 
 @dataclass(frozen=True)
 class WeightsEntry:
-    """One published weight file: a file of a hub repository (`repo`, `revision`, `path`), or one behind a plain URL."""
+    """One published weight file: in a hub repository (`repo`, `revision`, `path`), or at a plain URL."""
 
     name: str
     file: str  # its name in a bundle
@@ -37,6 +37,7 @@ _RESEARCH = "non-commercial research (Magic Leap)"
 _ALIKED = "https://github.com/Shiaoming/ALIKED/raw/683d7c65197395c0b3f01ebe76e1084a27e73a65/models/{}.pth"
 _LIGHTGLUE = "https://github.com/cvg/LightGlue/releases/download/v0.1_arxiv/{}_lightglue.pth"
 _XFEAT = "https://github.com/verlab/accelerated_features/raw/main/weights/{}"
+_U2NETP = "https://github.com/danielgatis/rembg/releases/download/v0.0.0/u2netp.onnx"
 _DISK = "https://raw.githubusercontent.com/cvlab-epfl/disk/8dc6d4d65b47210f629e21ad1fbfb56944b11696/depth-save.pth"
 
 
@@ -114,6 +115,11 @@ WEIGHTS: Mapping[str, WeightsEntry] = MappingProxyType(
             WeightsEntry(
                 "disk", "disk.pth", _DISK, "Apache-2.0", 4_375_832,
                 "9c2ee4ded238892dfa51569941372601e35e4a74aa6f84ea80053d2ab1c07abe", aliases=("depth-save.pth",),
+            ),
+            # the file that rembg publishes (danielgatis/rembg, release v0.0.0), converted from the authors' own
+            WeightsEntry(
+                "u2netp", "u2netp.onnx", _U2NETP, "Apache-2.0", 4_574_861,
+                "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8",
             ),
             _on_hub("superpoint", "magic-leap-community/superpoint", _RESEARCH),
             # SuperGlue's files were never at hand: neither is pinned by revision, size or digest

@@ -1,4 +1,4 @@
-"""Download published weights, when the user asks for it: into the caches that other tools look into too."""
+"""Download published weights into the caches of huggingface_hub and torch hub, on the user's request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BLOCK = 1 << 20
 
 
 def pull(entry: WeightsEntry, *, accept_terms: bool = False, progress: Progress | None = None) -> Path:
-    """The weights on this machine, downloaded if they are not there yet, their digest checked or recorded.
+    """Return the file of the weights, downloaded if it is absent; its digest is checked or recorded.
 
     Raises:
         WeightsError: there is no network, the terms are not accepted, or other bytes came than expected.
@@ -46,12 +46,12 @@ def pull(entry: WeightsEntry, *, accept_terms: bool = False, progress: Progress 
 
 
 def download(url: str, target: Path, expected: str | None, progress: Progress) -> None:
-    """Fetch a file; what an interrupted download left beside `target` is continued.
+    """Fetch a file, or continue an interrupted download of it.
 
     `target` appears whole, and only with the SHA-256 `expected` where one is given.
 
     Raises:
-        WeightsError: it cannot be fetched, or other bytes came than expected.
+        WeightsError: it cannot be fetched, or its bytes are not the expected ones.
     """
     make_folder(target.parent)
     part = target.with_name(f".{target.name}.part")
@@ -75,7 +75,7 @@ def download(url: str, target: Path, expected: str | None, progress: Progress) -
 
 
 def _fetch(url: str, part: Path, progress: Progress) -> bool:
-    """Append what is lacking to `part`; whether it is whole then."""
+    """Append the rest of the file to `part`; return whether it is complete."""
     there = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={there}-"} if there else {})
     try:

@@ -1,24 +1,27 @@
-"""The one door that weight files come in by: tensors and nothing else, and loaded strictly."""
+"""Read weight files, tensors and nothing else, and load them strictly."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from animalclef.errors import WeightsError
 
-if TYPE_CHECKING:
-    import torch
+__all__ = ["load_strictly", "read_weights", "unwrapped", "weights_digest"]
 
-__all__ = ["load_strictly", "read_weights", "weights_digest"]
+_WRAPPERS = ("state_dict.", "model_state_dict.", "model.", "module.")  # prefixes of training scripts and Lightning
 
 
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a .safetensors file, or of a file of torch.save that holds nothing but tensors.
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a .safetensors file, or of a file of torch.save that holds nothing but tensors.
 
-    Nested names are joined by dots (`extractor.unet.weight`); numbers and texts beside the tensors are left out.
+    Nested names are joined by dots (`extractor.unet.weight`); numbers and texts beside the tensors are skipped.
 
     Raises:
         WeightsError: the file is absent, damaged, or holds code.
@@ -27,8 +30,6 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise WeightsError(f"{path}: no such weight file.")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    import torch
-
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -38,34 +39,53 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
                 "Convert it to .safetensors where you trust it, and give that file."
             ) from error
         raise WeightsError(f"{path}: not a readable weight file ({_first_line(error)}).") from error
-    tensors = _flat(content, "")
+    try:
+        tensors = _flat(content, "")
+    except RecursionError as error:
+        raise WeightsError(f"{path}: its names are nested too deeply for a weight file.") from error
     if not tensors:
         raise WeightsError(f"{path}: expected named tensors, got {type(content).__name__}.")
     return tensors
 
 
-def load_strictly(
-    model: torch.nn.Module, state: Mapping[str, torch.Tensor], path: Path, derived: Collection[str] = ()
-) -> None:
-    """Fill a model; every key must be there, in its shape, and no other. `derived` buffers need not be in the file.
+def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path, derived: Collection[str] = ()) -> None:
+    """Load weights into a model; every key must be there, in its shape, and no other. `derived` buffers may be absent.
 
     Raises:
-        WeightsError: the first key that is missing, surplus or of another shape, and how many there are.
+        WeightsError: keys are missing, surplus or of another shape; the first of each kind is named.
     """
     own = model.state_dict()
     missing, surplus = sorted(set(own) - set(state) - set(derived)), sorted(set(state) - set(own))
     if missing or surplus:
-        first = f"missing {missing[0]}" if missing else f"surplus {surplus[0]}"
+        first = ", ".join(f"{kind} {names[0]}" for kind, names in (("missing", missing), ("surplus", surplus)) if names)
         raise WeightsError(f"{path}: {len(missing)} missing and {len(surplus)} surplus keys (first: {first}).")
     for name, tensor in state.items():
         if tensor.shape != own[name].shape:
             want, have = tuple(own[name].shape), tuple(tensor.shape)
             raise WeightsError(f"{path}: {name}: expected shape {want}, got {have}.")
-    model.load_state_dict({**own, **state}, strict=True)
+    try:
+        model.load_state_dict({**own, **state}, strict=True)
+    except (RuntimeError, TypeError) as error:
+        raise WeightsError(f"{path}: its tensors do not fit the model ({_first_line(error)}).") from error
 
 
-def weights_digest(model: torch.nn.Module) -> str:
-    """SHA-256 over every weight, wherever it came from."""
+def unwrapped(state: Mapping[str, Tensor], expected: Collection[str]) -> dict[str, Tensor]:
+    """Return the tensors without the prefixes that a training script put before their names.
+
+    A PyTorch Lightning checkpoint has two (`state_dict.model.`). Where no prefix leads to an expected name, the tensors
+    come back as they are.
+    """
+    if not set(expected) & set(state):
+        for wrapper in _WRAPPERS:
+            inside = {name.removeprefix(wrapper): value for name, value in state.items() if name.startswith(wrapper)}
+            found = unwrapped(inside, expected) if inside else {}
+            if set(expected) & set(found):
+                return found
+    return dict(state)
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Return the SHA-256 over the names and values of all weights."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
@@ -73,22 +93,17 @@ def weights_digest(model: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return dict(load_file(path))
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise WeightsError(f"{path}: cannot be read as safetensors ({_first_line(error)}).") from error
 
 
-def _flat(content: object, prefix: str) -> dict[str, torch.Tensor]:
-    import torch
-
-    if isinstance(content, torch.Tensor):
+def _flat(content: object, prefix: str) -> dict[str, Tensor]:
+    if isinstance(content, Tensor):
         return {prefix.removesuffix("."): content} if prefix else {}
-    found: dict[str, torch.Tensor] = {}
+    found: dict[str, Tensor] = {}
     if isinstance(content, Mapping):
         for name, value in content.items():
             found |= _flat(value, f"{prefix}{name}.")

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from animalclef.errors import WeightsError
 
-__all__ = ["SHIPPED", "lightglue_header", "shipped_embedder", "shipped_matcher"]
+__all__ = ["SHIPPED", "lightglue_header", "shipped_embedder", "shipped_matcher", "shipped_segmenter"]
 
 SHIPPED = ("embedder-small",)
 """Embedders that come with the package, weights and all."""
@@ -30,6 +30,11 @@ def shipped_matcher(features: str) -> Path | None:
         if header is not None and header.get("features") == features:
             return path
     return None
+
+
+def shipped_segmenter() -> Path:
+    """Return the file of the segmenter that ships; its model card lies beside it."""
+    return _FOLDER / "animal-segmenter.safetensors"
 
 
 def lightglue_header(path: Path) -> dict[str, Any] | None:

@@ -20,6 +20,8 @@ __all__ = ["MutualNearest"]
 class MutualNearest:
     """Scores of a pair: `matches` after the ratio test, `inliers` that agree on one transform, `inlier_weight`.
 
+    Inliers are counted by distinct places.
+
     `inlier_weight` sums (1 - ratio) over the inliers, in units of 0.1: a distinctive match counts more than a doubtful
     one.
     """
@@ -37,8 +39,7 @@ class MutualNearest:
         if not len(query) or not filled:
             return scores
         descriptors = comparable(query.descriptors)
-        for start in range(0, len(filled), 8):  # one product for several candidates, small enough for the cache
-            block = filled[start : start + 8]
+        for block in _blocks(filled, [len(candidate) for candidate in candidates], len(query)):
             together = comparable(np.concatenate([candidates[row].descriptors for row in block]))
             ends = np.cumsum([len(candidates[row]) for row in block])[:-1]
             for row, similarity in zip(block, np.split(descriptors @ together.T, ends, axis=1), strict=True):
@@ -64,8 +65,9 @@ class MutualNearest:
 
     def _score(self, query: LocalFeatures, candidate: LocalFeatures, similarity: FloatArray) -> FloatArray:
         matched = self._matched(query, candidate, similarity)
-        weight = 10 * matched.confidence[matched.is_inlier].sum()
-        return np.array([len(matched), matched.is_inlier.sum(), weight], dtype=np.float32)
+        counted = distinct_places(matched)
+        weight = 10 * matched.confidence[counted].sum()
+        return np.array([len(matched), len(counted), weight], dtype=np.float32)
 
     def _matched(self, query: LocalFeatures, candidate: LocalFeatures, similarity: FloatArray) -> Correspondences:
         first, second, ratio = mutual_matches(similarity, self.config.ratio)
@@ -79,6 +81,31 @@ class MutualNearest:
         ends = (gallery_xy, query_xy) if swapped else (query_xy, gallery_xy)
         agrees = agreeing(*ends, self.config.geometry, tolerance_px)
         return Correspondences(query_xy, gallery_xy, 1 - ratio, agrees)
+
+
+def distinct_places(matched: Correspondences) -> NDArray[np.int64]:
+    """Return rows of the inliers that count: of several at one place of either photograph only the most distinctive.
+
+    A keypoint with two orientations is one place, however often it was matched.
+    """
+    rows = np.flatnonzero(matched.is_inlier)
+    rows = rows[np.argsort(-matched.confidence[rows], kind="stable")]
+    for places in (matched.query_xy, matched.gallery_xy):
+        _, first = np.unique(places[rows], axis=0, return_index=True)
+        rows = rows[np.sort(first)]
+    return np.sort(rows)
+
+
+def _blocks(rows: Sequence[int], sizes: Sequence[int], keypoints: int, most: int = 1 << 20) -> Iterator[list[int]]:
+    """Yield candidates that are compared in one product, so many that its result fits the cache (4 MiB)."""
+    block: list[int] = []
+    for row in rows:
+        if block and (len(block) == 8 or (sum(sizes[one] for one in block) + sizes[row]) * keypoints > most):
+            yield block
+            block = []
+        block.append(row)
+    if block:
+        yield block
 
 
 def _check_extractors(query: LocalFeatures, candidates: Sequence[LocalFeatures]) -> None:

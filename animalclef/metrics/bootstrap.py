@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.metrics.threshold_sweep import Roles
 
-__all__ = ["influence_of_individuals", "interval_over_individuals", "mean_interval", "of_other_queries"]
+__all__ = [
+    "influence_of_individuals",
+    "interval_over_individuals",
+    "mean_interval",
+    "of_other_queries",
+    "paired_difference",
+]
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -109,3 +115,25 @@ def _score(counts: Floats, known: tuple[Floats, Floats], unknown: tuple[Floats, 
     some = np.isfinite(score)
     mean = np.where(some, score, 0.0).sum(axis=1) / np.maximum(some.sum(axis=1), 1)
     return np.asarray(np.where(some.any(axis=1), mean, np.nan))
+
+
+def paired_difference(
+    first: tuple[Bools, Bools], second: tuple[Bools, Bools], splits: OpenSetSplits, *, draws: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """Return how far the second score is behind the first, and the standard error of that difference.
+
+    Both are hits (known, unknown), (p,) each, of the same pseudo-queries in the same splits. Individuals are drawn with
+    replacement, the same ones for both.
+    """
+    name, who = np.unique(splits.identity.astype(str), return_inverse=True)
+    if not len(name) or not len(splits.is_known):
+        return float("nan"), float("nan")
+    rng = np.random.default_rng([seed, 6])
+    counts = rng.multinomial(len(name), np.full(len(name), 1 / len(name)), size=draws).astype(np.float64)
+    whole = np.ones((1, len(name)))
+    shares = [
+        (_share(known, splits.is_known, who), _share(unknown, splits.is_unknown, who))
+        for known, unknown in (first, second)
+    ]
+    here, drawn = (_score(some, *shares[0]) - _score(some, *shares[1]) for some in (whole, counts))
+    return float(here[0]), float(np.nanstd(drawn))

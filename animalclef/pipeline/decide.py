@@ -1,87 +1,77 @@
-"""The decision of a run: pseudo-queries from the gallery, matched like queries, and the study over them."""
+"""Step three: tune the decision on pseudo-queries, gallery photographs that are matched like queries."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from animalclef.config import Config, fingerprint
-from animalclef.data.encounters import Encounters, find_encounters
+from animalclef.config import fingerprint
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.decision_model import Decision, load_decision
 from animalclef.decision.tune import tune
 from animalclef.errors import StaleArtefactError
-from animalclef.pipeline.features import FeatureSet
 from animalclef.pipeline.image_contents import gallery_digest
-from animalclef.pipeline.match import Matching
-from animalclef.pipeline.pseudo_query_lists import build_pseudo_queries
-from animalclef.pipeline.shortlist import Shortlisting
+from animalclef.pipeline.match import Allowance, match_pairs
+from animalclef.pipeline.preparation_table import preparation_of
+from animalclef.pipeline.run_context import RunContext
+from animalclef.pipeline.shortlist import Shortlists
 from animalclef.runtime.atomic_files import write_text
-from animalclef.runtime.progress import Progress
 from animalclef.store.pseudo_query_file import Stamp, holds_pseudo_queries, write_pseudo_queries
-from animalclef.store.run_folder import RunFolder
 
-__all__ = ["Deciding", "encounters_of", "pseudo_queries"]
+__all__ = ["match_pseudo_queries", "tune_decision"]
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
-class Deciding:
-    """Finds the decision for some scores; one tuned before on the same, by the same versions, is used again."""
-
-    config: Config
-    run: RunFolder
-    shortlist: Shortlisting
-    match: Matching
-    progress: Progress
-    timed: Callable[[str], AbstractContextManager[None]]
-
-    def __call__(self, described: FeatureSet, encounters: Encounters, data_digest: str, scores_id: str) -> Decision:
-        config, gallery = self.config, gallery_digest(described.images)
-        versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy", "faiss-cpu")]
-        seen = [data_digest, described.images.key.tolist(), sorted(encounters.of.items())]
-        seen += [sorted(described.learnt)] if described.learnt else []
-        made_by = [scores_id, described.embeddings.model, self.match.name, *versions]
-        made = fingerprint(6, seen, made_by, config.decide, config.retrieve, config.vote, config.seed)
-        path, stamp = self.run.decision_of(made), Stamp(made, scores_id, data_digest)
-        known = self._known(path)
-        if known is not None and holds_pseudo_queries(self.run, made):
-            return known
-        with self.timed("validate"):
-            pseudo = pseudo_queries(described, encounters, config, self.shortlist, self.match)
-            write_pseudo_queries(self.run, pseudo, stamp)
-        if known is not None:
-            return known
-        with self.timed("tune"):
-            decision = tune(pseudo, config.decide, config.seed, scores_id, gallery, self.progress)
-        write_text(path, decision.model_dump_json(indent=1) + "\n")
-        return decision
-
-    def _known(self, path: Path) -> Decision | None:
-        """The decision tuned before, where its file is there and whole."""
-        try:
-            return load_decision(path) if path.is_file() else None
-        except StaleArtefactError as error:
-            logger.warning("%s It is tuned again.", error)
-            return None
+def tune_decision(shortlists: Shortlists, allowance: Allowance | None, context: RunContext) -> Decision:
+    """Return the decision for the run's scores; one tuned before on the same, by the same versions, is used again."""
+    config, features = context.config, shortlists.features
+    made = _made_by(shortlists, allowance, context)
+    path, stamp = context.folder.decision_of(made), Stamp(made, context.scores_id, features.digest)
+    known = _known(path)
+    if known is not None and holds_pseudo_queries(context.folder, made):
+        return known
+    with context.timed("validate"):
+        pseudo = match_pseudo_queries(shortlists, allowance, context)
+        write_pseudo_queries(context.folder, pseudo, stamp)
+    if known is not None:
+        return known
+    with context.timed("tune"):
+        gallery = gallery_digest(features.images)
+        decision = tune(pseudo, config.decide, config.seed, context.scores_id, gallery, context.progress)
+    decision = decision.model_copy(update={"preparation": preparation_of(config)})
+    write_text(path, decision.model_dump_json(indent=1) + "\n")
+    return decision
 
 
-def encounters_of(described: FeatureSet, config: Config) -> Encounters:
-    """Which gallery photographs belong to one event."""
-    gallery = described.images.gallery
-    thumbnails = {key: described.thumbnail(key) for key in dict.fromkeys(gallery.key)}
-    return find_encounters(gallery, thumbnails, config.encounters)
-
-
-def pseudo_queries(
-    described: FeatureSet, encounters: Encounters, config: Config, shortlist: Shortlisting, match: Matching
+def match_pseudo_queries(
+    shortlists: Shortlists, allowance: Allowance | None, context: RunContext
 ) -> dict[str, PseudoQueries]:
-    """Gallery photographs matched against the gallery: with their own encounter hidden, and with their individual."""
-    played = build_pseudo_queries(encounters, config, shortlist)
-    known, unknown = match(played.as_known, described), match(played.as_unknown, described)
-    return played.laid_out(known, unknown, config.retrieve.top_k)
+    """Match gallery photographs against the gallery: with their own encounter hidden, and with their individual."""
+    pseudo = shortlists.pseudo
+    known, unknown = (
+        match_pairs(one, shortlists.features, context, allowance) for one in (pseudo.as_known, pseudo.as_unknown)
+    )
+    return pseudo.laid_out(known, unknown, context.config.retrieve.top_k)
+
+
+def _made_by(shortlists: Shortlists, allowance: Allowance | None, context: RunContext) -> str:
+    """Return a digest of all that the decision depends on."""
+    config, features = context.config, shortlists.features
+    images, encounters, embedder, *trained_on = features.seen(shortlists.encounters)
+    matching = " ".join(log.path.name for log in context.logs)
+    matching += "" if allowance is None else f" {allowance.name}"
+    versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy", "faiss-cpu")]
+    seen = [features.digest, images, encounters, *trained_on]
+    made_by = [context.scores_id, embedder, matching, *versions]
+    return fingerprint(6, seen, made_by, config.decide, config.retrieve, config.vote, config.seed)
+
+
+def _known(path: Path) -> Decision | None:
+    """Return the decision tuned before, where its file is there and whole."""
+    try:
+        return load_decision(path) if path.is_file() else None
+    except StaleArtefactError as error:
+        logger.warning("%s It is tuned again.", error)
+        return None

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from animalclef.config import Config, SplitConfig
-from animalclef.config.view_labels import ViewLabelConfig
+from animalclef.config.prepare import ViewLabelConfig
 from animalclef.data.encounters import events_of
 from animalclef.data.table import LoadedTable
 from animalclef.data.training_splits import species_groups, split_rows
@@ -17,10 +17,9 @@ from animalclef.data.viewpoint_column import without_filled
 from animalclef.errors import DataError
 from animalclef.hub.needed_weights import require_weights
 from animalclef.metrics.retrieval_metrics import Candidates, RetrievalFigures, one_against_all, retrieval_of_split
-from animalclef.pipeline.decide import encounters_of
-from animalclef.pipeline.features import FeatureSet, extract_all_features
+from animalclef.pipeline.features import FeatureSet, encounters_of, extract_all_features
 from animalclef.pipeline.image_contents import Contents, read_contents
-from animalclef.pipeline.models import open_tools
+from animalclef.pipeline.run_context import open_context
 from animalclef.prepare.viewpoints import ViewLabels, label_views
 from animalclef.runtime.progress import Progress
 from animalclef.store.run_folder import RunFolder
@@ -59,10 +58,8 @@ class Embedding:
             contents = Contents(contents.images.gallery, [one for one in contents.set_aside if one.split != "query"])
         with folder.claimed():
             folder.open(overwrite=False)
-            tools = open_tools(config, self.device, self.weights)
-            return extract_all_features(
-                contents, config, tools, folder, 0, self.workers, self.progress, lambda plan: None, tunes=False
-            )
+            context = open_context(config, folder, self.device, self.weights, self.workers, self.progress)
+            return extract_all_features(contents, context)
 
 
 def evaluate_embedder(
@@ -89,15 +86,15 @@ def evaluate_embedder(
         events_of(described.by_content(), encounter_of) if hide_events else None,
     )
     if split is None:
-        _warn_of_learnt(images, described.learnt)
+        _warn_train_overlap(images, described.trained_on)
         return one_against_all(photographs), described.set_aside
     rows = split_rows(described.by_content(), encounter_of, split, embedding.config.seed)
-    _warn_of_learnt(images.select(rows.query), described.learnt)
+    _warn_train_overlap(images.select(rows.query), described.trained_on)
     return retrieval_of_split(photographs, rows), described.set_aside
 
 
-def _warn_of_learnt(queries: ImageTable, learnt: frozenset[str]) -> None:
-    if seen := len(learnt & set(queries.image_id)):
+def _warn_train_overlap(queries: ImageTable, trained_on: frozenset[str]) -> None:
+    if seen := len(trained_on & set(queries.image_id)):
         logger.warning("The embedder was trained on %d of these %d queries: figures flatter it.", seen, len(queries))
 
 
@@ -111,7 +108,7 @@ def fill_viewpoints(
     """
     if loaded.source.table is None:
         raise DataError(f"{loaded.source.root}: a tree of folders has no viewpoints; write a table with `orientation`.")
-    given = replace(loaded, images=without_filled(loaded.images, loaded.source.table))
+    given = replace(loaded, images=without_filled(loaded.images, loaded.source))
     if not (given.images.viewpoint != "").any():
         raise DataError(
             f"{loaded.source.table}: no photograph has a viewpoint, so there is nothing to learn from. Fill the column "
@@ -125,6 +122,7 @@ def fill_viewpoints(
 def _stage_one(config: Config) -> Config:
     """The same settings without local features and matches."""
     retrieve = config.retrieve.model_copy(update={"sources": ("embedding",)})
-    rerank = config.rerank.model_copy(update={"matcher": "none"})
+    rerank = config.rerank.model_copy(update={"matcher": "none", "members": ()})
+    embed = config.embed.model_copy(update={"members": ()})
     keypoints = config.keypoints.model_copy(update={"masks": None, "views": {}})
-    return config.model_copy(update={"retrieve": retrieve, "rerank": rerank, "keypoints": keypoints})
+    return config.model_copy(update={"embed": embed, "retrieve": retrieve, "rerank": rerank, "keypoints": keypoints})

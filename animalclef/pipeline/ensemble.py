@@ -24,8 +24,9 @@ from animalclef.pipeline.image_contents import gallery_digest
 from animalclef.pipeline.predict import Outcome
 from animalclef.pipeline.sanity import sanity_warnings
 from animalclef.runtime.atomic_files import write_text
+from animalclef.runtime.digests import with_digests
 from animalclef.runtime.progress import Progress
-from animalclef.store.finished_run import FinishedRun, read_finished
+from animalclef.store.finished_run import FinishedRun, load_run
 from animalclef.store.pseudo_query_file import Stamp, write_pseudo_queries
 from animalclef.store.run_folder import RunFolder
 from animalclef.structures import Skipped
@@ -63,7 +64,8 @@ def read_ensemble(paths: Sequence[Path]) -> Ensemble:
     """Runs that can be fused.
 
     Raises:
-        StaleArtefactError: a folder holds no finished run, or one of another version.
+        RunError: a folder holds no finished run, or one of another version.
+        StaleArtefactError: a run keeps no pseudo-queries.
         DataError: there are fewer than two runs, one twice, or they are over other data.
     """
     if len(paths) < 2:
@@ -71,7 +73,7 @@ def read_ensemble(paths: Sequence[Path]) -> Ensemble:
     twice = [path for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
     if twice:
         raise DataError(f"{twice[0]}: given twice; a run can be in an ensemble once.")
-    runs = dict(zip(_names(paths), map(read_finished, paths), strict=True))
+    runs = dict(zip(_names(paths), (load_run(path).with_everything() for path in paths), strict=True))
     first, *others = runs.values()
     for other in others:
         if other.data != first.data:
@@ -117,7 +119,7 @@ def ensemble(parts: Ensemble, config: Config, run: RunFolder, progress: Progress
     run.write_answers(predictions)
     kept = config.model_copy(update={"decide": tuned_with})
     finished = {"scores": parts.scores, "data": parts.first.data, "config": kept.model_dump(mode="json")}
-    write_text(run.finished, json.dumps(finished, indent=1) + "\n")
+    write_text(run.finished, json.dumps(with_digests(finished, run.path), indent=1) + "\n")
     seconds = {"ensemble": round(time.perf_counter() - start, 2)}
     return Outcome(predictions, ranked, decision, [], seconds, None, "cpu", warnings=tuple(surprises))
 
@@ -125,10 +127,10 @@ def ensemble(parts: Ensemble, config: Config, run: RunFolder, progress: Progress
 def _pseudo_queries(parts: Ensemble) -> dict[str, PseudoQueries]:
     merged = {}
     for run in parts.runs.values():
-        if any(part.gallery_id is None for part in run.pseudo.values()):
+        if any(part.gallery_id is None for part in run.pseudo_queries.values()):
             raise StaleArtefactError(f"{run.path}: its pseudo-queries do not name their candidates. Run predict again.")
-    for name, part in parts.first.pseudo.items():
-        of_runs = {label: run.pseudo[name] for label, run in parts.runs.items() if name in run.pseudo}
+    for name, part in parts.first.pseudo_queries.items():
+        of_runs = {label: run.pseudo_queries[name] for label, run in parts.runs.items() if name in run.pseudo_queries}
         found = merged_pseudo_queries(of_runs, parts.columns) if len(of_runs) == len(parts.runs) else None
         most = max(len(one) for one in of_runs.values())
         if len(part) and (found is None or 2 * len(found) < most):
@@ -145,7 +147,7 @@ def _pseudo_queries(parts: Ensemble) -> dict[str, PseudoQueries]:
 
 def _columns(run: FinishedRun) -> list[str]:
     there = [str(name) for name in run.candidates.columns if name not in ("query_id", "gallery_id")]
-    stored = [set(part.columns) for part in run.pseudo.values()]
+    stored = [set(part.columns) for part in run.pseudo_queries.values()]
     there = [name for name in there if all(name in columns for columns in stored)]
     if not there:
         raise StaleArtefactError(f"{run.path}: no score column is both in candidates.csv and in the pseudo-queries.")

@@ -1,9 +1,9 @@
-"""Describe every photograph once: thumbnail, embedding, local features."""
+"""Step one: decode every photograph once, and extract its thumbnail, embedding and local features."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -12,23 +12,22 @@ import PIL
 
 from animalclef.config import Config, fingerprint
 from animalclef.data.content_key import photograph_keys
+from animalclef.data.encounters import Encounters, find_encounters
 from animalclef.errors import ConfigError, DataError
 from animalclef.features.embedding.embedder import Embedder, join_embeddings
-from animalclef.features.embedding.embedder_registry import learnt_from
+from animalclef.features.embedding.embedder_registry import trained_on_keys
 from animalclef.features.embedding.timm_embedder import TimmExtractor
 from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extract_features
-from animalclef.features.local.entries import LocalExtractor
 from animalclef.features.local.query_views import ViewExtractor
 from animalclef.features.local.reader import FeatureReader, Wanted, apply_masks, matching_keys
-from animalclef.pipeline.cost import Plan, estimate
+from animalclef.pipeline.cost import estimate
 from animalclef.pipeline.image_contents import Contents
-from animalclef.pipeline.models import Tools
-from animalclef.runtime.progress import Progress
+from animalclef.pipeline.run_context import Member, RunContext
 from animalclef.store.run_folder import RunFolder
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import Embeddings, FloatArray, ImageTable, Skipped
 
-__all__ = ["FeatureSet", "extract_all_features"]
+__all__ = ["FeatureSet", "encounters_of", "extract_all_features", "thumbnail_stores"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,94 +40,143 @@ class FeatureSet:
     images: ImageTable
     embeddings: Embeddings
     thumbnails: ShardStore
-    features: FeatureReader  # local features by matching key
+    local: FeatureReader  # local features by matching key
     set_aside: list[Skipped]
-    learnt: frozenset[str] = frozenset()  # image_ids of database photographs that an embedder was trained on
+    digest: str  # of the table and its photographs
+    trained_on: frozenset[str] = frozenset()  # image_ids of database photographs that an embedder was trained on
+    more_embeddings: Mapping[str, Embeddings] = field(default_factory=dict)  # of further embedders, by label
+    more_local: Mapping[str, FeatureReader] = field(default_factory=dict)  # of further matchers, by label
 
     def by_content(self) -> ImageTable:
-        """The photographs with their content keys."""
-        keys = [self.features.wanted[key].content_key for key in self.images.key]
+        """Return the photographs with their content keys."""
+        keys = [self.local.wanted[key].content_key for key in self.images.key]
         return self.images.with_columns(key=np.array(keys, dtype=object))
 
+    def seen(self, encounters: Encounters) -> list[object]:
+        """Return what tells these photographs from others, for fingerprints of what was made from them."""
+        models: object = self.embeddings.model
+        if self.more_embeddings:
+            models = [models, *([label, one.model] for label, one in self.more_embeddings.items())]
+        seen: list[object] = [self.images.key.tolist(), sorted(encounters.of.items()), models]
+        return seen + ([sorted(self.trained_on)] if self.trained_on else [])
+
     def size_of(self, key: str) -> tuple[int, int]:
-        """How many keypoints a photograph has, and its long side in pixels, by content key."""
-        features = self.features(key)
+        """Return how many keypoints a photograph has, and its long side in pixels, by matching key."""
+        features = self.local(key)
         return len(features), max(features.image_size_wh)
 
     def thumbnail(self, key: str) -> FloatArray:
-        """The thumbnail by matching key."""
-        return self.thumbnails.get(self.features.wanted[key].content_key)["thumbnail"].astype(np.float32)
+        """Return the thumbnail, (1024,), by matching key."""
+        return self.thumbnails.get(self.local.wanted[key].content_key)["thumbnail"].astype(np.float32)
 
 
-def extract_all_features(
-    contents: Contents,
-    config: Config,
-    tools: Tools,
-    run: RunFolder,
-    matched: int,
-    workers: int,
-    progress: Progress,
-    announce: Callable[[Plan], None],
-    *,
-    tunes: bool,
-) -> FeatureSet:
-    """Fill the run's stores; `announce` is told the plan first. `matched` pairs are in the log already.
+def extract_all_features(contents: Contents, context: RunContext) -> FeatureSet:
+    """Fill the run's stores with what they lack; the plan is announced first.
 
     Raises:
         DataError: no gallery photograph can be read, or a mask is not right.
         ConfigError: a file of `decide.not_learnt_by` names no photographs.
     """
-    images, trained_on = contents.images, _trained_on(tools.network, config.decide.not_learnt_by)
-    decoding = [config.data.decode_long_side, config.data.max_pixels, cv2.__version__, PIL.__version__]
-    unreadable = ShardStore(run.store("unreadable", fingerprint(1, decoding)))
-    thumbnails = ShardStore(run.store("thumbnails", fingerprint(1, decoding)))
+    config, run, models, images = context.config, context.folder, context.models, contents.images
+    embedders = (Member("", config, models), *context.more_embedders)
+    extractors = (Member("", config, models), *context.more_matchers)
+    trained_on = _trained_on([one.models.network for one in embedders], config.decide.not_learnt_by)
+    decoding = _decoding(config)
+    thumbnails, unreadable = thumbnail_stores(run, config)
     keyed, wanted, masks = matching_keys(images, config.keypoints)
     views = {name: chosen for name, chosen in config.keypoints.views.items() if name in images.datasets}
-    local = _local_features(tools.extractor, wanted, views, config, run, decoding)
+    local = {one.label: _local_features(one, wanted, views, run, decoding) for one in extractors}
     tables = {name: images.select(images.dataset == name) for name in images.datasets}
-    embedders = {name: Embedder(name, table.gallery, config, tools.network) for name, table in tables.items()}
-    stores = {name: ShardStore(run.store("embeddings", one.fingerprint)) for name, one in embedders.items()}
-    looks = {
+    embed = {one.label: _Embedding(one, tables, run) for one in embedders}
+    jobs = {
         name: [
             ExtractionJob(ThumbnailExtractor(), thumbnails),
-            *_local_looks(tools.extractor, local, views.get(name, ())),
-            ExtractionJob(one.extractor(stores[name].folder, workers, progress), stores[name]),
+            *(job for one in extractors for job in _local_jobs(one, local[one.label], views.get(name, ()))),
+            *(one.job(name, context) for one in embed.values()),
         ]
-        for name, one in embedders.items()
+        for name in tables
     }
-    announce(estimate(images, looks, config, tools.extractor, tools.matcher, workers, matched, tunes=tunes))
+    if context.announce is not None:
+        context.announce(estimate(images, jobs, context))
     set_aside = list(contents.set_aside)
     for name, table in tables.items():
-        set_aside += extract_features(table, looks[name], unreadable, config.data, workers, progress)
+        set_aside += extract_features(table, jobs[name], unreadable, config.data, context.workers, context.progress)
     bad = {item.image_id for item in set_aside}
     usable = np.array([one not in bad for one in images.image_id], dtype=bool)
     images = images.select(usable)
     if not len(images.gallery):
         raise DataError(f"{images.root}: no database photograph can be read, so nobody can be recognised.")
-    parts = [
-        embedders[name].embeddings(images.select(images.dataset == name), stores[name]) for name in images.datasets
-    ]
-    if tools.extractor is not None and masks is not None:
-        apply_masks(local, keyed.select(usable), masks.select(usable), views, workers, progress)
-    learnt = _among(images.gallery, trained_on, workers)
-    return FeatureSet(keyed.select(usable), join_embeddings(parts), thumbnails, local, set_aside, learnt)
+    for one in extractors:
+        if one.models.extractor is not None and masks is not None:
+            some = keyed.select(usable), masks.select(usable)
+            apply_masks(local[one.label], *some, views, context.workers, context.progress)
+    embeddings = {label: one.of(images) for label, one in embed.items()}
+    return FeatureSet(
+        keyed.select(usable), embeddings.pop(""), thumbnails, local.pop(""), set_aside, contents.digest,
+        _among(images.gallery, trained_on, context.workers), embeddings, local,
+    )  # fmt: skip
 
 
-def _trained_on(network: TimmExtractor | None, others: Sequence[str]) -> frozenset[str]:
-    """Keys of the photographs that the network, or an embedder of `others`, was trained on."""
-    learnt = frozenset[str]() if network is None else network.learnt
+class _Embedding:
+    """One embedder over all data sets: its jobs, and what they left in the stores."""
+
+    def __init__(self, member: Member, tables: Mapping[str, ImageTable], run: RunFolder) -> None:
+        config, network = member.config, member.models.network
+        self.embedders = {name: Embedder(name, table.gallery, config, network) for name, table in tables.items()}
+        self.stores = {
+            name: ShardStore(run.store("embeddings", one.fingerprint)) for name, one in self.embedders.items()
+        }
+
+    def job(self, dataset: str, context: RunContext) -> ExtractionJob:
+        """Return the job for one data set; a codebook that is not there is fitted first."""
+        store = self.stores[dataset]
+        extractor = self.embedders[dataset].extractor(store.folder, context.workers, context.progress)
+        return ExtractionJob(extractor, store)
+
+    def of(self, images: ImageTable) -> Embeddings:
+        """Return the vectors of all photographs."""
+        return join_embeddings(
+            [
+                self.embedders[name].embeddings(images.select(images.dataset == name), self.stores[name])
+                for name in images.datasets
+            ]
+        )
+
+
+def encounters_of(features: FeatureSet, config: Config, links: Sequence[tuple[str, str, int]] = ()) -> Encounters:
+    """Find the gallery photographs that belong to one event; `links` are pairs with the same background."""
+    gallery = features.images.gallery
+    thumbnails = {key: features.thumbnail(key) for key in dict.fromkeys(gallery.key)}
+    return find_encounters(gallery, thumbnails, config.encounters, links)
+
+
+def thumbnail_stores(run: RunFolder, config: Config) -> tuple[ShardStore, ShardStore]:
+    """Return the stores of thumbnails and of why a photograph could not be decoded."""
+    decoding = _decoding(config)
+    return ShardStore(run.store("thumbnails", fingerprint(1, decoding))), ShardStore(
+        run.store("unreadable", fingerprint(1, decoding))
+    )
+
+
+def _decoding(config: Config) -> list[object]:
+    return [config.data.decode_long_side, config.data.max_pixels, cv2.__version__, PIL.__version__]
+
+
+def _trained_on(networks: Sequence[TimmExtractor | None], others: Sequence[str]) -> frozenset[str]:
+    """Return keys of the photographs that a network, or an embedder of `others`, was trained on."""
+    keys = frozenset[str]().union(*(one.trained_on for one in networks if one is not None))
     for path in others:
-        theirs = learnt_from(Path(path))
+        theirs = trained_on_keys(Path(path))
         if not theirs:
             raise ConfigError(
                 f"decide.not_learnt_by {path}: expected a file of `animalclef train`, which names its photographs."
             )
-        learnt |= theirs
-    return learnt
+        keys |= theirs
+    return keys
 
 
 def _among(gallery: ImageTable, keys: frozenset[str], workers: int) -> frozenset[str]:
-    """The image_ids of the photographs with these keys; files are read again only where there are keys and boxes."""
+    """Return image_ids of the photographs with these keys; files are read again only where there are keys and boxes."""
     if not keys:
         return frozenset()
     keyed = zip(gallery.image_id, photograph_keys(gallery, workers), strict=True)
@@ -136,23 +184,25 @@ def _among(gallery: ImageTable, keys: frozenset[str], workers: int) -> frozenset
 
 
 def _local_features(
-    extractor: LocalExtractor | None,
+    member: Member,
     wanted: Mapping[str, Wanted],
     views: Mapping[str, tuple[str, ...]],
-    config: Config,
     run: RunFolder,
     decoding: list[object],
 ) -> FeatureReader:
+    extractor = member.models.extractor
     made_by = fingerprint(3, None if extractor is None else extractor.fingerprint, decoding)
     folder = run.store("keypoints", made_by)
     stores = {"": ShardStore(folder, made_by)}
     for view in sorted({view for chosen in views.values() for view in chosen}):
         stores[view] = ShardStore(folder.with_name(f"{made_by}-{view}"), f"{made_by}-{view}")
     name = "" if extractor is None else extractor.name
-    return FeatureReader(name, stores, ShardStore(run.store("masks", made_by)), config.keypoints.border, wanted)
+    keypoints, masks = member.config.keypoints, ShardStore(run.store("masks", made_by))
+    return FeatureReader(name, stores, masks, keypoints.border, wanted, keypoints.matched)
 
 
-def _local_looks(extractor: LocalExtractor | None, local: FeatureReader, views: tuple[str, ...]) -> list[ExtractionJob]:
+def _local_jobs(member: Member, local: FeatureReader, views: tuple[str, ...]) -> list[ExtractionJob]:
+    extractor = member.models.extractor
     if extractor is None:
         return []
     return [

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from animalclef.config import Config, fingerprint
+from animalclef.data.content_key import content_key
+from animalclef.data.encounters import Encounters
 from animalclef.data.hashing import hash_images
 from animalclef.data.table import LoadedTable
+from animalclef.errors import DataError
 from animalclef.runtime.progress import Progress
+from animalclef.runtime.threads import worker_threads
 from animalclef.structures import ImageTable, Skipped
 
-__all__ = ["Contents", "gallery_digest", "read_contents"]
+__all__ = ["Contents", "gallery_digest", "keyed", "read_contents"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,10 +25,14 @@ class Contents:
 
     images: ImageTable
     set_aside: list[Skipped]
+    encounters: Encounters | None = None  # of the gallery, where they were found before photographs were cut
+    source_digest: str = ""  # of the table before photographs were cut
 
     @property
     def digest(self) -> str:
-        """Changes with any row or any photograph."""
+        """Return what changes with any row or any photograph, whatever they are cut to."""
+        if self.source_digest:
+            return self.source_digest
         images = self.images
         boxes = np.round(np.nan_to_num(images.bbox_xywhr, nan=-1), 3).tolist()
         columns = [images.image_id, images.dataset, images.is_query, images.identity, images.date, images.viewpoint]
@@ -45,3 +53,27 @@ def read_contents(loaded: LoadedTable, config: Config, workers: int, progress: P
 def gallery_digest(images: ImageTable) -> str:
     """Changes with any gallery photograph."""
     return fingerprint(sorted(images.gallery.key))
+
+
+def keyed(images: ImageTable, workers: int) -> ImageTable:
+    """Return the table with a content key for every row that has none, because its box changed.
+
+    Raises:
+        DataError: a file cannot be read any more.
+    """
+    rows = np.flatnonzero(images.key == "").tolist()
+
+    def key_of(row: int) -> str:
+        path = images.root / images.path[row]
+        try:
+            return content_key(path.read_bytes(), images.bbox_xywhr[row])
+        except OSError as error:
+            raise DataError(
+                f"{path}: cannot be read any more ({error.strerror}). Start again when it is there."
+            ) from error
+
+    keys = images.key.copy()
+    with worker_threads(workers) as pool:
+        for row, key in zip(rows, pool.map(key_of, rows), strict=True):
+            keys[row] = key
+    return images.with_columns(key=keys)

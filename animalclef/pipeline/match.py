@@ -1,112 +1,192 @@
-"""Raw scores of the pairs of a shortlist, remembered in the run's log."""
+"""Score the pairs of a shortlist: all of them, or as many as a budget allows, in shortlist order."""
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
-from animalclef.config import Config, fingerprint
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.decision.decision_model import DatasetDecision, Decision
+from animalclef.decision.early_exit import StopRule
 from animalclef.decision.pair_covariates import circumstances
 from animalclef.features.local.query_views import best_of_views, with_views
 from animalclef.matching.rerank import rerank, scores_without_matching
+from animalclef.pipeline.candidate_search import cosines
 from animalclef.pipeline.features import FeatureSet
-from animalclef.pipeline.models import AnyMatcher, Tools
+from animalclef.pipeline.run_context import Member, RunContext
 from animalclef.retrieval.requery import rescore
-from animalclef.runtime.progress import Progress
-from animalclef.store.pair_log import PairLog
-from animalclef.store.run_folder import RunFolder
-from animalclef.structures import PairScores, Shortlist
+from animalclef.structures import FloatArray, ImageTable, PairScores, Shortlist
 
-__all__ = ["Matching", "open_log", "scores_fingerprint"]
+__all__ = ["Allowance", "first_slots", "match_in_steps", "match_pairs", "skipped_matchers", "unmatched_pairs"]
 
-_LAST_BITS = {"weights", "batch_size", "precision", "compile"}  # settings that a decision does not depend on
+Integers = NDArray[np.int64]
+Scorer = Callable[[Shortlist], PairScores]
+Skipped = Mapping[str, frozenset[str]]
 
-
-def scores_fingerprint(config: Config, tools: Tools) -> str:
-    """What a decision's calibrators hold for: every setting that shapes a raw score, but not the photographs."""
-    network, extractor = tools.network, tools.extractor
-    embed = config.embed.shaping(with_network=network is not None)
-    weights = "" if network is None else network.digest
-    decoding, keypoints = config.data.decode_long_side, config.keypoints
-    masked = keypoints.masks is not None
-    local = [extractor and extractor.fingerprint, keypoints.border, masked, keypoints.views]
-    rerank = [config.rerank.model_dump(mode="json", exclude=_LAST_BITS), *tools.made_by[:1]]
-    votes = config.vote if "vote" in config.retrieve.sources else None
-    rescore = [config.retrieve.rescore, config.retrieve.neighbours] if config.retrieve.rescore else []
-    shortlist = [config.retrieve.top_k, *config.retrieve.sources, rescore]
-    return fingerprint(7, decoding, embed, weights, shortlist, votes, local, rerank)
+logger = logging.getLogger(__name__)
 
 
-def open_log(config: Config, run: RunFolder, tools: Tools) -> PairLog | None:
-    """The log of pairs matched with these settings by these weights; `None` where nothing is matched.
+@dataclass(frozen=True)
+class Allowance:
+    """The share of a shortlist's pairs that may be matched, and the rule that says when a query is settled."""
 
-    Masks and views are told by the keys of the pairs.
+    share: float
+    rule: StopRule
+    name: str  # changes with the share and the rule
+
+
+def match_pairs(
+    shortlist: Shortlist,
+    features: FeatureSet,
+    context: RunContext,
+    allowance: Allowance | None = None,
+    skipped: Skipped = MappingProxyType({}),
+) -> PairScores:
+    """Score all pairs of a shortlist by every matcher, in its order.
+
+    With an allowance some pairs have NaN for the columns of the match, and so have the pairs of the data sets in which
+    a further matcher is `skipped` (data sets by the matcher's label). Pairs in a matcher's log are not matched again.
     """
-    if tools.extractor is None or tools.matcher is None:
-        return None
-    local = [tools.extractor.fingerprint, config.keypoints.border, config.data.decode_long_side]
-    rerank = config.rerank.model_dump(mode="json", exclude={"weights"})
-    key = fingerprint(5, rerank, local, cv2.__version__, np.__version__, tools.made_by)
-    return PairLog(run.path / "pairs" / f"{key}.log", key, tools.matcher.columns)
+    if context.log is None:
+        return unmatched_pairs(shortlist, features, context)
+    match: Scorer = lambda part: _match_all(part, features, context, skipped)  # noqa: E731
+    if allowance is None:
+        return match(shortlist)
+    plain = unmatched_pairs(shortlist, features, context)
+    return match_in_steps(shortlist, plain, match, features.images, allowance)
 
 
-class Matching:
-    """Matches the pairs of a shortlist that the log does not hold yet.
+def unmatched_pairs(shortlist: Shortlist, features: FeatureSet, context: RunContext) -> PairScores:
+    """Score the pairs of a shortlist by what is known before they are matched."""
+    return _completed(scores_without_matching(shortlist), shortlist, features, context)
 
-    `circumstances` are added where a decision looks at them.
+
+def skipped_matchers(decision: Decision, features: FeatureSet, context: RunContext) -> dict[str, frozenset[str]]:
+    """Return the data sets in which the decision gives a further matcher no weight, by the matcher's label."""
+    skipped = {}
+    for member in context.more_matchers:
+        parts = {name: decision.of(name) for name in features.images.datasets}
+        unused = [name for name, part in parts.items() if not _looks_at(part, member)]
+        if unused:
+            logger.warning("%s: matcher %s has no weight, so it skips the queries.", ", ".join(unused), member.label)
+            skipped[member.label] = frozenset(unused)
+    return skipped
+
+
+def _looks_at(part: DatasetDecision, member: Member) -> bool:
+    names = [name for name, weight in part.weights.items() if weight]
+    return part.pair_model is not None or any(f":{member.label}" in name for name in names)
+
+
+def _match_all(shortlist: Shortlist, features: FeatureSet, context: RunContext, skipped: Skipped) -> PairScores:
+    plain = scores_without_matching(shortlist)
+    columns = dict(plain.columns)
+    dataset = dict(zip(features.images.image_id, features.images.dataset, strict=True))
+    for member in context.matchers:
+        without = skipped.get(member.label, frozenset())
+        rows = np.array([dataset[one] not in without for one in shortlist.query_id], dtype=bool)
+        pairs = np.repeat(rows, (shortlist.index >= 0).sum(axis=1))
+        for name, values in _match_member(shortlist.select(rows), features, context, member).items():
+            columns[member.column(name)] = np.full(len(plain), np.nan, dtype=np.float32)
+            columns[member.column(name)][pairs] = values
+    return _completed(PairScores(plain.query_id, plain.gallery_id, columns), shortlist, features, context)
+
+
+def _match_member(
+    shortlist: Shortlist, features: FeatureSet, context: RunContext, member: Member
+) -> dict[str, FloatArray]:
+    """Return the columns of one matcher for the pairs of a shortlist."""
+    views, log, matcher = context.config.keypoints.views, member.log, member.models.matcher
+    if log is None or matcher is None:
+        raise ValueError("expected a matcher with its log, got none.")
+    local = features.more_local[member.label] if member.label else features.local
+    asked, images = with_views(shortlist, features.images, views)
+    scores = rerank(asked, images, local, matcher, log, context.workers, context.progress)
+    if views:
+        main = next(
+            (name for name in (*context.config.decide.scores, "inliers") if name in log.columns), log.columns[0]
+        )
+        scores = best_of_views(scores, main)
+    return {name: scores.columns[name] for name in log.columns}
+
+
+def _completed(scores: PairScores, shortlist: Shortlist, features: FeatureSet, context: RunContext) -> PairScores:
+    """Add the scores that need no matching; the pairs are in shortlist order."""
+    filled = shortlist.index >= 0
+    columns = dict(scores.columns)
+    rows, slots = np.nonzero(filled)
+    for label, one in features.more_embeddings.items():
+        query, gallery = one.of(shortlist.query_id), one.of(shortlist.gallery_id)
+        columns[f"similarity:{label}"] = cosines(query, gallery, rows, shortlist.index[rows, slots])
+    if shortlist.vote is not None:
+        columns["vote"] = shortlist.vote[filled]
+    if context.config.retrieve.rescore:
+        rescored = rescore(shortlist, features.embeddings, context.config.retrieve)
+        columns |= {name: values[filled] for name, values in rescored.items()}
+    if context.with_covariates:
+        size_of = None if context.log is None else features.size_of
+        columns |= circumstances(scores, features.images, size_of)
+    return PairScores(scores.query_id, scores.gallery_id, columns)
+
+
+def match_in_steps(
+    shortlist: Shortlist, plain: PairScores, match: Scorer, images: ImageTable, allowance: Allowance
+) -> PairScores:
+    """Match at most the allowed share of the pairs; the others keep their `plain` scores and have NaN for the match.
+
+    After each of the rule's steps the queries that are not settled go on. Where the pairs do not suffice for a step,
+    every query gets its next candidate in turn, the least settled first.
     """
+    rule, length = allowance.rule, (shortlist.index >= 0).sum(axis=1)
+    left = int(np.floor(allowance.share * length.sum()))
+    matched = np.zeros(len(length), dtype=np.int64)
+    chance = np.ones(len(length))
+    scores = plain
+    for step in [*rule.steps, max([*length.tolist(), 1])]:
+        goal = np.where(chance > rule.limit, np.minimum(step, length), matched)
+        goal = first_slots(matched, np.maximum(goal, matched), chance, left)
+        left -= int((goal - matched).sum())
+        matched = goal
+        scores = _match_first(shortlist, plain, match, matched, rule.match_columns)
+        if left <= 0 or not (matched < length).any():
+            break
+        of = rule.chance(scores, images)
+        chance = np.array([of.get(one, 0.0) for one in shortlist.query_id])
+    return scores
 
-    def __init__(
-        self,
-        config: Config,
-        matcher: AnyMatcher | None,
-        log: PairLog | None,
-        workers: int,
-        progress: Progress,
-        *,
-        with_circumstances: bool = False,
-    ) -> None:
-        self.config, self.matcher, self.log, self.workers, self.progress = config, matcher, log, workers, progress
-        self.with_circumstances = with_circumstances
 
-    @property
-    def name(self) -> str:
-        """Changes with whatever shapes the scores of the log."""
-        return "" if self.log is None else self.log.path.name
+def _match_first(
+    shortlist: Shortlist, plain: PairScores, match: Scorer, matched: Integers, names: tuple[str, ...]
+) -> PairScores:
+    """Match the first `matched` candidates of every query, and no others."""
+    inside = np.arange(shortlist.index.shape[1]) < matched[:, None]
+    part = replace(
+        shortlist,
+        index=np.where(inside, shortlist.index, -1).astype(np.int32),
+        similarity=np.where(inside, shortlist.similarity, np.nan).astype(np.float32),
+        vote=None if shortlist.vote is None else np.where(inside, shortlist.vote, np.nan).astype(np.float32),
+    )
+    found, rows = match(part), np.flatnonzero(inside[shortlist.index >= 0])
+    columns = dict(plain.columns)
+    for name in names:
+        columns[name] = np.full(len(plain), np.nan, dtype=np.float32)
+        columns[name][rows] = found.columns[name]
+    return PairScores(plain.query_id, plain.gallery_id, columns)
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """What matching finds out about a pair."""
-        return () if self.log is None else self.log.columns
 
-    def __call__(self, shortlist: Shortlist, described: FeatureSet) -> PairScores:
-        """Scores of all pairs of a shortlist, in its order."""
-        if self.log is None or self.matcher is None:
-            return self.unmatched(shortlist, described)
-        views = self.config.keypoints.views
-        asked, images = with_views(shortlist, described.images, views)
-        scores = rerank(asked, images, described.features, self.matcher, self.log, self.workers, self.progress)
-        return self._completed(best_of_views(scores, self._main_column) if views else scores, shortlist, described)
+def first_slots(matched: Integers, goal: Integers, chance: NDArray[np.float64], left: int) -> Integers:
+    """Return how far each query comes with `left` pairs: to its goal, or one candidate each in turn while they last.
 
-    def unmatched(self, shortlist: Shortlist, described: FeatureSet) -> PairScores:
-        """What is known of the pairs of a shortlist before they are matched."""
-        return self._completed(scores_without_matching(shortlist), shortlist, described)
-
-    @property
-    def _main_column(self) -> str:
-        """What the decision looks at first of what the log holds."""
-        return next((name for name in (*self.config.decide.scores, "inliers") if name in self.columns), self.columns[0])
-
-    def _completed(self, scores: PairScores, shortlist: Shortlist, described: FeatureSet) -> PairScores:
-        """With what is known of a pair, or of its list, without matching it; the pairs are in shortlist order."""
-        filled = shortlist.index >= 0
-        columns = dict(scores.columns)
-        if shortlist.vote is not None:
-            columns["vote"] = shortlist.vote[filled]
-        if self.config.retrieve.rescore:
-            rescored = rescore(shortlist, described.embeddings, self.config.retrieve)
-            columns |= {name: values[filled] for name, values in rescored.items()}
-        if self.with_circumstances:
-            size_of = None if self.log is None else described.size_of
-            columns |= circumstances(scores, described.images, size_of)
-        return PairScores(scores.query_id, scores.gallery_id, columns)
+    Within a turn the query with the larger chance of a change comes first, of equal ones the first in the table.
+    """
+    wanted = goal - matched
+    if wanted.sum() <= left:
+        return goal
+    row = np.repeat(np.arange(len(wanted)), wanted)
+    turn = np.arange(len(row)) - np.repeat(np.cumsum(wanted) - wanted, wanted)
+    taken = row[np.lexsort((row, -chance[row], turn))[: max(left, 0)]]
+    return np.asarray(matched + np.bincount(taken, minlength=len(wanted)), dtype=np.int64)

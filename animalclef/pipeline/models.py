@@ -1,11 +1,11 @@
-"""What a run works with, opened once: the embedding network, the local features, the matcher."""
+"""Open the models of a run: the embedding network, the local features, the matcher."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from animalclef.config import Config
+from animalclef.config import Config, fingerprint
 from animalclef.features.embedding.embedder import load_network
 from animalclef.features.embedding.timm_embedder import TimmExtractor, choose_device
 from animalclef.features.local.entries import LocalExtractor
@@ -15,14 +15,16 @@ from animalclef.matching.lightglue.matcher import LightGlueMatcher
 from animalclef.matching.nearest_neighbour import MutualNearest
 from animalclef.matching.superglue import open_superglue
 
-__all__ = ["AnyMatcher", "Tools", "open_matcher", "open_tools"]
+__all__ = ["AnyMatcher", "Models", "open_matcher", "open_models", "scores_fingerprint"]
 
 AnyMatcher = MutualNearest | LightGlueMatcher
 
+_LAST_BITS = {"weights", "batch_size", "precision", "compile", "members"}  # settings that a decision does not depend on
+
 
 @dataclass(frozen=True, eq=False)
-class Tools:
-    """`None` where the settings want none of its kind."""
+class Models:
+    """The models that the settings name; `None` where they want none of its kind."""
 
     network: TimmExtractor | None
     extractor: LocalExtractor | None
@@ -34,8 +36,8 @@ class Tools:
         return list(self.matcher.made_by) if isinstance(self.matcher, LightGlueMatcher) else []
 
 
-def open_tools(config: Config, device: str, weights: Path | None) -> Tools:
-    """Everything that the settings name, on `device`; published weights are looked for in `weights` first.
+def open_models(config: Config, device: str, weights: Path | None) -> Models:
+    """Open everything that the settings name on `device`; published weights are looked for in `weights` first.
 
     Raises:
         ConfigError: there is no such network or device, or the matcher's weights are for other features.
@@ -44,11 +46,11 @@ def open_tools(config: Config, device: str, weights: Path | None) -> Tools:
     network = load_network(config, device, weights)
     local = config.rerank.matcher != "none" or "vote" in config.retrieve.sources
     extractor = load_extractor(config.keypoints, device, weights) if local else None
-    return Tools(network, extractor, open_matcher(config, device, weights))
+    return Models(network, extractor, open_matcher(config, device, weights))
 
 
 def open_matcher(config: Config, device: str, weights: Path | None) -> AnyMatcher | None:
-    """The matcher that the settings name.
+    """Open the matcher that the settings name; `None` where nothing is matched.
 
     Raises:
         ConfigError: its weights are for other features.
@@ -61,3 +63,27 @@ def open_matcher(config: Config, device: str, weights: Path | None) -> AnyMatche
     if config.rerank.matcher == "superglue":
         return open_superglue(config.rerank, config.keypoints.extractor, choose_device(device), weights)
     return MutualNearest(config.rerank)
+
+
+def scores_fingerprint(config: Config, models: Models) -> str:
+    """Return a digest of every setting that shapes a raw score, but not of the photographs; calibrators hold for it."""
+    network, extractor = models.network, models.extractor
+    embed = config.embed.shaping(with_network=network is not None)
+    weights = "" if network is None else network.digest
+    decoding, keypoints = config.data.decode_long_side, config.keypoints
+    masked = keypoints.masks is not None
+    local: list[object] = [extractor and extractor.fingerprint, keypoints.border, masked, keypoints.views]
+    local += [] if keypoints.matched is None else [keypoints.matched]
+    local += _preparation(config)
+    rerank = [config.rerank.model_dump(mode="json", exclude=_LAST_BITS), *models.made_by[:1]]
+    votes = config.vote if "vote" in config.retrieve.sources else None
+    rescore = [config.retrieve.rescore, config.retrieve.neighbours] if config.retrieve.rescore else []
+    shortlist = [config.retrieve.top_k, *config.retrieve.sources, rescore]
+    return fingerprint(8, decoding, embed, weights, shortlist, votes, local, rerank)
+
+
+def _preparation(config: Config) -> list[object]:
+    """Return what shapes prepared photographs; nothing where all are whole."""
+    modes = config.prepare.mode if isinstance(config.prepare.mode, dict) else {}
+    cut = sorted((name, mode) for name, mode in modes.items() if mode not in ("whole", "auto"))
+    return [cut, config.prepare.segmenter, config.prepare.margin] if cut else []

@@ -1,13 +1,14 @@
-"""Gallery photographs that play the query, once as known animals and once as unknown ones."""
+"""Build pseudo-queries: gallery photographs as queries, once of known animals and once of unknown ones."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from animalclef.config import Config
 from animalclef.data.encounters import Encounters
@@ -16,10 +17,11 @@ from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.pseudo_query_scores import lay_out
 from animalclef.decision.roles import joined
 from animalclef.decision.viewpoint_bias import events_show_through, from_own_side_only
-from animalclef.pipeline.shortlist import Shortlisting
+from animalclef.pipeline.candidate_search import CandidateSearch
+from animalclef.pipeline.features import FeatureSet
 from animalclef.structures import ImageTable, PairScores, Shortlist
 
-__all__ = ["PseudoQuerySet", "build_pseudo_queries", "warn_train_overlap"]
+__all__ = ["PseudoQuerySet", "build_pseudo_queries", "sample_pseudo_queries", "warn_train_overlap"]
 
 logger = logging.getLogger(__name__)
 
@@ -65,38 +67,62 @@ class PseudoQuerySet:
         return from_own_side_only(part, np.isin(part.splits.image_id.astype(str), list(self.own_side)))
 
 
-def build_pseudo_queries(encounters: Encounters, config: Config, shortlist: Shortlisting) -> PseudoQuerySet:
+def build_pseudo_queries(search: CandidateSearch, encounters: Encounters) -> PseudoQuerySet:
     """Draw pseudo-queries of every data set and make their shortlists."""
-    gallery = shortlist.described.images.gallery
-    asked = Counter(shortlist.described.images.queries.dataset)
-    chosen, splits = [], {}
-    for name in gallery.datasets:
-        table = gallery.select(gallery.dataset == name)
-        learnt = shortlist.described.learnt
-        fresh = None if learnt.isdisjoint(table.image_id) else _fresh(table, learnt, encounters, config)
-        pseudo = choose_pseudo_queries(
-            table if fresh is None else fresh, encounters.of, config.decide, config.seed, asked[name]
-        )
-        splits[name] = open_set_splits(pseudo, table, encounters.of, config.decide, config.seed)
-        chosen.append(pseudo.image_id)
-    queries = gallery.select(np.isin(gallery.image_id.astype(str), np.concatenate(chosen).astype(str)))
+    config, gallery = search.context.config, search.features.images.gallery
+    chosen, splits = _drawn(search.features, encounters, config)
+    queries = gallery.select(np.isin(gallery.image_id.astype(str), chosen))
     days = {name: config.decide.of("hidden_days", name) for name in gallery.datasets}
     hidden, others = encounters.hidden_from(queries, gallery, days)
     findable = frozenset(image_id for image_id, count in others.items() if count)
     views = [hidden, _whole_individual(queries, gallery, hidden)]
     own_side = _seen_from_own_side(queries, gallery, hidden)
-    return PseudoQuerySet(gallery, queries, splits, findable, own_side, *shortlist(queries, views))
+    return PseudoQuerySet(gallery, queries, splits, findable, own_side, *search.shortlists(queries, views))
+
+
+def sample_pseudo_queries(
+    pseudo: PseudoQuerySet, count: int, features: FeatureSet, encounters: Encounters, config: Config
+) -> PseudoQuerySet:
+    """Return the first `count` of each data set, as they were drawn, with splits of their own."""
+    decide = config.decide.model_copy(update={"pseudo_queries": count})
+    chosen, splits = _drawn(features, encounters, config.model_copy(update={"decide": decide}))
+    rows = np.isin(pseudo.queries.image_id.astype(str), chosen)
+    return replace(
+        pseudo,
+        queries=pseudo.queries.select(rows),
+        splits=splits,
+        as_known=pseudo.as_known.select(rows),
+        as_unknown=pseudo.as_unknown.select(rows),
+    )
+
+
+def _drawn(
+    features: FeatureSet, encounters: Encounters, config: Config
+) -> tuple[NDArray[np.str_], dict[str, OpenSetSplits]]:
+    """Draw the image_ids of the pseudo-queries, and the splits of every data set."""
+    gallery, trained_on = features.images.gallery, features.trained_on
+    asked = Counter(features.images.queries.dataset)
+    chosen, splits = [], {}
+    for name in gallery.datasets:
+        table = gallery.select(gallery.dataset == name)
+        fresh = None if trained_on.isdisjoint(table.image_id) else _fresh(table, trained_on, encounters, config)
+        drawn = choose_pseudo_queries(
+            table if fresh is None else fresh, encounters.of, config.decide, config.seed, asked[name]
+        )
+        splits[name] = open_set_splits(drawn, table, encounters.of, config.decide, config.seed)
+        chosen.append(drawn.image_id)
+    return np.concatenate(chosen).astype(str), splits
 
 
 def warn_train_overlap(
-    gallery: ImageTable, learnt: frozenset[str], encounters: Encounters, config: Config
+    gallery: ImageTable, trained_on: frozenset[str], encounters: Encounters, config: Config
 ) -> list[str]:
     """What to say of data sets whose pseudo-queries trained the embedder, for want of enough that did not."""
     sentences = []
     for name in gallery.datasets:
         table = gallery.select(gallery.dataset == name)
-        seen = len(learnt & set(table.image_id))
-        if seen and _fresh(table, learnt, encounters, config) is None:
+        seen = len(trained_on & set(table.image_id))
+        if seen and _fresh(table, trained_on, encounters, config) is None:
             sentences.append(
                 f"{name}: the embedder was trained on {seen} of the {len(table)} database photographs, and too few are "
                 "left to play the query, so validation flatters it and the threshold is too strict. Hold some out when "
@@ -105,12 +131,12 @@ def warn_train_overlap(
     return sentences
 
 
-def _fresh(table: ImageTable, learnt: frozenset[str], encounters: Encounters, config: Config) -> ImageTable | None:
+def _fresh(table: ImageTable, trained_on: frozenset[str], encounters: Encounters, config: Config) -> ImageTable | None:
     """The photographs of one data set that no embedder was trained on; `None` where too few of them can be found."""
     events: dict[str, set[str]] = defaultdict(set)
     for image_id, who in zip(table.image_id, table.identity, strict=True):
         events[who].add(encounters.of[image_id])
-    fresh = table.select(np.array([one not in learnt for one in table.image_id], dtype=bool))
+    fresh = table.select(np.array([one not in trained_on for one in table.image_id], dtype=bool))
     findable = {who for who in fresh.identity if len(events[who]) > 1}
     enough = len(fresh) >= config.decide.min_pseudo_queries and len(findable) >= _LEAST_INDIVIDUALS
     return fresh if enough else None

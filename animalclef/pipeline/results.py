@@ -1,4 +1,4 @@
-"""What lies beside a submission: the settings, the versions and digests, the validation score."""
+"""Write what lies beside a submission: its settings, versions and digests, decision and validation score."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import json
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,34 +16,43 @@ import yaml
 
 import animalclef
 from animalclef.config import Config
+from animalclef.data.answers import ANSWERS_COLUMNS, answer_rows, answers_path
+from animalclef.decision.decision_model import Decision
 from animalclef.errors import OutputError
-from animalclef.pipeline import Outcome
-from animalclef.runtime.atomic_files import check_writable, write_text
+from animalclef.pipeline.predict import Outcome
+from animalclef.runtime.atomic_files import check_writable, write_csv, write_text
+from animalclef.runtime.output_guard import check_output, protect_inputs
+from animalclef.structures import ImageTable, Predictions
 
-__all__ = ["summary", "target_file", "write_results"]
+__all__ = ["summary", "summary_of", "target_file", "write_results"]
 
-_NAMES = ("config.yaml", "metrics.json", "decision.json", "manifest.json")  # what lies beside a submission
+_ENDINGS = (".config.yaml", ".metrics.json", ".decision.json", ".manifest.json")  # for the suffix of a submission
+
+_KINDS = dict(zip(_ENDINGS, ("settings file", "metrics file", "decision", "manifest"), strict=True))
 
 _LIBRARIES = ("numpy", "opencv-python-headless", "faiss-cpu", "torch", "timm", "scikit-learn", "optuna", "pillow")
 
 
-def write_results(submission: Path, outcome: Outcome, config: Config, run: Path, digest: str, **more: Any) -> None:
-    """Write `config.yaml`, `manifest.json`, `metrics.json` and `decision.json` into the submission's folder.
+def write_results(
+    submission: Path, outcome: Outcome, config: Config, run: Path, digest: str, *, images: ImageTable, **more: Any
+) -> None:
+    """Write NAME.config.yaml, NAME.metrics.json, NAME.decision.json and NAME.manifest.json beside NAME.csv.
 
-    What else is given stands in the manifest.
+    `answers.csv` (NAME.answers.csv where the submission has a name of its own) lists the answers for people; `images`
+    are all photographs of the table. Further arguments are written into the manifest.
     """
-    folder = submission.parent
+    settings_file, metrics_file, decision_file, manifest_file = (submission.with_suffix(one) for one in _ENDINGS)
     settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    write_text(folder / "config.yaml", settings)
-    write_text(folder / "metrics.json", _json(summary(outcome)))
-    write_text(folder / "decision.json", outcome.decision.model_dump_json(indent=1) + "\n")
+    write_text(settings_file, settings)
+    write_text(metrics_file, _json(summary(outcome)))
+    write_text(decision_file, outcome.decision.model_dump_json(indent=1) + "\n")
     manifest = {
         "animalclef": animalclef.__version__,
         "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "submission_sha256": hashlib.sha256(submission.read_bytes()).hexdigest(),
         "data_digest": digest,
         "scores_digest": outcome.decision.scores,
-        "decision_sha256": hashlib.sha256((folder / "decision.json").read_bytes()).hexdigest(),
+        "decision_sha256": hashlib.sha256(decision_file.read_bytes()).hexdigest(),
         "weights_sha256": outcome.weights,
         "matcher_weights_sha256": outcome.matcher_weights,
         "device": outcome.device,
@@ -55,11 +65,14 @@ def write_results(submission: Path, outcome: Outcome, config: Config, run: Path,
         "libraries": {name: _version(name) for name in _LIBRARIES},
         **more,
     }
-    write_text(folder / "manifest.json", _json(manifest))
+    write_text(manifest_file, _json(manifest))
+    thresholds = {name: outcome.decision.of(name).threshold for name in images.datasets}
+    rows = answer_rows(images, outcome.predictions, outcome.ranked, thresholds, outcome.set_aside)
+    write_csv(answers_path(submission), ANSWERS_COLUMNS, rows)
 
 
-def target_file(out: Path | None, config: Config, settings_file: str | None) -> Path:
-    """Where the submission goes, `submissions/<date>-<config>/submission.csv` unless `out` says otherwise.
+def target_file(out: Path | None, config: Config, settings_file: str | None, decision: Path | None = None) -> Path:
+    """Return where the submission goes, `submissions/<date>-<config>/submission.csv` unless `out` says otherwise.
 
     Raises:
         OutputError: the place cannot be written to, or the settings file given would be overwritten there.
@@ -68,31 +81,41 @@ def target_file(out: Path | None, config: Config, settings_file: str | None) -> 
     target = out or Path("submissions") / f"{today}-{config.name}" / "submission.csv"
     if target.is_dir():
         raise OutputError(f"{target}: this is a folder; give --out the file, such as {target / 'submission.csv'}.")
-    written = [(target.parent / name).resolve() for name in (target.name, *_NAMES)]
+    written = [path.resolve() for path in (target, *(target.with_suffix(ending) for ending in _ENDINGS))]
     if settings_file is not None and Path(settings_file).resolve() in written:
         raise OutputError(f"{settings_file}: would be overwritten by this run's results. Give --out another folder.")
+    protect_inputs(Path(one) for one in (settings_file, decision) if one is not None)
+    if target.name in ("metadata.csv", "sample_submission.csv", "truth.csv") and target.exists():
+        raise OutputError(f"{target}: the name of a table that was given. Give --out another name.")
+    check_output(target, "submission")
+    check_output(answers_path(target), "list of answers")
+    for ending, kind in _KINDS.items():
+        check_output(target.with_suffix(ending), kind)
     check_writable(target.parent)
     return target
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:
-    """The validation score per data set, made from the gallery alone, and what was answered."""
+    """Return the figures of a run as `summary_of` has them."""
+    return summary_of(outcome.decision, outcome.predictions, outcome.warnings)
+
+
+def summary_of(decision: Decision, predictions: Predictions, warnings: Sequence[str]) -> dict[str, Any]:
+    """Return the validation score per data set, made from the gallery alone, and counts of the answers."""
     datasets = {}
-    for name, part in sorted(outcome.decision.datasets.items()):
+    for name, part in sorted(decision.datasets.items()):
         datasets[name] = {"threshold": part.threshold, "weights": part.weights}
         if part.validation is not None:
             datasets[name]["validation"] = part.validation.model_dump()
-    nested = [part.validation.nested for part in outcome.decision.datasets.values() if part.validation is not None]
-    whole = outcome.decision.summary
-    answers = outcome.predictions.identity
+    nested = [part.validation.nested for part in decision.datasets.values() if part.validation is not None]
     return {
         "validation_score": float(np.mean(nested)) if nested else None,
-        "validation": None if whole is None else whole.model_dump(),
+        "validation": None if decision.summary is None else decision.summary.model_dump(),
         "datasets": datasets,
-        "queries": len(answers),
-        "new_individuals": sum(who is None for who in answers),
-        "individuals_named": len(set(outcome.predictions.named())),
-        "warnings": list(outcome.warnings),
+        "queries": len(predictions.identity),
+        "new_individuals": sum(who is None for who in predictions.identity),
+        "individuals_named": len(set(predictions.named())),
+        "warnings": list(warnings),
     }
 
 

@@ -1,124 +1,47 @@
-"""The candidates of queries and pseudo-queries: the embedding's, the local descriptors', or both in turn."""
+"""Step two: make the shortlist of every query, and where a decision is tuned those of pseudo-queries."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
-import numpy as np
-import pandas as pd
+from animalclef.data.encounters import Encounters
+from animalclef.pipeline.candidate_search import CandidateSearch, united
+from animalclef.pipeline.features import FeatureSet, encounters_of
+from animalclef.pipeline.pseudo_query_lists import PseudoQuerySet, build_pseudo_queries, warn_train_overlap
+from animalclef.pipeline.run_context import RunContext
+from animalclef.structures import Shortlist
 
-from animalclef.config import Config, fingerprint
-from animalclef.pipeline.features import FeatureSet
-from animalclef.retrieval.candidate_groups import candidate_groups
-from animalclef.retrieval.knn import retrieve
-from animalclef.retrieval.lnbnn import LnbnnScorer
-from animalclef.runtime.progress import Progress
-from animalclef.store.run_folder import RunFolder
-from animalclef.store.shard_store import ShardStore
-from animalclef.structures import Embeddings, ImageTable, Shortlist, Votes
+__all__ = ["Shortlists", "make_shortlists"]
 
-__all__ = ["Shortlisting", "ranks_of_sources", "shortlist_of_votes", "united"]
-
-Hidden = Mapping[str, frozenset[str]]
+logger = logging.getLogger(__name__)
 
 
-class Shortlisting:
-    """Makes shortlists; the votes are kept in the run folder."""
+@dataclass(frozen=True, eq=False)
+class Shortlists:
+    """The candidates of queries and pseudo-queries."""
 
-    def __init__(self, config: Config, described: FeatureSet, run: RunFolder, progress: Progress) -> None:
-        self.config, self.described, self.run = config, described, run
-        self._voter = LnbnnScorer(described.features, self._store, config.vote, config.seed, progress)
+    features: FeatureSet
+    encounters: Encounters
+    queries: Shortlist
+    by_source: Mapping[str, Shortlist]  # each source's own list of the queries
+    search: CandidateSearch
 
-    def sources(self, queries: ImageTable, views: Sequence[Hidden] = ({},)) -> list[dict[str, Shortlist]]:
-        """Each source's own list of `top_k`, once for every view; a view says what is hidden from a query."""
-        config, embeddings = self.config.retrieve, self.described.embeddings
-        gallery = self.described.images.gallery
-        lists: list[dict[str, Shortlist]] = [{} for _ in views]
-        if "embedding" in config.sources:
-            for found, hidden in zip(lists, views, strict=True):
-                found["embedding"] = retrieve(queries, gallery, embeddings, config, hidden)
-        if "vote" in config.sources:
-            groups = candidate_groups(queries, gallery, config.same_viewpoint)
-            for found, one in zip(lists, self._voter.vote(queries, gallery, groups, views), strict=True):
-                found["vote"] = shortlist_of_votes(one, embeddings, config.top_k)
-                if "embedding" in found:
-                    found["embedding"] = _with_votes(found["embedding"], one)
-        return lists
-
-    def __call__(self, queries: ImageTable, views: Sequence[Hidden] = ({},)) -> list[Shortlist]:
-        """One shortlist of `top_k` for every view."""
-        top_k = self.config.retrieve.top_k
-        return [united(list(lists.values()), top_k) for lists in self.sources(queries, views)]
-
-    def _store(self, of: str) -> ShardStore:
-        features = self.described.features
-        return ShardStore(self.run.store("votes", fingerprint(2, of, features.made_by, features.border)))
+    @cached_property
+    def pseudo(self) -> PseudoQuerySet:
+        """Pseudo-queries with their shortlists; built at the first use, and once a run."""
+        return build_pseudo_queries(self.search, self.encounters)
 
 
-def ranks_of_sources(lists: Mapping[str, Shortlist], images: ImageTable) -> pd.DataFrame:
-    """One row per query and candidate, with its identity and its rank (from 1) in each of the lists, NaN where absent.
-
-    Queries stand in the order of the lists, their candidates by the rank in the last list, then in those before it.
-    """
-    parts = []
-    for name, one in lists.items():
-        rows, slots = np.nonzero(one.index >= 0)
-        gallery = one.index[rows, slots]
-        parts.append(pd.DataFrame({"query": rows, "gallery": gallery, name: slots + 1}).set_index(["query", "gallery"]))
-    frame = pd.concat(parts, axis=1).reset_index()
-    frame = frame.sort_values(["query", *reversed(list(lists))], kind="stable", ignore_index=True)
-    some = next(iter(lists.values()))
-    query_id, gallery_id = some.query_id[frame.pop("query")], some.gallery_id[frame.pop("gallery")]
-    row_of = images.row_of
-    frame.insert(0, "identity", images.identity[[row_of[one] for one in gallery_id]])
-    frame.insert(0, "gallery_id", gallery_id)
-    frame.insert(0, "query_id", query_id)
-    return frame
-
-
-def shortlist_of_votes(votes: Votes, embeddings: Embeddings, top_k: int) -> Shortlist:
-    """The `top_k` images with the most votes, equal ones in gallery order; one without a vote is no candidate."""
-    row_of = {image_id: row for row, image_id in enumerate(embeddings.image_id)}
-    vectors = embeddings.values[[row_of[one] for one in votes.gallery_id]]
-    shape = (len(votes.query_id), top_k)
-    index, found = np.full(shape, -1, dtype=np.int32), np.full(shape, np.nan, dtype=np.float32)
-    similarity = found.copy()
-    for row, (query_id, values) in enumerate(zip(votes.query_id, votes.values, strict=True)):
-        best = np.argsort(-values, kind="stable")[:top_k]
-        best = best[values[best] > 0]
-        index[row, : len(best)], found[row, : len(best)] = best, values[best]
-        similarity[row, : len(best)] = np.einsum("gd,d->g", vectors[best], embeddings.values[row_of[query_id]])
-    return Shortlist(votes.query_id, votes.gallery_id, index, similarity, found)
-
-
-def united(lists: Sequence[Shortlist], top_k: int) -> Shortlist:
-    """The first of each list, then the second of each, and so on up to `top_k`; each candidate once."""
-    if len(lists) == 1:
-        return lists[0]
-    turns = np.stack([one.index for one in lists], axis=2)
-    turns = turns.reshape(len(turns), turns.shape[1] * len(lists))
-    kept = np.full((len(turns), top_k), -1, dtype=np.int64)
-    for row, turn in enumerate(turns):
-        _, first = np.unique(turn, return_index=True)
-        first = np.sort(first[turn[first] >= 0])[:top_k]
-        kept[row, : len(first)] = first
-    columns = {name: np.stack([_column(one, name) for one in lists], axis=2).reshape(turns.shape)
-               for name in ("similarity", "vote")}  # fmt: skip
-    taken = {name: np.where(kept >= 0, np.take_along_axis(values, kept, axis=1), np.nan).astype(np.float32)
-             for name, values in columns.items()}  # fmt: skip
-    index = np.where(kept >= 0, np.take_along_axis(turns, kept, axis=1), -1).astype(np.int32)
-    return Shortlist(lists[0].query_id, lists[0].gallery_id, index, taken["similarity"], taken["vote"])
-
-
-def _column(shortlist: Shortlist, name: str) -> np.ndarray:
-    values = getattr(shortlist, name)
-    return np.full(shortlist.index.shape, np.nan, np.float32) if values is None else values
-
-
-def _with_votes(shortlist: Shortlist, votes: Votes) -> Shortlist:
-    """The shortlist with the vote of every candidate."""
-    filled = np.full(shortlist.index.shape, np.nan, dtype=np.float32)
-    rows, slots = np.nonzero(shortlist.index >= 0)
-    filled[rows, slots] = votes.values[rows, shortlist.index[rows, slots]]
-    return replace(shortlist, vote=filled)
+def make_shortlists(features: FeatureSet, context: RunContext, encounters: Encounters | None = None) -> Shortlists:
+    """Search the gallery for `retrieve.top_k` candidates of every query; `encounters` where they are known already."""
+    search = CandidateSearch(features, context)
+    encounters = encounters or encounters_of(features, context.config)
+    if context.given is None:
+        gallery = features.images.gallery
+        for sentence in warn_train_overlap(gallery, features.trained_on, encounters, context.config):
+            logger.warning("%s", sentence)
+    [lists] = search.by_source(features.images.queries)
+    return Shortlists(features, encounters, united(list(lists.values()), context.config.retrieve.top_k), lists, search)

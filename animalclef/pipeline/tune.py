@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,9 @@ from animalclef.decision.search import SearchResult
 from animalclef.decision.shared_study import Shared, explore, opened, work
 from animalclef.decision.trial_evaluator import TrialEvaluator
 from animalclef.decision.tune import evaluators_of, held_out_parts, pooled_parts, tune
-from animalclef.errors import ConfigError, DataError
+from animalclef.errors import ConfigError
 from animalclef.runtime.progress import Progress
+from animalclef.store.finished_run import load_run
 from animalclef.store.pseudo_query_file import digest_of_pseudo_queries, read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
 
@@ -30,12 +30,10 @@ def settings_of_run(run: RunFolder, assignments: Sequence[str], seed: int | None
     """Return the settings of a finished run with other ones for its decision.
 
     Raises:
-        DataError: the folder holds no finished run.
+        RunError: the folder holds no finished run.
         ConfigError: a setting is changed that shapes the scores, or the pseudo-queries.
     """
-    if not run.finished.is_file():
-        raise DataError(f"{run.path}: no finished run. Run `animalclef predict --run {run.path}` first.")
-    made = Config.model_validate(json.loads(run.finished.read_text(encoding="utf-8"))["config"])
+    made = load_run(run.path).config
     fixed = (
         "pseudo_queries",
         "match_query",

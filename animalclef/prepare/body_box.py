@@ -54,8 +54,8 @@ def stands_free(thumbnail: NDArray[np.float32]) -> bool:
     return bool(square.any() and same.mean() >= _PLAIN)
 
 
-def outline_box(mask: BoolArray) -> Box:
-    """The upright box around an (H, W) mask without its specks, in its pixels.
+def outline_box(mask: BoolArray, margin: float = _MARGIN) -> Box:
+    """Return the upright box around an (H, W) mask without its specks, wider by `margin` of each side, in its pixels.
 
     Raises:
         ValueError: the mask is empty.
@@ -64,7 +64,7 @@ def outline_box(mask: BoolArray) -> Box:
     if not area.any():
         raise ValueError(_EMPTY)
     x, y, width, height = cv2.boundingRect((area >= _PART * area.max())[labels].astype(np.uint8))
-    margin_x, margin_y = _MARGIN * width / 2, _MARGIN * height / 2
+    margin_x, margin_y = margin * width / 2, margin * height / 2
     return x - margin_x, y - margin_y, width + 2 * margin_x, height + 2 * margin_y, 0.0
 
 

@@ -15,6 +15,7 @@ from animalclef.data.decode import UnreadableImageError, decode
 from animalclef.data.masks import Masks, read_mask
 from animalclef.prepare.body_box import body_box, is_whole, outline_box, plain_ground
 from animalclef.runtime.progress import Progress
+from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.structures import DecodedImage, FloatArray, ImageTable, StrArray
 from animalclef.structures.arrays import check_shape
@@ -68,7 +69,7 @@ def _find_one(
 ) -> tuple[str, NDArray[np.float32]]:
     whole, config = np.full(5, np.nan, np.float32), DataConfig()
     try:
-        content = (images.root / images.path[row]).read_bytes()
+        content = read_regular(images.root / images.path[row])
         image = decode(content, whole, _LONG_SIDE, config.max_pixels)
     except (OSError, UnreadableImageError, MemoryError):
         return "unreadable", whole

@@ -1,31 +1,41 @@
-"""Make a mask of every photograph of a table."""
+"""Make a mask of every photograph of a table, each once."""
 
 from __future__ import annotations
 
+import io
 from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin
 
 from animalclef.config import DataConfig
+from animalclef.data.content_key import content_key, derived_key
 from animalclef.data.decode import UnreadableImageError, decode
-from animalclef.data.masks import mask_path
+from animalclef.data.masks import mask_paths
 from animalclef.prepare.segmenters import Box, Segmenter
 from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.progress import Progress
+from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.structures import DecodedImage, ImageTable
 
 __all__ = ["Made", "make_masks"]
 
+BoolArray = NDArray[np.bool_]
+_BoxArray = NDArray[np.float32]  # (5,) x, y, width, height in pixels, and rotation
+
+_AT_ONCE = 32  # photographs that are decoded before they are segmented
+_KEY = "animalclef"  # the PNG's text that says what a mask was made of
+_WHOLE = np.full(5, np.nan, np.float32)
+
 
 @dataclass(frozen=True)
 class Made:
-    """What became of the photographs; of `unclear` ones the mask holds everything, so all keypoints are kept."""
+    """Counts of masks. An unclear photograph, on which no animal was found, has a mask that keeps everything."""
 
     masks: int  # the unclear ones among them
     kept: int  # were there already
@@ -33,73 +43,133 @@ class Made:
     unreadable: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class _Photograph:
+    """A photograph that is to be segmented."""
+
+    key: str  # of its content, its boxes and the segmenter
+    content: bytes
+    boxes: Sequence[_BoxArray]
+
+
 def make_masks(
     images: ImageTable, folder: Path, segmenter: Segmenter, workers: int, progress: Progress, *, overwrite: bool = False
 ) -> Made:
-    """Write a PNG per photograph to `folder`, bright on the animal; those that are there are kept.
+    """Write a PNG per photograph to `folder`, bright on the animal.
 
-    A photograph with boxes gets one mask that holds the animals of all of them. Transparency is taken for the mask.
+    A mask names the photograph's content and the segmenter. One that is there is kept, unless it names others; a mask
+    from elsewhere names nothing and is always kept. With `overwrite` all are made again. Copies of one photograph are
+    segmented once. A photograph with boxes gets one mask that holds the animals of all of them. Transparency is taken
+    for the mask.
 
     Raises:
         OutputError: a file cannot be written.
     """
-    boxes: dict[str, list[NDArray[np.float32]]] = defaultdict(list)
+    boxes: dict[str, list[_BoxArray]] = defaultdict(list)
     for path, box in zip(images.path, images.bbox_xywhr, strict=True):
         boxes[str(path)] += [box] if np.isfinite(box).all() else []
-    todo = [path for path in boxes if overwrite or not mask_path(folder, path).is_file()]
-    unclear, unreadable = [], []
-    job = partial(_make_one, images.root, folder, segmenter, boxes)
-    with (
-        one_thread_each(),
-        worker_threads(workers) as pool,
-        progress.task("making masks", len(todo), "images") as advance,
-    ):
-        for path, outcome in zip(todo, pool.map(job, todo), strict=True):
-            if outcome == "unclear":
-                unclear.append(path)
-            elif outcome == "unreadable":
-                unreadable.append(path)
-            advance(1)
-    return Made(len(todo) - len(unreadable), len(boxes) - len(todo), tuple(unclear), tuple(unreadable))
+    files = dict(zip(boxes, mask_paths(folder, list(boxes)), strict=True))
+    unclear, unreadable, kept = [], [], 0
+    with progress.task("making masks", len(boxes), "images") as advance:
+        for chunk in _chunks(list(boxes)):
+            found = _read(images.root, chunk, boxes, segmenter.fingerprint)
+            unreadable += [path for path in chunk if path not in found]
+            todo = {path: one for path, one in found.items() if overwrite or not _is_made(files[path], one.key)}
+            kept += len(found) - len(todo)
+            masks = _segment(todo, segmenter, workers)
+            for path, one in todo.items():
+                mask = masks[one.key]
+                if mask is None:
+                    unreadable.append(path)
+                    continue
+                if not mask.any():
+                    unclear.append(path)
+                _write(files[path], mask if mask.any() else ~mask, one.key)
+            advance(len(chunk))
+    made = len(boxes) - kept - len(unreadable)
+    return Made(made, kept, tuple(unclear), tuple(unreadable))
 
 
-def _make_one(
-    root: Path, folder: Path, segmenter: Segmenter, boxes: dict[str, list[NDArray[np.float32]]], path: str
-) -> str:
+def _chunks(paths: Sequence[str]) -> Iterator[Sequence[str]]:
+    yield from (paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE))
+
+
+def _read(
+    root: Path, paths: Sequence[str], boxes: Mapping[str, Sequence[_BoxArray]], fingerprint: str
+) -> dict[str, _Photograph]:
+    """The photographs that can be read, by path."""
+    found = {}
+    for path in paths:
+        try:
+            content = read_regular(root / path)
+        except OSError:
+            continue
+        own = [box.tobytes().hex() for box in boxes[path]]
+        found[path] = _Photograph(derived_key(content_key(content, _WHOLE), fingerprint, *own), content, boxes[path])
+    return found
+
+
+def _is_made(path: Path, key: str) -> bool:
+    """Whether there is a mask that was made with this key, or that does not say what it was made of."""
+    if not path.is_file():
+        return False
+    try:
+        with Image.open(path) as image:
+            return str(image.info.get(_KEY, key)) == key
+    except (OSError, SyntaxError, ValueError):
+        return False  # damaged: made again
+
+
+def _segment(todo: Mapping[str, _Photograph], segmenter: Segmenter, workers: int) -> dict[str, BoolArray | None]:
+    """Masks by key, empty where no animal was found, `None` where the photograph cannot be decoded."""
+    different = {one.key: one for one in todo.values()}
+    with one_thread_each(), worker_threads(workers) as pool:
+        decoded = dict(zip(different, pool.map(_decoded, different.values()), strict=True))
+    masks: dict[str, BoolArray | None] = {key: None for key, image in decoded.items() if image is None}
+    asked: list[tuple[str, NDArray[np.uint8], Box | None]] = []
+    for key, image in decoded.items():
+        if image is None:
+            continue
+        masks[key] = np.zeros(image.pixels.shape[:2], dtype=bool)
+        if image.alpha is not None:
+            masks[key] = image.alpha > 127
+            continue
+        scale = image.pixels.shape[1] / image.original_size_wh[0]
+        bounds: list[Box | None] = [_upright_bounds(box, scale) for box in different[key].boxes]
+        asked += [(key, image.pixels, box) for box in bounds or [None]]
+    found = segmenter.segment([pixels for _, pixels, _ in asked], [box for _, _, box in asked]) if asked else []
+    for (key, pixels, box), mask in zip(asked, found, strict=True):
+        before = masks[key]
+        if before is not None:
+            masks[key] = before | (mask if mask.any() or box is None else _filled(box, pixels.shape))
+    return masks
+
+
+def _decoded(photograph: _Photograph) -> DecodedImage | None:
     config = DataConfig()
     try:
-        content = (root / path).read_bytes()
-        image = decode(content, np.full(5, np.nan, np.float32), config.decode_long_side, config.max_pixels)
-    except (OSError, UnreadableImageError):
-        return "unreadable"
-    mask = image.alpha > 127 if image.alpha is not None else _segment(image, segmenter, boxes[path])
-    shown = np.ones(image.pixels.shape[:2], dtype=bool) if mask is None else mask
-    encoded = cv2.imencode(".png", shown.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])[1]
-    write_bytes(mask_path(folder, path), encoded.tobytes())
-    return "unclear" if mask is None else "made"
+        return decode(photograph.content, _WHOLE, config.decode_long_side, config.max_pixels)
+    except UnreadableImageError:
+        return None
 
 
-def _segment(image: DecodedImage, segmenter: Segmenter, boxes: list[NDArray[np.float32]]) -> NDArray[np.bool_] | None:
-    if not boxes:
-        return segmenter.segment(image.pixels, None)
-    scale = image.pixels.shape[1] / image.original_size_wh[0]
-    found = [_in_box(image, segmenter, box, scale) for box in boxes]
-    return np.asarray(np.any(found, axis=0))
-
-
-def _in_box(image: DecodedImage, segmenter: Segmenter, box: NDArray[np.float32], scale: float) -> NDArray[np.bool_]:
-    """The animal of one box; all of the box where it cannot be told from the ground."""
-    bounds = _upright_bounds(box, scale)
-    found = segmenter.segment(image.pixels, bounds)
-    if found is not None:
-        return found
-    whole = np.zeros(image.pixels.shape[:2], dtype=bool)
-    left, top, right, bottom = (max(0, round(side)) for side in bounds)
+def _filled(box: Box, shape: tuple[int, ...]) -> BoolArray:
+    """The whole of a box in which no animal was found."""
+    whole = np.zeros(shape[:2], dtype=bool)
+    left, top, right, bottom = (max(0, round(side)) for side in box)
     whole[top:bottom, left:right] = True
     return whole
 
 
-def _upright_bounds(box_xywhr: NDArray[np.float32], scale: float) -> Box:
+def _write(path: Path, mask: BoolArray, key: str) -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_text(_KEY, key)
+    file = io.BytesIO()
+    Image.fromarray(mask).save(file, "PNG", pnginfo=text)
+    write_bytes(path, file.getvalue())
+
+
+def _upright_bounds(box_xywhr: _BoxArray, scale: float) -> Box:
     """Left, top, right and bottom of a box that may be turned."""
     x, y, width, height, rotation_rad = (float(value) for value in box_xywhr)
     cos, sin = abs(np.cos(rotation_rad)), abs(np.sin(rotation_rad))

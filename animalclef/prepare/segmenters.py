@@ -1,7 +1,9 @@
-"""Where the animal is on a photograph: GrabCut without weights, or Segment Anything where its weights are."""
+"""Find the animals of photographs: U2-Net-P, GrabCut, or Segment Anything, behind one door."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -9,55 +11,101 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from animalclef.config.loading import fingerprint
 from animalclef.data.decode import resize_long_side
 from animalclef.errors import ConfigError, WeightsError
+from animalclef.hub.cache import find_weights
+from animalclef.hub.load import weights_digest
+from animalclef.hub.shipped import shipped_segmenter
+from animalclef.runtime.threads import one_thread_each, worker_threads
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["GrabCut", "SamSegmenter", "Segmenter", "load_segmenter"]
+__all__ = ["GrabCut", "SamSegmenter", "Segmenter", "open_segmenter"]
 
 BoolArray = NDArray[np.bool_]
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
+Boxes = Sequence[Box | None] | None  # one for each photograph, or none at all
 
 _INSET = 0.04  # of a side: this near to the edge of a photograph without a box is taken for background
-_LEAST_SHARE, _MOST_SHARE = 0.08, 0.97  # of the box: a mask outside these tells nothing
+_LEAST_SHARE, _MOST_SHARE = 0.08, 0.97  # of the box: a mask outside these is no animal
+_WEIGHT_FILES = (".safetensors", ".onnx", ".pt", ".pth", ".bin")
 
 
 class Segmenter(Protocol):
-    """Finds the animal in a box."""
+    """Finds animals on photographs."""
 
-    def segment(self, pixels: NDArray[np.uint8], box: Box | None) -> BoolArray | None:
-        """(H, W), true on the animal; `None` where it cannot be told from the ground. No box: the whole photograph."""
+    @property
+    def fingerprint(self) -> str:
+        """Changes with whatever changes a mask: method, settings and weights."""
         ...
+
+    def segment(self, images: Sequence[NDArray[np.uint8]], boxes: Boxes = None) -> list[BoolArray]:
+        """Return a mask (h, w) for each photograph (h, w, 3) in RGB, true on the animals; empty where none was found.
+
+        Where a photograph has a box, only the animal in the box is looked for.
+        """
+        ...
+
+
+def open_segmenter(
+    name: str, device: str = "cpu", weights: Path | None = None, workers: int | None = None
+) -> Segmenter:
+    """Return a segmenter by its name.
+
+    `animal` ships with the package. `u2netp` is the network it was trained from (`animalclef weights pull u2netp`, or
+    a bundle in the folder `weights`). `grabcut` needs no weights. Any other name is a file with weights of U2-Net-P,
+    or a Segment Anything model: a folder, or its name on the hub where its files are on this machine. `workers` is the
+    number of processor cores to use; by default all.
+
+    Raises:
+        ConfigError: transformers is absent.
+        WeightsError: the weights are not on this machine, damaged, or of another network.
+    """
+    count = workers or os.cpu_count() or 1
+    if name == "grabcut":
+        return GrabCut(workers=count)
+    if name in ("animal", "u2netp") or Path(name).suffix in _WEIGHT_FILES:
+        from animalclef.prepare.u2net_segmenter import open_u2net
+
+        published = find_weights(name, weights) if name == "u2netp" else Path(name)
+        return open_u2net(shipped_segmenter() if name == "animal" else published, device, count)
+    return _open_sam(name, device)
 
 
 class GrabCut:
     """GrabCut (Rother et al. 2004) started from the box; small patches go, holes are filled, the outline is kept."""
 
-    def __init__(self, long_side: int = 256, iterations: int = 5) -> None:
-        self.long_side, self.iterations = long_side, iterations
+    def __init__(self, long_side: int = 256, iterations: int = 5, workers: int = 1) -> None:
+        self.long_side, self.iterations, self.workers = long_side, iterations, workers
+        self.fingerprint = fingerprint("grabcut", 1, long_side, iterations, cv2.__version__)
 
-    def segment(self, pixels: NDArray[np.uint8], box: Box | None) -> BoolArray | None:
-        """The same for the same pixels, whatever was segmented before."""
+    def segment(self, images: Sequence[NDArray[np.uint8]], boxes: Boxes = None) -> list[BoolArray]:
+        """Return a mask for each photograph; it is the same for the same pixels, whatever was segmented before."""
+        with one_thread_each(), worker_threads(self.workers) as pool:
+            return list(pool.map(self._segment, images, boxes or [None] * len(images)))
+
+    def _segment(self, pixels: NDArray[np.uint8], box: Box | None) -> BoolArray:
+        nothing = np.zeros(pixels.shape[:2], dtype=bool)
         small = resize_long_side(pixels, self.long_side, enlarge=False)
         height, width = small.shape[:2]
         left, top, right, bottom = _inner_box(box, pixels.shape, (width, height))
         if right - left < 4 or bottom - top < 4 or (right - left) * (bottom - top) >= width * height:
-            return None
+            return nothing
         labels = np.full((height, width), cv2.GC_BGD, np.uint8)
         labels[top:bottom, left:right] = cv2.GC_PR_FGD
-        ground, animal = np.zeros((1, 65)), np.zeros((1, 65))
+        background, animal = np.zeros((1, 65)), np.zeros((1, 65))
         cv2.setRNGSeed(0)
         try:
-            cv2.grabCut(np.ascontiguousarray(small[:, :, ::-1]), labels, None, ground, animal, self.iterations,
+            cv2.grabCut(np.ascontiguousarray(small[:, :, ::-1]), labels, None, background, animal, self.iterations,
                         cv2.GC_INIT_WITH_MASK)  # fmt: skip
-        except cv2.error:  # one colour only: nothing to tell apart
-            return None
+        except cv2.error:  # of one colour only
+            return nothing
         found = _tidied((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
         share = found[top:bottom, left:right].mean()
         if not _LEAST_SHARE <= share <= _MOST_SHARE:
-            return None
+            return nothing
         full = cv2.resize(found.astype(np.float32), pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         return np.asarray(full > 0.5)
 
@@ -67,9 +115,13 @@ class SamSegmenter:
 
     def __init__(self, model: torch.nn.Module, processor: Any, device: str) -> None:
         self.model, self.processor, self.device = model, processor, device
+        self.fingerprint = fingerprint("sam", 1, weights_digest(model))
 
-    def segment(self, pixels: NDArray[np.uint8], box: Box | None) -> BoolArray | None:
-        """The one mask that the model is surest of."""
+    def segment(self, images: Sequence[NDArray[np.uint8]], boxes: Boxes = None) -> list[BoolArray]:
+        """Return for each photograph the one mask that the model is surest of."""
+        return [self._segment(*one) for one in zip(images, boxes or [None] * len(images), strict=True)]
+
+    def _segment(self, pixels: NDArray[np.uint8], box: Box | None) -> BoolArray:
         import torch
 
         height, width = pixels.shape[:2]
@@ -79,23 +131,15 @@ class SamSegmenter:
             raw = self.model(**inputs, multimask_output=False).pred_masks.cpu()
         sizes = inputs["original_sizes"].cpu(), inputs["reshaped_input_sizes"].cpu()
         mask = np.asarray(self.processor.image_processor.post_process_masks(raw, *sizes)[0][0, 0].numpy(), dtype=bool)
-        return mask if mask.mean() >= _LEAST_SHARE else None
+        return mask if mask.mean() >= _LEAST_SHARE else np.zeros_like(mask)
 
 
-def load_segmenter(name: str, device: str) -> Segmenter:
-    """`grabcut`, or a SAM model: a folder with its files, or its name on the hub where the files are on this machine.
-
-    Raises:
-        ConfigError: transformers is absent.
-        WeightsError: the model is not on this machine.
-    """
-    if name == "grabcut":
-        return GrabCut()
+def _open_sam(name: str, device: str) -> SamSegmenter:
     try:
         from transformers import SamModel, SamProcessor
     except ImportError as error:
         raise ConfigError(
-            f"--model {name} needs transformers: pip install 'animalclef[segmentation]'. --model grabcut needs nothing."
+            f"--model {name} needs transformers: pip install 'animalclef[segmentation]'. --model animal needs nothing."
         ) from error
     local = not Path(name).is_dir()
     try:

@@ -1,10 +1,10 @@
-"""Seeing what a run did: the report in HTML, the picture of one query, what the notebooks read."""
+"""Look at a run: the HTML report, the picture of one query, data frames for notebooks."""
 
 from animalclef.report.explanations import Explanations
 from animalclef.report.match_view import Matches
 from animalclef.report.query_picture import draw_pair, draw_query, write_picture
-from animalclef.report.report_run import FinishedRun, load_run
 from animalclef.report.write_report import Written, write_report
+from animalclef.store.finished_run import FinishedRun, load_run
 
 __all__ = [
     "Explanations",

@@ -1,4 +1,4 @@
-"""The charts of one data set."""
+"""Draw the charts of one data set."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RANKS = 25
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with the sentence below it."""
+    """A chart with its caption."""
 
     title: str
     drawing: Markup
@@ -30,7 +30,7 @@ class Figure:
 
 
 def charts_of(evidence: Evidence) -> list[Figure]:
-    """Distributions, the sweep, reliability and the rank curve, as far as the evidence goes."""
+    """Draw the distributions, the threshold sweep, the reliability and the rank curve, as far as there is data."""
     figures = [_distributions(evidence)]
     if evidence.sweep is not None:
         figures.append(_sweep(evidence, evidence.sweep))
@@ -42,27 +42,27 @@ def charts_of(evidence: Evidence) -> list[Figure]:
 
 
 def _distributions(evidence: Evidence) -> Figure:
-    told = evidence.sweep is not None or len(evidence.known) > 0
+    has_truth = evidence.sweep is not None or len(evidence.known) > 0
     high = _top(np.concatenate([evidence.known, evidence.unknown, [evidence.threshold * 1.2]]))
     edges = np.linspace(0, high, 26)
     known, unknown = (_shares(values, edges) for values in (evidence.known, evidence.unknown))
     label = f"share of the {evidence.source.split(',')[0]}"
-    plot = Plot((0, high), (0, max(known.max(), unknown.max()) * 1.05), "probability of the best candidate", label)
-    names = ("known animal", "unknown animal") if told else ("", "query")
-    if told:
+    plot = Plot((0, high), (0, max(known.max(), unknown.max()) * 1.05), "probability of the best individual", label)
+    names = ("known individual", "unknown individual") if has_truth else ("", "query")
+    if has_truth:
         plot.bars(edges.tolist(), known.tolist(), "known", names[0])
-    plot.bars(edges.tolist(), unknown.tolist(), "unknown" if told else "known", names[1])
+    plot.bars(edges.tolist(), unknown.tolist(), "unknown" if has_truth else "known", names[1])
     plot.mark(evidence.threshold, "threshold")
     both = [(names[0], evidence.known), (names[1], evidence.unknown)]
-    parts = [_told(name, values, evidence.threshold) for name, values in both if name and len(values)]
+    parts = [_summary(name, values, evidence.threshold) for name, values in both if name and len(values)]
     caption = f"{'; '.join(parts)}. Threshold {evidence.threshold:.3f}."
-    return Figure("Best candidate", plot.render(f"{evidence.dataset}: {caption}"), caption)
+    return Figure("Best individual", plot.render(f"{evidence.dataset}: {caption}"), caption)
 
 
-def _told(name: str, values: Floats, threshold: float) -> str:
+def _summary(name: str, values: Floats, threshold: float) -> str:
     above = f"{np.mean(values >= threshold):.0%} reach the threshold"
-    plural = "queries" if name == "query" else f"{name}s"
-    return f"{len(values):,} {plural}, median {np.median(values):.2f}, {above}"
+    queries = "queries" if name == "query" else f"queries of {name}s"
+    return f"{len(values):,} {queries}, median {np.median(values):.2f}, {above}"
 
 
 def _sweep(evidence: Evidence, swept: Sweep) -> Figure:
@@ -83,40 +83,40 @@ def _sweep(evidence: Evidence, swept: Sweep) -> Figure:
 
 
 def _reliability(evidence: Evidence, found: Reliability) -> Figure:
-    plot = Plot((0, 1), (0, 1), "stated probability of a pair", "share of one individual")
-    plot.line([0, 1], [0, 1], "ideal", "as stated")
-    plot.line(list(found.said), list(found.seen), "known", "as found")
+    plot = Plot((0, 1), (0, 1), "predicted probability of a pair", "share of matching pairs")
+    plot.line([0, 1], [0, 1], "ideal", "perfectly calibrated")
+    plot.line(list(found.said), list(found.seen), "known", "measured")
     sizes = 2 + 5 * np.log10(np.maximum(found.pairs, 1)) / max(np.log10(max(found.pairs)), 1)
     plot.points(list(found.said), list(found.seen), sizes.tolist(), "known")
-    caption = f"{sum(found.pairs):,} pairs; expected calibration error {found.error:.3f}. Larger: more pairs."
+    caption = f"{sum(found.pairs):,} pairs; expected calibration error {found.error:.3f}. Larger points: more pairs."
     return Figure("Reliability", plot.render(f"{evidence.dataset}: {caption}"), caption)
 
 
 def _ranks(evidence: Evidence, ranks: Floats) -> Figure:
-    places = np.arange(1, _RANKS + 1)
-    share = np.array([np.mean(ranks <= place) for place in places])
+    counted = np.arange(1, _RANKS + 1)
+    share = np.array([np.mean(ranks <= rank) for rank in counted])
     what = "individuals" if evidence.source == "queries" else "photographs"
-    plot = Plot((1, _RANKS), (0, 1), f"among the first … {what}", "share found")
-    plot.line(places.tolist(), share.tolist(), "known", "")
-    plot.points(places.tolist(), share.tolist(), [2.0] * _RANKS, "known")
-    told = ", ".join(f"rank {place}: {share[place - 1]:.3f}" for place in (1, 5, 20))
-    caption = f"{len(ranks):,} known {evidence.source}; {told}."
+    plot = Plot((1, _RANKS), (0, 1), f"first k {what}", "share found")
+    plot.line(counted.tolist(), share.tolist(), "known", "")
+    plot.points(counted.tolist(), share.tolist(), [2.0] * _RANKS, "known")
+    figures = ", ".join(f"rank {rank}: {share[rank - 1]:.3f}" for rank in (1, 5, 20))
+    caption = f"{len(ranks):,} known {evidence.source}; {figures}."
     return Figure("Rank curve", plot.render(f"{evidence.dataset}: {caption}"), caption)
 
 
 def _shares(values: Floats, edges: Floats) -> Floats:
-    """The share of the values in each bin."""
+    """Return the share of the values in each bin."""
     counts, _ = np.histogram(np.minimum(values, edges[-1]), edges)
     return np.asarray(counts / max(len(values), 1), dtype=np.float64)
 
 
 def _top(values: Floats) -> float:
-    """The end of an axis from 0 that holds the values: a round number, at most 1."""
+    """Return the upper end of an axis from 0 that holds the values: a round number, at most 1."""
     largest = float(values.max(initial=0.0))
     return next((top for top in (0.05, 0.1, 0.2, 0.5) if largest <= top), 1.0)
 
 
 def _steps(threshold: Floats, values: Floats) -> tuple[list[float], list[float]]:
-    """A sweep as a line of at most some hundreds of points."""
+    """Return a sweep as a line of at most 400 points."""
     chosen = np.unique(np.linspace(0, len(threshold) - 1, min(len(threshold), 400)).round().astype(np.int64))
     return threshold[chosen].tolist(), values[chosen].tolist()

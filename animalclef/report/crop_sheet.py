@@ -1,4 +1,4 @@
-"""A sheet of what boxes cut out, to be looked at before they are trusted."""
+"""Draw the boxes of photographs on one sheet, to check them by eye."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CELL, _LINE, _ACROSS = 160, 16, 12  # pixels, pixels, cells
 
 
 def crop_sheet(images: ImageTable, most: int = 96) -> bytes:
-    """A JPEG of the boxes of at most `most` photographs, evenly taken from the table, with their image_id."""
+    """Draw the boxes of at most `most` photographs, spread evenly over the table, as a JPEG with their image_id."""
     rows = np.unique(np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(int))
     cells = [_cell(images, row) for row in rows.tolist()]
     lines = -(-len(cells) // _ACROSS)

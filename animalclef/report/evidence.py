@@ -1,4 +1,4 @@
-"""Per data set, what the charts are drawn from: queries with a truth, pseudo-queries, or queries alone."""
+"""Collect the data of the charts: queries with a truth, stored pseudo-queries, or queries alone."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from animalclef.decision.reliability import reliability
 from animalclef.errors import AnimalClefError
 from animalclef.evaluation.outcomes import Answers, sweep_thresholds
 from animalclef.metrics.threshold_sweep import Sweep
-from animalclef.report.report_run import FinishedRun
-from animalclef.store.pseudo_query_file import read_pseudo_queries
+from animalclef.store.finished_run import FinishedRun
 
 __all__ = ["Evidence", "evidence_of"]
 
@@ -28,20 +27,20 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Probabilities of best candidates in one data set, and what follows from them."""
+    """Probabilities of best individuals in one data set, and the figures that follow from them."""
 
     dataset: str
     source: str  # "queries", "pseudo-queries", or "queries, truth unknown"
     threshold: float
     known: Floats  # best probability of every query whose individual is in the gallery
-    unknown: Floats  # of every other; of all queries where nothing is known of them
+    unknown: Floats  # of every other query; of all queries without a truth
     sweep: Sweep | None = None
     reliability: Reliability | None = None
-    ranks: Floats | None = None  # place of the true individual, infinity where it was not a candidate
+    ranks: Floats | None = None  # rank of the true individual, infinity where it was not a candidate
 
 
 def evidence_of(run: FinishedRun, answers: Answers | None) -> list[Evidence]:
-    """One per data set with queries: from the truth where there is one, else from stored pseudo-queries."""
+    """Return one per data set with queries: from the truth, or from stored pseudo-queries without one."""
     stored: Mapping[str, PseudoQueries] = {} if answers is not None else _stored_pseudo_queries(run)
     found = []
     for name in run.images.queries.datasets:
@@ -79,7 +78,7 @@ def _of_answers(name: str, part: Answers, run: FinishedRun, threshold: float) ->
 
 
 def _of_pseudo_queries(name: str, pseudo: PseudoQueries, decision: DatasetDecision) -> Evidence:
-    """Calibrators were fitted on these same pairs, so that the curves are a little too good."""
+    """Use the stored pseudo-queries; the calibrators were fitted on them, so the curves are slightly optimistic."""
     probability, whole = _fused(pseudo, pseudo.as_known, decision)
     findable = (pseudo.same & pseudo.as_known).any(axis=1)
     best, right = _best(whole, pseudo.as_known, pseudo.same)
@@ -88,7 +87,7 @@ def _of_pseudo_queries(name: str, pseudo: PseudoQueries, decision: DatasetDecisi
     if pseudo.can_be_scored:
         swept = sweep_thresholds(best, right, without, pseudo.splits, decision.threshold)
     order = np.argsort(-np.where(pseudo.as_known, whole, -1.0), axis=1, kind="stable")
-    places = np.array([_rank(*one) for one in zip(order, pseudo.same & pseudo.as_known, strict=True)])
+    ranks = np.array([_rank(*one) for one in zip(order, pseudo.same & pseudo.as_known, strict=True)])
     return Evidence(
         dataset=name,
         source="pseudo-queries",
@@ -97,12 +96,12 @@ def _of_pseudo_queries(name: str, pseudo: PseudoQueries, decision: DatasetDecisi
         unknown=np.maximum(without, 0.0),
         sweep=swept,
         reliability=reliability(probability[pseudo.as_known], pseudo.same[pseudo.as_known]),
-        ranks=places[findable],
+        ranks=ranks[findable],
     )
 
 
 def _fused(pseudo: PseudoQueries, visible: NDArray[np.bool_], decision: DatasetDecision) -> tuple[Floats, Floats]:
-    """Probabilities of pairs and of their identities among the candidates visible, as queries get them."""
+    """Return probabilities of pairs and of their identities among the visible candidates, as queries get them."""
     names = np.full(visible.shape, "", dtype=object) if pseudo.identity is None else pseudo.identity
     _, who = np.unique(names.astype(str), return_inverse=True)
     pair, whole, _ = fuse_lists(pseudo.columns, visible, who.reshape(visible.shape), pseudo.agrees, decision)
@@ -110,22 +109,22 @@ def _fused(pseudo: PseudoQueries, visible: NDArray[np.bool_], decision: DatasetD
 
 
 def _best(probability: Floats, visible: NDArray[np.bool_], same: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
-    """The best probability that each sees, minus infinity without any, and whether it names it right."""
+    """Return each row's best visible probability, minus infinity without one, and whether it is the right one."""
     seen = np.where(visible, probability, -np.inf)
     rows, best = np.arange(len(seen)), seen.argmax(axis=1)
     return seen[rows, best], same[rows, best] & visible[rows, best]
 
 
 def _rank(order: NDArray[np.int64], same: NDArray[np.bool_]) -> float:
-    """The place of the first photograph of the right individual; individuals' names are not kept."""
+    """Return the rank of the first photograph of the right individual."""
     places = np.flatnonzero(same[order])
     return float(places[0] + 1) if len(places) else float("inf")
 
 
 def _stored_pseudo_queries(run: FinishedRun) -> Mapping[str, PseudoQueries]:
-    """What validation kept in the run folder; nothing where it kept none, or the decision was given."""
+    """Return the stored pseudo-queries; none if the decision was given."""
     try:
-        return read_pseudo_queries(run.folder)
+        return run.pseudo_queries
     except AnimalClefError as error:
         logger.info("%s", error)
         return {}

@@ -1,4 +1,4 @@
-"""What the embedding of a run agreed on in a pair of photographs, found again on request."""
+"""Explain the embedding of a run: find the regions that it matched in a pair of photographs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from animalclef.explain.pairx_vlad import agreement_of_vlad
 from animalclef.features.embedding.embedder import Embedder, load_network
 from animalclef.features.embedding.timm_embedder import TimmExtractor
 from animalclef.features.embedding.vlad import Codebook
-from animalclef.report.report_run import FinishedRun
+from animalclef.store.finished_run import FinishedRun
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import DecodedImage
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class Explanations:
-    """Explains pairs with the embedder of a run, on the processor; without its weights, none (one warning).
+    """Explain pairs with the embedder of a run, on the CPU; without its weights there is one warning and no result.
 
     Raises:
         ConfigError: the embedder has no layers, but one is named.
@@ -42,11 +42,11 @@ class Explanations:
         try:
             self._network = load_network(_plain(run.config), "cpu", weights)
         except WeightsError as error:
-            logger.warning("What the embedding agreed on cannot be drawn: %s", error)
+            logger.warning("The embedding cannot be explained: %s", error)
             self.are_there = False
 
     def of(self, query_id: str, gallery_id: str) -> Agreement | None:
-        """What the two photographs agree on; `None` where one cannot be read, or the run keeps no embedder.
+        """Return the regions matched in two photographs, or `None` if one is missing or the run keeps no embedder.
 
         Raises:
             ConfigError: the network has no such layer.
@@ -62,33 +62,31 @@ class Explanations:
         return None if codebook is None else agreement_of_vlad(query, gallery, codebook, self._run.config.embed)
 
     def _photograph(self, image_id: str) -> DecodedImage | None:
-        """As the run decoded it."""
+        """Decode a photograph as the run did."""
         try:
             return read_image(self._run.images, self._run.row_of[image_id], self._run.config.data)
         except (DataError, UnreadableImageError, KeyError):
             return None
 
     def _codebook(self, dataset: str) -> Codebook | None:
-        """The codebook that the run fitted on the gallery of a data set."""
+        """Return the codebook that the run fitted on the gallery of a data set."""
         if dataset not in self._codebooks:
             self._codebooks[dataset] = _stored_codebook(self._run, dataset)
             if self._codebooks[dataset] is None:
-                told = (
-                    "What the embedding agreed on cannot be drawn: %s keeps no codebook of %s that fits its settings."
-                )
-                logger.warning(told, self._run.folder.path, dataset)
+                sentence = "The embedding cannot be explained: %s keeps no codebook of %s that fits its settings."
+                logger.warning(sentence, self._run.path, dataset)
         return self._codebooks[dataset]
 
 
 def _plain(config: Config) -> Config:
-    """The network as the library computes it: what makes it quicker takes its layers apart."""
+    """Return the settings of the plain network: compiled or mixed-precision ones hide their layers."""
     plain = config.embed.model_copy(update={"precision": "plain", "compile": False})
     return config.model_copy(update={"embed": plain})
 
 
 def _stored_codebook(run: FinishedRun, dataset: str) -> Codebook | None:
-    """By the run's settings; where the table does not tell the whole gallery any more, by the photographs described."""
-    images, folder = run.images, run.folder.path / "embeddings"
+    """Find the codebook by the run's settings, or by its photographs if the table lacks part of the gallery now."""
+    images, folder = run.images, run.path / "embeddings"
     usable = np.array([bool(key) for key in images.key], dtype=bool) & (images.dataset == dataset)
     gallery = images.select(usable).gallery
     name = Embedder(dataset, gallery, run.config, None).fingerprint

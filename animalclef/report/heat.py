@@ -1,4 +1,4 @@
-"""What the embedding agreed on, as colours over photographs: for pictures, and as overlays of the report."""
+"""Draw the regions that an embedding matched over photographs, for pictures and for the report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LINE = (255, 255, 255)
 
 
 def draw_agreement(canvas: Pixels, first: Box, second: Box, agreed: Agreement) -> Pixels:
-    """A copy of two photographs beside each other, faded to grey, with both maps and the places that go together."""
+    """Draw both maps and the matched places over a copy of two photographs faded to grey."""
     drawn = canvas.copy()
     for cells, (left, top, width, height) in ((agreed.query_map, first), (agreed.gallery_map, second)):
         x, y, w, h = round(left), round(top), round(width), round(height)
@@ -39,7 +39,7 @@ def draw_agreement(canvas: Pixels, first: Box, second: Box, agreed: Agreement) -
 
 
 def overlay_of(cells: FloatArray, long_side: int = 96) -> bytes:
-    """A map as a PNG with transparency, to be stretched over the photograph."""
+    """Return a map as a PNG with transparency, to be stretched over the photograph."""
     scale = long_side / max(cells.shape)
     size_wh = max(1, round(cells.shape[1] * scale)), max(1, round(cells.shape[0] * scale))
     inked = _coloured(heat_of(cells, size_wh))
@@ -47,14 +47,14 @@ def overlay_of(cells: FloatArray, long_side: int = 96) -> bytes:
 
 
 def cosine_text(agreed: Agreement) -> str:
-    """The cosine in words."""
+    """Return the cosine similarity as text."""
     return f"cosine {agreed.cosine:.2f}" + (f" {agreed.note}" if agreed.note else "")
 
 
 def packed_agreement(agreed: Agreement) -> Any:
-    """What the report's script draws: the cosine, two overlays, and places in thousandths of the sides, five a line.
+    """Return the report's data: the cosine, two overlays, and five numbers for each pair of matched places.
 
-    The fifth is the weight, in hundredths.
+    These are x and y in the query and in the candidate in thousandths of the sides, and the weight in hundredths.
     """
     places = np.concatenate([agreed.query_xy * 1000, agreed.gallery_xy * 1000, agreed.weight[:, None] * 100], axis=1)
     overlays = [overlay_of(cells) for cells in (agreed.query_map, agreed.gallery_map)]
@@ -66,7 +66,7 @@ def packed_agreement(agreed: Agreement) -> Any:
 
 
 def _coloured(heat: FloatArray) -> Pixels:
-    """(H, W, 4) RGBA: the surer, the brighter and the less transparent."""
+    """Return (H, W, 4) RGBA; larger values are brighter and less transparent."""
     channels = [np.interp(2 * heat, [0, 1, 2], _RAMP[:, channel]) for channel in range(3)]
     return np.stack([*channels, 255 * _COVERS * heat], axis=2).round().astype(np.uint8)
 

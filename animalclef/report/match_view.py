@@ -1,4 +1,4 @@
-"""The matched keypoints of a pair of photographs, from what a run keeps."""
+"""Match the stored keypoints of a pair of photographs again, to draw them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from animalclef.data.masks import find_masks, inside, read_mask
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.features.local.entries import features_from_entry
 from animalclef.pipeline.models import open_matcher
-from animalclef.report.report_run import FinishedRun
+from animalclef.store.finished_run import FinishedRun
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import Correspondences, FloatArray, LocalFeatures
 
@@ -31,14 +31,14 @@ class PairMatcher(Protocol):
     """Finds the matches of one pair."""
 
     def correspondences(self, query: LocalFeatures, candidate: LocalFeatures) -> Correspondences:
-        """What the scores of the pair are counted from."""
+        """Return the matches of the pair."""
         ...
 
 
 def matcher_of(config: Config, weights: Path | None = None) -> PairMatcher | None:
-    """The matcher of a run; `None` where it matched nothing, or its weights or its package are not here any more.
+    """Open the matcher of a run; return `None` if it matched nothing, or its weights or package are missing now.
 
-    Published weights are looked for in the folder `weights` first.
+    Published weights are searched for in the folder `weights` first.
     """
     try:
         return open_matcher(config, "cpu", weights)
@@ -50,17 +50,18 @@ def matcher_of(config: Config, weights: Path | None = None) -> PairMatcher | Non
 class Matches:
     """Matches of a run's pairs, found again from its stored keypoints.
 
-    A run made with masks matched only what lies on them, and so do these. With a folder of `masks` given, matches
-    with an end outside them are marked. The matcher's published weights are looked for in the folder `weights` first.
+    A run with masks matched only keypoints on them, and so does this. Matches with an end outside the given folder of
+    `masks` are marked. Published weights of the matcher are searched for in the folder `weights` first.
 
     Raises:
-        DataError: the folder of masks is not there, or has none for any photograph.
+        DataError: the folder of masks is missing, or holds none for any photograph.
     """
 
     def __init__(self, run: FinishedRun, masks: Path | None = None, weights: Path | None = None) -> None:
         self._matcher = matcher_of(run.config, weights)
         own = run.config.keypoints.masks
-        self._drops = own is not None
+        self._drops = own is not None or run.images.mask is not None
+        self._most = run.config.keypoints.matched
         self._images, self._masks = run.images, find_masks(run.images, masks if own is None else Path(own))
         self._row_of_key = {key: row for row, key in reversed(list(enumerate(run.images.key)))}
         self._key_of = dict(zip(run.images.image_id, run.images.key, strict=True))
@@ -69,11 +70,11 @@ class Matches:
 
     @property
     def are_there(self) -> bool:
-        """Whether the run matched pairs and still has its keypoints."""
+        """The run matched pairs and still has its keypoints."""
         return self._store is not None
 
     def features(self, image_id: str) -> LocalFeatures | None:
-        """The keypoints of a photograph; `None` where the run has none of it."""
+        """Return the keypoints of a photograph, or `None` if the run has none of it."""
         key = self._key_of.get(image_id, "")
         if self._store is None or key not in self._store:
             return None
@@ -82,14 +83,15 @@ class Matches:
         except KeyError:
             return None
         on_animal = self._on_animal(found, found.keypoints_xy) if self._drops else None
-        return found if on_animal is None else found.select(on_animal)
+        kept = found if on_animal is None else found.select(on_animal)
+        return kept if self._most is None else kept.select(np.arange(min(len(kept), self._most)))
 
     def of(self, query_id: str, gallery_id: str) -> Correspondences | None:
-        """The matches of a pair; `None` where they cannot be found any more."""
+        """Return the matches of a pair, or `None` if its keypoints are missing."""
         return self.between(self.features(query_id), self.features(gallery_id))
 
     def between(self, query: LocalFeatures | None, candidate: LocalFeatures | None) -> Correspondences | None:
-        """The matches of two photographs' keypoints."""
+        """Match the keypoints of two photographs."""
         if self._matcher is None or query is None or candidate is None:
             return None
         found = self._matcher.correspondences(query, candidate)
@@ -98,7 +100,7 @@ class Matches:
         return replace(found, is_outside=~np.logical_and.reduce(known)) if known and not self._drops else found
 
     def _on_animal(self, features: LocalFeatures, points_xy: FloatArray) -> BoolArray | None:
-        """Which points of a photograph lie on its mask; `None` where it has none."""
+        """Return which points of a photograph lie on its mask, or `None` if it has no mask."""
         row = self._row_of_key.get(features.key)
         source = "" if self._masks is None or row is None else self._masks.source[row]
         if not source or row is None:
@@ -107,18 +109,16 @@ class Matches:
 
 
 def _keypoint_store(run: FinishedRun) -> ShardStore | None:
-    """The store that the run noted; of a run that noted none, the one that holds its photographs."""
-    noted = run.settings.get("keypoints")
-    if not noted:
-        return store_with(run.folder.path / "keypoints", [key for key in run.images.key if key])
-    path = run.folder.path / str(noted)
-    inside = path.resolve().is_relative_to(run.folder.path.resolve())
-    store = ShardStore(path, path.name) if inside else None
+    """Open the store that the run noted; for a run of an earlier version, the one with its photographs."""
+    if "keypoints" not in run.settings:
+        return store_with(run.path / "keypoints", [key for key in run.images.key if key])
+    folder = run.keypoint_folder
+    store = None if folder is None else ShardStore(folder, folder.name)
     return store if store else None
 
 
 def store_with(folder: Path, keys: Sequence[str]) -> ShardStore | None:
-    """Of the stores in a folder, the one that holds all these entries, or else any of the most."""
+    """Open the store of a folder that holds the most of these entries."""
     made_by = "{0.name}" if folder.name == "keypoints" else ""  # only these name their maker in every file
     stores = [ShardStore(path, made_by.format(path)) for path in sorted(folder.glob("*")) if path.is_dir()]
     held = [store for store in stores if len(store.missing(keys)) < len(set(keys))]

@@ -1,4 +1,4 @@
-"""Frames and arrays of a run for notebooks: what is in the data, what the embedding sees, where answers go wrong."""
+"""Compute data frames and arrays of a run for notebooks: its photographs, embeddings, recall and errors."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image
 
 from animalclef.config import fingerprint
 from animalclef.evaluation.evaluate import truth_of_run
 from animalclef.evaluation.outcomes import Answers, judge
 from animalclef.metrics.competition import identity_rank
 from animalclef.report.match_view import Matches, store_with
-from animalclef.report.report_run import FinishedRun
+from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Embeddings
 
 __all__ = [
@@ -33,15 +34,15 @@ Floats = NDArray[np.float64]
 
 
 def answers_of(run: FinishedRun, truth_path: Path | None) -> Answers | None:
-    """The run's answers beside a truth; `None` without one."""
+    """Compare the run's answers with a truth file; return `None` without one."""
     if truth_path is None or not truth_path.is_file():
         return None
-    truth = truth_of_run(run.folder.path, run.images.image_id, truth_path)
+    truth = truth_of_run(run, truth_path)
     return judge(truth, run.images, run.ranked, run.predictions)
 
 
 def photographs_frame(run: FinishedRun) -> pd.DataFrame:
-    """One row per photograph; width and height from the files' headers, NaN where a file is not there."""
+    """Return one row per photograph; width and height come from the files' headers, NaN for a missing file."""
     images = run.images
     sizes = np.array([_size_wh(images.root / path) for path in images.path], dtype=np.float64).reshape(-1, 2)
     return pd.DataFrame(
@@ -60,8 +61,6 @@ def photographs_frame(run: FinishedRun) -> pd.DataFrame:
 
 
 def _size_wh(path: Path) -> tuple[float, float]:
-    from PIL import Image
-
     try:
         with Image.open(path) as image:
             return float(image.width), float(image.height)
@@ -70,10 +69,10 @@ def _size_wh(path: Path) -> tuple[float, float]:
 
 
 def leaks_frame(run: FinishedRun, correlation: float = 0.9) -> pd.DataFrame:
-    """Queries whose file, or nearly the same picture by its thumbnail, is in the gallery of their data set."""
+    """Return queries whose file, or a near-duplicate by its thumbnail, is in the gallery of their data set."""
     images, found = run.images, []
     usable = images.select(np.array([bool(key) for key in images.key], dtype=bool))
-    store = store_with(run.folder.path / "thumbnails", list(usable.key))
+    store = store_with(run.path / "thumbnails", list(usable.key))
     for name in usable.datasets:
         part = usable.select(usable.dataset == name)
         queries, gallery = part.queries, part.gallery
@@ -90,15 +89,15 @@ def leaks_frame(run: FinishedRun, correlation: float = 0.9) -> pd.DataFrame:
 
 
 def _unit(values: NDArray[np.generic]) -> Floats:
-    """Rows without their mean, of length 1."""
+    """Subtract the mean of each row and scale it to length 1."""
     centred = values.astype(np.float64) - values.mean(axis=1, keepdims=True)
     return np.asarray(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9))
 
 
 def embeddings_of(run: FinishedRun, dataset: str) -> Embeddings | None:
-    """The stored embeddings of one data set; `None` where the run keeps none of it."""
+    """Return the stored embeddings of one data set, or `None` if the run keeps none."""
     images = run.images.select((run.images.dataset == dataset) & (run.images.key.astype(str) != ""))
-    folder = run.folder.path / "embeddings"
+    folder = run.path / "embeddings"
     whole = fingerprint(1, images.key.tolist(), run.config.embed.dimensions)  # of the weight-free model, after PCA
     vectors = store_with(folder, [whole])
     if vectors is not None:
@@ -111,7 +110,7 @@ def embeddings_of(run: FinishedRun, dataset: str) -> Embeddings | None:
 
 
 def nearest(embeddings: Embeddings, image_id: str, among: Iterable[str], most: int = 5) -> list[tuple[str, float]]:
-    """The most similar of some photographs, best first, with the cosine."""
+    """Return the `most` most similar of some photographs, best first, with the cosine similarity."""
     row_of = {name: row for row, name in enumerate(embeddings.image_id)}
     others = [name for name in among if name in row_of and name != image_id]
     likeness = embeddings.values[[row_of[name] for name in others]] @ embeddings.values[row_of[image_id]]
@@ -119,25 +118,31 @@ def nearest(embeddings: Embeddings, image_id: str, among: Iterable[str], most: i
 
 
 def recall_frame(run: FinishedRun, answers: Answers, ranks: Iterable[int] = (1, 5, 10, 20, 50, 100)) -> pd.DataFrame:
-    """The share of known queries whose individual is among the first k, by every score and by the probability."""
-    columns: dict[str, NDArray[np.floating]] = {**run.ranked.columns, "probability": run.ranked.probability}
+    """Return the share of known queries whose individual is among the first k, by every score and both probabilities.
+
+    `probability` is that of the photograph alone, `identity_probability` that of its individual, by which the run
+    ranks: its recall at 1 is the rank-1 of `animalclef evaluate`.
+    """
+    ranked = run.ranked
+    columns: dict[str, NDArray[np.floating]] = {**ranked.columns, "probability": ranked.probability}
+    columns["identity_probability"] = ranked.identity_probability
     known = [(one, who) for one, who, is_known in zip(answers.image_id, answers.truth, answers.known, strict=True)
              if is_known]  # fmt: skip
     lines = []
     for name, values in columns.items():
-        places: dict[str, list[float]] = defaultdict(list)
+        found: dict[str, list[float]] = defaultdict(list)
         for query_id, who in known:
             own = run.rows_of.get(query_id, slice(0, 0))
             order = np.argsort(-np.nan_to_num(values[own], nan=-np.inf), kind="stable")
             dataset = str(run.images.dataset[run.row_of[query_id]])
-            places[dataset].append(identity_rank(run.ranked.identity[own][order], who))
-        for dataset, found in sorted(places.items()):
-            lines += [(dataset, name, k, float(np.mean(np.array(found) <= k))) for k in ranks]
+            found[dataset].append(identity_rank(ranked.identity[own][order], who))
+        for dataset, rank in sorted(found.items()):
+            lines += [(dataset, name, k, float(np.mean(np.array(rank) <= k))) for k in ranks]
     return pd.DataFrame(lines, columns=["dataset", "score", "k", "recall"])
 
 
 def match_places(run: FinishedRun, pairs: Iterable[tuple[str, str]]) -> Floats:
-    """Where agreeing matches lie in the query, as shares of its width and height, (n, 2)."""
+    """Return the positions of inliers in the queries as shares of their width and height, (n, 2)."""
     matches, places = Matches(run), [np.zeros((0, 2))]
     for query_id, gallery_id in pairs:
         query = matches.features(query_id)
@@ -148,10 +153,10 @@ def match_places(run: FinishedRun, pairs: Iterable[tuple[str, str]]) -> Floats:
 
 
 def errors_frame(run: FinishedRun, answers: Answers, photographs: pd.DataFrame) -> pd.DataFrame:
-    """One row per query: its outcome beside what may explain it.
+    """Return one row per query: its outcome and what may explain it.
 
-    `days` is the time to the nearest gallery photograph of the individual, `gallery_images` how many there are, and
-    `other_viewpoint` says that none of them shows the query's side.
+    `days` is the time to the nearest gallery photograph of the individual, `gallery_images` the number of these
+    photographs, and `other_viewpoint` marks that none of them shows the query's side.
     """
     of = photographs.set_index("image_id")
     gallery = photographs[photographs["split"] == "gallery"]

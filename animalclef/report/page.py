@@ -1,4 +1,4 @@
-"""The page from its template; everything it needs is in it."""
+"""Render the page of a report, with its style and script inside."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from importlib import resources
 from typing import Any
 
+import jinja2
 from markupsafe import Markup
 
 from animalclef.evaluation.evaluate import Interval
@@ -15,9 +16,7 @@ __all__ = ["render_page"]
 
 
 def render_page(page: Page, data: Any, sign: str) -> str:
-    """HTML with style and script inside; `data` None: the page reads `data.js` beside it."""
-    import jinja2
-
+    """Render the HTML; without `data` the page reads `data.js` beside it."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("animalclef.report"),
         autoescape=True,
@@ -32,7 +31,7 @@ def render_page(page: Page, data: Any, sign: str) -> str:
 
 
 def _asset(name: str) -> Markup:
-    """A file of the package, as it is."""
+    """Return the text of a file of the package."""
     return Markup(resources.files("animalclef.report").joinpath("assets", name).read_text(encoding="utf-8"))
 
 

@@ -1,4 +1,4 @@
-"""One picture of a query: beside each of its best individuals, with the matched keypoints."""
+"""Draw a query beside each of its best individuals, with the matched keypoints."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import matplotlib
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from animalclef.data.decode import resize_long_side
 from animalclef.errors import DataError, OutputError
 from animalclef.report.explanations import Explanations
 from animalclef.report.heat import cosine_text, draw_agreement
 from animalclef.report.match_view import Matches
-from animalclef.report.report_run import FinishedRun
+from animalclef.report.outline import draw_outline, mask_in_run
 from animalclef.report.thumbnails import read_photograph
 from animalclef.runtime.atomic_files import write_bytes
+from animalclef.runtime.output_guard import mark_picture
+from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Correspondences
 
 __all__ = ["draw_pair", "draw_query", "write_picture"]
@@ -27,13 +31,13 @@ Pixels = NDArray[np.uint8]  # (H, W, 3) RGB
 
 _TILE_WH = (380, 285)
 _STRIP = 26  # pixels of a line of text
-_GROUND, _INK, _FAINT = (22, 24, 28), (240, 240, 240), (150, 156, 164)
+_BACKGROUND, _INK, _FAINT = (22, 24, 28), (240, 240, 240), (150, 156, 164)
 _RAMP = np.array([(79, 141, 255), (53, 208, 186), (255, 225, 77)], dtype=np.float64)  # little to much confidence
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """Where a photograph stands on its tile; its size in pixels, and the tile's left end."""
+    """The rectangle of a photograph in the picture, in pixels."""
 
     left: float
     top: float
@@ -41,7 +45,7 @@ class _Frame:
     height: float
 
     def place(self, points_xy: NDArray[np.float32], size_wh: tuple[int, int]) -> NDArray[np.int64]:
-        """Points of the photograph at its original size, in pixels of the picture."""
+        """Convert points of the photograph at its original size to pixels of the picture."""
         share = (points_xy + 0.5) / np.array(size_wh, dtype=np.float64)
         placed = share * (self.width, self.height) + (self.left, self.top)
         return np.asarray(placed.round().astype(np.int64))
@@ -59,10 +63,10 @@ def draw_query(
     explanations: Explanations | None = None,
     weights: Path | None = None,
 ) -> Pixels:
-    """The query with its `candidates` best individuals, two pairs a line; each by its best photograph.
+    """Draw the query with the best photograph of each of its `candidates` best individuals, two pairs a line.
 
-    With `explanations` below each pair what the embedding agreed on. The matcher's published weights are looked for in
-    the folder `weights` first.
+    `explanations` add the regions that the embedding matched below each pair. Published weights of the matcher are
+    searched for in the folder `weights` first.
 
     Raises:
         DataError: the run has no such query.
@@ -74,15 +78,15 @@ def draw_query(
         tile, _ = _tile(run, query_id, 0)
         pairs = [_captioned(tile, "no candidates")]
     while len(pairs) > 1 and len(pairs) % 2:
-        pairs.append(np.full_like(pairs[0], _GROUND))
+        pairs.append(np.full_like(pairs[0], _BACKGROUND))
     step = min(2, len(pairs))
-    pairs = [cv2.copyMakeBorder(pair, 0, 4, 0, 8, cv2.BORDER_CONSTANT, value=_GROUND) for pair in pairs]
+    pairs = [cv2.copyMakeBorder(pair, 0, 4, 0, 8, cv2.BORDER_CONSTANT, value=_BACKGROUND) for pair in pairs]
     lines = [np.hstack(pairs[start : start + step]) for start in range(0, len(pairs), step)]
     return _captioned(np.vstack(lines), _headline(run, query_id), below=False)
 
 
 def draw_pair(run: FinishedRun, query_id: str, gallery_id: str, explanations: Explanations | None = None) -> Pixels:
-    """One query and one of its candidates; with `explanations` below it what the embedding agreed on.
+    """Draw one query and one of its candidates; `explanations` add the regions that the embedding matched.
 
     Raises:
         DataError: the second is no candidate of the first.
@@ -90,12 +94,12 @@ def draw_pair(run: FinishedRun, query_id: str, gallery_id: str, explanations: Ex
     own = run.rows_of.get(query_id, slice(0, 0))
     rows = np.flatnonzero(run.ranked.gallery_id[own] == gallery_id)
     if not len(rows):
-        raise DataError(f"{gallery_id}: no candidate of {query_id} in {run.folder.path}.")
+        raise DataError(f"{gallery_id}: no candidate of {query_id} in {run.path}.")
     return _pair(run, Matches(run), query_id, own.start + int(rows[0]), explanations)
 
 
 def write_picture(path: Path, pixels: Pixels) -> None:
-    """Write a picture whole: PNG, or JPEG by the name's ending.
+    """Write a picture as PNG or JPEG, by the ending of its name.
 
     Raises:
         OutputError: the name has another ending, or the place cannot be written to.
@@ -104,17 +108,17 @@ def write_picture(path: Path, pixels: Pixels) -> None:
     if suffix not in (".png", ".jpg", ".jpeg"):
         raise OutputError(f"{path}: expected a name that ends with .png or .jpg.")
     options = [cv2.IMWRITE_PNG_COMPRESSION, 6] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 84]
-    write_bytes(path, cv2.imencode(suffix, pixels[:, :, ::-1], options)[1].tobytes())
+    write_bytes(path, mark_picture(cv2.imencode(suffix, pixels[:, :, ::-1], options)[1].tobytes()))
 
 
 def _best_rows(run: FinishedRun, query_id: str, most: int) -> list[int]:
-    """Rows of the best individuals' best photographs."""
+    """Return the rows of the best individuals' best photographs."""
     queries = list(run.images.queries.image_id)
     if query_id not in set(queries):
         near = difflib.get_close_matches(query_id, queries, n=1)
         example = near or queries[:1]
         hint = f"; a query is, for example, {example[0]}." if example else "; it has no queries."
-        raise DataError(f"{query_id}: no query of {run.folder.path}{hint}")
+        raise DataError(f"{query_id}: no query of {run.path}{hint}")
     own = run.rows_of.get(query_id, slice(0, 0))
     first: dict[str, int] = {}
     for row in range(own.start, own.stop):
@@ -127,12 +131,12 @@ def _headline(run: FinishedRun, query_id: str) -> str:
     dataset = run.images.dataset[run.row_of[query_id]]
     answer = run.predictions.identity[at] or "a new individual"
     threshold = run.decision.of(dataset).threshold
-    sure = f"p = {run.predictions.probability[at]:.2f}, threshold {threshold:.2f}"
-    return f"{dataset}, query {query_id}: {answer}   ({sure})"
+    best = f"probability of the best individual {run.predictions.probability[at]:.2f}, threshold {threshold:.2f}"
+    return f"{dataset}, query {query_id}: {answer}   ({best})"
 
 
 def _pair(run: FinishedRun, matches: Matches, query_id: str, row: int, explanations: Explanations | None) -> Pixels:
-    """Two photographs with lines between the keypoints that agree on one transform."""
+    """Draw two photographs with lines between the inliers."""
     ranked = run.ranked
     gallery_id = ranked.gallery_id[row]
     left, first = _tile(run, query_id, 0)
@@ -145,35 +149,41 @@ def _pair(run: FinishedRun, matches: Matches, query_id: str, row: int, explanati
         starts = first.place(found.query_xy, query.image_size_wh)
         ends = second.place(found.gallery_xy, candidate.image_size_wh)
         _draw_lines(canvas, starts, ends, found)
-    counts = "" if found is None else f"   {int(found.is_inlier.sum())} of {len(found)} matches agree"
-    drawn = _captioned(canvas, f"{ranked.identity[row]}   p = {ranked.probability[row]:.2f}{counts}")
+    inliers = "" if found is None else f"   {int(found.is_inlier.sum())} inliers"
+    whole, single = ranked.identity_probability[row], ranked.probability[row]
+    probabilities = f"individual {whole:.2f}, photograph {single:.2f}"
+    drawn = _captioned(canvas, f"{ranked.identity[row]}   probability: {probabilities}{inliers}")
     if explanations is None or not explanations.are_there:
         return drawn
     agreed = explanations.of(query_id, gallery_id)
     if agreed is None:
-        return np.vstack([drawn, _captioned(photographs, "what the embedding agreed on cannot be told")])
+        return np.vstack([drawn, _captioned(photographs, "the embedding cannot be explained for this pair")])
     heated = draw_agreement(photographs, first.box, second.box, agreed)
-    return np.vstack([drawn, _captioned(heated, f"what the embedding agreed on   {cosine_text(agreed)}")])
+    return np.vstack([drawn, _captioned(heated, f"regions that the embedding matched   {cosine_text(agreed)}")])
 
 
 def _tile(run: FinishedRun, image_id: str, left: int) -> tuple[Pixels, _Frame]:
-    """A photograph in the middle of its tile, and where it stands in the pair."""
+    """Return a photograph in the middle of its tile, and its rectangle in the pair."""
     width, height = _TILE_WH
-    tile = np.full((height, width, 3), _GROUND, dtype=np.uint8)
+    tile = np.full((height, width, 3), _BACKGROUND, dtype=np.uint8)
     image = read_photograph(run, image_id, max(_TILE_WH))
     if image is None:
-        _write_text(tile, "photograph not there", (width // 2 - 70, height // 2 - 8), _FAINT)
+        _write_text(tile, "photograph missing", (width // 2 - 65, height // 2 - 8), _FAINT)
         return tile, _Frame(left, 0, width, height)
     scale = min(width / image.pixels.shape[1], height / image.pixels.shape[0])
     long_side = max(1, int(max(image.pixels.shape[:2]) * scale))
     pixels = resize_long_side(image.pixels, long_side, enlarge=True)[:height, :width]
+    mask = mask_in_run(run, image_id, image.original_size_wh)
+    if mask is not None:
+        pixels = pixels.copy()
+        draw_outline(pixels, mask)
     y, x = (height - pixels.shape[0]) // 2, (width - pixels.shape[1]) // 2
     tile[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
     return tile, _Frame(left + x, y, pixels.shape[1], pixels.shape[0])
 
 
 def _draw_lines(canvas: Pixels, starts: NDArray[np.int64], ends: NDArray[np.int64], found: Correspondences) -> None:
-    """The surest on top; a dark line below each keeps it apart from the photograph."""
+    """Draw the inliers, the most confident on top; a dark line below each separates it from the photograph."""
     agreeing = np.flatnonzero(found.is_inlier)
     sure = found.confidence[agreeing]
     share = (sure - sure.min()) / max(float(np.ptp(sure)), 1e-6) if len(sure) else sure
@@ -195,16 +205,13 @@ def _colour(share: float) -> tuple[float, ...]:
 
 
 def _captioned(pixels: Pixels, text: str, *, below: bool = True) -> Pixels:
-    strip = np.full((_STRIP, pixels.shape[1], 3), _GROUND, dtype=np.uint8)
+    strip = np.full((_STRIP, pixels.shape[1], 3), _BACKGROUND, dtype=np.uint8)
     _write_text(strip, text, (8, 4), _INK)
     return np.vstack([pixels, strip] if below else [strip, pixels])
 
 
 def _write_text(pixels: Pixels, text: str, at: Sequence[int], ink: tuple[int, int, int]) -> None:
     """Write into the pixels, in a typeface that has more than ASCII."""
-    import matplotlib
-    from PIL import Image, ImageDraw, ImageFont
-
     font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 14)
     page = Image.fromarray(pixels)
     ImageDraw.Draw(page).text((at[0], at[1]), text, font=font, fill=ink)

@@ -1,4 +1,4 @@
-"""What the report says in tables and figures, ready for its template."""
+"""Compute the tables and figures of a report for its template."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import yaml
 
 from animalclef.evaluation.evaluate import Interval, RetrievalReport
 from animalclef.evaluation.outcomes import OUTCOMES, Answers, Confused, most_confused, score_intervals
+from animalclef.evaluation.small_validation import small_validation_notes
 from animalclef.metrics.competition import ScoreKernel
 from animalclef.report.charts import Figure, charts_of
 from animalclef.report.evidence import Evidence
-from animalclef.report.report_run import FinishedRun
+from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Skipped
 
 __all__ = ["DatasetRow", "Page", "Stage", "summarise"]
@@ -22,7 +23,7 @@ _WORK_OF = {"describe": "photographs", "match": "query pairs", "validate": "", "
 
 @dataclass(frozen=True)
 class DatasetRow:
-    """One line of the summary; `None` where it cannot be known."""
+    """One line of the summary; `None` where a figure is not known."""
 
     name: str
     queries: int
@@ -51,10 +52,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Page:
-    """Everything of a report but its gallery."""
+    """Everything in a report except its queries."""
 
     name: str
-    judged: int | None  # queries with a truth, None without one
+    judged: int | None  # queries in the truth file, None without one
     overall: Interval | None
     rows: Sequence[DatasetRow]
     charts: Mapping[str, Sequence[Figure]]
@@ -62,7 +63,8 @@ class Page:
     confused: Sequence[Confused]
     stages: Sequence[Stage]
     counts: Mapping[str, int]
-    set_aside: Sequence[Skipped]
+    skipped: Sequence[Skipped]
+    notes: Sequence[str]
     settings: str
     viewpoints: Sequence[str]
     outcomes: Sequence[str]
@@ -71,7 +73,7 @@ class Page:
 def summarise(
     run: FinishedRun, answers: Answers | None, retrieval: RetrievalReport | None, evidence: Sequence[Evidence]
 ) -> Page:
-    """Count, score and draw."""
+    """Compute every part of the page."""
     intervals = {} if answers is None else score_intervals(answers)
     config = run.config.model_dump(mode="json")
     return Page(
@@ -84,7 +86,8 @@ def summarise(
         confused=_confused(answers),
         stages=_stages(run),
         counts={name: int(count) for name, count in run.timings.get("counts", {}).items()},
-        set_aside=run.set_aside,
+        skipped=run.skipped,
+        notes=small_validation_notes(run.decision),
         settings=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
         viewpoints=sorted(set(run.images.queries.viewpoint)),
         outcomes=[] if answers is None else OUTCOMES,
@@ -130,7 +133,7 @@ def _row(
 
 
 def _confused(answers: Answers | None, most: int = 16) -> list[Confused]:
-    """The worst individuals of every data set, as many of each."""
+    """Return the individuals with the most wrong answers, as many of every data set."""
     names = [] if answers is None else answers.datasets
     parts = [most_confused(answers.of(name), max(3, most // len(names))) for name in names if answers is not None]
     return [one for part in parts for one in part]

@@ -1,4 +1,4 @@
-"""Small line and bar charts as inline SVG; colours are the page's, by class."""
+"""Draw small line and bar charts as inline SVG, coloured by the page's CSS classes."""
 
 from __future__ import annotations
 
@@ -19,65 +19,70 @@ class Plot:
     def __init__(self, x_range: tuple[float, float], y_range: tuple[float, float], x_label: str, y_label: str) -> None:
         self.x_range, self.y_range = _with_width(x_range), _with_width(y_range)
         self._parts = [_axes(self, x_label, y_label)]
-        self._legend: list[tuple[str, str]] = []
+        self._legend: list[tuple[str, str]] = []  # a small drawing in the same style, and its text
 
     def x(self, value: float) -> float:
-        """Where a value stands, in units of the drawing."""
+        """Return the position of a value, in units of the drawing."""
         low, high = self.x_range
         return _LEFT + (min(max(value, low), high) - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
 
     def y(self, value: float) -> float:
-        """Where a value stands, in units of the drawing."""
+        """Return the position of a value, in units of the drawing."""
         low, high = self.y_range
         return _HEIGHT - _BOTTOM - (min(max(value, low), high) - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
 
     def line(self, xs: Iterable[float], ys: Iterable[float], style: str, legend: str = "") -> None:
-        """Straight from point to point."""
+        """Draw straight lines from point to point."""
         points = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in zip(xs, ys, strict=True))
-        self._add(f'<polyline class="line {style}" points="{points}"/>', style, legend)
+        self._add(f'<polyline class="line {style}" points="{points}"/>', _line_sample(f"line {style}"), legend)
 
     def bars(self, edges: Sequence[float], heights: Iterable[float], style: str, legend: str = "") -> None:
-        """One bar between each edge and the next."""
+        """Draw one bar between each edge and the next."""
         bars = []
         for left, right, height in zip(edges[:-1], edges[1:], heights, strict=True):
             if height > 0:
                 x, y = self.x(left), self.y(height)
                 size = f'width="{max(self.x(right) - x - 0.6, 0.4):.1f}" height="{self.y(0) - y:.1f}"'
                 bars.append(f'<rect class="bar {style}" x="{x:.1f}" y="{y:.1f}" {size}/>')
-        self._add("".join(bars), style, legend)
+        self._add("".join(bars), _box_sample(f"bar {style}"), legend)
 
     def points(self, xs: Iterable[float], ys: Iterable[float], sizes: Iterable[float], style: str) -> None:
-        """Discs; sizes are radii in units of the drawing."""
+        """Draw discs; sizes are radii in units of the drawing."""
         discs = zip(xs, ys, sizes, strict=True)
         drawn = [f'<circle class="point {style}" cx="{self.x(x):.1f}" cy="{self.y(y):.1f}" r="{r:.1f}"/>'
                  for x, y, r in discs]  # fmt: skip
-        self._add("".join(drawn), style, "")
+        self._parts += drawn
 
     def mark(self, value: float, legend: str = "") -> None:
-        """A vertical line: the threshold."""
+        """Draw a vertical line."""
         x = self.x(value)
-        self._add(
-            f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>', "mark", legend
-        )
+        ends = f'x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"'
+        self._add(f'<line class="mark" {ends}/>', _line_sample("mark"), legend)
 
     def band(self, low: float, high: float, legend: str = "") -> None:
-        """A stretch of the x axis."""
+        """Shade a stretch of the x axis."""
         left, right = self.x(low), self.x(high)
         size = f'width="{max(right - left, 1):.1f}" height="{_HEIGHT - _TOP - _BOTTOM}"'
-        self._add(f'<rect class="band" x="{left:.1f}" y="{_TOP}" {size}/>', "band", legend)
+        self._add(f'<rect class="band" x="{left:.1f}" y="{_TOP}" {size}/>', _box_sample("band"), legend)
 
     def render(self, description: str) -> Markup:
-        """The chart; `description` says in words what it shows."""
-        legend = "".join(
-            f'<span class="key"><i class="swatch {style}"></i>{escape(text)}</span>' for style, text in self._legend
-        )
+        """Return the chart; `description` is its text for screen readers."""
+        legend = "".join(f'<span class="key">{sample}{escape(text)}</span>' for sample, text in self._legend)
         head = f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(description)}">'
         return Markup(f'{head}{"".join(self._parts)}</svg><div class="legend">{legend}</div>')
 
-    def _add(self, drawn: str, style: str, legend: str) -> None:
+    def _add(self, drawn: str, sample: str, legend: str) -> None:
         self._parts.append(drawn)
         if legend:
-            self._legend.append((style, legend))
+            self._legend.append((sample, legend))
+
+
+def _line_sample(style: str) -> str:
+    return f'<svg class="swatch" aria-hidden="true"><line class="{style}" x1="0" x2="28" y1="5" y2="5"/></svg>'
+
+
+def _box_sample(style: str) -> str:
+    return f'<svg class="swatch" aria-hidden="true"><rect class="{style}" width="28" height="10"/></svg>'
 
 
 def _axes(plot: Plot, x_label: str, y_label: str) -> str:
@@ -103,7 +108,7 @@ def _axes(plot: Plot, x_label: str, y_label: str) -> str:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Four to eight round values.
+    """Return four to eight round values.
 
     >>> _ticks(0, 1)
     [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]

@@ -1,4 +1,4 @@
-"""Small copies of a run's photographs for pages and pictures."""
+"""Make small copies of a run's photographs for pages and pictures."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from animalclef.data.decode import UnreadableImageError, read_image, resize_long_side
 from animalclef.errors import DataError
-from animalclef.report.report_run import FinishedRun
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import one_thread_each, worker_threads
+from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import DecodedImage
 
 __all__ = ["Copy", "copies_within", "copy_photographs", "read_photograph"]
@@ -29,7 +29,7 @@ class Copy:
 
 
 def read_photograph(run: FinishedRun, image_id: str, long_side: int) -> DecodedImage | None:
-    """The photograph at no more than `long_side`; `None` where it cannot be read, or is another one by now."""
+    """Read a photograph at no more than `long_side`; return `None` if it is missing or was changed."""
     smaller = run.config.data.model_copy(update={"decode_long_side": long_side})
     try:
         return read_image(run.images, run.row_of[image_id], smaller)
@@ -45,7 +45,7 @@ def copy_photographs(
     progress: Progress,
     store: Callable[[str, Copy], Copy] = lambda _, copy: copy,
 ) -> Iterator[tuple[str, Copy | None]]:
-    """What `store` makes of a copy of each photograph, in their order, as they are made."""
+    """Copy photographs and yield the result of `store` for each, in their order."""
 
     def work(image_id: str) -> tuple[str, Copy | None]:
         image = read_photograph(run, image_id, long_side)
@@ -65,7 +65,7 @@ def copy_photographs(
 def copies_within(
     run: FinishedRun, image_ids: Sequence[str], long_side: int, most_bytes: int, workers: int, progress: Progress
 ) -> Mapping[str, Copy | None]:
-    """Copies that together take no more than `most_bytes`: of `long_side`, or smaller where they must be."""
+    """Copy photographs at `long_side`, or smaller so that together they take at most `most_bytes`."""
     copies = dict(copy_photographs(run, image_ids, long_side, workers, progress))
     while (total := sum(len(copy.jpeg) for copy in copies.values() if copy)) > most_bytes and long_side > 32:
         long_side = max(32, int(long_side * min(0.95, (most_bytes / total) ** 0.55)))

@@ -1,4 +1,4 @@
-"""`animalclef report`: one HTML file, or a folder of pages where there are many queries."""
+"""Write the report of a run: one HTML file, or a folder with thumbnails for many queries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from animalclef.evaluation.evaluate import evaluate_run, truth_of_run
 from animalclef.evaluation.outcomes import Answers, judge
 from animalclef.report.evidence import evidence_of
 from animalclef.report.explanations import Explanations
-from animalclef.report.gallery import (
+from animalclef.report.match_view import Matches
+from animalclef.report.page import render_page
+from animalclef.report.query_cards import (
     Shown,
     explained_pairs,
     matches_of,
@@ -23,13 +25,11 @@ from animalclef.report.gallery import (
     queries_of,
     shown_candidates,
 )
-from animalclef.report.match_view import Matches
-from animalclef.report.page import render_page
-from animalclef.report.report_run import FinishedRun
 from animalclef.report.summary import summarise
 from animalclef.report.thumbnails import Copy, copies_within, copy_photographs
 from animalclef.runtime.atomic_files import check_writable, write_bytes, write_text
 from animalclef.runtime.progress import Progress
+from animalclef.store.finished_run import FinishedRun
 
 __all__ = ["SINGLE_FILE_QUERIES", "Written", "write_report"]
 
@@ -42,7 +42,7 @@ _SIGN = '<meta name="generator" content="animalclef report">'
 
 @dataclass(frozen=True)
 class Written:
-    """Where the report is, and what the reader should know."""
+    """The report's page, and notes for its reader."""
 
     page: Path
     notes: list[str]
@@ -63,11 +63,11 @@ def write_report(
     explained: int = 0,
     single_up_to: int = SINGLE_FILE_QUERIES,
 ) -> Written:
-    """Write the report of a run; of more than `single_up_to` queries a folder with `index.html`.
+    """Write the report of a run; for more than `single_up_to` queries a folder with `index.html`.
 
-    Matched keypoints are kept of the first `matched` candidates of a query, or of all that are shown; those outside the
-    `masks` of a folder are marked. `explanations` tell of the first `explained` queries what the embedding agreed on
-    with the best candidate. The matcher's published weights are looked for in the folder `weights` first.
+    Matched keypoints are kept for the first `matched` candidates of a query, or for all that are shown; those outside
+    the `masks` are marked. `explanations` show for the first `explained` queries which regions the embedding matched
+    with the best candidate. Published weights of the matcher are searched for in the folder `weights` first.
 
     Raises:
         DataError: the truth is of other data.
@@ -78,9 +78,9 @@ def write_report(
     target = _target(run, out, alone=alone)
     answers, retrieval = None, None
     if truth_path is not None:
-        truth = truth_of_run(run.folder.path, run.images.image_id, truth_path)
+        truth = truth_of_run(run, truth_path)
         answers = judge(truth, run.images, run.ranked, run.predictions)
-        retrieval = evaluate_run(run.folder.path, truth_path)
+        retrieval = evaluate_run(run, truth_path)
     shown = shown_candidates(run, answers, candidates)
     kept = Matches(run, masks, weights)
     matches = matches_of(run, kept, shown, workers, progress, _MATCHES_BYTES if alone else None, matched)
@@ -103,8 +103,8 @@ def write_report(
 
 
 def _target(run: FinishedRun, out: Path | None, *, alone: bool) -> Path:
-    """The page to write; what lies there already must be a report."""
-    given = out or run.folder.path / ("report.html" if alone else "report")
+    """Return the page to write; anything that is already there must be a report."""
+    given = out or run.path / ("report.html" if alone else "report")
     is_page = given.suffix.lower() in (".html", ".htm")
     if alone:
         target = given if is_page else given / "index.html"
@@ -119,7 +119,7 @@ def _target(run: FinishedRun, out: Path | None, *, alone: bool) -> Path:
 
 
 def _is_report(page: Path) -> bool:
-    """Whether a folder is one that a report was written, or begun, in."""
+    """Check that a report was written, or begun, in the folder of a page."""
     mine = {"index.html", "data.js", "thumbnails", "matches"}
     if page.is_file():
         return _SIGN in page.read_text(encoding="utf-8", errors="replace")[:2000]
@@ -134,11 +134,11 @@ def _data(
     copies: Mapping[str, Copy | None],
     sources: Mapping[str, str],
 ) -> dict[str, Any]:
-    places = {image_id: place for place, image_id in enumerate(wanted)}
+    numbers = {image_id: number for number, image_id in enumerate(wanted)}
     return {
         "scores": list(run.ranked.columns),
         "photographs": photograph_table(run, wanted, copies, sources),
-        "queries": queries_of(run, answers, shown, places),
+        "queries": queries_of(run, answers, shown, numbers),
     }
 
 
@@ -147,14 +147,14 @@ def _inline(copy: Copy) -> str:
 
 
 def _file_name(run: FinishedRun, image_id: str) -> str:
-    """By the photograph's row: an id may hold anything, and two rows may show one file."""
+    """Return the name of a thumbnail: by row, as an id may hold any character and two rows may show one file."""
     return f"{run.row_of[image_id]:06d}.jpg"
 
 
 def _write_copies(
     run: FinishedRun, wanted: Sequence[str], folder: Path, workers: int, progress: Progress
 ) -> Mapping[str, Copy | None]:
-    """Thumbnails beside the page; those of an earlier report that are not shown any more go."""
+    """Write thumbnails beside the page, and remove those of an earlier report."""
 
     def store(image_id: str, copy: Copy) -> Copy:
         write_bytes(folder / "thumbnails" / _file_name(run, image_id), copy.jpeg)
@@ -166,7 +166,7 @@ def _write_copies(
 
 
 def _write_matches(matches: Sequence[Any], folder: Path) -> None:
-    """Matches in files of some queries each, so that a page of them is read only when one is opened."""
+    """Write matches in files of 50 queries each, so that the page reads only the files it needs."""
     kept = set()
     for number, start in enumerate(range(0, len(matches), _CHUNK)):
         name = f"{number:04d}.js"
@@ -183,18 +183,18 @@ def _remove_others(folder: Path, kept: set[str]) -> None:
 
 
 def _json(content: Any) -> str:
-    """JSON that a script may hold, `<` written as an escape."""
+    """Return JSON that may stand in a script: `<` is escaped."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def _notes(run: FinishedRun, wanted: Sequence[str], copies: Mapping[str, Copy | None]) -> list[str]:
-    known_of = {item.image_id for item in run.set_aside}
-    absent = [name for name in wanted if copies.get(name) is None and name not in known_of]
+    skipped = {item.image_id for item in run.skipped}
+    absent = [name for name in wanted if copies.get(name) is None and name not in skipped]
     if not absent:
         return []
     first = run.images.root / run.images.path[run.row_of[absent[0]]]
     return [
-        f"{len(absent):,} of {len(wanted):,} photographs are not what the run read, or not there any more (first: "
-        f"{first}); placeholders stand for them. If they have moved, give --data the folder they are in now."
+        f"{len(absent):,} of {len(wanted):,} photographs were changed or removed since the run (first: {first}); the "
+        "report shows placeholders. If they have moved, give their folder with --data."
     ]

@@ -1,4 +1,4 @@
-"""Files that are whole or absent."""
+"""Write files that are whole or absent."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from animalclef.errors import OutputError
+from animalclef.runtime.output_guard import refuse_input
 
 __all__ = [
     "check_writable",
+    "csv_text",
     "make_folder",
     "output_error",
     "remove_parts",
@@ -38,11 +40,12 @@ def make_folder(path: Path) -> Path:
 
 
 def write_with(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, flush it to disk and rename it into place.
+    """Fill a temporary file beside `path` with `write`, flush it to disk and rename it into place.
 
     Raises:
-        OutputError: the disk is full, or the place cannot be written to.
+        OutputError: the disk is full, the place cannot be written to, or `path` is a file that this command reads.
     """
+    refuse_input(path)
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -69,18 +72,24 @@ def write_text(path: Path, content: str) -> None:
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a comma-separated table whole."""
+    write_text(path, csv_text(header, rows))
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a comma-separated table as text. Cells with a carriage return are quoted, so that they come back whole."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for cells in (header, *rows):
+        (quoting if any("\r" in cell for cell in cells if isinstance(cell, str)) else writer).writerow(cells)
+    return text.getvalue()
 
 
 def check_writable(folder: Path) -> None:
-    """Find out before the work that a folder takes files.
+    """Check before the work that files can be written into a folder.
 
     Raises:
-        OutputError: it does not.
+        OutputError: they cannot.
     """
     make_folder(folder)
     try:
@@ -91,11 +100,11 @@ def check_writable(folder: Path) -> None:
 
 
 def output_error(path: Path, error: OSError) -> OutputError:
-    """What to tell when `path` could not be written."""
+    """Return the error for a `path` that could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         cause, advice = "the disk is full", "Free some space and run the same command again; finished work is kept."
         return OutputError(f"{path}: {cause}. {advice}")
-    return OutputError(f"{path}: cannot be written ({error.strerror}). Choose another place or mend the permissions.")
+    return OutputError(f"{path}: cannot be written ({error.strerror}). Choose another place or fix the permissions.")
 
 
 def remove_parts(folder: Path) -> None:

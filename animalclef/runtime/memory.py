@@ -1,4 +1,4 @@
-"""A device that runs out of memory: told from other errors, and what is idle given back."""
+"""Recognise errors of a device that is out of memory, and release cached memory."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ logger = logging.getLogger(__name__)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """torch has an error of its own on a GPU, and plain RuntimeErrors elsewhere."""
+    """Return whether an error means out of memory; torch raises its own on a GPU and plain RuntimeErrors elsewhere."""
     text = str(error).lower()
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return named or "out of memory" in text or "can't allocate memory" in text
 
 
 def halved(batch: int, error: BaseException, setting: str, device: str, advice: str) -> int:
-    """The size of the next batches after one of `batch` photographs failed with `error`.
+    """Return half the batch size after a batch of `batch` photographs failed with `error`.
 
     `setting` names what was chosen, `advice` what would need less.
 
@@ -40,7 +40,7 @@ def halved(batch: int, error: BaseException, setting: str, device: str, advice: 
 
 
 def release_memory() -> None:
-    """Give cached blocks of the GPU back, so that another process, or a batch of another size, can have them."""
+    """Release cached blocks of the GPU, for another process or for batches of another size."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""The next pieces of work are done while the present one is used."""
+"""Prepare the next items in worker threads while the present one is used."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import TypeVar
 
 from animalclef.runtime.threads import worker_threads
 
-__all__ = ["ahead"]
+__all__ = ["prefetch"]
 
-_Number = TypeVar("_Number")
-_Made = TypeVar("_Made")
+_Key = TypeVar("_Key")
+_Item = TypeVar("_Item")
 
 
-def ahead(make: Callable[[_Number], _Made], numbers: Iterable[_Number], workers: int) -> Generator[_Made, None, None]:
-    """What `make` makes of each of the numbers, in their order; several workers make the next ones meanwhile."""
+def prefetch(make: Callable[[_Key], _Item], keys: Iterable[_Key], workers: int) -> Generator[_Item, None, None]:
+    """Yield `make(key)` of every key, in order; several workers prepare up to twice their number ahead."""
     if workers < 2:
-        yield from map(make, numbers)
+        yield from map(make, keys)
         return
-    waiting: deque[Future[_Made]] = deque()
+    waiting: deque[Future[_Item]] = deque()
     with worker_threads(workers) as pool:
-        for one in numbers:
-            waiting.append(pool.submit(make, one))
+        for key in keys:
+            waiting.append(pool.submit(make, key))
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
         while waiting:

@@ -1,4 +1,4 @@
-"""Work in processes of its own, for what threads cannot do at once."""
+"""Run jobs in separate processes, where threads would wait for each other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 def in_processes(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
-    """What `work` returns, as jobs are finished; with one worker in this process and in order.
+    """Yield the results of `work`, as jobs finish; with one worker in this process and in order.
 
     Whatever ends the waiting, an interrupt too, lets the jobs that run come to their end and begins no others.
     """

@@ -1,4 +1,4 @@
-"""How long work tells where it is: a stage counts, the caller decides what to show."""
+"""Report progress: a stage counts, the caller decides what to show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Progress(Protocol):
     """Shows tasks with a count."""
 
     def task(self, name: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
-        """Start a task; call what it yields with how many units were finished."""
+        """Start a task; call the yielded function with the number of units finished since the last call."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The run's own worker threads do the work in parallel; the libraries below them stay on one thread each."""
+"""Run worker threads in parallel, with the libraries below them on one thread each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["one_thread_each", "worker_threads"]
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """OpenCV and BLAS on one thread while the block runs (torch keeps its own)."""
+    """Keep OpenCV and BLAS on one thread while the block runs (torch keeps its own)."""
     import cv2
     from threadpoolctl import threadpool_limits
 
@@ -26,7 +26,7 @@ def one_thread_each() -> Iterator[None]:
 
 @contextmanager
 def worker_threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """The run's worker threads; after an error or an interrupt, work that has not begun is dropped."""
+    """Open a pool of worker threads; after an error or an interrupt, pending work is cancelled."""
     pool = ThreadPoolExecutor(count)
     try:
         yield pool

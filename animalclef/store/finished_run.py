@@ -1,110 +1,299 @@
-"""What a finished run left in its folder, read back."""
+"""Read a finished run folder: settings, table, candidates, answers and decision, checked against each other.
+
+Every command that looks at a finished run (`report`, `show`, `evaluate`, `diff`, `tune`, `ensemble`) reads it here.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from animalclef.config import Config
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.errors import StaleArtefactError
+from animalclef.data.sources import find_source
+from animalclef.decision.decide import decide
+from animalclef.decision.decision_model import Decision, load_decision
+from animalclef.errors import DataError, RunError
+from animalclef.runtime.digests import check_digests
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
-from animalclef.structures import ImageTable, StrArray
+from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped, StrArray
 
-__all__ = ["FinishedRun", "read_finished"]
+__all__ = ["FinishedRun", "load_run"]
 
-_NOT_SCORES = frozenset(
-    {"query_id", "gallery_id", "identity", "dataset", "probability", "identity_probability", "lead"}
-)
-_TEXT = (
-    "image_id",
-    "identity",
-    "path",
-    "dataset",
-    "split",
-    "viewpoint",
-    "date",
-    "species",
-    "key",
-    "query_id",
-    "gallery_id",
-)
+_TABLE = ("image_id", "identity", "path", "dataset", "split", "viewpoint", "date", "species", "key")
+_PAIR = ("query_id", "gallery_id", "identity", "dataset")
+_NO_SCORES = (*_PAIR, "probability", "identity_probability", "lead")  # the other columns of candidates.csv are scores
+_TEXT = frozenset({*_TABLE, *_PAIR, "bbox_xywhr", "mask", "reason"})
 
 
 @dataclass(frozen=True, eq=False)
 class FinishedRun:
-    """One run's settings, photographs, candidates of the queries and pseudo-queries."""
+    """One run's results with the table they are about.
 
-    path: Path
-    scores: str  # fingerprint of what made the raw scores
-    data: str  # digest of table and photographs
+    `images` holds the skipped photographs, too; its encounter column is empty.
+    """
+
+    folder: RunFolder
+    settings: Mapping[str, Any]  # the content of finished.json
     config: Config
-    images: ImageTable  # without boxes and the encounter column
-    used: np.ndarray[tuple[int], np.dtype[np.bool_]]  # (n,) photographs that were not set aside
-    order: list[str]  # queries as the submission has them
-    encounters: str  # the text of encounters.csv
-    candidates: pd.DataFrame  # query_id, gallery_id and the score columns, best first within a query
-    pseudo: dict[str, PseudoQueries]
+    images: ImageTable
+    ranked: RankedCandidates
+    decision: Decision
+    predictions: Predictions  # as they were submitted
+    skipped: list[Skipped]
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @property
+    def name(self) -> str:
+        """The name of the run folder."""
+        return self.path.resolve().name
+
+    @property
+    def scores(self) -> str:
+        """Fingerprint of everything that shaped the raw scores."""
+        return str(self.settings["scores"])
+
+    @property
+    def data(self) -> str:
+        """Digest of the table and the photographs."""
+        return str(self.settings["data"])
+
+    @property
+    def used(self) -> NDArray[np.bool_]:
+        """Which rows of `images` were not skipped, (n,)."""
+        return np.array([bool(key) for key in self.images.key], dtype=bool)
+
+    @cached_property
+    def row_of(self) -> Mapping[str, int]:
+        """Row number of each image_id in `images`."""
+        return self.images.row_of
+
+    @cached_property
+    def rows_of(self) -> Mapping[str, slice]:
+        """Rows of each query in `ranked`; a query without candidates has no entry."""
+        query_id = self.ranked.query_id
+        if not len(query_id):
+            return {}
+        starts = np.flatnonzero(np.r_[True, query_id[1:] != query_id[:-1]])
+        ends = np.r_[starts[1:], len(query_id)]
+        return {query_id[start]: slice(int(start), int(end)) for start, end in zip(starts, ends, strict=True)}
+
+    @cached_property
+    def candidates(self) -> pd.DataFrame:
+        """query_id, gallery_id and the raw scores, best first within a query."""
+        frame = _read(self.folder.candidates, _PAIR)
+        return frame[["query_id", "gallery_id", *_scores(frame)]]
+
+    @cached_property
+    def sources(self) -> pd.DataFrame | None:
+        """Rank of every candidate in each candidate source, from 1; `None` for a run of an earlier version."""
+        path = self.path / "sources.csv"
+        return _read(path, _PAIR[:3]) if path.is_file() else None
+
+    @cached_property
+    def order(self) -> list[str]:
+        """Queries in the order of the submission."""
+        return [str(image_id) for image_id in _read(self.path / "order.csv", ("image_id",))["image_id"]]
+
+    @cached_property
+    def encounters(self) -> str:
+        """The text of encounters.csv."""
+        path = self.path / "encounters.csv"
+        with _reading(path):
+            return path.read_text(encoding="utf-8")
+
+    @cached_property
+    def pseudo_queries(self) -> dict[str, PseudoQueries]:
+        """The pseudo-queries that the decision was tuned on, by data set.
+
+        Raises:
+            StaleArtefactError: the run keeps none, or they were made with other settings.
+        """
+        return read_pseudo_queries(self.folder)
+
+    @property
+    def keypoint_folder(self) -> Path | None:
+        """The store of the local features; `None` where the run noted none, or one outside its folder."""
+        noted = self.path / str(self.settings.get("keypoints") or "..")
+        return noted if noted.resolve().is_relative_to(self.path.resolve()) else None
+
+    @cached_property
+    def timings(self) -> Mapping[str, Mapping[str, float]]:
+        """`seconds` and `counts` of every stage; empty where the run did not note them."""
+        try:
+            timings = json.loads(self.folder.timings.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return timings if isinstance(timings, dict) else {}
+
+    def with_everything(self) -> FinishedRun:
+        """Read what is otherwise read on demand, and check that the run was not replaced meanwhile.
+
+        Raises:
+            RunError: another process has replaced its results.
+            StaleArtefactError: the run keeps no pseudo-queries, or they were made with other settings.
+        """
+        _ = self.pseudo_queries, self.candidates, self.order, self.encounters
+        self.check_unchanged()
+        return self
+
+    def check_unchanged(self) -> None:
+        """Check that the run is still the one that was read.
+
+        Raises:
+            RunError: another process has replaced its results.
+        """
+        if _finished(self.folder) != self.settings:
+            raise RunError(f"{self.path}: another process has just changed this run. Run the same command again.")
 
 
-def read_finished(path: Path) -> FinishedRun:
-    """Everything that later work needs of a run.
+def load_run(path: Path, data: Path | None = None) -> FinishedRun:
+    """Read a run folder; `data` is the folder of the photographs if they have moved.
 
     Raises:
-        StaleArtefactError: the folder holds no finished run, a file is damaged, or another version wrote it.
+        RunError: the folder holds no finished run, a file of it is damaged, or another version wrote it.
+        StaleArtefactError: a file is not what the run wrote.
     """
-    run = RunFolder(path)
-    if not run.finished.is_file():
-        raise StaleArtefactError(
-            f"{path}: no finished run (finished.json is not there). Run predict --run {path} first."
-        )
+    folder = RunFolder(path)
+    settings = _finished(folder)
+    check_digests(path, settings)
     try:
-        before = run.finished.read_bytes()
-        settings = json.loads(before)
-        table = _read(run.table)
-        candidates = _read(run.candidates)
-        order = _read(path / "order.csv")["image_id"].tolist()
-        encounters = (path / "encounters.csv").read_text(encoding="utf-8")
         config = Config.model_validate(settings["config"])
-        kept = candidates[[name for name in candidates.columns if _is_kept(str(name))]]
-        found = FinishedRun(
-            path, settings["scores"], settings["data"], config, _images(table), table["used"].to_numpy() == 1,
-            order, encounters, kept, read_pseudo_queries(run),
-        )  # fmt: skip
-        after = run.finished.read_bytes()
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
-        what = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise StaleArtefactError(
-            f"{path}: cannot be read as a run of this version ({what}). Run predict again."
-        ) from error
-    if before != after:
-        raise StaleArtefactError(f"{path}: another process has just changed this run. Run the same command again.")
-    return found
+    except (KeyError, ValidationError) as error:
+        raise RunError(f"{folder.finished}: settings of another version. {_again(path)}") from error
+    images, ranked = _images(folder.table, _root(settings, data)), _ranked(folder.candidates)
+    if not set(ranked.query_id) | set(ranked.gallery_id) <= set(images.image_id):
+        raise RunError(_not_of_a_run(folder.candidates))
+    decision = load_decision(folder.decision)
+    predictions = _predictions(folder.answers, images, ranked, decision)
+    skipped = _skipped(folder.path / "set_aside.csv")
+    run = FinishedRun(folder, settings, config, images, ranked, decision, predictions, skipped)
+    run.check_unchanged()
+    return run
 
 
-def _read(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values={"used": [""]})
+def _finished(folder: RunFolder) -> dict[str, Any]:
+    path = folder.path
+    if not path.is_dir():
+        raise RunError(f"{path}: no such folder. Give the run folder of a finished predict.")
+    if not folder.finished.is_file():
+        raise RunError(f"{path}: no finished run (finished.json is not there). {_again(path)}")
+    with _reading(folder.finished):
+        settings = json.loads(folder.finished.read_bytes())
+    return settings if isinstance(settings, dict) else {}
 
 
-def _is_kept(name: str) -> bool:
-    return name in ("query_id", "gallery_id") or name not in _NOT_SCORES
+def _root(settings: Mapping[str, Any], data: Path | None) -> Path:
+    """Return the folder of the photographs: as given, or as noted by the run."""
+    if data is None:
+        return Path(settings.get("root", "."))
+    try:
+        return find_source(data).root
+    except DataError:
+        if not data.is_dir():
+            raise
+        return data
 
 
-def _images(table: pd.DataFrame) -> ImageTable:
-    columns: dict[str, StrArray] = {
-        name: table[name].to_numpy(dtype=object)
-        for name in ("image_id", "path", "dataset", "date", "viewpoint", "species", "key")
-    }
-    is_query = (table["split"] == "query").to_numpy()
-    identity = np.array([who or None for who in table["identity"]], dtype=object)
-    absent = np.array([""] * len(table), dtype=object)
-    boxes = np.full((len(table), 5), np.nan, dtype=np.float32)
-    return ImageTable(
-        root=Path(), is_query=is_query, identity=identity, encounter=absent, bbox_xywhr=boxes, **columns
-    )  # fmt: skip
+def _images(path: Path, root: Path) -> ImageTable:
+    frame = _read(path, _TABLE)
+    boxes = frame["bbox_xywhr"] if "bbox_xywhr" in frame else [""] * len(frame)
+    unchanged = [name for name in _TABLE if name not in ("identity", "split")]
+    for photograph in frame["path"]:
+        parts = PurePosixPath(photograph.replace("\\", "/"))
+        if not photograph or parts.is_absolute() or ".." in parts.parts or PureWindowsPath(photograph).drive:
+            raise RunError(f"{path}: the path {photograph!r} leaves the data folder, so this run is not opened.")
+    with _reading(path):
+        return ImageTable(
+            root=root,
+            is_query=(frame["split"] == "query").to_numpy(dtype=bool),
+            identity=_texts([identity or None for identity in frame["identity"]]),
+            encounter=_texts([""] * len(frame)),
+            bbox_xywhr=np.array([json.loads(box) if box else [np.nan] * 5 for box in boxes], np.float32).reshape(-1, 5),
+            mask=_texts(frame["mask"]) if "mask" in frame else None,
+            **{name: _texts(frame[name]) for name in unchanged},
+        )
+
+
+def _ranked(path: Path) -> RankedCandidates:
+    frame = _read(path, (*_PAIR, "probability"))
+    with _reading(path):
+        return RankedCandidates(
+            query_id=_texts(frame["query_id"]),
+            gallery_id=_texts(frame["gallery_id"]),
+            identity=_texts(frame["identity"]),
+            dataset=_texts(frame["dataset"]),
+            probability=frame["probability"].to_numpy(dtype=np.float64),
+            columns={name: frame[name].to_numpy(dtype=np.float32) for name in _scores(frame)},
+            identity_probability=frame.get("identity_probability", frame["probability"]).to_numpy(dtype=np.float64),
+        )
+
+
+def _scores(frame: pd.DataFrame) -> list[str]:
+    return [str(name) for name in frame.columns if name not in _NO_SCORES]
+
+
+def _predictions(path: Path, images: ImageTable, ranked: RankedCandidates, decision: Decision) -> Predictions:
+    """Return the answers that the run noted; a run of an earlier version noted none and is decided again."""
+    if not path.is_file():
+        return decide(ranked, images.queries, decision)
+    frame = _read(path, ("image_id", "identity", "probability")).set_index("image_id")
+    with _reading(path):
+        frame = frame.loc[list(images.queries.image_id)]
+        probability = frame["probability"].to_numpy(dtype=np.float64)
+        return Predictions(images.queries.image_id, _texts([one or None for one in frame["identity"]]), probability)
+
+
+def _skipped(path: Path) -> list[Skipped]:
+    columns = ["image_id", "path", "split", "reason"]
+    return [Skipped(*row) for row in _read(path, columns)[columns].itertuples(index=False)]
+
+
+def _read(path: Path, columns: Iterable[str]) -> pd.DataFrame:
+    """Read a table of a run: names as text, an empty number as NaN."""
+    with _reading(path):
+        header = pd.read_csv(path, nrows=0).columns
+        if not set(columns) <= set(header):
+            raise ValueError(f"columns {', '.join(sorted(set(columns) - set(header)))} are missing")
+        text = {name: str for name in header if name in _TEXT}
+        empty = {name: [""] for name in header if name not in _TEXT}
+        return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what a damaged file causes into one sentence."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunError(f"{_not_of_a_run(path)} ({reason})") from error
+
+
+def _not_of_a_run(path: Path) -> str:
+    return f"{path}: not a file of a finished run of this version. {_again(path.parent)}"
+
+
+def _again(run: Path) -> str:
+    return f"Run `animalclef predict --run {run}` again with its data and settings; finished work is kept."
+
+
+def _texts(values: Any) -> StrArray:
+    array = np.empty(len(values), dtype=object)
+    array[:] = list(values)
+    return array

@@ -15,10 +15,12 @@ from filelock import FileLock, Timeout
 
 from animalclef.errors import DataError, OutputError
 from animalclef.runtime.atomic_files import make_folder, output_error
+from animalclef.runtime.output_guard import check_output
 
 __all__ = ["Ledger", "LedgerRow", "differences", "dotted", "ledger_of"]
 
 _NAME = "ledger.jsonl"
+_SCORES = ("public", "private")
 _BY_SETTINGS = ("weights", "data", "decision")  # digests that are compared besides the settings
 
 
@@ -112,9 +114,13 @@ class Ledger:
             lock.acquire()
         except Timeout as error:
             raise OutputError(f"{self.path}: another process keeps it. Run the same command again later.") from error
+        except NotImplementedError as error:
+            sentence = f"{self.path}: files cannot be locked in this folder. Give --ledger another one."
+            raise OutputError(sentence) from error
         except OSError as error:
             raise output_error(self.path, error) from error
         try:
+            check_output(self.path, "ledger")
             yield
         finally:
             lock.release()
@@ -152,14 +158,37 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str
 
 
 def _parsed(text: bytes) -> dict[str, Any] | None:
-    """A line that can be used, `None` where it is damaged."""
+    """Return a line that can be used, `None` where it is damaged or a value has another type than is written."""
     try:
         line = json.loads(text)
         whole = line["kind"] in ("run", "board") and isinstance(line["submission_sha256"], str)
-        whole &= isinstance(line["given" if line["kind"] == "board" else "settings"], dict)
-    except (ValueError, KeyError, TypeError):
+        if whole and line["kind"] == "board":
+            whole = _is_board(line["given"])
+        elif whole:
+            whole = isinstance(line["settings"], dict) and _is_run(line)
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return line if whole else None
+
+
+def _is_board(given: Any) -> bool:
+    return isinstance(given, dict) and all(given.get(name) is None or _is_number(given[name]) for name in _SCORES)
+
+
+def _is_run(line: Mapping[str, Any]) -> bool:
+    seen, changed = line.get("validation") or {}, line.get("changed") or {}
+    return (
+        isinstance(seen, dict)
+        and all(seen.get(name) is None or _is_number(seen[name]) for name in ("score", "low", "high"))
+        and (line.get("new_share") is None or _is_number(line["new_share"]))
+        and isinstance(line.get("warnings") or [], list)
+        and isinstance(changed, dict)
+        and all(isinstance(pair, list) and len(pair) == 2 for pair in changed.values())
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _plain(value: Any) -> Any:

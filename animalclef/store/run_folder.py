@@ -91,6 +91,10 @@ class RunFolder:
         except Timeout as error:
             sentence = f"{self.path}: another process is working in this run. Wait, or use another --run."
             raise RunInUseError(sentence) from error
+        except (OSError, NotImplementedError) as error:
+            raise OutputError(
+                f"{self.path}: files cannot be locked in this folder ({error}). Give --run a folder on a local disk."
+            ) from error
         try:
             yield
         finally:
@@ -137,6 +141,7 @@ class RunFolder:
         columns |= {"key": [key_of.get(one, "") for one in images.image_id]}
         boxes = [json.dumps(box.tolist()) if np.isfinite(box).all() else "" for box in images.bbox_xywhr]
         columns |= {"bbox_xywhr": boxes}
+        columns |= {} if images.mask is None else {"mask": images.mask}
         write_text(self.table, _csv(tuple(columns), zip(*columns.values(), strict=True)))
 
     def write_order(self, submission_id: Sequence[str]) -> None:

@@ -54,8 +54,13 @@ class Shortlist:
 
     @property
     def pair_count(self) -> int:
-        """How many slots are filled."""
+        """The number of filled slots."""
         return int((self.index >= 0).sum())
+
+    def select(self, rows: NDArray[np.generic]) -> Shortlist:
+        """Return the lists of the given queries (indices or a mask), in that order."""
+        vote = None if self.vote is None else self.vote[rows]
+        return Shortlist(self.query_id[rows], self.gallery_id, self.index[rows], self.similarity[rows], vote)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""The body families behind one door: their coat sheets, individual proportions and poses."""
+"""Choose a body by its family: coat sheets, individual proportions and poses."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ class Sheet:
 
     @property
     def shape_hw(self) -> tuple[int, int]:
-        """Texture size, rows then columns."""
+        """Return the texture size, rows then columns."""
         return round(self.extent_wh[1] * self.px_per_unit), round(self.extent_wh[0] * self.px_per_unit)
 
     def grid_xy(self) -> FloatArray:
-        """Body place of every texel, (H, W, 2)."""
+        """Return the body place of every texel, (H, W, 2)."""
         height, width = self.shape_hw
         x = self.left_top_xy[0] + (np.arange(width, dtype=np.float32) + 0.5) / self.px_per_unit
         y = self.left_top_xy[1] + (np.arange(height, dtype=np.float32) + 0.5) / self.px_per_unit
         return np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32)
 
     def texel(self, body_xy: FloatArray) -> FloatArray:
-        """Texture coordinates (..., 2) of body places (..., 2), for `cv2.remap`."""
+        """Return texture coordinates (..., 2) of body places (..., 2), for `cv2.remap`."""
         return floats((body_xy - floats(self.left_top_xy)) * self.px_per_unit - 0.5)
 
 
@@ -56,12 +56,12 @@ _POSES: dict[BodyFamily, Callable[[BodyStyle, np.random.Generator], list[Ribbon]
 
 
 def sheet_of(family: BodyFamily) -> Sheet:
-    """The coat sheet of a body family."""
+    """Return the coat sheet of a body family."""
     return _SHEETS[family]
 
 
 def individual_body(style: BodyStyle, rng: np.random.Generator) -> BodyStyle:
-    """The species' proportions with the slight drift of one animal."""
+    """Return the species' proportions with the slight variation of one animal."""
     girth, limb, tail, head = (float(f) for f in np.exp(rng.normal(0.0, 0.035, 4)))
     return replace(
         style, girth=style.girth * girth, limb=style.limb * limb, tail=style.tail * tail, head=style.head * head
@@ -69,12 +69,12 @@ def individual_body(style: BodyStyle, rng: np.random.Generator) -> BodyStyle:
 
 
 def pose_body(style: BodyStyle, rng: np.random.Generator) -> list[Ribbon]:
-    """Parts from far to near in a freshly drawn pose, with a slight perspective along the body."""
+    """Return parts from far to near in a random pose, with a slight perspective along the body."""
     depth = float(rng.normal(0.0, 0.09))
     return [_in_perspective(part, depth) for part in _POSES[style.family](style, rng)]
 
 
 def _in_perspective(part: Ribbon, depth: float) -> Ribbon:
-    """Enlarge what is nearer: `depth` is the gain per body unit towards +x."""
+    """Enlarge nearer parts: `depth` is the gain per body unit towards +x."""
     gain = (1.0 / np.clip(1.0 - depth * (part.pose_xy[:, :1] - 0.4), 0.5, 2.0)).astype(np.float32)
     return replace(part, pose_xy=part.pose_xy * gain, half_width=part.half_width * gain)

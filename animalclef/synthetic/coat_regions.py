@@ -1,4 +1,4 @@
-"""Region by region colouring of a coat: dark back, pale belly, face, tail rings, shell plates."""
+"""Colour a coat region by region: dark back, pale belly, face, tail rings, shell plates."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["finish_newt", "finish_quadruped", "finish_turtle", "linear_rgb"]
 
 
 def linear_rgb(colour: Rgb) -> FloatArray:
-    """An sRGB colour (0-255) as linear light, (3,)."""
+    """Return an sRGB colour (0-255) as linear light, (3,)."""
     return ((np.array(colour, dtype=np.float32) / 255.0) ** 2.2).astype(np.float32)
 
 
 def finish_quadruped(
     rng: np.random.Generator, sheet: Sheet, marks: Markings, palette: Palette, body: BodyStyle
 ) -> tuple[FloatArray, FloatArray]:
-    """Colour (H, W, 3) and relief (H, W) of one flank."""
+    """Return colour (H, W, 3) and relief (H, W) of one flank."""
     x, y = np.moveaxis(sheet.grid_xy(), -1, 0)
     soft = 0.03 * fractal_noise(rng, sheet.shape_hw, 0.2 * sheet.px_per_unit, octaves=3)
     colour = _fill(sheet, palette.base)
@@ -40,7 +40,7 @@ def finish_quadruped(
 
 
 def _tail_rings(rng: np.random.Generator, x: FloatArray, body: BodyStyle) -> FloatArray:
-    """Uneven dark rings and a dark tip."""
+    """Paint uneven dark rings and a dark tip."""
     length = 0.85 * body.tail
     share = (quadruped.TAIL_ROOT_XY[0] - x) / length
     rings = np.zeros_like(x)
@@ -53,7 +53,7 @@ def _tail_rings(rng: np.random.Generator, x: FloatArray, body: BodyStyle) -> Flo
 def _cat_face(
     colour: FloatArray, x: FloatArray, y: FloatArray, palette: Palette, rng: np.random.Generator
 ) -> FloatArray:
-    """Eye, nose, mouth, whisker spots and the back of the ear."""
+    """Paint eye, nose, mouth, whisker spots and the back of the ear."""
     eye = _disc(x, y, quadruped.EYE_XY, 1.25)
     colour = _mix(colour, palette.pale, 0.5 * smoothstep(0.058, 0.04, eye))
     colour = _mix(colour, (22, 17, 14), smoothstep(0.038, 0.031, eye))
@@ -75,7 +75,7 @@ def _cat_face(
 def finish_newt(
     rng: np.random.Generator, sheet: Sheet, marks: Markings, palette: Palette
 ) -> tuple[FloatArray, FloatArray]:
-    """Colour (H, W, 3) and relief (H, W) of a back."""
+    """Return colour (H, W, 3) and relief (H, W) of a back."""
     x, y = np.moveaxis(sheet.grid_xy(), -1, 0)
     colour = _mix(_fill(sheet, palette.base), palette.back, 0.7 * smoothstep(0.06, 0.0, np.abs(y)))
     colour = _mix(colour, palette.accent, 0.5 * marks.accent)
@@ -95,7 +95,7 @@ def finish_newt(
 def finish_turtle(
     rng: np.random.Generator, sheet: Sheet, marks: Markings, palette: Palette, *, rays: bool
 ) -> tuple[FloatArray, FloatArray]:
-    """Colour (H, W, 3) and relief (H, W) of a shell with head and flippers."""
+    """Return colour (H, W, 3) and relief (H, W) of a shell with head and flippers."""
     grid = sheet.grid_xy()
     shell = _on_shell(grid)
     shell_colour, shell_relief = _shell(rng, sheet, marks, palette, rays=rays)
@@ -108,7 +108,7 @@ def finish_turtle(
 
 
 def _on_shell(grid_xy: FloatArray) -> FloatArray:
-    """1 on the carapace, 0 on head and limbs (H, W); generous, as the shell ribbon lies on top."""
+    """Return 1 on the carapace, 0 on head and limbs (H, W); generous, as the shell ribbon lies on top."""
     x, y = grid_xy[..., 0], grid_xy[..., 1]
     inside = smoothstep(0.47, 0.45, np.abs(y)) * smoothstep(0.62, 0.6, x)
     reach = np.abs(y) - 1.25 * turtle.carapace_half_width(x)
@@ -140,7 +140,7 @@ def _shell(
 def _rays(
     rng: np.random.Generator, label: np.ndarray, offset_xy: FloatArray, n: int, large: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Streaks that fan out from one corner of every scute: two pigments, (H, W) each."""
+    """Return streaks that fan out from one corner of every scute: two pigments, (H, W) each."""
     corner = rng.normal(0.0, 0.03, (n, 2)).astype(np.float32) - np.array([0.07, 0.0], dtype=np.float32)
     corner[large:] *= 0.3
     delta = offset_xy - corner[label]
@@ -155,7 +155,7 @@ def _rays(
 
 
 def _scaly_skin(rng: np.random.Generator, sheet: Sheet, palette: Palette) -> tuple[FloatArray, FloatArray]:
-    """Dark scales between pale seams on head and flippers."""
+    """Paint dark scales between pale seams on head and flippers."""
     height, width = sheet.extent_wh[1], sheet.extent_wh[0]
     count = int(height * width / 0.0052)
     seeds = (rng.random((count, 2)) * np.array([width, height]) + np.array(sheet.left_top_xy)).astype(np.float32)
@@ -176,5 +176,5 @@ def _mix(colour: FloatArray, other: Rgb, share: FloatArray) -> FloatArray:
 
 
 def _disc(x: FloatArray, y: FloatArray, centre_xy: tuple[float, float], slender: float) -> FloatArray:
-    """Distance to a centre (H, W), body units, the y axis counted `slender` times."""
+    """Return the distance to a centre (H, W), body units, the y axis counted `slender` times."""
     return floats(np.hypot(x - np.float32(centre_xy[0]), slender * (y - np.float32(centre_xy[1]))))

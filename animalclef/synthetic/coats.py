@@ -1,4 +1,4 @@
-"""The painted skin of one animal: colour and relief on the coat sheet of its body."""
+"""Paint the skin of one animal: colour and relief on the coat sheet of its body."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Animal", "Coat", "body_of", "coat_of"]
 
 @dataclass(frozen=True)
 class Animal:
-    """One individual: its species and the seed of everything that makes it this one."""
+    """One individual: its species and its seed."""
 
     species: Species
     seed: tuple[int, ...]
@@ -40,13 +40,13 @@ class Coat:
 
 
 def body_of(animal: Animal) -> BodyStyle:
-    """The animal's own proportions."""
+    """Return the animal's proportions."""
     return individual_body(animal.species.body, np.random.default_rng((*animal.seed, 1)))
 
 
 @lru_cache(maxsize=12)
 def coat_of(animal: Animal, side: str) -> Coat:
-    """The skin seen from `side`, one of `animal.species.sides`; the two flanks are different textures.
+    """Return the skin seen from `side`, one of `animal.species.sides`; the two flanks are different textures.
 
     Raises:
         ValueError: the species has no such side.
@@ -74,7 +74,7 @@ def _painted(rng: np.random.Generator, sheet: Sheet, marks: Markings, palette: P
 
 
 def _hair(rng: np.random.Generator, sheet: Sheet, fur: float) -> FloatArray:
-    """Streaks along the body for fur, fine grain for bare skin, (H, W, 1)."""
+    """Return streaks along the body for fur, fine grain for bare skin, (H, W, 1)."""
     streaks = fractal_noise(rng, sheet.shape_hw, 2.2, octaves=1, stretch_xy=(3.5, 1.0))
     patches = fractal_noise(rng, sheet.shape_hw, 40.0, octaves=3)
     factor = np.exp((0.06 + 0.15 * fur) * streaks + 0.06 * patches)
@@ -82,7 +82,7 @@ def _hair(rng: np.random.Generator, sheet: Sheet, fur: float) -> FloatArray:
 
 
 def _individual_palette(palette: Palette, rng: np.random.Generator) -> Palette:
-    """The species' colours with the slight drift of one animal."""
+    """Return the species' colours with the slight variation of one animal."""
 
     def drifted(colour: Rgb) -> Rgb:
         gain = np.exp(rng.normal(0.0, palette.drift) + rng.normal(0.0, 0.3 * palette.drift, 3))

@@ -1,4 +1,4 @@
-"""Settings of a demonstration data set."""
+"""Settings of the demo data set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["DemoConfig"]
 
 
 class DemoConfig(BaseModel):
-    """How many animals and photographs `render_demo` makes; the counts are per species."""
+    """The number of animals and photographs of the demo, per species."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""Random scalar fields: fractal noise, Turing patterns and Voronoi cells."""
+"""Draw random scalar fields: fractal noise, Turing patterns and Voronoi cells."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Cells:
 
 
 def floats(values: ArrayLike) -> FloatArray:
-    """The values as a float32 array of the same shape."""
+    """Return the values as a float32 array of the same shape."""
     return np.asarray(values, dtype=np.float32)
 
 
@@ -57,7 +57,7 @@ def fractal_noise(
     gain: float = 0.5,
     stretch_xy: tuple[float, float] = (1.0, 1.0),
 ) -> FloatArray:
-    """Multi-octave noise of mean 0 and deviation 1, (H, W); `scale_px` is the coarsest grain."""
+    """Return multi-octave noise of mean 0 and deviation 1, (H, W); `scale_px` is the coarsest grain."""
     total = np.zeros(shape_hw, dtype=np.float32)
     for octave in range(octaves):
         step = max(scale_px / 2**octave, 1.0)
@@ -66,7 +66,7 @@ def fractal_noise(
 
 
 def _grain(rng: np.random.Generator, shape_hw: tuple[int, int], step_xy: tuple[float, float]) -> FloatArray:
-    """One octave: coarse white noise drawn up with a cubic kernel, cut out at a random offset."""
+    """Return one octave: coarse white noise enlarged with a cubic kernel, cut out at a random offset."""
     height, width = shape_hw
     columns, rows = int(width / step_xy[0]) + 3, int(height / step_xy[1]) + 3
     coarse = rng.standard_normal((rows, columns), dtype=np.float32)
@@ -77,7 +77,7 @@ def _grain(rng: np.random.Generator, shape_hw: tuple[int, int], step_xy: tuple[f
 
 
 def wide_blur(field: ArrayLike, sigma_px: float) -> FloatArray:
-    """Gaussian blur of a field (H, W) worked out on a coarser grid where the blur allows it."""
+    """Blur a field (H, W) with a Gaussian, on a coarser grid where the width allows it."""
     plane = floats(field)
     factor = int(sigma_px / 2.5)
     if factor < 2 or min(plane.shape) < 8 * factor:
@@ -97,7 +97,7 @@ def turing_field(
     bias: float = 0.0,
     iterations: int = 9,
 ) -> FloatArray:
-    """Activator-inhibitor pattern of deviation 1, (H, W), positive on the markings.
+    """Return an activator-inhibitor pattern of deviation 1, (H, W), positive on the markings.
 
     Repeated difference of Gaussians and saturation (Young, Mathematical Biosciences 72, 1984). A Gaussian pair of
     1 : 2 peaks at 6.5 sigma. `stretch` lengthens the markings along y, `bias` below 0 turns stripes into spots.
@@ -114,7 +114,7 @@ def turing_field(
 
 
 def warp_field(rng: np.random.Generator, field: FloatArray, amount_px: float, scale_px: float) -> FloatArray:
-    """Push a field (H, W) about by smooth random displacements of deviation `amount_px`."""
+    """Warp a field (H, W) by smooth random displacements of deviation `amount_px`."""
     height, width = field.shape
     push_x = amount_px * fractal_noise(rng, (height, width), scale_px, octaves=2)
     push_y = amount_px * fractal_noise(rng, (height, width), scale_px, octaves=2)
@@ -124,7 +124,7 @@ def warp_field(rng: np.random.Generator, field: FloatArray, amount_px: float, sc
 
 
 def voronoi_cells(seeds_xy: FloatArray, grid_xy: FloatArray) -> Cells:
-    """Cells of `seeds_xy` (n, 2) at the points `grid_xy` (H, W, 2), both in the same unit."""
+    """Return cells of `seeds_xy` (n, 2) at the points `grid_xy` (H, W, 2), both in the same unit."""
     distance, index = cKDTree(seeds_xy).query(grid_xy.reshape(-1, 2), k=2)
     shape = grid_xy.shape[:2]
     gap = 0.5 * (distance[:, 1] - distance[:, 0])

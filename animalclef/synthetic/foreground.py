@@ -1,4 +1,4 @@
-"""What stands between the camera and the animal: grass, twigs, leaves, bubbles and glare."""
+"""Draw objects between the camera and the animal: grass, twigs, leaves, bubbles and glare."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GRASS: dict[Habitat, Rgb] = {"forest": (74, 86, 42), "steppe": (168, 146, 82), 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """Something translucent in front of the scene."""
+    """A translucent layer in front of the scene."""
 
     colour: FloatArray  # (H, W, 3) linear RGB
     alpha: FloatArray  # (H, W) 0-1
@@ -28,12 +28,12 @@ class Layer:
             raise ValueError(f"Expected one colour per pixel, got {self.colour.shape} for {self.alpha.shape}.")
 
     def over(self, scene: FloatArray, light: FloatArray) -> FloatArray:
-        """The scene (H, W, 3) behind this layer, which is lit by `light` (3,)."""
+        """Return the scene (H, W, 3) behind this layer, which is lit by `light` (3,)."""
         return np.asarray(scene + self.alpha[..., None] * (self.colour * light - scene), dtype=np.float32)
 
 
 def draw_foreground(habitat: Habitat, image_size_wh: tuple[int, int], rng: np.random.Generator) -> Layer:
-    """A layer that suits the habitat, any sharpness."""
+    """Return a layer that suits the habitat, of random sharpness."""
     width, height = image_size_wh
     if habitat in ("reef", "sand"):
         return _water(width, height, rng)
@@ -48,7 +48,7 @@ def draw_foreground(habitat: Habitat, image_size_wh: tuple[int, int], rng: np.ra
 
 
 def _layer(drawing: ByteImage, blur_px: float) -> Layer:
-    """Everything drawn becomes opaque; black stays clear."""
+    """Return a layer in which everything drawn is opaque and black is clear."""
     alpha = (drawing.max(axis=2) > 0).astype(np.float32)
     colour = (drawing.astype(np.float32) / 255.0) ** 2.2
     soft_alpha = cv2.GaussianBlur(alpha, (0, 0), blur_px)
@@ -57,7 +57,7 @@ def _layer(drawing: ByteImage, blur_px: float) -> Layer:
 
 
 def _grass(drawing: ByteImage, colour: Rgb, rng: np.random.Generator) -> None:
-    """Tufts along the lower edge, now and then a twig with leaves across the picture."""
+    """Draw tufts along the lower edge, sometimes a twig with leaves across the photograph."""
     height, width = drawing.shape[:2]
     for _ in range(int(rng.integers(2, 6))):
         middle, reach = rng.uniform(0, width), rng.uniform(0.25, 0.75) * height
@@ -73,7 +73,7 @@ def _grass(drawing: ByteImage, colour: Rgb, rng: np.random.Generator) -> None:
 
 
 def _debris(drawing: ByteImage, habitat: Habitat, rng: np.random.Generator) -> None:
-    """Leaves and twigs lying over the animal."""
+    """Draw leaves and twigs over the animal."""
     height, width = drawing.shape[:2]
     colour: Rgb = (118, 84, 48) if habitat != "moss" else (96, 106, 46)
     for _ in range(int(rng.integers(1, 4))):
@@ -85,7 +85,7 @@ def _debris(drawing: ByteImage, habitat: Habitat, rng: np.random.Generator) -> N
 
 
 def _water(width: int, height: int, rng: np.random.Generator) -> Layer:
-    """Drifting particles, a few bubbles and a sheet of surface glare."""
+    """Draw drifting particles, a few bubbles and surface glare."""
     drawing = np.zeros((height, width), dtype=np.uint8)
     for _ in range(int(rng.integers(5, 40))):
         spot = (int(rng.uniform(0, width)), int(rng.uniform(0, height)))

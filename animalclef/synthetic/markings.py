@@ -1,4 +1,4 @@
-"""The markings of one animal: where the coat is dark, where it carries the second pigment."""
+"""Draw the markings of one animal: where the coat is dark, and where it has the second pigment."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Markings:
 
 
 def individual_pattern(style: PatternStyle, rng: np.random.Generator) -> PatternStyle:
-    """The species' pattern with the mild drift of one animal."""
+    """Return the species' pattern with the slight variation of one animal."""
     finer, denser, longer = np.exp(rng.normal(0.0, style.jitter, 3))
     return replace(
         style,
@@ -46,12 +46,12 @@ def individual_pattern(style: PatternStyle, rng: np.random.Generator) -> Pattern
 
 
 def draw_markings(rng: np.random.Generator, sheet: Sheet, style: PatternStyle) -> Markings:
-    """Markings of one skin (one flank, or one back) on its sheet."""
+    """Draw the markings of one skin (one flank, or one back) on its sheet."""
     return _PAINTERS[style.family](rng, sheet, style)
 
 
 def _turing(rng: np.random.Generator, sheet: Sheet, style: PatternStyle, bias: float) -> FloatArray:
-    """Turing field gently pushed about, so that no two neighbouring markings are alike."""
+    """Return a slightly warped Turing field, so that neighbouring markings differ."""
     wavelength = style.wavelength * sheet.px_per_unit
     field = turing_field(rng, sheet.shape_hw, wavelength, stretch=style.stretch, bias=bias)
     field = warp_field(rng, field, 0.16 * wavelength, 1.6 * wavelength)
@@ -59,7 +59,7 @@ def _turing(rng: np.random.Generator, sheet: Sheet, style: PatternStyle, bias: f
 
 
 def _above(field: FloatArray, share: float, softness: float) -> FloatArray:
-    """Soft mask of the highest `share` of a field."""
+    """Return a soft mask of the highest `share` of a field."""
     level = float(np.quantile(field[::4, ::4], 1.0 - share))
     return smoothstep(level - softness, level + softness, field)
 
@@ -71,7 +71,7 @@ def _spots(rng: np.random.Generator, sheet: Sheet, style: PatternStyle) -> Marki
 
 
 def _rosettes(rng: np.random.Generator, sheet: Sheet, style: PatternStyle) -> Markings:
-    """Broken rings with a darker ground inside."""
+    """Draw broken rings with a darker inside."""
     field = _turing(rng, sheet, style, bias=-1.0)
     outer = _above(field, style.coverage, style.softness)
     inner = _above(field, 0.36 * style.coverage, style.softness)
@@ -88,7 +88,7 @@ def _stripes(rng: np.random.Generator, sheet: Sheet, style: PatternStyle) -> Mar
 
 
 def _blotches(rng: np.random.Generator, sheet: Sheet, style: PatternStyle) -> Markings:
-    """Large uneven patches that gather in two rows along the body."""
+    """Draw large uneven patches in two rows along the body."""
     field = _turing(rng, sheet, style, bias=-0.3)
     wavelength = style.wavelength * sheet.px_per_unit
     field = field + np.float32(0.45) * fractal_noise(rng, sheet.shape_hw, wavelength, octaves=3)
@@ -101,7 +101,7 @@ def _blotches(rng: np.random.Generator, sheet: Sheet, style: PatternStyle) -> Ma
 
 
 def _reticulated(rng: np.random.Generator, sheet: Sheet, style: PatternStyle) -> Markings:
-    """Large dark cells between pale seams."""
+    """Draw large dark cells between pale seams."""
     grid = sheet.grid_xy()
     cells = voronoi_cells(_jittered_grid(rng, sheet, style.wavelength), grid)
     wobble = 0.07 * style.wavelength * fractal_noise(rng, sheet.shape_hw, 0.5 * style.wavelength * sheet.px_per_unit)
@@ -111,7 +111,7 @@ def _reticulated(rng: np.random.Generator, sheet: Sheet, style: PatternStyle) ->
 
 
 def _scutes(rng: np.random.Generator, sheet: Sheet, style: PatternStyle) -> Markings:
-    """Cloudy pigment for a shell; the shell's plates and rays are laid on by the coat."""
+    """Draw cloudy pigment for a shell; the coat adds the shell's plates and rays."""
     wavelength = style.wavelength * sheet.px_per_unit
     clouds = fractal_noise(rng, sheet.shape_hw, 1.6 * wavelength, octaves=5, gain=0.65)
     flecks = fractal_noise(rng, sheet.shape_hw, 0.5 * wavelength, octaves=3)
@@ -119,7 +119,7 @@ def _scutes(rng: np.random.Generator, sheet: Sheet, style: PatternStyle) -> Mark
 
 
 def _jittered_grid(rng: np.random.Generator, sheet: Sheet, spacing: float) -> FloatArray:
-    """Roughly even random points (n, 2) over the sheet, body units."""
+    """Return roughly even random points (n, 2) over the sheet, body units."""
     x = np.arange(0.0, sheet.extent_wh[0] + spacing, spacing)
     y = np.arange(0.0, sheet.extent_wh[1] + spacing, 0.87 * spacing)
     grid = np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A newt from above: one long bent trunk with four legs and their toes."""
+"""Draw a newt from above: one long bent trunk with four legs and their toes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LEGS = ((0.49, -0.5), (0.80, 0.45))
 
 
 def newt_ribbons(style: BodyStyle, rng: np.random.Generator) -> list[Ribbon]:
-    """Parts from far to near in a freshly drawn posture, body units."""
+    """Return parts from far to near in a random posture, body units."""
     spine = _bent_spine(style, rng)
     rest = np.stack([np.linspace(0.0, _LENGTH, _N), np.zeros(_N)], axis=1).astype(np.float32)
     limbs = [part for share, lean in _LEGS for side in (-1, 1) for part in _leg(style, spine, share, lean, side, rng)]
@@ -35,7 +35,7 @@ def newt_ribbons(style: BodyStyle, rng: np.random.Generator) -> list[Ribbon]:
 
 
 def _bent_spine(style: BodyStyle, rng: np.random.Generator) -> FloatArray:
-    """Spine (n, 2) from tail tip to snout; the tail curls more than the trunk."""
+    """Return the spine (n, 2) from tail tip to snout; the tail curls more than the trunk."""
     s = np.linspace(0.0, 1.0, _N)
     trunk, tail = rng.normal(0.0, 0.8), rng.normal(0.0, 2.4)
     wave = rng.normal(0.0, 0.7) * np.sin(2 * math.pi * s + rng.uniform(0, 2 * math.pi))
@@ -49,7 +49,7 @@ def _bent_spine(style: BodyStyle, rng: np.random.Generator) -> FloatArray:
 def _leg(
     style: BodyStyle, spine: FloatArray, share: float, lean: float, side: int, rng: np.random.Generator
 ) -> list[Ribbon]:
-    """One leg and its four toes on one `side` of the trunk (-1 or 1)."""
+    """Return one leg and its four toes on one `side` of the trunk (-1 or 1)."""
     index = int(share * (_N - 1))
     tangent = spine[index + 1] - spine[index - 1]
     heading = math.atan2(float(tangent[1]), float(tangent[0]))

@@ -1,4 +1,4 @@
-"""One photograph of one animal: pose, camera, place, light and sensor put together."""
+"""Render one photograph of one animal: pose, camera, place, light and sensor."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FILL: dict[BodyFamily, tuple[float, float]] = {"quadruped": (0.74, 1.0), "newt"
 
 @dataclass(frozen=True, eq=False)
 class Photograph:
-    """A finished picture, the animal's mask in it, and the place on its coat that each pixel shows."""
+    """A rendered photograph, the animal's mask, and the place on its coat that each pixel shows."""
 
     pixels: NDArray[np.uint8]  # (H, W, 3) sRGB
     mask: NDArray[np.uint8]  # (H, W) 0-255, the whole animal, also where something covers it
@@ -41,7 +41,7 @@ class Photograph:
 
 
 def photograph(animal: Animal, visit: Visit, side: str, rng: np.random.Generator) -> Photograph:
-    """Photograph one side of an animal during a visit; pose, camera and sensor come from `rng`.
+    """Render one side of an animal during a visit; pose, camera and sensor come from `rng`.
 
     `side` is one of `animal.species.sides`; an animal seen from its left looks to the left.
 
@@ -64,7 +64,7 @@ def photograph(animal: Animal, visit: Visit, side: str, rng: np.random.Generator
 
 
 def _image_size(species: Species, rng: np.random.Generator) -> tuple[int, int]:
-    """Width and height about the species' median, up to a third larger or smaller."""
+    """Return width and height around the species' median, up to a third larger or smaller."""
     zoom, shape = np.clip(np.exp(rng.normal(0.0, (0.12, 0.07))), 0.7, 1.4)
     width, height = species.image_size_wh
     return max(round(float(width * zoom * shape)), 48), max(round(float(height * zoom / shape)), 48)
@@ -73,7 +73,7 @@ def _image_size(species: Species, rng: np.random.Generator) -> tuple[int, int]:
 def _frame(
     parts: list[Ribbon], species: Species, size_wh: tuple[int, int], rng: np.random.Generator, *, mirrored: bool
 ) -> Camera:
-    """A view that turns, foreshortens and frames the body; now and then an end is cut off."""
+    """Return a view that turns, foreshortens and frames the body; sometimes an end is cut off."""
     family = species.body.family
     turn = float(rng.normal(0.0, 0.07))
     if family != "quadruped":
@@ -90,7 +90,7 @@ def _frame(
 
 
 def _foreshortening(family: BodyFamily, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Linear map (2, 2) of a body turned away from the camera about a random axis."""
+    """Return the linear map (2, 2) of a body turned away from the camera about a random axis."""
     if family == "quadruped":
         return np.diag([math.cos(float(np.clip(rng.normal(0.0, 0.32), -0.8, 0.8))), 1.0])
     tilt = min(abs(float(rng.normal(0.0, 0.45 if family == "turtle" else 0.3))), 0.9)
@@ -106,7 +106,7 @@ def _rotation(angle_rad: float) -> NDArray[np.float64]:
 def _background(
     visit: Visit, species: Species, camera: Camera, alpha: FloatArray, rng: np.random.Generator
 ) -> FloatArray:
-    """The lit place (H, W, 3) with the animal's shadow on it."""
+    """Return the lit place (H, W, 3) with the animal's shadow on it."""
     canvas = _cropped(place_canvas(visit.habitat, visit.place_seed), visit, species, camera, alpha, rng)
     if species.body.family == "quadruped":
         shadow = ground_shadow(alpha, visit.light, camera.px_per_unit)
@@ -120,7 +120,7 @@ def _background(
 
 
 def _overall(light: Light) -> FloatArray:
-    """Light on things that are not modelled in relief, linear RGB (3,)."""
+    """Return the light on objects without relief, linear RGB (3,)."""
     return floats(0.55 * floats(light.direct) + 0.8 * floats(light.ambient))
 
 
@@ -155,7 +155,7 @@ def _cropped(
 
 
 def _veiled(skin: FloatArray, light: Light, rng: np.random.Generator) -> FloatArray:
-    """Under water a net of sunlight dances on the animal, and the water between pales and blues it."""
+    """Add a net of sunlight on the animal under water, and the haze and blue tint of the water."""
     if light.mode != "water":
         return skin
     shape = (skin.shape[0], skin.shape[1])

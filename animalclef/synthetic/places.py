@@ -1,4 +1,4 @@
-"""The places where animals are photographed: one wide textured canvas per place."""
+"""Draw the places where animals are photographed: one wide textured canvas per place."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STONES: tuple[Rgb, ...] = ((122, 116, 106), (96, 92, 88), (146, 134, 116), (84,
 
 @lru_cache(maxsize=24)
 def place_canvas(habitat: Habitat, seed: tuple[int, ...]) -> FloatArray:
-    """The place's reflectance as linear RGB (520, 720, 3), read-only; the same seed is the same place."""
+    """Return the place's reflectance as linear RGB (520, 720, 3), read-only; the same seed is the same place."""
     rng = np.random.default_rng(seed)
     picture = _PLACES[habitat](rng)
     canvas = ((picture.astype(np.float32) / 255.0) ** 2.2).astype(np.float32)
@@ -35,7 +35,7 @@ def place_canvas(habitat: Habitat, seed: tuple[int, ...]) -> FloatArray:
 def _tinted(
     rng: np.random.Generator, colours: tuple[Rgb, Rgb, Rgb], scale: float, gain: float = 0.6, grit: float = 0.1
 ) -> ByteImage:
-    """Noise that runs through three colours, dark to light."""
+    """Return noise that runs through three colours, dark to light."""
     field = fractal_noise(rng, _SIZE_HW, scale, octaves=6, gain=gain)
     share = np.clip(0.5 + 0.32 * field, 0.0, 1.0)
     stops = np.array(colours, dtype=np.float32)
@@ -53,13 +53,13 @@ def _anywhere(rng: np.random.Generator) -> tuple[float, float]:
 
 
 def _sward(picture: ByteImage, rng: np.random.Generator, n: int, length: tuple[float, float], colour: Rgb) -> None:
-    """Short grass all over the ground, drawn into `picture`."""
+    """Draw short grass over the whole ground into `picture`."""
     roots = rng.random((n, 2)) * np.array([_SIZE_HW[1], _SIZE_HW[0]])
     blades(picture, rng, roots, rng.uniform(*length, n), np.full(n, 1.8), colour)
 
 
 def _litter(rng: np.random.Generator) -> ByteImage:
-    """Forest soil under fallen leaves, with twigs and stones."""
+    """Draw forest soil under fallen leaves, with twigs and stones."""
     picture = _tinted(rng, ((34, 26, 19), (70, 53, 37), (104, 82, 58)), 60.0)
     for _ in range(int(rng.integers(10, 50))):
         pebble(picture, rng, _anywhere(rng), float(rng.uniform(3, 13)), shifted(_STONES[rng.integers(4)], rng, 0.15))
@@ -71,7 +71,7 @@ def _litter(rng: np.random.Generator) -> ByteImage:
 
 
 def _moss(rng: np.random.Generator) -> ByteImage:
-    """Cushions of moss between stones."""
+    """Draw cushions of moss between stones."""
     picture = _tinted(rng, ((26, 30, 16), (62, 70, 34), (108, 112, 60)), 46.0, gain=0.75)
     _sward(picture, rng, int(rng.integers(600, 1000)), (5.0, 12.0), (72, 82, 40))
     for _ in range(int(rng.integers(6, 30))):
@@ -82,7 +82,7 @@ def _moss(rng: np.random.Generator) -> ByteImage:
 
 
 def _tray(rng: np.random.Generator) -> ByteImage:
-    """The plain tray in which a catch is photographed, sometimes ruled, with specks of dirt."""
+    """Draw the plain tray in which a catch is photographed, sometimes ruled, with specks of dirt."""
     tone = int(rng.integers(150, 222))
     warm = int(rng.integers(-12, 14))
     light: Rgb = (min(255, tone + 12 + warm), min(255, tone + 10), max(0, tone + 8 - warm))
@@ -114,7 +114,7 @@ def _grass_ground(rng: np.random.Generator) -> ByteImage:
 
 
 def _receding(ground: ByteImage, rng: np.random.Generator) -> FloatArray:
-    """The ground plane seen at a low angle: rows of the canvas below the horizon."""
+    """Draw the ground plane seen at a low angle: rows of the canvas below the horizon."""
     height, width = _SIZE_HW
     rows = np.linspace(0.06, 1.0, height - int(HORIZON * height), dtype=np.float32)[:, None]
     columns = np.arange(width, dtype=np.float32)[None, :] - width / 2
@@ -125,7 +125,7 @@ def _receding(ground: ByteImage, rng: np.random.Generator) -> FloatArray:
 
 
 def _backdrop(rng: np.random.Generator, colours: tuple[Rgb, Rgb, Rgb], trunks: int) -> FloatArray:
-    """Out-of-focus woodland: foliage, trunks and spots of light."""
+    """Draw out-of-focus woodland: foliage, trunks and spots of light."""
     picture = _tinted(rng, colours, 110.0)
     height, width = _SIZE_HW
     for _ in range(trunks):
@@ -143,7 +143,7 @@ def _backdrop(rng: np.random.Generator, colours: tuple[Rgb, Rgb, Rgb], trunks: i
 
 
 def _landscape(rng: np.random.Generator, ground: ByteImage, backdrop: FloatArray, tuft: Rgb, tufts: int) -> ByteImage:
-    """Ground in front of a backdrop, the seam hidden behind tufts of grass."""
+    """Draw ground in front of a backdrop, the seam hidden behind tufts of grass."""
     height, width = _SIZE_HW
     edge = int(HORIZON * height)
     plane = _receding(ground, rng)
@@ -161,7 +161,7 @@ def _landscape(rng: np.random.Generator, ground: ByteImage, backdrop: FloatArray
 
 
 def _far_blur(plane: FloatArray) -> FloatArray:
-    """Depth of field: the far rows of the ground are out of focus."""
+    """Blur the far rows of the ground, as out of focus."""
     soft = cv2.GaussianBlur(plane, (0, 0), 2.6)
     share = np.linspace(1.0, 0.0, len(plane), dtype=np.float32)[:, None, None] ** 1.5
     return np.asarray(plane + share * (soft - plane), dtype=np.float32)
@@ -183,7 +183,7 @@ def _snow(rng: np.random.Generator) -> ByteImage:
 
 
 def _reef(rng: np.random.Generator) -> ByteImage:
-    """Coral heads and rubble on a deep bottom."""
+    """Draw coral heads and rubble on a deep bottom."""
     picture = _tinted(rng, ((14, 44, 54), (38, 90, 98), (92, 146, 140)), 130.0)
     palette: tuple[Rgb, ...] = ((104, 96, 70), (74, 98, 84), (128, 110, 92), (60, 76, 70), (116, 84, 84))
     for radius in np.sort(rng.uniform(4, 46, int(rng.integers(60, 170))))[::-1]:
@@ -194,14 +194,14 @@ def _reef(rng: np.random.Generator) -> ByteImage:
 
 
 def _sand(rng: np.random.Generator) -> ByteImage:
-    """Rippled sand with shell grit."""
+    """Draw rippled sand with shell grit."""
     picture = _tinted(rng, ((96, 118, 104), (142, 156, 132), (182, 188, 158)), 140.0, gain=0.4).astype(np.float32)
     ripples = fractal_noise(rng, _SIZE_HW, 26.0, octaves=2, stretch_xy=(5.0, 0.8))[..., None]
     return _under_water(rng, picture * np.exp(0.13 * ripples))
 
 
 def _under_water(rng: np.random.Generator, picture: FloatArray) -> ByteImage:
-    """Blue veil, softness of the distance and a net of sunlight on the bottom."""
+    """Add a blue veil, blur with distance and a net of sunlight on the bottom."""
     veil = np.array([[[22, 96, 122]], [[34, 112, 118]], [[16, 70, 108]]], dtype=np.float32)[rng.integers(3)]
     share = float(rng.uniform(0.3, 0.65))
     net = np.abs(fractal_noise(rng, _SIZE_HW, 60.0, octaves=2, gain=0.4))

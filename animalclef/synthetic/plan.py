@@ -1,4 +1,4 @@
-"""Who is photographed when and where: the list of photographs of a demonstration data set."""
+"""Plan the photographs of the demo data set: the animal, date and place of each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Split = Literal["database", "query"]
 
 @dataclass(frozen=True)
 class Shot:
-    """One photograph to be made, with its row of the table."""
+    """One photograph to be rendered, with its row of the table."""
 
     image_id: int
     identity: str
@@ -43,7 +43,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class _Layout:
-    """The habits of one data set's table and folders."""
+    """The columns and folders of one data set."""
 
     species_name: str
     dated: bool
@@ -70,7 +70,7 @@ _LAYOUTS: tuple[_Layout, ...] = (
 
 
 def plan_demo(config: DemoConfig) -> tuple[Shot, ...]:
-    """Every photograph of the data set, grouped by animal, with image ids in shuffled order."""
+    """Plan every photograph of the data set, grouped by animal, with image ids in shuffled order."""
     shots = [shot for index, species in enumerate(DEMO_SPECIES) for shot in _plan_species(config, index, species)]
     if config.odd_cases:
         shots = _with_oddities(shots)
@@ -98,7 +98,7 @@ def _plan_species(config: DemoConfig, index: int, species: Species) -> list[Shot
 def _draw_visits(
     config: DemoConfig, index: int, species: Species, rng: np.random.Generator
 ) -> dict[_Split, list[Visit]]:
-    """Visits of each split; places are shared between the splits, dates never."""
+    """Draw the visits of each split; places are shared between the splits, dates never."""
     days = rng.choice(2500, size=config.database_visits + config.query_visits, replace=False)
     visits = []
     for day in days:
@@ -111,7 +111,7 @@ def _draw_visits(
 def _database_visits(
     config: DemoConfig, layout: _Layout, visits: list[Visit], rng: np.random.Generator
 ) -> list[tuple[_Split, Visit]]:
-    """One to four visits with one to three photographs each, or a single photograph."""
+    """Draw one to four visits with one to three photographs each, or a single photograph."""
     if rng.random() < layout.singletons:
         return [("database", visits[int(rng.integers(len(visits)))])]
     count = min(int(rng.choice([1, 2, 3, 4], p=[0.15, 0.35, 0.3, 0.2])), len(visits))
@@ -159,7 +159,7 @@ def _shots_of(
 
 
 def _with_oddities(shots: list[Shot]) -> list[Shot]:
-    """The same photographs, five of them stored oddly; a tiny one never is its animal's only one."""
+    """Return the same photographs, five of them stored oddly; a tiny one is never its animal's only one."""
     cat, newt, turtle = (species.name for species in DEMO_SPECIES)
     changed = list(shots)
     wanted: tuple[tuple[str, Oddity], ...] = (
@@ -183,7 +183,7 @@ def _with_oddities(shots: list[Shot]) -> list[Shot]:
 
 
 def _spare(shots: list[Shot], dataset: str, fewest: int) -> int | None:
-    """An ordinary database photograph of an animal that has `fewest` of them, or None."""
+    """Return an ordinary database photograph of an animal that has `fewest` of them, or None."""
     rows = [i for i, shot in enumerate(shots) if shot.dataset == dataset and shot.split == "database"]
     for i in rows:
         mine = [k for k in rows if shots[k].identity == shots[i].identity]

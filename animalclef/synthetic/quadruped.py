@@ -1,4 +1,4 @@
-"""A cat-like animal in profile, head to the right: ribbons for trunk, neck, head, tail, ears and legs."""
+"""Draw a cat-like animal in profile, head to the right: ribbons for trunk, neck, head, tail, ears and legs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HIND_WIDTH = (0.22, 0.16, 0.08, 0.058, 0.058, 0.046)
 
 
 def quadruped_ribbons(style: BodyStyle, rng: np.random.Generator) -> list[Ribbon]:
-    """Parts from far to near in a freshly drawn stance, body units."""
+    """Return parts from far to near in a random stance, body units."""
     roll = float(rng.normal(0.0, 0.14))
     arch, stride = float(rng.normal(0.0, 0.02)), float(rng.uniform(0.0, 2 * math.pi))
     effort = float(rng.uniform(0.1, 0.42))
@@ -50,7 +50,7 @@ def _trunk(style: BodyStyle, arch: float, roll: float) -> Ribbon:
 
 
 def _head(style: BodyStyle, rng: np.random.Generator) -> list[Ribbon]:
-    """Far ear, neck, skull and near ear; the head nods about the withers."""
+    """Return far ear, neck, skull and near ear; the head nods about the withers."""
     nod, tilt = float(rng.normal(0.05, 0.2)), float(rng.normal(0.0, 0.15))
     root, nape = _NECK[0], _NECK[-1]
 
@@ -70,7 +70,7 @@ def _head(style: BodyStyle, rng: np.random.Generator) -> list[Ribbon]:
 
 
 def _tail(style: BodyStyle, rng: np.random.Generator) -> Ribbon:
-    """A tail that hangs, swings or lifts; at rest it lies straight out to the left on the sheet."""
+    """Return a tail that hangs, swings or lifts; at rest it lies straight out to the left on the sheet."""
     length, n = 0.85 * style.tail, 9
     step = length / (n - 1)
     rest = [(TAIL_ROOT_XY[0] - step * i, TAIL_ROOT_XY[1]) for i in range(n)]
@@ -83,7 +83,7 @@ def _tail(style: BodyStyle, rng: np.random.Generator) -> Ribbon:
 
 
 def _leg(style: BodyStyle, kind: str, phase: float, effort: float) -> Ribbon:
-    """One leg swung about the hip and bent at the knee; `phase` runs through the stride."""
+    """Return one leg swung about the hip and bent at the knee; `phase` runs through the stride."""
     fore = kind == "fore"
     rest = _FORELEG if fore else _HINDLEG
     points = [(x, y * style.limb) for x, y in rest]
@@ -96,13 +96,13 @@ def _leg(style: BodyStyle, kind: str, phase: float, effort: float) -> Ribbon:
 
 
 def _dimmed(leg: Ribbon) -> Ribbon:
-    """The same leg on the far side."""
+    """Return the same leg on the far side."""
     shift = np.array([0.07, -0.025], dtype=np.float32)
     return Ribbon(leg.rest_xy, leg.pose_xy + shift, leg.half_width * 0.95, lift=-0.35, dim=0.5, blend=0.02)
 
 
 def _turned(points: Sequence[tuple[float, float]], centre: tuple[float, float], angle_rad: float) -> Points:
-    """Points turned about `centre`, clockwise on the screen for a positive angle."""
+    """Return points turned about `centre`, clockwise on the screen for a positive angle."""
     cos, sin = math.cos(angle_rad), math.sin(angle_rad)
     cx, cy = centre
     return [(cx + cos * (x - cx) - sin * (y - cy), cy + sin * (x - cx) + cos * (y - cy)) for x, y in points]

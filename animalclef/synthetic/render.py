@@ -1,4 +1,4 @@
-"""The demonstration data set on disk, in the layout of AnimalCLEF 2025."""
+"""Write the demo data set in the layout of AnimalCLEF 2025."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def render_demo(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Render the data set into `directory` and return it; a folder of the same config is left as it is.
+    """Render the data set into `directory` and return it; a folder of the same config is kept.
 
     The folder appears whole or not at all, and its files depend on the config alone. `progress` is called with the
     photographs done and their total.
@@ -70,7 +70,7 @@ def _stamp(config: DemoConfig) -> dict[str, object]:
 
 
 def _is_done(directory: Path, config: DemoConfig) -> bool:
-    """Whether `directory` is this very demo; False when it is absent or empty."""
+    """Return whether `directory` is this demo; False when it is absent or empty."""
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return False
     found: object = "something else"

@@ -1,4 +1,4 @@
-"""Bodies built of ribbons: tapered bands along a curve, each knowing where its skin lies on the coat sheet."""
+"""Build bodies of ribbons: tapered bands along a curve, each with a map of its skin to the coat sheet."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class Camera:
 
     @property
     def px_per_unit(self) -> float:
-        """Geometric mean scale."""
+        """Return the geometric mean scale."""
         return float(np.sqrt(abs(np.linalg.det(self.linear))))
 
     def project(self, points_xy: FloatArray) -> NDArray[np.float64]:
-        """Body points (n, 2) in pixels, (n, 2)."""
+        """Return body points (n, 2) in pixels, (n, 2)."""
         return np.asarray(points_xy @ self.linear.T + self.offset_xy, dtype=np.float64)
 
 
@@ -76,7 +76,7 @@ class BodyMap:
 
 
 def curve(points_xy: Sequence[tuple[float, float]] | FloatArray, n: int = 28) -> FloatArray:
-    """Smooth curve (n, 2) through the control points."""
+    """Return a smooth curve (n, 2) through the control points."""
     points = np.asarray(points_xy, dtype=np.float64)
     chord = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     slopes = np.gradient(points, chord, axis=0)
@@ -84,7 +84,7 @@ def curve(points_xy: Sequence[tuple[float, float]] | FloatArray, n: int = 28) ->
 
 
 def widths(values: Sequence[float] | FloatArray, n: int = 28) -> FloatArray:
-    """Half widths (n,) running smoothly through evenly spread values, never below 0.004."""
+    """Return half widths (n,) smoothly through evenly spread values, never below 0.004."""
     knots = np.linspace(0.0, 1.0, len(values))
     drawn = np.asarray(PchipInterpolator(knots, values)(np.linspace(0.0, 1.0, n)), dtype=np.float32)
     return np.maximum(drawn, np.float32(0.004))
@@ -99,7 +99,7 @@ def ribbon(
     n: int = 28,
     **settings: float,
 ) -> Ribbon:
-    """A part from control points and half widths (left and right alike when only one is given)."""
+    """Return a part from control points and half widths (left and right are equal when only one is given)."""
     sides = np.stack([widths(left, n), widths(left if right is None else right, n)], axis=1)
     return Ribbon(curve(rest, n), curve(pose, n), sides, **settings)
 
@@ -119,7 +119,7 @@ def draw_body(ribbons: Sequence[Ribbon], camera: Camera) -> BodyMap:
 
 
 def _merge(planes: FloatArray, part: Ribbon, camera: Camera) -> None:
-    """Lay one part over the planes (in place; they belong to `draw_body`)."""
+    """Draw one part over the planes (in place; they belong to `draw_body`)."""
     window = _window(part, camera, planes.shape[1:])
     if window is None:
         return
@@ -140,7 +140,7 @@ def _merge(planes: FloatArray, part: Ribbon, camera: Camera) -> None:
 
 
 def _window(part: Ribbon, camera: Camera, shape: tuple[int, ...]) -> tuple[slice, slice] | None:
-    """Grid rows and columns that the part can touch, or None when it lies outside."""
+    """Return grid rows and columns that the part can touch, or None when it lies outside."""
     margin = (float(part.half_width.max()) + 0.06) * float(np.linalg.norm(camera.linear, 2))
     points = camera.project(part.pose_xy)
     low = np.maximum(np.floor((points.min(axis=0) - margin) / _STEP_PX).astype(int), 0)
@@ -151,7 +151,7 @@ def _window(part: Ribbon, camera: Camera, shape: tuple[int, ...]) -> tuple[slice
 
 
 def _surface(part: Ribbon, points_xy: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Rim distance (m,), height (m,) and sheet place (m, 2) of the points (m, 2), all in body units."""
+    """Return rim distance (m,), height (m,) and sheet place (m, 2) of the points (m, 2), all in body units."""
     along, across, over = _along(part.pose_xy, points_xy)
     left, right = _sample(part.half_width, along).T
     width = np.where(across < 0, left, right)
@@ -165,7 +165,7 @@ def _surface(part: Ribbon, points_xy: FloatArray) -> tuple[FloatArray, FloatArra
 
 
 def _skin(part: Ribbon, along: FloatArray, ratio: FloatArray, width: FloatArray, over: FloatArray) -> FloatArray:
-    """Place on the sheet (m, 2): curve parameter `along`, relative offset `ratio` (-1..1), `over` past an end."""
+    """Return sheet places (m, 2): curve parameter `along`, relative offset `ratio` (-1..1), `over` past an end."""
     clipped = np.clip(ratio, -1.0, 1.0)
     angle = 0.8 * (np.arcsin(clipped) + np.float32(part.roll_rad)) + (ratio - clipped)
     offset = width * (part.wrap * angle + (1.0 - part.wrap) * ratio)
@@ -176,14 +176,14 @@ def _skin(part: Ribbon, along: FloatArray, ratio: FloatArray, width: FloatArray,
 
 
 def _normals(points_xy: FloatArray) -> FloatArray:
-    """Unit normals (n, 2): the tangent turned a quarter towards +y when it points to +x."""
+    """Return unit normals (n, 2): the tangent turned a quarter towards +y when it points to +x."""
     tangent = np.gradient(points_xy, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-9
     return np.stack([-tangent[:, 1], tangent[:, 0]], axis=1).astype(np.float32)
 
 
 def _sample(table: FloatArray, along: FloatArray) -> FloatArray:
-    """Rows of `table` (n, k) at fractional positions `along` (m,), linear in between, (m, k)."""
+    """Return rows of `table` (n, k) at fractional positions `along` (m,), linear in between, (m, k)."""
     place = np.clip(along, 0.0, len(table) - 1.0)
     low = np.minimum(place.astype(np.intp), len(table) - 2)
     share = (place - low)[:, None]
@@ -191,7 +191,7 @@ def _sample(table: FloatArray, along: FloatArray) -> FloatArray:
 
 
 def _along(curve_xy: FloatArray, points_xy: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Nearest place on the curve: index (m,) in samples, signed offset (m,), distance past an end (m,)."""
+    """Return the nearest curve place: index (m,) in samples, signed offset (m,), distance past an end (m,)."""
     nearest = np.argmin((curve_xy**2).sum(axis=1) - 2.0 * points_xy @ curve_xy.T, axis=1)
     tangent = np.gradient(curve_xy, axis=0)
     spacing = np.linalg.norm(tangent, axis=1) + 1e-9

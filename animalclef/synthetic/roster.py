@@ -1,4 +1,4 @@
-"""The three invented species of the demonstration, and random ones for training."""
+"""Define the three species of the demo, and draw random ones for training."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ _SIZES: dict[BodyFamily, tuple[int, int]] = {"quadruped": (420, 320), "newt": (3
 
 
 def random_species(rng: np.random.Generator) -> Species:
-    """An invented species, e.g. to train an embedder on animals that nobody has seen.
+    """Return a random synthetic species, for example to train an embedder.
 
     Its name is drawn too; two draws from one generator differ.
     """
@@ -112,7 +112,7 @@ def _random_body(family: BodyFamily, rng: np.random.Generator) -> BodyStyle:
 
 
 def _random_palette(rng: np.random.Generator, *, vivid: bool) -> Palette:
-    """Earthy, grey or vivid ground with dark or pale markings that stand out."""
+    """Return an earthy, grey or vivid base colour with contrasting dark or pale markings."""
     hue = float(rng.random()) if vivid else float(rng.normal(0.09, 0.035)) % 1.0
     strength = float(rng.uniform(0.5, 0.85)) if vivid else float(rng.uniform(0.05, 0.55))
     bright = float(rng.uniform(0.5, 0.85)) if rng.random() < 0.65 else float(rng.uniform(0.12, 0.25))

@@ -1,4 +1,4 @@
-"""From light to a stored picture: exposure, white balance, blur, noise and the tone curve."""
+"""Develop light into a photograph: exposure, white balance, blur, noise and the tone curve."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Sensor:
 
 
 def draw_sensor(rng: np.random.Generator, width_px: int, *, infrared: bool, murky: bool = False) -> Sensor:
-    """Settings of a photograph, most of them fair, a few poor, more of them in `murky` water."""
+    """Draw the settings of a photograph, most of them good, a few poor, more of them in `murky` water."""
     scale = max(width_px / 400.0, 0.6)  # blur grows with the image
     poor = rng.random() < (0.25 if murky else 0.18)
     red, green, blue = (float(g) for g in np.exp(rng.normal(0.0, 0.07, 3)))
@@ -49,7 +49,7 @@ def draw_sensor(rng: np.random.Generator, width_px: int, *, infrared: bool, murk
 
 
 def develop(scene: FloatArray, sensor: Sensor, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A linear scene (H, W, 3) as an sRGB picture (H, W, 3)."""
+    """Return a linear scene (H, W, 3) as sRGB pixels (H, W, 3)."""
     light = _blurred(scene, sensor)
     if sensor.infrared:
         light = np.repeat((light @ floats([0.45, 0.4, 0.15]))[..., None], 3, axis=2)
@@ -60,7 +60,7 @@ def develop(scene: FloatArray, sensor: Sensor, rng: np.random.Generator) -> NDAr
 
 
 def _exposure(light: FloatArray, sensor: Sensor) -> float:
-    """Gain that brings the mean to the wanted level but spares the highlights."""
+    """Return the gain that brings the mean to the wanted level without clipping highlights."""
     sample = light[::4, ::4].mean(axis=2)
     bright = float(np.quantile(sample, 0.98))
     return min(sensor.brightness / max(float(sample.mean()), 1e-4), 3.8 * sensor.brightness / max(bright, 1e-4))
@@ -79,21 +79,21 @@ def _blurred(scene: FloatArray, sensor: Sensor) -> FloatArray:
 
 
 def _falloff(height: int, width: int, strength: float) -> FloatArray:
-    """Darkening towards the corners, (H, W, 1)."""
+    """Return the darkening towards the corners, (H, W, 1)."""
     y = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None]
     x = np.linspace(-1.0, 1.0, width, dtype=np.float32)[None, :]
     return np.asarray(1.0 - strength * 0.5 * (x * x + y * y), dtype=np.float32)[..., None]
 
 
 def _grain(light: FloatArray, sensor: Sensor, rng: np.random.Generator) -> FloatArray:
-    """Read and shot noise, coloured by day and grey in infrared."""
+    """Return read and shot noise, coloured by day and grey in infrared."""
     shape = (*light.shape[:2], 1 if sensor.infrared else 3)
     read = sensor.noise * rng.standard_normal(shape, dtype=np.float32)
     return np.asarray(read * (0.6 + 2.0 * np.sqrt(np.maximum(light, 0.0))), dtype=np.float32)
 
 
 def _tone(light: FloatArray) -> NDArray[np.uint8]:
-    """Soft shoulder and gamma 2.2."""
+    """Apply a soft shoulder and gamma 2.2."""
     positive = np.maximum(light, 0.0)
     rolled = positive * (1.0 + positive / 6.0) / (1.0 + positive)
     curve = np.clip(1.25 * rolled, 0.0, 1.0) ** (1.0 / 2.2)

@@ -1,4 +1,4 @@
-"""Light on a body: rounded shading, contact darkness, wet highlights and the shadow it throws."""
+"""Light a body: rounded shading, contact darkness, wet highlights and its shadow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ground_shadow", "lit_body", "ragged", "shadow_below"]
 
 
 def lit_body(body: BodyMap, coat: Coat, light: Light, gloss: float, px_per_unit: float) -> FloatArray:
-    """Light sent back by the body, linear RGB (H, W, 3); 0 in rows and columns that the body does not reach."""
+    """Return the reflected light, linear RGB (H, W, 3); 0 in rows and columns that the body does not reach."""
     picture = np.zeros((*body.alpha.shape, 3), dtype=np.float32)
     reached = np.flatnonzero(body.alpha.max(axis=1) > 0), np.flatnonzero(body.alpha.max(axis=0) > 0)
     if len(reached[0]):
@@ -42,7 +42,7 @@ def _lit(body: BodyMap, coat: Coat, light: Light, gloss: float, px_per_unit: flo
 
 
 def _normals(height: FloatArray, relief: FloatArray) -> FloatArray:
-    """Unit normals (H, W, 3) of a height field in pixels, z to the camera."""
+    """Return unit normals (H, W, 3) of a height field in pixels, z to the camera."""
     smooth = cv2.GaussianBlur(height, (0, 0), 1.2) + cv2.GaussianBlur(relief, (0, 0), 0.6)
     slope_x = cv2.Scharr(smooth, cv2.CV_32F, 1, 0, scale=1 / 32)
     slope_y = cv2.Scharr(smooth, cv2.CV_32F, 0, 1, scale=1 / 32)
@@ -51,14 +51,14 @@ def _normals(height: FloatArray, relief: FloatArray) -> FloatArray:
 
 
 def _openness(body: BodyMap, px_per_unit: float) -> FloatArray:
-    """0-1 (H, W, 1): low in the creases between parts, where little sky is seen."""
+    """Return 0-1 (H, W, 1): low in the creases between parts, where little sky is visible."""
     inside = np.maximum(body.height, 0.0)
     hollow = (wide_blur(inside, 0.07 * px_per_unit) - inside) / (0.07 * px_per_unit)
     return np.asarray(np.clip(1.0 - 0.9 * np.maximum(hollow, 0.0), 0.3, 1.0), dtype=np.float32)[..., None]
 
 
 def _highlight(normal: FloatArray, lamp: FloatArray, light: Light) -> FloatArray:
-    """Mirror light of a wet skin (Blinn-Phong), linear RGB."""
+    """Return the mirror light of a wet skin (Blinn-Phong), linear RGB."""
     half = lamp + np.array([0.0, 0.0, 1.0], dtype=np.float32)
     half /= np.linalg.norm(half)
     glint = np.clip(normal @ half, 0.0, 1.0)
@@ -68,7 +68,7 @@ def _highlight(normal: FloatArray, lamp: FloatArray, light: Light) -> FloatArray
 
 
 def ragged(body: BodyMap, fur: float, rng: np.random.Generator) -> FloatArray:
-    """The body's mask (H, W) with an outline broken by hair."""
+    """Return the body's mask (H, W) with an outline broken by hair."""
     if fur <= 0.0:
         return body.alpha
     shape = (body.alpha.shape[0], body.alpha.shape[1])
@@ -78,7 +78,7 @@ def ragged(body: BodyMap, fur: float, rng: np.random.Generator) -> FloatArray:
 
 
 def shadow_below(alpha: FloatArray, light: Light, px_per_unit: float, lift: float) -> FloatArray:
-    """Shadow (H, W), 0-1, on a ground seen from above; `lift` is the body's distance from it, body units."""
+    """Return the shadow (H, W), 0-1, on a ground from above; `lift` is the body's distance from it, body units."""
     x, y, z = light.towards_xyz
     shift = -lift * px_per_unit * np.array([x, y]) / max(z, 0.3)
     matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], dtype=np.float64)
@@ -92,7 +92,7 @@ def shadow_below(alpha: FloatArray, light: Light, px_per_unit: float, lift: floa
 
 
 def ground_shadow(alpha: FloatArray, light: Light, px_per_unit: float) -> FloatArray:
-    """Shadow (H, W), 0-1, of an animal standing on level ground seen from the side."""
+    """Return the shadow (H, W), 0-1, of an animal standing on level ground seen from the side."""
     rows = np.flatnonzero(alpha.max(axis=1) > 0.5)
     if len(rows) == 0:
         return np.zeros_like(alpha)

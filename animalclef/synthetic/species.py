@@ -1,4 +1,4 @@
-"""What a species is: palette, pattern and body, as plain values from which every animal is drawn."""
+"""Define a species: palette, pattern and body, as plain values from which every animal is drawn."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Palette:
 
 @dataclass(frozen=True)
 class PatternStyle:
-    """How the coat is marked; lengths in body units (a trunk is about one unit long)."""
+    """The coat's markings; lengths in body units (a trunk is about one unit long)."""
 
     family: PatternFamily
     wavelength: float
@@ -66,7 +66,7 @@ class PatternStyle:
 
 @dataclass(frozen=True)
 class BodyStyle:
-    """Proportions of the body as factors on the family's plan (1 is the plan itself)."""
+    """Proportions of the body as factors of the family's (1: the same)."""
 
     family: BodyFamily
     girth: float = 1.0
@@ -85,7 +85,7 @@ class BodyStyle:
 
 @dataclass(frozen=True)
 class Species:
-    """One invented species and the conditions it is photographed in."""
+    """One synthetic species and the conditions in which it is photographed."""
 
     name: str
     noun: str
@@ -102,5 +102,5 @@ class Species:
 
     @property
     def sides(self) -> tuple[str, ...]:
-        """Views that show different skin: both flanks of a quadruped, else only `top`."""
+        """Return the views that show different skin: both flanks of a quadruped, else only `top`."""
         return ("left", "right") if self.body.family == "quadruped" else ("top",)

@@ -1,4 +1,4 @@
-"""Writing one photograph to disk, plainly or as one of the odd cases."""
+"""Write one photograph to disk, normally or as one of the odd cases."""
 
 from __future__ import annotations
 

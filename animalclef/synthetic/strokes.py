@@ -1,4 +1,4 @@
-"""Leaves, blades, twigs and pebbles drawn with soft edges on 8-bit canvases."""
+"""Draw leaves, blades, twigs and pebbles with soft edges on 8-bit canvases."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHIFT = 4  # fractional bits of the drawing coordinates
 
 
 def shifted(colour: Rgb, rng: np.random.Generator, amount: float) -> Rgb:
-    """A neighbouring colour: brightness changed by about `amount` (log), hue slightly."""
+    """Return a similar colour: brightness changed by about `amount` (log), hue slightly."""
     gain = np.exp(rng.normal(0.0, amount) + rng.normal(0.0, 0.15 * amount, 3))
     red, green, blue = (int(v) for v in np.clip(np.array(colour) * gain, 0, 255))
     return red, green, blue
@@ -31,7 +31,7 @@ def _fill(canvas: ByteImage, points_xy: NDArray[np.float64], colour: Rgb) -> Non
 def leaf(
     canvas: ByteImage, rng: np.random.Generator, centre_xy: tuple[float, float], length: float, colour: Rgb
 ) -> None:
-    """One fallen leaf with its shadow and midrib, any direction, drawn into `canvas`."""
+    """Draw one fallen leaf with its shadow and midrib, in any direction, into `canvas`."""
     angle, slim = rng.uniform(0, 2 * math.pi), rng.uniform(0.22, 0.42)
     s = np.linspace(0.0, 1.0, 12)
     half = slim * np.sin(math.pi * s**0.8) * (1.0 + 0.12 * rng.standard_normal(12))
@@ -57,7 +57,7 @@ def blades(
     widths: NDArray[np.float64],
     colour: Rgb,
 ) -> None:
-    """Grass drawn into `canvas`: n blades growing up from their roots (n, 2) and bending to a side, pixels."""
+    """Draw grass into `canvas`: n blades growing up from their roots (n, 2) and bending to a side, pixels."""
     n, s = len(roots_xy), np.linspace(0.0, 1.0, 8)[None, :]
     lean, bend = rng.normal(0.0, 0.25, (n, 1)), rng.normal(0.0, 0.55, (n, 1))
     x = roots_xy[:, :1] + lengths[:, None] * (lean * s + bend * s**2.4)
@@ -74,7 +74,7 @@ def blades(
 def twig(
     canvas: ByteImage, rng: np.random.Generator, start_xy: tuple[float, float], length: float, colour: Rgb
 ) -> None:
-    """A crooked twig in any direction, lighter on its upper side, drawn into `canvas`."""
+    """Draw a crooked twig in any direction, lighter on its upper side, into `canvas`."""
     steps = 7
     angle = rng.uniform(0, 2 * math.pi) + np.cumsum(rng.normal(0.0, 0.16, steps))
     points = np.array(start_xy) + np.cumsum(length / steps * np.stack([np.cos(angle), np.sin(angle)], 1), axis=0)
@@ -88,7 +88,7 @@ def twig(
 def pebble(
     canvas: ByteImage, rng: np.random.Generator, centre_xy: tuple[float, float], radius: float, colour: Rgb
 ) -> None:
-    """A rounded stone lit from above left, drawn into `canvas`."""
+    """Draw a rounded stone lit from above left into `canvas`."""
     angle = np.linspace(0, 2 * math.pi, 16, endpoint=False)
     reach = radius * (1.0 + 0.1 * np.sin(2 * angle + rng.uniform(0, 6)) + 0.05 * rng.standard_normal(16))
     outline = np.stack([np.cos(angle), rng.uniform(0.6, 0.95) * np.sin(angle)], 1) * reach[:, None]

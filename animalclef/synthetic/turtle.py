@@ -1,4 +1,4 @@
-"""A sea turtle from above: flippers and head under a domed carapace of scutes."""
+"""Draw a sea turtle from above: flippers and head under a domed carapace of scutes."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _REAR = [(-0.4, 0.14), (-0.56, 0.26), (-0.7, 0.34), (-0.8, 0.38)]
 
 
 def carapace_half_width(x: FloatArray) -> FloatArray:
-    """Half width of the shell at body place `x`."""
+    """Return the half width of the shell at body place `x`."""
     knots = np.linspace(_TAIL_X, _NECK_X, len(CARAPACE_WIDTH))
     return np.interp(x, knots, CARAPACE_WIDTH).astype(np.float32)
 
 
 def scute_seeds(rng: np.random.Generator, jitter: float = 1.0) -> tuple[FloatArray, int]:
-    """Centres (n, 2) of the scutes and how many of them are large; the rest form the rim.
+    """Return centres (n, 2) of the scutes and the number of large ones; the rest form the rim.
 
     Five or six vertebral scutes, four or five pairs of costal ones, a dozen pairs of marginal ones.
     """
@@ -49,7 +49,7 @@ def scute_seeds(rng: np.random.Generator, jitter: float = 1.0) -> tuple[FloatArr
 
 
 def turtle_ribbons(style: BodyStyle, rng: np.random.Generator) -> list[Ribbon]:
-    """Parts from far to near in a freshly drawn swimming stroke, body units."""
+    """Return parts from far to near in a random swimming stroke, body units."""
     stroke = float(rng.normal(0.0, 0.3))
     limbs: list[Ribbon] = []
     for side in (-1, 1):
@@ -72,7 +72,7 @@ def _head(style: BodyStyle, rng: np.random.Generator) -> Ribbon:
 def _flipper(
     style: BodyStyle, points: list[tuple[float, float]], width: tuple[float, ...], side: int, swing: float, bend: float
 ) -> Ribbon:
-    """One limb swung about its root, its outer half bent further; `side` -1 mirrors it."""
+    """Return one limb swung about its root, its outer half bent further; `side` -1 mirrors it."""
     flat = np.array(points, dtype=np.float32)
     flat = flat[0] + (flat - flat[0]) * np.float32(style.limb)
     pose = _turned(flat, flat[0], swing)

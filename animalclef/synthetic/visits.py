@@ -1,4 +1,4 @@
-"""Visits: one place at one date in one light, shared by the animals met there."""
+"""Draw visits: one place at one date in one light, shared by the animals photographed there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Colour = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Light:
-    """Where the light comes from and its colours, linear RGB."""
+    """Direction and colours of the light, linear RGB."""
 
     mode: LightMode
     towards_xyz: tuple[float, float, float]
@@ -28,7 +28,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Visit:
-    """One encounter's circumstances."""
+    """Place, date and light of one encounter."""
 
     habitat: Habitat
     place_seed: tuple[int, ...]
@@ -38,7 +38,7 @@ class Visit:
 
 
 def draw_visit(species: Species, place_seed: tuple[int, ...], date: str, rng: np.random.Generator) -> Visit:
-    """A visit to a place; its habitat follows from the place alone, the light is drawn from `rng`."""
+    """Return a visit to a place; the habitat depends on the place alone, the light is drawn from `rng`."""
     habitat = species.habitats[int(np.random.default_rng((*place_seed, 0)).integers(len(species.habitats)))]
     return Visit(habitat, place_seed, _draw_light(species, habitat, rng), date)
 

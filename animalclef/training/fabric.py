@@ -1,4 +1,4 @@
-"""Where a training runs: the device, its precision, and the folder that it alone writes to."""
+"""Open the device that a training runs on, share gradients between processes, and lock the output folder."""
 
 from __future__ import annotations
 
@@ -8,31 +8,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+from filelock import FileLock, Timeout
+from torch import nn
+
 from animalclef.errors import ConfigError, RunInUseError
-from animalclef.runtime.precision import has_bfloat16_units
+from animalclef.runtime.precision import choose_precision
 
 __all__ = [
     "average_buffers",
     "average_gradients",
-    "claimed",
-    "load_scaling",
+    "gradient_scale",
+    "load_gradient_scale",
+    "lock_folder",
     "open_fabric",
-    "scaling",
     "skips_overflow",
 ]
 
 
 def open_fabric(precision: str, device: str, devices: int, threads: int) -> Any:
-    """Lightning Fabric for a device (`auto`, `cpu`, `cuda`, `cuda:1`, `mps`).
+    """Return Lightning Fabric for a device (`auto`, `cpu`, `cuda`, `cuda:1`, `mps`).
 
-    `precision` is Fabric's; `auto` is mixed on a GPU (bfloat16 where it has units for it), float32 on the CPU, where
-    torch takes so many `threads`.
+    `precision` is Fabric's; `auto` is mixed on a GPU (bfloat16 where it has units for it) and float32 on the CPU,
+    where torch takes so many `threads`.
 
     Raises:
         ConfigError: Fabric is not installed, there is no such device, or one device is named for several processes.
     """
-    import torch
-
     try:
         from lightning_fabric import Fabric
     except ImportError as error:
@@ -43,66 +45,61 @@ def open_fabric(precision: str, device: str, devices: int, threads: int) -> Any:
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if kind == "auto" else kind
     if kind == "cpu":
         torch.set_num_threads(threads)
-    chosen: Any = precision
     if precision == "auto":
-        chosen = "32-true"
-        if kind == "cuda":
-            chosen = "bf16-mixed" if has_bfloat16_units(torch.device("cuda")) else "16-mixed"
+        mixed = kind == "cuda" and {torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}
+        precision = mixed[choose_precision("auto", kind)] if mixed else "32-true"
+    chosen: Any = precision
+    which: Any = [int(number)] if number else devices
     try:
-        which: Any = [int(number)] if number else devices
-        strategy = "ddp" if devices > 1 else "auto"
-        return Fabric(accelerator=kind, devices=which, strategy=strategy, precision=chosen)
+        return Fabric(accelerator=kind, devices=which, strategy="ddp" if devices > 1 else "auto", precision=chosen)
     except (ValueError, RuntimeError) as error:
         raise ConfigError(f"--device {device}: cannot be used here ({error}). Try --device cpu.") from error
 
 
 def skips_overflow(fabric: Any) -> bool:
-    """Whether a step whose gradient left the range of half precision is left out, and the next ones scaled down."""
+    """Return whether a step whose gradient left the range of float16 is skipped, and the next ones scaled down."""
     return str(fabric.strategy.precision.precision) == "16-mixed"
 
 
-def scaling(fabric: Any) -> str:
-    """How gradients are scaled for half precision, to be kept with a checkpoint."""
+def gradient_scale(fabric: Any) -> str:
+    """Return how gradients are scaled for float16, to be kept with a checkpoint."""
     return json.dumps(fabric.strategy.precision.state_dict())
 
 
-def load_scaling(fabric: Any, kept: str) -> None:
-    """Scale gradients as `scaling` told."""
-    state = json.loads(kept)
-    if state:
+def load_gradient_scale(fabric: Any, kept: str) -> None:
+    """Scale gradients as `gradient_scale` reported."""
+    if state := json.loads(kept):
         fabric.strategy.precision.load_state_dict(state)
 
 
-def average_gradients(fabric: Any, network: Any) -> None:
-    """The mean gradient of all processes in each of them.
+def average_gradients(fabric: Any, model: nn.Module) -> None:
+    """Set every gradient to its mean over all processes.
 
-    By hand: a wrapper around the network would not learn of parameters that begin to learn later.
+    It is done by hand, as torch's wrapper does not notice parameters that are unfrozen later.
     """
     if fabric.world_size == 1:
         return
-    for parameter in network.parameters():
+    for parameter in model.parameters():
         if parameter.grad is not None:
             parameter.grad = fabric.all_reduce(parameter.grad, reduce_op="mean")
 
 
-def average_buffers(fabric: Any, network: Any) -> None:
-    """The mean of all processes' statistics (of batch norms) in each of them."""
+def average_buffers(fabric: Any, model: nn.Module) -> None:
+    """Set every floating-point buffer (statistics of batch norms) to its mean over all processes."""
     if fabric.world_size == 1:
         return
-    for buffer in network.buffers():
+    for buffer in model.buffers():
         if buffer.is_floating_point():
             buffer.copy_(fabric.all_reduce(buffer, reduce_op="mean"))
 
 
 @contextmanager
-def claimed(out: Path, rank: int) -> Iterator[None]:
-    """Nobody else trains in the folder meanwhile (the other processes of this training are the same one).
+def lock_folder(out: Path, rank: int) -> Iterator[None]:
+    """Keep other trainings out of the folder; the further processes of this one (`rank` above 0) need no lock.
 
     Raises:
-        RunInUseError: somebody does.
+        RunInUseError: another training holds it.
     """
-    from filelock import FileLock, Timeout
-
     if rank:
         yield
         return

@@ -1,124 +1,113 @@
-"""The state of a training, written whole: weights, averaged weights, the optimiser's moments and the step."""
+"""Average the weights of a training, and save or load its whole state: weights, averages, moments and the step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from animalclef.errors import StaleArtefactError, WeightsError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn, optim
+from torch.optim.swa_utils import AveragedModel
+
+from animalclef.config.training_loop import AveragingConfig
+from animalclef.errors import StaleArtefactError
 from animalclef.runtime.atomic_files import write_bytes
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
+__all__ = ["State", "averaged_model", "load_state", "save_state"]
 
-__all__ = ["Averaged", "State", "load_state", "read_weights", "save_state"]
-
-_NETWORK, _AVERAGED, _KEPT = "network", "averaged", "kept"
+_VERSION = "2"
+_MODEL, _AVERAGED, _KEPT = "network", "averaged", "kept"
 
 
-class Averaged:
-    """The exponential moving average of a network's weights; early steps count for more, so that it is not late.
+def averaged_model(network: nn.Module, config: AveragingConfig) -> AveragedModel:
+    """Return a copy of `network` whose weights and buffers follow a mean of the network's.
 
-    Whole numbers (batch normalisation's count) are taken over as they are.
+    - ema: at the n-th update (from 1) it keeps min(decay, (1 + n) / (10 + n)) of itself, so early updates count more.
+    - swa: the arithmetic mean of all updates.
+    - none: the latest weights.
+
+    Integer buffers (the count of a batch norm) are copied.
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    def average(old: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+        n = int(count)
+        if config.kind == "none" or not old.is_floating_point():
+            return new
+        keep = min(config.decay, (1 + n) / (10 + n)) if config.kind == "ema" else n / (n + 1)
+        return old.lerp(new, 1 - keep)
 
-    def update(self, network: nn.Module, step: int) -> None:
-        """Move towards the network's weights after its `step`-th step (from 1)."""
-        self.move(network, 1 - min(self.decay, (1 + step) / (10 + step)))
-
-    def move(self, network: nn.Module, share: float) -> None:
-        """Move by `share` of the way towards the network's weights."""
-        for name, value in network.state_dict().items():
-            if value.is_floating_point():
-                self.weights[name].lerp_(value.detach(), share)
-            else:
-                self.weights[name].copy_(value)
+    averaged = AveragedModel(network, avg_fn=average, use_buffers=True)
+    if config.kind == "ema":
+        averaged.n_averaged += 1  # the weights that training starts with count as the first
+    return averaged
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What a state holds beside the weights and moments that `load_state` takes over."""
+    """What a checkpoint holds beside what `load_state` puts into the model, the average and the optimiser."""
 
-    step: int  # it was written after
+    step: int  # number of finished steps
     kept: Mapping[str, Tensor]
     notes: Mapping[str, str]
 
 
 def save_state(
     path: Path,
-    network: nn.Module,
-    averaged: Averaged,
-    optimiser: torch.optim.Optimizer,
+    model: nn.Module,
+    averaged: AveragedModel,
+    optimiser: optim.Optimizer,
     step: int,
     recipe: str,
     *,
     kept: Mapping[str, Tensor] | None = None,
     notes: Mapping[str, str] | None = None,
 ) -> None:
-    """Write everything that the next step needs: of the optimiser whatever tensors it holds for each parameter."""
-    from safetensors.torch import save
-
-    tensors = {f"{_NETWORK}.{name}": value for name, value in network.state_dict().items()}
-    tensors |= {f"{_AVERAGED}.{name}": value for name, value in averaged.weights.items()}
+    """Write everything that the next step needs, whole or not at all."""
+    tensors = {f"{_MODEL}.{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"{_AVERAGED}.{name}": value for name, value in averaged.state_dict().items()}
     tensors |= {f"{_KEPT}.{name}": value for name, value in (kept or {}).items()}
-    for name, parameter in network.named_parameters():
+    for name, parameter in model.named_parameters():
         tensors |= {f"{moment}.{name}": value for moment, value in optimiser.state.get(parameter, {}).items()}
     whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_bytes(path, save(whole, metadata={**(notes or {}), "step": str(step), "recipe": recipe}))
+    about = {**(notes or {}), "version": _VERSION, "step": str(step), "recipe": recipe}
+    write_bytes(path, save(whole, metadata=about))
 
 
-def load_state(
-    path: Path, network: nn.Module, averaged: Averaged, optimiser: torch.optim.Optimizer, recipe: str
-) -> State:
-    """Take a state over.
+def load_state(path: Path, model: nn.Module, averaged: AveragedModel, optimiser: optim.Optimizer, recipe: str) -> State:
+    """Load a checkpoint into the model, the average and the optimiser; return the rest.
 
     Raises:
-        StaleArtefactError: the state belongs to another recipe, start or folder of photographs, or is damaged.
+        StaleArtefactError: it belongs to another recipe, start or folder of photographs, was written by an earlier
+            version of animalclef, or is damaged.
     """
-    tensors, metadata = _read(path, StaleArtefactError)
-    if metadata.get("recipe") != recipe:
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            about = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise StaleArtefactError(f"{path}: not a readable safetensors file ({error}). Remove it.") from error
+    if about.get("version") != _VERSION:
+        raise StaleArtefactError(
+            f"{path}: a checkpoint of another version of animalclef. Use another --out, or --overwrite to begin anew."
+        )
+    if about.get("recipe") != recipe:
         raise StaleArtefactError(
             f"{path}: belongs to a training with other settings, photographs or start. "
             "Use another --out, or --overwrite to begin anew."
         )
-    groups: dict[str, dict[str, Tensor]] = {_NETWORK: {}, _AVERAGED: {}, _KEPT: {}}
+    groups: dict[str, dict[str, Tensor]] = {_MODEL: {}, _AVERAGED: {}, _KEPT: {}}
     for key, value in tensors.items():
         group, _, name = key.partition(".")
         groups.setdefault(group, {})[name] = value
-    network.load_state_dict(groups.pop(_NETWORK), strict=True)
-    for name, value in groups.pop(_AVERAGED).items():
-        averaged.weights[name].copy_(value)
+    model.load_state_dict(groups.pop(_MODEL), strict=True)
+    averaged.load_state_dict(groups.pop(_AVERAGED), strict=True)
     kept = groups.pop(_KEPT)
-    for name, parameter in network.named_parameters():
-        moments = {moment: of[name] for moment, of in groups.items() if name in of}
+    for name, parameter in model.named_parameters():
+        moments = {moment: values[name] for moment, values in groups.items() if name in values}
         if moments:
             optimiser.state[parameter] = {
                 moment: value if moment == "step" else value.to(parameter.device) for moment, value in moments.items()
             }
-    return State(int(metadata["step"]), kept, metadata)
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
-
-    Raises:
-        WeightsError: it is not there, or is no such file.
-    """
-    return _read(path, WeightsError)[0]
-
-
-def _read(path: Path, kind: type[WeightsError] | type[StaleArtefactError]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise kind(f"{path}: not a readable safetensors file ({error}). Give another, or remove it.") from error
+    return State(int(about["step"]), kept, about)

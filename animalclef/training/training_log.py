@@ -1,4 +1,4 @@
-"""The log of a training: a JSON line per step and per validation, and the same as TensorBoard's events."""
+"""Log a training: a JSON line per step and per validation, and the same as TensorBoard's events."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ logger = logging.getLogger(__name__)
 
 
 class TrainingLog:
-    """Lines are written whole with each checkpoint; events, where a folder for them is given, as they come."""
+    """A log whose lines are written whole with each checkpoint; events, where they have a folder, as they come."""
 
     def __init__(self, path: Path, done: int, events: Path | None = None) -> None:
-        """Go on after step `done`; what an interrupted training noted later is dropped."""
+        """Continue after step `done`: lines that an interrupted training added later are dropped."""
         self.path, self.start = path, time.monotonic()
         self.lines: list[dict[str, Any]] = []
         if path.is_file() and done:
@@ -29,7 +29,7 @@ class TrainingLog:
         self._events = None if events is None else _event_writer(events, done)
 
     def add(self, step: int, **figures: float) -> None:
-        """Note some figures."""
+        """Add the figures of a step or of a validation after it; what is not finite becomes null."""
         rounded = {name: float(f"{value:.6g}") if math.isfinite(value) else None for name, value in figures.items()}
         self.lines.append({"step": step, "seconds": round(time.monotonic() - self.start, 1), **rounded})
         if self._events is not None:
@@ -43,13 +43,12 @@ class TrainingLog:
             self._events.flush()
 
     def close(self) -> None:
-        """Nothing more will come."""
+        """Close the file of events."""
         if self._events is not None:
             self._events.close()
 
 
 def _event_writer(folder: Path, done: int) -> Any:
-    """TensorBoard's writer; `None`, with a warning, where the package is absent."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -12,12 +13,12 @@ from tiny import TINY_SETTINGS, make_tiny_data, read_csv
 from typer.testing import CliRunner, Result
 
 from animalclef.cli import app
-from animalclef.errors import AnimalClefError, DataError, StaleArtefactError, SubmissionError
+from animalclef.errors import AnimalClefError, DataError, RunError, StaleArtefactError, SubmissionError
 from animalclef.pipeline.ensemble import read_ensemble
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
 
-NEIGHBOURS = ("config.yaml", "decision.json", "manifest.json", "metrics.json")
+NEIGHBOURS = (".config.yaml", ".decision.json", ".manifest.json", ".metrics.json")
 
 
 def call(*arguments: object) -> Result:
@@ -58,8 +59,8 @@ def test_runs_stand_in_the_ledger_with_what_changed_and_the_boards_scores(here: 
     assert (first["command"], first["changed"]) == ("predict", {})
     assert set(second["changed"]) - {"decision"} == {"rerank.geometry", "embed.dimensions"}
     assert second["changed"]["embed.dimensions"] == [16, 8]
-    metrics = json.loads((here / "submissions" / "affine" / "metrics.json").read_text())
-    manifest = json.loads((here / "submissions" / "affine" / "manifest.json").read_text())
+    metrics = json.loads((here / "submissions" / "affine" / "submission.metrics.json").read_text())
+    manifest = json.loads((here / "submissions" / "affine" / "submission.manifest.json").read_text())
     assert second["validation"]["score"] == pytest.approx(metrics["validation_score"])
     assert second["submission_sha256"] == manifest["submission_sha256"]
     assert second["new_share"] == metrics["new_individuals"] / metrics["queries"]
@@ -125,6 +126,22 @@ def test_diff_of_files_with_data_runs_and_truth(here: Path, tmp_path: Path) -> N
         call("diff", a, here / "data" / "sample_submission.csv", "--data", make_tiny_data(tmp_path / "other"))
 
 
+def test_two_submissions_in_one_folder_keep_their_own_settings(here: Path, tmp_path: Path) -> None:
+    one, other = tmp_path / "one.csv", tmp_path / "other.csv"
+    predict(here / "data", here / "runs" / "plain", one)
+    predict(here / "data", here / "runs" / "affine", other, "rerank.geometry=affine", "embed.dimensions=8")
+    assert "geometry: similarity" in one.with_suffix(".config.yaml").read_text()
+    assert "geometry: affine" in other.with_suffix(".config.yaml").read_text()
+    digests = {json.loads(path.with_suffix(".manifest.json").read_text())["submission_sha256"] for path in (one, other)}
+    assert digests == {hashlib.sha256(path.read_bytes()).hexdigest() for path in (one, other)}
+    assert call("diff", one, other, "--run", "runs/plain", "--run", "runs/affine").exit_code == 0
+    lines = one.read_text().splitlines()
+    first, _, answer = lines[1].partition(",")
+    one.write_text("\n".join([lines[0], f"{first},{answer}x", *lines[2:]]) + "\n")
+    with pytest.raises(RunError, match=r"plain: its answers are not those of .*one\.csv"):
+        call("diff", one, other, "--run", "runs/plain", "--run", "runs/affine")
+
+
 def test_an_ensemble_answers_like_predict_and_keeps_a_run(here: Path, tmp_path: Path) -> None:
     runs = ["runs/plain", "runs/affine"]
     out, kept = tmp_path / "e" / "submission.csv", tmp_path / "run"
@@ -136,10 +153,10 @@ def test_an_ensemble_answers_like_predict_and_keeps_a_run(here: Path, tmp_path: 
     truth = {row["image_id"]: row["identity"] if row["known"] == "1" else "new_individual"
              for row in read_csv(here / "data" / "truth.csv")}  # fmt: skip
     assert sum(truth[row["image_id"]] == row["identity"] for row in read_csv(out)) >= 8
-    assert all((out.parent / name).is_file() for name in NEIGHBOURS)
-    manifest = json.loads((out.parent / "manifest.json").read_text())
+    assert all(out.with_suffix(ending).is_file() for ending in NEIGHBOURS)
+    manifest = json.loads(out.with_suffix(".manifest.json").read_text())
     assert [one["run"] for one in manifest["runs"].values()] == runs
-    weights = json.loads((out.parent / "decision.json").read_text())["datasets"]["NewtID"]["weights"]
+    weights = json.loads(out.with_suffix(".decision.json").read_text())["datasets"]["NewtID"]["weights"]
     assert set(weights) == {f"{run}:{name}" for run in ("plain", "affine") for name in ("similarity", "inliers")}
     again = call("ensemble", *runs, "--out", tmp_path / "again.csv", "--run", tmp_path / "other", "--no-ledger")
     assert again.exit_code == 0
@@ -170,9 +187,9 @@ def test_runs_that_cannot_be_fused_are_refused(here: Path, tmp_path: Path) -> No
     shutil.copyfile(affine / "validation.safetensors", other / "validation.safetensors")
     assert "other settings or data" in refused(plain, other, error=StaleArtefactError)
     finished.write_text("{}")
-    assert "cannot be read as a run of this version" in refused(plain, other, error=StaleArtefactError)
+    assert "settings of another version" in refused(plain, other, error=RunError)
     finished.unlink()
-    assert "no finished run" in refused(plain, other, error=StaleArtefactError)
+    assert "no finished run" in refused(plain, other, error=RunError)
 
 
 def test_a_run_over_other_data_is_refused(here: Path, tmp_path: Path) -> None:

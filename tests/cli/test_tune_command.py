@@ -56,8 +56,9 @@ def test_settings_that_shape_scores_or_pseudo_queries_are_refused(run: RunFolder
 def test_a_run_that_is_not_finished_or_keeps_no_pseudo_queries_is_refused(run: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no finished run"):
         settings_of_run(RunFolder(tmp_path), [], None)
-    for name in ("finished.json", "decision.json"):
-        (tmp_path / name).write_bytes((run.path / name).read_bytes())
+    for file in run.path.iterdir():
+        if file.suffix in (".json", ".csv"):
+            (tmp_path / file.name).write_bytes(file.read_bytes())
     assert json.loads(run.finished.read_text())["config"]["decide"]["trials"] == 4
     config = settings_of_run(RunFolder(tmp_path), [], None)
     with pytest.raises(StaleArtefactError, match="predict"):

@@ -157,8 +157,11 @@ def test_an_open_quote_is_told_with_its_line(tmp_path: Path) -> None:
 
 
 def test_a_missing_column_names_those_present(tmp_path: Path) -> None:
-    message = refusal(tmp_path, "image_id,image,identity\n1,a.jpg,Ada\n")
-    assert message == "metadata.csv, line 1: the column path is missing; there are image_id, image, identity."
+    message = refusal(tmp_path, "image_id,where,identity\n1,a.jpg,Ada\n")
+    assert message == (
+        "metadata.csv, line 1: the column path is missing; there are image_id, where, identity. "
+        "Name it with --columns path=COLUMN."
+    )
 
 
 def test_duplicate_ids_name_both_lines(tmp_path: Path) -> None:
@@ -177,7 +180,7 @@ def test_backslashes_separate_folders(tmp_path: Path) -> None:
     assert images.path.tolist() == ["images/Ada/a.jpg", "b.jpg"]
 
 
-@pytest.mark.parametrize("path", ["a.heic", "a", "."])
+@pytest.mark.parametrize("path", ["a.nef", "a"])
 def test_an_unknown_ending_is_a_warning(tmp_path: Path, path: str) -> None:
     loaded = load(tmp_path, f"image_id,path,identity\n1,a.JPG,Ada\n2,{path},Ada\n")
     assert warnings_of(loaded) == [
@@ -307,9 +310,10 @@ def test_all_problems_stand_in_one_list(tmp_path: Path) -> None:
 
 def test_a_long_list_of_problems_is_cut(tmp_path: Path) -> None:
     lines = refusal(tmp_path, "image_id,path,identity\n" + "1\n" * 30).splitlines()
-    assert len(lines) == 22
     assert lines[0] == "The table has 30 problems:"
-    assert lines[-1] == "  and 10 more"
+    assert lines[1] == "  metadata.csv, line 2: expected 3 cells, got 1; check commas and quotes."
+    assert lines[-1] == "  and 25 more"
+    assert len(lines) == 7
 
 
 @pytest.mark.parametrize(

@@ -5,24 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from evaluation_cases import decision_by_hand
 from tiny import write_csv
 
-from animalclef.decision.decision_model import Calibrator, DatasetDecision, Decision
-from animalclef.errors import DataError, SubmissionError
-from animalclef.evaluation.compare import Explanation, counts, differences, explanation_of, read_pair, rows_of
+from animalclef.errors import RunError, SubmissionError
+from animalclef.evaluation.compare import (
+    Explanation,
+    check_answers,
+    counts,
+    differences,
+    read_pair,
+    rows_of,
+)
 
 
-def decision(threshold: float) -> Decision:
-    curve = Calibrator(log=False, mean=0.0, spread=1.0, slope=1.0, intercept=0.0)
-    part = DatasetDecision(
-        calibrators={"s": curve}, weights={"s": 1.0}, threshold=threshold, fitted_on="pooled", validation=None
-    )
-    return Decision(scores="s", gallery="g", seed=0, datasets={}, pooled=part)
-
-
-def run(threshold: float, first: dict[str, tuple[str, float]], aside: frozenset[str] = frozenset()) -> Explanation:
+def run(
+    threshold: float,
+    first: dict[str, tuple[str, float]],
+    skipped: frozenset[str] = frozenset(),
+    answers: dict[str, str | None] | None = None,
+) -> Explanation:
     home = {f"q{number}": "newt" if number < 4 else "cat" for number in range(6)}
-    return Explanation(Path("run"), home, first, decision(threshold), aside)
+    return Explanation(Path("run"), home, answers or {}, first, decision_by_hand(threshold), skipped)
 
 
 A = {"q0": "x", "q1": None, "q2": "x", "q3": "y", "q4": "z", "q5": "same"}
@@ -51,10 +55,10 @@ def test_causes_with_one_run_and_without() -> None:
     assert causes()["q2"] == "another name"
 
 
-def test_a_photograph_set_aside_and_a_query_without_candidates() -> None:
+def test_a_skipped_photograph_and_a_query_without_candidates() -> None:
     first = run(0.5, {"q0": ("x", 0.6), "q1": ("x", 0.4), "q2": ("x", 0.9)})
     second = run(0.5, {"q1": ("x", 0.8), "q2": ("y", 0.9), "q4": ("w", 0.6)}, frozenset({"q0"}))
-    assert causes(first, second)["q0"] == "photograph set aside"
+    assert causes(first, second)["q0"] == "photograph skipped"
     assert causes(first, second)["q4"] == "no candidates"
 
 
@@ -91,5 +95,16 @@ def test_submissions_for_other_queries_are_refused(tmp_path: Path) -> None:
     twice = write_csv(tmp_path / "c.csv", ("image_id", "identity"), [(1, "x"), (1, "y")])
     with pytest.raises(SubmissionError, match="stands already on line 2"):
         read_pair(twice, one)
-    with pytest.raises(DataError, match="no finished run"):
-        explanation_of(tmp_path)
+
+
+def test_a_run_that_was_changed_since_explains_nothing() -> None:
+    a, b = Path("a.csv"), Path("b.csv")
+    check_answers(a, b, (A, B), [run(0.5, {}, answers=A), run(0.5, {}, answers=B)])
+    check_answers(a, b, (A, B), [run(0.5, {}, answers=B)])  # one run for both: it made one of them
+    with pytest.raises(RunError, match=r"run: its answers are not those of b\.csv \(4 differ, first: q0\)"):
+        check_answers(a, b, (A, B), [run(0.5, {}, answers=A), run(0.5, {}, answers=A)])
+    other = {**A, "q5": "z"}
+    with pytest.raises(RunError, match=r"not those of a\.csv or b\.csv \(1 differ, first: q5\)"):
+        check_answers(a, b, (A, B), [run(0.5, {}, answers=other)])
+    with pytest.raises(SubmissionError, match="q9 is no query of run"):
+        check_answers(a, b, ({"q9": None}, {"q9": None}), [run(0.5, {}, answers=A)])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from evaluation_cases import decision_by_hand
 from tiny import write_csv
 
-from animalclef.errors import DataError, SubmissionError
-from animalclef.evaluation.evaluate import evaluate_run, score_files
+from animalclef.config import Config
+from animalclef.errors import DataError, RunError, SubmissionError
+from animalclef.evaluation.evaluate import RetrievalReport, score_files
+from animalclef.evaluation.evaluate import evaluate_run as evaluate_read_run
+from animalclef.store.finished_run import load_run
 
 CANDIDATES = ("query_id", "gallery_id", "identity", "dataset", "probability", "similarity")
 TABLE = ("image_id", "identity", "path", "dataset", "split", "viewpoint", "date", "species", "used", "key")
@@ -32,13 +37,22 @@ def run(tmp_path: Path) -> Path:
     write_csv(tmp_path / "run" / "candidates.csv", CANDIDATES, listed)
     truth = [("q1", "01", "lynx", 1), ("q2", "NA", "lynx", 1), ("q3", "c", "lynx", 1), ("q4", "u", "lynx", 0)]
     write_csv(tmp_path / "truth.csv", TRUTH, truth)
-    (tmp_path / "run" / "finished.json").write_text("{}")
+    write_csv(tmp_path / "run" / "set_aside.csv", ("image_id", "path", "split", "reason"), [])
+    answers = [(one, "", 0.5) for one in ("q1", "q2", "q3", "q4")]
+    write_csv(tmp_path / "run" / "answers.csv", ("image_id", "identity", "probability"), answers)
+    (tmp_path / "run" / "decision.json").write_text(decision_by_hand(0.5).model_dump_json())
+    settings = {"scores": "s", "data": "d", "config": Config().model_dump(mode="json")}
+    (tmp_path / "run" / "finished.json").write_text(json.dumps(settings))
     return tmp_path / "run"
+
+
+def evaluate_run(run: Path, truth: Path, **options: int) -> RetrievalReport:
+    return evaluate_read_run(load_run(run), truth, **options)
 
 
 def test_a_run_that_was_not_finished_is_refused(run: Path) -> None:
     (run / "finished.json").unlink()
-    with pytest.raises(DataError, match="no finished run"):
+    with pytest.raises(RunError, match="no finished run"):
         evaluate_run(run, run.parent / "truth.csv")
 
 
@@ -77,11 +91,6 @@ def test_a_run_without_any_candidate_counts_everything_as_missed(run: Path) -> N
     write_csv(run / "candidates.csv", CANDIDATES, [])
     report = evaluate_run(run, run.parent / "truth.csv", draws=5)
     assert {interval.mean for interval in report.groups[0].measures.values()} == {0.0}
-
-
-def test_a_folder_without_a_finished_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no finished run.*predict"):
-        evaluate_run(tmp_path, tmp_path / "truth.csv")
 
 
 def test_score_of_files_by_hand(run: Path) -> None:

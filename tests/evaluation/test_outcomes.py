@@ -7,7 +7,7 @@ import pytest
 from rows import Row, image_table, strings
 
 from animalclef.data.submission import Truth
-from animalclef.evaluation.outcomes import Answers, judge, misses_by, most_confused, score_intervals
+from animalclef.evaluation.outcomes import Answers, judge, most_confused, score_intervals
 from animalclef.structures import Predictions, RankedCandidates
 
 
@@ -39,7 +39,14 @@ def answers() -> Answers:
 
 
 def test_outcomes_by_hand(answers: Answers) -> None:
-    assert list(answers.outcome) == ["right", "wrong known", "false new", "missed new", "right", "false new"]
+    assert list(answers.outcome) == [
+        "right",
+        "misidentification",
+        "false rejection",
+        "false acceptance",
+        "right",
+        "false rejection",
+    ]
     assert answers.rank.tolist() == [1, 2, 2, np.inf, np.inf, np.inf]
     assert list(answers.best) == ["a", "b", "b", "a", "b", None]
 
@@ -95,8 +102,3 @@ def test_the_most_confused_come_first(answers: Answers) -> None:
     ]
     assert found[0].answers == [(None, 1), ("b", 1)]
     assert len(most_confused(answers, most=1)) == 1
-
-
-def test_misses_by_viewpoint(answers: Answers) -> None:
-    sides = {"q1": "left", "q2": "left", "q3": "right"}
-    assert misses_by(answers, sides) == [("", 3, 1), ("left", 2, 1), ("right", 1, 0)]

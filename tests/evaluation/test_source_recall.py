@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from rows import Row, image_table, strings
+from tiny import write_csv
 
 from animalclef.data.submission import Truth
 from animalclef.evaluation.source_recall import recall_of_sources
-from animalclef.pipeline.shortlist import ranks_of_sources
+from animalclef.pipeline.candidate_search import ranks_of_sources
+from animalclef.store.finished_run import _read
 from animalclef.structures import Shortlist
 
 NAN = np.nan
@@ -56,10 +60,10 @@ def test_nobody_named_anybody() -> None:
     assert [list(one.recall.values()) for one in recall_of_sources(frame, truth)] == [[0] * 4] * 2
 
 
-def test_ranks_read_back_from_a_file_with_gaps() -> None:
-    """A reader that keeps empty cells as text gives columns of text."""
+def test_ranks_read_back_from_a_file_with_gaps(tmp_path: Path) -> None:
     rows = [("q", "g0", "a", "1", ""), ("q", "g1", "b", "", "1")]
-    sources = pd.DataFrame(rows, columns=["query_id", "gallery_id", "identity", "embedding", "vote"])
+    path = write_csv(tmp_path / "sources.csv", ("query_id", "gallery_id", "identity", "embedding", "vote"), rows)
+    sources = _read(path, ("query_id",))
     truth = Truth(strings("q"), strings("a"), strings("newt"), np.array([True]))
     found = {one.source: one.recall["recall@100"] for one in recall_of_sources(sources, truth)}
     assert found == {"embedding": 1.0, "vote": 0.0}

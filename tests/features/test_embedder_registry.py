@@ -18,13 +18,12 @@ from animalclef.config import Config, EmbedConfig, load_config
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.features.embedding import embedder_registry as embedders
 from animalclef.features.embedding import timm_embedder as zoo
-from animalclef.features.embedding.acceleration import choose_precision, fold_batch_norms
+from animalclef.features.embedding.acceleration import fold_batch_norms
 from animalclef.features.embedding.embedder_registry import EMBEDDERS, FAMILIES, find_embedder
 from animalclef.features.embedding.preprocessing import RESIZERS, Preprocessing
 from animalclef.features.embedding.timm_embedder import TimmExtractor, load_embedder
 from animalclef.hub.cache import WEIGHTS
-from animalclef.pipeline.match import scores_fingerprint
-from animalclef.pipeline.models import Tools
+from animalclef.pipeline.models import Models, scores_fingerprint
 from animalclef.runtime import precision
 from animalclef.structures import DecodedImage
 
@@ -231,16 +230,16 @@ def test_an_error_that_is_not_of_memory_is_not_swallowed() -> None:
         vectors(extractor(Broken()), [photograph(9, 5)])
 
 
-def test_the_number_format_is_what_the_device_is_quick_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    for capability, chosen in (((8, 0), "bfloat16"), ((7, 5), "float16")):  # a T4 has no bfloat16
+def test_auto_is_the_number_format_that_the_device_computes_fast_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    for capability, chosen in (((8, 0), torch.bfloat16), ((7, 5), torch.float16)):  # a T4 has no bfloat16
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, capability=capability: capability)
-        assert choose_precision("auto", "cuda:1") == chosen
-    for has, chosen in ((True, "bfloat16"), (False, "float32")):
+        assert precision.choose_precision("auto", "cuda:1") == chosen
+    for has, chosen in ((True, torch.bfloat16), (False, torch.float32)):
         monkeypatch.setattr(precision, "has_bfloat16_units", lambda device, has=has: has)
-        assert choose_precision("auto", "cpu") == chosen
-    assert choose_precision("plain", "cuda") == "plain"
-    with pytest.raises(ConfigError, match="float16: processors are slow at it"):
-        choose_precision("float16", "cpu")
+        assert precision.choose_precision("auto", "cpu") == chosen
+    assert precision.choose_precision("float32", "cpu") == torch.float32
+    with pytest.raises(ConfigError, match=r"embed\.precision float16: processors are slow at it"):
+        load_embedder(EmbedConfig(model="embedder-small", precision="float16"), "cpu")
 
 
 def test_folded_batch_norms_change_nothing_and_are_gone() -> None:
@@ -270,9 +269,9 @@ def test_what_shapes_a_network_s_embedding_is_in_the_fingerprint_and_leaves_the_
     configs = [
         load_config(None, ["embed.model=miewid-msv3", *given]) for given in ([], *([f"embed.{c}"] for c in changes))
     ]
-    assert len({scores_fingerprint(config, Tools(network, None, None)) for config in configs}) == 1 + len(changes)
+    assert len({scores_fingerprint(config, Models(network, None, None)) for config in configs}) == 1 + len(changes)
     settled = [
         Config(embed=EmbedConfig()),
         Config(embed=EmbedConfig(flip=True, precision="auto", resize="pil-bicubic")),
     ]
-    assert len({scores_fingerprint(config, Tools(None, None, None)) for config in settled}) == 1
+    assert len({scores_fingerprint(config, Models(None, None, None)) for config in settled}) == 1

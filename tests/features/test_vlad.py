@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 
 from animalclef.config import EmbedConfig
 from animalclef.features.embedding.dense_sift import dense_root_sift
+from animalclef.features.embedding.principal_components import principal_axes, project, unit
 from animalclef.features.embedding.vlad import (
     Codebook,
     VladExtractor,
     _aggregate,
     dense_descriptors,
     fit_codebook,
-    principal_axes,
-    project,
-    unit,
 )
 from animalclef.structures import DecodedImage
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from animalclef.errors import WeightsError
-from animalclef.hub.load import load_strictly, read_weights, weights_digest
+from animalclef.hub.load import load_strictly, read_weights, unwrapped, weights_digest
 
 STATE = {"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.zeros(2)}
 
@@ -87,6 +87,22 @@ def test_a_model_takes_its_own_keys_and_no_others(tmp_path: Path) -> None:
         load_strictly(model, {**STATE, "weight": torch.zeros(3, 2)}, path)
     with pytest.raises(WeightsError, match="missing bias"):
         load_strictly(model, {}, path)
+
+
+def test_a_lightning_checkpoint_is_unwrapped_and_surplus_keys_are_named(tmp_path: Path) -> None:
+    lightning = {
+        "epoch": 3, "pytorch-lightning_version": "2.4.0", "optimizer_states": [{"state": {0: torch.ones(2)}}],
+        "state_dict": {**{f"model.{name}": value for name, value in STATE.items()}, "loss.centres": torch.zeros(4)},
+    }  # fmt: skip
+    state = unwrapped(read_weights(saved(tmp_path / "last.ckpt", lightning)), {"weight", "bias"})
+    assert sorted(state) == ["bias", "weight"]
+    model = torch.nn.Linear(3, 2)
+    load_strictly(model, state, Path("last.ckpt"))
+    assert model.weight.tolist() == STATE["weight"].tolist()
+    other = {"model.other": torch.zeros(1)}
+    assert unwrapped(other, {"weight", "bias"}) == other
+    with pytest.raises(WeightsError, match=r"2 missing and 1 surplus keys \(.*bias, surplus model\.other\)"):
+        load_strictly(model, other, Path("last.ckpt"))
 
 
 def test_a_derived_buffer_may_be_absent_and_keeps_its_value() -> None:

@@ -272,12 +272,14 @@ def test_wheels_are_fetched_by_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     def ran(line: list[str], **_: object) -> SimpleNamespace:
         lines.append(line)
-        return SimpleNamespace(returncode=len(lines) // 3, stderr="noise\nNo matching distribution")
+        return SimpleNamespace(returncode=len(lines) // 5, stderr="noise\nNo matching distribution")
 
     monkeypatch.setattr("animalclef.hub.bundle.subprocess.run", ran)
     make_bundle([], tmp_path / "b", None, Silent(), wheels=True, accept_terms=False)
-    assert [line[5] for line in lines] == ["download", "wheel"]
-    assert {"faiss-cpu", "kornia", "--no-deps"} <= set(lines[0])
+    assert [line[5] for line in lines] == ["download", "download", "download", "wheel"]
+    versions = [line[line.index("--python-version") + 1] for line in lines[:3]]
+    assert versions == ["3.11", "3.12", "3.13"]  # kornia_rs has a wheel for each
+    assert {"faiss-cpu", "kornia", "colorlog", "--no-deps"} <= set(lines[0])
     assert "pip install --no-index --no-deps" in (tmp_path / "b" / "README.md").read_text()
     with pytest.raises(WeightsError, match=r"pip could not fetch .*No matching distribution"):
         make_bundle([], tmp_path / "c", None, Silent(), wheels=True, accept_terms=False)

@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,11 @@ from whole_run import artefacts, count_work, predict
 from animalclef.config import load_config
 from animalclef.decision.early_exit import StopRule
 from animalclef.errors import ConfigError
+from animalclef.matching.rerank import scores_without_matching
 from animalclef.pipeline import budget as budgeting
-from animalclef.pipeline.budget import BudgetedMatching, first_slots
+from animalclef.pipeline import match as matching
+from animalclef.pipeline import predict as predicting
+from animalclef.pipeline.match import Allowance, first_slots, match_in_steps
 from animalclef.structures import PairScores, Shortlist
 
 IMAGES = image_table([Row("q"), Row("r"), *[Row(f"g{row}", "a") for row in range(6)]])
@@ -38,23 +40,14 @@ def shortlist() -> Shortlist:
     return Shortlist(strings("q", "r"), IMAGES.gallery.image_id, index, np.where(index >= 0, 0.5, np.nan).astype("f4"))
 
 
-class Whole:
-    """Stands for the matching of all pairs: scores a pair by its candidate's number, and remembers the calls."""
-
-    config = matcher = log = workers = progress = None
-    with_circumstances = False
-    name = "whole"
+class Matching:
+    """Scores a pair by its candidate's number, and remembers how many pairs each call asked for."""
 
     def __init__(self) -> None:
         self.asked: list[int] = []
 
-    def unmatched(self, shortlist: Shortlist, described: Any) -> PairScores:
-        rows, slots = np.nonzero(shortlist.index >= 0)
-        gallery = shortlist.gallery_id[shortlist.index[rows, slots]]
-        return PairScores(shortlist.query_id[rows], gallery, {"similarity": shortlist.similarity[rows, slots]})
-
-    def __call__(self, shortlist: Shortlist, described: Any) -> PairScores:
-        plain = self.unmatched(shortlist, described)
+    def __call__(self, shortlist: Shortlist) -> PairScores:
+        plain = scores_without_matching(shortlist)
         self.asked.append(len(plain))
         inliers = np.array([float(one[1:]) for one in plain.gallery_id], dtype=np.float32)
         return PairScores(plain.query_id, plain.gallery_id, {**plain.columns, "inliers": inliers})
@@ -71,14 +64,15 @@ class Told(StopRule):
 def matched(share: float, steps: tuple[int, ...] = (1, 2, 3), limit: float = 0.1) -> tuple[list[bool], list[int]]:
     """Which pairs were matched (six of q, four of r), and how many each call asked for."""
     rule = Told(steps=steps, match_columns=("inliers",), provisional=None, curves={}, limit=limit)
-    whole = Whole()
-    scores = BudgetedMatching(whole, rule, share, "made")(shortlist(), SimpleNamespace(images=IMAGES))  # type: ignore[arg-type]
+    match = Matching()
+    plain = scores_without_matching(shortlist())
+    scores = match_in_steps(shortlist(), plain, match, IMAGES, Allowance(share, rule, "made"))
     assert len(scores) == 10
     assert np.isfinite(scores.columns["similarity"]).all()
     seen = np.isfinite(scores.columns["inliers"])
     numbers = [float(one[1:]) for one in scores.gallery_id[seen]]
     assert scores.columns["inliers"][seen].tolist() == numbers  # each score stands with its pair
-    return seen.tolist(), whole.asked
+    return seen.tolist(), match.asked
 
 
 def test_a_settled_query_stops_and_the_other_goes_on_to_its_end() -> None:
@@ -138,7 +132,7 @@ def described(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder in which everything is described and nothing matched."""
     run = tmp_path_factory.mktemp("described") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(budgeting.Budgeting, "__call__", _interrupted)
+        patch.setattr(predicting, "settle_budget", _interrupted)
         with pytest.raises(KeyboardInterrupt):
             predict(data, run, *LEARNED)
     return run
@@ -257,17 +251,17 @@ def test_pseudo_queries_and_queries_are_matched_by_the_same_rule(
     data: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[tuple[float, float]] = []
-    original = BudgetedMatching.__call__
+    original = matching.match_in_steps
 
-    def spying(self: BudgetedMatching, shortlist: Shortlist, described: Any) -> PairScores:
-        scores = original(self, shortlist, described)
+    def spying(shortlist: Shortlist, *arguments: Any) -> PairScores:
+        scores = original(shortlist, *arguments)
         done = int(np.isfinite(scores.columns["inliers"]).sum())
-        calls.append((self.rule.limit, done / shortlist.pair_count))
+        calls.append((arguments[-1].rule.limit, done / shortlist.pair_count))
         return scores
 
-    monkeypatch.setattr(BudgetedMatching, "__call__", spying)
+    monkeypatch.setattr(matching, "match_in_steps", spying)
     predict(data, run, *LEARNED, "budget.spend=160")
     record = json.loads((run / "budget.json").read_text())
-    assert len(calls) == 3  # queries, pseudo-queries as known, pseudo-queries as unknown
+    assert len(calls) == 3  # pseudo-queries as known, as unknown, queries
     assert len({limit for limit, _ in calls}) == 1
     assert all(0 < share <= record["share"] for _, share in calls)

@@ -47,7 +47,7 @@ def test_miewid_from_a_bundle(competition: Path, published_bundle: Path, tmp_pat
     predict(competition, tmp_path / "one", *settings)
     rows = read_csv(tmp_path / "one" / "submission.csv")
     assert len(rows) == 5
-    assert len(json.loads((tmp_path / "one" / "manifest.json").read_text())["weights_sha256"]) == 64
+    assert len(json.loads((tmp_path / "one" / "submission.manifest.json").read_text())["weights_sha256"]) == 64
 
 
 def test_the_mission_s_own_pipeline_runs_from_a_bundle(

@@ -24,6 +24,9 @@ from animalclef.errors import DataError
 from animalclef.features.local.detectors import DETECTORS
 from animalclef.features.local.entries import SiftExtractor
 from animalclef.pipeline.cost import estimate
+from animalclef.pipeline.models import Models
+from animalclef.pipeline.run_context import RunContext
+from animalclef.store.run_folder import RunFolder
 
 PHOTOGRAPHS = 17  # four known animals of three photographs, five queries
 PAIRS = 12 * 5 + 12 * 11 // 2
@@ -232,12 +235,13 @@ def test_odd_photographs_go_the_whole_way(tmp_path: Path) -> None:
     assert best["config"]["keypoints"]["extractor"] == "sift"
 
 
-def test_the_plan_tells_what_views_cost(data: Path) -> None:
+def test_the_plan_tells_what_views_cost(data: Path, tmp_path: Path) -> None:
     loaded = load_table(find_source(data)).images
     counts = {}
     for name, views in (("plain", "{}"), ("turned", "{NewtID: [rot90, flip]}")):
         config = load_config(None, [f"keypoints.views={views}"])
-        counts[name] = estimate(loaded, {"NewtID": []}, config, SiftExtractor(config.keypoints), None, 1, 0, tunes=True)
+        models = Models(None, SiftExtractor(config.keypoints), None)
+        counts[name] = estimate(loaded, {"NewtID": []}, RunContext(config, RunFolder(tmp_path), models, None))
     assert counts["plain"].pairs == (5 + 12) * 12
     assert counts["turned"].pairs == 3 * counts["plain"].pairs
     assert "(up to 3 views of a query)" in plan_sentence(counts["turned"])

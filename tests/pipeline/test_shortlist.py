@@ -11,7 +11,7 @@ from rows import Row, embeddings_of, image_table, strings
 from tiny import make_tiny_data, read_csv
 from whole_run import predict
 
-from animalclef.pipeline.shortlist import shortlist_of_votes, united
+from animalclef.pipeline.candidate_search import shortlist_of_votes, united
 from animalclef.structures import Shortlist, Votes
 
 NAN = np.nan

@@ -12,7 +12,7 @@ from rows import strings
 
 from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.report import evidence, load_run
+from animalclef.report import FinishedRun, load_run
 from animalclef.report.charts import charts_of
 from animalclef.report.evidence import Evidence, evidence_of
 from animalclef.report.svg import Plot
@@ -51,7 +51,7 @@ def test_without_truth_and_pseudo_queries_only_the_distribution(tiny_run: tuple[
     assert [(one.dataset, one.source) for one in found] == [
         ("CatID", "queries, truth unknown"), ("NewtID", "queries, truth unknown")
     ]  # fmt: skip
-    assert [figure.title for figure in charts_of(found[0])] == ["Best candidate"]
+    assert [figure.title for figure in charts_of(found[0])] == ["Best individual"]
 
 
 def test_without_truth_validation_is_drawn_as_the_decision_has_it(tiny_run: tuple[Path, Path]) -> None:
@@ -78,13 +78,23 @@ def test_pseudo_queries_that_validation_kept_are_drawn(
         {"inliers": scores, "similarity": scores / 10}, same, every, every, every & ~same, splits,
         identity=np.array([["a", "b"], ["a", "b"], ["d", "e"]], dtype=object),
     )  # fmt: skip
-    monkeypatch.setattr(evidence, "read_pseudo_queries", lambda folder: {"CatID": kept})
+    monkeypatch.setattr(FinishedRun, "pseudo_queries", {"CatID": kept})
     cats, newts = evidence_of(load_run(tiny_run[1]), None)
     assert (cats.source, newts.source) == ("pseudo-queries", "queries, truth unknown")
     assert cats.ranks is not None
     assert len(cats.known) == 2
     assert cats.ranks.tolist() == [1, 1]  # the larger score is the likelier, whatever the calibrators
     assert len(charts_of(cats)) == 4
+
+
+def test_a_legend_shows_a_line_as_it_is_drawn() -> None:
+    plot = Plot((0, 1), (0, 1), "x", "y")
+    plot.line([0, 1], [0, 1], "unknown", "BAUS")
+    plot.bars([0, 1], [1], "known", "known")
+    plot.mark(0.5, "threshold")
+    legend = ElementTree.fromstring("<div" + str(plot.render("")).partition("<div")[2])
+    shown = {key.findtext("svg").__class__ and key[0].tail: key[0][0].get("class") for key in legend}
+    assert shown == {"BAUS": "line unknown", "known": "bar known", "threshold": "mark"}
 
 
 def test_captions_tell_the_figures() -> None:

@@ -103,7 +103,7 @@ def test_without_weights_one_warning_and_the_rest(
         explanations = Explanations(run)
         drawn = draw_query(run, query, 3, explanations)
         written = write_report(run, None, tmp_path / "r.html", 2, 1, Silent(), explanations=explanations, explained=3)
-    assert [record.message for record in caplog.records if "cannot be drawn" in record.message] == [
+    assert [record.message for record in caplog.records if "cannot be explained" in record.message] == [
         record.message for record in caplog.records
     ]
     assert len(caplog.records) == 1

@@ -42,7 +42,7 @@ def nothing_is_complained_of_or_fetched(chromium: Browser) -> Iterator[None]:
 
 
 def shown_ids(chromium: Browser) -> list[str]:
-    """Ids of the queries on the present page of the gallery."""
+    """Return the ids of the queries on the present page."""
     return [label.removeprefix("query ") for label in chromium.run(
         "return [...document.querySelectorAll('.card')].map(card => card.getAttribute('aria-label'))"
     )]  # fmt: skip
@@ -53,9 +53,9 @@ def test_it_opens_and_lists_every_query(chromium: Browser, page: Path, tiny_run:
     queries = [row["image_id"] for row in read_csv(tiny_run[0] / "truth.csv")]
     assert shown_ids(chromium) == queries
     assert chromium.one("#count").text == "14 of 14 queries"
-    assert len(chromium.all("#charts figure svg")) == 8
+    assert len(chromium.all("#charts figure > svg")) == 8
     assert chromium.run("return [...document.images].filter(image => !image.alt).length") == 0
-    chromium.one("#gallery").location_once_scrolled_into_view  # noqa: B018 - reading it scrolls
+    chromium.one("#queries").location_once_scrolled_into_view  # noqa: B018 - reading it scrolls
     assert chromium.until(
         "const image = document.querySelector('.card img'); return image.complete && image.naturalWidth"
     )
@@ -86,7 +86,7 @@ def test_filters_work_together(chromium: Browser, page: Path, tiny_run: tuple[Pa
 
 def test_queries_are_sorted_by_confidence(chromium: Browser, page: Path, unknown_image: str) -> None:
     chromium.open(page)
-    number = "parseFloat(/probability ([0-9.e-]+)/.exec(card.textContent)[1])"
+    number = "parseFloat(/best individual ([0-9.e-]+)/.exec(card.textContent)[1])"
     script = f"return [...document.querySelectorAll('.card')].map(card => {number})"
     chromium.choose("order", "falling")
     falling = chromium.run(script)
@@ -100,7 +100,7 @@ def test_a_query_without_candidates_says_so(chromium: Browser, page: Path, unkno
     chromium.open(page)
     chromium.choose("search", unknown_image)
     assert "No candidates" in " ".join(chromium.texts(".card"))
-    assert "photograph not there" in " ".join(chromium.texts(".card"))
+    assert "photograph missing" in " ".join(chromium.texts(".card"))
 
 
 def test_a_match_opens_steps_and_closes(chromium: Browser, page: Path) -> None:
@@ -108,17 +108,17 @@ def test_a_match_opens_steps_and_closes(chromium: Browser, page: Path) -> None:
 
     chromium.open(page)
     candidate = chromium.one(".card .candidate")
-    chromium.run("arguments[0].click()", candidate)
+    chromium.run("arguments[0].querySelector('button').click()", candidate)
     assert chromium.until("return document.querySelectorAll('#pair image').length === 2")
     drawn = len(chromium.all("#pair g.found"))
-    inliers = int(chromium.run("return [...arguments[0].querySelectorAll('dd')][4].textContent", candidate))
+    inliers = int(chromium.run("return [...arguments[0].querySelectorAll('dd')][2].textContent", candidate))
     assert drawn == inliers > 3
     assert chromium.run("return getComputedStyle(document.querySelector('#pair g line:last-of-type')).stroke") != "none"
     chromium.run("arguments[0].click()", chromium.one("#show-outliers"))
     assert chromium.until(f"return document.querySelectorAll('#pair g.outlier').length > 0 && {drawn} > 0")
     title = chromium.one("#match-title").text
     chromium.press(Keys.ARROW_RIGHT)
-    assert chromium.until("return document.getElementById('match-title').textContent.includes('place 2')")
+    assert chromium.until("return document.getElementById('match-title').textContent.includes('candidate 2')")
     chromium.press(Keys.ARROW_LEFT)
     chromium.press(Keys.ARROW_LEFT)  # the first one: stays
     assert chromium.one("#match-title").text == title
@@ -139,7 +139,7 @@ def test_what_the_embedding_agreed_on_is_a_layer(
     page = write_report(run, None, tmp_path / "explained", 5, 1, Silent(), explanations=Explanations(run), explained=1,
                         single_up_to=alone).page  # fmt: skip
     chromium.open(page)
-    chromium.run("arguments[0].click()", chromium.one(".card .candidate"))
+    chromium.run("arguments[0].click()", chromium.one(".card .candidate button"))
     assert chromium.until("return document.querySelectorAll('#heat image').length === 2")
     same = "return [...document.querySelectorAll('#pair image')].map(one => 'x y width height'.split(' ').map(name => one.getAttribute(name)).join())"  # noqa: E501
     left, right, left_heat, right_heat = chromium.run(same)
@@ -183,7 +183,7 @@ def test_it_fits_and_can_be_read(chromium: Browser, page: Path, size: tuple[int,
     assert {name: ratio for name in read if (ratio := chromium.contrast(name)) < 4.5} == {}
     dark_ground = chromium.run("return getComputedStyle(document.body).backgroundColor")
     assert (dark_ground == "rgb(21, 24, 28)") is dark
-    chromium.run("arguments[0].click()", chromium.one(".candidate"))
+    chromium.run("arguments[0].click()", chromium.one(".candidate button"))
     assert chromium.until("return document.querySelector('#pair svg')")
     box = chromium.run(
         "const b = document.getElementById('match').getBoundingClientRect(); return [b.left, b.right, b.height]"
@@ -204,16 +204,16 @@ def test_pages_are_turned(chromium: Browser, tiny_run: tuple[Path, Path], tmp_pa
     content["queries"] = content["queries"] * 5
     script.write_text(f"window.animalclefData = {json.dumps(content)};")
     chromium.open(page)
-    assert [text.strip() for text in chromium.texts(".place")] == ["1 of 3", "1 of 3"]
+    assert [text.strip() for text in chromium.texts(".page-number")] == ["1 of 3", "1 of 3"]
     assert len(chromium.all(".card")) == 25
     chromium.run("document.querySelector('[data-page=\"1\"]').click()")
-    assert chromium.texts(".place")[0] == "2 of 3"
+    assert chromium.texts(".page-number")[0] == "2 of 3"
     chromium.run("document.querySelector('[data-page=\"1\"]').click()")
     assert len(chromium.all(".card")) == 20
     assert chromium.run("return document.querySelector('[data-page=\"1\"]').disabled")
     chromium.press("n")  # the first of this page
     chromium.press("p")  # the last of the page before
-    assert chromium.texts(".place")[0] == "2 of 3"
+    assert chromium.texts(".page-number")[0] == "2 of 3"
 
 
 def test_photographs_that_are_gone_leave_placeholders(
@@ -223,6 +223,6 @@ def test_photographs_that_are_gone_leave_placeholders(
     page = write_report(load_run(tiny_run[1], tmp_path / "elsewhere"), None, tmp_path / "r.html", 3, 2, Silent()).page
     chromium.open(page)
     assert len(chromium.all(".card .absent")) > 14
-    chromium.run("arguments[0].click()", chromium.one(".candidate"))
+    chromium.run("arguments[0].click()", chromium.one(".candidate button"))
     assert chromium.until("return document.querySelectorAll('#pair rect').length === 2")
     assert chromium.all("#pair g.found")

@@ -10,9 +10,9 @@ from tiny import make_masks, make_tiny_data
 from whole_run import predict
 
 from animalclef.errors import DataError
-from animalclef.report.gallery import _flags
 from animalclef.report.match_view import Matches
-from animalclef.report.report_run import FinishedRun, load_run
+from animalclef.report.query_cards import _flags
+from animalclef.store.finished_run import FinishedRun, load_run
 
 
 @pytest.fixture(scope="module")

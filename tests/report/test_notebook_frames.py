@@ -10,6 +10,7 @@ import pytest
 from tiny import read_csv
 from whole_run import predict
 
+from animalclef.evaluation.evaluate import evaluate_run
 from animalclef.report import FinishedRun, Matches, load_run
 from animalclef.report.notebook_frames import (
     answers_of,
@@ -54,7 +55,11 @@ def test_recall_grows_with_the_list(run: FinishedRun, tiny_run: tuple[Path, Path
     answers = answers_of(run, tiny_run[0] / "truth.csv")
     assert answers is not None
     frame = recall_frame(run, answers)
-    assert set(frame["score"]) == {*run.ranked.columns, "probability"}
+    assert set(frame["score"]) == {*run.ranked.columns, "probability", "identity_probability"}
+    truth = tiny_run[0] / "truth.csv"
+    ranks = {one.dataset: one.measures["rank-1"].mean for one in evaluate_run(run, truth).groups}
+    first = frame[(frame["score"] == "identity_probability") & (frame["k"] == 1)]
+    assert dict(zip(first["dataset"], first["recall"], strict=True)) == pytest.approx(ranks)
     for _, part in frame.groupby(["dataset", "score"]):
         assert part["recall"].is_monotonic_increasing
     last = frame[frame["k"] == 100]["recall"]

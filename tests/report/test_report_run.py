@@ -13,7 +13,7 @@ import pytest
 from tiny import make_tiny_data, read_csv, write_csv
 from whole_run import predict
 
-from animalclef.errors import DataError
+from animalclef.errors import RunError
 from animalclef.report import Matches, load_run
 from animalclef.report.thumbnails import read_photograph
 
@@ -25,7 +25,7 @@ def test_a_run_is_read_as_it_was_written(tiny_run: tuple[Path, Path]) -> None:
     assert len(run.images.queries) == 14
     assert set(run.timings["seconds"]) == {"describe", "match", "validate", "tune"}
     assert run.timings["counts"]["query pairs"] == len(run.ranked)
-    assert [item.reason for item in run.set_aside] == ["not a readable image (cannot identify image file)"]
+    assert [item.reason for item in run.skipped] == ["not a readable image (cannot identify image file)"]
     first = run.images.queries.image_id[0]
     own = run.rows_of[first]
     assert set(run.ranked.query_id[own]) == {first}
@@ -75,7 +75,7 @@ def test_keypoints_outside_the_run_are_not_opened(tiny_run: tuple[Path, Path], t
 
 
 def test_there_is_no_such_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such folder"):
+    with pytest.raises(RunError, match="no such folder"):
         load_run(tmp_path / "nowhere")
 
 

@@ -15,7 +15,8 @@ from tiny_run import EVIL
 from typer.testing import CliRunner
 
 from animalclef.cli import app
-from animalclef.errors import DataError, OutputError, StaleArtefactError
+from animalclef.errors import DataError, OutputError, RunError, StaleArtefactError
+from animalclef.evaluation.outcomes import OUTCOMES
 from animalclef.report import load_run, write_report
 from animalclef.runtime.progress import Silent
 
@@ -63,13 +64,17 @@ def test_one_file_holds_everything(tiny_run: tuple[Path, Path], tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     content = data_of(page)
     assert len(content["queries"]) == 14
-    assert {query["outcome"] for query in content["queries"]} <= {"right", "wrong known", "missed new", "false new"}
+    assert {query["outcome"] for query in content["queries"]} <= set(OUTCOMES)
     first = content["queries"][0]
     assert [one[1] for one in first["candidates"]][:5] == [1, 2, 3, 4, 5]
     assert content["scores"] == ["similarity", "matches", "inliers", "inlier_weight", "vote"]
     best, matches = first["candidates"][0], content["matches"][0][0]
-    assert len(matches) == 6 * best[3 + content["scores"].index("matches")]
-    assert sum(flag for flag in matches[5::6]) == best[3 + content["scores"].index("inliers")]
+    run = load_run(tiny_run[1])
+    own = run.rows_of[run.images.queries.image_id[0]].start
+    both = (run.ranked.identity_probability[own], run.ranked.probability[own])
+    assert best[2:4] == pytest.approx(both, rel=1e-3)  # of the individual, then of the photograph
+    assert len(matches) == 6 * best[4 + content["scores"].index("matches")]
+    assert sum(flag for flag in matches[5::6]) == best[4 + content["scores"].index("inliers")]
     assert all(0 <= value <= 1000 for value in matches)
     assert all(photo["source"].startswith("data:image/jpeg;base64,") for photo in content["photographs"][:5])
 
@@ -118,7 +123,7 @@ def test_many_queries_make_a_folder(tiny_run: tuple[Path, Path], tmp_path: Path)
 
 def test_a_single_file_keeps_to_its_size(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
     from animalclef.report import Matches
-    from animalclef.report.gallery import matches_of, photographs_of, shown_candidates
+    from animalclef.report.query_cards import matches_of, photographs_of, shown_candidates
     from animalclef.report.thumbnails import copies_within
 
     run = load_run(tiny_run[1])
@@ -162,7 +167,7 @@ def test_without_truth_the_same_less_the_outcomes(tiny_run: tuple[Path, Path], t
     assert not {"truth", "outcome", "rank", "known"} & set(query)
     outline = _Outline(page.read_text())
     assert "No truth was given" in outline.text
-    assert "Best candidate" in outline.text
+    assert "Best individual" in outline.text
     assert "Confusions" not in outline.text
     assert not [one for tag, one in outline.tags if tag == "select" and one.get("name") == "outcome"]
 
@@ -186,7 +191,7 @@ def test_photographs_that_have_moved_are_told(tiny_run: tuple[Path, Path], tmp_p
     (run / "finished.json").write_text(json.dumps(settings | {"root": str(tmp_path / "gone")}))
     page, notes = write(run, tmp_path / "report.html", data / "truth.csv")
     assert len(notes) == 1
-    assert re.search(r"photographs are not what the run read.*gone.*give --data the folder they are in now", notes[0])
+    assert re.search(r"photographs were changed or removed since.*gone.*give their folder with --data", notes[0])
     content = data_of(page)
     assert {photo["source"] for photo in content["photographs"]} == {None}
     assert content["matches"][0][0]  # keypoints are the run's own
@@ -216,14 +221,19 @@ def test_an_interrupted_run_is_refused(tiny_run: tuple[Path, Path], tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "content", "kind", "sentence"),
     [
-        ("finished.json", "{", DataError, "not a JSON file"),
-        ("finished.json", "{}", StaleArtefactError, "another version"),
-        ("finished.json", '{"config": {"colour": "red"}}', StaleArtefactError, "another version"),
-        ("candidates.csv", "", DataError, "cannot be read"),
-        ("candidates.csv", "query_id,what\n1,2\n", DataError, "not a table of a run"),
-        ("candidates.csv", "query_id,gallery_id,identity,dataset,probability\n1,2,a,b,7\n", DataError, "of a run"),
-        ("answers.csv", "image_id,identity,probability\n1,a,0.5\n", DataError, "not a table of a run"),
-        ("table.csv", "image_id\n1\n", DataError, "not a table of a run"),
+        ("finished.json", "{", RunError, "not a file of a finished run.*Expecting property name"),
+        ("finished.json", "{}", RunError, "another version"),
+        ("finished.json", '{"config": {"colour": "red"}}', RunError, "another version"),
+        ("candidates.csv", "", RunError, "candidates.csv: not a file of a finished run"),
+        ("candidates.csv", "query_id,what\n1,2\n", RunError, "columns dataset, gallery_id, identity, .* are missing"),
+        (
+            "candidates.csv",
+            "query_id,gallery_id,identity,dataset,probability\n1,2,a,b,7\n",
+            RunError,
+            "expected values in",
+        ),
+        ("answers.csv", "image_id,identity,probability\n1,a,0.5\n", RunError, "answers.csv: not a file of a finished"),
+        ("table.csv", "image_id\n1\n", RunError, "table.csv: not a file of a finished run"),
         ("decision.json", "[]", StaleArtefactError, "not a decision file"),
     ],
 )

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
+from animalclef.config.training_loop import AveragingConfig
 from animalclef.errors import ConfigError, StaleArtefactError
 from animalclef.training.fabric import open_fabric, skips_overflow
-from animalclef.training.training_checkpoint import Averaged, load_state, save_state
+from animalclef.training.training_checkpoint import averaged_model, load_state, save_state
 from animalclef.training.training_log import TrainingLog
 
 
@@ -21,36 +24,44 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
 
 
-def test_an_average_by_hand() -> None:
+def test_averages_by_hand() -> None:
     model = network()
-    averaged = Averaged(model, 0.5)
+    averaged = {kind: averaged_model(model, AveragingConfig(kind=kind, decay=0.5)) for kind in ("ema", "swa", "none")}  # type: ignore[arg-type]
     first = model[0].bias.detach().clone()  # type: ignore[index]
+    expected = {"ema": 8 * 9 / 11, "swa": 8, "none": 8}  # of the first step the moving average keeps 2 / 11
+    for one in (1, 2):
+        with torch.no_grad():
+            model[0].bias += 8  # type: ignore[index]
+            model[1].num_batches_tracked += 3  # type: ignore[index]
+        for kind, average in averaged.items():
+            average.update_parameters(model)
+            assert torch.allclose(average.module[0].bias, first + expected[kind])
+            assert int(average.module[1].num_batches_tracked) == 3 * one
+        moved = 8 * 9 / 11 + (16 - 8 * 9 / 11) * 9 / 12  # the second keeps 3 / 12
+        expected = {"ema": moved, "swa": 12, "none": 16}
+    for _ in range(20):
+        averaged["ema"].update_parameters(model)
+    before = averaged["ema"].module[0].bias.detach().clone()
     with torch.no_grad():
         model[0].bias += 8  # type: ignore[index]
-        model[1].num_batches_tracked += 3  # type: ignore[index]
-    averaged.update(model, 1)  # of the first step the average keeps 2 / 11
-    assert torch.allclose(averaged.weights["0.bias"], first + 8 * 9 / 11)
-    averaged.update(model, 100)
-    assert torch.allclose(averaged.weights["0.bias"], first + 8 - 8 * 2 / 11 / 2)
-    assert int(averaged.weights["1.num_batches_tracked"]) == 3
-    averaged.move(model, 1.0)
-    assert torch.equal(averaged.weights["0.bias"], first + 8)
+    averaged["ema"].update_parameters(model)
+    assert torch.allclose(averaged["ema"].module[0].bias, (before + model[0].bias) / 2)  # type: ignore[index]
 
 
 @pytest.mark.parametrize("kind", ["adam", "sgd", "plain"])
 def test_a_state_holds_whatever_the_optimiser_does(kind: str, tmp_path: Path) -> None:
-    def started() -> tuple[nn.Module, Averaged, torch.optim.Optimizer]:
+    def started() -> tuple[nn.Module, AveragedModel, torch.optim.Optimizer]:
         model = network()
         makers = {"adam": lambda: torch.optim.AdamW(model.parameters(), lr=0.1),
                   "sgd": lambda: torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
                   "plain": lambda: torch.optim.SGD(model.parameters(), lr=0.1)}  # fmt: skip
-        return model, Averaged(model, 0.9), makers[kind]()
+        return model, averaged_model(model, AveragingConfig(decay=0.9)), makers[kind]()
 
-    def step(model: nn.Module, averaged: Averaged, optimiser: torch.optim.Optimizer, number: int) -> None:
+    def step(model: nn.Module, averaged: AveragedModel, optimiser: torch.optim.Optimizer, number: int) -> None:
         model(torch.arange(8.0).reshape(4, 2) * number).square().sum().backward()
         optimiser.step()
         optimiser.zero_grad()
-        averaged.update(model, number)
+        averaged.update_parameters(model)
 
     whole = started()
     for number in (1, 2):
@@ -65,9 +76,13 @@ def test_a_state_holds_whatever_the_optimiser_does(kind: str, tmp_path: Path) ->
     step(*resumed, 3)
     assert all(torch.equal(one, other) for one, other in zip(whole[0].state_dict().values(),
                resumed[0].state_dict().values(), strict=True))  # fmt: skip
-    assert all(torch.equal(whole[1].weights[name], resumed[1].weights[name]) for name in whole[1].weights)
+    assert all(torch.equal(one, other) for one, other in zip(whole[1].state_dict().values(),
+               resumed[1].state_dict().values(), strict=True))  # fmt: skip
     with pytest.raises(StaleArtefactError, match="--overwrite"):
         load_state(path, *started(), "another")
+    save_file({"network.0.bias": torch.ones(3)}, path, {"step": "2", "recipe": "recipe"})  # as version 0.1 wrote it
+    with pytest.raises(StaleArtefactError, match="a checkpoint of another version of animalclef"):
+        load_state(path, *started(), "recipe")
 
 
 def test_a_log_goes_on_after_the_checkpoint(tmp_path: Path) -> None:

@@ -1,71 +1,45 @@
-"""The same network, faster: the number format the machine is quick at, channels last, batch norms folded away."""
+"""Run a network faster: a fast number format, channels last in memory, batch norms folded into convolutions."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from animalclef.errors import ConfigError
-from animalclef.runtime import precision
+import torch
+from torch import Tensor, fx, nn
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["accelerate", "choose_precision", "fold_batch_norms"]
+__all__ = ["accelerate", "fold_batch_norms"]
 
 logger = logging.getLogger(__name__)
 
 
-def choose_precision(wanted: str, device: str) -> str:
-    """The number format for `auto`: bfloat16 where the device computes in it, float16 on other CUDA GPUs, float32.
+def accelerate(model: nn.Module, dtype: torch.dtype, device: str) -> nn.Module:
+    """Return the network on its device with batch norms folded, arithmetic in `dtype`, channels last.
 
-    Everything else comes back as it is.
-
-    Raises:
-        ConfigError: the device does not compute in the format wanted.
+    On a processor bfloat16 is for dense products alone, which take nearly all the time; values between them stay in
+    float32, as their rounding is most of what bfloat16 costs in accuracy. On a GPU the whole backbone is in `dtype`;
+    pooling and neck are not: they cost nothing and decide the last digits.
     """
-    import torch
-
-    if wanted == "float16" and device == "cpu":
-        raise ConfigError("embed.precision float16: processors are slow at it. Use auto, bfloat16 or float32.")
-    if wanted == "plain":
-        return wanted
-    return str(precision.choose_precision(wanted, torch.device(device))).removeprefix("torch.")
-
-
-def accelerate(model: torch.nn.Module, number_format: str, device: str) -> torch.nn.Module:
-    """The network on its device: batch norms folded into convolutions, arithmetic in `number_format`, channels last.
-
-    On a processor bfloat16 is for dense products alone, which take nearly all the time; what passes between them stays
-    in float32, as their rounding is most of what bfloat16 costs in accuracy. On a GPU the whole backbone is in
-    `number_format`; what follows it is not: pooling and neck cost nothing and decide the last digits.
-    """
-    import torch
-
     folded = fold_batch_norms(model.eval())
-    if device == "cpu" and number_format == "bfloat16":
-        _narrow_dense_products(folded)
+    backbone = getattr(folded, "backbone", None)
+    backbone = backbone if isinstance(backbone, nn.Module) else folded
+    if device == "cpu" and dtype == torch.bfloat16:
+        for parent in list(backbone.modules()):
+            for name, layer in list(parent.named_children()):
+                is_dense = isinstance(layer, nn.Conv2d) and layer.groups == 1 and layer.in_channels > 3
+                if is_dense or isinstance(layer, nn.Linear):
+                    setattr(parent, name, _Bfloat16Layer(layer))
     else:
-        backbone = getattr(folded, "backbone", None)
-        (backbone if isinstance(backbone, torch.nn.Module) else folded).to(getattr(torch, number_format))
-    moved: torch.nn.Module = folded.to(device)
-    return moved.to(memory_format=torch.channels_last)
+        backbone.to(dtype)
+    return folded.to(device).to(memory_format=torch.channels_last)
 
 
-def fold_batch_norms(model: torch.nn.Module) -> torch.nn.Module:
-    """Every batch norm that follows a convolution becomes part of it; the model comes back as it is if it has none."""
-    import torch
-    from torch import fx, nn
-
+def fold_batch_norms(model: nn.Module) -> nn.Module:
+    """Fold every batch norm that follows a convolution into it; a model without any comes back as it is."""
     if not any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
         return model
-
-    class Tracer(fx.Tracer):
-        def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-            return isinstance(m, nn.Conv2d | nn.BatchNorm2d) or super().is_leaf_module(m, module_qualified_name)
-
     try:
-        traced = fx.GraphModule(model, Tracer().trace(model))
+        traced = fx.GraphModule(model, _Tracer().trace(model))
     except (fx.proxy.TraceError, TypeError, RuntimeError, NotImplementedError) as error:
         logger.info("Batch norms are left as they are: %s", error)
         return model
@@ -82,30 +56,26 @@ def fold_batch_norms(model: torch.nn.Module) -> torch.nn.Module:
     return traced.eval()
 
 
-def _narrow_dense_products(model: torch.nn.Module) -> None:
-    """Every dense convolution and linear layer computes in bfloat16, from and to float32."""
-    from torch import nn
+class _Bfloat16Layer(nn.Module):
+    """A layer that computes in bfloat16, from and to float32."""
 
-    class Narrow(nn.Module):
-        def __init__(self, layer: nn.Module) -> None:
-            super().__init__()
-            self.layer = layer.bfloat16()
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer.bfloat16()
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            product: torch.Tensor = self.layer(x.bfloat16()).float()
-            return product
-
-    backbone = getattr(model, "backbone", model)
-    for parent in list(backbone.modules()):
-        for name, layer in list(parent.named_children()):
-            is_dense = isinstance(layer, nn.Conv2d) and layer.groups == 1 and layer.in_channels > 3
-            if is_dense or isinstance(layer, nn.Linear):
-                setattr(parent, name, Narrow(layer))
+    def forward(self, x: Tensor) -> Tensor:
+        product: Tensor = self.layer(x.bfloat16()).float()
+        return product
 
 
-def _convolution_and_norm(node: Any, modules: dict[str, torch.nn.Module]) -> tuple[Any, Any] | None:
-    from torch import nn
+class _Tracer(fx.Tracer):
+    """Trace no deeper than convolutions and batch norms; timm's are subclasses of torch's."""
 
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, nn.Conv2d | nn.BatchNorm2d) or super().is_leaf_module(m, module_qualified_name)
+
+
+def _convolution_and_norm(node: Any, modules: dict[str, nn.Module]) -> tuple[Any, Any] | None:
     if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
         return None
     source = node.args[0]
@@ -116,9 +86,6 @@ def _convolution_and_norm(node: Any, modules: dict[str, torch.nn.Module]) -> tup
 
 
 def _fold(convolution: Any, norm: Any) -> None:
-    import torch
-    from torch import nn
-
     scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
     before = 0 if convolution.bias is None else convolution.bias.double()
     bias = (before - norm.running_mean.double()) * scale + norm.bias.double()

@@ -1,4 +1,4 @@
-"""SIFT descriptors on a regular grid, all at once.
+"""Compute SIFT descriptors on a regular grid, all at once.
 
 The gradient is split over eight orientations, each plane is averaged over square bins, and a descriptor reads 4 x 4 bin
 centres (the flat-window form of dense SIFT, Vedaldi and Fulkerson 2008).
@@ -20,7 +20,7 @@ __all__ = ["dense_root_sift"]
 def dense_root_sift(
     grey: NDArray[np.uint8], step: int, bin_sizes: Sequence[int], dropped_share: float = 0.2
 ) -> tuple[FloatArray, FloatArray]:
-    """Descriptors (m, 128), each the root of an L1-normalised SIFT, and their centres in pixels, (m, 2).
+    """Return descriptors (m, 128), each the root of an L1-normalised SIFT, and their centres in pixels, (m, 2).
 
     `bin_sizes` are the widths of a bin in pixels, one descriptor covers four; sizes that do not fit into the image are
     left out. Of each size the `dropped_share` with the weakest gradients is left out, and everything flat.
@@ -53,7 +53,7 @@ def _one_size(grey: NDArray[np.uint8], step: int, size: int) -> tuple[FloatArray
 
 
 def _orientation_planes(grey: NDArray[np.generic]) -> FloatArray:
-    """(H, W, 8): the gradient's length, shared between the two nearest of eight directions."""
+    """Return (H, W, 8): the gradient's length, shared between the two nearest of eight directions."""
     values = np.asarray(grey, dtype=np.float32)
     across = cv2.filter2D(values, -1, np.array([[-1, 0, 1]], np.float32))
     down = cv2.filter2D(values, -1, np.array([[-1], [0], [1]], np.float32))

@@ -1,10 +1,11 @@
-"""Stage one: one unit vector per photograph."""
+"""Embed the photographs of a data set: one unit vector each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -12,20 +13,23 @@ import PIL
 
 from animalclef.config import Config, fingerprint
 from animalclef.data.decode import UnreadableImageError, read_image
-from animalclef.features.embedding.timm_embedder import TimmExtractor, choose_device, load_embedder
-from animalclef.features.embedding.vlad import Codebook, VladExtractor, dense_descriptors, fit_codebook, project
+from animalclef.features.embedding.principal_components import project
+from animalclef.features.embedding.vlad import Codebook, VladExtractor, dense_descriptors, fit_codebook
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import Embeddings, FloatArray, ImageTable
 
+if TYPE_CHECKING:
+    from animalclef.features.embedding.timm_embedder import TimmExtractor
+
 __all__ = ["Embedder", "join_embeddings", "load_network"]
 
 
 class Embedder:
-    """The embedding model of one data set: an extractor, and the step from what it stores to `Embeddings`.
+    """The embedding model of one data set: an extractor, and the step from stored entries to `Embeddings`.
 
-    The weight-free model is fitted on the data set's gallery, networks are the same for all.
+    The weight-free model is fitted on the data set's gallery; networks are the same for all data sets.
     """
 
     def __init__(self, dataset: str, gallery: ImageTable, config: Config, network: TimmExtractor | None) -> None:
@@ -40,12 +44,13 @@ class Embedder:
             import timm
             import torch
 
-            way = [asdict(network.preprocessing), network.precision, config.embed.batch_size]
-            parts += [way, network.digest, torch.__version__, timm.__version__, network.device.split(":")[0]]
+            number_format = "plain" if network.dtype is None else str(network.dtype).removeprefix("torch.")
+            parts += [[asdict(network.preprocessing), number_format, config.embed.batch_size]]
+            parts += [network.digest, torch.__version__, timm.__version__, network.device.split(":")[0]]
         self.fingerprint = fingerprint(*parts)
 
     def extractor(self, folder: Path, workers: int, progress: Progress) -> VladExtractor | TimmExtractor:
-        """What describes photographs; a codebook is fitted once and kept beside `folder`."""
+        """Return the extractor of embeddings; a codebook is fitted once and kept beside `folder`."""
         if self.network is not None:
             return self.network
         store = ShardStore(folder.with_name(f"{folder.name}-codebook"))
@@ -56,7 +61,7 @@ class Embedder:
         return VladExtractor(Codebook(**arrays), self.config.embed)
 
     def embeddings(self, images: ImageTable, store: ShardStore) -> Embeddings:
-        """Unit vectors of all photographs of the data set; the weight-free ones after PCA.
+        """Return unit vectors of all photographs of the data set; the weight-free ones after PCA.
 
         The PCA is fitted on the gallery and the queries together; no label is used. Fitted on the gallery alone it
         pushes gallery photographs apart from each other but not from queries, and thresholds tuned on gallery
@@ -101,7 +106,7 @@ def _stacked(images: ImageTable, store: ShardStore) -> FloatArray:
 
 
 def load_network(config: Config, device: str, folder: Path | None = None) -> TimmExtractor | None:
-    """The network that the settings name, on `device` (`auto`, `cpu`, `cuda` ...); `None` for the weight-free model.
+    """Load the network that the settings name on `device` (`auto`, `cpu`, `cuda` ...); `None`: the weight-free model.
 
     Published weights are looked for in `folder` first.
 
@@ -109,15 +114,16 @@ def load_network(config: Config, device: str, folder: Path | None = None) -> Tim
         ConfigError: there is no such network or device.
         WeightsError: the weights are absent or do not fit.
     """
-    if config.embed.model != "rootsift-vlad":
-        return load_embedder(config.embed, choose_device(device), folder)
-    if device not in ("auto", "cpu"):  # these need no torch, whose import takes seconds
-        choose_device(device)
-    return None
+    if config.embed.model == "rootsift-vlad" and device in ("auto", "cpu"):
+        return None
+    from animalclef.features.embedding.timm_embedder import choose_device, load_embedder  # torch's import takes seconds
+
+    chosen = choose_device(device)
+    return None if config.embed.model == "rootsift-vlad" else load_embedder(config.embed, chosen, folder)
 
 
 def join_embeddings(parts: Sequence[Embeddings]) -> Embeddings:
-    """The embeddings of several data sets in one."""
+    """Join the embeddings of several data sets."""
     return Embeddings(
         fingerprint(*[part.model for part in parts]),
         np.concatenate([part.image_id for part in parts]),

@@ -1,4 +1,4 @@
-"""The embedding networks there are: what each is built from, and how its photographs are prepared. Data."""
+"""List the embedding networks: what each is built from, and how its photographs are prepared."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from animalclef.errors import ConfigError
-from animalclef.features.embedding.arcface import build_arcface
-from animalclef.features.embedding.miewid import build_miewid, published_keys
 from animalclef.hub.shipped import SHIPPED, shipped_embedder
 
 if TYPE_CHECKING:
@@ -26,6 +24,7 @@ __all__ = [
     "EmbedderEntry",
     "Family",
     "find_embedder",
+    "trained_on_keys",
 ]
 
 Values = tuple[float, float, float]
@@ -52,7 +51,7 @@ class EmbedderEntry:
 
 @dataclass(frozen=True)
 class Family:
-    """How networks of one make are built, how the keys of their published files become ours, and which are dropped."""
+    """One make of networks: how to build one, and how the keys of published files map to ours."""
 
     build: Callable[[str, Mapping[str, str | int | float | bool]], torch.nn.Module]
     keys: Callable[[State], dict[str, torch.Tensor]]
@@ -66,12 +65,30 @@ def _build_timm(backbone: str, options: Mapping[str, str | int | float | bool]) 
     return model
 
 
+def _build_miewid(backbone: str, options: Mapping[str, str | int | float | bool]) -> torch.nn.Module:
+    from animalclef.features.embedding.miewid import MiewId
+
+    return MiewId(backbone, options)
+
+
+def _build_arcface(backbone: str, options: Mapping[str, str | int | float | bool]) -> torch.nn.Module:
+    from animalclef.features.embedding.arcface import BackboneAndNeck
+
+    return BackboneAndNeck(backbone, options)
+
+
+def _miewid_keys(state: State) -> dict[str, torch.Tensor]:
+    from animalclef.features.embedding.miewid import published_keys
+
+    return published_keys(state)
+
+
 def _as_they_are(state: State) -> dict[str, torch.Tensor]:
     return dict(state)
 
 
 def _swin_keys(state: State) -> dict[str, torch.Tensor]:
-    """Without derived buffers; older files count the layer that a down-sampling ends, newer ones the one it begins."""
+    """Drop derived buffers; older files count the layer that a down-sampling ends, newer ones the one it begins."""
     kept = {name: value for name, value in state.items() if not name.endswith(("relative_position_index", "attn_mask"))}
     if not any(name.startswith("layers.0.downsample.") for name in kept):
         return kept
@@ -85,8 +102,8 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         "timm": Family(_build_timm, _as_they_are, CLASSIFIERS),
         "swin": Family(_build_timm, _swin_keys, CLASSIFIERS),
-        "miewid": Family(build_miewid, published_keys, ("final.",)),
-        "arcface": Family(build_arcface, _as_they_are, ("head.",)),
+        "miewid": Family(_build_miewid, _miewid_keys, ("final.",)),
+        "arcface": Family(_build_arcface, _as_they_are, ("head.",)),
     }
 )
 
@@ -115,10 +132,10 @@ EMBEDDERS: Mapping[str, EmbedderEntry] = MappingProxyType(
 
 
 def find_embedder(model: str) -> EmbedderEntry:
-    """The embedder `embed.model` names: of `EMBEDDERS` or `SHIPPED`, `timm:NAME`, `arcface:BACKBONE`, or `file:PATH`.
+    """Return the embedder `embed.model` names: of `EMBEDDERS` or `SHIPPED`, or timm:NAME, arcface:BACKBONE, file:PATH.
 
-    `arcface:BACKBONE` is any of timm's networks with a neck (see `build_arcface`). A file of one's own says in its
-    metadata (`animalclef.embedder`, JSON) which `model` it holds, and where they differ `size`, `mean`, `std`, `resize`
+    `arcface:BACKBONE` is any of timm's networks with a neck (see `BackboneAndNeck`). A file of one's own names in its
+    metadata (`animalclef.embedder`, JSON) the `model` it holds, and where they differ `size`, `mean`, `std`, `resize`
     and `options`.
 
     Raises:
@@ -139,16 +156,16 @@ def find_embedder(model: str) -> EmbedderEntry:
     raise ConfigError(f"embed.model {model}: no such embedder. Known: {known}, timm:NAME, arcface:BACKBONE, file:PATH.")
 
 
-def learnt_from(path: Path) -> frozenset[str]:
-    """Keys of the photographs that the weights in a file of `animalclef train` were trained on, or their start was."""
+def trained_on_keys(path: Path) -> frozenset[str]:
+    """Return keys of the photographs that weights of `animalclef train`, or their start, were trained on."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
             about: dict[str, Any] = json.loads((file.metadata() or {}).get(METADATA, "{}"))
-    except (OSError, SafetensorError, ValueError):  # of another make, or no file, which who reads the weights will tell
+    except (OSError, SafetensorError, ValueError):  # of another make, or no file: loading the weights will report it
         return frozenset()
-    return frozenset(str(about.get("learnt", "")).split())
+    return frozenset(str(about.get("trained_on", about.get("learnt", ""))).split())  # files of 0.1 say "learnt"
 
 
 def _of_file(path: Path) -> EmbedderEntry:

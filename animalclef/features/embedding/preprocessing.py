@@ -1,4 +1,4 @@
-"""How a photograph becomes a network's input: the size, the way of resizing, mean and deviation."""
+"""Prepare photographs as a network's input: resize, then normalise."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -31,7 +32,7 @@ class Preprocessing:
     resize: str
 
     def views(self, image: DecodedImage, crops: int = 1) -> Pixels:
-        """(crops, H, W, 3) RGB: the whole photograph, and with five crops its corners."""
+        """Return (crops, H, W, 3) RGB: the whole photograph, and with five crops its corners."""
         pixels, resizer = image.pixels, RESIZERS[self.resize]
         height, width = (max(1, round(side * _CORNER_SHARE)) for side in pixels.shape[:2])
         parts = [pixels]
@@ -41,10 +42,19 @@ class Preprocessing:
         return np.stack([resizer(part, self.size_wh) for part in parts])
 
     def normalised(self, pixels: Pixels) -> FloatArray:
-        """(3, H, W) float32 of (H, W, 3) bytes."""
+        """Return (3, H, W) float32 of (H, W, 3) bytes, computed in numpy as timm's own transforms do."""
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         values = (pixels.astype(np.float32) / 255 - mean) / std
         return np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32)
+
+    def normalise(
+        self, pixels: torch.Tensor, device: torch.device | str, dtype: torch.dtype = torch.float32
+    ) -> torch.Tensor:
+        """Return (b, 3, H, W) on the device, channels last in memory, of (b, H, W, 3) bytes."""
+        mean = torch.tensor(self.mean, device=device) * 255
+        std = torch.tensor(self.std, device=device) * 255
+        values = (pixels.to(device, non_blocking=True).float() - mean) / std
+        return values.permute(0, 3, 1, 2).to(dtype)
 
 
 def _opencv_adaptive(pixels: Pixels, size_wh: tuple[int, int]) -> Pixels:

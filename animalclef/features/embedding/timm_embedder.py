@@ -1,4 +1,4 @@
-"""Embedding networks, loaded strictly and run in batches."""
+"""Load embedding networks strictly, and run them in batches."""
 
 from __future__ import annotations
 
@@ -6,34 +6,33 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import timm
+import torch
 from numpy.typing import NDArray
 
 from animalclef.config import EmbedConfig
 from animalclef.errors import ConfigError, WeightsError
-from animalclef.features.embedding.acceleration import accelerate, choose_precision
-from animalclef.features.embedding.embedder_registry import FAMILIES, EmbedderEntry, find_embedder, learnt_from
+from animalclef.features.embedding.acceleration import accelerate
+from animalclef.features.embedding.embedder_registry import FAMILIES, EmbedderEntry, find_embedder, trained_on_keys
 from animalclef.features.embedding.preprocessing import Preprocessing
-from animalclef.features.embedding.vlad import unit
+from animalclef.features.embedding.principal_components import unit
 from animalclef.hub.cache import WEIGHTS, find_weights
-from animalclef.hub.load import load_strictly, read_weights, weights_digest
+from animalclef.hub.load import load_strictly, read_weights, unwrapped, weights_digest
 from animalclef.runtime.memory import halved
+from animalclef.runtime.precision import choose_precision
 from animalclef.store.shard_store import Entry
 from animalclef.structures import DecodedImage, FloatArray
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["TimmExtractor", "build", "choose_device", "load_embedder", "preprocessing_of", "unwrapped"]
+__all__ = ["TimmExtractor", "build", "choose_device", "load_embedder", "preprocessing_of"]
 
 _CPU_PIXELS = 400_000  # in a batch: more do not stay in the caches of a CPU, and take up to twice the time each
-_WRAPPERS = ("state_dict.", "model_state_dict.", "model.", "module.")  # where training scripts put the tensors
 
 
 class TimmExtractor:
-    """The embedding of a network built on timm, unit length."""
+    """An embedding network built on timm. `dtype` is `None` for timm's own arithmetic, without any acceleration."""
 
     in_batches = True
 
@@ -43,18 +42,18 @@ class TimmExtractor:
         preprocessing: Preprocessing,
         config: EmbedConfig,
         device: str,
-        precision: str,
+        dtype: torch.dtype | None,
         digest: str,
     ) -> None:
         self.model, self.preprocessing, self.config, self.device = model, preprocessing, config, device
-        self.precision, self.digest = precision, digest
+        self.dtype, self.digest = dtype, digest
         width, height = preprocessing.size_wh
         most = max(1, _CPU_PIXELS // (width * height)) if device == "cpu" else config.batch_size
         self._batch_size = min(config.batch_size, most)
-        self.learnt: frozenset[str] = frozenset()  # keys of photographs that it was trained on, where that is known
+        self.trained_on: frozenset[str] = frozenset()  # keys of photographs, where they are known
 
     def extract_features(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
-        """`embedding`: (d,) float32.
+        """Return `embedding`, (d,) float32 of unit length, of every photograph.
 
         Raises:
             ConfigError: not even one image at a time fits into memory.
@@ -74,15 +73,13 @@ class TimmExtractor:
         return entries
 
     def _prepare(self, image: DecodedImage) -> NDArray[Any]:
-        """(crops, H, W, 3) bytes, to be normalised on the device; for plain arithmetic (crops, 3, H, W) float32."""
+        """Return (crops, H, W, 3) bytes, to be normalised on the device; without a `dtype` (crops, 3, H, W) float32."""
         views = self.preprocessing.views(image, self.config.crops)
-        if self.precision != "plain":
+        if self.dtype is not None:
             return views
         return np.stack([self.preprocessing.normalised(view) for view in views])
 
     def _embed(self, batch: NDArray[Any]) -> FloatArray:
-        import torch
-
         sums: FloatArray | None = None
         with torch.inference_mode():
             for view in range(batch.shape[1]):
@@ -95,20 +92,14 @@ class TimmExtractor:
         return total if batch.shape[1] == 1 and not self.config.flip else unit(total)
 
     def _on_device(self, batch: NDArray[Any]) -> torch.Tensor:
-        import torch
-
-        if self.precision == "plain":
+        if self.dtype is None:
             return torch.from_numpy(batch).to(self.device)
-        pixels = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device, non_blocking=True)
-        mean = torch.tensor(self.preprocessing.mean, device=self.device) * 255
-        std = torch.tensor(self.preprocessing.std, device=self.device) * 255
-        values = (pixels.float() - mean) / std
-        dtype = torch.float32 if self.device == "cpu" else getattr(torch, self.precision)
-        return values.permute(0, 3, 1, 2).to(dtype)  # channels last without a copy
+        dtype = torch.float32 if self.device == "cpu" else self.dtype
+        return self.preprocessing.normalise(torch.from_numpy(np.ascontiguousarray(batch)), self.device, dtype)
 
 
 def load_embedder(config: EmbedConfig, device: str, folder: Path | None = None) -> TimmExtractor:
-    """The network `config.model` names with its weights: `config.weights`, or the published ones.
+    """Load the network that `config.model` names with its weights: `config.weights`, or the published ones.
 
     Published weights are looked for in `folder` (a bundle) and in this machine's caches; only `weights: hub` downloads.
 
@@ -118,35 +109,33 @@ def load_embedder(config: EmbedConfig, device: str, folder: Path | None = None) 
     """
     entry = find_embedder(config.model)
     if config.weights == "hub" and entry.weights is None and config.model not in WEIGHTS:
-        model, learnt = _from_timm_hub(entry, config), frozenset[str]()
+        model, known = _from_timm_hub(entry, config), frozenset[str]()
     else:
         path = _weights_file(entry, config, folder)
         model = build(entry, config)
         _load(model, path, entry)
-        learnt = learnt_from(path)
+        known = trained_on_keys(path)
     preprocessing = preprocessing_of(entry, model, config)
     wanted = config.precision or entry.precision
-    precision = choose_precision(wanted, device)
+    if wanted == "float16" and device == "cpu":
+        raise ConfigError("embed.precision float16: processors are slow at it. Use auto, bfloat16 or float32.")
+    dtype = None if wanted == "plain" else choose_precision(wanted, device)
     digest = weights_digest(model)
-    model = model.eval().to(device) if precision == "plain" else accelerate(model, precision, device)
+    model = model.eval().to(device) if dtype is None else accelerate(model, dtype, device)
     if config.compile:
-        import torch
-
         model = torch.compile(model)  # type: ignore[assignment]
-    extractor = TimmExtractor(model, preprocessing, config, device, precision, digest)
-    extractor.learnt = learnt
+    extractor = TimmExtractor(model, preprocessing, config, device, dtype, digest)
+    extractor.trained_on = known
     _try_size(extractor)
     return extractor
 
 
 def choose_device(wanted: str) -> str:
-    """`auto` is the GPU where there is one.
+    """Return the device to use; `auto` is the GPU where there is one.
 
     Raises:
         ConfigError: torch knows no such device, or it is not there.
     """
-    import torch
-
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -158,7 +147,7 @@ def choose_device(wanted: str) -> str:
 
 
 def build(entry: EmbedderEntry, config: EmbedConfig) -> torch.nn.Module:
-    """The network of an entry, without weights.
+    """Build the network of an entry, without weights.
 
     Raises:
         ConfigError: timm cannot build it.
@@ -191,19 +180,8 @@ def _load(model: torch.nn.Module, path: Path, entry: EmbedderEntry) -> None:
     load_strictly(model, kept, path)
 
 
-def unwrapped(state: dict[str, torch.Tensor], expected: set[str]) -> dict[str, torch.Tensor]:
-    """The tensors below a wrapper that a training script put around them, where there is one."""
-    for wrapper in _WRAPPERS:
-        inside = {name.removeprefix(wrapper): value for name, value in state.items() if name.startswith(wrapper)}
-        if not expected & set(state) and expected & set(inside):
-            return inside
-    return state
-
-
 def preprocessing_of(entry: EmbedderEntry, model: torch.nn.Module, config: EmbedConfig) -> Preprocessing:
-    """What the settings say, else what the embedder's entry says, else what timm says of the backbone."""
-    import timm
-
+    """Return the preprocessing: from the settings, else the embedder's entry, else timm's for the backbone."""
     of_backbone = timm.data.resolve_model_data_config(getattr(model, "backbone", model))
     size = config.image_size or entry.size
     size_wh = (size, size) if size is not None else (of_backbone["input_size"][2], of_backbone["input_size"][1])
@@ -219,8 +197,6 @@ def _three(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def _from_timm_hub(entry: EmbedderEntry, config: EmbedConfig) -> torch.nn.Module:
-    import timm
-
     try:
         options = {"num_classes": 0, **config.model_options}
         model: torch.nn.Module = timm.create_model(entry.backbone, pretrained=True, **options)
@@ -235,13 +211,11 @@ def _from_timm_hub(entry: EmbedderEntry, config: EmbedConfig) -> torch.nn.Module
 
 
 def _try_size(extractor: TimmExtractor) -> None:
-    import torch
-
     config, (width, height) = extractor.config, extractor.preprocessing.size_wh
     try:
         with torch.inference_mode():
             blank = np.zeros((height, width, 3), np.uint8)
-            given = extractor.preprocessing.normalised(blank) if extractor.precision == "plain" else blank
+            given = extractor.preprocessing.normalised(blank) if extractor.dtype is None else blank
             features = extractor.model(extractor._on_device(given[None]))
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

@@ -43,6 +43,7 @@ class FeatureReader:
     kept: ShardStore  # which keypoints lie inside the mask, by matching key
     border: float
     wanted: Mapping[str, Wanted]
+    most: int | None = None  # of the keypoints that are kept, the strongest
 
     def __call__(self, key: str) -> LocalFeatures:
         """The features to match.
@@ -56,12 +57,15 @@ class FeatureReader:
         keep = _away_from_border(features, self.border)
         if one.masked:
             keep &= self.kept.get(key)["inside"].astype(bool)
+        if self.most is not None and keep.sum() > self.most:
+            keep[np.flatnonzero(keep)[self.most :]] = False
         return features if keep.all() else features.select(keep)
 
     @property
     def made_by(self) -> str:
-        """Changes with whatever shapes the stored features."""
-        return self.stores[""].folder.name
+        """Return a name that changes with whatever shapes the features that are matched."""
+        name = self.stores[""].folder.name
+        return name if self.most is None else f"{name}-{self.most}"
 
     def whole(self, key: str) -> LocalFeatures:
         """With the keypoints that a mask or the border drops."""

@@ -1,4 +1,4 @@
-// The gallery of the report. Whatever comes from the data is set as text, never as HTML.
+// The queries of the report. Data is always set as text, never as HTML.
 "use strict";
 (() => {
   const inline = document.getElementById("data");
@@ -12,9 +12,9 @@
 
   let listed = []; // numbers of the queries that pass the filters, in order
   let page = 0;
-  let open = null; // { query, candidate } in the dialog
+  let open = null; // { number, place } of the query and candidate in the dialog
 
-  // ---- small makers -------------------------------------------------------------------------------------------
+  // ---- elements --------------------------------------------------------------------------------------------
 
   function make(tag, attributes = {}, ...children) {
     const element = document.createElement(tag);
@@ -35,12 +35,12 @@
   const probability = (value) => (value === null ? "–" : value >= 0.0005 || value === 0 ? value.toFixed(3) : value.toExponential(0));
 
   function picture(photo, text) {
-    if (!photo.source) return make("span", { class: "absent", role: "img", "aria-label": `${text} (not there)` }, "photograph not there");
+    if (!photo.source) return make("span", { class: "absent", role: "img", "aria-label": `${text} (missing)` }, "photograph missing");
     const [width, height] = photo.size;
     return make("img", { class: "photo", src: photo.source, alt: text, width, height, loading: "lazy", decoding: "async" });
   }
 
-  // ---- which queries ------------------------------------------------------------------------------------------
+  // ---- filters ----------------------------------------------------------------------------------------------
 
   const searchable = data.queries.map((query) =>
     [data.photographs[query.photo].id, query.answer, query.truth].filter((text) => text !== null && text !== undefined).join("\n").toLowerCase(),
@@ -76,7 +76,7 @@
     page = Math.min(Math.max(number, 0), pages - 1);
     cards.replaceChildren(...listed.slice(page * PAGE, (page + 1) * PAGE).map(card));
     $("count").textContent = `${listed.length.toLocaleString("en")} of ${data.queries.length.toLocaleString("en")} queries`;
-    for (const place of document.querySelectorAll(".place")) place.textContent = `${page + 1} of ${pages}`;
+    for (const shownPage of document.querySelectorAll(".page-number")) shownPage.textContent = `${page + 1} of ${pages}`;
     for (const button of document.querySelectorAll("[data-page]")) {
       button.disabled = button.dataset.page === "1" ? page === pages - 1 : page === 0;
     }
@@ -95,12 +95,12 @@
       "header", {},
       make("h3", {}, `${photo.id} → ${answered(query)}`),
       query.outcome ? make("span", { class: `badge ${query.outcome.replace(" ", "-")}` }, query.outcome) : null,
-      make("span", {}, `probability ${probability(query.probability)}, threshold ${probability(query.threshold)}`),
+      make("span", {}, `probability of the best individual ${probability(query.probability)}, threshold ${probability(query.threshold)}`),
       query.truth === undefined ? null : make("span", {}, truthOf(query)),
       make("small", {}, details),
     );
     const strip = make("div", { class: "strip" }, ...query.candidates.map((one, place) => candidate(number, one, place)));
-    if (!query.candidates.length) strip.append(make("p", {}, "No candidates: nothing in the gallery could be compared with it."));
+    if (!query.candidates.length) strip.append(make("p", {}, "No candidates: the gallery has no photograph to compare it with."));
     const own = make("div", { class: "query" }, picture(photo, `query ${photo.id}`));
     return make("article", { class: "card", tabindex: "-1", "data-query": number, "aria-label": `query ${photo.id}` },
       header, make("div", { class: "row" }, own, strip));
@@ -108,24 +108,32 @@
 
   function truthOf(query) {
     if (!query.known) return `truth: ${query.truth}, not in the gallery`;
-    const place = query.rank === null ? "not among the candidates" : `individual no. ${query.rank} of the candidates`;
-    return `truth: ${query.truth}, ${place}`;
+    const rank = query.rank === null ? "not among the candidates" : `rank ${query.rank}`;
+    return `truth: ${query.truth}, ${rank}`;
   }
 
   function candidate(number, one, place) {
     const query = data.queries[number];
-    const [photoNumber, rank, likely, ...scores] = one;
+    const [photoNumber, position, individual, single, ...scores] = one;
     const photo = data.photographs[photoNumber];
-    const list = make("dl", {});
-    const figures = [["place", rank], ["probability", probability(likely)], ...data.scores.map((name, at) => [name, shown(scores[at])])];
-    for (const [name, value] of figures) list.append(make("dt", {}, name), make("dd", {}, String(value)));
+    const figures = data.scores.map((name, at) => [name, shown(scores[at])]);
+    const first = [["prob. individual", probability(individual)], ["prob. photograph", probability(single)]];
+    const inliers = figures.filter(([name]) => name === "inliers");
     const same = isSame(query, photo);
-    const who = `${shown(photo.identity)}${same ? " ✓" : ""}`;
-    const button = make("button", { type: "button", class: `candidate${same ? " same" : ""}`, "data-candidate": place },
-      picture(photo, `candidate ${photo.id} of ${shown(photo.identity)}`), make("span", { class: "who" }, who),
-      make("small", {}, [photo.id, photo.viewpoint, photo.date].filter(Boolean).join(", ")), list);
+    const button = make("button", { type: "button", "data-candidate": place },
+      picture(photo, `candidate ${photo.id} of ${shown(photo.identity)}`),
+      make("span", { class: "who" }, shown(photo.identity)),
+      same ? make("span", { class: "same-mark" }, "✓ right individual") : null,
+      make("small", {}, [`candidate ${position}: ${photo.id}`, photo.viewpoint, photo.date].filter(Boolean).join(", ")));
     button.addEventListener("click", () => show(number, place));
-    return button;
+    return make("div", { class: `candidate${same ? " same" : ""}` }, button, listOf([...first, ...inliers]),
+      make("details", {}, make("summary", {}, "all scores"), listOf(figures.filter(([name]) => name !== "inliers"))));
+  }
+
+  function listOf(figures) {
+    const list = make("dl", {});
+    for (const [name, value] of figures) list.append(make("dt", {}, name), make("dd", {}, value));
+    return list;
   }
 
   // ---- the match of a pair ------------------------------------------------------------------------------------
@@ -167,7 +175,7 @@
   }
 
   function frames(left, right) {
-    // Where the two photographs stand: beside each other or one below the other, whichever shows them larger.
+    // Place the two photographs side by side or one below the other, whichever shows them larger.
     const [w1, h1] = left.size || [400, 300];
     const [w2, h2] = right.size || [400, 300];
     const [gap, side] = [12, 600];
@@ -181,20 +189,20 @@
     return area(beside) >= area(below) ? beside : below;
   }
 
-  function placePhoto(parent, photo, [x, y, width, height], text) {
+  function placePhoto(parent, photo, [x, y, width, height], label) {
     if (photo.source) {
-      const image = draw("image", { href: photo.source, x, y, width, height, role: "img", "aria-label": text });
+      const image = draw("image", { href: photo.source, x, y, width, height, role: "img", "aria-label": label });
       parent.append(image);
       return;
     }
     parent.append(draw("rect", { x: x + 2, y: y + 2, width: width - 4, height: height - 4, fill: "none", stroke: "#889", "stroke-dasharray": "6 6" }));
-    const told = draw("text", { x: x + width / 2, y: y + height / 2, fill: "#ccd", "font-size": 22, "text-anchor": "middle" });
-    told.textContent = "photograph not there";
-    parent.append(told);
+    const text = draw("text", { x: x + width / 2, y: y + height / 2, fill: "#ccd", "font-size": 22, "text-anchor": "middle" });
+    text.textContent = "photograph missing";
+    parent.append(text);
   }
 
   function drawAgreement(svg, place, agreed, at) {
-    // Below the keypoint lines, so that these can still be read.
+    // This layer lies below the keypoint lines, which stay readable.
     const layer = draw("g", { id: "heat" });
     for (const [number, [x, y, width, height]] of [place.first, place.second].entries()) {
       layer.append(draw("image", { href: agreed.overlays[number], x, y, width, height, preserveAspectRatio: "none" }));
@@ -238,10 +246,10 @@
   async function show(number, place) {
     open = { number, place };
     const query = data.queries[number];
-    const [photoNumber, rank, likely, ...scores] = query.candidates[place];
+    const [photoNumber, position, individual, single, ...scores] = query.candidates[place];
     const [left, right] = [data.photographs[query.photo], data.photographs[photoNumber]];
     const same = query.truth === undefined ? "" : isSame(query, right) ? " – the same individual" : " – another individual";
-    $("match-title").textContent = `${left.id} and ${shown(right.identity)} (${right.id}), place ${rank}${same}`;
+    $("match-title").textContent = `${left.id} and ${shown(right.identity)} (${right.id}), candidate ${position}${same}`;
     stepButtons();
     if (!dialog.open) dialog.showModal();
     const flat = await matchesOf(number, place);
@@ -254,8 +262,8 @@
     $("heat-cosine").textContent = agreed ? `(${agreed.cosine})` : "";
     $("pair").replaceChildren(drawPair(left, right, found, $("show-heat").checked ? agreed : undefined));
     const figures = data.scores.map((name, at) => `${name} ${shown(scores[at])}`).join(", ");
-    const count = flat === null ? "No matches were kept of this pair." : `${found.length} of ${all.length} matches drawn.`;
-    $("pair-text").textContent = `${count} Probability ${probability(likely)}, ${figures}.`;
+    const count = flat === null ? "The matches of this pair were not kept." : `${found.length} of ${all.length} matches drawn.`;
+    $("pair-text").textContent = `${count} Probability of the individual ${probability(individual)}, of this photograph ${probability(single)}; ${figures}.`;
   }
 
   const withCandidates = () => listed.filter((number) => data.queries[number].candidates.length);
@@ -308,7 +316,7 @@
     else if (event.key === "p") focusQuery(at < 0 ? page * PAGE : at - 1);
     else if (event.key === "Enter" && event.target.classList.contains("card")) {
       const number = Number(event.target.dataset.query);
-      event.preventDefault(); // or the key would press the button that the dialog puts the focus on
+      event.preventDefault(); // otherwise the key presses the button that gets the focus in the dialog
       if (data.queries[number].candidates.length) show(number, 0);
     }
   });
@@ -340,7 +348,7 @@
       form.reset();
       form.elements.search.value = button.dataset.search;
       list();
-      $("gallery").scrollIntoView();
+      $("queries").scrollIntoView();
     });
   }
   form.addEventListener("input", list);

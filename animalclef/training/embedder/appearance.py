@@ -1,4 +1,4 @@
-"""Changes of a picture that leave everything in its place: light, colours, sharpness, noise, what is painted over."""
+"""Change light, colours, sharpness and noise of a photograph, or paint parts over; geometry stays."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def relit(pixels: Pixels, gain: NDArray[np.float64], contrast: float, gamma: float) -> Pixels:
-    """value ^ gamma, its contrast about the picture's mean, each colour times its `gain` (3,); 1 changes nothing."""
+    """Apply a gamma, a contrast about the mean, and a `gain` (3,) per colour; 1 changes nothing."""
     values = np.arange(256)[:, None] / 255
     middle = cv2.mean(pixels)[:3] @ _LUMA / 255
     table = ((values**gamma - middle**gamma) * contrast + middle**gamma) * gain
@@ -34,7 +34,7 @@ def relit(pixels: Pixels, gain: NDArray[np.float64], contrast: float, gamma: flo
 
 
 def recoloured(pixels: Pixels, saturation: float, hue_rad: float = 0.0) -> Pixels:
-    """Colours turned about the grey axis and made stronger or weaker; saturation 0 is grey."""
+    """Rotate colours about the grey axis and scale their saturation; saturation 0 is grey."""
     cos, third, root = np.cos(hue_rad), (1 - np.cos(hue_rad)) / 3, np.sin(hue_rad) / np.sqrt(3)
     turn = np.array([
         [cos + third, third - root, third + root],
@@ -46,25 +46,25 @@ def recoloured(pixels: Pixels, saturation: float, hue_rad: float = 0.0) -> Pixel
 
 
 def sharpened(pixels: Pixels, strength: float) -> Pixels:
-    """The picture plus its difference from a blurred one."""
+    """Add the difference from a blurred copy."""
     blurred = cv2.GaussianBlur(pixels, (0, 0), 1.0)
     return _bytes(cv2.addWeighted(pixels, 1 + strength, blurred, -strength, 0))
 
 
 def clahe(pixels: Pixels, limit: float) -> Pixels:
-    """Lightness equalised in eight by eight parts, colours kept."""
+    """Equalise lightness in eight by eight parts, and keep colours."""
     lab = cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB)
     lab[..., 0] = cv2.createCLAHE(limit, (8, 8)).apply(np.ascontiguousarray(lab[..., 0]))
     return _bytes(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB))
 
 
 def out_of_focus(pixels: Pixels, sigma_px: float) -> Pixels:
-    """A Gaussian blur."""
+    """Blur with a Gaussian."""
     return _bytes(cv2.GaussianBlur(pixels, (0, 0), max(sigma_px, 0.05)))
 
 
 def smeared(pixels: Pixels, length_px: float, angle_rad: float) -> Pixels:
-    """A movement while the picture was taken."""
+    """Blur along a line, as by motion."""
     half = max(1, round(length_px / 2))
     kernel = np.zeros((2 * half + 1, 2 * half + 1), dtype=np.uint8)
     x, y = round(half * np.cos(angle_rad)), round(half * np.sin(angle_rad))
@@ -73,7 +73,7 @@ def smeared(pixels: Pixels, length_px: float, angle_rad: float) -> Pixels:
 
 
 def shrunk(pixels: Pixels, share: float) -> Pixels:
-    """As if it had been stored at `share` of its resolution."""
+    """Reduce to `share` of the resolution and enlarge again."""
     height, width = pixels.shape[:2]
     small = (max(1, round(width * share)), max(1, round(height * share)))
     reduced = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA)
@@ -81,20 +81,20 @@ def shrunk(pixels: Pixels, share: float) -> Pixels:
 
 
 def noisy(pixels: Pixels, deviation: float, rng: np.random.Generator) -> Pixels:
-    """Normal noise, that of the colours independent."""
+    """Add normal noise, independent for each colour."""
     grain = rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(deviation)
     return _bytes(cv2.add(pixels, grain, dtype=cv2.CV_8U))
 
 
 def compressed(pixels: Pixels, quality: int) -> Pixels:
-    """Stored as JPEG and read again."""
+    """Compress as JPEG and decode again."""
     bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     stored = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return _bytes(cv2.cvtColor(cv2.imdecode(stored, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
 
 
 def corner_cut(pixels: Pixels, most: float, rng: np.random.Generator) -> Pixels:
-    """A black triangle over one corner, along each side by up to the share `most` of it."""
+    """Paint a black triangle over one corner, along each side by up to the share `most` of it."""
     height, width = pixels.shape[:2]
     x, y = rng.integers(0, 2, 2) * (width - 1, height - 1)
     along, down = rng.uniform(0.1, 1, 2) * most * (width, height)
@@ -103,7 +103,7 @@ def corner_cut(pixels: Pixels, most: float, rng: np.random.Generator) -> Pixels:
 
 
 def erased(pixels: Pixels, most: float, rng: np.random.Generator) -> Pixels:
-    """One to four rectangles painted over, together at most the share `most` of the picture."""
+    """Paint over one to four rectangles, together at most the share `most` of the area."""
     height, width = pixels.shape[:2]
     painted, count = pixels.copy(), int(rng.integers(1, 5))
     for _ in range(count):
@@ -115,7 +115,7 @@ def erased(pixels: Pixels, most: float, rng: np.random.Generator) -> Pixels:
 
 
 def surround_painted(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """All but an ellipse that nearly fills the picture painted over: the subject may not be known by its background."""
+    """Paint over all but an ellipse that nearly fills the frame, so that the background carries no information."""
     height, width = pixels.shape[:2]
     middle = (0.5 + rng.uniform(-0.04, 0.04, 2)) * (width, height)
     axes = rng.uniform(0.95, 1.2, 2) * (width, height)
@@ -126,7 +126,7 @@ def surround_painted(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def _paint(size_hw: tuple[int, int], rng: np.random.Generator) -> Pixels:
-    """One colour, or coarse noise about it."""
+    """Return one colour, or coarse noise around it."""
     colour = rng.integers(0, 256, 3).astype(np.float32)
     if rng.random() < 0.5 or min(size_hw) < 1:
         return colour.astype(np.uint8)[None, None]

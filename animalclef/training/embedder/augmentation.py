@@ -1,4 +1,4 @@
-"""A photograph changed at random for one showing, by one of the recipes; the changes come from the given generator."""
+"""Augment a photograph at random by one of the recipes."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def augment(
     *,
     resize: str = "opencv-adaptive",
 ) -> Pixels:
-    """A picture (h, w, 3) of exactly this size, of a photograph (H, W, 3) of any size.
+    """Return an augmented view (h, w, 3) of exactly this size, of a photograph (H, W, 3) of any size.
 
-    `resize`, a key of `RESIZERS`, is what the recipe `none` uses; the others warp. A photograph is mirrored only as
-    often as `mirror` says.
+    The recipe `none` resizes with `resize`, a key of `RESIZERS`; the others warp. `mirror` is the share of mirrored
+    views.
 
     Raises:
         ValueError: the photograph is empty or not (H, W, 3) bytes, or the size is not positive.
@@ -106,7 +106,7 @@ def _strong(pixels: Pixels, size_wh: tuple[int, int], config: AugmentConfig, rng
 
 
 def _stored_badly(picture: Pixels, config: AugmentConfig, rng: np.random.Generator) -> Pixels:
-    """Blur, a lower resolution, noise and JPEG's traces, each as often as the strong recipe says."""
+    """Blur, reduce, add noise or JPEG artefacts, each as often as the strong recipe says."""
     own = config.strong
     if rng.random() < own.blur:
         width = rng.uniform(0.1, 1) * own.most_blur * max(picture.shape)
@@ -131,14 +131,14 @@ def _detail(picture: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def _jittered(picture: Pixels, strength: float, hue: float, rng: np.random.Generator) -> Pixels:
-    """Brightness, contrast and saturation changed by up to a share, the hue by up to a share of a turn."""
+    """Change brightness, contrast and saturation by up to a share, and the hue by up to a share of a turn."""
     brightness, contrast, saturation = 1 + rng.uniform(-strength, strength, 3)
     turn = 2 * np.pi * rng.uniform(-hue, hue)
     return recoloured(relit(picture, np.full(3, brightness), contrast, 1.0), saturation, turn)
 
 
 def _edge_colour(pixels: Pixels) -> tuple[int, int, int]:
-    """The mean colour of the photograph's outermost pixels."""
+    """Return the mean colour of the photograph's outermost pixels."""
     rows = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     red, green, blue = (round(float(value)) for value in cv2.mean(rows[None])[:3])
     return red, green, blue

@@ -1,6 +1,6 @@
-"""Which photographs each batch holds; a batch depends on the seed and its number alone.
+"""Choose the photographs of each batch; a batch depends on the seed and its number alone.
 
-Everything is dealt from decks: all cards of a deck, in a random order, before any of them comes again.
+Rows are drawn without replacement: each of a group once, in a random order, before any comes again.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class _Dealer(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class BatchPlan:
-    """Batches without an end. `steps_per_epoch` of them hold about as many photographs as can be drawn."""
+    """An endless sequence of batches; `steps_per_epoch` of them hold about as many photographs as can be drawn."""
 
     batch_size: int
     steps_per_epoch: int
     _dealer: _Dealer
 
     def batch(self, step: int) -> Rows:
-        """The row numbers (batch_size,) of a batch; steps count from 0 and may be asked for in any order.
+        """Return the rows (batch_size,) of a batch; steps count from 0 and may come in any order.
 
         Raises:
             ValueError: the step is negative.
@@ -46,7 +46,7 @@ class BatchPlan:
 def plan_batches(
     label: NDArray[np.integer], species: NDArray[np.generic], config: SamplingConfig, batch_size: int, seed: int
 ) -> BatchPlan:
-    """How the rows with these labels (n,) and species (n,) are drawn.
+    """Plan how rows with these labels (n,) and species (n,) are drawn.
 
     - shuffled: every epoch a new order of all rows; its last batch is filled from the start of the next order.
     - balanced: every class as often as any other, and within it every row.
@@ -64,7 +64,7 @@ def plan_batches(
     if batch_size < 1:
         raise ValueError(f"A batch holds one photograph or more, not {batch_size}.")
     if not len(label):
-        raise TrainingError("No photographs are left to train on. ExtractionJob at the recipe's labels.")
+        raise TrainingError("No photographs are left to train on. Check the recipe's labels.")
     if config.kind == "pxk":
         return _plan_pxk(label, species, config, batch_size, seed)
     every = np.arange(len(label))
@@ -81,14 +81,14 @@ def plan_batches(
 
 @dataclass(frozen=True, eq=False)
 class _Deck:
-    """Cards dealt without an end: rows, or decks of which each deals on when its turn comes."""
+    """An endless shuffled sequence of rows, or of decks that each give their next row in turn."""
 
     cards: Rows
     decks: tuple[_Deck, ...]
     numbers: tuple[int, int, int]  # seed, level and place: what its random orders depend on
 
     def deal(self, positions: Rows) -> Rows:
-        """The rows at these places of the endless sequence."""
+        """Return the rows at these places of the sequence."""
         count = len(self.decks) or len(self.cards)
         rounds, places = np.divmod(positions, count)
         picks = np.empty_like(places)
@@ -105,7 +105,7 @@ class _Deck:
 
 @dataclass(frozen=True, eq=False)
 class _Even:
-    """Batches from the top of a deck; with epochs, each begins a new round."""
+    """Consecutive batches of a deck; with epochs, each begins a new round."""
 
     deck: _Deck
     batch_size: int
@@ -124,7 +124,7 @@ class _PerIndividual:
     """Batches of some individuals with some rows each.
 
     A round holds every part of every group once: the group's individuals in a random order, cut into parts of `animals`
-    each. What does not fill a part waits for another round.
+    each. Individuals that do not fill a part come in another round.
     """
 
     groups: tuple[tuple[Rows, ...], ...]  # rows of each individual, by species or all in one group
@@ -175,7 +175,7 @@ def _plan_pxk(
 
 
 def _split(rows: Rows, key: NDArray[np.generic]) -> Sequence[Rows]:
-    """The rows that have each value of `key`, the values in order."""
+    """Return the rows of each value of `key`, the values in order."""
     order = np.argsort(key[rows], kind="stable")
     _, starts = np.unique(key[rows][order], return_index=True)
     return np.split(rows[order], starts[1:])

@@ -1,4 +1,4 @@
-"""How well a network retrieves the photographs that were held out."""
+"""Measure how well a network retrieves the photographs that were held out."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from animalclef.config.embedder_training import LabelConfig
 from animalclef.data.encounters import events_of
@@ -17,18 +19,13 @@ from animalclef.data.training_splits import TrainingSplit, species_groups
 from animalclef.errors import TrainingError
 from animalclef.features.embedding.preprocessing import Preprocessing
 from animalclef.metrics.retrieval_metrics import Candidates, RetrievalFigures, retrieval_of_split
-from animalclef.runtime.prefetch import ahead
+from animalclef.runtime.prefetch import prefetch
 from animalclef.structures import DecodedImage, FloatArray, ImageTable, StrArray
-from animalclef.training.embedder.embedder_step import on_device
-from animalclef.training.embedder.image_cache import Pictures
+from animalclef.training.embedder.image_cache import ImageCache
 from animalclef.training.embedder.training_labels import species_of
 
-if TYPE_CHECKING:
-    from torch import nn
+__all__ = ["ValidationSet", "embed_images", "figures_row", "hold_out"]
 
-__all__ = ["ValidationSet", "embed_pictures", "figures_row", "hold_out"]
-
-Rows = NDArray[np.int64]
 _BATCH = 64
 
 
@@ -39,11 +36,11 @@ class ValidationSet:
     table: ImageTable
     identity: StrArray  # (n,)
     species: StrArray  # (n,) compared within
-    event: Rows  # (n,)
-    split: TrainingSplit  # rows of the table; no query trains, the gallery may
+    event: NDArray[np.int64]  # (n,)
+    split: TrainingSplit  # rows of the table; no query is trained on, the gallery may be
 
     def measure(self, embeddings: FloatArray) -> RetrievalFigures:
-        """Figures of embeddings (n, d) of all rows.
+        """Return the figures of embeddings (n, d) of all rows.
 
         Raises:
             TrainingError: some of them are not numbers.
@@ -61,7 +58,7 @@ class ValidationSet:
 def hold_out(
     named: ImageTable, encounter_of: Mapping[str, str], split: TrainingSplit, labels: LabelConfig
 ) -> ValidationSet:
-    """What a split keeps from training, ready to be measured."""
+    """Return what a split keeps from training, ready to be measured."""
     rows = np.union1d(split.gallery, split.query).astype(np.int64)
     table = named.select(rows)
     identity, within = table.identity, species_groups(named)[rows]
@@ -73,33 +70,32 @@ def hold_out(
     )  # fmt: skip
 
 
-def embed_pictures(
+def embed_images(
     network: nn.Module,
     preprocessing: Preprocessing,
-    pictures: Pictures,
+    images: ImageCache,
     keys: StrArray,
     device: Any,
     autocast: AbstractContextManager[Any],
     workers: int,
 ) -> FloatArray:
-    """(n, d) float32 embeddings, of any length, of kept photographs as the pipeline would show them."""
-    import torch
+    """Return embeddings (n, d) float32, of any length, of cached photographs prepared as in a run."""
 
     def prepared(key: str) -> NDArray[np.uint8]:
-        pixels = pictures.pixels(key)
+        pixels = images.pixels(key)
         views = preprocessing.views(DecodedImage(pixels, None, (pixels.shape[1], pixels.shape[0])))
         return np.asarray(views[0], dtype=np.uint8)
 
     found = []
-    with torch.inference_mode(), autocast, closing(ahead(prepared, keys, workers)) as views:
+    with torch.inference_mode(), autocast, closing(prefetch(prepared, keys, workers)) as views:
         while batch := list(islice(views, _BATCH)):
-            inputs = on_device(torch.from_numpy(np.stack(batch)), preprocessing, device)
+            inputs = preprocessing.normalise(torch.from_numpy(np.stack(batch)), device)
             found.append(network(inputs).float().cpu().numpy())
     return np.concatenate(found).astype(np.float32)
 
 
 def figures_row(figures: RetrievalFigures) -> dict[str, Any]:
-    """Figures by name, rounded: `mean` over species, then each species; one of that name stands behind a slash."""
+    """Return figures by name, rounded: `mean` over species, then each species; one called so gets a slash before it."""
     rows: dict[str, Any] = {"mean": _rounded(figures.mean)}
     for one in figures.species:
         name = f"/{one.species}" if one.species in rows else one.species

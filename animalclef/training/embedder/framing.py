@@ -1,4 +1,4 @@
-"""Which part of a photograph a changed picture shows, and from where: one warp, so that it is resampled once."""
+"""Crop, turn and warp a photograph in one step, so that it is resampled once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Frame", "draw_frame", "take"]
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
-_ALIASED = 1.5  # pixels of the photograph per pixel of the picture above which they are averaged first
+_ALIASED = 1.5  # pixels of the photograph per pixel of the view above which they are averaged first
 
 
 @dataclass(frozen=True)
@@ -21,18 +21,18 @@ class Frame:
 
     width: float = 1.0
     height: float = 1.0
-    right: float = 0.0  # how far the box's middle lies from the photograph's
+    right: float = 0.0  # from the photograph's middle to the box's
     down: float = 0.0
     turn_rad: float = 0.0  # of the subject, clockwise as seen
     shear: float = 0.0  # widths per height
-    corners: tuple[tuple[float, float], ...] = ((0.0, 0.0),) * 4  # how far each corner moves besides
+    corners: tuple[tuple[float, float], ...] = ((0.0, 0.0),) * 4  # offset of each corner
     mirrored: bool = False
 
     def source_corners(self, size_wh: tuple[int, int]) -> Floats:
-        """The four corners (4, 2) on a photograph of this size, from the picture's upper left one clockwise.
+        """Return the four corners (4, 2) on a photograph of this size, clockwise from the view's upper left one.
 
         Places are (x, y) pixels with 0 at the edge. A turned subject that fills the ellipse within the photograph fills
-        the box as well, so a long animal is neither cut off at its ends nor lost in a large margin.
+        the box as well, so that the ends of a long animal are not cut off and the margin stays small.
         """
         cos, sin = np.cos(self.turn_rad), np.sin(self.turn_rad)
         width, height = size_wh
@@ -56,7 +56,7 @@ def draw_frame(
     perspective: float = 0.0,
     mirror: float = 0.0,
 ) -> Frame:
-    """A random frame that shows between the two shares of the area, and lies within the photograph as far as it can."""
+    """Return a random frame whose area lies between the two shares, within the photograph as far as it fits."""
     side, ratio = np.sqrt(rng.uniform(*area)), stretch ** rng.uniform(-0.5, 0.5)
     width, height = side * ratio, side / ratio
     right, down = (rng.uniform(-0.5, 0.5) * abs(1 - length) for length in (width, height))
@@ -66,9 +66,9 @@ def draw_frame(
 
 
 def take(pixels: Pixels, size_wh: tuple[int, int], frame: Frame, fill: tuple[int, int, int]) -> Pixels:
-    """The picture (h, w, 3) that a frame shows; what lies beyond the photograph is `fill`.
+    """Return the pixels (h, w, 3) of a frame; what lies beyond the photograph is `fill`.
 
-    Nothing is reflected at the edges: a mirrored coat is another animal's.
+    Edges are not reflected, as a mirrored coat is another animal's.
     """
     height, width = pixels.shape[:2]
     corners = frame.source_corners((width, height))
@@ -84,7 +84,7 @@ def take(pixels: Pixels, size_wh: tuple[int, int], frame: Frame, fill: tuple[int
 
 
 def _reduced(pixels: Pixels, corners: Floats, size_wh: tuple[int, int]) -> Pixels:
-    """The photograph with its pixels averaged along each side where a picture would leave some of them out."""
+    """Return the photograph averaged along each side on which resampling would skip pixels."""
     height, width = pixels.shape[:2]
     per_x, per_y = (corners[1] - corners[0]) / size_wh[0], (corners[3] - corners[0]) / size_wh[1]
     moved = np.linalg.norm(np.linalg.pinv(np.column_stack([per_x, per_y])), axis=0)  # picture pixels per pixel

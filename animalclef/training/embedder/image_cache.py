@@ -1,4 +1,4 @@
-"""The photographs of a training, decoded once and kept reduced."""
+"""Keep the photographs of a training decoded and reduced, so that each is read once."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from animalclef.runtime.progress import Progress
 from animalclef.store.shard_store import Entry, ShardStore
 from animalclef.structures import DecodedImage, FloatArray, ImageTable, Skipped
 
-__all__ = ["LARGER", "Pictures", "keep_pictures"]
+__all__ = ["LARGER", "ImageCache", "cache_images"]
 
 LARGER = 1.25
-"""The long side of a kept copy, as a multiple of the network's: crops and zooms still have pixels to draw on."""
+"""The long side of a cached copy, as a multiple of the network's input, so that crops and zooms stay sharp."""
 
 
-class Pictures:
+class ImageCache:
     """Reduced copies by content key."""
 
     def __init__(self, store: ShardStore) -> None:
         self.store = store
 
     def pixels(self, key: str) -> NDArray[np.uint8]:
-        """(H, W, 3) RGB."""
+        """Return (H, W, 3) RGB."""
         return self.store.get(key)["pixels"].astype(np.uint8, copy=False)
 
     def thumbnails(self, keys: list[str]) -> Mapping[str, FloatArray]:
-        """What near-duplicates are found by."""
+        """Return the thumbnails (1024,) that near-duplicates are found by, by key."""
         return {key: self.store.get(key)["thumbnail"].astype(np.float32) for key in dict.fromkeys(keys)}
 
 
-def keep_pictures(
+def cache_images(
     table: ImageTable, folder: Path, image_size: int, config: DataConfig, workers: int, progress: Progress
-) -> tuple[Pictures, list[Skipped]]:
-    """Decode what is not kept yet, cut to its box, into a store below `folder`; and what cannot be decoded.
+) -> tuple[ImageCache, list[Skipped]]:
+    """Decode what is not cached yet, cut to its box, into a store below `folder`; return it and what is unreadable.
 
-    Chunks are written as they come, so a killed run goes on where it was. `table` knows its content keys.
+    Chunks are written as they come, so an interrupted run resumes. `table` holds its content keys.
 
     Raises:
         DataError: there is not enough memory to decode a photograph.
@@ -57,14 +57,14 @@ def keep_pictures(
     broken = extract_features(table, [ExtractionJob(_Reduced(), store)], unreadable, reading, workers, progress)
     if short := [one.path for one in broken if one.reason == NO_MEMORY]:  # without it another training
         raise DataError(f"{table.root / short[0]}: {NO_MEMORY}. Give fewer --workers, or leave it out.")
-    return Pictures(store), broken
+    return ImageCache(store), broken
 
 
 class _Reduced:
-    """The photograph itself, and the thumbnail that near-duplicates are found by."""
+    """The photograph itself, and its thumbnail."""
 
     in_batches = False
 
     def extract_features(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
-        """`pixels`: (H, W, 3) uint8 RGB; `thumbnail`: (1024,) float32."""
+        """Return `pixels`, (H, W, 3) uint8 RGB, and `thumbnail`, (1024,) float32, of every photograph."""
         return [{"pixels": image.pixels, "thumbnail": thumbnail(image.pixels)} for image in images]

@@ -1,4 +1,4 @@
-"""The learning rate over a training."""
+"""Compute the learning rate over a training."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import math
 
 from animalclef.config.embedder_training import ScheduleConfig
 
-__all__ = ["rate_at"]
+__all__ = ["schedule_factor"]
 
 
-def rate_at(step: int, config: ScheduleConfig, steps_per_epoch: int, frozen_epochs: int, epochs: int) -> float:
-    """The share of the learning rate at a step (from 0).
+def schedule_factor(step: int, config: ScheduleConfig, steps_per_epoch: int, frozen_epochs: int, epochs: int) -> float:
+    """Return the share of the learning rate at a step (from 0).
 
     A phase of frozen epochs warms up and stays at the peak; the epochs after it warm up again, then decay. The last
-    step of a warm-up is at the peak, and the last step of a cosine just above `lowest`. With `ramp-decay` the rate is
-    one for each epoch, as MiewID's: `first` + (1 - `first`) e / ramp in epoch e of the ramp, then the peak.
+    step of a warm-up is at the peak, and the last step of a cosine just above `lowest`. With `ramp-decay` the share is
+    constant within an epoch, as MiewID's: `first` + (1 - `first`) e / ramp in epoch e of the ramp, then the peak.
     """
     start = frozen_epochs * steps_per_epoch
     if step < start:

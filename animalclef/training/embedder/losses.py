@@ -1,37 +1,44 @@
-"""Losses of an embedder's training: one number per photograph, always worked out in float32.
+"""Losses of an embedder's training: one number per photograph, always computed in float32.
 
 Sub-centre ArcFace (Deng et al. 2019, 2020) with dynamic margins as MiewID trains it, plain ArcFace, batch-hard triplets
-(Hermans et al. 2017), supervised contrast (Khosla et al. 2020, arXiv 2004.11362), and a linear classifier with softmax
-as a baseline.
+(Hermans et al. 2017), supervised contrast (Khosla et al. 2020, arXiv 2004.11362), a linear classifier with softmax as a
+baseline, and the distillation of a teacher's features (Romero et al. 2015, arXiv 1412.6550).
 
-They are ours rather than pytorch-metric-learning's (2.9.0 was looked at). Its ArcFace has one margin for all classes
-and turns its centres into the embeddings' number format; its triplet loss and miner would fit, but return no numbers
-for photographs without a triplet and work out the distances twice, and are a dependency for twenty lines.
+They replace pytorch-metric-learning (2.9.0): its ArcFace has one margin for all classes and casts its centres to the
+embeddings' number format, and its triplet loss returns no numbers for photographs without a triplet.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity, cross_entropy, mse_loss, normalize, softplus
 
 from animalclef.config.embedder_recipe import LossConfig
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-__all__ = ["arcface_losses", "batch_hard_losses", "build_loss", "contrastive_losses", "dynamic_margins"]
+__all__ = [
+    "ArcFaceLoss",
+    "BatchHardTripletLoss",
+    "ContrastiveLoss",
+    "SoftmaxLoss",
+    "arcface_losses",
+    "batch_hard_losses",
+    "build_loss",
+    "contrastive_losses",
+    "distillation_losses",
+    "dynamic_margins",
+]
 
 _SHORTEST = 1e-6  # embeddings and centres below this length keep it, so that their gradients stay bounded
 
 
 def build_loss(config: LossConfig, counts: NDArray[np.integer], dimensions: int, *, seed: int = 0) -> nn.Module:
-    """A module of `forward(embeddings (b, dimensions), labels (b,) int64) -> losses (b,)`.
+    """Return a module of `forward(embeddings (b, dimensions), labels (b,) int64) -> losses (b,)`.
 
-    `counts` (c,) holds the photographs of each class. Its parameters (class centres, a classifier; triplets and
-    contrast have none) start from `seed` and are to be trained with the network. Inside autocast it still works in
-    float32.
+    `counts` (c,) holds the photographs of each class. Parameters (class centres, a classifier; triplets and contrast
+    have none) start from `seed` and are trained with the network.
 
     Raises:
         ValueError: there are no classes or no dimensions, or a class has no photograph.
@@ -40,20 +47,95 @@ def build_loss(config: LossConfig, counts: NDArray[np.integer], dimensions: int,
     if dimensions < 1:
         raise ValueError(f"An embedding has one dimension or more, not {dimensions}.")
     if config.kind == "triplet":
-        return _triplet_module(config)
+        return BatchHardTripletLoss(config.triplet_margin, unit_length=config.triplet_unit_length)
     if config.kind == "contrastive":
-        return _contrastive_module(config.temperature)
+        return ContrastiveLoss(config.temperature)
     if config.kind == "softmax":
-        return _softmax_module(len(counts), dimensions, seed)
+        return SoftmaxLoss(len(counts), dimensions, seed)
     many = config.kind == "sub-centre-arcface"
     margins = np.full(len(counts), config.margin_rad)
     if many and config.dynamic_margins:
         margins = dynamic_margins(counts, config.low_margin_rad, config.margin_rad)
-    return _arcface_module(margins, config.sub_centres if many else 1, config.scale, dimensions, seed)
+    return ArcFaceLoss(margins, config.sub_centres if many else 1, config.scale, dimensions, seed)
+
+
+class ArcFaceLoss(nn.Module):
+    """ArcFace with one or more centres per class, and a margin of its own for each class."""
+
+    margins_rad: Tensor
+
+    def __init__(
+        self, margins_rad: NDArray[np.float64], sub_centres: int, scale: float, dimensions: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        self.centres = nn.Parameter(_directions((len(margins_rad), sub_centres, dimensions), seed))
+        self.register_buffer("margins_rad", torch.tensor(margins_rad, dtype=torch.float32), persistent=False)
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Return `arcface_losses` of the best centre of each class."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            centres = _unit(self.centres.float().flatten(0, 1))
+            cosines = (_unit(embeddings.float()) @ centres.T).unflatten(1, self.centres.shape[:2]).amax(2)
+            return arcface_losses(cosines, labels, self.margins_rad.float()[labels], self.scale)
+
+
+class BatchHardTripletLoss(nn.Module):
+    """Batch-hard triplets; without a margin the soft one."""
+
+    def __init__(self, margin: float | None, *, unit_length: bool) -> None:
+        super().__init__()
+        self.margin, self.unit_length = margin, unit_length
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Return `batch_hard_losses`."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            values = embeddings.float()
+            return batch_hard_losses(_unit(values) if self.unit_length else values, labels, self.margin)
+
+
+class ContrastiveLoss(nn.Module):
+    """Supervised contrast."""
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Return `contrastive_losses`."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return contrastive_losses(embeddings.float(), labels, self.temperature)
+
+
+class SoftmaxLoss(nn.Module):
+    """A linear classifier with the cross-entropy of its softmax."""
+
+    def __init__(self, classes: int, dimensions: int, seed: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(_directions((classes, dimensions), seed))
+        self.bias = nn.Parameter(torch.zeros(classes))
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Return the cross-entropy (b,)."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            logits = embeddings.float() @ self.weight.float().T + self.bias.float()
+            return cross_entropy(logits, labels, reduction="none")
+
+
+def distillation_losses(features: Tensor, teacher: Tensor, kind: str) -> Tensor:
+    """Return how far features (b, d) are from a teacher's, (b,): `cosine`: 1 - cosine; `mse`: mean squared difference.
+
+    The mean squared difference is relative to the mean square of the teacher's features, so that it has no unit.
+    """
+    features, teacher = features.float(), teacher.float()
+    if kind == "cosine":
+        return 1 - cosine_similarity(features, teacher, dim=1, eps=_SHORTEST)
+    squares = teacher.square().mean(1).clamp(min=_SHORTEST**2)
+    return mse_loss(features, teacher, reduction="none").mean(1) / squares
 
 
 def dynamic_margins(counts: NDArray[np.integer], low_rad: float, high_rad: float) -> NDArray[np.float64]:
-    """A margin (c,) for each class from its number of photographs: the rarest class's is `high_rad`.
+    """Return a margin (c,) for each class from its number of photographs: the rarest class's is `high_rad`.
 
     t_c = n_c^(-1/4), then (t_c - min t) / (max t - min t) * (high - low) + low. Where all counts are equal, one class
     alone included, every class is the rarest: all margins are `high_rad`.
@@ -70,14 +152,12 @@ def dynamic_margins(counts: NDArray[np.integer], low_rad: float, high_rad: float
 
 
 def arcface_losses(cosines: Tensor, labels: Tensor, margins_rad: Tensor, scale: float) -> Tensor:
-    """Cross-entropy (b,) of scaled cosines (b, c) where `margins_rad` (b,) is added to the own class's angle.
+    """Return the cross-entropy (b,) of scaled cosines (b, c) with `margins_rad` (b,) added to the own class's angle.
 
     Past an angle of pi - margin the own cosine falls by margin * sin(margin) instead, as in the ArcFace paper's code,
-    so that a larger angle always costs more. At angles 0 and pi the sine, whose slope has no bound there, is held at 0.
+    so that a larger angle always has a larger loss. At angles 0 and pi, where the slope of the sine is unbounded, the
+    sine is held at 0.
     """
-    import torch
-    from torch.nn.functional import cross_entropy
-
     own = cosines.gather(1, labels[:, None])[:, 0]
     squared_sine = (1 - own) * (1 + own)
     inside = squared_sine > 0
@@ -89,14 +169,11 @@ def arcface_losses(cosines: Tensor, labels: Tensor, margins_rad: Tensor, scale: 
 
 
 def batch_hard_losses(embeddings: Tensor, labels: Tensor, margin: float | None) -> Tensor:
-    """For each photograph (b,) the farthest of its class less the nearest of another, plus the margin, at least 0.
+    """Return, for each photograph (b,), farthest of its class - nearest of another + margin, at least 0.
 
     Without a margin log(1 + exp(farthest - nearest)), the soft margin. Distances are Euclidean. A photograph that is
     the only one of its class in the batch, or whose class is the only one, has the loss 0 and no gradient.
     """
-    import torch
-    from torch.nn.functional import softplus
-
     distances = torch.cdist(embeddings, embeddings, compute_mode="donot_use_mm_for_euclid_dist")
     same = labels[:, None] == labels[None]
     positive = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
@@ -111,13 +188,11 @@ def batch_hard_losses(embeddings: Tensor, labels: Tensor, margin: float | None) 
 
 
 def contrastive_losses(embeddings: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """For each photograph (b,) how unlikely its class is to be picked among all others of the batch, by cosine.
+    """Return, for each photograph (b,), how unlikely its class is picked among all others of the batch, by cosine.
 
     The mean over the other photographs of its class of -log softmax(cosine / temperature) over all others (L_out of the
     paper). A photograph that is the only one of its class in the batch has the loss 0 and no gradient.
     """
-    import torch
-
     vectors = _unit(embeddings)
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     logits = (vectors @ vectors.T / temperature).masked_fill(itself, -torch.inf)
@@ -126,84 +201,12 @@ def contrastive_losses(embeddings: Tensor, labels: Tensor, temperature: float) -
     return -picked.sum(1) / positive.sum(1).clamp(min=1)
 
 
-def _contrastive_module(temperature: float) -> nn.Module:
-    import torch
-    from torch import nn
-
-    class Contrastive(nn.Module):
-        def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-            with torch.autocast(embeddings.device.type, enabled=False):
-                return contrastive_losses(embeddings.float(), labels, temperature)
-
-    return Contrastive()
-
-
-def _arcface_module(
-    margins_rad: NDArray[np.float64], sub_centres: int, scale: float, dimensions: int, seed: int
-) -> nn.Module:
-    import torch
-    from torch import nn
-
-    class ArcFace(nn.Module):
-        margins_rad: Tensor
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.centres = nn.Parameter(_directions((len(margins_rad), sub_centres, dimensions), seed))
-            self.register_buffer("margins_rad", torch.tensor(margins_rad, dtype=torch.float32), persistent=False)
-
-        def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-            with torch.autocast(embeddings.device.type, enabled=False):
-                centres = _unit(self.centres.float().flatten(0, 1))
-                cosines = (_unit(embeddings.float()) @ centres.T).unflatten(1, self.centres.shape[:2]).amax(2)
-                return arcface_losses(cosines, labels, self.margins_rad.float()[labels], scale)
-
-    return ArcFace()
-
-
-def _triplet_module(config: LossConfig) -> nn.Module:
-    import torch
-    from torch import nn
-
-    class BatchHardTriplet(nn.Module):
-        def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-            with torch.autocast(embeddings.device.type, enabled=False):
-                values = embeddings.float()
-                values = _unit(values) if config.triplet_unit_length else values
-                return batch_hard_losses(values, labels, config.triplet_margin)
-
-    return BatchHardTriplet()
-
-
-def _softmax_module(classes: int, dimensions: int, seed: int) -> nn.Module:
-    import torch
-    from torch import nn
-    from torch.nn.functional import cross_entropy
-
-    class LinearSoftmax(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = nn.Parameter(_directions((classes, dimensions), seed))
-            self.bias = nn.Parameter(torch.zeros(classes))
-
-        def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-            with torch.autocast(embeddings.device.type, enabled=False):
-                logits = embeddings.float() @ self.weight.float().T + self.bias.float()
-                return cross_entropy(logits, labels, reduction="none")
-
-    return LinearSoftmax()
-
-
 def _directions(shape: tuple[int, ...], seed: int) -> Tensor:
-    """Random vectors of length 1."""
-    import torch
-
+    """Return random vectors of length 1."""
     return _unit(torch.randn(shape, generator=torch.Generator().manual_seed(seed)))
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    from torch.nn.functional import normalize
-
     return normalize(vectors, dim=-1, eps=_SHORTEST)
 
 

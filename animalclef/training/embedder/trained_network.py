@@ -6,22 +6,23 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from animalclef.config import EmbedConfig
 from animalclef.config.embedder_training import EmbedderNetworkConfig
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.features.embedding.embedder_registry import CLASSIFIERS, FAMILIES, METADATA, find_embedder
 from animalclef.features.embedding.preprocessing import Preprocessing
-from animalclef.features.embedding.timm_embedder import build, preprocessing_of, unwrapped
+from animalclef.features.embedding.timm_embedder import build, preprocessing_of
 from animalclef.hub.cache import WEIGHTS, find_weights
-from animalclef.hub.load import load_strictly, read_weights
+from animalclef.hub.load import load_strictly, read_weights, unwrapped
 from animalclef.hub.shipped import SHIPPED, shipped_embedder
 from animalclef.runtime.atomic_files import write_bytes
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
 
 __all__ = [
     "Started",
@@ -36,14 +37,14 @@ __all__ = [
 ]
 
 PUBLISHED = "published"
-"""In the place of a start's file: the published weights of the model, from this machine's caches."""
+"""In place of a start's file: the published weights of the model, from this machine's caches."""
 _HEADS = (*FAMILIES["miewid"].heads, *FAMILIES["arcface"].heads)
 _NEW = ("pooling.", "neck.", "bn.")  # what stands between a backbone and the embedding
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedNetwork:
-    """A network, how its photographs are prepared, and what it is called."""
+    """A network and how its photographs are prepared."""
 
     module: nn.Module  # (b, 3, h, w) to (b, dimensions)
     preprocessing: Preprocessing
@@ -54,20 +55,18 @@ class TrainedNetwork:
 
 @dataclass(frozen=True)
 class Started:
-    """What a start's file gave, by key."""
+    """Keys of a start's file against those of the network."""
 
-    new: tuple[str, ...]  # stays as it was drawn
+    new: tuple[str, ...]  # not in the file: they keep their random weights
     unused: tuple[str, ...]  # in the file, and not in the network
 
 
 def build_trained(config: EmbedderNetworkConfig) -> TrainedNetwork:
-    """The network that the settings name, with new weights drawn from torch's generator.
+    """Return the network that the settings name, with new weights drawn from torch's generator.
 
     Raises:
         ConfigError: there is no such network, or it cannot take photographs of that size.
     """
-    import torch
-
     if config.model.startswith("file:"):
         raise ConfigError(f"network.model {config.model}: name the network itself, and give the file with --start.")
     if config.model in SHIPPED:
@@ -97,22 +96,18 @@ def build_trained(config: EmbedderNetworkConfig) -> TrainedNetwork:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"network: {config.model} cannot take {width} x {height} pixels ({reason}).") from error
     if len(shape) != 2:
-        raise ConfigError(f"network: {config.model} gives {shape[1:]} numbers per photograph, not one vector.")
+        raise ConfigError(f"network: {config.model} gives shape {shape[1:]} per photograph, not one vector.")
     return TrainedNetwork(module, preprocessing, shape[1], config, options)
 
 
 def backbone_of(module: nn.Module) -> nn.Module:
-    """The part that pictures go into; a network without a neck is all backbone."""
-    from torch import nn
-
+    """Return the part that takes photographs; a network without a neck is all backbone."""
     backbone = getattr(module, "backbone", module)
     return backbone if isinstance(backbone, nn.Module) else module
 
 
 def set_mode(module: nn.Module, *, frozen: bool, batch_norm: str) -> None:
-    """Training mode, but for the batch norms of a backbone that keeps its statistics, or for a frozen one whole."""
-    from torch.nn.modules.batchnorm import _BatchNorm
-
+    """Set training mode, except for a frozen backbone, or for batch norms that keep their statistics."""
     module.train()
     backbone = backbone_of(module)
     if frozen:
@@ -124,13 +119,12 @@ def set_mode(module: nn.Module, *, frozen: bool, batch_norm: str) -> None:
 
 
 def measure_batch_norms(module: nn.Module, inputs: Tensor) -> None:
-    """Give every batch norm of the backbone the statistics of its input, and the scale and shift that undo the change.
+    """Give every batch norm of the backbone the statistics of its input, and a scale and shift that undo the change.
 
-    The network computes what it computed before, but its batch norms are normal again: those of a network that was
-    folded (statistics 0 and 1) would change everything at the first step in training mode.
+    The network computes the same as before. It is needed where batch norms were folded into the weights (statistics 0
+    and 1): the first step in training mode would otherwise change everything.
     """
     import torch
-    from torch.nn.modules.batchnorm import _BatchNorm
 
     def measure(norm: _BatchNorm, given: tuple[Tensor, ...]) -> None:
         if norm.running_mean is None or norm.running_var is None or norm.weight is None or norm.bias is None:
@@ -154,28 +148,28 @@ def measure_batch_norms(module: nn.Module, inputs: Tensor) -> None:
 
 
 def find_start(start: Path | str, model: str) -> Path:
-    """The file of a start: as given, one that ships, or with `published` the model's published weights on this machine.
+    """Return the file of a start: a path, one that ships, or with `published` the model's weights on this machine.
 
     Raises:
-        WeightsError: nobody publishes weights of this model, or they are not on this machine.
+        WeightsError: no weights of this model are published, or they are not on this machine.
     """
     if str(start) in SHIPPED:
         return shipped_embedder(str(start))
     if str(start) != PUBLISHED:
         return Path(start)
     if model not in WEIGHTS:
-        raise WeightsError(f"--start {PUBLISHED}: nobody publishes weights of {model}. Give a file.")
+        raise WeightsError(f"--start {PUBLISHED}: no weights of {model} are published. Give a file.")
     return find_weights(model, None)
 
 
 def start_from(network: TrainedNetwork, path: Path) -> Started:
-    """Take over weights of the whole network or of its backbone, in any layout that the pipeline reads.
+    """Load weights of the whole network or of its backbone, in any layout that the pipeline reads.
 
-    Heads are dropped. Pooling and neck stay new where the file has none, or one of another size; everything else must
+    Heads are dropped. Pooling and neck stay new where the file has none, or one of another size; every other key must
     be there in its shape.
 
     Raises:
-        WeightsError: the file is absent, holds code, or does not fit; the first key that does not is named.
+        WeightsError: the file is absent, holds code, or does not fit.
     """
     entry, own = find_embedder(network.config.model), network.module.state_dict()
     state, necked = read_weights(path), hasattr(network.module, "backbone")
@@ -192,14 +186,14 @@ def start_from(network: TrainedNetwork, path: Path) -> Started:
 
 
 def _of_whole(state: Mapping[str, Tensor], own: Mapping[str, Tensor], family: str) -> dict[str, Tensor]:
-    """A whole network's file in our keys, without the heads of any family's training."""
+    """Return a whole network's file in our keys, without training heads."""
     keys = FAMILIES[family].keys(unwrapped(dict(state), set(own)))
     heads = (*FAMILIES[family].heads, *_HEADS)
     return {name: value for name, value in keys.items() if name in own or not name.startswith(heads)}
 
 
 def _of_backbone(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A backbone's file in timm's keys, without its classifier; published layouts of the families are tried."""
+    """Return a backbone's file in timm's keys, without its classifier; the families' published layouts are tried."""
     expected = {name.removeprefix("backbone.") for name in own if name.startswith("backbone.")}
     inside = unwrapped(dict(state), expected)
     layouts = [family.keys(inside) for family in FAMILIES.values()]
@@ -208,25 +202,24 @@ def _of_backbone(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict
 
 
 def save_embedder(
-    path: Path, weights: Mapping[str, Tensor], network: TrainedNetwork, learnt: Collection[str] = ()
+    path: Path, weights: Mapping[str, Tensor], network: TrainedNetwork, trained_on: Collection[str] = ()
 ) -> None:
-    """Write weights for `embed.model=file:PATH`, and the keys of the photographs that they were `learnt` from.
+    """Write weights for `embed.model=file:PATH`, with the keys of the photographs that they were trained on.
 
-    Matrices are in half precision where they lie in its range; norms and biases are few and stay as they are.
+    Matrices are in half precision where they lie in its range; norms and biases stay in float32.
     """
-    from safetensors.torch import save
-
     about: dict[str, Any] = {"model": network.config.model, "options": dict(network.options)}
     prepared = asdict(network.preprocessing)
-    about |= {"size": prepared["size_wh"][0], **{name: prepared[name] for name in ("mean", "std", "resize")}}
-    about |= {"learnt": " ".join(sorted(learnt))} if learnt else {}
+    about |= {
+        "size": network.config.embed_size or prepared["size_wh"][0],
+        **{name: prepared[name] for name in ("mean", "std", "resize")},
+    }
+    about |= {"trained_on": " ".join(sorted(trained_on))} if trained_on else {}
     tensors = {name: _stored(value.detach().cpu()).contiguous() for name, value in weights.items()}
     write_bytes(path, save(tensors, metadata={METADATA: json.dumps(about)}))
 
 
-def _stored(value: torch.Tensor) -> torch.Tensor:
-    import torch
-
+def _stored(value: Tensor) -> Tensor:
     if not value.is_floating_point() or value.ndim < 2 or bool((value.abs() > torch.finfo(torch.half).max).any()):
         return value
     return value.half()

@@ -1,4 +1,4 @@
-"""What a training's photographs are to be told apart by."""
+"""Label the photographs of a training with their classes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """Photographs to learn from, and their classes as numbers; the numbers mean nothing outside this training."""
+    """Photographs to train on, and integer labels that mean nothing outside this training."""
 
     table: ImageTable  # (n,) named database rows
     label: NDArray[np.int64]  # (n,)
@@ -37,16 +37,17 @@ class TrainingSet:
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """(c,) photographs of each class."""
+        """Return the number of photographs of each class, (c,)."""
         return np.bincount(self.label, minlength=len(self.classes)).astype(np.int64)
 
 
 def named_rows(table: ImageTable, config: LabelConfig) -> ImageTable:
-    """The named database rows that the settings choose; rows whose side is not known are left out of data sets in which
-    each side of an animal is a class of its own.
+    """Return the named database rows that the settings choose.
+
+    Where each side of an animal is a class of its own, rows whose side is not known are left out.
 
     Raises:
-        DataError: a data set that is named is not there.
+        DataError: the settings name a data set that the table does not have.
     """
     sided = config.viewpoint_as_identity
     wanted = {*config.only, *config.without, *(() if isinstance(sided, bool) else sided)}
@@ -60,12 +61,12 @@ def named_rows(table: ImageTable, config: LabelConfig) -> ImageTable:
     named = named.select(keep)
     lost = _sided(named, config) & (named.viewpoint == "")
     if lost.any():
-        logger.warning("%d photographs are left out: which side of the animal they show is not known.", lost.sum())
+        logger.warning("%d photographs are left out: the side of the animal that they show is not known.", lost.sum())
     return named.select(~lost)
 
 
 def by_side(named: ImageTable, config: LabelConfig) -> ImageTable:
-    """The same rows; where each side of an animal is a class of its own, `identity` names the side too."""
+    """Return the same rows; where each side of an animal is a class of its own, `identity` names the side too."""
     identity, sided = named.identity.copy(), _sided(named, config)
     identity[sided] = named.identity[sided] + "/" + named.viewpoint[sided]
     viewpoint = np.where(sided, named.viewpoint, "").astype(object)
@@ -73,7 +74,7 @@ def by_side(named: ImageTable, config: LabelConfig) -> ImageTable:
 
 
 def _sided(named: ImageTable, config: LabelConfig) -> NDArray[np.bool_]:
-    """(n,) rows of data sets in which sides are classes; where no row says its side, there are none."""
+    """Return a mask (n,) of data sets in which sides are classes; a data set without known sides is none of them."""
     sided = config.viewpoint_as_identity
     chosen = named.datasets if sided is True else sided or ()
     known = set(named.dataset[named.viewpoint != ""])
@@ -81,7 +82,7 @@ def _sided(named: ImageTable, config: LabelConfig) -> NDArray[np.bool_]:
 
 
 def label_rows(named: ImageTable, config: LabelConfig) -> TrainingSet:
-    """Number the classes of the rows to learn from; classes with fewer than `least_images` are left out.
+    """Label the rows to train on; classes with fewer than `least_images` are left out.
 
     Raises:
         DataError: fewer than two classes remain.
@@ -94,7 +95,7 @@ def label_rows(named: ImageTable, config: LabelConfig) -> TrainingSet:
     if len(kept) < 2:
         what = "individuals" if config.classes == "identity" else "species"
         raise DataError(
-            f"{named.root}: {len(kept)} of {len(names)} {what} to learn from have {config.least_images} photographs or "
+            f"{named.root}: {len(kept)} of {len(names)} {what} to train on have {config.least_images} photographs or "
             "more; training needs two. Give more photographs, or lower labels.least_images."
         )
     classes = tuple(str(name) for name in names[kept])
@@ -102,5 +103,5 @@ def label_rows(named: ImageTable, config: LabelConfig) -> TrainingSet:
 
 
 def species_of(table: ImageTable) -> StrArray:
-    """(n,) species, or the data set where the table says none."""
+    """Return the species (n,), or the data set where the table names none."""
     return np.where(table.species == "", table.dataset, table.species)

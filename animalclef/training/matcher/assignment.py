@@ -1,19 +1,18 @@
-"""Which keypoints of two views are the same point, and the loss of a network's assignment against it."""
+"""Find the keypoints of two views that are the same point, and compute the loss of a predicted assignment."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from animalclef.config.matcher_training import MatcherLossConfig
 from animalclef.training.matcher.photograph_views import View
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 __all__ = ["IGNORED", "UNMATCHED", "Truth", "assignment_loss", "confidence_loss", "true_assignment"]
 
@@ -22,7 +21,7 @@ UNMATCHED, IGNORED = -1, -2
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """The partner of each keypoint: a column, `UNMATCHED`, or `IGNORED` where nothing can be said."""
+    """The partner of each keypoint: a column, `UNMATCHED`, or `IGNORED` where it is not known."""
 
     first: NDArray[np.int64]  # (m,)
     second: NDArray[np.int64]  # (n,)
@@ -32,7 +31,7 @@ class Truth:
 def true_assignment(
     first: View, second: View, config: MatcherLossConfig, *, same_subject: bool, same_photo: bool
 ) -> Truth:
-    """The assignment of two views, from the places of their keypoints on the surface.
+    """Return the assignment of two views, from the places of their keypoints on the surface.
 
     A match: mutually nearest of those within `match_px` in both views whose scale and orientation agree. Unmatched: no
     keypoint within `miss_px`. What lies between is ignored. The background of two views of one photograph is ignored
@@ -57,7 +56,7 @@ def true_assignment(
 
 
 def _agree(first: View, second: View, config: MatcherLossConfig) -> NDArray[np.bool_]:
-    """Pairs of keypoints whose scale and orientation on the surface agree, (m, n)."""
+    """Return a mask (m, n) of pairs of keypoints whose scale and orientation on the surface agree."""
     turn = np.abs(first.surface_turn_rad[:, None] - second.surface_turn_rad[None])
     turn = np.minimum(turn, 2 * np.pi - turn)
     sizes = np.log(np.maximum(first.surface_scale, 1e-12)), np.log(np.maximum(second.surface_scale, 1e-12))
@@ -78,13 +77,11 @@ def _partners(eligible: NDArray[np.floating], error: NDArray[np.floating], miss_
 
 
 def assignment_loss(log_assignment: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """Negative log-likelihood of the true assignment, one value per pair (LightGlue, Lindenberger et al. 2023, eq. 11).
+    """Return the negative log-likelihood of the true assignment, (b,) (LightGlue, Lindenberger et al. 2023, eq. 11).
 
     `log_assignment` (b, m + 1, n + 1) as kornia's: the last column and row hold the log-probability of no match;
     `first` (b, m) and `second` (b, n) as in `Truth`. Means over matches, and over the unmatched of each view by halves.
     """
-    import torch
-
     columns = first.clamp(min=0).unsqueeze(-1)
     matched = log_assignment[:, :-1, :-1].gather(2, columns).squeeze(-1)
     parts = [_mean(-matched, first >= 0)]
@@ -98,13 +95,10 @@ def confidence_loss(
     log_assignments: Sequence[Tensor],
     masks: tuple[Tensor, Tensor],
 ) -> Tensor:
-    """Cross entropy of each earlier layer's token confidences against "this layer matches as the last one does".
+    """Return the cross entropy of earlier layers' token confidences against "this layer matches as the last one".
 
-    One value per pair, mean over layers and tokens; `confidences` are logits, `masks` mark what is no padding.
+    (b,), mean over layers and tokens; `confidences` are logits, `masks` mark what is no padding.
     """
-    import torch
-    from torch.nn.functional import binary_cross_entropy_with_logits
-
     final = _partner_of_each(log_assignments[-1])
     total = log_assignments[-1].new_zeros(len(log_assignments[-1]))
     for logits, scores in zip(confidences, log_assignments[:-1], strict=True):
@@ -115,12 +109,12 @@ def confidence_loss(
 
 
 def _partner_of_each(log_assignment: Tensor) -> tuple[Tensor, Tensor]:
-    """The most likely column (or none, the last) of each row, and the other way round."""
+    """Return the most likely column (or none, the last) of each row, and the most likely row of each column."""
     scores = log_assignment.detach()
     return scores[:, :-1].argmax(2), scores[:, :, :-1].argmax(1)
 
 
 def _mean(values: Tensor, chosen: Tensor) -> Tensor:
-    """Per row of the batch the mean of the chosen values, 0 where none is chosen."""
+    """Return the mean of the chosen values of each row, 0 where none is chosen."""
     kept = values.masked_fill(~chosen, 0.0)
     return kept.sum(1) / chosen.sum(1).clamp(min=1)

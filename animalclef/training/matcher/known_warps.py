@@ -1,4 +1,4 @@
-"""A second view of a photograph whose every pixel's origin is known: homography, thin plate, light, blur, occlusion."""
+"""Warp a photograph so that the origin of every pixel is known: homography, thin plate, light, blur, occlusion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from animalclef.config.matcher_training import WarpConfig
 
-__all__ = ["Warp", "Warped", "draw_warp", "spoil"]
+__all__ = ["Warp", "Warped", "degrade", "draw_warp"]
 
 _STEP_PX = 8
 
@@ -20,7 +20,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Warp:
-    """Where each place of the view comes from: a homography, then a thin-plate spline on top of it.
+    """A map from a view to its source: a thin-plate spline, then a homography.
 
     Places are (x, y) with whole numbers at pixel centres.
     """
@@ -31,11 +31,11 @@ class Warp:
 
     @property
     def is_homography(self) -> bool:
-        """Whether nothing is bent."""
+        """Return whether there is no spline."""
         return not len(self.controls_xy)
 
     def source_of(self, places_xy: Floats) -> Floats:
-        """Places (n, 2) of the view in the source."""
+        """Return the source places of places (n, 2) of the view."""
         bent = places_xy
         if len(self.controls_xy):
             basis = np.concatenate([_kernel(places_xy, self.controls_xy), np.ones((len(bent), 1)), places_xy], axis=1)
@@ -44,9 +44,9 @@ class Warp:
         return np.asarray(moved[:, :2] / moved[:, 2:])
 
     def source_map(self, size_wh: tuple[int, int]) -> NDArray[np.float32]:
-        """The source place of every pixel of a view, (H, W, 2), for `cv2.remap`.
+        """Return the source place of every pixel of a view, (H, W, 2), for `cv2.remap`.
 
-        Worked out on every eighth pixel and drawn up linearly, which is exact to a few hundredths of a pixel.
+        Computed on every eighth pixel and interpolated, which is exact to a few hundredths of a pixel.
         """
         width, height = size_wh
         columns, rows = -(-width // _STEP_PX) + 1, -(-height // _STEP_PX) + 1
@@ -58,7 +58,7 @@ class Warp:
 
 
 def draw_warp(size_wh: tuple[int, int], config: WarpConfig, rng: np.random.Generator) -> Warp:
-    """A random warp of a photograph of the given size; its middle stays in the picture."""
+    """Draw a random warp of a photograph of the given size; its middle stays in view."""
     size = np.array(size_wh, dtype=np.float64)
     middle = (size - 1) / 2
     turn = np.radians(rng.uniform(-25, 25) if rng.random() < config.upright else rng.uniform(-180, 180))
@@ -78,13 +78,13 @@ def draw_warp(size_wh: tuple[int, int], config: WarpConfig, rng: np.random.Gener
 
 
 def _kernel(places_xy: Floats, controls_xy: Floats) -> Floats:
-    """Thin-plate kernel r^2 log r^2, (n, k)."""
+    """Return the thin-plate kernel r^2 log r^2, (n, k)."""
     gap = ((places_xy[:, None] - controls_xy[None]) ** 2).sum(axis=2)
     return np.asarray(gap * np.log(np.maximum(gap, 1e-12)))
 
 
 def _spline(controls_xy: Floats, offsets: Floats) -> Floats:
-    """Weights (k + 3, 2) of the thin-plate spline that takes each control point to its offset."""
+    """Return weights (k + 3, 2) of the thin-plate spline that takes each control point to its offset."""
     k = len(controls_xy)
     affine = np.concatenate([np.ones((k, 1)), controls_xy], axis=1)
     left = np.block([[_kernel(controls_xy, controls_xy), affine], [affine.T, np.zeros((3, 3))]])
@@ -93,14 +93,14 @@ def _spline(controls_xy: Floats, offsets: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Warped:
-    """A view: its pixels, and which of them show the source (not what was laid over it or lies beyond its edge)."""
+    """A view: its pixels, and a mask of those that show the source, uncovered and within its edges."""
 
     pixels: Pixels  # (H, W, 3)
     is_source: NDArray[np.bool_]  # (H, W)
 
 
-def spoil(pixels: Pixels, map_xy: NDArray[np.float32], config: WarpConfig, rng: np.random.Generator) -> Warped:
-    """The photograph seen through a warp, with other light, less sharpness, noise, and something before it."""
+def degrade(pixels: Pixels, map_xy: NDArray[np.float32], config: WarpConfig, rng: np.random.Generator) -> Warped:
+    """Warp a photograph, and change its light, sharpness, noise and occlusion at random."""
     height, width = pixels.shape[:2]
     border = cv2.BORDER_REFLECT_101 if rng.random() < 0.5 else cv2.BORDER_CONSTANT
     fill = tuple(int(value) for value in rng.integers(0, 256, 3))
@@ -120,7 +120,7 @@ def spoil(pixels: Pixels, map_xy: NDArray[np.float32], config: WarpConfig, rng: 
 
 
 def _occluded(view: Pixels, rng: np.random.Generator) -> tuple[Pixels, NDArray[np.bool_]]:
-    """One to three blobs, plain or filled with another part of the picture."""
+    """Cover one to three blobs, plain or filled with another part of the photograph."""
     height, width = view.shape[:2]
     covered = np.zeros((height, width), dtype=np.uint8)
     for _ in range(int(rng.integers(1, 4))):
@@ -136,7 +136,7 @@ def _occluded(view: Pixels, rng: np.random.Generator) -> tuple[Pixels, NDArray[n
 
 
 def _relit(view: Pixels, rng: np.random.Generator) -> Pixels:
-    """Another exposure, contrast and white balance, and a slope of light across the picture."""
+    """Change exposure, contrast and white balance, and add a gradient of light across the photograph."""
     height, width = view.shape[:2]
     values = (view.astype(np.float32) / 255) ** np.float32(np.exp(rng.normal(0, 0.3)))
     angle, depth = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.5)
@@ -147,7 +147,7 @@ def _relit(view: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def _blurred(view: Pixels, rng: np.random.Generator) -> Pixels:
-    """Out of focus, or of a lower resolution."""
+    """Blur, or reduce the resolution."""
     height, width = view.shape[:2]
     if rng.random() < 0.5:
         return np.asarray(cv2.GaussianBlur(view, (0, 0), float(rng.uniform(0.5, 2.0))), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""kornia's LightGlue for training: every layer's assignment, with padding kept out of every softmax."""
+"""Run kornia's LightGlue for training: every layer's assignment, with padding excluded from every softmax."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from kornia.feature import LightGlue
+from kornia.feature.lightglue import apply_cached_rotary_emb
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn.functional import linear, log_softmax, logsigmoid, pad, scaled_dot_product_attention
 
 from animalclef.config.matcher_training import MatcherNetworkConfig
 from animalclef.errors import WeightsError
 from animalclef.runtime.atomic_files import write_bytes
 from animalclef.training.matcher.training_features import TrainingFeatures
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 __all__ = ["Batch", "LayerOutputs", "build_network", "forward", "save_network", "start_from"]
 
@@ -30,7 +34,7 @@ class Batch:
     names: tuple[str, ...]
 
     def to(self, device: Any) -> Batch:
-        """The same on another device."""
+        """Return the same batch on another device."""
 
         def moved(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
             return pair[0].to(device), pair[1].to(device)
@@ -40,32 +44,28 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class LayerOutputs:
-    """What a network says after each of its layers."""
+    """The predictions after each layer."""
 
     log_assignments: tuple[Tensor, ...]  # each (b, m + 1, n + 1)
     confidences: tuple[tuple[Tensor, Tensor], ...]  # logits of all layers but the last, (b, m) and (b, n)
 
 
 def build_network(input_dim: int, config: MatcherNetworkConfig) -> nn.Module:
-    """An untrained LightGlue with kornia's names."""
-    from kornia.feature import LightGlue
-
+    """Build an untrained LightGlue with kornia's names."""
     return LightGlue(  # type: ignore[no-any-return]
         features=None, input_dim=input_dim, **config.model_dump(), flash=False, depth_confidence=-1, width_confidence=-1
     )
 
 
 def start_from(network: nn.Module, weights: Mapping[str, Tensor], file: object) -> list[str]:
-    """Take over the weights of another LightGlue; the names of what stays new.
+    """Load the weights of another LightGlue; return the names of parameters that stay new.
 
-    Only `input_proj` and the encoding of scale and orientation may stay new; layers past those of `network` are left
-    out. Places start as they were encoded there.
+    Only `input_proj` and the encoding of scale and orientation may stay new; layers past those of `network` are
+    skipped. The encoding of places is loaded.
 
     Raises:
         WeightsError: anything else is missing, or is of another size.
     """
-    import torch
-
     own = network.state_dict()
     new = []
     for name, value in own.items():
@@ -87,7 +87,7 @@ def start_from(network: nn.Module, weights: Mapping[str, Tensor], file: object) 
 
 
 def _fill_empty_heads(network: nn.Module) -> None:
-    """An earlier layer's assignment head that is all zeros (a reduced file has none) starts as the last layer's."""
+    """Copy the last layer's assignment head to earlier ones that are all zeros, as a reduced file has none."""
     modules: Any = network
     last = modules.log_assignment[-1].state_dict()
     for head in modules.log_assignment[:-1]:
@@ -96,12 +96,10 @@ def _fill_empty_heads(network: nn.Module) -> None:
 
 
 def forward(network: nn.Module, batch: Batch, *, last_only: bool = False) -> LayerOutputs:
-    """Every layer's log-assignment and confidences; the last assignment equals what kornia's own forward gives.
+    """Return every layer's log-assignment and confidences; the last assignment equals that of kornia's forward.
 
-    With `last_only` there is nothing of the layers before.
+    With `last_only` earlier layers have none.
     """
-    from torch.nn.functional import linear
-
     modules: Any = network
     tokens = [modules.input_proj(side) for side in batch.descriptors]
     encodings = [modules.posenc(side) for side in batch.places]
@@ -121,10 +119,6 @@ def forward(network: nn.Module, batch: Batch, *, last_only: bool = False) -> Lay
 
 
 def _self_attention(block: Any, x: Tensor, encoding: Tensor, keys: Tensor | None) -> Tensor:
-    import torch
-    from kornia.feature.lightglue import apply_cached_rotary_emb
-    from torch.nn.functional import scaled_dot_product_attention
-
     qkv = block.Wqkv(x).unflatten(-1, (block.num_heads, -1, 3)).transpose(1, 2)
     query, key = (apply_cached_rotary_emb(encoding, qkv[..., part]) for part in (0, 1))
     context = scaled_dot_product_attention(query, key, qkv[..., 2], attn_mask=keys)
@@ -133,9 +127,6 @@ def _self_attention(block: Any, x: Tensor, encoding: Tensor, keys: Tensor | None
 
 
 def _cross_attention(block: Any, tokens: list[Tensor], keys: list[Tensor | None]) -> list[Tensor]:
-    import torch
-    from torch.nn.functional import scaled_dot_product_attention
-
     def heads(values: Tensor) -> Tensor:
         split: Any = values
         return split.unflatten(-1, (block.heads, -1)).transpose(1, 2)  # type: ignore[no-any-return]
@@ -148,10 +139,7 @@ def _cross_attention(block: Any, tokens: list[Tensor], keys: list[Tensor | None]
 
 
 def _log_assignment(head: Any, tokens: list[Tensor], keys: list[Tensor | None]) -> Tensor:
-    """kornia's `MatchAssignment`, with padded columns and rows at minus infinity before each softmax."""
-    import torch
-    from torch.nn.functional import log_softmax, logsigmoid, pad
-
+    """Compute kornia's `MatchAssignment` with padded columns and rows at minus infinity before each softmax."""
     scale = head.dim**0.25
     first, second = (head.final_proj(side).float() / scale for side in tokens)
     similarity = torch.einsum("bmd,bnd->bmn", first, second)
@@ -173,9 +161,6 @@ def save_network(
     half: bool = True,
 ) -> None:
     """Write a network for use: kornia's names, half precision, its size in the header."""
-    import torch
-    from safetensors.torch import save
-
     dtype = torch.float16 if half else torch.float32
     tensors = {name: value.detach().cpu().to(dtype).contiguous() for name, value in weights.items()}
     header = {"features": features.name, "input_dim": features.input_dim, **network.model_dump()}

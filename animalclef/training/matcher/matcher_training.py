@@ -9,15 +9,15 @@ from pathlib import Path
 
 from animalclef.config import fingerprint
 from animalclef.config.matcher_training import TrainMatcherConfig
+from animalclef.hub.load import read_weights
 from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.progress import Progress, Silent
-from animalclef.training.fabric import claimed, open_fabric
-from animalclef.training.matcher.matcher_loop import MatcherTraining
-from animalclef.training.matcher.matcher_validation import Measured
+from animalclef.training.fabric import lock_folder, open_fabric
+from animalclef.training.matcher.matcher_task import MatcherTask
 from animalclef.training.matcher.training_features import training_features
 from animalclef.training.matcher.training_folder import fill_store, find_photographs, subjects_of
 from animalclef.training.matcher.view_batches import PairSource, held_out
-from animalclef.training.training_checkpoint import read_weights
+from animalclef.training.training_loop import TrainingLoop
 
 __all__ = ["TrainedMatcher", "train_matcher"]
 
@@ -28,11 +28,12 @@ _LEAST_KEYPOINTS = 16  # of a view that is worth matching
 
 @dataclass(frozen=True)
 class TrainedMatcher:
-    """What a training came to."""
+    """The outcome of a training."""
 
     path: Path  # the network
-    measured: dict[str, Measured]  # on held-out views: the network, and nearest neighbours beside it
+    measured: dict[str, dict[str, float]]  # on held-out views: `network`, and `mutual nearest RATIO` beside it
     unreadable: list[str]  # photographs that were left out
+    is_first: bool = True  # False in the further processes of a training
 
 
 def train_matcher(
@@ -47,7 +48,7 @@ def train_matcher(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> TrainedMatcher:
-    """Train on every photograph below `images`, or go on from the checkpoint in `out`.
+    """Train on every photograph below `images`, or resume from the checkpoint in `out`.
 
     Views are made once and kept in `out`. The result depends on the recipe, the photographs, the start and the machine.
 
@@ -62,26 +63,17 @@ def train_matcher(
     weights = None if start is None else read_weights(start)
     features = training_features(config.keypoints)
     make_folder(out)
-    with claimed(out, fabric.global_rank):
+    with lock_folder(out, fabric.global_rank):
         store, key_of, unreadable = fill_store(photos, out / "views", features, config, workers, progress)
         subjects = subjects_of(photos, key_of, store, config.warps.views, _LEAST_KEYPOINTS)
-        learnt, apart = held_out(subjects, config.held_out, config.seed)
-        logger.info("%d subjects to learn from, %d held out", len(learnt), len(apart))
-        begun = "" if start is None else hashlib.sha256(start.read_bytes()).hexdigest()
+        trained, apart = held_out(subjects, config.held_out, config.seed)
+        logger.info("%d subjects to train on, %d held out", len(trained), len(apart))
+        digest = "" if start is None else hashlib.sha256(start.read_bytes()).hexdigest()
         shown = [view for subject in subjects for view in subject.views]
-        training = MatcherTraining(
-            config=config,
-            out=out,
-            learnt=PairSource(learnt, store, features, config),
-            apart=PairSource(apart, store, features, config),
-            recipe=fingerprint(1, features.name, config, begun, shown),
-            fabric=fabric,
-            progress=progress,
-            workers=workers,
-            start=weights,
-            start_name="" if start is None else str(start),
-        )
-        if overwrite and fabric.global_rank == 0:
-            training.forget()
         fabric.launch()
-        return TrainedMatcher(training.network_path, training.run(), unreadable)
+        source, held = (PairSource(part, store, features, config) for part in (trained, apart))
+        task = MatcherTask(config, source, held, fabric, weights, str(start))
+        recipe = fingerprint(2, features.name, config, digest, shown)
+        loop = TrainingLoop(task, task.settings, out, recipe, fabric, progress=progress, workers=workers)
+        measured = loop.run(overwrite=overwrite)
+        return TrainedMatcher(loop.network_path, measured, unreadable, fabric.global_rank == 0)

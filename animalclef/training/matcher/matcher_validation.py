@@ -1,24 +1,24 @@
-"""How well a matcher finds the true partners of keypoints on held-out views, beside mutual nearest neighbours."""
+"""Measure how well a matcher finds the true partners of keypoints on held-out views."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import torch
+from kornia.feature.lightglue import filter_matches
 from numpy.typing import NDArray
+from torch import nn
 
 from animalclef.config.matcher_training import TrainMatcherConfig
+from animalclef.matching.nearest_neighbour import mutual_matches
 from animalclef.training.matcher.assignment import IGNORED
 from animalclef.training.matcher.lightglue_training import forward
 from animalclef.training.matcher.photograph_views import LONG_SIDE_PX
 from animalclef.training.matcher.training_features import TrainingFeatures
 from animalclef.training.matcher.view_batches import Pair, collate
-
-if TYPE_CHECKING:
-    from torch import nn
 
 __all__ = ["Matches", "Measured", "measure", "nearest_neighbours", "network_matches"]
 
@@ -28,28 +28,25 @@ Matches = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Measured:
-    """Means over pairs; shares of 0-1, `nan` where there was nothing to count."""
+    """Means over pairs; shares of 0-1, `nan` where nothing could be counted."""
 
     pairs: int
-    precision: float  # of the matches between views of one subject, those that are right
-    recall: float  # of the true matches, those that were found
+    precision: float  # share of correct matches between views of one subject
+    recall: float  # share of the true matches that were found
     auc_5px: float  # area under the curve of the homography's corner error up to 5 px (long side 512)
     auc_10px: float
     separation: float  # chance that a pair of one subject has more confidence than a pair of two
     false_matches: float  # matches in a pair of two subjects
 
     def row(self) -> dict[str, float]:
-        """The figures by name, rounded."""
+        """Return the figures by name, rounded."""
         return {name: round(float(value), 4) for name, value in asdict(self).items()}
 
 
 def network_matches(
     network: nn.Module, features: TrainingFeatures, config: TrainMatcherConfig, threshold: float = 0.1
 ) -> Callable[[Pair], Matches]:
-    """A function that matches one pair with a network."""
-    import torch
-    from kornia.feature.lightglue import filter_matches
-
+    """Return a function that matches one pair with a network."""
     device = next(network.parameters()).device
 
     def match(pair: Pair) -> Matches:
@@ -64,8 +61,7 @@ def network_matches(
 
 
 def nearest_neighbours(features: TrainingFeatures, ratio: float) -> Callable[[Pair], Matches]:
-    """A function that matches one pair by mutual nearest neighbours with a ratio test."""
-    from animalclef.matching.nearest_neighbour import mutual_matches
+    """Return a function that matches one pair by mutual nearest neighbours with a ratio test."""
 
     def match(pair: Pair) -> Matches:
         if not len(pair.first) or not len(pair.second):
@@ -79,7 +75,7 @@ def nearest_neighbours(features: TrainingFeatures, ratio: float) -> Callable[[Pa
 
 
 def measure(match: Callable[[Pair], Matches], pairs: Sequence[Pair], right_px: float) -> Measured:
-    """Match every pair and compare with the truth; a match within `right_px` is right."""
+    """Match every pair and compare with the truth; a match within `right_px` is correct."""
     precision, recall, errors, weight, false = [], [], [], [], []
     for pair in pairs:
         rows, columns, confidence = match(pair)
@@ -110,8 +106,9 @@ def measure(match: Callable[[Pair], Matches], pairs: Sequence[Pair], right_px: f
 
 
 def _corner_error(pair: Pair, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> float | None:
-    """Mean error of the corners under the homography of the matches, px of a long side of 512; `None` where the two
-    views are not those of one photograph, or one is bent.
+    """Return the mean corner error of the homography of the matches, px of a long side of 512.
+
+    `None` where the two views are not those of one photograph, or one is bent.
     """
     if not pair.same_photo or not pair.first.to_source.any() or not pair.second.to_source.any():
         return None
@@ -130,7 +127,7 @@ def _corner_error(pair: Pair, rows: NDArray[np.int64], columns: NDArray[np.int64
 
 
 def _area(errors: Sequence[float], most: float) -> float:
-    """Area under the share of errors below each threshold up to `most`, as a share of the whole.
+    """Return the area under the share of errors below each threshold up to `most`, as a share of the whole.
 
     >>> _area([0.0, 2.5, 9.0], 5.0)
     0.5
@@ -141,7 +138,7 @@ def _area(errors: Sequence[float], most: float) -> float:
 
 
 def _separation(weight: NDArray[np.float64], same: NDArray[np.bool_]) -> float:
-    """The area under the ROC curve of one number for "one subject"."""
+    """Return the area under the ROC curve of `weight` for "one subject"."""
     if not same.any() or same.all():
         return float("nan")
     mine, theirs = weight[same][:, None], weight[~same][None]

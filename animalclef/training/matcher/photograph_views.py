@@ -1,7 +1,7 @@
-"""Views of the photographs to train on: local features, and where each keypoint lies on what is photographed.
+"""Make views of the photographs to train on: local features, and the place of each keypoint on the subject.
 
-Every view of one subject shares a surface: the picture itself where all views are warps of it, the animal's coat where
-photographs were rendered. Two keypoints of two views are the same point when they lie at the same place of the surface.
+All views of one subject share a surface: the photograph itself where all views are warps of it, the animal's coat where
+photographs were rendered. Two keypoints of two views are the same point where their places on the surface agree.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from animalclef.config.matcher_training import WarpConfig
 from animalclef.structures import FloatArray, LocalFeatures
-from animalclef.training.matcher.known_warps import draw_warp, spoil
+from animalclef.training.matcher.known_warps import degrade, draw_warp
 
 __all__ = ["LONG_SIDE_PX", "Source", "View", "extracted", "make_views"]
 
 FeatureExtractor = Callable[[NDArray[np.uint8]], LocalFeatures]
 
 LONG_SIDE_PX = 512.0
-"""Distances are told in pixels of a photograph of this long side."""
+"""Distances are in pixels of a photograph of this long side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Source:
 
     @classmethod
     def flat(cls, pixels: NDArray[np.uint8]) -> Source:
-        """A photograph that is its own surface, in pixels."""
+        """Return a photograph that is its own surface, in pixels."""
         height, width = pixels.shape[:2]
         grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
         return cls(pixels, grid, np.ones((height, width), dtype=bool))
@@ -68,28 +68,28 @@ class View:
         return len(self.keypoints_xy)
 
     def entry(self) -> dict[str, NDArray[np.generic]]:
-        """The arrays by name, to be stored."""
+        """Return the arrays by name, to be stored."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
     def of(cls, entry: Mapping[str, NDArray[np.generic]]) -> View:
-        """What `entry` gave."""
+        """Return the view of an `entry`."""
         return cls(**entry)  # type: ignore[arg-type]
 
     def select(self, rows: NDArray[np.int64]) -> View:
-        """Some of the keypoints."""
+        """Return a view of some of the keypoints."""
         whole = {"size_wh", "to_source"}
         return View(**{name: array if name in whole else array[rows] for name, array in self.entry().items()})  # type: ignore[arg-type]
 
 
 def make_views(source: Source, extract: FeatureExtractor, config: WarpConfig, rng: np.random.Generator) -> list[View]:
-    """The photograph as it is, and `config.views - 1` warped and spoilt views of it."""
+    """Return the photograph as it is, and `config.views - 1` warped and degraded views of it."""
     height, width = source.pixels.shape[:2]
     views = [extracted(source.pixels, source.surface_xy, source.on_surface, ~source.on_surface, np.eye(3), extract)]
     for _ in range(config.views - 1):
         warp = draw_warp((width, height), config, rng)
         map_xy = warp.source_map((width, height))
-        seen = spoil(source.pixels, map_xy, config, rng)
+        seen = degrade(source.pixels, map_xy, config, rng)
         surface = cv2.remap(source.surface_xy, map_xy, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         shown = cv2.remap(source.on_surface.astype(np.uint8), map_xy, None, cv2.INTER_NEAREST) > 0
         known, background = shown & seen.is_source, ~shown & seen.is_source
@@ -106,7 +106,7 @@ def extracted(
     to_source: NDArray[np.float64],
     extract: FeatureExtractor,
 ) -> View:
-    """Features of a picture, with the surface map read at each keypoint."""
+    """Extract features, with the surface map read at each keypoint."""
     height, width = pixels.shape[:2]
     features = extract(pixels)
     nearest = np.clip(np.round(features.keypoints_xy), 0, [width - 1, height - 1]).astype(np.int64)
@@ -115,7 +115,7 @@ def extracted(
     area = np.abs(np.linalg.det(jacobian))
     place = surface_xy[row, column] + np.einsum("nij,nj->ni", jacobian, features.keypoints_xy - nearest)
     angle = features.orientation_rad
-    ahead = np.einsum("nij,nj->ni", jacobian, np.stack([np.cos(angle), np.sin(angle)], axis=1))
+    forward = np.einsum("nij,nj->ni", jacobian, np.stack([np.cos(angle), np.sin(angle)], axis=1))
     unit_per_px = np.sqrt(np.maximum(area, 1e-12))
     return View(
         keypoints_xy=features.keypoints_xy,
@@ -124,7 +124,7 @@ def extracted(
         orientation_rad=angle,
         size_wh=np.array([width, height], dtype=np.int32),
         surface_xy=place.astype(np.float32),
-        surface_turn_rad=np.arctan2(ahead[:, 1], ahead[:, 0]).astype(np.float32),
+        surface_turn_rad=np.arctan2(forward[:, 1], forward[:, 0]).astype(np.float32),
         surface_scale=(features.scale * unit_per_px).astype(np.float32),
         px_per_unit=(LONG_SIDE_PX / max(width, height) / unit_per_px).astype(np.float32),
         on_surface=known[row, column] & (area > 1e-12),
@@ -134,7 +134,7 @@ def extracted(
 
 
 def _jacobian(surface_xy: FloatArray, column: NDArray[np.int64], row: NDArray[np.int64]) -> FloatArray:
-    """Change of the surface place per pixel, (n, 2, 2): last axis x, y of the picture."""
+    """Return the change of the surface place per pixel, (n, 2, 2); the last axis is x, y of the photograph."""
     height, width = surface_xy.shape[:2]
     left, right = np.maximum(column - 1, 0), np.minimum(column + 1, width - 1)
     above, below = np.maximum(row - 1, 0), np.minimum(row + 1, height - 1)

@@ -1,4 +1,4 @@
-"""Photographs of invented animals to train a matcher on, each with the place on the coat that its pixels show.
+"""Render photographs of synthetic animals to train a matcher on, each with the place on the coat of every pixel.
 
 A subject is one side of one animal and has a folder of its own, below the folder of its species. Beside `0.jpg` lies
 `0.surface.png`: 16 bits, of half the size; two channels hold the place on the coat, the third is 0 off the animal.
@@ -10,7 +10,6 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -19,9 +18,7 @@ from numpy.typing import NDArray
 from animalclef.errors import OutputError
 from animalclef.runtime.atomic_files import make_folder, write_bytes, write_text
 from animalclef.runtime.processes import in_processes
-
-if TYPE_CHECKING:
-    from animalclef.synthetic import Photograph
+from animalclef.synthetic import Animal, Photograph, draw_visit, photograph, random_species
 
 __all__ = ["PHOTOGRAPHS_PER_SPECIES", "read_surface", "render_subjects", "surface_path"]
 
@@ -35,10 +32,9 @@ _VERSION = 1
 def render_subjects(
     folder: Path, photographs: int, seed: int, *, workers: int = 1, advance: Callable[[int], None] | None = None
 ) -> int:
-    """Render at least `photographs` of random species into `folder`, three animals of each; the number of photographs.
+    """Render at least `photographs` of random species into `folder`, three animals of each; return their number.
 
-    A species that is there already is not rendered again: the same call after a kill goes on where it was, and its
-    files depend on the seed and the species' number alone.
+    Finished species are kept, so an interrupted call resumes; files depend on the seed and the species' number alone.
 
     Raises:
         OutputError: the folder was rendered with another seed, or cannot be written to.
@@ -56,12 +52,12 @@ def render_subjects(
 
 
 def surface_path(photograph: Path) -> Path:
-    """Where the coat map of a rendered photograph lies."""
+    """Return the path of the coat map of a rendered photograph."""
     return photograph.with_name(f"{photograph.stem}.surface.png")
 
 
 def read_surface(path: Path, size_wh: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The place on the coat of every pixel, (H, W, 2) body units, and where the animal is, (H, W).
+    """Return the place on the coat of every pixel, (H, W, 2) body units, and the animal's mask, (H, W).
 
     Raises:
         OSError: the file is not a coat map.
@@ -75,9 +71,7 @@ def read_surface(path: Path, size_wh: tuple[int, int]) -> tuple[NDArray[np.float
 
 
 def _render_species(job: tuple[Path, int, int]) -> int:
-    """All photographs of one species; the last file written says that it is whole."""
-    from animalclef.synthetic import Animal, draw_visit, photograph, random_species
-
+    """Render all photographs of one species; the file `whole` is written last."""
     root, seed, number = job
     folder = root / f"species{number:05d}"
     if (folder / "whole").is_file():

@@ -1,4 +1,4 @@
-"""The folder to train on: its photographs, their subjects and groups, and their views in a store."""
+"""Read a folder to train on: its photographs, their subjects and groups, and their views in a store."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Photo:
 
     path: Path
     name: str  # below the folder
-    subject: str  # what it shows: photographs of one subject can be matched
+    subject: str  # photographs of one subject can be matched
     group: str  # kept together when some are held out
 
 
@@ -50,7 +50,7 @@ class Subject:
 
 
 def find_photographs(folder: Path) -> list[Photo]:
-    """Every photograph below a folder, in the order of their names.
+    """Find every photograph below a folder, in the order of their names.
 
     A photograph with a coat map beside it shows the subject its folder is named after, in the group above; any
     other is a subject and a group of its own.
@@ -83,10 +83,10 @@ def fill_store(
     workers: int,
     progress: Progress,
 ) -> tuple[ShardStore, dict[str, str], list[str]]:
-    """Views of every photograph in a store below `folder`; the store, the content key of each photograph by name, and
-    the names of those that cannot be read.
+    """Make views of every photograph in a store below `folder`.
 
-    Only what is absent is made, so a killed run goes on where it was.
+    Return the store, the content key of each photograph by name, and the names of those that cannot be read. Views that
+    are there are kept, so an interrupted run resumes.
     """
     made_by = [2, features.name, config.keypoints, config.warps, config.seed, cv2.__version__, np.__version__]
     store = ShardStore(folder / fingerprint(*made_by))
@@ -96,7 +96,7 @@ def fill_store(
     with (
         one_thread_each(),
         worker_threads(workers) as pool,
-        progress.task("describing views", len(missing), "images") as advance,
+        progress.task("extracting views", len(missing), "images") as advance,
     ):
         for start in range(0, len(missing), _CHUNK):
             chunk = missing[start : start + _CHUNK]
@@ -115,7 +115,7 @@ def fill_store(
 def subjects_of(
     photos: Sequence[Photo], key_of: dict[str, str], store: ShardStore, views: int, least: int
 ) -> list[Subject]:
-    """The subjects that have at least two views of at least `least` keypoints."""
+    """Return the subjects that have at least two views of at least `least` keypoints."""
     by_subject: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for photo in photos:
         for number in range(views):
@@ -126,7 +126,7 @@ def subjects_of(
 
 
 def _content_key(photo: Photo) -> str:
-    """Changes with the name of a photograph, its content and its coat map."""
+    """Return a digest of the name of a photograph, its content and its coat map."""
     digest = hashlib.sha256(photo.name.encode())
     for path in (photo.path, surface_path(photo.path)):
         if path.is_file():

@@ -1,4 +1,4 @@
-"""Pairs of views drawn for a step, and batches of them; a batch depends on the seed and its number alone."""
+"""Draw pairs of views and batches of them; a batch depends on the seed and its number alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from animalclef.config.matcher_training import TrainMatcherConfig
@@ -21,7 +22,7 @@ from animalclef.training.matcher.training_folder import Subject
 __all__ = ["Pair", "PairSource", "collate", "held_out"]
 
 _KEPT = 0.75
-"""Of the strongest keypoints about this share is drawn: the rest may be missing, as in another photograph."""
+"""Share of the strongest keypoints that is drawn, as another photograph lacks some of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class Pair:
 
 
 def held_out(subjects: Sequence[Subject], share: float, seed: int) -> tuple[list[Subject], list[Subject]]:
-    """Subjects to learn from, and those of about `share` of the groups, at least one, to validate on.
+    """Split subjects into those to train on, and those of about `share` of the groups, at least one, to validate on.
 
     Raises:
         DataError: there are not two groups.
@@ -51,12 +52,12 @@ def held_out(subjects: Sequence[Subject], share: float, seed: int) -> tuple[list
     count = min(max(1, round(share * len(groups))), len(groups) - 1)
     order = np.random.default_rng((seed, 11)).permutation(len(groups))
     apart = {groups[place] for place in order[:count]}
-    learnt = [subject for subject in subjects if subject.group not in apart]
-    return learnt, [subject for subject in subjects if subject.group in apart]
+    trained = [subject for subject in subjects if subject.group not in apart]
+    return trained, [subject for subject in subjects if subject.group in apart]
 
 
 class PairSource:
-    """Draws pairs of views."""
+    """Draw pairs of views."""
 
     def __init__(
         self, subjects: Sequence[Subject], store: ShardStore, features: TrainingFeatures, config: TrainMatcherConfig
@@ -67,12 +68,12 @@ class PairSource:
             self._group[subject.group].append(place)
 
     def pairs(self, count: int, *numbers: int, points: int | None = None) -> list[Pair]:
-        """`count` pairs that depend on the seed and the given numbers; at most `points` keypoints of each view."""
+        """Return `count` pairs that depend on the seed and the numbers; at most `points` keypoints of each view."""
         rng = np.random.default_rng((self.config.seed, *numbers))
         return [self._draw(rng, points) for _ in range(count)]
 
     def batch(self, *numbers: int) -> Batch:
-        """A batch of the recipe's size."""
+        """Return a batch of the recipe's size."""
         return collate(
             self.pairs(self.config.batch_size, *numbers, points=self.config.points), self.features, self.config
         )
@@ -93,13 +94,13 @@ class PairSource:
         return Pair(first, second, truth, f"{chosen[0][0]} and {chosen[1][0]}", not others, same_photo)
 
     def _others(self, place: int) -> list[int]:
-        """Subjects of the same group, or of any group where it stands alone."""
+        """Return subjects of the same group, or of any group where it is the only one of its own."""
         mates = [one for one in self._group[self.subjects[place].group] if one != place]
         return mates or [one for one in range(len(self.subjects)) if one != place]
 
 
 def _thinned(view: View, points: int | None, rng: np.random.Generator) -> View:
-    """A random part of the strongest keypoints, in their order."""
+    """Return a random part of the strongest keypoints, in their order."""
     if points is None or len(view) == 0:
         return view
     pool = min(len(view), round(points / _KEPT))
@@ -108,9 +109,7 @@ def _thinned(view: View, points: int | None, rng: np.random.Generator) -> View:
 
 
 def collate(pairs: Sequence[Pair], features: TrainingFeatures, config: TrainMatcherConfig) -> Batch:
-    """Pairs side by side, the shorter ones padded."""
-    import torch
-
+    """Stack pairs into a batch, the shorter ones padded."""
     with_scale = config.network.add_scale_ori
     sides = []
     for views, partners in (
@@ -127,16 +126,16 @@ def collate(pairs: Sequence[Pair], features: TrainingFeatures, config: TrainMatc
             places[row, : len(view)] = _places(view, with_scale)
             mask[row, : len(view)] = True
             truth[row, : len(view)] = partner
-        mask[:, 0] |= ~mask.any(axis=1)  # an empty view keeps one padded point, or its softmax would have nothing
+        mask[:, 0] |= ~mask.any(axis=1)  # an empty view keeps one padded point, as a softmax needs one
         sides.append([torch.from_numpy(array) for array in (descriptors, places, mask, truth)])
     together = [(first, second) for first, second in zip(*sides, strict=True)]
     return Batch(together[0], together[1], together[2], together[3], tuple(pair.name for pair in pairs))
 
 
 def _places(view: View, with_scale: bool) -> NDArray[np.float32]:
-    """Keypoints as kornia normalises them: 0 in the middle, 1 at the end of the longer side.
+    """Return keypoints as kornia normalises them: 0 in the middle, 1 at the end of the longer side.
 
-    A scale is told in pixels of a long side of 512, an orientation in [0, 2 pi).
+    A scale is in pixels of a long side of 512, an orientation in [0, 2 pi).
     """
     size = view.size_wh.astype(np.float32)
     places = (view.keypoints_xy - size / 2) / (size.max() / 2)

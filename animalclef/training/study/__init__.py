@@ -1,1 +1,1 @@
-"""Trainings beside each other: which networks an arm needs, and how well each embeds every data set."""
+"""Run studies: several trainings, compared on how well they embed every data set."""

@@ -1,4 +1,4 @@
-"""Train every arm of a study, embed, and measure; what is finished is not done again."""
+"""Train every arm of a study, embed, and measure; finished parts are kept."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class _Parts:
-    """Rows of the table: what trains, and what is asked; the data sets that have both."""
+    """Rows of the table to train on and of the queries, and the data sets that have both."""
 
     train: NDArray[np.int64]
     datasets: tuple[str, ...]
@@ -70,11 +70,11 @@ class Study:
     _trained: dict[tuple[str, tuple[str, ...], Path | None], Path] = field(default_factory=dict, init=False)
 
     def run(self, read_truth: Callable[[], Mapping[str, str | None]] | None = None) -> list[Line]:
-        """Train what is not there, embed and measure.
+        """Train what is absent, embed and measure.
 
-        Without `read_truth` the queries are those of a split of the database. With it every named database photograph
-        trains and the table's own known queries are asked. It gives their names by image_id, None for a new
-        individual, and is called once, after the last training.
+        Without `read_truth` the queries are those of a split of the database. With it all named database photographs
+        are trained on, and the queries are the table's own known ones. It returns their names by image_id, None for a
+        new individual, and is called once, after the last training.
 
         Raises:
             ConfigError: an arm names a start that is not given, or settings that are not there.
@@ -83,7 +83,7 @@ class Study:
         self._check_starts()
         parts = self._parts(read_truth)
         plans = {arm.name: plan_arm(arm, parts.datasets) for arm in self.config.arms}
-        for arm in self.config.arms:  # a slip of the pen is told before the first training, not after the last
+        for arm in self.config.arms:  # report a mistake before the first training, not after the last
             for job in plans[arm.name].jobs:
                 self._recipe(arm, job, self.config.seeds[0])
         embedded = [
@@ -98,7 +98,7 @@ class Study:
 
     @cached_property
     def images(self) -> ImageTable:
-        """All photographs, with their content keys."""
+        """Return all photographs, with their content keys."""
         return read_contents(self.loaded, Config(), self.workers, self.progress).images
 
     def _check_starts(self) -> None:
@@ -132,7 +132,7 @@ class Study:
         return _Parts(named, self._datasets(named, np.flatnonzero(images.is_query)), with_truth, asks_queries=True)
 
     def _datasets(self, train: NDArray[np.int64], query: NDArray[np.int64]) -> tuple[str, ...]:
-        """Those with two individuals to train on, and with queries."""
+        """Return the data sets with two individuals to train on, and with queries."""
         kept = []
         for name in self.images.datasets:
             individuals = set(self.images.identity[train[self.images.dataset[train] == name]])
@@ -145,7 +145,7 @@ class Study:
         return tuple(kept)
 
     def _usable_events(self, named: NDArray[np.int64]) -> tuple[NDArray[np.int64], dict[int, str]]:
-        """The named rows that can be read, and their encounters."""
+        """Return the named rows that can be read, and their encounters."""
         images, settings = self.images, Config()
         gallery = images.select(named)
         store = ShardStore(self.out / "thumbnails")
@@ -170,7 +170,7 @@ class Study:
         return _Embedded({name: vectors[path] for name, path in network_of.items()}, router)
 
     def _train(self, arm: ArmConfig, job: Job, seed: int, train: NDArray[np.int64], made: Mapping[str, Path]) -> Path:
-        """The network of a job; what two arms ask for alike is trained once."""
+        """Return the network of a job; equal jobs of two arms are trained once."""
         recipe = self._recipe(arm, job, seed)
         start = made[job.after] if job.after is not None else self.starts.get(job.start or "")
         asked = recipe.model_dump_json(), job.datasets, start
@@ -178,7 +178,7 @@ class Study:
             rows = train[np.isin(self.images.dataset[train], job.datasets)]
             outcome = train_embedder(
                 recipe, self.images.select(rows), self.out / f"{job.name}-seed{seed}", start=start,
-                device=self.device, workers=self.workers, pictures=self.out / "pictures", progress=self.progress,
+                device=self.device, workers=self.workers, image_cache=self.out / "pictures", progress=self.progress,
                 overwrite=self.overwrite,
             )  # fmt: skip
             self._trained[asked] = outcome.path
@@ -191,7 +191,7 @@ class Study:
         return self.starts[str(arm.start)]
 
     def _vectors(self, network: Path, datasets: Sequence[str], parts: _Parts) -> NDArray[np.float32]:
-        """(n, d) of every photograph of the data sets; rows of zeros elsewhere, and where it cannot be read."""
+        """Return vectors (n, d) of the data sets' photographs; zeros elsewhere, and for unreadable ones."""
         images = self.images.select(np.isin(self.images.dataset, list(datasets)))
         config = Config.model_validate({"embed": {"model": f"file:{network}"}})
         embedding = Embedding(config, self.device, self.workers, self.progress, run=self.out / "run")
@@ -226,7 +226,7 @@ def _lines(arm: ArmConfig, seed: int, embedded: _Embedded, asked: Asked) -> list
 
 
 def _sent(router: NDArray[np.float32], asked: Asked) -> NDArray[np.object_]:
-    """The data set of the gallery photograph that is nearest to every query, (n,); None for what is no query."""
+    """Return the data set of the gallery photograph nearest to every query, (n,); None for other rows."""
     gallery = asked.gallery if len(asked.gallery) else asked.query
     gallery = gallery[router[gallery].any(axis=1)]
     sent = np.full(len(asked.dataset), None, dtype=object)

@@ -1,4 +1,4 @@
-"""Which trainings an arm of a study needs, in which order, and which network then embeds each data set."""
+"""Plan the trainings of a study's arm, their order, and the network that embeds each data set."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ArmPlan:
 
 
 def plan_arm(arm: ArmConfig, datasets: Sequence[str]) -> ArmPlan:
-    """The trainings of one arm.
+    """Plan the trainings of one arm.
 
     Raises:
         DataError: a data set is to be left out and there is no other, or the names of two give one folder.

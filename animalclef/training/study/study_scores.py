@@ -1,4 +1,4 @@
-"""How well the networks of an arm find the individuals of every data set."""
+"""Measure how well the networks of an arm retrieve the individuals of every data set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MEASURES = ("rank-1", "rank-5", "mAP")
 
 @dataclass(frozen=True)
 class DatasetFigures:
-    """Figures of one data set; NaN where nobody can be found."""
+    """Figures of one data set; NaN where no query has a match."""
 
     dataset: str
     queries: int
@@ -28,7 +28,7 @@ class DatasetFigures:
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """The photographs of a study: what is searched and what is asked; a query does not see its own event."""
+    """The gallery and the queries of a study; photographs of a query's own event are hidden from it."""
 
     identity: StrArray  # (n,)
     dataset: StrArray  # (n,)
@@ -40,7 +40,7 @@ class Asked:
 def score_dataset(
     asked: Asked, name: str, embeddings: NDArray[np.float32], routed: NDArray[np.bool_] | None = None
 ) -> DatasetFigures:
-    """Figures of one data set; `embeddings` (n, d) holds a row for every photograph, those of other data sets unread.
+    """Return figures of one data set; `embeddings` (n, d) has a row for every photograph of the study.
 
     `routed` (n,) says which queries were sent to this data set; the others count as not found.
     """
@@ -74,7 +74,7 @@ def _figures(
 
 
 def thinned(asked: Asked, most: int, seed: int) -> Asked:
-    """With at most `most` gallery photographs of each individual, drawn evenly; the queries stay.
+    """Return the study with at most `most` random gallery photographs of each individual; the queries stay.
 
     Fewer photographs are a part of more.
     """

@@ -1,4 +1,4 @@
-"""The lines of a study as a table: mean and spread over seeds."""
+"""Write the lines of a study as a table: mean and spread over seeds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["study_markdown", "study_rows"]
 
 
 def study_rows(lines: Sequence[Line]) -> list[dict[str, object]]:
-    """One row per arm and data set, and one per arm for the mean over data sets: mean and spread over the seeds.
+    """Return a row per arm and data set, and one per arm for the mean over data sets, with mean and spread over seeds.
 
     The spread is the standard deviation (of the sample); None with one seed.
     """
@@ -36,7 +36,7 @@ def study_rows(lines: Sequence[Line]) -> list[dict[str, object]]:
 
 
 def study_markdown(config: StudyConfig, lines: Sequence[Line], *, queries: bool) -> str:
-    """The rank-1 of every arm on every data set."""
+    """Return a Markdown table with the rank-1 of every arm on every data set."""
     rows = study_rows(lines)
     datasets = [*sorted({line.figures.dataset for line in lines}), "mean"]
     asked = "the known queries" if queries else f"queries of a {config.split.kind} split of the database"
@@ -49,12 +49,12 @@ def study_markdown(config: StudyConfig, lines: Sequence[Line], *, queries: bool)
         mine = [line for line in lines if line.arm == arm and line.told_apart is not None and line.figures.queries]
         if mine:
             told = np.average([line.told_apart for line in mine], weights=[line.figures.queries for line in mine])
-            head += ["", f"{arm}: {told:.1%} of the queries were sent to the right data set."]
+            head += ["", f"{arm}: {told:.1%} of the queries were sent to the correct data set."]
     return "\n".join(head) + "\n"
 
 
 def _mean(values: Sequence[float]) -> float:
-    """The mean of those that are numbers: data sets where nobody can be found do not count."""
+    """Return the mean of the numbers; data sets without a match have none."""
     counted = [value for value in values if value == value]
     return float(np.mean(counted)) if counted else float("nan")
 

@@ -19,7 +19,6 @@ from animalclef.config.embedder_training import EmbedderNetworkConfig
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.features.embedding.timm_embedder import load_embedder
 from animalclef.structures import DecodedImage
-from animalclef.training.embedder.embedder_step import on_device
 from animalclef.training.embedder.trained_network import (
     Started,
     TrainedNetwork,
@@ -64,7 +63,7 @@ def test_what_is_written_embeds_in_the_pipeline_as_it_did_in_training(
     pixels = np.random.default_rng(1).integers(0, 256, (60, 90, 3), dtype=np.uint8)
     view = network.preprocessing.views(DecodedImage(pixels, None, (90, 60)))
     with torch.inference_mode():
-        mine = network.module.eval()(on_device(torch.from_numpy(view), network.preprocessing, "cpu"))[0].numpy()
+        mine = network.module.eval()(network.preprocessing.normalise(torch.from_numpy(view), "cpu"))[0].numpy()
     theirs = embedded(tmp_path / "mine.safetensors", pixels)
     assert len(theirs) == network.dimensions
     assert float(mine / np.linalg.norm(mine) @ theirs) > 0.99999  # half precision of the matrices is all that differs
@@ -152,7 +151,7 @@ def test_a_plain_timm_network_starts_strictly(tmp_path: Path) -> None:
 
 
 def test_published_weights_are_a_start_only_where_somebody_publishes_them() -> None:
-    with pytest.raises(WeightsError, match="nobody publishes weights of arcface:test_resnet"):
+    with pytest.raises(WeightsError, match="no weights of arcface:test_resnet are published"):
         find_start("published", "arcface:test_resnet")
     assert find_start("some.safetensors", "arcface:test_resnet") == Path("some.safetensors")
 

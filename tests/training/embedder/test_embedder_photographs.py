@@ -22,8 +22,8 @@ from animalclef.features.embedding.preprocessing import Preprocessing
 from animalclef.metrics.retrieval_metrics import RANKS, RetrievalFigures, SpeciesFigures
 from animalclef.runtime.progress import Silent
 from animalclef.structures import ImageTable
-from animalclef.training.embedder.embedder_validation import embed_pictures, figures_row, hold_out
-from animalclef.training.embedder.image_cache import keep_pictures
+from animalclef.training.embedder.embedder_validation import embed_images, figures_row, hold_out
+from animalclef.training.embedder.image_cache import cache_images
 from animalclef.training.embedder.training_labels import TrainingSet, by_side, label_rows, named_rows
 
 
@@ -77,7 +77,7 @@ def test_data_sets_species_and_rare_classes_are_chosen() -> None:
     assert label_rows(named_rows(rows(), species), species).classes == ("CatID", "newt")
     with pytest.raises(DataError, match=r"no data set DogID in .*; there are CatID, NewtID"):
         named_rows(rows(), LabelConfig(without=("DogID",)))
-    with pytest.raises(DataError, match=r"1 of 3 individuals to learn from have 2 photographs or more"):
+    with pytest.raises(DataError, match=r"1 of 3 individuals to train on have 2 photographs or more"):
         label_rows(named_rows(rows(), LabelConfig()), LabelConfig(least_images=2))
 
 
@@ -99,7 +99,7 @@ def test_copies_are_cut_to_their_boxes_reduced_and_kept(tmp_path: Path, caplog: 
     table = rows(tmp_path, bbox_xywhr=boxes, key=strings(*[""] * 7))
     named, aside = hash_images(named_rows(table, LabelConfig()), DataConfig(), 1, Silent())
     assert not aside
-    pictures, broken = keep_pictures(named, tmp_path / "kept", 64, DataConfig(), 2, Silent())
+    pictures, broken = cache_images(named, tmp_path / "kept", 64, DataConfig(), 2, Silent())
     assert [(one.image_id, one.path) for one in broken] == [("4", "4.png")]
     assert "not a readable image" in broken[0].reason
     shapes = {image_id: pictures.pixels(key).shape[:2] for image_id, key in
@@ -108,11 +108,11 @@ def test_copies_are_cut_to_their_boxes_reduced_and_kept(tmp_path: Path, caplog: 
     for place in (0, 1):
         assert (pictures.pixels(named.key[place])[2:-2, 2:-2] == (255, 0, 0)).all()
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").rglob("*.safetensors")}
-    again, _ = keep_pictures(named, tmp_path / "kept", 64, DataConfig(), 1, Silent())
+    again, _ = cache_images(named, tmp_path / "kept", 64, DataConfig(), 1, Silent())
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").rglob("*.safetensors")} == files
-    _, refused = keep_pictures(named, tmp_path / "other", 64, DataConfig(max_pixels=100), 1, Silent())
+    _, refused = cache_images(named, tmp_path / "other", 64, DataConfig(max_pixels=100), 1, Silent())
     assert len(refused) == 6
-    _, refused = keep_pictures(named, tmp_path / "other", 64, DataConfig(), 1, Silent())
+    _, refused = cache_images(named, tmp_path / "other", 64, DataConfig(), 1, Silent())
     assert [one.image_id for one in refused] == ["4"]  # too large is not for ever
     before = {key: pictures.pixels(key) for key in named.key[[0, 1, 2, 4, 5]]}
     shard = next(path for path in files if "pictures" in path.parts)
@@ -120,7 +120,7 @@ def test_copies_are_cut_to_their_boxes_reduced_and_kept(tmp_path: Path, caplog: 
     content[-10] ^= 255
     shard.write_bytes(content)
     with caplog.at_level(logging.ERROR):
-        again, _ = keep_pictures(named, tmp_path / "kept", 64, DataConfig(), 1, Silent())
+        again, _ = cache_images(named, tmp_path / "kept", 64, DataConfig(), 1, Silent())
     assert all(np.array_equal(again.pixels(key), pixels) for key, pixels in before.items())
 
 
@@ -136,7 +136,7 @@ def test_a_photograph_that_memory_is_too_short_for_ends_the_training(
     monkeypatch.setattr("animalclef.features.extract.read_image", short)
     named, _ = hash_images(named, DataConfig(), 1, Silent())
     with pytest.raises(DataError, match=r"1\.png: not enough memory to decode it\. Give fewer --workers"):
-        keep_pictures(named, tmp_path / "kept", 64, DataConfig(), 1, Silent())
+        cache_images(named, tmp_path / "kept", 64, DataConfig(), 1, Silent())
 
 
 def test_a_data_set_called_mean_does_not_take_the_place_of_the_mean() -> None:
@@ -165,7 +165,7 @@ def test_few_photographs_are_prepared_ahead_of_the_network(workers: int) -> None
 
     keys = strings(*(str(number) for number in range(130)))
     shown = Preprocessing((8, 8), (0.0,) * 3, (1 / 255,) * 3, "opencv-linear")
-    found = embed_pictures(Brightness(), shown, Store(), keys, "cpu", nullcontext(), workers)  # type: ignore[arg-type]
+    found = embed_images(Brightness(), shown, Store(), keys, "cpu", nullcontext(), workers)  # type: ignore[arg-type]
     assert embedded == [64, 64, 2]
     assert np.allclose(found[:, 0], np.arange(130))
 

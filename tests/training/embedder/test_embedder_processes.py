@@ -23,14 +23,14 @@ from animalclef.training.embedder.embedder_training import train_embedder
 KILLED_AT_THE_FIFTH_STEP = """
 import os, signal, sys
 from animalclef.cli import main
-from animalclef.training.embedder.embedder_step import Learner
-step, calls = Learner.step, []
+from animalclef.training.training_loop import TrainingLoop
+step, calls = TrainingLoop._step, []
 def killed(*given):
     calls.append(1)
     if len(calls) == 5:
         os.kill(os.getpid(), signal.SIGKILL)
     return step(*given)
-Learner.step = killed
+TrainingLoop._step = killed
 main()
 """
 

@@ -23,10 +23,13 @@ from animalclef.errors import ConfigError, DataError, RunInUseError, StaleArtefa
 from animalclef.features.embedding.timm_embedder import load_embedder
 from animalclef.runtime.threads import worker_threads
 from animalclef.structures import ImageTable
-from animalclef.training.embedder import embedder_loop as running
-from animalclef.training.embedder.early_stopping import EarlyStopping, TrainingPlan
-from animalclef.training.embedder.embedder_step import Learner
+from animalclef.training.embedder import embedder_task as running
+from animalclef.training.embedder.embedder_task import EmbedderTask
 from animalclef.training.embedder.embedder_training import train_embedder
+from animalclef.training.embedder.trained_network import build_trained
+from animalclef.training.embedder.training_plan import TrainingPlan
+from animalclef.training.training_loop import TrainingLoop
+from animalclef.training.training_task import History, Validation
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,11 @@ def lines_of(out: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
 
+def validation(rank1: float, mean_ap: float) -> Validation:
+    figures = {"rank-1": rank1, "mAP": mean_ap}
+    return Validation({"mean": figures}, figures, (rank1, mean_ap))
+
+
 class Killed(BaseException):
     """What a kill looks like from inside."""
 
@@ -58,25 +66,27 @@ class Killed(BaseException):
     {"optimiser": {"accumulate": 2}, "frozen_epochs": 1, "checkpoint_every": 2, "network": {
         "model": "arcface:test_efficientnet", "dimensions": 8, "image_size": 32, "options": {"drop_rate": 0.5}}},
     {"optimiser": {"kind": "sgd"}, "averaging": {"kind": "swa", "start": 0.0}, "checkpoint_every": 1},
+    {"distillation": {"weight": 10.0, "teacher_view": "plain"}, "checkpoint_every": 2, "network": {
+        "model": "timm:test_efficientnet", "image_size": 32, "batch_norm": "measured"}},
 ])  # fmt: skip
 def test_a_resumed_training_ends_with_the_same_bytes(
     changed: dict[str, object], table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny_training(**changed)
-    whole = train_embedder(config, table, tmp_path / "whole", device="cpu", pictures=pictures)
-    step = Learner.step
+    whole = train_embedder(config, table, tmp_path / "whole", device="cpu", image_cache=pictures)
+    step = TrainingLoop._step
     calls: list[float] = []
 
-    def killed(self: Learner, *given: object) -> dict[str, float]:
+    def killed(self: TrainingLoop[object], *given: object) -> dict[str, float]:
         calls.append(1)
         if len(calls) == 6:
             raise Killed
         return step(self, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Learner, "step", killed)
+    monkeypatch.setattr(TrainingLoop, "_step", killed)
     with pytest.raises(Killed):
-        train_embedder(config, table, tmp_path / "parts", device="cpu", pictures=pictures)
-    resumed = train_embedder(config, table, tmp_path / "parts", device="cpu", workers=1, pictures=pictures)
+        train_embedder(config, table, tmp_path / "parts", device="cpu", image_cache=pictures)
+    resumed = train_embedder(config, table, tmp_path / "parts", device="cpu", workers=1, image_cache=pictures)
     assert len(calls) == 6 + 2 - (config.checkpoint_every == 1)
     assert resumed.path.read_bytes() == whole.path.read_bytes()
     assert resumed.measured == whole.measured
@@ -84,34 +94,34 @@ def test_a_resumed_training_ends_with_the_same_bytes(
     assert logs[0] == logs[1]
     assert [line["step"] for line in logs[0] if "loss" in line] == [1, 2, 3, 4, 5, 6]
     # A third time there is nothing to do.
-    again = train_embedder(config, table, tmp_path / "parts", device="cpu", pictures=pictures)
+    again = train_embedder(config, table, tmp_path / "parts", device="cpu", image_cache=pictures)
     assert again.path.read_bytes() == whole.path.read_bytes()
 
 
 def test_another_recipe_does_not_go_on_from_a_checkpoint(table: ImageTable, pictures: Path, tmp_path: Path) -> None:
-    train_embedder(tiny_training(epochs=1), table, tmp_path, device="cpu", pictures=pictures)
+    train_embedder(tiny_training(epochs=1), table, tmp_path, device="cpu", image_cache=pictures)
     with pytest.raises(StaleArtefactError, match="--overwrite"):
-        train_embedder(tiny_training(epochs=2), table, tmp_path, device="cpu", pictures=pictures)
-    train_embedder(tiny_training(epochs=2), table, tmp_path, device="cpu", pictures=pictures, overwrite=True)
+        train_embedder(tiny_training(epochs=2), table, tmp_path, device="cpu", image_cache=pictures)
+    train_embedder(tiny_training(epochs=2), table, tmp_path, device="cpu", image_cache=pictures, overwrite=True)
     assert max(line["step"] for line in lines_of(tmp_path)) == 6
 
 
 def test_a_loss_that_is_not_a_number_stops_with_the_photographs(
     table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = Learner._losses
+    right = EmbedderTask.losses
     seen: list[tuple[str, ...]] = []
 
-    def broken(self: Learner, batch: object) -> torch.Tensor:
+    def broken(self: EmbedderTask, batch: object) -> torch.Tensor:
         seen.append(batch.image_id)  # type: ignore[attr-defined]
         losses = right(self, batch)  # type: ignore[arg-type]
         return losses * torch.tensor([1.0, float("nan"), 1, 1, 1, 1]) if len(seen) == 4 else losses
 
-    monkeypatch.setattr(Learner, "_losses", broken)
+    monkeypatch.setattr(EmbedderTask, "losses", broken)
     config = tiny_training(checkpoint_every=1)
     with pytest.raises(TrainingError) as error:
-        train_embedder(config, table, tmp_path, device="cpu", pictures=pictures)
-    assert f"The loss is not a number, for the photographs with image_id {seen[3][1]}." in str(error.value)
+        train_embedder(config, table, tmp_path, device="cpu", image_cache=pictures)
+    assert f"The loss is not a number at step 4, for image_id {seen[3][1]}." in str(error.value)
     assert max(line["step"] for line in lines_of(tmp_path)) == 3
 
 
@@ -119,19 +129,18 @@ def test_a_loss_that_is_not_a_number_stops_with_the_photographs(
 def test_a_gradient_that_is_not_a_number_names_the_batch(
     clip: float | None, table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = Learner._losses
+    right = EmbedderTask.losses
     seen: list[tuple[str, ...]] = []
 
-    def broken(self: Learner, batch: object) -> torch.Tensor:
+    def broken(self: EmbedderTask, batch: object) -> torch.Tensor:
         seen.append(batch.image_id)  # type: ignore[attr-defined]
-        return right(self, batch) + (self.both["network"].bn.weight * 0).abs().sqrt().sum()  # type: ignore[arg-type]
+        return right(self, batch) + (self.network.bn.weight * 0).abs().sqrt().sum()  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Learner, "_losses", broken)
+    monkeypatch.setattr(EmbedderTask, "losses", broken)
     with pytest.raises(TrainingError) as error:
-        train_embedder(tiny_training(optimiser={"clip": clip}), table, tmp_path, device="cpu", pictures=pictures)
-    assert f"gradient of the loss is not a number, for the photographs with image_id {', '.join(seen[0])}." in str(
-        error.value
-    )
+        train_embedder(tiny_training(optimiser={"clip": clip}), table, tmp_path, device="cpu", image_cache=pictures)
+    named = "; ".join(f"image_id {one}" for one in seen[0])
+    assert f"gradient of the loss is not a number at step 1, for {named}." in str(error.value)
 
 
 def test_training_ends_early_with_the_best_weights(
@@ -140,20 +149,20 @@ def test_training_ends_early_with_the_best_weights(
     ranks = iter([0.2, 0.4, 0.6, 0.5, 0.6, 0.1, 0.9])  # the start, then epochs 1 to 6
     after: list[dict[str, torch.Tensor]] = []
 
-    def validated(self: running.EmbedderTraining, step: int) -> dict[str, object]:
-        after.append({name: value.clone() for name, value in self.averaged.weights.items()})
-        return {"mean": {"rank-1": next(ranks), "mAP": 0.5}}
+    def validated(self: EmbedderTask, network: torch.nn.Module) -> Validation:
+        after.append({name: value.clone() for name, value in network.state_dict().items()})
+        return validation(next(ranks), 0.5)
 
-    monkeypatch.setattr(running.EmbedderTraining, "_validate", validated)
+    monkeypatch.setattr(EmbedderTask, "validate", validated)
     config = tiny_training(epochs=6, steps_per_epoch=1, validation={**TINY_TRAINING["validation"], "patience": 3})
-    outcome = train_embedder(config, table, tmp_path, device="cpu", pictures=pictures)
+    outcome = train_embedder(config, table, tmp_path, device="cpu", image_cache=pictures)
     assert outcome.measured["epoch"] == 4  # as good as epoch 2, and later
     assert outcome.measured["epochs"] == 5  # three validations after epoch 2 without a better rank-1
     assert outcome.measured["trained"]["mean"]["rank-1"] == 0.6
     written = load_file(outcome.path)
     assert torch.equal(written["bn.bias"], after[4]["bn.bias"])
     assert not torch.equal(after[5]["bn.bias"], after[4]["bn.bias"])
-    assert train_embedder(config, table, tmp_path, device="cpu", pictures=pictures).measured == outcome.measured
+    assert train_embedder(config, table, tmp_path, device="cpu", image_cache=pictures).measured == outcome.measured
 
 
 def test_a_training_that_makes_it_worse_says_so(
@@ -161,11 +170,10 @@ def test_a_training_that_makes_it_worse_says_so(
 ) -> None:
     for number, (ranks, said) in enumerate((([0.6, 0.2, 0.5], True), ([0.6, 0.2, 0.6], False))):
         left = iter(ranks)
-        monkeypatch.setattr(running.EmbedderTraining, "_validate",
-                            lambda self, step, left=left: {"mean": {"rank-1": next(left), "mAP": 0.5}})  # fmt: skip
+        monkeypatch.setattr(EmbedderTask, "validate", lambda self, network, left=left: validation(next(left), 0.5))
         caplog.clear()
         config = tiny_training(steps_per_epoch=1)
-        outcome = train_embedder(config, table, tmp_path / str(number), device="cpu", pictures=pictures)
+        outcome = train_embedder(config, table, tmp_path / str(number), device="cpu", image_cache=pictures)
         assert outcome.measured["epoch"] == 2
         assert ("was 0.600 at the start and 0.500 at best (epoch 2)" in caplog.text) == said
 
@@ -173,16 +181,16 @@ def test_a_training_that_makes_it_worse_says_so(
 def test_embeddings_that_are_not_numbers_are_never_saved(
     table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    embed = running.embed_pictures
+    embed = running.embed_images
     calls: list[int] = []
 
     def broken(*given: object) -> np.ndarray:  # type: ignore[type-arg]
         calls.append(1)
         return embed(*given) * (float("inf") if len(calls) == 2 else 1)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(running, "embed_pictures", broken)
+    monkeypatch.setattr(running, "embed_images", broken)
     with pytest.raises(TrainingError, match=r"embeddings of [0-9]+ held-out photographs are not numbers"):
-        train_embedder(tiny_training(), table, tmp_path, device="cpu", pictures=pictures)
+        train_embedder(tiny_training(), table, tmp_path, device="cpu", image_cache=pictures)
     assert not list(tmp_path.glob("*.safetensors"))
 
 
@@ -190,7 +198,7 @@ def test_what_trains_is_not_held_out(table: ImageTable, pictures: Path, tmp_path
     plans: list[TrainingPlan] = []
     split = {"kind": "closed-set", "share": 0.4, "least_training": 2}
     config = tiny_training(epochs=1, steps_per_epoch=1, validation={"split": split})
-    train_embedder(config, table, tmp_path, device="cpu", pictures=pictures, announce=plans.append)
+    train_embedder(config, table, tmp_path, device="cpu", image_cache=pictures, announce=plans.append)
     assert (plans[0].held_out, plans[0].images) == (4, len(table.gallery) - 4)  # a query each of 2 of 5, twice
 
 
@@ -201,32 +209,30 @@ def test_pairs_that_are_seldom_drawn_are_warned_of(
         caplog.clear()
         config = tiny_training(epochs=1, steps_per_epoch=1, validation={"split": None}, loss={"kind": "contrastive"},
                                sampling={"kind": kind, "per_individual": 2})  # fmt: skip
-        train_embedder(config, table, tmp_path / kind, device="cpu", pictures=pictures)
+        train_embedder(config, table, tmp_path / kind, device="cpu", image_cache=pictures)
         assert ("sampling.kind=pxk always does" in caplog.text) == warned
 
 
 def test_of_equal_validations_the_latest_is_kept_but_patience_runs() -> None:
-    course = EarlyStopping()
-    figures = [
-        {"mean": {"rank-1": rank, "mAP": mean}} for rank, mean in ((0.5, 0.3), (0.5, 0.3), (0.5, 0.2), (None, 1))
-    ]
-    assert [course.note(one, epoch, 3) for epoch, one in enumerate(figures, 1)] == [True, True, False, False]
-    assert (course.best_epoch, course.waited, course.ended) == (2, 3, True)
+    history = History()
+    scores = [(0.5, 0.3), (0.5, 0.3), (0.5, 0.2), (0.0, 1.0)]
+    assert [history.note(validation(*one), step, 3) for step, one in enumerate(scores, 1)] == [True, True, False, False]
+    assert (history.best_step, history.waited, history.ended) == (2, 3, True)
 
 
 def test_a_frozen_backbone_stays_as_it_was_and_then_learns(
     table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     states: list[dict[str, torch.Tensor]] = []
-    step = Learner.step
+    step = TrainingLoop._step
 
-    def watched(self: Learner, *given: object) -> dict[str, float]:
-        states.append({name: value.clone() for name, value in self.both.state_dict().items()})
+    def watched(self: TrainingLoop[object], *given: object) -> dict[str, float]:
+        states.append({name: value.clone() for name, value in self.task.model.state_dict().items()})
         return step(self, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Learner, "step", watched)
+    monkeypatch.setattr(TrainingLoop, "_step", watched)
     config = tiny_training(epochs=2, steps_per_epoch=2, frozen_epochs=1, averaging={"kind": "none"})
-    train_embedder(config, table, tmp_path, device="cpu", pictures=pictures)
+    train_embedder(config, table, tmp_path, device="cpu", image_cache=pictures)
     backbone = [name for name in states[0] if name.startswith("network.backbone.")]
     assert all(torch.equal(states[0][name], states[2][name]) for name in backbone)  # weights and statistics
     for name in ("network.neck.weight", "loss.centres"):
@@ -235,44 +241,75 @@ def test_a_frozen_backbone_stays_as_it_was_and_then_learns(
     assert "network.backbone.layer1.0.conv1.weight" in changed
     triplets = tiny_training(network={"model": "timm:test_resnet", "image_size": 32}, loss={"kind": "triplet"},
                              sampling={"kind": "pxk", "per_individual": 2}, frozen_epochs=1)  # fmt: skip
-    with pytest.raises(ConfigError, match="nothing but the backbone learns"):
-        train_embedder(triplets, table, tmp_path / "triplets", device="cpu", pictures=pictures)
+    with pytest.raises(ConfigError, match="trains nothing but the backbone"):
+        train_embedder(triplets, table, tmp_path / "triplets", device="cpu", image_cache=pictures)
 
 
 def test_mixed_precision_trains_on_the_cpu(table: ImageTable, pictures: Path, tmp_path: Path) -> None:
     config = tiny_training(precision="bf16-mixed", epochs=1, steps_per_epoch=1, loss={"kind": "triplet"},
                            sampling={"kind": "pxk", "per_individual": 3})  # fmt: skip
-    outcome = train_embedder(config, table, tmp_path, device="cpu", workers=2, pictures=pictures)
+    outcome = train_embedder(config, table, tmp_path, device="cpu", workers=2, image_cache=pictures)
     assert all(value.dtype != torch.bfloat16 for value in load_file(outcome.path).values())
 
 
 def test_averages_by_hand(table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[torch.Tensor] = []
-    step = Learner.step
+    step = TrainingLoop._step
 
-    def watched(self: Learner, *given: object) -> dict[str, float]:
+    def watched(self: TrainingLoop[object], *given: object) -> dict[str, float]:
         figures = step(self, *given)  # type: ignore[arg-type]
-        seen.append(self.both["network"].neck.weight.detach().clone())  # type: ignore[union-attr, operator]
+        seen.append(self.task.network.neck.weight.detach().clone())  # type: ignore[union-attr, operator]
         return figures
 
-    monkeypatch.setattr(Learner, "step", watched)
+    monkeypatch.setattr(TrainingLoop, "_step", watched)
     config = tiny_training(epochs=4, steps_per_epoch=1, averaging={"kind": "swa", "start": 0.5},
                            validation={"split": None})  # fmt: skip
-    outcome = train_embedder(config, table, tmp_path, device="cpu", pictures=pictures)
+    outcome = train_embedder(config, table, tmp_path, device="cpu", image_cache=pictures)
     mean = (seen[2] + seen[3]) / 2  # epochs 3 and 4
     assert torch.allclose(load_file(outcome.path)["neck.weight"].float(), mean, atol=1e-3)
     assert outcome.measured["trained"] is None
 
 
+@pytest.mark.parametrize("model", ["arcface:test_resnet", "timm:test_resnet"])
+def test_distillation_holds_the_features_to_those_of_the_start(
+    model: str, table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gap: dict[float, float] = {}
+    finish = EmbedderTask.finish
+
+    def measured(self: EmbedderTask, network: torch.nn.Module, *given: object) -> dict[str, object]:
+        start = running.deepcopy(network)
+        start.load_state_dict(first)
+        pixels = self.trained.preprocessing.normalise(self.batch(0).pixels, "cpu")
+        with torch.no_grad():
+            pooled = [running._pooled_and_embedding(one, pixels)[0] for one in (network, start.eval())]
+        gap[self.config.distillation.weight] = float((pooled[0] - pooled[1]).norm() / pooled[1].norm())
+        return finish(self, network, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(EmbedderTask, "finish", measured)
+    settings = {"dimensions": 8} if model.startswith("arcface") else {}
+    for weight in (0.0, 300.0):
+        network = {"model": model, "image_size": 32, "batch_norm": "frozen", **settings}
+        config = tiny_training(
+            network=network, distillation={"weight": weight, "kind": "mse"}, averaging={"kind": "none"}, epochs=4,
+            validation={"split": None}, optimiser={"learning_rate": 1e-3},
+        )  # fmt: skip
+        torch.manual_seed(config.seed)
+        first = build_trained(config.network).module.state_dict()
+        train_embedder(config, table, tmp_path / str(weight), device="cpu", image_cache=pictures)
+    assert gap[300.0] < 0.5 * gap[0.0]
+    assert gap[0.0] > 0.01
+
+
 def test_too_few_individuals_are_one_sentence(table: ImageTable, pictures: Path, tmp_path: Path) -> None:
     alone = table.select(np.flatnonzero((table.identity == "NewtID_0") | table.is_query))
     with pytest.raises(DataError, match=r"nobody is left to train on; 3 named photographs of 1 individuals"):
-        train_embedder(tiny_training(), alone, tmp_path, device="cpu", pictures=pictures)
+        train_embedder(tiny_training(), alone, tmp_path, device="cpu", image_cache=pictures)
     config = tiny_training(validation={"split": None})
     with pytest.raises(DataError, match=r"1 of 1 individuals .* training needs two"):
-        train_embedder(config, alone, tmp_path, device="cpu", pictures=pictures)
+        train_embedder(config, alone, tmp_path, device="cpu", image_cache=pictures)
     with pytest.raises(DataError, match=r"0 of 0 individuals"):
-        train_embedder(config, table.queries, tmp_path, device="cpu", pictures=pictures)
+        train_embedder(config, table.queries, tmp_path, device="cpu", image_cache=pictures)
 
 
 def test_two_trainings_do_not_share_a_folder(table: ImageTable, tmp_path: Path) -> None:
@@ -286,16 +323,16 @@ def test_queries_are_never_looked_at_and_what_it_costs_is_told(
     table: ImageTable, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: set[str] = set()
-    losses = Learner._losses
+    losses = EmbedderTask.losses
 
-    def watched(self: Learner, batch: object) -> torch.Tensor:
+    def watched(self: EmbedderTask, batch: object) -> torch.Tensor:
         drawn.update(batch.image_id)  # type: ignore[attr-defined]
         return losses(self, batch)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Learner, "_losses", watched)
+    monkeypatch.setattr(EmbedderTask, "losses", watched)
     plans: list[TrainingPlan] = []
     config = tiny_training(epochs=7)
-    train_embedder(config, table, tmp_path, device="cpu", pictures=pictures, announce=plans.append)
+    train_embedder(config, table, tmp_path, device="cpu", image_cache=pictures, announce=plans.append)
     held = plans[0].held_out
     assert held > 0
     assert len(drawn) == plans[0].images == len(table.gallery) - held
@@ -306,9 +343,9 @@ def test_queries_are_never_looked_at_and_what_it_costs_is_told(
     assert "validation not counted" in training_sentence(plans[1])
     frozen: list[TrainingPlan] = []
     config = tiny_training(epochs=10, frozen_epochs=2)
-    train_embedder(config, table, tmp_path / "frozen", device="cpu", pictures=pictures, announce=frozen.append)
+    train_embedder(config, table, tmp_path / "frozen", device="cpu", image_cache=pictures, announce=frozen.append)
     assert [plan.frozen for plan in frozen] == [False, True, False]
-    assert "longer once the backbone learns" in training_sentence(frozen[1])
+    assert "longer once the backbone is trained too" in training_sentence(frozen[1])
 
 
 def test_the_command_trains_and_its_file_works_in_the_pipeline(

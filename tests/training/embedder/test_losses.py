@@ -18,6 +18,7 @@ from animalclef.training.embedder.losses import (
     batch_hard_losses,
     build_loss,
     contrastive_losses,
+    distillation_losses,
     dynamic_margins,
 )
 
@@ -264,3 +265,12 @@ def test_contrast_of_a_photograph_that_is_alone_is_nothing(labels: list[int]) ->
     assert losses[alone].tolist() == [0.0] * len(alone)
     losses.sum().backward()
     assert torch.isfinite(embeddings.grad).all()
+
+
+def test_distillation_by_hand() -> None:
+    features, teacher = torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[6.0, 8.0], [0.0, 2.0]])
+    assert distillation_losses(features, teacher, "cosine").tolist() == pytest.approx([0.0, 1.0])
+    # squared differences 9 + 16 of 36 + 64, and 1 + 4 of 4
+    assert distillation_losses(features, teacher, "mse").tolist() == pytest.approx([0.25, 1.25])
+    half = distillation_losses(features.half(), teacher.half(), "mse")
+    assert half.dtype == torch.float32

@@ -21,7 +21,7 @@ from animalclef.features.embedding.timm_embedder import load_embedder
 from animalclef.hub.shipped import SHIPPED, shipped_embedder
 from animalclef.metrics.retrieval_metrics import Candidates, one_against_all
 from animalclef.structures import DecodedImage
-from animalclef.synthetic import CrowdConfig, render_crowd
+from animalclef.synthetic import TrainingSetConfig, render_training_set
 from animalclef.training.embedder.trained_network import build_trained, find_start, start_from
 
 
@@ -49,8 +49,8 @@ def test_its_name_is_enough_to_embed_and_to_start_from() -> None:
 
 def test_it_tells_animals_of_species_it_never_saw(tmp_path: Path) -> None:
     """Two invented species of another seed; each photograph against all others of its species."""
-    config = CrowdConfig(seed=901, species=2, animals=5, photographs=3, visits=6)
-    images = load_table(find_source(render_crowd(tmp_path / "crowd", config))).images
+    config = TrainingSetConfig(seed=901, species=2, animals=5, photographs=3, visits=6)
+    images = load_table(find_source(render_training_set(tmp_path / "crowd", config))).images
     embedder = load_embedder(EmbedConfig(model="embedder-small", precision="float32"), "cpu")
     decoded: list[DecodedImage] = [read_image(images, row, DataConfig()) for row in range(len(images))]
     with ThreadPoolExecutor(1) as pool:

@@ -16,13 +16,14 @@ from animalclef import cli
 from animalclef.config import load_recipe, shipped_configs
 from animalclef.config.matcher_training import MatcherLossConfig, TrainMatcherConfig
 from animalclef.errors import ConfigError, DataError, RunInUseError, StaleArtefactError, TrainingError, WeightsError
-from animalclef.training.matcher import matcher_loop as running
+from animalclef.training.matcher import matcher_task as running
 from animalclef.training.matcher.assignment import true_assignment
-from animalclef.training.matcher.matcher_step import rate_at
+from animalclef.training.matcher.matcher_task import schedule_factor
 from animalclef.training.matcher.matcher_training import train_matcher
 from animalclef.training.matcher.matcher_validation import measure, nearest_neighbours
 from animalclef.training.matcher.training_features import training_features
 from animalclef.training.matcher.view_batches import Pair
+from animalclef.training.training_loop import TrainingLoop
 
 
 @pytest.fixture(scope="module")
@@ -40,24 +41,24 @@ def test_a_resumed_training_ends_with_the_same_weights(
     config = tiny_recipe(optimiser={"accumulate": 2})
     whole = train_matcher(config, images, tmp_path / "whole", device="cpu")
 
-    monkeypatch.setattr(running, "_CHECK_EVERY", 2)
-    step = running.MatcherTraining._step
+    monkeypatch.setattr(running, "_CHECKPOINT_EVERY", 2)
+    step = TrainingLoop._step
     calls: list[int] = []
 
-    def killed_at_the_fourth(self: object, *given: object) -> tuple[float, float]:
+    def killed_at_the_fourth(self: object, *given: object) -> dict[str, float]:
         number = int(given[-1])  # type: ignore[call-overload]
         calls.append(number)
         if len(calls) == 4:
             raise Killed
         return step(self, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(running.MatcherTraining, "_step", killed_at_the_fourth)
+    monkeypatch.setattr(TrainingLoop, "_step", killed_at_the_fourth)
     with pytest.raises(Killed):
         train_matcher(config, images, tmp_path / "parts", device="cpu")
     resumed = train_matcher(config, images, tmp_path / "parts", device="cpu")
     assert calls == [0, 1, 2, 3, 2, 3, 4, 5]
     assert resumed.path.read_bytes() == whole.path.read_bytes()
-    assert resumed.measured["network"].row() == pytest.approx(whole.measured["network"].row(), nan_ok=True)
+    assert resumed.measured["network"] == pytest.approx(whole.measured["network"], nan_ok=True)
     lines = [json.loads(line) for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5, 6]
     # A third time there is nothing to do.
@@ -115,8 +116,7 @@ def test_a_device_that_is_not_there_is_told(images: Path, tmp_path: Path) -> Non
 
 
 def test_rates_warm_up_and_decay_in_both_phases() -> None:
-    config = tiny_recipe(steps=14, frozen_steps=4, warmup_steps=2)
-    rates = [rate_at(step, config) for step in range(14)]
+    rates = [schedule_factor(step, 14, 4, 2) for step in range(14)]
     assert rates[:4] == [0.5, 1, 1, 1]
     assert rates[4:7] == [0.5, 1, 1]
     assert rates[10] == pytest.approx(0.5)  # half of the eight steps of decay

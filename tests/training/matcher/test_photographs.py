@@ -11,7 +11,7 @@ from training_cases import drawn_photographs, tiny_recipe
 
 from animalclef.config.matcher_training import WarpConfig
 from animalclef.errors import DataError, OutputError
-from animalclef.runtime.prefetch import ahead
+from animalclef.runtime.prefetch import prefetch
 from animalclef.runtime.progress import Silent
 from animalclef.training.matcher.photograph_views import Source, View, make_views
 from animalclef.training.matcher.rendered_subjects import read_surface, render_subjects
@@ -122,7 +122,7 @@ def test_a_pair_depends_on_its_numbers_alone(tmp_path: Path) -> None:
     assert first.names == again.names
     assert bool((first.descriptors[0] == again.descriptors[0]).all())
     assert first.names != other.names or first.descriptors[0].shape != other.descriptors[0].shape
-    inline, threaded = ([one.names for one in ahead(source.batch, range(9), workers)] for workers in (1, 2))
+    inline, threaded = ([one.names for one in prefetch(source.batch, range(9), workers)] for workers in (1, 2))
     assert inline == threaded == [source.batch(n).names for n in range(9)]
     pairs = source.pairs(40, 1)
     assert {pair.same_subject for pair in pairs} == {True, False}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from animalclef.config.matcher_training import WarpConfig
-from animalclef.training.matcher.known_warps import Warp, draw_warp, spoil
+from animalclef.training.matcher.known_warps import Warp, degrade, draw_warp
 
 CLEAN = WarpConfig(light=0, blur=0, noise=0, occlusion=0)
 NOTHING = np.zeros((0, 2))
@@ -48,7 +48,7 @@ def test_points_follow_their_pixels(thin_plate: float) -> None:
         pixels = np.zeros((160, 240, 3), dtype=np.uint8)
         dot = rng.uniform([60, 40], [180, 120])
         cv2.circle(pixels, tuple(int(v) for v in (dot * 16).round()), 3 * 16, (255, 255, 255), -1, cv2.LINE_AA, 4)
-        spoilt = spoil(pixels, warp.source_map(size), config, rng)
+        spoilt = degrade(pixels, warp.source_map(size), config, rng)
         seen = spoilt.pixels[..., 0] * spoilt.is_source.astype(float)
         blobs = cv2.connectedComponents((seen > 0).astype(np.uint8))[0] - 1
         if seen[:8].any() or seen[-8:].any() or seen[:, :8].any() or seen[:, -8:].any() or blobs != 1:
@@ -64,11 +64,11 @@ def test_what_is_covered_or_beyond_the_edge_is_not_the_source() -> None:
     rng = np.random.default_rng(3)
     pixels = rng.integers(0, 256, (60, 100, 3), dtype=np.uint8)
     shifted = Warp(np.array([[1.0, 0, 20], [0, 1, 0], [0, 0, 1]]), NOTHING, NOTHING).source_map((100, 60))
-    seen = spoil(pixels, shifted, CLEAN, rng)
+    seen = degrade(pixels, shifted, CLEAN, rng)
     assert seen.is_source[:, :79].all()
     assert not seen.is_source[:, 81:].any()
     assert (seen.pixels[:, :79] == pixels[:, 20:99]).all()
-    covered = spoil(pixels, shifted, CLEAN.model_copy(update={"occlusion": 1.0}), np.random.default_rng(4))
+    covered = degrade(pixels, shifted, CLEAN.model_copy(update={"occlusion": 1.0}), np.random.default_rng(4))
     assert covered.is_source.sum() < seen.is_source.sum()
     same = (covered.pixels[:, :79] == pixels[:, 20:99]).all(axis=2)
     assert same[covered.is_source[:, :79]].all()
@@ -77,7 +77,7 @@ def test_what_is_covered_or_beyond_the_edge_is_not_the_source() -> None:
 def test_the_same_generator_spoils_the_same_way() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
     seen = [
-        spoil(pixels, draw_warp((70, 50), WarpConfig(), rng).source_map((70, 50)), WarpConfig(), rng).pixels
+        degrade(pixels, draw_warp((70, 50), WarpConfig(), rng).source_map((70, 50)), WarpConfig(), rng).pixels
         for rng in (np.random.default_rng(9), np.random.default_rng(9))
     ]
     assert (seen[0] == seen[1]).all()

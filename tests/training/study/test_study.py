@@ -72,12 +72,12 @@ def test_what_is_finished_is_not_done_again(
     data: Path, recipe: Path, lines: tuple[Path, list[Line]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, found = lines
-    from animalclef.training.embedder.embedder_step import Learner
+    from animalclef.training.training_loop import TrainingLoop
 
     def never(*_: object) -> None:
         raise AssertionError("a finished training took a step")
 
-    monkeypatch.setattr(Learner, "step", never)
+    monkeypatch.setattr(TrainingLoop, "_step", never)
     assert study(data, recipe, out).run() == found
 
 

@@ -1,0 +1,1 @@
+"""The public API: what `animalclef.NAME` loads on first use."""

@@ -1,0 +1,113 @@
+"""`load_dataset`, `load_config`: the table of a data set, and the settings of a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from animalclef import config as settings
+from animalclef.config import Config, DataConfig
+from animalclef.data.sources import find_source
+from animalclef.data.table import LoadedTable, load_table
+
+__all__ = ["Dataset", "load_config", "load_dataset", "table_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A table of photographs: queries to be named, and the database (gallery) of named individuals.
+
+    Example:
+        >>> dataset = load_dataset(data_folder)
+        >>> dataset
+        Dataset(18 photographs: 12 in the database of 4 individuals, 6 queries)
+        >>> sorted(dataset.photographs.columns)[:4]
+        ['dataset', 'date', 'identity', 'image_id']
+    """
+
+    table: LoadedTable
+
+    def __len__(self) -> int:
+        return len(self.table.images)
+
+    @property
+    def root(self) -> Path:
+        """The folder that paths start from."""
+        return self.table.images.root
+
+    @property
+    def photographs(self) -> pd.DataFrame:
+        """One row per photograph: image_id, identity (None for a query), path, dataset, split, date, viewpoint ..."""
+        images = self.table.images
+        names = ("image_id", "identity", "path", "dataset", "date", "viewpoint", "species")
+        frame = pd.DataFrame({name: getattr(images, name) for name in names})
+        frame.insert(4, "split", np.where(images.is_query, "query", "database"))
+        return frame
+
+    @property
+    def problems(self) -> list[str]:
+        """What is odd about the table, one sentence each."""
+        return [str(problem) for problem in self.table.problems]
+
+    def __repr__(self) -> str:
+        gallery, queries = self.table.images.gallery, self.table.images.queries
+        individuals = len(set(zip(gallery.dataset, gallery.identity, strict=True)))
+        counts = f"{len(gallery)} in the database of {individuals} individuals, {len(queries)} queries"
+        return f"Dataset({len(self)} photographs: {counts})"
+
+    def _repr_html_(self) -> str:
+        frame = self.photographs.groupby(["dataset", "split"]).agg(
+            photographs=("image_id", "size"), individuals=("identity", "nunique")
+        )
+        return f"<p>{self!r}</p>" + frame.to_html()
+
+
+def load_dataset(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    date_order: Literal["day-first", "month-first"] | None = None,
+) -> Dataset:
+    """Read the table of a data set.
+
+    `path` is a folder with metadata.csv and the photographs, a table file, or a folder with one folder per individual
+    (queries under `query/`). Without it the competition's folder on Kaggle is looked for. `columns` maps our column
+    names to those of the table, as in `{"identity": "individual_name"}`; `date_order` is that of dates like 5/1/2023. A
+    query's identity is never read.
+
+    Raises:
+        DataError: nothing usable is there; one message names all problems.
+
+    Example:
+        >>> len(load_dataset(data_folder))
+        18
+    """
+    source = find_source(None if path is None else Path(path), columns=columns, date_order=date_order)
+    return Dataset(load_table(source))
+
+
+def load_config(name: str | None = None, *overrides: str, seed: int | None = None) -> Config:
+    """Return the settings of a run: defaults, or a YAML file, or a shipped config by name, with single changes.
+
+    Raises:
+        ConfigError: there is no such file or setting, or a value does not fit.
+
+    Example:
+        >>> config = load_config(None, "retrieve.top_k=25", "rerank.matcher=none", seed=1)
+        >>> config.retrieve.top_k, config.rerank.matcher, config.seed
+        (25, 'none', 1)
+    """
+    return settings.load_config(name, list(overrides), seed)
+
+
+def table_of(data: Dataset | str | os.PathLike[str] | None, settings: DataConfig) -> LoadedTable:
+    """Return the table of a data set, read as the settings say where a path is given."""
+    if isinstance(data, Dataset):
+        return data.table
+    return load_dataset(data, columns=settings.columns, date_order=settings.date_order).table

@@ -1,0 +1,143 @@
+"""`Embedder`, `LocalFeatureExtractor`: one vector per image, and keypoints with descriptors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from animalclef.api.open_images import Images, Photograph, in_chunks, open_images
+from animalclef.config import Config, EmbedConfig, KeypointConfig, load_config
+from animalclef.features.embedding.embedder import load_network
+from animalclef.features.embedding.principal_components import project
+from animalclef.features.embedding.vlad import VladExtractor, dense_descriptors, fit_codebook
+from animalclef.features.local.entries import features_from_entry, load_extractor
+from animalclef.runtime.threads import one_thread_each, worker_threads
+from animalclef.structures import Embeddings, LocalFeatures
+
+__all__ = ["Embedder", "LocalFeatureExtractor", "settings_with"]
+
+
+class Embedder:
+    """An embedding model: one unit vector per image.
+
+    `name` is rootsift-vlad (needs no weights; fitted on the images that it embeds), a model that ships
+    (embedder-small), a published one (miewid-msv3), `timm:NAME`, or `file:PATH`. `weights` is a file, or the folder of
+    a bundle. Further settings are those of the group `embed`.
+
+    Raises:
+        ConfigError: there is no such model, setting or device.
+        WeightsError: the weights are not on this machine, or do not fit.
+
+    Example:
+        >>> embedder = Embedder("rootsift-vlad", words=8, dimensions=16)
+        >>> embeddings = embedder.embed(photographs)
+        >>> embeddings.values.shape, round(float(np.linalg.norm(embeddings.values[0])), 4)
+        ((12, 16), 1.0)
+    """
+
+    def __init__(
+        self, name: str, *, weights: str | os.PathLike[str] | None = None, device: str = "auto", **settings: Any
+    ) -> None:
+        file, folder = _weights(weights)
+        self.name = name
+        self._config = settings_with("embed", model=name, weights=file, **settings)
+        self._network = load_network(self._config, device, folder)
+
+    def embed(self, images: Images) -> Embeddings:
+        """Return `values`, (n, d) float32 with rows of length 1, and `image_id`, (n,), in the order of the images.
+
+        Raises:
+            DataError: an image cannot be read.
+            ValueError: there is no image.
+        """
+        opened = list(open_images(images)) if self._network is None else open_images(images)
+        names: list[str] = []
+        vectors: list[np.ndarray[Any, Any]] = []
+        with one_thread_each(), worker_threads(os.cpu_count() or 1) as pool:
+            extractor = self._network or _fitted(opened, self._config.embed, self._config.seed)  # type: ignore[arg-type]
+            for some in in_chunks(opened):
+                names += [one.image_id for one in some]
+                entries = extractor.extract_features([one.image for one in some], pool)
+                vectors += [entry["embedding"] for entry in entries]
+        if not vectors:
+            raise ValueError("images: expected at least one, got none.")
+        values = np.stack(vectors).astype(np.float32)
+        if self._network is None:
+            values = project(values, self._config.embed.dimensions)
+        return Embeddings(self.name, np.array(names, dtype=object), values)
+
+
+class LocalFeatureExtractor:
+    """A detector of keypoints with descriptors: sift (needs no weights), aliked-n16, xfeat, disk, superpoint ...
+
+    `weights` is a file, or the folder of a bundle. Further settings are those of the group `keypoints`.
+
+    Raises:
+        ConfigError: there is no such extractor, setting or device.
+        WeightsError: the weights are not on this machine, or do not fit.
+
+    Example:
+        >>> [features] = LocalFeatureExtractor("sift", max_keypoints=100).extract(photographs[0])
+        >>> features.keypoints_xy.shape[1], features.descriptors.shape[1], 0 < len(features) <= 100
+        (2, 128, True)
+    """
+
+    def __init__(
+        self,
+        name: str = "sift",
+        *,
+        weights: str | os.PathLike[str] | None = None,
+        device: str = "auto",
+        **settings: Any,
+    ) -> None:
+        file, folder = _weights(weights)
+        self.name = name
+        self._config: KeypointConfig = settings_with("keypoints", extractor=name, weights=file, **settings).keypoints
+        self._extractor = load_extractor(self._config, device, folder)
+
+    def extract(self, images: Images) -> list[LocalFeatures]:
+        """Return the features of every image: keypoints (m, 2) in pixels of the image, descriptors (m, d).
+
+        Raises:
+            DataError: an image cannot be read.
+        """
+        features = []
+        with one_thread_each(), worker_threads(os.cpu_count() or 1) as pool:
+            for some in in_chunks(open_images(images)):
+                entries = self._extractor.extract_features([one.image for one in some], pool)
+                features += [features_from_entry(one.key, entry) for one, entry in zip(some, entries, strict=True)]
+        return features
+
+
+def settings_with(group: str, **values: Any) -> Config:
+    """Return default settings with some of one group changed.
+
+    Raises:
+        ConfigError: there is no such setting, or a value does not fit.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    return load_config(None, [f"{group}.{name}={_yaml(value)}" for name, value in given.items()])
+
+
+def _yaml(value: Any) -> str:
+    import json
+
+    return json.dumps(os.fspath(value) if isinstance(value, os.PathLike) else value)
+
+
+def _weights(weights: str | os.PathLike[str] | None) -> tuple[str | None, Path | None]:
+    """Tell a file of weights (or `hub`) from a folder of them."""
+    if weights is None:
+        return None, None
+    return (None, Path(weights)) if Path(weights).is_dir() else (os.fspath(weights), None)
+
+
+def _fitted(photographs: Sequence[Photograph], config: EmbedConfig, seed: int) -> VladExtractor:
+    """Fit the weight-free model on some of the images."""
+    order = np.random.default_rng([seed, 5]).permutation(len(photographs))[: config.codebook_images]
+    samples = [dense_descriptors(photographs[row].image, config) for row in np.sort(order).tolist()]
+    return VladExtractor(fit_codebook(samples, config, seed), config)

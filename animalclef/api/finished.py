@@ -1,0 +1,194 @@
+"""`Run`, `write_report`: a finished run, its tables, pictures and report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image as PilImage
+
+from animalclef.config import Config
+from animalclef.data.columns import NEW_INDIVIDUAL
+from animalclef.data.sources import Source
+from animalclef.data.submission import write_submission
+from animalclef.data.table import LoadedTable
+from animalclef.decision.decision_model import Decision
+from animalclef.pipeline.predict import Outcome
+from animalclef.pipeline.results import summary_of, write_results
+from animalclef.report.explanations import Explanations
+from animalclef.report.query_picture import draw_query
+from animalclef.report.write_report import Written
+from animalclef.report.write_report import write_report as write_page
+from animalclef.runtime.progress import Progress, Silent
+from animalclef.store.finished_run import FinishedRun
+from animalclef.store.finished_run import load_run as read_run
+
+__all__ = ["Run", "path_of", "report_of", "write_report"]
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run: answers, candidates and decision, with pictures, a report and a submission.
+
+    Example:
+        >>> run = load_run(run_folder)
+        >>> sorted(run.decision.datasets), run.show(run.predictions.image_id[0]).mode
+        (['NewtID'], 'RGB')
+    """
+
+    finished: FinishedRun
+    weights: Path | None = None  # folder in which published weights are looked for first
+    outcome: Outcome | None = None  # where this process made the run
+    asked: Config | None = None  # the settings as they were given, where this process made the run
+    manifest: Mapping[str, Any] = field(default_factory=dict)  # further entries of a submission's manifest
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.finished.path
+
+    @property
+    def config(self) -> Config:
+        """The settings that the run was made with, what it chose by itself among them."""
+        return self.finished.config
+
+    @property
+    def decision(self) -> Decision:
+        """Calibrators, weights and thresholds of every data set."""
+        return self.finished.decision
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The validation score of every data set, how many queries were named or new, and warnings."""
+        warnings = () if self.outcome is None else self.outcome.warnings
+        return summary_of(self.decision, self.finished.predictions, warnings)
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """One row per query: image_id, dataset, identity (None for a new individual), probability of the individual."""
+        answers, images = self.finished.predictions, self.finished.images
+        rows = [self.finished.row_of[one] for one in answers.image_id]
+        columns = {"image_id": answers.image_id, "dataset": images.dataset[rows], "identity": answers.identity}
+        return pd.DataFrame({**columns, "probability": answers.probability})
+
+    @cached_property
+    def candidates(self) -> pd.DataFrame:
+        """One row per query and candidate, best first: ids, identity, dataset, probabilities and the raw scores."""
+        ranked = self.finished.ranked
+        names = ("query_id", "gallery_id", "identity", "dataset", "probability", "identity_probability")
+        return pd.DataFrame({name: getattr(ranked, name) for name in names} | dict(ranked.columns))
+
+    def show(self, query_id: str, *, candidates: int = 4, explain: bool = False) -> PilImage.Image:
+        """Draw a query beside its best `candidates`, with the matched keypoints; `explain` adds the embedding's view.
+
+        Raises:
+            DataError: the run has no such query, or its photographs are not where they were.
+        """
+        explanations = Explanations(self.finished, None, self.weights) if explain else None
+        return PilImage.fromarray(draw_query(self.finished, str(query_id), candidates, explanations, self.weights))
+
+    def report(self, path: PathLike | None = None, *, truth: PathLike | None = None, candidates: int = 5) -> Path:
+        """Write the report, and return its page; see `write_report`."""
+        return write_report(self, path, truth=truth, candidates=candidates)
+
+    def to_submission(self, path: PathLike) -> Path:
+        """Write a submission: image_id and identity, `new_individual` for an animal that the database does not have.
+
+        Of a run made in this process, its settings, decision, figures and manifest are written beside it.
+
+        Raises:
+            OutputError: the file cannot be written.
+
+        Example:
+            >>> load_run(run_folder).to_submission(folder / "submission.csv").name
+            'submission.csv'
+        """
+        target, finished = Path(path), self.finished
+        loaded = LoadedTable(Source(finished.path, None), finished.images, [], finished.order, False)
+        write_submission(target, finished.predictions, loaded)
+        if self.outcome is not None:
+            settings = self.asked or self.config
+            write_results(
+                target, self.outcome, settings, self.path, finished.data, images=finished.images, **self.manifest
+            )
+        return target
+
+    def __repr__(self) -> str:
+        identity = self.predictions.identity
+        named = int(identity.notna().sum())
+        return f"Run({len(identity)} queries, {named} named, {len(identity) - named} new, in {self.path})"
+
+    def _repr_html_(self) -> str:
+        shown = self.predictions.fillna({"identity": NEW_INDIVIDUAL})
+        return f"<p>{self!r}</p>" + shown.to_html(max_rows=20, index=False, float_format="{:.3f}".format)
+
+
+def write_report(
+    run: Run | PathLike,
+    path: PathLike | None = None,
+    *,
+    truth: PathLike | None = None,
+    candidates: int = 5,
+    matched: int | None = None,
+    masks: PathLike | None = None,
+    explain: int = 0,
+    layer: str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write a run's report as HTML: scores, charts, every query beside its candidates. Return the page.
+
+    Without `path` it is report.html in the run folder, or report/index.html above 500 queries. With `truth` outcomes
+    and the score are added. `matched` limits the candidates whose keypoints are kept; matches outside `masks` are
+    marked; for the first `explain` queries the embedding's view is added.
+
+    Raises:
+        DataError: the truth is of other data.
+        OutputError: the place cannot be written to, or holds something else.
+
+    Example:
+        >>> write_report(run_folder, folder / "report.html").name
+        'report.html'
+    """
+    return report_of(
+        run, path, truth=truth, candidates=candidates, matched=matched, masks=masks, explain=explain, layer=layer,
+        workers=workers, progress=progress,
+    ).page  # fmt: skip
+
+
+def report_of(
+    run: Run | PathLike,
+    path: PathLike | None = None,
+    *,
+    truth: PathLike | None = None,
+    candidates: int = 5,
+    matched: int | None = None,
+    masks: PathLike | None = None,
+    explain: int = 0,
+    layer: str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Written:
+    """Write a report as `write_report` does, and return its page with notes for the reader."""
+    opened = run if isinstance(run, Run) else Run(read_run(Path(run)))
+    explanations = Explanations(opened.finished, layer, opened.weights) if explain else None
+    return write_page(
+        opened.finished, _path(truth), _path(path), candidates, workers or os.cpu_count() or 1, progress or Silent(),
+        matched=matched, masks=_path(masks), weights=opened.weights, explanations=explanations, explained=explain,
+    )  # fmt: skip
+
+
+def path_of(run: Run | PathLike) -> Path:
+    """Return the folder of a run."""
+    return run.path if isinstance(run, Run) else Path(run)
+
+
+def _path(path: PathLike | None) -> Path | None:
+    return None if path is None else Path(path)

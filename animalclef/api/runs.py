@@ -1,0 +1,163 @@
+"""`predict`, `load_run`, `tune_decision`, `ensemble`: runs, and what they hold."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from animalclef.api.datasets import Dataset, load_config, table_of
+from animalclef.api.finished import Run, path_of
+from animalclef.config import Config
+from animalclef.config import load_config as load_settings
+from animalclef.decision.decision_model import Decision, load_decision
+from animalclef.errors import DataError
+from animalclef.hub.needed_weights import require_weights
+from animalclef.pipeline.ensemble import ensemble as fuse_runs
+from animalclef.pipeline.ensemble import read_ensemble
+from animalclef.pipeline.image_contents import read_contents
+from animalclef.pipeline.predict import predict as predict_table
+from animalclef.pipeline.run_context import Plan, open_context
+from animalclef.pipeline.tune import settings_of_run, tune_run
+from animalclef.runtime.progress import Progress, Silent
+from animalclef.store.finished_run import load_run as read_run
+from animalclef.store.run_folder import RunFolder
+
+__all__ = ["ensemble", "load_run", "predict", "tune_decision"]
+
+PathLike = str | os.PathLike[str]
+
+
+def predict(
+    data: Dataset | PathLike | None = None,
+    *,
+    config: Config | str | None = None,
+    run_dir: PathLike | None = None,
+    weights: PathLike | None = None,
+    decision: Decision | PathLike | None = None,
+    budget: str | int | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    progress: Progress | None = None,
+    announce: Callable[[Plan], None] | None = None,
+    say: Callable[[str], None] | None = None,
+    overwrite: bool = False,
+) -> Run:
+    """Name the individual on every query photograph; where nobody fits the answer is "a new individual".
+
+    Everything is kept in `run_dir` (default: runs/<config>-<data digest>) as it is finished, so an interrupted call
+    resumes. `config` is the settings, a YAML file, or the name of a shipped config. With a `decision` (of a run, or a
+    file) nothing is tuned. `budget` is a number of pairs ("50000") or a time ("30min"). Published weights are looked
+    for in the folder `weights` first. `announce` gets the estimated cost before the long part, and `say` a sentence
+    before a trial of preparations.
+
+    Raises:
+        DataError: the table cannot be used, or too many files are missing.
+        ConfigError: a setting, a model or the device does not exist.
+        WeightsError: weights are not on this machine, or do not fit.
+        StaleArtefactError: the decision was fitted on scores of other settings.
+
+    Example:
+        >>> run = predict(data_folder, config=small_config, run_dir=folder / "a-run")
+        >>> len(run.predictions), list(run.predictions.columns)
+        (6, ['image_id', 'dataset', 'identity', 'probability'])
+    """
+    settings = config if isinstance(config, Config) else load_config(config)
+    if budget is not None:
+        settings = load_settings(None, [f"budget.spend={json.dumps(str(budget))}"], None, base=settings)
+    given = decision if isinstance(decision, Decision) or decision is None else load_decision(Path(decision))
+    folder_of_weights = None if weights is None else Path(weights)
+    require_weights(settings, folder_of_weights)
+    loaded = table_of(data, settings.data)
+    if loaded.is_clustering:
+        raise DataError(
+            f"{loaded.source.root}: this is AnimalCLEF 2026, a clustering task (cluster_<dataset>_<n> per image); "
+            "predict answers identification tasks such as AnimalCLEF 2025."
+        )
+    count, shown = workers or os.cpu_count() or 1, progress or Silent()
+    contents = read_contents(loaded, settings, count, shown)
+    folder = RunFolder(Path(run_dir or Path("runs") / f"{settings.name}-{contents.digest[:8]}"))
+    with folder.claimed():
+        folder.open(overwrite=overwrite)
+        context = open_context(settings, folder, device, folder_of_weights, count, shown, announce, given, say)
+        outcome = predict_table(loaded, contents, context)
+    return Run(read_run(folder.path), folder_of_weights, outcome, settings)
+
+
+def load_run(path: PathLike, *, data: PathLike | None = None, weights: PathLike | None = None) -> Run:
+    """Open the folder of a finished run; `data` is where its photographs are now, if they have moved.
+
+    Raises:
+        RunError: the folder holds no finished run, or a file of it is damaged.
+
+    Example:
+        >>> run = load_run(run_folder)
+        >>> run
+        Run(6 queries, ...)
+    """
+    run = read_run(Path(path), None if data is None else Path(data))
+    return Run(run, None if weights is None else Path(weights))
+
+
+def tune_decision(
+    run: Run | PathLike,
+    *,
+    trials: int = 200,
+    settings: Sequence[str] = (),
+    seed: int | None = None,
+    storage: str | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Decision:
+    """Search calibrators, weights and thresholds of a finished run further; no photograph is read.
+
+    `trials` is their number per data set, in all; `settings` changes the group `decide` ("decide.fusions=[weighted]").
+    Studies are kept in `storage` (default: studies.db in the run folder), and the same call resumes them.
+
+    Raises:
+        RunError: the folder holds no finished run.
+        ConfigError: a setting would change the scores themselves.
+        StaleArtefactError: the run keeps no pseudo-queries.
+
+    Example:
+        >>> decision = tune_decision(run_folder, trials=2)
+        >>> sorted(decision.datasets)
+        ['NewtID']
+    """
+    folder = RunFolder(path_of(run))
+    config = settings_of_run(folder, [*settings, f"decide.trials={trials}"], seed)
+    url = storage or f"sqlite:///{(folder.path / 'studies.db').resolve()}"
+    return tune_run(folder, config, url, workers, progress or Silent())
+
+
+def ensemble(
+    runs: Sequence[Run | PathLike],
+    *,
+    run_dir: PathLike | None = None,
+    settings: Sequence[str] = (),
+    seed: int | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Fuse the scores of two or more finished runs over the same data into one run; no photograph is read.
+
+    Settings are those of the first run with the changes of `settings`. The result is kept in `run_dir` (default:
+    runs/ensemble-<digest>).
+
+    Raises:
+        RunError: a folder holds no finished run.
+        DataError: there are fewer than two runs, one twice, or they are over other data.
+
+    Example:
+        >>> fused = ensemble([run_folder, other_run_folder], run_dir=folder / "fused")
+        >>> len(fused.predictions)
+        6
+    """
+    parts = read_ensemble([path_of(one) for one in runs])
+    config = load_settings(None, ["name=ensemble", *settings], seed, base=parts.first.config)
+    folder = RunFolder(Path(run_dir or Path("runs") / f"ensemble-{parts.scores[:8]}"))
+    with folder.claimed():
+        folder.open(overwrite=False)
+        outcome = fuse_runs(parts, config, folder, progress or Silent())
+    members = {name: {"run": str(one.path), "scores_digest": one.scores} for name, one in parts.runs.items()}
+    return Run(read_run(folder.path), None, outcome, config, {"runs": members})

@@ -1,0 +1,146 @@
+"""`retrieve`, `retrieval_metrics`, `competition_score`: candidates by embedding, and how good answers are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from animalclef.config import RetrieveConfig
+from animalclef.data.columns import NEW_INDIVIDUAL
+from animalclef.data.submission import Truth, read_submission, read_truth
+from animalclef.errors import SubmissionError
+from animalclef.metrics.competition import Score, ScoreKernel
+from animalclef.metrics.retrieval_metrics import Candidates, RetrievalFigures, one_against_all, query_against_gallery
+from animalclef.retrieval.knn import retrieve as search
+from animalclef.structures import Embeddings, ImageTable, Shortlist, StrArray
+
+__all__ = ["competition_score", "retrieval_metrics", "retrieve"]
+
+Answers = str | os.PathLike[str] | pd.DataFrame | Mapping[str, str | None]
+
+
+def retrieve(queries: Embeddings, gallery: Embeddings, *, k: int = 100) -> Shortlist:
+    """Rank the `k` most similar gallery images of every query, by exact inner product.
+
+    `index` (q, k) numbers the images of the gallery and `similarity` (q, k) is their cosine; unused slots hold -1 and
+    NaN. An image with a query's own image_id is never its candidate.
+
+    Raises:
+        ValueError: `k` is below 1, or the embeddings are of different models.
+
+    Example:
+        >>> embeddings = Embedder("rootsift-vlad", words=8, dimensions=16).embed(photographs)
+        >>> shortlist = retrieve(embeddings, embeddings, k=3)
+        >>> shortlist.index.shape, bool((shortlist.index[:, 0] != np.arange(12)).all())
+        ((12, 3), True)
+    """
+    if k < 1:
+        raise ValueError(f"k: expected at least 1, got {k}.")
+    if queries.model != gallery.model or queries.values.shape[1] != gallery.values.shape[1]:
+        raise ValueError(f"expected embeddings of one model, got {queries.model} and {gallery.model}.")
+    row_of = {image_id: row for row, image_id in enumerate(queries.image_id)}
+    further = np.array([image_id not in row_of for image_id in gallery.image_id], dtype=bool)
+    both = Embeddings(
+        queries.model,
+        np.concatenate([queries.image_id, gallery.image_id[further]]),
+        np.concatenate([queries.values, gallery.values[further]]),
+    )
+    return search(_table(queries.image_id), _table(gallery.image_id), both, RetrieveConfig(top_k=k))
+
+
+def retrieval_metrics(
+    embeddings: Embeddings | np.ndarray[tuple[int, int], np.dtype[np.float32]],
+    identity: Sequence[str],
+    *,
+    gallery: Embeddings | np.ndarray[tuple[int, int], np.dtype[np.float32]] | None = None,
+    gallery_identity: Sequence[str] | None = None,
+) -> RetrievalFigures:
+    """Return rank-1, rank-5, rank-10, rank-20 and mAP: every image against all others, or against a gallery.
+
+    `embeddings` is (n, d) with one `identity` each. `.mean` is a mapping from the measure's name to its value.
+
+    Raises:
+        ValueError: shapes do not fit, or only one of `gallery` and `gallery_identity` is given.
+
+    Example:
+        >>> vectors = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]], dtype=np.float32)
+        >>> retrieval_metrics(vectors, ["a", "a", "b", "b"]).mean["rank-1"]
+        1.0
+    """
+    if (gallery is None) != (gallery_identity is None):
+        raise ValueError("expected gallery and gallery_identity, or neither.")
+    queries = _candidates(embeddings, identity)
+    if gallery is None or gallery_identity is None:
+        return one_against_all(queries)
+    return query_against_gallery(queries, _candidates(gallery, gallery_identity))
+
+
+def competition_score(truth: str | os.PathLike[str] | pd.DataFrame, predictions: Answers) -> Score:
+    """Return the score of AnimalCLEF 2025: the mean over data sets of sqrt(BAKS * BAUS).
+
+    `truth` has the columns image_id, identity, dataset and known (1 or 0): a file or a DataFrame. `predictions` is a
+    submission, or a mapping from image_id to an identity, `None` for a new individual. `.overall` is the score,
+    `.datasets` has BAKS and BAUS of each data set.
+
+    Raises:
+        SubmissionError: a file is not right, or a query has no answer.
+
+    Example:
+        >>> truth = pd.DataFrame({"image_id": ["1", "2"], "identity": ["Ada", "Bo"], "dataset": "Newts",
+        ...                       "known": [1, 0]})
+        >>> competition_score(truth, {"1": "Ada", "2": None}).overall
+        1.0
+    """
+    right, answers = _truth(truth), _answers(predictions)
+    missing = [image_id for image_id in right.image_id if image_id not in answers]
+    if missing:
+        raise SubmissionError(f"predictions: {len(missing)} queries have no answer (first: {missing[0]}).")
+    kernel = ScoreKernel(right.identity, right.dataset, right.known)
+    return kernel.score(kernel.encode(np.array([answers[one] for one in right.image_id], dtype=object)))
+
+
+def _truth(truth: str | os.PathLike[str] | pd.DataFrame) -> Truth:
+    if not isinstance(truth, pd.DataFrame):
+        return read_truth(Path(truth))
+    absent = {"image_id", "identity", "dataset", "known"} - set(truth.columns)
+    if absent:
+        raise SubmissionError(
+            f"truth: expected the columns image_id, identity, dataset, known; {sorted(absent)} absent."
+        )
+    image_id, identity, dataset = (
+        truth[name].astype(str).to_numpy(dtype=object) for name in ("image_id", "identity", "dataset")
+    )
+    return Truth(image_id, identity, dataset, truth["known"].astype(int).to_numpy() == 1)
+
+
+def _answers(predictions: Answers) -> Mapping[str, str | None]:
+    if isinstance(predictions, Mapping):
+        return {str(image_id): who for image_id, who in predictions.items()}
+    if not isinstance(predictions, pd.DataFrame):
+        return read_submission(Path(predictions))
+    rows = zip(predictions["image_id"].astype(str), predictions["identity"], strict=True)
+    return {
+        image_id: None if who is None or who != who or who == NEW_INDIVIDUAL else str(who) for image_id, who in rows
+    }
+
+
+def _candidates(
+    embeddings: Embeddings | np.ndarray[tuple[int, int], np.dtype[np.float32]], identity: Sequence[str]
+) -> Candidates:
+    values = embeddings.values if isinstance(embeddings, Embeddings) else np.asarray(embeddings, dtype=np.float32)
+    who = np.array([str(one) for one in identity], dtype=object)
+    return Candidates(values, who, np.full(len(who), "all", dtype=object))
+
+
+def _table(image_id: StrArray) -> ImageTable:
+    """Return a table of these images in which nothing else is known."""
+    blank = np.full(len(image_id), "", dtype=object)
+    return ImageTable(
+        root=Path(), image_id=image_id, path=blank, dataset=blank, is_query=np.zeros(len(image_id), dtype=bool),
+        identity=blank, date=blank, viewpoint=blank, species=blank, encounter=blank,
+        bbox_xywhr=np.full((len(image_id), 5), np.nan, dtype=np.float32), key=blank,
+    )  # fmt: skip

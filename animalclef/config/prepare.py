@@ -1,0 +1,55 @@
+"""Settings of preparing photographs: where the animal is, what of a photograph is used, and viewpoint labels."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from animalclef.config.base import Settings
+
+__all__ = ["MODES", "Mode", "PrepareConfig", "ViewLabelConfig"]
+
+Mode = Literal["auto", "whole", "masked", "cut-out", "along-body"]
+MODES: tuple[Mode, ...] = ("whole", "masked", "cut-out", "along-body")
+"""What can be done with the photographs of a data set, the cheapest first."""
+
+
+class PrepareConfig(Settings):
+    """What of each photograph is used.
+
+    `whole` uses all of it. `masked` drops keypoints off the animal. `cut-out` cuts the photograph to a box around the
+    animal, for both stages, and drops keypoints off the animal. `along-body` does the same with a box that is turned
+    along the body, head up, for animals seen from above or below. `auto` tries these on database photographs.
+    """
+
+    mode: Mode | dict[str, Mode] = Field(
+        "auto", description="whole, masked, cut-out, along-body or auto; or {data set: one of them}"
+    )
+    segmenter: str = Field(
+        "animal", description="the model that finds the animal: the one that ships, u2netp, grabcut, a SAM, or a file"
+    )
+    margin: float = Field(0.06, ge=0, le=1, description="cut-outs: added to the animal's box, as a share of a side")
+    trial_queries: int = Field(80, ge=12, description="auto: pseudo-queries of each data set that are tried")
+    trial_photographs: int = Field(240, ge=24, description="auto: database photographs of each data set, at most")
+    trial_candidates: int = Field(20, ge=1, description="auto: candidates of a pseudo-query that are matched")
+    events: bool = Field(
+        True, description="link database photographs of one individual whose backgrounds match into one encounter"
+    )
+
+    def of(self, dataset: str) -> Mode:
+        """Return the mode of one data set; one that is not named is chosen (`auto`)."""
+        return self.mode.get(dataset, "auto") if isinstance(self.mode, dict) else self.mode
+
+
+class ViewLabelConfig(Settings):
+    """Viewpoint labels: a logistic regression per data set on the embeddings of labelled photographs."""
+
+    least_confidence: float = Field(0.8, ge=0, le=1, description="confidence below which a viewpoint stays absent")
+    strengths: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (0.001, 0.01, 0.1, 1.0, 10.0),
+        min_length=1,
+        description="values of C, the inverse regularisation, to choose from",
+    )
+    folds: int = Field(5, ge=2, description="folds of individuals for measuring the accuracy")
+    inner_folds: int = Field(3, ge=2, description="folds for choosing C")

@@ -1,0 +1,1 @@
+"""What other programs write and read: MegaDetector, COCO, Camtrap DP, Wildbook, capture histories."""

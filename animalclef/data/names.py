@@ -1,0 +1,101 @@
+"""Names of individuals, viewpoints and missing values, however they are spelled."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["MISSING", "Spellings", "comparable", "is_missing", "looks_missing", "one_spelling", "viewpoint_name"]
+
+MISSING = frozenset({
+    "", "na", "n/a", "n.a.", "n.a", "#n/a", "#na", "nan", "nat", "none", "null", "<na>", "-", "--", "?", "??", "???",
+    "_", "__", "___", "____", ".", "-9999", "(none)", "(null)", "[]", "#n/a n/a", "-nan", "1.#qnan",
+})  # fmt: skip
+"""Cells that say nothing, as R, pandas, spreadsheets and people write them; compared in lower case."""
+
+_NOBODY = frozenset({"unknown", "unidentified", "not identified", "unidentifiable", "unknown individual"})
+_LOOKALIKE = re.compile(
+    r"(?:un(?:k|kn|kwn|knwn|known|named|identified|id|ided|identifiable|assigned|certain|sure|labell?ed))\W*\d{0,3}"
+    r"|not? ?(?:id|name|known|sure|identified|available|applicable)|no ?id|nobody|missing|empty|tbd|tba|to be \w+|new"
+    r"|new ?(?:animal|individual)|n\W?a\W?|[\W_]+|individual unknown|unknown \w+|[?\W]*unknown[?\W]*|undefined|void|nil"
+    r"|x{2,}|error|#\w+[!?]?",
+    re.IGNORECASE,
+)
+
+_VIEWPOINTS = {
+    "l": "left", "lt": "left", "lhs": "left", "left side": "left", "left flank": "left", "leftside": "left",
+    "r": "right", "rt": "right", "rhs": "right", "right side": "right", "right flank": "right", "rightside": "right",
+    "front side": "front", "frontal": "front", "back side": "back", "rear": "back",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Spellings:
+    """Names with one spelling each, and the spellings that were brought together."""
+
+    names: list[str]
+    merged: list[tuple[str, str]]  # (spelling as it stands in the table, spelling that is used)
+
+
+def is_missing(cell: str, *, name: bool = False) -> bool:
+    """Return whether a cell says nothing. With `name`, words for an animal or a viewpoint that nobody knows count too.
+
+    >>> is_missing("#N/A"), is_missing("Unidentified"), is_missing("Unidentified", name=True)
+    (True, False, True)
+    """
+    text = " ".join(cell.lower().split())
+    return text in MISSING or set(text) == {"_"} or (name and text in _NOBODY)
+
+
+def looks_missing(name: str) -> bool:
+    """Return whether a name that is read as an individual's looks like a word for a missing one.
+
+    >>> looks_missing("unkn"), looks_missing("Una")
+    (True, False)
+    """
+    return len(name) <= 40 and _LOOKALIKE.fullmatch(name.strip()) is not None
+
+
+def comparable(name: str) -> str:
+    """Return what two spellings of one name share: no case, one kind of space, composed accents, nothing invisible.
+
+    >>> comparable("Zoe\\u0308 ") == comparable("zo\\u00eb\\u200b")
+    True
+    """
+    composed = unicodedata.normalize("NFC", name)
+    seen = "".join(one for one in composed if unicodedata.category(one) not in ("Cf", "Cc") or one.isspace())
+    return " ".join(seen.casefold().split())
+
+
+def one_spelling(names: Sequence[str], groups: Sequence[str]) -> Spellings:
+    """Give every name of a group (a data set) one spelling: the most frequent one, of equal ones the first.
+
+    >>> one_spelling(["Ada", "ada", "Ada", "Bo"], ["newts"] * 4)
+    Spellings(names=['Ada', 'Ada', 'Ada', 'Bo'], merged=[('ada', 'Ada')])
+    """
+    counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for name, group in zip(names, groups, strict=True):
+        if name:
+            counts[group, comparable(name)][name] += 1
+    chosen = {key: spellings.most_common(1)[0][0] for key, spellings in counts.items()}
+    merged = [
+        (spelling, chosen[key])
+        for key, spellings in counts.items()
+        for spelling in spellings
+        if spelling != chosen[key]
+    ]
+    pairs = zip(names, groups, strict=True)
+    return Spellings([chosen[group, comparable(name)] if name else name for name, group in pairs], sorted(set(merged)))
+
+
+def viewpoint_name(cell: str) -> str:
+    """Return a viewpoint in lower case, with one spelling for left and right.
+
+    >>> viewpoint_name("LEFT "), viewpoint_name("R"), viewpoint_name("topleft")
+    ('left', 'right', 'topleft')
+    """
+    text = comparable(cell)
+    return _VIEWPOINTS.get(text.replace("_", " "), text)

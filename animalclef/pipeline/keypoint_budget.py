@@ -1,0 +1,83 @@
+"""Choose how many keypoints a run takes of a photograph, and at which size, by what its time budget affords.
+
+The choice rests on nominal times, never on a stop-watch: the same photographs get the same keypoints on any machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from animalclef.config import Config
+from animalclef.structures import ImageTable
+
+__all__ = ["KeypointSize", "affordable", "count_pairs", "sized_for_job"]
+
+_MINUTES, _PHOTOGRAPHS = 20.0, 3500  # the default budget: so many minutes for so many photographs
+_CORES = 2
+
+
+@dataclass(frozen=True)
+class KeypointSize:
+    """One step: keypoints that are found at a long side, how many are matched, and seconds of one core for each."""
+
+    found: int
+    long_side: int
+    matched: int
+    describe_s: float  # of a photograph: its outline, embedding and keypoints
+    match_s: float  # of a pair
+
+
+# Seconds of one core, measured with SIFT on photographs of 640 to 1,024 pixels.
+_STEPS = (
+    KeypointSize(512, 512, 512, 0.24, 0.0027),
+    KeypointSize(1024, 640, 768, 0.27, 0.0046),
+    KeypointSize(2048, 800, 1024, 0.30, 0.0070),
+    KeypointSize(2048, 800, 1536, 0.30, 0.0145),
+    KeypointSize(2048, 800, 2048, 0.30, 0.0270),
+)
+
+
+def sized_for_job(config: Config, images: ImageTable, *, tunes: bool) -> Config:
+    """Return the settings with the keypoints that the job affords.
+
+    Sizes that the settings give stay, and so do those of networks and of learned matchers, which were trained with
+    their own.
+    """
+    keypoints = config.keypoints
+    given = keypoints.long_side is not None or keypoints.max_keypoints is not None
+    if given or keypoints.feature.has_weights or config.rerank.matcher != "mutual-nearest":
+        return config
+    pairs = count_pairs(images, config, tunes=tunes)
+    minutes = keypoints.minutes or _MINUTES * len(images) / _PHOTOGRAPHS
+    step = affordable(len(images), pairs, minutes)
+    sizes = {"max_keypoints": step.found, "long_side": step.long_side}
+    sizes["matched"] = step.matched if keypoints.matched is None else keypoints.matched
+    vote = config.vote.model_copy(update={"max_keypoints": max(config.vote.max_keypoints, step.matched // 2)})
+    return config.model_copy(update={"keypoints": keypoints.model_copy(update=sizes), "vote": vote})
+
+
+def affordable(photographs: int, pairs: int, minutes: float) -> KeypointSize:
+    """Return the largest step whose nominal time on two cores stays within the minutes; at least the first.
+
+    >>> affordable(3500, 175_000, 20.0).matched, affordable(3500, 175_000, 60.0).matched
+    (1024, 2048)
+    """
+    best = _STEPS[0]
+    for step in _STEPS:
+        if (photographs * step.describe_s + pairs * step.match_s) / _CORES <= 60 * minutes:
+            best = step
+    return best
+
+
+def count_pairs(images: ImageTable, config: Config, *, tunes: bool) -> int:
+    """Return how many pairs are matched at most, every view of a query counted."""
+    if config.rerank.matcher == "none":
+        return 0
+    pairs = 0
+    for name in images.datasets:
+        mine = images.dataset == name
+        queries, gallery = int((mine & images.is_query).sum()), int((mine & ~images.is_query).sum())
+        pseudo = min(gallery, config.decide.of("pseudo_queries", name)) if tunes else 0
+        views = 1 + len(config.keypoints.views.get(name, ()))
+        pairs += (queries + pseudo) * min(config.retrieve.top_k, gallery) * views
+    return pairs if config.budget.pairs is None else min(pairs, config.budget.pairs)

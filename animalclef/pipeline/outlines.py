@@ -1,0 +1,144 @@
+"""Find the animal's outline on every photograph once, and keep it under the photograph's content key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.config import DataConfig
+from animalclef.data.decode import UnreadableImageError, read_image
+from animalclef.data.masks import encode_mask
+from animalclef.data.segmentation_cells import draw_segmentation
+from animalclef.prepare.body_box import plain_ground
+from animalclef.runtime.progress import Progress
+from animalclef.runtime.threads import worker_threads
+from animalclef.store.shard_store import ShardStore
+from animalclef.structures import DecodedImage, ImageTable
+from animalclef.structures.arrays import BoolArray
+
+__all__ = ["BatchSegmenter", "Outlines", "find_outlines"]
+
+_LONG_SIDE = 320  # of a stored outline in pixels; a salient-object network sees 320 x 320
+_SHOWN_SIDE = 640  # of the photograph that a segmenter is given
+_LEAST, _MOST = 0.005, 0.97  # of the photograph: a mask outside these shows no outline
+_CHUNK = 16
+
+
+class BatchSegmenter(Protocol):
+    """Finds the animal on whole photographs."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the weights and with whatever shapes a mask."""
+        ...
+
+    def segment(self, images: Sequence[NDArray[np.uint8]]) -> Sequence[BoolArray]:
+        """Return a mask (h, w) for each RGB photograph (h, w, 3), true on the animal."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Outlines:
+    """Stored outlines by content key; each is COCO run lengths as JSON, "" where no animal stands out."""
+
+    store: ShardStore
+
+    def text(self, key: str) -> str:
+        """Return the outline as a cell of the table's `mask` column.
+
+        Raises:
+            KeyError: the photograph has not been segmented.
+        """
+        return self.store.get(key)["outline"].tobytes().decode()
+
+    def mask(self, key: str) -> BoolArray | None:
+        """Return the mask (h, w), long side 320 at most; `None` where no animal stands out."""
+        text = self.text(key)
+        return draw_segmentation(json.loads(text), (0, 0)) if text else None
+
+    def is_uniform(self, key: str) -> bool:
+        """Return whether the animal stands before a background of one colour."""
+        return bool(self.store.get(key)["uniform"][0])
+
+
+def find_outlines(
+    images: ImageTable,
+    segmenter: BatchSegmenter,
+    store: ShardStore,
+    config: DataConfig,
+    workers: int,
+    progress: Progress,
+) -> Outlines:
+    """Segment every photograph that the store lacks; transparency is taken for the outline where there is some.
+
+    A photograph that cannot be decoded has no outline. Each chunk is written before the next one starts.
+
+    Raises:
+        DataError: a file changed since it was first read.
+        OutputError: the store cannot be written.
+    """
+    absent = set(store.verify(images.key))
+    rows = [row for key, row in {key: row for row, key in enumerate(images.key)}.items() if key in absent]
+    small = config.model_copy(update={"decode_long_side": min(_SHOWN_SIDE, config.decode_long_side)})
+
+    def read(row: int) -> DecodedImage | None:
+        try:
+            return read_image(images, row, small)
+        except (UnreadableImageError, MemoryError):
+            return None
+
+    with worker_threads(workers) as pool, progress.task("finding animals", len(rows), "images") as advance:
+        chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+        coming = [pool.submit(read, row) for row in (chunks[0] if chunks else [])]
+        for number, chunk in enumerate(chunks):
+            decoded = [future.result() for future in coming]
+            coming = [pool.submit(read, row) for row in (chunks[number + 1] if number + 1 < len(chunks) else [])]
+            texts = _outline_texts(decoded, segmenter)
+            store.put(
+                {
+                    images.key[row]: {
+                        "outline": np.frombuffer(text.encode(), np.uint8),
+                        "uniform": np.array([_is_uniform(image)], np.uint8),
+                    }
+                    for row, text, image in zip(chunk, texts, decoded, strict=True)
+                }
+            )
+            advance(len(chunk))
+    return Outlines(store)
+
+
+def _outline_texts(decoded: Sequence[DecodedImage | None], segmenter: BatchSegmenter) -> list[str]:
+    shown = [image for image in decoded if image is not None and not _is_transparent(image)]
+    found = iter(segmenter.segment([image.pixels for image in shown]) if shown else ())
+    masks = [
+        None
+        if image is None
+        else np.asarray(image.alpha > 127)
+        if image.alpha is not None and _is_transparent(image)
+        else next(found)
+        for image in decoded
+    ]
+    return ["" if mask is None else _outline_text(mask) for mask in masks]
+
+
+def _is_uniform(image: DecodedImage | None) -> bool:
+    return image is not None and (_is_transparent(image) or plain_ground(image.pixels) is not None)
+
+
+def _is_transparent(image: DecodedImage) -> bool:
+    return image.alpha is not None and int(image.alpha.min()) < 128
+
+
+def _outline_text(mask: BoolArray) -> str:
+    """Return the mask as run lengths at a long side of 320 pixels at most; "" where it holds nothing or all."""
+    height, width = mask.shape
+    scale = min(1.0, _LONG_SIDE / max(mask.shape))
+    size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(mask.astype(np.uint8) * 255, size_wh, interpolation=cv2.INTER_AREA) > 127
+    return encode_mask(np.asarray(small)) if _LEAST <= small.mean() <= _MOST else ""

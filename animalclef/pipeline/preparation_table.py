@@ -1,0 +1,97 @@
+"""The record of a preparation: what was chosen for each data set, why, and what the trial measured."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from animalclef.config import Config
+from animalclef.config.prepare import Mode
+from animalclef.decision.preparation import Preparation
+
+__all__ = ["DatasetPreparation", "PreparationRecord", "VariantScore", "preparation_of", "variants_csv"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VariantScore(_Part):
+    """What a trial measured of one preparation of one data set."""
+
+    mode: Mode
+    score: float | None  # nested validation score on the sample
+    behind: float | None  # behind the best score
+    error: float | None  # standard error of that difference
+    rank1: float | None  # of stage one alone
+
+
+class DatasetPreparation(_Part):
+    """What is done with the photographs of one data set."""
+
+    mode: Mode
+    reason: str
+    same_viewpoint: bool = False
+    photographs: int = 0  # of the sample
+    queries: int = 0  # pseudo-queries of the sample
+    outlined: float | None = None  # share of the sample on which an animal stands out
+    filled: float | None = None  # median share of a photograph that the animal fills
+    uniform: float | None = None  # share of the sample with a background of one colour
+    off_animal_before: float | None = None  # share of verified matches off the animal, whole photographs
+    off_animal_after: float | None = None  # the same with the chosen preparation
+    other_viewpoints: float | None = None  # share of verified right matches that are of another viewpoint
+    variants: tuple[VariantScore, ...] = ()
+
+
+class PreparationRecord(_Part):
+    """All data sets; written into the run folder before the long part begins."""
+
+    datasets: dict[str, DatasetPreparation]
+
+    @property
+    def modes(self) -> dict[str, Mode]:
+        """Return the mode of each data set."""
+        return {name: one.mode for name, one in self.datasets.items()}
+
+    @property
+    def same_viewpoint(self) -> tuple[str, ...]:
+        """Return the data sets in which a query is compared with its own viewpoint only."""
+        return tuple(sorted(name for name, one in self.datasets.items() if one.same_viewpoint))
+
+    def sentences(self) -> list[str]:
+        """Return a sentence per data set for the terminal."""
+        return [
+            f"{name}: {one.mode} ({one.reason}{'; same viewpoint only' if one.same_viewpoint else ''})"
+            for name, one in sorted(self.datasets.items())
+        ]
+
+
+def variants_csv(datasets: Mapping[str, DatasetPreparation]) -> str:
+    """Return the table of variants: one row per data set and preparation tried."""
+    rows = [
+        {"dataset": name, **one.model_dump(), "chosen": int(one.mode == chosen.mode)}
+        for name, chosen in sorted(datasets.items())
+        for one in chosen.variants
+    ]
+    columns: Sequence[str] = ("dataset", "mode", "score", "behind", "error", "rank1", "chosen")
+    text = io.StringIO()
+    pd.DataFrame(rows, columns=list(columns)).to_csv(text, index=False, float_format="%.4f", lineterminator="\n")
+    return text.getvalue()
+
+
+def preparation_of(config: Config) -> Preparation:
+    """Return what a decision must know to be applied to photographs prepared in the same way."""
+    modes = config.prepare.mode if isinstance(config.prepare.mode, dict) else {}
+    sides = config.retrieve.same_viewpoint
+    keypoints = config.keypoints
+    return Preparation(
+        modes=dict(sorted(modes.items())),
+        same_viewpoint=sides if isinstance(sides, bool) else tuple(sides),
+        max_keypoints=keypoints.max_keypoints,
+        long_side=keypoints.long_side,
+        matched=keypoints.matched,
+        vote_keypoints=config.vote.max_keypoints,
+    )

@@ -1,0 +1,174 @@
+"""Prepare the photographs of a run: find the animals, choose what of each photograph is used, and cut."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+import cv2
+import numpy as np
+import PIL
+from pydantic import ValidationError
+
+from animalclef.config import Config, fingerprint
+from animalclef.data.encounters import Encounters, find_encounters
+from animalclef.errors import WeightsError
+from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extract_features
+from animalclef.features.local.entries import SiftExtractor
+from animalclef.pipeline.background_events import BackgroundLinks, link_by_background
+from animalclef.pipeline.choose_preparation import choose_preparations
+from animalclef.pipeline.features import thumbnail_stores
+from animalclef.pipeline.image_contents import Contents, keyed
+from animalclef.pipeline.keypoint_budget import sized_for_job
+from animalclef.pipeline.outlines import BatchSegmenter, Outlines, find_outlines
+from animalclef.pipeline.preparation_table import DatasetPreparation, PreparationRecord, variants_csv
+from animalclef.pipeline.run_context import RunContext, open_pair_log
+from animalclef.prepare import segmenters
+from animalclef.prepare.cut_out import prepared_table
+from animalclef.runtime.atomic_files import write_text
+from animalclef.store.shard_store import ShardStore
+from animalclef.structures import ImageTable
+
+__all__ = ["prepare_photographs"]
+
+logger = logging.getLogger(__name__)
+
+_GIVEN = 0.5  # of the photographs with a box or a mask in the table: the data set counts as prepared
+
+
+def prepare_photographs(contents: Contents, context: RunContext) -> tuple[Contents, RunContext]:
+    """Return the table as it is used from here on, and the context with what was chosen.
+
+    The boxes, masks and content keys are those of the prepared photographs; the settings name the number of keypoints,
+    the mode of every data set and where only the query's viewpoint is compared. What is settled is recorded in
+    `prepare.json` and `prepare.csv` of the run folder, and used again when the same run goes on.
+
+    Raises:
+        WeightsError: the segmenter's weights are not there, or do not fit.
+        DataError: a photograph changed or is gone.
+    """
+    context = _with_keypoints(contents.images, context)
+    settled = {name: _given(name, contents.images, context.config) for name in contents.images.datasets}
+    known = {name: one for name, one in settled.items() if one is not None}
+    if len(known) == len(settled) and all(one.mode == "whole" for one in known.values()):
+        return contents, _resolved(_written(PreparationRecord(datasets=known), context), context)
+    try:
+        segmenter = segmenters.open_segmenter(context.config.prepare.segmenter, workers=context.workers)
+    except WeightsError as error:
+        if any(one.mode != "whole" for one in known.values()):
+            raise
+        logger.warning("%s All of each photograph is used.", error)
+        none = {name: DatasetPreparation(mode="whole", reason="no segmenter") for name in settled}
+        return contents, _resolved(_written(PreparationRecord(datasets=none | known), context), context)
+    path = _record_path(contents, segmenter, context)
+    record = _read(path)
+    if record is None:
+        rest = [name for name in settled if name not in known]
+        chosen = choose_preparations(rest, contents, context, lambda images: _outlines(images, segmenter, context))
+        record = PreparationRecord(datasets=dict(sorted({**known, **chosen}.items())))
+        write_text(path, record.model_dump_json(indent=1) + "\n")
+    if context.say is not None:
+        context.say(" ".join(f"{sentence}." for sentence in record.sentences()))
+    return _prepared(contents, segmenter, _written(record, context), context)
+
+
+def _with_keypoints(images: ImageTable, context: RunContext) -> RunContext:
+    """Return the context with as many keypoints as the job affords."""
+    config = sized_for_job(context.config, images, tunes=context.given is None)
+    if config is context.config or not isinstance(context.models.extractor, SiftExtractor):
+        return context
+    models = replace(context.models, extractor=SiftExtractor(config.keypoints))
+    return replace(context, config=config, models=models, log=open_pair_log(config, context.folder, models))
+
+
+def _given(dataset: str, images: ImageTable, config: Config) -> DatasetPreparation | None:
+    """Return what the settings or the table say of a data set; `None` where it is to be chosen."""
+    mode, mine = config.prepare.of(dataset), images.select(images.dataset == dataset)
+    if mode != "auto":
+        return DatasetPreparation(mode=mode, reason="as the settings say")
+    if np.isfinite(mine.bbox_xywhr).all(axis=1).mean() >= _GIVEN:
+        return DatasetPreparation(mode="whole", reason="the table gives boxes")
+    if config.keypoints.masks is not None or (mine.mask is not None and (mine.mask != "").mean() >= _GIVEN):
+        return DatasetPreparation(mode="whole", reason="masks are given")
+    return None
+
+
+def _prepared(
+    contents: Contents, segmenter: BatchSegmenter, record: PreparationRecord, context: RunContext
+) -> tuple[Contents, RunContext]:
+    images, modes = contents.images, record.modes
+    cut = np.array([modes[name] != "whole" for name in images.dataset], dtype=bool)
+    context = _resolved(record, context)
+    if not cut.any():
+        return contents, context
+    outlines = _outlines(images.select(cut), segmenter, context)
+    links = BackgroundLinks({}, {})
+    if context.config.prepare.events:
+        links = link_by_background(images.select(cut).gallery, outlines.mask, context)
+        for sentence in links.sentences():
+            logger.warning("%s", sentence)
+    prepared = prepared_table(images, outlines.text, outlines.mask, modes, context.config.prepare.margin)
+    encounters = _encounters(images.gallery, links, context)
+    return (
+        Contents(keyed(prepared, context.workers), contents.set_aside, encounters, contents.digest),
+        context,
+    )
+
+
+def _resolved(record: PreparationRecord, context: RunContext) -> RunContext:
+    """Return the context with what was chosen in its settings, so that a finished run says what was done."""
+    config = context.config
+    update: dict[str, object] = {"prepare": config.prepare.model_copy(update={"mode": record.modes})}
+    if record.same_viewpoint and config.retrieve.same_viewpoint is not True:
+        sides = tuple(sorted({*record.same_viewpoint, *(config.retrieve.same_viewpoint or ())}))
+        update["retrieve"] = config.retrieve.model_copy(update={"same_viewpoint": sides})
+    return replace(context, config=config.model_copy(update=update))
+
+
+def _encounters(gallery: ImageTable, links: BackgroundLinks, context: RunContext) -> Encounters:
+    """Find encounters by thumbnails of whole photographs: cut to the animal, those of different events look alike."""
+    config = context.config
+    store, unreadable = thumbnail_stores(context.folder, config)
+    job = ExtractionJob(ThumbnailExtractor(), store)
+    skipped = extract_features(gallery, [job], unreadable, config.data, context.workers, context.progress)
+    gone = {one.image_id for one in skipped}
+    gallery = gallery.select(np.array([one not in gone for one in gallery.image_id], dtype=bool))
+    thumbnails = {key: store.get(key)["thumbnail"].astype(np.float32) for key in dict.fromkeys(gallery.key)}
+    return find_encounters(gallery, thumbnails, config.encounters, links.all())
+
+
+def _outlines(images: ImageTable, segmenter: BatchSegmenter, context: RunContext) -> Outlines:
+    config = context.config.data
+    decoding = [config.decode_long_side, config.max_pixels, cv2.__version__, PIL.__version__]
+    store = ShardStore(context.folder.store("outlines", fingerprint(2, segmenter.fingerprint, decoding)))
+    return find_outlines(images, segmenter, store, config, context.workers, context.progress)
+
+
+def _record_path(contents: Contents, segmenter: BatchSegmenter, context: RunContext) -> Path:
+    """Return where the choice for these photographs, settings and weights is kept."""
+    versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy", "faiss-cpu")]
+    log, tunes = context.log, context.given is None
+    matching = "" if log is None else log.path.name
+    network = context.models.network
+    models = ["" if network is None else network.digest, matching, segmenter.fingerprint]
+    made = fingerprint(1, contents.digest, context.config, models, versions, tunes)
+    return context.folder.path / "preparations" / f"{made}.json"
+
+
+def _read(path: Path) -> PreparationRecord | None:
+    try:
+        return PreparationRecord.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError:
+        logger.warning("%s: not a preparation of this version; it is chosen again.", path)
+        return None
+
+
+def _written(record: PreparationRecord, context: RunContext) -> PreparationRecord:
+    """Write the record and its table where people look for them."""
+    write_text(context.folder.path / "prepare.json", record.model_dump_json(indent=1) + "\n")
+    write_text(context.folder.path / "prepare.csv", variants_csv(record.datasets))
+    return record

@@ -1,0 +1,142 @@
+"""Draw the database photographs that preparations are tried on, and measure one preparation on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from animalclef.config import Config
+from animalclef.config.prepare import Mode
+from animalclef.data.encounters import Encounters
+from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.decision.pseudo_query_scores import lay_out
+from animalclef.decision.roles import joined
+from animalclef.decision.tune import held_out_parts, nested_hits
+from animalclef.decision.viewpoint_bias import events_show_through, from_own_side_only
+from animalclef.metrics.bootstrap import paired_difference
+from animalclef.metrics.threshold_sweep import Roles, score_of
+from animalclef.pipeline.candidate_search import CandidateSearch
+from animalclef.pipeline.match import match_pairs
+from animalclef.pipeline.pseudo_query_lists import build_pseudo_queries
+from animalclef.prepare.variant_choice import Margin
+from animalclef.structures import ImageTable
+from animalclef.structures.arrays import BoolArray
+
+__all__ = ["Trial", "draw_sample", "margin_between", "rank1_margin", "score_trials", "trial_config", "try_on"]
+
+_EACH = 6  # photographs of one individual in the sample, at most
+_TRIALS = 15  # of the search for a decision, per fold
+_SHARE_OF_QUERIES = 0.5  # pseudo-queries of the trial, as a share of the data set's queries, at most
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What one preparation does for the pseudo-queries of a sample, for one data set."""
+
+    part: PseudoQueries
+    own_side: frozenset[str]  # pseudo-queries that may see their individual from their own side
+    hits: tuple[BoolArray, BoolArray] = (np.zeros(0, bool), np.zeros(0, bool))  # nested, as known and as unknown
+    score: float = float("nan")
+
+    @property
+    def rank1_right(self) -> tuple[BoolArray, BoolArray]:
+        """Return (p,) whether stage one has the right individual first, and (p,) where it can be found at all."""
+        part = self.part
+        values = part.columns.get("similarity", np.full(part.same.shape, np.nan, np.float32))
+        seen = np.where(part.as_known, np.nan_to_num(values, nan=-np.inf), -np.inf)
+        rows = np.arange(len(part))
+        best = seen.argmax(axis=1)
+        right = part.same[rows, best] & part.as_known[rows, best]
+        return np.asarray(right), np.asarray(part.splits.is_known.any(axis=0))
+
+    @property
+    def rank1(self) -> float:
+        """Return the rank-1 of stage one over pseudo-queries that can be found."""
+        right, findable = self.rank1_right
+        return float(right[findable].mean()) if findable.any() else float("nan")
+
+
+def draw_sample(images: ImageTable, most: int, seed: int) -> ImageTable:
+    """Return database photographs of one data set, whole individuals in random order, up to six of each.
+
+    Individuals with one photograph are in it as often as in the database.
+    """
+    gallery = images.gallery
+    rng = np.random.default_rng([seed, 12])
+    order = rng.permutation(len(gallery))
+    by_identity: dict[str, list[int]] = {}
+    for row in order.tolist():
+        by_identity.setdefault(gallery.identity[row], []).append(row)
+    rows: list[int] = []
+    for mine in by_identity.values():
+        if len(rows) + min(len(mine), _EACH) <= most:
+            rows += mine[:_EACH]
+    return gallery.select(np.sort(np.array(rows, dtype=np.int64)))
+
+
+def trial_config(config: Config, queries: Mapping[str, int]) -> Config:
+    """Return the settings of a trial: few pseudo-queries, short shortlists, a short search.
+
+    `queries` counts those of each data set; a trial never has more than half as many pseudo-queries, but 24 at least.
+    """
+    wanted = config.prepare.trial_queries
+    pseudo = {name: min(wanted, max(24, round(_SHARE_OF_QUERIES * count))) for name, count in queries.items()}
+    decide = config.decide.model_copy(update={"pseudo_queries": pseudo, "trials": min(config.decide.trials, _TRIALS)})
+    retrieve = config.retrieve.model_copy(update={"top_k": min(config.retrieve.top_k, config.prepare.trial_candidates)})
+    return config.model_copy(update={"decide": decide, "retrieve": retrieve})
+
+
+def try_on(search: CandidateSearch, encounters: Encounters) -> dict[str, Trial]:
+    """Match the pseudo-queries of a prepared sample; not scored yet."""
+    pseudo = build_pseudo_queries(search, encounters)
+    known, unknown = (match_pairs(one, search.features, search.context) for one in (pseudo.as_known, pseudo.as_unknown))
+    top_k = search.context.config.retrieve.top_k
+    return {
+        name: Trial(
+            joined(lay_out(known, pseudo.gallery, split, top_k), lay_out(unknown, pseudo.gallery, split, top_k)),
+            pseudo.own_side,
+        )
+        for name, split in pseudo.splits.items()
+    }
+
+
+def score_trials(trials: Mapping[Mode, Trial], config: Config) -> dict[Mode, Trial]:
+    """Return the trials of one data set, `whole` among them, with their nested scores, all over the same pseudo-queries and splits.
+
+    Where any of them finds individuals by the background of one event, all are scored without other sides.
+    """
+    parts = {mode: trial.part for mode, trial in trials.items()}
+    if any(events_show_through(part) for part in parts.values()):
+        own = list(trials["whole"].own_side)
+        parts = {
+            mode: from_own_side_only(part, np.isin(part.splits.image_id.astype(str), own))
+            for mode, part in parts.items()
+        }
+    scored: dict[Mode, Trial] = {}
+    for mode, part in parts.items():
+        trial = Trial(part, trials[mode].own_side)
+        for held_out in held_out_parts({"sample": part}, config.decide, config.seed):
+            hits = nested_hits(held_out, config.decide, config.seed)["sample"]
+            trial = Trial(part, trial.own_side, hits, score_of(hits, Roles.of(part.splits))[0])
+        scored[mode] = trial
+    return scored
+
+
+def margin_between(best: Trial, other: Trial, seed: int) -> Margin:
+    """Return how far a trial is behind the best one by nested score."""
+    if best is other or best.score != best.score or other.score != other.score:
+        return Margin(0.0, 0.0)
+    return Margin(*paired_difference(best.hits, other.hits, best.part.splits, seed=seed))
+
+
+def rank1_margin(best: Trial, other: Trial) -> Margin:
+    """Return how far a trial is behind the best one by rank-1 of stage one, with its error over individuals."""
+    (right, findable), (theirs, _) = best.rank1_right, other.rank1_right
+    difference = right[findable].astype(np.float64) - theirs[findable]
+    if best is other or not len(difference):
+        return Margin(0.0, 0.0)
+    _, who = np.unique(best.part.splits.identity[findable].astype(str), return_inverse=True)
+    sums = np.bincount(who, difference - difference.mean())
+    return Margin(float(difference.mean()), float(np.sqrt((sums**2).sum()) / len(difference)))

@@ -1,0 +1,119 @@
+"""Cut animals out with U2-Net-P: from the network's map of probabilities to a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from animalclef.config.loading import fingerprint
+from animalclef.hub.load import weights_digest
+from animalclef.prepare.segment_batch import MapReader
+from animalclef.prepare.u2netp_weights import load_u2netp
+
+__all__ = ["U2NetSegmenter", "mask_from_map", "open_u2net"]
+
+BoolArray = NDArray[np.bool_]
+Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
+
+_VERSION = 1  # of the steps from a map to a mask
+_SURE = 0.5  # the map's highest probability below this: no animal was found
+_THRESHOLD = 0.5  # of a map's probabilities, at most
+_LEAST_PART = 0.1  # of the largest part's area: smaller parts are left out
+_MOST_HOLE = 0.05  # of the mask's area: smaller holes are filled
+_LEAST_SHARE = 0.005  # of the photograph: a smaller mask is no animal
+_BOX_MARGIN = 0.1  # of a box's sides: this much around it is shown to the network
+
+
+class U2NetSegmenter:
+    """Finds the animals of photographs with one U2-Net-P."""
+
+    def __init__(self, network: nn.Module, device: str = "cpu", workers: int | None = None) -> None:
+        self.fingerprint = fingerprint("u2netp", _VERSION, weights_digest(network))
+        self._reader = MapReader(network, device, workers)
+
+    def segment(
+        self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[Box | None] | None = None
+    ) -> list[BoolArray]:
+        """Return a mask (h, w) for each photograph (h, w, 3) in RGB, true on the animals; empty where none was found.
+
+        Where a photograph has a box (left, top, right, bottom in pixels), the mask holds what lies inside it.
+        """
+        bounds = [_bounds(image, box) for image, box in zip(images, boxes or [None] * len(images), strict=True)]
+        shown = [image[_slices(_widened(box, image))] for image, box in zip(images, bounds, strict=True)]
+        found = []
+        for image, box, part, values in zip(images, bounds, shown, self._reader.read(shown), strict=True):
+            mask = np.zeros(image.shape[:2], dtype=bool)
+            mask[_slices(_widened(box, image))] = mask_from_map(values, (part.shape[1], part.shape[0]))
+            inside = np.zeros_like(mask)
+            inside[_slices(box)] = mask[_slices(box)]
+            found.append(inside)
+        return found
+
+
+def open_u2net(path: Path, device: str = "cpu", workers: int | None = None) -> U2NetSegmenter:
+    """Return the segmenter with the weights of a file.
+
+    Raises:
+        WeightsError: the file is absent, damaged, or holds the weights of another network.
+    """
+    return U2NetSegmenter(load_u2netp(path), device, workers)
+
+
+def mask_from_map(values: NDArray[np.float32], size_wh: tuple[int, int]) -> BoolArray:
+    """Return the mask (h, w) of a map of probabilities, at the size of its photograph.
+
+    The map is enlarged and cut half-way between its lowest and its highest value, at 0.5 at most. Parts smaller than a
+    tenth of the largest are left out, and small holes are filled. Nothing is found where the network is nowhere surer
+    than 0.5, or the mask is tiny.
+    """
+    empty = np.zeros((size_wh[1], size_wh[0]), dtype=bool)
+    low, high = float(values.min()), float(values.max())
+    if high < _SURE:
+        return empty
+    full = cv2.resize(values, size_wh, interpolation=cv2.INTER_LINEAR) > min(_THRESHOLD, (low + high) / 2)
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(full.astype(np.uint8), connectivity=8)
+    if count < 2:
+        return empty
+    area = statistics[:, cv2.CC_STAT_AREA].astype(np.int64)
+    area[0] = 0
+    kept = (area >= _LEAST_PART * area.max())[labels]
+    return _without_small_holes(kept) if kept.mean() >= _LEAST_SHARE else empty
+
+
+def _without_small_holes(mask: BoolArray) -> BoolArray:
+    """The mask with its small holes filled; a large one, as inside a curled tail, is background."""
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
+    if count < 2:
+        return mask
+    left, top, width, height, area = statistics[:, :5].T
+    inside = (left > 0) & (top > 0) & (left + width < mask.shape[1]) & (top + height < mask.shape[0])
+    small = inside & (area < _MOST_HOLE * mask.sum())
+    small[0] = False
+    return np.asarray(mask | small[labels])
+
+
+def _bounds(image: NDArray[np.uint8], box: Box | None) -> Box:
+    """The box in whole pixels inside the photograph; the whole photograph without one."""
+    height, width = image.shape[:2]
+    if box is None:
+        return 0, 0, width, height
+    left, right = (float(np.clip(round(side), 0, width)) for side in (box[0], box[2]))
+    top, bottom = (float(np.clip(round(side), 0, height)) for side in (box[1], box[3]))
+    return left, top, max(right, left), max(bottom, top)
+
+
+def _widened(box: Box, image: NDArray[np.uint8]) -> Box:
+    left, top, right, bottom = box
+    margin_x, margin_y = _BOX_MARGIN * (right - left), _BOX_MARGIN * (bottom - top)
+    wide = _bounds(image, (left - margin_x, top - margin_y, right + margin_x, bottom + margin_y))
+    return wide if wide[2] > wide[0] and wide[3] > wide[1] else (0, 0, image.shape[1], image.shape[0])
+
+
+def _slices(box: Box) -> tuple[slice, slice]:
+    left, top, right, bottom = (int(side) for side in box)
+    return slice(top, bottom), slice(left, right)

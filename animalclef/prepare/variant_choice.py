@@ -1,0 +1,113 @@
+"""Choose how the photographs of a data set are prepared, from what a trial on database photographs measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from animalclef.config.prepare import MODES, Mode
+
+__all__ = ["Evidence", "Margin", "Variant", "can_be_tried", "choose_variant", "mode_by_rule"]
+
+_FEW_OUTLINES = 0.5  # of the photographs: with fewer outlines than this, nothing is cut
+_FILLED = 0.6  # of the photograph: an animal this large needs no cut-out
+_SMALL = 0.35  # of the photograph: an animal smaller than this gains pixels by being cut out
+_UNIFORM = 0.5  # of the photographs
+_LEAST_PHOTOGRAPHS = 100  # of the database: with fewer, a trial cannot tell
+_OFF_ANIMAL = 0.5  # of verified matches between different individuals
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a data set's photographs without any validation; `None` where it was not measured."""
+
+    photographs: int
+    outlined: float  # share of the photographs on which an animal stands out
+    filled: float | None  # median share of a photograph that the animal fills
+    uniform: float | None  # share of the photographs with a background of one colour
+    any_angle: bool = False  # bodies are long and point in all directions
+    off_animal: float | None = None  # share of verified matches between different individuals that lie off the animal
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What validation on the sample says of one preparation; NaN where there was nothing to validate."""
+
+    mode: Mode
+    score: float  # nested validation score
+    rank1: float  # of stage one alone
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How far one variant is behind the best one, with the standard error of that difference (paired)."""
+
+    difference: float
+    error: float
+
+    @property
+    def is_tie(self) -> bool:
+        """Whether the difference is within one standard error."""
+        return not self.difference > self.error
+
+
+def choose_variant(
+    variants: Sequence[Variant],
+    behind: Mapping[Mode, Margin],
+    behind_in_rank1: Mapping[Mode, Margin],
+    evidence: Evidence,
+) -> tuple[Mode, str]:
+    """Return the chosen mode and the reason in words.
+
+    The best nested score wins; variants within one standard error of it are tied. Of tied ones the best rank-1 of
+    stage one wins, by the same rule. What is still tied goes to a cut-out where the animal is small or where most
+    verified matches between different individuals lie off the animal, else to the cheapest. `behind` holds the margin
+    of every mode to the best nested score, `behind_in_rank1` that to the best rank-1 among the tied.
+
+    >>> sample = Evidence(photographs=200, outlined=1.0, filled=0.5, uniform=0.0, off_animal=0.1)
+    >>> both = [Variant("whole", 0.5, 0.3), Variant("cut-out", 0.6, 0.5)]
+    >>> ahead = {"whole": Margin(0.1, 0.02), "cut-out": Margin(0.0, 0.0)}
+    >>> choose_variant(both, ahead, {}, sample)
+    ('cut-out', 'the best nested score')
+    """
+    tried = [one for one in variants if one.score == one.score]
+    if evidence.outlined < _FEW_OUTLINES:
+        return "whole", "an animal stands out on fewer than half of the photographs"
+    if not tried:
+        return mode_by_rule(evidence)
+    tied = [one.mode for one in tried if behind[one.mode].is_tie]
+    if len(tied) == 1:
+        return tied[0], "the best nested score"
+    ahead = [mode for mode in tied if mode not in behind_in_rank1 or behind_in_rank1[mode].is_tie]
+    if len(ahead) == 1:
+        return ahead[0], "tied by nested score; the best rank-1 of stage one"
+    wanted, reason = mode_by_rule(evidence)
+    cheapest = min(ahead, key=MODES.index)
+    if wanted != "whole" and any(mode != "whole" for mode in ahead):
+        cut = wanted if wanted in ahead else min((mode for mode in ahead if mode != "whole"), key=MODES.index)
+        return cut, f"tied; {reason}"
+    return cheapest, "tied; the cheapest"
+
+
+def can_be_tried(photographs: int, evidence: Evidence) -> bool:
+    """Return whether a trial can tell preparations apart: the database is large enough, and animals stand out."""
+    return photographs >= _LEAST_PHOTOGRAPHS and evidence.outlined >= _FEW_OUTLINES
+
+
+def mode_by_rule(evidence: Evidence) -> tuple[Mode, str]:
+    """Return the mode where validation cannot tell, and why.
+
+    >>> mode_by_rule(Evidence(40, outlined=1.0, filled=0.17, uniform=1.0, any_angle=True))
+    ('along-body', 'bodies lie at any angle before a uniform background')
+    """
+    if evidence.outlined < _FEW_OUTLINES or evidence.filled is None:
+        return "whole", "an animal stands out on fewer than half of the photographs"
+    if evidence.filled >= _FILLED:
+        return "whole", "the animal fills most of the photograph"
+    if (evidence.uniform or 0.0) >= _UNIFORM and evidence.any_angle:
+        return "along-body", "bodies lie at any angle before a uniform background"
+    if evidence.off_animal is not None and evidence.off_animal >= _OFF_ANIMAL:
+        return "cut-out", "most verified matches between different individuals lie off the animal"
+    if evidence.filled < _SMALL:
+        return "cut-out", "the animal fills less than about a third of the photograph"
+    return "whole", "nothing speaks against the whole photograph"

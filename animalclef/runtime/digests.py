@@ -1,0 +1,64 @@
+"""Digests of files that belong together, so that a changed one is refused instead of read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from animalclef.errors import StaleArtefactError
+
+__all__ = ["RESULTS", "check_digests", "content_digest", "digests_of", "with_digests"]
+
+RESULTS = (
+    "answers.csv", "candidates.csv", "table.csv", "order.csv", "encounters.csv", "set_aside.csv", "sources.csv",
+    "near_duplicates.csv", "decision.json",
+)  # fmt: skip
+"""Results of a run whose digests stand in its `finished.json`."""
+
+
+def digests_of(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every result that lies in a run folder, by file name."""
+    return {name: _file_digest(folder / name) for name in RESULTS if (folder / name).is_file()}
+
+
+def content_digest(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a JSON object without its key `digest`, whatever the order and spacing of its text.
+
+    >>> content_digest({"a": 1, "b": 2}) == content_digest({"b": 2, "a": 1, "digest": "x"})
+    True
+    """
+    rest = {key: value for key, value in content.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def with_digests(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the content of `finished.json`: the settings, the digests of the results, and its own."""
+    content = {**settings, "files": digests_of(folder)}
+    return {**content, "digest": content_digest(json.loads(json.dumps(content)))}
+
+
+def check_digests(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Compare a run's results with the digests in its `finished.json`; a run of an earlier version has none.
+
+    Raises:
+        StaleArtefactError: a file is gone, or its content is not what the run wrote.
+    """
+    own, files = settings.get("digest"), settings.get("files")
+    if own is not None and own != content_digest(settings):
+        raise _changed(folder / "finished.json", folder)
+    for name, digest in files.items() if isinstance(files, Mapping) else ():
+        path = folder / name
+        if name in RESULTS and (not path.is_file() or _file_digest(path) != digest):
+            raise _changed(path, folder)
+
+
+def _changed(path: Path, folder: Path) -> StaleArtefactError:
+    what = "is not what the run wrote" if path.is_file() else "is gone"
+    return StaleArtefactError(f"{path}: this file {what}. Run predict with --run {folder} again.")
+
+
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

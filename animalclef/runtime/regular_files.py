@@ -1,0 +1,26 @@
+"""Read files of the user: regular ones only, so that a pipe or a device never blocks."""
+
+from __future__ import annotations
+
+import errno
+import stat
+from pathlib import Path
+
+__all__ = ["read_regular"]
+
+_MOST_BYTES = 2 << 30
+
+
+def read_regular(path: Path, most: int = _MOST_BYTES) -> bytes:
+    """Return the bytes of a regular file.
+
+    Raises:
+        OSError: it cannot be read, is a pipe, a socket, a device or a folder, or is larger than `most` bytes.
+    """
+    seen = path.stat()  # before opening: opening a pipe waits for a writer
+    if not stat.S_ISREG(seen.st_mode):
+        kind = errno.EISDIR if stat.S_ISDIR(seen.st_mode) else errno.EINVAL
+        raise OSError(kind, "not a regular file", str(path))
+    if seen.st_size > most:
+        raise OSError(errno.EFBIG, f"larger than {most / 1e9:.0f} GB", str(path))
+    return path.read_bytes()

@@ -1,0 +1,178 @@
+"""Train an embedder: its loss, optimiser, distillation and validation, for the training loop."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Collection, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn, optim
+
+from animalclef.config.embedder_training import EmbedderOptimiserConfig, TrainConfig
+from animalclef.errors import ConfigError
+from animalclef.training.embedder.embedder_validation import ValidationSet, embed_images, figures_row
+from animalclef.training.embedder.learning_rate import schedule_factor
+from animalclef.training.embedder.losses import build_loss, distillation_losses
+from animalclef.training.embedder.photograph_batches import Batch, BatchSource
+from animalclef.training.embedder.trained_network import (
+    TrainedNetwork,
+    backbone_of,
+    measure_batch_norms,
+    save_embedder,
+    set_mode,
+)
+from animalclef.training.embedder.training_plan import warning_if_worse
+from animalclef.training.training_task import History, LoopSettings, Validation
+
+__all__ = ["EmbedderTask", "loop_settings", "make_optimiser"]
+
+logger = logging.getLogger(__name__)
+
+_MEASURED = 128  # photographs that the statistics of batch norms are measured on
+
+
+def loop_settings(config: TrainConfig, source: BatchSource, processes: int) -> LoopSettings:
+    """Return how long the training of a recipe lasts, in steps of the optimiser."""
+    each = config.optimiser.accumulate * processes
+    per_epoch = config.steps_per_epoch or math.ceil(source.plan.steps_per_epoch / each)
+    return LoopSettings(
+        name=config.name, seed=config.seed, steps=config.epochs * per_epoch, averaging=config.averaging,
+        validate_every=config.validation.every * per_epoch, checkpoint_every=config.checkpoint_every,
+        steps_per_epoch=per_epoch, frozen_steps=config.frozen_epochs * per_epoch,
+        accumulate=config.optimiser.accumulate, clip=config.optimiser.clip, patience=config.validation.patience,
+        validate_start=True,
+    )  # fmt: skip
+
+
+def make_optimiser(network: nn.Module, loss: nn.Module, config: EmbedderOptimiserConfig) -> optim.Optimizer:
+    """Return the optimiser; each group has its `factor` of the learning rate, nothing of one dimension decays."""
+    backbone = {id(one) for one in backbone_of(network).parameters()}
+    parts = (
+        (config.backbone_factor, [one for one in network.parameters() if id(one) in backbone]),
+        (1.0, [one for one in network.parameters() if id(one) not in backbone]),
+        (config.head_factor, list(loss.parameters())),
+    )
+    groups = []
+    for factor, parameters in parts:
+        for matrices in (True, False):
+            chosen = [one for one in parameters if (one.ndim > 1) == matrices]
+            if chosen:
+                decay = config.weight_decay if matrices else 0.0
+                groups.append({"params": chosen, "weight_decay": decay, "factor": factor})
+    rate, foreach = config.learning_rate, next(network.parameters()).is_cuda
+    if config.kind == "sgd":
+        return optim.SGD(groups, lr=rate, momentum=config.momentum, nesterov=config.momentum > 0, foreach=foreach)
+    return (optim.AdamW if config.kind == "adamw" else optim.Adam)(groups, lr=rate, foreach=foreach)
+
+
+class EmbedderTask:
+    """An embedder, its loss and its photographs."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        trained: TrainedNetwork,
+        source: BatchSource,
+        held: ValidationSet | None,
+        fabric: Any,
+        workers: int = 1,
+        trained_on: Collection[str] = (),
+    ) -> None:
+        """Move the network to the device; with distillation keep a frozen copy of it as the teacher.
+
+        `trained_on` holds keys of the photographs that it and its start are trained on.
+        """
+        self.config, self.trained, self.source, self.held = config, trained, source, held
+        self.fabric, self.workers, self.trained_on = fabric, workers, trained_on
+        self.settings = loop_settings(config, source, fabric.world_size)
+        self.network: nn.Module = trained.module.to(fabric.device).to(memory_format=torch.channels_last)
+        if config.network.batch_norm == "measured":
+            batches = [source.batch(number).pixels for number in range(math.ceil(_MEASURED / config.batch_size))]
+            measure_batch_norms(self.network, trained.preprocessing.normalise(torch.cat(batches), fabric.device))
+        self.teacher = None
+        if config.distillation.weight:
+            self.teacher = deepcopy(self.network).eval().requires_grad_(False)
+        loss = build_loss(config.loss, source.training_set.counts, trained.dimensions, seed=config.seed)
+        self.loss = loss.to(fabric.device)
+        self.model: nn.Module = nn.ModuleDict({"network": self.network, "loss": self.loss})
+        self.optimiser = make_optimiser(self.network, self.loss, config.optimiser)
+
+    def batch(self, number: int) -> Batch:
+        """Return the batch of this number, from 0."""
+        return self.source.batch(number)
+
+    def names(self, batch: Batch) -> Sequence[str]:
+        """Return what a message calls the photographs of a batch."""
+        return [f"image_id {one}" for one in batch.image_id]
+
+    def losses(self, batch: Batch) -> Tensor:
+        """Return the loss of every photograph, (b,) float32."""
+        inputs = self.trained.preprocessing.normalise(batch.pixels, self.fabric.device)
+        labels, distillation = batch.label.to(self.fabric.device), self.config.distillation
+        if self.teacher is None:
+            losses: Tensor = self.loss(self.network(inputs).float(), labels)
+            return losses
+        pooled, embeddings = _pooled_and_embedding(self.network, inputs)
+        with torch.no_grad():
+            shown = inputs
+            if batch.plain is not None:
+                shown = self.trained.preprocessing.normalise(batch.plain, self.fabric.device)
+            target, _ = _pooled_and_embedding(self.teacher, shown)
+        identity: Tensor = self.loss(embeddings.float(), labels)
+        held = distillation_losses(pooled, target, distillation.kind)
+        return distillation.weight * held + distillation.identity_weight * identity
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step, from 0."""
+        config = self.config
+        per_epoch = self.settings.steps_per_epoch or self.settings.steps
+        share = schedule_factor(step, config.schedule, per_epoch, config.frozen_epochs, config.epochs)
+        return config.optimiser.learning_rate * share
+
+    def set_mode(self, *, frozen: bool) -> None:
+        """Put the model into training mode; `frozen` keeps the backbone as it is.
+
+        Raises:
+            ConfigError: then nothing would be trained.
+        """
+        for parameter in backbone_of(self.network).parameters():
+            parameter.requires_grad_(not frozen)
+        set_mode(self.network, frozen=frozen, batch_norm=self.config.network.batch_norm)
+        if not any(parameter.requires_grad for parameter in self.model.parameters()):
+            raise ConfigError("frozen_epochs: this recipe trains nothing but the backbone. Set frozen_epochs=0.")
+
+    def validate(self, network: nn.Module) -> Validation | None:
+        """Measure retrieval among the held-out photographs; the score is rank-1, then mAP."""
+        if self.held is None:
+            return None
+        embeddings = embed_images(
+            network, self.trained.preprocessing, self.source.images, self.held.table.key, self.fabric.device,
+            self.fabric.autocast(), self.workers,
+        )  # fmt: skip
+        figures = figures_row(self.held.measure(embeddings))
+        mean = figures["mean"]
+        scalars = {name: float("nan") if one is None else float(one) for name, one in mean.items()}
+        return Validation(figures, scalars, (float(mean["rank-1"] or 0.0), float(mean["mAP"] or 0.0)))
+
+    def finish(self, network: nn.Module, history: History, path: Path) -> dict[str, Any]:
+        """Write the network for use; return the figures of the start and of the best epoch."""
+        per_epoch = self.settings.steps_per_epoch or self.settings.steps
+        epoch = history.best_step // per_epoch
+        if warning := warning_if_worse(history.start, history.best, epoch):
+            logger.warning("%s", warning)
+        save_embedder(path, network.state_dict(), self.trained, self.trained_on)
+        done = history.steps // per_epoch
+        return {"start": history.start, "trained": history.best, "epoch": epoch, "epochs": done}
+
+
+def _pooled_and_embedding(network: Any, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the pooled features of the backbone and the embedding; without a neck they are the same."""
+    if not hasattr(network, "pooled"):
+        features: Tensor = network(inputs)
+        return features, features
+    pooled: Tensor = network.pooled(inputs)
+    return pooled, network.head(pooled)

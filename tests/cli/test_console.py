@@ -1,0 +1,111 @@
+"""What the command line prints: the panels of --help, tables at 80 columns, sentences."""
+
+from __future__ import annotations
+
+import re
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from evaluation_cases import decision_by_hand
+from rich.console import Console
+from typer.testing import CliRunner
+
+from animalclef.cli import app, console, ensemble
+from animalclef.cli.app import PANELS
+from animalclef.decision.decision_model import Summary, Validation
+from animalclef.evaluation.evaluate import Group, Interval, RetrievalReport
+from animalclef.evaluation.source_recall import SourceRecall
+
+
+def commands(group: Any, path: str = "") -> list[tuple[str, Any]]:
+    """Every command with its path, groups left out."""
+    if not hasattr(group, "commands"):
+        return [(path, group)]
+    return [one for name, command in group.commands.items() for one in commands(command, f"{path} {name}".strip())]
+
+
+ALL = commands(typer.main.get_command(app))
+
+
+def test_every_command_stands_in_a_panel() -> None:
+    listed = {name for names in PANELS.values() for name in names}
+    assert {path.split(" ")[0] for path, _ in ALL} <= listed
+    shown = CliRunner().invoke(app, ["--help"]).output
+    places = [shown.index(f"─ {panel} ") for panel in PANELS]
+    assert places == sorted(places)
+    assert "Other" not in shown
+    assert shown.index("│ predict ") < shown.index("│ validate ") < shown.index("│ report ")
+
+
+@pytest.mark.parametrize(("path", "command"), ALL, ids=[path for path, _ in ALL])
+def test_help_loses_no_placeholder(path: str, command: Any) -> None:
+    """Markdown takes <...> for HTML and drops it."""
+    texts = [command.help or "", *(getattr(one, "help", None) or "" for one in command.params)]
+    assert [text for text in texts if re.search(r"(?<!`)<\w[^>`]*>", text)] == [], path
+
+
+def printed(table: object) -> list[str]:
+    out = Console(width=80, record=True, file=StringIO())
+    out.print(table)
+    return out.export_text().splitlines()
+
+
+def test_tables_fit_80_columns_without_broken_words() -> None:
+    interval = Interval(0.675, 0.49, 0.83)
+    measures = dict.fromkeys(("rank-1", "rank-5", "rank-20", "rank-25", "mAP"), interval)
+    groups = [Group("SalamanderID2025", view, 1234, 99, measures) for view in (None, "right", "")]
+    recall = dict.fromkeys((f"recall@{k}" for k in (1, 10, 25, 100)), 0.5)
+    report = RetrievalReport(groups, [SourceRecall("SalamanderID2025", "embedding", 1234, recall)])
+    lines = printed(console.retrieval_table(report))
+    assert [line.split()[:3] for line in lines if "1234" in line] == [
+        ["SalamanderID2025", "1234", "0.675"], ["right", "1234", "0.675"], ["no", "viewpoint", "1234"],
+    ]  # fmt: skip
+    assert sum("0.49–0.83" in line for line in lines) == 3
+    assert printed(console.recall_table(report))[-1 - 1].split() == [
+        "SalamanderID2025",
+        "embedding",
+        "1234",
+        *["0.500"] * 4,
+    ]
+    counts = {"gallery": 1388, "queries": 689, "individuals": 587, "singletons": 310, "dated": 2077}
+    part = {**counts, "viewpoints": {"top": 2000, "": 77}}
+    lines = printed(
+        console.statistics_table({"photographs": 2077, "task": "x", "datasets": {"SalamanderID2025": part}})
+    )
+    assert any(line.split()[:2] == ["SalamanderID2025", "1,388"] for line in lines)
+    assert any("individuals" in line for line in lines)
+
+
+def test_a_validation_on_few_photographs_is_called_a_guess() -> None:
+    plain = decision_by_hand(0.5)
+    seen = Validation(pseudo_queries=12, individuals=4, tuned=0.9, nested=0.8, baks=0.8, baus=0.8)
+    part = plain.pooled.model_copy(update={"validation": seen})
+    whole = Summary(nested=0.8, low=0.6, high=0.9, optimism=0.1)
+    first, note = console.honesty_lines(plain.model_copy(update={"datasets": {"LynxID": part}, "summary": whole}))
+    assert first.startswith("Validation score 0.800, 95 % interval 0.600 to 0.900 over individuals.")
+    assert first.endswith("the score is 0.100 higher (optimism).")
+    assert note.startswith("LynxID: validated on only 12 photographs of 4 individuals")
+
+
+def test_what_to_do_after_predict() -> None:
+    summary = {"queries": 10, "new_individuals": 4, "individuals_named": 3}
+    lines = console.answer_lines(summary, Path("s.csv"), Path("runs/demo"))
+    assert lines[:2] == ["10 queries: 6 named (3 individuals), 4 new.", "Submission: s.csv"]
+    assert lines[3].startswith("Next: animalclef report runs/demo ")
+    names = {line.removeprefix("Next:").split()[1] for line in lines[3:]}
+    assert names <= {path.split(" ")[0] for path, _ in ALL}
+
+
+def test_an_ensemble_that_is_one_run_says_so() -> None:
+    plain = decision_by_hand(0.5)
+    curve = plain.pooled.calibrators["s"]
+    weights = {"a:inliers": 0.7, "a:similarity": 0.3, "b:inliers": 0.001}
+    part = plain.pooled.model_copy(update={"weights": weights, "calibrators": dict.fromkeys(weights, curve)})
+    both = part.model_copy(update={"weights": {"a:inliers": 0.7, "b:inliers": 0.3}})
+    decision = plain.model_copy(update={"datasets": {"LynxID": part, "NewtID": both}})
+    assert ensemble._single_members(decision, ["LynxID", "NewtID"]) == [
+        "LynxID: only the scores of a have weight, so the other runs change nothing."
+    ]
