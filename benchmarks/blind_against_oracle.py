@@ -23,7 +23,7 @@ from animalclef.decision.decision_model import Decision, load_decision
 from animalclef.decision.fusion import fuse
 from animalclef.decision.tune import tune
 from animalclef.runtime.progress import Silent
-from animalclef.store.finished_run import read_finished
+from animalclef.store.finished_run import load_run
 from animalclef.structures import PairScores
 
 DRAWS = 2000
@@ -75,12 +75,10 @@ def main() -> None:
 
 def tuned_again(path: Path, config: DecideConfig) -> tuple[Decision, pd.DataFrame]:
     """Return a decision tuned on the run's pseudo-queries, and its candidates fused by that decision, best first."""
-    run = read_finished(path)
-    names = [str(name) for name in run.candidates.columns if name not in ("query_id", "gallery_id")]
-    columns = {name: run.candidates[name].to_numpy(np.float32) for name in names}
-    pairs = (run.candidates[name].to_numpy(object) for name in ("query_id", "gallery_id"))
-    decision = tune(run.pseudo, config, run.config.seed, run.scores, "", Silent())
-    ranked = fuse(PairScores(*pairs, columns), run.images, decision)
+    run = load_run(path)
+    decision = tune(run.pseudo_queries, config, run.config.seed, run.scores, "", Silent())
+    scores = PairScores(run.ranked.query_id, run.ranked.gallery_id, run.ranked.columns)
+    ranked = fuse(scores, run.images, decision)
     content = {"query_id": ranked.query_id, "identity": ranked.identity}
     return decision, pd.DataFrame({**content, "identity_probability": ranked.identity_probability})
 

@@ -25,7 +25,7 @@ from animalclef.data.submission import Truth, read_truth
 from animalclef.decision.fusion import fuse
 from animalclef.decision.tune import tune
 from animalclef.runtime.progress import Silent
-from animalclef.store.finished_run import read_finished
+from animalclef.store.finished_run import load_run
 from animalclef.structures import ImageTable, PairScores, RankedCandidates
 
 
@@ -37,17 +37,17 @@ def main() -> None:
     parser.add_argument("truth", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
-    run, truth = read_finished(arguments.run), read_truth(arguments.truth)
-    names = [name for name in run.candidates.columns if name not in ("query_id", "gallery_id")]
+    run, truth = load_run(arguments.run), read_truth(arguments.truth)
+    pseudo = run.pseudo_queries
     config, found = DecideConfig(), {}
     for seed in range(arguments.seeds):
         kept = one_each(run.images.gallery, seed)
-        frame = run.candidates[run.candidates["gallery_id"].isin(kept)]
-        columns = {name: frame[name].to_numpy(np.float32) for name in names}
-        scores = PairScores(frame["query_id"].to_numpy(object), frame["gallery_id"].to_numpy(object), columns)
-        thin = {name: thinned(part, kept) for name, part in run.pseudo.items()}
-        for name in run.pseudo:
-            full = {one: part for one, part in run.pseudo.items() if one != name}
+        there = np.isin(run.ranked.gallery_id.astype(str), list(kept))
+        columns = {name: values[there] for name, values in run.ranked.columns.items()}
+        scores = PairScores(run.ranked.query_id[there], run.ranked.gallery_id[there], columns)
+        thin = {name: thinned(part, kept) for name, part in pseudo.items()}
+        for name in pseudo:
+            full = {one: part for one, part in pseudo.items() if one != name}
             for how, parts in (("alone", {name: thin[name]}), ("others", {**full, name: thin[name]})):
                 if how == "others" and seed:
                     continue

@@ -69,8 +69,8 @@ def tune(
 
     Calibrators are scored on folds of individuals they were not fitted on, and refitted on all at the end. A search per
     data set maximises the mean score over the open-set splits; `final` replaces the search over all folds (a study kept
-    in a storage). Every fold of the nested score has a search of its own. Linear algebra runs on one thread, so that the
-    decision does not depend on their number.
+    in a storage). Every fold of the nested score has a search of its own. Linear algebra runs on one thread, so that
+    the decision does not depend on the number of threads.
 
     Raises:
         LeakError: something would have been scored on individuals it was fitted on.
