@@ -5,8 +5,8 @@ from animalclef.api.extractors import Embedder as Embedder
 from animalclef.api.extractors import LocalFeatureExtractor as LocalFeatureExtractor
 from animalclef.api.finished import Run as Run
 from animalclef.api.finished import write_report as write_report
-from animalclef.api.masks import Masks as Masks
-from animalclef.api.masks import segment as segment
+from animalclef.api.segmentation import Masks as Masks
+from animalclef.api.segmentation import segment as segment
 from animalclef.api.matches import Matcher as Matcher
 from animalclef.api.matches import Matches as Matches
 from animalclef.api.runs import ensemble as ensemble

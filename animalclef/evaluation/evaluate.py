@@ -20,7 +20,16 @@ from animalclef.evaluation.source_recall import SourceRecall, recall_of_sources
 from animalclef.metrics.competition import Score, ScoreKernel, average_precision, identity_rank
 from animalclef.store.finished_run import FinishedRun
 
-__all__ = ["Group", "Interval", "RetrievalReport", "evaluate_run", "right_answers", "score_files", "truth_of_run"]
+__all__ = [
+    "Group",
+    "Interval",
+    "RetrievalReport",
+    "evaluate_run",
+    "right_answers",
+    "score_files",
+    "truth_of_file",
+    "truth_of_run",
+]
 
 RANKS = (1, 5, 20, 25)
 
@@ -67,6 +76,15 @@ def score_files(truth_path: Path, submission_path: Path) -> Score:
     kernel = ScoreKernel(truth.identity, truth.dataset, truth.known)
     predicted = np.array([answers[image_id] for image_id in truth.image_id], dtype=object)
     return kernel.score(kernel.encode(predicted))
+
+
+def truth_of_file(path: Path) -> Truth:
+    """Read a truth file.
+
+    Raises:
+        SubmissionError: the file is not right.
+    """
+    return read_truth(path)
 
 
 def right_answers(truth_path: Path) -> dict[str, str | None]:
