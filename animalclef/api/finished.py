@@ -114,7 +114,10 @@ class Run:
         loaded = LoadedTable(Source(finished.path, None), finished.images, [], finished.order, False)
         write_submission(target, finished.predictions, loaded)
         if self.outcome is not None:
-            write_results(target, self.outcome, self.asked or self.config, self.path, finished.data, **self.manifest)
+            settings = self.asked or self.config
+            write_results(
+                target, self.outcome, settings, self.path, finished.data, images=finished.images, **self.manifest
+            )
         return target
 
     def __repr__(self) -> str:

@@ -15,6 +15,8 @@ from animalclef.structures import StrArray
 
 __all__ = ["Masks", "segment"]
 
+_AT_ONCE = 32  # images that are opened before they are segmented
+
 
 @dataclass(frozen=True, eq=False)
 class Masks:

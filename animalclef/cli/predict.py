@@ -131,12 +131,8 @@ def _warn(made: Run) -> None:
 
 def _print(made: Run, submission: Path) -> None:
     """Print the decision, what it rests on, and where the results are."""
-    from animalclef.cli.console import answers_sentence, decision_table, honesty_lines, next_steps
+    from animalclef.cli.console import answer_lines, decision_table, honesty_lines
 
-    summary = made.summary
     out.print(decision_table(made.decision, made.finished.images.queries.datasets))
-    for line in honesty_lines(made.decision):
-        out.print(line, highlight=False, soft_wrap=True)
-    out.print(answers_sentence(summary), highlight=False)
-    places = [f"Submission: {submission}", f"Run folder: {made.path}", *next_steps(submission, made.path)]
-    out.print("\n".join(places), highlight=False, soft_wrap=True, markup=False)
+    lines = [*honesty_lines(made.decision), *answer_lines(made.summary, submission, made.path)]
+    out.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from animalclef.config import Config, SplitConfig
-from animalclef.config.view_labels import ViewLabelConfig
+from animalclef.config.prepare import ViewLabelConfig
 from animalclef.data.encounters import events_of
 from animalclef.data.table import LoadedTable
 from animalclef.data.training_splits import species_groups, split_rows

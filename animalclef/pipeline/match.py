@@ -107,7 +107,9 @@ def _match_member(
     asked, images = with_views(shortlist, features.images, views)
     scores = rerank(asked, images, local, matcher, log, context.workers, context.progress)
     if views:
-        main = next((name for name in context.config.decide.scores if name in log.columns), log.columns[0])
+        main = next(
+            (name for name in (*context.config.decide.scores, "inliers") if name in log.columns), log.columns[0]
+        )
         scores = best_of_views(scores, main)
     return {name: scores.columns[name] for name in log.columns}
 

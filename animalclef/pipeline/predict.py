@@ -61,6 +61,8 @@ def predict(loaded: LoadedTable, contents: Contents, context: RunContext) -> Out
     if not len(loaded.images.gallery):
         where = loaded.source.table or loaded.source.root
         raise DataError(f"{where}: no database rows with an identity, so nobody can be recognised.")
+    if context.given is not None:
+        context.given.check(context.scores_id, loaded.images.gallery.datasets)
     with context.timed("prepare"):
         contents, context = prepare_photographs(contents, context)
     with context.timed("describe"):
