@@ -31,7 +31,7 @@ class Preparation(Part):
         modes = config.prepare.mode
         given = {name: mode for name, mode in modes.items() if mode != "auto"} if isinstance(modes, dict) else {}
         update: dict[str, object] = {"keypoints": keypoints.model_copy(update=sizes)}
-        if modes == "auto" or isinstance(modes, dict):
+        if modes == "auto" or isinstance(modes, dict) or set(self.modes.values()) == {modes}:
             update["prepare"] = config.prepare.model_copy(update={"mode": {**self.modes, **given}})
         if config.retrieve.same_viewpoint is False:
             update["retrieve"] = config.retrieve.model_copy(update={"same_viewpoint": self.same_viewpoint})
