@@ -72,6 +72,7 @@ def mask(
     for path in mask_paths(to, list(dict.fromkeys(images.path))):
         refuse_input(path)
     if sheet is not None:
+        refuse_input(sheet)
         check_writable(sheet.parent)
     count = workers or os.cpu_count() or 1
     segmenter = open_segmenter(model, "cpu" if model == "grabcut" else choose_device(device), weights, count)

@@ -19,7 +19,7 @@ __all__ = ["AnyMatcher", "Models", "open_matcher", "open_models", "scores_finger
 
 AnyMatcher = MutualNearest | LightGlueMatcher
 
-_LAST_BITS = {"weights", "batch_size", "precision", "compile"}  # settings that a decision does not depend on
+_LAST_BITS = {"weights", "batch_size", "precision", "compile", "members"}  # settings that a decision does not depend on
 
 
 @dataclass(frozen=True, eq=False)

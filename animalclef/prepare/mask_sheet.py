@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from animalclef.config import DataConfig
 from animalclef.data.decode import UnreadableImageError, decode, resize_long_side
-from animalclef.data.masks import mask_path
+from animalclef.data.masks import mask_paths
+from animalclef.runtime.regular_files import read_regular
 from animalclef.structures import ImageTable
 
 __all__ = ["mask_sheet"]
@@ -23,22 +24,23 @@ _WHOLE = np.full(5, np.nan, np.float32)
 def mask_sheet(images: ImageTable, folder: Path, most: int = 96) -> bytes:
     """Return a JPEG of at most `most` photographs, evenly taken from the table, darkened outside their masks."""
     rows = np.unique(np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(int))
-    cells = [_cell(images, row, folder) for row in rows.tolist()]
+    files = mask_paths(folder, list(images.path[rows]))
+    cells = [_cell(images, row, file) for row, file in zip(rows.tolist(), files, strict=True)]
     lines = -(-len(cells) // _ACROSS)
     cells += [np.zeros_like(cells[0])] * (lines * _ACROSS - len(cells))
     sheet = np.vstack([np.hstack(cells[start : start + _ACROSS]) for start in range(0, len(cells), _ACROSS)])
     return bytes(cv2.imencode(".jpg", sheet[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
 
 
-def _cell(images: ImageTable, row: int, folder: Path) -> NDArray[np.uint8]:
+def _cell(images: ImageTable, row: int, file: Path) -> NDArray[np.uint8]:
     cell = np.zeros((_CELL + _LINE, _CELL, 3), np.uint8)
     path = str(images.path[row])
     try:
-        content = (images.root / path).read_bytes()
+        content = read_regular(images.root / path)
         pixels = resize_long_side(decode(content, _WHOLE, _CELL, DataConfig().max_pixels).pixels, _CELL, enlarge=True)
     except (OSError, UnreadableImageError):
         pixels = np.zeros((_CELL, _CELL, 3), np.uint8)
-    stored = cv2.imread(str(mask_path(folder, path)), cv2.IMREAD_GRAYSCALE)
+    stored = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
     if stored is not None:
         mask = cv2.resize(stored, pixels.shape[1::-1], interpolation=cv2.INTER_AREA) > 127
         pixels = np.where(mask[..., None], pixels, pixels // 4)

@@ -79,6 +79,8 @@ def train_segmenter(
         task = SegmenterTask(config, network, source, ExampleSource(config, config.seed + _APART, *parts[1]), fabric)
         digest = hashlib.sha256(start.read_bytes()).hexdigest()
         recipe = fingerprint(1, config, digest, used)
-        loop: TrainingLoop[MaskBatch] = TrainingLoop(task, task.settings, out, recipe, fabric, progress=progress, workers=workers)
+        loop = TrainingLoop[MaskBatch](
+            task, task.settings, out, recipe, fabric, progress=progress, workers=workers
+        )  # fmt: skip
         measured = loop.run(overwrite=overwrite)
         return TrainedSegmenter(loop.network_path, measured, fabric.global_rank == 0)
