@@ -103,7 +103,9 @@ def try_on(search: CandidateSearch, encounters: Encounters) -> dict[str, Trial]:
 
 
 def score_trials(trials: Mapping[Mode, Trial], config: Config) -> dict[Mode, Trial]:
-    """Return the trials of one data set, `whole` among them, with their nested scores, all over the same pseudo-queries and splits.
+    """Return the trials of one data set with their nested scores, all over the same pseudo-queries and splits.
+
+    `whole` is one of them.
 
     Where any of them finds individuals by the background of one event, all are scored without other sides.
     """
