@@ -13,7 +13,8 @@ import numpy as np
 from animalclef.api.open_images import Images, Photograph, open_images
 from animalclef.config import Config, EmbedConfig, KeypointConfig, load_config
 from animalclef.features.embedding.embedder import load_network
-from animalclef.features.embedding.vlad import VladExtractor, dense_descriptors, fit_codebook, project
+from animalclef.features.embedding.principal_components import project
+from animalclef.features.embedding.vlad import VladExtractor, dense_descriptors, fit_codebook
 from animalclef.features.local.entries import features_from_entry, load_extractor
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.structures import Embeddings, LocalFeatures
