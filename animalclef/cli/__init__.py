@@ -1,6 +1,8 @@
 """The command line: parse, call, print. One module per group of commands."""
 
 from animalclef.cli import (
+    config,
+    convert,
     datasets,
     diff,
     embedders,
@@ -13,6 +15,7 @@ from animalclef.cli import (
     study,
     train,
     train_matcher,
+    train_segmenter,
     tune,
     weights,
 )
@@ -20,6 +23,8 @@ from animalclef.cli.app import app, main
 
 __all__ = [
     "app",
+    "config",
+    "convert",
     "datasets",
     "diff",
     "embedders",
@@ -33,6 +38,7 @@ __all__ = [
     "study",
     "train",
     "train_matcher",
+    "train_segmenter",
     "tune",
     "weights",
 ]
