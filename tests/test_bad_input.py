@@ -183,7 +183,7 @@ def test_missing_photographs(small: Path, predict: Command) -> None:
     assert "--max-missing 0.1 goes on without them." in said.stderr
     said = predict(small, "--max-missing", "0.1")
     assert answers_all(said, small)["2"] == "new_individual"  # the missing one is a query: it is answered all the same
-    assert "1 photograph was set aside (first: images/NewtID/0_2.jpg: no such file)" in said.stderr
+    assert "1 photograph was skipped (first: images/NewtID/0_2.jpg: no such file)" in said.stderr
     assert read_csv(Path("run/set_aside.csv")) == [
         {"image_id": "2", "path": "images/NewtID/0_2.jpg", "split": "query", "reason": "no such file"}
     ]
@@ -366,7 +366,7 @@ def test_odd_photographs(tmp_path: Path, predict: Command) -> None:
     # the last four show animal 2 in other clothes; one pixel and a text show nobody
     assert [answers[image_id] for image_id in ("8", "14", "17")] == ["NewtID_2"] * 3
     assert answers["5"] == "new_individual"
-    assert "3 photographs were set aside" in said.stderr
+    assert "3 photographs were skipped" in said.stderr
     reasons = {row["image_id"]: row["reason"] for row in read_csv(Path("run/set_aside.csv"))}
     unreadable = "not a readable image (cannot identify image file)"
     assert reasons == {"3": "the file is empty", "5": unreadable, "10": unreadable}

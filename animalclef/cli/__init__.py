@@ -1,6 +1,8 @@
 """The command line: parse, call, print. One module per group of commands."""
 
 from animalclef.cli import (
+    config,
+    convert,
     datasets,
     diff,
     embedders,
@@ -21,6 +23,8 @@ from animalclef.cli.app import app, main
 
 __all__ = [
     "app",
+    "config",
+    "convert",
     "datasets",
     "diff",
     "embedders",

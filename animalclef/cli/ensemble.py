@@ -56,7 +56,9 @@ def ensemble(
         outcome = fused(parts, config, folder, console.RichProgress(err))
         write_submission(target, outcome.predictions, parts.loaded())
         names = {name: {"run": str(one.path), "scores_digest": one.scores} for name, one in parts.runs.items()}
-        results.write_results(target, outcome, config, folder.path, parts.first.data, runs=names)
+        results.write_results(
+            target, outcome, config, folder.path, parts.first.data, images=parts.first.images, runs=names
+        )
     summary = results.summary(outcome)
     if not no_ledger:
         ledger_entry.record(
@@ -69,9 +71,8 @@ def ensemble(
         print_json({"submission": str(target), "run": str(folder.path), "runs": names, **summary})
         return
     out.print(console.decision_table(outcome.decision, parts.first.images.queries.datasets))
-    out.print(console.answers_sentence(summary), highlight=False)
-    places = [f"Submission: {target}", f"Run folder: {folder.path}", *console.next_steps(target, folder.path)]
-    out.print("\n".join(places), highlight=False, soft_wrap=True, markup=False)
+    lines = console.answer_lines(summary, target, folder.path)
+    out.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
 
 
 def _single_members(decision: Decision, datasets: list[str]) -> list[str]:

@@ -131,9 +131,7 @@ def test_what_was_trained_is_a_half_precision_segmenter_without_its_finest_block
     assert done.path.stat().st_size < 2 * sum(one.numel() for one in network.parameters()) + 20_000
     before = load_u2netp(start).without_fine().state_dict()
     moved = [float((value - before[name]).abs().max()) for name, value in network.state_dict().items()]
-    assert (
-        0 < max(moved) < 4 * SMALL.learning_rate + 1e-3
-    )  # AdamW moves by no more than the rate; and rounding
+    assert 0 < max(moved) < 4 * SMALL.learning_rate + 1e-3  # AdamW moves by no more than the rate; and rounding
 
 
 def test_without_the_finest_block_the_map_is_that_of_the_next_side() -> None:
