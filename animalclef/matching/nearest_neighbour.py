@@ -1,4 +1,4 @@
-"""The matcher without weights: mutual nearest neighbours, the ratio test and a geometric check."""
+"""Match without weights: mutual nearest neighbours, the ratio test and a geometric check."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class MutualNearest:
         self.config = config
 
     def match(self, query: LocalFeatures, candidates: Sequence[LocalFeatures]) -> FloatArray:
-        """Scores of one image against several, (candidates, 3); (a, b) and (b, a) score the same."""
+        """Score one image against several, (candidates, 3); (a, b) and (b, a) score the same."""
         scores = np.zeros((len(candidates), len(self.columns)), dtype=np.float32)
         filled = [row for row, candidate in enumerate(candidates) if len(candidate)]
         _check_extractors(query, candidates)
@@ -50,15 +50,15 @@ class MutualNearest:
         return scores
 
     def match_jobs(self, jobs: Sequence[Job], is_done: IsDone, read: FeatureReader, workers: int) -> Iterator[Matched]:
-        """One batch per query, holding what is not done."""
+        """Yield one batch per query, with the pairs that are not done."""
         return by_query(self.match, jobs, is_done, read, workers)
 
     def at_once(self, workers: int) -> int:
-        """Queries that are matched at the same time."""
+        """Return the number of queries that are matched at the same time."""
         return workers
 
     def correspondences(self, query: LocalFeatures, candidate: LocalFeatures) -> Correspondences:
-        """The matches that the scores of the pair are counted from; confidence is 1 - ratio."""
+        """Return the matches that the scores of the pair are counted from; confidence is 1 - ratio."""
         _check_extractors(query, [candidate])
         if not len(query) or not len(candidate):
             none_xy, nothing = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
@@ -190,7 +190,7 @@ def _ratio(best: FloatArray, second: FloatArray, neighbours: int) -> FloatArray:
 
 
 def agreeing(from_xy: FloatArray, to_xy: FloatArray, geometry: str, tolerance_px: float) -> NDArray[np.bool_]:
-    """Which matches follow the one transform that most follow; none where there are too few to tell."""
+    """Return which matches follow the transform that most follow (RANSAC); none where there are too few."""
     needed = {"similarity": 3, "affine": 4, "homography": 5}[geometry]
     if len(from_xy) < needed:
         return np.zeros(len(from_xy), dtype=bool)
