@@ -1,4 +1,4 @@
-"""What a matcher is given and what it hands back: whole jobs in, finished batches out."""
+"""The jobs that a matcher takes, and the finished batches that it returns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Job:
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """Query and candidate."""
+        """Return each pair as (query, candidate)."""
         return [(self.query, candidate) for candidate in self.candidates]
 
 
@@ -42,7 +42,7 @@ def by_query(
     read: FeatureReader,
     workers: int,
 ) -> Iterator[Matched]:
-    """A batch per query, in order; for matchers whose scores do not depend on what is matched beside a pair."""
+    """Yield a batch per query, in order; for matchers that score a pair the same whatever is matched beside it."""
 
     def work(job: Job) -> Matched:
         scores = match(read(job.query), [read(key) for key in job.candidates])
@@ -56,7 +56,7 @@ def by_query(
 
 
 def windows(jobs: Sequence[Job], pairs: int) -> Iterator[list[tuple[str, str]]]:
-    """Whole jobs together until there are at least `pairs` of them; each pair with its lower content key first.
+    """Yield whole jobs together, at least `pairs` pairs at a time; each pair has its lower content key first.
 
     What lies in a window depends on the jobs alone, never on what is done already.
     """
