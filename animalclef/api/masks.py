@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.api.open_images import Images, open_images
+from animalclef.api.open_images import Images, in_chunks, open_images
+from animalclef.config.prepare import PrepareConfig
 from animalclef.features.embedding.timm_embedder import choose_device
 from animalclef.prepare.segmenters import open_segmenter
 from animalclef.structures import StrArray
@@ -20,24 +20,23 @@ _AT_ONCE = 32  # images that are opened before they are segmented
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """One mask per image, True on the animal; `None` where no animal was found."""
+    """One mask per image, True on the animals; all False where none was found."""
 
     image_id: StrArray  # (n,)
-    masks: tuple[NDArray[np.bool_] | None, ...]  # each (h, w) of its image
+    masks: tuple[NDArray[np.bool_], ...]  # each (h, w) of its image
 
     def __len__(self) -> int:
         return len(self.masks)
 
-    def __getitem__(self, number: int) -> NDArray[np.bool_] | None:
+    def __getitem__(self, number: int) -> NDArray[np.bool_]:
         return self.masks[number]
 
 
 def segment(images: Images, *, model: str | None = None, device: str = "auto") -> Masks:
-    """Find the animal in every image.
+    """Find the animals in every image.
 
-    `model` is `animal` (the default, ships with the package), `u2netp` (its pulled start), `grabcut`, a file with
-    weights of U2-Net-P, or a Segment Anything model: a folder, or its name on the hub where its files are on this
-    machine.
+    `model` is animal (ships with the package), u2netp, grabcut (needs no weights), a file with weights of U2-Net-P, or
+    a Segment Anything model. The default is that of a run (`prepare.segmenter`).
 
     Raises:
         DataError: an image cannot be read.
@@ -45,15 +44,14 @@ def segment(images: Images, *, model: str | None = None, device: str = "auto") -
         WeightsError: the model is not on this machine.
 
     Example:
-        >>> masks = segment(photographs[:2])
-        >>> len(masks), all(mask is None or mask.dtype == bool for mask in masks.masks)
-        (2, True)
+        >>> masks = segment(photographs[:2], model="grabcut")
+        >>> len(masks), masks[0].ndim, masks[0].dtype
+        (2, 2, dtype('bool'))
     """
-    segmenter = open_segmenter(model or "animal", "cpu" if model == "grabcut" else choose_device(device))
+    segmenter = open_segmenter(model or PrepareConfig().segmenter, choose_device(device))
     names: list[str] = []
     found: list[NDArray[np.bool_]] = []
-    opened = open_images(images)
-    while chunk := list(islice(opened, _AT_ONCE)):
-        names += [photograph.image_id for photograph in chunk]
-        found += segmenter.segment([photograph.image.pixels for photograph in chunk])
-    return Masks(np.array(names, dtype=object), tuple(mask if mask.any() else None for mask in found))
+    for some in in_chunks(open_images(images)):
+        names += [one.image_id for one in some]
+        found += segmenter.segment([one.image.pixels for one in some])
+    return Masks(np.array(names, dtype=object), tuple(found))

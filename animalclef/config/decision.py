@@ -82,7 +82,7 @@ class DecideConfig(Settings):
     )
     not_learnt_by: tuple[str, ...] = Field(
         (),
-        description="files of further embedders; photographs that trained them are no pseudo-queries, so that runs can be fused",
+        description="files of further embedders; photographs that trained them are no pseudo-queries",
     )
     min_pseudo_queries: int = Field(12, ge=1, description="data sets with fewer take the pooled decision")
 

@@ -70,13 +70,14 @@ def _answers(
     """Return log-odds, outcome, weight and fold of each answer of one part, in both roles."""
     found, share = evaluator.answers(choice), float(config.of("unknown_share", name))
     splits = evaluator.part.splits
-    known = splits.is_known.any(axis=0) if len(splits.is_known) else np.zeros(len(evaluator.part), dtype=bool)
+    known = np.zeros(len(evaluator.part), dtype=bool)
+    if len(splits.is_known):
+        known = np.asarray(splits.is_known.any(axis=0), dtype=bool)
     fold = held_out.fold_of[name].astype(np.float64)
-    unknown = np.ones(len(known), dtype=bool)
-    ratio = known.sum() / max(len(known), 1)  # the roles' weights have the stated shares, whatever their numbers
+    ratio = float(known.sum()) / max(len(known), 1)  # the roles' weights have the stated shares, whatever their numbers
     rows = [
-        (found.known[known], found.right[known].astype(float), np.full(known.sum(), 1 - share), fold[known]),
-        (found.unknown, np.zeros(len(known)), unknown * share * ratio, fold),
+        (found.known[known], found.right[known].astype(float), np.full(int(known.sum()), 1 - share), fold[known]),
+        (found.unknown, np.zeros(len(known)), np.full(len(known), share * ratio), fold),
     ]
     value, right, weight, folds = (np.concatenate(one) for one in zip(*rows, strict=True))
     usable = np.isfinite(value)

@@ -71,7 +71,7 @@ class CrossFitter:
         others: Mapping[str, Pairs] | None = None,
         views: Mapping[str, Views] | None = None,
     ) -> None:
-        """`others` holds, per column, standardised pairs of other data sets that support the fit where pairs are few."""
+        """`others` holds, per column, other data sets' standardised pairs, for fits on few pairs."""
         self.name, self.parts, self.config, self.others = name, dict(parts), config, others or {}
         self.individuals = {
             one: np.array([f"{one}/{who}" for who in part.splits.identity], dtype=object) for one, part in parts.items()
@@ -95,10 +95,10 @@ class CrossFitter:
         return self._fits[without]
 
     def log_odds(self, name: str, without: frozenset[int] = frozenset()) -> LogOdds:
-        """Return log-odds of every pair of one part, each by models fitted without its individual's fold and `without`."""
+        """Return log-odds of every pair of one part, by models fitted without its individual's fold and `without`."""
         part, folds, who, views = self.parts[name], self.fold_of[name], self.who[name], self.views[name]
         there = [column for column in self.columns if column in views["known"]]
-        empty = [(kind, column) for kind in self._kinds for column in there]
+        empty: list[tuple[str, str]] = [(kind, column) for kind in self._kinds for column in there]
         columns = {key: np.zeros(part.same.shape) for key in empty if not is_relative(key[1])}
         by_role: dict[Role, dict[tuple[str, str], Floats]] = {
             role: {key: np.zeros(part.same.shape) for key in empty if is_relative(key[1])} for role in ROLES

@@ -78,7 +78,7 @@ class Strangers(Part):
 class AnswerCurve(Part):
     """Logistic curve from an identity's log-odds to the probability that naming it is right.
 
-    Fitted on best identities of pseudo-queries, out of fold, as if `unknown_share` of the queries showed new individuals.
+    Fitted on best identities of pseudo-queries, out of fold, with `unknown_share` of new individuals.
     """
 
     slope: float = Field(gt=0)
@@ -167,8 +167,8 @@ class Decision(Part):
         """Refuse to be applied to other scores than it was fitted on, or to data sets that it cannot decide.
 
         Raises:
-            StaleArtefactError: this run's scores come from other settings or weights, or a data set is not named and the
-                pooled decision is in the raw units of other data sets, as earlier versions wrote it.
+            StaleArtefactError: this run's scores come from other settings or weights, or a data set is not named and
+                the pooled decision is in the raw units of other data sets, as earlier versions wrote it.
         """
         others = sorted(set(datasets) - self.datasets.keys())
         if others and not self.pooled.scale_free:

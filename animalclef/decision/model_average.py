@@ -1,9 +1,9 @@
 """The default search: every column alone and in pairs, then the average of all choices that are not clearly worse.
 
 Choosing the best of many choices overfits: on 15 to 200 individuals most differ by less than their standard error. So
-the weights of all are averaged, each by its prior times exp((score - best) / standard error), as Bayesian model averaging
-does with likelihoods (Hoeting et al. 1999). The prior prefers `similarity` and `inliers`, and the best photograph of an
-individual (`max`). No random numbers are drawn.
+the weights of all are averaged, each by its prior times exp(2 (score - best) / standard error), as Bayesian model
+averaging does with likelihoods (Hoeting et al. 1999). The prior prefers `similarity` and `inliers`. The aggregation is
+the one that has the largest part of the average. No random numbers are drawn.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def choices_tried(evaluators: Sequence[TrialEvaluator], config: DecideConfig) ->
 def average(evaluators: Sequence[TrialEvaluator], tried: Sequence[SearchResult], config: DecideConfig) -> SearchResult:
     """Return the averaged choice with its threshold; another fusion or variant replaces it where it is clearly better.
 
-    Clearly better means by more than `decide.standard_errors` standard errors of the paired difference over individuals.
+    Clearly better means by more than `decide.standard_errors` standard errors of the paired difference over
+    individuals.
     """
     if "weighted" not in config.fusions:
         return _best(_learned(evaluators, tried[0].choice, config))

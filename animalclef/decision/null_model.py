@@ -1,8 +1,8 @@
 """The null model: how high the best candidate of a photograph scores when its individual is not in the database.
 
-Every database photograph shows it: compared with all other individuals it is a stranger (open-set recognition; in speaker
-verification this is the impostor distribution). The best of many scores follows a Gumbel distribution, the limit of
-maxima of most distributions (Coles 2001, An Introduction to Statistical Modeling of Extreme Values, section 3.1).
+Every database photograph shows it: compared with all other individuals it is a stranger (in speaker verification this is
+the impostor distribution). The best of many scores follows a Gumbel distribution, the limit of maxima of most
+distributions (Coles 2001, An Introduction to Statistical Modeling of Extreme Values, section 3.1).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 _CENTRAL = (0.1, 0.9)  # quantiles that the fit uses: two names of one animal, or empty photographs, do not move it
-_STARTED = 2.0  # pseudo-observations: below about ten photographs the scale leans on the median's size
+_NO_SPREAD = 0.1  # scale, as a share of the location, where all strangers score alike
 _LOOK_ALIKE = 0.01  # chance that any of a data set's strangers lies as far out
 
 
@@ -85,10 +85,8 @@ def fit_null(best: Floats, weight: Floats | None = None, *, individuals: int = 1
     mean_x, mean_y = (float(np.average(one[used], weights=share[used])) for one in (reduced, values))
     spread = float(np.average((reduced[used] - mean_x) ** 2, weights=share[used]))
     rise = float(np.average((reduced[used] - mean_x) * (values[used] - mean_y), weights=share[used]))
-    prior = max(abs(mean_y) * 0.1, 1e-3)
-    count = float(used.sum())
-    scale = (rise * count + prior * _STARTED * spread) / max(spread * (count + _STARTED), 1e-12) if spread else prior
-    scale = max(scale, 1e-6)
+    scale = rise / spread if spread > 0 else 0.0
+    scale = scale if scale > 1e-9 else max(abs(mean_y) * _NO_SPREAD, 1e-3)
     return Null(location=mean_y - scale * mean_x, scale=scale, photographs=len(values), individuals=individuals)
 
 

@@ -52,13 +52,15 @@ def with_relative(columns: Columns, visible: Bools, who: Integers, names: Collec
     return {**columns, **relative_columns(columns, visible, who, wanted)} if wanted else columns
 
 
-def scale_free_columns(columns: Columns, nulls: Mapping[str, Null]) -> dict[str, NDArray[np.float32]]:
+def scale_free_columns(
+    columns: Mapping[str, NDArray[np.float32]], nulls: Mapping[str, Null]
+) -> dict[str, NDArray[np.float32]]:
     """Return every score column as `NAME/null`, in scales above the location of its null model; covariates stay.
 
     Their differences, `/null/lead` and `/null/excess`, are then free of units as well.
     """
     scores = scores_among(columns)
-    found = {name: np.asarray(values) for name, values in columns.items() if name not in scores}
+    found = {name: values for name, values in columns.items() if name not in scores}
     for name in scores:
         found[name + NULL] = nulls[name].excess(shaped(columns[name], log=is_count(name))).astype(np.float32)
     return found

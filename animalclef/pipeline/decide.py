@@ -60,7 +60,7 @@ def _made_by(shortlists: Shortlists, allowance: Allowance | None, context: RunCo
     """Return a digest of all that the decision depends on."""
     config, features = context.config, shortlists.features
     images, encounters, embedder, *trained_on = features.seen(shortlists.encounters)
-    matching = "" if context.log is None else context.log.path.name
+    matching = " ".join(log.path.name for log in context.logs)
     matching += "" if allowance is None else f" {allowance.name}"
     versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy", "faiss-cpu")]
     seen = [features.digest, images, encounters, *trained_on]
