@@ -17,7 +17,7 @@ from rich.console import Console
 
 from animalclef.cli.console import RichProgress
 from animalclef.config import load_config
-from animalclef.config.view_labels import ViewLabelConfig
+from animalclef.config.prepare import ViewLabelConfig
 from animalclef.data.csv_text import read_table
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table

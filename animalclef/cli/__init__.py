@@ -1,6 +1,7 @@
 """The command line: parse, call, print. One module per group of commands."""
 
 from animalclef.cli import (
+    config,
     convert,
     datasets,
     diff,
@@ -14,6 +15,7 @@ from animalclef.cli import (
     study,
     train,
     train_matcher,
+    train_segmenter,
     tune,
     weights,
 )
@@ -21,6 +23,7 @@ from animalclef.cli.app import app, main
 
 __all__ = [
     "app",
+    "config",
     "convert",
     "datasets",
     "diff",
@@ -35,6 +38,7 @@ __all__ = [
     "study",
     "train",
     "train_matcher",
+    "train_segmenter",
     "tune",
     "weights",
 ]

@@ -22,7 +22,7 @@ from animalclef.structures import Skipped
 
 __all__ = [
     "RichProgress",
-    "answers_sentence",
+    "answer_lines",
     "background_table",
     "boxes_table",
     "decision_table",
@@ -31,7 +31,6 @@ __all__ = [
     "empty_table",
     "honesty_lines",
     "measured_table",
-    "next_steps",
     "plan_sentence",
     "recall_table",
     "retrieval_table",
@@ -101,15 +100,13 @@ def honesty_lines(decision: Decision) -> list[str]:
     ]
 
 
-def answers_sentence(summary: Mapping[str, Any]) -> str:
-    """Describe how many queries were named and how many are new."""
+def answer_lines(summary: Mapping[str, Any], submission: Path, run: Path) -> list[str]:
+    """Describe the answers, where they are, and which commands to run next."""
     queries, new = summary["queries"], summary["new_individuals"]
-    return f"{queries} queries: {queries - new} named ({summary['individuals_named']} individuals), {new} new."
-
-
-def next_steps(submission: Path, run: Path) -> list[str]:
-    """Return commands to run after `predict` or `ensemble`."""
     return [
+        f"{queries} queries: {queries - new} named ({summary['individuals_named']} individuals), {new} new.",
+        f"Submission: {submission}",
+        f"Run folder: {run}",
         f"Next: animalclef report {run} (look at every answer in a browser)",
         f"      animalclef show QUERY_ID --run {run} (draw one query with its matches)",
         f"      animalclef evaluate --run {run} --truth TRUTH.csv (with known answers: rank-1 and mAP)",

@@ -123,7 +123,7 @@ def label_views(
     - `animalclef label-views --data my-photos --out my-photos/labelled.csv`
     """
     from animalclef.cli.console import viewpoints_table
-    from animalclef.config.view_labels import ViewLabelConfig
+    from animalclef.config.prepare import ViewLabelConfig
     from animalclef.data.viewpoint_column import write_viewpoints
     from animalclef.pipeline.embed_only import fill_viewpoints
     from animalclef.runtime.output_guard import check_output

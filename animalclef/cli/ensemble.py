@@ -71,9 +71,8 @@ def ensemble(
         print_json({"submission": str(target), "run": str(folder.path), "runs": names, **summary})
         return
     out.print(console.decision_table(outcome.decision, parts.first.images.queries.datasets))
-    out.print(console.answers_sentence(summary), highlight=False)
-    places = [f"Submission: {target}", f"Run folder: {folder.path}", *console.next_steps(target, folder.path)]
-    out.print("\n".join(places), highlight=False, soft_wrap=True, markup=False)
+    lines = console.answer_lines(summary, target, folder.path)
+    out.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
 
 
 def _single_members(decision: Decision, datasets: list[str]) -> list[str]:

@@ -33,9 +33,7 @@ def study(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
     workers: Workers = None,
-    overwrite: Annotated[
-        bool, typer.Option(help="Discard trainings of other settings in the folder.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option(help="Discard trainings of other settings in the folder.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train several embedders and compare how well each retrieves individuals.

@@ -1,4 +1,4 @@
-"""What every group of settings has in common."""
+"""The base class of all settings."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ __all__ = ["Settings"]
 
 
 class Settings(BaseModel):
-    """Frozen; an unknown key is an error."""
+    """A frozen group of settings; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -28,8 +28,11 @@ class DataConfig(Settings):
 
 
 class EncounterConfig(Settings):
-    """How gallery photographs of one event are recognised where the table does not say."""
+    """Encounters: photographs of one event, found among gallery photographs if the table does not name them."""
 
     near_duplicate_correlation: float = Field(
-        0.7, gt=0, le=1, description="thumbnail correlation from which two photographs of one animal are one event"
+        0.7,
+        gt=0,
+        le=1,
+        description="lowest correlation of the thumbnails of one individual's photographs of one encounter",
     )

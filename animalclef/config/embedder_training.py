@@ -43,8 +43,12 @@ class EmbedderNetworkConfig(Settings):
         description="pixels of both sides when the network is used; default: those of training. Larger is "
         "often better, as crops enlarge what training shows (FixRes, Touvron et al. 2019)",
     )
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
+    mean: tuple[float, float, float] | None = Field(
+        None, description="mean of each channel for normalising; null: the model's own"
+    )
+    std: tuple[float, float, float] | None = Field(
+        None, description="standard deviation of each channel for normalising; null: the model's own"
+    )
     resize: Literal["pil-bilinear", "pil-bicubic", "opencv-linear", "opencv-adaptive"] | None = Field(
         None, description="how photographs are resized outside training"
     )
@@ -60,7 +64,9 @@ class EmbedderNetworkConfig(Settings):
 class LabelConfig(Settings):
     """Which photographs are trained on, and into which classes."""
 
-    classes: Literal["identity", "species"] = "identity"
+    classes: Literal["identity", "species"] = Field(
+        "identity", description="what is a class of the training: an individual or a species"
+    )
     viewpoint_as_identity: bool | tuple[str, ...] = Field(
         False, description="each side of an animal is a class of its own: everywhere, or in the data sets named"
     )
@@ -72,8 +78,8 @@ class LabelConfig(Settings):
 class EmbedderOptimiserConfig(Settings):
     """The optimiser and its learning rates."""
 
-    kind: Literal["adamw", "adam", "sgd"] = "adamw"
-    learning_rate: float = Field(3e-4, gt=0)
+    kind: Literal["adamw", "adam", "sgd"] = Field("adamw", description="the optimiser")
+    learning_rate: float = Field(3e-4, gt=0, description="peak learning rate")
     backbone_factor: float = Field(1.0, gt=0, description="of the learning rate, for the backbone")
     head_factor: float = Field(1.0, gt=0, description="of the learning rate, for the loss (class centres)")
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd")
@@ -110,8 +116,10 @@ class ValidationConfig(Settings):
 class TrainConfig(Settings):
     """The recipe of an embedder's training."""
 
-    name: str = Field("embedder", pattern=r"^[A-Za-z0-9._-]+$")
-    seed: int = Field(0, ge=0, le=2_000_000_000)
+    name: str = Field(
+        "embedder", pattern=r"^[A-Za-z0-9._-]+$", description="name of the network, used in the names of its files"
+    )
+    seed: int = Field(0, ge=0, le=2_000_000_000, description="seed of everything random")
     data: DataConfig = DataConfig()
     encounters: EncounterConfig = EncounterConfig()
     network: EmbedderNetworkConfig = EmbedderNetworkConfig()
@@ -125,7 +133,7 @@ class TrainConfig(Settings):
     averaging: AveragingConfig = AveragingConfig()
     validation: ValidationConfig = ValidationConfig()
     batch_size: int = Field(32, ge=2, description="photographs per batch and process")
-    epochs: int = Field(20, ge=1)
+    epochs: int = Field(20, ge=1, description="epochs of the training")
     steps_per_epoch: int | None = Field(None, ge=1, description="default: as many as the sampling needs for an epoch")
     frozen_epochs: int = Field(0, ge=0, description="first epochs, in which the backbone is frozen")
     checkpoint_every: int = Field(200, ge=1, description="steps between checkpoints; each epoch ends with one too")

@@ -1,4 +1,4 @@
-"""The local features there are, and what each takes where the settings say nothing: the one registry."""
+"""The registry of local features and their default sizes."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
 
 
 def family(extractor: str) -> str:
-    """The features that a matcher is trained on: `aliked` for aliked-n16, aliked-n32 and their kin."""
+    """Return the family of features that a matcher is trained on, such as `aliked` for aliked-n16 and aliked-n32."""
     return extractor.partition("-")[0]

@@ -1,4 +1,4 @@
-"""Defaults are in code; YAML files and `--set` hold the differences."""
+"""Load settings: defaults in code, changed by a YAML file and by `--set`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def load_config(
     seed: int | None = None,
     base: Config | None = None,
 ) -> Config:
-    """The settings in a YAML file (a path, or the name of a shipped one), or `base`, with `a.b=c` assignments on top.
+    """Load a YAML file (a path, or the name of a shipped one), or take `base`, and apply `a.b=c` assignments.
 
     Raises:
         ConfigError: the file, a key or a value is not right; the message names the nearest key.
@@ -49,9 +49,7 @@ def load_recipe(
     *,
     group: str = "training",
 ) -> _AnySettings:
-    """The recipe of a training (`TrainMatcherConfig`, `TrainConfig`), read as `load_config` reads settings.
-
-    Shipped ones are looked for in the folder `group` of configurations.
+    """Load the settings of a training as `load_config` does; shipped ones are in the folder `group`.
 
     Raises:
         ConfigError: the file, a key or a value is not right; the message names the nearest key.
@@ -61,7 +59,7 @@ def load_recipe(
 
 
 def load_settings(model: type[_AnySettings], assignments: Sequence[str]) -> _AnySettings:
-    """Settings of their own, from `a=c` assignments alone.
+    """Make settings from `a=c` assignments alone.
 
     Raises:
         ConfigError: a key or a value is not right; the message names the nearest key.
@@ -87,14 +85,14 @@ def _settings(
 
 
 def shipped_configs(group: str = "") -> dict[str, Path]:
-    """Name and file of every configuration that comes with the package; `group` is a folder of them."""
+    """Return name and file of every shipped configuration in the folder `group`."""
     installed = Path(str(resources.files("animalclef"))) / "configs"
     folder = installed if installed.is_dir() else installed.parents[1] / "configs"
     return {path.stem: path for path in sorted((folder / group).glob("*.yaml"))}
 
 
 def fingerprint(*parts: object) -> str:
-    """Sixteen hex digits that change with any setting, version or input digest given."""
+    """Return sixteen hex digits that change with any setting, version or digest given."""
     text = json.dumps([_plain(part) for part in parts], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -14,9 +14,9 @@ __all__ = ["MatcherLossConfig", "MatcherNetworkConfig", "OptimiserConfig", "Trai
 class MatcherNetworkConfig(Settings):
     """The size of a LightGlue network."""
 
-    descriptor_dim: int = Field(96, ge=8)
-    n_layers: int = Field(3, ge=1)
-    num_heads: int = Field(1, ge=1)
+    descriptor_dim: int = Field(96, ge=8, description="width of the network")
+    n_layers: int = Field(3, ge=1, description="number of layers")
+    num_heads: int = Field(1, ge=1, description="attention heads of a layer")
     add_scale_ori: bool = Field(False, description="encode each keypoint's scale and orientation beside its place")
 
     @model_validator(mode="after")
@@ -31,14 +31,14 @@ class WarpConfig(Settings):
 
     views: int = Field(2, ge=2, description="views per photograph; the first is the photograph as it is")
     upright: float = Field(0.5, ge=0, le=1, description="share of the views turned by less than 25 degrees")
-    most_zoom: float = Field(1.6, ge=1)
+    most_zoom: float = Field(1.6, ge=1, description="largest change of scale")
     perspective: float = Field(0.15, ge=0, lt=0.5, description="how far a corner moves, as a share of the side")
     thin_plate: float = Field(0.5, ge=0, le=1, description="share of the views that are bent as well")
     bend: float = Field(0.035, ge=0, lt=0.2, description="how far a control point moves, as a share of the long side")
-    light: float = Field(0.8, ge=0, le=1)
-    blur: float = Field(0.4, ge=0, le=1)
-    noise: float = Field(0.5, ge=0, le=1)
-    occlusion: float = Field(0.4, ge=0, le=1)
+    light: float = Field(0.8, ge=0, le=1, description="share of the views in other light")
+    blur: float = Field(0.4, ge=0, le=1, description="share of the views that are blurred")
+    noise: float = Field(0.5, ge=0, le=1, description="share of the views with noise")
+    occlusion: float = Field(0.4, ge=0, le=1, description="share of the views with covered parts")
 
 
 class MatcherLossConfig(Settings):
@@ -60,9 +60,9 @@ class MatcherLossConfig(Settings):
 class OptimiserConfig(Settings):
     """AdamW with a warm-up and a cosine decay to zero."""
 
-    learning_rate: float = Field(4e-4, gt=0)
+    learning_rate: float = Field(4e-4, gt=0, description="peak learning rate")
     projection_rate: float = Field(2e-3, gt=0, description="of the input projection while the rest is frozen")
-    weight_decay: float = Field(0.01, ge=0)
+    weight_decay: float = Field(0.01, ge=0, description="weight decay of AdamW")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     ema: float = Field(0.998, ge=0, lt=1, description="decay of the averaged weights, which are what is saved")
     accumulate: int = Field(1, ge=1, description="batches per step")
@@ -71,8 +71,12 @@ class OptimiserConfig(Settings):
 class TrainMatcherConfig(Settings):
     """The recipe of a matcher's training."""
 
-    name: str = Field("lightglue-sift", pattern=r"^[A-Za-z0-9._-]+$")
-    seed: int = Field(0, ge=0, le=2_000_000_000)
+    name: str = Field(
+        "lightglue-sift",
+        pattern=r"^[A-Za-z0-9._-]+$",
+        description="name of the network, used in the names of its files",
+    )
+    seed: int = Field(0, ge=0, le=2_000_000_000, description="seed of everything random")
     render_seed: int = Field(0, ge=0, le=2_000_000_000, description="seed of the photographs that --render makes")
     keypoints: KeypointConfig = KeypointConfig()
     network: MatcherNetworkConfig = MatcherNetworkConfig()
@@ -81,11 +85,11 @@ class TrainMatcherConfig(Settings):
     optimiser: OptimiserConfig = OptimiserConfig()
     points: int = Field(256, ge=2, description="keypoints drawn of each view; a view with fewer gives all it has")
     batch_size: int = Field(8, ge=1, description="pairs per batch")
-    steps: int = Field(3000, ge=1)
+    steps: int = Field(3000, ge=1, description="optimiser steps")
     frozen_steps: int = Field(0, ge=0, description="first steps, in which only the input projection is trained")
-    warmup_steps: int = Field(100, ge=0)
+    warmup_steps: int = Field(100, ge=0, description="steps of the linear warm-up")
     others: float = Field(0.2, ge=0, lt=1, description="share of pairs that show two different subjects")
     held_out: float = Field(0.1, gt=0, lt=1, description="share of the groups kept for validation")
-    validation_pairs: int = Field(200, ge=1)
-    validate_every: int = Field(500, ge=1)
+    validation_pairs: int = Field(200, ge=1, description="pairs of a validation")
+    validate_every: int = Field(500, ge=1, description="steps between validations")
     precision: TrainingPrecision = Field("auto", description="auto: mixed on a GPU, float32 on the CPU")

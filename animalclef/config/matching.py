@@ -1,63 +1,76 @@
-"""Settings of stage two: local features and matching."""
+"""Settings of local features, of matching, and of a budget for matching."""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import itertools
+import re
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from animalclef.config.base import Settings
 from animalclef.config.feature_presets import FEATURES, Feature
+from animalclef.config.members import Member, distinct
 
-__all__ = ["KeypointConfig", "RerankConfig", "View"]
+__all__ = ["BudgetConfig", "KeypointConfig", "RerankConfig", "RerankMember", "View"]
 
 View = Literal["rot90", "rot180", "rot270", "flip"]
 
+_AMOUNT = re.compile(r"(\d+)|(\d+(?:\.\d+)?) ?min")
+
 
 class KeypointConfig(Settings):
-    """Stage two: local features."""
+    """Local features: keypoints with descriptors."""
 
-    extractor: str = Field("sift", description=f"one of {', '.join(FEATURES)}")
-    weights: str | None = Field(None, description="a weight file of the extractor; default: the one found by its name")
+    extractor: str = Field("sift", description=f"the local features: {', '.join(FEATURES)}")
+    weights: str | None = Field(
+        None, description="weight file of the extractor; null: the published weights of its name"
+    )
     long_side: int | None = Field(
         None,
         ge=64,
-        description="larger photographs are scaled down to this long side; default: by the size of the job for sift "
-        "and kaze, what suits the feature for networks",
+        description="long side in pixels that larger photographs are scaled down to; null: chosen by the size of "
+        "the job for sift and kaze, the feature's own for networks",
     )
-    least_long_side: int = Field(256, ge=32, description="smaller photographs are scaled up to this long side")
+    least_long_side: int = Field(
+        256, ge=32, description="long side in pixels that smaller photographs are scaled up to"
+    )
     max_keypoints: int | None = Field(
         None,
         ge=8,
-        description="keypoints of a photograph, the strongest first; default: by the size of the job for sift and "
-        "kaze, what suits the feature for networks",
+        description="largest number of keypoints of a photograph, the strongest first; null: chosen by the size of the "
+        "job for sift and kaze, the feature's own for networks",
     )
     matched: int | None = Field(
         None,
         ge=8,
-        description="of a photograph's keypoints (on the animal, where there is a mask) the strongest this many are "
-        "matched; default: by the size of the job for sift and kaze, all for networks",
+        description="largest number of keypoints that are matched, the strongest on the animal; null: chosen by the "
+        "size of the job for sift and kaze, all for networks",
     )
     minutes: float | None = Field(
         None,
         gt=0,
-        description="what describing and matching may take on two cores, where long_side and max_keypoints are not "
-        "given; default: 20 for 3,500 photographs",
+        description="minutes on two cores that extracting and matching may take, from which long_side and "
+        "max_keypoints are chosen if they are null; null: 20 for 3,500 photographs",
     )
-    spread: bool = Field(False, description="SIFT, KAZE: the strongest keypoints of every part of the photograph first")
+    spread: bool = Field(
+        False, description="SIFT, KAZE: take the strongest keypoints of every part of the photograph first"
+    )
     contrast_threshold: float | None = Field(
         None,
         gt=0,
-        description="SIFT: weaker keypoints are left out; default: 0.02, lower where there are many keypoints",
+        description="SIFT: contrast below which a keypoint is dropped; null: 0.02, lower for many keypoints",
     )
-    equalise: bool = Field(True, description="SIFT: even out contrast locally before detection (CLAHE)")
-    batch_size: int = Field(8, ge=1, description="networks: photographs of one shape that are described together")
-    border: float = Field(0.0, ge=0, lt=0.5, description="keypoints this near to a side are dropped, as a share of it")
+    equalise: bool = Field(True, description="SIFT: equalise contrast locally before detection (CLAHE)")
+    batch_size: int = Field(8, ge=1, description="networks: photographs of one shape per batch")
+    border: float = Field(0.0, ge=0, lt=0.5, description="width of a margin without keypoints, as a share of each side")
     masks: str | None = Field(
-        None, description="a folder of masks named like the photographs (PNG, the animal bright); others are dropped"
+        None,
+        description="folder of masks, PNG files named like the photographs with a bright animal; keypoints outside are "
+        "dropped",
     )
     views: dict[str, tuple[View, ...]] = Field(
-        {}, description="per data set: further views of a query that are matched too (rot90, rot180, rot270, flip)"
+        {}, description="further views of each query that are matched: {data set: [rot90, rot180, rot270, flip]}"
     )
 
     @field_validator("extractor")
@@ -82,49 +95,141 @@ class KeypointConfig(Settings):
 
     @property
     def feature(self) -> Feature:
-        """What is known of the extractor."""
+        """Return the registry's entry of the extractor."""
         return FEATURES[self.extractor]
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """Long side and number of keypoints: the feature's own where none were given."""
+        """Return long side and number of keypoints: the feature's own by default."""
         return self.long_side or self.feature.long_side, self.max_keypoints or self.feature.max_keypoints
 
     def resolved(self) -> Self:
-        """With every size given."""
+        """Return a copy with every size filled in."""
         return self.model_copy(update=dict(zip(("long_side", "max_keypoints"), self.sizes, strict=True)))
 
 
-class RerankConfig(Settings):
-    """Stage two: matching the shortlist."""
+class MatcherSettings(Settings):
+    """Settings of one matcher."""
 
     matcher: Literal["mutual-nearest", "lightglue", "superglue", "none"] = Field(
         "mutual-nearest",
-        description="mutual nearest neighbours with a ratio test, LightGlue, or SuperGlue (after superpoint; its "
-        "weights may not be used commercially); all verified",
+        description="the matcher: mutual nearest neighbours with a ratio test, LightGlue, SuperGlue (for "
+        "superpoint; its weights are for non-commercial use), or none",
     )
-    ratio: float = Field(0.9, gt=0, le=1, description="largest allowed nearest-to-second-nearest distance ratio")
-    geometry: Literal["similarity", "affine", "homography"] = "similarity"
-    tolerance: float = Field(0.02, gt=0, description="largest reprojection error, as a share of the long side")
+    ratio: float = Field(
+        0.9, gt=0, le=1, description="mutual-nearest: largest ratio of nearest to second-nearest distance"
+    )
+    geometry: Literal["similarity", "affine", "homography"] = Field(
+        "similarity", description="the transform that inliers must fit"
+    )
+    tolerance: float = Field(
+        0.02, gt=0, description="largest reprojection error of an inlier, as a share of the long side"
+    )
     backend: Literal["kornia", "lightglue"] = Field(
-        "kornia", description="LightGlue: whose code runs it; lightglue is the original package, installed by hand"
+        "kornia",
+        description="LightGlue: its implementation; lightglue is the original package, which you install yourself",
     )
     weights: str | None = Field(
         None,
-        description="LightGlue, SuperGlue: a weight file or the name of one; default: the one for keypoints.extractor",
+        description="LightGlue, SuperGlue: weight file or name of weights; null: those trained for keypoints.extractor",
     )
     depth_confidence: float | None = Field(
-        None, ge=-1, le=1, description="LightGlue: a pair with this share of settled keypoints is done; -1: never"
+        None, ge=-1, le=1, description="LightGlue: stop at a layer with this share of confident keypoints; -1: never"
     )
     width_confidence: float | None = Field(
-        None, ge=-1, le=1, description="LightGlue: keypoints this surely without a match are dropped; -1: none"
+        None, ge=-1, le=1, description="LightGlue: prune keypoints that are this confident to have no match; -1: none"
     )
     filter_threshold: float | None = Field(
-        None, ge=0, lt=1, description="LightGlue, SuperGlue: least confidence of a match"
+        None, ge=0, lt=1, description="LightGlue, SuperGlue: lowest confidence of a match"
     )
-    batch_size: int = Field(32, ge=1, description="LightGlue, SuperGlue: pairs that are matched and logged together")
+    batch_size: int = Field(32, ge=1, description="LightGlue, SuperGlue: pairs per batch")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="LightGlue: bfloat16 where the device has units for it, float16 on older GPUs"
+        "auto",
+        description="LightGlue: numerical precision; auto: bfloat16 if the device supports it, float16 on older GPUs",
     )
-    compile: bool = Field(False, description="LightGlue: compile the network first (minutes, worth it on a GPU)")
-    verify: bool = Field(True, description="LightGlue, SuperGlue: count the matches that agree on one transform")
+    compile: bool = Field(False, description="LightGlue: use torch.compile, which takes minutes and pays off on a GPU")
+    verify: bool = Field(
+        True, description="LightGlue, SuperGlue: verify matches by a common transform and count the inliers"
+    )
+
+
+class RerankMember(MatcherSettings, Member):
+    """A further pair of local features and matcher; as text EXTRACTOR or EXTRACTOR+MATCHER."""
+
+    keypoints: KeypointConfig = Field(
+        KeypointConfig(), description="of its own; masks, views and border are those of the run"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_text(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        extractor, _, matcher = given.partition("+")
+        return {"keypoints": {"extractor": extractor}} | ({"matcher": matcher} if matcher else {})
+
+    @property
+    def default_label(self) -> str:
+        """The extractor, and a matcher that is not mutual nearest neighbours."""
+        matcher = "" if self.matcher == "mutual-nearest" else f"+{self.matcher}"
+        return f"{self.keypoints.extractor}{matcher}"
+
+
+class RerankConfig(MatcherSettings):
+    """Stage two: matching the shortlist, and with members once more by each of them."""
+
+    members: tuple[RerankMember, ...] = Field(
+        (), description="further local features and matchers; each adds its scores of every pair"
+    )
+
+    @model_validator(mode="after")
+    def _match_something(self) -> Self:
+        distinct(self.members)
+        if self.members and "none" in (self.matcher, *(one.matcher for one in self.members)):
+            raise ValueError("with members every matcher must match, so none of them can be `none`")
+        return self
+
+
+class BudgetConfig(Settings):
+    """A limit on the pairs that are matched."""
+
+    spend: str | None = Field(
+        None, description="pairs (50000) or minutes (30min) for queries and validation together; null: no limit"
+    )
+    sample: int = Field(
+        100,
+        ge=12,
+        description="pseudo-queries of each data set that are matched completely, to learn when a query may stop",
+    )
+    sample_share: float = Field(0.25, gt=0, le=1, description="largest share of the budget for this sample")
+    steps: tuple[int, ...] = Field(
+        (3, 6, 10, 15, 20, 30, 40, 60, 80),
+        min_length=1,
+        description="numbers of candidates after which a query may stop",
+    )
+
+    @field_validator("spend", mode="before")
+    @classmethod
+    def _amount(cls, value: object) -> object:
+        text = str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else value
+        if text is not None and not (isinstance(text, str) and _AMOUNT.fullmatch(text)):
+            raise ValueError("expected a number of pairs (50000) or of minutes (30min)")
+        return text
+
+    @field_validator("steps")
+    @classmethod
+    def _rising(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
+        if steps[0] < 1 or any(after <= before for before, after in itertools.pairwise(steps)):
+            raise ValueError("expected rising numbers from 1")
+        return steps
+
+    @property
+    def pairs(self) -> int | None:
+        """The budget in pairs, `None` if it is given in minutes."""
+        return int(self.spend) if self.spend is not None and self.spend.isdigit() else None
+
+    @property
+    def minutes(self) -> float | None:
+        """The budget in minutes, `None` if it is given in pairs."""
+        found = None if self.spend is None else _AMOUNT.fullmatch(self.spend)
+        return float(found[2]) if found is not None and found[2] is not None else None

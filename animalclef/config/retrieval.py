@@ -1,87 +1,137 @@
-"""Settings of stage one: the embedding and the shortlist."""
+"""Settings of the embedding and the shortlist."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from animalclef.config.base import Settings
+from animalclef.config.members import Member, distinct
 
-__all__ = ["EmbedConfig", "RetrieveConfig", "VoteConfig"]
+__all__ = ["EmbedConfig", "EmbedMember", "RetrieveConfig", "VoteConfig"]
 
 
-class EmbedConfig(Settings):
-    """Stage one: one vector per photograph."""
+class EmbedderSettings(Settings):
+    """Settings of one embedder."""
 
     model: str = Field(
         "rootsift-vlad",
-        description="rootsift-vlad (no weights), a published embedder such as miewid-msv3, timm:NAME, or file:PATH",
+        description="the embedder: rootsift-vlad (without weights), a published one such as miewid-msv3, timm:NAME, or "
+        "file:PATH",
     )
     weights: str | None = Field(
-        None, description="networks: a .safetensors or torch file, or `hub` to download; default: the published ones"
+        None,
+        description="networks: a .safetensors or torch file, or `hub` to download; null: the published weights, "
+        "searched for in the bundle and in the caches",
     )
-    image_size: int | None = Field(None, ge=16, description="pixels; default: what the model was trained with")
+    image_size: int | None = Field(None, ge=16, description="networks: input size in pixels; null: the model's own")
     model_options: dict[str, str | int | float | bool] = Field(
-        {}, description="networks: further arguments of the model"
+        {}, description="networks: further arguments of the model, passed to timm"
     )
-    mean: tuple[float, float, float] | None = Field(None, description="timm: default what the model was trained with")
-    std: tuple[float, float, float] | None = None
+    mean: tuple[float, float, float] | None = Field(
+        None, description="timm models: mean of each channel for normalising; null: the model's own"
+    )
+    std: tuple[float, float, float] | None = Field(
+        None, description="timm models: standard deviation of each channel for normalising; null: the model's own"
+    )
     resize: Literal["pil-bilinear", "pil-bicubic", "opencv-linear", "opencv-adaptive"] | None = Field(
-        None, description="networks: default as the model's card says; MiewID's plugin uses opencv-linear"
+        None, description="networks: resize method; null: the one of the model's card (MiewID's plugin: opencv-linear)"
     )
     precision: Literal["auto", "plain", "float32", "bfloat16", "float16"] | None = Field(
         None,
-        description="networks: auto takes what the device is quick at; plain is float32 as the library computes it. "
-        "Default: auto, plain for timm:NAME",
+        description="networks: numerical precision; auto: the fastest that the device supports; plain: float32 without "
+        "our optimisations; null: auto, and plain for timm:NAME",
     )
-    flip: bool = Field(False, description="networks: the mean of a photograph and its mirror image")
-    crops: Literal[1, 5] = Field(1, description="networks: 5 is the mean of the photograph and its four corners")
-    batch_size: int = Field(32, ge=1, description="networks: photographs embedded together; on a CPU fewer large ones")
-    compile: bool = Field(False, description="networks: torch.compile, slow to start and quicker afterwards")
-    words: int = Field(128, ge=2, description="VLAD: visual words")
-    dimensions: int = Field(256, ge=2, description="VLAD: length after PCA")
-    long_side: int = Field(256, ge=32, description="VLAD: photographs are scaled to this long side")
-    step: int = Field(8, ge=1, description="VLAD: pixels between descriptors")
-    bin_sizes: tuple[int, ...] = Field((6, 9, 14), min_length=1, description="VLAD: SIFT bin widths in pixels")
+    flip: bool = Field(False, description="networks: average the embeddings of a photograph and its mirror image")
+    crops: Literal[1, 5] = Field(
+        1, description="networks: 5 averages the embeddings of the photograph and of its four corners"
+    )
+    batch_size: int = Field(
+        32, ge=1, description="networks: photographs per batch; large networks on a CPU use smaller ones"
+    )
+    compile: bool = Field(False, description="networks: use torch.compile, which starts slowly and then runs faster")
+    words: int = Field(128, ge=2, description="VLAD: number of visual words")
+    dimensions: int = Field(256, ge=2, description="VLAD: length of the embedding after PCA")
+    long_side: int = Field(256, ge=32, description="VLAD: long side that photographs are scaled to, in pixels")
+    step: int = Field(8, ge=1, description="VLAD: distance between dense descriptors, in pixels")
+    bin_sizes: tuple[int, ...] = Field((6, 9, 14), min_length=1, description="VLAD: SIFT bin widths, in pixels")
     local_dimensions: int = Field(64, ge=2, le=128, description="VLAD: length of a local descriptor after PCA")
-    place_weight: float = Field(1.0, ge=0, description="VLAD: how much a descriptor's place in the image counts")
-    codebook_images: int = Field(200, ge=1, description="VLAD: gallery photographs the codebook is fitted on")
-    codebook_descriptors: int = Field(60_000, ge=1)
+    place_weight: float = Field(1.0, ge=0, description="VLAD: weight of a descriptor's position in the image")
+    codebook_images: int = Field(
+        200, ge=1, description="VLAD: gallery photographs of each data set that the codebook is fitted on"
+    )
+    codebook_descriptors: int = Field(
+        60_000, ge=1, description="VLAD: largest number of descriptors that the codebook is fitted on"
+    )
 
     def shaping(self, with_network: bool) -> dict[str, Any]:
-        """The settings that an embedding depends on, beside the weights themselves; for fingerprints."""
-        aside = {"batch_size", "weights"} | (set() if with_network else _NETWORKS_ONLY)
+        """Return the settings that an embedding depends on besides the weights, for fingerprints."""
+        aside = {"batch_size", "weights", "members"} | (set() if with_network else _NETWORKS_ONLY)
         return self.model_dump(mode="json", exclude=aside)
 
 
-# Younger than the weight-free embedding's fingerprints, and without effect on it.
+class EmbedMember(EmbedderSettings, Member):
+    """A further embedder of a run; as text the name of its model."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_text(cls, given: Any) -> Any:
+        return {"model": given} if isinstance(given, str) else given
+
+    @property
+    def default_label(self) -> str:
+        """The model's name without its kind, or the file's."""
+        kind, _, rest = self.model.partition(":")
+        return (Path(rest).stem if kind == "file" else rest) or kind
+
+
+class EmbedConfig(EmbedderSettings):
+    """Stage one: one vector per photograph, and with members one more by each of them."""
+
+    members: tuple[EmbedMember, ...] = Field(
+        (), description="further embedders, each a model or settings like these; each adds candidates and a score"
+    )
+
+    @field_validator("members")
+    @classmethod
+    def _are_distinct(cls, members: tuple[EmbedMember, ...]) -> tuple[EmbedMember, ...]:
+        return distinct(members)
+
+
+# These came after the first fingerprints of the weight-free embedding, and do not change it.
 _NETWORKS_ONLY = {"resize", "precision", "flip", "crops", "compile"}
 
 
 class RetrieveConfig(Settings):
-    """Stage one: the shortlist."""
+    """The shortlist: the gallery photographs that each query is matched with."""
 
-    top_k: int = Field(100, ge=1, le=10_000)
+    top_k: int = Field(100, ge=1, le=10_000, description="candidates on the shortlist of each query")
     sources: tuple[Literal["embedding", "vote"], ...] = Field(
-        ("embedding", "vote"), min_length=1, description="what names candidates; of several, each in turn up to top_k"
+        ("embedding", "vote"),
+        min_length=1,
+        description="candidate sources: embedding search, and LNBNN descriptor voting as in HotSpotter (vote); two "
+        "lists are interleaved up to top_k",
     )
     same_viewpoint: bool | tuple[str, ...] = Field(
-        False, description="only candidates with the query's viewpoint: everywhere, or in the data sets named"
+        False, description="only candidates with the query's viewpoint: true, or a list of data sets"
     )
     rescore: tuple[Literal["expanded", "reciprocal"], ...] = Field(
-        (), description="further scores of the shortlist: query expansion, k-reciprocal neighbours (see decide.scores)"
+        (),
+        description="further scores of the shortlist: query expansion (expanded), k-reciprocal neighbours "
+        "(reciprocal); name them in decide.scores to use them",
     )
-    neighbours: int = Field(5, ge=1, description="how many neighbours they look at")
+    neighbours: int = Field(5, ge=1, description="rescore: number of neighbours")
 
 
 class VoteConfig(Settings):
-    """The second source of candidates: a vote of local descriptors."""
+    """The LNBNN score: local naive Bayes nearest neighbour voting of local descriptors (HotSpotter)."""
 
-    neighbours: int = Field(5, ge=1, description="nearest gallery descriptors that a query's descriptor votes for")
-    max_keypoints: int = Field(
-        512, ge=1, description="of each photograph the strongest this many vote or are voted for"
+    neighbours: int = Field(5, ge=1, description="nearest gallery descriptors of each query descriptor that get a vote")
+    max_keypoints: int = Field(512, ge=1, description="strongest keypoints of each photograph that take part")
+    exact_descriptors: int = Field(
+        100_000, ge=0, description="largest number of gallery descriptors that are searched exactly"
     )
-    exact_descriptors: int = Field(100_000, ge=0, description="data sets with more are searched approximately")
     dimensions: int = Field(64, ge=2, description="approximate search: length of a descriptor after PCA")
-    probes: int = Field(8, ge=1, description="approximate search: cells of the inverted file that are looked into")
+    probes: int = Field(8, ge=1, description="approximate search: cells of the inverted file that are searched")

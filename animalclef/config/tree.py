@@ -1,14 +1,13 @@
-"""The settings of a run: one frozen tree."""
+"""The tree of a run's settings."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
 from animalclef.config.base import Settings
-from animalclef.config.budget import BudgetConfig
 from animalclef.config.data import DataConfig, EncounterConfig
 from animalclef.config.decision import DecideConfig
-from animalclef.config.matching import KeypointConfig, RerankConfig
+from animalclef.config.matching import BudgetConfig, KeypointConfig, RerankConfig
 from animalclef.config.prepare import PrepareConfig
 from animalclef.config.retrieval import EmbedConfig, RetrieveConfig, VoteConfig
 
@@ -16,10 +15,12 @@ __all__ = ["Config"]
 
 
 class Config(Settings):
-    """Everything that shapes a submission."""
+    """All settings of a run."""
 
-    name: str = Field("offline", pattern=r"^[A-Za-z0-9._-]+$")
-    seed: int = Field(0, ge=0, le=2_000_000_000)
+    name: str = Field(
+        "offline", pattern=r"^[A-Za-z0-9._-]+$", description="name of the settings, used in the names of folders"
+    )
+    seed: int = Field(0, ge=0, le=2_000_000_000, description="seed of everything random")
     data: DataConfig = DataConfig()
     encounters: EncounterConfig = EncounterConfig()
     prepare: PrepareConfig = PrepareConfig()
@@ -30,3 +31,25 @@ class Config(Settings):
     rerank: RerankConfig = RerankConfig()
     budget: BudgetConfig = BudgetConfig()
     decide: DecideConfig = DecideConfig()
+
+    def of_embedders(self) -> dict[str, Config]:
+        """Return by label the settings with a further embedder in place of the first."""
+        asides = {"name", "optional"}
+        return {
+            one.label: self.model_copy(update={"embed": EmbedConfig(**one.model_dump(exclude=asides))})
+            for one in self.embed.members
+        }
+
+    def of_matchers(self) -> dict[str, Config]:
+        """Return by label the settings with a further matcher and its local features in place of the first."""
+        shared = {name: getattr(self.keypoints, name) for name in ("masks", "views", "border")}
+        asides = {"name", "optional", "keypoints"}
+        return {
+            one.label: self.model_copy(
+                update={
+                    "keypoints": one.keypoints.model_copy(update=shared),
+                    "rerank": RerankConfig(**one.model_dump(exclude=asides)),
+                }
+            )
+            for one in self.rerank.members
+        }

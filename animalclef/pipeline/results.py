@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import json
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ import yaml
 import animalclef
 from animalclef.config import Config
 from animalclef.data.answers import ANSWERS_COLUMNS, answer_rows, answers_path
+from animalclef.decision.decision_model import Decision
 from animalclef.errors import OutputError
 from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.atomic_files import check_writable, write_csv, write_text
 from animalclef.runtime.output_guard import check_output, protect_inputs
-from animalclef.structures import ImageTable
+from animalclef.structures import ImageTable, Predictions
 
-__all__ = ["summary", "target_file", "write_results"]
+__all__ = ["summary", "summary_of", "target_file", "write_results"]
 
 _ENDINGS = (".config.yaml", ".metrics.json", ".decision.json", ".manifest.json")  # for the suffix of a submission
 
@@ -94,23 +96,26 @@ def target_file(out: Path | None, config: Config, settings_file: str | None, dec
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:
-    """The validation score per data set, made from the gallery alone, and what was answered."""
+    """Return the figures of a run as `summary_of` has them."""
+    return summary_of(outcome.decision, outcome.predictions, outcome.warnings)
+
+
+def summary_of(decision: Decision, predictions: Predictions, warnings: Sequence[str]) -> dict[str, Any]:
+    """Return the validation score per data set, made from the gallery alone, and counts of the answers."""
     datasets = {}
-    for name, part in sorted(outcome.decision.datasets.items()):
+    for name, part in sorted(decision.datasets.items()):
         datasets[name] = {"threshold": part.threshold, "weights": part.weights}
         if part.validation is not None:
             datasets[name]["validation"] = part.validation.model_dump()
-    nested = [part.validation.nested for part in outcome.decision.datasets.values() if part.validation is not None]
-    whole = outcome.decision.summary
-    answers = outcome.predictions.identity
+    nested = [part.validation.nested for part in decision.datasets.values() if part.validation is not None]
     return {
         "validation_score": float(np.mean(nested)) if nested else None,
-        "validation": None if whole is None else whole.model_dump(),
+        "validation": None if decision.summary is None else decision.summary.model_dump(),
         "datasets": datasets,
-        "queries": len(answers),
-        "new_individuals": sum(who is None for who in answers),
-        "individuals_named": len(set(outcome.predictions.named())),
-        "warnings": list(outcome.warnings),
+        "queries": len(predictions.identity),
+        "new_individuals": sum(who is None for who in predictions.identity),
+        "individuals_named": len(set(predictions.named())),
+        "warnings": list(warnings),
     }
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.config.view_labels import ViewLabelConfig
+from animalclef.config.prepare import ViewLabelConfig
 from animalclef.structures import Embeddings, FloatArray, ImageTable, StrArray
 from animalclef.structures.arrays import check_shape
 

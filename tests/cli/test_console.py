@@ -91,9 +91,11 @@ def test_a_validation_on_few_photographs_is_called_a_guess() -> None:
 
 
 def test_what_to_do_after_predict() -> None:
-    lines = console.next_steps(Path("s.csv"), Path("runs/demo"))
-    assert lines[0].startswith("Next: animalclef report runs/demo ")
-    names = {line.removeprefix("Next:").split()[1] for line in lines}
+    summary = {"queries": 10, "new_individuals": 4, "individuals_named": 3}
+    lines = console.answer_lines(summary, Path("s.csv"), Path("runs/demo"))
+    assert lines[:2] == ["10 queries: 6 named (3 individuals), 4 new.", "Submission: s.csv"]
+    assert lines[3].startswith("Next: animalclef report runs/demo ")
+    names = {line.removeprefix("Next:").split()[1] for line in lines[3:]}
     assert names <= {path.split(" ")[0] for path, _ in ALL}
 
 

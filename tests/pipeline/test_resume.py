@@ -108,7 +108,7 @@ def test_killed_again_and_again_the_command_comes_to_its_end(
 def test_an_interrupt_is_one_sentence_and_status_130(data: Path, tmp_path: Path) -> None:
     status, told, _, out = interrupted(data, tmp_path, described, signal.SIGINT)
     assert status == 130
-    assert "Interrupted. What was finished is kept; the same command goes on from there." in told
+    assert "Interrupted. Finished work is kept; run the same command again to resume." in told
     assert "Traceback" not in told
     assert not out.exists()
 

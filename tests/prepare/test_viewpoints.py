@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rows import Row, embeddings_of, image_table
 
-from animalclef.config.view_labels import ViewLabelConfig
+from animalclef.config.prepare import ViewLabelConfig
 from animalclef.prepare.viewpoints import ViewClassifier, cross_validate, fit_classifier, label_views
 from animalclef.structures import Embeddings, ImageTable
 

@@ -1,0 +1,60 @@
+"""`config show`: print settings with their descriptions."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from animalclef.cli.app import app
+from animalclef.cli.options import ConfigOption, JsonOption, SetOption, print_json
+from animalclef.errors import ConfigError
+
+if TYPE_CHECKING:
+    from animalclef.config.base import Settings
+
+__all__ = ["show_config"]
+
+commands = typer.Typer(no_args_is_help=True, help="Print every setting with its value and its description.")
+app.add_typer(commands, name="config")
+
+
+@commands.command("show")
+def show_config(
+    command: Annotated[
+        str, typer.Argument(help="The command that the settings belong to: predict, train or train-matcher.")
+    ] = "predict",
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the settings of a command as YAML: defaults, the changes of --config and --set, and a comment for each.
+
+    Save the output to a file, change it, and give it to the command with --config.
+
+    Examples:
+
+    - `animalclef config show > my-settings.yaml`
+
+    - `animalclef config show --config animalclef2025`
+
+    - `animalclef config show train --config miewid`
+    """  # fmt: skip
+    from animalclef.config import TrainConfig, TrainMatcherConfig, load_config, load_recipe
+    from animalclef.config.commented import commented_yaml
+
+    changed = assignments or []
+    settings: Settings
+    if command == "predict":
+        settings = load_config(config_name, changed)
+    elif command == "train":
+        settings = load_recipe(TrainConfig, config_name, changed)
+    elif command == "train-matcher":
+        settings = load_recipe(TrainMatcherConfig, config_name, changed)
+    else:
+        raise ConfigError(f"{command}: no such settings. Expected predict, train or train-matcher.")
+    if as_json:
+        print_json(settings.model_dump(mode="json"))
+    else:
+        sys.stdout.write(commented_yaml(settings))
