@@ -1,8 +1,8 @@
 """Each part of the decision switched off or exchanged, by nested validation on the pseudo-queries of finished runs.
 
-    python benchmarks/decision_ablation.py RUN [RUN ...] [--trials 60] [--only NAME ...]
+    python benchmarks/decision_ablation.py RUN [RUN ...] [--only NAME ...]
 
-The runs differ in their seed alone, and were made with `--set decide.crowd_weight=1 --set decide.fusions=[learned]
+The runs differ in their seed alone, and were made with `--set decide.crowd_weight=1 --set decide.covariates=true
 --set retrieve.rescore=[expanded,reciprocal]`, so that every column is there. Nothing here has seen a query. The
 interval is over individuals, drawn again within each data set; then comes that of the difference from `plain`, paired.
 """
@@ -82,7 +82,6 @@ def main() -> None:
     """Print a table; the first row is what the others differ from."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+")
-    parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--only", nargs="*", default=list(VARIANTS))
     arguments = parser.parse_args()
     seeds = [read_pseudo_queries(RunFolder(path)) for path in arguments.runs]
@@ -91,7 +90,7 @@ def main() -> None:
     print("|" + " --- |" * (len(names) + 5))
     plain = None
     for name in arguments.only:
-        config = DecideConfig(**{**PLAIN, "trials": arguments.trials, **VARIANTS[name]})
+        config = DecideConfig(**{**PLAIN, **VARIANTS[name]})
         start = time.perf_counter()
         scores, draws = measured(seeds, names, config)
         plain = draws if plain is None else plain
@@ -110,7 +109,7 @@ def measured(
     for seed, pseudo in enumerate(seeds):
         of, drawn = {}, {}
         for held_out in held_out_parts(pseudo, config, seed):
-            for name, hits in nested_hits(held_out, config, seed).items():
+            for name, hits in nested_hits(held_out, config).items():
                 splits = held_out.parts[name].splits
                 of[name] = score_of(hits, Roles.of(splits))[0]
                 drawn[name] = redrawn(splits, hits, seed)

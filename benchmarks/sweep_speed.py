@@ -18,8 +18,7 @@ from animalclef.config import DecideConfig
 from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.decision_params import DecisionParams
-from animalclef.decision.search import new_study, objective
-from animalclef.decision.shared_study import Shared, opened
+from animalclef.decision.shared_study import Shared, new_study, objective, opened
 from animalclef.decision.trial_evaluator import LogOdds, TrialEvaluator
 from animalclef.metrics.threshold_sweep import Roles, midpoints, sweep
 
@@ -49,7 +48,7 @@ def report(name: str, bench: TrialEvaluator, config: DecideConfig, trials: int =
     """One trial in memory and in a SQLite file: the objective, and what the sampler and the storage add."""
     with tempfile.TemporaryDirectory() as folder:
         shared = Shared(f"sqlite:///{Path(folder) / 'studies.db'}", "benchmark", 0)
-        studies = {"in memory": new_study(0), "SQLite": opened(shared, "speed", 0)}
+        studies = {"in memory": new_study(0), "SQLite": opened(shared, "speed")}
         whole, inside = {}, {}
         for where, study in studies.items():
             value, spent = objective([bench], config), []

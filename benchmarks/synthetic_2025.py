@@ -1,6 +1,6 @@
 """Does the validated score hold? A synthetic AnimalCLEF 2025, drawn again and again.
 
-    python benchmarks/synthetic_2025.py [--draws 50] [--trials 20] [--out rows.csv]
+    python benchmarks/synthetic_2025.py [--draws 50] [--out rows.csv]
 
 Three data sets with the galleries, individuals, singletons, queries and unknown shares of 2025. Score columns come from
 a model of same and different pairs in which individuals differ: some are hard, some look like others. The project's own
@@ -70,7 +70,6 @@ def main() -> None:
     """Draw, tune, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=50)
-    parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="Seed of the first draw.")
     parser.add_argument("--unknown", type=float, default=None, help="Unknown share of the queries, in place of 2025's.")
     parser.add_argument(
@@ -82,7 +81,7 @@ def main() -> None:
     sets = [one if arguments.unknown is None else replace(one, unknown=arguments.unknown) for one in SETS]
     sets = [replace(one, singletons=0, encounters=1) if arguments.no_singletons else one for one in sets]
     sets = [replace(one, harder=arguments.harder) for one in sets]
-    config = DecideConfig(trials=arguments.trials)
+    config = DecideConfig()
     rows: list[dict[str, object]] = []
     start = time.perf_counter()
     for draw in range(arguments.first, arguments.first + arguments.draws):

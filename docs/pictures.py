@@ -13,14 +13,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from animalclef.report import draw_query, load_run, write_picture, write_report
+from animalclef.report import draw_query, write_picture, write_report
 from animalclef.runtime.progress import Silent
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 from browser import browser  # noqa: E402
 
-RUN, TRUTH, SHOWN = Path("runs/demo"), Path(".demo/truth.csv"), "348"
+RUN, TRUTH, SHOWN = Path("runs/demo"), Path(".demo/truth.csv"), "288"
 
 
 def main() -> None:

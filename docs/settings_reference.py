@@ -14,8 +14,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from animalclef.config import Config, TrainConfig, TrainMatcherConfig
+from animalclef.config.prepare import ViewLabelConfig
+from animalclef.config.segmenter_training import TrainSegmenterConfig
 from animalclef.config.study import StudyConfig
-from animalclef.config.view_labels import ViewLabelConfig
 
 PAGE = Path(__file__).with_name("settings.md")
 
@@ -23,6 +24,7 @@ TREES: Mapping[str, tuple[type[BaseModel], str]] = {
     "A run": (Config, "`predict`, `inspect` and every command with `--config` and `--set`."),
     "Training an embedder": (TrainConfig, "`train --config RECIPE --set KEY=VALUE`; see [Training](training.md)."),
     "Training a matcher": (TrainMatcherConfig, "`train-matcher --config RECIPE --set KEY=VALUE`."),
+    "Training a segmenter": (TrainSegmenterConfig, "`train-segmenter --config RECIPE --set KEY=VALUE`."),
     "A study": (StudyConfig, "`study --config STUDY`; see [Training](training.md)."),
     "Filling viewpoints": (ViewLabelConfig, "`label-views`."),
 }
@@ -33,7 +35,12 @@ This page is written by `docs/settings_reference.py` from the settings in `anima
 
 Defaults are in code. A YAML file (`--config FILE`) holds what differs, and `--set KEY=VALUE` changes one setting; the
 key is the one in the first column. Lists and mappings are YAML: `--set "keypoints.views={NewtID: [rot90]}"`. A mistyped
-key is an error, and the message suggests the right one.
+key is an error, and the message suggests the right one. Print all settings of a run with their values, as YAML:
+
+```sh
+animalclef config show
+animalclef config show --config animalclef2025 --set retrieve.top_k=50
+```
 """
 
 

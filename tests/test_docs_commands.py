@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import TINY_SETTINGS, make_tiny_data, read_csv, write_csv
 from typer.testing import CliRunner
 
@@ -85,6 +86,7 @@ def _store_timm_weights(path: Path) -> None:
 @pytest.fixture
 def newcomers_folder(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh copy of the drawn folders, and the working directory in it."""
+    torch.set_num_threads(1)  # two test processes share two cores
     shutil.copytree(drawn, tmp_path / "here", symlinks=True)
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path / "here"

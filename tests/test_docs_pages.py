@@ -58,7 +58,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_page_is_in_the_navigation() -> None:
     content = (ROOT / "mkdocs.yml").read_text("utf-8")
     listed = set(re.findall(r": ([\w/-]+\.md)$", content, flags=re.MULTILINE))
-    assert listed == {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
+    assert listed >= {page.name for page in DOCS.glob("*.md")}  # pages of the lab notebook are linked from its first
+    assert [name for name in listed if not (DOCS / name).is_file()] == []
+    lab = (DOCS / "lab" / "index.md").read_text("utf-8")
+    assert [page.name for page in (DOCS / "lab").glob("*.md") if page.name != "index.md" and page.name not in lab] == []
     assert yaml.safe_load(content)["theme"]["font"] is False  # nothing is fetched from elsewhere
 
 
@@ -79,11 +82,10 @@ def test_the_outputs_page_names_every_file_and_column(tiny_run: tuple[Path, Path
         assert [name for name in header if f"`{name}`" not in page] == [], table.name
 
 
-
 def test_the_glossary_explains_the_words() -> None:
     page = (DOCS / "glossary.md").read_text("utf-8")
-    for word in ("AMI, ARI", "BAKS", "BAUS", "Calibration", "Encounter", "Inlier", "LNBNN", "Nested validation", "Open set",
-                 "Optimism", "Plateau", "Pseudo-query", "Shortlist"):  # fmt: skip
+    words = "AMI, ARI; BAKS; BAUS; Calibration; Encounter; Inlier; LNBNN; Nested validation; Open set; Optimism"
+    for word in [*words.split("; "), "Plateau", "Pseudo-query", "Shortlist"]:
         assert f"**{word}" in page, word
 
 

@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from animalclef import config as settings
-from animalclef.config import Config
+from animalclef.config import Config, DataConfig
 from animalclef.data.sources import find_source
 from animalclef.data.table import LoadedTable, load_table
 
@@ -67,12 +68,18 @@ class Dataset:
         return f"<p>{self!r}</p>" + frame.to_html()
 
 
-def load_dataset(path: str | os.PathLike[str] | None = None, *, columns: Mapping[str, str] | None = None) -> Dataset:
+def load_dataset(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    date_order: Literal["day-first", "month-first"] | None = None,
+) -> Dataset:
     """Read the table of a data set.
 
     `path` is a folder with metadata.csv and the photographs, a table file, or a folder with one folder per individual
     (queries under `query/`). Without it the competition's folder on Kaggle is looked for. `columns` maps our column
-    names to those of the table, as in `{"identity": "individual_name"}`. A query's identity is never read.
+    names to those of the table, as in `{"identity": "individual_name"}`; `date_order` is that of dates like 5/1/2023. A
+    query's identity is never read.
 
     Raises:
         DataError: nothing usable is there; one message names all problems.
@@ -81,7 +88,8 @@ def load_dataset(path: str | os.PathLike[str] | None = None, *, columns: Mapping
         >>> len(load_dataset(data_folder))
         18
     """
-    return Dataset(load_table(find_source(None if path is None else Path(path), columns=columns)))
+    source = find_source(None if path is None else Path(path), columns=columns, date_order=date_order)
+    return Dataset(load_table(source))
 
 
 def load_config(name: str | None = None, *overrides: str, seed: int | None = None) -> Config:
@@ -98,6 +106,8 @@ def load_config(name: str | None = None, *overrides: str, seed: int | None = Non
     return settings.load_config(name, list(overrides), seed)
 
 
-def table_of(data: Dataset | str | os.PathLike[str] | None) -> LoadedTable:
-    """Return the table of a data set, read where a path is given."""
-    return data.table if isinstance(data, Dataset) else load_dataset(data).table
+def table_of(data: Dataset | str | os.PathLike[str] | None, settings: DataConfig) -> LoadedTable:
+    """Return the table of a data set, read as the settings say where a path is given."""
+    if isinstance(data, Dataset):
+        return data.table
+    return load_dataset(data, columns=settings.columns, date_order=settings.date_order).table

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from animalclef.api.open_images import Images, Photograph, open_images
+from animalclef.api.open_images import Images, Photograph, in_chunks, open_images
 from animalclef.config import Config, EmbedConfig, KeypointConfig, load_config
 from animalclef.features.embedding.embedder import load_network
-from animalclef.features.embedding.vlad import VladExtractor, dense_descriptors, fit_codebook, project
+from animalclef.features.embedding.principal_components import project
+from animalclef.features.embedding.vlad import VladExtractor, dense_descriptors, fit_codebook
 from animalclef.features.local.entries import features_from_entry, load_extractor
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.structures import Embeddings, LocalFeatures
 
 __all__ = ["Embedder", "LocalFeatureExtractor", "settings_with"]
-
-_CHUNK = 32  # images held at once
 
 
 class Embedder:
@@ -61,7 +59,7 @@ class Embedder:
         vectors: list[np.ndarray[Any, Any]] = []
         with one_thread_each(), worker_threads(os.cpu_count() or 1) as pool:
             extractor = self._network or _fitted(opened, self._config.embed, self._config.seed)  # type: ignore[arg-type]
-            for some in _chunks(opened):
+            for some in in_chunks(opened):
                 names += [one.image_id for one in some]
                 entries = extractor.extract_features([one.image for one in some], pool)
                 vectors += [entry["embedding"] for entry in entries]
@@ -109,7 +107,7 @@ class LocalFeatureExtractor:
         """
         features = []
         with one_thread_each(), worker_threads(os.cpu_count() or 1) as pool:
-            for some in _chunks(open_images(images)):
+            for some in in_chunks(open_images(images)):
                 entries = self._extractor.extract_features([one.image for one in some], pool)
                 features += [features_from_entry(one.key, entry) for one, entry in zip(some, entries, strict=True)]
         return features
@@ -143,9 +141,3 @@ def _fitted(photographs: Sequence[Photograph], config: EmbedConfig, seed: int) -
     order = np.random.default_rng([seed, 5]).permutation(len(photographs))[: config.codebook_images]
     samples = [dense_descriptors(photographs[row].image, config) for row in np.sort(order).tolist()]
     return VladExtractor(fit_codebook(samples, config, seed), config)
-
-
-def _chunks(photographs: Sequence[Photograph] | Iterator[Photograph]) -> Iterator[list[Photograph]]:
-    left = iter(photographs)
-    while some := list(islice(left, _CHUNK)):
-        yield some

@@ -19,7 +19,7 @@ from animalclef.data.submission import write_submission
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decision_model import Decision
 from animalclef.pipeline.predict import Outcome
-from animalclef.pipeline.results import write_results
+from animalclef.pipeline.results import summary_of, write_results
 from animalclef.report.explanations import Explanations
 from animalclef.report.query_picture import draw_query
 from animalclef.report.write_report import Written
@@ -46,6 +46,7 @@ class Run:
     finished: FinishedRun
     weights: Path | None = None  # folder in which published weights are looked for first
     outcome: Outcome | None = None  # where this process made the run
+    asked: Config | None = None  # the settings as they were given, where this process made the run
     manifest: Mapping[str, Any] = field(default_factory=dict)  # further entries of a submission's manifest
 
     @property
@@ -55,13 +56,19 @@ class Run:
 
     @property
     def config(self) -> Config:
-        """The settings that the run was made with."""
+        """The settings that the run was made with, what it chose by itself among them."""
         return self.finished.config
 
     @property
     def decision(self) -> Decision:
         """Calibrators, weights and thresholds of every data set."""
         return self.finished.decision
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The validation score of every data set, how many queries were named or new, and warnings."""
+        warnings = () if self.outcome is None else self.outcome.warnings
+        return summary_of(self.decision, self.finished.predictions, warnings)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
@@ -107,7 +114,10 @@ class Run:
         loaded = LoadedTable(Source(finished.path, None), finished.images, [], finished.order, False)
         write_submission(target, finished.predictions, loaded)
         if self.outcome is not None:
-            write_results(target, self.outcome, self.config, self.path, finished.data, **self.manifest)
+            settings = self.asked or self.config
+            write_results(
+                target, self.outcome, settings, self.path, finished.data, images=finished.images, **self.manifest
+            )
         return target
 
     def __repr__(self) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from animalclef.data.pixels import to_rgb
 from animalclef.errors import DataError
 from animalclef.structures import DecodedImage
 
-__all__ = ["Image", "Images", "Photograph", "open_images", "pixels_of"]
+__all__ = ["Image", "Images", "Photograph", "in_chunks", "open_images", "pixels_of"]
 
 Image = str | os.PathLike[str] | PilImage.Image | NDArray[np.uint8]
 Images = Image | Sequence[Image] | Dataset
@@ -65,6 +66,13 @@ def open_images(images: Images) -> Iterator[Photograph]:
     for number, image in enumerate(listed):
         name = os.fspath(image) if isinstance(image, str | os.PathLike) else str(number)
         yield Photograph(name, _opened(image))
+
+
+def in_chunks(photographs: Iterable[Photograph], size: int = 32) -> Iterator[list[Photograph]]:
+    """Yield the photographs in lists, so that few are held at once."""
+    left = iter(photographs)
+    while some := list(islice(left, size)):
+        yield some
 
 
 def pixels_of(image: Image) -> NDArray[np.uint8]:

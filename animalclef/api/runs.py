@@ -41,6 +41,7 @@ def predict(
     workers: int | None = None,
     progress: Progress | None = None,
     announce: Callable[[Plan], None] | None = None,
+    say: Callable[[str], None] | None = None,
     overwrite: bool = False,
 ) -> Run:
     """Name the individual on every query photograph; where nobody fits the answer is "a new individual".
@@ -48,7 +49,8 @@ def predict(
     Everything is kept in `run_dir` (default: runs/<config>-<data digest>) as it is finished, so an interrupted call
     resumes. `config` is the settings, a YAML file, or the name of a shipped config. With a `decision` (of a run, or a
     file) nothing is tuned. `budget` is a number of pairs ("50000") or a time ("30min"). Published weights are looked
-    for in the folder `weights` first. `announce` gets the estimated cost before the long part.
+    for in the folder `weights` first. `announce` gets the estimated cost before the long part, and `say` a sentence
+    before a trial of preparations.
 
     Raises:
         DataError: the table cannot be used, or too many files are missing.
@@ -67,7 +69,7 @@ def predict(
     given = decision if isinstance(decision, Decision) or decision is None else load_decision(Path(decision))
     folder_of_weights = None if weights is None else Path(weights)
     require_weights(settings, folder_of_weights)
-    loaded = table_of(data)
+    loaded = table_of(data, settings.data)
     if loaded.is_clustering:
         raise DataError(
             f"{loaded.source.root}: this is AnimalCLEF 2026, a clustering task (cluster_<dataset>_<n> per image); "
@@ -78,9 +80,9 @@ def predict(
     folder = RunFolder(Path(run_dir or Path("runs") / f"{settings.name}-{contents.digest[:8]}"))
     with folder.claimed():
         folder.open(overwrite=overwrite)
-        context = open_context(settings, folder, device, folder_of_weights, count, shown, announce, given)
+        context = open_context(settings, folder, device, folder_of_weights, count, shown, announce, given, say)
         outcome = predict_table(loaded, contents, context)
-    return Run(read_run(folder.path), folder_of_weights, outcome)
+    return Run(read_run(folder.path), folder_of_weights, outcome, settings)
 
 
 def load_run(path: PathLike, *, data: PathLike | None = None, weights: PathLike | None = None) -> Run:
@@ -158,4 +160,4 @@ def ensemble(
         folder.open(overwrite=False)
         outcome = fuse_runs(parts, config, folder, progress or Silent())
     members = {name: {"run": str(one.path), "scores_digest": one.scores} for name, one in parts.runs.items()}
-    return Run(read_run(folder.path), None, outcome, {"runs": members})
+    return Run(read_run(folder.path), None, outcome, config, {"runs": members})

@@ -39,8 +39,9 @@ def train_embedder(
     """Train or fine-tune an embedder on the named database photographs; queries are never used.
 
     `recipe` is a shipped one (miewid, triplet-resnet50 ...), a YAML file or settings; `settings` changes it
-    ("epochs=40"). `start` is a weight file, embedder-small or `published`. An interrupted call resumes from the last
-    checkpoint in `out`. The result's `.path` is the network; use it with `Embedder(f"file:{path}")`.
+    ("epochs=40"). `start` is a weight file, embedder-small or `published`. Reduced copies of the photographs are kept
+    in `image_cache` (default: in `out`). An interrupted call resumes from the last checkpoint in `out`. The result's
+    `.path` is the network; use it with `Embedder(f"file:{path}")`.
 
     Raises:
         DataError: there are too few photographs to train or to validate on.
@@ -54,8 +55,8 @@ def train_embedder(
     """
     config = recipe if isinstance(recipe, TrainConfig) else load_recipe(TrainConfig, recipe, list(settings), seed)
     return train_network(
-        config, table_of(data).images, Path(out), start=None if start is None else str(start), device=device,
-        devices=devices, workers=workers or os.cpu_count() or 1, overwrite=overwrite,
+        config, table_of(data, config.data).images, Path(out), start=None if start is None else str(start),
+        device=device, devices=devices, workers=workers or os.cpu_count() or 1, overwrite=overwrite,
         image_cache=None if image_cache is None else Path(image_cache), progress=progress, announce=announce,
     )  # fmt: skip
 

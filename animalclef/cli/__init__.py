@@ -2,6 +2,7 @@
 
 from animalclef.cli import (
     config,
+    convert,
     datasets,
     diff,
     embedders,
@@ -14,6 +15,7 @@ from animalclef.cli import (
     study,
     train,
     train_matcher,
+    train_segmenter,
     tune,
     weights,
 )
@@ -22,6 +24,7 @@ from animalclef.cli.app import app, main
 __all__ = [
     "app",
     "config",
+    "convert",
     "datasets",
     "diff",
     "embedders",
@@ -35,6 +38,7 @@ __all__ = [
     "study",
     "train",
     "train_matcher",
+    "train_segmenter",
     "tune",
     "weights",
 ]

@@ -56,7 +56,9 @@ def ensemble(
         outcome = fused(parts, config, folder, console.RichProgress(err))
         write_submission(target, outcome.predictions, parts.loaded())
         names = {name: {"run": str(one.path), "scores_digest": one.scores} for name, one in parts.runs.items()}
-        results.write_results(target, outcome, config, folder.path, parts.first.data, runs=names)
+        results.write_results(
+            target, outcome, config, folder.path, parts.first.data, images=parts.first.images, runs=names
+        )
     summary = results.summary(outcome)
     if not no_ledger:
         ledger_entry.record(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,7 +26,10 @@ from animalclef.cli.options import (
     tell,
     warn,
 )
-from animalclef.errors import DataError
+
+if TYPE_CHECKING:
+    from animalclef.api.finished import Run
+    from animalclef.config import Config
 
 __all__ = ["predict"]
 
@@ -82,55 +84,55 @@ def predict(
 
     - `animalclef predict --data next-year --decision submissions/this-year/submission.decision.json`
     """
+    from animalclef.api.datasets import Dataset, load_config
+    from animalclef.api.runs import predict as predict_run
     from animalclef.cli import console
-    from animalclef.config import load_config
-    from animalclef.data.submission import write_submission
-    from animalclef.decision.decision_model import load_decision
-    from animalclef.hub.needed_weights import require_weights
-    from animalclef.pipeline import ledger_entry, results
-    from animalclef.pipeline.image_contents import read_contents
-    from animalclef.pipeline.predict import predict as predict_all
-    from animalclef.pipeline.run_context import open_context
+    from animalclef.pipeline.results import target_file
     from animalclef.runtime.output_guard import protect_inputs
-    from animalclef.store.run_folder import RunFolder
 
-    given = None if decision is None else load_decision(decision)
     extra = [f"data.max_missing={max_missing}"] * (max_missing is not None) + ["prepare.mode=whole"] * (not auto)
-    extra += column_settings(columns)
-    extra += [] if budget is None else [f"budget.spend={json.dumps(budget)}"]
-    config = load_config(config_name, [*(assignments or []), *extra], seed)
-    require_weights(config, weights)
-    loaded = load(data, settings=config.data)
-    if loaded.is_clustering:
-        raise DataError(
-            f"{loaded.source.root}: this is AnimalCLEF 2026, a clustering task (cluster_<dataset>_<n> per image); "
-            "predict answers identification tasks such as AnimalCLEF 2025."
-        )
+    extra += [*column_settings(columns), *([] if budget is None else [f"budget.spend={json.dumps(budget)}"])]
+    config = load_config(config_name, *(assignments or []), *extra, seed=seed)
+    dataset = Dataset(load(data, settings=config.data))
     protect_inputs(path for path in (decision, None if config_name is None else Path(config_name)) if path is not None)
-    target = results.target_file(out_path, config, config_name)
-    progress = console.RichProgress(err)
-    count = workers or os.cpu_count() or 1
-    contents = read_contents(loaded, config, count, progress)
-    folder = RunFolder(run or Path("runs") / f"{config.name}-{contents.digest[:8]}")
-    with folder.claimed():
-        folder.open(overwrite=overwrite)
-        announce = lambda plan: tell(console.plan_sentence(plan))  # noqa: E731
-        context = open_context(config, folder, device, weights, count, progress, announce, given, tell)
-        outcome = predict_all(loaded, contents, context)
-        write_submission(target, outcome.predictions, loaded)
-        results.write_results(target, outcome, config, folder.path, contents.digest)
-    summary = results.summary(outcome)
+    target = target_file(out_path, config, config_name)
+    made = predict_run(
+        dataset, config=config, run_dir=run, weights=weights, decision=decision, device=device, workers=workers,
+        overwrite=overwrite, progress=console.RichProgress(err), say=tell,
+        announce=lambda plan: tell(console.plan_sentence(plan)),
+    )  # fmt: skip
+    made.to_submission(target)
     if not no_ledger:
-        ledger_entry.record(
-            "predict", ledger, config, outcome.decision, data=contents.digest, run=folder.path,
-            weights=outcome.weights, submission=target, summary=summary,
-        )  # fmt: skip
-    skipped = [console.set_aside_sentence(outcome.set_aside, folder.path)] if outcome.set_aside else []
-    for sentence in (*skipped, *outcome.warnings):
-        warn(sentence)
+        _add_to_ledger(made, config, target, ledger)
+    _warn(made)
     if as_json:
-        print_json({"submission": str(target), "run": str(folder.path), **summary})
-        return
-    out.print(console.decision_table(outcome.decision, loaded.images.queries.datasets))
-    lines = [*console.honesty_lines(outcome.decision), *console.answer_lines(summary, target, folder.path)]
+        print_json({"submission": str(target), "run": str(made.path), **made.summary})
+    else:
+        _print(made, target)
+
+
+def _add_to_ledger(made: Run, config: Config, submission: Path, ledger: Path | None) -> None:
+    from animalclef.pipeline.ledger_entry import record
+
+    record(
+        "predict", ledger, config, made.decision, data=made.finished.data, run=made.path,
+        weights=made.outcome.weights if made.outcome else None, submission=submission, summary=made.summary,
+    )  # fmt: skip
+
+
+def _warn(made: Run) -> None:
+    from animalclef.cli.console import set_aside_sentence
+
+    if made.finished.skipped:
+        warn(set_aside_sentence(made.finished.skipped, made.path))
+    for sentence in made.summary["warnings"]:
+        warn(sentence)
+
+
+def _print(made: Run, submission: Path) -> None:
+    """Print the decision, what it rests on, and where the results are."""
+    from animalclef.cli.console import answer_lines, decision_table, honesty_lines
+
+    out.print(decision_table(made.decision, made.finished.images.queries.datasets))
+    lines = [*honesty_lines(made.decision), *answer_lines(made.summary, submission, made.path)]
     out.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)

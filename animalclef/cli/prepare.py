@@ -34,18 +34,28 @@ def mask(
     data: DataOption = None,
     columns: ColumnsOption = None,
     model: Annotated[
-        str, typer.Option(help="grabcut (no weights), or a SAM model: a folder, or its hub name where it is cached.")
-    ] = "grabcut",
+        str,
+        typer.Option(
+            help="animal (ships with the package), u2netp (its pulled start), grabcut, a file with weights of U2-Net-P,"
+            " or a SAM model: a folder, or its hub name where it is cached."
+        ),
+    ] = "animal",
     device: DeviceOption = "auto",
     weights: WeightsOption = None,
+    sheet: Annotated[Path | None, typer.Option(help="Also draw up to 96 of the masks into this JPEG.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Make masks again that are there.")] = False,
     workers: Workers = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a mask of every photograph, so that keypoints on the background are dropped.
 
-    Look at a few before you trust them: GrabCut tells colours apart, not animals. Then:
-    `animalclef predict --data DIR --set keypoints.masks=MASKS`.
+    Look at the sheet before you trust them. The network finds what is striking; of a face that fills the frame it may
+    find a patch. GrabCut separates colours, not animals. A mask is kept as long as its photograph and the model stay
+    the same. Then: `animalclef predict --data DIR --set keypoints.masks=MASKS`.
+
+    Example:
+
+    - `animalclef mask --data my-photos --to my-masks --sheet masks.jpg`
     """
     import dataclasses
 
@@ -53,15 +63,22 @@ def mask(
     from animalclef.data.masks import mask_paths
     from animalclef.features.embedding.timm_embedder import choose_device
     from animalclef.prepare.make_masks import make_masks
+    from animalclef.prepare.mask_sheet import mask_sheet
     from animalclef.prepare.segmenters import open_segmenter
+    from animalclef.runtime.atomic_files import check_writable, write_bytes
     from animalclef.runtime.output_guard import refuse_input
 
     images = load(data, columns).images
     for path in mask_paths(to, list(dict.fromkeys(images.path))):
         refuse_input(path)
+    if sheet is not None:
+        refuse_input(sheet)
+        check_writable(sheet.parent)
     count = workers or os.cpu_count() or 1
     segmenter = open_segmenter(model, "cpu" if model == "grabcut" else choose_device(device), weights, count)
     made = make_masks(images, to, segmenter, count, RichProgress(err), overwrite=overwrite)
+    if sheet is not None:
+        write_bytes(sheet, mask_sheet(images, to))
     if made.unreadable:
         warn(f"{len(made.unreadable)} photographs cannot be read (first: {made.unreadable[0]}).")
     if as_json:

@@ -28,7 +28,7 @@ class DecideConfig(Settings):
     """
 
     pseudo_queries: Count | dict[str, Count] = Field(
-        300, description="gallery photographs that play the query: in every data set, or {data set: number}"
+        300, description="gallery photographs that are pseudo-queries: in every data set, or {data set: number}"
     )
     match_query: bool = Field(False, description="not more pseudo-queries than a data set has queries")
     unknown_share: Share | dict[str, Share] = Field(0.4, description="share of individuals hidden in a split")
@@ -44,17 +44,22 @@ class DecideConfig(Settings):
     splits: int = Field(8, ge=1, description="how many random open-set splits the score is averaged over")
     folds: int = Field(4, ge=2, description="calibrators are scored on folds of individuals they never saw")
     scores: tuple[str, ...] = Field(
-        ("similarity", "inliers"), min_length=1, description="score columns that are fused, where a run has them"
+        (), description="score columns to choose from, where a run has them; none named: all that a run has"
+    )
+    relative_scores: bool = Field(
+        False, description="also offer each score relative to the other candidates of the query (lead, excess)"
     )
     calibrations: tuple[Calibration, ...] = Field(("logistic",), min_length=1, description="curves to choose from")
     shrinkage: float = Field(
         10.0, ge=0, description="pairs of the other data sets count as so many matching pairs in every calibration"
     )
     fusions: tuple[Fusion, ...] = Field(
-        ("weighted",), min_length=1, description="weighted calibrated scores, or a learned model of the pair"
+        ("weighted", "learned"),
+        min_length=1,
+        description="weighted calibrated scores, or a learned model of the pair",
     )
     aggregations: tuple[Aggregation, ...] = Field(
-        ("top2",), min_length=1, description="from an individual's photographs to the individual"
+        ("max", "top2", "noisy_or"), min_length=1, description="from an individual's photographs to the individual"
     )
     crowd_weight: float = Field(
         0.0, ge=0, description="largest log-odds taken per ln(photographs in the gallery) of an individual"
@@ -63,19 +68,30 @@ class DecideConfig(Settings):
         ("probability",), min_length=1, description="what a name needs: a probability, a lead over the second, or both"
     )
     threshold: float | None = Field(None, ge=0, le=1, description="a fixed threshold; default: tuned")
-    trials: int = Field(60, ge=1, description="Optuna trials per data set")
+    standard_errors: float = Field(
+        1.0, ge=0, description="a more complicated choice must be better by so many standard errors"
+    )
+    safe_threshold: bool = Field(
+        True, description="where many thresholds score alike: a low one that 95 % of strangers stay below"
+    )
+    trials: int = Field(
+        0, ge=0, description="Optuna trials per data set that `tune` adds to the default search; 0: 200"
+    )
+    covariates: bool = Field(
+        False, description="the learned model also uses photographs per individual, days between photographs and sizes"
+    )
     not_learnt_by: tuple[str, ...] = Field(
         (),
-        description="files of further embedders; what trained them does not play the query, so that runs can be fused",
+        description="files of further embedders; photographs that trained them are no pseudo-queries",
     )
     min_pseudo_queries: int = Field(12, ge=1, description="data sets with fewer take the pooled decision")
 
     @property
     def needs_circumstances(self) -> bool:
-        """Whether some choice looks at more than scores."""
-        return "learned" in self.fusions or self.crowd_weight > 0
+        """Return whether some choice uses covariates of pairs beside scores."""
+        return self.covariates or self.crowd_weight > 0
 
     def of(self, name: str, dataset: str) -> Any:
-        """A setting as it holds for one data set."""
+        """Return a setting as it holds for one data set."""
         value = getattr(self, name)
         return value.get(dataset, type(self).model_fields[name].default) if isinstance(value, dict) else value

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from animalclef.config.base import Settings
 from animalclef.config.feature_presets import FEATURES, Feature
+from animalclef.config.members import Member, distinct
 
-__all__ = ["BudgetConfig", "KeypointConfig", "RerankConfig", "View"]
+__all__ = ["BudgetConfig", "KeypointConfig", "RerankConfig", "RerankMember", "View"]
 
 View = Literal["rot90", "rot180", "rot270", "flip"]
 
@@ -107,8 +108,8 @@ class KeypointConfig(Settings):
         return self.model_copy(update=dict(zip(("long_side", "max_keypoints"), self.sizes, strict=True)))
 
 
-class RerankConfig(Settings):
-    """Matching of the query with each candidate on the shortlist."""
+class MatcherSettings(Settings):
+    """Settings of one matcher."""
 
     matcher: Literal["mutual-nearest", "lightglue", "superglue", "none"] = Field(
         "mutual-nearest",
@@ -150,6 +151,43 @@ class RerankConfig(Settings):
     verify: bool = Field(
         True, description="LightGlue, SuperGlue: verify matches by a common transform and count the inliers"
     )
+
+
+class RerankMember(MatcherSettings, Member):
+    """A further pair of local features and matcher; as text EXTRACTOR or EXTRACTOR+MATCHER."""
+
+    keypoints: KeypointConfig = Field(
+        KeypointConfig(), description="of its own; masks, views and border are those of the run"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_text(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        extractor, _, matcher = given.partition("+")
+        return {"keypoints": {"extractor": extractor}} | ({"matcher": matcher} if matcher else {})
+
+    @property
+    def default_label(self) -> str:
+        """The extractor, and a matcher that is not mutual nearest neighbours."""
+        matcher = "" if self.matcher == "mutual-nearest" else f"+{self.matcher}"
+        return f"{self.keypoints.extractor}{matcher}"
+
+
+class RerankConfig(MatcherSettings):
+    """Stage two: matching the shortlist, and with members once more by each of them."""
+
+    members: tuple[RerankMember, ...] = Field(
+        (), description="further local features and matchers; each adds its scores of every pair"
+    )
+
+    @model_validator(mode="after")
+    def _match_something(self) -> Self:
+        distinct(self.members)
+        if self.members and "none" in (self.matcher, *(one.matcher for one in self.members)):
+            raise ValueError("with members every matcher must match, so none of them can be `none`")
+        return self
 
 
 class BudgetConfig(Settings):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from animalclef.config.base import Settings
+from animalclef.config.members import Member, distinct
 
-__all__ = ["EmbedConfig", "RetrieveConfig", "VoteConfig"]
+__all__ = ["EmbedConfig", "EmbedMember", "RetrieveConfig", "VoteConfig"]
 
 
-class EmbedConfig(Settings):
-    """The embedding: one vector per photograph."""
+class EmbedderSettings(Settings):
+    """Settings of one embedder."""
 
     model: str = Field(
         "rootsift-vlad",
@@ -66,8 +68,36 @@ class EmbedConfig(Settings):
 
     def shaping(self, with_network: bool) -> dict[str, Any]:
         """Return the settings that an embedding depends on besides the weights, for fingerprints."""
-        without = {"batch_size", "weights"} | (set() if with_network else _NETWORKS_ONLY)
-        return self.model_dump(mode="json", exclude=without)
+        aside = {"batch_size", "weights", "members"} | (set() if with_network else _NETWORKS_ONLY)
+        return self.model_dump(mode="json", exclude=aside)
+
+
+class EmbedMember(EmbedderSettings, Member):
+    """A further embedder of a run; as text the name of its model."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_text(cls, given: Any) -> Any:
+        return {"model": given} if isinstance(given, str) else given
+
+    @property
+    def default_label(self) -> str:
+        """The model's name without its kind, or the file's."""
+        kind, _, rest = self.model.partition(":")
+        return (Path(rest).stem if kind == "file" else rest) or kind
+
+
+class EmbedConfig(EmbedderSettings):
+    """Stage one: one vector per photograph, and with members one more by each of them."""
+
+    members: tuple[EmbedMember, ...] = Field(
+        (), description="further embedders, each a model or settings like these; each adds candidates and a score"
+    )
+
+    @field_validator("members")
+    @classmethod
+    def _are_distinct(cls, members: tuple[EmbedMember, ...]) -> tuple[EmbedMember, ...]:
+        return distinct(members)
 
 
 # These came after the first fingerprints of the weight-free embedding, and do not change it.

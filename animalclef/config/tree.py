@@ -31,3 +31,25 @@ class Config(Settings):
     rerank: RerankConfig = RerankConfig()
     budget: BudgetConfig = BudgetConfig()
     decide: DecideConfig = DecideConfig()
+
+    def of_embedders(self) -> dict[str, Config]:
+        """Return by label the settings with a further embedder in place of the first."""
+        asides = {"name", "optional"}
+        return {
+            one.label: self.model_copy(update={"embed": EmbedConfig(**one.model_dump(exclude=asides))})
+            for one in self.embed.members
+        }
+
+    def of_matchers(self) -> dict[str, Config]:
+        """Return by label the settings with a further matcher and its local features in place of the first."""
+        shared = {name: getattr(self.keypoints, name) for name in ("masks", "views", "border")}
+        asides = {"name", "optional", "keypoints"}
+        return {
+            one.label: self.model_copy(
+                update={
+                    "keypoints": one.keypoints.model_copy(update=shared),
+                    "rerank": RerankConfig(**one.model_dump(exclude=asides)),
+                }
+            )
+            for one in self.rerank.members
+        }

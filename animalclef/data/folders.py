@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from animalclef.data.columns import parse_split
 from animalclef.data.csv_text import Problem, control_character
 
-__all__ = ["IMAGE_SUFFIXES", "FolderPhotograph", "holds_images", "photographs_in_folders"]
+__all__ = ["IMAGE_SUFFIXES", "FolderPhotograph", "holds_images", "photographs_in_folders", "place_in_folders"]
 
 IMAGE_SUFFIXES = frozenset({
     ".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jfif", ".heic", ".heif", ".hif",
@@ -88,11 +88,23 @@ def photographs_in_folders(root: Path) -> tuple[list[FolderPhotograph], list[Pro
     """
     seen = _walk(root)
     images = [path for path in seen.files if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
+    rows, loose, outside, galleries = _placed(sorted(images, key=lambda one: root / one))
+    problems = [*_left_out(seen), *_misplaced(loose, outside, galleries)]
+    return rows, [Problem(root.name or str(root), None, sentence, fatal=False) for sentence in problems]
+
+
+def place_in_folders(paths: Sequence[str]) -> dict[str, FolderPhotograph]:
+    """Return where each path stands in a tree with a folder per individual; other paths are absent."""
+    return {row.path: row for row in _placed(list(dict.fromkeys(paths)))[0]}
+
+
+def _placed(images: Sequence[str]) -> tuple[list[FolderPhotograph], list[str], list[str], list[str]]:
+    """Return the photographs, those in no individual's folder, those outside, and the folders of the gallery."""
     galleries = sorted({path.split("/")[0] for path in images if _splits(path) is False and path.count("/") >= 2})
     loose: list[str] = []
     outside: list[str] = []
     rows = []
-    for path in sorted(images, key=lambda one: root / one):
+    for path in images:
         parts = path.split("/")
         if len(parts) > 1 and _splits(path):
             rows.append(FolderPhotograph(path, None))
@@ -102,8 +114,7 @@ def photographs_in_folders(root: Path) -> tuple[list[FolderPhotograph], list[Pro
             loose.append(path)
         else:
             rows.append(FolderPhotograph(path, parts[1 if galleries else 0].strip()))
-    problems = [*_left_out(seen), *_misplaced(loose, outside, galleries)]
-    return rows, [Problem(root.name or str(root), None, sentence, fatal=False) for sentence in problems]
+    return rows, loose, outside, galleries
 
 
 def holds_images(root: Path) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from animalclef.data.columns import with_columns
-from animalclef.data.csv_text import Table, read_table
+from animalclef.data.csv_text import Table
+from animalclef.data.formats.recognise import read_any_table
 from animalclef.data.sources import Source
 from animalclef.errors import DataError
 
@@ -23,10 +22,4 @@ def open_table(source: Source) -> Table:
     """
     if source.table is None:
         raise DataError(f"{source.root}: a folder per individual has no table.")
-    return with_columns(_rows_of(source.table), source.columns)
-
-
-def _rows_of(path: Path) -> Table:
-    from animalclef.data.formats.recognise import foreign_table
-
-    return foreign_table(path) or read_table(path)
+    return with_columns(read_any_table(source.table), source.columns)

@@ -15,20 +15,48 @@ from animalclef.decision.calibrators import AnyCurve
 from animalclef.decision.fit_calibrators import Pairs, fit_calibrator, fit_pair_model
 from animalclef.decision.leak_guard import Fitted
 from animalclef.decision.pair_classifier import PairModel, pair_inputs
-from animalclef.decision.score_columns import CONTEXT, is_count, scores_among
-from animalclef.decision.trial_evaluator import LogOdds, numbered
+from animalclef.decision.relative_scores import with_relative
+from animalclef.decision.score_columns import CONTEXT, EXCESS, LEAD, is_count, is_relative, scores_among
+from animalclef.decision.trial_evaluator import ROLES, LogOdds, Role, numbered, seen_as
 
-__all__ = ["CrossFitter", "Curves"]
+__all__ = ["CrossFitter", "Curves", "columns_to_fit", "role_views"]
 
+Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
+Views = Mapping[Role, Mapping[str, NDArray[np.generic]]]
+
+_MOST_PAIRS = 12_000  # are enough for a curve: every pair of one individual, and evenly spaced others
 
 
 @dataclass(frozen=True)
 class Curves:
-    """What is fitted on pairs: a curve per calibration and column, and the pair model where one is asked for."""
+    """Models fitted on pairs: a curve per calibration and column, and the pair model where one is asked for."""
 
     of: Mapping[tuple[str, str], AnyCurve]
     pair_model: PairModel | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Pairs that curves are fitted on; `place` holds part, role, rows and slots of each run of pairs."""
+
+    place: list[tuple[str, Role, Rows, Rows]]
+    same: NDArray[np.bool_]
+    weight: Floats
+
+
+def columns_to_fit(columns: Mapping[str, object], config: DecideConfig) -> list[str]:
+    """Return the score columns, and what is worked out of each from the candidate list."""
+    raw = scores_among(columns)
+    if not config.relative_scores:
+        return raw
+    return sorted([*raw, *[name + ending for name in raw for ending in (LEAD, EXCESS)]])
+
+
+def role_views(part: PseudoQueries, config: DecideConfig) -> Views:
+    """Return the columns as each role sees them; relative ones depend on which candidates are there."""
+    who, names = numbered(part), columns_to_fit(part.columns, config)
+    return {role: with_relative(part.columns, seen_as(part, role), who, names) for role in ROLES}
 
 
 class CrossFitter:
@@ -41,23 +69,25 @@ class CrossFitter:
         config: DecideConfig,
         seed: int,
         others: Mapping[str, Pairs] | None = None,
+        views: Mapping[str, Views] | None = None,
     ) -> None:
-        """`others` holds, per column, the pairs of other data sets that calibrations lean on where pairs are few."""
+        """`others` holds, per column, other data sets' standardised pairs, for fits on few pairs."""
         self.name, self.parts, self.config, self.others = name, dict(parts), config, others or {}
         self.individuals = {
             one: np.array([f"{one}/{who}" for who in part.splits.identity], dtype=object) for one, part in parts.items()
         }
         self.fold_of = {one: _folds(who, config.folds, seed) for one, who in self.individuals.items()}
         self.who = {one: numbered(part) for one, part in parts.items()}
-        self.columns = sorted({column for part in parts.values() for column in scores_among(part.columns)})
+        self.views = {one: (views or {}).get(one) or role_views(part, config) for one, part in parts.items()}
+        self.columns = sorted({name for part in parts.values() for name in columns_to_fit(part.columns, config)})
         self._fits: dict[frozenset[int], Fitted[Curves]] = {}
 
     def outside(self, fold: int) -> dict[str, Rows]:
-        """Rows of each part that are not in the fold."""
+        """Return the rows of each part that are not in the fold."""
         return {name: np.flatnonzero(folds != fold) for name, folds in self.fold_of.items()}
 
     def fitted(self, without: frozenset[int] = frozenset()) -> Fitted[Curves]:
-        """Fitted on all individuals but those of the folds named."""
+        """Return the models fitted on all individuals but those of the folds named."""
         if without not in self._fits:
             rows = {name: np.flatnonzero(~np.isin(folds, list(without))) for name, folds in self.fold_of.items()}
             individuals = frozenset(who for name, one in rows.items() for who in self.individuals[name][one])
@@ -65,24 +95,31 @@ class CrossFitter:
         return self._fits[without]
 
     def log_odds(self, name: str, without: frozenset[int] = frozenset()) -> LogOdds:
-        """Of every pair of one part, each by what was fitted without its individual's fold and without those named."""
-        part, folds, who = self.parts[name], self.fold_of[name], self.who[name]
-        columns: dict[tuple[str, str], NDArray[np.float64]]
-        columns = {
-            (kind, column): np.zeros(part.same.shape) for kind in self._kinds for column in scores_among(part.columns)
+        """Return log-odds of every pair of one part, by models fitted without its individual's fold and `without`."""
+        part, folds, who, views = self.parts[name], self.fold_of[name], self.who[name], self.views[name]
+        there = [column for column in self.columns if column in views["known"]]
+        empty: list[tuple[str, str]] = [(kind, column) for kind in self._kinds for column in there]
+        columns = {key: np.zeros(part.same.shape) for key in empty if not is_relative(key[1])}
+        by_role: dict[Role, dict[tuple[str, str], Floats]] = {
+            role: {key: np.zeros(part.same.shape) for key in empty if is_relative(key[1])} for role in ROLES
         }
-        learned = {role: np.zeros(part.same.shape) for role in ("known", "unknown")} if self._learns else {}
+        if self._learns:
+            for role in ROLES:
+                by_role[role]["learned", ""] = np.zeros(part.same.shape)
         for fold in sorted(set(folds.tolist())):
             rows = np.flatnonzero(folds == fold)
             curves = self.fitted(without | {fold}).for_scoring(self.individuals[name][rows])
             for (kind, column), values in columns.items():
                 values[rows] = curves.of[kind, column].log_odds(part.columns[column][rows])
-            if curves.pair_model is not None:
-                mine = {column: values[rows] for column, values in part.columns.items()}
-                for role, values in learned.items():
-                    seen = part.as_known if role == "known" else part.as_unknown
-                    values[rows] = curves.pair_model.log_odds(mine, seen[rows], who[rows], part.agrees[rows])
-        return LogOdds(columns, learned, who)
+            mine = {column: values[rows] for column, values in part.columns.items()}
+            for role in ROLES:
+                for (kind, column), values in by_role[role].items():
+                    if kind != "learned":
+                        values[rows] = curves.of[kind, column].log_odds(views[role][column][rows])
+                    elif curves.pair_model is not None:
+                        seen = seen_as(part, role)[rows]
+                        values[rows] = curves.pair_model.log_odds(mine, seen, who[rows], part.agrees[rows])
+        return LogOdds(columns, by_role, who)
 
     @property
     def _kinds(self) -> Sequence[Calibration]:
@@ -93,35 +130,66 @@ class CrossFitter:
         return "learned" in self.config.fusions
 
     def _fit(self, chosen: list[tuple[str, Rows]]) -> Curves:
-        seen = [(self.parts[name], rows, self.parts[name].as_known[rows]) for name, rows in chosen]
-        same = _joined([part.same[rows][mask] for part, rows, mask in seen]).astype(bool)
+        sample = self._sample(chosen)
         curves: dict[tuple[str, str], AnyCurve] = {}
         for column in self.columns:
-            score = _joined([_column(part, column)[rows][mask] for part, rows, mask in seen])
+            score = _joined(
+                [_column(self.views[name][role], column, rows, slots) for name, role, rows, slots in sample.place]
+            )
             for kind in self._kinds:
                 curves[kind, column] = fit_calibrator(
-                    score, same, log=is_count(column), kind=kind, others=self.others.get(column)
-                )
+                    score, sample.same, log=is_count(column), kind=kind, others=self.others.get(column),
+                    weight=sample.weight,
+                )  # fmt: skip
         return Curves(curves, self._fit_model(chosen, curves) if self._learns else None)
 
+    def _sample(self, chosen: list[tuple[str, Rows]]) -> _Sample:
+        """Pairs as either role sees them, weighted by the share of unknown individuals that a data set expects."""
+        place, same, weight = [], [], []
+        total = sum(int(seen_as(self.parts[name], role)[rows].sum()) for name, rows in chosen for role in ROLES)
+        step = max(1, -(-total // _MOST_PAIRS))
+        for name, rows in chosen:
+            part, share = self.parts[name], float(self.config.of("unknown_share", name))
+            for role in ROLES:
+                at, slots = np.nonzero(seen_as(part, role)[rows])
+                mine = part.same[rows[at], slots]
+                kept = mine | (np.arange(len(mine)) % step == 0)
+                at, slots, mine = at[kept], slots[kept], mine[kept]
+                place.append((name, role, rows[at], slots))
+                same.append(mine)
+                weight.append(np.where(mine, 1.0, step) * (share if role == "unknown" else 1 - share))
+        return _Sample(place, _joined(same).astype(bool), _joined(weight).astype(np.float64))
+
     def _fit_model(self, chosen: list[tuple[str, Rows]], curves: Mapping[tuple[str, str], AnyCurve]) -> PairModel:
-        """Pairs as either role sees them: a model must know the best stranger of a query whose own are not there."""
-        scales = {column: curves[self._kinds[0], column] for column in self.columns}
+        """Fit on pairs as either role sees them: a model must know the best stranger of an unknown query."""
+        raw = [column for column in self.columns if not column.endswith((LEAD, EXCESS))]
+        scales = {column: curves[self._kinds[0], column] for column in raw}
         context = sorted({column for part in self.parts.values() for column in CONTEXT & part.columns.keys()})
         for column in context:
-            values = _joined([_column(self.parts[name], column)[rows] for name, rows in chosen])
-            scales[column] = fit_calibrator(values.ravel(), np.zeros(values.size, dtype=bool), log=True)
-        tables, labels = [], []
+            values = _joined([_whole(self.parts[name], column)[rows] for name, rows in chosen])
+            scales[column] = fit_calibrator(values, np.zeros(len(values), dtype=bool), log=True)
+        tables, labels, weights = [], [], []
         for name, rows in chosen:
             part, who = self.parts[name].select(rows), self.who[name][rows]
-            for visible in (part.as_known, part.as_unknown):
-                tables.append(pair_inputs(part.columns, scales, visible, who, part.agrees))
-                labels.append(part.same[visible])
+            share = float(self.config.of("unknown_share", name))
+            for role in ROLES:
+                visible = seen_as(part, role)
+                same = part.same[visible]
+                step = max(1, -(-len(same) // (_MOST_PAIRS // 2)))
+                kept = same | (np.arange(len(same)) % step == 0)
+                inputs = pair_inputs(part.columns, scales, visible, who, part.agrees)
+                tables.append({one: values[kept] for one, values in inputs.items()})
+                labels.append(same[kept])
+                weights.append(np.where(same[kept], 1.0, step) * (share if role == "unknown" else 1 - share))
         inputs = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]} if tables else {}
-        return fit_pair_model(scales, inputs, _joined(labels).astype(bool))
+        return fit_pair_model(scales, inputs, _joined(labels).astype(bool), _joined(weights).astype(np.float64))
 
 
-def _column(part: PseudoQueries, name: str) -> NDArray[np.generic]:
+def _column(view: Mapping[str, NDArray[np.generic]], name: str, rows: Rows, slots: Rows) -> NDArray[np.generic]:
+    return view[name][rows, slots] if name in view else np.full(len(rows), np.nan, dtype=np.float32)
+
+
+def _whole(part: PseudoQueries, name: str) -> NDArray[np.generic]:
     return part.columns[name] if name in part.columns else np.full(part.same.shape, np.nan, dtype=np.float32)
 
 

@@ -1,7 +1,8 @@
-"""`decision.json`: how scores become answers, and what that was fitted on."""
+"""`decision.json`: how scores become answers, and which individuals that was fitted on."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -9,17 +10,21 @@ from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, mode
 
 from animalclef.config.decision import Aggregation
 from animalclef.decision.calibrators import AnyCurve, Calibrator, Part
+from animalclef.decision.null_model import Null
 from animalclef.decision.pair_classifier import PairModel
 from animalclef.decision.preparation import Preparation
+from animalclef.decision.score_columns import CONTEXT
 from animalclef.errors import StaleArtefactError
 from animalclef.runtime.digests import content_digest
 from animalclef.runtime.regular_files import read_regular
 
 __all__ = [
+    "AnswerCurve",
     "Calibrator",
     "DatasetDecision",
     "Decision",
     "Reliability",
+    "Strangers",
     "Summary",
     "Validation",
     "load_decision",
@@ -51,15 +56,38 @@ class Validation(Part):
     high: float | None = None
     plateau: tuple[float, float] | None = Field(None, description="thresholds that score within 1 % of the best")
     reliability: Reliability | None = None
+    answers: Reliability | None = Field(None, description="of probabilities of answers near the threshold, out of fold")
 
     @property
     def optimism(self) -> float:
-        """What the choice gained by being scored where it was made."""
+        """How much higher the choice scores on the pseudo-queries that it was tuned on."""
         return self.tuned - self.nested
 
 
+class Strangers(Part):
+    """What a decision does with database photographs whose individual is hidden."""
+
+    photographs: int
+    individuals: int
+    new: float = Field(description="share that is answered as new, every individual counted alike")
+    low: float = Field(description="95 % interval of `new` (Wilson), over individuals")
+    high: float
+    false_acceptance: float = Field(description="share of new individuals taken for a known one, by the null model")
+
+
+class AnswerCurve(Part):
+    """Logistic curve from an identity's log-odds to the probability that naming it is right.
+
+    Fitted on best identities of pseudo-queries, out of fold, with `unknown_share` of new individuals.
+    """
+
+    slope: float = Field(gt=0)
+    intercept: float
+    unknown_share: float = Field(gt=0, lt=1)
+
+
 class DatasetDecision(Part):
-    """Of one data set: from score columns to pairs, from pairs to identities, from the best identity to a name.
+    """How one data set is decided: score columns to pairs, pairs to identities, the best identity to a name.
 
     A pair's log-odds are the weighted sum of its calibrated scores, or the pair model's where there is one. An identity
     is named where its probability reaches `threshold` and its lead over the second, in log-odds, reaches `margin`.
@@ -76,6 +104,10 @@ class DatasetDecision(Part):
     fitted_on: str = Field(description="the data set whose gallery it was fitted on, `pooled`, or `default`")
     individuals_digest: str = Field("", description="digest of the individuals it was fitted on")
     validation: Validation | None = None
+    answer_curve: AnswerCurve | None = Field(None, description="from log-odds to probabilities of identities")
+    scale_free: bool = Field(False, description="scores are in units of the null model, so it holds for any data set")
+    nulls: dict[str, Null] = Field({}, description="strangers' best score in the database, by score column")
+    strangers: Strangers | None = None
 
     @model_validator(mode="after")
     def _weights_are_calibrated(self) -> Self:
@@ -94,7 +126,7 @@ class Summary(Part):
 
 
 class Decision(Part):
-    """The decisions of all data sets; one that is not named takes `pooled`."""
+    """The decisions of all data sets; one that is not named takes `pooled`, which is scale-free."""
 
     format: Literal[2] = 2
     scores: str = Field(description="fingerprint of the settings and weights that made the raw scores")
@@ -121,21 +153,29 @@ class Decision(Part):
         return {key: value for key, value in content.items() if key != "digest"}
 
     def of(self, dataset: str) -> DatasetDecision:
-        """The decision that applies to a data set."""
+        """Return the decision that applies to a data set."""
         return self.datasets.get(dataset, self.pooled)
 
     @property
     def needs_circumstances(self) -> bool:
-        """Whether some data set's decision looks at more than scores."""
+        """Whether some data set's decision uses covariates of pairs beside scores."""
         parts = [*self.datasets.values(), self.pooled]
-        return any(part.pair_model is not None or part.crowd_weight > 0 for part in parts)
+        models = [part.pair_model for part in parts if part.pair_model is not None]
+        return any(part.crowd_weight > 0 for part in parts) or any(CONTEXT & model.scales.keys() for model in models)
 
-    def check(self, scores: str) -> None:
-        """Refuse to be applied to other scores than it was fitted on.
+    def check(self, scores: str, datasets: Iterable[str] = ()) -> None:
+        """Refuse to be applied to other scores than it was fitted on, or to data sets that it cannot decide.
 
         Raises:
-            StaleArtefactError: this run's scores come from other settings or weights.
+            StaleArtefactError: this run's scores come from other settings or weights, or a data set is not named and
+                the pooled decision is in the raw units of other data sets, as earlier versions wrote it.
         """
+        others = sorted(set(datasets) - self.datasets.keys())
+        if others and not self.pooled.scale_free:
+            raise StaleArtefactError(
+                f"The decision holds for {', '.join(self.datasets) or 'no data set'} alone and cannot be applied to "
+                f"{others[0]}: its scores are on another scale. Leave --decision out to fit a new one."
+            )
         if self.scores != scores:
             raise StaleArtefactError(
                 f"The decision was fitted on scores of settings {self.scores}, this run's are {scores}. "

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from animalclef.config.decision import Aggregation, Calibration, Fusion
+from animalclef.decision.score_columns import is_relative
 
 __all__ = ["DecisionParams"]
 
@@ -38,6 +39,7 @@ class DecisionParams:
         weighing = 0 if self.fusion == "learned" or len(set(used)) == 1 else 1
         return (
             (3 if self.fusion == "learned" else len(used) - 1 + weighing + (self.calibration != "logistic"))
+            + any(is_relative(name) for name, weight in self.weights.items() if weight > 0)
             + (self.aggregation != "max")
             + (self.crowd_weight > 0)
             + self.same_viewpoint

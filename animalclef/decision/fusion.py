@@ -1,4 +1,4 @@
-"""From raw pair scores to one ranked list of candidates with a probability each."""
+"""Fuse raw pair scores into one ranked list of candidates with a probability each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from animalclef.decision.aggregation import Candidates
 from animalclef.decision.calibrators import sigmoid
 from animalclef.decision.decision_model import DatasetDecision, Decision
+from animalclef.decision.relative_scores import with_relative
 from animalclef.decision.score_columns import scores_among
+from animalclef.decision.transfer import for_dataset, nulls_of_queries
 from animalclef.structures import ImageTable, PairScores, RankedCandidates
 
 __all__ = ["fuse", "fuse_lists"]
@@ -21,8 +23,9 @@ Integers = NDArray[np.int64]
 
 
 def fuse(scores: PairScores, images: ImageTable, decision: Decision) -> RankedCandidates:
-    """Candidates of every query, the most probable identity first and within it the most probable photograph; equal
-    ones in shortlist order, as validation has them.
+    """Return the candidates of every query, the most probable identity first and its most probable photograph first.
+
+    Equal ones keep their shortlist order, as in validation.
     """
     row_of = images.row_of
     query_row = np.array([row_of[one] for one in scores.query_id], dtype=np.int64)
@@ -34,7 +37,10 @@ def fuse(scores: PairScores, images: ImageTable, decision: Decision) -> RankedCa
         columns = {column: values[rows] for column, values in scores.columns.items()}
         agrees = images.viewpoints_agree(scores.query_id[rows], scores.gallery_id[rows])
         _, who = np.unique(images.identity[gallery_row[rows]].astype(str), return_inverse=True)
-        pair[rows], whole[rows], lead[rows] = _fused(columns, query_row[rows], who, agrees, decision.of(name))
+        rule = decision.of(name)
+        if rule.scale_free:
+            rule = for_dataset(rule, nulls_of_queries(columns, query_row[rows], who, int(who.max()) + 1))
+        pair[rows], whole[rows], lead[rows] = _fused(columns, query_row[rows], who, agrees, rule)
     order = np.lexsort((-pair, -whole, query_row))
     kept = scores_among(scores.columns)
     return RankedCandidates(
@@ -53,7 +59,7 @@ def _fused(
     columns: Mapping[str, NDArray[np.generic]], query: Integers, who: Integers, agrees: NDArray[np.bool_],
     decision: DatasetDecision,
 ) -> tuple[Floats, Floats, Floats]:  # fmt: skip
-    """Per pair of one data set: its probability, its identity's, and the lead of the query's best identity."""
+    """Return per pair of one data set its probability, its identity's, and the lead of the query's best identity."""
     rows, slots, shape = _places(query)
     laid = {name: _laid_out(values, rows, slots, shape, np.nan) for name, values in columns.items()}
     whose = _laid_out(who, rows, slots, shape, -1).astype(np.int64)
@@ -66,8 +72,9 @@ def _fused(
 def fuse_lists(
     columns: Mapping[str, NDArray[np.generic]], visible: Bools, who: Integers, agrees: Bools, decision: DatasetDecision
 ) -> tuple[Floats, Floats, Floats]:
-    """For lists of candidates laid out as (q, k): the probability of each pair and of its identity, 0 where nothing is
-    visible, and per list the lead of the best identity over the second in log-odds.
+    """Return pair probabilities and identity probabilities, (q, k), and per list the best identity's lead, (q,).
+
+    Probabilities are 0 where nothing is visible; the lead over the second identity is in log-odds.
 
     `who` numbers the identities; `agrees` says where the viewpoints may be the same.
     """
@@ -76,17 +83,20 @@ def fuse_lists(
         log_odds = decision.pair_model.log_odds(columns, seen, who, agrees)
     else:
         log_odds = np.zeros(visible.shape)
-        for name, weight in decision.weights.items():
-            if weight:
-                log_odds += weight * decision.calibrators[name].log_odds(columns[name])
+        used = {name: weight for name, weight in decision.weights.items() if weight}
+        there = with_relative(columns, seen, who, list(used))
+        for name, weight in used.items():
+            log_odds += weight * decision.calibrators[name].log_odds(there[name])
     candidates = Candidates(seen, who, columns.get("photographs"))
     identity = candidates.identity_log_odds(candidates.take(log_odds), decision.aggregation, decision.crowd_weight)
     lead = candidates.best(identity).lead
+    if decision.answer_curve is not None:
+        identity = decision.answer_curve.slope * identity + decision.answer_curve.intercept
     return np.where(seen, sigmoid(log_odds), 0.0), sigmoid(candidates.of_pairs(identity)), lead
 
 
 def _places(query: Integers) -> tuple[Integers, Integers, tuple[int, int]]:
-    """Row and slot of each pair in a table of queries, pairs of one query in the order they come."""
+    """Return row and slot of each pair in a table of queries; pairs of one query keep their order."""
     _, rows = np.unique(query, return_inverse=True)
     order = np.argsort(rows, kind="stable")
     begin = np.searchsorted(rows[order], np.arange(int(rows.max()) + 1))

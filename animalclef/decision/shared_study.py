@@ -1,34 +1,42 @@
-"""Shared studies: many trials by several processes in one storage, gone on with whenever the command is run again.
+"""Optuna studies kept in a storage: more trials than the default search, continued whenever the command is run again.
 
-What such a search finds depends on who was first; the decision file made of it is reproducible from the storage.
+One process proposes trials that depend on the finished ones alone, so a search that was interrupted and continued ends
+with the same decision. Several processes propose whatever the others have not finished yet: their trials depend on
+timing, and the decision made of a storage is reproducible, but the storage is not.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import multiprocessing
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import optuna
+import sqlalchemy.exc
 
 from animalclef.config import DecideConfig
-from animalclef.decision.search import SearchResult, choose, enqueue, new_study, objective
+from animalclef.decision.decision_params import DecisionParams
+from animalclef.decision.model_average import average, choices_tried, sides_of
+from animalclef.decision.search import SearchResult, evaluate
 from animalclef.decision.trial_evaluator import TrialEvaluator
 from animalclef.errors import ConfigError, OutputError, StaleArtefactError
 
-if TYPE_CHECKING:
-    import optuna
-
-__all__ = ["Shared", "explore", "work"]
+__all__ = ["Shared", "explore", "new_study", "objective", "opened", "work"]
 
 logger = logging.getLogger(__name__)
+
+_DONE = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
 
 
 @dataclass(frozen=True)
 class Shared:
-    """Where studies are kept, and what they were made with."""
+    """Where studies are kept, and the settings they were made with."""
 
     url: str
     settings: str  # fingerprint of the pseudo-queries and settings
@@ -43,77 +51,120 @@ def explore(
     config: DecideConfig,
     workers: Sequence[Callable[[int], None]],
 ) -> SearchResult:
-    """Bring the study up to `config.trials` trials and choose; `workers` are done in processes of their own beside this
-    one, each told its number. One that is killed leaves its trial to the others.
+    """Bring the study up to `config.trials` trials, and average them with the choices of the default search.
+
+    `workers` run in processes of their own beside this one, each called with its number. If one is killed, the others
+    do its trials.
 
     Raises:
         StaleArtefactError: the storage holds a study of this name that was made with other settings.
         OutputError: the storage cannot be reached, or stays locked.
     """
-    study = opened(shared, name, 0)
-    with _told(shared):
-        if not study.get_trials(deepcopy=False):
-            enqueue(study, evaluators, config)
+    study = opened(shared, name)
     spawn = multiprocessing.get_context("spawn")
     processes = [spawn.Process(target=one, args=(number,)) for number, one in enumerate(workers, start=1)]
     for process in processes:
         process.start()
     try:
-        work(shared, study, evaluators, config)
+        work(shared, study, evaluators, config, parallel=bool(processes))
     finally:
         for process in processes:
             process.join()
     lost = sum(process.exitcode != 0 for process in processes)
     if lost:
         logger.warning("%s: %d of %d workers ended early; the others did their trials.", name, lost, len(processes))
-    with _told(shared):
-        return choose(evaluators, study, config)
+    with _storage_errors(shared):
+        trials = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    found = [DecisionParams.from_json(trial.user_attrs["choice"]) for trial in trials]
+    tried = [evaluate(evaluators, one.at(-np.inf, 0.0), config.rules[0], config) for one in found]
+    return average(evaluators, [*choices_tried(evaluators, config), *tried], config)
 
 
-def work(shared: Shared, study: optuna.Study, evaluators: Sequence[TrialEvaluator], config: DecideConfig) -> None:
-    """Do trials until the study has as many as the settings ask for."""
-    import optuna
+def work(
+    shared: Shared, study: optuna.Study, evaluators: Sequence[TrialEvaluator], config: DecideConfig, number: int = 0,
+    *, parallel: bool = False,
+) -> None:  # fmt: skip
+    """Do trials until the study has as many as the settings ask for; `number` distinguishes processes.
 
-    states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
-    with _told(shared):
-        if len(study.get_trials(deepcopy=False, states=states)) < config.trials:
-            enough = optuna.study.MaxTrialsCallback(config.trials, states=states)
-            study.optimize(objective(evaluators, config), callbacks=[enough])
+    The sampler is seeded anew before every trial, from the number of finished ones.
+    """
+    value = objective(evaluators, config)
+    with _storage_errors(shared):
+        while (done := len(study.get_trials(deepcopy=False, states=_DONE))) < config.trials:
+            study.sampler = _sampler([shared.seed, number, done], parallel=parallel)
+            study.optimize(value, n_trials=1)
 
 
-def opened(shared: Shared, name: str, number: int) -> optuna.Study:
-    """The study, made where it is not there yet; `number` tells processes apart, so that they do not try the same.
+def objective(evaluators: Sequence[TrialEvaluator], config: DecideConfig) -> Callable[[optuna.Trial], float]:
+    """Return the function that a study maximises: the mean score over splits, with the best threshold."""
+    names = sorted({name for evaluator in evaluators for name in evaluator.log_odds.names})
+    sides = sides_of(evaluators)
+
+    def value(trial: optuna.Trial) -> float:
+        raw = {name: trial.suggest_float(f"weight_{name}", 0.0, 1.0) for name in names}
+        choice = DecisionParams(
+            weights=_shares(raw),
+            calibration=_pick(trial, "calibration", config.calibrations),
+            aggregation=_pick(trial, "aggregation", config.aggregations),
+            crowd_weight=trial.suggest_float("crowd_weight", 0.0, config.crowd_weight) if config.crowd_weight else 0.0,
+            same_viewpoint=_pick(trial, "same_viewpoint", sides),
+        )
+        found = evaluate(evaluators, choice, config.rules[0], config)
+        trial.set_user_attr("choice", replace(choice, threshold=-np.inf).as_json())
+        return found.score
+
+    return value
+
+
+def new_study(seed: int, **stored: Any) -> optuna.Study:
+    """Return a study that maximises, without pruning."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = _sampler([seed, 0, 0], parallel=False)
+    return optuna.create_study(direction="maximize", sampler=sampler, pruner=optuna.pruners.NopPruner(), **stored)
+
+
+def opened(shared: Shared, name: str) -> optuna.Study:
+    """Return the study, created where it does not exist yet.
 
     Raises:
         StaleArtefactError: it was made with other settings.
         OutputError: the storage cannot be reached, or stays locked.
     """
-    with _told(shared):
+    with _storage_errors(shared):
         study = new_study(shared.seed, storage=_storage(shared), study_name=f"animalclef/{name}", load_if_exists=True)
         made_with = study.user_attrs.get("settings")
-        trials = len(study.get_trials(deepcopy=False))
-        if made_with is None and not trials:
+        if made_with is None and not study.get_trials(deepcopy=False):
             study.set_user_attr("settings", shared.settings)
         elif made_with != shared.settings:
             raise StaleArtefactError(
                 f"{shared.url}: its study animalclef/{name} was made with settings {made_with}, this run's are "
                 f"{shared.settings}. Use another --storage, or the settings it was made with."
             )
-        study.sampler = _sampler([shared.seed, number, trials])
     return study
 
 
-def _sampler(seeds: Sequence[int]) -> optuna.samplers.BaseSampler:
-    import numpy as np
-    import optuna
+def _shares(raw: Mapping[str, float]) -> dict[str, float]:
+    """Return weights that sum to 1; a value in the lower half leaves its column out, so that choices are sparse."""
+    kept = {name: max(0.0, 2 * value - 1) for name, value in raw.items()}
+    total = sum(kept.values())
+    if not total:
+        best = max(raw, key=lambda name: raw[name])
+        return {best: 1.0}
+    return {name: value / total for name, value in kept.items() if value}
 
+
+def _pick(trial: optuna.Trial, name: str, among: Sequence[Any]) -> Any:
+    return trial.suggest_categorical(name, list(among)) if len(among) > 1 else among[0]
+
+
+def _sampler(seeds: Sequence[int], *, parallel: bool) -> optuna.samplers.BaseSampler:
     seed = int(np.random.SeedSequence(list(seeds)).generate_state(1)[0])
-    return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=parallel)
 
 
 def _storage(shared: Shared) -> optuna.storages.RDBStorage:
-    import optuna
-
     options: dict[str, Any] = {}
     if shared.url.startswith("sqlite"):
         options = {"connect_args": {"timeout": shared.patience}}
@@ -121,11 +172,8 @@ def _storage(shared: Shared) -> optuna.storages.RDBStorage:
 
 
 @contextmanager
-def _told(shared: Shared) -> Iterator[None]:
-    """Whatever a storage can throw, as one sentence."""
-    import optuna
-    import sqlalchemy.exc
-
+def _storage_errors(shared: Shared) -> Iterator[None]:
+    """Turn the errors of a storage into one sentence."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -145,3 +193,8 @@ def _told(shared: Shared) -> Iterator[None]:
             )
             raise OutputError(sentence) from error
         raise OutputError(f"{shared.url}: the storage cannot be used ({cause}). Check the address.") from error
+    except (LookupError, TypeError, json.JSONDecodeError) as error:
+        raise OutputError(
+            f"{shared.url}: the storage holds values of another kind than studies ({type(error).__name__}). It is "
+            "damaged; use another --storage."
+        ) from error

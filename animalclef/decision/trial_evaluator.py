@@ -1,4 +1,4 @@
-"""Pseudo-queries with held-out log-odds, ready to be answered by any choice in a few milliseconds."""
+"""Pseudo-queries with held-out log-odds, answered by any choice of parameters in a few milliseconds."""
 
 from __future__ import annotations
 
@@ -15,26 +15,43 @@ from animalclef.decision.calibrators import sigmoid
 from animalclef.decision.decision_params import DecisionParams
 from animalclef.metrics.threshold_sweep import Answers, Roles
 
-__all__ = ["LogOdds", "Role", "TrialEvaluator", "numbered"]
+__all__ = ["ROLES", "LogOdds", "Role", "TrialEvaluator", "numbered", "seen_as"]
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 Role = Literal["known", "unknown"]
+ROLES: tuple[Role, Role] = ("known", "unknown")
 
 
 @dataclass(frozen=True, eq=False)
 class LogOdds:
-    """Of every pair of some pseudo-queries: by each calibrated column, and by the learned model in either role."""
+    """Log-odds of every pair of some pseudo-queries.
+
+    `by_role` holds what depends on the other candidates: relative columns, and the learned model as ("learned", "").
+    """
 
     columns: Mapping[tuple[str, str], Floats]  # (calibration, column) -> (p, k)
-    learned: Mapping[str, Floats]  # role -> (p, k); empty where no model was asked for
+    by_role: Mapping[Role, Mapping[tuple[str, str], Floats]]
     who: NDArray[np.int64]  # (p, k) a number for every candidate's individual
 
     def select(self, rows: NDArray[np.int64]) -> LogOdds:
         """Some of the pseudo-queries."""
         columns = {name: values[rows] for name, values in self.columns.items()}
-        return LogOdds(columns, {role: values[rows] for role, values in self.learned.items()}, self.who[rows])
+        by_role = {
+            role: {name: values[rows] for name, values in tables.items()} for role, tables in self.by_role.items()
+        }
+        return LogOdds(columns, by_role, self.who[rows])
+
+    def of(self, key: tuple[str, str], role: Role) -> Floats | None:
+        """Return one table as a role sees it; `None` where there is none."""
+        return self.by_role.get(role, {}).get(key, self.columns.get(key))
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that can be weighted, sorted."""
+        keys = {*self.columns, *(key for tables in self.by_role.values() for key in tables)}
+        return sorted({column for kind, column in keys if kind != "learned"})
 
 
 @dataclass(eq=False)
@@ -44,11 +61,13 @@ class TrialEvaluator:
     part: PseudoQueries
     log_odds: LogOdds
     roles: Roles = field(init=False)
+    individual: NDArray[np.int64] = field(init=False)  # (p,) a number for each pseudo-query's individual
     _candidates: dict[tuple[str, bool], Candidates] = field(default_factory=dict)
     _taken: dict[tuple[object, ...], Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.roles = Roles.of(self.part.splits)
+        _, self.individual = np.unique(self.part.splits.identity.astype(str), return_inverse=True)
 
     @property
     def sides_differ(self) -> bool:
@@ -78,27 +97,32 @@ class TrialEvaluator:
     def _pairs(self, choice: DecisionParams, role: Role) -> Floats:
         side = choice.same_viewpoint
         if choice.fusion == "learned":
-            return self._take(role, side, ("learned", role), self.log_odds.learned[role])
+            return self._take(role, side, ("learned", ""))
         pairs = np.zeros(len(self._seen(role, side).pair))
         for column, weight in choice.weights.items():
             key = (choice.calibration, column)
-            if weight and key in self.log_odds.columns:
-                pairs += weight * self._take(role, side, key, self.log_odds.columns[key])
+            if weight and self.log_odds.of(key, role) is not None:
+                pairs += weight * self._take(role, side, key)
         return pairs
 
     def _seen(self, role: Role, same_side: bool) -> Candidates:
         key = (role, same_side)
         if key not in self._candidates:
-            visible = self.part.as_known if role == "known" else self.part.as_unknown
+            visible = seen_as(self.part, role)
             visible = visible & self.part.agrees if same_side else visible
             self._candidates[key] = Candidates(visible, self.log_odds.who, self.part.columns.get("photographs"))
         return self._candidates[key]
 
-    def _take(self, role: Role, same_side: bool, key: tuple[str, str], values: Floats) -> Floats:
-        place = (role, same_side, *key)
-        if place not in self._taken:
+    def _take(self, role: Role, same_side: bool, key: tuple[str, str]) -> Floats:
+        place, values = (role, same_side, *key), self.log_odds.of(key, role)
+        if place not in self._taken and values is not None:
             self._taken[place] = self._seen(role, same_side).take(values)
         return self._taken[place]
+
+
+def seen_as(part: PseudoQueries, role: Role) -> Bools:
+    """Return the candidates, (p, k), that pseudo-queries see with their individual in the gallery, or without."""
+    return part.as_known if role == "known" else part.as_unknown
 
 
 def numbered(part: PseudoQueries) -> NDArray[np.int64]:

@@ -1,37 +1,49 @@
-"""Choose calibrators, weights and thresholds on pseudo-queries from the gallery; a query is never looked at."""
+"""Choose calibrators, weights and thresholds on pseudo-queries from the gallery; queries are never used."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from animalclef.config import DecideConfig
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.decision.calibrators import Calibrator, shaped, sigmoid
-from animalclef.decision.cross_fit import CrossFitter
+from animalclef.decision.answer_curve import AnswerFit
+from animalclef.decision.calibrators import shaped
+from animalclef.decision.cross_fit import CrossFitter, Views, columns_to_fit, role_views
 from animalclef.decision.decision_model import DatasetDecision, Decision, Reliability, Summary, Validation
 from animalclef.decision.decision_params import DecisionParams
 from animalclef.decision.fit_calibrators import Pairs
-from animalclef.decision.leak_guard import Fitted, digest_of
+from animalclef.decision.leak_guard import digest_of
+from animalclef.decision.model_average import search
+from animalclef.decision.nested import NestedAnswers, nested_answers, nested_hits
+from animalclef.decision.null_model import nulls_of
 from animalclef.decision.reliability import reliability
-from animalclef.decision.score_columns import CONTEXT, is_count, scores_among
-from animalclef.decision.search import SearchResult, search
+from animalclef.decision.score_columns import CONTEXT, is_count, is_relative, scores_among
+from animalclef.decision.search import SearchResult
+from animalclef.decision.strangers import (
+    confidence_sentences,
+    look_alike_sentences,
+    measured_on_strangers,
+    with_own_threshold,
+)
+from animalclef.decision.transfer import for_dataset, prior_decision, scale_free
 from animalclef.decision.trial_evaluator import TrialEvaluator
 from animalclef.metrics.bootstrap import interval_over_individuals, mean_interval
-from animalclef.metrics.threshold_sweep import hits_of, score_of
+from animalclef.metrics.threshold_sweep import score_of
 from animalclef.runtime.progress import Progress
 
 __all__ = [
     "NestedAnswers",
     "Search",
-    "default_decision",
+    "evaluators_of",
     "held_out_parts",
     "nested_answers",
     "nested_hits",
+    "pooled_parts",
     "tune",
     "used_parts",
 ]
@@ -53,40 +65,57 @@ def tune(
     progress: Progress,
     final: Search | None = None,
 ) -> Decision:
-    """One decision per data set that has enough pseudo-queries, and a pooled one for the others.
+    """Return one decision per data set: its own where it has enough pseudo-queries, else the pooled, scale-free one.
 
-    Calibrators are scored on folds of individuals they were not fitted on, and refitted on all at the end. A study per
-    data set finds the choice for the best mean score over the open-set splits; `final` makes the last one, over all
-    folds, in another way (a study kept in a storage). Every fold of the nested score has a study of its own in memory.
+    Calibrators are scored on folds of individuals they were not fitted on, and refitted on all at the end. A search per
+    data set maximises the mean score over the open-set splits; `final` replaces the search over all folds (a study kept
+    in a storage). Every fold of the nested score has a search of its own. Linear algebra runs on one thread, so that the
+    decision does not depend on their number.
 
     Raises:
         LeakError: something would have been scored on individuals it was fitted on.
     """
-    final = final or (lambda name, evaluators: search(evaluators, config, seed))
-    parts = used_parts(pseudo, config)
-    scored = [name for name, part in parts.items() if part.can_be_scored]
-    own = [held_out for held_out in held_out_parts(pseudo, config, seed) if held_out.name != "pooled"]
-    with progress.task("tuning the decision", len(own) * (config.folds + 1) + 1, "studies") as advance:
-        one_each = {
-            held_out.name: _tune_one(held_out, config, seed, final, advance, validates=True) for held_out in own
-        }
-        if not scored:
-            columns = {column for part in parts.values() for column in scores_among(part.columns)}
-            pooled = default_decision(sorted(columns))
-        elif len(own) == len(scored) == 1:
-            pooled = one_each[own[0].name].model_copy(update={"fitted_on": "pooled"})
-        else:
+    final = final or (lambda name, evaluators: search(evaluators, config))
+    with (
+        threadpool_limits(limits=1),
+        progress.task("tuning the decision", _studies(pseudo, config), "studies") as advance,
+    ):
+        own = [held_out for held_out in held_out_parts(pseudo, config, seed) if held_out.name != "pooled"]
+        decided = {held_out.name: _tune_one(held_out, config, seed, final, advance, validates=True) for held_out in own}
+        parts = used_parts(pseudo, config)
+        scored = [name for name, part in parts.items() if part.can_be_scored]
+        if scored:
             together = pooled_parts(pseudo, config, seed)
-            needed = len(own) < len(scored)
-            pooled = _tune_one(together, config, seed, final, lambda done: None, validates=needed)
-        advance(1)
-    return Decision(
-        scores=scores, gallery=gallery, seed=seed, datasets=one_each, pooled=pooled, summary=_summary(one_each)
+            pooled = _tune_one(together, config, seed, final, advance, validates=len(own) < len(scored))
+        else:
+            pooled = prior_decision(
+                sorted({column for part in parts.values() for column in scores_among(part.columns)})
+            )
+        for name, part in parts.items():
+            if name not in decided and len(part):
+                mine = with_own_threshold(for_dataset(pooled, nulls_of(part)), part)
+                decided[name] = mine if name in scored else mine.model_copy(update={"validation": None})
+        decided = {
+            name: one.model_copy(update={"strangers": measured_on_strangers(one, parts[name])})
+            for name, one in sorted(decided.items())
+        }
+    decision = Decision(
+        scores=scores, gallery=gallery, seed=seed, datasets=decided, pooled=pooled, summary=_summary(decided, own)
     )
+    for sentence in [*confidence_sentences(decision), *look_alike_sentences(parts)]:
+        logger.warning("%s", sentence)
+    return decision
 
 
-def _summary(datasets: Mapping[str, DatasetDecision]) -> Summary | None:
-    seen = {name: part.validation for name, part in datasets.items() if part.validation is not None}
+def _studies(pseudo: Mapping[str, PseudoQueries], config: DecideConfig) -> int:
+    scored = [part for part in pseudo.values() if part.can_be_scored]
+    able = sum(len(part) >= config.min_pseudo_queries for part in scored)
+    return able * (config.folds + 1) + bool(scored) * (1 if able == len(scored) else config.folds + 1)
+
+
+def _summary(datasets: Mapping[str, DatasetDecision], own: Sequence[CrossFitter]) -> Summary | None:
+    tuned = {held_out.name: datasets[held_out.name].validation for held_out in own}
+    seen = {name: one for name, one in tuned.items() if one is not None}
     whole = mean_interval({name: (one.nested, one.low or 0.0, one.high or 0.0) for name, one in seen.items()})
     if whole is None:
         return None
@@ -95,7 +124,7 @@ def _summary(datasets: Mapping[str, DatasetDecision]) -> Summary | None:
 
 
 def used_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig) -> dict[str, PseudoQueries]:
-    """With the score columns that the settings name, or all where none of them is there; circumstances stay."""
+    """Return the pseudo-queries with the score columns that the settings name, or all where none of them is there."""
     parts = {}
     for name, part in sorted(pseudo.items()):
         names = [column for column in config.scores if column in part.columns] or scores_among(part.columns)
@@ -105,38 +134,32 @@ def used_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig) -> dic
 
 
 def held_out_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig, seed: int) -> list[CrossFitter]:
-    """What is validated: each data set that has enough pseudo-queries, or where none has, all of them pooled."""
+    """Return the data sets that have enough pseudo-queries, each by itself, or where none has, all of them pooled."""
     parts = used_parts(pseudo, config)
     scored = {name: part for name, part in parts.items() if part.can_be_scored}
     able = {name: part for name, part in scored.items() if len(part) >= config.min_pseudo_queries}
     if not able:
         return [pooled_parts(pseudo, config, seed)] if scored else []
+    views = {name: role_views(part, config) for name, part in parts.items() if len(part)}
     return [
-        CrossFitter(name, {name: part}, config, seed, _pairs_of_others(parts, name, config))
+        CrossFitter(name, {name: part}, config, seed, _pairs_of_others(parts, views, name, config), views)
         for name, part in able.items()
     ]
 
 
 def pooled_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig, seed: int) -> CrossFitter:
-    """All data sets' pseudo-queries together."""
-    parts = {name: part for name, part in used_parts(pseudo, config).items() if part.can_be_scored}
+    """Return all data sets' pseudo-queries together, their scores in scale-free units."""
+    parts = {
+        name: scale_free(part, nulls_of(part))
+        for name, part in used_parts(pseudo, config).items()
+        if part.can_be_scored
+    }
     return CrossFitter("pooled", parts, config, seed)
 
 
 def evaluators_of(held_out: CrossFitter) -> dict[str, TrialEvaluator]:
-    """Each part with log-odds by what was fitted on the other folds."""
+    """Return each part with log-odds by models fitted on the other folds."""
     return {name: TrialEvaluator(part, held_out.log_odds(name)) for name, part in held_out.parts.items()}
-
-
-def default_decision(columns: Sequence[str]) -> DatasetDecision:
-    """What is applied where nothing can be tuned: 12 inliers of a pair, or a similarity of 0.6, are an even bet."""
-    odds = {name: Calibrator(log=True, mean=float(np.log1p(12)), spread=1.0, slope=3.0, intercept=0.0)
-            for name in columns if name == "inliers"}  # fmt: skip
-    if not odds:
-        odds = {"similarity": Calibrator(log=False, mean=0.6, spread=0.1, slope=1.0, intercept=0.0)}
-    return DatasetDecision(
-        calibrators=odds, weights=dict.fromkeys(odds, 1.0), threshold=0.5, fitted_on="default", validation=None
-    )
 
 
 def _tune_one(
@@ -148,11 +171,16 @@ def _tune_one(
     advance(1)
     fitted = held_out.fitted()
     curves, choice = fitted.for_use, found.choice
-    validation = _validated(held_out, evaluators, found, config, seed, advance) if validates else None
+    answer = AnswerFit.of(held_out, evaluators, choice, config)
+    validation = None
+    if validates:
+        validation = _validated(held_out, evaluators, found, answer, config, seed, advance)
+    pooled = held_out.name == "pooled"
+    offered = [column for column in held_out.columns if column in choice.weights or not is_relative(column) or pooled]
     return DatasetDecision(
-        calibrators={column: curve for (kind, column), curve in curves.of.items() if kind == choice.calibration},
-        weights=dict(choice.weights),
-        threshold=float(sigmoid(np.array(choice.threshold))),
+        calibrators={column: curves.of[choice.calibration, column] for column in offered},
+        weights={column: choice.weights.get(column, 0.0) for column in offered},
+        threshold=answer.probability(choice.threshold),
         margin=choice.margin,
         aggregation=choice.aggregation,
         crowd_weight=choice.crowd_weight,
@@ -161,6 +189,9 @@ def _tune_one(
         fitted_on=held_out.name,
         individuals_digest=digest_of(fitted.individuals),
         validation=validation,
+        answer_curve=answer.curve,
+        scale_free=pooled,
+        nulls={} if pooled else nulls_of(held_out.parts[held_out.name]),
     )
 
 
@@ -168,72 +199,25 @@ def _validated(
     held_out: CrossFitter,
     evaluators: Mapping[str, TrialEvaluator],
     found: SearchResult,
+    answer: AnswerFit,
     config: DecideConfig,
     seed: int,
     advance: Callable[[int], None],
 ) -> Validation:
-    nested = nested_hits(held_out, config, seed, advance)
+    nested = nested_hits(held_out, config, advance)
     measured = {}
     for name, hits in nested.items():
         ends = interval_over_individuals(*hits, held_out.parts[name].splits, seed=seed)
         measured[name] = (score_of(hits, evaluators[name].roles)[0], *ends)
     score, low, high = mean_interval(measured) or (0.0, 0.0, 1.0)
-    plateau = sigmoid(np.array(found.plateau)).tolist()
     logger.info("%s: %s, nested score %.3f", held_out.name, found.choice, score)
     return Validation(
         pseudo_queries=sum(map(len, held_out.parts.values())),
         individuals=len(held_out.fitted().individuals),
         tuned=found.score, nested=score, baks=found.baks, baus=found.baus, low=low, high=high,
-        plateau=(plateau[0], plateau[1]), reliability=_reliability(evaluators, found.choice),
+        plateau=(answer.probability(found.plateau[0]), answer.probability(found.plateau[1])),
+        reliability=_reliability(evaluators, found.choice), answers=answer.reliability,
     )  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class NestedAnswers:
-    """What comes of pseudo-queries that are answered by a choice which never saw their individuals."""
-
-    hits: tuple[Bools, Bools]  # (p,) answered right as known, and as unknown
-    best_is_right: Bools  # (p,) the best identity of the known role is the true one, at any threshold
-
-
-def nested_hits(
-    held_out: CrossFitter, config: DecideConfig, seed: int, advance: Callable[[int], None] = lambda done: None
-) -> dict[str, tuple[Bools, Bools]]:
-    """Which pseudo-queries of each part are answered right, as known and as unknown; see `nested_answers`."""
-    return {name: found.hits for name, found in nested_answers(held_out, config, seed, advance).items()}
-
-
-def nested_answers(
-    held_out: CrossFitter, config: DecideConfig, seed: int, advance: Callable[[int], None] = lambda done: None
-) -> dict[str, NestedAnswers]:
-    """The answers to the pseudo-queries of each part when each fold of individuals is answered by calibrators and a
-    choice that never saw it. One that no choice could be made for counts as wrong.
-    """
-    answered = {
-        name: NestedAnswers((np.zeros(len(part), bool), np.zeros(len(part), bool)), np.zeros(len(part), bool))
-        for name, part in held_out.parts.items()
-    }
-    for fold in range(config.folds):
-        outside = held_out.outside(fold)
-        log_odds = {name: held_out.log_odds(name, frozenset({fold})) for name in held_out.parts}
-        evaluators = [
-            TrialEvaluator(held_out.parts[name].select(rows), log_odds[name].select(rows))
-            for name, rows in outside.items()
-        ]
-        usable = [evaluator for evaluator in evaluators if evaluator.part.can_be_scored]
-        advance(1)
-        if not usable:
-            continue
-        shaping = frozenset(who for name, rows in outside.items() for who in held_out.individuals[name][rows])
-        chosen = Fitted(search(usable, config, seed).choice, shaping)
-        for name, part in held_out.parts.items():
-            rows = np.flatnonzero(held_out.fold_of[name] == fold)
-            choice = chosen.for_scoring(held_out.individuals[name][rows])
-            found = TrialEvaluator(part.select(rows), log_odds[name].select(rows)).answers(choice)
-            whole, mine = answered[name], hits_of(found.with_margin(choice.margin), choice.threshold)
-            whole.hits[0][rows], whole.hits[1][rows] = mine
-            whole.best_is_right[rows] = found.right
-    return answered
 
 
 def _reliability(evaluators: Mapping[str, TrialEvaluator], choice: DecisionParams) -> Reliability:
@@ -243,20 +227,23 @@ def _reliability(evaluators: Mapping[str, TrialEvaluator], choice: DecisionParam
     return reliability(probability, same)
 
 
-def _pairs_of_others(parts: Mapping[str, PseudoQueries], mine: str, config: DecideConfig) -> dict[str, Pairs]:
-    """Per column the other data sets' pairs, each standardised within its own data set."""
+def _pairs_of_others(
+    parts: Mapping[str, PseudoQueries], views: Mapping[str, Views], mine: str, config: DecideConfig
+) -> dict[str, Pairs]:
+    """Return per column the other data sets' pairs, each standardised within its own data set."""
     pairs = {}
     if not config.shrinkage:
         return {}
-    for column in scores_among(parts[mine].columns):
+    for column in columns_to_fit(parts[mine].columns, config):
         z, same = [], []
-        for name, part in parts.items():
-            if name != mine and column in part.columns:
-                values = shaped(part.columns[column][part.as_known], log=is_count(column))
+        for name, view in views.items():
+            if name != mine and column in view["known"]:
+                seen = parts[name].as_known
+                values = shaped(view["known"][column][seen], log=is_count(column))
                 usable = np.isfinite(values)
                 if usable.any() and values[usable].std() > 1e-9:
                     z.append(np.clip((values[usable] - values[usable].mean()) / values[usable].std(), -10, 10))
-                    same.append(part.same[part.as_known][usable])
+                    same.append(parts[name].same[seen][usable])
         if z:
             joined, labels = np.concatenate(z), np.concatenate(same)
             step = len(joined) // _PAIRS_OF_OTHERS + 1

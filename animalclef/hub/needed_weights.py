@@ -29,8 +29,25 @@ _MATCHERS: Mapping[str, str] = MappingProxyType(
 )
 
 
-def needed_weights(config: Config) -> list[str]:
-    """Return names of the published weights that a run with these settings loads, without files and what ships."""
+def needed_weights(config: Config, *, optional: bool = True) -> list[str]:
+    """Return names of the published weights that a run with these settings loads, without files and what ships.
+
+    Those of further members are among them, and with `optional` also of members that may be left out.
+    """
+    named = {**_settings_of_members(config, optional=optional), "": config}
+    wanted = [name for label in sorted(named) for name in _of_first(named[label])]
+    return list(dict.fromkeys(name for name in wanted if name in WEIGHTS))
+
+
+def _settings_of_members(config: Config, *, optional: bool) -> dict[str, Config]:
+    embedders, matchers = config.of_embedders(), config.of_matchers()
+    more = [(f"embed {one.label}", one.optional, embedders[one.label]) for one in config.embed.members]
+    more += [(f"rerank {one.label}", one.optional, matchers[one.label]) for one in config.rerank.members]
+    return {label: settings for label, is_optional, settings in more if optional or not is_optional}
+
+
+def _of_first(config: Config) -> list[str]:
+    """Return names of the embedder, extractor and matcher that are not members."""
     embedder, extractor, matcher = config.embed.model, str(config.keypoints.extractor), str(config.rerank.matcher)
     wanted = [embedder] if config.embed.weights in (None, "hub") else []
     if config.keypoints.weights is None and (matcher != "none" or "vote" in config.retrieve.sources):
@@ -41,7 +58,7 @@ def needed_weights(config: Config) -> list[str]:
         wanted.append(SUPERGLUE)
     elif matcher == "lightglue" and shipped_matcher(family(extractor)) is None:
         wanted.append(_MATCHERS.get(extractor, ""))
-    return [name for name in wanted if name in WEIGHTS]
+    return wanted
 
 
 def require_weights(config: Config, folder: Path | None) -> None:
@@ -50,8 +67,9 @@ def require_weights(config: Config, folder: Path | None) -> None:
     Raises:
         WeightsError: they are not, or are damaged.
     """
-    for name in needed_weights(config):
-        if not (name == config.embed.model and config.embed.weights == "hub"):
+    from_hub = {one.model for one in (config.embed, *config.embed.members) if one.weights == "hub"}
+    for name in needed_weights(config, optional=False):
+        if name not in from_hub:
             find_weights(name, folder)
 
 

@@ -1,4 +1,4 @@
-"""How far a validated score may lie from the next one: individuals drawn with replacement."""
+"""Uncertainty of a score over individuals: bootstrap intervals, and the influence of each individual."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.data.open_set_splits import OpenSetSplits
+from animalclef.metrics.threshold_sweep import Roles
 
-__all__ = ["interval_over_individuals", "mean_interval", "of_other_queries", "paired_difference"]
+__all__ = [
+    "influence_of_individuals",
+    "interval_over_individuals",
+    "mean_interval",
+    "of_other_queries",
+    "paired_difference",
+]
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -25,7 +32,7 @@ def interval_over_individuals(
     level: float = 0.95,
     of_next: bool = True,
 ) -> tuple[float, float]:
-    """Low and high end of the score over pseudo-queries (the mean over splits of sqrt(BAKS * BAUS)).
+    """Return the ends of an interval of the score over pseudo-queries (the mean over splits of sqrt(BAKS * BAUS)).
 
     `known_hit` says which pseudo-queries are named right with their individual in the gallery, `unknown_hit` which are
     called new without it, (p,) each. Individuals are drawn with replacement; all photographs of one come with it.
@@ -49,8 +56,25 @@ def interval_over_individuals(
     return of_other_queries(here, *ends) if of_next else ends
 
 
+def influence_of_individuals(hits: tuple[Bools, Bools], roles: Roles, individual: NDArray[np.int64]) -> Floats:
+    """Return, (individuals,), the first-order change of the score with the weight of each individual.
+
+    `hits` says which pseudo-queries are right as known and as unknown. The root of the sum of squares is the standard
+    error of the score over individuals (infinitesimal jackknife: Efron 1982); that of a difference of two influences is
+    the standard error of the difference of two scores.
+    """
+    total = np.zeros(len(individual))
+    shares: list[Floats] = [(roles.known @ hits[0])[:, None], (roles.unknown @ hits[1])[:, None]]
+    for share, other, role, hit in ((*shares, roles.known, hits[0]), (*shares[::-1], roles.unknown, hits[1])):
+        slope = 0.5 * np.sqrt(other / np.maximum(share, 0.02))  # d sqrt(BAKS * BAUS) / d share
+        deviation = np.asarray(slope * role * (hit.astype(np.float64) - share), dtype=np.float64)
+        total += deviation.mean(axis=0) if len(role) else 0.0
+    added = np.bincount(individual, weights=total, minlength=int(individual.max(initial=-1)) + 1)
+    return np.asarray(added, dtype=np.float64)
+
+
 def of_other_queries(score: float, low: float, high: float) -> tuple[float, float]:
-    """From the interval of the mean over all that could ever be asked to that of other queries of as many individuals.
+    """Widen the interval of an expected score to that of the score of other queries of as many individuals.
 
     The next score scatters about the mean as much as this one does, so both ends lie sqrt(2) times as far away.
     """
@@ -59,7 +83,7 @@ def of_other_queries(score: float, low: float, high: float) -> tuple[float, floa
 
 
 def mean_interval(parts: Mapping[str, tuple[float, float, float]]) -> tuple[float, float, float] | None:
-    """Score, low and high of the mean over data sets, from those of each; their errors are independent.
+    """Return score, low and high of the mean over data sets, from those of each; their errors are independent.
 
     The distances from the score add in squares. `None` without a data set.
     """
@@ -72,7 +96,7 @@ def mean_interval(parts: Mapping[str, tuple[float, float, float]]) -> tuple[floa
 
 
 def _share(hit: Bools, role: Bools, who: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """(individuals, splits): the share of an individual's hits where it plays the role, and whether it does."""
+    """Return, (individuals, splits), the share of an individual's hits in a role, and whether it has that role."""
     member = np.zeros((int(who.max()) + 1, len(who)))
     member[who, np.arange(len(who))] = 1.0
     count = member @ role.T
@@ -81,10 +105,10 @@ def _share(hit: Bools, role: Bools, who: NDArray[np.int64]) -> tuple[Floats, Flo
 
 
 def _score(counts: Floats, known: tuple[Floats, Floats], unknown: tuple[Floats, Floats]) -> Floats:
-    """(draws,): the score with each individual counted so often; NaN where no split is left with both roles."""
+    """Return, (draws,), the score with each individual counted so often; NaN where no split has both roles."""
     factors = []
-    for share, plays in (known, unknown):
-        total = counts @ plays
+    for share, has_role in (known, unknown):
+        total = counts @ has_role
         factors.append(np.divide(counts @ share, total, out=np.full_like(total, np.nan), where=total > 0))
     score = np.sqrt(factors[0] * factors[1])
     some = np.isfinite(score)

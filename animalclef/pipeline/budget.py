@@ -54,7 +54,8 @@ def settle_budget(shortlists: Shortlists, context: RunContext) -> Allowance | No
     if asked is None or context.log is None:
         return None
     tunes = context.given is None
-    made_by = [context.scores_id, context.log.path.name, config.decide, config.budget, config.seed, tunes]
+    matching = " ".join(log.path.name for log in context.logs)
+    made_by = [context.scores_id, matching, config.decide, config.budget, config.seed, tunes]
     name = fingerprint(1, features.seen(shortlists.encounters), *made_by)
     path = context.folder.path / "budgets" / f"{name}.json"
     record = _read(path) or _allow(asked, shortlists.queries, features, context)
@@ -121,10 +122,15 @@ def pair_seconds(shortlist: Shortlist, features: FeatureSet, context: RunContext
         return 1.0
     some = np.unique(np.linspace(0, len(shortlist.query_id) - 1, 24).astype(int))
     with tempfile.TemporaryDirectory() as folder:
-        log = PairLog(Path(folder) / "pairs.log", "stop-watch", context.log.columns)
+        logs = [
+            PairLog(Path(folder) / f"{number}.log", "stop-watch", log.columns)
+            for number, log in enumerate(context.logs)
+        ]
+        more = tuple(replace(one, log=log) for one, log in zip(context.more_matchers, logs[1:], strict=True))
+        fresh = replace(context, log=logs[0], more_matchers=more, progress=Silent())
         start = time.perf_counter()
-        match_pairs(replace(shortlist.select(some), vote=None), features, replace(context, log=log, progress=Silent()))
-        return max((time.perf_counter() - start) / max(len(log), 1), 1e-6)
+        match_pairs(replace(shortlist.select(some), vote=None), features, fresh)
+        return max((time.perf_counter() - start) / max(len(logs[0]), 1), 1e-6)
 
 
 def _read(path: Path) -> _Record | None:

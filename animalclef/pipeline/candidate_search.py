@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from animalclef.config import fingerprint
 from animalclef.pipeline.features import FeatureSet
@@ -15,11 +16,14 @@ from animalclef.retrieval.candidate_groups import candidate_groups
 from animalclef.retrieval.knn import retrieve
 from animalclef.retrieval.lnbnn import LnbnnScorer
 from animalclef.store.shard_store import ShardStore
-from animalclef.structures import Embeddings, ImageTable, Shortlist, Votes
+from animalclef.structures import Embeddings, FloatArray, ImageTable, Shortlist, Votes
 
-__all__ = ["CandidateSearch", "ranks_of_sources", "shortlist_of_votes", "united"]
+__all__ = ["CandidateSearch", "cosines", "ranks_of_sources", "shortlist_of_votes", "united"]
 
 Hidden = Mapping[str, frozenset[str]]
+Rows = NDArray[np.integer]
+
+_PAIRS = 8192  # whose vectors are held at once
 
 
 class CandidateSearch:
@@ -38,12 +42,14 @@ class CandidateSearch:
         if "embedding" in config.sources:
             for found, hidden in zip(lists, views, strict=True):
                 found["embedding"] = retrieve(queries, gallery, embeddings, config, hidden)
+                for label, one in self.features.more_embeddings.items():
+                    theirs = retrieve(queries, gallery, one, config, hidden)
+                    found[f"embedding:{label}"] = _with_similarity(theirs, embeddings)
         if "vote" in config.sources:
             groups = candidate_groups(queries, gallery, config.same_viewpoint)
-            for found, one in zip(lists, self._scorer.vote(queries, gallery, groups, views), strict=True):
-                found["vote"] = shortlist_of_votes(one, embeddings, config.top_k)
-                if "embedding" in found:
-                    found["embedding"] = _with_votes(found["embedding"], one)
+            for found, votes in zip(lists, self._scorer.vote(queries, gallery, groups, views), strict=True):
+                found.update({name: _with_votes(shortlist, votes) for name, shortlist in found.items()})
+                found["vote"] = shortlist_of_votes(votes, embeddings, config.top_k)
         return lists
 
     def shortlists(self, queries: ImageTable, views: Sequence[Hidden] = ({},)) -> list[Shortlist]:
@@ -114,6 +120,24 @@ def united(lists: Sequence[Shortlist], top_k: int) -> Shortlist:
 def _column(shortlist: Shortlist, name: str) -> np.ndarray:
     values = getattr(shortlist, name)
     return np.full(shortlist.index.shape, np.nan, np.float32) if values is None else values
+
+
+def _with_similarity(shortlist: Shortlist, embeddings: Embeddings) -> Shortlist:
+    """Replace the similarities of a further embedder by those of the first."""
+    rows, slots = np.nonzero(shortlist.index >= 0)
+    query, gallery = embeddings.of(shortlist.query_id), embeddings.of(shortlist.gallery_id)
+    similarity = np.full(shortlist.index.shape, np.nan, dtype=np.float32)
+    similarity[rows, slots] = cosines(query, gallery, rows, shortlist.index[rows, slots])
+    return replace(shortlist, similarity=similarity)
+
+
+def cosines(query: FloatArray, gallery: FloatArray, rows: Rows, columns: Rows) -> FloatArray:
+    """Return the inner product of each pair of unit vectors, (len(rows),)."""
+    found = np.empty(len(rows), dtype=np.float32)
+    for start in range(0, len(rows), _PAIRS):
+        some = slice(start, start + _PAIRS)
+        found[some] = np.einsum("pd,pd->p", query[rows[some]], gallery[columns[some]])
+    return found
 
 
 def _with_votes(shortlist: Shortlist, votes: Votes) -> Shortlist:

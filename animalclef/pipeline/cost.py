@@ -23,16 +23,17 @@ __all__ = ["Plan", "estimate"]
 def estimate(images: ImageTable, jobs: Mapping[str, Sequence[ExtractionJob]], context: RunContext) -> Plan:
     """Extract features of a few photographs and match them, with a clock; nothing is kept.
 
-    `jobs` are those of each data set. Pairs in the run's log are done already; pairs of pseudo-queries count where the
-    run tunes a decision.
+    `jobs` are those of each data set. Pairs in a matcher's log are done; pairs of pseudo-queries count where the run
+    tunes a decision.
     """
-    config, models = context.config, context.models
+    config = context.config
     to_do = sum(
         len({key for job in jobs[name] for key in job.store.missing(images.key[images.dataset == name])})
         for name in jobs
     )
-    matched = 0 if context.log is None else len(context.log)
-    pairs = max(0, count_pairs(images, config, tunes=context.given is None) - matched)
+    each = count_pairs(images, config, tunes=context.given is None)
+    left = [(max(0, each - len(one.log or ())), one.models) for one in context.matchers]
+    pairs = sum(count for count, _ in left)
     views = max((_views(name, config) for name in images.datasets), default=1)
     if not len(images):
         return Plan(0, to_do, pairs, 0.0, 0.0, views)
@@ -44,10 +45,11 @@ def estimate(images: ImageTable, jobs: Mapping[str, Sequence[ExtractionJob]], co
         entries = [entry for job in jobs[images.dataset[0]] for entry in job.extractor.extract_features(good, pool)]
     per_image = (time.perf_counter() - start) / len(sample)
     bytes_per_image = sum(array.nbytes for entry in entries for array in entry.values()) / len(sample)
-    per_pair = 0.0
-    if good and models.extractor is not None and models.matcher is not None:
-        per_pair = _pair_seconds(good, models.extractor, models.matcher) / models.matcher.at_once(context.workers)
-    seconds = to_do * per_image + pairs * per_pair
+    seconds = to_do * per_image
+    for count, models in left:
+        if good and models.extractor is not None and models.matcher is not None:
+            per_pair = _pair_seconds(good, models.extractor, models.matcher) / models.matcher.at_once(context.workers)
+            seconds += count * per_pair
     return Plan(len(images), to_do, pairs, seconds, (to_do * bytes_per_image + pairs * 28) / 1e6, views)
 
 

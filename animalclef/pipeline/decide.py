@@ -60,12 +60,12 @@ def _made_by(shortlists: Shortlists, allowance: Allowance | None, context: RunCo
     """Return a digest of all that the decision depends on."""
     config, features = context.config, shortlists.features
     images, encounters, embedder, *trained_on = features.seen(shortlists.encounters)
-    matching = "" if context.log is None else context.log.path.name
+    matching = " ".join(log.path.name for log in context.logs)
     matching += "" if allowance is None else f" {allowance.name}"
     versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy", "faiss-cpu")]
     seen = [features.digest, images, encounters, *trained_on]
     made_by = [context.scores_id, embedder, matching, *versions]
-    return fingerprint(5, seen, made_by, config.decide, config.retrieve, config.vote, config.seed)
+    return fingerprint(6, seen, made_by, config.decide, config.retrieve, config.vote, config.seed)
 
 
 def _known(path: Path) -> Decision | None:

@@ -122,6 +122,7 @@ def fill_viewpoints(
 def _stage_one(config: Config) -> Config:
     """The same settings without local features and matches."""
     retrieve = config.retrieve.model_copy(update={"sources": ("embedding",)})
-    rerank = config.rerank.model_copy(update={"matcher": "none"})
+    rerank = config.rerank.model_copy(update={"matcher": "none", "members": ()})
+    embed = config.embed.model_copy(update={"members": ()})
     keypoints = config.keypoints.model_copy(update={"masks": None, "views": {}})
-    return config.model_copy(update={"retrieve": retrieve, "rerank": rerank, "keypoints": keypoints})
+    return config.model_copy(update={"embed": embed, "retrieve": retrieve, "rerank": rerank, "keypoints": keypoints})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -18,12 +18,11 @@ from animalclef.features.embedding.embedder import Embedder, join_embeddings
 from animalclef.features.embedding.embedder_registry import trained_on_keys
 from animalclef.features.embedding.timm_embedder import TimmExtractor
 from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extract_features
-from animalclef.features.local.entries import LocalExtractor
 from animalclef.features.local.query_views import ViewExtractor
 from animalclef.features.local.reader import FeatureReader, Wanted, apply_masks, matching_keys
 from animalclef.pipeline.cost import estimate
 from animalclef.pipeline.image_contents import Contents
-from animalclef.pipeline.run_context import RunContext
+from animalclef.pipeline.run_context import Member, RunContext
 from animalclef.store.run_folder import RunFolder
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import Embeddings, FloatArray, ImageTable, MatchKey, Skipped
@@ -45,6 +44,8 @@ class FeatureSet:
     set_aside: list[Skipped]
     digest: str  # of the table and its photographs
     trained_on: frozenset[str] = frozenset()  # image_ids of database photographs that an embedder was trained on
+    more_embeddings: Mapping[str, Embeddings] = field(default_factory=dict)  # of further embedders, by label
+    more_local: Mapping[str, FeatureReader] = field(default_factory=dict)  # of further matchers, by label
 
     def by_content(self) -> ImageTable:
         """Return the photographs with their content keys."""
@@ -53,7 +54,10 @@ class FeatureSet:
 
     def seen(self, encounters: Encounters) -> list[object]:
         """Return what tells these photographs from others, for fingerprints of what was made from them."""
-        seen: list[object] = [self.images.key.tolist(), sorted(encounters.of.items()), self.embeddings.model]
+        models: object = self.embeddings.model
+        if self.more_embeddings:
+            models = [models, *([label, one.model] for label, one in self.more_embeddings.items())]
+        seen: list[object] = [self.images.key.tolist(), sorted(encounters.of.items()), models]
         return seen + ([sorted(self.trained_on)] if self.trained_on else [])
 
     def size_of(self, key: MatchKey) -> tuple[int, int]:
@@ -74,22 +78,23 @@ def extract_all_features(contents: Contents, context: RunContext) -> FeatureSet:
         ConfigError: a file of `decide.not_learnt_by` names no photographs.
     """
     config, run, models, images = context.config, context.folder, context.models, contents.images
-    trained_on = _trained_on(models.network, config.decide.not_learnt_by)
+    embedders = (Member("", config, models), *context.more_embedders)
+    extractors = (Member("", config, models), *context.more_matchers)
+    trained_on = _trained_on([one.models.network for one in embedders], config.decide.not_learnt_by)
     decoding = _decoding(config)
     thumbnails, unreadable = thumbnail_stores(run, config)
     keyed, wanted, masks = matching_keys(images, config.keypoints)
     views = {name: chosen for name, chosen in config.keypoints.views.items() if name in images.datasets}
-    local = _local_features(models.extractor, wanted, views, config, run, decoding)
+    local = {one.label: _local_features(one, wanted, views, run, decoding) for one in extractors}
     tables = {name: images.select(images.dataset == name) for name in images.datasets}
-    embedders = {name: Embedder(name, table.gallery, config, models.network) for name, table in tables.items()}
-    stores = {name: ShardStore(run.store("embeddings", one.fingerprint)) for name, one in embedders.items()}
+    embed = {one.label: _Embedding(one, tables, run) for one in embedders}
     jobs = {
         name: [
             ExtractionJob(ThumbnailExtractor(), thumbnails),
-            *_local_jobs(models.extractor, local, views.get(name, ())),
-            ExtractionJob(one.extractor(stores[name].folder, context.workers, context.progress), stores[name]),
+            *(job for one in extractors for job in _local_jobs(one, local[one.label], views.get(name, ()))),
+            *(one.job(name, context) for one in embed.values()),
         ]
-        for name, one in embedders.items()
+        for name in tables
     }
     if context.announce is not None:
         context.announce(estimate(images, jobs, context))
@@ -101,14 +106,41 @@ def extract_all_features(contents: Contents, context: RunContext) -> FeatureSet:
     images = images.select(usable)
     if not len(images.gallery):
         raise DataError(f"{images.root}: no database photograph can be read, so nobody can be recognised.")
-    parts = [
-        embedders[name].embeddings(images.select(images.dataset == name), stores[name]) for name in images.datasets
-    ]
-    if models.extractor is not None and masks is not None:
-        apply_masks(local, keyed.select(usable), masks.select(usable), views, context.workers, context.progress)
-    trained_on = _among(images.gallery, trained_on, context.workers)
-    embeddings = join_embeddings(parts)
-    return FeatureSet(keyed.select(usable), embeddings, thumbnails, local, set_aside, contents.digest, trained_on)
+    for one in extractors:
+        if one.models.extractor is not None and masks is not None:
+            some = keyed.select(usable), masks.select(usable)
+            apply_masks(local[one.label], *some, views, context.workers, context.progress)
+    embeddings = {label: one.of(images) for label, one in embed.items()}
+    return FeatureSet(
+        keyed.select(usable), embeddings.pop(""), thumbnails, local.pop(""), set_aside, contents.digest,
+        _among(images.gallery, trained_on, context.workers), embeddings, local,
+    )  # fmt: skip
+
+
+class _Embedding:
+    """One embedder over all data sets: its jobs, and what they left in the stores."""
+
+    def __init__(self, member: Member, tables: Mapping[str, ImageTable], run: RunFolder) -> None:
+        config, network = member.config, member.models.network
+        self.embedders = {name: Embedder(name, table.gallery, config, network) for name, table in tables.items()}
+        self.stores = {
+            name: ShardStore(run.store("embeddings", one.fingerprint)) for name, one in self.embedders.items()
+        }
+
+    def job(self, dataset: str, context: RunContext) -> ExtractionJob:
+        """Return the job for one data set; a codebook that is not there is fitted first."""
+        store = self.stores[dataset]
+        extractor = self.embedders[dataset].extractor(store.folder, context.workers, context.progress)
+        return ExtractionJob(extractor, store)
+
+    def of(self, images: ImageTable) -> Embeddings:
+        """Return the vectors of all photographs."""
+        return join_embeddings(
+            [
+                self.embedders[name].embeddings(images.select(images.dataset == name), self.stores[name])
+                for name in images.datasets
+            ]
+        )
 
 
 def encounters_of(features: FeatureSet, config: Config, links: Sequence[tuple[str, str, int]] = ()) -> Encounters:
@@ -130,9 +162,9 @@ def _decoding(config: Config) -> list[object]:
     return [config.data.decode_long_side, config.data.max_pixels, cv2.__version__, PIL.__version__]
 
 
-def _trained_on(network: TimmExtractor | None, others: Sequence[str]) -> frozenset[str]:
-    """Return keys of the photographs that the network, or an embedder of `others`, was trained on."""
-    keys = frozenset[str]() if network is None else network.trained_on
+def _trained_on(networks: Sequence[TimmExtractor | None], others: Sequence[str]) -> frozenset[str]:
+    """Return keys of the photographs that a network, or an embedder of `others`, was trained on."""
+    keys = frozenset[str]().union(*(one.trained_on for one in networks if one is not None))
     for path in others:
         theirs = trained_on_keys(Path(path))
         if not theirs:
@@ -152,25 +184,25 @@ def _among(gallery: ImageTable, keys: frozenset[str], workers: int) -> frozenset
 
 
 def _local_features(
-    extractor: LocalExtractor | None,
+    member: Member,
     wanted: Mapping[MatchKey, Wanted],
     views: Mapping[str, tuple[str, ...]],
-    config: Config,
     run: RunFolder,
     decoding: list[object],
 ) -> FeatureReader:
+    extractor = member.models.extractor
     made_by = fingerprint(3, None if extractor is None else extractor.fingerprint, decoding)
     folder = run.store("keypoints", made_by)
     stores = {"": ShardStore(folder, made_by)}
     for view in sorted({view for chosen in views.values() for view in chosen}):
         stores[view] = ShardStore(folder.with_name(f"{made_by}-{view}"), f"{made_by}-{view}")
     name = "" if extractor is None else extractor.name
-    return FeatureReader(
-        name, stores, ShardStore(run.store("masks", made_by)), config.keypoints.border, wanted, config.keypoints.matched
-    )
+    keypoints, masks = member.config.keypoints, ShardStore(run.store("masks", made_by))
+    return FeatureReader(name, stores, masks, keypoints.border, wanted, keypoints.matched)
 
 
-def _local_jobs(extractor: LocalExtractor | None, local: FeatureReader, views: tuple[str, ...]) -> list[ExtractionJob]:
+def _local_jobs(member: Member, local: FeatureReader, views: tuple[str, ...]) -> list[ExtractionJob]:
+    extractor = member.models.extractor
     if extractor is None:
         return []
     return [

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from animalclef.decision.decision_model import DatasetDecision, Decision
 from animalclef.decision.early_exit import StopRule
 from animalclef.decision.pair_covariates import circumstances
 from animalclef.features.local.query_views import best_of_views, with_views
 from animalclef.matching.rerank import rerank, scores_without_matching
+from animalclef.pipeline.candidate_search import cosines
 from animalclef.pipeline.features import FeatureSet
-from animalclef.pipeline.run_context import RunContext
+from animalclef.pipeline.run_context import Member, RunContext
 from animalclef.retrieval.requery import rescore
-from animalclef.structures import ImageTable, PairScores, Shortlist
+from animalclef.structures import FloatArray, ImageTable, PairScores, Shortlist
 
-__all__ = ["Allowance", "first_slots", "match_in_steps", "match_pairs", "unmatched_pairs"]
+__all__ = ["Allowance", "first_slots", "match_in_steps", "match_pairs", "skipped_matchers", "unmatched_pairs"]
 
 Integers = NDArray[np.int64]
 Scorer = Callable[[Shortlist], PairScores]
+Skipped = Mapping[str, frozenset[str]]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,15 +40,20 @@ class Allowance:
 
 
 def match_pairs(
-    shortlist: Shortlist, features: FeatureSet, context: RunContext, allowance: Allowance | None = None
+    shortlist: Shortlist,
+    features: FeatureSet,
+    context: RunContext,
+    allowance: Allowance | None = None,
+    skipped: Skipped = MappingProxyType({}),
 ) -> PairScores:
-    """Score all pairs of a shortlist, in its order; with an allowance some have NaN for the columns of the match.
+    """Score all pairs of a shortlist by every matcher, in its order.
 
-    Pairs that the run's log holds are not matched again.
+    With an allowance some pairs have NaN for the columns of the match, and so have the pairs of the data sets in which
+    a further matcher is `skipped` (data sets by the matcher's label). Pairs in a matcher's log are not matched again.
     """
     if context.log is None:
         return unmatched_pairs(shortlist, features, context)
-    match: Scorer = lambda part: _match_all(part, features, context)  # noqa: E731
+    match: Scorer = lambda part: _match_all(part, features, context, skipped)  # noqa: E731
     if allowance is None:
         return match(shortlist)
     plain = unmatched_pairs(shortlist, features, context)
@@ -53,22 +65,63 @@ def unmatched_pairs(shortlist: Shortlist, features: FeatureSet, context: RunCont
     return _completed(scores_without_matching(shortlist), shortlist, features, context)
 
 
-def _match_all(shortlist: Shortlist, features: FeatureSet, context: RunContext) -> PairScores:
-    views, log, matcher = context.config.keypoints.views, context.log, context.models.matcher
+def skipped_matchers(decision: Decision, features: FeatureSet, context: RunContext) -> dict[str, frozenset[str]]:
+    """Return the data sets in which the decision gives a further matcher no weight, by the matcher's label."""
+    skipped = {}
+    for member in context.more_matchers:
+        parts = {name: decision.of(name) for name in features.images.datasets}
+        unused = [name for name, part in parts.items() if not _looks_at(part, member)]
+        if unused:
+            logger.warning("%s: matcher %s has no weight, so it skips the queries.", ", ".join(unused), member.label)
+            skipped[member.label] = frozenset(unused)
+    return skipped
+
+
+def _looks_at(part: DatasetDecision, member: Member) -> bool:
+    names = [name for name, weight in part.weights.items() if weight]
+    return part.pair_model is not None or any(f":{member.label}" in name for name in names)
+
+
+def _match_all(shortlist: Shortlist, features: FeatureSet, context: RunContext, skipped: Skipped) -> PairScores:
+    plain = scores_without_matching(shortlist)
+    columns = dict(plain.columns)
+    dataset = dict(zip(features.images.image_id, features.images.dataset, strict=True))
+    for member in context.matchers:
+        without = skipped.get(member.label, frozenset())
+        rows = np.array([dataset[one] not in without for one in shortlist.query_id], dtype=bool)
+        pairs = np.repeat(rows, (shortlist.index >= 0).sum(axis=1))
+        for name, values in _match_member(shortlist.select(rows), features, context, member).items():
+            columns[member.column(name)] = np.full(len(plain), np.nan, dtype=np.float32)
+            columns[member.column(name)][pairs] = values
+    return _completed(PairScores(plain.query_id, plain.gallery_id, columns), shortlist, features, context)
+
+
+def _match_member(
+    shortlist: Shortlist, features: FeatureSet, context: RunContext, member: Member
+) -> dict[str, FloatArray]:
+    """Return the columns of one matcher for the pairs of a shortlist."""
+    views, log, matcher = context.config.keypoints.views, member.log, member.models.matcher
     if log is None or matcher is None:
-        raise ValueError("expected a run that matches pairs, got one without a matcher.")
+        raise ValueError("expected a matcher with its log, got none.")
+    local = features.more_local[member.label] if member.label else features.local
     asked, images = with_views(shortlist, features.images, views)
-    scores = rerank(asked, images, features.local, matcher, log, context.workers, context.progress)
+    scores = rerank(asked, images, local, matcher, log, context.workers, context.progress)
     if views:
-        main = next((name for name in context.config.decide.scores if name in log.columns), log.columns[0])
+        main = next(
+            (name for name in (*context.config.decide.scores, "inliers") if name in log.columns), log.columns[0]
+        )
         scores = best_of_views(scores, main)
-    return _completed(scores, shortlist, features, context)
+    return {name: scores.columns[name] for name in log.columns}
 
 
 def _completed(scores: PairScores, shortlist: Shortlist, features: FeatureSet, context: RunContext) -> PairScores:
     """Add the scores that need no matching; the pairs are in shortlist order."""
     filled = shortlist.index >= 0
     columns = dict(scores.columns)
+    rows, slots = np.nonzero(filled)
+    for label, one in features.more_embeddings.items():
+        query, gallery = one.of(shortlist.query_id), one.of(shortlist.gallery_id)
+        columns[f"similarity:{label}"] = cosines(query, gallery, rows, shortlist.index[rows, slots])
     if shortlist.vote is not None:
         columns["vote"] = shortlist.vote[filled]
     if context.config.retrieve.rescore:

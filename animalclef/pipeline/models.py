@@ -19,7 +19,7 @@ __all__ = ["AnyMatcher", "Models", "open_matcher", "open_models", "scores_finger
 
 AnyMatcher = MutualNearest | LightGlueMatcher
 
-_LAST_BITS = {"weights", "batch_size", "precision", "compile"}  # settings that a decision does not depend on
+_LAST_BITS = {"weights", "batch_size", "precision", "compile", "members"}  # settings that a decision does not depend on
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ def scores_fingerprint(config: Config, models: Models) -> str:
     weights = "" if network is None else network.digest
     decoding, keypoints = config.data.decode_long_side, config.keypoints
     masked = keypoints.masks is not None
-    local = [extractor and extractor.fingerprint, keypoints.border, masked, keypoints.views]
+    local: list[object] = [extractor and extractor.fingerprint, keypoints.border, masked, keypoints.views]
     local += [] if keypoints.matched is None else [keypoints.matched]
     local += _preparation(config)
     rerank = [config.rerank.model_dump(mode="json", exclude=_LAST_BITS), *models.made_by[:1]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from animalclef.pipeline.candidate_search import ranks_of_sources
 from animalclef.pipeline.decide import tune_decision
 from animalclef.pipeline.features import FeatureSet, extract_all_features
 from animalclef.pipeline.image_contents import Contents, gallery_digest
-from animalclef.pipeline.match import match_pairs
+from animalclef.pipeline.match import match_pairs, skipped_matchers
 from animalclef.pipeline.prepare_photographs import prepare_photographs
 from animalclef.pipeline.run_context import RunContext
 from animalclef.pipeline.sanity import sanity_warnings
@@ -61,6 +61,8 @@ def predict(loaded: LoadedTable, contents: Contents, context: RunContext) -> Out
     if not len(loaded.images.gallery):
         where = loaded.source.table or loaded.source.root
         raise DataError(f"{where}: no database rows with an identity, so nobody can be recognised.")
+    if context.given is not None:
+        context.given.check(context.scores_id, loaded.images.gallery.datasets)
     with context.timed("prepare"):
         contents, context = prepare_photographs(contents, context)
     with context.timed("describe"):
@@ -71,7 +73,8 @@ def predict(loaded: LoadedTable, contents: Contents, context: RunContext) -> Out
         allowance = settle_budget(shortlists, context)
     decision = context.given or tune_decision(shortlists, allowance, context)
     with context.timed("match"):
-        scores = match_pairs(shortlists.queries, features, context, allowance)
+        skipped = skipped_matchers(decision, features, context) if allowance is None else {}
+        scores = match_pairs(shortlists.queries, features, context, allowance, skipped)
     outcome = _answer(scores, decision, loaded, features, context)
     _write_run(outcome, loaded, shortlists, context)
     return outcome
@@ -97,7 +100,7 @@ def _answer(
 
 def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, context: RunContext) -> None:
     """Write what later commands read; `finished.json` last."""
-    folder, features, log = context.folder, shortlists.features, context.log
+    folder, features = context.folder, shortlists.features
     lists = {**shortlists.by_source, "shortlist": shortlists.queries}
     folder.write_sources(ranks_of_sources(lists, features.images))
     folder.write_set_aside(features.set_aside)
@@ -108,7 +111,7 @@ def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, co
     folder.write_candidates(outcome.ranked)
     folder.write_answers(outcome.predictions)
     counts = {"photographs": len(features.images), "query pairs": shortlists.queries.pair_count}
-    folder.write_timings(context.seconds, counts | {"pairs in the log": 0 if log is None else len(log)})
+    folder.write_timings(context.seconds, counts | {"pairs in the log": sum(map(len, context.logs))})
     settings = {"scores": context.scores_id, "data": features.digest, "config": context.config.model_dump(mode="json")}
     settings |= {"root": str(loaded.source.root.resolve())}
     if features.local.extractor:
@@ -124,7 +127,7 @@ def _as_prepared(asked: ImageTable, images: ImageTable) -> ImageTable:
     boxes[rows] = images.bbox_xywhr
     masks = np.full(len(asked), "", dtype=object) if asked.mask is None else asked.mask.copy()
     masks[rows] = "" if images.mask is None else images.mask
-    return asked.with_columns(bbox_xywhr=boxes, mask=masks if (masks != "").any() else None)
+    return replace(asked, bbox_xywhr=boxes, mask=masks if (masks != "").any() else None)
 
 
 def _warn_about_data(asked: ImageTable, features: FeatureSet, context: RunContext) -> None:

@@ -60,8 +60,8 @@ def prepare_photographs(contents: Contents, context: RunContext) -> tuple[Conten
         if any(one.mode != "whole" for one in known.values()):
             raise
         logger.warning("%s All of each photograph is used.", error)
-        rest = {name: DatasetPreparation(mode="whole", reason="no segmenter") for name in settled}
-        return contents, _resolved(_written(PreparationRecord(datasets=rest | known), context), context)
+        none = {name: DatasetPreparation(mode="whole", reason="no segmenter") for name in settled}
+        return contents, _resolved(_written(PreparationRecord(datasets=none | known), context), context)
     path = _record_path(contents, segmenter, context)
     record = _read(path)
     if record is None:
@@ -69,8 +69,8 @@ def prepare_photographs(contents: Contents, context: RunContext) -> tuple[Conten
         chosen = choose_preparations(rest, contents, context, lambda images: _outlines(images, segmenter, context))
         record = PreparationRecord(datasets=dict(sorted({**known, **chosen}.items())))
         write_text(path, record.model_dump_json(indent=1) + "\n")
-    for sentence in record.sentences() if context.say is not None else ():
-        context.say(sentence)
+    if context.say is not None:
+        context.say(" ".join(f"{sentence}." for sentence in record.sentences()))
     return _prepared(contents, segmenter, _written(record, context), context)
 
 

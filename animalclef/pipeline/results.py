@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import json
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,15 @@ import yaml
 
 import animalclef
 from animalclef.config import Config
+from animalclef.data.answers import ANSWERS_COLUMNS, answer_rows, answers_path
+from animalclef.decision.decision_model import Decision
 from animalclef.errors import OutputError
 from animalclef.pipeline.predict import Outcome
-from animalclef.runtime.atomic_files import check_writable, write_text
+from animalclef.runtime.atomic_files import check_writable, write_csv, write_text
 from animalclef.runtime.output_guard import check_output, protect_inputs
+from animalclef.structures import ImageTable, Predictions
 
-__all__ = ["summary", "target_file", "write_results"]
+__all__ = ["summary", "summary_of", "target_file", "write_results"]
 
 _ENDINGS = (".config.yaml", ".metrics.json", ".decision.json", ".manifest.json")  # for the suffix of a submission
 
@@ -29,10 +33,13 @@ _KINDS = dict(zip(_ENDINGS, ("settings file", "metrics file", "decision", "manif
 _LIBRARIES = ("numpy", "opencv-python-headless", "faiss-cpu", "torch", "timm", "scikit-learn", "optuna", "pillow")
 
 
-def write_results(submission: Path, outcome: Outcome, config: Config, run: Path, digest: str, **more: Any) -> None:
+def write_results(
+    submission: Path, outcome: Outcome, config: Config, run: Path, digest: str, *, images: ImageTable, **more: Any
+) -> None:
     """Write NAME.config.yaml, NAME.metrics.json, NAME.decision.json and NAME.manifest.json beside NAME.csv.
 
-    Further arguments are written into the manifest.
+    `answers.csv` (NAME.answers.csv where the submission has a name of its own) lists the answers for people; `images`
+    are all photographs of the table. Further arguments are written into the manifest.
     """
     settings_file, metrics_file, decision_file, manifest_file = (submission.with_suffix(one) for one in _ENDINGS)
     settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -59,6 +66,9 @@ def write_results(submission: Path, outcome: Outcome, config: Config, run: Path,
         **more,
     }
     write_text(manifest_file, _json(manifest))
+    thresholds = {name: outcome.decision.of(name).threshold for name in images.datasets}
+    rows = answer_rows(images, outcome.predictions, outcome.ranked, thresholds, outcome.set_aside)
+    write_csv(answers_path(submission), ANSWERS_COLUMNS, rows)
 
 
 def target_file(out: Path | None, config: Config, settings_file: str | None, decision: Path | None = None) -> Path:
@@ -78,6 +88,7 @@ def target_file(out: Path | None, config: Config, settings_file: str | None, dec
     if target.name in ("metadata.csv", "sample_submission.csv", "truth.csv") and target.exists():
         raise OutputError(f"{target}: the name of a table that was given. Give --out another name.")
     check_output(target, "submission")
+    check_output(answers_path(target), "list of answers")
     for ending, kind in _KINDS.items():
         check_output(target.with_suffix(ending), kind)
     check_writable(target.parent)
@@ -85,23 +96,26 @@ def target_file(out: Path | None, config: Config, settings_file: str | None, dec
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:
-    """The validation score per data set, made from the gallery alone, and what was answered."""
+    """Return the figures of a run as `summary_of` has them."""
+    return summary_of(outcome.decision, outcome.predictions, outcome.warnings)
+
+
+def summary_of(decision: Decision, predictions: Predictions, warnings: Sequence[str]) -> dict[str, Any]:
+    """Return the validation score per data set, made from the gallery alone, and counts of the answers."""
     datasets = {}
-    for name, part in sorted(outcome.decision.datasets.items()):
+    for name, part in sorted(decision.datasets.items()):
         datasets[name] = {"threshold": part.threshold, "weights": part.weights}
         if part.validation is not None:
             datasets[name]["validation"] = part.validation.model_dump()
-    nested = [part.validation.nested for part in outcome.decision.datasets.values() if part.validation is not None]
-    whole = outcome.decision.summary
-    answers = outcome.predictions.identity
+    nested = [part.validation.nested for part in decision.datasets.values() if part.validation is not None]
     return {
         "validation_score": float(np.mean(nested)) if nested else None,
-        "validation": None if whole is None else whole.model_dump(),
+        "validation": None if decision.summary is None else decision.summary.model_dump(),
         "datasets": datasets,
-        "queries": len(answers),
-        "new_individuals": sum(who is None for who in answers),
-        "individuals_named": len(set(outcome.predictions.named())),
-        "warnings": list(outcome.warnings),
+        "queries": len(predictions.identity),
+        "new_individuals": sum(who is None for who in predictions.identity),
+        "individuals_named": len(set(predictions.named())),
+        "warnings": list(warnings),
     }
 
 

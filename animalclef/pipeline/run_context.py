@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +13,21 @@ import cv2
 import numpy as np
 
 from animalclef.config import Config, fingerprint
+from animalclef.config.matching import RerankMember
+from animalclef.config.retrieval import EmbedMember
 from animalclef.decision.decision_model import Decision
-from animalclef.pipeline.models import Models, open_models, scores_fingerprint
+from animalclef.errors import WeightsError
+from animalclef.features.embedding.embedder import load_network
+from animalclef.features.local.extractor_registry import load_extractor
+from animalclef.pipeline.models import Models, open_matcher, open_models, scores_fingerprint
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.store.pair_log import PairLog
 from animalclef.store.run_folder import RunFolder
 
-__all__ = ["Plan", "RunContext", "open_context", "open_pair_log"]
+__all__ = ["Member", "Plan", "RunContext", "open_context", "open_pair_log"]
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,20 @@ class Plan:
 
 
 @dataclass(frozen=True, eq=False)
+class Member:
+    """One embedder or matcher of a run: its settings in place of the first's, and its models."""
+
+    label: str  # its columns end in `:label`; "" for the first
+    config: Config
+    models: Models
+    log: PairLog | None = None
+
+    def column(self, name: str) -> str:
+        """Return the name of this member's column in the scores."""
+        return f"{name}:{self.label}" if self.label else name
+
+
+@dataclass(frozen=True, eq=False)
 class RunContext:
     """Settings, models and places of one run. `announce`, where given, gets the plan before the long part."""
 
@@ -45,18 +68,35 @@ class RunContext:
     progress: Progress = field(default_factory=Silent)
     announce: Callable[[Plan], None] | None = None
     given: Decision | None = None  # to be applied; without one a decision is tuned
+    more_embedders: tuple[Member, ...] = ()
+    more_matchers: tuple[Member, ...] = ()
     say: Callable[[str], None] | None = None  # gets a sentence before a trial of preparations
     seconds: dict[str, float] = field(default_factory=dict)  # of each stage so far
 
     @property
     def scores_id(self) -> str:
         """Changes with every setting and weight that shapes a raw score."""
-        return scores_fingerprint(self.config, self.models)
+        first = scores_fingerprint(self.config, self.models)
+        members = (*self.more_embedders, *self.more_matchers)
+        prepared = {"prepare": self.config.prepare}  # as it was chosen
+        more = [[one.label, scores_fingerprint(one.config.model_copy(update=prepared), one.models)] for one in members]
+        return fingerprint(1, first, more) if more else first
+
+    @property
+    def matchers(self) -> tuple[Member, ...]:
+        """The first matcher and the further ones; none where nothing is matched."""
+        first = Member("", self.config, self.models, self.log)
+        return () if self.log is None else (first, *self.more_matchers)
+
+    @property
+    def logs(self) -> list[PairLog]:
+        """The log of every matcher."""
+        return [one.log for one in self.matchers if one.log is not None]
 
     @property
     def match_columns(self) -> tuple[str, ...]:
         """Names of the scores that matching gives a pair."""
-        return () if self.log is None else self.log.columns
+        return tuple(one.column(name) for one in self.matchers if one.log is not None for name in one.log.columns)
 
     @property
     def with_covariates(self) -> bool:
@@ -93,10 +133,39 @@ def open_context(
         config = given.preparation.applied_to(config)
     models = open_models(config, device, weights)
     log = open_pair_log(config, folder, models)
-    context = RunContext(config, folder, models, log, workers, progress or Silent(), announce, given, say)
+    embedders = _open_members(config.of_embedders(), config.embed.members, folder, device, weights)
+    matchers = _open_members(config.of_matchers(), config.rerank.members, folder, device, weights)
+    context = RunContext(
+        config, folder, models, log, workers, progress or Silent(), announce, given, embedders, matchers, say
+    )
     if given is not None:
         given.check(context.scores_id)
     return context
+
+
+def _open_members(
+    settings: Mapping[str, Config],
+    members: Sequence[EmbedMember | RerankMember],
+    folder: RunFolder,
+    device: str,
+    weights: Path | None,
+) -> tuple[Member, ...]:
+    """Open further embedders or matchers; an optional one without weights is left out with a warning."""
+    opened = []
+    for member in members:
+        label, config = member.label, settings[member.label]
+        try:
+            if isinstance(member, EmbedMember):
+                opened.append(Member(label, config, Models(load_network(config, device, weights), None, None)))
+            else:
+                extractor = load_extractor(config.keypoints, device, weights)
+                models = Models(None, extractor, open_matcher(config, device, weights))
+                opened.append(Member(label, config, models, open_pair_log(config, folder, models)))
+        except WeightsError as error:
+            if not member.optional:
+                raise WeightsError(f"Member {label}: {error} With `optional: true` it is left out.") from error
+            logger.warning("Member %s is left out: %s", label, error)
+    return tuple(opened)
 
 
 def open_pair_log(config: Config, run: RunFolder, models: Models) -> PairLog | None:
@@ -108,6 +177,6 @@ def open_pair_log(config: Config, run: RunFolder, models: Models) -> PairLog | N
         return None
     local = [models.extractor.fingerprint, config.keypoints.border, config.data.decode_long_side]
     local += [] if config.keypoints.matched is None else [config.keypoints.matched]
-    rerank = config.rerank.model_dump(mode="json", exclude={"weights"})
+    rerank = config.rerank.model_dump(mode="json", exclude={"weights", "members"})
     key = fingerprint(6, rerank, local, cv2.__version__, np.__version__, models.made_by)
     return PairLog(run.path / "pairs" / f"{key}.log", key, models.matcher.columns)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from animalclef.config import Config
+from animalclef.config.prepare import Mode
 from animalclef.data.encounters import Encounters
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.pseudo_query_scores import lay_out
@@ -101,20 +102,19 @@ def try_on(search: CandidateSearch, encounters: Encounters) -> dict[str, Trial]:
     }
 
 
-def score_trials(trials: Mapping[str, Trial], config: Config) -> dict[str, Trial]:
-    """Return the trials of one data set with their nested scores, all over the same pseudo-queries and splits.
+def score_trials(trials: Mapping[Mode, Trial], config: Config) -> dict[Mode, Trial]:
+    """Return the trials of one data set, `whole` among them, with their nested scores, all over the same pseudo-queries and splits.
 
     Where any of them finds individuals by the background of one event, all are scored without other sides.
     """
-    name = next((one for one in ("whole", *trials) if one in trials), "")
     parts = {mode: trial.part for mode, trial in trials.items()}
     if any(events_show_through(part) for part in parts.values()):
-        own = list(trials[name].own_side)
+        own = list(trials["whole"].own_side)
         parts = {
             mode: from_own_side_only(part, np.isin(part.splits.image_id.astype(str), own))
             for mode, part in parts.items()
         }
-    scored = {}
+    scored: dict[Mode, Trial] = {}
     for mode, part in parts.items():
         trial = Trial(part, trials[mode].own_side)
         for held_out in held_out_parts({"sample": part}, config.decide, config.seed):

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from animalclef.config import Config, fingerprint, load_config
 from animalclef.decision.cross_fit import CrossFitter
 from animalclef.decision.decision_model import Decision, load_decision
@@ -19,11 +21,13 @@ from animalclef.store.finished_run import load_run
 from animalclef.store.pseudo_query_file import digest_of_pseudo_queries, read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
 
-__all__ = ["settings_of_run", "tune_run"]
+__all__ = ["TRIALS", "settings_of_run", "tune_run"]
+
+TRIALS = 200  # Optuna trials where the settings name no number
 
 
 def settings_of_run(run: RunFolder, assignments: Sequence[str], seed: int | None) -> Config:
-    """The settings of a finished run with other ones for its decision.
+    """Return the settings of a finished run with other ones for its decision.
 
     Raises:
         RunError: the folder holds no finished run.
@@ -50,28 +54,31 @@ def settings_of_run(run: RunFolder, assignments: Sequence[str], seed: int | None
 
 
 def tune_run(run: RunFolder, config: Config, url: str, workers: int, progress: Progress) -> Decision:
-    """A decision whose studies are kept in the storage at `url`, with `workers` processes on each of them.
+    """Return a decision whose studies are kept in the storage at `url`, with `workers` processes on each of them.
 
     Raises:
         StaleArtefactError: the run keeps no pseudo-queries, or the storage's studies were made with other settings.
         OutputError: the storage cannot be used.
     """
+    trials = config.decide.trials or TRIALS
+    config = config.model_copy(update={"decide": config.decide.model_copy(update={"trials": trials})})
+    settings = config.decide
     before = load_decision(run.decision)
     pseudo = read_pseudo_queries(run)
     plain = config.decide.model_copy(update={"trials": 1})
-    settings = fingerprint(2, before.scores, digest_of_pseudo_queries(run), plain, config.seed)
-    shared = Shared(url, settings, config.seed)
+    made_with = fingerprint(3, before.scores, digest_of_pseudo_queries(run), plain, config.seed)
+    shared = Shared(url, made_with, config.seed)
 
     def final(name: str, evaluators: Sequence[TrialEvaluator]) -> SearchResult:
         beside = [_Worker(run.path, config.model_dump_json(), shared, name)] * (workers - 1)
-        return explore(shared, name, evaluators, config.decide, beside)
+        return explore(shared, name, evaluators, settings, beside)
 
-    return tune(pseudo, config.decide, config.seed, before.scores, before.gallery, progress, final)
+    return tune(pseudo, settings, config.seed, before.scores, before.gallery, progress, final)
 
 
 @dataclass(frozen=True)
 class _Worker:
-    """One further process on one study; made anew from the run folder there."""
+    """A further process on one study, which reads the run folder again."""
 
     run: Path
     config: str
@@ -81,7 +88,9 @@ class _Worker:
     def __call__(self, number: int) -> None:
         config = Config.model_validate_json(self.config)
         held_out = self._held_out(config)
-        work(self.shared, opened(self.shared, self.name, number), list(evaluators_of(held_out).values()), config.decide)
+        evaluators = list(evaluators_of(held_out).values())
+        with threadpool_limits(limits=1):
+            work(self.shared, opened(self.shared, self.name), evaluators, config.decide, number, parallel=True)
 
     def _held_out(self, config: Config) -> CrossFitter:
         pseudo = read_pseudo_queries(RunFolder(self.run))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def prepared_table(
             continue
         boxes[row] = cut_out_box(mask, _size_wh(images, row), margin, along_body=mode == "along-body")
         keys[row] = "" if np.isfinite(boxes[row]).all() else key
-    return images.with_columns(bbox_xywhr=boxes, key=keys, mask=masks if (masks != "").any() else None)
+    return replace(images, bbox_xywhr=boxes, key=keys, mask=masks if (masks != "").any() else None)
 
 
 def _size_wh(images: ImageTable, row: int) -> tuple[int, int]:

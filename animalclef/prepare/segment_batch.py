@@ -23,9 +23,9 @@ _STD = np.array([0.229, 0.224, 0.225], np.float32)
 _GPU_BATCH = 32
 
 
-def network_input(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return a photograph (h, w, 3) as the network was trained on it: (3, SIDE, SIDE), divided by its maximum."""
-    small = cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+def network_input(pixels: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.float32]:
+    """Return a photograph (h, w, 3) as the network was trained on it: (3, side, side), divided by its maximum."""
+    small = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
     small /= max(float(small.max()), 1.0)
     return np.ascontiguousarray(((small - _MEAN) / _STD).transpose(2, 0, 1))
 
@@ -44,7 +44,7 @@ class MapReader:
         self.network = network.eval().to(self.device, self.format).to(memory_format=torch.channels_last)
 
     def read(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
-        """Return a map (SIDE, SIDE) of probabilities for each photograph (h, w, 3)."""
+        """Return a map of probabilities for each photograph (h, w, 3), SIDE or half of it on each side."""
         if self.device.type != "cpu":
             starts = range(0, len(images), _GPU_BATCH)
             return [one for start in starts for one in self._batch(images[start : start + _GPU_BATCH])]

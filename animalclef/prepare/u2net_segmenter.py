@@ -24,6 +24,7 @@ _VERSION = 1  # of the steps from a map to a mask
 _SURE = 0.5  # the map's highest probability below this: no animal was found
 _THRESHOLD = 0.5  # of a map's probabilities, at most
 _LEAST_PART = 0.1  # of the largest part's area: smaller parts are left out
+_MOST_HOLE = 0.05  # of the mask's area: smaller holes are filled
 _LEAST_SHARE = 0.005  # of the photograph: a smaller mask is no animal
 _BOX_MARGIN = 0.1  # of a box's sides: this much around it is shown to the network
 
@@ -67,8 +68,8 @@ def mask_from_map(values: NDArray[np.float32], size_wh: tuple[int, int]) -> Bool
     """Return the mask (h, w) of a map of probabilities, at the size of its photograph.
 
     The map is enlarged and cut half-way between its lowest and its highest value, at 0.5 at most. Parts smaller than a
-    tenth of the largest are left out, and holes are filled. Nothing is found where the network is nowhere surer than
-    0.5, or the mask is tiny.
+    tenth of the largest are left out, and small holes are filled. Nothing is found where the network is nowhere surer
+    than 0.5, or the mask is tiny.
     """
     empty = np.zeros((size_wh[1], size_wh[0]), dtype=bool)
     low, high = float(values.min()), float(values.max())
@@ -80,10 +81,20 @@ def mask_from_map(values: NDArray[np.float32], size_wh: tuple[int, int]) -> Bool
         return empty
     area = statistics[:, cv2.CC_STAT_AREA].astype(np.int64)
     area[0] = 0
-    kept = (area >= _LEAST_PART * area.max())[labels].astype(np.uint8)
-    outlines, _ = cv2.findContours(kept, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    filled = cv2.drawContours(kept, outlines, -1, 1, cv2.FILLED) > 0
-    return np.asarray(filled) if filled.mean() >= _LEAST_SHARE else empty
+    kept = (area >= _LEAST_PART * area.max())[labels]
+    return _without_small_holes(kept) if kept.mean() >= _LEAST_SHARE else empty
+
+
+def _without_small_holes(mask: BoolArray) -> BoolArray:
+    """The mask with its small holes filled; a large one, as inside a curled tail, is background."""
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
+    if count < 2:
+        return mask
+    left, top, width, height, area = statistics[:, :5].T
+    inside = (left > 0) & (top > 0) & (left + width < mask.shape[1]) & (top + height < mask.shape[0])
+    small = inside & (area < _MOST_HOLE * mask.sum())
+    small[0] = False
+    return np.asarray(mask | small[labels])
 
 
 def _bounds(image: NDArray[np.uint8], box: Box | None) -> Box:

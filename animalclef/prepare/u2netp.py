@@ -53,34 +53,55 @@ class _Block(nn.Module):
 
 
 class U2NetP(nn.Module):
-    """Images (n, 3, h, w), normalised, to logits (n, 1, h, w): above 0 where the object probably is."""
+    """Images (n, 3, h, w), normalised, to logits (n, 1, h, w): above 0 where the object probably is.
 
-    def __init__(self) -> None:
+    Without `fine` the last decoder block is left out, which works at full resolution and takes three fifths of the
+    time; logits then have half the resolution of the image.
+    """
+
+    def __init__(self, *, fine: bool = True) -> None:
         super().__init__()
+        self.fine = fine
+        decoders = _STAGES[-2::-1] if fine else _STAGES[-2:0:-1]
         self.encoder = nn.ModuleList(
             _Block(3 if stage == 0 else _WIDTH, levels) for stage, levels in enumerate(_STAGES)
         )
-        self.decoder = nn.ModuleList(_Block(2 * _WIDTH, levels) for levels in _STAGES[-2::-1])
-        self.side = nn.ModuleList(nn.Conv2d(_WIDTH, 1, 3, padding=1) for _ in _STAGES)
-        self.fuse = nn.Conv2d(len(_STAGES), 1, 1)
+        self.decoder = nn.ModuleList(_Block(2 * _WIDTH, levels) for levels in decoders)
+        self.side = nn.ModuleList(nn.Conv2d(_WIDTH, 1, 3, padding=1) for _ in range(len(decoders) + 1))
+        self.fuse = nn.Conv2d(len(self.side), 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the fused logits."""
         return self.all_maps(images)[0]
 
     def all_maps(self, images: Tensor) -> list[Tensor]:
-        """Return the fused logits and those of the six sides, fine to coarse, each (n, 1, h, w)."""
+        """Return the fused logits and those of the sides, fine to coarse, all of one size."""
         values, kept = images, []
         for stage, block in enumerate(self.encoder):
             values = block(functional.max_pool2d(values, 2, ceil_mode=True) if stage else values)
             kept.append(values)
         decoded = [kept.pop()]
+        kept = kept if self.fine else kept[1:]
         for block in self.decoder:
             beside = kept.pop()
             decoded.insert(0, block(torch.cat((_resized(decoded[0], beside), beside), dim=1)))
         sides = [convolution(values) for convolution, values in zip(self.side, decoded, strict=True)]
         sides = [_resized(side, sides[0]) for side in sides]
         return [self.fuse(torch.cat(sides, dim=1)), *sides]
+
+    def without_fine(self) -> U2NetP:
+        """Return a copy without the last decoder block; the next side stands in for the one that goes with it."""
+        coarse = U2NetP(fine=False)
+        own = self.state_dict()
+        last = f"decoder.{len(self.decoder) - 1}."
+        state = {name: value for name, value in own.items() if not name.startswith((last, "side.", "fuse."))}
+        for number in range(1, len(self.side)):
+            state |= {f"side.{number - 1}.{part}": own[f"side.{number}.{part}"] for part in ("weight", "bias")}
+        weight = own["fuse.weight"]
+        state["fuse.weight"] = torch.cat((weight[:, :1] + weight[:, 1:2], weight[:, 2:]), dim=1)
+        state["fuse.bias"] = own["fuse.bias"]
+        coarse.load_state_dict(state, strict=True)
+        return coarse
 
 
 def _convolution(channels: int, out: int, dilation: int = 1) -> nn.Conv2d:

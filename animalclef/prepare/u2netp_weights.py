@@ -36,11 +36,12 @@ def load_u2netp(path: Path) -> U2NetP:
     Raises:
         WeightsError: the file is absent, damaged, or holds the weights of another network.
     """
-    network = U2NetP()
     if path.suffix == ".onnx":
+        network = U2NetP()
         _fill(network, path)
     else:
         state = {name: value.float() for name, value in read_weights(path).items()}
+        network = U2NetP(fine="decoder.4.enter.weight" in state)
         load_strictly(network, state, path)
     return network.eval()
 

@@ -121,6 +121,8 @@ _KINDS: dict[str, Callable[[bytes], bool]] = {
     "list of differences": _columns("image_id", "a", "b"),
     "picture": lambda head: _MARK in head[:4096],
     "ledger": _is_ledger,
-    "converted table": lambda head: bool(_first_line(head)),
+    "plain table": _columns("image_id", "identity", "path", "orientation", "encounter", "segmentation"),
+    "Wildbook sheet": _columns("Encounter.mediaAsset0", "Encounter.genus"),
+    "capture history": lambda head: head.startswith(b"/* occasions:"),
     "study table": lambda head: b"|" in head,
 }

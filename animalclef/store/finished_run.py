@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -214,6 +214,10 @@ def _images(path: Path, root: Path) -> ImageTable:
     frame = _read(path, _TABLE)
     boxes = frame["bbox_xywhr"] if "bbox_xywhr" in frame else [""] * len(frame)
     unchanged = [name for name in _TABLE if name not in ("identity", "split")]
+    for photograph in frame["path"]:
+        parts = PurePosixPath(photograph.replace("\\", "/"))
+        if not photograph or parts.is_absolute() or ".." in parts.parts or PureWindowsPath(photograph).drive:
+            raise RunError(f"{path}: the path {photograph!r} leaves the data folder, so this run is not opened.")
     with _reading(path):
         return ImageTable(
             root=root,
@@ -276,7 +280,7 @@ def _reading(path: Path) -> Iterator[None]:
     """Turn what a damaged file causes into one sentence."""
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunError(f"{_not_of_a_run(path)} ({reason})") from error
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import os
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,12 @@ from tiny import photograph
 
 from animalclef.config import DataConfig
 from animalclef.data.content_key import content_key
-from animalclef.data.decode import UnreadableImageError, decode, read_image, resize_long_side
+from animalclef.data.decode import UnreadableImageError, decode, read_image, resize_long_side, upright_size_wh
+from animalclef.data.hashing import hash_images
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.errors import DataError
+from animalclef.runtime.progress import Silent
 from animalclef.structures import DecodedImage
 
 WHOLE = np.full(5, np.nan, dtype=np.float32)
@@ -322,3 +327,70 @@ def test_odd_exif_never_stops_a_run() -> None:
             refused += 1
     assert (20, 40) in sizes
     assert refused < 256
+
+
+NO_BOX = np.full(5, np.nan, np.float32)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8, 9, 200])
+def test_a_tiff_is_turned_once(tmp_path: Path, orientation: int) -> None:
+    turns = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    pixels = np.random.default_rng(0).integers(0, 255, (30, 50, 3), dtype=np.uint8)
+    stored = Image.fromarray(pixels)
+    stored = stored.transpose(turns[orientation]) if orientation in turns else stored
+    stored.save(tmp_path / "a.tif", tiffinfo={274: orientation})
+    decoded = decode((tmp_path / "a.tif").read_bytes(), NO_BOX, 2048, 10**9)
+    np.testing.assert_array_equal(decoded.pixels, pixels)
+    assert upright_size_wh(tmp_path / "a.tif") == (50, 30)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_a_deep_grey_image_is_scaled_by_the_bits_in_use(bits: int) -> None:
+    values = np.linspace(0, 2**bits - 1, 256).round().astype(np.uint16).reshape(16, 16)
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "PNG")
+    grey = decode(buffer.getvalue(), NO_BOX, 2048, 10**9).pixels[:, :, 0]
+    np.testing.assert_array_equal(grey.ravel(), np.arange(256))
+
+
+def test_a_deep_colour_image_is_not_black() -> None:
+    ramp = np.linspace(0, 4095, 256).round().astype(np.uint16).reshape(16, 16)
+    bgr = np.stack([ramp, ramp[::-1], np.full_like(ramp, 4095)], axis=2)
+    content = cv2.imencode(".png", bgr)[1].tobytes()
+    pixels = decode(content, NO_BOX, 2048, 10**9).pixels
+    assert pixels[0, 0].tolist() == [255, round(4095 * 240 / 255 / 4095 * 255), 0]
+    np.testing.assert_allclose(pixels[:, :, 2].ravel(), np.arange(256), atol=1)
+
+
+def test_memory_is_bounded_by_bytes_and_not_by_pixels() -> None:
+    buffer = io.BytesIO()
+    Image.new("F", (1000, 1000)).save(buffer, "TIFF")
+    decode(buffer.getvalue(), NO_BOX, 2048, 1_000_000)
+    code = (
+        "import io, resource, sys, numpy as np; from PIL import Image; from animalclef.data.decode import decode\n"
+        "b = io.BytesIO(); Image.new('I;16', (9000, 9000)).save(b, 'PNG'); before = resource.getrusage(0).ru_maxrss\n"
+        "decode(b.getvalue(), np.full(5, np.nan, np.float32), 1024, 150_000_000)\n"
+        "print((resource.getrusage(0).ru_maxrss - before) // 1024)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert int(done.stdout) < 600  # MB: 162 as stored, 243 as RGB; 81 million float64 values alone are 648
+
+
+@pytest.mark.parametrize("plugin", ["pi_heif", "pillow_heif"])
+def test_a_heic_photograph_is_read(tmp_path: Path, plugin: str) -> None:
+    encoder = pytest.importorskip("pillow_heif", reason="pillow-heif writes the HEIC file")
+    pytest.importorskip(plugin)
+    encoder.from_pillow(Image.new("RGB", (64, 48), (200, 40, 40))).save(tmp_path / "a.heic", quality=95)
+    decoded = decode((tmp_path / "a.heic").read_bytes(), NO_BOX, 2048, 10**9)
+    assert decoded.pixels.shape == (48, 64, 3)
+    np.testing.assert_allclose(decoded.pixels[20, 20], (200, 40, 40), atol=6)
+
+
+def test_a_pipe_never_blocks(tmp_path: Path) -> None:
+    (tmp_path / "metadata.csv").write_text("image_id,path,identity\n1,pipe.jpg,Ada\n")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    images, skipped = hash_images(load_table(find_source(tmp_path)).images, DataConfig(), 1, Silent())
+    assert len(images) == 0
+    assert [one.reason for one in skipped] == ["cannot be read (not a regular file)"]
+    with pytest.raises(UnreadableImageError):
+        upright_size_wh(tmp_path / "pipe.jpg")

@@ -207,3 +207,39 @@ def test_a_name_of_another_data_set_is_told(tmp_path: Path) -> None:
     assert problems(table, "image_id,identity\n3,Leo\n") == [
         "answer.csv, line 2: identity Leo is an individual of Lynx, the query is of Newts."
     ]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("image_id;identity\n3;Ada\n", "answer.csv, line 1: the cells are separated by semicolons"),
+        ("image_id\tidentity\n3\tAda\n", "answer.csv, line 1: the cells are separated by tabs"),
+        ("image_id,identity\n3,Ada \n", "answer.csv, line 2: spaces around 'Ada '"),
+        ("image_id,identity\n3, Ada\n", "answer.csv, line 2: spaces around ' Ada'"),
+        ('image_id,identity\n3,"Ada "\n', "answer.csv, line 2: spaces around 'Ada '"),
+        ("image_id, identity\n3,Ada\n", "answer.csv, line 1: spaces around ' identity'"),
+        ("image_id,identity\n3,Ada\nimage_id,identity\n", "answer.csv, line 3: the header is repeated here"),
+        ("image_id,identity\n3,Ada\n".encode("utf-16"), "answer.csv: the file is UTF-16"),
+        (b"image_id,identity\n3,\xff\n", "answer.csv: not a text file in UTF-8"),
+    ],
+)
+def test_a_submission_file_is_checked_as_the_competition_reads_it(
+    tmp_path: Path, content: str | bytes, sentence: str
+) -> None:
+    from animalclef.data.submission_file import check_submission_file
+
+    rows = "1,Ada,1.jpg,database,Newts\n3,,3.jpg,query,Newts\n"
+    (tmp_path / "metadata.csv").write_text(f"image_id,identity,path,split,dataset\n{rows}")
+    loaded = load_table(find_source(tmp_path / "metadata.csv"))
+    path = tmp_path / "answer.csv"
+    path.write_bytes(b"image_id,identity\n3,Ada\n")
+    assert check_submission_file(path, loaded) == []
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    assert str(check_submission_file(path, loaded)[0]).startswith(sentence)
+
+
+def test_a_truth_that_calls_one_individual_both_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "truth.csv"
+    path.write_text("image_id,identity,dataset,known\n1,Ada,a,1\n2,Ada,b,0\n3,Ada,a,0\n")
+    with pytest.raises(SubmissionError, match=r"line 4: Ada of a is known on line 2, and not here"):
+        read_truth(path)

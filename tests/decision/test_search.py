@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from evaluation_cases import pseudo_queries, synthetic
@@ -10,12 +12,13 @@ from animalclef.config import DecideConfig
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.decision_model import Decision
 from animalclef.decision.decision_params import DecisionParams
-from animalclef.decision.search import best_threshold, search
+from animalclef.decision.model_average import prior_of, search
+from animalclef.decision.search import best_threshold
 from animalclef.decision.trial_evaluator import TrialEvaluator
 from animalclef.decision.tune import evaluators_of, pooled_parts, tune
 from animalclef.runtime.progress import Silent
 
-QUICK = {"trials": 8, "folds": 2}
+QUICK = {"folds": 2}
 
 
 def evaluators(part: PseudoQueries, config: DecideConfig) -> list[TrialEvaluator]:
@@ -37,11 +40,33 @@ def test_complexity_counts_decisions() -> None:
     assert DecisionParams.from_json(plain.at(-np.inf, 1.0).as_json()) == plain.at(-np.inf, 1.0)
 
 
-def test_of_choices_that_are_as_good_the_simplest_is_taken() -> None:
-    config = DecideConfig(trials=30, calibrations=("logistic", "isotonic", "beta"), aggregations=("max", "noisy_or"))
-    found = search(evaluators(synthetic(20, 12.0, seed=0), config), config, 0)
+def test_choices_that_are_as_good_are_averaged_and_nothing_complicated_is_taken() -> None:
+    config = DecideConfig(calibrations=("logistic", "isotonic", "beta"), aggregations=("max", "noisy_or"))
+    found = search(evaluators(synthetic(20, 12.0, seed=0), config), config)
     assert found.score == pytest.approx(1)
-    assert found.choice.complexity == 0
+    assert (found.choice.fusion, found.choice.calibration, found.choice.aggregation) == ("weighted", "logistic", "max")
+    assert set(found.choice.weights) == {"inliers/null", "similarity/null"}
+    assert sum(found.choice.weights.values()) == pytest.approx(1)
+
+
+def test_the_prior_prefers_similarity_and_inliers() -> None:
+    assert prior_of(DecisionParams({"similarity": 1.0})) == 1
+    assert prior_of(DecisionParams({"inliers": 0.5, "vote": 0.5})) == pytest.approx(1 / 3)
+    assert prior_of(DecisionParams({"matches": 0.5, "vote": 0.5})) == pytest.approx(1 / 9)
+    assert prior_of(DecisionParams({"a": 0.4, "b": 0.3, "c": 0.3})) == pytest.approx(1 / 3)
+
+
+def test_any_number_of_columns_with_names_of_members_is_searched() -> None:
+    part = synthetic(12, 6.0, seed=2)
+    rng = np.random.default_rng(1)
+    columns = {f"inliers:m{one}": part.columns["inliers"] * (1 + one) for one in range(3)}
+    columns |= {f"similarity:n{one}": rng.normal(size=part.same.shape).astype(np.float32) for one in range(9)}
+    decision = tuned(dataclasses.replace(part, columns=columns))
+    found = decision.of("lynx")
+    telling = sum(weight for name, weight in found.weights.items() if name.startswith("inliers"))
+    assert telling > 0.6
+    assert found.calibrators["inliers:m0"].log
+    assert not found.calibrators["similarity:n0"].log
 
 
 @pytest.mark.parametrize("rule", ["margin", "both"])
@@ -72,13 +97,13 @@ def test_a_margin_tells_new_from_known_where_the_value_does_not() -> None:
 
 
 def test_the_learned_model_is_kept_and_needs_no_pickle() -> None:
-    decision = tuned(synthetic(16, 2.5, seed=0), fusions=("learned",))
+    decision = tuned(synthetic(16, 2.5, seed=0), fusions=("learned",), covariates=True)
     part = decision.of("lynx")
     assert part.pair_model is not None
     assert part.validation is not None
     assert part.validation.nested > 0.5
     assert Decision.model_validate_json(decision.model_dump_json()) == decision
-    assert decision.needs_circumstances
+    assert not decision.needs_circumstances  # these pseudo-queries hold no covariates
 
 
 def test_a_fixed_threshold_is_kept() -> None:
@@ -105,7 +130,7 @@ def test_bad_pseudo_queries_still_give_a_decision(settings: dict[str, object], k
     else:
         names = ["a"] * 4 if kind == "one identity" else list("abcd")
         part = pseudo_queries(names, np.zeros((0, 4)), np.zeros((0, 4)), np.eye(4, 3))
-    decision = tuned(part, **{"trials": 3, **settings})
+    decision = tuned(part, **settings)
     found = decision.of("lynx")
     assert np.isfinite([found.threshold, found.margin, *found.weights.values()]).all()
     assert np.isfinite(found.calibrators[next(iter(found.weights))].log_odds(np.array([np.nan, 0.0, 9.0]))).all()

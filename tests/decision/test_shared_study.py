@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import optuna
 import pytest
 from evaluation_cases import synthetic
 
@@ -28,16 +29,32 @@ def evaluators() -> list[TrialEvaluator]:
 def test_a_study_is_gone_on_with_until_it_has_its_trials(tmp_path: Path) -> None:
     where, some = shared(tmp_path), evaluators()
     explore(where, "lynx", some, CONFIG, [])
-    assert len(opened(where, "lynx", 0).trials) == 5
+    assert len(opened(where, "lynx").trials) == 5
     explore(where, "lynx", some, CONFIG, [])  # nothing is left to do
-    assert len(opened(where, "lynx", 0).trials) == 5
+    assert len(opened(where, "lynx").trials) == 5
     found = explore(where, "lynx", some, CONFIG.model_copy(update={"trials": 7}), [])
-    study = opened(where, "lynx", 0)
+    study = opened(where, "lynx")
     assert len(study.trials) == 7
     assert study.user_attrs == {"settings": "one"}
-    assert study.trials[0].user_attrs["outcome"]["choice"]["weights"] == {"inliers": 0.5, "similarity": 0.5}
     again = explore(where, "lynx", some, CONFIG.model_copy(update={"trials": 7}), [])
-    assert again == found  # the same storage gives the same file
+    assert again.choice == found.choice  # the same storage gives the same file
+
+
+def test_a_search_that_was_killed_in_a_trial_ends_with_the_same_trials(tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    some, more = evaluators(), CONFIG.model_copy(update={"trials": 14})
+    whole, killed = shared(tmp_path / "whole"), shared(tmp_path / "killed")
+    found = explore(whole, "lynx", some, more, [])
+    work(killed, opened(killed, "lynx"), some, CONFIG)
+    opened(killed, "lynx").ask({"weight_inliers": optuna.distributions.FloatDistribution(0.0, 1.0)})  # never told
+    again = explore(killed, "lynx", some, more, [])
+    assert again.choice == found.choice
+    done = [
+        [one.params for one in opened(where, "lynx").trials if one.state.is_finished()] for where in (whole, killed)
+    ]
+    assert done[0] == done[1]
+    assert len(done[0]) == 14
 
 
 def test_a_study_of_other_settings_is_refused(tmp_path: Path) -> None:
@@ -48,12 +65,12 @@ def test_a_study_of_other_settings_is_refused(tmp_path: Path) -> None:
 
 def test_a_locked_storage_is_one_sentence(tmp_path: Path) -> None:
     where = shared(tmp_path, patience=0.1)
-    opened(where, "lynx", 0)
+    opened(where, "lynx")
     holder = sqlite3.connect(tmp_path / "studies.db", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     try:
         with pytest.raises(OutputError, match="stays locked by another program"):
-            opened(where, "newt", 0)
+            opened(where, "newt")
     finally:
         holder.close()
 
@@ -61,12 +78,12 @@ def test_a_locked_storage_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["nothing", "nosuch://x/y"])
 def test_an_address_that_is_none_is_told(url: str) -> None:
     with pytest.raises(ConfigError, match="not a database address"):
-        opened(Shared(url, "one", 0), "lynx", 0)
+        opened(Shared(url, "one", 0), "lynx")
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be used"):
-        opened(shared(tmp_path / "absent"), "lynx", 0)
+        opened(shared(tmp_path / "absent"), "lynx")
 
 
 class _Helper:
@@ -81,7 +98,8 @@ class _Helper:
             import signal
 
             os.kill(os.getpid(), signal.SIGKILL)
-        work(self.where, opened(self.where, "lynx", number), evaluators(), CONFIG.model_copy(update={"trials": 12}))
+        more = CONFIG.model_copy(update={"trials": 12})
+        work(self.where, opened(self.where, "lynx"), evaluators(), more, number, parallel=True)
 
 
 def test_two_workers_share_a_study_and_a_killed_one_is_done_without(
@@ -90,6 +108,6 @@ def test_two_workers_share_a_study_and_a_killed_one_is_done_without(
     where = shared(tmp_path, patience=60.0)
     more = CONFIG.model_copy(update={"trials": 12})
     explore(where, "lynx", evaluators(), more, [_Helper(where), _Helper(where)])
-    done = [trial for trial in opened(where, "lynx", 0).trials if trial.state.is_finished()]
+    done = [trial for trial in opened(where, "lynx").trials if trial.state.is_finished()]
     assert len(done) >= 12
     assert "1 of 2 workers ended early" in caplog.text

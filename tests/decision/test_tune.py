@@ -12,11 +12,12 @@ from evaluation_cases import pseudo_queries, synthetic
 from animalclef.config import DecideConfig
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.decision_model import DatasetDecision, Decision, load_decision
-from animalclef.decision.tune import default_decision, held_out_parts, nested_answers, tune
+from animalclef.decision.score_columns import base_of
+from animalclef.decision.tune import held_out_parts, nested_answers, tune
 from animalclef.errors import StaleArtefactError
 from animalclef.runtime.progress import Silent
 
-QUICK = DecideConfig(trials=6, folds=3)
+QUICK = DecideConfig(folds=3)
 
 
 def tuned(config: DecideConfig = QUICK, seed: int = 0, **pseudo: PseudoQueries) -> Decision:
@@ -77,9 +78,9 @@ def test_whether_the_best_is_right_is_told_of_the_columns_as_they_were_fused() -
     part = dataclasses.replace(plain, columns={"similarity": similarity, "inliers": inliers})
     found = {}
     for columns in (("similarity",), ("inliers",), ("similarity", "inliers")):
-        config = DecideConfig(trials=6, folds=3, scores=columns)
+        config = DecideConfig(folds=3, scores=columns)
         [held_out] = held_out_parts({"lynx": part}, config, 0)
-        answered = nested_answers(held_out, config, 0)["lynx"]
+        answered = nested_answers(held_out, config)["lynx"]
         assert (answered.best_is_right | ~answered.hits[0]).all()
         found[columns] = answered.best_is_right.mean()
     assert found["similarity", "inliers"] == 1
@@ -91,19 +92,17 @@ def test_the_same_seed_gives_the_same_decision() -> None:
     assert tuned(lynx=part) == tuned(lynx=part)
 
 
-def test_a_data_set_with_few_pseudo_queries_takes_the_pooled_decision() -> None:
+def test_a_data_set_with_few_pseudo_queries_takes_the_pooled_decision_in_its_own_units() -> None:
     decision = tuned(lynx=synthetic(20, 3.0, seed=0), newt=synthetic(4, 3.0, seed=1))
-    assert set(decision.datasets) == {"lynx"}
-    assert decision.of("newt") is decision.pooled
+    assert set(decision.datasets) == {"lynx", "newt"}
+    assert decision.datasets["newt"].fitted_on == "pooled"
+    assert decision.datasets["newt"].validation == decision.pooled.validation
     assert decision.pooled.fitted_on == "pooled"
+    assert decision.pooled.scale_free
     assert decision.pooled.validation is not None
     assert decision.pooled.validation.pseudo_queries == 40 + 8
-
-
-def test_one_data_sets_own_decision_serves_others() -> None:
-    decision = tuned(lynx=synthetic(10, 3.0, seed=0))
-    assert decision.pooled.threshold == decision.of("lynx").threshold
-    assert decision.pooled.fitted_on == "pooled"
+    assert decision.summary is not None
+    assert decision.summary.nested == decision.datasets["lynx"].validation.nested  # type: ignore[union-attr]
 
 
 def test_the_threshold_lies_in_the_middle_of_its_plateau() -> None:
@@ -130,25 +129,16 @@ def test_where_nothing_can_be_tuned_the_default_uses_a_score_that_is_there(
     nobody = np.zeros((0, n))
     part = pseudo_queries(identity, nobody, nobody, np.zeros((n, 2)), scores)
     decision = tuned(lynx=part)
-    assert decision.datasets == {}
+    assert set(decision.datasets) == ({"lynx"} if identity else set())
     assert decision.of("lynx").fitted_on == "default"
     assert usable(decision.of("lynx"))
-    assert set(decision.of("lynx").weights) <= set(columns)
+    assert {base_of(name) for name in decision.of("lynx").weights} <= set(columns)
 
 
 def test_individuals_in_fewer_folds_than_asked_for() -> None:
     part = synthetic(individuals=2, signal=5.0, seed=0, photographs=8)
-    decision = tuned(DecideConfig(trials=4, folds=6), lynx=part)
+    decision = tuned(DecideConfig(folds=6), lynx=part)
     assert usable(decision.of("lynx"))
-
-
-def test_the_default_is_an_even_bet_at_twelve_inliers() -> None:
-    part = default_decision(["inliers", "similarity"])
-    odds = part.calibrators["inliers"].log_odds(np.array([0, 12, 30, np.nan]))
-    assert odds[1] == pytest.approx(0)
-    assert odds[0] < 0 < odds[2]
-    assert odds[3] <= odds[0]
-    assert part.threshold == 0.5
 
 
 def test_a_decision_survives_its_file_and_is_refused_for_other_scores(tmp_path: Path) -> None:

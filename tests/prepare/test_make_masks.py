@@ -91,12 +91,61 @@ def test_the_command_makes_masks_and_keeps_them(tmp_path: Path) -> None:
         (tmp_path / "data" / path).parent.mkdir(parents=True)
         cv2.imwrite(str(tmp_path / "data" / path), picture)
     arguments = ["mask", "--data", str(tmp_path / "data"), "--to", str(tmp_path / "masks")]
-    result = CliRunner().invoke(app, [*arguments, "--json"])
+    result = CliRunner().invoke(app, [*arguments, "--model", "grabcut", "--json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout) == {"masks": 2, "kept": 0, "unclear": [], "unreadable": []}
     mask = cv2.imread(str(tmp_path / "masks" / "query" / "b.png"), cv2.IMREAD_GRAYSCALE)
     assert mask[60, 90] == 255
     assert mask[5, 5] == 0
-    again = CliRunner().invoke(app, arguments)
+    again = CliRunner().invoke(app, [*arguments, "--model", "grabcut", "--sheet", str(tmp_path / "sheet.jpg")])
     assert again.exit_code == 0, again.output
     assert "0 masks made, 2 were there" in again.output
+    drawn = cv2.imread(str(tmp_path / "sheet.jpg"))
+    assert drawn.shape == (176, 12 * 160, 3)
+    assert drawn[53, 80].max() > 150  # the ellipse stays bright
+    assert drawn[10, 80].max() < 60  # the background is darkened
+
+
+def test_the_segmenter_that_ships_makes_masks_by_default(tmp_path: Path) -> None:
+    picture = np.full((120, 180, 3), (50, 110, 60), np.uint8)
+    cv2.ellipse(picture, (90, 60), (50, 30), 0, 0, 360, (40, 150, 220), -1)
+    (tmp_path / "data" / "Luna").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "data" / "Luna" / "a.png"), picture)
+    arguments = ["mask", "--data", str(tmp_path / "data"), "--to", str(tmp_path / "masks"), "--device", "cpu"]
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    mask = cv2.imread(str(tmp_path / "masks" / "Luna" / "a.png"), cv2.IMREAD_GRAYSCALE) > 127
+    truth = cv2.ellipse(np.zeros((120, 180), np.uint8), (90, 60), (50, 30), 0, 0, 360, 1, -1) > 0
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.9
+
+
+def test_a_mask_is_made_again_when_its_photograph_or_the_segmenter_changed(images: ImageTable, tmp_path: Path) -> None:
+    folder = tmp_path / "masks"
+    make_masks(images, folder, Inside(), 1, Silent())
+    other = Inside("another")
+    assert make_masks(images, folder, other, 1, Silent()).masks == 4
+    assert len(other.asked) == 4  # a, e, and both boxes of b; d has transparency
+    cv2.imwrite(str(tmp_path / "x" / "a.jpg"), np.full((60, 100, 3), 90, np.uint8))
+    assert make_masks(images, folder, Inside("another"), 1, Silent()).masks == 1
+
+
+def test_a_mask_from_elsewhere_is_kept_and_a_damaged_one_made_again(images: ImageTable, tmp_path: Path) -> None:
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "e.png"), np.full((60, 100), 255, np.uint8))
+    own = (folder / "e.png").read_bytes()
+    (folder / "d.png").write_bytes(b"half a file")
+    assert make_masks(images, folder, Inside(), 1, Silent()) == Made(3, 1, (), ("f.jpg",))
+    assert (folder / "e.png").read_bytes() == own
+    assert cv2.imread(str(folder / "d.png"), cv2.IMREAD_GRAYSCALE).shape == (60, 100)
+
+
+def test_copies_of_one_photograph_are_segmented_once(tmp_path: Path) -> None:
+    table = image_table([Row("a", "Luna"), Row("b", "Luna")])
+    for name in "ab":
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((20, 30, 3), 120, np.uint8))
+    table = replace(table, root=tmp_path, path=strings("a.png", "b.png"))
+    segmenter = Inside()
+    assert make_masks(table, tmp_path / "masks", segmenter, 1, Silent()).masks == 2
+    assert len(segmenter.asked) == 1
+    assert (tmp_path / "masks" / "a.png").read_bytes() == (tmp_path / "masks" / "b.png").read_bytes()

@@ -13,6 +13,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from animalclef.errors import WeightsError
+from animalclef.hub.catalogue import WEIGHTS
+from animalclef.hub.shipped import shipped_segmenter
 from animalclef.prepare.segment_batch import SIDE, MapReader, network_input
 from animalclef.prepare.segmenters import open_segmenter
 from animalclef.prepare.u2net_segmenter import U2NetSegmenter, mask_from_map
@@ -124,10 +126,12 @@ def test_the_map_of_a_photograph_does_not_depend_on_those_beside_it(network: U2N
 def test_a_map_becomes_a_mask_by_hand() -> None:
     values = np.full((10, 10), 0.1, np.float32)
     values[2:8, 2:8] = 0.9
-    values[4:6, 4:6] = 0.1  # a hole
-    values[0, 9] = 0.9  # 1 of 36: too small a part
+    values[3, 3] = 0.1  # a hole of 1 in 31: filled
+    values[5:7, 5:7] = 0.1  # one of 4 in 31: not
+    values[0, 9] = 0.9  # 1 of 31: too small a part
     expected = np.zeros((10, 10), dtype=bool)
     expected[2:8, 2:8] = True
+    expected[5:7, 5:7] = False
     np.testing.assert_array_equal(mask_from_map(values, (10, 10)), expected)
     assert mask_from_map(values, (30, 20)).shape == (20, 30)
 
@@ -178,6 +182,16 @@ def test_the_fingerprint_names_the_weights(network: U2NetP) -> None:
     with torch.no_grad():
         next(other.parameters()).add_(1)
     assert U2NetSegmenter(other).fingerprint != U2NetSegmenter(network).fingerprint
+
+
+def test_the_segmenter_that_ships_opens_and_its_card_names_its_origin() -> None:
+    path = shipped_segmenter()
+    assert load_u2netp(path).fine is False
+    assert path.stat().st_size < 2_400_000
+    card = path.with_suffix(".md").read_text(encoding="utf-8")
+    for word in (WEIGHTS["u2netp"].sha256, "Apache-2.0", "Qin et al. 2020", "animalclef train-segmenter", "IoU"):
+        assert str(word) in card
+    assert open_segmenter("animal").fingerprint != open_segmenter("grabcut").fingerprint
 
 
 @pytest.mark.shared

@@ -11,12 +11,15 @@ SCENE = Evidence(photographs=200, outlined=0.9, filled=0.5, uniform=0.0, off_ani
 NONE = Margin(0.0, 0.0)
 
 
+THREE: tuple[Mode, ...] = ("whole", "masked", "cut-out")
+
+
 def variants(*scores: float) -> list[Variant]:
-    return [Variant(mode, score, 0.5) for mode, score in zip(("whole", "masked", "cut-out"), scores, strict=True)]
+    return [Variant(mode, score, 0.5) for mode, score in zip(THREE, scores, strict=True)]
 
 
 def behind(*pairs: tuple[float, float]) -> dict[Mode, Margin]:
-    return {mode: Margin(*pair) for mode, pair in zip(("whole", "masked", "cut-out"), pairs, strict=True)}
+    return {mode: Margin(*pair) for mode, pair in zip(THREE, pairs, strict=True)}
 
 
 def test_the_best_wins_where_it_is_more_than_a_standard_error_ahead() -> None:

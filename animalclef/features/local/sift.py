@@ -124,7 +124,8 @@ def _detected(
             points = np.array([found[row].pt for row in order], dtype=np.float32)
             order = order[spread_order(points, grey.shape[::-1], most)]
         found = [found[row] for row in order[:most]]
-    return detector.compute(grey, found)
+    kept, descriptors = detector.compute(grey, found)
+    return kept, descriptors
 
 
 def _kaze() -> Any:

@@ -1,0 +1,98 @@
+"""`answers.csv`: what was answered for every query, for a biologist to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from animalclef.data.csv_text import read_table
+from animalclef.errors import DataError
+from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped
+
+__all__ = ["ANSWERS_COLUMNS", "Answer", "answer_rows", "answers_path", "read_answers"]
+
+ANSWERS_COLUMNS = (
+    "path", "answer", "probability", "threshold", "next_candidate", "next_probability", "third_candidate",
+    "third_probability", "skipped", "image_id", "dataset",
+)  # fmt: skip
+_NEW = "new"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One query's answer; `individual` is `None` for one that is not in the database."""
+
+    image_id: str
+    path: str
+    individual: str | None
+    probability: float  # of the best candidate
+    following: tuple[tuple[str, float], ...]  # the next two candidates; of a new individual the best two
+    skipped: str  # why the photograph was not used, "" where it was
+
+
+def answers_path(submission: Path) -> Path:
+    """Return where the answers of a submission lie: `answers.csv`, or NAME.answers.csv beside NAME.csv."""
+    return submission.with_name(
+        "answers.csv" if submission.name == "submission.csv" else f"{submission.stem}.answers.csv"
+    )
+
+
+def answer_rows(
+    images: ImageTable,
+    predictions: Predictions,
+    ranked: RankedCandidates,
+    thresholds: Mapping[str, float],
+    skipped: Sequence[Skipped],
+) -> list[list[str]]:
+    """Return the rows of `answers.csv`, in the order of the predictions; columns are `ANSWERS_COLUMNS`.
+
+    `thresholds` are by data set.
+    """
+    row_of = images.row_of
+    reasons = {item.image_id: item.reason for item in skipped}
+    candidates: dict[str, dict[str, float]] = {}
+    for query, who, probability in zip(ranked.query_id, ranked.identity, ranked.identity_probability, strict=True):
+        candidates.setdefault(query, {}).setdefault(who, float(probability))
+    rows = []
+    for image_id, who, probability in zip(
+        predictions.image_id, predictions.identity, predictions.probability, strict=True
+    ):
+        row = row_of[image_id]
+        dataset = str(images.dataset[row])
+        ordered = sorted(candidates.get(image_id, {}).items(), key=lambda pair: -pair[1])
+        others = [(name, value) for name, value in ordered if name != who][:2]
+        cells = [cell for name, value in others for cell in (name, _number(value))] + [""] * (4 - 2 * len(others))
+        answer = _NEW if who is None else str(who)
+        known = [str(images.path[row]), answer, _number(float(probability)), _number(thresholds[dataset])]
+        rows.append([*known, *cells, reasons.get(image_id, ""), str(image_id), dataset])
+    return rows
+
+
+def read_answers(path: Path) -> list[Answer]:
+    """Read `answers.csv`.
+
+    Raises:
+        DataError: a column is missing, or a probability is no number.
+    """
+    table = read_table(path)
+    absent = [column for column in ANSWERS_COLUMNS if column not in table.columns]
+    if absent:
+        raise DataError(f"{path}: the column {absent[0]} is missing. Give the answers.csv that predict wrote.")
+    answers = []
+    for line, row in zip(table.lines, table.rows, strict=True):
+        try:
+            probability = float(row["probability"] or 0)
+            pairs = [(row[f"{place}_candidate"], row[f"{place}_probability"]) for place in ("next", "third")]
+            following = tuple((name, float(value)) for name, value in pairs if name)
+        except ValueError as error:
+            raise DataError(f"{path}, line {line}: a probability is no number.") from error
+        if not all(0 <= value <= 1 for value in (probability, *(value for _, value in following))):
+            raise DataError(f"{path}, line {line}: a probability is not between 0 and 1.")
+        who = None if row["answer"] == _NEW else row["answer"]
+        answers.append(Answer(row["image_id"], row["path"], who, probability, following, row["skipped"]))
+    return answers
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"

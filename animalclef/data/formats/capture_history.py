@@ -1,0 +1,119 @@
+"""Capture histories for MARK and CAPTURE, and what uncertain answers do to the count of individuals.
+
+A history has a 1 for every occasion on which an individual was photographed. MARK's encounter histories:
+http://www.phidot.org/software/mark/docs/book/ (chapter 2).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from animalclef.data.answers import Answer
+from animalclef.data.dates import day_of
+from animalclef.errors import DataError
+from animalclef.structures import ImageTable
+
+__all__ = ["Histories", "Occasion", "capture_histories", "mark_text"]
+
+Occasion = Literal["day", "month", "year"]
+_CHARACTERS = {"day": 10, "month": 7, "year": 4}
+_DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Capture histories of all individuals, and how sure their number is."""
+
+    occasions: list[str]  # days, months or years in order
+    of: Mapping[str, str]  # individual -> history, such as 0101
+    undated: int  # photographs left out
+    individuals: int
+    expected: float  # mean number of individuals over draws of the uncertain answers
+    low: float  # 95 % interval of that number
+    high: float
+
+
+def capture_histories(images: ImageTable, answers: Sequence[Answer], occasion: Occasion, seed: int = 0) -> Histories:
+    """Return the histories of named database photographs and of the answers; every new animal is one of its own.
+
+    The interval draws each answer 1,000 times: a name holds with its probability, else the photograph shows one of the
+    next candidates with theirs, else an individual of its own.
+
+    Raises:
+        DataError: no photograph has a date.
+    """
+    when = {image_id: str(date)[: _CHARACTERS[occasion]] for image_id, date in _dated(images)}
+    sightings: dict[str, set[str]] = defaultdict(set)
+    for image_id, who in zip(images.image_id, images.identity, strict=True):
+        if who is not None and image_id in when:
+            sightings[str(who)].add(when[image_id])
+    fixed = set(sightings)
+    used = [answer for answer in answers if not answer.skipped and answer.image_id in when]
+    for answer in used:
+        sightings[answer.individual or f"new: {answer.path}"].add(when[answer.image_id])
+    if not sightings:
+        raise DataError("There is no photograph with both an individual and a date, so there is no capture history.")
+    occasions = sorted(set().union(*sightings.values()))
+    histories = {
+        who: "".join("1" if one in seen else "0" for one in occasions) for who, seen in sorted(sightings.items())
+    }
+    counts = _drawn_counts(fixed, used, np.random.default_rng(seed))
+    low, high = np.quantile(counts, [0.025, 0.975])
+    undated = len(images) - len(when)
+    return Histories(occasions, histories, undated, len(histories), float(counts.mean()), float(low), float(high))
+
+
+def mark_text(histories: Histories) -> str:
+    """Return the histories as MARK's .inp file: a comment with the name, the history, the count 1.
+
+    >>> print(mark_text(Histories(["2023", "2024"], {"Ada": "11"}, 0, 1, 1.0, 1.0, 1.0)), end="")
+    /* occasions: 2023 2024 */
+    /* individuals: 1; with uncertain answers 1.0 on average, 95 % between 1 and 1 */
+    /* Ada */ 11 1;
+    """
+    lines = [
+        f"/* occasions: {' '.join(histories.occasions)} */",
+        f"/* individuals: {histories.individuals}; with uncertain answers {histories.expected:.1f} on average, 95 % "
+        f"between {histories.low:.0f} and {histories.high:.0f} */",
+    ]
+    lines += [f"/* {who.replace('*/', '* /')} */ {history} 1;" for who, history in histories.of.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _dated(images: ImageTable) -> list[tuple[str, str]]:
+    pairs = zip(images.image_id, images.date, strict=True)
+    return [(image_id, date) for image_id, date in pairs if day_of(str(date)) is not None]
+
+
+def _drawn_counts(
+    fixed: set[str], answers: Sequence[Answer], rng: np.random.Generator
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Return the number of individuals in each draw, (1000,)."""
+    counts = np.zeros(_DRAWS, dtype=np.int64)
+    drawn = rng.random((_DRAWS, len(answers)))
+    options = [_options(answer) for answer in answers]
+    for draw in range(_DRAWS):
+        seen, alone = set(fixed), 0
+        for value, choices in zip(drawn[draw], options, strict=True):
+            who = next((name for name, upper in choices if value < upper), None)
+            if who is None:
+                alone += 1
+            else:
+                seen.add(who)
+        counts[draw] = len(seen) + alone
+    return counts
+
+
+def _options(answer: Answer) -> list[tuple[str, float]]:
+    """Return the possible individuals with their cumulative probability; the rest is an individual of its own."""
+    known = [] if answer.individual is None else [(answer.individual, answer.probability)]
+    upper, options = 0.0, []
+    for name, probability in (*known, *answer.following):
+        upper = min(1.0, upper + probability)
+        options.append((name, upper))
+    return options

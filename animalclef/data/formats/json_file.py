@@ -1,0 +1,62 @@
+"""JSON files of other programs, read within bounds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from animalclef.data.csv_text import Problem, Table, read_bytes_of_table
+from animalclef.errors import DataError
+
+__all__ = ["number", "objects", "read_json", "rows_to_table", "text"]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        DataError: the file is absent, too large, or holds something else.
+    """
+    content = read_bytes_of_table(path)
+    try:
+        found = json.loads(content.decode("utf-8-sig"))
+    except RecursionError as error:
+        raise DataError(f"{path}: its JSON is nested too deeply.") from error
+    except ValueError as error:
+        raise DataError(f"{path}: not a readable JSON file ({str(error)[:100]}).") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: expected a JSON object, got {type(found).__name__}.")
+    return found
+
+
+def objects(content: dict[str, Any], name: str, path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a list; an empty list where there is none.
+
+    Raises:
+        DataError: it is no list of objects.
+    """
+    found = content.get(name) or []
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise DataError(f"{path}: {name}: expected a list of objects.")
+    return found
+
+
+def text(value: object) -> str:
+    """Return a name or number as a cell; "" for anything else."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    return str(value).strip() if not isinstance(value, int) or abs(value) < 10**18 else ""
+
+
+def number(value: object) -> float | None:
+    """Return a finite number, `None` for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < 1e12 else None
+
+
+def rows_to_table(path: Path, columns: tuple[str, ...], rows: list[dict[str, str]], problems: list[Problem]) -> Table:
+    """Build a table; its lines count the rows from 1, because a JSON file has no lines of its own."""
+    full = [{column: row.get(column, "") for column in columns} for row in rows]
+    return Table(path, columns, full, list(range(1, len(rows) + 1)), problems)

@@ -1,0 +1,66 @@
+"""MegaDetector's JSON: boxes of animals, as shares of the photograph.
+
+Format 1.4: https://github.com/agentmorris/MegaDetector/tree/main/megadetector/api/batch_processing
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from animalclef.data.csv_text import Problem, Table
+from animalclef.data.folders import place_in_folders
+from animalclef.data.formats.json_file import number, objects, rows_to_table, text
+
+__all__ = ["is_megadetector", "megadetector_table"]
+
+_COLUMNS = ("image_id", "path", "identity", "split", "bbox", "confidence")
+_LEAST_CONFIDENCE = 0.2  # what MegaDetector's authors advise for its version 5
+
+
+def is_megadetector(content: dict[str, Any]) -> bool:
+    """Return whether a JSON object is MegaDetector's."""
+    return "images" in content and "detection_categories" in content
+
+
+def megadetector_table(content: dict[str, Any], path: Path) -> Table:
+    """Return a row for every animal that was detected with a confidence of at least 0.2.
+
+    Individual and split come from the folders in the file names, as in a tree with a folder per individual.
+
+    Raises:
+        DataError: the file is not as its format says.
+    """
+    categories = content["detection_categories"]
+    named = {key for key, name in categories.items() if name == "animal"} if isinstance(categories, dict) else set()
+    animal = named or {"1"}
+    rows, empty, failed = [], 0, 0
+    for image in objects(content, "images", path):
+        file = text(image.get("file"))
+        found = [one for one in image.get("detections") or [] if _is_animal(one, animal)]
+        failed += bool(image.get("failure"))
+        empty += not found and not image.get("failure")
+        for place, detection in enumerate(found, start=1):
+            image_id = file if place == 1 else f"{file}#{place}"
+            box = json.dumps(detection["bbox"])
+            rows.append({"image_id": image_id, "path": file, "bbox": box, "confidence": str(detection["conf"])})
+    places = place_in_folders([row["path"].replace("\\", "/") for row in rows])
+    for row in rows:
+        where = places.get(row["path"].replace("\\", "/"))
+        row["identity"] = "" if where is None else where.individual or ""
+        row["split"] = "database" if row["identity"] else "query"
+    problems = []
+    for count, what in ((empty, "photographs without an animal"), (failed, "photographs that it could not read")):
+        if count:
+            problems.append(Problem(path.name, None, f"{count} {what} are left out.", fatal=False))
+    return rows_to_table(path, _COLUMNS, rows, problems)
+
+
+def _is_animal(detection: object, animal: set[str]) -> bool:
+    if not isinstance(detection, dict):
+        return False
+    box, confidence = detection.get("bbox"), number(detection.get("conf"))
+    whole = isinstance(box, list) and len(box) == 4 and all(number(side) is not None for side in box)
+    is_sure = confidence is not None and confidence >= _LEAST_CONFIDENCE
+    return whole and is_sure and text(detection.get("category")) in animal

@@ -1,0 +1,140 @@
+"""Wildbook's bulk-import sheets: one row an encounter, with its photographs in Encounter.mediaAsset0, 1, 2 ...
+
+Fields: https://wildbook.docs.wildme.org/data/bulk-import-spreadsheets.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from animalclef.data.answers import Answer
+from animalclef.data.csv_text import Table
+from animalclef.data.dates import day_of
+from animalclef.data.formats.json_file import rows_to_table
+from animalclef.errors import DataError
+from animalclef.runtime.atomic_files import write_csv
+from animalclef.structures import ImageTable
+
+__all__ = ["is_wildbook", "wildbook_table", "write_wildbook"]
+
+MOST_ENCOUNTERS = 200  # of one sheet, as Wildbook advises
+NEW_KEYWORD = "new individual"
+
+_COLUMNS = ("image_id", "path", "identity", "date", "orientation", "species", "encounter")
+_ASSET = re.compile(r"Encounter\.mediaAsset(\d+)$")
+_SHEET = (
+    "Encounter.mediaAsset0", "Encounter.genus", "Encounter.specificEpithet", "Encounter.year", "Encounter.month",
+    "Encounter.day", "Encounter.occurrenceID", "MarkedIndividual.individualID", "Encounter.mediaAsset0.keywords",
+)  # fmt: skip
+
+
+def is_wildbook(table: Table) -> bool:
+    """Return whether a table is a bulk-import sheet."""
+    return any(_ASSET.match(column) for column in table.columns)
+
+
+def wildbook_table(sheet: Table) -> Table:
+    """Return a row for every photograph of every encounter; encounters without an individual are queries."""
+    assets = sorted((column for column in sheet.columns if _ASSET.match(column)), key=lambda one: int(one[20:]))
+    rows: list[dict[str, str]] = []
+    lines = []
+    for line, cells in zip(sheet.lines, sheet.rows, strict=True):
+        for asset in assets:
+            if cells[asset]:
+                rows.append(_row(cells, asset, line))
+                lines.append(line)
+    seen: dict[str, int] = defaultdict(int)
+    for row in rows:
+        seen[row["path"]] += 1
+        row["image_id"] = row["path"] if seen[row["path"]] == 1 else f"{row['path']}#{seen[row['path']]}"
+    table = rows_to_table(sheet.path, _COLUMNS, rows, list(sheet.problems))
+    return Table(table.path, table.columns, table.rows, lines, table.problems)
+
+
+def write_wildbook(images: ImageTable, answers: Sequence[Answer], out: Path) -> tuple[list[Path], list[str]]:
+    """Write the answers as sheets of at most 200 encounters: `out`, or NAME-1.csv, NAME-2.csv and so on.
+
+    Wildbook refuses an individual that it does not know, so a new one has no `individualID` but the keyword
+    `new individual`. Photographs of one encounter with one answer share a row.
+
+    Returns:
+        The sheets, and a sentence for each kind of cell that Wildbook requires and the table does not give.
+
+    Raises:
+        OutputError: a sheet cannot be written.
+    """
+    row_of = images.row_of
+    grouped: dict[tuple[str, str], list[Answer]] = defaultdict(list)
+    for answer in answers:
+        if answer.skipped or answer.image_id not in row_of:
+            continue
+        encounter = str(images.encounter[row_of[answer.image_id]]) or answer.image_id
+        who = answer.individual if answer.individual is not None else f"\0{answer.image_id}"
+        grouped[encounter, who].append(answer)
+    if not grouped:
+        raise DataError("There are no answers to write; are they of this data set?")
+    most = max(map(len, grouped.values()))
+    assets = [f"Encounter.mediaAsset{place}" for place in range(most)]
+    columns = [*_SHEET, *assets[1:]]
+    rows = [_encounter(images, group, assets) for group in grouped.values()]
+    sheets = [rows[start : start + MOST_ENCOUNTERS] for start in range(0, len(rows), MOST_ENCOUNTERS)]
+    paths = (
+        [out] if len(sheets) == 1 else [out.with_name(f"{out.stem}-{n}{out.suffix}") for n in range(1, len(sheets) + 1)]
+    )
+    for path, sheet in zip(paths, sheets, strict=True):
+        write_csv(path, columns, [[row.get(column, "") for column in columns] for row in sheet])
+    needed = ("Encounter.genus", "Encounter.specificEpithet", "Encounter.year")
+    absent = {column: sum(not row[column] for row in rows) for column in needed}
+    return paths, [
+        f"{count} encounters have no {column}, which Wildbook requires." for column, count in absent.items() if count
+    ]
+
+
+def _row(cells: Mapping[str, str], asset: str, line: int) -> dict[str, str]:
+    genus, epithet = cells.get("Encounter.genus", ""), cells.get("Encounter.specificEpithet", "")
+    keywords = cells.get(f"{asset}.keywords", "").lower()
+    views = [view for view in ("left", "right", "front", "back", "up", "down") if re.search(rf"\b{view}\b", keywords)]
+    return {
+        "path": cells[asset],
+        "identity": cells.get("MarkedIndividual.individualID", "") or cells.get("MarkedIndividual.nickname", ""),
+        "date": _date(cells),
+        "orientation": views[0] if len(views) == 1 else "",
+        "species": f"{genus} {epithet}".strip(),
+        "encounter": cells.get("Encounter.occurrenceID", "") or f"encounter on line {line}",
+    }
+
+
+def _date(cells: Mapping[str, str]) -> str:
+    milliseconds = cells.get("Encounter.dateInMilliseconds", "")
+    if milliseconds:
+        return milliseconds
+    parts = [cells.get(f"Encounter.{name}", "") for name in ("year", "month", "day")]
+    if not all(part.isdecimal() for part in parts if part) or not parts[0]:
+        return ""
+    if not parts[1]:
+        return parts[0]
+    day = f"-{int(parts[2]):02d}" if parts[2] else ""
+    clock = [cells.get(f"Encounter.{name}", "") for name in ("hour", "minutes")]
+    time = f" {int(clock[0]):02d}:{int(clock[1] or 0):02d}:00" if clock[0].isdecimal() and day else ""
+    return f"{parts[0]}-{int(parts[1]):02d}{day}{time}"
+
+
+def _encounter(images: ImageTable, group: Sequence[Answer], assets: Sequence[str]) -> dict[str, str]:
+    row = images.row_of[group[0].image_id]
+    words = str(images.species[row]).split()
+    date = str(images.date[row])
+    is_day = day_of(date) is not None
+    return {
+        "Encounter.genus": words[0] if len(words) > 1 else "",
+        "Encounter.specificEpithet": " ".join(words[1:]),
+        "Encounter.year": date[:4],
+        "Encounter.month": str(int(date[5:7])) if is_day else "",
+        "Encounter.day": str(int(date[8:10])) if is_day else "",
+        "Encounter.occurrenceID": str(images.encounter[row]),
+        "MarkedIndividual.individualID": group[0].individual or "",
+        "Encounter.mediaAsset0.keywords": "" if group[0].individual is not None else NEW_KEYWORD,
+        **{asset: answer.path for asset, answer in zip(assets, group, strict=False)},
+    }

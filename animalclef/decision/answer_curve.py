@@ -1,0 +1,95 @@
+"""Calibrate the probability of an answer: how often naming the best identity is right, out of fold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.config import DecideConfig
+from animalclef.decision.calibrators import sigmoid
+from animalclef.decision.cross_fit import CrossFitter
+from animalclef.decision.decision_model import AnswerCurve, Reliability
+from animalclef.decision.decision_params import DecisionParams
+from animalclef.decision.fit_calibrators import fit_logistic
+from animalclef.decision.reliability import reliability
+from animalclef.decision.trial_evaluator import TrialEvaluator
+
+__all__ = ["AnswerFit"]
+
+Floats = NDArray[np.float64]
+
+_NEAR = 2.0  # log-odds around the threshold within which calibration is measured
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerFit:
+    """The curve, `None` where there is too little to fit one on, and how well it is calibrated near the threshold."""
+
+    curve: AnswerCurve | None
+    reliability: Reliability | None
+
+    @classmethod
+    def of(
+        cls, held_out: CrossFitter, evaluators: Mapping[str, TrialEvaluator], choice: DecisionParams,
+        config: DecideConfig,
+    ) -> AnswerFit:  # fmt: skip
+        """Fit on best identities of pseudo-queries, with and without their individual in the gallery.
+
+        The log-odds come from folds that the individual is not in; so do the probabilities that are compared with the
+        outcomes. Roles are weighted as if `unknown_share` of the queries showed new individuals.
+        """
+        if config.threshold is not None:  # a fixed threshold is one of uncalibrated probabilities
+            return cls(None, None)
+        tables = [_answers(held_out, name, evaluator, choice, config) for name, evaluator in evaluators.items()]
+        value, right, weight, fold = (np.concatenate(one) for one in zip(*tables, strict=True))
+        shares = [float(config.of("unknown_share", name)) for name in evaluators]
+        curve = _fit(value, right > 0, weight, float(np.mean(shares)))
+        if curve is None:
+            return cls(None, None)
+        probability = np.full(len(value), np.nan)
+        for one in np.unique(fold):
+            others = _fit(value[fold != one], right[fold != one] > 0, weight[fold != one], curve.unknown_share)
+            used = others or curve
+            probability[fold == one] = sigmoid(used.slope * value[fold == one] + used.intercept)
+        near = np.abs(value - choice.threshold) <= _NEAR if np.isfinite(choice.threshold) else np.ones(len(value), bool)
+        return cls(curve, reliability(probability[near], right[near] > 0, weight=weight[near]) if near.any() else None)
+
+    def probability(self, log_odds: float) -> float:
+        """Return the probability that belongs to an identity's log-odds."""
+        if self.curve is not None and np.isfinite(log_odds):
+            log_odds = self.curve.slope * log_odds + self.curve.intercept
+        return float(sigmoid(np.array(log_odds)))
+
+
+def _answers(
+    held_out: CrossFitter, name: str, evaluator: TrialEvaluator, choice: DecisionParams, config: DecideConfig
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return log-odds, outcome, weight and fold of each answer of one part, in both roles."""
+    found, share = evaluator.answers(choice), float(config.of("unknown_share", name))
+    splits = evaluator.part.splits
+    known = np.zeros(len(evaluator.part), dtype=bool)
+    if len(splits.is_known):
+        known = np.asarray(splits.is_known.any(axis=0), dtype=bool)
+    fold = held_out.fold_of[name].astype(np.float64)
+    ratio = float(known.sum()) / max(len(known), 1)  # the roles' weights have the stated shares, whatever their numbers
+    rows = [
+        (found.known[known], found.right[known].astype(float), np.full(int(known.sum()), 1 - share), fold[known]),
+        (found.unknown, np.zeros(len(known)), np.full(len(known), share * ratio), fold),
+    ]
+    value, right, weight, folds = (np.concatenate(one) for one in zip(*rows, strict=True))
+    usable = np.isfinite(value)
+    return value[usable], right[usable], weight[usable], folds[usable]
+
+
+def _fit(value: Floats, right: NDArray[np.bool_], weight: Floats, share: float) -> AnswerCurve | None:
+    used = weight > 0
+    value, right, weight = value[used], right[used], weight[used]
+    if not right.any() or right.all() or value.std() < 1e-9:
+        return None
+    mean, spread = float(value.mean()), float(value.std())
+    slopes, intercept = fit_logistic(((value - mean) / spread)[:, None], right, weight)
+    slope = float(slopes[0]) / spread
+    return AnswerCurve(slope=slope, intercept=intercept - slope * mean, unknown_share=share) if slope > 1e-9 else None

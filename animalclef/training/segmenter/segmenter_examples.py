@@ -1,0 +1,114 @@
+"""Photographs with masks to train a segmenter on: rendered animals, and photographs whose masks are given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from animalclef.config import DataConfig
+from animalclef.config.segmenter_training import TrainSegmenterConfig
+from animalclef.data.decode import read_image
+from animalclef.data.masks import Masks, read_mask
+from animalclef.prepare.segment_batch import network_input
+from animalclef.structures import ImageTable
+from animalclef.synthetic import Animal, draw_visit, photograph, random_species
+
+__all__ = ["Example", "ExampleSource", "MaskBatch", "render_example"]
+
+_RENDERED, _GIVEN, _CHOICE = 31, 32, 33  # of the seeds of generators
+_LONG_SIDE = 640  # pixels, of given photographs
+_MARGIN = 0.15  # of a box's sides: most that a close photograph shows around the animal
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One photograph and where its animal is."""
+
+    name: str
+    pixels: NDArray[np.uint8]  # (h, w, 3) RGB
+    mask: NDArray[np.float32]  # (h, w) 0..1
+
+    def __post_init__(self) -> None:
+        if self.pixels.shape != (*self.mask.shape, 3):
+            raise ValueError(f"Expected a mask of the photograph's size, got {self.mask.shape}, {self.pixels.shape}.")
+
+
+@dataclass(frozen=True, eq=False)
+class MaskBatch:
+    """Photographs as the network takes them, and their masks."""
+
+    names: tuple[str, ...]
+    images: Tensor  # (b, 3, side, side), normalised
+    masks: Tensor  # (b, 1, side, side), 0..1
+
+
+class ExampleSource:
+    """Draws examples by number; the same number gives the same example."""
+
+    def __init__(
+        self, config: TrainSegmenterConfig, seed: int, images: ImageTable | None = None, masks: Masks | None = None
+    ) -> None:
+        """Draw from rendered photographs, and from `images` where they are given (`masks` has a source for each)."""
+        self.config, self.seed, self.images, self.masks = config, seed, images, masks
+
+    def batch(self, number: int) -> MaskBatch:
+        """Return the batch of this number, from 0."""
+        first = number * self.config.batch_size
+        return as_batch([self.example(first + place) for place in range(self.config.batch_size)], self.config.side)
+
+    def example(self, number: int) -> Example:
+        """Return the example of this number: given or rendered, mirrored or not, whole or cut to the animal."""
+        rng = np.random.default_rng((self.seed, _CHOICE, number))
+        given = self.images is not None and len(self.images) and rng.random() < self.config.given
+        example = self._given(number) if given else render_example(self.seed, number)
+        if rng.random() < 0.5:
+            pixels, mask = np.ascontiguousarray(example.pixels[:, ::-1]), np.ascontiguousarray(example.mask[:, ::-1])
+            example = Example(example.name, pixels, mask)
+        return _close(example, rng) if rng.random() < self.config.close else example
+
+    def _given(self, number: int) -> Example:
+        if self.images is None or self.masks is None:
+            raise ValueError("No photographs with masks were given.")
+        row = int(np.random.default_rng((self.seed, _GIVEN, number)).integers(len(self.images)))
+        image = read_image(self.images, row, DataConfig(decode_long_side=_LONG_SIDE))
+        size_wh = (image.pixels.shape[1], image.pixels.shape[0])
+        mask = read_mask(self.images, row, str(self.masks.source[row]), size_wh).astype(np.float32)
+        full = np.asarray(cv2.resize(mask, size_wh, interpolation=cv2.INTER_AREA), dtype=np.float32)
+        return Example(str(self.images.path[row]), image.pixels, full)
+
+
+def render_example(seed: int, number: int) -> Example:
+    """Render one animal of a random species in a random place; its mask is exact."""
+    rng = np.random.default_rng((seed, _RENDERED, number))
+    species = random_species(rng)
+    visit = draw_visit(species, (seed, number, 0), "2020-01-01", rng)
+    side = species.sides[int(rng.integers(len(species.sides)))]
+    made = photograph(Animal(species, (seed, number, 1)), visit, side, rng)
+    return Example(f"rendered {number}", made.pixels, made.mask.astype(np.float32) / 255)
+
+
+def as_batch(examples: Sequence[Example], side: int) -> MaskBatch:
+    """Return examples as the network takes them."""
+    images = np.stack([network_input(one.pixels, side) for one in examples])
+    masks = np.stack([cv2.resize(one.mask, (side, side), interpolation=cv2.INTER_AREA) for one in examples])
+    names = tuple(one.name for one in examples)
+    return MaskBatch(names, torch.from_numpy(images), torch.from_numpy(masks[:, None]))
+
+
+def _close(example: Example, rng: np.random.Generator) -> Example:
+    """The animal's box, with a random margin on each side, so that it fills the frame."""
+    ends = []
+    for axis, length in ((1, example.mask.shape[0]), (0, example.mask.shape[1])):
+        shown = np.flatnonzero((example.mask > 0.5).any(axis=axis))
+        if not len(shown):
+            return example
+        before, after = rng.uniform(0, _MARGIN, 2) * (shown[-1] - shown[0] + 1)
+        ends.append(slice(max(0, round(shown[0] - before)), min(length, round(shown[-1] + 1 + after))))
+    pixels, mask = example.pixels[ends[0], ends[1]], example.mask[ends[0], ends[1]]
+    return Example(example.name, np.ascontiguousarray(pixels), np.ascontiguousarray(mask))

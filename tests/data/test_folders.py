@@ -1,0 +1,76 @@
+"""A tree with a folder per individual, as it comes from other computers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from animalclef.data.sources import find_source
+from animalclef.data.table import LoadedTable, load_table
+
+
+def touch(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(b"x")
+
+
+def load(root: Path) -> LoadedTable:
+    return load_table(find_source(root))
+
+
+@pytest.mark.parametrize(
+    ("gallery", "query"), [("train", "test"), ("Database", "Query"), ("database", "queries"), ("gallery", "query")]
+)
+def test_words_for_the_folders(tmp_path: Path, gallery: str, query: str) -> None:
+    touch(tmp_path, f"{gallery}/Ada/1.jpg", f"{gallery}/Bea/deep/2.JPG", f"{query}/q.jpg", f"{query}/Ada/r.jpg")
+    images = load(tmp_path).images
+    assert sorted(who for who in images.identity if who) == ["Ada", "Bea"]
+    assert sorted(images.queries.path) == sorted([f"{query}/q.jpg", f"{query}/Ada/r.jpg"])
+
+
+def test_files_of_the_system_are_no_photographs(tmp_path: Path) -> None:
+    touch(tmp_path, "Ada/1.jpg", "Ada/._1.jpg", "__MACOSX/Ada/._1.jpg", "Ada/@eaDir/1.jpg/T.jpg", ".Trashes/2.jpg")
+    touch(tmp_path, "Ada/.ipynb_checkpoints/1-checkpoint.jpg")
+    loaded = load(tmp_path)
+    assert loaded.images.path.tolist() == ["Ada/1.jpg"]
+    assert "5 files and folders of the operating system" in str(loaded.problems[0])
+
+
+def test_linked_folders_are_followed_and_loops_are_not(tmp_path: Path) -> None:
+    disk, root = tmp_path / "disk", tmp_path / "data"
+    touch(disk, "Ada/1.jpg", "Bea/2.jpg")
+    root.mkdir()
+    for name in ("Ada", "Bea"):
+        (root / name).symlink_to(disk / name)
+    (disk / "Ada" / "up").symlink_to(root)
+    (root / "Bea2.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    loaded = load(root)
+    assert loaded.images.path.tolist() == ["Ada/1.jpg", "Bea/2.jpg"]
+    assert "1 links or folders cannot be followed (first: Bea2.jpg)" in str(loaded.problems[0])
+
+
+def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
+    touch(tmp_path, "Ada/1.jpg", "Ada/2.NEF", "Ada/3.nef", "Ada/4.mp4", "loose.jpg", "Ada/5.heic", "unknown/6.jpg")
+    os.mkfifo(tmp_path / "Ada" / "pipe.jpg")
+    loaded = load(tmp_path)
+    assert loaded.images.path.tolist() == ["Ada/1.jpg", "Ada/5.heic", "unknown/6.jpg"]
+    assert loaded.images.identity.tolist() == ["Ada", "Ada", None]
+    told = " ".join(str(one) for one in loaded.problems)
+    assert "2 raw photographs left out (2 .nef)" in told
+    assert "1 videos left out (1 .mp4)" in told
+    assert "1 pipes or devices left out (first: Ada/pipe.jpg)" in told
+    assert "1 photographs lie in no individual's folder and are left out (first: loose.jpg)" in told
+
+
+def test_a_name_that_is_not_utf8_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    touch(tmp_path, "Ada/1.jpg")
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/Ada/\xff.jpg")).write_bytes(b"x")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    loaded = load(tmp_path)
+    assert loaded.images.path.tolist() == ["Ada/1.jpg"]
+    assert "1 names are not UTF-8" in str(loaded.problems[0])

@@ -1,0 +1,101 @@
+"""Missing values, spellings of names and viewpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from animalclef.data.names import comparable, is_missing, looks_missing, viewpoint_name
+from animalclef.data.sources import find_source
+from animalclef.data.table import LoadedTable, load_table
+
+
+def load(folder: Path, text: str) -> LoadedTable:
+    (folder / "metadata.csv").write_text(text, encoding="utf-8")
+    return load_table(find_source(folder))
+
+
+@pytest.mark.parametrize("cell", ["NA", "N/A", "None", "null", "NaT", "#N/A", "____", "-", "?", "nan", ""])
+def test_missing_values_are_no_individual_and_no_date(tmp_path: Path, cell: str) -> None:
+    assert is_missing(cell)
+    loaded = load(tmp_path, f"image_id,path,identity,date\n1,a.jpg,Ada,{cell}\n2,b.jpg,{cell},2023-01-01\n")
+    assert loaded.images.identity.tolist() == ["Ada", None]
+    assert loaded.images.is_query.tolist() == [False, True]
+    assert loaded.images.date.tolist() == ["", "2023-01-01"]
+    assert loaded.problems == []
+
+
+def test_unidentified_is_no_individual_and_a_look_alike_is_reported(tmp_path: Path) -> None:
+    text = "image_id,path,identity,split\n1,a.jpg,Unidentified,train\n2,b.jpg,unkn,train\n3,c.jpg,Una,train\n"
+    loaded = load(tmp_path, text)
+    assert loaded.images.identity.tolist() == [None, "unkn", "Una"]
+    assert [str(one) for one in loaded.problems][1:] == [
+        "metadata.csv, line 3: identity 'unkn' looks like a missing value, but is read as a name. "
+        "Empty those cells if it is."
+    ]
+    looks = [looks_missing(one) for one in ("Not known", "xx", "Noname", "Newton", "T001")]
+    assert looks == [True, True, True, False, False]
+
+
+def test_spellings_of_one_name_are_one_animal(tmp_path: Path) -> None:
+    names = ["Zoë", "Zoe\u0308", "ZOË", "zoë\u200b", "Ada  B", "Ada B", "Zoe"]
+    rows = "".join(f"{n},{n}.jpg,{who}\n" for n, who in enumerate(names))
+    loaded = load(tmp_path, "image_id,path,identity\n" + rows)
+    assert loaded.images.identity.tolist() == ["Zoë"] * 4 + ["Ada  B"] * 2 + ["Zoe"]
+    assert len(loaded.problems) == 4
+    assert "'ZO\\xcb' and 'Zo\\xeb' differ by case, spaces or accents only" in " ".join(
+        str(one) for one in loaded.problems
+    )
+    assert comparable("Zoe") != comparable("Zoë")
+
+
+def test_names_of_different_data_sets_stay_apart(tmp_path: Path) -> None:
+    loaded = load(tmp_path, "image_id,path,identity,dataset\n1,a.jpg,Ada,x\n2,b.jpg,ada,y\n")
+    assert loaded.images.identity.tolist() == ["Ada", "ada"]
+    assert loaded.problems == []
+
+
+def test_viewpoints_match_however_they_are_spelled(tmp_path: Path) -> None:
+    loaded = load(tmp_path, "image_id,path,identity,orientation\n1,a.jpg,Ada,left\n2,b.jpg,Ada,LEFT\n3,c.jpg,Ada,R\n")
+    assert loaded.images.viewpoint.tolist() == ["left", "left", "right"]
+    assert [str(one) for one in loaded.problems] == [
+        "metadata.csv: viewpoints in several spellings: 'LEFT' as left are read."
+    ]
+    assert [viewpoint_name(one) for one in ("Left side", "topleft", "front_left")] == ["left", "topleft", "front_left"]
+
+
+def test_one_photograph_under_two_identities_is_reported(tmp_path: Path) -> None:
+    loaded = load(tmp_path, "image_id,path,identity\n1,a.jpg,Ada\n2,a.jpg,Bea\n3,b.jpg,Ada\n")
+    assert [str(one) for one in loaded.problems] == [
+        "metadata.csv, line 3: a.jpg stands under two identities: Ada (line 2) and Bea."
+    ]
+
+
+def test_a_carriage_return_in_a_name_stops_before_the_work(tmp_path: Path) -> None:
+    from animalclef.errors import DataError
+
+    with pytest.raises(DataError, match=r"line 2: identity: holds the control character U\+000D"):
+        load(tmp_path, 'image_id,path,identity\n1,a.jpg,"Ada\rB"\n')
+    with pytest.raises(DataError, match=r"line 2: dataset: holds the control character U\+001B"):
+        load(tmp_path, "image_id,path,identity,dataset\n1,a.jpg,Ada,\x1b[31mred\n")
+
+
+def test_columns_by_any_name_and_what_was_taken(tmp_path: Path) -> None:
+    loaded = load(tmp_path, "File Name,Individual ID,Date_Taken\na.jpg,Ada,2023-01-01\na.jpg,,2023-01-02\n")
+    assert loaded.images.image_id.tolist() == ["a.jpg", "a.jpg#2"]
+    assert loaded.images.date.tolist() == ["2023-01-01", "2023-01-02"]
+    assert [str(one) for one in loaded.problems] == [
+        "metadata.csv, line 1: the column File Name is read as path.",
+        "metadata.csv, line 1: the column Individual ID is read as identity.",
+        "metadata.csv, line 1: the column Date_Taken is read as date.",
+    ]
+
+
+def test_columns_that_the_user_names(tmp_path: Path) -> None:
+    (tmp_path / "metadata.csv").write_text("n,where,who,identity\n1,a.jpg,Ada,x\n2,b.jpg,,y\n")
+    source = find_source(tmp_path, columns={"path": "where", "identity": "WHO", "image_id": "n"})
+    loaded = load_table(source)
+    assert loaded.images.identity.tolist() == ["Ada", None]
+    assert loaded.images.image_id.tolist() == ["1", "2"]
+    assert loaded.problems == []

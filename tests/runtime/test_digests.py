@@ -1,0 +1,44 @@
+"""A result that was changed after it was written is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from animalclef.errors import StaleArtefactError
+from animalclef.runtime.digests import check_digests, content_digest, with_digests
+
+
+def finished(folder: Path) -> dict[str, object]:
+    (folder / "answers.csv").write_text("image_id,identity,probability\n1,Ada,0.91\n")
+    (folder / "order.csv").write_text("image_id\n1\n")
+    content = with_digests({"scores": "a", "data": "b", "config": {"seed": 1, "x": 0.1}}, folder)
+    return json.loads(json.dumps(content))  # as it comes back from the file
+
+
+def test_a_flipped_digit_is_refused(tmp_path: Path) -> None:
+    settings = finished(tmp_path)
+    check_digests(tmp_path, settings)
+    (tmp_path / "answers.csv").write_text("image_id,identity,probability\n1,Ada,0.81\n")
+    with pytest.raises(StaleArtefactError, match=r"answers.csv: this file is not what the run wrote"):
+        check_digests(tmp_path, settings)
+
+
+def test_a_lost_file_and_changed_settings_are_refused(tmp_path: Path) -> None:
+    settings = finished(tmp_path)
+    with pytest.raises(StaleArtefactError, match=r"finished.json"):
+        check_digests(tmp_path, {**settings, "data": "c"})
+    (tmp_path / "order.csv").unlink()
+    with pytest.raises(StaleArtefactError, match=r"order.csv: this file is gone"):
+        check_digests(tmp_path, settings)
+
+
+def test_a_run_of_an_earlier_version_has_no_digests(tmp_path: Path) -> None:
+    check_digests(tmp_path, {"scores": "a"})
+
+
+def test_a_digest_does_not_depend_on_order() -> None:
+    assert content_digest({"a": 1, "b": [0.1]}) == content_digest({"b": [0.1], "a": 1})
+    assert content_digest({"a": 1}) != content_digest({"a": 2})

@@ -1,0 +1,98 @@
+"""What was given is never written over, nor is a file of another kind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from animalclef.errors import OutputError
+from animalclef.runtime.atomic_files import csv_text, write_text
+from animalclef.runtime.output_guard import check_output, forget_inputs, mark_picture, protect_inputs, refuse_input
+
+
+@pytest.fixture(autouse=True)
+def _no_inputs() -> Iterator[None]:
+    forget_inputs()
+    yield
+    forget_inputs()
+
+
+def test_an_input_is_not_written_under_any_name(tmp_path: Path) -> None:
+    table = tmp_path / "metadata.csv"
+    table.write_text("given")
+    (tmp_path / "hard.csv").hardlink_to(table)
+    (tmp_path / "soft.csv").symlink_to(table)
+    protect_inputs([table])
+    for name in ("metadata.csv", "hard.csv", "soft.csv"):
+        with pytest.raises(OutputError, match="this command reads this file"):
+            write_text(tmp_path / name, "lost")
+    assert table.read_text() == "given"
+    write_text(tmp_path / "other.csv", "fine")
+    forget_inputs()
+    write_text(table, "now it may")
+
+
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(OutputError, match="a device or a pipe"):
+            refuse_input(path)
+    with pytest.raises(OutputError, match="a folder"):
+        write_text(tmp_path, "x")
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("submission", "image_id,identity\n1,Ada\n"),
+        ("submission", ""),
+        ("settings file", "name: x\nseed: 0\nembed: {}\nretrieve: {}\ndecide: {}\n"),
+        ("decision", '{"format": 2, "scores": "a", "gallery": "b"}'),
+        ("list of differences", "image_id,dataset,a,b,cause\n"),
+        ("ledger", '{"kind": "run"}\n'),
+    ],
+)
+def test_a_file_of_the_same_kind_may_be_replaced(tmp_path: Path, kind: str, content: str) -> None:
+    (tmp_path / "f").write_text(content)
+    check_output(tmp_path / "f", kind)
+    check_output(tmp_path / "absent", kind)
+
+
+@pytest.mark.parametrize("kind", ["submission", "settings file", "decision", "picture", "ledger", "table with boxes"])
+@pytest.mark.parametrize(
+    "content",
+    [b"image_id,identity,dataset,known\n1,Ada,x,1\n", b"seed: 3\n", b"\xff\xd8\xff\xe0 a photograph", b"notes"],
+)
+def test_a_file_of_another_kind_may_not(tmp_path: Path, kind: str, content: bytes) -> None:
+    (tmp_path / "f").write_bytes(content)
+    with pytest.raises(OutputError, match="is not overwritten"):
+        check_output(tmp_path / "f", kind)
+
+
+@pytest.mark.parametrize("ending", ["PNG", "JPEG"])
+def test_a_picture_says_what_wrote_it_and_shows_the_same(tmp_path: Path, ending: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, ending)
+    marked = mark_picture(buffer.getvalue())
+    same = np.asarray(Image.open(BytesIO(marked))) == np.asarray(Image.open(BytesIO(buffer.getvalue())))
+    assert same.all()
+    (tmp_path / "ours").write_bytes(marked)
+    (tmp_path / "theirs").write_bytes(buffer.getvalue())
+    check_output(tmp_path / "ours", "picture")
+    with pytest.raises(OutputError):
+        check_output(tmp_path / "theirs", "picture")
+
+
+def test_a_carriage_return_in_a_cell_comes_back_whole() -> None:
+    import csv
+    import io
+
+    text = csv_text(["name"], [["a\rb"], ["c"], [1]])
+    assert list(csv.reader(io.StringIO(text, newline=""))) == [["name"], ["a\rb"], ["c"], ["1"]]
