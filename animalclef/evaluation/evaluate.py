@@ -1,4 +1,4 @@
-"""How good a run was, once somebody says what the queries really show.
+"""Score a run against its truth file.
 
 The truth is read here and nowhere else, after every choice has been made.
 """
@@ -59,11 +59,11 @@ class RetrievalReport:
     """One group per data set, and one per viewpoint where there are several."""
 
     groups: list[Group]
-    recall: list[SourceRecall] = field(default_factory=list)  # empty for a run that did not note its sources
+    recall: list[SourceRecall] = field(default_factory=list)  # empty for a run of an earlier version
 
 
 def score_files(truth_path: Path, submission_path: Path) -> Score:
-    """The official score of a submission.
+    """Compute the competition's score of a submission.
 
     Raises:
         SubmissionError: a file is not right, or a query of the truth has no answer.
@@ -88,7 +88,7 @@ def truth_of_file(path: Path) -> Truth:
 
 
 def right_answers(truth_path: Path) -> dict[str, str | None]:
-    """The answer of every query in a truth file, `None` for a new individual.
+    """Return the right answer of every query in a truth file, `None` for a new individual.
 
     Raises:
         SubmissionError: the file is not right.
