@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from animalclef.report import draw_query, load_run, write_picture
+from animalclef.report import draw_query, write_picture
 from animalclef.report.write_report import write_report
 from animalclef.runtime.progress import Silent
 from animalclef.store.finished_run import load_run

@@ -120,7 +120,7 @@ def score_trials(trials: Mapping[Mode, Trial], config: Config) -> dict[Mode, Tri
     for mode, part in parts.items():
         trial = Trial(part, trials[mode].own_side)
         for held_out in held_out_parts({"sample": part}, config.decide, config.seed):
-            hits = nested_hits(held_out, config.decide, config.seed)["sample"]
+            hits = nested_hits(held_out, config.decide)["sample"]
             trial = Trial(part, trial.own_side, hits, score_of(hits, Roles.of(part.splits))[0])
         scored[mode] = trial
     return scored
