@@ -160,10 +160,8 @@ def test_no_database_photograph_that_can_be_read(small: Path, predict: Command) 
 
 
 def test_a_missing_column(small: Path, predict: Command) -> None:
-    rewrite(small, lambda text: text.replace("path", "picture", 1))
-    stops_with(
-        predict(small), "metadata.csv, line 1: the column path is missing; there are image_id, identity, picture"
-    )
+    rewrite(small, lambda text: text.replace("path", "where", 1))
+    stops_with(predict(small), "metadata.csv, line 1: the column path is missing; there are image_id, identity, where")
 
 
 def test_a_duplicate_id(small: Path, predict: Command) -> None:
@@ -439,3 +437,38 @@ def test_score_refuses_half_a_submission(small: Path, command: Command) -> None:
 
 def test_the_fast_settings_are_settings() -> None:
     assert {setting.partition(".")[0] for setting in TINY_SETTINGS} <= set(Config.model_fields)
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "truth.csv", "sample_submission.csv", "images/NewtID/0_0.jpg"])
+def test_what_was_given_is_never_overwritten(small: Path, predict: Command, name: str) -> None:
+    before = (small / name).read_bytes()
+    said = predict(small, "--out", small / name)
+    stops_with(said, "Choose another name" if name.endswith("jpg") else name)
+    assert (small / name).read_bytes() == before
+
+
+def test_a_mask_is_never_written_over_a_photograph(small: Path, command: Command) -> None:
+    for row in read_csv(small / "metadata.csv"):
+        Image.open(small / row["path"]).save((small / row["path"]).with_suffix(".png"))
+    rewrite(small, lambda text: text.replace(".jpg", ".png"))
+    photographs = {path: path.read_bytes() for path in small.rglob("*.png")}
+    stops_with(command("mask", "--data", small, "--to", small, "--overwrite"), "this command reads this file")
+    assert {path: path.read_bytes() for path in small.rglob("*.png")} == photographs
+
+
+def test_markup_and_escape_sequences_in_a_name_are_text(small: Path, command: Command) -> None:
+    rewrite(small, lambda text: text.replace(",NewtID\n", ",[/red]\n"))
+    said = command("inspect", "--data", small)
+    assert said.status == 0
+    assert "[/red]" in said.stdout
+    rewrite(small, lambda text: text.replace(",[/red]\n", ",\x1b[31m\n"))
+    stops_with(command("inspect", "--data", small), "dataset: holds the control character U+001B")
+
+
+def test_columns_are_named_by_the_user_and_kept(small: Path, predict: Command) -> None:
+    rewrite(small, lambda text: text.replace("path", "where", 1).replace("identity", "who", 1))
+    said = predict(small, "--columns", "path=where,identity=who")
+    assert said.status == 0
+    assert "where" in next(Path().rglob("*.config.yaml")).read_text()
+    answers = next(Path().rglob("*answers.csv")).read_text().splitlines()
+    assert answers[0].startswith("path,answer,probability,threshold,next_candidate,")

@@ -62,7 +62,7 @@ def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
         raise DataError(f"{folder}: no such folder of masks (keypoints.masks). `animalclef mask` makes one.")
     source = np.full(len(images), "", dtype=object)
     files = dict(
-        zip(images.path, [None] * len(images) if folder is None else mask_paths(folder, images.path), strict=True)
+        zip(images.path, [None] * len(images) if folder is None else mask_paths(folder, list(images.path)), strict=True)
     )
     for row, path in enumerate(images.path):
         named = "" if images.mask is None else images.mask[row]

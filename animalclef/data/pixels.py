@@ -55,7 +55,7 @@ def rgb_of_deep_colour(image: Image.Image, content: bytes) -> Image.Image:
     """
     if image.mode not in ("RGB", "RGBA") or not _is_deep(image, content):
         return image
-    if max(band.getextrema()[1] for band in image.split()[:3]) > 63:  # the high byte of 14 bits
+    if max(int(np.asarray(band).max()) for band in image.split()[:3]) > 63:  # the high byte of 14 bits
         return image
     deep = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if deep is None or deep.dtype != np.uint16 or deep.ndim != 3 or deep.shape[1::-1] != image.size:
@@ -114,4 +114,4 @@ def _grey(deep: NDArray[np.generic], low: float, high: float) -> NDArray[np.uint
 
 def _full_scale(high: float) -> int:
     """Return the largest value of the fewest bits that hold `high`: 1,023, 4,095, 16,383 or 65,535."""
-    return next(2**bits - 1 for bits in _BITS if high < 2**bits)
+    return next(int(2**bits - 1) for bits in _BITS if high < 2**bits)

@@ -19,6 +19,8 @@ from animalclef.structures import DecodedImage, ImageTable, Skipped
 
 __all__ = ["NO_MEMORY", "ExtractionJob", "Extractor", "ThumbnailExtractor", "extract_features"]
 
+_UNREDUCED, _FULL_CHUNK = 1_000_000, 8  # long side; whole photographs in memory at once
+
 NO_MEMORY = "not enough memory to decode it"
 
 
@@ -62,7 +64,9 @@ def extract_features(
     progress: Progress,
     chunk: int = 32,
 ) -> list[Skipped]:
-    """Fill every store with an entry for every image; the images that cannot be decoded come back set aside.
+    """Fill every store with an entry for every image; return the images that cannot be decoded.
+
+    An extractor with `decodes_fully` gets photographs at full size, others at `config.decode_long_side`.
 
     Only what is absent or damaged is made, chunk by chunk, each written before the next is begun. The chunks' borders
     never move, and an extractor that works in batches describes a chunk whole: it sees the same batches after an
@@ -71,6 +75,28 @@ def extract_features(
     Raises:
         DataError: a file changed since it was first read.
     """
+    full = [job for job in looks if getattr(job.extractor, "decodes_fully", False)]
+    rest = [job for job in looks if job not in full]
+    skipped: dict[str, Skipped] = {}
+    if full:
+        unreduced = config.model_copy(update={"decode_long_side": _UNREDUCED})
+        found = _extract(images, full, unreadable, unreduced, workers, progress, min(chunk, _FULL_CHUNK))
+        skipped |= {item.image_id: item for item in found}
+    if rest or not full:
+        found = _extract(images, rest, unreadable, config, workers, progress, chunk)
+        skipped |= {item.image_id: item for item in found}
+    return [skipped[image_id] for image_id in images.image_id if image_id in skipped]
+
+
+def _extract(
+    images: ImageTable,
+    looks: Sequence[ExtractionJob],
+    unreadable: ShardStore,
+    config: DataConfig,
+    workers: int,
+    progress: Progress,
+    chunk: int,
+) -> list[Skipped]:
     broken = set(images.key) - set(unreadable.verify(images.key))
     lacking = [(look.extractor.in_batches, set(look.store.verify(images.key)) - broken) for look in looks]
     first_row = {key: row for row, key in reversed(list(enumerate(images.key)))}

@@ -15,13 +15,13 @@ from animalclef.config import VoteConfig, fingerprint
 from animalclef.retrieval.descriptor_index import DescriptorIndex, build_index, unit_descriptors
 from animalclef.runtime.progress import Progress
 from animalclef.store.shard_store import Entry, ShardStore
-from animalclef.structures import FloatArray, ImageTable, LocalFeatures, Votes
+from animalclef.structures import FloatArray, ImageTable, LocalFeatures, MatchKey, Votes
 
 __all__ = ["LnbnnScorer", "local_votes"]
 
 Rows = NDArray[np.int64]
 Hidden = Mapping[str, frozenset[str]]
-FeatureReader = Callable[[str], LocalFeatures]
+FeatureReader = Callable[[MatchKey], LocalFeatures]
 
 _SPARE = 16  # neighbours asked for beyond those needed, because some lie in hidden photographs
 _CHUNK = 32  # queries per file of the store
@@ -94,7 +94,7 @@ class LnbnnScorer:
 
     def _index(self, name: str, gallery: ImageTable) -> DescriptorIndex:
         if name not in self._indexes:
-            read = lambda row: unit_descriptors(self.read(str(gallery.key[row])), self.config.max_keypoints)  # noqa: E731
+            read = lambda row: unit_descriptors(self.read(MatchKey(str(gallery.key[row]))), self.config.max_keypoints)  # noqa: E731
             self._indexes[name] = build_index(read, len(gallery), self.config, self.seed)
         return self._indexes[name]
 

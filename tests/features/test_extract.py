@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tiny import make_tiny_data
 
 from animalclef.config import DataConfig
@@ -127,3 +128,24 @@ def test_a_network_is_not_kept_waiting_by_the_decoding_of_what_comes_next(
     )
     assert len(store.verify(images.key)) == 1  # the text file
     assert 6 in decoded
+
+
+def test_an_extractor_that_decodes_fully_gets_every_pixel(tmp_path: Path) -> None:
+    class Sizes:
+        in_batches = False
+
+        def __init__(self, *, fully: bool) -> None:
+            self.decodes_fully = fully
+
+        def extract_features(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
+            return [{"size": np.array(image.pixels.shape[:2])} for image in images]
+
+    Image.new("RGB", (300, 200)).save(tmp_path / "a.png")
+    (tmp_path / "metadata.csv").write_text("image_id,path,identity\n1,a.png,Ada\n2,gone.png,Ada\n")
+    config = DataConfig(decode_long_side=64, max_missing=1)
+    images, _ = hash_images(load_table(find_source(tmp_path)).images, config, 1, Silent())
+    stores = {fully: ShardStore(tmp_path / f"store-{fully}") for fully in (True, False)}
+    jobs = [ExtractionJob(Sizes(fully=fully), store) for fully, store in stores.items()]
+    assert extract_features(images, jobs, ShardStore(tmp_path / "bad"), config, 1, Silent()) == []
+    assert stores[True].get(images.key[0])["size"].tolist() == [200, 300]
+    assert stores[False].get(images.key[0])["size"].tolist() == [43, 64]

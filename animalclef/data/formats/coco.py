@@ -40,7 +40,8 @@ def coco_table(content: dict[str, Any], path: Path) -> Table:
     images = {text(one.get("id")): one for one in objects(content, "images", path)}
     categories = {text(one.get("id")): text(one.get("name")) for one in objects(content, "categories", path)}
     names = _individual_names(content)
-    rows, strays, used = [], 0, set()
+    rows: list[dict[str, str]] = []
+    strays, used = 0, set()
     for annotation in objects(content, "annotations", path):
         image = images.get(text(annotation.get("image_id")))
         species = categories.get(text(annotation.get("category_id")), "")

@@ -34,7 +34,10 @@ class RawTable:
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: not a text file in UTF-8.") from error
         mark = "\ufeff" if text.startswith("\ufeff") else ""
-        lines, ends, cells, at = [], [], [], len(mark)
+        lines: list[list[str]] = []
+        ends: list[str] = []
+        cells: list[str] = []
+        at = len(mark)
         while at < len(text):
             match = _CELL.match(text, at)
             if match is None:

@@ -36,7 +36,9 @@ class Embedder:
         self.dataset, self.gallery, self.config, self.network = dataset, gallery, config, network
         settings = config.embed.shaping(with_network=network is not None)
         settings.pop("dimensions")
-        decoding = [config.data.decode_long_side, config.data.max_pixels, PIL.__version__]
+        decoding: list[object] = [config.data.decode_long_side, config.data.max_pixels, PIL.__version__]
+        if network is not None and network.decodes_fully:
+            decoding[0] = "full"
         parts: list[object] = [2, settings, decoding]
         if network is None:
             parts += [cv2.__version__, config.seed, sorted(gallery.key)]

@@ -52,6 +52,15 @@ class TimmExtractor:
         self._batch_size = min(config.batch_size, most)
         self.trained_on: frozenset[str] = frozenset()  # keys of photographs, where they are known
 
+    @property
+    def decodes_fully(self) -> bool:
+        """Whether photographs are resized from their full size.
+
+        OpenCV's linear resizing skips pixels, so a photograph that was reduced before gives another embedding than
+        MiewID's plugin.
+        """
+        return self.preprocessing.resize == "opencv-linear"
+
     def extract_features(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
         """Return `embedding`, (d,) float32 of unit length, of every photograph.
 

@@ -18,13 +18,13 @@ from animalclef.matching.lightglue.batched import MATCH_LEVELS, PairMatches
 from animalclef.matching.nearest_neighbour import agreeing
 from animalclef.runtime.memory import is_out_of_memory, release_memory
 from animalclef.runtime.threads import one_thread_each, worker_threads
-from animalclef.structures import Correspondences, FloatArray, LocalFeatures
+from animalclef.structures import Correspondences, FloatArray, LocalFeatures, MatchKey
 
 __all__ = ["DeviceWorker", "Engine", "LightGlueMatcher", "State"]
 
 logger = logging.getLogger(__name__)
 
-Pair = tuple[str, str]
+Pair = tuple[MatchKey, MatchKey]
 
 _COUNTS = ("matches", "confidence_sum", *(f"matches_{level}" for level in MATCH_LEVELS))
 _WINDOW = 24  # batches that are gathered before they are cut by length
@@ -72,13 +72,13 @@ class DeviceWorker:
 
     def __init__(self, engine: Engine, cache_bytes: int, tokens: int, kind: str = "cpu") -> None:
         self.engine, self.cache_bytes, self.tokens, self.kind = engine, cache_bytes, tokens, kind
-        self._images: OrderedDict[str, _Image] = OrderedDict()
+        self._images: OrderedDict[MatchKey, _Image] = OrderedDict()
         self._bytes = 0
 
-    def __contains__(self, key: str) -> bool:
+    def __contains__(self, key: MatchKey) -> bool:
         return key in self._images
 
-    def image(self, key: str, features: LocalFeatures | None, read: FeatureReader) -> _Image:
+    def image(self, key: MatchKey, features: LocalFeatures | None, read: FeatureReader) -> _Image:
         """Return the image from the device, or prepare it from its features, read where they are not given."""
         if key in self._images:
             self._images.move_to_end(key)
@@ -223,7 +223,7 @@ class LightGlueMatcher:
                 yield Matched(batch, self._scores(lane, batch, images, pool))
 
     def _scores(
-        self, lane: DeviceWorker, pairs: Sequence[Pair], images: dict[str, _Image], pool: Executor
+        self, lane: DeviceWorker, pairs: Sequence[Pair], images: dict[MatchKey, _Image], pool: Executor
     ) -> FloatArray:
         sides = [(images[left], images[right]) for left, right in pairs]
         found = self._found(lane, sides, counts_only=not self.config.verify)
@@ -252,7 +252,7 @@ class LightGlueMatcher:
         return int(agreeing(from_xy, to_xy, self.config.geometry, self.config.tolerance * right.long_side).sum())
 
 
-def _left_first(pair: Pair, length: Mapping[str, int]) -> Pair:
+def _left_first(pair: Pair, length: Mapping[MatchKey, int]) -> Pair:
     left, right = sorted(pair, key=lambda key: (-length[key], key))
     return left, right
 
