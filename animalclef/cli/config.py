@@ -23,7 +23,10 @@ app.add_typer(commands, name="config")
 @commands.command("show")
 def show_config(
     command: Annotated[
-        str, typer.Argument(help="The command that the settings belong to: predict, train or train-matcher.")
+        str,
+        typer.Argument(
+            help="The command that the settings belong to: predict, train, train-matcher or train-segmenter."
+        ),
     ] = "predict",
     config_name: ConfigOption = None,
     assignments: SetOption = None,
@@ -43,6 +46,7 @@ def show_config(
     """  # fmt: skip
     from animalclef.config import TrainConfig, TrainMatcherConfig, load_config, load_recipe
     from animalclef.config.commented import commented_yaml
+    from animalclef.config.segmenter_training import TrainSegmenterConfig
 
     changed = assignments or []
     settings: Settings
@@ -52,8 +56,10 @@ def show_config(
         settings = load_recipe(TrainConfig, config_name, changed)
     elif command == "train-matcher":
         settings = load_recipe(TrainMatcherConfig, config_name, changed)
+    elif command == "train-segmenter":
+        settings = load_recipe(TrainSegmenterConfig, config_name, changed)
     else:
-        raise ConfigError(f"{command}: no such settings. Expected predict, train or train-matcher.")
+        raise ConfigError(f"{command}: no such settings. Expected predict, train, train-matcher or train-segmenter.")
     if as_json:
         print_json(settings.model_dump(mode="json"))
     else:

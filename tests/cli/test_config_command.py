@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from animalclef.cli import app
 from animalclef.config import Config, TrainConfig, TrainMatcherConfig, load_config, load_recipe
 from animalclef.config.base import Settings
+from animalclef.config.segmenter_training import TrainSegmenterConfig
 from animalclef.errors import ConfigError
 
 
@@ -46,7 +47,10 @@ def test_settings_of_trainings_are_shown() -> None:
     content = yaml.safe_load(shown("train", "--config", "miewid"))
     assert TrainConfig.model_validate(content) == load_recipe(TrainConfig, "miewid")
     assert TrainMatcherConfig.model_validate(yaml.safe_load(shown("train-matcher"))) == TrainMatcherConfig()
-    with pytest.raises(ConfigError, match=r"walk: no such settings\. Expected predict, train or train-matcher"):
+    assert TrainSegmenterConfig.model_validate(yaml.safe_load(shown("train-segmenter"))) == TrainSegmenterConfig()
+    with pytest.raises(
+        ConfigError, match=r"walk: no such settings\. Expected predict, train, train-matcher or train-segmenter"
+    ):
         shown("walk")
 
 
@@ -59,6 +63,6 @@ def undescribed(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
-@pytest.mark.parametrize("model", [Config, TrainConfig, TrainMatcherConfig])
+@pytest.mark.parametrize("model", [Config, TrainConfig, TrainMatcherConfig, TrainSegmenterConfig])
 def test_every_setting_has_a_description(model: type[BaseModel]) -> None:
     assert list(undescribed(model)) == []
