@@ -5,8 +5,6 @@ from animalclef.api.extractors import Embedder as Embedder
 from animalclef.api.extractors import LocalFeatureExtractor as LocalFeatureExtractor
 from animalclef.api.finished import Run as Run
 from animalclef.api.finished import write_report as write_report
-from animalclef.api.masks import Masks as Masks
-from animalclef.api.masks import segment as segment
 from animalclef.api.matches import Matcher as Matcher
 from animalclef.api.matches import Matches as Matches
 from animalclef.api.runs import ensemble as ensemble
@@ -16,6 +14,8 @@ from animalclef.api.runs import tune_decision as tune_decision
 from animalclef.api.scoring import competition_score as competition_score
 from animalclef.api.scoring import retrieval_metrics as retrieval_metrics
 from animalclef.api.scoring import retrieve as retrieve
+from animalclef.api.segmentation import Masks as Masks
+from animalclef.api.segmentation import segment as segment
 from animalclef.api.training import train_embedder as train_embedder
 from animalclef.api.training import train_matcher as train_matcher
 

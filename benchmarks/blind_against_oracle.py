@@ -2,10 +2,10 @@
 
     python benchmarks/blind_against_oracle.py RUN TRUTH_CSV [--tune] [--set decide.aggregations=[max] ...]
 
-`--tune`, or any `--set`, tunes again from the pseudo-queries that the run keeps, and fuses its candidates anew. The oracle
-takes, per data set, the threshold that scores best on the queries themselves, so part of its lead is luck. How much is
-estimated by drawing individuals with replacement: what the best threshold of each draw gains there over the one that is
-best for all queries. Intervals are over individuals too. Only for reporting: nothing in the package reads this.
+`--tune`, or any `--set`, tunes again from the pseudo-queries that the run keeps, and fuses its candidates anew. The
+oracle takes, per data set, the threshold that scores best on the queries themselves, so part of its lead is luck. How
+much is estimated by drawing individuals with replacement: what the best threshold of each draw gains there over the one
+that is best for all queries. Intervals are over individuals too. Only for reporting: nothing in the package reads this.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from animalclef.decision.decision_model import Decision, load_decision
 from animalclef.decision.fusion import fuse
 from animalclef.decision.tune import tune
 from animalclef.runtime.progress import Silent
-from animalclef.store.finished_run import read_finished
+from animalclef.store.finished_run import load_run
 from animalclef.structures import PairScores
 
 DRAWS = 2000
@@ -47,9 +47,7 @@ def main() -> None:
         text = {"query_id": str, "identity": str, "dataset": str}
         listed = pd.read_csv(arguments.run / "candidates.csv", dtype=text)
     best = listed.groupby("query_id", sort=False).first()
-    print(
-        "| data set | rank-1 | blind | 95 % | oracle | luck of the oracle | lost by tuning blind | thresholds | validated |"
-    )
+    print("| data set | rank-1 | blind | 95 % | oracle | luck of the oracle | lost | thresholds | validated |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     rows = []
     for name in sorted(set(truth.dataset)):
@@ -69,20 +67,18 @@ def main() -> None:
         low, high = score.interval(rule.threshold)
         cells = [f"{one:.3f}" for one in rows[-1][:4]]
         cells.insert(1, f"[{low:.3f}, {high:.3f}]")
-        print(f"| {name} | {first:.3f} | " + " | ".join(cells) + f" | {rule.threshold:.3f} / {every[swept.argmax()]:.3f} | "
-              f"{rows[-1][4]:.3f} |")  # fmt: skip
+        ends = f"{rule.threshold:.3f} / {every[swept.argmax()]:.3f} | {rows[-1][4]:.3f} |"
+        print(f"| {name} | {first:.3f} | " + " | ".join(cells) + f" | {ends}", flush=True)
     cells = [f"{one:.3f}" for one in np.mean(rows, axis=0)[:4]]
     print("| mean | | " + " | ".join([cells[0], "", *cells[1:]]) + f" | | {np.nanmean(rows, axis=0)[4]:.3f} |")
 
 
 def tuned_again(path: Path, config: DecideConfig) -> tuple[Decision, pd.DataFrame]:
     """Return a decision tuned on the run's pseudo-queries, and its candidates fused by that decision, best first."""
-    run = read_finished(path)
-    names = [str(name) for name in run.candidates.columns if name not in ("query_id", "gallery_id")]
-    columns = {name: run.candidates[name].to_numpy(np.float32) for name in names}
-    pairs = (run.candidates[name].to_numpy(object) for name in ("query_id", "gallery_id"))
-    decision = tune(run.pseudo, config, run.config.seed, run.scores, "", Silent())
-    ranked = fuse(PairScores(*pairs, columns), run.images, decision)
+    run = load_run(path)
+    decision = tune(run.pseudo_queries, config, run.config.seed, run.scores, "", Silent())
+    scores = PairScores(run.ranked.query_id, run.ranked.gallery_id, run.ranked.columns)
+    ranked = fuse(scores, run.images, decision)
     content = {"query_id": ranked.query_id, "identity": ranked.identity}
     return decision, pd.DataFrame({**content, "identity_probability": ranked.identity_probability})
 

@@ -24,7 +24,8 @@ import numpy as np
 import pandas as pd
 
 from animalclef.cli.console import RichProgress
-from animalclef.report import load_run, write_report
+from animalclef.report import load_run
+from animalclef.report.write_report import write_report
 
 GALLERY, QUERIES, CANDIDATES = 13_074, 2_135, 20
 

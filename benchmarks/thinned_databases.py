@@ -2,10 +2,10 @@
 
     python benchmarks/thinned_databases.py RUN TRUTH_CSV [--seeds 5]
 
-Nobody can be recognised in such a database, so the threshold rests on its strangers alone. Candidates and pseudo-queries
-of a finished run are cut down to the photographs kept, which is what a run over them would have (its shortlists would be
-longer). `alone` decides each data set by itself, `together` all data sets of the run, and `others` gives each data set
-the pooled decision of the other, full data sets (leave-one-out transfer). The truth is only read to report.
+No individual can be recognised in such a database, so the threshold rests on its strangers alone. Candidates and
+pseudo-queries of a finished run are cut down to the photographs kept (the shortlists of a run over them would be
+longer). `alone` decides each data set by itself; `others` gives it the pooled decision of the run's other data sets,
+which are not thinned. The truth is only read to report.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from blind_against_oracle import Scores
 from animalclef.config import DecideConfig
 from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.data.submission import read_truth
+from animalclef.data.submission import Truth, read_truth
 from animalclef.decision.fusion import fuse
 from animalclef.decision.tune import tune
 from animalclef.runtime.progress import Silent
-from animalclef.store.finished_run import read_finished
+from animalclef.store.finished_run import load_run
 from animalclef.structures import ImageTable, PairScores, RankedCandidates
 
 
@@ -37,25 +37,23 @@ def main() -> None:
     parser.add_argument("truth", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
-    run, truth = read_finished(arguments.run), read_truth(arguments.truth)
-    names = [name for name in run.candidates.columns if name not in ("query_id", "gallery_id")]
+    run, truth = load_run(arguments.run), read_truth(arguments.truth)
+    pseudo = run.pseudo_queries
     config, found = DecideConfig(), {}
     for seed in range(arguments.seeds):
         kept = one_each(run.images.gallery, seed)
-        frame = run.candidates[run.candidates["gallery_id"].isin(kept)]
-        columns = {name: frame[name].to_numpy(np.float32) for name in names}
-        scores = PairScores(frame["query_id"].to_numpy(object), frame["gallery_id"].to_numpy(object), columns)
-        thin = {name: thinned(part, kept) for name, part in run.pseudo.items()}
-        for name in run.pseudo:
-            full = {one: part for one, part in run.pseudo.items() if one != name}
+        there = np.isin(run.ranked.gallery_id.astype(str), list(kept))
+        columns = {name: values[there] for name, values in run.ranked.columns.items()}
+        scores = PairScores(run.ranked.query_id[there], run.ranked.gallery_id[there], columns)
+        thin = {name: thinned(part, kept) for name, part in pseudo.items()}
+        for name in pseudo:
+            full = {one: part for one, part in pseudo.items() if one != name}
             for how, parts in (("alone", {name: thin[name]}), ("others", {**full, name: thin[name]})):
                 if how == "others" and seed:
                     continue
                 decision = tune(parts, config, seed, "s", "g", Silent())
                 ranked = fuse(scores, run.images, decision)
-                found.setdefault((name, how), []).append(
-                    measured(ranked, truth, name, decision.of(name).threshold, kept, run)
-                )
+                found.setdefault((name, how), []).append(measured(ranked, truth, name, decision.of(name).threshold))
     print("| data set | decided | blind | oracle | lost |\n| --- | --- | --- | --- | --- |")
     for (name, how), rows in sorted(found.items()):
         blind, oracle = np.mean(rows, axis=0)
@@ -84,9 +82,7 @@ def thinned(part: PseudoQueries, kept: set[str]) -> PseudoQueries:
     return part
 
 
-def measured(
-    ranked: RankedCandidates, truth: object, name: str, threshold: float, kept: set[str], run: object
-) -> tuple[float, float]:
+def measured(ranked: RankedCandidates, truth: Truth, name: str, threshold: float) -> tuple[float, float]:
     """Return the score at the decision's threshold, and at the best one for these queries."""
     first: dict[str, int] = {}
     for row, one in enumerate(ranked.query_id):

@@ -13,8 +13,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from animalclef.report import draw_query, write_picture, write_report
+from animalclef.report import draw_query, write_picture
+from animalclef.report.write_report import write_report
 from animalclef.runtime.progress import Silent
+from animalclef.store.finished_run import load_run
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))

@@ -11,8 +11,9 @@ import pandas as pd
 
 from animalclef.config import RetrieveConfig
 from animalclef.data.columns import NEW_INDIVIDUAL
-from animalclef.data.submission import Truth, read_submission, read_truth
+from animalclef.data.submission import Truth, read_submission
 from animalclef.errors import SubmissionError
+from animalclef.evaluation.evaluate import truth_of_file
 from animalclef.metrics.competition import Score, ScoreKernel
 from animalclef.metrics.retrieval_metrics import Candidates, RetrievalFigures, one_against_all, query_against_gallery
 from animalclef.retrieval.knn import retrieve as search
@@ -105,7 +106,7 @@ def competition_score(truth: str | os.PathLike[str] | pd.DataFrame, predictions:
 
 def _truth(truth: str | os.PathLike[str] | pd.DataFrame) -> Truth:
     if not isinstance(truth, pd.DataFrame):
-        return read_truth(Path(truth))
+        return truth_of_file(Path(truth))
     absent = {"image_id", "identity", "dataset", "known"} - set(truth.columns)
     if absent:
         raise SubmissionError(

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich import box
 from rich.table import Table
 
 from animalclef.cli.progress_bar import RichProgress, duration
-from animalclef.decision.decision_model import DatasetDecision, Decision
-from animalclef.evaluation.background_share import BackgroundShare
-from animalclef.evaluation.evaluate import RetrievalReport
 from animalclef.evaluation.small_validation import small_validation_notes
-from animalclef.metrics.competition import Score
-from animalclef.metrics.retrieval_metrics import RetrievalFigures
-from animalclef.pipeline.cost import Plan
-from animalclef.prepare.viewpoints import ViewQuality
-from animalclef.structures import Skipped
+
+if TYPE_CHECKING:
+    from animalclef.decision.decision_model import DatasetDecision, Decision
+    from animalclef.evaluation.background_share import BackgroundShare
+    from animalclef.evaluation.evaluate import RetrievalReport
+    from animalclef.metrics.competition import Score
+    from animalclef.metrics.retrieval_metrics import RetrievalFigures
+    from animalclef.pipeline.cost import Plan
+    from animalclef.prepare.viewpoints import ViewQuality
+    from animalclef.structures import Skipped
 
 __all__ = [
     "RichProgress",

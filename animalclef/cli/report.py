@@ -69,7 +69,8 @@ def report(
     - `animalclef report runs/my-run --data /mnt/photographs --out my-report.html`
     """
     from animalclef.cli.console import RichProgress
-    from animalclef.report import Explanations, load_run, write_report
+    from animalclef.report import Explanations, load_run
+    from animalclef.report.write_report import write_report
 
     finished = load_run(run, data)
     count, progress = workers or os.cpu_count() or 1, RichProgress(err)

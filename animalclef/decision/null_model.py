@@ -1,7 +1,7 @@
 """The null model: how high the best candidate of a photograph scores when its individual is not in the database.
 
-Every database photograph shows it: compared with all other individuals it is a stranger (in speaker verification this is
-the impostor distribution). The best of many scores follows a Gumbel distribution, the limit of maxima of most
+Every database photograph shows it: compared with all other individuals it is a stranger (in speaker verification this
+is the impostor distribution). The best of many scores follows a Gumbel distribution, the limit of maxima of most
 distributions (Coles 2001, An Introduction to Statistical Modeling of Extreme Values, section 3.1).
 """
 

@@ -8,11 +8,11 @@ from datetime import date
 
 import numpy as np
 
-from animalclef.structures import FloatArray, ImageTable, PairScores
+from animalclef.structures import FloatArray, ImageTable, MatchKey, PairScores
 
 __all__ = ["circumstances"]
 
-SizeReader = Callable[[str], tuple[int, int]]
+SizeReader = Callable[[MatchKey], tuple[int, int]]
 
 
 def circumstances(scores: PairScores, images: ImageTable, size_of: SizeReader | None) -> dict[str, FloatArray]:

@@ -1,13 +1,13 @@
 """Scores relative to the other candidates of the same query, and to what strangers reach in the data set.
 
-- `NAME/lead`: the difference to the best candidate of any other individual. For counts, which are taken as logarithms, it
-  is the logarithm of a ratio (Lowe's ratio test, for individuals).
-- `NAME/excess`: the difference to the mean of the ten best candidates that do not show the best individual: what
-  strangers reach for this very query (test normalisation, "T-norm", of speaker verification: Auckenthaler, Carey and
-  Lloyd-Thomas 2000).
+- `NAME/lead`: the difference to the best candidate of any other individual. For counts, which are taken as logarithms,
+  it is the logarithm of a ratio (Lowe's ratio test, for individuals).
+- `NAME/excess`: the difference to the mean of the ten best candidates that do not show the best individual, which is
+  what strangers reach for this very query (test normalisation, "T-norm", of speaker verification: Auckenthaler, Carey
+  and Lloyd-Thomas 2000).
 - `NAME/null`: scales above the location of the data set's null model (zero normalisation, "Z-norm").
 
-Divided by the null model's scale all three are free of units, so that what is learned from one data set holds for another.
+Divided by the null model's scale all three are free of units, and what is learned from one data set holds for another.
 """
 
 from __future__ import annotations

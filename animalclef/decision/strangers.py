@@ -70,8 +70,9 @@ def confidence_sentences(decision: Decision) -> list[str]:
         if seen is None:
             source = "a prior" if part.fitted_on == "default" else "the other data sets, in scale-free units,"
             sentences.append(
-                f"{name}: too few individuals have two encounters to tune a decision, so it comes from {source} and from "
-                f"how alike the {counts} are: {about}; there is no estimate of how many known animals will be found."
+                f"{name}: too few individuals have two encounters to tune a decision, so it comes from {source} and "
+                f"from how alike the {counts} are: {about}; "
+                "there is no estimate of how many known animals will be found."
             )
         elif seen.individuals < _FEW:
             sentences.append(
@@ -91,8 +92,8 @@ def look_alike_sentences(parts: Mapping[str, PseudoQueries], limit: int = 3) -> 
                 f"{one.first} and {one.second} (photographs {one.first_image} and {one.second_image})" for one in pairs
             )
             sentences.append(
-                f"{name}: more alike than different individuals ever are, so perhaps one animal under two names: {listed}. "
-                "Look at the photographs; if they show one animal, give it one name."
+                f"{name}: more alike than different individuals ever are, so perhaps one animal under two names: "
+                f"{listed}. Look at the photographs; if they show one animal, give it one name."
             )
     return sentences
 

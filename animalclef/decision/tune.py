@@ -69,17 +69,15 @@ def tune(
 
     Calibrators are scored on folds of individuals they were not fitted on, and refitted on all at the end. A search per
     data set maximises the mean score over the open-set splits; `final` replaces the search over all folds (a study kept
-    in a storage). Every fold of the nested score has a search of its own. Linear algebra runs on one thread, so that the
-    decision does not depend on their number.
+    in a storage). Every fold of the nested score has a search of its own. Linear algebra runs on one thread, so that
+    the decision does not depend on the number of threads.
 
     Raises:
         LeakError: something would have been scored on individuals it was fitted on.
     """
     final = final or (lambda name, evaluators: search(evaluators, config))
-    with (
-        threadpool_limits(limits=1),
-        progress.task("tuning the decision", _studies(pseudo, config), "studies") as advance,
-    ):
+    studies = _studies(pseudo, config)
+    with threadpool_limits(limits=1), progress.task("tuning the decision", studies, "studies") as advance:
         own = [held_out for held_out in held_out_parts(pseudo, config, seed) if held_out.name != "pooled"]
         decided = {held_out.name: _tune_one(held_out, config, seed, final, advance, validates=True) for held_out in own}
         parts = used_parts(pseudo, config)

@@ -1,4 +1,4 @@
-"""How much of a match lies beside the animals: what masks would have kept out."""
+"""Measure the share of matches that lie outside the animals' masks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BoolArray = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class BackgroundShare:
-    """Of the best candidates of one data set: the mean share of matches, and of inliers, outside a mask."""
+    """The mean share of matches, and of inliers, outside a mask for the best candidates of one data set."""
 
     dataset: str
     pairs: int  # best candidates with a match and both masks
@@ -39,7 +39,7 @@ def share_outside(
     *,
     inliers_only: bool = False,
 ) -> float:
-    """The share of matches with an end outside its image's mask, NaN without matches.
+    """Return the share of matches with an end outside its image's mask, NaN without matches.
 
     `masks` (of any scale) and `sizes_wh` are those of the query and of the gallery image.
     """
@@ -54,9 +54,9 @@ def background_of_run(
     folder: Path | None,
     correspond: Callable[[LocalFeatures, LocalFeatures], Correspondences],
 ) -> list[BackgroundShare]:
-    """Of every query's best candidate, what lies beside the animals by the masks of `folder` or of the table.
+    """Measure the matches of every query's best candidate against the masks of `folder` or of the table.
 
-    All keypoints of the run are matched again by `correspond`, whatever masks the run itself was made with.
+    All keypoints of the run are matched again by `correspond`, also those that the run's own masks dropped.
 
     Raises:
         DataError: there are no masks, one is not right, or the run keeps no local features.

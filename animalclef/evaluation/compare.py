@@ -1,4 +1,4 @@
-"""What two submissions disagree on, and why, as far as run folders can say."""
+"""Compare two submissions, and find the causes of their differences in their run folders."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ class Difference:
 
 
 def read_pair(a: Path, b: Path) -> tuple[Answers, Answers]:
-    """Two submissions over the same queries.
+    """Read two submissions over the same queries.
 
     Raises:
-        SubmissionError: one is no submission, or they answer other queries.
+        SubmissionError: a file is no submission, or they are over different queries.
     """
     one, other = read_submission(a), read_submission(b)
     only_a, only_b = [key for key in one if key not in other], [key for key in other if key not in one]
@@ -119,10 +119,10 @@ def differences(
     runs: Sequence[Explanation] = (),
     truth: Answers | None = None,
 ) -> list[Difference]:
-    """Every query with two answers, in A's order.
+    """List every query with two different answers, in A's order.
 
-    `runs` are none, one that stands for both, or A's and B's. `dataset` falls back on what the runs say. `truth` holds
-    the right answer of the queries that have one, `None` for a new individual.
+    `runs` are none, one for both, or A's and B's. Data sets come from `dataset`, else from the runs. `truth` holds
+    the right answers, `None` for a new individual.
     """
     where = {**{key: name for run in runs for key, name in run.dataset.items()}, **(dataset or {})}
     pair = (runs[0], runs[-1]) if runs else None
@@ -144,7 +144,7 @@ def differences(
 
 
 def counts(found: Sequence[Difference]) -> list[dict[str, Any]]:
-    """Rows per data set, kind and cause, the most frequent first within a data set; who is right, with a truth."""
+    """Count rows by data set, kind and cause, the most frequent first; with a truth also how often each is right."""
     groups: dict[tuple[str, str, str, str], Counter[str]] = {}
     for one in found:
         a, b = ("new" if who is None else "a name" for who in (one.a, one.b))
@@ -165,7 +165,7 @@ def counts(found: Sequence[Difference]) -> list[dict[str, Any]]:
 
 
 def rows_of(found: Sequence[Difference]) -> tuple[list[str], list[list[object]]]:
-    """Header and cells of a CSV file with every difference."""
+    """Return the header and the cells of a CSV file with every difference."""
     header = ["image_id", "dataset", "a", "b", "cause", "a_probability", "b_probability", "truth", "a_right", "b_right"]
     judged = any(one.a_right is not None for one in found)
     header = header if judged else header[:7]

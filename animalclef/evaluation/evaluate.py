@@ -1,4 +1,4 @@
-"""How good a run was, once somebody says what the queries really show.
+"""Score a run against its truth file.
 
 The truth is read here and nowhere else, after every choice has been made.
 """
@@ -20,7 +20,16 @@ from animalclef.evaluation.source_recall import SourceRecall, recall_of_sources
 from animalclef.metrics.competition import Score, ScoreKernel, average_precision, identity_rank
 from animalclef.store.finished_run import FinishedRun
 
-__all__ = ["Group", "Interval", "RetrievalReport", "evaluate_run", "right_answers", "score_files", "truth_of_run"]
+__all__ = [
+    "Group",
+    "Interval",
+    "RetrievalReport",
+    "evaluate_run",
+    "right_answers",
+    "score_files",
+    "truth_of_file",
+    "truth_of_run",
+]
 
 RANKS = (1, 5, 20, 25)
 
@@ -50,11 +59,11 @@ class RetrievalReport:
     """One group per data set, and one per viewpoint where there are several."""
 
     groups: list[Group]
-    recall: list[SourceRecall] = field(default_factory=list)  # empty for a run that did not note its sources
+    recall: list[SourceRecall] = field(default_factory=list)  # empty for a run of an earlier version
 
 
 def score_files(truth_path: Path, submission_path: Path) -> Score:
-    """The official score of a submission.
+    """Compute the competition's score of a submission.
 
     Raises:
         SubmissionError: a file is not right, or a query of the truth has no answer.
@@ -69,8 +78,17 @@ def score_files(truth_path: Path, submission_path: Path) -> Score:
     return kernel.score(kernel.encode(predicted))
 
 
+def truth_of_file(path: Path) -> Truth:
+    """Read a truth file.
+
+    Raises:
+        SubmissionError: the file is not right.
+    """
+    return read_truth(path)
+
+
 def right_answers(truth_path: Path) -> dict[str, str | None]:
-    """The answer of every query in a truth file, `None` for a new individual.
+    """Return the right answer of every query in a truth file, `None` for a new individual.
 
     Raises:
         SubmissionError: the file is not right.

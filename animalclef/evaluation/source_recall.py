@@ -1,4 +1,4 @@
-"""How often each source of candidates, and both together, have the right individual among the first k."""
+"""Measure the recall of each source of candidates, and of the shortlist, among the first k."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ RECALLS = (1, 10, 25, 100)
 
 @dataclass(frozen=True)
 class SourceRecall:
-    """Of the known queries of a data set: the share with a photograph of the right individual among the first k."""
+    """The share of known queries with a photograph of the right individual among the first k candidates."""
 
     dataset: str
-    source: str  # embedding, vote, or shortlist: what stage two was given
+    source: str  # embedding, vote, or shortlist (the candidates that were matched)
     queries: int
     recall: Mapping[str, float]  # recall@1, recall@10, recall@25, recall@100
 
 
 def recall_of_sources(sources: pd.DataFrame, truth: Truth) -> list[SourceRecall]:
-    """`sources` has one row per candidate: query_id, identity and one column of ranks (from 1) per source.
+    """Compute the recall of every source in every data set.
 
-    A rank is NaN where the source did not name the candidate.
+    `sources` has one row per candidate: query_id, identity and one column of ranks (from 1) per source, NaN where the
+    source does not have the candidate.
     """
     whose = dict(zip(truth.image_id, truth.identity, strict=True))
     right = sources[sources["identity"].to_numpy() == sources["query_id"].map(whose).to_numpy()]

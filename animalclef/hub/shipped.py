@@ -12,8 +12,8 @@ from animalclef.errors import WeightsError
 
 __all__ = ["SHIPPED", "lightglue_header", "shipped_embedder", "shipped_matcher", "shipped_segmenter"]
 
-SHIPPED = ("embedder-small",)
-"""Embedders that come with the package, weights and all."""
+SHIPPED = ("embedder-lite", "embedder-small")
+"""Embedders whose weights come with the package."""
 
 _FOLDER = Path(__file__).resolve().parents[1] / "weights"
 

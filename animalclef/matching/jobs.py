@@ -1,4 +1,4 @@
-"""What a matcher is given and what it hands back: whole jobs in, finished batches out."""
+"""The jobs that a matcher takes, and the finished batches that it returns."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from animalclef.runtime.threads import one_thread_each, worker_threads
-from animalclef.structures import FloatArray, LocalFeatures
+from animalclef.structures import FloatArray, LocalFeatures, MatchKey
 
 __all__ = ["FeatureReader", "IsDone", "Job", "Matched", "by_query", "windows"]
 
-FeatureReader = Callable[[str], LocalFeatures]
-IsDone = Callable[[tuple[str, str]], bool]  # is this pair of content keys in the log already?
+FeatureReader = Callable[[MatchKey], LocalFeatures]
+IsDone = Callable[[tuple[MatchKey, MatchKey]], bool]  # the pair is in the log
 
 
 @dataclass(frozen=True)
 class Job:
-    """One image and what it is to be matched with, by content key."""
+    """One image and what it is to be matched with, by match key."""
 
-    query: str
-    candidates: tuple[str, ...]
+    query: MatchKey
+    candidates: tuple[MatchKey, ...]
 
     @property
-    def pairs(self) -> list[tuple[str, str]]:
-        """Query and candidate."""
+    def pairs(self) -> list[tuple[MatchKey, MatchKey]]:
+        """Return each pair as (query, candidate)."""
         return [(self.query, candidate) for candidate in self.candidates]
 
 
@@ -31,7 +31,7 @@ class Job:
 class Matched:
     """One finished batch of pairs."""
 
-    pairs: Sequence[tuple[str, str]]
+    pairs: Sequence[tuple[MatchKey, MatchKey]]
     scores: FloatArray  # (pairs, columns)
 
 
@@ -42,7 +42,7 @@ def by_query(
     read: FeatureReader,
     workers: int,
 ) -> Iterator[Matched]:
-    """A batch per query, in order; for matchers whose scores do not depend on what is matched beside a pair."""
+    """Yield a batch per query, in order; for matchers that score a pair the same whatever is matched beside it."""
 
     def work(job: Job) -> Matched:
         scores = match(read(job.query), [read(key) for key in job.candidates])
@@ -55,12 +55,12 @@ def by_query(
             yield from pool.map(work, left[start : start + 8 * workers])
 
 
-def windows(jobs: Sequence[Job], pairs: int) -> Iterator[list[tuple[str, str]]]:
-    """Whole jobs together until there are at least `pairs` of them; each pair with its lower content key first.
+def windows(jobs: Sequence[Job], pairs: int) -> Iterator[list[tuple[MatchKey, MatchKey]]]:
+    """Yield whole jobs together, at least `pairs` pairs at a time; each pair has its lower match key first.
 
     What lies in a window depends on the jobs alone, never on what is done already.
     """
-    gathered: list[tuple[str, str]] = []
+    gathered: list[tuple[MatchKey, MatchKey]] = []
     for job in jobs:
         gathered += [(min(pair), max(pair)) for pair in job.pairs]
         if len(gathered) >= pairs:

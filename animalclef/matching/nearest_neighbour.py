@@ -1,8 +1,9 @@
-"""The matcher without weights: mutual nearest neighbours, the ratio test and a geometric check."""
+"""Match without weights: mutual nearest neighbours, the ratio test and a geometric check."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,6 +16,8 @@ from animalclef.matching.jobs import FeatureReader, IsDone, Job, Matched, by_que
 from animalclef.structures import Correspondences, FloatArray, LocalFeatures
 
 __all__ = ["MutualNearest"]
+
+_ROWS = 256  # keypoints that are compared at once: their similarities to 512 others take half a megabyte
 
 
 class MutualNearest:
@@ -32,45 +35,46 @@ class MutualNearest:
         self.config = config
 
     def match(self, query: LocalFeatures, candidates: Sequence[LocalFeatures]) -> FloatArray:
-        """Scores of one image against several, (candidates, 3); (a, b) and (b, a) score the same."""
+        """Score one image against several, (candidates, 3); (a, b) and (b, a) score the same."""
         scores = np.zeros((len(candidates), len(self.columns)), dtype=np.float32)
         filled = [row for row, candidate in enumerate(candidates) if len(candidate)]
         _check_extractors(query, candidates)
         if not len(query) or not filled:
             return scores
         descriptors = comparable(query.descriptors)
-        for block in _blocks(filled, [len(candidate) for candidate in candidates], len(query)):
-            together = comparable(np.concatenate([candidates[row].descriptors for row in block]))
-            ends = np.cumsum([len(candidates[row]) for row in block])[:-1]
-            for row, similarity in zip(block, np.split(descriptors @ together.T, ends, axis=1), strict=True):
-                scores[row] = self._score(query, candidates[row], similarity)
+        space = np.empty(len(query) * max(len(candidates[row]) for row in filled), dtype=np.float32)
+        for row in filled:
+            candidate = candidates[row]
+            compared = _compare(descriptors, comparable(candidate.descriptors), space)
+            scores[row] = self._score(query, candidate, compared)
         return scores
 
     def match_jobs(self, jobs: Sequence[Job], is_done: IsDone, read: FeatureReader, workers: int) -> Iterator[Matched]:
-        """One batch per query, holding what is not done."""
+        """Yield one batch per query, with the pairs that are not done."""
         return by_query(self.match, jobs, is_done, read, workers)
 
     def at_once(self, workers: int) -> int:
-        """Queries that are matched at the same time."""
+        """Return the number of queries that are matched at the same time."""
         return workers
 
     def correspondences(self, query: LocalFeatures, candidate: LocalFeatures) -> Correspondences:
-        """The matches that the scores of the pair are counted from; confidence is 1 - ratio."""
+        """Return the matches that the scores of the pair are counted from; confidence is 1 - ratio."""
         _check_extractors(query, [candidate])
         if not len(query) or not len(candidate):
             none_xy, nothing = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
             return Correspondences(none_xy, none_xy, nothing, np.zeros(0, dtype=bool))
-        similarity = comparable(query.descriptors) @ comparable(candidate.descriptors).T
-        return self._matched(query, candidate, similarity)
+        space = np.empty(len(query) * len(candidate), dtype=np.float32)
+        compared = _compare(comparable(query.descriptors), comparable(candidate.descriptors), space)
+        return self._matched(query, candidate, compared)
 
-    def _score(self, query: LocalFeatures, candidate: LocalFeatures, similarity: FloatArray) -> FloatArray:
-        matched = self._matched(query, candidate, similarity)
+    def _score(self, query: LocalFeatures, candidate: LocalFeatures, compared: _Compared) -> FloatArray:
+        matched = self._matched(query, candidate, compared)
         counted = distinct_places(matched)
         weight = 10 * matched.confidence[counted].sum()
         return np.array([len(matched), len(counted), weight], dtype=np.float32)
 
-    def _matched(self, query: LocalFeatures, candidate: LocalFeatures, similarity: FloatArray) -> Correspondences:
-        first, second, ratio = mutual_matches(similarity, self.config.ratio)
+    def _matched(self, query: LocalFeatures, candidate: LocalFeatures, compared: _Compared) -> Correspondences:
+        first, second, ratio = _mutual(compared, self.config.ratio)
         swapped = candidate.key < query.key  # the geometric check is not symmetric: it always runs the same way
         if swapped:
             order = np.argsort(second, kind="stable")
@@ -91,21 +95,10 @@ def distinct_places(matched: Correspondences) -> NDArray[np.int64]:
     rows = np.flatnonzero(matched.is_inlier)
     rows = rows[np.argsort(-matched.confidence[rows], kind="stable")]
     for places in (matched.query_xy, matched.gallery_xy):
-        _, first = np.unique(places[rows], axis=0, return_index=True)
+        as_one = np.ascontiguousarray(places[rows], dtype=np.float32).view(np.int64).ravel()  # x and y in 64 bits
+        _, first = np.unique(as_one, return_index=True)
         rows = rows[np.sort(first)]
     return np.sort(rows)
-
-
-def _blocks(rows: Sequence[int], sizes: Sequence[int], keypoints: int, most: int = 1 << 20) -> Iterator[list[int]]:
-    """Yield candidates that are compared in one product, so many that its result fits the cache (4 MiB)."""
-    block: list[int] = []
-    for row in rows:
-        if block and (len(block) == 8 or (sum(sizes[one] for one in block) + sizes[row]) * keypoints > most):
-            yield block
-            block = []
-        block.append(row)
-    if block:
-        yield block
 
 
 def _check_extractors(query: LocalFeatures, candidates: Sequence[LocalFeatures]) -> None:
@@ -117,42 +110,87 @@ def _check_extractors(query: LocalFeatures, candidates: Sequence[LocalFeatures])
         )
 
 
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    """The similarities of two images' keypoints, with the best and second best of each row and the best of each column.
+
+    Where there is no second column, the second best is -1.
+    """
+
+    similarity: FloatArray  # (m, n)
+    best_column: NDArray[np.int64]  # (m,)
+    best: FloatArray  # (m,)
+    second: FloatArray  # (m,)
+    column_best: FloatArray  # (n,)
+
+
+def _compare(one: FloatArray, other: FloatArray, space: FloatArray) -> _Compared:
+    """Compare descriptors (m, d) and (n, d) in `space`, which holds m * n numbers or more.
+
+    Rows are compared a few at a time, so that they are looked through while they are in the cache.
+    """
+    found = _empty(space[: len(one) * len(other)].reshape(len(one), len(other)))
+    for start in range(0, len(one), _ROWS):
+        rows = slice(start, start + _ROWS)
+        np.matmul(one[rows], other.T, out=found.similarity[rows])
+        _look_through(found, rows)
+    return found
+
+
+def _empty(similarity: FloatArray) -> _Compared:
+    m, n = similarity.shape
+    best, second = np.empty(m, similarity.dtype), np.empty(m, similarity.dtype)
+    return _Compared(similarity, np.empty(m, np.int64), best, second, np.full(n, -np.inf, similarity.dtype))
+
+
+def _look_through(found: _Compared, rows: slice) -> None:
+    """Fill in what is known of some rows once their similarities are there."""
+    similarity, column = found.similarity[rows], found.best_column[rows]
+    every = np.arange(len(similarity))
+    similarity.argmax(axis=1, out=column)
+    np.maximum(found.column_best, similarity.max(axis=0), out=found.column_best)
+    best = found.best[rows] = similarity[every, column]
+    similarity[every, column] = -1
+    similarity.max(axis=1, initial=-1, out=found.second[rows])
+    similarity[every, column] = best
+
+
 def mutual_matches(
     similarity: FloatArray, most_ratio: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
-    """Pairs (row, column) that are each other's best and pass the ratio test in both directions; rows rise.
+    """Return pairs (row, column) that are each other's best and pass the ratio test both ways; rows rise.
 
     `similarity` (m, n) holds dot products of unit vectors; the ratio is of Euclidean distances, the larger of the two
     directions. Where there is no second neighbour the ratio is 0; two that are equally near are no match.
     """
-    every = np.arange(len(similarity))
-    best_column = similarity.argmax(axis=1)
-    best = similarity[every, best_column]
-    rows = np.flatnonzero(best == similarity.max(axis=0)[best_column])
-    rows, ratio = _passing(similarity[rows], rows, best_column[rows], most_ratio)
-    columns = best_column[rows]
-    kept, other_ratio = _passing(similarity[:, columns].T, np.arange(len(rows)), rows, most_ratio)
-    return rows[kept], columns[kept], np.maximum(ratio[kept], other_ratio)
+    found = _empty(np.array(similarity))
+    _look_through(found, slice(None))
+    return _mutual(found, most_ratio)
 
 
-def _passing(
-    similarity: FloatArray, names: NDArray[np.int64], best: NDArray[np.int64], most_ratio: float
-) -> tuple[NDArray[np.int64], FloatArray]:
-    """Names of the rows whose best column passes the ratio test against their second best, and their ratios."""
-    every = np.arange(len(similarity))
-    first = similarity[every, best]
-    if similarity.shape[1] < 2:
-        return names, np.zeros(len(names), np.float32)
-    others = np.array(similarity, order="C")
-    others[every, best] = -1
-    second = others.max(axis=1, initial=-1)
-    ratio = np.sqrt(np.maximum(1 - first, 0) / np.maximum(1 - second, 1e-6)).astype(np.float32)
-    kept = (ratio <= most_ratio) & (second < first)
-    return names[kept], ratio[kept]
+def _mutual(compared: _Compared, most_ratio: float) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
+    """Return the mutual matches of compared keypoints."""
+    similarity, best = compared.similarity, compared.best
+    ratio = _ratio(best, compared.second, similarity.shape[1])
+    rows = np.flatnonzero((best == compared.column_best[compared.best_column]) & (ratio <= most_ratio))
+    columns = compared.best_column[rows]
+    others = similarity[:, columns]
+    others[rows, np.arange(len(rows))] = -1
+    other_ratio = _ratio(best[rows], others.max(axis=0, initial=-1), len(similarity))
+    kept = other_ratio <= most_ratio
+    return rows[kept], columns[kept], np.maximum(ratio[rows], other_ratio)[kept]
+
+
+def _ratio(best: FloatArray, second: FloatArray, neighbours: int) -> FloatArray:
+    """Return ratios of distances; infinity where two are equally near, 0 where there is one neighbour alone."""
+    if neighbours < 2:
+        return np.zeros(len(best), np.float32)
+    ratio = np.sqrt(np.maximum(1 - best, 0) / np.maximum(1 - second, 1e-6)).astype(np.float32)
+    return np.where(second < best, ratio, np.float32(np.inf))
 
 
 def agreeing(from_xy: FloatArray, to_xy: FloatArray, geometry: str, tolerance_px: float) -> NDArray[np.bool_]:
-    """Which matches follow the one transform that most follow; none where there are too few to tell."""
+    """Return which matches follow the transform that most follow (RANSAC); none where there are too few."""
     needed = {"similarity": 3, "affine": 4, "homography": 5}[geometry]
     if len(from_xy) < needed:
         return np.zeros(len(from_xy), dtype=bool)

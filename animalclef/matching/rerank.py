@@ -1,4 +1,4 @@
-"""Stage two: match every pair of a shortlist once, and remember it."""
+"""Stage two: match every pair of a shortlist once, and keep its scores in the pair log."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Matcher(Protocol):
 
     @property
     def columns(self) -> Sequence[str]:
-        """Names of the scores."""
+        """Return the names of the scores."""
         ...
 
     def match_jobs(self, jobs: Sequence[Job], is_done: IsDone, read: FeatureReader, workers: int) -> Iterator[Matched]:
-        """Batches as they are finished, always in the same order.
+        """Yield batches as they are finished, always in the same order.
 
         Where a pair's last bits depend on what is matched beside it, the batches are a function of the whole plan: a
         batch that is done in part is matched whole again. One that is done is left out.
@@ -33,7 +33,7 @@ class Matcher(Protocol):
 
 
 def _plan(shortlist: Shortlist, images: ImageTable) -> list[Job]:
-    """Every pair of the shortlist once, by content key, whether it has been matched or not."""
+    """Return every pair of the shortlist once, by content key, whether it has been matched or not."""
     key_of = dict(zip(images.image_id, images.key, strict=True))
     gallery_key = np.array([key_of[image_id] for image_id in shortlist.gallery_id], dtype=object)
     planned: set[frozenset[str]] = set()
@@ -52,7 +52,7 @@ def _plan(shortlist: Shortlist, images: ImageTable) -> list[Job]:
 
 
 def _fresh(jobs: Sequence[Job], log: PairLog) -> list[Job]:
-    """Without the pairs of earlier plans, so that no batch holds them; the same when the plan is gone on with."""
+    """Return the jobs without the pairs of earlier plans; the same when an interrupted plan is resumed."""
     earlier = log.earlier([pair for job in jobs for pair in job.pairs])
     fresh = [Job(job.query, tuple(pair[1] for pair in job.pairs if pair not in earlier)) for job in jobs]
     return [job for job in fresh if job.candidates]
@@ -67,7 +67,7 @@ def rerank(
     workers: int,
     progress: Progress,
 ) -> PairScores:
-    """Raw scores of every pair of the shortlist, in its order: the log's columns and the stage-one `similarity`.
+    """Return raw scores of every pair of the shortlist, in order: the log's columns and stage one's `similarity`.
 
     Each batch is logged as soon as it is matched; what the log holds already is neither matched nor written again.
     """
@@ -83,7 +83,7 @@ def rerank(
 
 
 def scores_without_matching(shortlist: Shortlist) -> PairScores:
-    """The stage-one `similarity` of every pair of the shortlist, in its order."""
+    """Return the stage-one `similarity` of every pair of the shortlist, in its order."""
     rows, slots = np.nonzero(shortlist.index >= 0)
     gallery_id = shortlist.gallery_id[shortlist.index[rows, slots]]
     return PairScores(shortlist.query_id[rows], gallery_id, {"similarity": shortlist.similarity[rows, slots]})

@@ -1,4 +1,6 @@
-"""SuperGlue (Sarlin et al. 2020) behind LightGlue's door: transformers' network on keypoints that are stored already.
+"""Match with SuperGlue (Sarlin et al. 2020): transformers' network on keypoints that are stored already.
+
+Experimental: its agreement with transformers' own model is tested only where transformers is installed.
 
 Its weights, and those of SuperPoint before it, may not be used commercially. transformers' model takes two photographs
 of one size, finds keypoints itself and pads them, and the padding takes part in its optimal transport. Here its parts
@@ -66,7 +68,7 @@ class SuperGlue:
         self._alone = kinds.index("cross") if "cross" in kinds else len(kinds)  # layers before an image sees the other
 
     def prepare(self, features: LocalFeatures) -> _Image:
-        """Descriptors with place and confidence in them, after the first self-attention.
+        """Return descriptors with place and confidence in them, after the first self-attention.
 
         Raises:
             StaleArtefactError: the features are not SuperPoint's.
@@ -89,7 +91,7 @@ class SuperGlue:
         return _Image(tokens)
 
     def match(self, pairs: Sequence[tuple[Any, Any]], *, counts_only: bool = False) -> list[PairMatches]:
-        """Matches of every pair, one after another."""
+        """Return the matches of every pair, one after another."""
         import torch
 
         with torch.inference_mode():
@@ -115,13 +117,15 @@ class SuperGlue:
 
 
 def normalised(features: LocalFeatures) -> FloatArray:
-    """Keypoints (m, 2): 0 in the middle of the image, 1 at 0.7 of its longer side."""
+    """Return keypoints (m, 2): 0 in the middle of the image, 1 at 0.7 of its longer side."""
     size = np.array(features.image_size_wh, dtype=np.float32)
     return np.asarray((keypoints_inside(features) - size / 2) / (0.7 * size.max()), dtype=np.float32)
 
 
 def transport(similarity: torch.Tensor, alone: torch.Tensor, iterations: int) -> torch.Tensor:
-    """Log of the optimal assignment (m, n) by Sinkhorn's iterations; `alone` is the score of having no match.
+    """Return the log of the optimal assignment (m, n) by Sinkhorn's iterations.
+
+    `alone` is the score of having no match.
 
     Every keypoint has the mass 1; the bin of either image takes up to all of the other's (Sarlin et al. 2020, eq. 8-9).
     """
@@ -140,7 +144,7 @@ def transport(similarity: torch.Tensor, alone: torch.Tensor, iterations: int) ->
 
 
 def load_superglue(path: Path) -> Any:
-    """transformers' network without its detector, in evaluation mode, with the weights in `path`.
+    """Return transformers' network without its detector, in evaluation mode, with the weights in `path`.
 
     The published files hold SuperPoint beside it (`keypoint_detector.`), which is left out.
 
@@ -158,7 +162,7 @@ def load_superglue(path: Path) -> Any:
 
 
 def open_superglue(config: RerankConfig, extractor: str, device: str, folder: Path | None = None) -> LightGlueMatcher:
-    """The matcher for SuperPoint's keypoints on `device`; plain `cuda` is every GPU there is.
+    """Return the matcher for SuperPoint's keypoints on `device`; plain `cuda` is every GPU.
 
     Raises:
         ConfigError: the extractor is another one, a setting is not SuperGlue's, or transformers is not installed or has
@@ -184,7 +188,7 @@ def open_superglue(config: RerankConfig, extractor: str, device: str, folder: Pa
 
 
 def _network() -> Any:
-    """With random weights; torch's generator is left as it was."""
+    """Return the network with random weights; torch's generator is left as it was."""
     try:
         from transformers import SuperGlueConfig, SuperGlueForKeypointMatching
     except ImportError as error:
@@ -240,7 +244,7 @@ def _refuse_lightglues(config: RerankConfig) -> None:
 
 
 def _version(package: str) -> str:
-    """Of an installed package; of one that is imported without being installed, empty."""
+    """Return the version of an installed package; "" for one that is imported without being installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -63,14 +63,21 @@ def influence_of_individuals(hits: tuple[Bools, Bools], roles: Roles, individual
     error of the score over individuals (infinitesimal jackknife: Efron 1982); that of a difference of two influences is
     the standard error of the difference of two scores.
     """
-    total = np.zeros(len(individual))
-    shares: list[Floats] = [(roles.known @ hits[0])[:, None], (roles.unknown @ hits[1])[:, None]]
-    for share, other, role, hit in ((*shares, roles.known, hits[0]), (*shares[::-1], roles.unknown, hits[1])):
-        slope = 0.5 * np.sqrt(other / np.maximum(share, 0.02))  # d sqrt(BAKS * BAUS) / d share
-        deviation = np.asarray(slope * role * (hit.astype(np.float64) - share), dtype=np.float64)
-        total += deviation.mean(axis=0) if len(role) else 0.0
+    if not len(roles.known):
+        return np.zeros(int(individual.max(initial=-1)) + 1)
+    known = _deviation(roles.known, hits[0], roles.unknown @ hits[1])
+    unknown = _deviation(roles.unknown, hits[1], roles.known @ hits[0])
+    total = (known + unknown).mean(axis=0)
     added = np.bincount(individual, weights=total, minlength=int(individual.max(initial=-1)) + 1)
     return np.asarray(added, dtype=np.float64)
+
+
+def _deviation(role: Floats, hit: Bools, other: Floats) -> Floats:
+    """Return, (splits, p), how much each pseudo-query moves sqrt(BAKS * BAUS); `other` is the other factor."""
+    share = np.asarray(role @ hit, dtype=np.float64)
+    slope = 0.5 * np.sqrt(other / np.maximum(share, 0.02))
+    deviation: Floats = hit[None, :].astype(np.float64) - share[:, None]
+    return np.asarray(slope[:, None] * role * deviation, dtype=np.float64)
 
 
 def of_other_queries(score: float, low: float, high: float) -> tuple[float, float]:

@@ -22,7 +22,7 @@ from animalclef.matching.nearest_neighbour import MutualNearest
 from animalclef.pipeline.run_context import RunContext
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.store.shard_store import ShardStore
-from animalclef.structures import ImageTable, LocalFeatures, StrArray
+from animalclef.structures import ImageTable, LocalFeatures, MatchKey, StrArray
 from animalclef.structures.arrays import BoolArray
 
 __all__ = ["BackgroundLinks", "leave_enough", "link_by_background", "linking_threshold"]
@@ -179,7 +179,7 @@ def _matched(
 
 def _off_animal(key: str, mask_of: Mask, store: ShardStore) -> LocalFeatures:
     if store.missing([key]):
-        return no_features((1, 1), _KEYPOINTS, key)
+        return no_features((1, 1), _KEYPOINTS, MatchKey(key))
     features = features_from_entry(key, store.get(key))
     mask = mask_of(key)
     if mask is None:

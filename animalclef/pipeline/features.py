@@ -25,7 +25,7 @@ from animalclef.pipeline.image_contents import Contents
 from animalclef.pipeline.run_context import Member, RunContext
 from animalclef.store.run_folder import RunFolder
 from animalclef.store.shard_store import ShardStore
-from animalclef.structures import Embeddings, FloatArray, ImageTable, Skipped
+from animalclef.structures import Embeddings, FloatArray, ImageTable, MatchKey, Skipped
 
 __all__ = ["FeatureSet", "encounters_of", "extract_all_features", "thumbnail_stores"]
 
@@ -60,12 +60,12 @@ class FeatureSet:
         seen: list[object] = [self.images.key.tolist(), sorted(encounters.of.items()), models]
         return seen + ([sorted(self.trained_on)] if self.trained_on else [])
 
-    def size_of(self, key: str) -> tuple[int, int]:
+    def size_of(self, key: MatchKey) -> tuple[int, int]:
         """Return how many keypoints a photograph has, and its long side in pixels, by matching key."""
         features = self.local(key)
         return len(features), max(features.image_size_wh)
 
-    def thumbnail(self, key: str) -> FloatArray:
+    def thumbnail(self, key: MatchKey) -> FloatArray:
         """Return the thumbnail, (1024,), by matching key."""
         return self.thumbnails.get(self.local.wanted[key].content_key)["thumbnail"].astype(np.float32)
 
@@ -185,7 +185,7 @@ def _among(gallery: ImageTable, keys: frozenset[str], workers: int) -> frozenset
 
 def _local_features(
     member: Member,
-    wanted: Mapping[str, Wanted],
+    wanted: Mapping[MatchKey, Wanted],
     views: Mapping[str, tuple[str, ...]],
     run: RunFolder,
     decoding: list[object],

@@ -103,7 +103,9 @@ def try_on(search: CandidateSearch, encounters: Encounters) -> dict[str, Trial]:
 
 
 def score_trials(trials: Mapping[Mode, Trial], config: Config) -> dict[Mode, Trial]:
-    """Return the trials of one data set, `whole` among them, with their nested scores, all over the same pseudo-queries and splits.
+    """Return the trials of one data set with their nested scores, all over the same pseudo-queries and splits.
+
+    `whole` is one of them.
 
     Where any of them finds individuals by the background of one event, all are scored without other sides.
     """
@@ -118,7 +120,7 @@ def score_trials(trials: Mapping[Mode, Trial], config: Config) -> dict[Mode, Tri
     for mode, part in parts.items():
         trial = Trial(part, trials[mode].own_side)
         for held_out in held_out_parts({"sample": part}, config.decide, config.seed):
-            hits = nested_hits(held_out, config.decide, config.seed)["sample"]
+            hits = nested_hits(held_out, config.decide)["sample"]
             trial = Trial(part, trial.own_side, hits, score_of(hits, Roles.of(part.splits))[0])
         scored[mode] = trial
     return scored

@@ -154,7 +154,7 @@ def _open_sam(name: str, device: str) -> SamSegmenter:
 
 
 def _inner_box(box: Box | None, shape: tuple[int, ...], small_wh: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The box in whole pixels of the reduced photograph; never its whole."""
+    """Return the box in whole pixels of the reduced photograph; without one, all but its edges."""
     width, height = small_wh
     if box is None:
         margin_x, margin_y = max(1, round(_INSET * width)), max(1, round(_INSET * height))
@@ -166,7 +166,10 @@ def _inner_box(box: Box | None, shape: tuple[int, ...], small_wh: tuple[int, int
 
 
 def _tidied(mask: BoolArray) -> BoolArray:
-    """Without patches below a tenth of the largest, holes filled, grown by a hundredth of the long side."""
+    """Return the mask without patches below a tenth of the largest, with holes filled.
+
+    It is grown by a hundredth of the long side.
+    """
     count, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     if count < 2:
         return mask

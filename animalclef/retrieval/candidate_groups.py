@@ -1,4 +1,4 @@
-"""Which gallery photographs a query may be compared with."""
+"""Group queries by the gallery photographs that they may be compared with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Rows = NDArray[np.int64]
 def candidate_groups(
     queries: ImageTable, gallery: ImageTable, same_viewpoint: bool | Sequence[str]
 ) -> Iterator[tuple[Rows, Rows]]:
-    """Rows of queries that share their candidates, with the rows of those candidates: their own data set.
+    """Yield rows of queries that share their candidates, with the rows of those candidates: their own data set.
 
     Where `same_viewpoint` holds (for all, or for the data sets named) candidates share the query's viewpoint or have
     none; a query without a viewpoint sees all.

@@ -1,4 +1,4 @@
-"""Nearest descriptors among those of many images: exact while they are few, an inverted file above (FAISS)."""
+"""Find the nearest descriptors among those of many images: exactly while they are few, else by an inverted file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ class DescriptorIndex:
         return len(self.owner)
 
     def search(self, descriptors: FloatArray, count: int) -> tuple[FloatArray, Rows]:
-        """Euclidean distances (m, n) of the `count` nearest descriptors, nearest first, and the images they lie in.
+        """Return Euclidean distances (m, n) of the `count` nearest descriptors, nearest first.
+
+        The second array (m, n) holds the images that they lie in.
 
         Where an inverted file finds fewer, the rest holds infinity and -1. What a row gets does not depend on the
         images asked before or after.
@@ -47,7 +49,7 @@ class DescriptorIndex:
 
 
 def unit_descriptors(features: LocalFeatures, most: int) -> FloatArray:
-    """The first `most` descriptors, the strongest, as unit vectors; SIFT's bytes become RootSIFT."""
+    """Return the first `most` descriptors, the strongest, as unit vectors; SIFT's bytes become RootSIFT."""
     return comparable(features.descriptors[:most])
 
 
@@ -86,14 +88,14 @@ def build_index(read: Reader, images: int, config: VoteConfig, seed: int) -> Des
 
 
 def _sample(read: Reader, counts: Rows, most: int, rng: np.random.Generator) -> FloatArray:
-    """Whole images in random order until they hold `most` descriptors."""
+    """Return whole images in random order until they hold `most` descriptors."""
     order = rng.permutation(np.flatnonzero(counts))
     needed = int(np.searchsorted(np.cumsum(counts[order]), most)) + 1
     return np.concatenate([read(int(image)) for image in order[:needed]])[:most]
 
 
 def _principal(sample: FloatArray, dimensions: int) -> tuple[FloatArray, FloatArray]:
-    """Mean (d,) and the directions of largest variance (d, dimensions)."""
+    """Return the mean (d,) and the directions of largest variance (d, dimensions)."""
     mean = sample.mean(axis=0, dtype=np.float64)
     centred = sample - mean.astype(np.float32)
     covariance = (centred.T @ centred).astype(np.float64) / len(sample)

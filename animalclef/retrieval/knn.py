@@ -1,4 +1,4 @@
-"""Stage one: the shortlist of gallery photographs for every query."""
+"""Stage one: find the shortlist of gallery photographs for every query."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def retrieve(
     config: RetrieveConfig,
     hidden: Mapping[str, frozenset[str]] | None = None,
 ) -> Shortlist:
-    """The `top_k` most similar gallery photographs of every query's own data set, by exact inner product (FAISS).
+    """Rank the `top_k` most similar gallery photographs of every query's own data set, by exact inner product.
 
     A photograph is never its own candidate, nor is one that `hidden` names for the query. With `same_viewpoint`,
     candidates share the query's viewpoint or have none; a query without a viewpoint sees all. Slots without a candidate
@@ -57,7 +57,7 @@ def retrieve(
 
 
 def _search(query: FloatArray, gallery: FloatArray, most: int) -> tuple[Rows, FloatArray]:
-    """Indices (q, k) into `gallery` and inner products, best first."""
+    """Return indices (q, k) into `gallery` and inner products, best first."""
     import faiss
 
     most = min(most, len(gallery))

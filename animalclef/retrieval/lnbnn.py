@@ -15,13 +15,13 @@ from animalclef.config import VoteConfig, fingerprint
 from animalclef.retrieval.descriptor_index import DescriptorIndex, build_index, unit_descriptors
 from animalclef.runtime.progress import Progress
 from animalclef.store.shard_store import Entry, ShardStore
-from animalclef.structures import FloatArray, ImageTable, LocalFeatures, Votes
+from animalclef.structures import FloatArray, ImageTable, LocalFeatures, MatchKey, Votes
 
 __all__ = ["LnbnnScorer", "local_votes"]
 
 Rows = NDArray[np.int64]
 Hidden = Mapping[str, frozenset[str]]
-FeatureReader = Callable[[str], LocalFeatures]
+FeatureReader = Callable[[MatchKey], LocalFeatures]
 
 _SPARE = 16  # neighbours asked for beyond those needed, because some lie in hidden photographs
 _CHUNK = 32  # queries per file of the store
@@ -51,7 +51,9 @@ class LnbnnScorer:
         groups: Iterable[tuple[Rows, Rows]],
         views: Sequence[Hidden] = ({},),
     ) -> list[Votes]:
-        """The votes of every query's descriptors, once for each of `views`, which says what is hidden from a query.
+        """Return the votes of every query's descriptors, once for each of `views`.
+
+        A view says what is hidden from a query.
 
         `groups` are rows of queries with the rows of the gallery that they are compared with. A photograph never votes
         for itself; a neighbour in it or in a hidden one does not count, neither as a vote nor as the background.
@@ -68,7 +70,10 @@ class LnbnnScorer:
     def _entries(
         self, queries: ImageTable, gallery: ImageTable, views: Sequence[Hidden], advance: Callable[[int], None]
     ) -> Iterator[Entry]:
-        """Of each query the images with a vote and what they got; what the store lacks is made, a few at a time."""
+        """Return for each query the images with a vote and what they got.
+
+        What the store lacks is made, a few at a time.
+        """
         of = fingerprint(1, gallery.key.tolist(), self.config, self.seed, metadata.version("faiss-cpu"))
         store = self.keep(of)
         barred = [_barred(queries, gallery.image_id, view) for view in views]
@@ -89,13 +94,13 @@ class LnbnnScorer:
 
     def _index(self, name: str, gallery: ImageTable) -> DescriptorIndex:
         if name not in self._indexes:
-            read = lambda row: unit_descriptors(self.read(str(gallery.key[row])), self.config.max_keypoints)  # noqa: E731
+            read = lambda row: unit_descriptors(self.read(MatchKey(str(gallery.key[row]))), self.config.max_keypoints)  # noqa: E731
             self._indexes[name] = build_index(read, len(gallery), self.config, self.seed)
         return self._indexes[name]
 
 
 def local_votes(distance: FloatArray, image: Rows, barred: NDArray[np.bool_], neighbours: int) -> NDArray[np.float64]:
-    """The sum of votes for each image, (images,).
+    """Return the sum of votes for each image, (images,).
 
     `distance` and `image` (m, n) are the neighbours of m descriptors, nearest first, -1 for none; those in `barred`
     images (images,) are passed over. Each of a descriptor's first `neighbours` votes for the image it lies in, with
@@ -110,7 +115,7 @@ def local_votes(distance: FloatArray, image: Rows, barred: NDArray[np.bool_], ne
 
 
 def _barred(queries: ImageTable, gallery_id: NDArray[np.object_], hidden: Hidden) -> list[Rows]:
-    """Of each query the places in `gallery_id` that must not count: itself and what is hidden from it."""
+    """Return for each query the places in `gallery_id` that must not count: itself and what is hidden from it."""
     place = {image_id: number for number, image_id in enumerate(gallery_id)}
     found = []
     for image_id in queries.image_id:
@@ -120,7 +125,7 @@ def _barred(queries: ImageTable, gallery_id: NDArray[np.object_], hidden: Hidden
 
 
 def _entry(index: DescriptorIndex, descriptors: FloatArray, barred: Sequence[Rows], images: int, count: int) -> Entry:
-    """Images with a vote and what they got, for each view."""
+    """Return the images with a vote and what they got, for each view."""
     entry: dict[str, NDArray[np.generic]] = {}
     masks = [np.isin(np.arange(images), rows) for rows in barred]
     whole = np.logical_or.reduce(masks)
@@ -135,7 +140,7 @@ def _entry(index: DescriptorIndex, descriptors: FloatArray, barred: Sequence[Row
 def _enough(
     index: DescriptorIndex, descriptors: FloatArray, barred: NDArray[np.bool_], needed: int
 ) -> tuple[FloatArray, Rows]:
-    """Neighbours of every descriptor, so many that `needed` of them lie in images that are not barred."""
+    """Return the neighbours of every descriptor, so many that `needed` of them lie in images that are not barred."""
     count = needed + _SPARE
     distance, image = index.search(descriptors, count)
     while len(descriptors) and count < len(index):

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 def rescore(
     shortlist: Shortlist, embeddings: Embeddings, config: RetrieveConfig, visible: Bools | None = None
 ) -> dict[str, FloatArray]:
-    """One (q, k) array per name in `config.rescore`; NaN where there is no candidate or it is not `visible`."""
+    """Return one (q, k) array per name in `config.rescore`; NaN where there is no candidate or it is not `visible`."""
     row_of = {image_id: row for row, image_id in enumerate(embeddings.image_id)}
     gallery = np.array([row_of[one] for one in shortlist.gallery_id], dtype=np.int64)
     seen = shortlist.index >= 0 if visible is None else visible

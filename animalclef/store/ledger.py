@@ -1,4 +1,4 @@
-"""`ledger.jsonl`: one line for every run, and one for every score that the board gave. Lines are only ever appended."""
+"""`ledger.jsonl`: one line for every run, and one for every leaderboard score. Lines are only appended."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ _BY_SETTINGS = ("weights", "data", "decision")  # digests that are compared besi
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """One run, with what the board said of its submission since."""
+    """One run with the leaderboard scores of its submission."""
 
     run: Mapping[str, Any]
-    board: Mapping[str, Any]  # public, private, note: those given, the last of each
+    board: Mapping[str, Any]  # public, private, note: the latest value of each that was given
 
 
 class Ledger:
-    """The lines of one file; a line that is damaged is left alone and counted in `damaged`."""
+    """A ledger file; damaged lines are skipped and counted in `damaged`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.damaged = 0
 
     def rows(self) -> list[LedgerRow]:
-        """Runs in the order they were made.
+        """Return the runs in the order they were made.
 
         Raises:
             DataError: the file is there and cannot be read.
@@ -54,12 +54,12 @@ class Ledger:
         return [LedgerRow(run, board.get(run["submission_sha256"], {})) for run in runs]
 
     def add_run(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """Append one run: when, what changed against the line before, and what `entry` says of it.
+        """Append one run: the time, the changes from the run before, and `entry`.
 
         `entry` holds at least `settings` (dotted keys), `submission_sha256` and the digests.
 
         Raises:
-            OutputError: the file cannot be written, or another process keeps it.
+            OutputError: the file cannot be written, or another process has locked it.
         """
         with self._locked():
             earlier = [line for line in self._lines() if line["kind"] == "run"]
@@ -69,7 +69,7 @@ class Ledger:
         return line
 
     def add_board(self, submission_sha256: str, given: Mapping[str, Any]) -> None:
-        """Append what the board gave for a submission.
+        """Append the leaderboard scores of a submission.
 
         Raises:
             OutputError: as `add_run`.
@@ -93,7 +93,7 @@ class Ledger:
         return lines
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        """One write at the end; a line that a kill left open is closed first."""
+        """Append a line in one write; an unfinished line of an interrupted process is ended first."""
         text = json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
         try:
             with self.path.open("a+b") as file:
@@ -113,7 +113,9 @@ class Ledger:
         try:
             lock.acquire()
         except Timeout as error:
-            raise OutputError(f"{self.path}: another process keeps it. Run the same command again later.") from error
+            raise OutputError(
+                f"{self.path}: another process has locked it. Run the same command again later."
+            ) from error
         except NotImplementedError as error:
             sentence = f"{self.path}: files cannot be locked in this folder. Give --ledger another one."
             raise OutputError(sentence) from error
@@ -127,14 +129,14 @@ class Ledger:
 
 
 def ledger_of(submission: Path) -> Path:
-    """The ledger of the nearest folder called `submissions` that holds the file, else of the file's own folder."""
+    """Return the ledger in the nearest parent folder called `submissions`, else in the file's own folder."""
     folder = submission.absolute().parent
     home = next((one for one in (folder, *folder.parents) if one.name == "submissions"), folder)
     return home / _NAME
 
 
 def dotted(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by their dotted keys.
+    """Flatten nested settings to dotted keys.
 
     >>> dotted({"seed": 0, "retrieve": {"top_k": 100}})
     {'seed': 0, 'retrieve.top_k': 100}
@@ -147,7 +149,7 @@ def dotted(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Old and new value of every setting and digest that differs; `None` where one has no such key."""
+    """Return old and new value of every setting and digest that differs; `None` stands for a missing key."""
     old, new = before.get("settings") or {}, after.get("settings") or {}
     keys: Iterable[str] = sorted({*old, *new})
     changed = {key: [old.get(key), new.get(key)] for key in keys if _plain(old.get(key)) != _plain(new.get(key))}
@@ -192,7 +194,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """As it comes back from a file: tuples are lists."""
+    """Return a value as it is read back from a file: tuples are lists."""
     return json.loads(json.dumps(value))
 
 

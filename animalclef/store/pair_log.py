@@ -1,11 +1,11 @@
 """The append-only log of matched pairs.
 
-A file is a header line (JSON: the fingerprint of features and matcher, and the score columns) and then frames: a mark,
-a count, a checksum and the records. Opening it reads the whole frames, cuts off what a kill left behind, and takes out
-what was damaged in the middle; the pairs that were lost are matched again.
+A file has a header line (JSON: the fingerprint of features and matcher, and the score columns) and then frames: a mark,
+a count, a checksum and the records. Opening it reads the complete frames and removes incomplete or damaged ones; the
+pairs in these are matched again.
 
-Beside it, `NAME.plans.json` holds which pairs of each plan were there when it was first begun, a bit for each: what was
-matched before a plan is no part of its batches, and after a kill, or damage to the log, the batches are the same again.
+`NAME.plans.json` beside it stores, one bit per pair, which pairs of each plan were in the log when the plan was first
+begun. These are not part of its batches, so that an interrupted plan is resumed with the same batches.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from animalclef.errors import OutputError, StaleArtefactError
 from animalclef.runtime.atomic_files import make_folder, output_error, write_bytes, write_text
-from animalclef.structures import FloatArray, StrArray
+from animalclef.structures import FloatArray, MatchKey, StrArray
 
 __all__ = ["PairLog"]
 
@@ -36,7 +36,7 @@ _MARK = b"\xf7prs"
 
 
 class PairLog:
-    """Score columns per unordered pair of content keys; scores of (a, b) and (b, a) are one record."""
+    """Score columns per unordered pair of match keys; the scores of (a, b) and (b, a) are one record."""
 
     def __init__(self, path: Path, fingerprint: str, columns: Sequence[str]) -> None:
         self.path = path
@@ -50,10 +50,10 @@ class PairLog:
     def __len__(self) -> int:
         return len(self._scores)
 
-    def __contains__(self, pair: tuple[str, str]) -> bool:
+    def __contains__(self, pair: tuple[MatchKey, MatchKey]) -> bool:
         return _pair(*pair) in self._scores
 
-    def append(self, first: Sequence[str], second: Sequence[str], scores: FloatArray) -> None:
+    def append(self, first: Sequence[MatchKey], second: Sequence[MatchKey], scores: FloatArray) -> None:
         """Add one frame of pairs; `scores` is (n, columns). A repeated pair is written once.
 
         Raises:
@@ -70,58 +70,58 @@ class PairLog:
         self._write(records.tobytes(), len(records))
         self._scores.update(fresh)
 
-    def earlier(self, plan: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Pairs of a plan that were here when it was first begun, which is now if it never was.
+    def earlier(self, plan: Sequence[tuple[MatchKey, MatchKey]]) -> set[tuple[MatchKey, MatchKey]]:
+        """Return the pairs of a plan that were in the log when the plan was first begun, now if it is new.
 
-        A plan is begun anew where one of those pairs has been lost and was not matched again: all of these are here.
+        A plan is begun again if one of these pairs has been lost since.
 
         Raises:
-            OutputError: the beginning cannot be written down, or the file of beginnings cannot be read.
+            OutputError: the file of plans cannot be read or written.
         """
         digest = hashlib.sha256("\n".join(map(" ".join, plan)).encode()).hexdigest()
         begun = self._begun()
-        there = np.array([pair in self for pair in plan], dtype=bool)
+        present = np.array([pair in self for pair in plan], dtype=bool)
         bits = begun.get(digest)
-        before = there if bits is None else self._unpacked(bits, there)
-        if bits is None or before is there:
-            begun[digest] = np.packbits(there).tobytes()
-            told = {name: base64.b64encode(held).decode() for name, held in begun.items()}
-            write_text(self._plans, json.dumps(told, indent=1) + "\n")
+        before = present if bits is None else self._unpacked(bits, present)
+        if bits is None or before is present:
+            begun[digest] = np.packbits(present).tobytes()
+            encoded = {name: base64.b64encode(held).decode() for name, held in begun.items()}
+            write_text(self._plans, json.dumps(encoded, indent=1) + "\n")
         return {pair for pair, was in zip(plan, before, strict=True) if was}
 
     @property
     def _plans(self) -> Path:
         return self.path.with_suffix(".plans.json")
 
-    def _unpacked(self, bits: bytes, there: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """What was here at a plan's beginning; `there`, what is here now, where that cannot be held to."""
+    def _unpacked(self, bits: bytes, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which pairs were in the log when a plan was begun; `present` (now) if the bits do not fit."""
         packed = np.frombuffer(bits, dtype=np.uint8)
-        if len(packed) != (len(there) + 7) // 8:
-            logger.warning("%s: a plan of other pairs; it begins with what is in the log.", self._plans)
-            return there
-        before = np.unpackbits(packed, count=len(there)).astype(bool)
-        if (before & ~there).any():
-            logger.warning("%s: pairs that a plan began with are lost; it begins anew.", self._plans)
-            return there
+        if len(packed) != (len(present) + 7) // 8:
+            logger.warning("%s: a plan of other pairs; it starts with the pairs in the log.", self._plans)
+            return present
+        before = np.unpackbits(packed, count=len(present)).astype(bool)
+        if (before & ~present).any():
+            logger.warning("%s: pairs that a plan started with are lost; it starts again.", self._plans)
+            return present
         return before
 
     def _begun(self) -> dict[str, bytes]:
         try:
-            told = json.loads(self._plans.read_bytes())
-            return {plan: base64.b64decode(bits, validate=True) for plan, bits in told.items()}
+            encoded = json.loads(self._plans.read_bytes())
+            return {plan: base64.b64decode(bits, validate=True) for plan, bits in encoded.items()}
         except FileNotFoundError:
             return {}
         except OSError as error:
             raise OutputError(
-                f"{self._plans}: cannot be read ({error.strerror}). Mend it, or remove it: plans then begin with "
-                "what is in the log."
+                f"{self._plans}: cannot be read ({error.strerror}). Fix it, or remove it: plans then start with "
+                "the pairs in the log."
             ) from error
         except (ValueError, TypeError, AttributeError, RecursionError):
-            logger.warning("%s: damaged; plans begin with what is in the log.", self._plans)
+            logger.warning("%s: damaged; plans start with the pairs in the log.", self._plans)
             return {}
 
     def lookup(self, first: StrArray, second: StrArray) -> FloatArray:
-        """Scores of the given pairs, (n, columns); NaN where a pair was never matched."""
+        """Return the scores of the given pairs, (n, columns); NaN for a pair that was never matched."""
         nothing = np.full(len(self.columns), np.nan, dtype=np.float32)
         rows = [self._scores.get(_pair(a, b), nothing) for a, b in zip(first, second, strict=True)]
         return np.array(rows, dtype=np.float32).reshape(len(rows), len(self.columns))
@@ -158,18 +158,16 @@ class PairLog:
             self._scores.update(zip(pairs, records["scores"], strict=True))
             whole.append(content[at:after])
             end = at = after
-        self._mend(whole, end, len(content))
+        self._repair(whole, end, len(content))
 
-    def _mend(self, whole: list[bytes], end: int, size: int) -> None:
-        """Leave only the whole frames in the file; the last of them ends at `end`."""
+    def _repair(self, whole: list[bytes], end: int, size: int) -> None:
+        """Leave only the complete frames in the file; the last of them ends at `end`."""
         kept = sum(map(len, whole))
         if kept < end:
-            logger.warning(
-                "%s: took out %d damaged bytes; the pairs they held are matched again.", self.path, size - kept
-            )
+            logger.warning("%s: removed %d damaged bytes; the pairs in them are matched again.", self.path, size - kept)
             write_bytes(self.path, b"".join(whole))
         elif end < size:
-            logger.warning("%s: cut %d bytes that an interrupted run left.", self.path, size - end)
+            logger.warning("%s: removed %d bytes of an interrupted run.", self.path, size - end)
             os.truncate(self.path, end)
 
     def _frame_at(self, content: bytes, start: int) -> tuple[NDArray[np.void], int] | None:
@@ -188,6 +186,6 @@ def _checksum(count: int, body: bytes) -> int:
     return zlib.crc32(body, count)
 
 
-def _pair(first: str, second: str) -> tuple[int, int]:
+def _pair(first: MatchKey, second: MatchKey) -> tuple[int, int]:
     a, b = int(first[:16], 16), int(second[:16], 16)
     return (a, b) if a < b else (b, a)

@@ -1,4 +1,4 @@
-"""One run, one folder: where features, pairs and decisions live, and who works in it."""
+"""The folder of one run: its files and their formats, and a lock against other processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MARKER = "animalclef-run.json"
 
 
 class RunFolder:
-    """Paths inside a run folder. Whatever depends on settings has their fingerprint in its name."""
+    """Paths and files of a run folder; a file that depends on settings has their fingerprint in its name."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -39,7 +39,7 @@ class RunFolder:
         return self.path / "decision.json"
 
     def decision_of(self, fingerprint: str) -> Path:
-        """Where the decision tuned with these settings on this data is kept."""
+        """Return the file of the decision tuned with these settings on this data."""
         return self.path / "decisions" / f"{fingerprint}.json"
 
     @property
@@ -54,7 +54,7 @@ class RunFolder:
 
     @property
     def table(self) -> Path:
-        """Every photograph; queries have no identity, one that was set aside has `used` 0."""
+        """Every photograph; queries have no identity, a skipped photograph has `used` 0."""
         return self.path / "table.csv"
 
     @property
@@ -73,15 +73,15 @@ class RunFolder:
         return str(json.loads(self.finished.read_text(encoding="utf-8"))["data"])
 
     def store(self, kind: str, fingerprint: str) -> Path:
-        """The folder of one kind of entries."""
+        """Return the folder of one kind of entries."""
         return self.path / kind / fingerprint
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Keep other processes out while this one works here.
+        """Lock the folder against other processes.
 
         Raises:
-            RunInUseError: another process is at work in the folder.
+            RunInUseError: another process works in the folder.
             OutputError: the folder cannot be written to.
         """
         check_writable(self.path)
@@ -120,18 +120,18 @@ class RunFolder:
             write_text(marker, json.dumps({"format": 1}) + "\n")
 
     def write_set_aside(self, items: Iterable[Skipped]) -> None:
-        """`set_aside.csv`: photographs that could not be used."""
+        """Write `set_aside.csv`: the skipped photographs."""
         rows = [(item.image_id, item.path, item.split, item.reason) for item in items]
         write_text(self.path / "set_aside.csv", _csv(("image_id", "path", "split", "reason"), rows))
 
     def write_encounters(self, encounters: Encounters) -> None:
-        """`encounters.csv` and the near-duplicates that were linked, `near_duplicates.csv`."""
+        """Write `encounters.csv`, and the linked near-duplicates into `near_duplicates.csv`."""
         write_text(self.path / "encounters.csv", _csv(("image_id", "encounter"), sorted(encounters.of.items())))
         header = ("image_id", "other_image_id", "correlation")
         write_text(self.path / "near_duplicates.csv", _csv(header, encounters.links))
 
     def write_table(self, images: ImageTable, used: ImageTable) -> None:
-        """`table.csv`: what reports and notebooks need of the table; `used` are the rows not set aside."""
+        """Write `table.csv`: the columns for reports and notebooks; `used` are the rows that were not skipped."""
         key_of = dict(zip(used.image_id, used.key, strict=True))
         identity = [who or "" for who in images.identity]
         split = ["query" if query else "gallery" for query in images.is_query]
@@ -145,21 +145,21 @@ class RunFolder:
         write_text(self.table, _csv(tuple(columns), zip(*columns.values(), strict=True)))
 
     def write_order(self, submission_id: Sequence[str]) -> None:
-        """`order.csv`: the queries in the order that the submission has them."""
+        """Write `order.csv`: the queries in the order of the submission."""
         write_text(self.path / "order.csv", _csv(("image_id",), [(one,) for one in submission_id]))
 
     def write_answers(self, predictions: Predictions) -> None:
-        """`answers.csv`: what was answered of every query; no identity is a new individual."""
+        """Write `answers.csv`: the answer to every query; an empty identity is a new individual."""
         rows = zip(predictions.image_id, predictions.identity, predictions.probability.tolist(), strict=True)
         content = [(one, who or "", f"{probability:.6g}") for one, who, probability in rows]
         write_text(self.answers, _csv(("image_id", "identity", "probability"), content))
 
     def write_timings(self, seconds: Mapping[str, float], counts: Mapping[str, int]) -> None:
-        """`timings.json`: what each stage of this call took, and how much there was to do."""
+        """Write `timings.json`: seconds of each stage of this call, and its amount of work."""
         write_text(self.timings, json.dumps({"seconds": dict(seconds), "counts": dict(counts)}, indent=1) + "\n")
 
     def write_candidates(self, ranked: RankedCandidates) -> None:
-        """`candidates.csv`: one line per candidate, best first within a query."""
+        """Write `candidates.csv`: one line per candidate, best first within a query."""
         frame = pd.DataFrame(
             {
                 "query_id": ranked.query_id,
@@ -175,13 +175,13 @@ class RunFolder:
         write_text(self.candidates, text)
 
     def write_sources(self, ranks: pd.DataFrame) -> None:
-        """`sources.csv`: who named each candidate, and at which rank; the last column is the list that was matched."""
+        """Write `sources.csv`: each candidate's rank in every source; the last column is the matched shortlist."""
         text = ranks.to_csv(index=False, float_format="%.0f", lineterminator="\n")
         write_text(self.path / "sources.csv", text)
 
 
 def _is_ours(item: Path) -> bool:
-    """What a run leaves in its folder before the marker is there."""
+    """Recognise the files that a run writes before its marker."""
     return item.name == ".lock" or (item.name.startswith(f".{_MARKER}.") and item.name.endswith(".part"))
 
 

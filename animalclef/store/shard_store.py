@@ -1,7 +1,7 @@
-"""Arrays per image on disk: whole files of a few dozen entries, checked entry by entry when read.
+"""Store arrays per image on disk, in files of a few dozen entries with a checksum for each.
 
-One folder holds one kind of entry (one extractor with one set of settings). A shard is written beside and renamed into
-place, so a killed run loses at most the shard it was writing, and two writers never touch the same file.
+One folder holds one kind of entry (one extractor with one set of settings). A shard is written under a temporary name
+and renamed, so an interrupted run loses at most one shard, and two writers never write the same file.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ logger = logging.getLogger(__name__)
 
 Entry = Mapping[str, NDArray[np.generic]]
 
-# What reading a file with damaged bytes can come to.
+# The errors that damaged bytes can cause.
 _DAMAGE = (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where an entry lies; `names` are its arrays, sorted."""
+    """The place of an entry on disk; `names` are its arrays, sorted."""
 
     path: Path
     names: tuple[str, ...]
@@ -42,9 +42,9 @@ class _Place:
 
 
 class ShardStore:
-    """Entries by content key; a damaged entry counts as absent, so it is made again.
+    """Entries by key; a damaged entry counts as missing, so it is made again.
 
-    `made_by` (settings and weights) is written into every file; files of another maker are left alone.
+    `made_by` (settings and weights) is written into every file; files with another `made_by` are not used.
     """
 
     def __init__(self, folder: Path, made_by: str = "") -> None:
@@ -61,11 +61,11 @@ class ShardStore:
         return len(self._places)
 
     def missing(self, keys: Iterable[str]) -> list[str]:
-        """Keys without an entry, each once, in their order."""
+        """Return the keys without an entry, each once, in their order."""
         return [key for key in dict.fromkeys(keys) if key not in self._places]
 
     def put(self, entries: Mapping[str, Entry]) -> None:
-        """Add entries as one whole file.
+        """Add entries as one file.
 
         Raises:
             OutputError: the file cannot be written.
@@ -83,10 +83,10 @@ class ShardStore:
         self._index(path)
 
     def get(self, key: str) -> dict[str, NDArray[np.generic]]:
-        """The arrays of one entry.
+        """Return the arrays of one entry.
 
         Raises:
-            KeyError: there is no such entry, or its bytes are damaged (it is then forgotten).
+            KeyError: there is no such entry, or it is damaged (it is then removed from the index).
         """
         for place in reversed(self._places[key]):
             entry = self._read(key, place)
@@ -97,7 +97,7 @@ class ShardStore:
         raise KeyError(key)
 
     def verify(self, keys: Iterable[str]) -> list[str]:
-        """Read every entry once; the keys that are absent or damaged."""
+        """Read every entry once; return the keys that are missing or damaged."""
         bad = []
         for key in dict.fromkeys(keys):
             try:
@@ -107,7 +107,7 @@ class ShardStore:
         return bad
 
     def _read(self, key: str, place: _Place) -> dict[str, NDArray[np.generic]] | None:
-        """The entry at one of its places; `None` where its bytes are damaged."""
+        """Read an entry at one of its places; return `None` if it is damaged."""
         try:
             file = self._file(place.path)
             entry = {name: file.get_tensor(f"{key}/{name}") for name in place.names}
@@ -121,7 +121,7 @@ class ShardStore:
         return self._open[path]
 
     def _index(self, path: Path) -> None:
-        """Note what a file holds. An entry may lie in several files, where a damaged one was made again."""
+        """Index a file; an entry that was damaged and made again is in several files."""
         names: dict[str, list[str]] = defaultdict(list)
         try:
             file = self._file(path)
@@ -135,7 +135,7 @@ class ShardStore:
                 key, _, array = name.partition("/")
                 names[key].append(array)
         except _DAMAGE:
-            logger.warning("%s: not a whole shard; its entries will be made again.", path)
+            logger.warning("%s: not a complete shard; its entries will be made again.", path)
             self._open.pop(path, None)
             return
         for key, checksum in checksums.items():

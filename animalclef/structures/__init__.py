@@ -8,14 +8,17 @@ from animalclef.structures.arrays import FloatArray, StrArray
 from animalclef.structures.candidates import Embeddings, PairScores, Predictions, RankedCandidates, Shortlist, Votes
 from animalclef.structures.features import Correspondences, LocalFeatures
 from animalclef.structures.images import DecodedImage, ImageTable, Skipped
+from animalclef.structures.keys import ContentKey, MatchKey
 
 __all__ = [
+    "ContentKey",
     "Correspondences",
     "DecodedImage",
     "Embeddings",
     "FloatArray",
     "ImageTable",
     "LocalFeatures",
+    "MatchKey",
     "PairScores",
     "Predictions",
     "RankedCandidates",

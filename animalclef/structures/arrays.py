@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BoolArray", "FloatArray", "IntArray", "StrArray", "check_shape"]
+__all__ = ["BoolArray", "FloatArray", "StrArray", "check_shape"]
 
 FloatArray = NDArray[np.float32]
-IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 StrArray = NDArray[np.object_]
 

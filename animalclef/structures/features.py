@@ -8,15 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.structures.arrays import BoolArray, FloatArray, check_shape
+from animalclef.structures.keys import MatchKey
 
 __all__ = ["Correspondences", "LocalFeatures"]
 
 
 @dataclass(frozen=True, eq=False)
 class LocalFeatures:
-    """Keypoints of one image with a descriptor each; `key` is the image's content key."""
+    """Keypoints of one image with a descriptor each; `key` is the match key."""
 
-    key: str
+    key: MatchKey
     keypoints_xy: FloatArray  # (m, 2) pixels of the image at its original size
     descriptors: NDArray[np.generic]  # (m, d)
     scale: FloatArray  # (m,) diameter in pixels

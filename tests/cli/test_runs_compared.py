@@ -79,7 +79,7 @@ def test_runs_stand_in_the_ledger_with_what_changed_and_the_boards_scores(here: 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "nothing to note"),
+        ((), "nothing to add"),
         (("--public", "0.5", "--submission", "absent.csv"), "absent.csv: no such file"),
         (("--public", "0.5", "--submission", "data/truth.csv"), "no run wrote data/truth.csv"),
         (("--public", "0.5", "--last", "--submission", "data/truth.csv"), "give one of them"),

@@ -218,3 +218,12 @@ def test_features_of_two_extractors_are_never_compared() -> None:
     for call in (lambda: matcher.match(one, [one, other]), lambda: matcher.correspondences(other, one)):
         with pytest.raises(StaleArtefactError, match=r"made by .*Use another --run"):
             call()
+
+
+def test_images_of_many_keypoints_are_compared_in_parts_with_the_same_result() -> None:
+    one, other = random_features("aa", 700, 0), random_features("bb", 300, 1)
+    rows, _, ratio = mutual_matches(comparable(one.descriptors) @ comparable(other.descriptors).T, 0.95)
+    drawn = MutualNearest(RerankConfig(ratio=0.95)).correspondences(one, other)
+    assert len(rows) > 0
+    np.testing.assert_array_equal(drawn.query_xy, one.keypoints_xy[rows])
+    np.testing.assert_array_equal(drawn.confidence, 1 - ratio)

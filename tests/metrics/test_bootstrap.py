@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from animalclef.data.open_set_splits import OpenSetSplits
-from animalclef.metrics.bootstrap import interval_over_individuals, mean_interval, of_other_queries
+from animalclef.metrics.bootstrap import (
+    influence_of_individuals,
+    interval_over_individuals,
+    mean_interval,
+    of_other_queries,
+)
 from animalclef.metrics.competition import ScoreKernel
+from animalclef.metrics.threshold_sweep import Roles
 
 
 def splits(identity: list[str], known: list[list[int]]) -> OpenSetSplits:
@@ -79,3 +85,22 @@ def test_the_mean_over_data_sets_adds_distances_in_squares() -> None:
     assert mean_interval({}) is None
     found = mean_interval({"a": (0.5, 0.2, 0.8), "b": (0.7, 0.3, 0.7)})
     assert found == pytest.approx((0.6, 0.6 - 0.25, 0.6 + 0.15))
+
+
+def test_the_influence_of_individuals_by_hand() -> None:
+    # one split; a and b known (a right, b wrong), c and d unknown (both right): BAKS 1/2, BAUS 1
+    is_known, is_unknown = np.array([[1, 1, 0, 0]], dtype=bool), np.array([[0, 0, 1, 1]], dtype=bool)
+    names = np.array(["a", "b", "c", "d"], dtype=object)
+    roles = Roles.of(OpenSetSplits(names, names, is_known, is_unknown))
+    hits = np.array([True, False, False, False]), np.array([False, False, True, True])
+    influence = influence_of_individuals(hits, roles, np.arange(4))
+    slope = 0.5 * np.sqrt(1 / 0.5)  # of sqrt(BAKS) at 1/2
+    assert influence == pytest.approx([slope * 0.25, -slope * 0.25, 0, 0])
+
+
+def test_without_splits_nobody_has_influence() -> None:
+    nothing = np.zeros((0, 2), dtype=bool)
+    names = np.array(["a", "b"], dtype=object)
+    roles = Roles.of(OpenSetSplits(names, names, nothing, nothing))
+    hits = np.zeros(2, dtype=bool), np.zeros(2, dtype=bool)
+    assert influence_of_individuals(hits, roles, np.arange(2)).tolist() == [0, 0]

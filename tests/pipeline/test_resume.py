@@ -149,10 +149,11 @@ def test_dying_while_tuning_keeps_all_matches(
         patch.setattr(deciding, "tune", dying)
         with pytest.raises(KeyboardInterrupt):
             predict(data, tmp_path / "run", *SLOW)
-    log = next((tmp_path / "run" / "pairs").iterdir())
-    size = log.stat().st_size
+    log = next((tmp_path / "run" / "pairs").glob("*.log"))
+    matched = log.read_bytes()
     assert predict(data, tmp_path / "run", *SLOW) == undisturbed[0]
-    assert log.stat().st_size == size
+    assert log.read_bytes().startswith(matched)  # those of the queries follow
+    assert artefacts(tmp_path / "run") == undisturbed[1]
 
 
 def test_a_second_run_in_the_same_folder_is_kept_out(data: Path, tmp_path: Path) -> None:

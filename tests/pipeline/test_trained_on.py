@@ -21,7 +21,7 @@ from animalclef.data.hashing import hash_images
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.errors import ConfigError
-from animalclef.features.embedding.embedder_registry import learnt_from
+from animalclef.features.embedding.embedder_registry import trained_on_keys
 from animalclef.pipeline.embed_only import Embedding, evaluate_embedder
 from animalclef.runtime.progress import Silent
 from animalclef.store.pseudo_query_file import read_pseudo_queries
@@ -57,7 +57,7 @@ def test_what_was_not_learnt_plays_the_query(data: Path, tmp_path: Path, caplog:
     images = gallery(data)
     learnt = [key for row, key in enumerate(photograph_keys(images, 1)) if row % 2]
     network = network_file(tmp_path, learnt)
-    assert learnt_from(network) == set(learnt)
+    assert trained_on_keys(network) == set(learnt)
     with caplog.at_level(logging.WARNING):
         played = pseudo_queries(data, tmp_path / "run", network)
     assert played == set(images.image_id[::2])
@@ -138,7 +138,7 @@ def test_a_training_writes_what_it_and_its_start_learnt(data: Path, tmp_path: Pa
     )
     start = network_file(tmp_path, ["ab12"])
     trained = train_embedder(config, images, tmp_path / "out", start=start, device="cpu", workers=1, progress=Silent())
-    learnt = learnt_from(trained.path)
+    learnt = trained_on_keys(trained.path)
     assert "ab12" in learnt
     assert 0 < len(learnt) - 1 < len(images)
     assert learnt - {"ab12"} < set(images.key)
@@ -146,5 +146,5 @@ def test_a_training_writes_what_it_and_its_start_learnt(data: Path, tmp_path: Pa
 
 def test_other_files_learnt_nothing(tmp_path: Path) -> None:
     (tmp_path / "x.pth").write_bytes(b"nothing")
-    assert learnt_from(tmp_path / "x.pth") == learnt_from(tmp_path / "none") == frozenset()
-    assert learnt_from(network_file(tmp_path, [])) == frozenset()
+    assert trained_on_keys(tmp_path / "x.pth") == trained_on_keys(tmp_path / "none") == frozenset()
+    assert trained_on_keys(network_file(tmp_path, [])) == frozenset()

@@ -10,7 +10,8 @@ from browser import Browser, browser
 from tiny import read_csv
 from tiny_run import EVIL
 
-from animalclef.report import Explanations, load_run, write_report
+from animalclef.report import Explanations, load_run
+from animalclef.report.write_report import write_report
 from animalclef.runtime.progress import Silent
 
 pytestmark = pytest.mark.browser

@@ -14,7 +14,7 @@ def test_the_outline_is_drawn_at_the_photographs_scale() -> None:
     draw_outline(pixels, mask)
     changed = (pixels != 90).any(axis=2)
     rows, columns = np.nonzero(changed)
-    # the mask's border stands at rows 20 and 39 and columns 60 and 99 of the photograph; the line is three pixels wide, its rim is soft
+    # the mask's border stands at rows 20 and 39 and columns 60 and 99; the line is three pixels wide, its rim soft
     assert abs(rows.min() - 19) <= 2
     assert abs(rows.max() - 40) <= 2
     assert abs(columns.min() - 59) <= 2

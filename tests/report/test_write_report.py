@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from animalclef.cli import app
 from animalclef.errors import DataError, OutputError, RunError, StaleArtefactError
 from animalclef.evaluation.outcomes import OUTCOMES
-from animalclef.report import load_run, write_report
+from animalclef.report import load_run
+from animalclef.report.write_report import write_report
 from animalclef.runtime.progress import Silent
 
 

@@ -103,7 +103,7 @@ def test_frames_are_found_again_after_a_damaged_one(path: Path, caplog: pytest.L
         path.write_bytes(whole[:frame_at] + b"\x00" * 9 + whole[frame_at + 9 :])
         log = open_log(path)
         assert [(KEYS[0], key) in log for key in KEYS[1:10]] == [not lost[0] <= at < lost[1] for at in range(1, 10)]
-    assert "took out 84 damaged bytes" in caplog.text
+    assert "removed 84 damaged bytes" in caplog.text
     assert len(path.read_bytes()) == len(whole) - size  # and the file is whole again
     caplog.clear()
     log = open_log(path)

@@ -8,7 +8,7 @@ from animalclef.errors import StaleArtefactError
 from animalclef.features.local.extractor_registry import LocalExtractor, load_extractor
 from animalclef.features.local.sift import SiftExtractor, extract_sift
 from animalclef.store.shard_store import Entry
-from animalclef.structures import FloatArray, LocalFeatures
+from animalclef.structures import FloatArray, LocalFeatures, MatchKey
 
 __all__ = ["LocalExtractor", "SiftExtractor", "extract_sift", "features_from_entry", "load_extractor"]
 
@@ -27,7 +27,7 @@ def features_from_entry(key: str, entry: Entry, extractor: str | None = None) ->
         )
     descriptors = entry["descriptors"]
     return LocalFeatures(
-        key=key,
+        key=MatchKey(key),
         keypoints_xy=_single(entry, "keypoints_xy"),
         descriptors=descriptors if descriptors.dtype == np.uint8 else descriptors.astype(np.float32),
         scale=_single(entry, "scale"),

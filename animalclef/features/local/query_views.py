@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from animalclef.data.content_key import derived_key
 from animalclef.features.local.extractor_registry import LocalExtractor
 from animalclef.store.shard_store import Entry
-from animalclef.structures import DecodedImage, FloatArray, ImageTable, PairScores, Shortlist
+from animalclef.structures import DecodedImage, FloatArray, ImageTable, MatchKey, PairScores, Shortlist
 
 __all__ = ["ViewExtractor", "best_of_views", "upright_xy", "view_key", "with_views"]
 
@@ -47,9 +47,9 @@ class ViewExtractor:
         return self.extractor.extract_features([_turned(image, self.view) for image in images], pool)
 
 
-def view_key(key: str, view: str) -> str:
+def view_key(key: MatchKey, view: str) -> MatchKey:
     """The key that the features of a view are matched under."""
-    return derived_key(key, "view", view)
+    return MatchKey(derived_key(key, "view", view))
 
 
 def upright_xy(keypoints_xy: FloatArray, view_size_wh: tuple[int, int], view: str) -> FloatArray:

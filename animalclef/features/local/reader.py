@@ -18,7 +18,7 @@ from animalclef.features.local.query_views import upright_xy, view_key
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import worker_threads
 from animalclef.store.shard_store import ShardStore
-from animalclef.structures import ImageTable, LocalFeatures
+from animalclef.structures import ContentKey, ImageTable, LocalFeatures, MatchKey
 
 __all__ = ["FeatureReader", "Wanted", "apply_masks", "matching_keys"]
 
@@ -29,7 +29,7 @@ BoolArray = NDArray[np.bool_]
 class Wanted:
     """What stands behind a matching key."""
 
-    content_key: str
+    content_key: ContentKey
     view: str  # "" for the photograph as it is
     masked: bool
 
@@ -42,10 +42,10 @@ class FeatureReader:
     stores: Mapping[str, ShardStore]  # by view
     kept: ShardStore  # which keypoints lie inside the mask, by matching key
     border: float
-    wanted: Mapping[str, Wanted]
+    wanted: Mapping[MatchKey, Wanted]
     most: int | None = None  # of the keypoints that are kept, the strongest
 
-    def __call__(self, key: str) -> LocalFeatures:
+    def __call__(self, key: MatchKey) -> LocalFeatures:
         """The features to match.
 
         Raises:
@@ -67,13 +67,15 @@ class FeatureReader:
         name = self.stores[""].folder.name
         return name if self.most is None else f"{name}-{self.most}"
 
-    def whole(self, key: str) -> LocalFeatures:
+    def whole(self, key: MatchKey) -> LocalFeatures:
         """With the keypoints that a mask or the border drops."""
         one = self.wanted[key]
         return features_from_entry(key, self.stores[one.view].get(one.content_key), self.extractor)
 
 
-def matching_keys(images: ImageTable, config: KeypointConfig) -> tuple[ImageTable, dict[str, Wanted], Masks | None]:
+def matching_keys(
+    images: ImageTable, config: KeypointConfig
+) -> tuple[ImageTable, dict[MatchKey, Wanted], Masks | None]:
     """The table with matching keys for content keys, what each stands for, and the masks.
 
     A mask's content is part of the key, so that no pair matched under another mask is ever taken for this one.
@@ -83,8 +85,9 @@ def matching_keys(images: ImageTable, config: KeypointConfig) -> tuple[ImageTabl
     """
     masks = find_masks(images, None if config.masks is None else Path(config.masks))
     digests = [""] * len(images) if masks is None else masks.digest
-    keys = [derived_key(key, "mask", one) if one else key for key, one in zip(images.key, digests, strict=True)]
-    wanted: dict[str, Wanted] = {}
+    pairs = zip(images.key, digests, strict=True)
+    keys = [MatchKey(derived_key(key, "mask", digest) if digest else key) for key, digest in pairs]
+    wanted: dict[MatchKey, Wanted] = {}
     for key, content_key, digest, dataset in zip(keys, images.key, digests, images.dataset, strict=True):
         wanted[key] = Wanted(content_key, "", bool(digest))
         for view in config.views.get(dataset, ()):
@@ -119,14 +122,14 @@ def apply_masks(
 
 
 def _inside_mask(
-    reader: FeatureReader, images: ImageTable, masks: Masks, keys_of: Mapping[int, Mapping[str, str]], row: int
-) -> list[tuple[str, BoolArray]]:
+    reader: FeatureReader, images: ImageTable, masks: Masks, keys_of: Mapping[int, Mapping[str, MatchKey]], row: int
+) -> list[tuple[MatchKey, BoolArray]]:
     return list(_flags(reader, images, masks, keys_of[row], row))
 
 
 def _flags(
-    reader: FeatureReader, images: ImageTable, masks: Masks, keys: Mapping[str, str], row: int
-) -> Iterator[tuple[str, BoolArray]]:
+    reader: FeatureReader, images: ImageTable, masks: Masks, keys: Mapping[str, MatchKey], row: int
+) -> Iterator[tuple[MatchKey, BoolArray]]:
     size_wh = reader.whole(keys[""]).image_size_wh
     mask = read_mask(images, row, masks.source[row], size_wh)
     for view, key in keys.items():

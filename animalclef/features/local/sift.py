@@ -15,9 +15,11 @@ from animalclef.data.decode import resize_long_side
 from animalclef.errors import ConfigError
 from animalclef.features.local.spread import spread_order
 from animalclef.store.shard_store import Entry
-from animalclef.structures import DecodedImage, LocalFeatures
+from animalclef.structures import DecodedImage, LocalFeatures, MatchKey
 
 __all__ = ["SiftExtractor", "extract_sift", "no_features"]
+
+_NO_KEY = MatchKey("")  # it is given when the features are stored
 
 _KAZE_THRESHOLD = 0.0005  # of the detector's response; OpenCV's own default is 0.001
 
@@ -85,7 +87,7 @@ def extract_sift(image: DecodedImage, config: KeypointConfig) -> LocalFeatures:
     order = _fixed_order(found, most)
     ratio_xy = np.array(image.original_size_wh, dtype=np.float32) / np.array(grey.shape[::-1], dtype=np.float32)
     return LocalFeatures(
-        key="",
+        key=_NO_KEY,
         keypoints_xy=np.asarray((points[order] + 0.5) * ratio_xy - 0.5, dtype=np.float32),
         descriptors=descriptors[order].astype(np.uint8 if config.extractor == "sift" else np.float32),
         scale=scale[order] * float(ratio_xy.mean()),
@@ -95,7 +97,7 @@ def extract_sift(image: DecodedImage, config: KeypointConfig) -> LocalFeatures:
     )
 
 
-def no_features(size_wh: tuple[int, int], config: KeypointConfig, key: str = "") -> LocalFeatures:
+def no_features(size_wh: tuple[int, int], config: KeypointConfig, key: MatchKey = _NO_KEY) -> LocalFeatures:
     """Return the features of a photograph that has none."""
     none_xy, empty = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
     kind = np.uint8 if config.extractor == "sift" else np.float32

@@ -1,4 +1,4 @@
-"""LightGlue over batches of pairs with any numbers of keypoints; every pair gets what it gets alone.
+"""Run LightGlue over batches of pairs with any numbers of keypoints; a pair scores as it does alone.
 
 What depends on one image (projection, positions, the first self-attention) is computed once per image. Adaptive depth
 and width act pair by pair: a pair that is settled leaves the batch, points that cannot match leave their image.
@@ -48,7 +48,7 @@ class ImageState:
 
     @property
     def nbytes(self) -> int:
-        """Memory on the device."""
+        """Return the bytes it takes on the device."""
         return sum(part.numel() * part.element_size() for part in (self.tokens, self.cos, self.sin))
 
 
@@ -63,7 +63,7 @@ class PairMatches:
 
     @classmethod
     def of(cls, first: NDArray[np.int64], second: NDArray[np.int64], confidence: FloatArray) -> PairMatches:
-        """Counted here; `first` rises."""
+        """Count the matches; `first` rises."""
         levels = [(confidence > level).sum() for level in MATCH_LEVELS]
         return cls(np.array([len(first), confidence.sum(), *levels], np.float32), first, second, confidence)
 
@@ -81,7 +81,7 @@ class _Batch:
     points: torch.Tensor  # (pairs,) keypoints of both images at the start
 
     def keep(self, pairs: Sequence[int], lengths: list[int], tokens: torch.Tensor) -> _Batch:
-        """The given pairs with the given tokens, whose sequences then have these lengths."""
+        """Return the given pairs with the given tokens, whose sequences then have these lengths."""
         ragged = Ragged(lengths, self.ragged.device, padded=self.ragged.padded or None)
         kept, cos, sin, origin = (part[tokens] for part in (self.tokens, self.cos, self.sin, self.origin))
         return _Batch([self.places[pair] for pair in pairs], ragged, kept, cos, sin, origin, self.points[list(pairs)])
@@ -126,7 +126,7 @@ class BatchedLightGlue:
             return ImageState(self.self_layers[0](tokens, cos, sin, ragged), cos, sin)
 
     def match(self, pairs: Sequence[tuple[ImageState, ImageState]], *, counts_only: bool = False) -> list[PairMatches]:
-        """Matches of every pair, all in one transfer from the device; no image may be without keypoints."""
+        """Return the matches of every pair, all in one transfer from the device; every image needs a keypoint."""
         import torch
 
         if not pairs:
@@ -163,7 +163,7 @@ class BatchedLightGlue:
         return parts
 
     def _adapt(self, batch: _Batch, number: int, parts: list[_Part]) -> _Batch:
-        """Settled pairs leave with their matches, hopeless points leave; one transfer tells which."""
+        """Take out settled pairs with their matches, and points without a match; one transfer finds both."""
         import torch
 
         ragged, of = batch.ragged, batch.ragged.sequence_of
@@ -196,7 +196,7 @@ class BatchedLightGlue:
         return batch.keep(going, lengths, stays & _tokens_of(ragged, going, of))
 
     def _assign(self, batch: _Batch, number: int) -> list[_Part]:
-        """Matches after layer `number`: (places, counts, rows) per group of pairs with the same lengths."""
+        """Return the matches after layer `number`: (places, counts, rows) per group of pairs of the same lengths."""
         from torch.nn.functional import logsigmoid
 
         head, ragged = self.heads[number], batch.ragged
@@ -251,7 +251,7 @@ class BatchedLightGlue:
 
 
 def _sums(values: torch.Tensor, sequence_of: torch.Tensor, count: int) -> torch.Tensor:
-    """Whole numbers summed per sequence: exact in any order."""
+    """Sum whole numbers per sequence; the sums are exact in any order."""
     return values.new_zeros(count).index_add_(0, sequence_of, values)
 
 
@@ -266,7 +266,7 @@ def _tokens_of(ragged: Ragged, pairs: Sequence[int], sequence_of: torch.Tensor) 
 def _unpacked(
     flat: FloatArray, parts: Sequence[tuple[list[int], Any]], pairs: int, *, counts_only: bool
 ) -> list[PairMatches]:
-    """In the order of the pairs; a pair that is in no part lost all its points and has no matches."""
+    """Return matches in the order of the pairs; a pair that is in no part lost all its points and has none."""
     nothing = PairMatches(np.zeros(2 + len(MATCH_LEVELS), np.float32), *_told(np.zeros((0, 3), np.float32)))
     found: dict[int, PairMatches] = {}
     at = 0

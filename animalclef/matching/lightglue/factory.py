@@ -1,4 +1,4 @@
-"""LightGlue on the devices of this machine: which ones, in what precision, with how much memory."""
+"""Open LightGlue on the devices of this machine: choose devices, precision and memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CPU_TOKENS, _GPU_TOKENS = 2048, 65536  # keypoints at a time: what stays in a C
 
 
 def open_lightglue(config: RerankConfig, extractor: str, device: str, folder: Path | None = None) -> LightGlueMatcher:
-    """The matcher for the local features of `extractor` on `device`; plain `cuda` is every GPU there is.
+    """Return the matcher for the local features of `extractor` on `device`; plain `cuda` is every GPU.
 
     `folder` is the bundle of weights given with `--weights`.
 
@@ -48,7 +48,7 @@ def open_lightglue(config: RerankConfig, extractor: str, device: str, folder: Pa
 
 
 def devices_of(name: str) -> list[torch.device]:
-    """`cuda` is every GPU; anything else is itself."""
+    """Return every GPU for `cuda`; anything else as it is."""
     import torch
 
     count = torch.cuda.device_count() if name == "cuda" else 0
@@ -62,7 +62,7 @@ def _engine(config: RerankConfig, model: LightGlueModel, device: torch.device, d
 
 
 def memory_budget(device: torch.device) -> tuple[int, int]:
-    """Bytes for image states and keypoints at a time."""
+    """Return the bytes that image states and keypoints may take at a time."""
     import torch
 
     if device.type != "cuda":

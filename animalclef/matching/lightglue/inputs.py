@@ -1,4 +1,4 @@
-"""What a LightGlue network is told about an image's keypoints."""
+"""Turn an image's keypoints into the input of a LightGlue network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NetworkInputs = tuple[FloatArray, FloatArray]
 
 
 def network_inputs(features: LocalFeatures, shape: Shape) -> NetworkInputs:
-    """Normalised keypoints (m, 2), or (m, 4) with scale and orientation, and descriptors (m, d).
+    """Return normalised keypoints (m, 2), or (m, 4) with scale and orientation, and descriptors (m, d).
 
     Keypoints: 0 in the middle of the image, 1 at the end of its longer side. The released SIFT weights were trained on
     COLMAP's scale (sigma, half of OpenCV's diameter) in photographs of 1,024 px and on orientations in (-pi, pi].
@@ -46,5 +46,5 @@ def network_inputs(features: LocalFeatures, shape: Shape) -> NetworkInputs:
 
 
 def keypoints_inside(features: LocalFeatures) -> FloatArray:
-    """Keypoints in pixels; one on the outer half of a border pixel is moved onto the border."""
+    """Return keypoints in pixels; one on the outer half of a border pixel is moved onto the border."""
     return np.clip(features.keypoints_xy, 0, np.array(features.image_size_wh, dtype=np.float32))

@@ -40,7 +40,7 @@ class Ragged:
         self._grid: tuple[torch.Tensor, ...] | None = None
 
     def _runs(self, other: list[int]) -> list[tuple[int, int, int]]:
-        """(first sequence, its other, how many) of neighbours that share both lengths."""
+        """Return (first sequence, its other, how many) of neighbours that share both lengths."""
         runs: list[tuple[int, int, int]] = []
         for place, at in enumerate(other):
             if runs:
@@ -54,13 +54,16 @@ class Ragged:
 
     @property
     def sequence_of(self) -> torch.Tensor:
-        """The sequence that each token belongs to, (tokens,)."""
+        """Return the sequence that each token belongs to, (tokens,)."""
         import torch
 
         return torch.from_numpy(np.repeat(np.arange(len(self.lengths)), self.lengths)).to(self.device)
 
     def grid(self) -> tuple[torch.Tensor, ...]:
-        """For padding: tokens (sequences, longest), which of them are real, and the real ones' places in the grid."""
+        """Return what padding needs: tokens (sequences, longest), a mask and places.
+
+        The mask says which of them are real, the places where those lie in the grid.
+        """
         import torch
 
         if self._grid is None:
@@ -72,12 +75,15 @@ class Ragged:
         return self._grid
 
     def cut(self, tokens: torch.Tensor, first: int, count: int) -> torch.Tensor:
-        """The tokens of `count` sequences of one length, (count, length, ...)."""
+        """Return the tokens of `count` sequences of one length, (count, length, ...)."""
         start, length = self.starts[first], self.lengths[first]
         return tokens[start : start + count * length].reshape(count, length, *tokens.shape[1:])
 
     def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *, cross: bool) -> torch.Tensor:
-        """Attention of every sequence to itself, or to its partner; (tokens, heads, size) in, (tokens, width) out."""
+        """Return the attention of every sequence to itself, or to its partner.
+
+        It takes (tokens, heads, size) and returns (tokens, width).
+        """
         import torch
         from torch.nn.functional import scaled_dot_product_attention as attention
 
@@ -97,7 +103,7 @@ class Ragged:
 
 
 def on_grid(apply: Callable[..., torch.Tensor], *tokens: torch.Tensor) -> torch.Tensor:
-    """What `apply` makes of rows of tokens, row by row; the rows are made up to a round number where that is faster.
+    """Return `apply` of rows of tokens, row by row; the rows are made up to a round number where that is faster.
 
     A CPU's half-precision kernels are written anew for every shape and kept: 2 ms and a megabyte each, more than the
     arithmetic takes.
@@ -110,7 +116,10 @@ def on_grid(apply: Callable[..., torch.Tensor], *tokens: torch.Tensor) -> torch.
 
 
 def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """Of (n, heads, tokens, size), with the lengths on the grid and the padding masked where that is faster."""
+    """Return the attention of (n, heads, tokens, size).
+
+    Lengths are padded to the grid, and the padding is masked, where that is faster.
+    """
     import torch
     from torch.nn.functional import pad, scaled_dot_product_attention
 
@@ -126,7 +135,7 @@ def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> t
 
 
 def _short(tokens: torch.Tensor, length: int) -> int:
-    """How many tokens are missing to the grid; none where every length is as good."""
+    """Return how many tokens are missing to the grid; none where every length is as good."""
     import torch
 
     return -length % _GRID if tokens.device.type == "cpu" and tokens.dtype != torch.float32 else 0
@@ -134,7 +143,7 @@ def _short(tokens: torch.Tensor, length: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class FeedForward:
-    """x + W2 gelu(norm(W1 [x, context])): what both kinds of layer end with."""
+    """x + W2 gelu(norm(W1 [x, context])), the end of both kinds of layer."""
 
     mix: Callable[..., torch.Tensor]  # the arithmetic, plain or compiled
     first: torch.Tensor  # (2 d, 2 d), the attention's output projection multiplied in
@@ -227,7 +236,7 @@ class Layers:
             self._rotate = torch.compile(_rotate, dynamic=True)
 
     def self_layer(self, block: Any) -> SelfLayer:
-        """From a self-attention block, whose rows are ordered (head, size, query-key-value)."""
+        """Build the layer of a self-attention block, whose rows are ordered (head, size, query-key-value)."""
         import torch
 
         heads, size = block.num_heads, block.head_dim
@@ -241,7 +250,7 @@ class Layers:
         return SelfLayer(heads, apart(block.Wqkv.weight), apart(block.Wqkv.bias), feed, self._rotate)
 
     def cross_layer(self, block: Any) -> CrossLayer:
-        """From a cross-attention block."""
+        """Build the layer of a cross-attention block."""
         import torch
 
         weight = torch.cat([block.to_qk.weight, block.to_v.weight])

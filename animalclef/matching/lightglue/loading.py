@@ -1,4 +1,4 @@
-"""LightGlue networks from weight files, loaded strictly: the authors' releases, LighterGlue, and our own.
+"""Load LightGlue networks strictly from weight files: the authors' releases, LighterGlue, and our own.
 
 Nothing is downloaded: kornia's network is built without its presets, which would fetch weights, override the arguments
 and load with `strict=False`.
@@ -43,7 +43,7 @@ class Shape:
 
     @property
     def architecture(self) -> dict[str, Any]:
-        """The arguments of the network's class."""
+        """Return the arguments of the network's class."""
         ours = ("features", "signed_orientation")
         return {name: value for name, value in asdict(self).items() if name not in ours}
 
@@ -58,12 +58,12 @@ class LightGlueModel:
     path: Path
 
     def with_settings(self, given: Mapping[str, Any]) -> LightGlueModel:
-        """With other confidences or another threshold."""
+        """Return the network with other confidences or another threshold."""
         return replace(self, shape=replace(self.shape, **given))
 
 
 def find_lightglue(features: str, weights: str | None, folder: Path | None = None) -> tuple[Path, bool]:
-    """The weight file for these features, and whether it is a release of known shape.
+    """Return the weight file for these features, and whether it is a release of known shape.
 
     `weights` is a file, or the name of published weights; without it, what ships with the package comes before what
     the authors published.
@@ -78,7 +78,7 @@ def find_lightglue(features: str, weights: str | None, folder: Path | None = Non
 
 
 def load_lightglue(path: Path, features: str, *, released: bool = False) -> LightGlueModel:
-    """The network in a weight file, for features of the kind `features`.
+    """Return the network of a weight file, for features of the kind `features`.
 
     The shape comes from the file's header where it is one of ours, from the release where it is `released`, and
     otherwise from the tensors themselves; then every key must be there and none may be left over.
@@ -100,7 +100,7 @@ def load_lightglue(path: Path, features: str, *, released: bool = False) -> Ligh
 
 
 def _built(shape: Shape) -> Any:
-    """kornia's constructor switches torch's fast attention on or off for the whole process: put it back."""
+    """Build the network, and leave torch's fast attention as it was: kornia's constructor switches it process-wide."""
     import torch
     from kornia.feature import LightGlue
 
@@ -113,7 +113,10 @@ def _built(shape: Shape) -> Any:
 
 
 def _kornia_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Releases call a layer `self_attn.3`, kornia `transformers.3.self_attn`; LighterGlue lies under `matcher.`."""
+    """Rename tensors: releases call a layer `self_attn.3`, kornia `transformers.3.self_attn`.
+
+    Those of LighterGlue lie under `matcher.`.
+    """
     if any(key.startswith("matcher.") for key in state):  # beside it lies the extractor of the same checkpoint
         state = {
             key.removeprefix("matcher."): value for key, value in state.items() if not key.startswith("extractor.")
@@ -131,7 +134,7 @@ def _told_shape(path: Path, told: Mapping[str, Any]) -> Shape:
 
 
 def _release(features: str) -> Shape:
-    """The shape of the authors' weights for some features, as kornia lists them."""
+    """Return the shape of the authors' weights for some features, as kornia lists them."""
     from kornia.feature import LightGlue
 
     preset = LightGlue.features.get(features)
@@ -142,7 +145,7 @@ def _release(features: str) -> Shape:
 
 
 def _seen_shape(path: Path, state: Mapping[str, torch.Tensor], features: str) -> Shape:
-    """Read off the tensors of a file that says nothing."""
+    """Return the shape that the tensors show, where the file states none."""
     try:
         width = state["transformers.0.self_attn.out_proj.weight"].shape[0]
         positions = state["posenc.Wr.weight"].shape  # (head size / 2, coordinates)

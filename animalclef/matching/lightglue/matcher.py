@@ -1,4 +1,4 @@
-"""The LightGlue matcher: jobs in, batches of scored pairs out, the images' states kept on the device."""
+"""Match jobs with LightGlue in batches of pairs; the images' states are kept on the device."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from animalclef.matching.lightglue.batched import MATCH_LEVELS, PairMatches
 from animalclef.matching.nearest_neighbour import agreeing
 from animalclef.runtime.memory import is_out_of_memory, release_memory
 from animalclef.runtime.threads import one_thread_each, worker_threads
-from animalclef.structures import Correspondences, FloatArray, LocalFeatures
+from animalclef.structures import Correspondences, FloatArray, LocalFeatures, MatchKey
 
 __all__ = ["DeviceWorker", "Engine", "LightGlueMatcher", "State"]
 
 logger = logging.getLogger(__name__)
 
-Pair = tuple[str, str]
+Pair = tuple[MatchKey, MatchKey]
 
 _COUNTS = ("matches", "confidence_sum", *(f"matches_{level}" for level in MATCH_LEVELS))
 _WINDOW = 24  # batches that are gathered before they are cut by length
@@ -37,7 +37,7 @@ class State(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Memory on the device."""
+        """Return the bytes it takes on the device."""
         ...
 
 
@@ -45,11 +45,11 @@ class Engine(Protocol):
     """A network on one device."""
 
     def prepare(self, features: LocalFeatures) -> State:
-        """What depends on this image alone."""
+        """Return what depends on this image alone."""
         ...
 
     def match(self, pairs: Sequence[tuple[Any, Any]], *, counts_only: bool = False) -> list[PairMatches]:
-        """Matches of every pair; no image is without keypoints."""
+        """Return the matches of every pair; every image needs a keypoint."""
         ...
 
 
@@ -72,14 +72,14 @@ class DeviceWorker:
 
     def __init__(self, engine: Engine, cache_bytes: int, tokens: int, kind: str = "cpu") -> None:
         self.engine, self.cache_bytes, self.tokens, self.kind = engine, cache_bytes, tokens, kind
-        self._images: OrderedDict[str, _Image] = OrderedDict()
+        self._images: OrderedDict[MatchKey, _Image] = OrderedDict()
         self._bytes = 0
 
-    def __contains__(self, key: str) -> bool:
+    def __contains__(self, key: MatchKey) -> bool:
         return key in self._images
 
-    def image(self, key: str, features: LocalFeatures | None, read: FeatureReader) -> _Image:
-        """From the device, or prepared from its features, read where they are not given."""
+    def image(self, key: MatchKey, features: LocalFeatures | None, read: FeatureReader) -> _Image:
+        """Return the image from the device, or prepare it from its features, read where they are not given."""
         if key in self._images:
             self._images.move_to_end(key)
             return self._images[key]
@@ -91,7 +91,7 @@ class DeviceWorker:
         return image
 
     def prepare(self, features: LocalFeatures) -> _Image:
-        """The image, without keeping it."""
+        """Return the image without keeping it."""
         state = self.engine.prepare(features) if len(features) else None
         return _Image(state, features.keypoints_xy, max(features.image_size_wh))
 
@@ -118,7 +118,7 @@ class DeviceWorker:
         return found
 
     def _fitting(self, features: LocalFeatures) -> _Image:
-        """The image; where the device has no room for it, others have to go."""
+        """Return the image; where the device has no room for it, others are dropped."""
         while True:
             try:
                 return self.prepare(features)
@@ -128,7 +128,7 @@ class DeviceWorker:
                 self._make_room(error, f"one image of {len(features)} keypoints")
 
     def _make_room(self, error: BaseException, wanted: str) -> None:
-        """Let half of the images go, and keep no more than that, or than half of the limit, from now on."""
+        """Drop half of the images, and keep no more than that, or than half of the limit, from now on."""
         if not self._images:
             advice = "Lower keypoints.max_keypoints, or close what else takes its memory."
             if self.kind != "cpu":
@@ -141,7 +141,7 @@ class DeviceWorker:
         release_memory()
 
     def _forget(self, count: int) -> None:
-        """Those that were not asked for longest."""
+        """Drop the images that were not asked for longest."""
         for _ in range(count):
             self._bytes -= _bytes(self._images.popitem(last=False)[1])
 
@@ -163,7 +163,7 @@ class LightGlueMatcher:
         self.columns = (*_COUNTS, "inliers", "inlier_ratio") if config.verify else _COUNTS
 
     def match(self, query: LocalFeatures, candidates: Sequence[LocalFeatures]) -> FloatArray:
-        """Scores of one image against several, (candidates, columns)."""
+        """Score one image against several, (candidates, columns)."""
         images = {features.key: self.lanes[0].prepare(features) for features in (query, *candidates)}
         length = {key: len(image) for key, image in images.items()}
         pairs = [_left_first((query.key, candidate.key), length) for candidate in candidates]
@@ -171,11 +171,11 @@ class LightGlueMatcher:
             return self._scores(self.lanes[0], pairs, images, pool)
 
     def at_once(self, workers: int) -> int:
-        """Devices at work; the network's threads do not depend on the number of workers."""
+        """Return the number of devices at work; the network's threads do not depend on the number of workers."""
         return len(self.lanes)
 
     def correspondences(self, query: LocalFeatures, candidate: LocalFeatures) -> Correspondences:
-        """The matches that the scores of the pair are counted from."""
+        """Return the matches that the scores of the pair are counted from."""
         images = {features.key: self.lanes[0].prepare(features) for features in (query, candidate)}
         pair = _left_first((query.key, candidate.key), {key: len(image) for key, image in images.items()})
         left, right = (images[key] for key in pair)
@@ -186,7 +186,10 @@ class LightGlueMatcher:
         return Correspondences(first, second, found.confidence, inlier)
 
     def match_jobs(self, jobs: Sequence[Job], is_done: IsDone, read: FeatureReader, workers: int) -> Iterator[Matched]:
-        """Batches of pairs of like lengths, cut within windows of whole jobs; windows go to the devices in turn."""
+        """Yield batches of pairs of like lengths, cut within windows of whole jobs.
+
+        Windows go to the devices in turn.
+        """
         todo = [pairs for pairs in windows(jobs, _WINDOW * self.config.batch_size) if not all(map(is_done, pairs))]
         with one_thread_each(), worker_threads(workers) as pool:
             if len(self.lanes) == 1:
@@ -220,7 +223,7 @@ class LightGlueMatcher:
                 yield Matched(batch, self._scores(lane, batch, images, pool))
 
     def _scores(
-        self, lane: DeviceWorker, pairs: Sequence[Pair], images: dict[str, _Image], pool: Executor
+        self, lane: DeviceWorker, pairs: Sequence[Pair], images: dict[MatchKey, _Image], pool: Executor
     ) -> FloatArray:
         sides = [(images[left], images[right]) for left, right in pairs]
         found = self._found(lane, sides, counts_only=not self.config.verify)
@@ -234,7 +237,7 @@ class LightGlueMatcher:
     def _found(
         self, lane: DeviceWorker, sides: Sequence[tuple[_Image, _Image]], *, counts_only: bool
     ) -> list[PairMatches]:
-        """An image without keypoints matches nothing."""
+        """Return a pair's matches; an image without keypoints has none."""
         none = np.zeros(0, np.int64)
         nothing = PairMatches(np.zeros(len(_COUNTS), np.float32), none, none, np.zeros(0, np.float32))
         filled = [place for place, (left, right) in enumerate(sides) if len(left) and len(right)]
@@ -249,7 +252,7 @@ class LightGlueMatcher:
         return int(agreeing(from_xy, to_xy, self.config.geometry, self.config.tolerance * right.long_side).sum())
 
 
-def _left_first(pair: Pair, length: Mapping[str, int]) -> Pair:
+def _left_first(pair: Pair, length: Mapping[MatchKey, int]) -> Pair:
     left, right = sorted(pair, key=lambda key: (-length[key], key))
     return left, right
 

@@ -1,4 +1,4 @@
-"""The original `lightglue` package behind the same door, where a user has installed it from its repository.
+"""Use the original `lightglue` package as an engine, where a user has installed it from its repository.
 
 It is not on the package index. Its class takes the same arguments as kornia's and the same weight files fit it, so its
 scores are the same but for the last bits (on a GPU its attention is in half precision); it matches one pair at a time.
@@ -28,7 +28,7 @@ __all__ = ["PackageLightGlue"]
 
 @dataclass(frozen=True, eq=False)
 class _Image:
-    """What the package's network is given of one image."""
+    """The input of the package's network for one image."""
 
     data: dict[str, torch.Tensor]
 
@@ -79,7 +79,7 @@ class PackageLightGlue:
         return _Image({**data, "image_size": size})
 
     def match(self, pairs: Sequence[tuple[Any, Any]], *, counts_only: bool = False) -> list[PairMatches]:
-        """Matches of every pair, one after another."""
+        """Return the matches of every pair, one after another."""
         import torch
 
         with torch.inference_mode():

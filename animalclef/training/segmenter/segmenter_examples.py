@@ -90,7 +90,7 @@ def render_example(seed: int, number: int) -> Example:
     visit = draw_visit(species, (seed, number, 0), "2020-01-01", rng)
     side = species.sides[int(rng.integers(len(species.sides)))]
     made = photograph(Animal(species, (seed, number, 1)), visit, side, rng)
-    return Example(f"rendered {number}", made.pixels, made.mask.astype(np.float32) / 255)
+    return Example(f"rendered {number}", made.pixels, made.mask.astype(np.float32) / np.float32(255))
 
 
 def as_batch(examples: Sequence[Example], side: int) -> MaskBatch:

@@ -1,4 +1,4 @@
-"""The embedder that ships: its file, its card, its name, and that it knows animals it never saw."""
+"""The embedders that ship: their files, their cards, their names, and their use on new animals."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors import safe_open
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from animalclef.cli import app
@@ -25,17 +26,41 @@ from animalclef.synthetic import TrainingSetConfig, render_training_set
 from animalclef.training.embedder.trained_network import build_trained, find_start, start_from
 
 
-def test_the_file_says_what_it_is_and_has_a_card() -> None:
-    path = shipped_embedder("embedder-small")
-    assert SHIPPED == ("embedder-small",)
-    recipe = load_recipe(TrainConfig, "embedder-small")
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_file_says_what_it_is_and_has_a_card(name: str) -> None:
+    path, recipe = shipped_embedder(name), load_recipe(TrainConfig, name)
     with safe_open(path, framework="np") as file:
         header = json.loads(file.metadata()["animalclef.embedder"])
-    assert (header["model"], header["size"]) == (recipe.network.model, recipe.network.image_size)
+    size = recipe.network.embed_size or recipe.network.image_size
+    assert (header["model"], header["size"]) == (recipe.network.model, size)
     assert path.stat().st_size < 12_000_000
     card = path.with_suffix(".md").read_text(encoding="utf-8")
-    for said in ("Apache-2.0", "Command", "seed", "Data", "minutes"):
-        assert said in card
+    for stated in ("Apache-2.0", "Command", "seed", "Data", "minutes"):
+        assert stated in card
+
+
+def test_the_lite_embedder_gives_unit_vectors_of_its_backbone() -> None:
+    embedder = load_embedder(EmbedConfig(model="embedder-lite", precision="float32"), "cpu")
+    noise = np.random.default_rng(0).integers(0, 256, (2, 90, 60, 3), dtype=np.uint8)
+    images = [DecodedImage(np.ascontiguousarray(pixels), None, (60, 90)) for pixels in noise]
+    with ThreadPoolExecutor(1) as pool:
+        vectors = np.stack([entry["embedding"] for entry in embedder.extract_features(images, pool)])
+    assert vectors.shape == (2, 1280)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-4)
+    assert embedder.preprocessing.size_wh == (224, 224)
+    assert embedder.trained_on
+
+
+@pytest.mark.shared
+def test_distillation_kept_the_lite_embedder_near_its_start(shared: Path) -> None:
+    start = build_trained(load_recipe(TrainConfig, "embedder-lite").network)
+    start_from(start, shared / "weights" / "tf_efficientnet_lite0_imagenet.safetensors")
+    trained = load_file(shipped_embedder("embedder-lite"))
+    own = start.module.state_dict()
+    assert set(own) == set(trained)
+    weights = [name for name, value in own.items() if value.ndim > 1]
+    gaps = [float((own[name] - trained[name].float()).norm() / own[name].norm()) for name in weights]
+    assert 0 < max(gaps) < 0.2
 
 
 def test_its_name_is_enough_to_embed_and_to_start_from() -> None:
@@ -47,8 +72,8 @@ def test_its_name_is_enough_to_embed_and_to_start_from() -> None:
     assert started.new == ()
 
 
-def test_it_tells_animals_of_species_it_never_saw(tmp_path: Path) -> None:
-    """Two invented species of another seed; each photograph against all others of its species."""
+def test_the_small_embedder_retrieves_animals_of_new_species(tmp_path: Path) -> None:
+    """Two synthetic species of another seed; each photograph against all others of its species."""
     config = TrainingSetConfig(seed=901, species=2, animals=5, photographs=3, visits=6)
     images = load_table(find_source(render_training_set(tmp_path / "crowd", config))).images
     embedder = load_embedder(EmbedConfig(model="embedder-small", precision="float32"), "cpu")
