@@ -106,9 +106,10 @@ def _is_no_table(path: Path) -> bool:
         return True
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as file:
-            return file.readline(200).strip() in ("image_id,identity", "image_id,cluster")
+            first = file.readline(200).strip()
     except OSError:
         return False
+    return first in ("image_id,identity", "image_id,cluster") or first.startswith("path,answer,probability,")
 
 
 def _tables_below(folder: Path) -> list[Path]:

@@ -98,8 +98,8 @@ def test_killed_again_and_again_the_command_comes_to_its_end(
     assert done.returncode == 0, done.stderr
     assert out.read_bytes() == undisturbed[0]
     assert {path.name for path in out.parent.iterdir()} == {
-        "submission.csv", "submission.config.yaml", "submission.decision.json", "submission.manifest.json",
-        "submission.metrics.json", "ledger.jsonl",
+        "submission.csv", "answers.csv", "submission.config.yaml", "submission.decision.json",
+        "submission.manifest.json", "submission.metrics.json", "ledger.jsonl",
         ".ledger.jsonl.lock",
     }  # fmt: skip
     assert artefacts(run) == undisturbed[1]
