@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from rows import strings
+from tiny_run import copy_run
 
 from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.data.pseudo_query import PseudoQueries
@@ -45,7 +45,7 @@ def test_an_axis_without_width_is_drawn_all_the_same() -> None:
 
 
 def test_without_truth_and_pseudo_queries_only_the_distribution(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
-    run = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    run = copy_run(tiny_run[1], tmp_path / "run")
     (run / "validation.safetensors").unlink()
     found = evidence_of(load_run(run), None)
     assert [(one.dataset, one.source) for one in found] == [

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tiny import read_csv, write_csv
-from tiny_run import EVIL
+from tiny_run import EVIL, copy_run
 from typer.testing import CliRunner
 
 from animalclef.cli import app
@@ -99,7 +99,7 @@ def test_html_in_a_name_is_text(tiny_run: tuple[Path, Path], tmp_path: Path) -> 
 
 
 def test_the_table_of_confusions_escapes_names(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
-    run = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    run = copy_run(tiny_run[1], tmp_path / "run")
     rows = read_csv(run / "answers.csv")
     rows[0]["identity"] = EVIL
     write_csv(run / "answers.csv", list(rows[0]), [list(row.values()) for row in rows])
@@ -185,7 +185,7 @@ def test_a_query_without_candidates(tiny_run: tuple[Path, Path], unknown_image: 
 def test_photographs_that_have_moved_are_told(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
     data, run = (
         Path(shutil.copytree(tiny_run[0], tmp_path / "data")),
-        Path(shutil.copytree(tiny_run[1], tmp_path / "run")),
+        copy_run(tiny_run[1], tmp_path / "run"),
     )
     settings = json.loads((run / "finished.json").read_text())
     (run / "finished.json").write_text(json.dumps(settings | {"root": str(tmp_path / "gone")}))
@@ -210,7 +210,7 @@ def test_a_photograph_that_changed_is_not_shown(tiny_run: tuple[Path, Path], tmp
 
 
 def test_an_interrupted_run_is_refused(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
-    run = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    run = copy_run(tiny_run[1], tmp_path / "run")
     (run / "finished.json").unlink()
     result = CliRunner().invoke(app, ["report", str(run)])
     assert isinstance(result.exception, DataError)
@@ -240,14 +240,14 @@ def test_an_interrupted_run_is_refused(tiny_run: tuple[Path, Path], tmp_path: Pa
 def test_damaged_run_folders(
     tiny_run: tuple[Path, Path], tmp_path: Path, name: str, content: str, kind: type[Exception], sentence: str
 ) -> None:
-    run = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    run = copy_run(tiny_run[1], tmp_path / "run")
     (run / name).write_text(content)
     with pytest.raises(kind, match=sentence):
         load_run(run)
 
 
 def test_a_run_that_noted_no_answers_is_decided_again(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
-    run = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    run = copy_run(tiny_run[1], tmp_path / "run")
     noted = load_run(run).predictions
     (run / "answers.csv").unlink()
     again = load_run(run).predictions
@@ -262,7 +262,7 @@ def test_the_truth_of_other_data_is_refused(tiny_run: tuple[Path, Path], tmp_pat
 
 
 def test_a_run_without_matching_has_no_lines(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
-    run = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    run = copy_run(tiny_run[1], tmp_path / "run")
     shutil.rmtree(run / "keypoints")
     page, _ = write(run, tmp_path / "report.html")
     assert data_of(page)["matches"][0] == [None] * 5
