@@ -74,8 +74,9 @@ def test_pseudo_queries_that_validation_kept_are_drawn(
         np.array([[False, False, True]]),
     )
     scores = np.array([[9, 1], [2, 8], [3, 1]], dtype=np.float32)
+    columns = dict.fromkeys(("matches", "inliers", "inlier_weight", "vote"), scores) | {"similarity": scores / 10}
     kept = PseudoQueries(
-        {"inliers": scores, "similarity": scores / 10}, same, every, every, every & ~same, splits,
+        columns, same, every, every, every & ~same, splits,
         identity=np.array([["a", "b"], ["a", "b"], ["d", "e"]], dtype=object),
     )  # fmt: skip
     monkeypatch.setattr(FinishedRun, "pseudo_queries", {"CatID": kept})

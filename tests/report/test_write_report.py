@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from animalclef.cli import app
 from animalclef.errors import DataError, OutputError, RunError, StaleArtefactError
 from animalclef.evaluation.outcomes import OUTCOMES
-from animalclef.report import load_run, write_report
+from animalclef.matching.nearest_neighbour import distinct_places
+from animalclef.report import Matches, load_run, write_report
 from animalclef.runtime.progress import Silent
 
 
@@ -74,7 +75,10 @@ def test_one_file_holds_everything(tiny_run: tuple[Path, Path], tmp_path: Path) 
     both = (run.ranked.identity_probability[own], run.ranked.probability[own])
     assert best[2:4] == pytest.approx(both, rel=1e-3)  # of the individual, then of the photograph
     assert len(matches) == 6 * best[4 + content["scores"].index("matches")]
-    assert sum(flag for flag in matches[5::6]) == best[4 + content["scores"].index("inliers")]
+    pair = Matches(run).of(run.images.queries.image_id[0], run.ranked.gallery_id[own])
+    assert pair is not None
+    assert sum(flag for flag in matches[5::6]) == pair.is_inlier.sum()
+    assert len(distinct_places(pair)) == best[4 + content["scores"].index("inliers")]
     assert all(0 <= value <= 1000 for value in matches)
     assert all(photo["source"].startswith("data:image/jpeg;base64,") for photo in content["photographs"][:5])
 
@@ -122,7 +126,6 @@ def test_many_queries_make_a_folder(tiny_run: tuple[Path, Path], tmp_path: Path)
 
 
 def test_a_single_file_keeps_to_its_size(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
-    from animalclef.report import Matches
     from animalclef.report.query_cards import matches_of, photographs_of, shown_candidates
     from animalclef.report.thumbnails import copies_within
 
