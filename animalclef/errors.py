@@ -42,10 +42,6 @@ class DataError(AnimalClefError):
     """The table or the photographs cannot be used as they are."""
 
 
-class RunError(DataError):
-    """A folder holds no finished run, or its files are damaged or of another version."""
-
-
 class LeakError(AnimalClefError):
     """Something was about to be scored on individuals that it was fitted on."""
 
@@ -56,6 +52,10 @@ class SubmissionError(AnimalClefError):
 
 class StaleArtefactError(AnimalClefError):
     """A file was made with other settings or from other data than this run."""
+
+
+class RunError(DataError, StaleArtefactError):
+    """A folder holds no finished run, or its files are damaged or of another version."""
 
 
 class RunInUseError(AnimalClefError):

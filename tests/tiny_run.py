@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 from tiny import make_tiny_data, read_csv, write_csv
 from whole_run import predict
 
-__all__ = ["EVIL", "make_tiny_run"]
+__all__ = ["EVIL", "copy_run", "make_tiny_run"]
 
 EVIL = '<script>document.title = "broken"</script>'
 
@@ -28,3 +30,12 @@ def make_tiny_run(root: Path) -> tuple[Path, Path]:
     (data / path).write_bytes(b"no photograph")
     predict(data, root / "run")
     return data, root / "run"
+
+
+def copy_run(run: Path, to: Path) -> Path:
+    """Copy a run without the digests of its files, as one of an earlier version, so that a test may change them."""
+    shutil.copytree(run, to)
+    settings = json.loads((to / "finished.json").read_text())
+    kept = {key: value for key, value in settings.items() if key not in ("files", "digest")}
+    (to / "finished.json").write_text(json.dumps(kept, indent=1) + "\n")
+    return to

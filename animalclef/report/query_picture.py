@@ -149,7 +149,8 @@ def _pair(run: FinishedRun, matches: Matches, query_id: str, row: int, explanati
         starts = first.place(found.query_xy, query.image_size_wh)
         ends = second.place(found.gallery_xy, candidate.image_size_wh)
         _draw_lines(canvas, starts, ends, found)
-    inliers = "" if found is None else f"   {int(found.is_inlier.sum())} inliers"
+    counted = ranked.columns.get("inliers")
+    inliers = "" if counted is None else f"   {counted[row]:.0f} inliers"
     whole, single = ranked.identity_probability[row], ranked.probability[row]
     probabilities = f"individual {whole:.2f}, photograph {single:.2f}"
     drawn = _captioned(canvas, f"{ranked.identity[row]}   probability: {probabilities}{inliers}")

@@ -23,7 +23,7 @@ from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.data.sources import find_source
 from animalclef.decision.decide import decide
 from animalclef.decision.decision_model import Decision, load_decision
-from animalclef.errors import DataError, RunError
+from animalclef.errors import DataError, RunError, StaleArtefactError
 from animalclef.runtime.digests import check_digests
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
@@ -166,12 +166,14 @@ def load_run(path: Path, data: Path | None = None) -> FinishedRun:
     """Read a run folder; `data` is the folder of the photographs if they have moved.
 
     Raises:
-        RunError: the folder holds no finished run, a file of it is damaged, or another version wrote it.
-        StaleArtefactError: a file is not what the run wrote.
+        RunError: the folder holds no finished run, a file is not what the run wrote, or another version wrote it.
     """
     folder = RunFolder(path)
     settings = _finished(folder)
-    check_digests(path, settings)
+    try:
+        check_digests(path, settings)
+    except StaleArtefactError as error:
+        raise RunError(str(error)) from error
     try:
         config = Config.model_validate(settings["config"])
     except (KeyError, ValidationError) as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tiny import TINY_SETTINGS, make_tiny_data, read_csv
+from tiny_run import copy_run
 from typer.testing import CliRunner, Result
 
 from animalclef.cli import app
@@ -175,9 +176,9 @@ def test_runs_that_cannot_be_fused_are_refused(here: Path, tmp_path: Path) -> No
     plain, affine = here / "runs" / "plain", here / "runs" / "affine"
     assert "expected two or more" in refused(plain)
     assert "given twice" in refused(plain, here / "runs" / "affine" / ".." / "plain")
-    copy = Path(shutil.copytree(plain, tmp_path / "copy"))
+    copy = copy_run(plain, tmp_path / "copy")
     assert "the same scores as" in refused(plain, copy)
-    other = Path(shutil.copytree(affine, tmp_path / "other"))
+    other = copy_run(affine, tmp_path / "other")
     (other / "encounters.csv").write_text("image_id,encounter\n")
     assert "other encounters" in refused(plain, other)
     (other / "validation.safetensors").unlink()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from rows import strings
+from tiny_run import copy_run
 
 from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.data.pseudo_query import PseudoQueries
@@ -45,7 +45,7 @@ def test_an_axis_without_width_is_drawn_all_the_same() -> None:
 
 
 def test_without_truth_and_pseudo_queries_only_the_distribution(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
-    run = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    run = copy_run(tiny_run[1], tmp_path / "run")
     (run / "validation.safetensors").unlink()
     found = evidence_of(load_run(run), None)
     assert [(one.dataset, one.source) for one in found] == [
@@ -74,8 +74,9 @@ def test_pseudo_queries_that_validation_kept_are_drawn(
         np.array([[False, False, True]]),
     )
     scores = np.array([[9, 1], [2, 8], [3, 1]], dtype=np.float32)
+    columns = dict.fromkeys(("matches", "inliers", "inlier_weight", "vote"), scores) | {"similarity": scores / 10}
     kept = PseudoQueries(
-        {"inliers": scores, "similarity": scores / 10}, same, every, every, every & ~same, splits,
+        columns, same, every, every, every & ~same, splits,
         identity=np.array([["a", "b"], ["a", "b"], ["d", "e"]], dtype=object),
     )  # fmt: skip
     monkeypatch.setattr(FinishedRun, "pseudo_queries", {"CatID": kept})

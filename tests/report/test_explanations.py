@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from tiny import make_tiny_data, read_csv, write_csv
+from tiny_run import copy_run
 from typer.testing import CliRunner
 from whole_run import predict
 
@@ -94,7 +95,7 @@ def test_a_network_is_explained_with_the_cosine_that_it_ranked_by(tmp_path: Path
 def test_without_weights_one_warning_and_the_rest(
     tiny_run: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    folder = copy_run(tiny_run[1], tmp_path / "run")
     settings = json.loads((folder / "finished.json").read_text())
     settings["config"]["embed"] |= {"model": "timm:test_efficientnet", "weights": str(tmp_path / "gone.safetensors")}
     (folder / "finished.json").write_text(json.dumps(settings))
@@ -116,7 +117,7 @@ def test_without_weights_one_warning_and_the_rest(
 def test_without_its_codebook_a_run_says_so_once(
     tiny_run: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    folder = copy_run(tiny_run[1], tmp_path / "run")
     for path in (folder / "embeddings").glob("*-codebook"):
         shutil.rmtree(path)
     run = load_run(folder)
@@ -129,7 +130,7 @@ def test_without_its_codebook_a_run_says_so_once(
 
 def test_a_gallery_photograph_set_aside_does_not_hide_the_codebook(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
     """The table tells no key of it, and so not the whole gallery that the codebook goes by."""
-    folder = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    folder = copy_run(tiny_run[1], tmp_path / "run")
     run = load_run(folder)
     query, gallery = one_pair(run)
     rows = read_csv(folder / "table.csv")

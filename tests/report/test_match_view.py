@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from tiny_run import copy_run
 from typer.testing import CliRunner
 
 from animalclef.cli import app
@@ -24,7 +24,7 @@ from animalclef.structures import Correspondences
 
 def superglue_run(run: Path, to: Path) -> Path:
     """A copy of a run whose settings say that SuperGlue matched it."""
-    shutil.copytree(run, to)
+    copy_run(run, to)
     told = json.loads((to / "finished.json").read_text())
     told["config"]["keypoints"]["extractor"] = "superpoint"
     told["config"]["rerank"]["matcher"] = "superglue"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from tiny import read_csv
+from tiny_run import copy_run
 from typer.testing import CliRunner
 
 from animalclef.cli import app
@@ -71,7 +71,7 @@ def test_a_picture_has_an_ending(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_is_told(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
-    run = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    run = copy_run(tiny_run[1], tmp_path / "run")
     (run / "finished.json").unlink()
     result = CliRunner().invoke(app, ["show", "1", "--run", str(run), "--out", str(tmp_path / "1.png")])
     assert isinstance(result.exception, DataError)

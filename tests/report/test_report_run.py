@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from pathlib import Path
 
 import browser
 import numpy as np
 import pytest
 from tiny import make_tiny_data, read_csv, write_csv
+from tiny_run import copy_run
 from whole_run import predict
 
 from animalclef.errors import RunError
@@ -23,7 +23,7 @@ def test_a_run_is_read_as_it_was_written(tiny_run: tuple[Path, Path]) -> None:
     run = load_run(path)
     assert run.images.root == data.resolve()
     assert len(run.images.queries) == 14
-    assert set(run.timings["seconds"]) == {"describe", "match", "validate", "tune"}
+    assert set(run.timings["seconds"]) == {"prepare", "describe", "match", "validate", "tune"}
     assert run.timings["counts"]["query pairs"] == len(run.ranked)
     assert [item.reason for item in run.skipped] == ["not a readable image (cannot identify image file)"]
     first = run.images.queries.image_id[0]
@@ -56,7 +56,7 @@ def test_boxes_are_cut_out_again(tmp_path: Path) -> None:
 
 
 def test_a_run_of_before_roots_were_noted_is_read_with_data(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
-    data, run = tiny_run[0], Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    data, run = tiny_run[0], copy_run(tiny_run[1], tmp_path / "run")
     settings = json.loads((run / "finished.json").read_text())
     (run / "finished.json").write_text(json.dumps({key: settings[key] for key in ("scores", "data", "config")}))
     (run / "timings.json").unlink()
@@ -67,7 +67,7 @@ def test_a_run_of_before_roots_were_noted_is_read_with_data(tiny_run: tuple[Path
 
 
 def test_keypoints_outside_the_run_are_not_opened(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
-    run = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    run = copy_run(tiny_run[1], tmp_path / "run")
     settings = json.loads((run / "finished.json").read_text())
     elsewhere = {"keypoints": f"../../{tiny_run[1].parent.name}/run/{settings['keypoints']}"}
     (run / "finished.json").write_text(json.dumps(settings | elsewhere))
@@ -80,7 +80,7 @@ def test_there_is_no_such_folder(tmp_path: Path) -> None:
 
 
 def test_scores_that_are_absent_are_nan(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
-    run = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    run = copy_run(tiny_run[1], tmp_path / "run")
     rows = read_csv(run / "candidates.csv")
     rows[0]["inliers"] = ""
     write_csv(run / "candidates.csv", list(rows[0]), [list(row.values()) for row in rows])

@@ -11,14 +11,19 @@ from typing import Any
 
 import pytest
 from tiny import read_csv, write_csv
-from tiny_run import EVIL
+from tiny_run import EVIL, copy_run
 from typer.testing import CliRunner
 
 from animalclef.cli import app
 from animalclef.errors import DataError, OutputError, RunError, StaleArtefactError
 from animalclef.evaluation.outcomes import OUTCOMES
+<<<<<<< HEAD
 from animalclef.report import load_run
 from animalclef.report.write_report import write_report
+=======
+from animalclef.matching.nearest_neighbour import distinct_places
+from animalclef.report import Matches, load_run, write_report
+>>>>>>> face
 from animalclef.runtime.progress import Silent
 
 
@@ -75,7 +80,10 @@ def test_one_file_holds_everything(tiny_run: tuple[Path, Path], tmp_path: Path) 
     both = (run.ranked.identity_probability[own], run.ranked.probability[own])
     assert best[2:4] == pytest.approx(both, rel=1e-3)  # of the individual, then of the photograph
     assert len(matches) == 6 * best[4 + content["scores"].index("matches")]
-    assert sum(flag for flag in matches[5::6]) == best[4 + content["scores"].index("inliers")]
+    pair = Matches(run).of(run.images.queries.image_id[0], run.ranked.gallery_id[own])
+    assert pair is not None
+    assert sum(flag for flag in matches[5::6]) == pair.is_inlier.sum()
+    assert len(distinct_places(pair)) == best[4 + content["scores"].index("inliers")]
     assert all(0 <= value <= 1000 for value in matches)
     assert all(photo["source"].startswith("data:image/jpeg;base64,") for photo in content["photographs"][:5])
 
@@ -100,7 +108,7 @@ def test_html_in_a_name_is_text(tiny_run: tuple[Path, Path], tmp_path: Path) -> 
 
 
 def test_the_table_of_confusions_escapes_names(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
-    run = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    run = copy_run(tiny_run[1], tmp_path / "run")
     rows = read_csv(run / "answers.csv")
     rows[0]["identity"] = EVIL
     write_csv(run / "answers.csv", list(rows[0]), [list(row.values()) for row in rows])
@@ -123,7 +131,6 @@ def test_many_queries_make_a_folder(tiny_run: tuple[Path, Path], tmp_path: Path)
 
 
 def test_a_single_file_keeps_to_its_size(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
-    from animalclef.report import Matches
     from animalclef.report.query_cards import matches_of, photographs_of, shown_candidates
     from animalclef.report.thumbnails import copies_within
 
@@ -186,7 +193,7 @@ def test_a_query_without_candidates(tiny_run: tuple[Path, Path], unknown_image: 
 def test_photographs_that_have_moved_are_told(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
     data, run = (
         Path(shutil.copytree(tiny_run[0], tmp_path / "data")),
-        Path(shutil.copytree(tiny_run[1], tmp_path / "run")),
+        copy_run(tiny_run[1], tmp_path / "run"),
     )
     settings = json.loads((run / "finished.json").read_text())
     (run / "finished.json").write_text(json.dumps(settings | {"root": str(tmp_path / "gone")}))
@@ -211,7 +218,7 @@ def test_a_photograph_that_changed_is_not_shown(tiny_run: tuple[Path, Path], tmp
 
 
 def test_an_interrupted_run_is_refused(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
-    run = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    run = copy_run(tiny_run[1], tmp_path / "run")
     (run / "finished.json").unlink()
     result = CliRunner().invoke(app, ["report", str(run)])
     assert isinstance(result.exception, DataError)
@@ -241,14 +248,14 @@ def test_an_interrupted_run_is_refused(tiny_run: tuple[Path, Path], tmp_path: Pa
 def test_damaged_run_folders(
     tiny_run: tuple[Path, Path], tmp_path: Path, name: str, content: str, kind: type[Exception], sentence: str
 ) -> None:
-    run = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    run = copy_run(tiny_run[1], tmp_path / "run")
     (run / name).write_text(content)
     with pytest.raises(kind, match=sentence):
         load_run(run)
 
 
 def test_a_run_that_noted_no_answers_is_decided_again(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
-    run = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    run = copy_run(tiny_run[1], tmp_path / "run")
     noted = load_run(run).predictions
     (run / "answers.csv").unlink()
     again = load_run(run).predictions
@@ -263,7 +270,7 @@ def test_the_truth_of_other_data_is_refused(tiny_run: tuple[Path, Path], tmp_pat
 
 
 def test_a_run_without_matching_has_no_lines(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
-    run = Path(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    run = copy_run(tiny_run[1], tmp_path / "run")
     shutil.rmtree(run / "keypoints")
     page, _ = write(run, tmp_path / "report.html")
     assert data_of(page)["matches"][0] == [None] * 5
