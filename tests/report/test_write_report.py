@@ -17,13 +17,9 @@ from typer.testing import CliRunner
 from animalclef.cli import app
 from animalclef.errors import DataError, OutputError, RunError, StaleArtefactError
 from animalclef.evaluation.outcomes import OUTCOMES
-<<<<<<< HEAD
-from animalclef.report import load_run
-from animalclef.report.write_report import write_report
-=======
 from animalclef.matching.nearest_neighbour import distinct_places
-from animalclef.report import Matches, load_run, write_report
->>>>>>> face
+from animalclef.report import Matches, load_run
+from animalclef.report.write_report import write_report
 from animalclef.runtime.progress import Silent
 
 
