@@ -256,7 +256,8 @@ def test_a_run_folder_that_holds_other_things(small: Path, predict: Command) -> 
 def test_the_plain_case_names_the_three_and_no_other(small: Path, predict: Command) -> None:
     said = predict(small)
     assert answers_all(said, small) == {"2": "NewtID_0", "5": "NewtID_1", "8": "NewtID_2", "9": "new_individual"}
-    assert "warning" not in said.stderr.lower()
+    assert said.stderr.lower().count("warning") == 1
+    assert "the decision rests on 6 photographs of 3 individuals" in " ".join(said.stderr.split())
 
 
 def test_no_query_at_all(small: Path, predict: Command) -> None:

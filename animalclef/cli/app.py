@@ -19,8 +19,8 @@ __all__ = ["PANELS", "app", "main"]
 
 
 PANELS = {
-    "Start": ("demo", "inspect", "config"),
-    "Predict": ("predict", "validate", "cluster", "catalogue", "review", "data", "weights"),
+    "Start": ("demo", "inspect", "convert", "config"),
+    "Predict": ("predict", "validate", "weights"),
     "Look": ("report", "show", "score", "evaluate", "diff", "ledger"),
     "Improve": ("boxes", "mask", "label-views", "tune", "ensemble"),
     "Train": ("train", "train-matcher", "train-segmenter", "evaluate-embedder", "study"),

@@ -1,7 +1,4 @@
-"""Read a finished run folder: settings, table, candidates, answers and decision, checked against each other.
-
-Every command that looks at a finished run (`report`, `show`, `evaluate`, `diff`, `tune`, `ensemble`) reads it here.
-"""
+"""Read a finished run folder for every command: settings, table, candidates, answers and decision."""
 
 from __future__ import annotations
 

@@ -23,9 +23,10 @@ from animalclef.data.table import load_table
 from animalclef.errors import DataError
 from animalclef.features.local.detectors import DETECTORS
 from animalclef.features.local.entries import SiftExtractor
+from animalclef.matching.nearest_neighbour import MutualNearest
 from animalclef.pipeline.cost import estimate
 from animalclef.pipeline.models import Models
-from animalclef.pipeline.run_context import RunContext
+from animalclef.pipeline.run_context import RunContext, open_pair_log
 from animalclef.store.run_folder import RunFolder
 
 PHOTOGRAPHS = 17  # four known animals of three photographs, five queries
@@ -240,8 +241,10 @@ def test_the_plan_tells_what_views_cost(data: Path, tmp_path: Path) -> None:
     counts = {}
     for name, views in (("plain", "{}"), ("turned", "{NewtID: [rot90, flip]}")):
         config = load_config(None, [f"keypoints.views={views}"])
-        models = Models(None, SiftExtractor(config.keypoints), None)
-        counts[name] = estimate(loaded, {"NewtID": []}, RunContext(config, RunFolder(tmp_path), models, None))
+        models = Models(None, SiftExtractor(config.keypoints), MutualNearest(config.rerank))
+        folder = RunFolder(tmp_path / name)
+        log = open_pair_log(config, folder, models)
+        counts[name] = estimate(loaded, {"NewtID": []}, RunContext(config, folder, models, log))
     assert counts["plain"].pairs == (5 + 12) * 12
     assert counts["turned"].pairs == 3 * counts["plain"].pairs
     assert "(up to 3 views of a query)" in plan_sentence(counts["turned"])
