@@ -16,7 +16,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/python -m animalclef demo .demo
-	$(BIN)/python -m animalclef predict --data .demo --run runs/demo --out submissions/demo/submission.csv
+	$(BIN)/python -m animalclef predict --data .demo --run runs/demo --set keypoints.minutes=1 --out submissions/demo/submission.csv
 	$(BIN)/python -m animalclef score --truth .demo/truth.csv --submission submissions/demo/submission.csv
 	@echo
 	@echo "Photographs:  .demo/images    Table: .demo/metadata.csv"

@@ -39,6 +39,7 @@ def newts_only(wild: Path, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_newts_from_photographs_to_score(shared: Path, tmp_path: Path) -> None:
     data = newts_only(shared / "data" / "wild", tmp_path / "newts")
     submission, run = tmp_path / "out" / "submission.csv", tmp_path / "run"
@@ -56,6 +57,7 @@ def test_newts_from_photographs_to_score(shared: Path, tmp_path: Path) -> None:
     assert ranks["LabNewtID"] > 0.613
 
 
+@pytest.mark.slow
 def test_newts_are_cut_out_and_found_more_often(shared: Path, tmp_path: Path) -> None:
     data = newts_only(shared / "data" / "wild", tmp_path / "newts")
     boxed = data / "boxed.csv"
@@ -69,6 +71,7 @@ def test_newts_are_cut_out_and_found_more_often(shared: Path, tmp_path: Path) ->
     assert rank_1[boxed] > rank_1[data / "metadata.csv"] + 0.15
 
 
+@pytest.mark.slow
 def test_a_network_from_timm_embeds_newts(shared: Path, tmp_path: Path) -> None:
     data = newts_only(shared / "data" / "wild", tmp_path / "newts")
     weights = shared / "weights" / "mobilenetv2_100_imagenet.safetensors"
