@@ -22,13 +22,12 @@ from animalclef.pipeline.predict import Outcome
 from animalclef.pipeline.results import summary_of, write_results
 from animalclef.report.explanations import Explanations
 from animalclef.report.query_picture import draw_query
-from animalclef.report.write_report import Written
 from animalclef.report.write_report import write_report as write_page
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.finished_run import load_run as read_run
 
-__all__ = ["Run", "path_of", "report_of", "write_report"]
+__all__ = ["Run", "path_of", "write_report"]
 
 PathLike = str | os.PathLike[str]
 
@@ -157,32 +156,12 @@ def write_report(
         >>> write_report(run_folder, folder / "report.html").name
         'report.html'
     """
-    return report_of(
-        run, path, truth=truth, candidates=candidates, matched=matched, masks=masks, explain=explain, layer=layer,
-        workers=workers, progress=progress,
-    ).page  # fmt: skip
-
-
-def report_of(
-    run: Run | PathLike,
-    path: PathLike | None = None,
-    *,
-    truth: PathLike | None = None,
-    candidates: int = 5,
-    matched: int | None = None,
-    masks: PathLike | None = None,
-    explain: int = 0,
-    layer: str | None = None,
-    workers: int | None = None,
-    progress: Progress | None = None,
-) -> Written:
-    """Write a report as `write_report` does, and return its page with notes for the reader."""
     opened = run if isinstance(run, Run) else Run(read_run(Path(run)))
     explanations = Explanations(opened.finished, layer, opened.weights) if explain else None
     return write_page(
         opened.finished, _path(truth), _path(path), candidates, workers or os.cpu_count() or 1, progress or Silent(),
         matched=matched, masks=_path(masks), weights=opened.weights, explanations=explanations, explained=explain,
-    )  # fmt: skip
+    ).page  # fmt: skip
 
 
 def path_of(run: Run | PathLike) -> Path:
