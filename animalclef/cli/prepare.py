@@ -106,15 +106,18 @@ def boxes(
         ),
     ] = None,
     masks: Annotated[
-        Path | None, typer.Option(help="Folder of masks, as `mask` makes it, for photographs without a plain ground.")
+        Path | None,
+        typer.Option(help="Folder of masks (see `mask`) for photographs without a uniform background."),
     ] = None,
     sheet: Annotated[Path | None, typer.Option(help="Also draw up to 96 of the boxes into this JPEG.")] = None,
     workers: Workers = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Cut the photographs to the animal: write a table with a box for each, from transparency, masks or a plain ground.
+    """Cut out the animal: write a table with a box for each photograph.
 
-    Photographs where the animal cannot be told from the ground stay whole; boxes that the table gives are kept. Then:
+    Boxes come from transparency, masks or a uniform background.
+
+    Photographs where the animal cannot be found stay whole; boxes that the table gives are kept. Then:
     `animalclef predict --data TABLE`, and the same for `train`. Look at the sheet before you trust them.
 
     Example:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +23,6 @@ from animalclef.pipeline.prepare_photographs import prepare_photographs
 from animalclef.pipeline.run_context import RunContext
 from animalclef.pipeline.sanity import sanity_warnings
 from animalclef.pipeline.shortlist import Shortlists, make_shortlists
-from animalclef.prepare.body_box import stands_free
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.digests import with_digests
 from animalclef.store.pseudo_query_file import read_pseudo_queries
@@ -33,8 +31,6 @@ from animalclef.structures import ImageTable, PairScores, Predictions, RankedCan
 __all__ = ["Outcome", "predict"]
 
 logger = logging.getLogger(__name__)
-
-_LOOKED_AT, _FEW, _MOST_FREE = 100, 5, 0.8  # photographs of a data set, and the share of them on uniform background
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,19 +136,5 @@ def _warn_about_data(asked: ImageTable, features: FeatureSet, context: RunContex
         logger.warning(
             "%s: no usable database photograph with an identity; its queries (%d) are all answered as new.", name, count
         )
-    for name in images.gallery.datasets:
-        if _on_uniform_background(images.gallery.select(images.gallery.dataset == name), features):
-            logger.warning(
-                "%s: the animals lie on a plain ground. `animalclef boxes` cuts them out, which often finds more of "
-                "them (with --along-body %s where they are seen from above or below, at any angle).",
-                name, shlex.quote(name),
-            )  # fmt: skip
     if given is not None and context.models.network is None and given.gallery != gallery_digest(images):
         logger.warning("The decision was fitted on another gallery, and so was its weight-free embedding.")
-
-
-def _on_uniform_background(gallery: ImageTable, features: FeatureSet) -> bool:
-    """Whether most animals of a data set could be cut out of their background."""
-    pairs = zip(gallery.key[:_LOOKED_AT], np.isnan(gallery.bbox_xywhr[:, 0]), strict=False)
-    free = [whole and stands_free(features.thumbnail(key)) for key, whole in pairs]
-    return len(free) >= _FEW and bool(np.mean(free) >= _MOST_FREE)

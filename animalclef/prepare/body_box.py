@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["body_box", "is_whole", "outline_box", "plain_ground", "stands_free"]
+__all__ = ["body_box", "is_whole", "outline_box", "plain_ground"]
 
 BoolArray = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
@@ -43,15 +43,6 @@ def plain_ground(pixels: Bytes) -> BoolArray | None:
 def is_whole(mask: BoolArray) -> bool:
     """Whether nearly all of an (H, W) mask is one patch."""
     return bool(_largest(mask).sum() >= _WHOLE * mask.sum())
-
-
-def stands_free(thumbnail: NDArray[np.float32]) -> bool:
-    """Whether a square thumbnail, given as a row of pixels, has a rim of one brightness around something else."""
-    side = round(len(thumbnail) ** 0.5)
-    square = thumbnail.reshape(side, side)
-    rim = np.concatenate([square[0], square[-1], square[1:-1, 0], square[1:-1, -1]])
-    same = np.abs(rim - np.median(rim)) <= _FAINT * square.std()
-    return bool(square.any() and same.mean() >= _PLAIN)
 
 
 def outline_box(mask: BoolArray, margin: float = _MARGIN) -> Box:

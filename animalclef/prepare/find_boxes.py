@@ -1,4 +1,4 @@
-"""Find the animal's box on photographs that have none: from transparency, from masks, or before a plain ground."""
+"""Find the animal's box on photographs that have none: from transparency, from masks, or on a uniform background."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FoundBoxes:
     """A box for every row where there is one, and what became of each row."""
 
     bbox_xywhr: FloatArray  # (n, 5) in pixels of the upright photograph; NaN: the whole photograph
-    outcome: StrArray  # (n,) "given", "found", "unclear" (no plain ground, no mask) or "unreadable"
+    outcome: StrArray  # (n,) "given", "found", "unclear" (no uniform background, no mask) or "unreadable"
 
     def __post_init__(self) -> None:
         check_shape("bbox_xywhr", self.bbox_xywhr, (len(self.outcome), 5))

@@ -49,7 +49,7 @@ class MapReader:
             starts = range(0, len(images), _GPU_BATCH)
             return [one for start in starts for one in self._batch(images[start : start + _GPU_BATCH])]
         if self.workers == 1 or len(images) == 1:
-            with _torch_threads(self.workers if len(images) == 1 else 1):
+            with _one_torch_thread():
                 return [self._batch([image])[0] for image in images]
         with ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return list(pool.map(lambda image: self._batch([image])[0], images))
@@ -63,9 +63,9 @@ class MapReader:
 
 
 @contextmanager
-def _torch_threads(count: int) -> Iterator[None]:
+def _one_torch_thread() -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(1)
     try:
         yield
     finally:

@@ -8,8 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from animalclef.data.decode import crop
-from animalclef.data.encounters import thumbnail
-from animalclef.prepare.body_box import body_box, is_whole, outline_box, plain_ground, stands_free
+from animalclef.prepare.body_box import body_box, is_whole, outline_box, plain_ground
 
 GROUND, SKIN, HEAD, TAIL, LEG = (128, 128, 128), (90, 150, 60), (250, 0, 0), (0, 0, 250), (0, 250, 0)
 WIDTH, HEIGHT = 640, 480
@@ -136,11 +135,3 @@ def test_noise_and_the_traces_of_jpeg_are_ground() -> None:
     assert clean is not None
     assert found is not None
     assert (clean ^ found).mean() < 0.02
-
-
-def test_thumbnails_show_what_stands_free() -> None:
-    assert stands_free(thumbnail(newt(35)))
-    rng = np.random.default_rng(0)
-    busy = cv2.resize(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8), (640, 480), interpolation=cv2.INTER_CUBIC)
-    assert not stands_free(thumbnail(np.asarray(busy, dtype=np.uint8)))
-    assert not stands_free(thumbnail(np.full((60, 100, 3), 128, np.uint8)))
