@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from animalclef.data.columns import column_of, image_ids
-from animalclef.data.names import is_missing
 from animalclef.data.open_table import open_table
 from animalclef.data.table import LoadedTable
-from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import write_csv
 from animalclef.structures import FloatArray
 
@@ -23,9 +21,6 @@ def write_boxes(loaded: LoadedTable, out: Path, bbox_xywhr: FloatArray) -> None:
 
     A folder per individual becomes a table: `image_id, path, identity, dataset, split`. `bbox_xywhr` is (n, 5) in the
     order of the loaded photographs; a box that the table gives stays as it is written there.
-
-    Raises:
-        DataError: a folder's name cannot stand in a table as an individual's.
     """
     cells = dict(zip(loaded.images.image_id, map(_cell, bbox_xywhr), strict=True))
     given = dict(zip(loaded.images.image_id, np.isfinite(loaded.images.bbox_xywhr[:, 0]), strict=True))
@@ -43,10 +38,6 @@ def write_boxes(loaded: LoadedTable, out: Path, bbox_xywhr: FloatArray) -> None:
 
 def _of_folders(loaded: LoadedTable) -> tuple[list[str], list[list[str]]]:
     images = loaded.images
-    if wrong := sorted({who for who in images.identity if who is not None and is_missing(who, name=True)}):
-        raise DataError(
-            f"{loaded.source.root}: in a table the name {wrong[0]} means a missing value. Rename the folder."
-        )
     rows = zip(images.image_id, images.path, images.identity, images.dataset, images.is_query, strict=True)
     return ["image_id", "path", "identity", "dataset", "split"], [
         [image_id, path, who or "", dataset, "query" if query else "database"]

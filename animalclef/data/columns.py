@@ -101,13 +101,16 @@ def with_columns(table: Table, names: Mapping[str, str]) -> Table:
 def column_of(table: Table, subject: str) -> str | None:
     """Return the name of the table's column about a subject: the one that the user named, or the first known name.
 
-    Upper and lower case, spaces, hyphens, dots and underscores make no difference.
+    Upper and lower case, spaces, hyphens, dots and underscores make no difference; of two such columns one with cells
+    comes before an empty one.
     """
     if subject in table.names:
         return table.names[subject]
     taken = set(table.names.values())
     present: dict[str, str] = {}
-    for column in table.columns:
+    for column in sorted(
+        table.columns, key=lambda one: not any(row.get(one) for row in table.rows)
+    ):  # filled ones first
         if column not in taken:
             present.setdefault(column.lower(), column)
     for alias in ALIASES[subject]:
