@@ -111,13 +111,13 @@ def load(data: Path | None, columns: str | None = None, settings: DataConfig | N
     """
     from animalclef.data.sources import find_source
     from animalclef.data.table import load_table
-    from animalclef.runtime.output_guard import protect_inputs
+    from animalclef.runtime.output_guard import protect_inputs, protect_photographs
 
     given = parse_columns(columns) if settings is None else settings.model_dump(include={"columns", "date_order"})
     loaded = load_table(find_source(data, **given))
     source = loaded.source
     protect_inputs([path for path in (source.table, source.sample) if path is not None])
-    protect_inputs(source.root / path for path in loaded.images.path)
+    protect_photographs(source.root, loaded.images.path)
     for problem in loaded.problems:
         warn(str(problem))
     return loaded

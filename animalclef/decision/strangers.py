@@ -99,8 +99,12 @@ def look_alike_sentences(parts: Mapping[str, PseudoQueries], limit: int = 3) -> 
 
 
 def _strangers_log_odds(decision: DatasetDecision, part: PseudoQueries) -> Floats:
-    """Return, (p,), the log-odds of the best identity that each pseudo-query finds without its own individual."""
-    _, identity, _ = fuse_lists(part.columns, part.as_unknown, numbered(part), part.agrees, decision)
-    best = np.where(part.as_unknown, identity, 0.0).max(axis=1, initial=0.0)
+    """Return, (p,), the log-odds of the best identity that each pseudo-query finds without its own individual.
+
+    One whose lead is below the decision's margin is no answer, and counts as log-odds of minus infinity.
+    """
+    _, identity, lead = fuse_lists(part.columns, part.as_unknown, numbered(part), part.agrees, decision)
+    named = part.as_unknown & (lead >= decision.margin)[:, None]
+    best = np.where(named, identity, 0.0).max(axis=1, initial=0.0)
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(best) - np.log1p(-np.minimum(best, 1 - 1e-16)))

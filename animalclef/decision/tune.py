@@ -91,7 +91,7 @@ def tune(
             )
         for name, part in parts.items():
             if name not in decided and len(part):
-                mine = with_own_threshold(for_dataset(pooled, nulls_of(part)), part)
+                mine = _transferred(pooled, part, config)
                 decided[name] = mine if name in scored else mine.model_copy(update={"validation": None})
         decided = {
             name: one.model_copy(update={"strangers": measured_on_strangers(one, parts[name])})
@@ -103,6 +103,14 @@ def tune(
     for sentence in [*confidence_sentences(decision), *look_alike_sentences(parts)]:
         logger.warning("%s", sentence)
     return decision
+
+
+def _transferred(pooled: DatasetDecision, part: PseudoQueries, config: DecideConfig) -> DatasetDecision:
+    """Return the pooled decision for a data set, its threshold from its own strangers unless one is set."""
+    decision = for_dataset(pooled, nulls_of(part))
+    if config.threshold is not None:
+        return decision.model_copy(update={"threshold": config.threshold})
+    return with_own_threshold(decision, part)
 
 
 def _studies(pseudo: Mapping[str, PseudoQueries], config: DecideConfig) -> int:

@@ -50,6 +50,8 @@ def _of_first(config: Config) -> list[str]:
     """Return names of the embedder, extractor and matcher that are not members."""
     embedder, extractor, matcher = config.embed.model, str(config.keypoints.extractor), str(config.rerank.matcher)
     wanted = [embedder] if config.embed.weights in (None, "hub") else []
+    if config.prepare.mode != "whole":
+        wanted.append(config.prepare.segmenter)
     if config.keypoints.weights is None and (matcher != "none" or "vote" in config.retrieve.sources):
         wanted.append(extractor)
     if matcher in ("lightglue", "superglue") and config.rerank.weights is not None:

@@ -121,7 +121,7 @@ class _Chooser:
         outlines: Outlines,
         config: Config,
     ) -> DatasetPreparation:
-        scored = score_trials({mode: found[name] for mode, found in trials.items() if name in found}, config)
+        scored = score_trials(name, {mode: found[name] for mode, found in trials.items() if name in found}, config)
         before = self._off(scored["whole"], whole, sample, outlines)
         evidence = replace(evidence, off_animal=before)
         order = sorted(scored, key=MODES.index)
@@ -132,7 +132,6 @@ class _Chooser:
         in_rank1 = {mode: rank1_margin(scored[first], scored[mode]) for mode in tied}
         variants = [Variant(mode, scored[mode].score, scored[mode].rank1) for mode in order]
         mode, reason = choose_variant(variants, behind, in_rank1, evidence)
-        mode = mode if mode in scored else "whole"
         sides = other_viewpoint_share(scored[mode].part)
         return DatasetPreparation(
             mode=mode,
@@ -144,7 +143,6 @@ class _Chooser:
             filled=_rounded(evidence.filled),
             uniform=_rounded(evidence.uniform),
             off_animal_before=_rounded(before),
-            off_animal_after=_rounded(before if mode == "whole" else 0.0 if before is not None else None),
             other_viewpoints=_rounded(sides),
             variants=tuple(
                 VariantScore(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from animalclef.config import Config
+from animalclef.config import Config, VoteConfig
 from animalclef.structures import ImageTable
 
 __all__ = ["KeypointSize", "affordable", "count_pairs", "sized_for_job"]
@@ -52,7 +52,9 @@ def sized_for_job(config: Config, images: ImageTable, *, tunes: bool) -> Config:
     step = affordable(len(images), pairs, minutes)
     sizes = {"max_keypoints": step.found, "long_side": step.long_side}
     sizes["matched"] = step.matched if keypoints.matched is None else keypoints.matched
-    vote = config.vote.model_copy(update={"max_keypoints": max(config.vote.max_keypoints, step.matched // 2)})
+    vote = config.vote
+    if vote.max_keypoints == VoteConfig().max_keypoints:  # the settings give no number
+        vote = vote.model_copy(update={"max_keypoints": max(vote.max_keypoints, step.matched // 2)})
     return config.model_copy(update={"keypoints": keypoints.model_copy(update=sizes), "vote": vote})
 
 

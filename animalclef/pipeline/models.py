@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from animalclef.config import Config, fingerprint
+from animalclef.errors import WeightsError
 from animalclef.features.embedding.embedder import load_network
 from animalclef.features.embedding.timm_embedder import TimmExtractor, choose_device
 from animalclef.features.local.entries import LocalExtractor
@@ -14,10 +16,13 @@ from animalclef.matching.lightglue.factory import open_lightglue
 from animalclef.matching.lightglue.matcher import LightGlueMatcher
 from animalclef.matching.nearest_neighbour import MutualNearest
 from animalclef.matching.superglue import open_superglue
+from animalclef.prepare.segmenters import Segmenter, open_segmenter
 
 __all__ = ["AnyMatcher", "Models", "open_matcher", "open_models", "scores_fingerprint"]
 
 AnyMatcher = MutualNearest | LightGlueMatcher
+
+logger = logging.getLogger(__name__)
 
 _LAST_BITS = {"weights", "batch_size", "precision", "compile", "members"}  # settings that a decision does not depend on
 
@@ -29,6 +34,7 @@ class Models:
     network: TimmExtractor | None
     extractor: LocalExtractor | None
     matcher: AnyMatcher | None
+    segmenter: Segmenter | None = None
 
     @property
     def made_by(self) -> list[object]:
@@ -36,7 +42,7 @@ class Models:
         return list(self.matcher.made_by) if isinstance(self.matcher, LightGlueMatcher) else []
 
 
-def open_models(config: Config, device: str, weights: Path | None) -> Models:
+def open_models(config: Config, device: str, weights: Path | None, workers: int | None = None) -> Models:
     """Open everything that the settings name on `device`; published weights are looked for in `weights` first.
 
     Raises:
@@ -46,7 +52,23 @@ def open_models(config: Config, device: str, weights: Path | None) -> Models:
     network = load_network(config, device, weights)
     local = config.rerank.matcher != "none" or "vote" in config.retrieve.sources
     extractor = load_extractor(config.keypoints, device, weights) if local else None
-    return Models(network, extractor, open_matcher(config, device, weights))
+    matcher = open_matcher(config, device, weights)
+    return Models(network, extractor, matcher, _segmenter(config, device, weights, workers))
+
+
+def _segmenter(config: Config, device: str, weights: Path | None, workers: int | None) -> Segmenter | None:
+    """Open the segmenter where photographs may be cut; without its weights `auto` uses whole photographs."""
+    modes = config.prepare.mode
+    wanted = set(modes.values()) if isinstance(modes, dict) else {modes}
+    if wanted == {"whole"}:
+        return None
+    try:
+        return open_segmenter(config.prepare.segmenter, choose_device(device), weights, workers)
+    except WeightsError as error:
+        if wanted - {"whole", "auto"}:
+            raise
+        logger.warning("prepare.segmenter: %s Photographs are used whole.", error)
+        return None
 
 
 def open_matcher(config: Config, device: str, weights: Path | None) -> AnyMatcher | None:
@@ -74,16 +96,17 @@ def scores_fingerprint(config: Config, models: Models) -> str:
     masked = keypoints.masks is not None
     local: list[object] = [extractor and extractor.fingerprint, keypoints.border, masked, keypoints.views]
     local += [] if keypoints.matched is None else [keypoints.matched]
-    local += _preparation(config)
+    local += _preparation(config, models.segmenter)
     rerank = [config.rerank.model_dump(mode="json", exclude=_LAST_BITS), *models.made_by[:1]]
     votes = config.vote if "vote" in config.retrieve.sources else None
     rescore = [config.retrieve.rescore, config.retrieve.neighbours] if config.retrieve.rescore else []
     shortlist = [config.retrieve.top_k, *config.retrieve.sources, rescore]
-    return fingerprint(8, decoding, embed, weights, shortlist, votes, local, rerank)
+    return fingerprint(9, decoding, embed, weights, shortlist, votes, local, rerank)
 
 
-def _preparation(config: Config) -> list[object]:
+def _preparation(config: Config, segmenter: Segmenter | None) -> list[object]:
     """Return what shapes prepared photographs; nothing where all are whole."""
     modes = config.prepare.mode if isinstance(config.prepare.mode, dict) else {}
     cut = sorted((name, mode) for name, mode in modes.items() if mode not in ("whole", "auto"))
-    return [cut, config.prepare.segmenter, config.prepare.margin] if cut else []
+    found_by = "" if segmenter is None else segmenter.fingerprint
+    return [cut, found_by, config.prepare.margin] if cut else []

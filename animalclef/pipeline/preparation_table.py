@@ -29,6 +29,16 @@ class VariantScore(_Part):
     rank1: float | None  # of stage one alone
 
 
+_USED = {
+    "whole": "photographs are used whole",
+    "masked": "keypoints off the animal are dropped",
+    "cut-out": "photographs are cut to the animal",
+    "along-body": "photographs are cut along the animal's body",
+}
+
+_SIDES = "; each side is compared with its own"
+
+
 class DatasetPreparation(_Part):
     """What is done with the photographs of one data set."""
 
@@ -41,7 +51,6 @@ class DatasetPreparation(_Part):
     filled: float | None = None  # median share of a photograph that the animal fills
     uniform: float | None = None  # share of the sample with a background of one colour
     off_animal_before: float | None = None  # share of verified matches off the animal, whole photographs
-    off_animal_after: float | None = None  # the same with the chosen preparation
     other_viewpoints: float | None = None  # share of verified right matches that are of another viewpoint
     variants: tuple[VariantScore, ...] = ()
 
@@ -64,7 +73,7 @@ class PreparationRecord(_Part):
     def sentences(self) -> list[str]:
         """Return a sentence per data set for the terminal."""
         return [
-            f"{name}: {one.mode} ({one.reason}{'; same viewpoint only' if one.same_viewpoint else ''})"
+            f"{name}: {_USED[one.mode]} ({one.reason}{_SIDES if one.same_viewpoint else ''})"
             for name, one in sorted(self.datasets.items())
         ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +15,6 @@ from pydantic import ValidationError
 
 from animalclef.config import Config, fingerprint
 from animalclef.data.encounters import Encounters, find_encounters
-from animalclef.errors import WeightsError
 from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extract_features
 from animalclef.features.local.entries import SiftExtractor
 from animalclef.pipeline.background_events import BackgroundLinks, link_by_background
@@ -25,7 +25,6 @@ from animalclef.pipeline.keypoint_budget import sized_for_job
 from animalclef.pipeline.outlines import BatchSegmenter, Outlines, find_outlines
 from animalclef.pipeline.preparation_table import DatasetPreparation, PreparationRecord, variants_csv
 from animalclef.pipeline.run_context import RunContext, open_pair_log
-from animalclef.prepare import segmenters
 from animalclef.prepare.cut_out import prepared_table
 from animalclef.runtime.atomic_files import write_text
 from animalclef.store.shard_store import ShardStore
@@ -46,7 +45,6 @@ def prepare_photographs(contents: Contents, context: RunContext) -> tuple[Conten
     `prepare.json` and `prepare.csv` of the run folder, and used again when the same run goes on.
 
     Raises:
-        WeightsError: the segmenter's weights are not there, or do not fit.
         DataError: a photograph changed or is gone.
     """
     context = _with_keypoints(contents.images, context)
@@ -54,15 +52,11 @@ def prepare_photographs(contents: Contents, context: RunContext) -> tuple[Conten
     known = {name: one for name, one in settled.items() if one is not None}
     if len(known) == len(settled) and all(one.mode == "whole" for one in known.values()):
         return contents, _resolved(_written(PreparationRecord(datasets=known), context), context)
-    try:
-        segmenter = segmenters.open_segmenter(context.config.prepare.segmenter, workers=context.workers)
-    except WeightsError as error:
-        if any(one.mode != "whole" for one in known.values()):
-            raise
-        logger.warning("%s All of each photograph is used.", error)
+    segmenter = context.models.segmenter
+    if segmenter is None:
         none = {name: DatasetPreparation(mode="whole", reason="no segmenter") for name in settled}
         return contents, _resolved(_written(PreparationRecord(datasets=none | known), context), context)
-    path = _record_path(contents, segmenter, context)
+    path = _record_path(contents, known, context)
     record = _read(path)
     if record is None:
         rest = [name for name in settled if name not in known]
@@ -146,14 +140,15 @@ def _outlines(images: ImageTable, segmenter: BatchSegmenter, context: RunContext
     return find_outlines(images, segmenter, store, config, context.workers, context.progress)
 
 
-def _record_path(contents: Contents, segmenter: BatchSegmenter, context: RunContext) -> Path:
+def _record_path(contents: Contents, known: Mapping[str, DatasetPreparation], context: RunContext) -> Path:
     """Return where the choice for these photographs, settings and weights is kept."""
     versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy", "faiss-cpu")]
-    log, tunes = context.log, context.given is None
-    matching = "" if log is None else log.path.name
-    network = context.models.network
-    models = ["" if network is None else network.digest, matching, segmenter.fingerprint]
-    made = fingerprint(1, contents.digest, context.config, models, versions, tunes)
+    segmenter, masks = context.models.segmenter, contents.images.mask
+    models = [context.scores_id, *(log.path.name for log in context.logs), segmenter and segmenter.fingerprint]
+    settings = context.config.model_copy(update={"name": ""})
+    given = [] if masks is None else masks.tolist()
+    seen = [contents.digest, given, sorted((name, one.mode) for name, one in known.items())]
+    made = fingerprint(2, seen, settings, models, versions, context.given is None)
     return context.folder.path / "preparations" / f"{made}.json"
 
 

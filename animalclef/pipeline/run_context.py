@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -79,7 +79,15 @@ class RunContext:
         first = scores_fingerprint(self.config, self.models)
         members = (*self.more_embedders, *self.more_matchers)
         prepared = {"prepare": self.config.prepare}  # as it was chosen
-        more = [[one.label, scores_fingerprint(one.config.model_copy(update=prepared), one.models)] for one in members]
+        more = [
+            [
+                one.label,
+                scores_fingerprint(
+                    one.config.model_copy(update=prepared), replace(one.models, segmenter=self.models.segmenter)
+                ),
+            ]
+            for one in members
+        ]
         return fingerprint(1, first, more) if more else first
 
     @property
@@ -131,7 +139,7 @@ def open_context(
     """
     if given is not None and given.preparation is not None:
         config = given.preparation.applied_to(config)
-    models = open_models(config, device, weights)
+    models = open_models(config, device, weights, workers)
     log = open_pair_log(config, folder, models)
     embedders = _open_members(config.of_embedders(), config.embed.members, folder, device, weights)
     matchers = _open_members(config.of_matchers(), config.rerank.members, folder, device, weights)

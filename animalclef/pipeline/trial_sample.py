@@ -27,7 +27,6 @@ from animalclef.structures.arrays import BoolArray
 __all__ = ["Trial", "draw_sample", "margin_between", "rank1_margin", "score_trials", "trial_config", "try_on"]
 
 _EACH = 6  # photographs of one individual in the sample, at most
-_TRIALS = 15  # of the search for a decision, per fold
 _SHARE_OF_QUERIES = 0.5  # pseudo-queries of the trial, as a share of the data set's queries, at most
 
 
@@ -77,13 +76,13 @@ def draw_sample(images: ImageTable, most: int, seed: int) -> ImageTable:
 
 
 def trial_config(config: Config, queries: Mapping[str, int]) -> Config:
-    """Return the settings of a trial: few pseudo-queries, short shortlists, a short search.
+    """Return the settings of a trial: few pseudo-queries, short shortlists.
 
     `queries` counts those of each data set; a trial never has more than half as many pseudo-queries, but 24 at least.
     """
     wanted = config.prepare.trial_queries
     pseudo = {name: min(wanted, max(24, round(_SHARE_OF_QUERIES * count))) for name, count in queries.items()}
-    decide = config.decide.model_copy(update={"pseudo_queries": pseudo, "trials": min(config.decide.trials, _TRIALS)})
+    decide = config.decide.model_copy(update={"pseudo_queries": pseudo})
     retrieve = config.retrieve.model_copy(update={"top_k": min(config.retrieve.top_k, config.prepare.trial_candidates)})
     return config.model_copy(update={"decide": decide, "retrieve": retrieve})
 
@@ -102,14 +101,15 @@ def try_on(search: CandidateSearch, encounters: Encounters) -> dict[str, Trial]:
     }
 
 
-def score_trials(trials: Mapping[Mode, Trial], config: Config) -> dict[Mode, Trial]:
+def score_trials(name: str, trials: Mapping[Mode, Trial], config: Config) -> dict[Mode, Trial]:
     """Return the trials of one data set with their nested scores, all over the same pseudo-queries and splits.
 
-    `whole` is one of them.
+    `whole` is one of them. A trial with other pseudo-queries, because a cut photograph could not be read, is left out.
 
     Where any of them finds individuals by the background of one event, all are scored without other sides.
     """
-    parts = {mode: trial.part for mode, trial in trials.items()}
+    asked = trials["whole"].part.splits.image_id
+    parts = {mode: trial.part for mode, trial in trials.items() if np.array_equal(trial.part.splits.image_id, asked)}
     if any(events_show_through(part) for part in parts.values()):
         own = list(trials["whole"].own_side)
         parts = {
@@ -119,8 +119,8 @@ def score_trials(trials: Mapping[Mode, Trial], config: Config) -> dict[Mode, Tri
     scored: dict[Mode, Trial] = {}
     for mode, part in parts.items():
         trial = Trial(part, trials[mode].own_side)
-        for held_out in held_out_parts({"sample": part}, config.decide, config.seed):
-            hits = nested_hits(held_out, config.decide)["sample"]
+        for held_out in held_out_parts({name: part}, config.decide, config.seed):
+            hits = nested_hits(held_out, config.decide)[name]
             trial = Trial(part, trial.own_side, hits, score_of(hits, Roles.of(part.splits))[0])
         scored[mode] = trial
     return scored

@@ -73,7 +73,8 @@ def tune_run(run: RunFolder, config: Config, url: str, workers: int, progress: P
         beside = [_Worker(run.path, config.model_dump_json(), shared, name)] * (workers - 1)
         return explore(shared, name, evaluators, settings, beside)
 
-    return tune(pseudo, settings, config.seed, before.scores, before.gallery, progress, final)
+    decision = tune(pseudo, settings, config.seed, before.scores, before.gallery, progress, final)
+    return decision.model_copy(update={"preparation": before.preparation})
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ _EMPTY = "the mask is empty: there is no animal to put a box around."
 _RIM = 0.01  # of the long side: this near to the edge is ground
 _SAME = 12  # of 255: colours this near to the rim's are ground
 _PLAIN = 0.9  # of the rim must be of one colour
-_FAINT = 0.15  # of a thumbnail's standard deviation: brightness this near to the rim's is ground
 _LEAST, _MOST = 0.005, 0.9  # of the photograph: an animal outside these is none
 _WHOLE = 0.8  # of the animal must be one patch
 _PART = 0.05  # of the largest patch: smaller ones are no part of the animal

@@ -40,6 +40,7 @@ class MapReader:
     def __init__(self, network: nn.Module, device: str, workers: int | None = None) -> None:
         self.device = torch.device(device)
         self.format = choose_precision("auto", self.device)
+        self.made_by = [str(self.format), self.device.type, torch.__version__]  # what the last bits of a map depend on
         self.workers = workers or os.cpu_count() or 1
         self.network = network.eval().to(self.device, self.format).to(memory_format=torch.channels_last)
 
@@ -51,7 +52,7 @@ class MapReader:
         if self.workers == 1 or len(images) == 1:
             with _one_torch_thread():
                 return [self._batch([image])[0] for image in images]
-        with ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with _one_torch_thread(), ThreadPoolExecutor(self.workers) as pool:
             return list(pool.map(lambda image: self._batch([image])[0], images))
 
     def _batch(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

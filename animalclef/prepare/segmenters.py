@@ -139,7 +139,7 @@ def _open_sam(name: str, device: str) -> SamSegmenter:
         from transformers import SamModel, SamProcessor
     except ImportError as error:
         raise ConfigError(
-            f"--model {name} needs transformers: pip install 'animalclef[segmentation]'. --model animal needs nothing."
+            f"segmenter {name}: needs transformers: pip install 'animalclef[segmentation]'. `animal` needs nothing."
         ) from error
     local = not Path(name).is_dir()
     try:
@@ -147,7 +147,7 @@ def _open_sam(name: str, device: str) -> SamSegmenter:
         processor = SamProcessor.from_pretrained(name, local_files_only=local)
     except (OSError, ValueError) as error:
         raise WeightsError(
-            f"--model {name}: its files are not on this machine. Give a folder that holds them, or run once "
+            f"segmenter {name}: its files are not on this machine. Give a folder that holds them, or run once "
             f"`hf download {name}` with internet; facebook/sam-vit-base is one that fits."
         ) from error
     return SamSegmenter(model, processor, device)

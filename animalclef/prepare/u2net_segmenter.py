@@ -33,8 +33,9 @@ class U2NetSegmenter:
     """Finds the animals of photographs with one U2-Net-P."""
 
     def __init__(self, network: nn.Module, device: str = "cpu", workers: int | None = None) -> None:
-        self.fingerprint = fingerprint("u2netp", _VERSION, weights_digest(network))
+        digest = weights_digest(network)
         self._reader = MapReader(network, device, workers)
+        self.fingerprint = fingerprint("u2netp", _VERSION, digest, self._reader.made_by)
 
     def segment(
         self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[Box | None] | None = None

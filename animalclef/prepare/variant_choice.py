@@ -80,13 +80,13 @@ def choose_variant(
         return tied[0], "the best nested score"
     ahead = [mode for mode in tied if mode not in behind_in_rank1 or behind_in_rank1[mode].is_tie]
     if len(ahead) == 1:
-        return ahead[0], "tied by nested score; the best rank-1 of stage one"
+        return ahead[0], "validation scores alike; the best rank-1 of the embedding"
     wanted, reason = mode_by_rule(evidence)
     cheapest = min(ahead, key=MODES.index)
     if wanted != "whole" and any(mode != "whole" for mode in ahead):
         cut = wanted if wanted in ahead else min((mode for mode in ahead if mode != "whole"), key=MODES.index)
-        return cut, f"tied; {reason}"
-    return cheapest, "tied; the cheapest"
+        return cut, f"validation scores alike; {reason}"
+    return cheapest, "validation scores alike; the cheapest"
 
 
 def can_be_tried(photographs: int, evidence: Evidence) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from animalclef.errors import OutputError
 
-__all__ = ["check_output", "forget_inputs", "mark_picture", "protect_inputs", "refuse_input"]
+__all__ = ["check_output", "forget_inputs", "mark_picture", "protect_inputs", "protect_photographs", "refuse_input"]
 
 _MARK = b"written by animalclef"
 _HEAD_BYTES = 1 << 16
@@ -20,7 +20,18 @@ _inputs: dict[str, None] = {}  # resolved paths of what this command reads; the 
 def protect_inputs(paths: Iterable[Path]) -> None:
     """Note files that this command reads: no writer replaces them."""
     for path in paths:
-        _inputs[str(path.absolute())] = None
+        _inputs[str(path.parent.resolve() / path.name)] = None
+        _inputs[str(path.resolve())] = None
+
+
+def protect_photographs(root: Path, paths: Iterable[str]) -> None:
+    """Note the photographs of a table, by their paths below `root`; each folder is resolved once."""
+    resolved: dict[Path, Path] = {}
+    for path in paths:
+        whole = root / path
+        if whole.parent not in resolved:
+            resolved[whole.parent] = whole.parent.resolve()
+        _inputs[str(resolved[whole.parent] / whole.name)] = None
 
 
 def forget_inputs() -> None:
@@ -37,7 +48,8 @@ def refuse_input(path: Path) -> None:
     if path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "a device or a pipe"
         raise OutputError(f"{path}: this is {kind}, so no file can be written there. Choose another name.")
-    if _inputs and (str(path.absolute()) in _inputs or str(path.resolve()) in _inputs or _is_linked(path)):
+    names = (str(path.parent.resolve() / path.name), str(path.resolve()))
+    if _inputs and (any(name in _inputs for name in names) or _is_linked(path)):
         raise OutputError(f"{path}: this command reads this file, so it is not overwritten. Choose another name.")
 
 

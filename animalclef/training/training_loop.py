@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from animalclef.errors import TrainingError
+from animalclef.errors import OutputError, TrainingError
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.prefetch import prefetch
 from animalclef.runtime.progress import Progress, Silent
@@ -50,15 +50,18 @@ class TrainingLoop(Generic[_Batch]):
         recipe: str,
         fabric: Any,
         *,
+        start: Path | None = None,
         progress: Progress | None = None,
         workers: int = 1,
         announce: Callable[[Pace], None] = lambda pace: None,
     ) -> None:
         """Prepare a training; `recipe` changes with everything that the weights depend on.
 
-        `workers` threads prepare batches ahead; `announce` is called at the start and once the speed is known.
+        `start` is the file of weights to start from, which is never replaced. `workers` threads prepare batches
+        ahead; `announce` is called at the start and once the speed is known.
         """
         self.task, self.settings, self.out, self.recipe, self.fabric = task, settings, out, recipe, fabric
+        self._start = start
         self.progress, self.workers, self.announce = progress or Silent(), workers, announce
         self.network_path, self._state = out / f"{settings.name}.safetensors", out / "state.safetensors"
         self.averaged = averaged_model(task.network, settings.averaging)
@@ -73,8 +76,12 @@ class TrainingLoop(Generic[_Batch]):
 
         Raises:
             TrainingError: a loss or a gradient is not a number.
+            OutputError: a file to be written is the start, or is no file of a training in this folder and `overwrite`
+                is not given.
             StaleArtefactError: the folder holds another training, and `overwrite` is not given.
         """
+        self._check_files(overwrite=overwrite)
+        self.fabric.barrier()
         if overwrite and self._is_first:
             self._forget()
         self.fabric.barrier()
@@ -103,9 +110,26 @@ class TrainingLoop(Generic[_Batch]):
     def _per_epoch(self) -> int:
         return self.settings.steps_per_epoch or self.settings.steps
 
+    @property
+    def _written(self) -> list[Path]:
+        return [self._state, self.network_path, self.out / "log.jsonl", self.out / "measured.json"]
+
+    def _check_files(self, *, overwrite: bool) -> None:
+        """Refuse to replace the start; without a checkpoint also refuse to replace anything else."""
+        present = [path for path in self._written if path.exists()]
+        for path in present:
+            if self._start is not None and self._start.exists() and path.samefile(self._start):
+                raise OutputError(
+                    f"{path}: the training starts from this file, and would replace it. Give --out another folder."
+                )
+        if present and not self._state.is_file() and not overwrite:
+            raise OutputError(
+                f"{present[0]}: this file is in the way, and the folder holds no checkpoint of a training. "
+                "Give --out another folder, or --overwrite to begin anew."
+            )
+
     def _forget(self) -> None:
-        paths = [self._state, self.network_path, self.out / "log.jsonl", self.out / "measured.json"]
-        for path in [*paths, *(self.out / "events").glob("events.*")]:
+        for path in [*self._written, *(self.out / "events").glob("events.*")]:
             path.unlink(missing_ok=True)
 
     def _resume(self) -> int:

@@ -47,6 +47,17 @@ def test_a_tuned_decision_is_applied_by_predict(data: Path, run: RunFolder, tmp_
         tune_run(run, other, url, 1, Silent())
 
 
+def test_a_tuned_decision_knows_how_its_photographs_were_prepared(data: Path, tmp_path: Path) -> None:
+    chosen_by_the_run = ("keypoints.max_keypoints=null", "prepare.mode=auto")
+    folder = RunFolder(tmp_path / "run")
+    predict(data, folder.path, *chosen_by_the_run)
+    config = settings_of_run(folder, ["decide.trials=2"], None)
+    decision = tune_run(folder, config, f"sqlite:///{tmp_path / 'studies.db'}", 1, Silent())
+    path = tmp_path / "tuned.json"
+    path.write_text(decision.model_dump_json(indent=1), encoding="utf-8")
+    assert len(predict(data, folder.path, *chosen_by_the_run, decision=path).splitlines()) == 8
+
+
 @pytest.mark.parametrize("assignment", ["retrieve.top_k=3", "decide.splits=3", "seed=4"])
 def test_settings_that_shape_scores_or_pseudo_queries_are_refused(run: RunFolder, assignment: str) -> None:
     with pytest.raises(ConfigError, match="as they are"):

@@ -163,3 +163,9 @@ def test_a_decision_survives_its_file_and_is_refused_for_other_scores(tmp_path: 
         load_decision(path)
     with pytest.raises(StaleArtefactError, match="cannot be read"):
         load_decision(path.with_name("absent.json"))
+
+
+def test_a_threshold_that_is_set_holds_for_data_sets_that_take_the_pooled_decision() -> None:
+    config = DecideConfig(threshold=0.25)
+    decision = tuned(config, lynx=synthetic(6, 3.0, seed=0), newt=synthetic(2, 3.0, seed=1))
+    assert {name: part.threshold for name, part in decision.datasets.items()} == {"lynx": 0.25, "newt": 0.25}

@@ -14,7 +14,7 @@ from tiny import make_tiny_data, read_csv
 from whole_run import predict
 
 from animalclef.errors import WeightsError
-from animalclef.prepare import segmenters
+from animalclef.pipeline import models
 
 
 class Oval:
@@ -38,7 +38,7 @@ class Oval:
 @pytest.fixture
 def oval(monkeypatch: pytest.MonkeyPatch) -> Oval:
     one = Oval()
-    monkeypatch.setattr(segmenters, "open_segmenter", lambda *args, **kwargs: one)
+    monkeypatch.setattr(models, "open_segmenter", lambda *args, **kwargs: one)
     return one
 
 
@@ -94,11 +94,11 @@ def test_without_a_segmenter_photographs_stay_whole(
     def absent(*args: Any, **kwargs: Any) -> None:
         raise WeightsError("animal-segmenter.safetensors: no such file.")
 
-    monkeypatch.setattr(segmenters, "open_segmenter", absent)
+    monkeypatch.setattr(models, "open_segmenter", absent)
     data = make_tiny_data(tmp_path / "data", datasets=("NewtID",))
     whole = predict(data, tmp_path / "whole", "prepare.mode=whole")
     assert predict(data, tmp_path / "run", "prepare.mode=auto") == whole
-    assert "All of each photograph is used." in caplog.text
+    assert "Photographs are used whole." in caplog.text
     with pytest.raises(WeightsError):
         predict(data, tmp_path / "asked", "prepare.mode=masked")
 

@@ -29,7 +29,7 @@ def test_the_best_wins_where_it_is_more_than_a_standard_error_ahead() -> None:
 
 def test_a_tie_goes_to_the_cheapest() -> None:
     chosen = choose_variant(variants(0.58, 0.59, 0.6), behind((0.02, 0.03), (0.01, 0.04), (0, 0)), {}, SCENE)
-    assert chosen == ("whole", "tied; the cheapest")
+    assert chosen == ("whole", "validation scores alike; the cheapest")
 
 
 def test_of_tied_ones_the_best_stage_one_wins() -> None:

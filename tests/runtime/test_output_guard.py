@@ -13,7 +13,14 @@ from PIL import Image
 
 from animalclef.errors import OutputError
 from animalclef.runtime.atomic_files import csv_text, write_text
-from animalclef.runtime.output_guard import check_output, forget_inputs, mark_picture, protect_inputs, refuse_input
+from animalclef.runtime.output_guard import (
+    check_output,
+    forget_inputs,
+    mark_picture,
+    protect_inputs,
+    protect_photographs,
+    refuse_input,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +43,30 @@ def test_an_input_is_not_written_under_any_name(tmp_path: Path) -> None:
     write_text(tmp_path / "other.csv", "fine")
     forget_inputs()
     write_text(table, "now it may")
+
+
+def test_an_input_is_recognised_through_another_spelling_of_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "work").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "real")
+    given = tmp_path / "real" / "metadata.csv"
+    given.write_text("given")
+    spellings = [tmp_path / "work" / ".." / "real", tmp_path / "linked", tmp_path / "real"]
+    for seen_as in spellings:
+        forget_inputs()
+        protect_inputs([seen_as / "metadata.csv"])
+        protect_photographs(seen_as, ["a/1.jpg"])
+        for written_as in spellings:
+            with pytest.raises(OutputError, match="this command reads this file"):
+                refuse_input(written_as / "metadata.csv")
+            with pytest.raises(OutputError, match="this command reads this file"):
+                refuse_input(written_as / "a" / "1.jpg")
+    (tmp_path / "table.csv").symlink_to(given)
+    forget_inputs()
+    protect_inputs([tmp_path / "table.csv"])
+    for path in (given, tmp_path / "table.csv"):
+        with pytest.raises(OutputError, match="this command reads this file"):
+            write_text(path, "lost")
 
 
 def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ def train_embedder(
         DataError: there are too few photographs to train or to validate on.
         ConfigError: there is no such network or device.
         WeightsError: the start does not fit.
+        OutputError: a file of `out` would be replaced that is the start, or that no training wrote.
         StaleArtefactError: `out` holds a training of another recipe, and `overwrite` is not given.
         TrainingError: the loss, its gradient or an embedding became something that is not a number.
     """
@@ -101,7 +102,7 @@ def train_embedder(
         plan = _plan(task, started)
         loop: TrainingLoop[Batch] = TrainingLoop(
             task, task.settings, out, _recipe(config, network, begun, training_set, held, fabric.world_size), fabric,
-            progress=progress, workers=workers,
+            start=begun, progress=progress, workers=workers,
             announce=lambda pace: announce(replace(plan, **vars(pace))) if announce is not None and is_first else None,
         )  # fmt: skip
         measured = loop.run(overwrite=overwrite)

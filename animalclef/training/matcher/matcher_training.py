@@ -50,10 +50,12 @@ def train_matcher(
 ) -> TrainedMatcher:
     """Train on every photograph below `images`, or resume from the checkpoint in `out`.
 
-    Views are made once and kept in `out`. The result depends on the recipe, the photographs, the start and the machine.
+    Views are made once and kept in `out`. The result depends on the recipe, the photographs, the start, the
+    number of processes and the machine.
 
     Raises:
         DataError: there are too few photographs.
+        OutputError: a file of `out` would be replaced that is the start, or that no training wrote.
         StaleArtefactError: `out` holds a training of another recipe, and `overwrite` is not given.
         TrainingError: the loss became something that is not a number.
     """
@@ -73,7 +75,8 @@ def train_matcher(
         fabric.launch()
         source, held = (PairSource(part, store, features, config) for part in (trained, apart))
         task = MatcherTask(config, source, held, fabric, weights, str(start))
-        recipe = fingerprint(2, features.name, config, digest, shown)
-        loop = TrainingLoop(task, task.settings, out, recipe, fabric, progress=progress, workers=workers)
+        settings = config.model_dump(mode="json", exclude={"name"})
+        recipe = fingerprint(3, features.name, settings, digest, shown, fabric.world_size)
+        loop = TrainingLoop(task, task.settings, out, recipe, fabric, start=start, progress=progress, workers=workers)
         measured = loop.run(overwrite=overwrite)
         return TrainedMatcher(loop.network_path, measured, unreadable, fabric.global_rank == 0)

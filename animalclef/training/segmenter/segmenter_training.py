@@ -11,6 +11,7 @@ import numpy as np
 
 from animalclef.config import fingerprint
 from animalclef.config.segmenter_training import TrainSegmenterConfig
+from animalclef.data.content_key import photograph_keys
 from animalclef.data.masks import Masks
 from animalclef.errors import DataError
 from animalclef.prepare.u2netp_weights import load_u2netp
@@ -52,11 +53,13 @@ def train_segmenter(
     """Train from the weights of `start`, or resume from the checkpoint in `out`.
 
     Photographs of `images` are used where `masks` has a mask; a tenth of them, at least one, is held out for
-    validation beside rendered ones. The result depends on the recipe, the photographs, their masks and the machine.
+    validation beside rendered ones. The result depends on the recipe, the photographs, their masks, the number of
+    processes and the machine.
 
     Raises:
         DataError: `images` has fewer than two photographs with masks.
         WeightsError: `start` is not a file with weights of U2-Net-P.
+        OutputError: a file of `out` would be replaced that is the start, or that no training wrote.
         StaleArtefactError: `out` holds a training of another recipe, and `overwrite` is not given.
         TrainingError: the loss became something that is not a number.
     """
@@ -71,16 +74,21 @@ def train_segmenter(
         rows = np.flatnonzero(masks.source != "")
         held = np.arange(len(rows)) % 10 == 0
         parts = [(images.select(chosen), masks.select(chosen)) for chosen in (rows[~held], rows[held])]
-        used = [f"{images.path[row]} {masks.digest[row]} {images.bbox_xywhr[row].tolist()}" for row in rows]
+        keys = photograph_keys(images.select(rows), workers)
+        used = [
+            f"{images.path[row]} {key} {masks.digest[row]} {images.bbox_xywhr[row].tolist()}"
+            for row, key in zip(rows, keys, strict=True)
+        ]
     make_folder(out)
     with lock_folder(out, fabric.global_rank):
         fabric.launch()
         source = ExampleSource(config, config.seed, *parts[0])
         task = SegmenterTask(config, network, source, ExampleSource(config, config.seed + _APART, *parts[1]), fabric)
         digest = hashlib.sha256(start.read_bytes()).hexdigest()
-        recipe = fingerprint(1, config, digest, used)
+        settings = config.model_dump(mode="json", exclude={"name", "checkpoint_every"})
+        recipe = fingerprint(2, settings, digest, used, fabric.world_size)
         loop = TrainingLoop[MaskBatch](
-            task, task.settings, out, recipe, fabric, progress=progress, workers=workers
+            task, task.settings, out, recipe, fabric, start=start, progress=progress, workers=workers
         )  # fmt: skip
         measured = loop.run(overwrite=overwrite)
         return TrainedSegmenter(loop.network_path, measured, fabric.global_rank == 0)

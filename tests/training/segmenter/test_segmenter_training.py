@@ -18,12 +18,13 @@ from typer.testing import CliRunner
 from animalclef.cli import app
 from animalclef.config.segmenter_training import TrainSegmenterConfig
 from animalclef.data.masks import find_masks
-from animalclef.errors import DataError, StaleArtefactError
+from animalclef.errors import DataError, OutputError, StaleArtefactError
 from animalclef.prepare.u2netp import U2NetP
 from animalclef.prepare.u2netp_weights import load_u2netp
 from animalclef.training.segmenter.segmenter_examples import Example, ExampleSource, as_batch, render_example
 from animalclef.training.segmenter.segmenter_task import SegmenterTask, mask_loss, overlap
 from animalclef.training.segmenter.segmenter_training import train_segmenter
+from animalclef.training.training_loop import TrainingLoop
 
 SMALL = TrainSegmenterConfig(
     steps=4,
@@ -122,6 +123,53 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
     other = SMALL.model_copy(update={"seed": 1})
     with pytest.raises(StaleArtefactError, match="overwrite"):
         train_segmenter(other, start, tmp_path / "cut", device="cpu")
+
+
+def test_the_start_and_files_of_others_are_never_replaced(start: Path, tmp_path: Path) -> None:
+    content = start.read_bytes()
+    mine = tmp_path / "animal-segmenter.safetensors"
+    mine.write_bytes(content)
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match="starts from this file"):
+            train_segmenter(SMALL, mine, tmp_path / "." / ".." / tmp_path.name, device="cpu", overwrite=overwrite)
+    assert mine.read_bytes() == content
+    for name in ("log.jsonl", "measured.json", "animal-segmenter.safetensors"):
+        other = tmp_path / f"with {name}"
+        other.mkdir()
+        (other / name).write_text("of somebody else")
+        with pytest.raises(OutputError, match="no checkpoint of a training"):
+            train_segmenter(SMALL, start, other, device="cpu")
+        assert (other / name).read_text() == "of somebody else"
+    train_segmenter(SMALL.model_copy(update={"steps": 1}), start, other, device="cpu", overwrite=True)
+    load_u2netp(other / "animal-segmenter.safetensors")
+
+
+def test_the_recipe_changes_with_the_photographs_and_not_with_names(
+    start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipes: list[str] = []
+
+    def stopped(loop: TrainingLoop[object], *, overwrite: bool) -> None:
+        recipes.append(loop.recipe)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingLoop, "run", stopped)
+    square = json.dumps([[0, 0, 8, 0, 8, 8, 0, 8]])
+    table = image_table([Row("a", "Luna"), Row("b", "Luna")])
+    table = replace(table, root=tmp_path, path=strings("a.png", "b.png"), mask=strings(square, square))
+    table = replace(table, key=strings("", ""))
+
+    def recipe_of(shade: int, **changed: object) -> str:
+        for name in "ab":
+            cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((16, 16, 3), shade, np.uint8))
+        config = SMALL.model_copy(update=changed)
+        with pytest.raises(KeyboardInterrupt):
+            train_segmenter(config, start, tmp_path / "out", images=table, masks=find_masks(table, None), device="cpu")
+        return recipes[-1]
+
+    before = recipe_of(10)
+    assert recipe_of(10, name="other", checkpoint_every=3) == before
+    assert recipe_of(11) != before
 
 
 def test_what_was_trained_is_a_half_precision_segmenter_without_its_finest_block(start: Path, tmp_path: Path) -> None:
