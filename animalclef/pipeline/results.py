@@ -67,7 +67,9 @@ def write_results(
     }
     write_text(manifest_file, _json(manifest))
     thresholds = {name: outcome.decision.of(name).threshold for name in images.datasets}
-    rows = answer_rows(images, outcome.predictions, outcome.ranked, thresholds, outcome.set_aside)
+    rows = answer_rows(
+        images, outcome.predictions, outcome.ranked, thresholds, outcome.set_aside, outcome.clusters
+    )
     write_csv(answers_path(submission), ANSWERS_COLUMNS, rows)
 
 
