@@ -132,7 +132,12 @@ def _warn(made: Run) -> None:
 def _print(made: Run, submission: Path) -> None:
     """Print the decision, what it rests on, and where the results are."""
     from animalclef.cli.console import answer_lines, decision_table, honesty_lines
+    from animalclef.cli.console_clusters import count_lines
 
     out.print(decision_table(made.decision, made.finished.images.queries.datasets))
     lines = [*honesty_lines(made.decision), *answer_lines(made.summary, submission, made.path)]
+    clusters = made.outcome.clusters if made.outcome else None
+    if clusters is not None:
+        what = "queries" if made.finished.is_clustering else "photographs of new individuals"
+        lines[-6:-6] = count_lines(clusters.counts, what)
     out.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)

@@ -133,7 +133,8 @@ def _with_attach(tests: Sequence[PseudoTests], rule: ClusterRule, given: Mapping
     options = [replace(rule, attach=one, margin=margin) for one in _ATTACH for margin in _MARGINS
                if one is not None or margin == _MARGINS[0]]  # fmt: skip
     if "attach" in given:
-        options = [replace(rule, attach=given["attach"], margin=margin) for margin in _MARGINS]  # type: ignore[arg-type]
+        fixed = replace(rule, attach=given["attach"])  # type: ignore[arg-type]
+        options = [replace(fixed, margin=margin) for margin in _MARGINS]
     scores = [np.concatenate([one.scores(option, [rule.cut])[:, 0] for one in tests]) for option in options]
     best = max(range(len(options)), key=lambda at: _mean(scores[at]))
     fine = (at for at in range(len(options)) if _mean(scores[best] - scores[at]) <= _error(scores[best] - scores[at]))

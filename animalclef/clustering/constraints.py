@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from animalclef.errors import DataError
 
-__all__ = ["Constraints", "Forest", "constrained"]
+__all__ = ["NOTHING_SAID", "Constraints", "Forest", "constrained"]
 
 Pair = tuple[str, str]
 
@@ -35,6 +35,9 @@ class Constraints:
             if kind == "cannot-link" and any(one == other for one, other in pairs):
                 same = next(one for one, other in pairs if one == other)
                 raise DataError(f"cannot-link {same} and {same}: a photograph shows the same individual as itself.")
+
+
+NOTHING_SAID = Constraints()
 
 
 class Forest:
@@ -138,8 +141,8 @@ def constrained(image_id: Sequence[str], constraints: Constraints, whose: Mappin
     for one in place:
         if links[one]:
             _join_all(one, links, place, whose, forest)
-    for one, other in constraints.cannot_link:
-        one, other = (one, other) if one in place else (other, one)
+    for pair in constraints.cannot_link:
+        one, other = pair if pair[0] in place else pair[::-1]
         if one not in place:
             continue
         joined = other in place and forest.root(place[one]) == forest.root(place[other])

@@ -67,7 +67,7 @@ class Partitioner:
         Clusters are joined where the mean probability (of a pair, by `union-find`) is at least `cut`, in (0, 1].
         """
         if self._tree is not None:
-            return numbered_in_order(fcluster(self._tree, 1 - cut + 1e-12, criterion="distance"))
+            return numbered_in_order(fcluster(self._tree, 1 - cut + 2 * _SMALLEST, criterion="distance"))
         return numbered_in_order(self._grown(cut))
 
     def _linked(self) -> NDArray[np.float64]:

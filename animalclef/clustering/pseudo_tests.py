@@ -1,4 +1,4 @@
-"""Pseudo-tests: database photographs that are clustered as if they had no names, to choose how queries are clustered."""
+"""Pseudo-tests: database photographs that are clustered as if they had no names, to choose how it is done best."""
 
 from __future__ import annotations
 

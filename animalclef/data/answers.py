@@ -49,8 +49,8 @@ def answer_rows(
 ) -> list[list[str]]:
     """Return the rows of `answers.csv`, in the order of the predictions; columns are `ANSWERS_COLUMNS`.
 
-    `thresholds` are by data set. The column `individual` is the answer, with `new_1`, `new_2` ... for the new individuals
-    of `clusters`; it is empty for a new one where these were not grouped.
+    `thresholds` are by data set. The column `individual` is the answer, with `new_1`, `new_2` ... for the new
+    individuals of `clusters`; it is empty for a new one where these were not grouped.
     """
     grouped = {} if clusters is None else dict(zip(clusters.image_id, clusters.name, strict=True))
     row_of = images.row_of

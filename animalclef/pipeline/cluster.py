@@ -9,17 +9,15 @@ from dataclasses import asdict, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.clustering.choose_rule import KnownBest
-from animalclef.clustering.constraints import Constraints, Forest, constrained
+from animalclef.clustering.constraints import NOTHING_SAID, Constraints, Forest, constrained
 from animalclef.clustering.learn_rules import Evidence, LearnedRule, learn_rules
 from animalclef.clustering.partition import Partitioner, attach
 from animalclef.data.table import LoadedTable
-from animalclef.errors import DataError
+from animalclef.pipeline.candidate_search import CandidateSearch
 from animalclef.pipeline.cluster_evidence import ClusterJob, evidence_of, pools_of, used_columns, without_names
 from animalclef.pipeline.features import encounters_of, extract_all_features
 from animalclef.pipeline.image_contents import Contents
 from animalclef.pipeline.prepare_photographs import prepare_photographs
-from animalclef.pipeline.candidate_search import CandidateSearch
 from animalclef.pipeline.run_context import RunContext
 from animalclef.runtime.atomic_files import write_csv, write_text
 from animalclef.store.run_folder import RunFolder
@@ -32,7 +30,7 @@ _STRICT, _LOOSE = 0.85, 0.31  # probabilities at which the null model accepts 1 
 
 
 def cluster_queries(
-    asked: ImageTable, ranked: RankedCandidates, job: ClusterJob, constraints: Constraints = Constraints()
+    asked: ImageTable, ranked: RankedCandidates, job: ClusterJob, constraints: Constraints = NOTHING_SAID
 ) -> Clusters:
     """Return the individual on every query of `asked`: known ones of the database, and new ones.
 
@@ -43,7 +41,7 @@ def cluster_queries(
 
 
 def cluster_new_ones(
-    asked: ImageTable, predictions: Predictions, job: ClusterJob, constraints: Constraints = Constraints()
+    asked: ImageTable, predictions: Predictions, job: ClusterJob, constraints: Constraints = NOTHING_SAID
 ) -> Clusters:
     """Return the individual on every query: as it was named, and new ones grouped by individual.
 
@@ -57,7 +55,7 @@ def cluster_new_ones(
 
 
 def cluster_unnamed(
-    loaded: LoadedTable, contents: Contents, context: RunContext, constraints: Constraints = Constraints()
+    loaded: LoadedTable, contents: Contents, context: RunContext, constraints: Constraints = NOTHING_SAID
 ) -> Clusters:
     """Return the individual on every photograph of a table in which nobody has a name.
 
@@ -116,9 +114,7 @@ def _clustered(
     return _assembled(asked, of, known, counts)
 
 
-def _partition(
-    evidence: Evidence, learned: LearnedRule, forest: Forest
-) -> tuple[NDArray[np.int64], list[str | None]]:
+def _partition(evidence: Evidence, learned: LearnedRule, forest: Forest) -> tuple[NDArray[np.int64], list[str | None]]:
     """Return the cluster of every photograph, and the known individual that its cluster shows."""
     rule, known = learned.rule, evidence.known
     if rule.attach is not None:
@@ -158,7 +154,10 @@ def _count(
 
 
 def _assembled(
-    asked: ImageTable, of: Mapping[str, tuple[object, ...]], known: Mapping[str, str], counts: Mapping[str, ClusterCount]
+    asked: ImageTable,
+    of: Mapping[str, tuple[object, ...]],
+    known: Mapping[str, str],
+    counts: Mapping[str, ClusterCount],
 ) -> Clusters:
     """Number the clusters of every data set in table order."""
     number = np.zeros(len(asked), dtype=np.int64)

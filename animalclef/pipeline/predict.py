@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from animalclef.clustering.constraints import Constraints
+from animalclef.clustering.constraints import NOTHING_SAID, Constraints
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decide import decide
 from animalclef.decision.decision_model import Decision
@@ -54,7 +54,7 @@ class Outcome:
 
 
 def predict(
-    loaded: LoadedTable, contents: Contents, context: RunContext, constraints: Constraints = Constraints()
+    loaded: LoadedTable, contents: Contents, context: RunContext, constraints: Constraints = NOTHING_SAID
 ) -> Outcome:
     """Answer every query, and keep everything in the run folder; with a decision given nothing is tuned.
 

@@ -123,6 +123,7 @@ def _is_ledger(head: bytes) -> bool:
 
 _KINDS: dict[str, Callable[[bytes], bool]] = {
     "submission": lambda head: _first_line(head) in ("image_id,identity", "image_id,cluster"),
+    "clusters": _columns("image_id", "dataset", "cluster", "individual"),
     "list of answers": _columns("path", "answer", "probability", "threshold"),
     "table with boxes": _columns("bbox"),
     "table with viewpoints": _columns("orientation_confidence"),

@@ -63,6 +63,12 @@ class Clusters:
     """The individual on every photograph, known or new; photographs of two data sets never share one.
 
     `number` counts the clusters of a data set from 0 in table order.
+
+    Example:
+        >>> ids, home = np.array(["1", "2", "3"], dtype=object), np.array(["Newts"] * 3, dtype=object)
+        >>> clusters = Clusters(ids, home, np.array([0, 1, 1]), np.array(["Ada", None, None], dtype=object))
+        >>> clusters.name.tolist(), clusters.label[2]
+        (['Ada', 'new_1', 'new_1'], 'cluster_Newts_1')
     """
 
     image_id: StrArray  # (n,)
