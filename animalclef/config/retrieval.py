@@ -87,11 +87,18 @@ class EmbedMember(EmbedderSettings, Member):
         return (Path(rest).stem if kind == "file" else rest) or kind
 
 
+def _usual_members(given: dict[str, Any]) -> tuple[EmbedMember, ...]:
+    """Return the further embedders of a run whose settings name none."""
+    return (EmbedMember(model="embedder-lite"),) if given.get("model") == "rootsift-vlad" else ()
+
+
 class EmbedConfig(EmbedderSettings):
     """Stage one: one vector per photograph, and with members one more by each of them."""
 
     members: tuple[EmbedMember, ...] = Field(
-        (), description="further embedders, each a model or settings like these; each adds candidates and a score"
+        default_factory=_usual_members,
+        description="further embedders, each a model or settings like these; each adds candidates and a score; not "
+        "given: embedder-lite beside rootsift-vlad, none beside a network",
     )
 
     @field_validator("members")
