@@ -91,9 +91,7 @@ def _write_camtrap(loaded: LoadedTable, given: list[Answer], out_path: Path) -> 
 
 def _write_wildbook(loaded: LoadedTable, given: list[Answer], out_path: Path) -> None:
     from animalclef.data.formats.wildbook import write_wildbook
-    from animalclef.runtime.output_guard import check_output
 
-    check_output(out_path, "Wildbook sheet")
     paths, notes = write_wildbook(loaded.images, given, out_path)
     for note in notes:
         warn(note)

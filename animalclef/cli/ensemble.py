@@ -49,8 +49,8 @@ def ensemble(
 
     parts = read_ensemble(runs)
     config = load_config(None, ["name=ensemble", *(assignments or [])], seed, base=parts.first.config)
-    target = results.target_file(out_path, config, None)
     folder = RunFolder(run or Path("runs") / f"ensemble-{parts.scores[:8]}")
+    target = results.target_file(out_path, config, None, folder.path)
     with folder.claimed():
         folder.open(overwrite=False)
         outcome = fused(parts, config, folder, console.RichProgress(err))

@@ -94,8 +94,8 @@ def predict(
     extra += [*column_settings(columns), *([] if budget is None else [f"budget.spend={json.dumps(budget)}"])]
     config = load_config(config_name, *(assignments or []), *extra, seed=seed)
     dataset = Dataset(load(data, settings=config.data))
-    protect_inputs(path for path in (decision, None if config_name is None else Path(config_name)) if path is not None)
-    target = target_file(out_path, config, config_name)
+    protect_inputs([] if decision is None else [decision])
+    target = target_file(out_path, config, config_name, run)
     made = predict_run(
         dataset, config=config, run_dir=run, weights=weights, decision=decision, device=device, workers=workers,
         overwrite=overwrite, progress=console.RichProgress(err), say=tell,

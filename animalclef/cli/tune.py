@@ -57,8 +57,7 @@ def tune(
     extra = [] if trials is None else [f"decide.trials={trials}"]
     config = settings_of_run(folder, [*(assignments or []), *extra], seed)
     target, url = out_path or run / "tuned.json", storage or f"sqlite:///{(run / 'studies.db').resolve()}"
-    if out_path is not None:
-        check_output(out_path, "decision")
+    check_output(target, "decision")
     decision = tune_run(folder, config, url, workers, console.RichProgress(err))
     write_text(target, decision.model_dump_json(indent=1) + "\n")
     if not no_ledger:

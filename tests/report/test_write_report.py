@@ -159,6 +159,14 @@ def test_a_folder_of_something_else_is_left_alone(tiny_run: tuple[Path, Path], t
         write(tiny_run[1], tmp_path / "diary", single_up_to=3)
 
 
+def test_a_page_of_something_else_is_left_alone(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<html>my page</html>")
+    for out in (tmp_path, tmp_path / "index.html"):
+        with pytest.raises(OutputError, match=r"index\.html: this file is no report that animalclef wrote"):
+            write(tiny_run[1], out)
+    assert (tmp_path / "index.html").read_text() == "<html>my page</html>"
+
+
 def test_the_same_run_gives_the_same_bytes(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
     one, _ = write(tiny_run[1], tmp_path / "one.html", tiny_run[0] / "truth.csv")
     other, _ = write(tiny_run[1], tmp_path / "other.html", tiny_run[0] / "truth.csv")

@@ -16,6 +16,7 @@ from animalclef.data.dates import day_of
 from animalclef.data.formats.json_file import rows_to_table
 from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import write_csv
+from animalclef.runtime.output_guard import check_output
 from animalclef.structures import ImageTable
 
 __all__ = ["is_wildbook", "wildbook_table", "write_wildbook"]
@@ -64,7 +65,7 @@ def write_wildbook(images: ImageTable, answers: Sequence[Answer], out: Path) -> 
         The sheets, and a sentence for each kind of cell that Wildbook requires and the table does not give.
 
     Raises:
-        OutputError: a sheet cannot be written.
+        OutputError: a sheet cannot be written, or another file has its name.
     """
     row_of = images.row_of
     grouped: dict[tuple[str, str], list[Answer]] = defaultdict(list)
@@ -84,6 +85,8 @@ def write_wildbook(images: ImageTable, answers: Sequence[Answer], out: Path) -> 
     paths = (
         [out] if len(sheets) == 1 else [out.with_name(f"{out.stem}-{n}{out.suffix}") for n in range(1, len(sheets) + 1)]
     )
+    for path in paths:
+        check_output(path, "Wildbook sheet")
     for path, sheet in zip(paths, sheets, strict=True):
         write_csv(path, columns, [[row.get(column, "") for column in columns] for row in sheet])
     needed = ("Encounter.genus", "Encounter.specificEpithet", "Encounter.year")
