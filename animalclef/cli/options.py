@@ -70,8 +70,8 @@ DataOption = Annotated[
 ColumnsOption = Annotated[
     str | None,
     typer.Option("--columns", metavar="SUBJECT=COLUMN,...",
-                 help="The table's columns, such as path=filename,identity=individual. date_order=day-first or "
-                      "month-first settles dates such as 5/1/2023."),
+                 help="The table's columns, such as path=filename,identity=individual. date_order=day-first, "
+                      "month-first or year-first settles dates such as 5/1/2023 and 23-05-01."),
 ]  # fmt: skip
 ConfigOption = Annotated[str | None, typer.Option("--config", help="A YAML file, or the name of a shipped one.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")]
@@ -105,15 +105,12 @@ def tell(sentence: str) -> None:
 
 
 def load(data: Path | None, columns: str | None = None, settings: DataConfig | None = None) -> LoadedTable:
-    """Return the table of a data set, and warn of what is odd in it.
-
-    The columns are those of `--columns`, or of the settings.
-    """
+    """Return the table of a data set, read as `--columns` or the settings say; warn of what is odd in it."""
     from animalclef.data.sources import find_source
     from animalclef.data.table import load_table
     from animalclef.runtime.output_guard import protect_inputs, protect_photographs
 
-    given = parse_columns(columns) if settings is None else settings.model_dump(include={"columns", "date_order"})
+    given = parse_columns(columns) if settings is None else settings.reading
     loaded = load_table(find_source(data, **given))
     source = loaded.source
     protect_inputs([path for path in (source.table, source.sample) if path is not None])
@@ -138,8 +135,8 @@ def parse_columns(text: str | None) -> dict[str, Any]:
             raise ConfigError(f"--columns {part.strip()}: expected SUBJECT=COLUMN, such as path=filename.")
         columns[subject] = column
     order = columns.pop("date_order", None)
-    if order not in (None, "day-first", "month-first"):
-        raise ConfigError(f"--columns date_order={order}: expected day-first or month-first.")
+    if order not in (None, "day-first", "month-first", "year-first"):
+        raise ConfigError(f"--columns date_order={order}: expected day-first, month-first or year-first.")
     return {"columns": columns, "date_order": order}
 
 

@@ -28,13 +28,17 @@ __all__ = ["evaluate", "score"]
 def score(
     truth: Annotated[Path, typer.Option(help="CSV with image_id, identity, dataset, known (1 or 0).")],
     submission: Annotated[Path, typer.Option(help="CSV with image_id, identity.")],
+    merge_case: Annotated[
+        bool,
+        typer.Option("--merge-case/--no-merge-case", help="Take names that differ by case or spaces alone for one."),
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Compute the competition's score: the mean over data sets of sqrt(BAKS * BAUS)."""
     from animalclef.cli.console import score_table
     from animalclef.evaluation.evaluate import score_files
 
-    result = score_files(truth, submission)
+    result = score_files(truth, submission, merge_case=merge_case)
     if as_json:
         parts = {name: {**dataclasses.asdict(part), "score": part.score} for name, part in result.datasets.items()}
         print_json({"score": result.overall, "datasets": parts})
@@ -90,4 +94,4 @@ def _background(run: FinishedRun, data: Path, masks: Path | None, weights: Path 
         raise DataError(
             f"{run.path}: no matches to measure; the run matched nothing, or its matcher cannot be opened any more."
         )
-    return background_of_run(run, load(data).images, masks, matcher.correspondences)
+    return background_of_run(run, load(data, settings=run.config.data).images, masks, matcher.correspondences)

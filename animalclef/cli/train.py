@@ -15,6 +15,7 @@ from animalclef.cli.options import (
     JsonOption,
     SetOption,
     Workers,
+    column_settings,
     err,
     load,
     out,
@@ -84,8 +85,8 @@ def train(
     from animalclef.training.embedder.embedder_training import train_embedder
 
     extra = [] if max_missing is None else [f"data.max_missing={max_missing}"]
-    config = load_recipe(TrainConfig, recipe, [*(assignments or []), *extra], seed)
-    table = load(data, columns).images
+    config = load_recipe(TrainConfig, recipe, [*(assignments or []), *extra, *column_settings(columns)], seed)
+    table = load(data, settings=config.data).images
     outcome = train_embedder(
         config, table, out_path, start=start, device=device,
         devices=max(devices, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))),  # torchrun's

@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from animalclef.cli.app import app
-from animalclef.cli.options import JsonOption, SetOption, WeightsOption, Workers, err, load, out, print_json
+from animalclef.cli.options import (
+    ColumnsOption,
+    JsonOption,
+    SetOption,
+    WeightsOption,
+    Workers,
+    err,
+    load,
+    out,
+    print_json,
+)
 
 __all__ = ["train_segmenter"]
 
@@ -25,6 +35,7 @@ def train_segmenter(
         Path | None,
         typer.Option(help="Also train on photographs of your own: a table or folder, as for predict, with masks."),
     ] = None,
+    columns: ColumnsOption = None,
     masks: Annotated[
         Path | None,
         typer.Option(help="Folder of masks for --data, as `mask` makes it. Default: those that the table names."),
@@ -59,7 +70,7 @@ def train_segmenter(
     from animalclef.training.segmenter.segmenter_training import train_segmenter as train
 
     config = load_recipe(TrainSegmenterConfig, recipe, assignments or [], seed)
-    images = None if data is None else load(data).images
+    images = None if data is None else load(data, columns).images
     outcome = train(
         config, start or find_weights("u2netp", weights), out_path, images=images,
         masks=None if images is None else find_masks(images, masks), device=device, devices=devices,

@@ -1,6 +1,6 @@
 """Which gallery photographs belong to one event.
 
-An encounter is what the `encounter` column says; else one individual on one date; else, without dates, near-duplicate
+An encounter is what the `encounter` column says; else one individual on one day; else, without a day, near-duplicate
 photographs of one individual, linked by the correlation of their thumbnails. Encounters keep gallery-against-gallery
 work honest (training, calibration, validation); they never bar a query from a gallery photograph.
 """
@@ -86,7 +86,7 @@ def find_encounters(
         who = f"{_safe(gallery.dataset[row])}/{_safe(gallery.identity[row])}"
         if gallery.encounter[row]:
             of[image_id] = f"{_safe(gallery.dataset[row])}/encounter/{gallery.encounter[row]}"
-        elif gallery.date[row]:
+        elif day_of(gallery.date[row]) is not None:
             of[image_id] = f"{who}/date/{gallery.date[row][:10]}"
         else:
             undated[gallery.dataset[row], who].append(row)

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from animalclef.config import KeypointConfig, RerankConfig, fingerprint
+from animalclef.data.dates import day_of
 from animalclef.data.masks import inside
 from animalclef.features.extract import ExtractionJob, extract_features
 from animalclef.features.local.entries import SiftExtractor, features_from_entry
@@ -59,12 +60,12 @@ class BackgroundLinks:
 
 
 def link_by_background(gallery: ImageTable, mask_of: Mask, context: RunContext) -> BackgroundLinks:
-    """Compare the backgrounds of database photographs that have neither an encounter nor a date.
+    """Compare the backgrounds of database photographs that have neither an encounter nor a day.
 
     `mask_of` gives the animal's mask by content key; a photograph without one is left out. Keys are those of whole
     photographs.
     """
-    undated = (gallery.encounter == "") & (gallery.date == "")
+    undated = (gallery.encounter == "") & np.array([day_of(date) is None for date in gallery.date], dtype=bool)
     masked = np.array([mask_of(key) is not None for key in gallery.key], dtype=bool)
     usable = gallery.select(undated & masked)
     plan = {name: _pairs_of(usable, name, context.config.seed) for name in usable.datasets}

@@ -183,6 +183,7 @@ _KINDS: dict[str, Callable[[bytes], bool]] = {
         "Encounter.mediaAsset0,Encounter.genus,Encounter.specificEpithet,Encounter.year,Encounter.month,Encounter.day,"
         "Encounter.occurrenceID,MarkedIndividual.individualID,Encounter.mediaAsset0.keywords"
     ),
-    "capture history": _begins("/* occasions:", "title="),
+    "capture history": _begins("/* occasions:"),
+    "file for CAPTURE": lambda head: b"task read captures occasions=" in head[:1000],
     "study table": lambda head: b"Rank-1 over " in head and b"| --- |" in head,
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from animalclef.data.names import comparable, is_missing, looks_missing, viewpoint_name
+from animalclef.data.names import comparable, is_missing, looks_missing, spelled_as, viewpoint_name
 from animalclef.data.sources import find_source
 from animalclef.data.table import LoadedTable, load_table
 
@@ -48,6 +48,14 @@ def test_spellings_of_one_name_are_one_animal(tmp_path: Path) -> None:
         str(one) for one in loaded.problems
     )
     assert comparable("Zoe") != comparable("Zoë")
+
+
+def test_spellings_stay_apart_where_case_says_something(tmp_path: Path) -> None:
+    (tmp_path / "metadata.csv").write_text("image_id,path,identity\n1,a.jpg,a1\n2,b.jpg,A1\n")
+    loaded = load_table(find_source(tmp_path, merge_case=False))
+    assert loaded.images.identity.tolist() == ["a1", "A1"]
+    assert loaded.problems == []
+    assert spelled_as(["A1", None, "b"], ["x"] * 3, [("x", "a1")]) == ["a1", None, "b"]
 
 
 def test_names_of_different_data_sets_stay_apart(tmp_path: Path) -> None:
