@@ -23,11 +23,17 @@ __all__ = [
     "ConfigOption",
     "DataOption",
     "DeviceOption",
+    "DevicesOption",
+    "FinishedRunOption",
     "JsonOption",
     "LedgerOption",
+    "MaxMissing",
     "NoLedgerOption",
+    "OverwriteTraining",
     "SeedOption",
     "SetOption",
+    "TrainingFolder",
+    "TruthOption",
     "WeightsOption",
     "Workers",
     "column_settings",
@@ -83,6 +89,14 @@ LedgerOption = Annotated[
 NoLedgerOption = Annotated[bool, typer.Option("--no-ledger", help="Add no line to a ledger.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ...")]
+DevicesOption = Annotated[int, typer.Option(min=1, help="How many GPUs, or processes on the CPU.")]
+FinishedRunOption = Annotated[Path, typer.Option(help="A finished run folder.")]
+TruthOption = Annotated[Path, typer.Option(help="CSV with image_id, identity, dataset, known (1 or 0).")]
+TrainingFolder = Annotated[Path, typer.Option("--out", help="Folder for the network, its checkpoint and its log.")]
+OverwriteTraining = Annotated[bool, typer.Option(help="Discard another training in the folder.")]
+MaxMissing = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Share of missing photographs above which to stop. Default 0.01.")
+]
 WeightsOption = Annotated[
     Path | None, typer.Option("--weights", help="Folder of network weights, as `weights bundle` makes it.")
 ]

@@ -10,7 +10,9 @@ import typer
 
 from animalclef.cli.app import app
 from animalclef.cli.options import (
+    FinishedRunOption,
     JsonOption,
+    TruthOption,
     load,
     out,
     print_json,
@@ -26,7 +28,7 @@ __all__ = ["evaluate", "score"]
 
 @app.command()
 def score(
-    truth: Annotated[Path, typer.Option(help="CSV with image_id, identity, dataset, known (1 or 0).")],
+    truth: TruthOption,
     submission: Annotated[Path, typer.Option(help="CSV with image_id, identity.")],
     merge_case: Annotated[
         bool,
@@ -48,8 +50,8 @@ def score(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Option(help="A finished run folder.")],
-    truth: Annotated[Path, typer.Option(help="CSV with image_id, identity, dataset, known (1 or 0).")],
+    run: FinishedRunOption,
+    truth: TruthOption,
     masked_data: Annotated[
         Path | None,
         typer.Option("--data", help="The data set: also list the share of matches outside its masks."),

@@ -12,6 +12,7 @@ from animalclef.cli.app import app
 from animalclef.cli.options import (
     ColumnsOption,
     DataOption,
+    DeviceOption,
     JsonOption,
     Workers,
     err,
@@ -42,7 +43,7 @@ def study(
             "read after the last training. Default: queries from a split of the database."
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
+    device: DeviceOption = "auto",
     workers: Workers = None,
     overwrite: Annotated[bool, typer.Option(help="Discard trainings of other settings in the folder.")] = False,
     as_json: JsonOption = False,

@@ -11,8 +11,13 @@ import typer
 from animalclef.cli.app import app
 from animalclef.cli.options import (
     ColumnsOption,
+    DeviceOption,
+    DevicesOption,
     JsonOption,
+    OverwriteTraining,
+    SeedOption,
     SetOption,
+    TrainingFolder,
     WeightsOption,
     Workers,
     err,
@@ -26,7 +31,7 @@ __all__ = ["train_segmenter"]
 
 @app.command()
 def train_segmenter(
-    out_path: Annotated[Path, typer.Option("--out", help="Folder for the network, its checkpoint and its log.")],
+    out_path: TrainingFolder,
     start: Annotated[
         Path | None,
         typer.Option(help="Weights of U2-Net-P to start from (.onnx, .safetensors). Default: the pulled u2netp."),
@@ -43,11 +48,11 @@ def train_segmenter(
     recipe: Annotated[str | None, typer.Option("--config", help="A YAML recipe.")] = None,
     assignments: SetOption = None,
     weights: WeightsOption = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="How many GPUs, or processes on the CPU.")] = 1,
+    seed: SeedOption = None,
+    device: DeviceOption = "auto",
+    devices: DevicesOption = 1,
     workers: Workers = None,
-    overwrite: Annotated[bool, typer.Option(help="Discard another training in the folder.")] = False,
+    overwrite: OverwriteTraining = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train the segmenter on rendered animals with exact masks, and on your photographs with masks.

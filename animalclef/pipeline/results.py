@@ -71,14 +71,14 @@ def write_results(
     write_csv(answers_path(submission, run), ANSWERS_COLUMNS, rows)
 
 
-def target_file(out: Path | None, config: Config, settings_file: str | None, run: Path | None = None) -> Path:
-    """Return where the submission goes, `submissions/<date>-<config>/submission.csv` unless `out` says otherwise.
+def target_file(out: Path | None, name: str, settings_file: str | None, run: Path | None = None) -> Path:
+    """Return where the submission goes, `submissions/<date>-<name>/submission.csv` unless `out` says otherwise.
 
     Raises:
         OutputError: the place cannot be written to, or a file given or of another kind would be overwritten there.
     """
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    target = out or Path("submissions") / f"{today}-{config.name}" / "submission.csv"
+    target = out or Path("submissions") / f"{today}-{name}" / "submission.csv"
     protect_inputs([] if settings_file is None else [Path(settings_file)])
     check_target(target, run)
     return target

@@ -135,8 +135,8 @@ def _segment(todo: Mapping[str, _Photograph], segmenter: Segmenter, workers: int
         if image is None:
             continue
         masks[key] = np.zeros(image.pixels.shape[:2], dtype=bool)
-        if image.alpha is not None:
-            masks[key] = image.alpha > 127
+        if image.opaque is not None:
+            masks[key] = image.opaque
             continue
         scale = image.pixels.shape[1] / image.original_size_wh[0]
         bounds: list[Box | None] = [_upright_bounds(box, scale) for box in different[key].boxes]
