@@ -20,7 +20,7 @@ _TIME = (
 )
 _YEAR = r"(?P<year>\d{4}|\d{2})"
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
-_YEAR_FIRST = re.compile(r"(?P<year>\d{4})[-/.:](?P<month>\d{1,2})[-/.:](?P<day>\d{1,2})" + _TIME)
+_YEAR_FIRST = re.compile(r"(?P<year>\d{4})[-/.:]\s?(?P<month>\d{1,2})[-/.:]\s?(?P<day>\d{1,2})\.?" + _TIME)
 _YEAR_LAST = re.compile(r"(?P<one>\d{1,2})(?P<sign>[-/.])\s?(?P<two>\d{1,2})(?P=sign)\s?" + _YEAR + _TIME)
 _DAY_NAME = re.compile(r"(?P<day>\d{1,2})(?:st|nd|rd|th)?[-\s./]*(?P<name>[A-Za-z]{3,9})\.?[-\s./,]*" + _YEAR + _TIME)
 _NAME_DAY = re.compile(r"(?P<name>[A-Za-z]{3,9})\.?\s*(?P<day>\d{1,2})(?:st|nd|rd|th)?,?\s*(?P<year>\d{4})" + _TIME)
@@ -28,11 +28,16 @@ _COMPACT = re.compile(
     r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})"
     r"(?:[T_\s-]?(?P<hour>\d{2})(?P<minute>\d{2})(?P<second>\d{2})?)?$"
 )
+_CLOCK_BEFORE_YEAR = re.compile(
+    r"(?P<name>[A-Za-z]{3,9})\s+(?P<day>\d{1,2})\s+(?P<time>\d{1,2}:\d{2}:\d{2})(?P<half>)(?P<zone>\s[A-Z]{3,4})?\s"
+    r"(?P<year>\d{4})$"
+)  # as `date` and C print it
 _NUMBER = re.compile(r"\d{5,13}(?:\.\d+)?$")
 _PARTIAL = re.compile(r"(?P<year>\d{4})(?:-(?P<month>\d{2}))?$")  # a year or a month: no day, but a date
 _WEEKDAY = re.compile(r"^(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\.?,?\s+", re.IGNORECASE)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _EXCEL_DAYS = (20_000, 80_000)  # 1954 to 2119
+_CHINESE = str.maketrans({"年": "-", "月": "-", "日": " "})
 _LONGEST = 80  # characters of a date
 _UNIX_SECONDS = (10**8, 4 * 10**9)  # 1973 to 2096
 
@@ -120,7 +125,8 @@ def _chosen(readings: Mapping[DateOrder, str], possible: Sequence[DateOrder]) ->
 
 
 def _plain(cell: str) -> str:
-    return _WEEKDAY.sub("", " ".join(cell.strip().strip("'\"").split()))
+    plain = " ".join(cell.strip().strip("'\"").translate(_CHINESE).split())
+    return _WEEKDAY.sub("", plain).rstrip(".")
 
 
 def _iso(cell: str) -> str:
@@ -141,7 +147,7 @@ def _year_first(text: str) -> str:
 
 
 def _with_month_name(text: str) -> str:
-    match = _DAY_NAME.match(text) or _NAME_DAY.match(text)
+    match = _DAY_NAME.match(text) or _NAME_DAY.match(text) or _CLOCK_BEFORE_YEAR.match(text)
     if match is None:
         return ""
     name = match["name"].lower()
@@ -188,8 +194,9 @@ def _written(match: re.Match[str] | None, year: int, month: int, day: int) -> st
         hour = int(clock[0]) % 12 + (12 if match["half"].lower().startswith("p") else 0)
         clock[0] = str(hour)
     text = _with_time(when, clock)
-    zone = match["zone"] or ""
-    return text + ("+00:00" if zone in ("Z", "UTC", "GMT") else zone) if text else ""
+    zone = (match["zone"] or "").strip()
+    zone = "+00:00" if zone in ("Z", "UTC", "GMT") else "" if zone.isalpha() else zone
+    return text + zone if text else ""
 
 
 def _with_time(when: str, clock: Sequence[str]) -> str:

@@ -27,10 +27,11 @@ MISSING = frozenset({
 
 _NOBODY = frozenset({"unknown", "unidentified", "not identified", "unidentifiable", "unknown individual"})
 _LOOKALIKE = re.compile(
-    r"(?:un(?:k|kn|kwn|knwn|known|named|identified|id|ided|identifiable|assigned|certain|sure|labell?ed))\W*\d{0,3}"
-    r"|not? ?(?:id|name|known|sure|identified|available|applicable)|no ?id|nobody|missing|empty|tbd|tba|to be \w+|new"
-    r"|new ?(?:animal|individual)|n\W?a\W?|[\W_]+|individual unknown|unknown \w+|[?\W]*unknown[?\W]*|undefined|void|nil"
-    r"|x{2,}|error|#\w+[!?]?",
+    r"(?:un(?:k|kn|kwn|knwn|known|named|identified|id|ided|identifiable|assigned|certain|sure|labell?ed|determined))"
+    r"[\W_]*\d{0,3}|not?[ _]?(?:id|name|known|sure|identified|available|applicable)|no[ _]?id|nobody|missing|empty"
+    r"|tbd|tba|to be \w+|new|new[ _]?(?:animal|individual)|n\W?[ad]\W?|[\W_]+|individual unknown|unknown \w+"
+    r"|[?\W]*unknown[?\W]*|undefined|void|\W?(?:nil|null|blank|none)\W?|indet(?:\.|erminate|ermined)?|x{2,}|error"
+    r"|#\w+[!?]?|-\d+|inconnue?|desconoc?id[oa]|desconhecid[oa]|unbekannt|sconosciut[oa]|onbekend",
     re.IGNORECASE,
 )
 

@@ -34,8 +34,9 @@ def test_unidentified_is_no_individual_and_a_look_alike_is_reported(tmp_path: Pa
         "metadata.csv, line 3: identity 'unkn' looks like a missing value, but is read as a name. "
         "Empty those cells if it is."
     ]
-    looks = [looks_missing(one) for one in ("Not known", "xx", "Noname", "Newton", "T001")]
-    assert looks == [True, True, True, False, False]
+    looks = ("Not known", "xx", "Noname", "UNKNOWN_1", "n.d.", "(blank)", "indet.", "-1", "unbekannt", "Undetermined")
+    assert [one for one in looks if not looks_missing(one)] == []
+    assert [one for one in ("Newton", "T001", "Ada-1", "Blanka", "Nilo", "7", "Indetta") if looks_missing(one)] == []
 
 
 def test_spellings_of_one_name_are_one_animal(tmp_path: Path) -> None:

@@ -234,8 +234,10 @@ def test_an_interrupted_run_is_refused(tiny_run: tuple[Path, Path], tmp_path: Pa
     ("name", "content", "kind", "sentence"),
     [
         ("finished.json", "{", RunError, "not a file of a finished run.*Expecting property name"),
-        ("finished.json", "{}", RunError, "another version"),
-        ("finished.json", '{"config": {"colour": "red"}}', RunError, "another version"),
+        ("finished.json", "{}", RunError, "not a file of a finished run of this version"),
+        ("finished.json", "[1]", RunError, "not a file of a finished run of this version"),
+        ("finished.json", '{"scores": "a", "data": 3, "config": {}}', RunError, "scores, data or root is no text"),
+        ("finished.json", '{"scores": "a", "data": "b", "config": {"colour": "red"}}', RunError, "another version"),
         ("candidates.csv", "", RunError, "candidates.csv: not a file of a finished run"),
         ("candidates.csv", "query_id,what\n1,2\n", RunError, "columns dataset, gallery_id, identity, .* are missing"),
         (
