@@ -76,6 +76,7 @@ def study(
     loaded = load(data, columns)
     asked = Study(settings, loaded, out_path, starts, device, count, RichProgress(err), overwrite)
     check_output(out_path / "table.md", "study table")
+    check_output(out_path / "lines.json", "list of study lines")
     lines = asked.run(None if truth is None else lambda: right_answers(truth, loaded.images))
     table = study_markdown(settings, lines, queries=truth is not None)
     write_text(out_path / "table.md", table)

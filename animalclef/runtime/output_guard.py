@@ -185,5 +185,6 @@ _KINDS: dict[str, Callable[[bytes], bool]] = {
     ),
     "capture history": _begins("/* occasions:"),
     "file for CAPTURE": lambda head: b"task read captures occasions=" in head[:1000],
+    "list of study lines": lambda head: head.startswith(b"[") and b'"arm"' in head,
     "study table": lambda head: b"Rank-1 over " in head and b"| --- |" in head,
 }
