@@ -130,8 +130,8 @@ def boxes(
     from animalclef.data.box_column import write_boxes
     from animalclef.data.masks import find_masks
     from animalclef.errors import ConfigError
+    from animalclef.prepare.crop_sheet import crop_sheet
     from animalclef.prepare.find_boxes import find_boxes
-    from animalclef.report.crop_sheet import crop_sheet
     from animalclef.runtime.atomic_files import check_writable, write_bytes
     from animalclef.runtime.output_guard import check_output, mark_picture
 

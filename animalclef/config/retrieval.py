@@ -131,7 +131,7 @@ class VoteConfig(Settings):
     neighbours: int = Field(5, ge=1, description="nearest gallery descriptors of each query descriptor that get a vote")
     max_keypoints: int = Field(512, ge=1, description="strongest keypoints of each photograph that take part")
     exact_descriptors: int = Field(
-        100_000, ge=0, description="largest number of gallery descriptors that are searched exactly"
+        16_384, ge=0, description="largest number of gallery descriptors that are searched exactly"
     )
     dimensions: int = Field(64, ge=2, description="approximate search: length of a descriptor after PCA")
     probes: int = Field(8, ge=1, description="approximate search: cells of the inverted file that are searched")

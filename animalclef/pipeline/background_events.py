@@ -15,6 +15,7 @@ import numpy as np
 
 from animalclef.config import KeypointConfig, RerankConfig, fingerprint
 from animalclef.data.dates import day_of
+from animalclef.data.decode import decoding_of
 from animalclef.data.encounters import linked_rows
 from animalclef.data.masks import inside
 from animalclef.features.extract import ExtractionJob, extract_features
@@ -132,7 +133,7 @@ def _pairs_of(images: ImageTable, dataset: str, seed: int) -> tuple[list[Pair], 
 def _described(images: ImageTable, context: RunContext) -> ShardStore:
     config, run = context.config, context.folder
     extractor = SiftExtractor(_KEYPOINTS)
-    decoding = [config.data.decode_long_side, config.data.max_pixels, cv2.__version__]
+    decoding = decoding_of(config.data)
     store = ShardStore(run.store("backgrounds", fingerprint(1, extractor.fingerprint, decoding)))
     unreadable = ShardStore(run.store("unreadable", fingerprint(1, decoding, "backgrounds")))
     extract_features(

@@ -8,12 +8,11 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-import cv2
 import numpy as np
-import PIL
 from pydantic import ValidationError
 
 from animalclef.config import Config, fingerprint
+from animalclef.data.decode import decoding_of
 from animalclef.data.encounters import Encounters, find_encounters
 from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extract_features
 from animalclef.features.local.entries import SiftExtractor
@@ -135,8 +134,7 @@ def _encounters(gallery: ImageTable, links: BackgroundLinks, context: RunContext
 
 def _outlines(images: ImageTable, segmenter: BatchSegmenter, context: RunContext) -> Outlines:
     config = context.config.data
-    decoding = [config.decode_long_side, config.max_pixels, cv2.__version__, PIL.__version__]
-    store = ShardStore(context.folder.store("outlines", fingerprint(2, segmenter.fingerprint, decoding)))
+    store = ShardStore(context.folder.store("outlines", fingerprint(2, segmenter.fingerprint, decoding_of(config))))
     return find_outlines(images, segmenter, store, config, context.workers, context.progress)
 
 
