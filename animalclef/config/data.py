@@ -26,7 +26,10 @@ class DataConfig(Settings):
     max_missing: float = Field(0.01, ge=0, le=1, description="share of missing files above which the run stops")
     max_pixels: int = Field(150_000_000, gt=0, le=178_000_000, description="larger photographs are skipped")
     decode_long_side: int = Field(
-        1024, ge=64, description="large photographs are decoded at a reduced scale, no smaller than this long side"
+        1024,
+        ge=64,
+        le=32_768,
+        description="large photographs are decoded at a reduced scale, no smaller than this long side",
     )
 
     @property

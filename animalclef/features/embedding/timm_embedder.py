@@ -197,9 +197,7 @@ def preprocessing_of(entry: EmbedderEntry, model: torch.nn.Module, config: Embed
     mean, std = entry.mean_std or (of_backbone["mean"], of_backbone["std"])
     mean, std = config.mean or mean, config.std or std
     if entry.resize not in RESIZERS:
-        raise WeightsError(
-            f"{entry.weights}: its resize method {entry.resize!r} is not known here."
-        )
+        raise WeightsError(f"{entry.weights}: its resize method {entry.resize!r} is not known here.")
     made = Preprocessing(size_wh, _three(mean), _three(std), entry.resize)
     return made if config.resize is None else replace(made, resize=config.resize)
 
