@@ -95,7 +95,7 @@ def shipped_configs(group: str = "") -> dict[str, Path]:
 def fingerprint(*parts: object) -> str:
     """Return sixteen hex digits that change with any setting, version or digest given."""
     text = json.dumps([_plain(part) for part in parts], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def _plain(part: object) -> object:
