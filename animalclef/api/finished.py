@@ -19,7 +19,7 @@ from animalclef.data.submission import write_cluster_submission, write_submissio
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decision_model import Decision
 from animalclef.pipeline.predict import Outcome
-from animalclef.pipeline.results import summary_of, write_results
+from animalclef.pipeline.results import check_target, summary_of, write_results
 from animalclef.report.explanations import Explanations
 from animalclef.report.query_picture import draw_query
 from animalclef.report.write_report import write_report as write_page
@@ -110,13 +110,14 @@ class Run:
         manifest are written beside it.
 
         Raises:
-            OutputError: the file cannot be written.
+            OutputError: the file cannot be written, or another file is there.
 
         Example:
             >>> load_run(run_folder).to_submission(folder / "submission.csv").name
             'submission.csv'
         """
         target, finished = Path(path), self.finished
+        check_target(target, self.path)
         clusters = finished.clusters if finished.is_clustering else None
         loaded = LoadedTable(Source(finished.path, None), finished.images, [], finished.order, clusters is not None)
         if clusters is None:

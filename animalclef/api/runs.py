@@ -100,7 +100,7 @@ def load_run(path: PathLike, *, data: PathLike | None = None, weights: PathLike 
 def tune_decision(
     run: Run | PathLike,
     *,
-    trials: int = 200,
+    trials: int | None = None,
     settings: Sequence[str] = (),
     seed: int | None = None,
     storage: str | None = None,
@@ -109,8 +109,9 @@ def tune_decision(
 ) -> Decision:
     """Search calibrators, weights and thresholds of a finished run further; no photograph is read.
 
-    `trials` is their number per data set, in all; `settings` changes the group `decide` ("decide.fusions=[weighted]").
-    Studies are kept in `storage` (default: studies.db in the run folder), and the same call resumes them.
+    `trials` is their number per data set, in all (default: that of the settings, or 200); `settings` changes the group
+    `decide` ("decide.fusions=[weighted]"). Studies are kept in `storage` (default: studies.db in the run folder), and
+    the same call resumes them.
 
     Raises:
         RunError: the folder holds no finished run.
@@ -123,7 +124,8 @@ def tune_decision(
         ['NewtID']
     """
     folder = RunFolder(path_of(run))
-    config = settings_of_run(folder, [*settings, f"decide.trials={trials}"], seed)
+    extra = [] if trials is None else [f"decide.trials={trials}"]
+    config = settings_of_run(folder, [*settings, *extra], seed)
     url = storage or f"sqlite:///{(folder.path / 'studies.db').resolve()}"
     return tune_run(folder, config, url, workers, progress or Silent())
 

@@ -143,8 +143,11 @@ def _with_attach(tests: Sequence[PseudoTests], rule: ClusterRule, given: Mapping
 
 def count_ratios(tests: Sequence[PseudoTests], rule: ClusterRule) -> Floats:
     """Return individuals for each cluster that the rule makes of each pseudo-test, (tests,)."""
-    return np.array([len(set(one.who[rows].tolist())) / max(len(set(part.at(rule.cut).tolist())), 1)
-                     for one in tests for rows, part in zip(one.rows, one.partitioners(rule), strict=True)])  # fmt: skip
+    ratios = []
+    for one in tests:
+        for rows, part in zip(one.rows, one.partitioners(rule), strict=True):
+            ratios.append(len(np.unique(one.who[rows])) / max(len(np.unique(part.at(rule.cut))), 1))
+    return np.array(ratios)
 
 
 def _mean(scores: Floats) -> float:

@@ -26,13 +26,13 @@ def holds_clusters(path: Path) -> bool:
     return "cluster" in read_table(path).columns
 
 
-def score_cluster_file(truth_path: Path, submission_path: Path) -> ClusterScores:
+def score_cluster_file(truth_path: Path, submission_path: Path, *, merge_case: bool = True) -> ClusterScores:
     """Compare the clusters of a file (image_id, cluster) with the truth; the competition's score is the mean ARI.
 
     Raises:
         SubmissionError: a file is not right, or a photograph of the truth has no cluster.
     """
-    truth, labels = truth_of_file(truth_path), read_cluster_submission(submission_path)
+    truth, labels = truth_of_file(truth_path, merge_case=merge_case), read_cluster_submission(submission_path)
     return _scored(truth, labels, f"{submission_path}", f"{truth_path}")
 
 

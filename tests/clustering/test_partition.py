@@ -54,7 +54,13 @@ def test_photographs_are_attached_by_falling_probability_above_a_threshold_with_
     forest = constrained(list("abcde"), Constraints([("a", "b")], [("c", "y")]), {"y": "Yuki"})
     best = ["Xena", "Yuki", "Yuki", "Xena", None]
     attach(forest, best, np.array([0.9, 0.95, 0.99, 0.8, 0.0]), np.array([3.0, 3, 3, 0.5, 9]), 0.7, 1.0)
-    assert [forest.name(node) for node in range(5)] == ["Yuki", "Yuki", None, None, None]  # c is not Yuki; d has no lead
+    assert [forest.name(node) for node in range(5)] == [
+        "Yuki",
+        "Yuki",
+        None,
+        None,
+        None,
+    ]  # c is not Yuki; d has no lead
     attach(forest, best, np.array([0.9, 0.95, 0.99, 0.8, 0.0]), np.array([3.0, 3, 3, 0.5, 9]), 0.7, 0.0)
     assert forest.name(3) == "Xena"
 
