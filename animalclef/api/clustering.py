@@ -14,12 +14,13 @@ from animalclef.config import Config
 from animalclef.config import load_config as load_settings
 from animalclef.errors import ConfigError, DataError
 from animalclef.hub.needed_weights import require_weights
-from animalclef.pipeline.cluster import cluster_unnamed, write_clusters
+from animalclef.pipeline.cluster import cluster_unnamed
 from animalclef.pipeline.cluster_run import cluster_run
 from animalclef.pipeline.image_contents import read_contents
 from animalclef.pipeline.predict import predict
 from animalclef.pipeline.run_context import open_context
 from animalclef.runtime.progress import Progress, Silent
+from animalclef.store.cluster_file import write_clusters
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.finished_run import load_run as read_run
 from animalclef.store.run_folder import RunFolder

@@ -24,6 +24,7 @@ from animalclef.report.explanations import Explanations
 from animalclef.report.query_picture import draw_query
 from animalclef.report.write_report import write_report as write_page
 from animalclef.runtime.progress import Progress, Silent
+from animalclef.store.cluster_file import is_clustering, read_clusters
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.finished_run import load_run as read_run
 
@@ -88,7 +89,8 @@ class Run:
     @cached_property
     def clusters(self) -> pd.DataFrame | None:
         """One row per query: image_id, dataset, cluster, individual (a name, or new_1 ...); None without grouping."""
-        return None if self.finished.clusters is None else self.finished.clusters.table
+        clusters = read_clusters(self.finished)
+        return None if clusters is None else clusters.table
 
     def show(self, query_id: str, *, candidates: int = 4, explain: bool = False) -> PilImage.Image:
         """Draw a query beside its best `candidates`, with the matched keypoints; `explain` adds the embedding's view.
@@ -118,7 +120,7 @@ class Run:
         """
         target, finished = Path(path), self.finished
         check_target(target, self.path)
-        clusters = finished.clusters if finished.is_clustering else None
+        clusters = read_clusters(finished) if is_clustering(finished) else None
         loaded = LoadedTable(Source(finished.path, None), finished.images, [], finished.order, clusters is not None)
         if clusters is None:
             write_submission(target, finished.predictions, loaded)

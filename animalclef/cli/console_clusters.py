@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from animalclef.cli.console import empty_table
-from animalclef.metrics.clustering_metrics import ClusterScores
-from animalclef.structures.clusters import ClusterCount
+
+if TYPE_CHECKING:
+    from animalclef.metrics.clustering_metrics import ClusterScores
+    from animalclef.structures.clusters import ClusterCount
 
 __all__ = ["cluster_score_table", "count_lines"]
 

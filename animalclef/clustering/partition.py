@@ -79,8 +79,8 @@ class Partitioner:
         for rows in np.split(order, np.flatnonzero(np.diff(self._place[order])) + 1):
             members[int(self._roots[self._place[rows[0]]])] = rows
             if len(rows) > 1:
-                a, b = np.triu_indices(len(rows), 1)
-                distance[_condensed(n, rows[a], rows[b])] = 0
+                left, right = np.triu_indices(len(rows), 1)
+                distance[_condensed(n, rows[left], rows[right])] = 0
         for one, other in self.forest.apart():
             a, b = np.meshgrid(members[one], members[other])
             distance[_condensed(n, np.minimum(a, b).ravel(), np.maximum(a, b).ravel())] = float(n) ** 2

@@ -12,6 +12,7 @@ from animalclef.data.submission import Truth, read_cluster_submission
 from animalclef.errors import RunError, SubmissionError
 from animalclef.evaluation.evaluate import truth_of_file, truth_of_run
 from animalclef.metrics.clustering_metrics import ClusterScores, score_datasets
+from animalclef.store.cluster_file import read_clusters
 from animalclef.store.finished_run import FinishedRun
 
 __all__ = ["holds_clusters", "score_cluster_file", "score_clusters_of_run"]
@@ -43,7 +44,7 @@ def score_clusters_of_run(run: FinishedRun, truth_path: Path) -> ClusterScores |
         DataError: the truth is of other data.
         RunError: the run's clusters are damaged.
     """
-    clusters = run.clusters
+    clusters = read_clusters(run)
     if clusters is None:
         return None
     labels = dict(zip(clusters.image_id, clusters.label, strict=True))

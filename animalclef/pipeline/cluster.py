@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
@@ -19,12 +18,10 @@ from animalclef.pipeline.features import encounters_of, extract_all_features
 from animalclef.pipeline.image_contents import Contents
 from animalclef.pipeline.prepare_photographs import prepare_photographs
 from animalclef.pipeline.run_context import RunContext
-from animalclef.runtime.atomic_files import write_csv, write_text
-from animalclef.store.run_folder import RunFolder
 from animalclef.structures import ImageTable, Predictions, RankedCandidates
 from animalclef.structures.clusters import ClusterCount, Clusters
 
-__all__ = ["cluster_new_ones", "cluster_queries", "cluster_unnamed", "write_clusters"]
+__all__ = ["cluster_new_ones", "cluster_queries", "cluster_unnamed"]
 
 _STRICT, _LOOSE = 0.85, 0.31  # probabilities at which the null model accepts 1 % and 15 % of strangers
 
@@ -71,14 +68,6 @@ def cluster_unnamed(
     job = ClusterJob(features, encounters, CandidateSearch(features, context), None, context)
     with context.timed("cluster"):
         return _clustered(loaded.images, features.images, None, job, constraints)
-
-
-def write_clusters(folder: RunFolder, clusters: Clusters) -> None:
-    """Write `clusters.csv` (image_id, dataset, cluster, individual) and `clusters.json` (counts and rules)."""
-    columns = (clusters.image_id, clusters.dataset, clusters.label, clusters.name)
-    write_csv(folder.clusters, ("image_id", "dataset", "cluster", "individual"), zip(*columns, strict=True))
-    content = {name: asdict(count) for name, count in clusters.counts.items()}
-    write_text(folder.path / "clusters.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def _clustered(

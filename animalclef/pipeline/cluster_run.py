@@ -12,13 +12,14 @@ from animalclef.data.encounters import Encounters
 from animalclef.decision.fusion import fuse
 from animalclef.errors import RunError
 from animalclef.pipeline.candidate_search import CandidateSearch
-from animalclef.pipeline.cluster import cluster_new_ones, cluster_queries, write_clusters
+from animalclef.pipeline.cluster import cluster_new_ones, cluster_queries
 from animalclef.pipeline.cluster_evidence import ClusterJob
 from animalclef.pipeline.features import extract_all_features
 from animalclef.pipeline.image_contents import Contents
 from animalclef.pipeline.match import match_pairs, skipped_matchers
 from animalclef.pipeline.run_context import open_context
 from animalclef.runtime.progress import Progress
+from animalclef.store.cluster_file import write_clusters
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import RankedCandidates
 from animalclef.structures.clusters import Clusters

@@ -16,7 +16,7 @@ from animalclef.decision.fusion import fuse
 from animalclef.errors import DataError
 from animalclef.pipeline.budget import settle_budget
 from animalclef.pipeline.candidate_search import ranks_of_sources
-from animalclef.pipeline.cluster import cluster_new_ones, cluster_queries, write_clusters
+from animalclef.pipeline.cluster import cluster_new_ones, cluster_queries
 from animalclef.pipeline.cluster_evidence import ClusterJob
 from animalclef.pipeline.decide import tune_decision
 from animalclef.pipeline.features import FeatureSet, extract_all_features
@@ -28,6 +28,7 @@ from animalclef.pipeline.sanity import sanity_warnings
 from animalclef.pipeline.shortlist import Shortlists, make_shortlists
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.digests import with_digests
+from animalclef.store.cluster_file import write_clusters
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.structures import ImageTable, PairScores, Predictions, RankedCandidates, Skipped
 from animalclef.structures.clusters import Clusters
@@ -133,10 +134,7 @@ def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, co
     folder.write_order(loaded.submission_id)
     folder.write_candidates(outcome.ranked)
     folder.write_answers(outcome.predictions)
-    if outcome.clusters is None:
-        folder.clusters.unlink(missing_ok=True)
-    else:
-        write_clusters(folder, outcome.clusters)
+    write_clusters(folder, outcome.clusters)
     counts = {"photographs": len(features.images), "query pairs": shortlists.queries.pair_count}
     folder.write_timings(context.seconds, counts | {"pairs in the log": sum(map(len, context.logs))})
     settings = {"scores": context.scores_id, "data": features.digest, "config": context.config.model_dump(mode="json")}

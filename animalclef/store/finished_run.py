@@ -26,14 +26,13 @@ from animalclef.runtime.digests import check_digests
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped, StrArray
-from animalclef.structures.clusters import Clusters
 
 __all__ = ["FinishedRun", "load_run"]
 
 _TABLE = ("image_id", "identity", "path", "dataset", "split", "viewpoint", "date", "species", "key")
 _PAIR = ("query_id", "gallery_id", "identity", "dataset")
 _NO_SCORES = (*_PAIR, "probability", "identity_probability", "lead")  # the other columns of candidates.csv are scores
-_TEXT = frozenset({*_TABLE, *_PAIR, "bbox_xywhr", "mask", "reason", "cluster", "individual"})
+_TEXT = frozenset({*_TABLE, *_PAIR, "bbox_xywhr", "mask", "reason"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,17 +111,6 @@ class FinishedRun:
         path = self.path / "encounters.csv"
         with _reading(path):
             return path.read_text(encoding="utf-8")
-
-    @cached_property
-    def clusters(self) -> Clusters | None:
-        """The individual on every query; `None` where the run did not group its new ones."""
-        path = self.folder.clusters
-        return _clusters(path, set(self.images.gallery.identity)) if path.is_file() else None
-
-    @property
-    def is_clustering(self) -> bool:
-        """Whether its submission holds clusters instead of names."""
-        return self.settings.get("task") == "clustering"
 
     @cached_property
     def pseudo_queries(self) -> dict[str, PseudoQueries]:
@@ -268,14 +256,6 @@ def _predictions(path: Path, images: ImageTable, ranked: RankedCandidates, decis
         frame = frame.loc[list(images.queries.image_id)]
         probability = frame["probability"].to_numpy(dtype=np.float64)
         return Predictions(images.queries.image_id, _texts([one or None for one in frame["identity"]]), probability)
-
-
-def _clusters(path: Path, known: set[str]) -> Clusters:
-    frame = _read(path, ("image_id", "dataset", "cluster", "individual"))
-    with _reading(path):
-        number = np.array([int(label.rpartition("_")[2]) for label in frame["cluster"]], dtype=np.int64)
-        individual = _texts([who if who in known else None for who in frame["individual"]])
-        return Clusters(_texts(frame["image_id"]), _texts(frame["dataset"]), number, individual)
 
 
 def _skipped(path: Path) -> list[Skipped]:
