@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,8 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 CUTS = tuple(np.round(sigmoid(np.linspace(-4, 3, 15)), 4).tolist())
-_ATTACH = (None, 0.99, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
-_MARGINS = (2.0, 1.0, 0.0)  # log-odds
+_ATTACH = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, None)  # the first is preferred: more likely right than wrong
+_MARGINS = (0.0, 1.0, 2.0)  # log-odds
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class PseudoTests:
         return Partitioner(forest, *pairs, self.probability[kept], rule.method, rule.largest)
 
 
-def choose_rule(tests: Sequence[PseudoTests], given: Mapping[str, object], *, attaches: bool) -> ClusterRule:
+def choose_rule(tests: Sequence[PseudoTests], given: Mapping[str, Any], *, attaches: bool) -> ClusterRule:
     """Return the rule with the best mean over pseudo-tests, by the one-standard-error rule towards smaller clusters.
 
     `given` are fields of the rule that the settings fix. A method comes first, then attaching to known individuals,
@@ -128,12 +128,12 @@ def _best_cut(tests: Sequence[PseudoTests], rule: ClusterRule) -> _Found:
     return _Found(CUTS[max(fine)], table[:, max(fine)])
 
 
-def _with_attach(tests: Sequence[PseudoTests], rule: ClusterRule, given: Mapping[str, object]) -> ClusterRule:
-    """Return the rule with the strictest way of attaching that is within one standard error of the best."""
+def _with_attach(tests: Sequence[PseudoTests], rule: ClusterRule, given: Mapping[str, Any]) -> ClusterRule:
+    """Return the rule with the first way of attaching that is within one standard error of the best."""
     options = [replace(rule, attach=one, margin=margin) for one in _ATTACH for margin in _MARGINS
                if one is not None or margin == _MARGINS[0]]  # fmt: skip
     if "attach" in given:
-        fixed = replace(rule, attach=given["attach"])  # type: ignore[arg-type]
+        fixed = replace(rule, attach=given["attach"])
         options = [replace(fixed, margin=margin) for margin in _MARGINS]
     scores = [np.concatenate([one.scores(option, [rule.cut])[:, 0] for one in tests]) for option in options]
     best = max(range(len(options)), key=lambda at: _mean(scores[at]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,7 @@ def learn_rules(
     targets: Mapping[str, Evidence],
     pools: Mapping[str, TestPool],
     columns: Sequence[str],
-    given: Mapping[str, object],
+    given: Mapping[str, Any],
     seed: int,
     *,
     attaches: bool,
@@ -70,13 +71,13 @@ def learn_rules(
         elif able:
             learned[name] = _of_others(list(able.values()), target, columns, given, seed, attaches=attaches)
         else:
-            rule = replace(ClusterRule(attach=_FEW if attaches else None), **given)  # type: ignore[arg-type]
+            rule = replace(ClusterRule(attach=_FEW if attaches else None), **given)
             learned[name] = LearnedRule(prior_link_model(columns), rule, np.zeros(0), {})
     return learned
 
 
 def _own(
-    pool: TestPool, target: Evidence, columns: Sequence[str], given: Mapping[str, object], seed: int, *, attaches: bool
+    pool: TestPool, target: Evidence, columns: Sequence[str], given: Mapping[str, Any], seed: int, *, attaches: bool
 ) -> LearnedRule:
     labelled = pool.labelled
     model = labelled.fit(columns).for_use
@@ -89,7 +90,7 @@ def _own(
 
 
 def _of_others(
-    pools: Sequence[TestPool], target: Evidence, columns: Sequence[str], given: Mapping[str, object], seed: int, *,
+    pools: Sequence[TestPool], target: Evidence, columns: Sequence[str], given: Mapping[str, Any], seed: int, *,
     attaches: bool,
 ) -> LearnedRule:  # fmt: skip
     """Learn in units of the null model; each data set is tested with the model of the others."""
@@ -104,7 +105,7 @@ def _of_others(
             probability = held_out_probability(mine, columns, seed)
         every.append(_tests(pool, probability, _level(mine, probability, model, target, seed), _TESTS, seed))
     rule = choose_rule(every, given, attaches=False)
-    rule = replace(rule, chosen_on="other data sets", attach=given.get("attach", _FEW) if attaches else None)  # type: ignore[arg-type]
+    rule = replace(rule, chosen_on="other data sets", attach=given.get("attach", _FEW) if attaches else None)
     return LearnedRule(model, rule, count_ratios(every, replace(rule, attach=None)), {})
 
 
@@ -122,7 +123,7 @@ def _tests(pool: TestPool, probability: Floats, level: int, count: int, seed: in
     return PseudoTests(labelled.who, labelled.pairs.first, labelled.pairs.second, probability, pool.known, rows)
 
 
-def _nested(tests: PseudoTests, given: Mapping[str, object], seed: int, *, attaches: bool) -> dict[str, float]:
+def _nested(tests: PseudoTests, given: Mapping[str, Any], seed: int, *, attaches: bool) -> dict[str, float]:
     """Return ARI and AMI of each half of the individuals by the rule that was chosen on the other half."""
     individuals = int(tests.who.max()) + 1
     half = np.zeros(individuals, dtype=bool)

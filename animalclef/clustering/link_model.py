@@ -79,14 +79,16 @@ def fit_link_model(inputs: Floats, columns: Sequence[str], same: Bools, weight: 
             slopes[used] = found
             break
         used.pop(int(found.argmin()))
-    return LinkModel(tuple(columns), *(tuple(one.tolist()) for one in (mean, spread, slopes)), float(intercept))
+    return LinkModel(
+        tuple(columns), tuple(mean.tolist()), tuple(spread.tolist()), tuple(slopes.tolist()), float(intercept)
+    )
 
 
 def prior_link_model(columns: Sequence[str]) -> LinkModel:
     """Return the model for photographs without any names: how unlikely a pair is among strangers."""
-    decision = prior_decision(columns)
-    [(name, curve)] = decision.calibrators.items()
-    return LinkModel((name.removesuffix(NULL),), (0.0,), (1.0,), (float(curve.slope),), float(curve.intercept))
+    [(name, curve)] = prior_decision(columns).calibrators.items()
+    at_zero, at_one = curve.log_odds(np.array([0.0, 1.0])).tolist()
+    return LinkModel((name.removesuffix(NULL),), (0.0,), (1.0,), (at_one - at_zero,), at_zero)
 
 
 def link_inputs(pairs: LinkedPairs, nulls: Mapping[str, Null], columns: Sequence[str]) -> Floats:

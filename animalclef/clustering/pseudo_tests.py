@@ -31,8 +31,9 @@ class Pool:
 def draw_pool(gallery: ImageTable, encounter_of: Mapping[str, str], most: int, seed: int, *, attaches: bool) -> Pool:
     """Draw the encounters of random individuals until there are `most` photographs, up to twelve of one individual.
 
-    With `attaches` every second individual that has two encounters keeps one in the database, so that its photographs
-    can be attached to it; a photograph in the pool never sees another one of its individual that is in the pool.
+    With `attaches` every second individual that has two encounters keeps half of them in the database, so that its
+    photographs can be attached to it; a photograph in the pool never sees another one of its individual that is in the
+    pool.
     """
     rng = np.random.default_rng([seed, 21])
     of: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
@@ -46,7 +47,7 @@ def draw_pool(gallery: ImageTable, encounter_of: Mapping[str, str], most: int, s
             break
         events = of[names[place]]
         order = [sorted(events)[at] for at in rng.permutation(len(events))]
-        kept_back = 1 if attaches and number % 2 and len(order) > 1 else 0
+        kept_back = len(order) // 2 if attaches and number % 2 else 0
         mine: list[str] = []
         for event in order[: len(order) - kept_back]:
             mine += events[event][: _EACH - len(mine)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -28,9 +28,9 @@ class ClusterConfig(Settings):
     )
 
     @property
-    def given(self) -> dict[str, object]:
+    def given(self) -> dict[str, Any]:
         """Return the fields of a rule that the settings fix."""
-        fixed: dict[str, object] = {name: getattr(self, name) for name in ("cut", "attach", "margin")}
+        fixed: dict[str, Any] = {name: getattr(self, name) for name in ("cut", "attach", "margin")}
         fixed = {name: value for name, value in fixed.items() if value is not None}
         fixed |= {} if self.method == "auto" else {"method": self.method}
         return fixed | ({"largest": self.largest} if self.largest else {})

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+from scipy.special import gammaln
 
 from animalclef.structures import StrArray
 
 __all__ = ["ClusterScore", "ClusterScores", "agreement", "score_clusters", "score_datasets"]
+
+Counts = NDArray[np.int64]
+
+_TINY = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -56,17 +61,16 @@ def score_clusters(truth: NDArray[np.generic], cluster: NDArray[np.generic]) -> 
     >>> round(score.precision, 3), score.recall, score.ari
     (0.333, 0.5, 0.0)
     """
-    who, what = (np.unique(labels.astype(str), return_inverse=True)[1] for labels in (truth, cluster))
-    both = np.unique(np.stack([who, what]), axis=1, return_counts=True)[1]
-    shared, together, same = (_pairs(counts) for counts in (both, np.bincount(what), np.bincount(who)))
+    both, what, who = _counts(np.unique(truth.astype(str), return_inverse=True)[1], cluster)
+    shared, together, same = (_pairs(counts) for counts in (both, what, who))
     return ClusterScore(
-        ari=float(adjusted_rand_score(who, what)),
-        ami=float(adjusted_mutual_info_score(who, what)),
+        ari=_rand(both, what, who),
+        ami=_mutual_information(both, what, who),
         precision=shared / together if together else float("nan"),
         recall=shared / same if same else float("nan"),
-        photographs=len(who),
-        clusters=len(set(what.tolist())),
-        individuals=len(set(who.tolist())),
+        photographs=len(truth),
+        clusters=len(what),
+        individuals=len(who),
     )
 
 
@@ -82,9 +86,55 @@ def agreement(truth: NDArray[np.int64], cluster: NDArray[np.int64]) -> float:
     >>> agreement(np.array([0, 0, 1, 1]), np.array([5, 5, 3, 3]))
     1.0
     """
-    return float(adjusted_rand_score(truth, cluster) + adjusted_mutual_info_score(truth, cluster)) / 2
+    counts = _counts(truth, cluster)
+    return (_rand(*counts) + _mutual_information(*counts)) / 2
 
 
-def _pairs(counts: NDArray[np.int64]) -> int:
+def _counts(truth: Counts, cluster: NDArray[np.generic]) -> tuple[Counts, Counts, Counts]:
+    """Return how many photographs each non-empty cell of the contingency table has, each cluster, each individual."""
+    who = np.unique(truth, return_inverse=True)[1]
+    what = np.unique(cluster.astype(str) if cluster.dtype == object else cluster, return_inverse=True)[1]
+    cells = np.unique(who * (int(what.max(initial=0)) + 1) + what, return_counts=True)[1]
+    return cells, np.bincount(what), np.bincount(who)
+
+
+def _pairs(counts: Counts) -> int:
     """Return how many pairs lie in groups of these sizes."""
     return int((counts * (counts - 1) // 2).sum())
+
+
+def _rand(both: Counts, what: Counts, who: Counts) -> float:
+    """Return the adjusted Rand index (Hubert and Arabie 1985); equal partitions have 1, also where all are alone."""
+    shared, together, same = _pairs(both), _pairs(what), _pairs(who)
+    if shared == together == same:
+        return 1.0
+    total = _pairs(np.array([int(who.sum())]))
+    expected = together * same / total
+    return float((shared - expected) / ((together + same) / 2 - expected))
+
+
+def _mutual_information(both: Counts, what: Counts, who: Counts) -> float:
+    """Return the adjusted mutual information (Vinh, Epps and Bailey 2010), normalised by the mean of the entropies."""
+    count = int(who.sum())
+    if len(what) == len(who) == len(both):  # equal partitions
+        return 1.0
+    entropy_what, entropy_who, entropy_both = (_entropy(counts / count) for counts in (what, who, both))
+    expected = 0.0
+    for a, of_a in zip(*np.unique(what, return_counts=True), strict=True):
+        for b, of_b in zip(*np.unique(who, return_counts=True), strict=True):
+            expected += int(of_a) * int(of_b) * _expected_cell(int(a), int(b), count)
+    most = (entropy_what + entropy_who) / 2 - expected
+    return float((entropy_what + entropy_who - entropy_both - expected) / (max(most, _TINY) if most >= 0 else most))
+
+
+def _entropy(share: NDArray[np.float64]) -> float:
+    return float(-(share * np.log(share)).sum())
+
+
+@lru_cache(maxsize=100_000)
+def _expected_cell(a: int, b: int, count: int) -> float:
+    """Return what a cluster of `a` and an individual of `b` photographs share in mutual information by chance."""
+    n = np.arange(max(1, a + b - count), min(a, b) + 1)
+    log_chance = gammaln(a + 1) + gammaln(b + 1) + gammaln(count - a + 1) + gammaln(count - b + 1) - gammaln(count + 1)
+    log_chance = log_chance - gammaln(n + 1) - gammaln(a - n + 1) - gammaln(b - n + 1) - gammaln(count - a - b + n + 1)
+    return float((n / count * np.log(count * n / (a * b)) * np.exp(log_chance)).sum())

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
 from animalclef.metrics.clustering_metrics import agreement, score_clusters, score_datasets
 
@@ -44,3 +45,14 @@ def test_the_score_is_the_plain_mean_over_data_sets() -> None:
     assert scores.datasets["T"].ari == 0.0
     assert scores.ari == 0.5
     assert agreement(np.array([0, 0, 1]), np.array([1, 1, 0])) == 1.0
+
+
+def test_both_indices_are_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    for size, groups in ((1, 1), (2, 2), (40, 3), (60, 60), (150, 40), (300, 120)):
+        truth, cluster = rng.integers(0, groups, size), rng.integers(0, groups, size)
+        half = np.where(rng.random(size) < 0.5, truth, cluster)
+        for one, other in ((truth, cluster), (truth, half), (truth, np.zeros(size, int)), (truth, np.arange(size))):
+            score = score_clusters(one, other)
+            assert score.ari == pytest.approx(adjusted_rand_score(one, other), abs=1e-9)
+            assert score.ami == pytest.approx(adjusted_mutual_info_score(one, other), abs=1e-7)

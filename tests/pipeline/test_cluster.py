@@ -1,0 +1,151 @@
+"""Clustering through a whole run: who the new ones are, a clustering task, photographs without any name."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+from tiny import TINY_SETTINGS, make_tiny_data, read_csv, write_csv
+from typer.testing import CliRunner
+from whole_run import count_work
+
+import animalclef
+from animalclef.cli import app
+from animalclef.config import load_config
+from animalclef.errors import ConfigError, DataError
+
+CONFIG_ARGUMENTS = [*TINY_SETTINGS, "retrieve.top_k=12"]
+CONFIG = load_config(None, CONFIG_ARGUMENTS)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight animals with four photographs each in the database and two queries each, and four unknown ones."""
+    return make_tiny_data(
+        tmp_path_factory.mktemp("cluster") / "data", datasets=("NewtID",), individuals=8, gallery_images=4, unknown=4,
+        queries=2,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(data: Path) -> animalclef.Run:
+    return animalclef.predict(data, config=CONFIG, run_dir=data.parent / "run", workers=1)
+
+
+def as_2026(data: Path, folder: Path) -> Path:
+    """The same photographs as a clustering task: splits train and test, a sample with the column cluster."""
+    rows = read_csv(data / "metadata.csv")
+    for row in rows:
+        row["split"] = "test" if row["split"] == "query" else "train"
+    write_csv(folder / "metadata.csv", list(rows[0]), [list(row.values()) for row in rows])
+    order = [row["image_id"] for row in rows if row["split"] == "test"][::-1]
+    write_csv(folder / "sample_submission.csv", ("image_id", "cluster"), [(one, "x") for one in order])
+    (folder / "images").symlink_to(data / "images")
+    return folder
+
+
+def truth_of(data: Path) -> dict[str, str]:
+    return {row["image_id"]: row["identity"] for row in read_csv(data / "truth.csv")}
+
+
+def test_predict_says_who_the_new_ones_are_and_the_submission_stays(run: animalclef.Run, data: Path) -> None:
+    run.to_submission(data.parent / "who.csv")
+    submission = {row["image_id"]: row["identity"] for row in read_csv(data.parent / "who.csv")}
+    answers = read_csv(data.parent / "who.answers.csv")
+    groups: dict[str, set[str]] = defaultdict(set)
+    for row in answers:
+        new = row["answer"] == "new"
+        assert (submission[row["image_id"]] == "new_individual") == new
+        assert row["individual"].startswith("new_") if new else row["individual"] == row["answer"]
+        if new:
+            groups[row["individual"]].add(truth_of(data)[row["image_id"]])
+    assert all(len(whose) == 1 for whose in groups.values())  # no group mixes two animals
+    assert len(groups) < sum(row["answer"] == "new" for row in answers)  # and some have two photographs
+    assert run.clusters is not None
+    assert list(run.clusters.columns) == ["image_id", "dataset", "cluster", "individual"]
+
+
+def test_a_clustering_task_gets_its_submission_and_passes_validation(data: Path, tmp_path: Path) -> None:
+    task = as_2026(data, tmp_path / "task")
+    made = animalclef.predict(task, config=CONFIG, run_dir=data.parent / "run-2026", workers=1)
+    target = made.to_submission(tmp_path / "submission.csv")
+    rows = read_csv(target)
+    assert [row["image_id"] for row in rows] == [row["image_id"] for row in read_csv(task / "sample_submission.csv")]
+    assert all(row["cluster"].startswith("cluster_NewtID_") for row in rows)
+    checked = CliRunner().invoke(app, ["validate", str(target), "--data", str(task)])
+    assert checked.exit_code == 0, checked.output
+    truth = truth_of(data)
+    own = Counter(row["cluster"] for row in rows)
+    assert 1 < len(own) < len(rows)
+    scored = CliRunner().invoke(
+        app, ["score", "--truth", str(data / "truth.csv"), "--submission", str(target), "--json"]
+    )
+    figures = json.loads(scored.output)
+    assert figures["score"] == figures["datasets"]["NewtID"]["ari"] > 0.5
+    assert figures["datasets"]["NewtID"]["individuals"] == len(set(truth.values()))
+    assert made.finished.settings["task"] == "clustering"
+    again = animalclef.load_run(data.parent / "run-2026").to_submission(tmp_path / "again.csv")
+    assert again.read_bytes() == target.read_bytes()
+
+
+def test_a_finished_run_is_clustered_without_computing_anything_twice(
+    run: animalclef.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = animalclef.cluster(run.path, workers=1)
+    counts = count_work(monkeypatch)
+    second = animalclef.cluster(run.path, settings=["cluster.cut=0.9999"], workers=1)
+    assert counts == {}
+    assert first.number.max() <= second.number.max()
+    assert all(count.rule["cut"] == 0.9999 for count in second.counts.values())
+    with pytest.raises(ConfigError, match="only settings of the group cluster"):
+        animalclef.cluster(run.path, settings=["rerank.ratio=0.9"])
+
+
+def test_constraints_hold_and_contradictions_are_refused(run: animalclef.Run, data: Path) -> None:
+    truth = truth_of(data)
+    same = defaultdict(list)
+    for image_id, who in truth.items():
+        same[who].append(image_id)
+    (a, b), (c, d) = (ids for who, ids in sorted(same.items())[-2:])
+    clusters = animalclef.cluster(run, must_link=[(a, c)], cannot_link=[(a, b), (c, d)], workers=1)
+    label = dict(zip(clusters.image_id, clusters.label, strict=True))
+    assert label[a] == label[c]
+    assert label[a] != label[b]
+    assert label[c] != label[d]
+    named = next(row for row in read_csv(data / "metadata.csv") if row["split"] == "database")
+    clusters = animalclef.cluster(run, must_link=[(a, named["image_id"])], workers=1)
+    assert dict(zip(clusters.image_id, clusters.individual, strict=True))[a] == named["identity"]
+    with pytest.raises(DataError, match="contradict each other"):
+        animalclef.cluster(run, must_link=[(a, b), (b, c)], cannot_link=[(a, c)], workers=1)
+    with pytest.raises(DataError, match="the data have no photograph 999"):
+        animalclef.cluster(run, must_link=[(a, "999")], workers=1)
+
+
+def test_photographs_without_any_name_are_grouped(data: Path, tmp_path: Path) -> None:
+    rows = [row for row in read_csv(data / "metadata.csv") if row["split"] == "query"]
+    cells = [(row["image_id"], row["path"], "") for row in rows]
+    write_csv(tmp_path / "nameless" / "photographs.csv", ("image_id", "path", "identity"), cells)
+    (tmp_path / "nameless" / "images").symlink_to(data / "images")
+    settings = [part for one in CONFIG_ARGUMENTS for part in ("--set", one)]
+    places = ["--data", str(tmp_path / "nameless"), "--run", str(tmp_path / "run"), "--out", str(tmp_path / "c.csv")]
+    done = CliRunner().invoke(app, ["cluster", *places, "--workers", "1", *settings], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "individuals" in done.output
+    assert "from the null model of strangers" in done.output
+    found = read_csv(tmp_path / "c.csv")
+    assert [row["image_id"] for row in found] == [row["image_id"] for row in rows]
+    assert {row["individual"][:4] for row in found} == {"new_"}
+    together = defaultdict(set)
+    for row in found:
+        together[row["cluster"]].add(truth_of(data)[row["image_id"]])
+    assert sum(len(whose) == 1 for whose in together.values()) >= len(together) - 1
+    assert len(together) < len(found)
+
+
+def test_new_ones_are_not_grouped_where_the_settings_say_so(data: Path, run: animalclef.Run) -> None:
+    config = load_config(None, [*CONFIG_ARGUMENTS, "cluster.new_ones=false"])
+    made = animalclef.predict(data, config=config, run_dir=data.parent / "run-plain", workers=1)
+    assert made.clusters is None
+    assert made.predictions.equals(run.predictions)
