@@ -35,7 +35,7 @@ def commands(page: Path) -> list[str]:
 def made_small(arguments: list[str]) -> list[str]:
     """The same command with less work: only its settings and numbers of steps differ."""
     settings: tuple[str, ...] = ()
-    if arguments[0] in ("predict", "evaluate-embedder"):
+    if arguments[0] in ("predict", "evaluate-embedder") or (arguments[0] == "cluster" and "--data" in arguments):
         settings = SMALL
     if arguments[0] == "tune":
         arguments[arguments.index("--trials") + 1] = "3"

@@ -17,7 +17,7 @@ from animalclef.decision.null_model import Null
 from animalclef.metrics.clustering_metrics import score_clusters
 from animalclef.structures.clusters import LinkedPairs
 
-__all__ = ["Evidence", "LearnedRule", "TestPool", "learn_rules"]
+__all__ = ["Evidence", "LearnedRule", "PseudoPool", "learn_rules"]
 
 Floats = NDArray[np.float64]
 
@@ -36,7 +36,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, eq=False)
-class TestPool:
+class PseudoPool:
     """Database photographs of one data set, of which pseudo-tests are made."""
 
     labelled: LabelledPairs
@@ -55,7 +55,7 @@ class LearnedRule:
 
 def learn_rules(
     targets: Mapping[str, Evidence],
-    pools: Mapping[str, TestPool],
+    pools: Mapping[str, PseudoPool],
     columns: Sequence[str],
     given: Mapping[str, Any],
     seed: int,
@@ -77,7 +77,7 @@ def learn_rules(
 
 
 def _own(
-    pool: TestPool, target: Evidence, columns: Sequence[str], given: Mapping[str, Any], seed: int, *, attaches: bool
+    pool: PseudoPool, target: Evidence, columns: Sequence[str], given: Mapping[str, Any], seed: int, *, attaches: bool
 ) -> LearnedRule:
     labelled = pool.labelled
     model = labelled.fit(columns).for_use
@@ -90,7 +90,7 @@ def _own(
 
 
 def _of_others(
-    pools: Sequence[TestPool], target: Evidence, columns: Sequence[str], given: Mapping[str, Any], seed: int, *,
+    pools: Sequence[PseudoPool], target: Evidence, columns: Sequence[str], given: Mapping[str, Any], seed: int, *,
     attaches: bool,
 ) -> LearnedRule:  # fmt: skip
     """Learn in units of the null model; each data set is tested with the model of the others."""
@@ -117,7 +117,7 @@ def _level(labelled: LabelledPairs, probability: Floats, model: LinkModel, targe
     return thinned_like(labelled.who, probability, labelled.pairs.first, labelled.pairs.second, partners, seed)
 
 
-def _tests(pool: TestPool, probability: Floats, level: int, count: int, seed: int) -> PseudoTests:
+def _tests(pool: PseudoPool, probability: Floats, level: int, count: int, seed: int) -> PseudoTests:
     labelled = pool.labelled
     rows = draw_tests(labelled.who, level, count, seed)
     return PseudoTests(labelled.who, labelled.pairs.first, labelled.pairs.second, probability, pool.known, rows)

@@ -31,8 +31,8 @@ class Config(Settings):
     keypoints: KeypointConfig = KeypointConfig()
     rerank: RerankConfig = RerankConfig()
     budget: BudgetConfig = BudgetConfig()
-    decide: DecideConfig = DecideConfig()
     cluster: ClusterConfig = ClusterConfig()
+    decide: DecideConfig = DecideConfig()
 
     def of_embedders(self) -> dict[str, Config]:
         """Return by label the settings with a further embedder in place of the first."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from animalclef.clustering.choose_rule import KnownBest
 from animalclef.clustering.held_out_links import LabelledPairs
-from animalclef.clustering.learn_rules import Evidence, TestPool
+from animalclef.clustering.learn_rules import Evidence, PseudoPool
 from animalclef.clustering.link_model import linked_pairs, nulls_of_lists
 from animalclef.clustering.pseudo_tests import Pool, draw_pool
 from animalclef.data.encounters import Encounters
@@ -56,7 +56,7 @@ def evidence_of(images: ImageTable, ranked: RankedCandidates | None, job: Cluste
     }
 
 
-def pools_of(job: ClusterJob, *, attaches: bool) -> dict[str, TestPool]:
+def pools_of(job: ClusterJob, *, attaches: bool) -> dict[str, PseudoPool]:
     """Draw database photographs of every data set, and match them as the queries are matched."""
     context, gallery = job.context, job.features.images.gallery
     most, seed = context.config.cluster.photographs, context.config.seed
@@ -94,12 +94,14 @@ def used_columns(evidence: Mapping[str, Evidence], job: ClusterJob) -> tuple[str
     return tuple(named or common)
 
 
-def _pool(images: ImageTable, scores: PairScores, ranked: RankedCandidates | None, encounters: Encounters) -> TestPool:
+def _pool(
+    images: ImageTable, scores: PairScores, ranked: RankedCandidates | None, encounters: Encounters
+) -> PseudoPool:
     _, who = np.unique(images.identity.astype(str), return_inverse=True)
     _, event = np.unique([encounters.of[one] for one in images.image_id], return_inverse=True)
     labelled = LabelledPairs(linked_pairs(scores, images.image_id), nulls_of_lists(scores), who, event)
     known = KnownBest.none(len(images)) if ranked is None else known_best(images.image_id, ranked)
-    return TestPool(labelled, known)
+    return PseudoPool(labelled, known)
 
 
 def _among(images: ImageTable, job: ClusterJob) -> PairScores:

@@ -21,6 +21,7 @@ from animalclef.data.sources import find_source
 from animalclef.data.table import LoadedTable, load_table
 from animalclef.errors import DataError, OutputError
 from animalclef.structures import Predictions, RankedCandidates
+from animalclef.structures.clusters import Clusters
 
 
 def load(path: Path) -> LoadedTable:
@@ -290,9 +291,12 @@ def test_answers_for_a_biologist(tmp_path: Path) -> None:
     name = str(images.dataset[0])
     cells = answer_rows(images, predictions, ranked, {name: 0.5}, [])
     assert cells == [
-        ["2.png", "Ada", "0.9", "0.5", "Bea", "0.3", "Cleo", "0.1", "", "2", name],
-        ["3.png", "new", "0", "0.5", "", "", "", "", "", "3", name],
+        ["2.png", "Ada", "0.9", "0.5", "Bea", "0.3", "Cleo", "0.1", "", "2", name, "Ada"],
+        ["3.png", "new", "0", "0.5", "", "", "", "", "", "3", name, ""],
     ]
+    clusters = Clusters(strings("2", "3"), strings(name, name), np.array([0, 1]), strings("Ada", None))
+    grouped = answer_rows(images, predictions, ranked, {name: 0.5}, [], clusters)
+    assert [row[-1] for row in grouped] == ["Ada", "new_1"]
     from animalclef.data.answers import ANSWERS_COLUMNS
 
     write_csv(tmp_path / "answers.csv", ANSWERS_COLUMNS, cells)
