@@ -48,7 +48,7 @@ FLOORS = (
     {"data", "hub", "synthetic"},
     {"metrics", "prepare"},
     {"decision"},
-    {"store"},
+    {"clustering", "store"},
     {"features"},
     {"evaluation", "explain", "matching", "retrieval"},
     {"pipeline"},

@@ -1,6 +1,7 @@
 """The command line: parse, call, print. One module per group of commands."""
 
 from animalclef.cli import (
+    cluster,
     config,
     convert,
     datasets,
@@ -23,6 +24,7 @@ from animalclef.cli.app import app, main
 
 __all__ = [
     "app",
+    "cluster",
     "config",
     "convert",
     "datasets",
