@@ -21,7 +21,7 @@ __all__ = ["PANELS", "app", "main"]
 PANELS = {
     "Start": ("demo", "inspect", "convert", "config"),
     "Predict": ("predict", "validate", "weights"),
-    "Look": ("report", "show", "score", "evaluate", "diff", "ledger"),
+    "Look": ("report", "show", "review", "score", "evaluate", "diff", "ledger"),
     "Improve": ("boxes", "mask", "label-views", "tune", "ensemble"),
     "Train": ("train", "train-matcher", "train-segmenter", "evaluate-embedder", "study"),
 }
