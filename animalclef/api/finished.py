@@ -19,7 +19,7 @@ from animalclef.data.submission import write_submission
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decision_model import Decision
 from animalclef.pipeline.predict import Outcome
-from animalclef.pipeline.results import summary_of, write_results
+from animalclef.pipeline.results import check_target, summary_of, write_results
 from animalclef.report.explanations import Explanations
 from animalclef.report.query_picture import draw_query
 from animalclef.report.write_report import write_report as write_page
@@ -103,13 +103,14 @@ class Run:
         Of a run made in this process, its settings, decision, figures and manifest are written beside it.
 
         Raises:
-            OutputError: the file cannot be written.
+            OutputError: the file cannot be written, or another file is there.
 
         Example:
             >>> load_run(run_folder).to_submission(folder / "submission.csv").name
             'submission.csv'
         """
         target, finished = Path(path), self.finished
+        check_target(target, self.path)
         loaded = LoadedTable(Source(finished.path, None), finished.images, [], finished.order, False)
         write_submission(target, finished.predictions, loaded)
         if self.outcome is not None:

@@ -10,7 +10,9 @@ import typer
 
 from animalclef.cli.app import app
 from animalclef.cli.options import (
+    FinishedRunOption,
     JsonOption,
+    TruthOption,
     load,
     out,
     print_json,
@@ -26,15 +28,19 @@ __all__ = ["evaluate", "score"]
 
 @app.command()
 def score(
-    truth: Annotated[Path, typer.Option(help="CSV with image_id, identity, dataset, known (1 or 0).")],
+    truth: TruthOption,
     submission: Annotated[Path, typer.Option(help="CSV with image_id, identity.")],
+    merge_case: Annotated[
+        bool,
+        typer.Option("--merge-case/--no-merge-case", help="Take names that differ by case or spaces alone for one."),
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Compute the competition's score: the mean over data sets of sqrt(BAKS * BAUS)."""
     from animalclef.cli.console import score_table
     from animalclef.evaluation.evaluate import score_files
 
-    result = score_files(truth, submission)
+    result = score_files(truth, submission, merge_case=merge_case)
     if as_json:
         parts = {name: {**dataclasses.asdict(part), "score": part.score} for name, part in result.datasets.items()}
         print_json({"score": result.overall, "datasets": parts})
@@ -44,8 +50,8 @@ def score(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Option(help="A finished run folder.")],
-    truth: Annotated[Path, typer.Option(help="CSV with image_id, identity, dataset, known (1 or 0).")],
+    run: FinishedRunOption,
+    truth: TruthOption,
     masked_data: Annotated[
         Path | None,
         typer.Option("--data", help="The data set: also list the share of matches outside its masks."),
@@ -90,4 +96,4 @@ def _background(run: FinishedRun, data: Path, masks: Path | None, weights: Path 
         raise DataError(
             f"{run.path}: no matches to measure; the run matched nothing, or its matcher cannot be opened any more."
         )
-    return background_of_run(run, load(data).images, masks, matcher.correspondences)
+    return background_of_run(run, load(data, settings=run.config.data).images, masks, matcher.correspondences)

@@ -34,7 +34,9 @@ class PrepareConfig(Settings):
     trial_photographs: int = Field(240, ge=24, description="auto: database photographs of each data set, at most")
     trial_candidates: int = Field(20, ge=1, description="auto: candidates of a pseudo-query that are matched")
     events: bool = Field(
-        True, description="link database photographs of one individual whose backgrounds match into one encounter"
+        True,
+        description="link database photographs of one individual whose backgrounds match into one encounter; where "
+        "photographs stay whole, only in the trial",
     )
 
     def of(self, dataset: str) -> Mode:

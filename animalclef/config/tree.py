@@ -36,7 +36,7 @@ class Config(Settings):
         """Return by label the settings with a further embedder in place of the first."""
         asides = {"name", "optional"}
         return {
-            one.label: self.model_copy(update={"embed": EmbedConfig(**one.model_dump(exclude=asides))})
+            one.label: self.model_copy(update={"embed": EmbedConfig(**one.model_dump(exclude=asides), members=())})
             for one in self.embed.members
         }
 

@@ -31,11 +31,14 @@ class Answer:
     skipped: str  # why the photograph was not used, "" where it was
 
 
-def answers_path(submission: Path) -> Path:
-    """Return where the answers of a submission lie: `answers.csv`, or NAME.answers.csv beside NAME.csv."""
-    return submission.with_name(
-        "answers.csv" if submission.name == "submission.csv" else f"{submission.stem}.answers.csv"
-    )
+def answers_path(submission: Path, run: Path | None) -> Path:
+    """Return where the answers of a submission lie: `answers.csv`, or NAME.answers.csv beside NAME.csv.
+
+    In the `run` folder itself, which has an `answers.csv` of its own, it is `submission.answers.csv`.
+    """
+    is_inside = run is not None and submission.parent.resolve() == run.resolve()
+    is_plain = submission.name == "submission.csv" and not is_inside
+    return submission.with_name("answers.csv" if is_plain else f"{submission.stem}.answers.csv")
 
 
 def answer_rows(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -18,10 +19,23 @@ from animalclef.errors import AnimalClefError, DataError
 from animalclef.runtime.regular_files import read_regular
 from animalclef.structures import DecodedImage, ImageTable
 
-__all__ = ["UnreadableImageError", "crop", "decode", "read_image", "resize_long_side", "upright_size_wh"]
+__all__ = [
+    "UnreadableImageError",
+    "crop",
+    "decode",
+    "decoding_of",
+    "read_image",
+    "resize_long_side",
+    "upright_size_wh",
+]
 
 
 _PEAK_BYTES = 8  # of one pixel: as much as an ordinary photograph with transparency takes
+
+
+def decoding_of(config: DataConfig) -> list[object]:
+    """Return what the pixels of a decoded photograph depend on beside its file: for fingerprints."""
+    return [config.decode_long_side, config.max_pixels, cv2.__version__, PIL.__version__]
 
 
 class UnreadableImageError(AnimalClefError):

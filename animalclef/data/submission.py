@@ -14,6 +14,7 @@ import numpy as np
 
 from animalclef.data.columns import NEW_INDIVIDUAL
 from animalclef.data.csv_text import Problem, Table, parse_table, read_table
+from animalclef.data.names import one_spelling
 from animalclef.data.table import LoadedTable
 from animalclef.errors import SubmissionError
 from animalclef.runtime.atomic_files import write_text
@@ -33,7 +34,7 @@ class Truth:
 
 
 def render_submission(predictions: Predictions, order: Sequence[str]) -> str:
-    """The text of a submission: every id of `order` once, `new_individual` for an unknown animal."""
+    """Return the text of a submission: every id of `order` once, `new_individual` for an unknown animal."""
     answer = dict(zip(predictions.image_id, predictions.identity, strict=True))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -59,7 +60,7 @@ def write_submission(path: Path, predictions: Predictions, loaded: LoadedTable) 
 
 
 def check_submission(table: Table, loaded: LoadedTable) -> list[Problem]:
-    """Everything that would make the competition refuse, or mis-score, a submission."""
+    """Return everything that would make the competition refuse, or mis-score, a submission."""
     name = table.path.name
     wanted = "cluster" if loaded.is_clustering else "identity"
     shape = _check_columns(table, wanted)
@@ -70,6 +71,8 @@ def check_submission(table: Table, loaded: LoadedTable) -> list[Problem]:
     homes: dict[str, set[str]] = defaultdict(set)
     for who, home in zip(loaded.images.identity, loaded.images.dataset, strict=True):
         homes[who or NEW_INDIVIDUAL].add(home)
+    for spelling, used in loaded.merged:
+        homes[spelling] |= homes[used]
     dataset = dict(zip(loaded.images.image_id, loaded.images.dataset, strict=True))
     for line, image_id, answer in zip(table.lines, table.column("image_id"), table.column(wanted), strict=True):
         if image_id not in dataset:
@@ -84,7 +87,7 @@ def check_submission(table: Table, loaded: LoadedTable) -> list[Problem]:
 
 
 def read_submission(path: Path) -> dict[str, str | None]:
-    """Answers by image_id, `None` for a new individual.
+    """Return the answers by image_id, `None` for a new individual.
 
     Raises:
         SubmissionError: a column is missing, a row has the wrong length, or an id stands twice.
@@ -99,8 +102,10 @@ def read_submission(path: Path) -> dict[str, str | None]:
     }
 
 
-def read_truth(path: Path) -> Truth:
-    """image_id, identity, dataset and known (1 or 0) of every query.
+def read_truth(path: Path, *, merge_case: bool = True) -> Truth:
+    """Read image_id, identity, dataset and known (1 or 0) of every query.
+
+    With `merge_case` an individual whose names differ by case or spaces gets one spelling, as in a table.
 
     Raises:
         SubmissionError: a column is missing, a row has the wrong length, an id stands twice, `known` is neither 1 nor
@@ -116,19 +121,21 @@ def read_truth(path: Path) -> Truth:
     for line, cell in zip(table.lines, known, strict=True):
         if cell not in ("0", "1", "true", "false", "0.0", "1.0"):
             raise SubmissionError(f"{path}, line {line}: known: expected 1 or 0, got {cell!r}.")
-    _refuse_both(path, table, known)
+    identity, dataset = table.column("identity"), table.column("dataset")
+    identity = one_spelling(identity, dataset, merge=merge_case).names
+    _refuse_both(path, table, identity, known)
     return Truth(
         np.array(table.column("image_id"), dtype=object),
-        np.array(table.column("identity"), dtype=object),
-        np.array(table.column("dataset"), dtype=object),
+        np.array(identity, dtype=object),
+        np.array(dataset, dtype=object),
         np.array([cell in ("1", "true", "1.0") for cell in known], dtype=bool),
     )
 
 
-def _refuse_both(path: Path, table: Table, known: Sequence[str]) -> None:
+def _refuse_both(path: Path, table: Table, who: Sequence[str], known: Sequence[str]) -> None:
     """Refuse a truth that calls one individual of a data set both known and unknown."""
     seen: dict[tuple[str, str], tuple[bool, int]] = {}
-    rows = zip(table.column("dataset"), table.column("identity"), known, table.lines, strict=True)
+    rows = zip(table.column("dataset"), who, known, table.lines, strict=True)
     for dataset, identity, cell, line in rows:
         is_known = cell in ("1", "true", "1.0")
         earlier, first = seen.setdefault((dataset, identity), (is_known, line))
@@ -186,6 +193,7 @@ def _check_ids(table: Table, loaded: LoadedTable) -> list[Problem]:
 
 
 def _check_identity(answer: str, dataset: str, homes: Mapping[str, set[str]]) -> str | None:
+    """Return what is wrong with an answer; `homes` holds the data sets of every individual."""
     if answer == NEW_INDIVIDUAL or dataset in homes.get(answer, ()):
         return None
     if answer in homes:

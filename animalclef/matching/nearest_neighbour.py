@@ -42,7 +42,7 @@ class MutualNearest:
         if not len(query) or not filled:
             return scores
         descriptors = comparable(query.descriptors)
-        space = np.empty(len(query) * max(len(candidates[row]) for row in filled), dtype=np.float32)
+        space = np.empty(_ROWS * max(len(candidates[row]) for row in filled), dtype=np.float32)
         for row in filled:
             candidate = candidates[row]
             compared = _compare(descriptors, comparable(candidate.descriptors), space)
@@ -63,7 +63,7 @@ class MutualNearest:
         if not len(query) or not len(candidate):
             none_xy, nothing = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
             return Correspondences(none_xy, none_xy, nothing, np.zeros(0, dtype=bool))
-        space = np.empty(len(query) * len(candidate), dtype=np.float32)
+        space = np.empty(_ROWS * len(candidate), dtype=np.float32)
         compared = _compare(comparable(query.descriptors), comparable(candidate.descriptors), space)
         return self._matched(query, candidate, compared)
 
@@ -112,47 +112,47 @@ def _check_extractors(query: LocalFeatures, candidates: Sequence[LocalFeatures])
 
 @dataclass(frozen=True, eq=False)
 class _Compared:
-    """The similarities of two images' keypoints, with the best and second best of each row and the best of each column.
+    """What is kept of the similarities of two images' keypoints.
 
-    Where there is no second column, the second best is -1.
+    The best and second best of each row, the best of each column, and each column's best among entries that are not
+    the best of their row. Where there is no such entry it is -1.
     """
 
-    similarity: FloatArray  # (m, n)
     best_column: NDArray[np.int64]  # (m,)
     best: FloatArray  # (m,)
     second: FloatArray  # (m,)
     column_best: FloatArray  # (n,)
+    column_rest: FloatArray  # (n,)
 
 
 def _compare(one: FloatArray, other: FloatArray, space: FloatArray) -> _Compared:
-    """Compare descriptors (m, d) and (n, d) in `space`, which holds m * n numbers or more.
+    """Compare descriptors (m, d) and (n, d) in `space`, which holds `_ROWS` * n numbers or more.
 
     Rows are compared a few at a time, so that they are looked through while they are in the cache.
     """
-    found = _empty(space[: len(one) * len(other)].reshape(len(one), len(other)))
+    found = _empty(len(one), len(other), one.dtype)
     for start in range(0, len(one), _ROWS):
-        rows = slice(start, start + _ROWS)
-        np.matmul(one[rows], other.T, out=found.similarity[rows])
-        _look_through(found, rows)
+        part = one[start : start + _ROWS]
+        similarity = space[: len(part) * len(other)].reshape(len(part), len(other))
+        np.matmul(part, other.T, out=similarity)
+        _look_through(found, slice(start, start + _ROWS), similarity)
     return found
 
 
-def _empty(similarity: FloatArray) -> _Compared:
-    m, n = similarity.shape
-    best, second = np.empty(m, similarity.dtype), np.empty(m, similarity.dtype)
-    return _Compared(similarity, np.empty(m, np.int64), best, second, np.full(n, -np.inf, similarity.dtype))
+def _empty(m: int, n: int, dtype: np.dtype[np.generic]) -> _Compared:
+    best, second = np.empty(m, dtype), np.empty(m, dtype)
+    return _Compared(np.empty(m, np.int64), best, second, np.full(n, -np.inf, dtype), np.full(n, -1, dtype))
 
 
-def _look_through(found: _Compared, rows: slice) -> None:
-    """Fill in what is known of some rows once their similarities are there."""
-    similarity, column = found.similarity[rows], found.best_column[rows]
-    every = np.arange(len(similarity))
+def _look_through(found: _Compared, rows: slice, similarity: FloatArray) -> None:
+    """Fill in what is known of some rows from their similarities, which are changed."""
+    column, every = found.best_column[rows], np.arange(len(similarity))
     similarity.argmax(axis=1, out=column)
     np.maximum(found.column_best, similarity.max(axis=0), out=found.column_best)
-    best = found.best[rows] = similarity[every, column]
+    found.best[rows] = similarity[every, column]
     similarity[every, column] = -1
     similarity.max(axis=1, initial=-1, out=found.second[rows])
-    similarity[every, column] = best
+    np.maximum(found.column_rest, similarity.max(axis=0), out=found.column_rest)
 
 
 def mutual_matches(
@@ -163,22 +163,24 @@ def mutual_matches(
     `similarity` (m, n) holds dot products of unit vectors; the ratio is of Euclidean distances, the larger of the two
     directions. Where there is no second neighbour the ratio is 0; two that are equally near are no match.
     """
-    found = _empty(np.array(similarity))
-    _look_through(found, slice(None))
+    found = _empty(len(similarity), similarity.shape[1], similarity.dtype)
+    _look_through(found, slice(None), np.array(similarity))
     return _mutual(found, most_ratio)
 
 
 def _mutual(compared: _Compared, most_ratio: float) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
     """Return the mutual matches of compared keypoints."""
-    similarity, best = compared.similarity, compared.best
-    ratio = _ratio(best, compared.second, similarity.shape[1])
-    rows = np.flatnonzero((best == compared.column_best[compared.best_column]) & (ratio <= most_ratio))
-    columns = compared.best_column[rows]
-    others = similarity[:, columns]
-    others[rows, np.arange(len(rows))] = -1
-    other_ratio = _ratio(best[rows], others.max(axis=0, initial=-1), len(similarity))
+    best, column, shape = compared.best, compared.best_column, (len(compared.best), len(compared.column_best))
+    ratio = _ratio(best, compared.second, shape[1])
+    mutual = best == compared.column_best[column]
+    others = compared.column_rest.copy()  # the second best of each column that has a mutual match
+    np.maximum.at(others, column[~mutual], best[~mutual])
+    several = np.bincount(column[mutual], minlength=shape[1]) > 1  # equally near
+    others[several] = compared.column_best[several]
+    rows = np.flatnonzero(mutual & (ratio <= most_ratio))
+    other_ratio = _ratio(best[rows], others[column[rows]], shape[0])
     kept = other_ratio <= most_ratio
-    return rows[kept], columns[kept], np.maximum(ratio[rows], other_ratio)[kept]
+    return rows[kept], column[rows][kept], np.maximum(ratio[rows], other_ratio)[kept]
 
 
 def _ratio(best: FloatArray, second: FloatArray, neighbours: int) -> FloatArray:

@@ -87,7 +87,7 @@ class _Chooser:
         config = trial_config(self.context.config, {name: queries[name] for name in samples})
         context = replace(self.context, config=config, announce=None)
         if context.say is not None:
-            context.say(_cost_sentence(samples, config))
+            context.say(_cost_sentence(samples, config, 1 + len(self._plan(evidence, list(samples)))))
         sample = self._joined(samples)
         whole = extract_all_features(Contents(sample, []), context)
         links = link_by_background(sample, outlines.mask, context).all() if config.prepare.events else ()
@@ -126,7 +126,7 @@ class _Chooser:
         evidence = replace(evidence, off_animal=before)
         order = sorted(scored, key=MODES.index)
         best = max(order, key=lambda mode: np.nan_to_num(scored[mode].score, nan=-1.0))
-        behind = {mode: margin_between(scored[best], scored[mode], config.seed) for mode in order}
+        behind = {mode: margin_between(scored[best], scored[mode]) for mode in order}
         tied = [mode for mode in order if behind[mode].is_tie]
         first = max(tied, key=lambda mode: np.nan_to_num(scored[mode].rank1, nan=-1.0))
         in_rank1 = {mode: rank1_margin(scored[first], scored[mode]) for mode in tied}
@@ -172,10 +172,10 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None or value != value else round(value, 4)
 
 
-def _cost_sentence(samples: Mapping[str, ImageTable], config: Config) -> str:
+def _cost_sentence(samples: Mapping[str, ImageTable], config: Config, ways: int) -> str:
     photographs = sum(map(len, samples.values()))
     queries = sum(min(config.decide.of("pseudo_queries", name), len(one)) for name, one in samples.items())
     return (
-        f"Trying how to prepare the photographs of {', '.join(samples)}: up to 4 ways, each on {photographs} database "
+        f"Trying how to prepare the photographs of {', '.join(samples)}: {ways} ways, each on {photographs} database "
         f"photographs with about {queries * config.retrieve.top_k} pairs. --no-auto skips this."
     )

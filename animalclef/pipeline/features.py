@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
-import PIL
 
 from animalclef.config import Config, fingerprint
 from animalclef.data.content_key import photograph_keys
+from animalclef.data.decode import decoding_of
 from animalclef.data.encounters import Encounters, find_encounters
 from animalclef.errors import ConfigError, DataError
 from animalclef.features.embedding.embedder import Embedder, join_embeddings
@@ -81,7 +80,7 @@ def extract_all_features(contents: Contents, context: RunContext) -> FeatureSet:
     embedders = (Member("", config, models), *context.more_embedders)
     extractors = (Member("", config, models), *context.more_matchers)
     trained_on = _trained_on([one.models.network for one in embedders], config.decide.not_learnt_by)
-    decoding = _decoding(config)
+    decoding = decoding_of(config.data)
     thumbnails, unreadable = thumbnail_stores(run, config)
     keyed, wanted, masks = matching_keys(images, config.keypoints)
     views = {name: chosen for name, chosen in config.keypoints.views.items() if name in images.datasets}
@@ -152,14 +151,10 @@ def encounters_of(features: FeatureSet, config: Config, links: Sequence[tuple[st
 
 def thumbnail_stores(run: RunFolder, config: Config) -> tuple[ShardStore, ShardStore]:
     """Return the stores of thumbnails and of why a photograph could not be decoded."""
-    decoding = _decoding(config)
+    decoding = decoding_of(config.data)
     return ShardStore(run.store("thumbnails", fingerprint(1, decoding))), ShardStore(
         run.store("unreadable", fingerprint(1, decoding))
     )
-
-
-def _decoding(config: Config) -> list[object]:
-    return [config.data.decode_long_side, config.data.max_pixels, cv2.__version__, PIL.__version__]
 
 
 def _trained_on(networks: Sequence[TimmExtractor | None], others: Sequence[str]) -> frozenset[str]:

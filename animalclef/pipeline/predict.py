@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from animalclef.data.review_log import read_review
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decide import decide
 from animalclef.decision.decision_model import Decision
 from animalclef.decision.fusion import fuse
+from animalclef.decision.reviewed_answers import apply_reviewed
 from animalclef.errors import DataError
 from animalclef.pipeline.budget import settle_budget
 from animalclef.pipeline.candidate_search import ranks_of_sources
@@ -26,7 +29,7 @@ from animalclef.pipeline.shortlist import Shortlists, make_shortlists
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.digests import with_digests
 from animalclef.store.pseudo_query_file import read_pseudo_queries
-from animalclef.structures import ImageTable, PairScores, Predictions, RankedCandidates, Skipped
+from animalclef.structures import ImageTable, PairScores, Predictions, RankedCandidates, ReviewedPairs, Skipped
 
 __all__ = ["Outcome", "predict"]
 
@@ -82,6 +85,8 @@ def _answer(
     """Rank the candidates of every query and name its individual."""
     ranked = fuse(scores, features.images, decision)
     predictions = decide(ranked, loaded.images.queries, decision)
+    reviewed = _reviewed(features, context)
+    predictions = apply_reviewed(predictions, ranked, loaded.images, decision, reviewed)
     context.folder.finished.unlink(missing_ok=True)
     pseudo = {} if context.given is not None else read_pseudo_queries(context.folder)
     network = context.models.network
@@ -92,6 +97,19 @@ def _answer(
         device="cpu" if network is None else network.device,
         warnings=tuple(sanity_warnings(predictions, features.images, pseudo, decision)),
     )  # fmt: skip
+
+
+def _reviewed(features: FeatureSet, context: RunContext) -> ReviewedPairs:
+    """Return what people answered about these photographs; contradictions are left out with a warning."""
+    if context.reviewed is None:
+        return ReviewedPairs()
+    reviewed = read_review(context.reviewed, features.by_content())
+    if reviewed.conflicts:
+        logger.warning(
+            "%s: %d contradictions; their answers are left out. `animalclef review` shows them.",
+            context.reviewed, len(reviewed.conflicts),
+        )  # fmt: skip
+    return reviewed
 
 
 def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, context: RunContext) -> None:
@@ -110,6 +128,8 @@ def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, co
     folder.write_timings(context.seconds, counts | {"pairs in the log": sum(map(len, context.logs))})
     settings = {"scores": context.scores_id, "data": features.digest, "config": context.config.model_dump(mode="json")}
     settings |= {"root": str(loaded.source.root.resolve())}
+    if context.reviewed is not None:
+        settings["reviewed"] = hashlib.sha256(context.reviewed.read_bytes()).hexdigest()
     if features.local.extractor:
         settings["keypoints"] = features.local.stores[""].folder.relative_to(folder.path).as_posix()
     write_text(folder.finished, json.dumps(with_digests(settings, folder.path), indent=1) + "\n")

@@ -8,12 +8,11 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-import cv2
 import numpy as np
-import PIL
 from pydantic import ValidationError
 
 from animalclef.config import Config, fingerprint
+from animalclef.data.decode import decoding_of
 from animalclef.data.encounters import Encounters, find_encounters
 from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extract_features
 from animalclef.features.local.entries import SiftExtractor
@@ -42,7 +41,7 @@ def prepare_photographs(contents: Contents, context: RunContext) -> tuple[Conten
 
     The boxes, masks and content keys are those of the prepared photographs; the settings name the number of keypoints,
     the mode of every data set and where only the query's viewpoint is compared. What is settled is recorded in
-    `prepare.json` and `prepare.csv` of the run folder, and used again when the same run goes on.
+    `prepare.json` and `prepare.csv` of the run folder, and used again when the same run resumes.
 
     Raises:
         DataError: a photograph changed or is gone.
@@ -98,7 +97,7 @@ def _prepared(
     if not cut.any():
         return contents, context
     outlines = _outlines(images.select(cut), segmenter, context)
-    links = BackgroundLinks({}, {})
+    links = BackgroundLinks({})
     if context.config.prepare.events:
         links = link_by_background(images.select(cut).gallery, outlines.mask, context)
         for sentence in links.sentences():
@@ -135,8 +134,7 @@ def _encounters(gallery: ImageTable, links: BackgroundLinks, context: RunContext
 
 def _outlines(images: ImageTable, segmenter: BatchSegmenter, context: RunContext) -> Outlines:
     config = context.config.data
-    decoding = [config.decode_long_side, config.max_pixels, cv2.__version__, PIL.__version__]
-    store = ShardStore(context.folder.store("outlines", fingerprint(2, segmenter.fingerprint, decoding)))
+    store = ShardStore(context.folder.store("outlines", fingerprint(2, segmenter.fingerprint, decoding_of(config))))
     return find_outlines(images, segmenter, store, config, context.workers, context.progress)
 
 

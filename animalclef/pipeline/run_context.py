@@ -71,6 +71,7 @@ class RunContext:
     more_embedders: tuple[Member, ...] = ()
     more_matchers: tuple[Member, ...] = ()
     say: Callable[[str], None] | None = None  # gets a sentence before a trial of preparations
+    reviewed: Path | None = None  # a review log whose answers decide their queries
     seconds: dict[str, float] = field(default_factory=dict)  # of each stage so far
 
     @property

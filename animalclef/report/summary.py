@@ -13,6 +13,7 @@ from animalclef.evaluation.small_validation import small_validation_notes
 from animalclef.metrics.competition import ScoreKernel
 from animalclef.report.charts import Figure, charts_of
 from animalclef.report.evidence import Evidence
+from animalclef.report.prepared_sheets import PreparedSheet, prepared_sheets
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Skipped
 
@@ -68,6 +69,7 @@ class Page:
     settings: str
     viewpoints: Sequence[str]
     outcomes: Sequence[str]
+    prepared: Sequence[PreparedSheet]
 
 
 def summarise(
@@ -91,6 +93,7 @@ def summarise(
         settings=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
         viewpoints=sorted(set(run.images.queries.viewpoint)),
         outcomes=[] if answers is None else OUTCOMES,
+        prepared=prepared_sheets(run),
     )
 
 

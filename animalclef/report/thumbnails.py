@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from animalclef.data.decode import UnreadableImageError, read_image, resize_long_side
 from animalclef.errors import DataError
+from animalclef.report.outline import draw_outline, mask_in_run
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import DecodedImage
 
-__all__ = ["Copy", "copies_within", "copy_of", "copy_photographs", "read_photograph"]
+__all__ = ["Copy", "copies_within", "copy_of", "copy_photographs", "outlined", "read_photograph"]
 
 _QUALITY = 78
 
@@ -49,7 +50,7 @@ def copy_photographs(
 
     def work(image_id: str) -> tuple[str, Copy | None]:
         image = read_photograph(run, image_id, long_side)
-        return image_id, None if image is None else store(image_id, copy_of(image, long_side))
+        return image_id, None if image is None else store(image_id, copy_of(outlined(run, image_id, image), long_side))
 
     with (
         one_thread_each(),
@@ -60,6 +61,16 @@ def copy_photographs(
             part = image_ids[start : start + 64]
             yield from pool.map(work, part)
             advance(len(part))
+
+
+def outlined(run: FinishedRun, image_id: str, image: DecodedImage) -> DecodedImage:
+    """Return the photograph with the outline of the mask that the run used, where it used one."""
+    mask = mask_in_run(run, image_id, (image.pixels.shape[1], image.pixels.shape[0]))
+    if mask is None:
+        return image
+    pixels = image.pixels.copy()
+    draw_outline(pixels, mask)
+    return replace(image, pixels=pixels)
 
 
 def copies_within(

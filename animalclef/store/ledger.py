@@ -99,7 +99,7 @@ class Ledger:
                 if file.tell():
                     file.seek(-1, os.SEEK_END)
                     text = text if file.read(1) == b"\n" else "\n" + text
-                file.write(text.encode("utf-8"))
+                file.write(text.encode("utf-8", errors="backslashreplace"))
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:

@@ -17,7 +17,7 @@ import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from animalclef.config import load_config
-from animalclef.errors import WeightsError
+from animalclef.errors import OutputError, WeightsError
 from animalclef.hub import cache as weights
 from animalclef.hub.bundle import make_bundle, write_manifest
 from animalclef.hub.cache import WEIGHTS, WeightsEntry, find_weights, read_lock
@@ -265,6 +265,24 @@ def test_a_bundle_has_weights_digests_and_instructions(
     told = (tmp_path / "b" / "README.md").read_text()
     assert "animalclef predict --config animalclef2025 --weights /kaggle/input/BUNDLE" in told
     assert "pip install" not in told
+
+
+def test_weights_kept_in_a_bundle_are_checked(
+    tmp_path: Path, caches: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch, sha256=DIGEST)
+    put(tmp_path / "b" / "toy.pth", CONTENT[:-1])
+    with pytest.raises(WeightsError, match=r"toy\.pth: its SHA-256 is not .*Remove it"):
+        make_bundle(["toy"], tmp_path / "b", None, Silent(), wheels=False, accept_terms=False)
+    assert not (tmp_path / "b" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(("name", "content"), [("README.md", "# My project"), ("manifest.json", '{"mine": 1}')])
+def test_a_bundle_replaces_no_file_of_another_kind(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(OutputError, match="is not overwritten"):
+        make_bundle([], tmp_path, None, Silent(), wheels=False, accept_terms=False)
+    assert (tmp_path / name).read_text() == content
 
 
 def test_wheels_are_fetched_by_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

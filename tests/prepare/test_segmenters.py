@@ -82,7 +82,7 @@ def test_a_tiny_photograph_does_no_harm() -> None:
 
 def test_a_model_needs_its_extra_and_its_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(ConfigError, match=r"animalclef\[segmentation\].*animal needs nothing"):
+    with pytest.raises(ConfigError, match=r"animalclef\[segmentation\].*`animal` needs nothing"):
         open_segmenter("facebook/sam-vit-base", "cpu")
     monkeypatch.delitem(sys.modules, "transformers")
     pytest.importorskip("transformers", reason="Segment Anything comes with the extra `segmentation`")
