@@ -55,7 +55,7 @@ FLOORS = (
     {"evaluation", "explain", "matching", "retrieval"},
     {"pipeline"},
     {"report", "training"},
-    {"review"},
+    {"catalogue", "review"},
     {"api"},
     {"cli"},
     {"__main__"},

@@ -1,6 +1,7 @@
 """The command line: parse, call, print. One module per group of commands."""
 
 from animalclef.cli import (
+    catalogue,
     config,
     convert,
     datasets,
@@ -24,6 +25,7 @@ from animalclef.cli.app import app, main
 
 __all__ = [
     "app",
+    "catalogue",
     "config",
     "convert",
     "datasets",

@@ -21,7 +21,8 @@ __all__ = ["PANELS", "app", "main"]
 PANELS = {
     "Start": ("demo", "inspect", "convert", "config"),
     "Predict": ("predict", "validate", "weights"),
-    "Look": ("report", "show", "review", "score", "evaluate", "diff", "ledger"),
+    "Look": ("report", "show", "score", "evaluate", "diff", "ledger"),
+    "Grow": ("review", "catalogue"),
     "Improve": ("boxes", "mask", "label-views", "tune", "ensemble"),
     "Train": ("train", "train-matcher", "train-segmenter", "evaluate-embedder", "study"),
 }

@@ -95,7 +95,8 @@ def predict(
     protect_inputs(path for path in (decision, reviewed) if path is not None)
     target = target_file(out_path, config.name, config_name, run)
     made = predict_run(
-        dataset, config=config, run_dir=run, weights=weights, decision=decision, reviewed=reviewed, device=device, workers=workers,
+        dataset, config=config, run_dir=run, weights=weights, decision=decision, reviewed=reviewed, device=device,
+        workers=workers,
         overwrite=overwrite, progress=console.RichProgress(err), say=tell,
         announce=lambda plan: tell(console.plan_sentence(plan)),
     )  # fmt: skip

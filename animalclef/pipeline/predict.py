@@ -31,7 +31,7 @@ from animalclef.runtime.digests import with_digests
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.structures import ImageTable, PairScores, Predictions, RankedCandidates, ReviewedPairs, Skipped
 
-__all__ = ["Outcome", "predict"]
+__all__ = ["Outcome", "identify", "predict"]
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,17 @@ def predict(loaded: LoadedTable, contents: Contents, context: RunContext) -> Out
     Raises:
         DataError: no gallery photograph has an identity.
     """
+    outcome, shortlists, context = identify(loaded, contents, context)
+    _write_run(outcome, loaded, shortlists, context)
+    return outcome
+
+
+def identify(loaded: LoadedTable, contents: Contents, context: RunContext) -> tuple[Outcome, Shortlists, RunContext]:
+    """Answer every query without writing results; return the answers, and the context with what was chosen.
+
+    Raises:
+        DataError: no gallery photograph has an identity.
+    """
     if not len(loaded.images.gallery):
         where = loaded.source.table or loaded.source.root
         raise DataError(f"{where}: no database rows with an identity, so nobody can be recognised.")
@@ -74,9 +85,7 @@ def predict(loaded: LoadedTable, contents: Contents, context: RunContext) -> Out
     with context.timed("match"):
         skipped = skipped_matchers(decision, features, context) if allowance is None else {}
         scores = match_pairs(shortlists.queries, features, context, allowance, skipped)
-    outcome = _answer(scores, decision, loaded, features, context)
-    _write_run(outcome, loaded, shortlists, context)
-    return outcome
+    return _answer(scores, decision, loaded, features, context), shortlists, context
 
 
 def _answer(
@@ -87,7 +96,6 @@ def _answer(
     predictions = decide(ranked, loaded.images.queries, decision)
     reviewed = _reviewed(features, context)
     predictions = apply_reviewed(predictions, ranked, loaded.images, decision, reviewed)
-    context.folder.finished.unlink(missing_ok=True)
     pseudo = {} if context.given is not None else read_pseudo_queries(context.folder)
     network = context.models.network
     return Outcome(
@@ -115,6 +123,7 @@ def _reviewed(features: FeatureSet, context: RunContext) -> ReviewedPairs:
 def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, context: RunContext) -> None:
     """Write what later commands read; `finished.json` last."""
     folder, features = context.folder, shortlists.features
+    folder.finished.unlink(missing_ok=True)
     lists = {**shortlists.by_source, "shortlist": shortlists.queries}
     folder.write_sources(ranks_of_sources(lists, features.images))
     folder.write_set_aside(features.set_aside)

@@ -72,6 +72,7 @@ class RunContext:
     more_matchers: tuple[Member, ...] = ()
     say: Callable[[str], None] | None = None  # gets a sentence before a trial of preparations
     reviewed: Path | None = None  # a review log whose answers decide their queries
+    fitted_on: frozenset[str] | None = None  # image_ids that the weight-free embedder is fitted on; None: the gallery
     seconds: dict[str, float] = field(default_factory=dict)  # of each stage so far
 
     @property

@@ -1,0 +1,71 @@
+"""Search a large catalogue by embedding, so that only a query's candidates are looked at further."""
+
+from __future__ import annotations
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.features.embedding.embedder import Embedder
+from animalclef.features.extract import ExtractionJob, extract_features
+from animalclef.pipeline.features import thumbnail_stores
+from animalclef.pipeline.run_context import RunContext
+from animalclef.store.shard_store import ShardStore
+from animalclef.structures import FloatArray, ImageTable
+
+__all__ = ["NearestPhotographs"]
+
+
+class NearestPhotographs:
+    """The embeddings of the confirmed photographs, in memory; what the run's stores lack is made."""
+
+    def __init__(self, gallery: ImageTable, context: RunContext) -> None:
+        self._gallery, self._context = gallery, context
+        embedder = Embedder("", gallery, context.config, context.models.network)
+        self._store = ShardStore(context.folder.store("embeddings", embedder.fingerprint))
+        self._rows = {name: np.flatnonzero(gallery.dataset == name) for name in gallery.datasets}
+        self._index: dict[str, faiss.IndexFlatIP] = {}
+        for name, rows in self._rows.items():
+            vectors = self._vectors(gallery.select(rows))
+            self._index[name] = faiss.IndexFlatIP(vectors.shape[1])
+            self._index[name].add(vectors)
+
+    @staticmethod
+    def suffices(context: RunContext) -> bool:
+        """Return whether a query's answer depends on its own candidates alone, and those come from the embedding."""
+        config, given = context.config, context.given
+        modes = config.prepare.mode
+        return (
+            context.models.network is not None
+            and not context.more_embedders
+            and config.retrieve.sources == ("embedding",)
+            and not config.retrieve.rescore
+            and config.retrieve.same_viewpoint is False
+            and given is not None
+            and not given.needs_circumstances
+            and set(modes.values() if isinstance(modes, dict) else [modes]) <= {"whole"}
+        )
+
+    def rows(self, queries: ImageTable) -> NDArray[np.int64]:
+        """Return the rows of all photographs that are candidates of a query, in order."""
+        found = [np.zeros(0, dtype=np.int64)]
+        for name in set(queries.datasets) & set(self._index):
+            vectors = self._vectors(queries.select(queries.dataset == name))
+            most = min(self._context.config.retrieve.top_k, len(self._rows[name]))
+            found.append(self._rows[name][np.unique(self._index[name].search(vectors, most)[1])])
+        return np.unique(np.concatenate(found))
+
+    def _vectors(self, images: ImageTable) -> FloatArray:
+        """Return the embeddings, (n, d); a photograph that cannot be read has zeros."""
+        lacking = np.array([key not in self._store for key in images.key], dtype=bool)
+        network, context = self._context.models.network, self._context
+        if lacking.any() and network is not None:
+            _, unreadable = thumbnail_stores(context.folder, context.config)
+            extract_features(
+                images.select(lacking), [ExtractionJob(network, self._store)], unreadable, context.config.data,
+                context.workers, context.progress,
+            )  # fmt: skip
+        held = [self._store.get(key)["embedding"] if key in self._store else None for key in images.key]
+        length = next((len(one) for one in held if one is not None), 1)
+        vectors = [np.zeros(length, np.float32) if one is None else one for one in held]
+        return np.asarray(vectors, dtype=np.float32).reshape(len(images), length)
