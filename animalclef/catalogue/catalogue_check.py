@@ -1,4 +1,4 @@
-"""Look for what may be wrong in a catalogue: one animal under two names, two under one, sides that were never joined."""
+"""Look for what may be wrong in a catalogue: one animal under two names, two under one, sides never joined."""
 
 from __future__ import annotations
 

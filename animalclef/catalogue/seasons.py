@@ -18,13 +18,14 @@ from animalclef.config import Config
 from animalclef.data.hashing import hash_images
 from animalclef.data.segmentation_cells import is_segmentation
 from animalclef.data.table import LoadedTable
+from animalclef.decision.decision_model import Decision
 from animalclef.errors import DataError, OutputError
 from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.file_lock import locked
 from animalclef.structures import ImageTable, Skipped, StrArray
 
-__all__ = ["Added", "add_season", "create_catalogue"]
+__all__ = ["Added", "add_season", "create_catalogue", "write_season"]
 
 Name = tuple[str, str]  # data set and name of an individual
 
@@ -84,7 +85,8 @@ def add_season(
             skipped = [*skipped, *_mine(outcome, new)]
             read = {one.image_id for one in skipped}
             new = new.select(np.array([one not in read for one in new.image_id], dtype=bool))
-        counts = _written(catalogue, loaded, season, new, outcome, (who, why), before)
+        answers, decision = ({}, None) if outcome is None else (_answers(outcome), outcome.decision)
+        counts = write_season(catalogue, loaded.source.root, season, new, answers, decision, (who, why), before)
         return Added(season, **counts, known=int((~fresh).sum()), skipped=skipped)
 
 
@@ -98,7 +100,8 @@ def _of_season(images: ImageTable, season: int, folder: Path) -> ImageTable:
     if mask is not None:
         mask = _texts([one if not one or is_segmentation(one) else f"photographs/{season}/{one}" for one in mask])
     return replace(
-        images, root=folder.resolve(), is_query=unnamed, image_id=_texts([f"{season}/{one}" for one in images.image_id]),
+        images, root=folder.resolve(), is_query=unnamed,
+        image_id=_texts([f"{season}/{one}" for one in images.image_id]),
         path=_texts([f"photographs/{season}/{one}" for one in images.path]), mask=mask,
     )  # fmt: skip
 
@@ -118,27 +121,30 @@ def _mine(outcome: Outcome, new: ImageTable) -> list[Skipped]:
     return [one for one in outcome.set_aside if one.image_id in own]
 
 
-def _written(
-    catalogue: Catalogue, loaded: LoadedTable, season: int, new: ImageTable, outcome: Outcome | None,
-    signed: tuple[str, str], before: Mapping[Name, int],
+def _answers(outcome: Outcome) -> dict[str, tuple[str | None, float]]:
+    found = outcome.predictions
+    pairs = zip(found.identity, found.probability.tolist(), strict=True)
+    return dict(zip(found.image_id, pairs, strict=True))
+
+
+def write_season(
+    catalogue: Catalogue, root: Path, season: int, new: ImageTable, answers: Mapping[str, tuple[str | None, float]],
+    decision: Decision | None, signed: tuple[str, str], before: Mapping[Name, int],
 ) -> dict[str, int]:  # fmt: skip
-    """Write a season at once: photographs, new individuals, and the event that brought them."""
-    answers: dict[str, tuple[str | None, float]] = {}
-    if outcome is not None:
-        found = outcome.predictions
-        pairs = zip(found.identity, found.probability.tolist(), strict=True)
-        answers = dict(zip(found.image_id, pairs, strict=True))
+    """Write a season at once: photographs, new individuals, the decision where it is new, and the event; return counts.
+
+    `answers` are name (`None`: a new individual) and probability, `before` the ids by name that they were made with.
+    """
     counts = {"named": 0, "recognised": 0, "new": 0}
     cells: list[Change] = []
     with catalogue.changing() as connection:
-        root = str(loaded.source.root.resolve())
-        connection.execute(sa.insert(seasons).values(id=season, root=root, added=now()))
+        connection.execute(sa.insert(seasons).values(id=season, root=str(root.resolve()), added=now()))
         whose = _Individuals(connection, before)
         for row in range(len(new)):
             given, (answer, probability) = new.identity[row], answers.get(new.image_id[row], (None, 0.0))
             is_named = given is not None
             counts["named" if is_named else "new" if answer is None else "recognised"] += 1
-            number = whose.of(new.dataset[row], given if is_named else answer)
+            number = whose.of(new.dataset[row], given, before=False) if is_named else whose.of(new.dataset[row], answer)
             values = _values(new, row) | {"season": season, "individual": number, "confirmed": int(is_named)}
             values["probability"] = None if is_named else probability
             made = connection.execute(sa.insert(photographs).values(**values)).inserted_primary_key
@@ -146,8 +152,8 @@ def _written(
         told = f"added season {season}: {len(new)} photographs, {counts['named']} named, "
         told += f"{counts['recognised']} recognised, {counts['new']} of new individuals"
         event = apply_event(connection, *signed, "add", told, [*whose.made, *cells])
-        if outcome is not None:
-            _keep_decision(connection, outcome.decision.model_dump_json())
+        if decision is not None:
+            _keep_decision(connection, decision.model_dump_json())
     return counts | {"event": event}
 
 
@@ -155,26 +161,26 @@ class _Individuals:
     """The individuals that a season's photographs show; those that are not there yet are made."""
 
     def __init__(self, connection: sa.Connection, before: Mapping[Name, int]) -> None:
-        """`before` are the ids by name when the season was compared: a name may have changed since."""
         rows = connection.execute(sa.select(individuals)).all()
         self._connection, self.made = connection, list[Change]()
         into = {row.id: row.into for row in rows if row.state == "merged"}
-        self._active = {row.id for row in rows if row.state == "active"}
-        self._of = {(row.dataset, row.name): row.id for row in rows if row.state == "active"}
+        self._now = {(row.dataset, row.name): row.id for row in rows if row.state == "active"}
+        self._before, active = dict(self._now), set(self._now.values())
         for name, earlier in before.items():
             number = earlier
             while number in into:
                 number = into[number]
-            if number in self._active:
-                self._of[name] = number
+            if number in active:
+                self._before[name] = number
 
-    def of(self, dataset: str, name: str | None) -> int:
-        """Return the id of a name, a new one for `None`."""
-        found = None if name is None else self._of.get((dataset, name))
+    def of(self, dataset: str, name: str | None, *, before: bool = True) -> int:
+        """Return the id of a name, as it was `before` or as it is now; a new one for `None`."""
+        known = self._before if before else self._now
+        found = None if name is None else known.get((dataset, name))
         if found is None:
             one = new_individual(self._connection, dataset, name)
             self.made.append(Change("individuals", one.id, "state", None, "active"))
-            found = self._of[dataset, one.name] = one.id
+            found = self._now[dataset, one.name] = self._before[dataset, one.name] = one.id
         return found
 
 

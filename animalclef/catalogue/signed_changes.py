@@ -71,7 +71,8 @@ def undo_event(connection: sa.Connection, event: int, who: str, why: str) -> Eve
     """Set every cell of an event back, as an event of its own; return the event that was undone.
 
     Raises:
-        DataError: there is no such event, it was undone already, or a later one changed the same cells.
+        DataError: there is no such event, it was undone already, a later one changed the same cells, or other photographs show individuals that it
+            made.
     """
     found = {one.id: one for one in history(connection)}
     if event not in found:
@@ -88,6 +89,16 @@ def undo_event(connection: sa.Connection, event: int, who: str, why: str) -> Eve
     if blocked is not None:
         raise DataError(f"event {event}: event {blocked} changed the same later. Undo event {blocked} first.")
     apply_event(connection, who, why, "undo", f"undid event {event}: {undone.told}", cells, undoes=event)
+    stray = connection.execute(
+        sa.select(photographs.c.image_id)
+        .join(individuals, photographs.c.individual == individuals.c.id)
+        .where(photographs.c.present == 1, individuals.c.state.is_distinct_from("active"))
+        .order_by(photographs.c.id)
+    ).scalar()
+    if stray is not None:
+        raise DataError(
+            f"event {event}: other photographs show its individuals (first: {stray}). Undo later events first."
+        )
     return undone
 
 

@@ -2,6 +2,7 @@
 
 from animalclef.cli import (
     catalogue,
+    catalogue_edits,
     config,
     convert,
     datasets,
@@ -26,6 +27,7 @@ from animalclef.cli.app import app, main
 __all__ = [
     "app",
     "catalogue",
+    "catalogue_edits",
     "config",
     "convert",
     "datasets",

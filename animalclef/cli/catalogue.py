@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from animalclef.catalogue.recognise import Machine
     from animalclef.catalogue.seasons import Added
 
-__all__ = ["catalogue"]
+__all__ = ["Folder", "Who", "Why", "catalogue", "login", "opened", "tell_line"]
 
 catalogue = typer.Typer(
     no_args_is_help=True,
@@ -74,7 +74,7 @@ def create(
 
     config = load_config(config_name, *(assignments or []), *column_settings(columns), seed=seed)
     loaded = load(data, settings=config.data)
-    _, added = create_catalogue(folder, loaded, config, _login(who), why, _machine(device, weights, workers))
+    _, added = create_catalogue(folder, loaded, config, login(who), why, _machine(device, weights, workers))
     _tell_added(folder, added, as_json=as_json)
 
 
@@ -102,9 +102,9 @@ def add(
     """
     from animalclef.catalogue.seasons import add_season
 
-    opened = _opened(folder)
+    kept = opened(folder)
     machine = _machine(device, weights, workers)
-    added = add_season(opened, load(data, columns), _login(who), why, machine, retune=retune)
+    added = add_season(kept, load(data, columns), login(who), why, machine, retune=retune)
     _tell_added(folder, added, as_json=as_json)
 
 
@@ -125,102 +125,13 @@ def who(
     """
     from animalclef.catalogue.recognise import Recogniser
 
-    seen = Recogniser(_opened(folder), _machine(device, weights, workers)).who(photograph, dataset, most)
+    seen = Recogniser(opened(folder), _machine(device, weights, workers)).who(photograph, dataset, most)
     if as_json:
         print_json({"individual": seen.name, "threshold": seen.threshold, "candidates": seen.candidates})
         return
     out.print(f"{photograph.name}: {seen.name or 'a new individual'}", highlight=False, soft_wrap=True)
     for name, probability in seen.candidates:
         out.print(f"  {probability:.3f}  {name}", highlight=False, soft_wrap=True)
-
-
-@catalogue.command()
-def merge(
-    folder: Folder,
-    kept: Annotated[str, typer.Argument(help="The individual that stays, by id (I12) or name.")],
-    other: Annotated[str, typer.Argument(help="The one whose photographs move to it.")],
-    why: Why,
-    who: Who = None,
-) -> None:
-    """Merge two individuals: one animal under two names. The id of the second leads to the first from now on.
-
-    Example: `animalclef catalogue merge my-catalogue Luna Tara --why "same spots, checked by hand"`
-    """
-    _say(_opened(folder).merge(kept, other, _login(who), why))
-
-
-@catalogue.command()
-def split(
-    folder: Folder,
-    photographs: Annotated[list[str], typer.Argument(help="Photographs of one individual, by SEASON/ID.")],
-    why: Why,
-    name: Annotated[
-        str | None, typer.Option("--to", help="Name of the individual they show. Default: a new one, new_NUMBER.")
-    ] = None,
-    who: Who = None,
-) -> None:
-    """Move photographs to another individual, or to a new one: two animals under one name.
-
-    Example: `animalclef catalogue split my-catalogue 1/database/Luna/1.jpg --to Stella --why "another ear"`
-    """
-    _say(_opened(folder).split(photographs, name, _login(who), why))
-
-
-@catalogue.command()
-def rename(
-    folder: Folder,
-    individual: Annotated[str, typer.Argument(help="By id (I12) or name.")],
-    name: Annotated[str, typer.Argument(help="Its new name.")],
-    why: Why,
-    who: Who = None,
-) -> None:
-    """Rename an individual; its id stays.
-
-    Example: `animalclef catalogue rename my-catalogue I3 Stella --why "named by the village"`
-    """
-    _say(_opened(folder).rename(individual, name, _login(who), why))
-
-
-@catalogue.command()
-def confirm(
-    folder: Folder,
-    photographs: Annotated[list[str] | None, typer.Argument(help="By SEASON/ID. Default: all of them.")] = None,
-    reviewed: Annotated[
-        Path | None, typer.Option(help="Take the answers of this log of `animalclef review` instead.")
-    ] = None,
-    who: Who = None,
-    why: Why = "reviewed",
-) -> None:
-    """Confirm what the program answered, or take the answers of a review. Only confirmed photographs are compared with.
-
-    Examples:
-
-    - `animalclef catalogue confirm my-catalogue --reviewed my-catalogue/run.review.jsonl`
-
-    - `animalclef catalogue confirm my-catalogue --why "looked at all of them"`
-    """
-    from animalclef.catalogue.reviewed_photographs import accept_review
-
-    opened = _opened(folder)
-    if reviewed is not None:
-        _say(accept_review(opened, reviewed, _login(who), why))
-    else:
-        _say(opened.confirm(photographs, _login(who), why))
-
-
-@catalogue.command()
-def undo(
-    folder: Folder,
-    event: Annotated[int | None, typer.Argument(help="Its number in the history. Default: the last one.")] = None,
-    who: Who = None,
-    why: Why = "undone",
-) -> None:
-    """Undo a change; the undoing is an event of its own and can be undone, too.
-
-    Example: `animalclef catalogue undo my-catalogue`
-    """
-    undone = _opened(folder).undo(event, _login(who), why)
-    _say(f"Undid event {undone.id}: {undone.told}.")
 
 
 @catalogue.command()
@@ -231,13 +142,13 @@ def history(folder: Folder, as_json: JsonOption = False) -> None:
     """
     from dataclasses import asdict
 
-    events = _opened(folder).history()
+    events = opened(folder).history()
     if as_json:
         print_json([asdict(one) for one in events])
         return
     for one in events:
         after = f" [undone by event {one.undone_by}]" if one.undone_by is not None else ""
-        _say(f"{one.id}. {one.when}, {one.who}: {one.told} ({one.why}){after}")
+        tell_line(f"{one.id}. {one.when}, {one.who}: {one.told} ({one.why}){after}")
 
 
 @catalogue.command()
@@ -250,14 +161,14 @@ def check(folder: Folder, as_json: JsonOption = False) -> None:
 
     from animalclef.catalogue.catalogue_check import check_catalogue
 
-    findings = check_catalogue(_opened(folder))
+    findings = check_catalogue(opened(folder))
     if as_json:
         print_json([asdict(one) for one in findings])
         return
     for one in findings:
-        _say(f"{one.kind}: {one.sentence}")
+        tell_line(f"{one.kind}: {one.sentence}")
     if not findings:
-        _say("Nothing to look at.")
+        tell_line("Nothing to look at.")
 
 
 @catalogue.command()
@@ -278,11 +189,12 @@ def export(
     """
     from animalclef.catalogue.export import export_catalogue
 
-    for line in export_catalogue(_opened(folder), to, out_path, occasion, season):
-        _say(line)
+    for line in export_catalogue(opened(folder), to, out_path, occasion, season):
+        tell_line(line)
 
 
-def _opened(folder: Path) -> Catalogue:
+def opened(folder: Path) -> Catalogue:
+    """Open the catalogue of a folder."""
     from animalclef.catalogue.catalogue_folder import Catalogue
 
     return Catalogue(folder)
@@ -300,7 +212,8 @@ def _machine(device: str, weights: Path | None, workers: int | None) -> Machine:
     )  # fmt: skip
 
 
-def _login(who: str | None) -> str:
+def login(who: str | None) -> str:
+    """Return the name that signs a change."""
     import getpass
 
     return who or getpass.getuser()
@@ -315,13 +228,14 @@ def _tell_added(folder: Path, added: Added, *, as_json: bool) -> None:
         print_json(asdict(added))
         return
     known = f" {added.known} were in the catalogue already." if added.known else ""
-    _say(
+    tell_line(
         f"Season {added.season}: {added.named} named, {added.recognised} recognised, {added.new} of new individuals."
         f"{known} Event {added.event}."
     )
     if added.recognised or added.new:
-        _say(f"To review: animalclef review {folder / 'run'}")
+        tell_line(f"To review: animalclef review {folder / 'run'}")
 
 
-def _say(sentence: str) -> None:
+def tell_line(sentence: str) -> None:
+    """Print a sentence as it is."""
     out.print(sentence, highlight=False, soft_wrap=True)

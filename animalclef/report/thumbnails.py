@@ -31,7 +31,7 @@ class Copy:
 
 def read_photograph(run: FinishedRun, image_id: str, long_side: int) -> DecodedImage | None:
     """Read a photograph at no more than `long_side`; return `None` if it is missing or was changed."""
-    smaller = run.config.data.modelcopy_of(update={"decode_long_side": long_side})
+    smaller = run.config.data.model_copy(update={"decode_long_side": long_side})
     try:
         return read_image(run.images, run.row_of[image_id], smaller)
     except (DataError, UnreadableImageError, KeyError):

@@ -59,6 +59,7 @@ def bind(port: int = 0) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((HOST, port))
+        bound.listen()
     except OSError as error:
         bound.close()
         raise ConfigError(f"--port {port}: this port cannot be used ({error.strerror}). Choose another.") from error

@@ -22,9 +22,10 @@ PREDICTIONS = Predictions(strings("q1", "q2", "q3"), strings("Luna", "Milo", Non
 
 def decision(threshold: float = 0.4, margin: float = 0.0, slope: float | None = None) -> Decision:
     curve = None if slope is None else AnswerCurve(slope=slope, intercept=0.0, unknown_share=0.4)
+    plain = Calibrator(log=False, mean=0.0, spread=1.0, slope=1.0, intercept=0.0)
     rule = DatasetDecision(
-        calibrators={"similarity": Calibrator(log=False, mean=0.0, spread=1.0, slope=1.0, intercept=0.0)}, weights={"similarity": 1.0},
-        threshold=threshold, margin=margin, fitted_on="lynx", answer_curve=curve,
+        calibrators={"similarity": plain}, weights={"similarity": 1.0}, threshold=threshold, margin=margin,
+        fitted_on="lynx", answer_curve=curve,
     )  # fmt: skip
     return Decision(scores="s", gallery="g", seed=0, datasets={"lynx": rule}, pooled=rule)
 
