@@ -120,13 +120,15 @@ class Catalogue:
         with self.reading() as connection:
             rows = connection.execute(query).all()
         texts = {column: _texts([getattr(row, column) for row in rows]) for column in _TEXTS}
+        mask = texts.pop("mask")
         boxes = [json.loads(row.bbox) if row.bbox else [np.nan] * 5 for row in rows]
         return ImageTable(
             root=self.folder.resolve(),
             is_query=np.zeros(len(rows), dtype=bool),
             identity=_texts([row.identity for row in rows]),
             bbox_xywhr=np.array(boxes, dtype=np.float32).reshape(-1, 5),
-            **(texts | {"mask": texts["mask"] if (texts["mask"] != "").any() else None}),
+            mask=mask if (mask != "").any() else None,
+            **texts,
         )
 
     def confirm(self, image_ids: Sequence[str] | None, who: str, why: str) -> str:

@@ -71,8 +71,8 @@ def undo_event(connection: sa.Connection, event: int, who: str, why: str) -> Eve
     """Set every cell of an event back, as an event of its own; return the event that was undone.
 
     Raises:
-        DataError: there is no such event, it was undone already, a later one changed the same cells, or other photographs show individuals that it
-            made.
+        DataError: there is no such event, it was undone already, a later one changed the same cells, or photographs
+            that stay show an individual that it made.
     """
     found = {one.id: one for one in history(connection)}
     if event not in found:

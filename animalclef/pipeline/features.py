@@ -123,6 +123,7 @@ class _Embedding:
         self, member: Member, tables: Mapping[str, ImageTable], run: RunFolder, fitted_on: frozenset[str] | None
     ) -> None:
         config, network = member.config, member.models.network
+        self._keeps_axes = fitted_on is not None
         self.embedders = {
             name: Embedder(name, _fitted_on(table.gallery, fitted_on), config, network)
             for name, table in tables.items()
@@ -141,7 +142,9 @@ class _Embedding:
         """Return the vectors of all photographs."""
         return join_embeddings(
             [
-                self.embedders[name].embeddings(images.select(images.dataset == name), self.stores[name])
+                self.embedders[name].embeddings(
+                    images.select(images.dataset == name), self.stores[name], keeps_axes=self._keeps_axes
+                )
                 for name in images.datasets
             ]
         )

@@ -116,10 +116,11 @@ def test_both_photographs_zoom_and_move_together(chromium: Browser, page: Served
     assert right[2] == pytest.approx(start[1][2] * 2.25, rel=0.02)
     assert left[0] > 0.55
     assert left[:2] == pytest.approx(right[:2], abs=0.02)
-    box = "const box = document.querySelectorAll('.view')[1]; const at = box.getBoundingClientRect();"
+    wheel = "deltaY: -1, clientX: at.left + 50, clientY: at.top + 50, cancelable: true"
     chromium.run(
-        f"{box} box.dispatchEvent(new WheelEvent('wheel', {{deltaY: -1, clientX: at.left + 50, clientY: at.top + 50, cancelable: true}}))"
-    )  # noqa: E501
+        "const box = document.querySelectorAll('.view')[1]; const at = box.getBoundingClientRect();"
+        f"box.dispatchEvent(new WheelEvent('wheel', {{{wheel}}}))"
+    )
     assert chromium.run(shares)[0][2] > left[2]
     chromium.press("0")
     assert chromium.run(shares) == start
