@@ -13,7 +13,22 @@ from animalclef.pipeline.run_context import RunContext
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import FloatArray, ImageTable
 
-__all__ = ["NearestPhotographs"]
+__all__ = ["NearestPhotographs", "embed_alone"]
+
+
+def embed_alone(images: ImageTable, context: RunContext, store: ShardStore | None = None) -> None:
+    """Embed photographs one by one with the run's first network, so that no vector depends on the others.
+
+    In batches the last bits of a vector depend on the photographs beside it, and then on when a season was added.
+    """
+    network = context.models.network
+    if network is None or not len(images):
+        return
+    made_by = Embedder("", images, context.config, network).fingerprint
+    store = store or ShardStore(context.folder.store("embeddings", made_by))
+    _, unreadable = thumbnail_stores(context.folder, context.config)
+    job = ExtractionJob(network, store)
+    extract_features(images, [job], unreadable, context.config.data, context.workers, context.progress, chunk=1)
 
 
 class NearestPhotographs:
@@ -58,13 +73,8 @@ class NearestPhotographs:
     def _vectors(self, images: ImageTable) -> FloatArray:
         """Return the embeddings, (n, d); a photograph that cannot be read has zeros."""
         lacking = np.array([key not in self._store for key in images.key], dtype=bool)
-        network, context = self._context.models.network, self._context
-        if lacking.any() and network is not None:
-            _, unreadable = thumbnail_stores(context.folder, context.config)
-            extract_features(
-                images.select(lacking), [ExtractionJob(network, self._store)], unreadable, context.config.data,
-                context.workers, context.progress,
-            )  # fmt: skip
+        if lacking.any():
+            embed_alone(images.select(lacking), self._context, self._store)
         held = [self._store.get(key)["embedding"] if key in self._store else None for key in images.key]
         length = next((len(one) for one in held if one is not None), 1)
         vectors = [np.zeros(length, np.float32) if one is None else one for one in held]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from animalclef.catalogue.catalogue_folder import Catalogue
-from animalclef.catalogue.nearest_photographs import NearestPhotographs
+from animalclef.catalogue.nearest_photographs import NearestPhotographs, embed_alone
 from animalclef.config import Config
 from animalclef.data.content_key import content_key
 from animalclef.data.sources import Source
@@ -82,6 +82,7 @@ class Recogniser:
         with self.folder.claimed():
             self.folder.open(overwrite=False)
             context = self._context(given)
+            embed_alone(images, context)
             table = joined(self._near(images.queries, context), images)
             return predict(self._loaded(table), Contents(table, skipped), context)
 
@@ -97,6 +98,7 @@ class Recogniser:
         with self.folder.claimed():
             self.folder.open(overwrite=False)
             context = self._opened
+            embed_alone(query, context)
             table = joined(self._near(query, context), query)
             outcome, _, _ = identify(self._loaded(table), Contents(table, []), context)
         if outcome.set_aside:
