@@ -22,6 +22,8 @@ HEAVY = (
     "matplotlib",
     "transformers",
     "sqlalchemy",
+    "starlette",
+    "uvicorn",
 )
 
 
@@ -53,6 +55,7 @@ FLOORS = (
     {"evaluation", "explain", "matching", "retrieval"},
     {"pipeline"},
     {"report", "training"},
+    {"catalogue", "review"},
     {"api"},
     {"cli"},
     {"__main__"},

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from animalclef.api.datasets import Dataset, load_config, table_of
 from animalclef.api.finished import Run, path_of
 from animalclef.config import Config
 from animalclef.config import load_config as load_settings
+from animalclef.data.review_log import read_review
 from animalclef.decision.decision_model import Decision, load_decision
 from animalclef.hub.needed_weights import require_weights
 from animalclef.pipeline.ensemble import ensemble as fuse_runs
@@ -35,6 +37,7 @@ def predict(
     run_dir: PathLike | None = None,
     weights: PathLike | None = None,
     decision: Decision | PathLike | None = None,
+    reviewed: PathLike | None = None,
     budget: str | int | None = None,
     device: str = "auto",
     workers: int | None = None,
@@ -51,7 +54,8 @@ def predict(
     Everything is kept in `run_dir` (default: runs/<config>-<data digest>) as it is finished, so an interrupted call
     resumes. `config` is the settings, a YAML file, or the name of a shipped config. With a `decision` (of a run, or a
     file) nothing is tuned. `budget` is a number of pairs ("50000") or a time ("30min"). Published weights are looked
-    for in the folder `weights` first. `announce` gets the estimated cost before the long part, and `say` a sentence
+    for in the folder `weights` first. The answers of a `reviewed` log (of `animalclef review`) decide their queries.
+    `announce` gets the estimated cost before the long part, and `say` a sentence
     before a trial of preparations.
 
     Raises:
@@ -74,11 +78,14 @@ def predict(
     loaded = table_of(data, settings.data)
     count, shown = workers or os.cpu_count() or 1, progress or Silent()
     contents = read_contents(loaded, settings, count, shown)
+    log = None if reviewed is None else Path(reviewed)
+    if log is not None:
+        read_review(log, contents.images)  # refused before the long part
     folder = RunFolder(Path(run_dir or Path("runs") / f"{settings.name}-{contents.digest[:8]}"))
     with folder.claimed():
         folder.open(overwrite=overwrite)
         context = open_context(settings, folder, device, folder_of_weights, count, shown, announce, given, say)
-        outcome = predict_table(loaded, contents, context)
+        outcome = predict_table(loaded, contents, replace(context, reviewed=log))
     return Run(read_run(folder.path), folder_of_weights, outcome, settings)
 
 

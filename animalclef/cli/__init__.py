@@ -1,6 +1,8 @@
 """The command line: parse, call, print. One module per group of commands."""
 
 from animalclef.cli import (
+    catalogue,
+    catalogue_edits,
     cluster,
     config,
     convert,
@@ -12,6 +14,7 @@ from animalclef.cli import (
     predict,
     prepare,
     report,
+    review,
     score,
     study,
     train,
@@ -24,6 +27,8 @@ from animalclef.cli.app import app, main
 
 __all__ = [
     "app",
+    "catalogue",
+    "catalogue_edits",
     "cluster",
     "config",
     "convert",
@@ -36,6 +41,7 @@ __all__ = [
     "predict",
     "prepare",
     "report",
+    "review",
     "score",
     "study",
     "train",

@@ -22,6 +22,7 @@ PANELS = {
     "Start": ("demo", "inspect", "convert", "config"),
     "Predict": ("predict", "cluster", "validate", "weights"),
     "Look": ("report", "show", "score", "evaluate", "diff", "ledger"),
+    "Grow": ("review", "catalogue"),
     "Improve": ("boxes", "mask", "label-views", "tune", "ensemble"),
     "Train": ("train", "train-matcher", "train-segmenter", "evaluate-embedder", "study"),
 }

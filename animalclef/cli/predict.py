@@ -46,6 +46,9 @@ def predict(
     run: Annotated[Path | None, typer.Option(help="Where work is kept. Default: runs/CONFIG-DIGEST.")] = None,
     weights: WeightsOption = None,
     decision: Annotated[Path | None, typer.Option(help="Apply this decision.json instead of tuning one.")] = None,
+    reviewed: Annotated[
+        Path | None, typer.Option(help="Log of `animalclef review`: its answers decide their queries.")
+    ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -89,10 +92,11 @@ def predict(
     extra += [*column_settings(columns), *([] if budget is None else [f"budget.spend={json.dumps(budget)}"])]
     config = load_config(config_name, *(assignments or []), *extra, seed=seed)
     dataset = Dataset(load(data, settings=config.data))
-    protect_inputs([] if decision is None else [decision])
+    protect_inputs(path for path in (decision, reviewed) if path is not None)
     target = target_file(out_path, config.name, config_name, run)
     made = predict_run(
-        dataset, config=config, run_dir=run, weights=weights, decision=decision, device=device, workers=workers,
+        dataset, config=config, run_dir=run, weights=weights, decision=decision, reviewed=reviewed, device=device,
+        workers=workers,
         overwrite=overwrite, progress=console.RichProgress(err), say=tell,
         announce=lambda plan: tell(console.plan_sentence(plan)),
     )  # fmt: skip
