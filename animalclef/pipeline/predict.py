@@ -132,6 +132,7 @@ def _answer(
             context.reviewed, len(reviewed.conflicts),
         )  # fmt: skip
     predictions = apply_reviewed(predictions, ranked, loaded.images, decision, reviewed)
+    context.folder.finished.unlink(missing_ok=True)  # an earlier answer; the pseudo-queries are already this one's
     pseudo = {} if context.given is not None else read_pseudo_queries(context.folder)
     network = context.models.network
     return Outcome(
@@ -151,7 +152,6 @@ def _reviewed(features: FeatureSet, context: RunContext) -> ReviewedPairs:
 def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, context: RunContext) -> None:
     """Write what later commands read; `finished.json` last."""
     folder, features = context.folder, shortlists.features
-    folder.finished.unlink(missing_ok=True)
     lists = {**shortlists.by_source, "shortlist": shortlists.queries}
     folder.write_sources(ranks_of_sources(lists, features.images))
     folder.write_set_aside(features.set_aside)
