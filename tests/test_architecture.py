@@ -50,7 +50,7 @@ FLOORS = (
     {"data", "hub", "synthetic"},
     {"metrics", "prepare"},
     {"decision"},
-    {"store"},
+    {"clustering", "store"},
     {"features"},
     {"evaluation", "explain", "matching", "retrieval"},
     {"pipeline"},

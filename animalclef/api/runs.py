@@ -14,7 +14,6 @@ from animalclef.config import Config
 from animalclef.config import load_config as load_settings
 from animalclef.data.review_log import read_review
 from animalclef.decision.decision_model import Decision, load_decision
-from animalclef.errors import DataError
 from animalclef.hub.needed_weights import require_weights
 from animalclef.pipeline.ensemble import ensemble as fuse_runs
 from animalclef.pipeline.ensemble import read_ensemble
@@ -49,6 +48,9 @@ def predict(
 ) -> Run:
     """Name the individual on every query photograph; where nobody fits the answer is "a new individual".
 
+    New individuals are grouped by individual (`run.clusters`). A clustering task such as AnimalCLEF 2026 is recognised
+    by its sample submission; its submission holds the clusters of all queries.
+
     Everything is kept in `run_dir` (default: runs/<config>-<data digest>) as it is finished, so an interrupted call
     resumes. `config` is the settings, a YAML file, or the name of a shipped config. With a `decision` (of a run, or a
     file) nothing is tuned. `budget` is a number of pairs ("50000") or a time ("30min"). Published weights are looked
@@ -74,11 +76,6 @@ def predict(
     folder_of_weights = None if weights is None else Path(weights)
     require_weights(settings, folder_of_weights)
     loaded = table_of(data, settings.data)
-    if loaded.is_clustering:
-        raise DataError(
-            f"{loaded.source.root}: this is AnimalCLEF 2026, a clustering task (cluster_<dataset>_<n> per image); "
-            "predict answers identification tasks such as AnimalCLEF 2025."
-        )
     count, shown = workers or os.cpu_count() or 1, progress or Silent()
     contents = read_contents(loaded, settings, count, shown)
     log = None if reviewed is None else Path(reviewed)

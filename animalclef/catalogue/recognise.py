@@ -19,6 +19,7 @@ from animalclef.data.table import LoadedTable
 from animalclef.decision.decision_model import Decision
 from animalclef.decision.reviewed_answers import identity_options
 from animalclef.errors import DataError
+from animalclef.pipeline.cluster import cluster_unnamed
 from animalclef.pipeline.image_contents import Contents
 from animalclef.pipeline.predict import Outcome, identify, predict
 from animalclef.pipeline.run_context import Plan, RunContext, open_context
@@ -26,6 +27,7 @@ from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.regular_files import read_regular
 from animalclef.store.run_folder import RunFolder
 from animalclef.structures import ImageTable, Skipped
+from animalclef.structures.clusters import Clusters
 
 __all__ = ["Machine", "Recogniser", "Sighting", "joined", "one_row"]
 
@@ -86,6 +88,12 @@ class Recogniser:
             table = joined(self._near(images.queries, context), images)
             return predict(self._loaded(table), Contents(table, skipped), context)
 
+    def unnamed(self, images: ImageTable, skipped: list[Skipped]) -> Clusters:
+        """Group photographs while the catalogue knows nobody to compare them with."""
+        with self.folder.claimed():
+            self.folder.open(overwrite=False)
+            return cluster_unnamed(self._loaded(images), Contents(images, skipped), self._context(None))
+
     def who(self, photograph: Path, dataset: str | None = None, most: int = 5) -> Sighting:
         """Name the individual on one photograph, which is not added.
 
@@ -109,16 +117,17 @@ class Recogniser:
 
     @cached_property
     def _opened(self) -> RunContext:
-        return self._context(self.decision)
+        alone = self.config.cluster.model_copy(update={"new_ones": False})  # there is nobody to group one query with
+        return self._context(self.decision, self.config.model_copy(update={"cluster": alone}))
 
     @cached_property
     def _nearest(self) -> NearestPhotographs:
         return NearestPhotographs(self.gallery, self._opened)
 
-    def _context(self, given: Decision | None) -> RunContext:
+    def _context(self, given: Decision | None, config: Config | None = None) -> RunContext:
         machine = self.machine
         context = open_context(
-            self.config, self.folder, machine.device, machine.weights, machine.workers, machine.progress,
+            config or self.config, self.folder, machine.device, machine.weights, machine.workers, machine.progress,
             machine.announce, given, machine.say,
         )  # fmt: skip
         return replace(context, fitted_on=frozenset() if given is None else self.fitted_on)

@@ -3,6 +3,7 @@
 from animalclef.cli import (
     catalogue,
     catalogue_edits,
+    cluster,
     config,
     convert,
     datasets,
@@ -28,6 +29,7 @@ __all__ = [
     "app",
     "catalogue",
     "catalogue_edits",
+    "cluster",
     "config",
     "convert",
     "datasets",

@@ -20,7 +20,7 @@ __all__ = ["PANELS", "app", "main"]
 
 PANELS = {
     "Start": ("demo", "inspect", "convert", "config"),
-    "Predict": ("predict", "validate", "weights"),
+    "Predict": ("predict", "cluster", "validate", "weights"),
     "Look": ("report", "show", "score", "evaluate", "diff", "ledger"),
     "Grow": ("review", "catalogue"),
     "Improve": ("boxes", "mask", "label-views", "tune", "ensemble"),

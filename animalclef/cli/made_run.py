@@ -26,7 +26,9 @@ def finish(
 ) -> None:
     """Write the submission and a line of the ledger; print warnings, the decision, and where the results are."""
     from animalclef.cli.console import answer_lines, decision_table, honesty_lines, set_aside_sentence
+    from animalclef.cli.console_clusters import count_lines
     from animalclef.pipeline.ledger_entry import record
+    from animalclef.store.cluster_file import is_clustering
 
     made.to_submission(submission)
     summary = made.summary
@@ -44,4 +46,7 @@ def finish(
         return
     out.print(decision_table(made.decision, made.finished.images.queries.datasets))
     lines = [*honesty_lines(made.decision), *answer_lines(summary, submission, made.path)]
+    if made.outcome is not None and made.outcome.clusters is not None:
+        what = "queries" if is_clustering(made.finished) else "photographs of new individuals"
+        lines[-6:-6] = count_lines(made.outcome.clusters.counts, what)
     out.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)

@@ -9,12 +9,13 @@ from pathlib import Path
 from animalclef.data.csv_text import read_table
 from animalclef.errors import DataError
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped
+from animalclef.structures.clusters import Clusters
 
 __all__ = ["ANSWERS_COLUMNS", "Answer", "answer_rows", "answers_path", "read_answers"]
 
 ANSWERS_COLUMNS = (
     "path", "answer", "probability", "threshold", "next_candidate", "next_probability", "third_candidate",
-    "third_probability", "skipped", "image_id", "dataset",
+    "third_probability", "skipped", "image_id", "dataset", "individual",
 )  # fmt: skip
 _NEW = "new"
 
@@ -47,11 +48,14 @@ def answer_rows(
     ranked: RankedCandidates,
     thresholds: Mapping[str, float],
     skipped: Sequence[Skipped],
+    clusters: Clusters | None = None,
 ) -> list[list[str]]:
     """Return the rows of `answers.csv`, in the order of the predictions; columns are `ANSWERS_COLUMNS`.
 
-    `thresholds` are by data set.
+    `thresholds` are by data set. The column `individual` is the answer, with `new_1`, `new_2` ... for the new
+    individuals of `clusters`; it is empty for a new one where these were not grouped.
     """
+    grouped = {} if clusters is None else dict(zip(clusters.image_id, clusters.name, strict=True))
     row_of = images.row_of
     reasons = {item.image_id: item.reason for item in skipped}
     candidates: dict[str, dict[str, float]] = {}
@@ -68,7 +72,8 @@ def answer_rows(
         cells = [cell for name, value in others for cell in (name, _number(value))] + [""] * (4 - 2 * len(others))
         answer = _NEW if who is None else str(who)
         known = [str(images.path[row]), answer, _number(float(probability)), _number(thresholds[dataset])]
-        rows.append([*known, *cells, reasons.get(image_id, ""), str(image_id), dataset])
+        individual = str(grouped.get(image_id, "" if who is None else who))
+        rows.append([*known, *cells, reasons.get(image_id, ""), str(image_id), dataset, individual])
     return rows
 
 
@@ -79,7 +84,7 @@ def read_answers(path: Path) -> list[Answer]:
         DataError: a column is missing, or a probability is no number.
     """
     table = read_table(path)
-    absent = [column for column in ANSWERS_COLUMNS if column not in table.columns]
+    absent = [column for column in ANSWERS_COLUMNS if column not in table.columns and column != "individual"]
     if absent:
         raise DataError(f"{path}: the column {absent[0]} is missing. Give the answers.csv that predict wrote.")
     answers = []

@@ -7,7 +7,7 @@ import io
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,20 @@ from animalclef.data.csv_text import Problem, Table, parse_table, read_table
 from animalclef.data.names import one_spelling
 from animalclef.data.table import LoadedTable
 from animalclef.errors import SubmissionError
-from animalclef.runtime.atomic_files import write_text
+from animalclef.runtime.atomic_files import csv_text, write_text
 from animalclef.structures import Predictions, StrArray
+from animalclef.structures.clusters import Clusters
 
-__all__ = ["Truth", "check_submission", "read_submission", "read_truth", "render_submission", "write_submission"]
+__all__ = [
+    "Truth",
+    "check_submission",
+    "read_cluster_submission",
+    "read_submission",
+    "read_truth",
+    "render_submission",
+    "write_cluster_submission",
+    "write_submission",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +64,23 @@ def write_submission(path: Path, predictions: Predictions, loaded: LoadedTable) 
         raise SubmissionError(f"{path}: {len(predictions.image_id)} answers for {len(loaded.submission_id)} queries.")
     text = render_submission(predictions, loaded.submission_id)
     problems = check_submission(parse_table(text, path), loaded)
+    if problems:
+        raise SubmissionError(str(problems[0]))
+    write_text(path, text)
+
+
+def write_cluster_submission(path: Path, clusters: Clusters, loaded: LoadedTable) -> None:
+    """Check a submission of a clustering task (image_id, cluster) and write it whole.
+
+    Raises:
+        SubmissionError: the clusters do not hold every query once.
+        OutputError: the file cannot be written.
+    """
+    label = dict(zip(clusters.image_id, clusters.label, strict=True))
+    if sorted(label) != sorted(loaded.submission_id):
+        raise SubmissionError(f"{path}: clusters of {len(label)} photographs for {len(loaded.submission_id)} queries.")
+    text = csv_text(["image_id", "cluster"], [(one, label[one]) for one in loaded.submission_id])
+    problems = check_submission(parse_table(text, path), replace(loaded, is_clustering=True))
     if problems:
         raise SubmissionError(str(problems[0]))
     write_text(path, text)
@@ -100,6 +127,20 @@ def read_submission(path: Path) -> dict[str, str | None]:
         image_id: None if answer == NEW_INDIVIDUAL else answer
         for image_id, answer in zip(table.column("image_id"), table.column("identity"), strict=True)
     }
+
+
+def read_cluster_submission(path: Path) -> dict[str, str]:
+    """Cluster labels by image_id.
+
+    Raises:
+        SubmissionError: a column is missing, a row has the wrong length, or an id stands twice.
+    """
+    table = read_table(path)
+    missing = [column for column in ("image_id", "cluster") if column not in table.columns]
+    problems = [Problem(path.name, 1, f"the column {column} is missing.") for column in missing] or _broken_rows(table)
+    if problems:
+        raise SubmissionError(str(problems[0]))
+    return dict(zip(table.column("image_id"), table.column("cluster"), strict=True))
 
 
 def read_truth(path: Path, *, merge_case: bool = True) -> Truth:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from animalclef.clustering.constraints import NOTHING_SAID, Constraints
 from animalclef.data.review_log import read_review
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decide import decide
@@ -18,6 +19,8 @@ from animalclef.decision.reviewed_answers import apply_reviewed
 from animalclef.errors import DataError
 from animalclef.pipeline.budget import settle_budget
 from animalclef.pipeline.candidate_search import ranks_of_sources
+from animalclef.pipeline.cluster import cluster_new_ones, cluster_queries
+from animalclef.pipeline.cluster_evidence import ClusterJob
 from animalclef.pipeline.decide import tune_decision
 from animalclef.pipeline.features import FeatureSet, extract_all_features
 from animalclef.pipeline.image_contents import Contents, gallery_digest
@@ -28,8 +31,10 @@ from animalclef.pipeline.sanity import sanity_warnings
 from animalclef.pipeline.shortlist import Shortlists, make_shortlists
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.digests import with_digests
+from animalclef.store.cluster_file import write_clusters
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.structures import ImageTable, PairScores, Predictions, RankedCandidates, ReviewedPairs, Skipped
+from animalclef.structures.clusters import Clusters
 
 __all__ = ["Outcome", "identify", "predict"]
 
@@ -49,20 +54,28 @@ class Outcome:
     device: str
     matcher_weights: str | None = None  # digest of the matching network's weights
     warnings: tuple[str, ...] = ()  # answers that are far from what validation saw
+    clusters: Clusters | None = None  # the individual on every query; None where new ones were not grouped
 
 
-def predict(loaded: LoadedTable, contents: Contents, context: RunContext) -> Outcome:
+def predict(
+    loaded: LoadedTable, contents: Contents, context: RunContext, constraints: Constraints = NOTHING_SAID
+) -> Outcome:
     """Answer every query, and keep everything in the run folder; with a decision given nothing is tuned.
 
+    A clustering task gets the individual on every query, and an identification task groups the new ones; `constraints`
+    are what people said of pairs.
+
     Raises:
-        DataError: no gallery photograph has an identity.
+        DataError: no gallery photograph has an identity, or constraints contradict each other.
     """
-    outcome, shortlists, context = identify(loaded, contents, context)
+    outcome, shortlists, context = identify(loaded, contents, context, constraints)
     _write_run(outcome, loaded, shortlists, context)
     return outcome
 
 
-def identify(loaded: LoadedTable, contents: Contents, context: RunContext) -> tuple[Outcome, Shortlists, RunContext]:
+def identify(
+    loaded: LoadedTable, contents: Contents, context: RunContext, constraints: Constraints = NOTHING_SAID
+) -> tuple[Outcome, Shortlists, RunContext]:
     """Answer every query without writing results; return the answers, and the context with what was chosen.
 
     Raises:
@@ -70,7 +83,10 @@ def identify(loaded: LoadedTable, contents: Contents, context: RunContext) -> tu
     """
     if not len(loaded.images.gallery):
         where = loaded.source.table or loaded.source.root
-        raise DataError(f"{where}: no database rows with an identity, so nobody can be recognised.")
+        raise DataError(
+            f"{where}: no database rows with an identity, so nobody can be recognised. "
+            "`animalclef cluster` groups photographs without names."
+        )
     if context.given is not None:
         context.given.check(context.scores_id, loaded.images.gallery.datasets)
     with context.timed("prepare"):
@@ -85,16 +101,36 @@ def identify(loaded: LoadedTable, contents: Contents, context: RunContext) -> tu
     with context.timed("match"):
         skipped = skipped_matchers(decision, features, context) if allowance is None else {}
         scores = match_pairs(shortlists.queries, features, context, allowance, skipped)
-    return _answer(scores, decision, loaded, features, context), shortlists, context
+    reviewed = _reviewed(features, context)
+    outcome = _answer(scores, decision, loaded, features, reviewed, context)
+    constraints = _with_reviewed(constraints, reviewed, outcome.predictions, everybody=loaded.is_clustering)
+    return replace(outcome, clusters=_clusters(outcome, loaded, shortlists, context, constraints)), shortlists, context
+
+
+def _clusters(
+    outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, context: RunContext, constraints: Constraints
+) -> Clusters | None:
+    """Return who the new ones are to each other, or in a clustering task the individual on every query."""
+    job = ClusterJob(shortlists.features, shortlists.encounters, shortlists.search, outcome.decision, context)
+    with context.timed("cluster"):
+        if loaded.is_clustering:
+            return cluster_queries(loaded.images, outcome.ranked, job, constraints)
+        if not context.config.cluster.new_ones:
+            return None
+        return cluster_new_ones(loaded.images, outcome.predictions, job, constraints)
 
 
 def _answer(
-    scores: PairScores, decision: Decision, loaded: LoadedTable, features: FeatureSet, context: RunContext
+    scores: PairScores,
+    decision: Decision,
+    loaded: LoadedTable,
+    features: FeatureSet,
+    reviewed: ReviewedPairs,
+    context: RunContext,
 ) -> Outcome:
     """Rank the candidates of every query and name its individual."""
     ranked = fuse(scores, features.images, decision)
     predictions = decide(ranked, loaded.images.queries, decision)
-    reviewed = _reviewed(features, context)
     predictions = apply_reviewed(predictions, ranked, loaded.images, decision, reviewed)
     pseudo = {} if context.given is not None else read_pseudo_queries(context.folder)
     network = context.models.network
@@ -120,6 +156,18 @@ def _reviewed(features: FeatureSet, context: RunContext) -> ReviewedPairs:
     return reviewed
 
 
+def _with_reviewed(
+    constraints: Constraints, reviewed: ReviewedPairs, predictions: Predictions, *, everybody: bool
+) -> Constraints:
+    """Add what people answered; where new ones alone are grouped, only pairs of new ones are left to say."""
+    answer = dict(zip(predictions.image_id, predictions.identity, strict=True))
+    new = {one for one, who in answer.items() if who is None}
+    must, cannot = (
+        [pair for pair in pairs if everybody or new.issuperset(pair)] for pairs in (reviewed.same, reviewed.different)
+    )
+    return Constraints((*constraints.must_link, *must), (*constraints.cannot_link, *cannot))
+
+
 def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, context: RunContext) -> None:
     """Write what later commands read; `finished.json` last."""
     folder, features = context.folder, shortlists.features
@@ -133,10 +181,11 @@ def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, co
     folder.write_order(loaded.submission_id)
     folder.write_candidates(outcome.ranked)
     folder.write_answers(outcome.predictions)
+    write_clusters(folder, outcome.clusters)
     counts = {"photographs": len(features.images), "query pairs": shortlists.queries.pair_count}
     folder.write_timings(context.seconds, counts | {"pairs in the log": sum(map(len, context.logs))})
     settings = {"scores": context.scores_id, "data": features.digest, "config": context.config.model_dump(mode="json")}
-    settings |= {"root": str(loaded.source.root.resolve())}
+    settings |= {"root": str(loaded.source.root.resolve())} | ({"task": "clustering"} if loaded.is_clustering else {})
     if context.reviewed is not None:
         settings["reviewed"] = hashlib.sha256(context.reviewed.read_bytes()).hexdigest()
     if features.local.extractor:

@@ -143,7 +143,7 @@ def _record_path(contents: Contents, known: Mapping[str, DatasetPreparation], co
     versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy", "faiss-cpu")]
     segmenter, masks = context.models.segmenter, contents.images.mask
     models = [context.scores_id, *(log.path.name for log in context.logs), segmenter and segmenter.fingerprint]
-    settings = context.config.model_copy(update={"name": ""})
+    settings = context.config.model_dump(mode="json", exclude={"cluster"}) | {"name": ""}
     given = [] if masks is None else masks.tolist()
     seen = [contents.digest, given, sorted((name, one.mode) for name, one in known.items())]
     made = fingerprint(2, seen, settings, models, versions, context.given is None)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.atomic_files import check_writable, write_csv, write_text
 from animalclef.runtime.output_guard import check_output, protect_inputs, refuse_run_file
 from animalclef.structures import ImageTable, Predictions
+from animalclef.structures.clusters import Clusters
 
 __all__ = ["check_target", "summary", "summary_of", "target_file", "write_results"]
 
@@ -67,7 +69,7 @@ def write_results(
     }
     write_text(manifest_file, _json(manifest))
     thresholds = {name: outcome.decision.of(name).threshold for name in images.datasets}
-    rows = answer_rows(images, outcome.predictions, outcome.ranked, thresholds, outcome.set_aside)
+    rows = answer_rows(images, outcome.predictions, outcome.ranked, thresholds, outcome.set_aside, outcome.clusters)
     write_csv(answers_path(submission, run), ANSWERS_COLUMNS, rows)
 
 
@@ -103,10 +105,12 @@ def check_target(target: Path, run: Path | None) -> None:
 
 def summary(outcome: Outcome) -> dict[str, Any]:
     """Return the figures of a run as `summary_of` has them."""
-    return summary_of(outcome.decision, outcome.predictions, outcome.warnings)
+    return summary_of(outcome.decision, outcome.predictions, outcome.warnings, outcome.clusters)
 
 
-def summary_of(decision: Decision, predictions: Predictions, warnings: Sequence[str]) -> dict[str, Any]:
+def summary_of(
+    decision: Decision, predictions: Predictions, warnings: Sequence[str], clusters: Clusters | None = None
+) -> dict[str, Any]:
     """Return the validation score per data set, made from the gallery alone, and counts of the answers."""
     datasets = {}
     for name, part in sorted(decision.datasets.items()):
@@ -122,6 +126,7 @@ def summary_of(decision: Decision, predictions: Predictions, warnings: Sequence[
         "new_individuals": sum(who is None for who in predictions.identity),
         "individuals_named": len(set(predictions.named())),
         "warnings": list(warnings),
+        **({} if clusters is None else {"clusters": {name: asdict(one) for name, one in clusters.counts.items()}}),
     }
 
 

@@ -28,7 +28,7 @@ RUN_MARKER = "animalclef-run.json"
 
 _MARK = b"written by animalclef"
 _HEAD_BYTES = 1 << 16
-_RUN_FILES = frozenset({*RESULTS, RUN_MARKER, "finished.json", "timings.json"})
+_RUN_FILES = frozenset({*RESULTS, RUN_MARKER, "finished.json", "timings.json", "clusters.csv"})
 _GIVEN = frozenset({
     "metadata.csv", "metadata.xlsx", "sample_submission.csv", "truth.csv", "media.csv", "observations.csv",
     "deployments.csv", "datapackage.json",
@@ -163,6 +163,7 @@ def _is_ledger(head: bytes) -> bool:
 
 _KINDS: dict[str, Callable[[bytes], bool]] = {
     "submission": lambda head: _first_line(head) in ("image_id,identity", "image_id,cluster"),
+    "clusters": _begins("image_id,dataset,cluster,individual"),
     "list of answers": _begins("path,answer,probability,threshold,"),
     "table with boxes": _columns("bbox"),
     "table with viewpoints": _columns("orientation_confidence"),

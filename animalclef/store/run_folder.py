@@ -62,6 +62,11 @@ class RunFolder:
         return self.path / "answers.csv"
 
     @property
+    def clusters(self) -> Path:
+        """The individual on every photograph without a name, known or new."""
+        return self.path / "clusters.csv"
+
+    @property
     def timings(self) -> Path:
         """Seconds of every stage of the last `predict`; never the same twice."""
         return self.path / "timings.json"
