@@ -233,7 +233,7 @@ def _tell_added(folder: Path, added: Added, *, as_json: bool) -> None:
         f"{known} Event {added.event}."
     )
     if added.recognised or added.new:
-        tell_line(f"To review: animalclef review {folder / 'run'}")
+        tell_line(f"To review: animalclef review {folder}")
 
 
 def tell_line(sentence: str) -> None:

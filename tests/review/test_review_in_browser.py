@@ -81,7 +81,7 @@ def test_a_key_answers_and_what_is_said_to_be_saved_is_on_the_disk(
     [line] = saved(log)
     assert (line["said"], line["who"]) == (said, "Ada")
     assert all(one["image_id"] in status(chromium) for one in line["pair"])
-    assert "1 answered (1 by you)" in chromium.one("#progress-text").text
+    assert "1 answered, about" in chromium.one("#progress-text").text
     chromium.press("u")
     assert chromium.until("return document.getElementById('status').textContent.startsWith('Undone')")
     assert chromium.run("return document.querySelector('.view img').src") == before
