@@ -180,7 +180,7 @@ class _Individuals:
         self._connection, self.made = connection, list[Change]()
         self._groups: dict[Name, int] = {}
         into = {row.id: row.into for row in rows if row.state == "merged"}
-        self._now = {(row.dataset, row.name): row.id for row in rows if row.state == "active"}
+        self._now: dict[Name, int] = {(row.dataset, row.name): row.id for row in rows if row.state == "active"}
         self._before, active = dict(self._now), set(self._now.values())
         for name, earlier in before.items():
             number = earlier

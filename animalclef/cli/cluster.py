@@ -28,7 +28,7 @@ from animalclef.cli.options import (
 from animalclef.errors import ConfigError
 
 if TYPE_CHECKING:
-    from animalclef.structures import ImageTable
+    from animalclef.structures import ImageTable, ReviewedPairs
 
 __all__ = ["cluster"]
 
@@ -80,24 +80,19 @@ def cluster(
         check_output(out_path, "clusters")
         said = _said(reviewed, load_run(run).images if reviewed is not None else None)
         clusters = cluster_photographs(
-            run, **said, settings=assignments or [], weights=weights, device=device, workers=workers, progress=progress
-        )
+            run, must_link=said.same, cannot_link=said.different, settings=assignments or [], weights=weights,
+            device=device, workers=workers, progress=progress,
+        )  # fmt: skip
     else:
         config = load_config(config_name, *(assignments or []), *column_settings(columns), seed=seed)
         dataset = Dataset(load(data, settings=config.data))
         protect_inputs(Path(one) for one in (config_name, reviewed) if one is not None)
         check_output(out_path, "clusters")
-        said = _said(reviewed, dataset.images)
+        said = _said(reviewed, dataset.table.images)
         clusters = cluster_photographs(
-            dataset,
-            **said,
-            config=config,
-            run_dir=run,
-            weights=weights,
-            device=device,
-            workers=workers,
-            progress=progress,
-        )
+            dataset, must_link=said.same, cannot_link=said.different, config=config, run_dir=run, weights=weights,
+            device=device, workers=workers, progress=progress,
+        )  # fmt: skip
     table = clusters.table
     write_csv(out_path, list(table.columns), table.itertuples(index=False))
     if as_json:
@@ -108,13 +103,14 @@ def cluster(
     out.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
 
 
-def _said(reviewed: Path | None, images: ImageTable | None) -> dict[str, tuple[tuple[str, str], ...]]:
-    """Return the answers of a review as pairs that are linked, and that are not."""
+def _said(reviewed: Path | None, images: ImageTable | None) -> ReviewedPairs:
+    """Return the answers of a review, without those that contradict each other."""
     from animalclef.data.review_log import read_review
+    from animalclef.structures import ReviewedPairs
 
     if reviewed is None:
-        return {}
+        return ReviewedPairs()
     pairs = read_review(reviewed, images)
     if pairs.conflicts:
         warn(f"{reviewed}: {len(pairs.conflicts)} contradictions; their answers are left out.")
-    return {"must_link": pairs.same, "cannot_link": pairs.different}
+    return pairs

@@ -20,7 +20,7 @@ def review(
         Path | None,
         typer.Option(
             "--log",
-            help="File that answers are added to. Default: RUN.review.jsonl beside RUN; season-N.review.jsonl in a catalogue.",
+            help="File that answers are added to. Default: RUN.review.jsonl beside RUN.",
         ),
     ] = None,
     who: Annotated[str | None, typer.Option("--who", help="Your name in the log. Default: your login.")] = None,

@@ -63,12 +63,20 @@ def predict(
     """Answer every query, and keep everything in the run folder; with a decision given nothing is tuned.
 
     A clustering task gets the individual on every query, and an identification task groups the new ones; `constraints`
-    are what people said of pairs.
+    are what people said of pairs: without them, what the review log of the context says.
 
     Raises:
         DataError: no gallery photograph has an identity, or constraints contradict each other.
     """
+<<<<<<< HEAD
     outcome, shortlists, context = identify(loaded, contents, context, constraints)
+=======
+    outcome, shortlists, context = identify(loaded, contents, context)
+    if constraints is NOTHING_SAID:
+        reviewed = _reviewed(shortlists.features, context)
+        constraints = Constraints(reviewed.same, reviewed.different)
+    outcome = replace(outcome, clusters=_clusters(outcome, loaded, shortlists, context, constraints))
+>>>>>>> main
     _write_run(outcome, loaded, shortlists, context)
     return outcome
 
@@ -101,10 +109,14 @@ def identify(
     with context.timed("match"):
         skipped = skipped_matchers(decision, features, context) if allowance is None else {}
         scores = match_pairs(shortlists.queries, features, context, allowance, skipped)
+<<<<<<< HEAD
     reviewed = _reviewed(features, context)
     outcome = _answer(scores, decision, loaded, features, reviewed, context)
     constraints = _with_reviewed(constraints, reviewed, outcome.predictions, everybody=loaded.is_clustering)
     return replace(outcome, clusters=_clusters(outcome, loaded, shortlists, context, constraints)), shortlists, context
+=======
+    return _answer(scores, decision, loaded, features, context), shortlists, context
+>>>>>>> main
 
 
 def _clusters(
@@ -131,7 +143,17 @@ def _answer(
     """Rank the candidates of every query and name its individual."""
     ranked = fuse(scores, features.images, decision)
     predictions = decide(ranked, loaded.images.queries, decision)
+<<<<<<< HEAD
+=======
+    reviewed = _reviewed(features, context)
+    if reviewed.conflicts:
+        logger.warning(
+            "%s: %d contradictions; their answers are left out. `animalclef review` shows them.",
+            context.reviewed, len(reviewed.conflicts),
+        )  # fmt: skip
+>>>>>>> main
     predictions = apply_reviewed(predictions, ranked, loaded.images, decision, reviewed)
+    context.folder.finished.unlink(missing_ok=True)  # an earlier answer; the pseudo-queries are already this one's
     pseudo = {} if context.given is not None else read_pseudo_queries(context.folder)
     network = context.models.network
     return Outcome(
@@ -144,16 +166,8 @@ def _answer(
 
 
 def _reviewed(features: FeatureSet, context: RunContext) -> ReviewedPairs:
-    """Return what people answered about these photographs; contradictions are left out with a warning."""
-    if context.reviewed is None:
-        return ReviewedPairs()
-    reviewed = read_review(context.reviewed, features.by_content())
-    if reviewed.conflicts:
-        logger.warning(
-            "%s: %d contradictions; their answers are left out. `animalclef review` shows them.",
-            context.reviewed, len(reviewed.conflicts),
-        )  # fmt: skip
-    return reviewed
+    """Return what people answered about these photographs; contradictions are left out."""
+    return ReviewedPairs() if context.reviewed is None else read_review(context.reviewed, features.by_content())
 
 
 def _with_reviewed(
@@ -171,7 +185,6 @@ def _with_reviewed(
 def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, context: RunContext) -> None:
     """Write what later commands read; `finished.json` last."""
     folder, features = context.folder, shortlists.features
-    folder.finished.unlink(missing_ok=True)
     lists = {**shortlists.by_source, "shortlist": shortlists.queries}
     folder.write_sources(ranks_of_sources(lists, features.images))
     folder.write_set_aside(features.set_aside)
