@@ -117,17 +117,16 @@ class Recogniser:
 
     @cached_property
     def _opened(self) -> RunContext:
-        alone = self.config.cluster.model_copy(update={"new_ones": False})  # there is nobody to group one query with
-        return self._context(self.decision, self.config.model_copy(update={"cluster": alone}))
+        return self._context(self.decision)
 
     @cached_property
     def _nearest(self) -> NearestPhotographs:
         return NearestPhotographs(self.gallery, self._opened)
 
-    def _context(self, given: Decision | None, config: Config | None = None) -> RunContext:
+    def _context(self, given: Decision | None) -> RunContext:
         machine = self.machine
         context = open_context(
-            config or self.config, self.folder, machine.device, machine.weights, machine.workers, machine.progress,
+            self.config, self.folder, machine.device, machine.weights, machine.workers, machine.progress,
             machine.announce, given, machine.say,
         )  # fmt: skip
         return replace(context, fitted_on=frozenset() if given is None else self.fitted_on)

@@ -68,22 +68,16 @@ def predict(
     Raises:
         DataError: no gallery photograph has an identity, or constraints contradict each other.
     """
-<<<<<<< HEAD
-    outcome, shortlists, context = identify(loaded, contents, context, constraints)
-=======
     outcome, shortlists, context = identify(loaded, contents, context)
     if constraints is NOTHING_SAID:
         reviewed = _reviewed(shortlists.features, context)
-        constraints = Constraints(reviewed.same, reviewed.different)
+        constraints = _constraints(reviewed, outcome.predictions, everybody=loaded.is_clustering)
     outcome = replace(outcome, clusters=_clusters(outcome, loaded, shortlists, context, constraints))
->>>>>>> main
     _write_run(outcome, loaded, shortlists, context)
     return outcome
 
 
-def identify(
-    loaded: LoadedTable, contents: Contents, context: RunContext, constraints: Constraints = NOTHING_SAID
-) -> tuple[Outcome, Shortlists, RunContext]:
+def identify(loaded: LoadedTable, contents: Contents, context: RunContext) -> tuple[Outcome, Shortlists, RunContext]:
     """Answer every query without writing results; return the answers, and the context with what was chosen.
 
     Raises:
@@ -109,14 +103,7 @@ def identify(
     with context.timed("match"):
         skipped = skipped_matchers(decision, features, context) if allowance is None else {}
         scores = match_pairs(shortlists.queries, features, context, allowance, skipped)
-<<<<<<< HEAD
-    reviewed = _reviewed(features, context)
-    outcome = _answer(scores, decision, loaded, features, reviewed, context)
-    constraints = _with_reviewed(constraints, reviewed, outcome.predictions, everybody=loaded.is_clustering)
-    return replace(outcome, clusters=_clusters(outcome, loaded, shortlists, context, constraints)), shortlists, context
-=======
     return _answer(scores, decision, loaded, features, context), shortlists, context
->>>>>>> main
 
 
 def _clusters(
@@ -133,28 +120,22 @@ def _clusters(
 
 
 def _answer(
-    scores: PairScores,
-    decision: Decision,
-    loaded: LoadedTable,
-    features: FeatureSet,
-    reviewed: ReviewedPairs,
-    context: RunContext,
+    scores: PairScores, decision: Decision, loaded: LoadedTable, features: FeatureSet, context: RunContext
 ) -> Outcome:
     """Rank the candidates of every query and name its individual."""
     ranked = fuse(scores, features.images, decision)
     predictions = decide(ranked, loaded.images.queries, decision)
-<<<<<<< HEAD
-=======
     reviewed = _reviewed(features, context)
     if reviewed.conflicts:
         logger.warning(
             "%s: %d contradictions; their answers are left out. `animalclef review` shows them.",
             context.reviewed, len(reviewed.conflicts),
         )  # fmt: skip
->>>>>>> main
     predictions = apply_reviewed(predictions, ranked, loaded.images, decision, reviewed)
-    context.folder.finished.unlink(missing_ok=True)  # an earlier answer; the pseudo-queries are already this one's
-    pseudo = {} if context.given is not None else read_pseudo_queries(context.folder)
+    pseudo = {}
+    if context.given is None:
+        context.folder.finished.unlink(missing_ok=True)  # an earlier answer; the pseudo-queries are already this one's
+        pseudo = read_pseudo_queries(context.folder)
     network = context.models.network
     return Outcome(
         predictions, ranked, decision, features.set_aside, context.seconds,
@@ -170,21 +151,20 @@ def _reviewed(features: FeatureSet, context: RunContext) -> ReviewedPairs:
     return ReviewedPairs() if context.reviewed is None else read_review(context.reviewed, features.by_content())
 
 
-def _with_reviewed(
-    constraints: Constraints, reviewed: ReviewedPairs, predictions: Predictions, *, everybody: bool
-) -> Constraints:
-    """Add what people answered; where new ones alone are grouped, only pairs of new ones are left to say."""
-    answer = dict(zip(predictions.image_id, predictions.identity, strict=True))
-    new = {one for one, who in answer.items() if who is None}
-    must, cannot = (
+def _constraints(reviewed: ReviewedPairs, predictions: Predictions, *, everybody: bool) -> Constraints:
+    """Return what people said of pairs; where new ones alone are grouped, pairs with a named one are settled."""
+    answers = zip(predictions.image_id, predictions.identity, strict=True)
+    new = {one for one, who in answers if who is None}
+    same, different = (
         [pair for pair in pairs if everybody or new.issuperset(pair)] for pairs in (reviewed.same, reviewed.different)
     )
-    return Constraints((*constraints.must_link, *must), (*constraints.cannot_link, *cannot))
+    return Constraints(same, different)
 
 
 def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, context: RunContext) -> None:
     """Write what later commands read; `finished.json` last."""
     folder, features = context.folder, shortlists.features
+    folder.finished.unlink(missing_ok=True)
     lists = {**shortlists.by_source, "shortlist": shortlists.queries}
     folder.write_sources(ranks_of_sources(lists, features.images))
     folder.write_set_aside(features.set_aside)

@@ -108,8 +108,10 @@ def test_photographs_that_are_there_already_are_left_out(folder: Path, data: Pat
 def test_who_is_on_a_photograph_that_is_not_added(folder: Path, data: Path, tmp_path: Path) -> None:
     path = tmp_path / "seen.jpg"
     cv2.imwrite(str(path), photograph([0, 0, 2], 7))
+    run = {one.name: one.read_bytes() for one in (folder / "run").iterdir() if one.is_file()}
     recogniser = Recogniser(Catalogue(folder), CPU)
     seen = recogniser.who(path)
+    assert {one.name: one.read_bytes() for one in (folder / "run").iterdir() if one.is_file()} == run
     assert seen.candidates[0][0] == "NewtID_2"
     assert [p for _, p in seen.candidates] == sorted((p for _, p in seen.candidates), reverse=True)
     assert recogniser.who(path) == seen  # warm
