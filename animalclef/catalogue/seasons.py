@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.catalogue.individual_lookup import new_individual
-from animalclef.catalogue.recognise import Machine, Recogniser, box_text
+from animalclef.catalogue.recogniser import Machine, Recogniser, box_text
 from animalclef.catalogue.schema import individuals, meta, photographs, seasons
 from animalclef.catalogue.signed_changes import Change, apply_event, now
 from animalclef.config import Config

@@ -13,7 +13,7 @@ from whole_run import count_work
 
 from animalclef.catalogue.catalogue_check import check_catalogue
 from animalclef.catalogue.catalogue_folder import Catalogue
-from animalclef.catalogue.recognise import Machine, Recogniser
+from animalclef.catalogue.recogniser import Machine, Recogniser
 from animalclef.catalogue.seasons import Added, add_season, create_catalogue
 from animalclef.config import load_config
 from animalclef.data.sources import find_source
