@@ -101,10 +101,10 @@ class ReviewSession:
 
     def _matched(self, first: int, second: int) -> list[int]:
         """Return the matches of two rows as six whole numbers each, as the report has them."""
-        pair = [self._seen(row).image_id for row in (first, second)]
+        left, right = self._seen(first).image_id, self._seen(second).image_id
         with self._lock:
-            found = [self._matches.features(one) for one in pair]
-            return packed_matches(self._matches, *found, _MOST_MATCHES) or []
+            features = self._matches.features(left), self._matches.features(right)
+            return packed_matches(self._matches, features[0], features[1], _MOST_MATCHES) or []
 
     def _seen(self, row: int) -> SeenPhotograph:
         images = self.run.images
