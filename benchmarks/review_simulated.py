@@ -3,7 +3,7 @@
     python benchmarks/review_simulated.py RUN TRUTH.csv [--answers 0 50 100 200 400] [--right 0.98] [--unsure 0.1]
 
 The reviewer answers "same" or "different" rightly with probability 0.98, and "can't tell" to one question in ten. Three
-queues are compared: the program's own (expected change of the submitted names), the most probable open pair first, and
+queues are compared: the program's own (expected number of names put right), the most probable open pair first, and
 a random one of a query's best five individuals. Answers are counted for each data set. Told is the adjusted Rand index
 of each data set's queries, grouped by submitted name; a new individual is a group of its own, or of the run's clusters.
 The truth is the reviewer's knowledge, and nothing else sees it.
@@ -88,7 +88,7 @@ class Review:
 
 
 def ours(review: Review, dataset: str) -> Pair | None:
-    """The question whose answer is expected to change most names."""
+    """The question whose answer is expected to put most names right."""
     asked = review.queue.open(review.reviewed, review.unsure)
     return next(((one.query_id, one.gallery_id) for one in asked if review.dataset[one.query_id] == dataset), None)
 
@@ -118,7 +118,7 @@ def main() -> None:
     truth = {row["image_id"]: row["identity"] for row in read_table(given.truth).rows}
     clusters = read_clusters(run)
     groups = {} if clusters is None else dict(zip(clusters.image_id, clusters.label, strict=True))
-    queues: dict[str, Queue] = {"expected change": ours, "probability": probable, "random": anything}
+    queues: dict[str, Queue] = {"expected gain": ours, "probability": probable, "random": anything}
     for name, queue in queues.items():
         review = Review(run, given.right, given.unsure, given.seed, truth)
         done = 0

@@ -33,7 +33,7 @@ def review(
 ) -> None:
     """Review a run in the browser: two photographs at a time, and your answer: same, different, or can't tell.
 
-    Questions come in the order of how much an answer is expected to change the submitted names. Each answer is on the
+    Questions come in the order of how many submitted names an answer is expected to put right. Each answer is on the
     disk before the page says so. The page is served to this machine alone, at an address with a secret token. Give the
     log to `predict --reviewed` afterwards.
 

@@ -20,7 +20,7 @@ __all__ = ["SIZES", "ReviewSession", "review_path"]
 
 SIZES = (240, 1400)  # long sides at which photographs are shown
 _MOST_MATCHES, _MOST_OTHERS = 100, 24
-_SETTLED = 0.05  # questions with a smaller expected change are counted as settled
+_SETTLED = 0.05  # questions that put fewer names right on average are counted as settled
 
 
 def review_path(run: Path) -> Path:
@@ -133,8 +133,8 @@ class ReviewSession:
             "question": None if first is None else self._question(first),
             "answered": len(answers),
             "mine": sum(one.who == self.who for one in answers),
-            "open": sum(one.change >= _SETTLED for one in open_now),
-            "expected": round(sum(one.change for one in open_now), 1),
+            "open": sum(one.gain >= _SETTLED for one in open_now),
+            "expected": round(sum(one.gain for one in open_now), 1),
             "changed": sum(a != b for a, b in zip(now.identity, self.run.predictions.identity, strict=True)),
             "conflicts": [self._conflict(one) for one in reviewed.conflicts],
         }
