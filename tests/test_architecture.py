@@ -45,7 +45,7 @@ def names_of(path: Path) -> str:
 FLOORS = (
     {"errors", "structures"},
     {"config", "runtime"},
-    {"data", "hub", "synthetic"},
+    {"data", "engine", "hub", "synthetic"},
     {"metrics", "prepare"},
     {"decision"},
     {"store"},

@@ -65,6 +65,8 @@ def predict(
         bool, typer.Option("--auto/--no-auto", help="Try on database photographs how to prepare them (prepare.mode).")
     ] = True,
     overwrite: Annotated[bool, typer.Option(help="Forget what an earlier run left in the run folder.")] = False,
+    engine: Annotated[str, typer.Option(help="local, or ray: the long stages run on a Ray cluster.")] = "local",
+    address: Annotated[str, typer.Option(help="Of the Ray cluster: auto, HOST:PORT, ray://HOST:PORT, local.")] = "auto",
     ledger: LedgerOption = None,
     no_ledger: NoLedgerOption = False,
     as_json: JsonOption = False,
@@ -81,6 +83,8 @@ def predict(
     - `animalclef predict --data my-photos --set retrieve.top_k=50 --seed 1`
 
     - `animalclef predict --data animal-clef-2025 --config animalclef2025 --weights my-weights`
+
+    - `animalclef predict --data my-photos --engine ray --address auto`
 
     - `animalclef predict --data next-year --decision submissions/this-year/submission.decision.json`
     """
@@ -99,7 +103,7 @@ def predict(
     made = predict_run(
         dataset, config=config, run_dir=run, weights=weights, decision=decision, device=device, workers=workers,
         overwrite=overwrite, progress=console.RichProgress(err), say=tell,
-        announce=lambda plan: tell(console.plan_sentence(plan)),
+        announce=lambda plan: tell(console.plan_sentence(plan)), engine=engine, address=address,
     )  # fmt: skip
     made.to_submission(target)
     if not no_ledger:
