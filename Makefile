@@ -5,7 +5,7 @@ READY := .venv/.ready
 FAST := -m "not shared and not slow" -n 2
 COVERAGE_FLOOR := 75
 
-.PHONY: setup demo test test-cov test-browser test-lowest test-kaggle notebooks test-shared docs settings lint clean
+.PHONY: setup demo test test-cov fuzz test-browser test-lowest test-kaggle notebooks test-shared docs settings lint clean
 
 setup: $(READY)
 
@@ -31,6 +31,11 @@ test: $(READY)
 test-cov: $(READY)
 	$(BIN)/python -m pytest $(FAST) --cov --cov-report= --cov-fail-under=$(COVERAGE_FLOOR)
 	@$(BIN)/coverage report --skip-covered --sort=cover | head -25
+
+# Damaged and hostile input for every reader, and `predict` killed 60 times; about ten minutes on two cores.
+fuzz: $(READY)
+	FUZZ_EXAMPLES=500 $(BIN)/python -m pytest tests/fuzz -n 2
+	$(BIN)/python tests/fuzz/kill_predict.py --kills 60
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest -m browser

@@ -10,12 +10,14 @@ __version__ = "0.2.0"
 
 _HOME = {
     "Dataset": "datasets",
+    "Clusters": "clustering",
     "Embedder": "extractors",
     "LocalFeatureExtractor": "extractors",
     "Masks": "segmentation",
     "Matcher": "matches",
     "Matches": "matches",
     "Run": "finished",
+    "cluster": "clustering",
     "competition_score": "scoring",
     "ensemble": "runs",
     "load_config": "datasets",
@@ -32,6 +34,7 @@ _HOME = {
 }  # module of animalclef.api by public name
 
 __all__ = [
+    "Clusters",
     "Dataset",
     "Embedder",
     "LocalFeatureExtractor",
@@ -39,6 +42,7 @@ __all__ = [
     "Matcher",
     "Matches",
     "Run",
+    "cluster",
     "competition_score",
     "ensemble",
     "load_config",

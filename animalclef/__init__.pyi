@@ -1,3 +1,5 @@
+from animalclef.api.clustering import Clusters as Clusters
+from animalclef.api.clustering import cluster as cluster
 from animalclef.api.datasets import Dataset as Dataset
 from animalclef.api.datasets import load_config as load_config
 from animalclef.api.datasets import load_dataset as load_dataset

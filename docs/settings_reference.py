@@ -117,6 +117,8 @@ def _type(annotation: Any) -> str:
 
 
 def _default(field: FieldInfo) -> str:
+    if field.default_factory is not None and field.default_factory_takes_validated_data:
+        return "see right"
     value = field.get_default(call_default_factory=True)
     if value is PydanticUndefined:
         return "required"

@@ -178,7 +178,7 @@ def test_missing_photographs(small: Path, predict: Command) -> None:
     (small / "images/NewtID/0_2.jpg").unlink()
     said = predict(small)
     stops_with(said, "1 of 10 photographs are missing (first: images/NewtID/0_2.jpg). Is this the right folder?")
-    assert "--max-missing 0.1 goes on without them." in said.stderr
+    assert "Continue without them with --max-missing 0.1." in said.stderr
     said = predict(small, "--max-missing", "0.1")
     assert answers_all(said, small)["2"] == "new_individual"  # the missing one is a query: it is answered all the same
     assert "1 photograph was skipped (first: images/NewtID/0_2.jpg: no such file)" in said.stderr

@@ -17,7 +17,7 @@ __all__ = ["TINY_SETTINGS", "make_masks", "make_tiny_data", "photograph", "read_
 TINY_SETTINGS = (
     "decide.trials=4", "decide.splits=2", "decide.folds=2", "embed.words=8", "embed.dimensions=16",
     "embed.long_side=96", "embed.step=12", "embed.bin_sizes=[6]", "embed.local_dimensions=16",
-    "keypoints.max_keypoints=64", "prepare.mode=whole",
+    "keypoints.max_keypoints=64", "prepare.mode=whole", "embed.members=[]",
 )  # fmt: skip
 
 COLUMNS = ("image_id", "identity", "path", "date", "orientation", "species", "split", "dataset")

@@ -6,13 +6,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from animalclef import config as settings
 from animalclef.config import Config, DataConfig
+from animalclef.data.dates import DateOrder
 from animalclef.data.sources import find_source
 from animalclef.data.table import LoadedTable, load_table
 
@@ -72,14 +72,15 @@ def load_dataset(
     path: str | os.PathLike[str] | None = None,
     *,
     columns: Mapping[str, str] | None = None,
-    date_order: Literal["day-first", "month-first"] | None = None,
+    date_order: DateOrder | None = None,
+    merge_case: bool = True,
 ) -> Dataset:
     """Read the table of a data set.
 
     `path` is a folder with metadata.csv and the photographs, a table file, or a folder with one folder per individual
     (queries under `query/`). Without it the competition's folder on Kaggle is looked for. `columns` maps our column
-    names to those of the table, as in `{"identity": "individual_name"}`; `date_order` is that of dates like 5/1/2023. A
-    query's identity is never read.
+    names to those of the table, as in `{"identity": "individual_name"}`; `date_order` is that of dates like 5/1/2023.
+    With `merge_case` names that differ by case or spaces alone are one individual. A query's identity is never read.
 
     Raises:
         DataError: nothing usable is there; one message names all problems.
@@ -88,7 +89,8 @@ def load_dataset(
         >>> len(load_dataset(data_folder))
         18
     """
-    source = find_source(None if path is None else Path(path), columns=columns, date_order=date_order)
+    where = None if path is None else Path(path)
+    source = find_source(where, columns=columns, date_order=date_order, merge_case=merge_case)
     return Dataset(load_table(source))
 
 
@@ -110,4 +112,4 @@ def table_of(data: Dataset | str | os.PathLike[str] | None, settings: DataConfig
     """Return the table of a data set, read as the settings say where a path is given."""
     if isinstance(data, Dataset):
         return data.table
-    return load_dataset(data, columns=settings.columns, date_order=settings.date_order).table
+    return load_dataset(data, **settings.reading).table

@@ -130,7 +130,7 @@ def _yaml(value: Any) -> str:
 
 
 def _weights(weights: str | os.PathLike[str] | None) -> tuple[str | None, Path | None]:
-    """Tell a file of weights (or `hub`) from a folder of them."""
+    """Return a file of weights (or `hub`) and a folder of them; one of the two is `None`."""
     if weights is None:
         return None, None
     return (None, Path(weights)) if Path(weights).is_dir() else (os.fspath(weights), None)

@@ -15,15 +15,16 @@ from PIL import Image as PilImage
 from animalclef.config import Config
 from animalclef.data.columns import NEW_INDIVIDUAL
 from animalclef.data.sources import Source
-from animalclef.data.submission import write_submission
+from animalclef.data.submission import write_cluster_submission, write_submission
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decision_model import Decision
 from animalclef.pipeline.predict import Outcome
-from animalclef.pipeline.results import summary_of, write_results
+from animalclef.pipeline.results import check_target, summary_of, write_results
 from animalclef.report.explanations import Explanations
 from animalclef.report.query_picture import draw_query
 from animalclef.report.write_report import write_report as write_page
 from animalclef.runtime.progress import Progress, Silent
+from animalclef.store.cluster_file import is_clustering, read_clusters
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.finished_run import load_run as read_run
 
@@ -67,7 +68,8 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """The validation score of every data set, how many queries were named or new, and warnings."""
         warnings = () if self.outcome is None else self.outcome.warnings
-        return summary_of(self.decision, self.finished.predictions, warnings)
+        clusters = None if self.outcome is None else self.outcome.clusters
+        return summary_of(self.decision, self.finished.predictions, warnings, clusters)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
@@ -83,6 +85,12 @@ class Run:
         ranked = self.finished.ranked
         names = ("query_id", "gallery_id", "identity", "dataset", "probability", "identity_probability")
         return pd.DataFrame({name: getattr(ranked, name) for name in names} | dict(ranked.columns))
+
+    @cached_property
+    def clusters(self) -> pd.DataFrame | None:
+        """One row per query: image_id, dataset, cluster, individual (a name, or new_1 ...); None without grouping."""
+        clusters = read_clusters(self.finished)
+        return None if clusters is None else clusters.table
 
     def show(self, query_id: str, *, candidates: int = 4, explain: bool = False) -> PilImage.Image:
         """Draw a query beside its best `candidates`, with the matched keypoints; `explain` adds the embedding's view.
@@ -100,18 +108,24 @@ class Run:
     def to_submission(self, path: PathLike) -> Path:
         """Write a submission: image_id and identity, `new_individual` for an animal that the database does not have.
 
-        Of a run made in this process, its settings, decision, figures and manifest are written beside it.
+        Of a clustering task: image_id and cluster. Of a run made in this process, its settings, decision, figures and
+        manifest are written beside it.
 
         Raises:
-            OutputError: the file cannot be written.
+            OutputError: the file cannot be written, or another file is there.
 
         Example:
             >>> load_run(run_folder).to_submission(folder / "submission.csv").name
             'submission.csv'
         """
         target, finished = Path(path), self.finished
-        loaded = LoadedTable(Source(finished.path, None), finished.images, [], finished.order, False)
-        write_submission(target, finished.predictions, loaded)
+        check_target(target, self.path)
+        clusters = read_clusters(finished) if is_clustering(finished) else None
+        loaded = LoadedTable(Source(finished.path, None), finished.images, [], finished.order, clusters is not None)
+        if clusters is None:
+            write_submission(target, finished.predictions, loaded)
+        else:
+            write_cluster_submission(target, clusters, loaded)
         if self.outcome is not None:
             settings = self.asked or self.config
             write_results(

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from animalclef.api.datasets import Dataset, load_config, table_of
 from animalclef.api.finished import Run, path_of
 from animalclef.config import Config
 from animalclef.config import load_config as load_settings
+from animalclef.data.review_log import read_review
 from animalclef.decision.decision_model import Decision, load_decision
 from animalclef.engine.open_engine import open_engine
-from animalclef.errors import DataError
 from animalclef.features.embedding.timm_embedder import choose_device
 from animalclef.hub.needed_weights import require_weights
 from animalclef.pipeline.ensemble import ensemble as fuse_runs
@@ -38,6 +39,7 @@ def predict(
     run_dir: PathLike | None = None,
     weights: PathLike | None = None,
     decision: Decision | PathLike | None = None,
+    reviewed: PathLike | None = None,
     budget: str | int | None = None,
     device: str = "auto",
     workers: int | None = None,
@@ -50,12 +52,16 @@ def predict(
 ) -> Run:
     """Name the individual on every query photograph; where nobody fits the answer is "a new individual".
 
+    New individuals are grouped by individual (`run.clusters`). A clustering task such as AnimalCLEF 2026 is recognised
+    by its sample submission; its submission holds the clusters of all queries.
+
     Everything is kept in `run_dir` (default: runs/<config>-<data digest>) as it is finished, so an interrupted call
     resumes. `config` is the settings, a YAML file, or the name of a shipped config. With a `decision` (of a run, or a
     file) nothing is tuned. `budget` is a number of pairs ("50000") or a time ("30min"). Published weights are looked
-    for in the folder `weights` first. `announce` gets the estimated cost before the long part, and `say` a sentence
-    before a trial of preparations. `engine` "ray" finds animals, describes photographs and matches pairs on the Ray
-    cluster at `address`; the results are the same.
+    for in the folder `weights` first. The answers of a `reviewed` log (of `animalclef review`) decide their queries.
+    `announce` gets the estimated cost before the long part, and `say` a sentence before a trial of preparations.
+    `engine` "ray" finds animals, describes photographs and matches pairs on the Ray cluster at `address`; the results
+    are the same.
 
     Raises:
         DataError: the table cannot be used, or too many files are missing.
@@ -76,13 +82,11 @@ def predict(
     folder_of_weights = None if weights is None else Path(weights)
     require_weights(settings, folder_of_weights)
     loaded = table_of(data, settings.data)
-    if loaded.is_clustering:
-        raise DataError(
-            f"{loaded.source.root}: this is AnimalCLEF 2026, a clustering task (cluster_<dataset>_<n> per image); "
-            "predict answers identification tasks such as AnimalCLEF 2025."
-        )
     count, shown = workers or os.cpu_count() or 1, progress or Silent()
     contents = read_contents(loaded, settings, count, shown)
+    log = None if reviewed is None else Path(reviewed)
+    if log is not None:
+        read_review(log, contents.images)  # refused before the long part
     folder = RunFolder(Path(run_dir or Path("runs") / f"{settings.name}-{contents.digest[:8]}"))
     if engine != "local":
         device = choose_device(device)
@@ -90,7 +94,7 @@ def predict(
     with folder.claimed(), open_engine(engine, address, device=device, folders=folders) as opened:
         folder.open(overwrite=overwrite)
         context = open_context(settings, folder, device, folder_of_weights, count, shown, announce, given, say, opened)
-        outcome = predict_table(loaded, contents, context)
+        outcome = predict_table(loaded, contents, replace(context, reviewed=log))
     return Run(read_run(folder.path), folder_of_weights, outcome, settings)
 
 
@@ -112,7 +116,7 @@ def load_run(path: PathLike, *, data: PathLike | None = None, weights: PathLike 
 def tune_decision(
     run: Run | PathLike,
     *,
-    trials: int = 200,
+    trials: int | None = None,
     settings: Sequence[str] = (),
     seed: int | None = None,
     storage: str | None = None,
@@ -121,8 +125,9 @@ def tune_decision(
 ) -> Decision:
     """Search calibrators, weights and thresholds of a finished run further; no photograph is read.
 
-    `trials` is their number per data set, in all; `settings` changes the group `decide` ("decide.fusions=[weighted]").
-    Studies are kept in `storage` (default: studies.db in the run folder), and the same call resumes them.
+    `trials` is their number per data set, in all (default: that of the settings, or 200); `settings` changes the group
+    `decide` ("decide.fusions=[weighted]"). Studies are kept in `storage` (default: studies.db in the run folder), and
+    the same call resumes them.
 
     Raises:
         RunError: the folder holds no finished run.
@@ -135,7 +140,8 @@ def tune_decision(
         ['NewtID']
     """
     folder = RunFolder(path_of(run))
-    config = settings_of_run(folder, [*settings, f"decide.trials={trials}"], seed)
+    extra = [] if trials is None else [f"decide.trials={trials}"]
+    config = settings_of_run(folder, [*settings, *extra], seed)
     url = storage or f"sqlite:///{(folder.path / 'studies.db').resolve()}"
     return tune_run(folder, config, url, workers, progress or Silent())
 

@@ -13,8 +13,8 @@ from animalclef.config import RetrieveConfig
 from animalclef.data.columns import NEW_INDIVIDUAL
 from animalclef.data.submission import Truth, read_submission
 from animalclef.errors import SubmissionError
-from animalclef.evaluation.evaluate import truth_of_file
-from animalclef.metrics.competition import Score, ScoreKernel
+from animalclef.evaluation.evaluate import score_answers, truth_of_file
+from animalclef.metrics.competition import Score
 from animalclef.metrics.retrieval_metrics import Candidates, RetrievalFigures, one_against_all, query_against_gallery
 from animalclef.retrieval.knn import retrieve as search
 from animalclef.structures import Embeddings, ImageTable, Shortlist, StrArray
@@ -80,12 +80,15 @@ def retrieval_metrics(
     return query_against_gallery(queries, _candidates(gallery, gallery_identity))
 
 
-def competition_score(truth: str | os.PathLike[str] | pd.DataFrame, predictions: Answers) -> Score:
+def competition_score(
+    truth: str | os.PathLike[str] | pd.DataFrame, predictions: Answers, *, merge_case: bool = True
+) -> Score:
     """Return the score of AnimalCLEF 2025: the mean over data sets of sqrt(BAKS * BAUS).
 
     `truth` has the columns image_id, identity, dataset and known (1 or 0): a file or a DataFrame. `predictions` is a
     submission, or a mapping from image_id to an identity, `None` for a new individual. `.overall` is the score,
-    `.datasets` has BAKS and BAUS of each data set.
+    `.datasets` has BAKS and BAUS of each data set. With `merge_case` names that differ by case or spaces alone are the
+    same.
 
     Raises:
         SubmissionError: a file is not right, or a query has no answer.
@@ -96,17 +99,14 @@ def competition_score(truth: str | os.PathLike[str] | pd.DataFrame, predictions:
         >>> competition_score(truth, {"1": "Ada", "2": None}).overall
         1.0
     """
-    right, answers = _truth(truth), _answers(predictions)
-    missing = [image_id for image_id in right.image_id if image_id not in answers]
-    if missing:
-        raise SubmissionError(f"predictions: {len(missing)} queries have no answer (first: {missing[0]}).")
-    kernel = ScoreKernel(right.identity, right.dataset, right.known)
-    return kernel.score(kernel.encode(np.array([answers[one] for one in right.image_id], dtype=object)))
+    return score_answers(
+        _truth(truth, merge_case), _answers(predictions), "predictions", "truth", merge_case=merge_case
+    )
 
 
-def _truth(truth: str | os.PathLike[str] | pd.DataFrame) -> Truth:
+def _truth(truth: str | os.PathLike[str] | pd.DataFrame, merge_case: bool) -> Truth:
     if not isinstance(truth, pd.DataFrame):
-        return truth_of_file(Path(truth))
+        return truth_of_file(Path(truth), merge_case=merge_case)
     absent = {"image_id", "identity", "dataset", "known"} - set(truth.columns)
     if absent:
         raise SubmissionError(

@@ -1,6 +1,9 @@
 """The command line: parse, call, print. One module per group of commands."""
 
 from animalclef.cli import (
+    catalogue,
+    catalogue_edits,
+    cluster,
     config,
     convert,
     datasets,
@@ -12,6 +15,7 @@ from animalclef.cli import (
     predict,
     prepare,
     report,
+    review,
     score,
     study,
     train,
@@ -24,6 +28,9 @@ from animalclef.cli.app import app, main
 
 __all__ = [
     "app",
+    "catalogue",
+    "catalogue_edits",
+    "cluster",
     "config",
     "convert",
     "datasets",
@@ -36,6 +43,7 @@ __all__ = [
     "predict",
     "prepare",
     "report",
+    "review",
     "score",
     "study",
     "train",

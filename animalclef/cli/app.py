@@ -20,8 +20,9 @@ __all__ = ["PANELS", "app", "main"]
 
 PANELS = {
     "Start": ("demo", "inspect", "convert", "config", "doctor"),
-    "Predict": ("predict", "validate", "weights"),
+    "Predict": ("predict", "cluster", "validate", "weights"),
     "Look": ("report", "show", "score", "evaluate", "diff", "ledger"),
+    "Grow": ("review", "catalogue"),
     "Improve": ("boxes", "mask", "label-views", "tune", "ensemble"),
     "Train": ("train", "train-matcher", "train-segmenter", "evaluate-embedder", "study"),
 }

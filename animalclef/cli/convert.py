@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["convert"]
 
-Format = Literal["table", "camtrap-dp", "wildbook", "capture-history"]
+Format = Literal["table", "camtrap-dp", "wildbook", "capture-history", "capture"]
 
 
 @app.command()
@@ -30,14 +30,15 @@ def convert(
         Path | None, typer.Option(help="The answers.csv that predict wrote. Needed for every format but table.")
     ] = None,
     occasion: Annotated[
-        Literal["day", "month", "year"], typer.Option(help="With capture-history: what one occasion is.")
+        Literal["day", "month", "year"], typer.Option(help="With capture-history and capture: what one occasion is.")
     ] = "month",
 ) -> None:
     """Convert a data set to a plain table, or the answers of predict to the formats of other programs.
 
     Read: CSV and .xlsx tables, a folder per individual, MegaDetector JSON, COCO and COCO Camera Traps JSON, Camtrap
     DP, Wildbook bulk-import sheets and its COCO export. Written: a plain table; Camtrap DP with individualID filled
-    and every other cell as it was; Wildbook sheets of at most 200 encounters; capture histories for MARK (.inp).
+    and every other cell as it was; Wildbook sheets of at most 200 encounters; capture histories for MARK
+    (capture-history, .inp) and for CAPTURE (capture).
 
     Examples:
 
@@ -63,7 +64,7 @@ def convert(
     elif to == "wildbook":
         _write_wildbook(loaded, given, out_path)
     else:
-        _write_histories(loaded, given, out_path, occasion)
+        _write_histories(loaded, given, out_path, occasion, for_mark=to == "capture-history")
 
 
 def _write_table(loaded: LoadedTable, out_path: Path) -> None:
@@ -91,9 +92,7 @@ def _write_camtrap(loaded: LoadedTable, given: list[Answer], out_path: Path) -> 
 
 def _write_wildbook(loaded: LoadedTable, given: list[Answer], out_path: Path) -> None:
     from animalclef.data.formats.wildbook import write_wildbook
-    from animalclef.runtime.output_guard import check_output
 
-    check_output(out_path, "Wildbook sheet")
     paths, notes = write_wildbook(loaded.images, given, out_path)
     for note in notes:
         warn(note)
@@ -102,15 +101,15 @@ def _write_wildbook(loaded: LoadedTable, given: list[Answer], out_path: Path) ->
 
 
 def _write_histories(
-    loaded: LoadedTable, given: list[Answer], out_path: Path, occasion: Literal["day", "month", "year"]
+    loaded: LoadedTable, given: list[Answer], out_path: Path, occasion: Literal["day", "month", "year"], for_mark: bool
 ) -> None:
-    from animalclef.data.formats.capture_history import capture_histories, mark_text
+    from animalclef.data.formats.capture_history import capture_histories, capture_text, mark_text
     from animalclef.runtime.atomic_files import write_text
     from animalclef.runtime.output_guard import check_output
 
-    check_output(out_path, "capture history")
+    check_output(out_path, "capture history" if for_mark else "file for CAPTURE")
     histories = capture_histories(loaded.images, given, occasion)
-    write_text(out_path, mark_text(histories))
+    write_text(out_path, mark_text(histories) if for_mark else capture_text(histories))
     if histories.undated:
         warn(f"{histories.undated} photographs without a date are left out.")
     count = f"{histories.individuals} individuals on {len(histories.occasions)} occasions"

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from animalclef.cli.app import app
-from animalclef.cli.options import DataOption, JsonOption, load, out, print_json
+from animalclef.cli.options import ColumnsOption, DataOption, JsonOption, load, out, print_json
 from animalclef.errors import DataError, SubmissionError
 
 __all__ = ["diff"]
@@ -20,6 +20,7 @@ def diff(
     a: Annotated[Path, typer.Argument(metavar="A.csv", help="A submission.")],
     b: Annotated[Path, typer.Argument(metavar="B.csv", help="Another one for the same queries.")],
     data: DataOption = None,
+    columns: ColumnsOption = None,
     run: Annotated[
         list[Path] | None,
         typer.Option(help="The finished run folder of both, or twice: the run of A, then the run of B."),
@@ -58,7 +59,7 @@ def diff(
     check_answers(a, b, (answers, others), runs)
     dataset = None
     if data is not None or not runs:
-        dataset = _datasets(data) if data is not None else {}
+        dataset = _datasets(data, columns) if data is not None else {}
         if data is not None and set(answers) - set(dataset):
             stray = next(image_id for image_id in answers if image_id not in dataset)
             raise SubmissionError(f"{a}: image_id {stray} is no query of {data}; give the data of these submissions.")
@@ -78,6 +79,6 @@ def diff(
         out.print(f"Every one of them: {out_path}", highlight=False, soft_wrap=True)
 
 
-def _datasets(data: Path) -> dict[str, str]:
-    queries = load(data).images.queries
+def _datasets(data: Path, columns: str | None) -> dict[str, str]:
+    queries = load(data, columns).images.queries
     return dict(zip(queries.image_id, queries.dataset, strict=True))

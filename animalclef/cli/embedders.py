@@ -20,6 +20,7 @@ from animalclef.cli.options import (
     SetOption,
     WeightsOption,
     Workers,
+    column_settings,
     err,
     load,
     out,
@@ -83,8 +84,9 @@ def evaluate_embedder(
     if split_settings and not split:
         raise ConfigError("--set-split needs --split: paper, closed-set, open-set, disjoint or time.")
     parts = None if split is None else load_settings(SplitConfig, [f"kind={split}", *(split_settings or [])])
-    embedding = _embedding(config_name, assignments, seed, device, workers, run, weights)
-    figures, set_aside = evaluate(load(data, columns), embedding, parts, hide_events=not see_encounter)
+    embedding = _embedding(config_name, assignments, columns, seed, device, workers, run, weights)
+    loaded = load(data, settings=embedding.config.data)
+    figures, set_aside = evaluate(loaded, embedding, parts, hide_events=not see_encounter)
     if set_aside:
         warn(f"{len(set_aside)} photographs cannot be used (first: {set_aside[0].path}: {set_aside[0].reason}).")
     if as_json:
@@ -128,13 +130,13 @@ def label_views(
     from animalclef.pipeline.embed_only import fill_viewpoints
     from animalclef.runtime.output_guard import check_output
 
-    loaded = load(data, columns)
+    embedding = _embedding(config_name, assignments, columns, seed, device, workers, run, weights)
+    loaded = load(data, settings=embedding.config.data)
     table = (
         loaded.source.table or loaded.source.root
     )  # without a table there are no viewpoints, which is reported below
     refuse_overwriting(loaded, out_path)
     check_output(out_path, "table with viewpoints")
-    embedding = _embedding(config_name, assignments, seed, device, workers, run, weights)
     labels, set_aside = fill_viewpoints(loaded, embedding, ViewLabelConfig(least_confidence=confidence))
     if not as_json:
         out.print(viewpoints_table(labels.quality))
@@ -154,6 +156,7 @@ def label_views(
 def _embedding(
     config_name: str | None,
     assignments: list[str] | None,
+    columns: str | None,
     seed: int | None,
     device: str,
     workers: int | None,
@@ -164,5 +167,5 @@ def _embedding(
     from animalclef.config import load_config
     from animalclef.pipeline.embed_only import Embedding
 
-    config = load_config(config_name, assignments or [], seed)
+    config = load_config(config_name, [*(assignments or []), *column_settings(columns)], seed)
     return Embedding(config, device, workers or os.cpu_count() or 1, RichProgress(err), weights, run)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from animalclef.cli.app import app
-from animalclef.cli.options import JsonOption, LedgerOption, NoLedgerOption, SetOption, err, out, print_json, warn
+from animalclef.cli.options import JsonOption, LedgerOption, NoLedgerOption, SetOption, err
 
 if TYPE_CHECKING:
     from animalclef.decision.decision_model import Decision
@@ -39,40 +39,15 @@ def ensemble(
 
     Example: `animalclef ensemble runs/miewid runs/vlad --out submission.csv`
     """
+    from animalclef.api.runs import ensemble as fuse
     from animalclef.cli import console
-    from animalclef.config import load_config
-    from animalclef.data.submission import write_submission
-    from animalclef.pipeline import ledger_entry, results
-    from animalclef.pipeline.ensemble import ensemble as fused
-    from animalclef.pipeline.ensemble import read_ensemble
-    from animalclef.store.run_folder import RunFolder
+    from animalclef.cli.made_run import finish
+    from animalclef.pipeline.results import target_file
 
-    parts = read_ensemble(runs)
-    config = load_config(None, ["name=ensemble", *(assignments or [])], seed, base=parts.first.config)
-    target = results.target_file(out_path, config, None)
-    folder = RunFolder(run or Path("runs") / f"ensemble-{parts.scores[:8]}")
-    with folder.claimed():
-        folder.open(overwrite=False)
-        outcome = fused(parts, config, folder, console.RichProgress(err))
-        write_submission(target, outcome.predictions, parts.loaded())
-        names = {name: {"run": str(one.path), "scores_digest": one.scores} for name, one in parts.runs.items()}
-        results.write_results(
-            target, outcome, config, folder.path, parts.first.data, images=parts.first.images, runs=names
-        )
-    summary = results.summary(outcome)
-    if not no_ledger:
-        ledger_entry.record(
-            "ensemble", ledger, config, outcome.decision, data=parts.first.data, run=folder.path, submission=target,
-            summary=summary,
-        )  # fmt: skip
-    for sentence in (*outcome.warnings, *_single_members(outcome.decision, parts.first.images.queries.datasets)):
-        warn(sentence)
-    if as_json:
-        print_json({"submission": str(target), "run": str(folder.path), "runs": names, **summary})
-        return
-    out.print(console.decision_table(outcome.decision, parts.first.images.queries.datasets))
-    lines = console.answer_lines(summary, target, folder.path)
-    out.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
+    target = target_file(out_path, "ensemble", None, run)
+    made = fuse(runs, run_dir=run, settings=assignments or [], seed=seed, progress=console.RichProgress(err))
+    single = _single_members(made.decision, made.finished.images.queries.datasets)
+    finish("ensemble", made, target, ledger=ledger, no_ledger=no_ledger, as_json=as_json, warnings=single)
 
 
 def _single_members(decision: Decision, datasets: list[str]) -> list[str]:

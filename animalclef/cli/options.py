@@ -23,11 +23,17 @@ __all__ = [
     "ConfigOption",
     "DataOption",
     "DeviceOption",
+    "DevicesOption",
+    "FinishedRunOption",
     "JsonOption",
     "LedgerOption",
+    "MaxMissing",
     "NoLedgerOption",
+    "OverwriteTraining",
     "SeedOption",
     "SetOption",
+    "TrainingFolder",
+    "TruthOption",
     "WeightsOption",
     "Workers",
     "column_settings",
@@ -70,8 +76,8 @@ DataOption = Annotated[
 ColumnsOption = Annotated[
     str | None,
     typer.Option("--columns", metavar="SUBJECT=COLUMN,...",
-                 help="The table's columns, such as path=filename,identity=individual. date_order=day-first or "
-                      "month-first settles dates such as 5/1/2023."),
+                 help="The table's columns, such as path=filename,identity=individual. date_order=day-first, "
+                      "month-first or year-first settles dates such as 5/1/2023 and 23-05-01."),
 ]  # fmt: skip
 ConfigOption = Annotated[str | None, typer.Option("--config", help="A YAML file, or the name of a shipped one.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")]
@@ -83,6 +89,14 @@ LedgerOption = Annotated[
 NoLedgerOption = Annotated[bool, typer.Option("--no-ledger", help="Add no line to a ledger.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ...")]
+DevicesOption = Annotated[int, typer.Option(min=1, help="How many GPUs, or processes on the CPU.")]
+FinishedRunOption = Annotated[Path, typer.Option(help="A finished run folder.")]
+TruthOption = Annotated[Path, typer.Option(help="CSV with image_id, identity, dataset, known (1 or 0).")]
+TrainingFolder = Annotated[Path, typer.Option("--out", help="Folder for the network, its checkpoint and its log.")]
+OverwriteTraining = Annotated[bool, typer.Option(help="Discard another training in the folder.")]
+MaxMissing = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Share of missing photographs above which to stop. Default 0.01.")
+]
 WeightsOption = Annotated[
     Path | None, typer.Option("--weights", help="Folder of network weights, as `weights bundle` makes it.")
 ]
@@ -105,15 +119,12 @@ def tell(sentence: str) -> None:
 
 
 def load(data: Path | None, columns: str | None = None, settings: DataConfig | None = None) -> LoadedTable:
-    """Return the table of a data set, and warn of what is odd in it.
-
-    The columns are those of `--columns`, or of the settings.
-    """
+    """Return the table of a data set, read as `--columns` or the settings say; warn of what is odd in it."""
     from animalclef.data.sources import find_source
     from animalclef.data.table import load_table
     from animalclef.runtime.output_guard import protect_inputs, protect_photographs
 
-    given = parse_columns(columns) if settings is None else settings.model_dump(include={"columns", "date_order"})
+    given = parse_columns(columns) if settings is None else settings.reading
     loaded = load_table(find_source(data, **given))
     source = loaded.source
     protect_inputs([path for path in (source.table, source.sample) if path is not None])
@@ -138,8 +149,8 @@ def parse_columns(text: str | None) -> dict[str, Any]:
             raise ConfigError(f"--columns {part.strip()}: expected SUBJECT=COLUMN, such as path=filename.")
         columns[subject] = column
     order = columns.pop("date_order", None)
-    if order not in (None, "day-first", "month-first"):
-        raise ConfigError(f"--columns date_order={order}: expected day-first or month-first.")
+    if order not in (None, "day-first", "month-first", "year-first"):
+        raise ConfigError(f"--columns date_order={order}: expected day-first, month-first or year-first.")
     return {"columns": columns, "date_order": order}
 
 

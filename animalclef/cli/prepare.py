@@ -43,7 +43,7 @@ def mask(
     device: DeviceOption = "auto",
     weights: WeightsOption = None,
     sheet: Annotated[Path | None, typer.Option(help="Also draw up to 96 of the masks into this JPEG.")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Make masks again that are there.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Make again the masks that this command made before.")] = False,
     workers: Workers = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -66,19 +66,19 @@ def mask(
     from animalclef.prepare.mask_sheet import mask_sheet
     from animalclef.prepare.segmenters import open_segmenter
     from animalclef.runtime.atomic_files import check_writable, write_bytes
-    from animalclef.runtime.output_guard import refuse_input
+    from animalclef.runtime.output_guard import check_output, mark_picture, refuse_input
 
     images = load(data, columns).images
     for path in mask_paths(to, list(dict.fromkeys(images.path))):
         refuse_input(path)
     if sheet is not None:
-        refuse_input(sheet)
+        check_output(sheet, "picture")
         check_writable(sheet.parent)
     count = workers or os.cpu_count() or 1
     segmenter = open_segmenter(model, "cpu" if model == "grabcut" else choose_device(device), weights, count)
     made = make_masks(images, to, segmenter, count, RichProgress(err), overwrite=overwrite)
     if sheet is not None:
-        write_bytes(sheet, mask_sheet(images, to))
+        write_bytes(sheet, mark_picture(mask_sheet(images, to)))
     if made.unreadable:
         warn(f"{len(made.unreadable)} photographs cannot be read (first: {made.unreadable[0]}).")
     if as_json:

@@ -9,7 +9,15 @@ from typing import Annotated
 import typer
 
 from animalclef.cli.app import app
-from animalclef.cli.options import JsonOption, Workers, err, out, print_json, warn
+from animalclef.cli.options import (
+    FinishedRunOption,
+    JsonOption,
+    Workers,
+    err,
+    out,
+    print_json,
+    warn,
+)
 
 __all__ = ["report", "show"]
 
@@ -89,7 +97,7 @@ def report(
 @app.command()
 def show(
     image_id: Annotated[str, typer.Argument(help="The query's image_id.")],
-    run: Annotated[Path, typer.Option(help="A finished run folder.")],
+    run: FinishedRunOption,
     data: MovedOption = None,
     out_path: Annotated[Path | None, typer.Option("--out", help="A .png or .jpg. Default: IMAGE_ID.png.")] = None,
     candidates: Annotated[

@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from animalclef.cli.app import app
-from animalclef.cli.options import DataOption, JsonOption, Workers, err, escaped, load, out, print_json
+from animalclef.cli.options import (
+    ColumnsOption,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    Workers,
+    err,
+    escaped,
+    load,
+    out,
+    print_json,
+)
 from animalclef.errors import ConfigError, DataError
 
 __all__ = ["study"]
@@ -20,6 +31,7 @@ def study(
     out_path: Annotated[Path, typer.Option("--out", help="Folder for the trainings, the embeddings and the table.")],
     config: Annotated[str, typer.Option("--config", help="A YAML study, or the name of a shipped one.")],
     data: DataOption = None,
+    columns: ColumnsOption = None,
     start: Annotated[
         list[str] | None,
         typer.Option("--start", metavar="NAME=FILE", help="Weights that arms of the study start from."),
@@ -31,7 +43,7 @@ def study(
             "read after the last training. Default: queries from a split of the database."
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
+    device: DeviceOption = "auto",
     workers: Workers = None,
     overwrite: Annotated[bool, typer.Option(help="Discard trainings of other settings in the folder.")] = False,
     as_json: JsonOption = False,
@@ -61,9 +73,11 @@ def study(
         raise DataError(f"{truth}: no such file. Give the truth of the table's queries, or leave --truth out.")
     settings, count = load_recipe(StudyConfig, config, group="studies"), workers or os.cpu_count() or 1
     starts = dict(_named(one) for one in start or [])
-    asked = Study(settings, load(data), out_path, starts, device, count, RichProgress(err), overwrite)
+    loaded = load(data, columns)
+    asked = Study(settings, loaded, out_path, starts, device, count, RichProgress(err), overwrite)
     check_output(out_path / "table.md", "study table")
-    lines = asked.run(None if truth is None else lambda: right_answers(truth))
+    check_output(out_path / "lines.json", "list of study lines")
+    lines = asked.run(None if truth is None else lambda: right_answers(truth, loaded.images))
     table = study_markdown(settings, lines, queries=truth is not None)
     write_text(out_path / "table.md", table)
     if as_json:

@@ -12,9 +12,16 @@ from animalclef.cli.app import app
 from animalclef.cli.options import (
     ColumnsOption,
     DataOption,
+    DeviceOption,
+    DevicesOption,
     JsonOption,
+    MaxMissing,
+    OverwriteTraining,
+    SeedOption,
     SetOption,
+    TrainingFolder,
     Workers,
+    column_settings,
     err,
     load,
     out,
@@ -31,7 +38,7 @@ __all__ = ["train"]
 
 @app.command()
 def train(
-    out_path: Annotated[Path, typer.Option("--out", help="Folder for the network, its checkpoint and its log.")],
+    out_path: TrainingFolder,
     data: DataOption = None,
     columns: ColumnsOption = None,
     recipe: Annotated[
@@ -45,9 +52,9 @@ def train(
             "(`embedder-small`), or `published`."
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="How many GPUs, or processes on the CPU.")] = 1,
+    seed: SeedOption = None,
+    device: DeviceOption = "auto",
+    devices: DevicesOption = 1,
     workers: Workers = None,
     image_cache: Annotated[
         Path | None,
@@ -57,10 +64,8 @@ def train(
             help="Folder for reduced copies, which trainings may share. Default: OUT/pictures.",
         ),
     ] = None,
-    max_missing: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of missing photographs above which to stop. Default 0.01.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Discard another training in the folder.")] = False,
+    max_missing: MaxMissing = None,
+    overwrite: OverwriteTraining = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train or fine-tune an embedder on the named photographs of a data set.
@@ -84,8 +89,8 @@ def train(
     from animalclef.training.embedder.embedder_training import train_embedder
 
     extra = [] if max_missing is None else [f"data.max_missing={max_missing}"]
-    config = load_recipe(TrainConfig, recipe, [*(assignments or []), *extra], seed)
-    table = load(data, columns).images
+    config = load_recipe(TrainConfig, recipe, [*(assignments or []), *extra, *column_settings(columns)], seed)
+    table = load(data, settings=config.data).images
     outcome = train_embedder(
         config, table, out_path, start=start, device=device,
         devices=max(devices, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))),  # torchrun's

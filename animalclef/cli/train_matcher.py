@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from animalclef.cli.app import app
-from animalclef.cli.options import JsonOption, SetOption, Workers, err, out, print_json, warn
+from animalclef.cli.options import (
+    DeviceOption,
+    DevicesOption,
+    JsonOption,
+    OverwriteTraining,
+    SeedOption,
+    SetOption,
+    TrainingFolder,
+    Workers,
+    err,
+    out,
+    print_json,
+    warn,
+)
 from animalclef.errors import DataError
 
 __all__ = ["train_matcher"]
@@ -17,7 +30,7 @@ __all__ = ["train_matcher"]
 
 @app.command()
 def train_matcher(
-    out_path: Annotated[Path, typer.Option("--out", help="Folder for the network, its checkpoint and its log.")],
+    out_path: TrainingFolder,
     images: Annotated[
         Path | None, typer.Option(help="Folder of photographs to train on; no names are needed. Default: OUT/images.")
     ] = None,
@@ -31,11 +44,11 @@ def train_matcher(
     start: Annotated[
         Path | None, typer.Option(help="Start from this LightGlue (.safetensors, kornia's names) of the same size.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="How many GPUs, or processes on the CPU.")] = 1,
+    seed: SeedOption = None,
+    device: DeviceOption = "auto",
+    devices: DevicesOption = 1,
     workers: Workers = None,
-    overwrite: Annotated[bool, typer.Option(help="Discard another training in the folder.")] = False,
+    overwrite: OverwriteTraining = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a LightGlue matcher on warped views of photographs, without any names.

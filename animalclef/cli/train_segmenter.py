@@ -9,14 +9,29 @@ from typing import Annotated
 import typer
 
 from animalclef.cli.app import app
-from animalclef.cli.options import JsonOption, SetOption, WeightsOption, Workers, err, load, out, print_json
+from animalclef.cli.options import (
+    ColumnsOption,
+    DeviceOption,
+    DevicesOption,
+    JsonOption,
+    OverwriteTraining,
+    SeedOption,
+    SetOption,
+    TrainingFolder,
+    WeightsOption,
+    Workers,
+    err,
+    load,
+    out,
+    print_json,
+)
 
 __all__ = ["train_segmenter"]
 
 
 @app.command()
 def train_segmenter(
-    out_path: Annotated[Path, typer.Option("--out", help="Folder for the network, its checkpoint and its log.")],
+    out_path: TrainingFolder,
     start: Annotated[
         Path | None,
         typer.Option(help="Weights of U2-Net-P to start from (.onnx, .safetensors). Default: the pulled u2netp."),
@@ -25,6 +40,7 @@ def train_segmenter(
         Path | None,
         typer.Option(help="Also train on photographs of your own: a table or folder, as for predict, with masks."),
     ] = None,
+    columns: ColumnsOption = None,
     masks: Annotated[
         Path | None,
         typer.Option(help="Folder of masks for --data, as `mask` makes it. Default: those that the table names."),
@@ -32,11 +48,11 @@ def train_segmenter(
     recipe: Annotated[str | None, typer.Option("--config", help="A YAML recipe.")] = None,
     assignments: SetOption = None,
     weights: WeightsOption = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="How many GPUs, or processes on the CPU.")] = 1,
+    seed: SeedOption = None,
+    device: DeviceOption = "auto",
+    devices: DevicesOption = 1,
     workers: Workers = None,
-    overwrite: Annotated[bool, typer.Option(help="Discard another training in the folder.")] = False,
+    overwrite: OverwriteTraining = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train the segmenter on rendered animals with exact masks, and on your photographs with masks.
@@ -59,7 +75,7 @@ def train_segmenter(
     from animalclef.training.segmenter.segmenter_training import train_segmenter as train
 
     config = load_recipe(TrainSegmenterConfig, recipe, assignments or [], seed)
-    images = None if data is None else load(data).images
+    images = None if data is None else load(data, columns).images
     outcome = train(
         config, start or find_weights("u2netp", weights), out_path, images=images,
         masks=None if images is None else find_masks(images, masks), device=device, devices=devices,

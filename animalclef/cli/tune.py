@@ -8,14 +8,24 @@ from typing import Annotated
 import typer
 
 from animalclef.cli.app import app
-from animalclef.cli.options import JsonOption, LedgerOption, NoLedgerOption, SetOption, err, out, print_json
+from animalclef.cli.options import (
+    FinishedRunOption,
+    JsonOption,
+    LedgerOption,
+    NoLedgerOption,
+    SeedOption,
+    SetOption,
+    err,
+    out,
+    print_json,
+)
 
 __all__ = ["tune"]
 
 
 @app.command()
 def tune(
-    run: Annotated[Path, typer.Option(help="A finished run folder.")],
+    run: FinishedRunOption,
     trials: Annotated[int | None, typer.Option(min=1, help="Optuna trials per data set, in all.")] = None,
     storage: Annotated[
         str | None,
@@ -27,7 +37,7 @@ def tune(
     workers: Annotated[int, typer.Option(min=1, help="Processes that work on each study.")] = 1,
     out_path: Annotated[Path | None, typer.Option("--out", help="Default: tuned.json in the run folder.")] = None,
     assignments: SetOption = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
+    seed: SeedOption = None,
     ledger: LedgerOption = None,
     no_ledger: NoLedgerOption = False,
     as_json: JsonOption = False,
@@ -46,23 +56,23 @@ def tune(
 
     - `animalclef predict --data my-photos --run runs/my-run --decision tuned.json`
     """  # fmt: skip
+    from animalclef.api.runs import tune_decision
     from animalclef.cli import console
     from animalclef.pipeline import ledger_entry
-    from animalclef.pipeline.tune import settings_of_run, tune_run
+    from animalclef.pipeline.tune import settings_of_run
     from animalclef.runtime.atomic_files import write_text
     from animalclef.runtime.output_guard import check_output
     from animalclef.store.run_folder import RunFolder
 
-    folder = RunFolder(run)
-    extra = [] if trials is None else [f"decide.trials={trials}"]
-    config = settings_of_run(folder, [*(assignments or []), *extra], seed)
     target, url = out_path or run / "tuned.json", storage or f"sqlite:///{(run / 'studies.db').resolve()}"
-    if out_path is not None:
-        check_output(out_path, "decision")
-    decision = tune_run(folder, config, url, workers, console.RichProgress(err))
+    check_output(target, "decision")
+    settings = [*(assignments or []), *([] if trials is None else [f"decide.trials={trials}"])]
+    progress = console.RichProgress(err)
+    decision = tune_decision(run, settings=settings, seed=seed, storage=url, workers=workers, progress=progress)
     write_text(target, decision.model_dump_json(indent=1) + "\n")
     if not no_ledger:
-        ledger_entry.record("tune", ledger, config, decision, data=folder.data_digest, run=run)
+        config, data = settings_of_run(RunFolder(run), settings, seed), RunFolder(run).data_digest
+        ledger_entry.record("tune", ledger, config, decision, data=data, run=run)
     if as_json:
         print_json({"decision": str(target), "storage": url, **decision.model_dump()})
         return

@@ -41,8 +41,8 @@ class DecideConfig(Settings):
     latest_first: bool | dict[str, bool] = Field(
         False, description="pseudo-queries come from the latest encounters, as when the queries are next year's"
     )
-    splits: int = Field(8, ge=1, description="how many random open-set splits the score is averaged over")
-    folds: int = Field(4, ge=2, description="calibrators are scored on folds of individuals they never saw")
+    splits: int = Field(8, ge=1, le=10_000, description="how many random open-set splits the score is averaged over")
+    folds: int = Field(4, ge=2, le=1_000, description="calibrators are scored on folds of individuals they never saw")
     scores: tuple[str, ...] = Field(
         (), description="score columns to choose from, where a run has them; none named: all that a run has"
     )
@@ -75,7 +75,7 @@ class DecideConfig(Settings):
         True, description="where many thresholds score alike: a low one that 95 % of strangers stay below"
     )
     trials: int = Field(
-        0, ge=0, description="Optuna trials per data set that `tune` adds to the default search; 0: 200"
+        0, ge=0, le=1_000_000, description="Optuna trials per data set that `tune` adds to the default search; 0: 200"
     )
     covariates: bool = Field(
         False, description="the learned model also uses photographs per individual, days between photographs and sizes"

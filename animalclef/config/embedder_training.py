@@ -36,7 +36,7 @@ class EmbedderNetworkConfig(Settings):
     pool: Literal["avg", "gem"] = Field(
         "avg", description="arcface: the mean, or a generalised mean with a trained power"
     )
-    image_size: int | None = Field(None, ge=16, description="pixels of both sides")
+    image_size: int | None = Field(None, ge=16, le=4096, description="pixels of both sides")
     embed_size: int | None = Field(
         None,
         ge=16,
@@ -132,7 +132,7 @@ class TrainConfig(Settings):
     schedule: ScheduleConfig = ScheduleConfig()
     averaging: AveragingConfig = AveragingConfig()
     validation: ValidationConfig = ValidationConfig()
-    batch_size: int = Field(32, ge=2, description="photographs per batch and process")
+    batch_size: int = Field(32, ge=2, le=65_536, description="photographs per batch and process")
     epochs: int = Field(20, ge=1, description="epochs of the training")
     steps_per_epoch: int | None = Field(None, ge=1, description="default: as many as the sampling needs for an epoch")
     frozen_epochs: int = Field(0, ge=0, description="first epochs, in which the backbone is frozen")

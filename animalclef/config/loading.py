@@ -6,7 +6,8 @@ import difflib
 import hashlib
 import json
 import reprlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -88,13 +89,13 @@ def shipped_configs(group: str = "") -> dict[str, Path]:
     """Return name and file of every shipped configuration in the folder `group`."""
     installed = Path(str(resources.files("animalclef"))) / "configs"
     folder = installed if installed.is_dir() else installed.parents[1] / "configs"
-    return {path.stem: path for path in sorted((folder / group).glob("*.yaml"))}
+    return {path.stem: path for path in sorted((folder / group).glob("*.yaml"), key=lambda path: path.stem)}
 
 
 def fingerprint(*parts: object) -> str:
     """Return sixteen hex digits that change with any setting, version or digest given."""
     text = json.dumps([_plain(part) for part in parts], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def _plain(part: object) -> object:
@@ -125,9 +126,20 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return {"name": path.stem, **given}
 
 
+class _OnceOnly(yaml.SafeLoader):
+    """The safe loader; a key that stands twice is an error, instead of the last one silently winning."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        counts = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        twice = next((key for key, count in counts.items() if count > 1), None)
+        if twice is not None:
+            raise ValueError(f"the key {shortened(twice, 60)} stands twice, line {node.start_mark.line + 1} and below")
+        return super().construct_mapping(node, deep)
+
+
 def _parsed(text: str) -> Any:
     """Parse YAML; a ValueError where it holds more than 100,000 values, as aliases of aliases easily do."""
-    tree = yaml.safe_load(text)
+    tree = yaml.load(text, Loader=_OnceOnly)
     sizes: dict[int, int] = {}
 
     def size(value: Any) -> int:

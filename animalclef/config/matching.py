@@ -29,21 +29,24 @@ class KeypointConfig(Settings):
     long_side: int | None = Field(
         None,
         ge=64,
+        le=32_768,
         description="long side in pixels that larger photographs are scaled down to; null: chosen by the size of "
         "the job for sift and kaze, the feature's own for networks",
     )
     least_long_side: int = Field(
-        256, ge=32, description="long side in pixels that smaller photographs are scaled up to"
+        256, ge=32, le=32_768, description="long side in pixels that smaller photographs are scaled up to"
     )
     max_keypoints: int | None = Field(
         None,
         ge=8,
+        le=100_000,
         description="largest number of keypoints of a photograph, the strongest first; null: chosen by the size of the "
         "job for sift and kaze, the feature's own for networks",
     )
     matched: int | None = Field(
         None,
         ge=8,
+        le=100_000,
         description="largest number of keypoints that are matched, the strongest on the animal; null: chosen by the "
         "size of the job for sift and kaze, all for networks",
     )
@@ -62,7 +65,7 @@ class KeypointConfig(Settings):
         description="SIFT: contrast below which a keypoint is dropped; null: 0.02, lower for many keypoints",
     )
     equalise: bool = Field(True, description="SIFT: equalise contrast locally before detection (CLAHE)")
-    batch_size: int = Field(8, ge=1, description="networks: photographs of one shape per batch")
+    batch_size: int = Field(8, ge=1, le=65_536, description="networks: photographs of one shape per batch")
     border: float = Field(0.0, ge=0, lt=0.5, description="width of a margin without keypoints, as a share of each side")
     masks: str | None = Field(
         None,
@@ -142,7 +145,7 @@ class MatcherSettings(Settings):
     filter_threshold: float | None = Field(
         None, ge=0, lt=1, description="LightGlue, SuperGlue: lowest confidence of a match"
     )
-    batch_size: int = Field(32, ge=1, description="LightGlue, SuperGlue: pairs per batch")
+    batch_size: int = Field(32, ge=1, le=65_536, description="LightGlue, SuperGlue: pairs per batch")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
         description="LightGlue: numerical precision; auto: bfloat16 if the device supports it, float16 on older GPUs",

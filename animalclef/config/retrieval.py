@@ -26,7 +26,9 @@ class EmbedderSettings(Settings):
         description="networks: a .safetensors or torch file, or `hub` to download; null: the published weights, "
         "searched for in the bundle and in the caches",
     )
-    image_size: int | None = Field(None, ge=16, description="networks: input size in pixels; null: the model's own")
+    image_size: int | None = Field(
+        None, ge=16, le=4096, description="networks: input size in pixels; null: the model's own"
+    )
     model_options: dict[str, str | int | float | bool] = Field(
         {}, description="networks: further arguments of the model, passed to timm"
     )
@@ -49,21 +51,23 @@ class EmbedderSettings(Settings):
         1, description="networks: 5 averages the embeddings of the photograph and of its four corners"
     )
     batch_size: int = Field(
-        32, ge=1, description="networks: photographs per batch; large networks on a CPU use smaller ones"
+        32, ge=1, le=65_536, description="networks: photographs per batch; large networks on a CPU use smaller ones"
     )
     compile: bool = Field(False, description="networks: use torch.compile, which starts slowly and then runs faster")
-    words: int = Field(128, ge=2, description="VLAD: number of visual words")
-    dimensions: int = Field(256, ge=2, description="VLAD: length of the embedding after PCA")
-    long_side: int = Field(256, ge=32, description="VLAD: long side that photographs are scaled to, in pixels")
+    words: int = Field(128, ge=2, le=65_536, description="VLAD: number of visual words")
+    dimensions: int = Field(256, ge=2, le=65_536, description="VLAD: length of the embedding after PCA")
+    long_side: int = Field(
+        256, ge=32, le=16_384, description="VLAD: long side that photographs are scaled to, in pixels"
+    )
     step: int = Field(8, ge=1, description="VLAD: distance between dense descriptors, in pixels")
     bin_sizes: tuple[int, ...] = Field((6, 9, 14), min_length=1, description="VLAD: SIFT bin widths, in pixels")
     local_dimensions: int = Field(64, ge=2, le=128, description="VLAD: length of a local descriptor after PCA")
     place_weight: float = Field(1.0, ge=0, description="VLAD: weight of a descriptor's position in the image")
     codebook_images: int = Field(
-        200, ge=1, description="VLAD: gallery photographs of each data set that the codebook is fitted on"
+        200, ge=1, le=1_000_000, description="VLAD: gallery photographs of each data set that the codebook is fitted on"
     )
     codebook_descriptors: int = Field(
-        60_000, ge=1, description="VLAD: largest number of descriptors that the codebook is fitted on"
+        60_000, ge=1, le=100_000_000, description="VLAD: largest number of descriptors that the codebook is fitted on"
     )
 
     def shaping(self, with_network: bool) -> dict[str, Any]:
@@ -87,11 +91,18 @@ class EmbedMember(EmbedderSettings, Member):
         return (Path(rest).stem if kind == "file" else rest) or kind
 
 
+def _usual_members(given: dict[str, Any]) -> tuple[EmbedMember, ...]:
+    """Return the further embedders of a run whose settings name none."""
+    return (EmbedMember(model="embedder-lite"),) if given.get("model") == "rootsift-vlad" else ()
+
+
 class EmbedConfig(EmbedderSettings):
     """Stage one: one vector per photograph, and with members one more by each of them."""
 
     members: tuple[EmbedMember, ...] = Field(
-        (), description="further embedders, each a model or settings like these; each adds candidates and a score"
+        default_factory=_usual_members,
+        description="further embedders, each a model or settings like these; each adds candidates and a score; not "
+        "given: embedder-lite beside rootsift-vlad, none beside a network",
     )
 
     @field_validator("members")
@@ -122,7 +133,7 @@ class RetrieveConfig(Settings):
         description="further scores of the shortlist: query expansion (expanded), k-reciprocal neighbours "
         "(reciprocal); name them in decide.scores to use them",
     )
-    neighbours: int = Field(5, ge=1, description="rescore: number of neighbours")
+    neighbours: int = Field(5, ge=1, le=10_000, description="rescore: number of neighbours")
     memory_gb: float = Field(
         2.0,
         gt=0,
@@ -141,10 +152,14 @@ class RetrieveConfig(Settings):
 class VoteConfig(Settings):
     """The LNBNN score: local naive Bayes nearest neighbour voting of local descriptors (HotSpotter)."""
 
-    neighbours: int = Field(5, ge=1, description="nearest gallery descriptors of each query descriptor that get a vote")
-    max_keypoints: int = Field(512, ge=1, description="strongest keypoints of each photograph that take part")
+    neighbours: int = Field(
+        5, ge=1, le=10_000, description="nearest gallery descriptors of each query descriptor that get a vote"
+    )
+    max_keypoints: int = Field(
+        512, ge=1, le=100_000, description="strongest keypoints of each photograph that take part"
+    )
     exact_descriptors: int = Field(
         16_384, ge=0, description="largest number of gallery descriptors that are searched exactly"
     )
-    dimensions: int = Field(64, ge=2, description="approximate search: length of a descriptor after PCA")
+    dimensions: int = Field(64, ge=2, le=65_536, description="approximate search: length of a descriptor after PCA")
     probes: int = Field(8, ge=1, description="approximate search: cells of the inverted file that are searched")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from animalclef.config.base import Settings
+from animalclef.config.clustering import ClusterConfig
 from animalclef.config.data import DataConfig, EncounterConfig
 from animalclef.config.decision import DecideConfig
 from animalclef.config.matching import BudgetConfig, KeypointConfig, RerankConfig
@@ -31,12 +32,13 @@ class Config(Settings):
     rerank: RerankConfig = RerankConfig()
     budget: BudgetConfig = BudgetConfig()
     decide: DecideConfig = DecideConfig()
+    cluster: ClusterConfig = ClusterConfig()
 
     def of_embedders(self) -> dict[str, Config]:
         """Return by label the settings with a further embedder in place of the first."""
         asides = {"name", "optional"}
         return {
-            one.label: self.model_copy(update={"embed": EmbedConfig(**one.model_dump(exclude=asides))})
+            one.label: self.model_copy(update={"embed": EmbedConfig(**one.model_dump(exclude=asides), members=())})
             for one in self.embed.members
         }
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from animalclef.data.csv_text import read_table
 from animalclef.errors import DataError
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped
+from animalclef.structures.clusters import Clusters
 
 __all__ = ["ANSWERS_COLUMNS", "Answer", "answer_rows", "answers_path", "read_answers"]
 
 ANSWERS_COLUMNS = (
     "path", "answer", "probability", "threshold", "next_candidate", "next_probability", "third_candidate",
-    "third_probability", "skipped", "image_id", "dataset",
+    "third_probability", "skipped", "image_id", "dataset", "individual",
 )  # fmt: skip
 _NEW = "new"
 
@@ -31,11 +32,14 @@ class Answer:
     skipped: str  # why the photograph was not used, "" where it was
 
 
-def answers_path(submission: Path) -> Path:
-    """Return where the answers of a submission lie: `answers.csv`, or NAME.answers.csv beside NAME.csv."""
-    return submission.with_name(
-        "answers.csv" if submission.name == "submission.csv" else f"{submission.stem}.answers.csv"
-    )
+def answers_path(submission: Path, run: Path | None) -> Path:
+    """Return where the answers of a submission lie: `answers.csv`, or NAME.answers.csv beside NAME.csv.
+
+    In the `run` folder itself, which has an `answers.csv` of its own, it is `submission.answers.csv`.
+    """
+    is_inside = run is not None and submission.parent.resolve() == run.resolve()
+    is_plain = submission.name == "submission.csv" and not is_inside
+    return submission.with_name("answers.csv" if is_plain else f"{submission.stem}.answers.csv")
 
 
 def answer_rows(
@@ -44,11 +48,14 @@ def answer_rows(
     ranked: RankedCandidates,
     thresholds: Mapping[str, float],
     skipped: Sequence[Skipped],
+    clusters: Clusters | None = None,
 ) -> list[list[str]]:
     """Return the rows of `answers.csv`, in the order of the predictions; columns are `ANSWERS_COLUMNS`.
 
-    `thresholds` are by data set.
+    `thresholds` are by data set. The column `individual` is the answer, with `new_1`, `new_2` ... for the new
+    individuals of `clusters`; it is empty for a new one where these were not grouped.
     """
+    grouped = {} if clusters is None else dict(zip(clusters.image_id, clusters.name, strict=True))
     row_of = images.row_of
     reasons = {item.image_id: item.reason for item in skipped}
     candidates: dict[str, dict[str, float]] = {}
@@ -65,7 +72,8 @@ def answer_rows(
         cells = [cell for name, value in others for cell in (name, _number(value))] + [""] * (4 - 2 * len(others))
         answer = _NEW if who is None else str(who)
         known = [str(images.path[row]), answer, _number(float(probability)), _number(thresholds[dataset])]
-        rows.append([*known, *cells, reasons.get(image_id, ""), str(image_id), dataset])
+        individual = str(grouped.get(image_id, "" if who is None else who))
+        rows.append([*known, *cells, reasons.get(image_id, ""), str(image_id), dataset, individual])
     return rows
 
 
@@ -76,7 +84,7 @@ def read_answers(path: Path) -> list[Answer]:
         DataError: a column is missing, or a probability is no number.
     """
     table = read_table(path)
-    absent = [column for column in ANSWERS_COLUMNS if column not in table.columns]
+    absent = [column for column in ANSWERS_COLUMNS if column not in table.columns and column != "individual"]
     if absent:
         raise DataError(f"{path}: the column {absent[0]} is missing. Give the answers.csv that predict wrote.")
     answers = []

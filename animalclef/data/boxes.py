@@ -22,6 +22,11 @@ _WHOLE = (math.nan,) * 5
 _FURTHEST = 1e7  # pixels; no photograph is larger, and float32 holds such numbers to one pixel
 _RELATIVE = 1.001  # a share of the photograph, and rounding
 _LONGEST = 10_000  # characters of a cell with a box
+_SIDES = tuple(
+    (f"{bbox}x", f"{bbox}y", f"{bbox}{width}", f"{bbox}{height}")
+    for bbox in ("", "bbox")
+    for width, height in (("w", "h"), ("width", "height"))
+)  # columns of a box, in lower case and without underscores
 
 Box = tuple[float, float, float, float, float]
 
@@ -29,20 +34,22 @@ Box = tuple[float, float, float, float, float]
 def parse_boxes(table: Table, root: Path, paths: Sequence[str]) -> tuple[FloatArray, list[Problem]]:
     """Return (n, 5) boxes x, y, width, height in pixels and a rotation in radians; NaN for the whole photograph.
 
-    They stand in a `bbox` cell, or in columns x, y, w, h and theta. Boxes whose numbers are all at most 1 are shares of
-    the photograph, as MegaDetector, YOLO and Camtrap DP write them: the size is read from the photograph's head.
-    A column with rotations beyond a full turn is in degrees. Decimal commas are read. A row whose box makes no sense
-    keeps the whole photograph.
+    They stand in a `bbox` cell, or in columns x, y, w, h and theta (also `bbox_x`, `bbox_width` and the like). Boxes
+    whose numbers are all at most 1 are shares of the photograph, as MegaDetector, YOLO and Camtrap DP write them: the
+    size is read from the photograph's head. A column with rotations beyond a full turn, or of whole numbers alone, is
+    in degrees. Decimal commas are read. A row whose box makes no sense keeps the whole photograph.
     """
     name = table.path.name
     bad = Group(name, "the box is not x, y, width, height (and theta); the whole photograph is used", fatal=False)
     boxes = [_row_box(texts, line, bad) for texts, line in zip(_texts(table), table.lines, strict=True)]
     problems = []
-    degrees = [line for box, line in zip(boxes, table.lines, strict=True) if box and abs(box[4]) > 2 * math.pi + 1e-6]
-    if degrees:
+    turns = {line: box[4] for box, line in zip(boxes, table.lines, strict=True) if box and box[4]}
+    beyond = [line for line, turn in turns.items() if abs(turn) > 2 * math.pi + 1e-6]
+    if beyond or (turns and all(turn.is_integer() for turn in turns.values())):
         boxes = [box and (*box[:4], math.radians(box[4])) for box in boxes]
-        sentence = "theta: more than a full turn in radians; the column is read as degrees."
-        problems.append(Problem(name, degrees[0], sentence, fatal=False))
+        why = "more than a full turn in radians" if beyond else "whole numbers alone"
+        sentence = f"theta: {why}; the column is read as degrees."
+        problems.append(Problem(name, next(iter(beyond or turns)), sentence, fatal=False))
     for row, box in enumerate(boxes):
         if box is not None and _is_relative(box):
             boxes[row] = _in_pixels(box, root / paths[row])
@@ -71,10 +78,11 @@ def _texts(table: Table) -> list[list[str]]:
     cells = find_column(table, "bbox")
     if cells is not None:
         return [box_numbers(cell) for cell in cells]
-    present = {column.lower(): column for column in table.columns}
-    if not all(side in present for side in "xywh"):
+    present = {column.lower().replace("_", ""): column for column in table.columns}
+    sides = next((sides for sides in _SIDES if all(side in present for side in sides)), None)
+    if sides is None:
         return [[] for _ in table.rows]
-    names = [present[name] for name in ("x", "y", "w", "h", "theta") if name in present]
+    names = [present[name] for name in (*sides, "theta") if name in present]
     rows = [[row[name] for name in names] for row in table.rows]
     return [[] if all(is_missing(cell) for cell in row[:4]) else row for row in rows]
 

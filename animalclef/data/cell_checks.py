@@ -8,7 +8,7 @@ import numpy as np
 
 from animalclef.data.columns import ALIASES, NEW_INDIVIDUAL, Group, column_of, find_column
 from animalclef.data.csv_text import Problem, Table, control_character
-from animalclef.data.dates import DateOrder, parse_dates
+from animalclef.data.dates import DateOrder, day_of, parse_dates
 from animalclef.data.names import Spellings, looks_missing, one_spelling, viewpoint_name
 from animalclef.structures import FloatArray
 
@@ -41,18 +41,18 @@ def control_problems(table: Table) -> list[Problem]:
 
 
 def gallery_names(
-    table: Table, identity: Sequence[str], is_query: Sequence[bool], dataset: Sequence[str]
-) -> tuple[list[str | None], list[Problem]]:
-    """Return the identity of every gallery row, each individual with one spelling; `None` for queries and no name."""
+    table: Table, identity: Sequence[str], is_query: Sequence[bool], dataset: Sequence[str], *, merge: bool
+) -> tuple[Spellings, list[Problem]]:
+    """Return the identity of every gallery row, "" for no name; where they `merge`, with one spelling each."""
     pairs = zip(identity, is_query, strict=True)
     given = ["" if query or who == NEW_INDIVIDUAL else who for who, query in pairs]
-    spelled = one_spelling(given, dataset)
+    spelled = one_spelling(given, dataset, merge=merge)
     problems = _merged(table.path.name, spelled)
     suspects = sorted({who for who in spelled.names if who and looks_missing(who)})
     for who in suspects[:_MOST_PAIRS]:
         sentence = f"identity {who!r} looks like a missing value, but is read as a name. Empty those cells if it is."
         problems.append(Problem(table.path.name, table.lines[spelled.names.index(who)], sentence, fatal=False))
-    return [who or None for who in spelled.names], problems
+    return spelled, problems
 
 
 def merged_problem(file: str, pair: tuple[str, str]) -> Problem:
@@ -93,10 +93,16 @@ def date_column(table: Table, order: DateOrder | None) -> tuple[list[str], list[
         problems += group.problem()
     if parsed.ambiguous:
         shown = cells[parsed.ambiguous[0]][:40]
-        sentence = f"date: {shown!a} may be day/month or month/day, and no date of the column settles it; read as "
-        sentence += "day/month. Say which with --columns date_order=day-first or date_order=month-first"
+        sentence = f"date: {shown!a} may be {' or '.join(parsed.possible)}, and no date of the column settles it; read "
+        sentence += f"as {parsed.possible[0]}. Say which with --columns date_order={parsed.possible[0]} or "
+        sentence += f"date_order={parsed.possible[1]}"
         group = Group(name, sentence, fatal=False)
         group.lines = [table.lines[row] for row in parsed.ambiguous]
+        problems += group.problem()
+    vague = [row for row, text in enumerate(parsed.iso) if text and day_of(text) is None]
+    if vague:
+        group = Group(name, "date: a year or a month without a day, so it settles no encounter", fatal=False)
+        group.lines = [table.lines[row] for row in vague]
         problems += group.problem()
     return parsed.iso, problems
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 __all__ = ["DateOrder", "ParsedDates", "day_of", "parse_dates"]
 
-DateOrder = Literal["day-first", "month-first"]
+DateOrder = Literal["day-first", "month-first", "year-first"]
+_ORDERS: tuple[DateOrder, ...] = ("day-first", "month-first", "year-first")
+_SPAN = 10  # years: an order by which a column spans so many more than by another one is not meant
 
 _TIME = (
     r"(?:[T\s,]+(?P<time>\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?)\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
@@ -18,7 +20,7 @@ _TIME = (
 )
 _YEAR = r"(?P<year>\d{4}|\d{2})"
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
-_YEAR_FIRST = re.compile(r"(?P<year>\d{4})[-/.:](?P<month>\d{1,2})[-/.:](?P<day>\d{1,2})" + _TIME)
+_YEAR_FIRST = re.compile(r"(?P<year>\d{4})[-/.:]\s?(?P<month>\d{1,2})[-/.:]\s?(?P<day>\d{1,2})\.?" + _TIME)
 _YEAR_LAST = re.compile(r"(?P<one>\d{1,2})(?P<sign>[-/.])\s?(?P<two>\d{1,2})(?P=sign)\s?" + _YEAR + _TIME)
 _DAY_NAME = re.compile(r"(?P<day>\d{1,2})(?:st|nd|rd|th)?[-\s./]*(?P<name>[A-Za-z]{3,9})\.?[-\s./,]*" + _YEAR + _TIME)
 _NAME_DAY = re.compile(r"(?P<name>[A-Za-z]{3,9})\.?\s*(?P<day>\d{1,2})(?:st|nd|rd|th)?,?\s*(?P<year>\d{4})" + _TIME)
@@ -26,11 +28,16 @@ _COMPACT = re.compile(
     r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})"
     r"(?:[T_\s-]?(?P<hour>\d{2})(?P<minute>\d{2})(?P<second>\d{2})?)?$"
 )
+_CLOCK_BEFORE_YEAR = re.compile(
+    r"(?P<name>[A-Za-z]{3,9})\s+(?P<day>\d{1,2})\s+(?P<time>\d{1,2}:\d{2}:\d{2})(?P<half>)(?P<zone>\s[A-Z]{3,4})?\s"
+    r"(?P<year>\d{4})$"
+)  # as `date` and C print it
 _NUMBER = re.compile(r"\d{5,13}(?:\.\d+)?$")
 _PARTIAL = re.compile(r"(?P<year>\d{4})(?:-(?P<month>\d{2}))?$")  # a year or a month: no day, but a date
 _WEEKDAY = re.compile(r"^(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\.?,?\s+", re.IGNORECASE)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _EXCEL_DAYS = (20_000, 80_000)  # 1954 to 2119
+_CHINESE = str.maketrans({"年": "-", "月": "-", "日": " "})
 _LONGEST = 80  # characters of a date
 _UNIX_SECONDS = (10**8, 4 * 10**9)  # 1973 to 2096
 
@@ -41,35 +48,35 @@ class ParsedDates:
 
     iso: list[str]  # "" where absent or not readable
     unreadable: list[int]  # row numbers
-    ambiguous: list[int]  # row numbers whose day and month could be swapped, where the column does not settle it
+    ambiguous: list[int]  # row numbers that could be read in several orders, where the column does not settle it
     order: DateOrder | None  # of the column's numeric dates, where it has any
+    possible: tuple[DateOrder, ...] = ()  # orders that fit the whole column, where it does not settle one
 
 
 def parse_dates(cells: Sequence[str], order: DateOrder | None = None) -> ParsedDates:
     """Parse a column of dates. What begins with an ISO date stays as it is.
 
-    `5/1/2023` may be 5 January or 1 May. `order` settles it; without one, any date of the column that has a day above
-    12 does. Where none has, dates with dots are day-first, and so are the others, but those are in `ambiguous`. Where
-    dates of the column contradict each other, the ambiguous ones are unreadable.
+    `5/1/2023` may be 5 January or 1 May, and `23-05-01` 2023 or 2001. `order` settles it; without one, the dates of the
+    column that fit one order alone do, and years that lie close together. Where nothing settles it, dates with dots are
+    day-first, and so are the others, but those are in `ambiguous`. Where dates of the column contradict each other, the
+    ambiguous ones are unreadable. Of two digits, 50 to 99 are the years 1950 to 1999.
 
     >>> parse_dates(["5/1/2023 9:05", "5/13/2023"]).iso
     ['2023-05-01 09:05:00', '2023-05-13']
     """
-    settled = order or _order_of(cells)
-    dotted = order is None and settled is None
+    readings = [_readings(_plain(cell)) if 0 < len(cell) <= _LONGEST else {} for cell in cells]
+    possible = _possible(readings) if order is None else (order,)
     iso: list[str] = []
     unreadable: list[int] = []
     ambiguous: list[int] = []
-    for row, cell in enumerate(cells):
-        text, is_open = _iso(cell, settled) if cell else ("", False)
-        if settled == "contradictory" and is_open:
-            text = ""
-        elif is_open and dotted and "." not in cell.split()[0]:
+    for row, (cell, found) in enumerate(zip(cells, readings, strict=True)):
+        text = (_chosen(found, possible) if found else _iso(cell)) if cell else ""
+        if text and len(possible) > 1 and len(set(found.values())) > 1 and "." not in cell.split()[0]:
             ambiguous.append(row)
         if cell and not text:
             unreadable.append(row)
         iso.append(text)
-    return ParsedDates(iso, unreadable, ambiguous, None if settled == "contradictory" else settled)
+    return ParsedDates(iso, unreadable, ambiguous, possible[0] if possible else None, possible if ambiguous else ())
 
 
 def day_of(text: str) -> int | None:
@@ -86,44 +93,52 @@ def day_of(text: str) -> int | None:
         return None
 
 
-def _order_of(cells: Sequence[str]) -> DateOrder | Literal["contradictory"] | None:
-    """Return the order that the column's own dates prove."""
-    proved: set[DateOrder] = set()
-    for cell in cells:
-        match = _YEAR_LAST.match(_plain(cell)) if len(cell) <= _LONGEST else None
-        if match:
-            one, two = int(match["one"]), int(match["two"])
-            if one > 12 >= two:
-                proved.add("day-first")
-            elif two > 12 >= one:
-                proved.add("month-first")
-    return "contradictory" if len(proved) > 1 else next(iter(proved), None)
+def _readings(text: str) -> dict[DateOrder, str]:
+    """Return the ISO text of a numeric date by every order in which it is a date; empty for other texts."""
+    match = _YEAR_LAST.match(text)
+    if match is None or _ISO.match(text):
+        return {}
+    one, two, last = match["one"], match["two"], match["year"]
+    parts: dict[DateOrder, tuple[str, str, str]] = {"day-first": (last, two, one), "month-first": (last, one, two)}
+    if len(one) == len(last) == 2:
+        parts["year-first"] = (one, two, last)
+    texts = {order: _written(match, _year(y), int(month), int(day)) for order, (y, month, day) in parts.items()}
+    return {order: iso for order, iso in texts.items() if iso}
+
+
+def _possible(readings: Sequence[Mapping[DateOrder, str]]) -> tuple[DateOrder, ...]:
+    """Return the orders that fit every numeric date of a column, and by which its years lie close together."""
+    dates = [one for one in readings if one]
+    fitting = [order for order in _ORDERS if dates and all(order in one for one in dates)]
+    years = {order: [int(one[order][:4]) for one in dates] for order in fitting}
+    spans = {order: max(years[order]) - min(years[order]) for order in fitting}
+    close = [order for order in fitting if spans[order] < min(spans.values()) + _SPAN]
+    return tuple(sorted(close, key=lambda order: spans[order]))
+
+
+def _chosen(readings: Mapping[DateOrder, str], possible: Sequence[DateOrder]) -> str:
+    """Return a date in the column's order, or the only way in which it is a date; "" where that is not clear."""
+    ways = set(readings.values())
+    if possible and possible[0] in readings:
+        return readings[possible[0]]
+    return ways.pop() if len(ways) == 1 else ""
 
 
 def _plain(cell: str) -> str:
-    return _WEEKDAY.sub("", " ".join(cell.strip().strip("'\"").split()))
+    plain = " ".join(cell.strip().strip("'\"").translate(_CHINESE).split())
+    return _WEEKDAY.sub("", plain).rstrip(".")
 
 
-def _iso(cell: str, order: str | None) -> tuple[str, bool]:
-    """Return ISO text ("" for no date), and whether day and month could be swapped."""
+def _iso(cell: str) -> str:
+    """Return the ISO text of a date whose order is plain, "" for no date."""
     if len(cell) > _LONGEST:
-        return "", False
-    for text in (cell, _plain(cell)):
-        if _ISO.match(text):
-            return (text if day_of(text) is not None else ""), False
+        return ""
     text = _plain(cell)
-    if match := _YEAR_LAST.match(text):
-        return _year_last(match, order)
+    for given in (cell, text):
+        if _ISO.match(given):
+            return given if day_of(given) is not None else ""
     readers = (_year_first, _with_month_name, _compact, _number, _partial)
-    return next((found for found in (reader(text) for reader in readers) if found), ""), False
-
-
-def _year_last(match: re.Match[str], order: str | None) -> tuple[str, bool]:
-    one, two, year = int(match["one"]), int(match["two"]), _year(match["year"])
-    is_open = one <= 12 and two <= 12 and one != two
-    month_first = two > 12 if one > 12 or two > 12 else order == "month-first"
-    day, month = (two, one) if month_first else (one, two)
-    return _written(match, year, month, day), is_open
+    return next((found for found in (reader(text) for reader in readers) if found), "")
 
 
 def _year_first(text: str) -> str:
@@ -132,7 +147,7 @@ def _year_first(text: str) -> str:
 
 
 def _with_month_name(text: str) -> str:
-    match = _DAY_NAME.match(text) or _NAME_DAY.match(text)
+    match = _DAY_NAME.match(text) or _NAME_DAY.match(text) or _CLOCK_BEFORE_YEAR.match(text)
     if match is None:
         return ""
     name = match["name"].lower()
@@ -161,9 +176,9 @@ def _partial(text: str) -> str:
 
 
 def _year(text: str) -> int:
-    """Return a year; of two digits, the one from 1970 to 2069."""
+    """Return a year; of two digits, the one from 1950 to 2049."""
     year = int(text)
-    return year if len(text) == 4 else year + (1900 if year >= 70 else 2000)
+    return year if len(text) == 4 else year + (1900 if year >= 50 else 2000)
 
 
 def _written(match: re.Match[str] | None, year: int, month: int, day: int) -> str:
@@ -179,8 +194,9 @@ def _written(match: re.Match[str] | None, year: int, month: int, day: int) -> st
         hour = int(clock[0]) % 12 + (12 if match["half"].lower().startswith("p") else 0)
         clock[0] = str(hour)
     text = _with_time(when, clock)
-    zone = match["zone"] or ""
-    return text + ("+00:00" if zone in ("Z", "UTC", "GMT") else zone) if text else ""
+    zone = (match["zone"] or "").strip()
+    zone = "+00:00" if zone in ("Z", "UTC", "GMT") else "" if zone.isalpha() else zone
+    return text + zone if text else ""
 
 
 def _with_time(when: str, clock: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """Which gallery photographs belong to one event.
 
-An encounter is what the `encounter` column says; else one individual on one date; else, without dates, near-duplicate
+An encounter is what the `encounter` column says; else one individual on one day; else, without a day, near-duplicate
 photographs of one individual, linked by the correlation of their thumbnails. Encounters keep gallery-against-gallery
 work honest (training, calibration, validation); they never bar a query from a gallery photograph.
 """
@@ -8,7 +8,7 @@ work honest (training, calibration, validation); they never bar a query from a g
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -21,7 +21,7 @@ from animalclef.config import EncounterConfig
 from animalclef.data.dates import day_of
 from animalclef.structures import FloatArray, ImageTable, StrArray
 
-__all__ = ["Encounters", "day_of", "events_of", "find_encounters", "thumbnail"]
+__all__ = ["Encounters", "day_of", "events_of", "find_encounters", "linked_rows", "thumbnail"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +34,8 @@ class Encounters:
     def hidden_from(
         self, queries: ImageTable, gallery: ImageTable, days: Mapping[str, int] | None = None
     ) -> tuple[dict[str, frozenset[str]], dict[str, int]]:
-        """For gallery photographs that play the query: the ids of their own encounter and of exact copies, which they
-        must not see, and how many further photographs of their individual there are. With `days` of a data set, the
+        """Return, for pseudo-queries, the ids of their own encounter and of exact copies, which they must not see, and
+        how many further photographs of their individual there are. With `days` of a data set, the
         individual's photographs from so many days around are hidden too.
         """
         encounter: dict[str, set[str]] = defaultdict(set)
@@ -86,7 +86,7 @@ def find_encounters(
         who = f"{_safe(gallery.dataset[row])}/{_safe(gallery.identity[row])}"
         if gallery.encounter[row]:
             of[image_id] = f"{_safe(gallery.dataset[row])}/encounter/{gallery.encounter[row]}"
-        elif gallery.date[row]:
+        elif day_of(gallery.date[row]) is not None:
             of[image_id] = f"{who}/date/{gallery.date[row][:10]}"
         else:
             undated[gallery.dataset[row], who].append(row)
@@ -110,11 +110,21 @@ def events_of(table: ImageTable, encounter_of: Mapping[str, str]) -> NDArray[np.
         shared = [("encounter", encounter_of[image_id]), ("path", table.path[row])]
         shared += [("key", table.key[row])] if table.key[row] else []
         links += [(row, n + nodes.setdefault(node, len(nodes))) for node in shared]
-    rows, others = np.array(links, dtype=np.int64).reshape(-1, 2).T
-    size = n + len(nodes)
-    graph = coo_matrix((np.ones(len(rows), dtype=bool), (rows, others)), shape=(size, size))
-    _, event = connected_components(graph, directed=False)
+    event = linked_rows(n + len(nodes), links)
     return np.asarray(np.unique(event[:n], return_inverse=True)[1], dtype=np.int64)
+
+
+def linked_rows(count: int, links: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
+    """Return, (count,), the lowest row that each row is linked with, directly or in a chain.
+
+    >>> linked_rows(5, [(1, 3), (3, 4)]).tolist()
+    [0, 1, 2, 1, 1]
+    """
+    rows, others = np.array(list(links), dtype=np.int64).reshape(-1, 2).T
+    graph = coo_matrix((np.ones(len(rows), dtype=bool), (rows, others)), shape=(count, count))
+    _, part = connected_components(graph, directed=False)
+    _, first, part = np.unique(part, return_index=True, return_inverse=True)
+    return np.asarray(first[part], dtype=np.int64)
 
 
 def _apart(one: int | None, other: int | None) -> float:
@@ -142,14 +152,9 @@ def _linked(
     correlation = vectors @ vectors.T
     np.fill_diagonal(correlation, 0)
     first, second = np.nonzero(np.triu(correlation >= config.near_duplicate_correlation, 1))
-    part = np.arange(len(image_id))
-    for a, b in zip(first, second, strict=True):
-        part[part == max(part[a], part[b])] = min(part[a], part[b])
     place = {str(one): number for number, one in enumerate(image_id)}
-    for one, other, _ in same_background:
-        if one in place and other in place:
-            a, b = part[place[one]], part[place[other]]
-            part[part == max(a, b)] = min(a, b)
+    joined = [(place[one], place[other]) for one, other, _ in same_background if one in place and other in place]
+    part = linked_rows(len(image_id), [*zip(first.tolist(), second.tolist(), strict=True), *joined])
     links = [
         (str(image_id[a]), str(image_id[b]), round(float(correlation[a, b]), 4))
         for a, b in zip(first, second, strict=True)

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 def hash_images(
     images: ImageTable, config: DataConfig, workers: int, progress: Progress
 ) -> tuple[ImageTable, list[Skipped]]:
-    """The rows whose file can be read, with `key` filled in, and the rows set aside.
+    """Return the rows whose file can be read, with `key` filled in, and the rows that are skipped.
 
     Raises:
         DataError: more than `config.max_missing` of the files are missing.
@@ -44,7 +44,7 @@ def hash_images(
     missing = [item for item in set_aside if item.reason == "no such file"]
     if len(missing) > 0 and len(missing) / len(images) > config.max_missing:
         share = math.ceil(1000 * len(missing) / len(images)) / 1000
-        go_on = f" --max-missing {share:g} goes on without them." if share < 1 else ""
+        go_on = f" Continue without them with --max-missing {share:g}." if share < 1 else ""
         raise DataError(
             f"{images.root}: {len(missing)} of {len(images)} photographs are missing (first: {missing[0].path}). "
             f"Is this the right folder?{go_on}"

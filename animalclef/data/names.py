@@ -5,10 +5,19 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["MISSING", "Spellings", "comparable", "is_missing", "looks_missing", "one_spelling", "viewpoint_name"]
+__all__ = [
+    "MISSING",
+    "Spellings",
+    "comparable",
+    "is_missing",
+    "looks_missing",
+    "one_spelling",
+    "spelled_as",
+    "viewpoint_name",
+]
 
 MISSING = frozenset({
     "", "na", "n/a", "n.a.", "n.a", "#n/a", "#na", "nan", "nat", "none", "null", "<na>", "-", "--", "?", "??", "???",
@@ -18,10 +27,11 @@ MISSING = frozenset({
 
 _NOBODY = frozenset({"unknown", "unidentified", "not identified", "unidentifiable", "unknown individual"})
 _LOOKALIKE = re.compile(
-    r"(?:un(?:k|kn|kwn|knwn|known|named|identified|id|ided|identifiable|assigned|certain|sure|labell?ed))\W*\d{0,3}"
-    r"|not? ?(?:id|name|known|sure|identified|available|applicable)|no ?id|nobody|missing|empty|tbd|tba|to be \w+|new"
-    r"|new ?(?:animal|individual)|n\W?a\W?|[\W_]+|individual unknown|unknown \w+|[?\W]*unknown[?\W]*|undefined|void|nil"
-    r"|x{2,}|error|#\w+[!?]?",
+    r"(?:un(?:k|kn|kwn|knwn|known|named|identified|id|ided|identifiable|assigned|certain|sure|labell?ed|determined))"
+    r"[\W_]*\d{0,3}|not?[ _]?(?:id|name|known|sure|identified|available|applicable)|no[ _]?id|nobody|missing|empty"
+    r"|tbd|tba|to be \w+|new|new[ _]?(?:animal|individual)|n\W?[ad]\W?|[\W_]+|individual unknown|unknown \w+"
+    r"|[?\W]*unknown[?\W]*|undefined|void|\W?(?:nil|null|blank|none)\W?|indet(?:\.|erminate|ermined)?|x{2,}|error"
+    r"|#\w+[!?]?|-\d+|inconnue?|desconoc?id[oa]|desconhecid[oa]|unbekannt|sconosciut[oa]|onbekend",
     re.IGNORECASE,
 )
 
@@ -70,12 +80,16 @@ def comparable(name: str) -> str:
     return " ".join(seen.casefold().split())
 
 
-def one_spelling(names: Sequence[str], groups: Sequence[str]) -> Spellings:
+def one_spelling(names: Sequence[str], groups: Sequence[str], *, merge: bool = True) -> Spellings:
     """Give every name of a group (a data set) one spelling: the most frequent one, of equal ones the first.
+
+    Without `merge` every name stays as it is.
 
     >>> one_spelling(["Ada", "ada", "Ada", "Bo"], ["newts"] * 4)
     Spellings(names=['Ada', 'Ada', 'Ada', 'Bo'], merged=[('ada', 'Ada')])
     """
+    if not merge:
+        return Spellings(list(names), [])
     counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for name, group in zip(names, groups, strict=True):
         if name:
@@ -89,6 +103,19 @@ def one_spelling(names: Sequence[str], groups: Sequence[str]) -> Spellings:
     ]
     pairs = zip(names, groups, strict=True)
     return Spellings([chosen[group, comparable(name)] if name else name for name, group in pairs], sorted(set(merged)))
+
+
+def spelled_as(
+    names: Sequence[str | None], groups: Sequence[str], known: Iterable[tuple[str, str]]
+) -> list[str | None]:
+    """Return names in the spelling that `known` (group, name) has for them; other names stay as they are.
+
+    >>> spelled_as(["ada ", "Zoe", None], ["newts"] * 3, [("newts", "Ada")])
+    ['Ada', 'Zoe', None]
+    """
+    spelling = {(group, comparable(name)): name for group, name in known}
+    pairs = zip(names, groups, strict=True)
+    return [None if name is None else spelling.get((group, comparable(name)), name) for name, group in pairs]
 
 
 def viewpoint_name(cell: str) -> str:

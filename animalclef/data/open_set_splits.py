@@ -1,7 +1,7 @@
 """Open-set validation made from the gallery alone.
 
-A pseudo-query is a gallery photograph that plays the query. Photographs of its own encounter are hidden from it. In a
-split some individuals play "unknown": all their photographs are hidden from their own pseudo-queries. Other queries
+A pseudo-query is a gallery photograph that is used as a query. Photographs of its own encounter are hidden from it. In
+a split some individuals are "unknown": all their photographs are hidden from their own pseudo-queries. Other queries
 still see them, so the gallery keeps the size that it has in earnest.
 """
 
@@ -22,7 +22,7 @@ __all__ = ["OpenSetSplits", "choose_pseudo_queries", "open_set_splits"]
 
 @dataclass(frozen=True, eq=False)
 class OpenSetSplits:
-    """Which role each pseudo-query plays in each split.
+    """The role of each pseudo-query in each split.
 
     `is_unknown` holds for the individual's photographs in that split; a pseudo-query that is neither known nor unknown
     in a split (its individual has no other encounter to be found in, and is not hidden) takes no part in it.
@@ -47,7 +47,7 @@ class OpenSetSplits:
 def choose_pseudo_queries(
     gallery: ImageTable, encounter_of: Mapping[str, str], config: DecideConfig, seed: int, queries: int = 0
 ) -> ImageTable:
-    """Photographs of one data set that play the query, drawn evenly over individuals; rows come in gallery order.
+    """Return photographs of one data set to be pseudo-queries, drawn evenly over individuals, in gallery order.
 
     Of each individual one photograph per encounter comes first: encounters in random order, or the latest first. There
     are at most as many as the settings say, and with `match_query` as many as the data set has `queries`.
@@ -82,7 +82,7 @@ def open_set_splits(
 ) -> OpenSetSplits:
     """Draw `config.splits` splits of one data set's pseudo-queries.
 
-    An individual with a single encounter cannot be found in the gallery without it, so it plays unknown or takes no
+    An individual with a single encounter cannot be found in the gallery without it, so it is unknown or takes no
     part; a query of it may be known, but then by a photograph that validation lacks. Such individuals make up at most
     half of the unknown ones, so that those hidden are not all photographed more seldom than the known.
     """
@@ -103,10 +103,10 @@ def open_set_splits(
 
 
 def _hide(findable: NDArray[np.bool_], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Individuals that play unknown, about `share` of those that take part: findable ones and singletons in random
-    order, as many of the one as of the other, more findable ones where there are too few singletons.
+    """Return the individuals that are unknown, about `share` of those that take part: findable ones and singletons in
+    random order, as many of the one as of the other, more findable ones where there are too few singletons.
 
-    One findable individual at least stays known, and somebody plays unknown.
+    One findable individual at least stays known, and at least one is unknown.
     """
     others, single = rng.permutation(np.flatnonzero(findable)), rng.permutation(np.flatnonzero(~findable))
     half = share * len(others) / (2 - share)  # 2 half / (findable + half) = share

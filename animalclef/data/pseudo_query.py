@@ -1,4 +1,4 @@
-"""Gallery photographs that play the query, with their candidates: what a decision is tuned and validated on."""
+"""Pseudo-queries: gallery photographs with their candidates: what a decision is tuned and validated on."""
 
 from __future__ import annotations
 

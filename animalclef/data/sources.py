@@ -22,12 +22,14 @@ class Source:
     """A data folder: its root and its table, or no table where folder names are the identities.
 
     `columns` names the table's columns by subject, where the user said so; `date_order` settles dates such as 5/1/2023.
+    With `merge_case` names that differ by case or spaces alone are one individual.
     """
 
     root: Path
     table: Path | None
     columns: Mapping[str, str] = field(default_factory=dict, compare=False)
     date_order: DateOrder | None = field(default=None, compare=False)
+    merge_case: bool = field(default=True, compare=False)
 
     @property
     def sample(self) -> Path | None:
@@ -44,6 +46,7 @@ def find_source(
     *,
     columns: Mapping[str, str] | None = None,
     date_order: DateOrder | None = None,
+    merge_case: bool = True,
 ) -> Source:
     """Find the data set that `data` names: a table, a folder that holds one, or a tree with a folder per individual.
 
@@ -53,7 +56,7 @@ def find_source(
         DataError: nothing usable is there, or more than one thing is.
     """
     found = _on_kaggle(kaggle) if data is None else _at(data)
-    return Source(found.root, found.table, dict(columns or {}), date_order)
+    return Source(found.root, found.table, dict(columns or {}), date_order, merge_case)
 
 
 def _at(data: Path) -> Source:

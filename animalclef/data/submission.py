@@ -7,19 +7,30 @@ import io
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from animalclef.data.columns import NEW_INDIVIDUAL
 from animalclef.data.csv_text import Problem, Table, parse_table, read_table
+from animalclef.data.names import one_spelling
 from animalclef.data.table import LoadedTable
 from animalclef.errors import SubmissionError
-from animalclef.runtime.atomic_files import write_text
+from animalclef.runtime.atomic_files import csv_text, write_text
 from animalclef.structures import Predictions, StrArray
+from animalclef.structures.clusters import Clusters
 
-__all__ = ["Truth", "check_submission", "read_submission", "read_truth", "render_submission", "write_submission"]
+__all__ = [
+    "Truth",
+    "check_submission",
+    "read_cluster_submission",
+    "read_submission",
+    "read_truth",
+    "render_submission",
+    "write_cluster_submission",
+    "write_submission",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +44,7 @@ class Truth:
 
 
 def render_submission(predictions: Predictions, order: Sequence[str]) -> str:
-    """The text of a submission: every id of `order` once, `new_individual` for an unknown animal."""
+    """Return the text of a submission: every id of `order` once, `new_individual` for an unknown animal."""
     answer = dict(zip(predictions.image_id, predictions.identity, strict=True))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -58,8 +69,25 @@ def write_submission(path: Path, predictions: Predictions, loaded: LoadedTable) 
     write_text(path, text)
 
 
+def write_cluster_submission(path: Path, clusters: Clusters, loaded: LoadedTable) -> None:
+    """Check a submission of a clustering task (image_id, cluster) and write it whole.
+
+    Raises:
+        SubmissionError: the clusters do not hold every query once.
+        OutputError: the file cannot be written.
+    """
+    label = dict(zip(clusters.image_id, clusters.label, strict=True))
+    if sorted(label) != sorted(loaded.submission_id):
+        raise SubmissionError(f"{path}: clusters of {len(label)} photographs for {len(loaded.submission_id)} queries.")
+    text = csv_text(["image_id", "cluster"], [(one, label[one]) for one in loaded.submission_id])
+    problems = check_submission(parse_table(text, path), replace(loaded, is_clustering=True))
+    if problems:
+        raise SubmissionError(str(problems[0]))
+    write_text(path, text)
+
+
 def check_submission(table: Table, loaded: LoadedTable) -> list[Problem]:
-    """Everything that would make the competition refuse, or mis-score, a submission."""
+    """Return everything that would make the competition refuse, or mis-score, a submission."""
     name = table.path.name
     wanted = "cluster" if loaded.is_clustering else "identity"
     shape = _check_columns(table, wanted)
@@ -70,6 +98,8 @@ def check_submission(table: Table, loaded: LoadedTable) -> list[Problem]:
     homes: dict[str, set[str]] = defaultdict(set)
     for who, home in zip(loaded.images.identity, loaded.images.dataset, strict=True):
         homes[who or NEW_INDIVIDUAL].add(home)
+    for spelling, used in loaded.merged:
+        homes[spelling] |= homes[used]
     dataset = dict(zip(loaded.images.image_id, loaded.images.dataset, strict=True))
     for line, image_id, answer in zip(table.lines, table.column("image_id"), table.column(wanted), strict=True):
         if image_id not in dataset:
@@ -84,7 +114,7 @@ def check_submission(table: Table, loaded: LoadedTable) -> list[Problem]:
 
 
 def read_submission(path: Path) -> dict[str, str | None]:
-    """Answers by image_id, `None` for a new individual.
+    """Return the answers by image_id, `None` for a new individual.
 
     Raises:
         SubmissionError: a column is missing, a row has the wrong length, or an id stands twice.
@@ -99,8 +129,24 @@ def read_submission(path: Path) -> dict[str, str | None]:
     }
 
 
-def read_truth(path: Path) -> Truth:
-    """image_id, identity, dataset and known (1 or 0) of every query.
+def read_cluster_submission(path: Path) -> dict[str, str]:
+    """Cluster labels by image_id.
+
+    Raises:
+        SubmissionError: a column is missing, a row has the wrong length, or an id stands twice.
+    """
+    table = read_table(path)
+    missing = [column for column in ("image_id", "cluster") if column not in table.columns]
+    problems = [Problem(path.name, 1, f"the column {column} is missing.") for column in missing] or _broken_rows(table)
+    if problems:
+        raise SubmissionError(str(problems[0]))
+    return dict(zip(table.column("image_id"), table.column("cluster"), strict=True))
+
+
+def read_truth(path: Path, *, merge_case: bool = True) -> Truth:
+    """Read image_id, identity, dataset and known (1 or 0) of every query.
+
+    With `merge_case` an individual whose names differ by case or spaces gets one spelling, as in a table.
 
     Raises:
         SubmissionError: a column is missing, a row has the wrong length, an id stands twice, `known` is neither 1 nor
@@ -116,19 +162,21 @@ def read_truth(path: Path) -> Truth:
     for line, cell in zip(table.lines, known, strict=True):
         if cell not in ("0", "1", "true", "false", "0.0", "1.0"):
             raise SubmissionError(f"{path}, line {line}: known: expected 1 or 0, got {cell!r}.")
-    _refuse_both(path, table, known)
+    identity, dataset = table.column("identity"), table.column("dataset")
+    identity = one_spelling(identity, dataset, merge=merge_case).names
+    _refuse_both(path, table, identity, known)
     return Truth(
         np.array(table.column("image_id"), dtype=object),
-        np.array(table.column("identity"), dtype=object),
-        np.array(table.column("dataset"), dtype=object),
+        np.array(identity, dtype=object),
+        np.array(dataset, dtype=object),
         np.array([cell in ("1", "true", "1.0") for cell in known], dtype=bool),
     )
 
 
-def _refuse_both(path: Path, table: Table, known: Sequence[str]) -> None:
+def _refuse_both(path: Path, table: Table, who: Sequence[str], known: Sequence[str]) -> None:
     """Refuse a truth that calls one individual of a data set both known and unknown."""
     seen: dict[tuple[str, str], tuple[bool, int]] = {}
-    rows = zip(table.column("dataset"), table.column("identity"), known, table.lines, strict=True)
+    rows = zip(table.column("dataset"), who, known, table.lines, strict=True)
     for dataset, identity, cell, line in rows:
         is_known = cell in ("1", "true", "1.0")
         earlier, first = seen.setdefault((dataset, identity), (is_known, line))
@@ -186,6 +234,7 @@ def _check_ids(table: Table, loaded: LoadedTable) -> list[Problem]:
 
 
 def _check_identity(answer: str, dataset: str, homes: Mapping[str, set[str]]) -> str | None:
+    """Return what is wrong with an answer; `homes` holds the data sets of every individual."""
     if answer == NEW_INDIVIDUAL or dataset in homes.get(answer, ()):
         return None
     if answer in homes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -52,6 +53,7 @@ class LoadedTable:
     problems: list[Problem]
     sample_id: list[str] | None
     is_clustering: bool
+    merged: Sequence[tuple[str, str]] = ()  # (a name as the table spells it, the spelling that is used)
 
     @property
     def submission_id(self) -> list[str]:
@@ -73,9 +75,9 @@ def load_table(source: Source) -> LoadedTable:
         DataError: one message with all problems that make the table unusable.
     """
     if source.table is None:
-        images, problems = _from_folders(source.root)
+        images, merged, problems = _from_folders(source)
     else:
-        images, problems = _from_table(source, open_table(source))
+        images, merged, problems = _from_table(source, open_table(source))
     sample_id, sample_columns, sample_problems = _read_sample(source, images)
     problems += sample_problems
     fatal = [problem for problem in problems if problem.fatal]
@@ -84,7 +86,7 @@ def load_table(source: Source) -> LoadedTable:
     if not len(images):
         raise DataError(_nothing_there(source))
     is_clustering = "cluster" in sample_columns or _CLUSTERING_DATASET in images.datasets
-    return LoadedTable(source, images, problems, sample_id, is_clustering)
+    return LoadedTable(source, images, problems, sample_id, is_clustering, merged)
 
 
 def _nothing_there(source: Source) -> str:
@@ -107,7 +109,7 @@ def _told(problems: list[Problem], most: int = 450) -> str:
     return "\n".join(lines)
 
 
-def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[Problem]]:
+def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[tuple[str, str]], list[Problem]]:
     root = source.root
     problems = [*table.problems, *taken_columns(table)]
     missing = [column for column in ("path", "identity") if column_of(table, column) is None]
@@ -124,7 +126,8 @@ def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[Problem]
     boxes, box_problems = parse_boxes(table, root, path)
     mask, mask_problems = mask_column(table)
     dataset = _datasets(table, root)
-    names, name_problems = gallery_names(table, identity, is_query, dataset)
+    spelled, name_problems = gallery_names(table, identity, is_query, dataset, merge=source.merge_case)
+    names = [who or None for who in spelled.names]
     date, date_problems = date_column(table, source.date_order)
     viewpoint, viewpoint_problems = viewpoint_column(table)
     problems += box_problems + mask_problems + _identity_problems(table, identity, is_query) + name_problems
@@ -145,7 +148,7 @@ def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[Problem]
         key=_strings([""] * len(image_id)),
         mask=None if mask is None else _strings(mask),
     )
-    return images, problems
+    return images, spelled.merged, problems
 
 
 def _strings(values: list[str] | list[str | None]) -> StrArray:
@@ -248,11 +251,12 @@ def _read_sample(source: Source, images: ImageTable) -> tuple[list[str] | None, 
     return ids, sample.columns, problems
 
 
-def _from_folders(root: Path) -> tuple[ImageTable, list[Problem]]:
+def _from_folders(source: Source) -> tuple[ImageTable, list[tuple[str, str]], list[Problem]]:
     """Build the table of a tree with a folder per individual."""
+    root = source.root
     rows, problems = photographs_in_folders(root)
     dataset = root.resolve().name or "photographs"
-    names = one_spelling([row.individual or "" for row in rows], [dataset] * len(rows))
+    names = one_spelling([row.individual or "" for row in rows], [dataset] * len(rows), merge=source.merge_case)
     problems += [merged_problem(root.name, pair) for pair in names.merged]
     identity = [None if who == NEW_INDIVIDUAL or is_missing(who, name=True) else who for who in names.names]
     nameless = sum(who is None and row.individual is not None for who, row in zip(identity, rows, strict=True))
@@ -270,4 +274,4 @@ def _from_folders(root: Path) -> tuple[ImageTable, list[Problem]]:
         date=absent, viewpoint=absent, species=absent, encounter=absent, key=absent,
         bbox_xywhr=np.full((len(rows), 5), np.nan, dtype=np.float32),
     )  # fmt: skip
-    return images, problems
+    return images, names.merged, problems

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from animalclef.data.dates import day_of
 from animalclef.data.table import LoadedTable
 
 __all__ = ["count_images"]
@@ -22,7 +23,7 @@ def count_images(loaded: LoadedTable) -> dict[str, Any]:
             "queries": len(mine.queries),
             "individuals": len(per_individual),
             "singletons": sum(count == 1 for count in per_individual.values()),
-            "dated": int((mine.date != "").sum()),
+            "dated": sum(day_of(date) is not None for date in mine.date),
             "viewpoints": dict(sorted(Counter(mine.viewpoint).items())),
         }
     return {

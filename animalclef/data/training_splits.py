@@ -1,4 +1,4 @@
-"""Named photographs split for training: what trains, what is searched, what plays the query.
+"""Named photographs split for training: what trains, what is searched, what are the queries.
 
 No photograph that trains or is searched shares an event with a query: an encounter (`data/encounters.py`), its content
 or its file. What shares one and is no query itself takes no part. Individuals are drawn within each data set, and

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from animalclef.config.decision import Aggregation, Calibration, Fusion
-from animalclef.decision.score_columns import is_relative
 
 __all__ = ["DecisionParams"]
 
@@ -31,21 +30,6 @@ class DecisionParams:
     def at(self, threshold: float, margin: float | None = None) -> DecisionParams:
         """With another threshold."""
         return dataclasses.replace(self, threshold=threshold, margin=self.margin if margin is None else margin)
-
-    @property
-    def complexity(self) -> int:
-        """How many decisions it takes to say what it does; a single column with a logistic curve has none."""
-        used = [weight for weight in self.weights.values() if weight > 0]
-        weighing = 0 if self.fusion == "learned" or len(set(used)) == 1 else 1
-        return (
-            (3 if self.fusion == "learned" else len(used) - 1 + weighing + (self.calibration != "logistic"))
-            + any(is_relative(name) for name, weight in self.weights.items() if weight > 0)
-            + (self.aggregation != "max")
-            + (self.crowd_weight > 0)
-            + self.same_viewpoint
-            + (self.margin > 0)
-            + bool(self.margin > 0 and np.isfinite(self.threshold))
-        )
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; minus infinity is left out."""

@@ -19,7 +19,7 @@ from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.calibrators import Part, shaped
 from animalclef.decision.score_columns import is_count, scores_among
 
-__all__ = ["LookAlike", "Null", "fit_null", "look_alikes", "nulls_of", "quantile_interval", "strangers_best"]
+__all__ = ["LookAlike", "Null", "fit_null", "look_alikes", "nulls_of", "strangers_best"]
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -53,17 +53,6 @@ class Null(Part):
         """Return the share of strangers whose best score is above each value."""
         return -np.expm1(-np.exp(-np.clip(self.excess(value), -30, 700)))
 
-    def for_gallery(self, individuals: int) -> Null:
-        """Return the null for a gallery with another number of individuals: the maximum of n scores rises by ln n.
-
-        >>> round(Null(location=0, scale=2, photographs=9, individuals=10).for_gallery(20).location, 3)
-        1.386
-        """
-        if min(self.individuals, individuals) < 1:
-            return self
-        moved = self.location + self.scale * float(np.log(individuals / self.individuals))
-        return self.model_copy(update={"location": moved, "individuals": individuals})
-
 
 def fit_null(best: Floats, weight: Floats | None = None, *, individuals: int = 1) -> Null:
     """Fit location and scale by a straight line through the central order statistics (a Gumbel probability plot).
@@ -88,17 +77,6 @@ def fit_null(best: Floats, weight: Floats | None = None, *, individuals: int = 1
     scale = rise / spread if spread > 0 else 0.0
     scale = scale if scale > 1e-9 else max(abs(mean_y) * _NO_SPREAD, 1e-3)
     return Null(location=mean_y - scale * mean_x, scale=scale, photographs=len(values), individuals=individuals)
-
-
-def quantile_interval(best: Floats, share: float, draws: int = 500, seed: int = 0) -> tuple[float, float, float]:
-    """Return the empirical quantile with its 95 % bootstrap interval; the baseline of the Gumbel fit."""
-    values = best[np.isfinite(best)]
-    if not len(values):
-        return float("nan"), float("nan"), float("nan")
-    rng = np.random.default_rng([seed, 6])
-    drawn = np.quantile(rng.choice(values, (draws, len(values))), share, axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(np.quantile(values, share)), float(low), float(high)
 
 
 def strangers_best(part: PseudoQueries, column: str) -> Floats:

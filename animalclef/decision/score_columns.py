@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["CONTEXT", "EXCESS", "LEAD", "NULL", "base_of", "is_count", "is_relative", "kind_of", "scores_among"]
+__all__ = ["CONTEXT", "EXCESS", "LEAD", "NULL", "base_of", "is_count", "is_relative", "scores_among"]
 
 CONTEXT = frozenset({"photographs", "days_apart", "query_keypoints", "gallery_keypoints", "query_side", "gallery_side"})
 """Covariates of a pair: never a score, but what a score may depend on."""
@@ -40,11 +40,6 @@ def base_of(name: str) -> str:
     ('inliers:sift', 'similarity')
     """
     return name.rpartition("/")[0] if is_relative(name) else name
-
-
-def kind_of(name: str) -> str:
-    """Return the ending of a relative column, "" for a raw score."""
-    return name.removeprefix(base_of(name))
 
 
 def scores_among(names: Iterable[str]) -> list[str]:

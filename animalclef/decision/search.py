@@ -12,7 +12,7 @@ from animalclef.config import DecideConfig
 from animalclef.decision.decision_params import DecisionParams
 from animalclef.decision.null_model import fit_null, weights_by_individual
 from animalclef.decision.trial_evaluator import TrialEvaluator
-from animalclef.metrics.bootstrap import influence_of_individuals
+from animalclef.metrics.bootstrap import influence_of_individuals, standard_error
 from animalclef.metrics.threshold_sweep import Answers, Sweep, hits_of, merged, midpoints, sweep
 
 __all__ = ["SAFE_SHARE", "SearchResult", "best_threshold", "evaluate"]
@@ -35,11 +35,11 @@ class SearchResult:
     @property
     def error(self) -> float:
         """The standard error of the score over individuals."""
-        return float(np.sqrt((self.influence**2).sum()))
+        return standard_error(self.influence)
 
     def error_of_difference(self, other: SearchResult) -> float:
         """Return the standard error of the difference of two scores over the same individuals."""
-        return float(np.sqrt(((self.influence - other.influence) ** 2).sum()))
+        return standard_error(self.influence - other.influence)
 
 
 def evaluate(

@@ -7,7 +7,6 @@ timing, and the decision made of a storage is reproducible, but the storage is n
 
 from __future__ import annotations
 
-import json
 import logging
 import multiprocessing
 import warnings
@@ -75,8 +74,8 @@ def explore(
         logger.warning("%s: %d of %d workers ended early; the others did their trials.", name, lost, len(processes))
     with _storage_errors(shared):
         trials = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-    found = [DecisionParams.from_json(trial.user_attrs["choice"]) for trial in trials]
-    tried = [evaluate(evaluators, one.at(-np.inf, 0.0), config.rules[0], config) for one in found]
+        found = [DecisionParams.from_json(trial.user_attrs["choice"]) for trial in trials]
+        tried = [evaluate(evaluators, one.at(-np.inf, 0.0), config.rules[0], config) for one in found]
     return average(evaluators, [*choices_tried(evaluators, config), *tried], config)
 
 
@@ -193,7 +192,7 @@ def _storage_errors(shared: Shared) -> Iterator[None]:
             )
             raise OutputError(sentence) from error
         raise OutputError(f"{shared.url}: the storage cannot be used ({cause}). Check the address.") from error
-    except (LookupError, TypeError, json.JSONDecodeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise OutputError(
             f"{shared.url}: the storage holds values of another kind than studies ({type(error).__name__}). It is "
             "damaged; use another --storage."

@@ -20,16 +20,13 @@ from animalclef.decision.null_model import Null, fit_null
 from animalclef.decision.relative_scores import scale_free_columns
 from animalclef.decision.score_columns import NULL, base_of, is_count, scores_among
 
-__all__ = ["FALSE_ACCEPTANCE", "TRUE_MATCH_MEAN", "for_dataset", "nulls_of_queries", "prior_decision", "scale_free"]
+__all__ = ["TRUE_MATCH_MEAN", "for_dataset", "nulls_of_queries", "prior_decision", "scale_free"]
 
 TRUE_MATCH_MEAN = 12.0
 """Prior: a true match lies an exponentially distributed number of null scales above the null's location, 12 on average.
 
 With strangers' tail exp(-z) the log-odds are z (1 - 1/12) - ln 12. sqrt(BAKS * BAUS) is expected to be best where
-exp(-z / 12) (1 - exp(-z)) is: at exp(-z) = 1/13."""
-
-FALSE_ACCEPTANCE = float(-np.expm1(-1 / (TRUE_MATCH_MEAN + 1)))
-"""Share of new individuals that the prior's threshold accepts as known ones: 7.4 %."""
+exp(-z / 12) (1 - exp(-z)) is: at exp(-z) = 1/13, where 1 - exp(-1/13) = 7.4 % of new individuals are accepted."""
 
 
 def scale_free(part: PseudoQueries, nulls: Mapping[str, Null]) -> PseudoQueries:

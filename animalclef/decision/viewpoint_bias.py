@@ -1,4 +1,4 @@
-"""A shared background told by viewpoints: another side of an animal shows another pattern.
+"""Detect a shared background by viewpoints: another side of an animal shows another pattern.
 
 Where gallery photographs of one individual are found from other sides rather than from the same one, what was found is
 the event: its light, its place. Queries are of other events, so validation must not count such finds.

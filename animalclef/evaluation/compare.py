@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from animalclef.data.columns import NEW_INDIVIDUAL
+from animalclef.data.names import comparable
 from animalclef.data.submission import read_submission
 from animalclef.decision.decision_model import Decision
 from animalclef.errors import RunError, SubmissionError
@@ -138,9 +139,14 @@ def differences(
             difference = replace(difference, a_probability=p_a, b_probability=p_b)
         if truth is not None and image_id in truth:
             who = truth[image_id]
-            difference = replace(difference, truth=who, a_right=one == who, b_right=other == who)
+            difference = replace(difference, truth=who, a_right=_is_same(one, who), b_right=_is_same(other, who))
         found.append(difference)
     return found
+
+
+def _is_same(one: str | None, other: str | None) -> bool:
+    """Return whether two answers name one individual, whatever their case and spaces."""
+    return one == other or (one is not None and other is not None and comparable(one) == comparable(other))
 
 
 def counts(found: Sequence[Difference]) -> list[dict[str, Any]]:

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from animalclef.data.names import one_spelling, spelled_as
 from animalclef.data.submission import Truth, read_submission, read_truth
 from animalclef.errors import DataError, SubmissionError
 from animalclef.evaluation.source_recall import SourceRecall, recall_of_sources
 from animalclef.metrics.competition import Score, ScoreKernel, average_precision, identity_rank
 from animalclef.store.finished_run import FinishedRun
+from animalclef.structures import ImageTable
 
 __all__ = [
     "Group",
@@ -26,6 +28,7 @@ __all__ = [
     "RetrievalReport",
     "evaluate_run",
     "right_answers",
+    "score_answers",
     "score_files",
     "truth_of_file",
     "truth_of_run",
@@ -62,40 +65,66 @@ class RetrievalReport:
     recall: list[SourceRecall] = field(default_factory=list)  # empty for a run of an earlier version
 
 
-def score_files(truth_path: Path, submission_path: Path) -> Score:
+def score_files(truth_path: Path, submission_path: Path, *, merge_case: bool = True) -> Score:
     """Compute the competition's score of a submission.
+
+    With `merge_case` names that differ by case or spaces alone are the same, as where a table is read.
 
     Raises:
         SubmissionError: a file is not right, or a query of the truth has no answer.
     """
-    truth, answers = read_truth(truth_path), read_submission(submission_path)
+    truth, answers = read_truth(truth_path, merge_case=merge_case), read_submission(submission_path)
+    return score_answers(truth, answers, str(submission_path), str(truth_path), merge_case=merge_case)
+
+
+def score_answers(
+    truth: Truth, answers: Mapping[str, str | None], submission: str, truth_name: str, *, merge_case: bool = True
+) -> Score:
+    """Compute the competition's score of answers by image_id; `submission` and `truth_name` name them in an error.
+
+    Raises:
+        SubmissionError: a query of the truth has no answer.
+    """
     missing = [image_id for image_id in truth.image_id if image_id not in answers]
     if missing:
-        first = f"{len(missing)} queries of {truth_path} have no row (first: {missing[0]})"
-        raise SubmissionError(f"{submission_path}: {first}.")
-    kernel = ScoreKernel(truth.identity, truth.dataset, truth.known)
-    predicted = np.array([answers[image_id] for image_id in truth.image_id], dtype=object)
-    return kernel.score(kernel.encode(predicted))
+        raise SubmissionError(
+            f"{submission}: {len(missing)} queries of {truth_name} have no row (first: {missing[0]})."
+        )
+    given = [answers[image_id] for image_id in truth.image_id]
+    identity = np.array(one_spelling(truth.identity, truth.dataset, merge=merge_case).names, dtype=object)
+    if merge_case:
+        given = spelled_as(given, truth.dataset, zip(truth.dataset, identity, strict=True))
+    kernel = ScoreKernel(identity, truth.dataset, truth.known)
+    return kernel.score(kernel.encode(np.array(given, dtype=object)))
 
 
-def truth_of_file(path: Path) -> Truth:
-    """Read a truth file.
+def truth_of_file(path: Path, *, merge_case: bool = True) -> Truth:
+    """Read a truth file as `score_files` does.
 
     Raises:
         SubmissionError: the file is not right.
     """
-    return read_truth(path)
+    return read_truth(path, merge_case=merge_case)
 
 
-def right_answers(truth_path: Path) -> dict[str, str | None]:
+def right_answers(truth_path: Path, images: ImageTable | None = None) -> dict[str, str | None]:
     """Return the right answer of every query in a truth file, `None` for a new individual.
+
+    Names are spelled as in the table of `images`, where it is given.
 
     Raises:
         SubmissionError: the file is not right.
     """
     truth = read_truth(truth_path)
+    truth = truth if images is None else _spelled_as_table(truth, images)
     answers = zip(truth.image_id, truth.identity, truth.known, strict=True)
     return {image_id: identity if known else None for image_id, identity, known in answers}
+
+
+def _spelled_as_table(truth: Truth, images: ImageTable) -> Truth:
+    gallery = images.gallery
+    known = zip(gallery.dataset, gallery.identity, strict=True)
+    return replace(truth, identity=np.array(spelled_as(truth.identity, truth.dataset, known), dtype=object))
 
 
 def evaluate_run(run: FinishedRun, truth_path: Path, draws: int = 1000, seed: int = 0) -> RetrievalReport:
@@ -128,7 +157,9 @@ def truth_of_run(run: FinishedRun, truth_path: Path) -> Truth:
         DataError: the truth is of other data.
         SubmissionError: the file is not right.
     """
-    truth = read_truth(truth_path)
+    truth = read_truth(truth_path, merge_case=run.config.data.merge_case)
+    if run.config.data.merge_case:
+        truth = _spelled_as_table(truth, run.images)
     strangers = set(truth.image_id) - set(run.images.image_id)
     if strangers:
         raise DataError(f"{truth_path}: {len(strangers)} of its queries are not in {run.path} (one: {min(strangers)}).")

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import animalclef
 from animalclef.errors import WeightsError
-from animalclef.hub.cache import MANIFEST, WEIGHTS, file_digest, locate
+from animalclef.hub.cache import MANIFEST, WEIGHTS, WeightsEntry, file_digest, locate
 from animalclef.hub.download import pull
 from animalclef.runtime.atomic_files import make_folder, write_text, write_with
+from animalclef.runtime.output_guard import check_output
 from animalclef.runtime.progress import Progress
 
 __all__ = ["PACKAGES", "PYTHONS", "fetch_wheels", "make_bundle", "write_manifest"]
@@ -29,15 +30,21 @@ def make_bundle(
 ) -> None:
     """Fill `folder` with the weights called `names`, a list with their digests, a README, and packages on request.
 
-    Weights that are not on this machine are pulled; those that lie in the folder already are kept.
+    Weights that are not on this machine are pulled; those that lie in the folder already are checked and kept.
 
     Raises:
-        WeightsError: weights are neither here nor to be had, or pip cannot fetch the packages.
+        WeightsError: weights are neither here nor to be had, those in the folder are other ones, or pip cannot fetch
+            the packages.
+        OutputError: the folder has a README or a list that is not a bundle's, or cannot be written to.
     """
+    check_output(folder / "README.md", "bundle's README")
+    check_output(folder / MANIFEST, "list of weights")
     make_folder(folder)
     for name in names:
         entry = WEIGHTS[name]
-        if not (folder / entry.file).is_file():
+        if (folder / entry.file).is_file():
+            _check_kept(entry, folder)
+        else:
             source = pull(entry, accept_terms=accept_terms, progress=progress)
             write_with(folder / entry.file, lambda target, source=source: _copy(source, target))  # type: ignore[misc]
     if wheels:
@@ -62,6 +69,16 @@ def write_manifest(folder: Path) -> None:
             }
     content = {"animalclef": animalclef.__version__, "weights": listed}
     write_text(folder / MANIFEST, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def _check_kept(entry: WeightsEntry, folder: Path) -> None:
+    """Compare weights in the folder with the digest that its list states, or that is published."""
+    found = locate(entry, folder)
+    if found is not None and found.digest is not None and file_digest(found.path) != found.digest:
+        raise WeightsError(
+            f"{found.path}: its SHA-256 is not {found.digest[:16]}..., so it is damaged or another file. Remove it "
+            "and run the same command again."
+        )
 
 
 def _copy(source: Path, target: Path) -> None:

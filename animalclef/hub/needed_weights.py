@@ -1,4 +1,4 @@
-"""Tell which published weights a configuration needs, and whether they are on this machine."""
+"""List the published weights that a configuration needs, and check that they are on this machine."""
 
 from __future__ import annotations
 

@@ -48,6 +48,6 @@ def lightglue_header(path: Path) -> dict[str, Any] | None:
     try:
         with safe_open(path, "numpy") as file:
             text = (file.metadata() or {}).get("lightglue")
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path}: cannot be read as safetensors ({error}).") from error
-    return None if text is None else dict(json.loads(text))
+        return None if text is None else dict(json.loads(text))
+    except (OSError, SafetensorError, ValueError, TypeError, RecursionError) as error:
+        raise WeightsError(f"{path}: cannot be read as safetensors with a `lightglue` header ({error}).") from error

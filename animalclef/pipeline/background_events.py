@@ -14,7 +14,9 @@ import cv2
 import numpy as np
 
 from animalclef.config import KeypointConfig, RerankConfig, fingerprint
+from animalclef.data.dates import day_of
 from animalclef.data.decode import decoding_of
+from animalclef.data.encounters import linked_rows
 from animalclef.data.masks import inside
 from animalclef.features.extract import ExtractionJob, extract_features
 from animalclef.features.local.entries import SiftExtractor, features_from_entry
@@ -40,10 +42,9 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class BackgroundLinks:
-    """Pairs of photographs that were linked, by data set, and what a link needed."""
+    """Pairs of photographs that were linked, by data set."""
 
     pairs: dict[str, tuple[tuple[str, str, int], ...]]  # image_id, image_id, verified matches off the animal
-    threshold: dict[str, int | None]  # None where backgrounds match too often to be events
 
     def sentences(self) -> list[str]:
         """Return a sentence for each data set in which photographs were linked."""
@@ -60,30 +61,29 @@ class BackgroundLinks:
 
 
 def link_by_background(gallery: ImageTable, mask_of: Mask, context: RunContext) -> BackgroundLinks:
-    """Compare the backgrounds of database photographs that have neither an encounter nor a date.
+    """Compare the backgrounds of database photographs that have neither an encounter nor a day.
 
     `mask_of` gives the animal's mask by content key; a photograph without one is left out. Keys are those of whole
     photographs.
     """
-    undated = (gallery.encounter == "") & (gallery.date == "")
+    undated = (gallery.encounter == "") & np.array([day_of(date) is None for date in gallery.date], dtype=bool)
     masked = np.array([mask_of(key) is not None for key in gallery.key], dtype=bool)
     usable = gallery.select(undated & masked)
     plan = {name: _pairs_of(usable, name, context.config.seed) for name in usable.datasets}
     wanted = np.unique([row for same, other in plan.values() for pair in [*same, *other] for row in pair])
     if not len(wanted):
-        return BackgroundLinks({}, {})
+        return BackgroundLinks({})
     store = _described(usable.select(wanted.astype(np.int64)), context)
     every = [pair for same, other in plan.values() for pair in [*same, *other]]
     scores = _matched(every, usable, mask_of, store, context)
-    links, thresholds = {}, {}
+    links = {}
     for name, (same, other) in plan.items():
-        thresholds[name] = linking_threshold([scores[pair] for pair in other])
-        least = thresholds[name]
+        least = linking_threshold([scores[pair] for pair in other])
         found = [pair for pair in same if least is not None and scores[pair] >= least]
         if not leave_enough(found, usable.identity[usable.dataset == name].tolist(), usable.identity):
-            thresholds[name], found = None, []
+            found = []
         links[name] = tuple((str(usable.image_id[a]), str(usable.image_id[b]), scores[a, b]) for a, b in found)
-    return BackgroundLinks(links, thresholds)
+    return BackgroundLinks(links)
 
 
 def linking_threshold(controls: Sequence[int]) -> int | None:
@@ -106,20 +106,10 @@ def leave_enough(links: Sequence[Pair], individuals: Sequence[str], identity: St
     Where they have not, what matched is no event: a mask that leaves out part of the animal, or a place that is always
     the same. `identity` names the individual of every row that a link speaks of.
     """
-    photographs, joined = Counter(individuals), defaultdict[str, dict[int, int]](dict)
-    for one, two in links:
-        parent = joined[identity[one]]
-        first, second = (_root(parent, row) for row in (one, two))
-        parent[max(first, second)] = min(first, second)
+    photographs, joined = Counter(individuals), linked_rows(len(identity), links) != np.arange(len(identity))
     several = [who for who, count in photographs.items() if count > 1]
-    merged = {who: sum(row != above for row, above in parent.items()) for who, parent in joined.items()}
-    return 2 * sum(photographs[who] - merged.get(who, 0) > 1 for who in several) >= len(several)
-
-
-def _root(parent: dict[int, int], row: int) -> int:
-    while parent.setdefault(row, row) != row:
-        row = parent[row]
-    return row
+    merged = Counter(identity[joined].tolist())
+    return 2 * sum(photographs[who] - merged[who] > 1 for who in several) >= len(several)
 
 
 def _pairs_of(images: ImageTable, dataset: str, seed: int) -> tuple[list[Pair], list[Pair]]:

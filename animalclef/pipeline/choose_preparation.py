@@ -126,7 +126,7 @@ class _Chooser:
         evidence = replace(evidence, off_animal=before)
         order = sorted(scored, key=MODES.index)
         best = max(order, key=lambda mode: np.nan_to_num(scored[mode].score, nan=-1.0))
-        behind = {mode: margin_between(scored[best], scored[mode], config.seed) for mode in order}
+        behind = {mode: margin_between(scored[best], scored[mode]) for mode in order}
         tied = [mode for mode in order if behind[mode].is_tie]
         first = max(tied, key=lambda mode: np.nan_to_num(scored[mode].rank1, nan=-1.0))
         in_rank1 = {mode: rank1_margin(scored[first], scored[mode]) for mode in tied}

@@ -101,10 +101,11 @@ def _warn_train_overlap(queries: ImageTable, trained_on: frozenset[str]) -> None
 def fill_viewpoints(
     loaded: LoadedTable, embedding: Embedding, config: ViewLabelConfig
 ) -> tuple[ViewLabels, list[Skipped]]:
-    """Viewpoints of all photographs, given or told from their embedding; queries teach too, by viewpoint alone.
+    """Return the viewpoints of all photographs, given or predicted from their embedding; queries with a viewpoint are
+    training data too.
 
     Raises:
-        DataError: there is no table, or no data set from which viewpoints can be learnt.
+        DataError: there is no table, or no data set from which viewpoints can be predicted.
     """
     if loaded.source.table is None:
         raise DataError(f"{loaded.source.root}: a tree of folders has no viewpoints; write a table with `orientation`.")

@@ -110,7 +110,7 @@ def ensemble(parts: Ensemble, config: Config, run: RunFolder, progress: Progress
     write_text(run.path / "encounters.csv", parts.first.encounters)
     aside = images.select(~used)
     run.write_set_aside(
-        Skipped(image_id, path, "query" if is_query else "gallery", "set aside in one of the runs")
+        Skipped(image_id, path, "query" if is_query else "gallery", "skipped in one of the runs")
         for image_id, path, is_query in zip(aside.image_id, aside.path, aside.is_query, strict=True)
     )
     run.write_table(images, usable)
@@ -137,8 +137,8 @@ def _pseudo_queries(parts: Ensemble) -> dict[str, PseudoQueries]:
             shared = 0 if found is None else len(found)
             raise DataError(
                 f"{name}: the runs share {shared} of {most} pseudo-queries; "
-                "make them with the same seed and decide.* settings. What trained an embedder does not play the query: "
-                "make the other runs with decide.not_learnt_by=[its file]."
+                "make them with the same seed and decide.* settings. Photographs that trained an embedder are no "
+                "pseudo-queries: make the other runs with decide.not_learnt_by=[its file]."
             )
         if found is not None:
             merged[name] = found

@@ -151,25 +151,18 @@ def _read(images: ImageTable, row: int, config: DataConfig) -> DecodedImage | No
 
 
 def _outline_texts(decoded: Sequence[DecodedImage | None], segmenter: BatchSegmenter) -> list[str]:
-    shown = [image for image in decoded if image is not None and not _is_transparent(image)]
+    opaque = [None if image is None else image.opaque for image in decoded]
+    shown = [image for image, mask in zip(decoded, opaque, strict=True) if image is not None and mask is None]
     found = iter(segmenter.segment([image.pixels for image in shown]) if shown else ())
     masks = [
-        None
-        if image is None
-        else np.asarray(image.alpha > 127)
-        if image.alpha is not None and _is_transparent(image)
-        else next(found)
-        for image in decoded
+        None if image is None else next(found) if mask is None else mask
+        for image, mask in zip(decoded, opaque, strict=True)
     ]
     return ["" if mask is None else _outline_text(mask) for mask in masks]
 
 
 def _is_uniform(image: DecodedImage | None) -> bool:
-    return image is not None and (_is_transparent(image) or plain_ground(image.pixels) is not None)
-
-
-def _is_transparent(image: DecodedImage) -> bool:
-    return image.alpha is not None and int(image.alpha.min()) < 128
+    return image is not None and (image.opaque is not None or plain_ground(image.pixels) is not None)
 
 
 def _outline_text(mask: BoolArray) -> str:

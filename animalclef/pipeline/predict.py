@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from animalclef.clustering.constraints import NOTHING_SAID, Constraints
+from animalclef.data.review_log import read_review
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decide import decide
 from animalclef.decision.decision_model import Decision
 from animalclef.decision.fusion import fuse
+from animalclef.decision.reviewed_answers import apply_reviewed
 from animalclef.errors import DataError
 from animalclef.pipeline.budget import settle_budget
 from animalclef.pipeline.candidate_search import ranks_of_sources
+from animalclef.pipeline.cluster import cluster_new_ones, cluster_queries
+from animalclef.pipeline.cluster_evidence import ClusterJob
 from animalclef.pipeline.decide import tune_decision
 from animalclef.pipeline.features import FeatureSet, extract_all_features
 from animalclef.pipeline.image_contents import Contents, gallery_digest
@@ -25,10 +31,12 @@ from animalclef.pipeline.sanity import sanity_warnings
 from animalclef.pipeline.shortlist import Shortlists, make_shortlists
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.digests import with_digests
+from animalclef.store.cluster_file import write_clusters
 from animalclef.store.pseudo_query_file import read_pseudo_queries
-from animalclef.structures import ImageTable, PairScores, Predictions, RankedCandidates, Skipped
+from animalclef.structures import ImageTable, PairScores, Predictions, RankedCandidates, ReviewedPairs, Skipped
+from animalclef.structures.clusters import Clusters
 
-__all__ = ["Outcome", "predict"]
+__all__ = ["Outcome", "identify", "predict"]
 
 logger = logging.getLogger(__name__)
 
@@ -46,17 +54,41 @@ class Outcome:
     device: str
     matcher_weights: str | None = None  # digest of the matching network's weights
     warnings: tuple[str, ...] = ()  # answers that are far from what validation saw
+    clusters: Clusters | None = None  # the individual on every query; None where new ones were not grouped
 
 
-def predict(loaded: LoadedTable, contents: Contents, context: RunContext) -> Outcome:
+def predict(
+    loaded: LoadedTable, contents: Contents, context: RunContext, constraints: Constraints = NOTHING_SAID
+) -> Outcome:
     """Answer every query, and keep everything in the run folder; with a decision given nothing is tuned.
+
+    A clustering task gets the individual on every query, and an identification task groups the new ones; `constraints`
+    are what people said of pairs: without them, what the review log of the context says.
+
+    Raises:
+        DataError: no gallery photograph has an identity, or constraints contradict each other.
+    """
+    outcome, shortlists, context = identify(loaded, contents, context)
+    if constraints is NOTHING_SAID:
+        reviewed = _reviewed(shortlists.features, context)
+        constraints = Constraints(reviewed.same, reviewed.different)
+    outcome = replace(outcome, clusters=_clusters(outcome, loaded, shortlists, context, constraints))
+    _write_run(outcome, loaded, shortlists, context)
+    return outcome
+
+
+def identify(loaded: LoadedTable, contents: Contents, context: RunContext) -> tuple[Outcome, Shortlists, RunContext]:
+    """Answer every query without writing results; return the answers, and the context with what was chosen.
 
     Raises:
         DataError: no gallery photograph has an identity.
     """
     if not len(loaded.images.gallery):
         where = loaded.source.table or loaded.source.root
-        raise DataError(f"{where}: no database rows with an identity, so nobody can be recognised.")
+        raise DataError(
+            f"{where}: no database rows with an identity, so nobody can be recognised. "
+            "`animalclef cluster` groups photographs without names."
+        )
     if context.given is not None:
         context.given.check(context.scores_id, loaded.images.gallery.datasets)
     with context.timed("prepare"):
@@ -71,9 +103,20 @@ def predict(loaded: LoadedTable, contents: Contents, context: RunContext) -> Out
     with context.timed("match"):
         skipped = skipped_matchers(decision, features, context) if allowance is None else {}
         scores = match_pairs(shortlists.queries, features, context, allowance, skipped)
-    outcome = _answer(scores, decision, loaded, features, context)
-    _write_run(outcome, loaded, shortlists, context)
-    return outcome
+    return _answer(scores, decision, loaded, features, context), shortlists, context
+
+
+def _clusters(
+    outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, context: RunContext, constraints: Constraints
+) -> Clusters | None:
+    """Return who the new ones are to each other, or in a clustering task the individual on every query."""
+    job = ClusterJob(shortlists.features, shortlists.encounters, shortlists.search, outcome.decision, context)
+    with context.timed("cluster"):
+        if loaded.is_clustering:
+            return cluster_queries(loaded.images, outcome.ranked, job, constraints)
+        if not context.config.cluster.new_ones:
+            return None
+        return cluster_new_ones(loaded.images, outcome.predictions, job, constraints)
 
 
 def _answer(
@@ -82,7 +125,13 @@ def _answer(
     """Rank the candidates of every query and name its individual."""
     ranked = fuse(scores, features.images, decision)
     predictions = decide(ranked, loaded.images.queries, decision)
-    context.folder.finished.unlink(missing_ok=True)
+    reviewed = _reviewed(features, context)
+    if reviewed.conflicts:
+        logger.warning(
+            "%s: %d contradictions; their answers are left out. `animalclef review` shows them.",
+            context.reviewed, len(reviewed.conflicts),
+        )  # fmt: skip
+    predictions = apply_reviewed(predictions, ranked, loaded.images, decision, reviewed)
     pseudo = {} if context.given is not None else read_pseudo_queries(context.folder)
     network = context.models.network
     return Outcome(
@@ -94,9 +143,15 @@ def _answer(
     )  # fmt: skip
 
 
+def _reviewed(features: FeatureSet, context: RunContext) -> ReviewedPairs:
+    """Return what people answered about these photographs; contradictions are left out."""
+    return ReviewedPairs() if context.reviewed is None else read_review(context.reviewed, features.by_content())
+
+
 def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, context: RunContext) -> None:
     """Write what later commands read; `finished.json` last."""
     folder, features = context.folder, shortlists.features
+    folder.finished.unlink(missing_ok=True)
     lists = {**shortlists.by_source, "shortlist": shortlists.queries}
     folder.write_sources(ranks_of_sources(lists, features.images))
     folder.write_set_aside(features.set_aside)
@@ -106,10 +161,13 @@ def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, co
     folder.write_order(loaded.submission_id)
     folder.write_candidates(outcome.ranked)
     folder.write_answers(outcome.predictions)
+    write_clusters(folder, outcome.clusters)
     counts = {"photographs": len(features.images), "query pairs": shortlists.queries.pair_count}
     folder.write_timings(context.seconds, counts | {"pairs in the log": sum(map(len, context.logs))})
     settings = {"scores": context.scores_id, "data": features.digest, "config": context.config.model_dump(mode="json")}
-    settings |= {"root": str(loaded.source.root.resolve())}
+    settings |= {"root": str(loaded.source.root.resolve())} | ({"task": "clustering"} if loaded.is_clustering else {})
+    if context.reviewed is not None:
+        settings["reviewed"] = hashlib.sha256(context.reviewed.read_bytes()).hexdigest()
     if features.local.extractor:
         settings["keypoints"] = features.local.stores[""].folder.relative_to(folder.path).as_posix()
     write_text(folder.finished, json.dumps(with_digests(settings, folder.path), indent=1) + "\n")

@@ -41,7 +41,7 @@ def prepare_photographs(contents: Contents, context: RunContext) -> tuple[Conten
 
     The boxes, masks and content keys are those of the prepared photographs; the settings name the number of keypoints,
     the mode of every data set and where only the query's viewpoint is compared. What is settled is recorded in
-    `prepare.json` and `prepare.csv` of the run folder, and used again when the same run goes on.
+    `prepare.json` and `prepare.csv` of the run folder, and used again when the same run resumes.
 
     Raises:
         DataError: a photograph changed or is gone.
@@ -97,7 +97,7 @@ def _prepared(
     if not cut.any():
         return contents, context
     outlines = _outlines(images.select(cut), segmenter, context)
-    links = BackgroundLinks({}, {})
+    links = BackgroundLinks({})
     if context.config.prepare.events:
         links = link_by_background(images.select(cut).gallery, outlines.mask, context)
         for sentence in links.sentences():
@@ -145,7 +145,7 @@ def _record_path(contents: Contents, known: Mapping[str, DatasetPreparation], co
     versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy", "faiss-cpu")]
     segmenter, masks = context.models.segmenter, contents.images.mask
     models = [context.scores_id, *(log.path.name for log in context.logs), segmenter and segmenter.fingerprint]
-    settings = context.config.model_copy(update={"name": ""})
+    settings = context.config.model_dump(mode="json", exclude={"cluster"}) | {"name": ""}
     given = [] if masks is None else masks.tolist()
     seen = [contents.digest, given, sorted((name, one.mode) for name, one in known.items())]
     made = fingerprint(2, seen, settings, models, versions, context.given is None)

@@ -125,8 +125,8 @@ def warn_train_overlap(
         if seen and _fresh(table, trained_on, encounters, config) is None:
             sentences.append(
                 f"{name}: the embedder was trained on {seen} of the {len(table)} database photographs, and too few are "
-                "left to play the query, so validation flatters it and the threshold is too strict. Hold some out when "
-                "it is trained: train --set 'validation.split={kind: open-set}'."
+                "left as pseudo-queries. The validation score is too high and the threshold too strict. Hold some out "
+                "when it is trained: train --set 'validation.split={kind: open-set}'."
             )
     return sentences
 

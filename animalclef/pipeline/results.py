@@ -7,6 +7,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ from animalclef.decision.decision_model import Decision
 from animalclef.errors import OutputError
 from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.atomic_files import check_writable, write_csv, write_text
-from animalclef.runtime.output_guard import check_output, protect_inputs
+from animalclef.runtime.output_guard import check_output, protect_inputs, refuse_run_file
 from animalclef.structures import ImageTable, Predictions
+from animalclef.structures.clusters import Clusters
 
-__all__ = ["summary", "summary_of", "target_file", "write_results"]
+__all__ = ["check_target", "summary", "summary_of", "target_file", "write_results"]
 
 _ENDINGS = (".config.yaml", ".metrics.json", ".decision.json", ".manifest.json")  # for the suffix of a submission
 
@@ -67,40 +69,48 @@ def write_results(
     }
     write_text(manifest_file, _json(manifest))
     thresholds = {name: outcome.decision.of(name).threshold for name in images.datasets}
-    rows = answer_rows(images, outcome.predictions, outcome.ranked, thresholds, outcome.set_aside)
-    write_csv(answers_path(submission), ANSWERS_COLUMNS, rows)
+    rows = answer_rows(images, outcome.predictions, outcome.ranked, thresholds, outcome.set_aside, outcome.clusters)
+    write_csv(answers_path(submission, run), ANSWERS_COLUMNS, rows)
 
 
-def target_file(out: Path | None, config: Config, settings_file: str | None, decision: Path | None = None) -> Path:
-    """Return where the submission goes, `submissions/<date>-<config>/submission.csv` unless `out` says otherwise.
+def target_file(out: Path | None, name: str, settings_file: str | None, run: Path | None = None) -> Path:
+    """Return where the submission goes, `submissions/<date>-<name>/submission.csv` unless `out` says otherwise.
 
     Raises:
-        OutputError: the place cannot be written to, or the settings file given would be overwritten there.
+        OutputError: the place cannot be written to, or a file given or of another kind would be overwritten there.
     """
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    target = out or Path("submissions") / f"{today}-{config.name}" / "submission.csv"
+    target = out or Path("submissions") / f"{today}-{name}" / "submission.csv"
+    protect_inputs([] if settings_file is None else [Path(settings_file)])
+    check_target(target, run)
+    return target
+
+
+def check_target(target: Path, run: Path | None) -> None:
+    """Check, before the work, the submission and the files beside it that will be written; `run` is the run folder.
+
+    Raises:
+        OutputError: the place cannot be written to, or a file given or of another kind would be overwritten.
+    """
     if target.is_dir():
         raise OutputError(f"{target}: this is a folder; give --out the file, such as {target / 'submission.csv'}.")
-    written = [path.resolve() for path in (target, *(target.with_suffix(ending) for ending in _ENDINGS))]
-    if settings_file is not None and Path(settings_file).resolve() in written:
-        raise OutputError(f"{settings_file}: would be overwritten by this run's results. Give --out another folder.")
-    protect_inputs(Path(one) for one in (settings_file, decision) if one is not None)
-    if target.name in ("metadata.csv", "sample_submission.csv", "truth.csv") and target.exists():
-        raise OutputError(f"{target}: the name of a table that was given. Give --out another name.")
-    check_output(target, "submission")
-    check_output(answers_path(target), "list of answers")
-    for ending, kind in _KINDS.items():
-        check_output(target.with_suffix(ending), kind)
+    answers = answers_path(target, run)
+    written = {target: "submission", answers: "list of answers"}
+    written |= {target.with_suffix(ending): kind for ending, kind in _KINDS.items()}
+    for path, kind in written.items():
+        refuse_run_file(path, run)
+        check_output(path, kind)
     check_writable(target.parent)
-    return target
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:
     """Return the figures of a run as `summary_of` has them."""
-    return summary_of(outcome.decision, outcome.predictions, outcome.warnings)
+    return summary_of(outcome.decision, outcome.predictions, outcome.warnings, outcome.clusters)
 
 
-def summary_of(decision: Decision, predictions: Predictions, warnings: Sequence[str]) -> dict[str, Any]:
+def summary_of(
+    decision: Decision, predictions: Predictions, warnings: Sequence[str], clusters: Clusters | None = None
+) -> dict[str, Any]:
     """Return the validation score per data set, made from the gallery alone, and counts of the answers."""
     datasets = {}
     for name, part in sorted(decision.datasets.items()):
@@ -116,6 +126,7 @@ def summary_of(decision: Decision, predictions: Predictions, warnings: Sequence[
         "new_individuals": sum(who is None for who in predictions.identity),
         "individuals_named": len(set(predictions.named())),
         "warnings": list(warnings),
+        **({} if clusters is None else {"clusters": {name: asdict(one) for name, one in clusters.counts.items()}}),
     }
 
 

@@ -72,6 +72,10 @@ class RunContext:
     more_embedders: tuple[Member, ...] = ()
     more_matchers: tuple[Member, ...] = ()
     say: Callable[[str], None] | None = None  # gets a sentence before a trial of preparations
+    reviewed: Path | None = None  # a review log whose answers decide their queries
+    fitted_on: frozenset[str] | None = (
+        None  # of a catalogue: what its weight-free embedder was fitted on; empty: not yet
+    )
     seconds: dict[str, float] = field(default_factory=dict)  # of each stage so far
     engine: Engine = field(default_factory=ThisMachine)  # runs the long stages
 

@@ -15,7 +15,7 @@ from animalclef.decision.pseudo_query_scores import lay_out
 from animalclef.decision.roles import joined
 from animalclef.decision.tune import held_out_parts, nested_hits
 from animalclef.decision.viewpoint_bias import events_show_through, from_own_side_only
-from animalclef.metrics.bootstrap import paired_difference
+from animalclef.metrics.bootstrap import paired_difference, standard_error
 from animalclef.metrics.threshold_sweep import Roles, score_of
 from animalclef.pipeline.candidate_search import CandidateSearch
 from animalclef.pipeline.match import match_pairs
@@ -126,11 +126,11 @@ def score_trials(name: str, trials: Mapping[Mode, Trial], config: Config) -> dic
     return scored
 
 
-def margin_between(best: Trial, other: Trial, seed: int) -> Margin:
+def margin_between(best: Trial, other: Trial) -> Margin:
     """Return how far a trial is behind the best one by nested score."""
     if best is other or best.score != best.score or other.score != other.score:
         return Margin(0.0, 0.0)
-    return Margin(*paired_difference(best.hits, other.hits, best.part.splits, seed=seed))
+    return Margin(*paired_difference(best.hits, other.hits, best.part.splits))
 
 
 def rank1_margin(best: Trial, other: Trial) -> Margin:
@@ -140,5 +140,5 @@ def rank1_margin(best: Trial, other: Trial) -> Margin:
     if best is other or not len(difference):
         return Margin(0.0, 0.0)
     _, who = np.unique(best.part.splits.identity[findable].astype(str), return_inverse=True)
-    sums = np.bincount(who, difference - difference.mean())
-    return Margin(float(difference.mean()), float(np.sqrt((sums**2).sum()) / len(difference)))
+    influence = np.bincount(who, difference - difference.mean()) / len(difference)
+    return Margin(float(difference.mean()), standard_error(influence))

@@ -86,8 +86,8 @@ def _find_one(
 def _outline(images: ImageTable, masks: Masks | None, row: int, image: DecodedImage) -> NDArray[np.bool_] | None:
     """True on the animal, in the photograph's shape at a reduced scale."""
     source = "" if masks is None else masks.source[row]
-    if image.alpha is not None and image.alpha.min() < 128:
-        return np.asarray(image.alpha > 127)
+    if image.opaque is not None:
+        return image.opaque
     if not source:
         return plain_ground(image.pixels)
     mask = read_mask(images, row, source, image.original_size_wh).astype(np.uint8)

@@ -16,6 +16,7 @@ from animalclef.config import DataConfig
 from animalclef.data.content_key import content_key, derived_key
 from animalclef.data.decode import UnreadableImageError, decode
 from animalclef.data.masks import mask_paths
+from animalclef.errors import OutputError
 from animalclef.prepare.segmenters import Box, Segmenter
 from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.progress import Progress
@@ -57,13 +58,12 @@ def make_masks(
 ) -> Made:
     """Write a PNG per photograph to `folder`, bright on the animal.
 
-    A mask names the photograph's content and the segmenter. One that is there is kept, unless it names others; a mask
-    from elsewhere names nothing and is always kept. With `overwrite` all are made again. Copies of one photograph are
-    segmented once. A photograph with boxes gets one mask that holds the animals of all of them. Transparency is taken
-    for the mask.
+    A mask names the photograph's content and the segmenter. One that is there is kept, unless it names others, or with
+    `overwrite`; a mask from elsewhere names nothing and is always kept. Copies of one photograph are segmented once. A
+    photograph with boxes gets one mask that holds the animals of all of them. Transparency is taken for the mask.
 
     Raises:
-        OutputError: a file cannot be written.
+        OutputError: a file cannot be written, or a file that is no mask is there.
     """
     boxes: dict[str, list[_BoxArray]] = defaultdict(list)
     for path, box in zip(images.path, images.bbox_xywhr, strict=True):
@@ -74,7 +74,7 @@ def make_masks(
         for chunk in _chunks(list(boxes)):
             found = _read(images.root, chunk, boxes, segmenter.fingerprint)
             unreadable += [path for path in chunk if path not in found]
-            todo = {path: one for path, one in found.items() if overwrite or not _is_made(files[path], one.key)}
+            todo = {path: one for path, one in found.items() if not _is_kept(files[path], one.key, overwrite)}
             kept += len(found) - len(todo)
             masks = _segment(todo, segmenter, workers)
             for path, one in todo.items():
@@ -109,15 +109,19 @@ def _read(
     return found
 
 
-def _is_made(path: Path, key: str) -> bool:
-    """Whether there is a mask that was made with this key, or that does not say what it was made of."""
+def _is_kept(path: Path, key: str, overwrite: bool) -> bool:
+    """Return whether a mask is there that was made with this key, or that does not say what it was made of."""
     if not path.is_file():
         return False
+    with path.open("rb") as file:
+        is_ours = f"tEXt{_KEY}\0".encode() in file.read(4096)
     try:
         with Image.open(path) as image:
-            return str(image.info.get(_KEY, key)) == key
-    except (OSError, SyntaxError, ValueError):
-        return False  # damaged: made again
+            return not is_ours or (not overwrite and image.info.get(_KEY) == key)
+    except (OSError, SyntaxError, ValueError) as error:
+        if is_ours:
+            return False  # damaged: made again
+        raise OutputError(f"{path}: this file is no mask, so it is not overwritten. Remove it first.") from error
 
 
 def _segment(todo: Mapping[str, _Photograph], segmenter: Segmenter, workers: int) -> dict[str, BoolArray | None]:
@@ -131,8 +135,8 @@ def _segment(todo: Mapping[str, _Photograph], segmenter: Segmenter, workers: int
         if image is None:
             continue
         masks[key] = np.zeros(image.pixels.shape[:2], dtype=bool)
-        if image.alpha is not None:
-            masks[key] = image.alpha > 127
+        if image.opaque is not None:
+            masks[key] = image.opaque
             continue
         scale = image.pixels.shape[1] / image.original_size_wh[0]
         bounds: list[Box | None] = [_upright_bounds(box, scale) for box in different[key].boxes]

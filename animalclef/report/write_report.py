@@ -28,6 +28,7 @@ from animalclef.report.query_cards import (
 from animalclef.report.summary import summarise
 from animalclef.report.thumbnails import Copy, copies_within, copy_photographs
 from animalclef.runtime.atomic_files import check_writable, write_bytes, write_text
+from animalclef.runtime.output_guard import REPORT_SIGN, check_output
 from animalclef.runtime.progress import Progress
 from animalclef.store.finished_run import FinishedRun
 
@@ -37,7 +38,6 @@ SINGLE_FILE_QUERIES = 500
 _COPIES_BYTES, _MATCHES_BYTES = 17_000_000, 5_000_000  # of a single file; copies are a third more as text
 _LONG_SIDE_ALONE, _LONG_SIDE_BESIDE = 560, 360
 _CHUNK = 50  # queries whose matches lie in one file
-_SIGN = '<meta name="generator" content="animalclef report">'
 
 
 @dataclass(frozen=True)
@@ -91,14 +91,14 @@ def write_report(
         copies = copies_within(run, wanted, _LONG_SIDE_ALONE, _COPIES_BYTES, workers, progress)
         sources = {name: _inline(copy) for name, copy in copies.items() if copy is not None}
         data = _data(run, answers, shown, wanted, copies, sources) | {"matches": matches, "explained": agreed}
-        write_text(target, render_page(page, data, _SIGN))
+        write_text(target, render_page(page, data, REPORT_SIGN))
     else:
         copies = _write_copies(run, wanted, target.parent, workers, progress)
         sources = {name: f"thumbnails/{_file_name(run, name)}" for name, copy in copies.items() if copy is not None}
         _write_matches(matches, target.parent)
         data = _data(run, answers, shown, wanted, copies, sources) | {"chunk": _CHUNK, "explained": agreed}
         write_text(target.parent / "data.js", f"window.animalclefData = {_json(data)};\n")
-        write_text(target, render_page(page, None, _SIGN))
+        write_text(target, render_page(page, None, REPORT_SIGN))
     return Written(target, _notes(run, wanted, copies))
 
 
@@ -114,6 +114,7 @@ def _target(run: FinishedRun, out: Path | None, *, alone: bool) -> Path:
         raise OutputError(f"{target}: this is a folder. Give --out another name.")
     if not alone and target.parent.is_dir() and any(target.parent.iterdir()) and not _is_report(target):
         raise OutputError(f"{target.parent}: this folder holds something else. Give --out a new one.")
+    check_output(target, "report")
     check_writable(target.parent)
     return target
 
@@ -122,7 +123,7 @@ def _is_report(page: Path) -> bool:
     """Check that a report was written, or begun, in the folder of a page."""
     mine = {"index.html", "data.js", "thumbnails", "matches"}
     if page.is_file():
-        return _SIGN in page.read_text(encoding="utf-8", errors="replace")[:2000]
+        return REPORT_SIGN in page.read_text(encoding="utf-8", errors="replace")[:2000]
     return {path.name for path in page.parent.iterdir()} <= mine
 
 

@@ -66,8 +66,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write `content` whole, as UTF-8 with the line ends it has."""
-    write_bytes(path, content.encode("utf-8"))
+    """Write `content` whole, as UTF-8 with the line ends it has; of a file name that is not UTF-8, as escapes."""
+    write_bytes(path, content.encode("utf-8", errors="backslashreplace"))
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -9,11 +9,30 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from animalclef.errors import OutputError
+from animalclef.runtime.digests import RESULTS
 
-__all__ = ["check_output", "forget_inputs", "mark_picture", "protect_inputs", "protect_photographs", "refuse_input"]
+__all__ = [
+    "REPORT_SIGN",
+    "RUN_MARKER",
+    "check_output",
+    "forget_inputs",
+    "mark_picture",
+    "protect_inputs",
+    "protect_photographs",
+    "refuse_input",
+    "refuse_run_file",
+]
+
+REPORT_SIGN = '<meta name="generator" content="animalclef report">'
+RUN_MARKER = "animalclef-run.json"
 
 _MARK = b"written by animalclef"
 _HEAD_BYTES = 1 << 16
+_RUN_FILES = frozenset({*RESULTS, RUN_MARKER, "finished.json", "timings.json", "clusters.csv"})
+_GIVEN = frozenset({
+    "metadata.csv", "metadata.xlsx", "sample_submission.csv", "truth.csv", "media.csv", "observations.csv",
+    "deployments.csv", "datapackage.json",
+})  # fmt: skip
 _inputs: dict[str, None] = {}  # resolved paths of what this command reads; the command line fills it
 
 
@@ -53,17 +72,33 @@ def refuse_input(path: Path) -> None:
         raise OutputError(f"{path}: this command reads this file, so it is not overwritten. Choose another name.")
 
 
+def refuse_run_file(path: Path, run: Path | None = None) -> None:
+    """Check that a file is none of a run's own, such as its table; `run` is a folder that may become a run's.
+
+    Raises:
+        OutputError: it is.
+    """
+    folder = path.parent.resolve()
+    is_run = (folder / RUN_MARKER).is_file() or (run is not None and folder == run.resolve())
+    if is_run and path.name in _RUN_FILES:
+        raise OutputError(f"{path}: this is a file of the run itself, so it is not overwritten. Choose another name.")
+
+
 def check_output(path: Path, kind: str) -> None:
     """Check, before the work, the file that a command is about to write.
 
-    An existing file may be replaced only if it is of the same kind, such as an earlier submission.
+    An existing file may be replaced only if it is of the same kind, such as an earlier submission. A data set's table
+    (`metadata.csv`, `truth.csv` ...) and a run's own files are never replaced.
 
     Raises:
         OutputError: it is a file of another kind, or one that this command reads.
     """
     refuse_input(path)
+    refuse_run_file(path)
     if not path.is_file():
         return
+    if path.name.lower() in _GIVEN:
+        raise OutputError(f"{path}: the name of a table that was given. Choose another name, or remove it first.")
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if head.strip() and not _KINDS[kind](head):
@@ -105,6 +140,11 @@ def _columns(*needed: str) -> Callable[[bytes], bool]:
     return lambda head: set(needed) <= set(_first_line(head).replace('"', "").split(","))
 
 
+def _begins(*starts: str) -> Callable[[bytes], bool]:
+    """Return a check that the file begins with one of these texts."""
+    return lambda head: head.removeprefix(b"\xef\xbb\xbf").startswith(tuple(start.encode() for start in starts))
+
+
 def _keys(*needed: str) -> Callable[[bytes], bool]:
     """Return a check that a JSON or YAML text begins with an object of these keys."""
     return lambda head: all(f'"{key}"'.encode() in head or f"\n{key}:".encode() in b"\n" + head for key in needed)
@@ -116,25 +156,36 @@ def _is_ledger(head: bytes) -> bool:
             content = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(content, dict) and "kind" in content:
+        if isinstance(content, dict) and content.get("kind") in ("run", "board"):
             return True
     return False
 
 
 _KINDS: dict[str, Callable[[bytes], bool]] = {
     "submission": lambda head: _first_line(head) in ("image_id,identity", "image_id,cluster"),
-    "list of answers": _columns("path", "answer", "probability", "threshold"),
+    "clusters": _begins("image_id,dataset,cluster,individual"),
+    "list of answers": _begins("path,answer,probability,threshold,"),
     "table with boxes": _columns("bbox"),
     "table with viewpoints": _columns("orientation_confidence"),
     "decision": _keys("format", "scores", "gallery"),
     "settings file": _keys("seed", "embed", "retrieve", "decide"),
     "metrics file": _keys("validation_score", "datasets"),
-    "manifest": _keys("animalclef"),
-    "list of differences": _columns("image_id", "a", "b"),
+    "manifest": _keys("animalclef", "submission_sha256"),
+    "list of weights": _keys("animalclef", "weights"),
+    "bundle's README": _begins("# Weights for animalclef"),
+    "report": lambda head: REPORT_SIGN.encode() in head[:2000],
+    "list of differences": _begins("image_id,dataset,a,b,cause"),
     "picture": lambda head: _MARK in head[:4096],
     "ledger": _is_ledger,
-    "plain table": _columns("image_id", "identity", "path", "orientation", "encounter", "segmentation"),
-    "Wildbook sheet": _columns("Encounter.mediaAsset0", "Encounter.genus"),
-    "capture history": lambda head: head.startswith(b"/* occasions:"),
-    "study table": lambda head: b"|" in head,
+    "plain table": _begins(
+        "image_id,identity,path,date,orientation,species,split,dataset,encounter,bbox,segmentation\n"
+    ),
+    "Wildbook sheet": _begins(
+        "Encounter.mediaAsset0,Encounter.genus,Encounter.specificEpithet,Encounter.year,Encounter.month,Encounter.day,"
+        "Encounter.occurrenceID,MarkedIndividual.individualID,Encounter.mediaAsset0.keywords"
+    ),
+    "capture history": _begins("/* occasions:"),
+    "file for CAPTURE": lambda head: b"task read captures occasions=" in head[:1000],
+    "list of study lines": lambda head: head.startswith(b"[") and b'"arm"' in head,
+    "study table": lambda head: b"Rank-1 over " in head and b"| --- |" in head,
 }

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from animalclef.config import Config
 from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.data.segmentation_cells import is_segmentation
 from animalclef.data.sources import find_source
 from animalclef.decision.decide import decide
 from animalclef.decision.decision_model import Decision, load_decision
@@ -36,10 +37,7 @@ _TEXT = frozenset({*_TABLE, *_PAIR, "bbox_xywhr", "mask", "reason"})
 
 @dataclass(frozen=True, eq=False)
 class FinishedRun:
-    """One run's results with the table they are about.
-
-    `images` holds the skipped photographs, too; its encounter column is empty.
-    """
+    """One run's results; their table `images` holds the skipped photographs, too, and no encounters."""
 
     folder: RunFolder
     settings: Mapping[str, Any]  # the content of finished.json
@@ -133,10 +131,9 @@ class FinishedRun:
     def timings(self) -> Mapping[str, Mapping[str, float]]:
         """`seconds` and `counts` of every stage; empty where the run did not note them."""
         try:
-            timings = json.loads(self.folder.timings.read_bytes())
+            return TypeAdapter(dict[str, dict[str, float]]).validate_json(self.folder.timings.read_bytes())
         except (OSError, ValueError):
             return {}
-        return timings if isinstance(timings, dict) else {}
 
     def with_everything(self) -> FinishedRun:
         """Read what is otherwise read on demand, and check that the run was not replaced meanwhile.
@@ -193,8 +190,10 @@ def _finished(folder: RunFolder) -> dict[str, Any]:
     if not folder.finished.is_file():
         raise RunError(f"{path}: no finished run (finished.json is not there). {_again(path)}")
     with _reading(folder.finished):
-        settings = json.loads(folder.finished.read_bytes())
-    return settings if isinstance(settings, dict) else {}
+        settings = dict(json.loads(folder.finished.read_bytes()))
+        if not all(isinstance(one, str) for one in (settings["scores"], settings["data"], settings.get("root", ""))):
+            raise TypeError("scores, data or root is no text")
+        return settings
 
 
 def _root(settings: Mapping[str, Any], data: Path | None) -> Path:
@@ -213,10 +212,11 @@ def _images(path: Path, root: Path) -> ImageTable:
     frame = _read(path, _TABLE)
     boxes = frame["bbox_xywhr"] if "bbox_xywhr" in frame else [""] * len(frame)
     unchanged = [name for name in _TABLE if name not in ("identity", "split")]
-    for photograph in frame["path"]:
-        parts = PurePosixPath(photograph.replace("\\", "/"))
-        if not photograph or parts.is_absolute() or ".." in parts.parts or PureWindowsPath(photograph).drive:
-            raise RunError(f"{path}: the path {photograph!r} leaves the data folder, so this run is not opened.")
+    masks = [one for one in frame.get("mask", ()) if one and not is_segmentation(one)]
+    for name in (*frame["path"], *masks):
+        parts = PurePosixPath(name.replace("\\", "/"))
+        if not name or parts.is_absolute() or ".." in parts.parts or PureWindowsPath(name).drive:
+            raise RunError(f"{path}: the path {name!r} leaves the data folder, so this run is not opened.")
     with _reading(path):
         return ImageTable(
             root=root,

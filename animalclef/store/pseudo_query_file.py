@@ -93,7 +93,7 @@ def holds_pseudo_queries(run: RunFolder, made_by: str) -> bool:
 
 
 def digest_of_pseudo_queries(run: RunFolder) -> str:
-    """Changes with anything in the file; for work that must not go on with other pseudo-queries than it began with."""
+    """Changes with anything in the file; for work that must not resume with other pseudo-queries."""
     return hashlib.sha256(_path(run).read_bytes()).hexdigest()
 
 

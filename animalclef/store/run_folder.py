@@ -18,13 +18,12 @@ from filelock import FileLock, Timeout
 from animalclef.data.encounters import Encounters
 from animalclef.errors import OutputError, RunInUseError, StaleArtefactError
 from animalclef.runtime.atomic_files import check_writable, remove_parts, write_text
+from animalclef.runtime.output_guard import RUN_MARKER
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped
 
 __all__ = ["RunFolder"]
 
 logger = logging.getLogger(__name__)
-
-_MARKER = "animalclef-run.json"
 
 
 class RunFolder:
@@ -61,6 +60,11 @@ class RunFolder:
     def answers(self) -> Path:
         """The answer to every query."""
         return self.path / "answers.csv"
+
+    @property
+    def clusters(self) -> Path:
+        """The individual on every photograph without a name, known or new."""
+        return self.path / "clusters.csv"
 
     @property
     def timings(self) -> Path:
@@ -106,7 +110,7 @@ class RunFolder:
         Raises:
             StaleArtefactError: the folder holds something that is not a run.
         """
-        marker = self.path / _MARKER
+        marker = self.path / RUN_MARKER
         strangers = [] if marker.exists() else [item for item in self.path.iterdir() if not _is_ours(item)]
         if strangers:
             held = strangers[0].name
@@ -114,7 +118,7 @@ class RunFolder:
         remove_parts(self.path)
         if overwrite:
             for item in self.path.iterdir():
-                if item.name not in (".lock", _MARKER):
+                if item.name not in (".lock", RUN_MARKER):
                     _remove(item)
         if not marker.exists():
             write_text(marker, json.dumps({"format": 1}) + "\n")
@@ -182,7 +186,7 @@ class RunFolder:
 
 def _is_ours(item: Path) -> bool:
     """Recognise the files that a run writes before its marker."""
-    return item.name == ".lock" or (item.name.startswith(f".{_MARKER}.") and item.name.endswith(".part"))
+    return item.name == ".lock" or (item.name.startswith(f".{RUN_MARKER}.") and item.name.endswith(".part"))
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -1,4 +1,4 @@
-"""Photographs: the table of them, their pixels, and what was set aside."""
+"""Photographs: the table of them, their pixels, and what was skipped."""
 
 from __future__ import annotations
 
@@ -117,3 +117,8 @@ class DecodedImage:
         check_shape("pixels", self.pixels, (None, None, 3))
         if self.alpha is not None:
             check_shape("alpha", self.alpha, self.pixels.shape[:2])
+
+    @property
+    def opaque(self) -> BoolArray | None:
+        """(H, W), true where the image is opaque; `None` where it is opaque everywhere."""
+        return None if self.alpha is None or self.alpha.min() > 127 else np.asarray(self.alpha > 127)

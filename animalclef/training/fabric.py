@@ -12,7 +12,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
-from animalclef.errors import ConfigError, RunInUseError
+from animalclef.errors import ConfigError, OutputError, RunInUseError
 from animalclef.runtime.precision import choose_precision
 
 __all__ = [
@@ -99,6 +99,7 @@ def lock_folder(out: Path, rank: int) -> Iterator[None]:
 
     Raises:
         RunInUseError: another training holds it.
+        OutputError: files cannot be locked there.
     """
     if rank:
         yield
@@ -108,6 +109,9 @@ def lock_folder(out: Path, rank: int) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise RunInUseError(f"{out}: another process is training there. Wait for it, or use another --out.") from error
+    except (OSError, NotImplementedError) as error:
+        sentence = f"{out}: files cannot be locked in this folder ({error}). Give --out a folder on a local disk."
+        raise OutputError(sentence) from error
     try:
         yield
     finally:

@@ -135,7 +135,7 @@ def test_an_absent_file_names_the_shipped_ones(tmp_path: Path) -> None:
 
 def test_shipped_configurations_are_right_and_carry_their_name() -> None:
     shipped = shipped_configs()
-    assert {"offline", "animalclef2025"} <= set(shipped)
+    assert {"offline", "animalclef2025", "animalclef2025-full", "animalclef2026"} <= set(shipped)
     for name in shipped:
         assert load_config(name).name == name
     assert load_config("offline") == Config()
@@ -188,3 +188,30 @@ def test_a_fingerprint_is_sixteen_digits_that_never_change() -> None:
     assert len(fingerprint("a")) == 16
     assert fingerprint("a", "b") != fingerprint("ab") != fingerprint("b", "a")
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("seed: 1\nseed: 2\n", "the key seed stands twice, line 1 and below"),
+        ("retrieve:\n  top_k: 5\n  top_k: 6\n", "the key top_k stands twice, line 2 and below"),
+    ],
+)
+def test_a_key_that_stands_twice_is_an_error(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=sentence):
+        load_config(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "embed.image_size=1000000000",
+        "keypoints.max_keypoints=100000000",
+        "decide.trials=1000000000000",
+        "seed=2147483648",
+    ],
+)
+def test_an_absurd_number_is_refused(assignment: str) -> None:
+    with pytest.raises(ConfigError, match="input should be less than or equal to"):
+        load_config(None, [assignment])

@@ -56,6 +56,26 @@ def test_a_column_beyond_a_full_turn_is_in_degrees(tmp_path: Path) -> None:
     assert "the column is read as degrees" in str(loaded.problems[0])
 
 
+def test_a_column_of_whole_numbers_is_in_degrees(tmp_path: Path) -> None:
+    loaded = load(tmp_path, "[10, 20, 30, 40, 3]", "[10, 20, 30, 40, 0]", "[10, 20, 30, 40, -2]")
+    np.testing.assert_allclose(loaded.images.bbox_xywhr[:, 4], [math.pi / 60, 0, -math.pi / 90], rtol=1e-6)
+    assert str(loaded.problems[0]).endswith("line 2: theta: whole numbers alone; the column is read as degrees.")
+    (tmp_path / "radians").mkdir()
+    assert load(tmp_path / "radians", "[10, 20, 30, 40, 3]", "[10, 20, 30, 40, 0.5]").problems == []
+
+
+@pytest.mark.parametrize(
+    "header", ["x,y,w,h", "X,Y,Width,Height", "bbox_x,bbox_y,bbox_width,bbox_height", "bboxX,bboxY,bboxW,bboxH"]
+)
+def test_a_box_in_four_columns(tmp_path: Path, header: str) -> None:
+    Image.new("RGB", (200, 100)).save(tmp_path / "a.png")
+    (tmp_path / "metadata.csv").write_text(
+        f"path,identity,{header}\na.png,Ada,0.25,0.5,0.5,0.25\nb.png,Ada,NA,NA,NA,NA\n"
+    )
+    boxes = load_table(find_source(tmp_path)).images.bbox_xywhr
+    np.testing.assert_allclose(boxes, [[50, 50, 100, 25, 0], WHOLE])
+
+
 def test_segmentations_of_absurd_size_are_no_segmentations() -> None:
     assert parse_segmentation('{"size": [1000000000, 1000000000], "counts": [1000000000000000000]}') is None
     assert parse_segmentation("[[1e300, 0, 1, 1, 2, 2]]") is None

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from animalclef.config import EncounterConfig
 from animalclef.data.dates import day_of, parse_dates
+from animalclef.data.encounters import find_encounters
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
+from animalclef.data.table_statistics import count_images
 
 
 @pytest.mark.parametrize(
@@ -29,6 +33,11 @@ from animalclef.data.table import load_table
         ("31/12/2022 23:59:59.5Z", "2022-12-31 23:59:59+00:00"),
         ("2023/5/1", "2023-05-01"),
         ("2019", "2019"),
+        ("Mon May  1 10:11:12 2023", "2023-05-01 10:11:12"),
+        ("Mon May  1 10:11:12 UTC 2023", "2023-05-01 10:11:12+00:00"),
+        ("2023年5月1日", "2023-05-01"),
+        ("2023. 05. 01. 10:11", "2023-05-01 10:11:00"),
+        ("0000:00:00 00:00:00", ""),
         ("2023-02-30", ""),
         ("spring", ""),
         ("9" * 500, ""),
@@ -50,6 +59,41 @@ def test_a_column_that_settles_nothing_is_reported_and_can_be_told() -> None:
     assert parse_dates(["10.01.2023"]).ambiguous == []
     told = parse_dates(["5/1/2023"], "month-first")
     assert (told.iso, told.ambiguous) == (["2023-05-01"], [])
+
+
+@pytest.mark.parametrize(
+    ("cells", "iso", "possible"),
+    [
+        (["13/05/23", "28/06/23"], ["2023-05-13", "2023-06-28"], ()),  # year-first would be 2013 and 2028
+        (["23-05-01", "23-06-28", "23-12-30"], ["2023-05-01", "2023-06-28", "2023-12-30"], ()),
+        (["05/13/23", "06/28/23"], ["2023-05-13", "2023-06-28"], ()),
+        (["4/7/23", "13/7/23"], ["2023-07-04", "2023-07-13"], ()),  # a year has two digits
+        (["31/12/99"], ["1999-12-31"], ()),
+        (["01.05.23"], ["2023-05-01"], ()),
+        (["23-05-01"], ["2001-05-23"], ("day-first", "year-first")),
+        (["05/06/07"], ["2007-06-05"], ("day-first", "month-first", "year-first")),
+        (["1/2/65"], ["1965-02-01"], ("day-first", "month-first")),
+    ],
+)
+def test_years_of_two_digits(cells: list[str], iso: list[str], possible: tuple[str, ...]) -> None:
+    parsed = parse_dates(cells)
+    assert (parsed.iso, parsed.possible) == (iso, possible)
+    assert parsed.ambiguous == ([0] if possible else [])
+    assert parse_dates(["23-05-01"], "year-first").iso == ["2023-05-01"]
+
+
+def test_a_year_or_a_month_is_no_day_and_makes_no_encounter(tmp_path: Path) -> None:
+    rows = "1,a.jpg,Ada,2019\n2,b.jpg,Ada,2019\n3,c.jpg,Ada,2020-05\n4,d.jpg,Ada,2020-05-01\n"
+    (tmp_path / "metadata.csv").write_text(f"image_id,path,identity,date\n{rows}")
+    loaded = load_table(find_source(tmp_path))
+    assert [str(one) for one in loaded.problems] == [
+        "metadata.csv, line 2: date: a year or a month without a day, so it settles no encounter (also lines 3, 4)"
+    ]
+    assert count_images(loaded)["datasets"][tmp_path.name]["dated"] == 1
+    gallery = loaded.images.gallery.with_columns(key=np.array(list("wxyz"), dtype=object))
+    thumbnails = dict(zip("wxyz", np.eye(4, dtype=np.float32), strict=True))  # nothing alike
+    encounters = find_encounters(gallery, thumbnails, EncounterConfig())
+    assert len(set(encounters.of.values())) == 4
 
 
 def test_dates_that_contradict_each_other_are_not_guessed() -> None:

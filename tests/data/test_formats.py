@@ -13,13 +13,13 @@ from tiny import write_csv
 
 from animalclef.data.answers import Answer, answer_rows, read_answers
 from animalclef.data.formats.camtrap_dp import write_camtrap
-from animalclef.data.formats.capture_history import capture_histories, mark_text
+from animalclef.data.formats.capture_history import capture_histories, capture_text, mark_text
 from animalclef.data.formats.raw_csv import RawTable
 from animalclef.data.formats.wildbook import write_wildbook
 from animalclef.data.plain_table import write_plain_table
 from animalclef.data.sources import find_source
 from animalclef.data.table import LoadedTable, load_table
-from animalclef.errors import DataError
+from animalclef.errors import DataError, OutputError
 from animalclef.structures import Predictions, RankedCandidates
 
 
@@ -49,6 +49,7 @@ def test_megadetector(tmp_path: Path) -> None:
             {"category": "2", "conf": 0.99, "bbox": box}, {"category": "1", "conf": 0.1, "bbox": box}]},
         {"file": "query/3.png", "detections": []},
         {"file": "query/4.png", "failure": "Failure image access"},
+        {"file": "query/5.png", "detections": None}, {"file": "query/6.png", "detections": 3},
     ]  # fmt: skip
     content = {
         "info": {"format_version": "1.4"},
@@ -61,7 +62,7 @@ def test_megadetector(tmp_path: Path) -> None:
     assert loaded.images.identity.tolist() == ["Ada", None, None]
     np.testing.assert_allclose(loaded.images.bbox_xywhr[:, :4], [[50, 50, 100, 25], [50, 50, 100, 25], [0, 0, 100, 50]])
     told = [str(one) for one in loaded.problems]
-    assert told == ["md.json: 1 photographs without an animal are left out.",
+    assert told == ["md.json: 3 photographs without an animal are left out.",
                     "md.json: 1 photographs that it could not read are left out."]  # fmt: skip
 
 
@@ -188,7 +189,75 @@ def test_wildbook_gets_sheets_of_200_encounters_with_new_individuals_flagged(tmp
     assert (len(first), len(second)) == (201, 3)  # 200 encounters of two photographs; the two new ones stand alone
     assert first[1] == "0.png,Panthera,leo,2023,5,1,e0,Ada,,1.png"
     assert second[1] == "400.png,Panthera,leo,2023,5,1,e200,,new individual,"
-    assert notes == []
+    assert notes == ["The sheets have no location, which Wildbook requires: add a column Encounter.locationID."]
+    (tmp_path / "out" / "wb-2.csv").write_text("my own sheet\n")
+    (tmp_path / "out" / "wb-1.csv").unlink()
+    with pytest.raises(OutputError, match=r"wb-2\.csv: this file is no Wildbook sheet"):
+        write_wildbook(images, answers, tmp_path / "out" / "wb.csv")
+    assert not (tmp_path / "out" / "wb-1.csv").exists()
+
+
+def test_wildbook_headers_in_any_case_addresses_and_numbers_of_a_spreadsheet(tmp_path: Path) -> None:
+    text = (
+        "encounter.MediaAsset0,Encounter.mediaAsset0.imageUrl,Encounter.mediaAsset1.imageUrl,encounter.YEAR,"
+        "Encounter.month,Encounter.day,Encounter.hour,Encounter.minutes,markedIndividual.individualID\n"
+        "a.png,https://x.org/a.png,https://x.org/b.png,2023.0,5,1,7,30.5,Ada\n"
+        "c.png,,,2023,6,NA,,,\n"
+        "d.png,,,soon,6,2,,,Bea\n"
+    )
+    (tmp_path / "export.csv").write_text(text)
+    loaded = load(tmp_path / "export.csv")
+    assert loaded.images.path.tolist() == ["a.png", "https:/x.org/b.png", "c.png", "d.png"]
+    assert loaded.images.identity.tolist() == ["Ada", "Ada", None, "Bea"]
+    assert loaded.images.date.tolist() == ["2023-05-01 07:30:00", "2023-05-01 07:30:00", "2023-06", ""]
+    sentence = "export.csv: 1 photographs are web addresses; download them and put their paths there."
+    assert sentence in [str(one) for one in loaded.problems]
+
+
+def test_an_event_names_the_only_animal_of_its_photographs(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    media = [(f"m{n}", "d1", f"2023-05-01T12:00:0{n}+02:00", f"m{n}.png") for n in range(4)]
+    write_csv(package / "media.csv", ("mediaID", "deploymentID", "timestamp", "filePath"), media)
+    header = ("observationID", "deploymentID", "mediaID", "eventStart", "eventEnd", "observationType", "individualID")
+    event = ("2023-05-01T10:00:00Z", "2023-05-01T10:00:02Z")  # the first three photographs
+    rows = [
+        ("e1", "d1", "", *event, "animal", "Ada"),
+        ("o0", "d1", "m0", *event, "animal", ""),
+        ("o1a", "d1", "m1", *event, "animal", ""), ("o1b", "d1", "m1", *event, "animal", ""),
+        ("o3", "d1", "m3", *event, "animal", "NA"),
+    ]  # fmt: skip
+    write_csv(package / "observations.csv", header, rows)
+    images = load(package).images
+    found = dict(zip(images.image_id, images.identity, strict=True))
+    assert found == {"e1/m1": "Ada", "e1/m2": "Ada", "o0": "Ada", "o1a": None, "o1b": None, "o3": None}
+
+
+def test_camtrap_dp_names_an_event_where_its_photographs_agree(tmp_path: Path) -> None:
+    package = camtrap(tmp_path / "package")
+    agreed = [Answer("o3/m1", "m1.png", "Ada", 0.6, (), ""), Answer("o3/m2", "m2.png", "Ada", 0.8, (), "")]
+    assert write_camtrap(package, tmp_path / "out", agreed) == 1
+    line = (tmp_path / "out" / "observations.csv").read_text().splitlines()[3]
+    assert ",Ada," in line
+    assert line.endswith(",0.8")
+    disagreed = [agreed[0], Answer("o3/m2", "m2.png", "Bea", 0.8, (), "")]
+    assert write_camtrap(package, tmp_path / "other", disagreed) == 0
+
+
+def test_capture_histories_keep_data_sets_and_animals_of_one_photograph_apart(tmp_path: Path) -> None:
+    rows = [(1, "1.png", "Ada", "2023", "a", "database"), (2, "2.png", "Ada", "2024-05", "b", "database"),
+            (3, "3.png", "", "2024-06-01", "a", "query"), (4, "3.png", "", "2024-06-01", "a", "query")]  # fmt: skip
+    write_csv(tmp_path / "metadata.csv", ("image_id", "path", "identity", "date", "dataset", "split"), rows)
+    images = load(tmp_path).images
+    new = [Answer(n, "3.png", None, 0.0, (), "") for n in ("3", "4")]
+    found = capture_histories(images, new, "year")
+    assert found.of == {"a: Ada": "10", "a: new: 3.png (3)": "01", "a: new: 3.png (4)": "01", "b: Ada": "01"}
+    assert (found.individuals, found.low, found.high, found.undated) == (4, 4.0, 4.0, 0)
+    assert capture_histories(images, new, "month").undated == 1
+    assert capture_text(found).splitlines()[1:6] == [
+        "task read captures occasions=2 x matrix", "format='(a6,1x,2f1.0)'", "read input data", "000001 10",
+        "000002 01",
+    ]  # fmt: skip
 
 
 def test_capture_histories_and_what_uncertain_answers_do(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from animalclef.data.names import comparable, is_missing, looks_missing, viewpoint_name
+from animalclef.data.names import comparable, is_missing, looks_missing, spelled_as, viewpoint_name
 from animalclef.data.sources import find_source
 from animalclef.data.table import LoadedTable, load_table
 
@@ -34,8 +34,9 @@ def test_unidentified_is_no_individual_and_a_look_alike_is_reported(tmp_path: Pa
         "metadata.csv, line 3: identity 'unkn' looks like a missing value, but is read as a name. "
         "Empty those cells if it is."
     ]
-    looks = [looks_missing(one) for one in ("Not known", "xx", "Noname", "Newton", "T001")]
-    assert looks == [True, True, True, False, False]
+    looks = ("Not known", "xx", "Noname", "UNKNOWN_1", "n.d.", "(blank)", "indet.", "-1", "unbekannt", "Undetermined")
+    assert [one for one in looks if not looks_missing(one)] == []
+    assert [one for one in ("Newton", "T001", "Ada-1", "Blanka", "Nilo", "7", "Indetta") if looks_missing(one)] == []
 
 
 def test_spellings_of_one_name_are_one_animal(tmp_path: Path) -> None:
@@ -48,6 +49,14 @@ def test_spellings_of_one_name_are_one_animal(tmp_path: Path) -> None:
         str(one) for one in loaded.problems
     )
     assert comparable("Zoe") != comparable("Zoë")
+
+
+def test_spellings_stay_apart_where_case_says_something(tmp_path: Path) -> None:
+    (tmp_path / "metadata.csv").write_text("image_id,path,identity\n1,a.jpg,a1\n2,b.jpg,A1\n")
+    loaded = load_table(find_source(tmp_path, merge_case=False))
+    assert loaded.images.identity.tolist() == ["a1", "A1"]
+    assert loaded.problems == []
+    assert spelled_as(["A1", None, "b"], ["x"] * 3, [("x", "a1")]) == ["a1", None, "b"]
 
 
 def test_names_of_different_data_sets_stay_apart(tmp_path: Path) -> None:

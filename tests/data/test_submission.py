@@ -243,3 +243,21 @@ def test_a_truth_that_calls_one_individual_both_is_refused(tmp_path: Path) -> No
     path.write_text("image_id,identity,dataset,known\n1,Ada,a,1\n2,Ada,b,0\n3,Ada,a,0\n")
     with pytest.raises(SubmissionError, match=r"line 4: Ada of a is known on line 2, and not here"):
         read_truth(path)
+
+
+def test_each_spelling_of_the_table_is_valid_and_no_other(tmp_path: Path) -> None:
+    rows = "1,Ada,1.jpg,database\n2,ADA,2.jpg,database\n3,Ada,4.jpg,database\n5,,3.jpg,query\n"
+    (tmp_path / "metadata.csv").write_text(f"image_id,identity,path,split\n{rows}")
+    table = load_table(find_source(tmp_path))
+    for name in ("Ada", "ADA"):
+        assert problems(table, f"image_id,identity\n5,{name}\n") == []
+    assert problems(table, "image_id,identity\n5,ada\n") == [
+        "answer.csv, line 2: identity ada is no individual of the database; write a name from it, or new_individual."
+    ]
+
+
+def test_a_truth_spells_each_individual_in_one_way(tmp_path: Path) -> None:
+    path = tmp_path / "truth.csv"
+    path.write_text("image_id,identity,dataset,known\n1,Ada,a,1\n2,ada,a,1\n3,Ada,a,1\n4,ada,b,0\n")
+    assert read_truth(path).identity.tolist() == ["Ada", "Ada", "Ada", "ada"]
+    assert read_truth(path, merge_case=False).identity.tolist() == ["Ada", "ada", "Ada", "ada"]

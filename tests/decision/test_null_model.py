@@ -9,7 +9,7 @@ import pytest
 from evaluation_cases import pseudo_queries, synthetic
 
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.decision.null_model import Null, fit_null, look_alikes, nulls_of, quantile_interval, strangers_best
+from animalclef.decision.null_model import Null, fit_null, look_alikes, nulls_of, strangers_best
 
 
 def singletons(count: int, seed: int = 0) -> PseudoQueries:
@@ -42,13 +42,6 @@ def test_quantile_and_false_acceptance_belong_together() -> None:
     assert null.excess(np.array([2.0, 3.0])).tolist() == [0.0, 2.0]
 
 
-def test_a_gallery_twice_as_large_moves_the_location_by_the_logarithm_of_two() -> None:
-    null = Null(location=1.0, scale=2.0, photographs=5, individuals=10)
-    assert null.for_gallery(20).location == pytest.approx(1.0 + 2.0 * np.log(2))
-    assert null.for_gallery(10) == null
-    assert null.for_gallery(0) == null
-
-
 def test_outliers_do_not_move_the_fit() -> None:
     sample = np.random.default_rng(1).gumbel(0.0, 1.0, 200)
     spoiled = sample.copy()
@@ -61,13 +54,6 @@ def test_few_equal_or_absent_values_still_give_a_null(values: list[float]) -> No
     null = fit_null(np.array(values))
     assert null.scale > 0
     assert np.isfinite([null.location, null.quantile(0.95)]).all()
-
-
-def test_the_empirical_quantile_has_an_interval() -> None:
-    middle, low, high = quantile_interval(np.arange(101.0), 0.9)
-    assert middle == pytest.approx(90)
-    assert 75 < low < 90 < high <= 100
-    assert np.isnan(quantile_interval(np.array([]), 0.9)).all()
 
 
 def test_strangers_best_leaves_the_own_individual_out() -> None:

@@ -29,14 +29,8 @@ def tuned(part: PseudoQueries, **settings: object) -> Decision:
     return tune({"lynx": part}, DecideConfig(**{**QUICK, **settings}), 0, "scores", "gallery", Silent())
 
 
-def test_complexity_counts_decisions() -> None:
+def test_a_choice_comes_back_from_json() -> None:
     plain = DecisionParams({"a": 0.5, "b": 0.5}, threshold=0.0)
-    assert DecisionParams({"a": 1.0, "b": 0.0}).complexity == 0
-    assert plain.complexity == 1
-    assert DecisionParams({"a": 0.6, "b": 0.4}).complexity == 2
-    assert DecisionParams({"a": 1.0}, calibration="beta", aggregation="top2", crowd_weight=0.2).complexity == 3
-    assert plain.at(0.3, margin=1.0).complexity == 3
-    assert plain.at(-np.inf, margin=1.0).complexity == 2
     assert DecisionParams.from_json(plain.at(-np.inf, 1.0).as_json()) == plain.at(-np.inf, 1.0)
 
 

@@ -11,7 +11,7 @@ from tiny import write_csv
 
 from animalclef.config import Config
 from animalclef.errors import DataError, RunError, SubmissionError
-from animalclef.evaluation.evaluate import RetrievalReport, score_files
+from animalclef.evaluation.evaluate import RetrievalReport, right_answers, score_files, truth_of_run
 from animalclef.evaluation.evaluate import evaluate_run as evaluate_read_run
 from animalclef.store.finished_run import load_run
 
@@ -106,3 +106,21 @@ def test_a_query_without_an_answer_is_named(run: Path) -> None:
     submission = write_csv(run.parent / "submission.csv", ("image_id", "identity"), [("q1", "01")])
     with pytest.raises(SubmissionError, match=r"3 queries.*no row \(first: q2\)"):
         score_files(run.parent / "truth.csv", submission)
+
+
+def test_names_that_differ_by_case_alone_are_the_same(tmp_path: Path) -> None:
+    (tmp_path / "truth.csv").write_text("image_id,identity,dataset,known\n1,Ada,a,1\n2,ada,a,1\n3,Zoe,a,0\n")
+    (tmp_path / "s.csv").write_text("image_id,identity\n1,ADA\n2,Ada\n3,new_individual\n")
+    assert score_files(tmp_path / "truth.csv", tmp_path / "s.csv").overall == 1.0
+    assert score_files(tmp_path / "truth.csv", tmp_path / "s.csv", merge_case=False).overall == 0.0
+    assert right_answers(tmp_path / "truth.csv") == {"1": "Ada", "2": "Ada", "3": None}
+
+
+def test_a_truth_is_spelled_as_the_run_s_table(run: Path) -> None:
+    truth = [("q1", "01", "lynx", 1), ("q2", "C ", "lynx", 1)]
+    write_csv(run.parent / "other.csv", TRUTH, truth)
+    assert truth_of_run(load_run(run), run.parent / "other.csv").identity.tolist() == ["01", "c"]
+    settings = json.loads((run / "finished.json").read_text())
+    settings["config"]["data"]["merge_case"] = False
+    (run / "finished.json").write_text(json.dumps(settings))
+    assert truth_of_run(load_run(run), run.parent / "other.csv").identity.tolist() == ["01", "C"]

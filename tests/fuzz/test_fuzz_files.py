@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from damage import FEW, MANY, damaged, json_values, reads
+from damage import FEW, MANY, damaged, json_values, reads, with_a_wrong_value
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -60,7 +60,7 @@ def test_any_bytes_as_a_photograph(content: bytes) -> None:
     reads(lambda: decode(content, np.full(5, np.nan, np.float32), 64, 1_000_000))
 
 
-@FEW
+@MANY
 @given(data=st.data())
 def test_damaged_weights(folder: Path, data: st.DataObject) -> None:
     tensors = {"a.weight": torch.ones(3, 2), "b": torch.zeros(4)}
@@ -126,8 +126,9 @@ def test_any_decision(folder: Path, data: st.DataObject) -> None:
     }  # fmt: skip
     good = {"format": 2, "scores": "a", "gallery": "b", "seed": 0, "datasets": {"a": part}, "pooled": part}
     content = data.draw(
-        st.one_of(damaged(json.dumps(good).encode()), json_values.map(lambda one: json.dumps(one).encode()))
+        st.one_of(damaged(json.dumps(good).encode()), json_values.map(lambda one: json.dumps(one).encode()), st.none())
     )
+    content = json.dumps(with_a_wrong_value(data, good)).encode() if content is None else content
     (folder / "decision.json").write_bytes(content)
     reads(lambda: load_decision(folder / "decision.json"))
 

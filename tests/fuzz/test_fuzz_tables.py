@@ -9,7 +9,7 @@ from pathlib import Path
 
 import openpyxl
 import pytest
-from damage import FEW, MANY, damaged, hostile_cells, json_values, reads
+from damage import FEW, MANY, damaged, hostile_cells, json_values, reads, with_a_wrong_value
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,16 +79,22 @@ def test_any_bytes_as_a_table(folder: Path, content: bytes) -> None:
     load(folder, content)
 
 
-@FEW
-@given(data=st.data())
-def test_a_damaged_workbook(folder: Path, data: st.DataObject) -> None:
+@pytest.fixture(scope="module")
+def workbook() -> bytes:
+    """A workbook made once: its bytes hold the time."""
     book = openpyxl.Workbook()
     sheet = book.worksheets[0]
     for row in csv.reader(io.StringIO(GOOD)):
         sheet.append(row)
     buffer = io.BytesIO()
     book.save(buffer)
-    load(folder, data.draw(damaged(buffer.getvalue())), "book.xlsx")
+    return buffer.getvalue()
+
+
+@FEW
+@given(data=st.data())
+def test_a_damaged_workbook(folder: Path, workbook: bytes, data: st.DataObject) -> None:
+    load(folder, data.draw(damaged(workbook)), "book.xlsx")
 
 
 @MANY
@@ -150,18 +156,9 @@ COCO = {
 @given(data=st.data())
 def test_any_json_of_another_program(folder: Path, data: st.DataObject) -> None:
     good = data.draw(st.sampled_from([MEGADETECTOR, COCO]))
-    content = json.loads(json.dumps(good))
-    for _ in range(data.draw(st.integers(0, 3))):
-        node, keys = content, data.draw(st.lists(st.integers(0, 20), min_size=1, max_size=5))
-        for key in keys:
-            inner = list(node) if isinstance(node, dict) else list(range(len(node))) if isinstance(node, list) else []
-            if not inner:
-                break
-            place = inner[key % len(inner)]
-            if key is keys[-1] or not isinstance(node[place], dict | list):
-                node[place] = data.draw(json_values)
-                break
-            node = node[place]
+    content = good
+    for _ in range(data.draw(st.integers(1, 3))):
+        content = with_a_wrong_value(data, content)
     load(folder, json.dumps(content).encode(), "other.json")
 
 
@@ -170,6 +167,41 @@ def test_any_json_of_another_program(folder: Path, data: st.DataObject) -> None:
 def test_a_damaged_json_of_another_program(folder: Path, data: st.DataObject) -> None:
     good = data.draw(st.sampled_from([MEGADETECTOR, COCO]))
     load(folder, data.draw(damaged(json.dumps(good).encode())), "other.json")
+
+
+@MANY
+@given(
+    cells=st.lists(hostile_cells, min_size=9, max_size=9),
+    header=st.lists(
+        st.sampled_from([
+            "Encounter.mediaAsset0", "encounter.MediaAsset1.imageUrl", "Encounter.mediaAsset0.keywords",
+            "Encounter.year",
+            "Encounter.month", "Encounter.day", "Encounter.hour", "Encounter.minutes", "Encounter.dateInMilliseconds",
+            "MarkedIndividual.individualID", "Encounter.occurrenceID", "Encounter.genus",
+        ]), min_size=9, max_size=9,
+    ),
+)  # fmt: skip
+def test_a_wildbook_sheet_of_hostile_cells(folder: Path, header: list[str], cells: list[str]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([["Encounter.mediaAsset7", *header], ["a.png", *cells], ["b.png", *cells[::-1]]])
+    load(folder, text.getvalue().encode(errors="replace"), "sheet.csv")
+
+
+@MANY
+@given(cells=st.lists(hostile_cells, min_size=11, max_size=11), event=st.booleans())
+def test_a_camtrap_package_of_hostile_cells(folder: Path, cells: list[str], event: bool) -> None:
+    package = folder / "hostile"
+    package.mkdir(exist_ok=True)
+    observations, media = io.StringIO(), io.StringIO()
+    header = ["observationID", "deploymentID", "mediaID", "eventID", "eventStart", "eventEnd", "observationType",
+              "individualID", "bboxX", "bboxY", "bboxWidth", "bboxHeight"]  # fmt: skip
+    kept = ["o1", "d1", "" if event else "m1", "", *cells[:2], "animal", *cells[2:7]]
+    csv.writer(observations, lineterminator="\n").writerows([header, kept])
+    columns = ["mediaID", "deploymentID", "timestamp", "filePath"]
+    csv.writer(media, lineterminator="\n").writerows([columns, ["m1", "d1", *cells[7:9]], ["m2", *cells[8:11]]])
+    (package / "media.csv").write_bytes(media.getvalue().encode(errors="replace"))
+    load(package, observations.getvalue().encode(errors="replace"), "observations.csv")
 
 
 CAMTRAP = (

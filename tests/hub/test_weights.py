@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +20,7 @@ import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from animalclef.config import load_config
-from animalclef.errors import WeightsError
+from animalclef.errors import OutputError, WeightsError
 from animalclef.hub import cache as weights
 from animalclef.hub.bundle import make_bundle, write_manifest
 from animalclef.hub.cache import WEIGHTS, WeightsEntry, find_weights, read_lock
@@ -267,6 +270,24 @@ def test_a_bundle_has_weights_digests_and_instructions(
     assert "pip install" not in told
 
 
+def test_weights_kept_in_a_bundle_are_checked(
+    tmp_path: Path, caches: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch, sha256=DIGEST)
+    put(tmp_path / "b" / "toy.pth", CONTENT[:-1])
+    with pytest.raises(WeightsError, match=r"toy\.pth: its SHA-256 is not .*Remove it"):
+        make_bundle(["toy"], tmp_path / "b", None, Silent(), wheels=False, accept_terms=False)
+    assert not (tmp_path / "b" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(("name", "content"), [("README.md", "# My project"), ("manifest.json", '{"mine": 1}')])
+def test_a_bundle_replaces_no_file_of_another_kind(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(OutputError, match="is not overwritten"):
+        make_bundle([], tmp_path, None, Silent(), wheels=False, accept_terms=False)
+    assert (tmp_path / name).read_text() == content
+
+
 def test_wheels_are_fetched_by_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = []
 
@@ -297,3 +318,10 @@ def test_what_ships_or_lies_in_a_file_is_not_asked_for() -> None:
     assert needed("keypoints.extractor=xfeat", "keypoints.weights=x.pth") == []
     assert needed("keypoints.extractor=xfeat", "rerank.matcher=none") == ["xfeat"]  # its descriptors vote
     assert needed("keypoints.extractor=xfeat", "rerank.matcher=none", "retrieve.sources=[embedding]") == []
+
+
+def test_the_caches_are_found_in_a_fresh_process() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    command = [sys.executable, "-c", "from animalclef.hub.cache import caches; print(*caches(), sep='\\n')"]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [Path(line).name for line in told] == ["hub", "checkpoints"]

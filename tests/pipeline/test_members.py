@@ -180,3 +180,14 @@ def test_an_imagenet_network_joins_the_weight_free_embedding(data: Path, shared:
     names = ["similarity", "similarity:embedder-small", "similarity:tf_efficientnet_lite0"]
     assert all(-1 <= float(row[name]) <= 1.0001 for row in rows for name in names)
     assert len({row[names[2]] for row in rows}) > len(rows) // 2
+
+
+def test_the_shipped_network_joins_the_weight_free_embedding_alone() -> None:
+    labels = {
+        model: [one.label for one in load_config(None, [f"embed.model={model}"]).embed.members]
+        for model in ("rootsift-vlad", "miewid-msv3")
+    }
+    assert labels == {"rootsift-vlad": ["embedder-lite"], "miewid-msv3": []}
+    assert load_config(None, ["embed.members=[]"]).embed.members == ()
+    (lite,) = load_config(None).of_embedders().values()
+    assert (lite.embed.model, lite.embed.members) == ("embedder-lite", ())

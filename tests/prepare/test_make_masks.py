@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from animalclef.cli import app
 from animalclef.data.masks import read_mask
+from animalclef.errors import OutputError
 from animalclef.prepare.make_masks import Made, make_masks
 from animalclef.prepare.segmenters import Box
 from animalclef.runtime.progress import Silent
@@ -134,10 +135,22 @@ def test_a_mask_from_elsewhere_is_kept_and_a_damaged_one_made_again(images: Imag
     folder.mkdir()
     cv2.imwrite(str(folder / "e.png"), np.full((60, 100), 255, np.uint8))
     own = (folder / "e.png").read_bytes()
-    (folder / "d.png").write_bytes(b"half a file")
     assert make_masks(images, folder, Inside(), 1, Silent()) == Made(3, 1, (), ("f.jpg",))
+    whole = (folder / "d.png").read_bytes()
+    (folder / "d.png").write_bytes(whole[: len(whole) // 2])
+    assert make_masks(images, folder, Inside(), 1, Silent()) == Made(1, 3, (), ("f.jpg",))
+    assert (folder / "d.png").read_bytes() == whole
+    assert make_masks(images, folder, Inside(), 1, Silent(), overwrite=True) == Made(3, 1, (), ("f.jpg",))
     assert (folder / "e.png").read_bytes() == own
-    assert cv2.imread(str(folder / "d.png"), cv2.IMREAD_GRAYSCALE).shape == (60, 100)
+
+
+def test_a_file_that_is_no_mask_is_not_overwritten(images: ImageTable, tmp_path: Path) -> None:
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    (folder / "d.png").write_bytes(b"my notes")
+    with pytest.raises(OutputError, match=r"d\.png: this file is no mask, so it is not overwritten"):
+        make_masks(images, folder, Inside(), 1, Silent(), overwrite=True)
+    assert (folder / "d.png").read_bytes() == b"my notes"
 
 
 def test_copies_of_one_photograph_are_segmented_once(tmp_path: Path) -> None:

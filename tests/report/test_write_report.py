@@ -159,6 +159,14 @@ def test_a_folder_of_something_else_is_left_alone(tiny_run: tuple[Path, Path], t
         write(tiny_run[1], tmp_path / "diary", single_up_to=3)
 
 
+def test_a_page_of_something_else_is_left_alone(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<html>my page</html>")
+    for out in (tmp_path, tmp_path / "index.html"):
+        with pytest.raises(OutputError, match=r"index\.html: this file is no report that animalclef wrote"):
+            write(tiny_run[1], out)
+    assert (tmp_path / "index.html").read_text() == "<html>my page</html>"
+
+
 def test_the_same_run_gives_the_same_bytes(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
     one, _ = write(tiny_run[1], tmp_path / "one.html", tiny_run[0] / "truth.csv")
     other, _ = write(tiny_run[1], tmp_path / "other.html", tiny_run[0] / "truth.csv")
@@ -226,8 +234,10 @@ def test_an_interrupted_run_is_refused(tiny_run: tuple[Path, Path], tmp_path: Pa
     ("name", "content", "kind", "sentence"),
     [
         ("finished.json", "{", RunError, "not a file of a finished run.*Expecting property name"),
-        ("finished.json", "{}", RunError, "another version"),
-        ("finished.json", '{"config": {"colour": "red"}}', RunError, "another version"),
+        ("finished.json", "{}", RunError, "not a file of a finished run of this version"),
+        ("finished.json", "[1]", RunError, "not a file of a finished run of this version"),
+        ("finished.json", '{"scores": "a", "data": 3, "config": {}}', RunError, "scores, data or root is no text"),
+        ("finished.json", '{"scores": "a", "data": "b", "config": {"colour": "red"}}', RunError, "another version"),
         ("candidates.csv", "", RunError, "candidates.csv: not a file of a finished run"),
         ("candidates.csv", "query_id,what\n1,2\n", RunError, "columns dataset, gallery_id, identity, .* are missing"),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -123,3 +124,9 @@ def test_parts_of_killed_processes_are_removed(tmp_path: Path) -> None:
     (tmp_path / "deep" / "kept.part").write_text("not ours")
     remove_parts(tmp_path)
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["kept.part"]
+
+
+def test_a_file_name_that_is_not_utf_8_is_written_as_an_escape(tmp_path: Path) -> None:
+    name = b"run \xff".decode(errors="surrogateescape")
+    write_text(tmp_path / "a.json", json.dumps({"run": name}, ensure_ascii=False))
+    assert json.loads((tmp_path / "a.json").read_bytes()) == {"run": name}

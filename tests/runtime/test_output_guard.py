@@ -14,12 +14,15 @@ from PIL import Image
 from animalclef.errors import OutputError
 from animalclef.runtime.atomic_files import csv_text, write_text
 from animalclef.runtime.output_guard import (
+    REPORT_SIGN,
+    RUN_MARKER,
     check_output,
     forget_inputs,
     mark_picture,
     protect_inputs,
     protect_photographs,
     refuse_input,
+    refuse_run_file,
 )
 
 
@@ -86,6 +89,12 @@ def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
         ("settings file", "name: x\nseed: 0\nembed: {}\nretrieve: {}\ndecide: {}\n"),
         ("decision", '{"format": 2, "scores": "a", "gallery": "b"}'),
         ("list of differences", "image_id,dataset,a,b,cause\n"),
+        ("list of answers", "path,answer,probability,threshold,next_candidate\n"),
+        ("report", f"<!doctype html>\n{REPORT_SIGN}\n"),
+        ("bundle's README", "# Weights for animalclef\n"),
+        ("list of weights", '{"animalclef": "0.2", "weights": {}}'),
+        ("capture history", "/* occasions: 2023 */\n"),
+        ("study table", "Which? Rank-1 over the known queries, 1 seed(s).\n\n| | a |\n| --- | --- |\n"),
         ("ledger", '{"kind": "run"}\n'),
     ],
 )
@@ -95,15 +104,50 @@ def test_a_file_of_the_same_kind_may_be_replaced(tmp_path: Path, kind: str, cont
     check_output(tmp_path / "absent", kind)
 
 
-@pytest.mark.parametrize("kind", ["submission", "settings file", "decision", "picture", "ledger", "table with boxes"])
+KINDS = (
+    "submission", "settings file", "decision", "picture", "ledger", "table with boxes", "report", "bundle's README",
+    "list of weights", "manifest", "list of answers", "plain table", "Wildbook sheet", "capture history", "study table",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "content",
-    [b"image_id,identity,dataset,known\n1,Ada,x,1\n", b"seed: 3\n", b"\xff\xd8\xff\xe0 a photograph", b"notes"],
+    [
+        b"image_id,identity,dataset,known\n1,Ada,x,1\n",
+        b"seed: 3\n",
+        b"\xff\xd8\xff\xe0 a photograph",
+        b"notes",
+        b"<html>my page</html>",
+        b"# My project\n\n| a | b |\n| --- | --- |\n",
+        b'{"weights": 3}',
+        b"Encounter.mediaAsset0,Encounter.genus\n",
+        b"path,answer\n",
+    ],
 )
 def test_a_file_of_another_kind_may_not(tmp_path: Path, kind: str, content: bytes) -> None:
     (tmp_path / "f").write_bytes(content)
     with pytest.raises(OutputError, match="is not overwritten"):
         check_output(tmp_path / "f", kind)
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "Metadata.csv", "truth.csv", "sample_submission.csv", "media.csv"])
+def test_a_data_set_s_table_is_never_replaced(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("image_id,identity\n1,Ada\n")
+    with pytest.raises(OutputError, match="the name of a table that was given"):
+        check_output(tmp_path / name, "submission")
+
+
+def test_a_run_s_own_files_are_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "decision.json").write_text('{"format": 2, "scores": "a", "gallery": "b"}')
+    check_output(tmp_path / "decision.json", "decision")
+    with pytest.raises(OutputError, match="a file of the run itself"):
+        refuse_run_file(tmp_path / "decision.json", tmp_path)  # a run that is going to be made there
+    (tmp_path / RUN_MARKER).write_text("{}")
+    for name in ("decision.json", "answers.csv", "finished.json"):
+        with pytest.raises(OutputError, match="a file of the run itself"):
+            check_output(tmp_path / name, "decision")
+    check_output(tmp_path / "tuned.json", "decision")
 
 
 @pytest.mark.parametrize("ending", ["PNG", "JPEG"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import animalclef
 from animalclef.data.answers import Answer
 from animalclef.data.csv_text import Problem, Table, read_bytes_of_table, read_table
-from animalclef.data.formats.json_file import rows_to_table
+from animalclef.data.formats.json_file import rows_to_table, web_addresses
 from animalclef.data.formats.raw_csv import RawTable
+from animalclef.data.names import is_missing
 from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.regular_files import read_regular
@@ -30,8 +32,9 @@ def is_camtrap(path: Path) -> bool:
 def camtrap_table(path: Path) -> Table:
     """Return a row for every animal observed on a photograph; those without an `individualID` are queries.
 
-    Observations of events hold for every photograph of the deployment between their start and end. The encounter is the
-    event, or else the deployment on that day.
+    Observations of events hold for every photograph of the deployment between their start and end. An individual that
+    an event names is also that of a photograph's only animal, where its own observation has no name. The encounter is
+    the event, or else the deployment on that day.
 
     Raises:
         DataError: a file is not as the format says.
@@ -42,33 +45,27 @@ def camtrap_table(path: Path) -> Table:
         absent = [column for column in needed if column not in table.columns]
         if absent:
             raise DataError(f"{table.path}: the column {absent[0]} is missing. Is this Camtrap DP 1.0?")
-    by_id = {row["mediaID"]: row for row in media.rows}
-    of_deployment: dict[str, list[dict[str, str]]] = defaultdict(list)
-    for row in media.rows:
-        of_deployment[row.get("deploymentID", "")].append(row)
-    rows, others, remote = [], 0, 0
-    for seen in observations.rows:
-        if seen.get("observationType", "animal") not in ("animal", ""):
-            others += 1
-            continue
-        single = by_id.get(seen.get("mediaID", ""))
-        shown = [single] if single is not None else _within(seen, of_deployment[seen["deploymentID"]])
-        for photograph in shown:
-            remote += photograph["filePath"].startswith(("http:", "https:"))
-            rows.append(_row(seen, photograph, is_single=single is not None))
-    problems = [*observations.problems, *media.problems]
+    animals = [seen for seen in observations.rows if seen.get("observationType", "animal") in ("animal", "")]
+    shown = _photographs(animals, media)
+    events = _events_of_one_animal(animals, shown)
+    rows = []
+    for seen, photographs in zip(animals, shown, strict=True):
+        for photograph in photographs:
+            event, is_own = events.get(photograph["mediaID"]), _is_own(seen, photograph)
+            if is_own or event is not seen:
+                rows.append(_row(seen, photograph, _name(seen) or (_name(event) if is_own and event else ""), is_own))
+    problems = [*observations.problems, *media.problems, *web_addresses(media.path, rows)]
+    others = len(observations.rows) - len(animals)
     if others:
         problems.append(Problem(path.name, None, f"{others} observations of no animal are left out.", fatal=False))
-    if remote:
-        sentence = f"{remote} photographs are web addresses; download them and put their paths into filePath."
-        problems.append(Problem("media.csv", None, sentence, fatal=False))
     return rows_to_table(path, _COLUMNS, rows, problems)
 
 
 def write_camtrap(source: Path, out: Path, answers: Sequence[Answer]) -> int:
     """Write a copy of a package in which the answers fill `individualID` and the fields about its classification.
 
-    Every other cell stays as it was, byte for byte. An individual that is new keeps an empty `individualID`.
+    Every other cell stays as it was, byte for byte. An individual that is new keeps an empty `individualID`. An event
+    is named where all names on its photographs agree, with the probability of the surest.
 
     Returns:
         How many observations got a name.
@@ -80,14 +77,14 @@ def write_camtrap(source: Path, out: Path, answers: Sequence[Answer]) -> int:
     if out.resolve() == source.resolve():
         raise DataError(f"{out}: this is the package itself. Give --out another folder.")
     observations = RawTable.parse(read_bytes_of_table(source / "observations.csv"), source / "observations.csv")
-    named = {answer.image_id: answer for answer in answers if answer.individual is not None}
+    named = _by_observation(answers)
     filled = 0
     for row in range(len(observations)):
-        answer = named.get(observations.cell(row, "observationID"))
-        if answer is None or observations.cell(row, "individualID"):
+        found = named.get(observations.cell(row, "observationID"), [])
+        if len({answer.individual for answer in found}) != 1 or observations.cell(row, "individualID"):
             continue
         filled += 1
-        for column, value in _classification(answer).items():
+        for column, value in _classification(max(found, key=lambda one: one.probability)).items():
             observations.put(row, column, value)
     for name in _FILES:
         if (source / name).is_file():
@@ -105,15 +102,70 @@ def _classification(answer: Answer) -> Mapping[str, str]:
     }
 
 
-def _row(seen: Mapping[str, str], photograph: Mapping[str, str], *, is_single: bool) -> dict[str, str]:
+def _by_observation(answers: Sequence[Answer]) -> Mapping[str, list[Answer]]:
+    """Return the answers with a name by the id of their observation: itself, or that of an event, before a slash."""
+    found: dict[str, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        if answer.individual is None:
+            continue
+        parts = answer.image_id.split("/")
+        for count in range(1, len(parts) + 1):
+            found["/".join(parts[:count])].append(answer)
+    return found
+
+
+def _photographs(animals: Sequence[Mapping[str, str]], media: Table) -> list[list[dict[str, str]]]:
+    """Return the photographs of each observation: the one that it names, or those of its event."""
+    by_id = {row["mediaID"]: row for row in media.rows}
+    of_deployment: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for row in media.rows:
+        of_deployment[row.get("deploymentID", "")].append(row)
+    return [
+        [by_id[seen["mediaID"]]] if seen.get("mediaID") in by_id else _within(seen, of_deployment[seen["deploymentID"]])
+        for seen in animals
+    ]
+
+
+def _events_of_one_animal(
+    animals: Sequence[Mapping[str, str]], shown: Sequence[Sequence[Mapping[str, str]]]
+) -> Mapping[str, Mapping[str, str]]:
+    """Return, by mediaID, the event that names the animal of a photograph with one observation of its own.
+
+    That observation has no name, or the same one.
+    """
+    own: dict[str, list[Mapping[str, str]]] = defaultdict(list)
+    events: dict[str, list[Mapping[str, str]]] = defaultdict(list)
+    for seen, photographs in zip(animals, shown, strict=True):
+        for photograph in photographs:
+            if _is_own(seen, photograph):
+                own[photograph["mediaID"]].append(seen)
+            elif _name(seen):
+                events[photograph["mediaID"]].append(seen)
+    return {
+        media: named[0]
+        for media, named in events.items()
+        if len(named) == len(own[media]) == 1 and _name(own[media][0]) in ("", _name(named[0]))
+    }
+
+
+def _is_own(seen: Mapping[str, str], photograph: Mapping[str, str]) -> bool:
+    return seen.get("mediaID", "") == photograph["mediaID"]
+
+
+def _name(seen: Mapping[str, str]) -> str:
+    name = seen.get("individualID", "")
+    return "" if is_missing(name, name=True) else name
+
+
+def _row(seen: Mapping[str, str], photograph: Mapping[str, str], name: str, is_own: bool) -> dict[str, str]:
     when = photograph.get("timestamp") or seen.get("eventStart", "")
     box = [seen.get(side, "") for side in _BOX]
     event = seen.get("eventID", "") or f"{seen['deploymentID']} {when[:10]}".strip()
     observation = seen["observationID"]
     return {
-        "image_id": observation if is_single else f"{observation}/{photograph['mediaID']}",
+        "image_id": observation if is_own else f"{observation}/{photograph['mediaID']}",
         "path": photograph["filePath"],
-        "identity": seen.get("individualID", ""),
+        "identity": name,
         "date": when,
         "species": seen.get("scientificName", ""),
         "encounter": event,
@@ -122,6 +174,19 @@ def _row(seen: Mapping[str, str], photograph: Mapping[str, str], *, is_single: b
 
 
 def _within(seen: Mapping[str, str], photographs: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """Return the photographs of an event; ISO times compare as text."""
-    start, end = seen.get("eventStart", ""), seen.get("eventEnd", "") or seen.get("eventStart", "")
-    return [one for one in photographs if start and start <= one.get("timestamp", "") <= end]
+    """Return the photographs between the start and the end of an event."""
+    start = _instant(seen.get("eventStart", ""))
+    end = _instant(seen.get("eventEnd", "")) or start
+    if start is None or end is None:
+        return []
+    times = [(one, _instant(one.get("timestamp", ""))) for one in photographs]
+    return [one for one, when in times if when is not None and start <= when <= end]
+
+
+def _instant(text: str) -> datetime.datetime | None:
+    """Return a moment; without a time zone it is taken as UTC."""
+    try:
+        when = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return when if when.tzinfo is not None else when.replace(tzinfo=datetime.UTC)

@@ -1,12 +1,13 @@
 """Capture histories for MARK and CAPTURE, and what uncertain answers do to the count of individuals.
 
 A history has a 1 for every occasion on which an individual was photographed. MARK's encounter histories:
-http://www.phidot.org/software/mark/docs/book/ (chapter 2).
+http://www.phidot.org/software/mark/docs/book/ (chapter 2). CAPTURE's X matrix:
+https://www.mbr-pwrc.usgs.gov/software/doc/capture/capture.htm
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,15 +15,16 @@ from typing import Literal
 import numpy as np
 
 from animalclef.data.answers import Answer
-from animalclef.data.dates import day_of
 from animalclef.errors import DataError
 from animalclef.structures import ImageTable
 
-__all__ = ["Histories", "Occasion", "capture_histories", "mark_text"]
+__all__ = ["Histories", "Occasion", "capture_histories", "capture_text", "mark_text"]
 
 Occasion = Literal["day", "month", "year"]
 _CHARACTERS = {"day": 10, "month": 7, "year": 4}
 _DRAWS = 1000
+
+Individual = tuple[str, str]  # data set and name
 
 
 @dataclass(frozen=True)
@@ -41,28 +43,39 @@ class Histories:
 def capture_histories(images: ImageTable, answers: Sequence[Answer], occasion: Occasion, seed: int = 0) -> Histories:
     """Return the histories of named database photographs and of the answers; every new animal is one of its own.
 
+    Two individuals of one name in two data sets are two; then the data set stands before each name. A date that is only
+    a year or a month counts for occasions that need no more.
+
     The interval draws each answer 1,000 times: a name holds with its probability, else the photograph shows one of the
     next candidates with theirs, else an individual of its own.
 
     Raises:
-        DataError: no photograph has a date.
+        DataError: no photograph has both an individual and a date.
     """
-    when = {image_id: str(date)[: _CHARACTERS[occasion]] for image_id, date in _dated(images)}
-    sightings: dict[str, set[str]] = defaultdict(set)
+    length = _CHARACTERS[occasion]
+    dated = zip(images.image_id, images.date, strict=True)
+    when = {image_id: str(date)[:length] for image_id, date in dated if len(date) >= length}
+    dataset = dict(zip(images.image_id, images.dataset, strict=True))
+    sightings: dict[Individual, set[str]] = defaultdict(set)
     for image_id, who in zip(images.image_id, images.identity, strict=True):
         if who is not None and image_id in when:
-            sightings[str(who)].add(when[image_id])
+            sightings[dataset[image_id], str(who)].add(when[image_id])
     fixed = set(sightings)
     used = [answer for answer in answers if not answer.skipped and answer.image_id in when]
+    times = Counter(answer.path for answer in used if answer.individual is None)
     for answer in used:
-        sightings[answer.individual or f"new: {answer.path}"].add(when[answer.image_id])
+        further = f" ({answer.image_id})" if times[answer.path] > 1 else ""  # several animals on one photograph
+        who = f"new: {answer.path}{further}" if answer.individual is None else answer.individual
+        sightings[dataset[answer.image_id], who].add(when[answer.image_id])
     if not sightings:
         raise DataError("There is no photograph with both an individual and a date, so there is no capture history.")
     occasions = sorted(set().union(*sightings.values()))
+    several = len({name for name, _ in sightings}) > 1
     histories = {
-        who: "".join("1" if one in seen else "0" for one in occasions) for who, seen in sorted(sightings.items())
+        f"{name}: {who}" if several else who: "".join("1" if one in seen else "0" for one in occasions)
+        for (name, who), seen in sorted(sightings.items())
     }
-    counts = _drawn_counts(fixed, used, np.random.default_rng(seed))
+    counts = _drawn_counts(fixed, used, dataset, np.random.default_rng(seed))
     low, high = np.quantile(counts, [0.025, 0.975])
     undated = len(images) - len(when)
     return Histories(occasions, histories, undated, len(histories), float(counts.mean()), float(low), float(high))
@@ -85,18 +98,40 @@ def mark_text(histories: Histories) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _dated(images: ImageTable) -> list[tuple[str, str]]:
-    pairs = zip(images.image_id, images.date, strict=True)
-    return [(image_id, date) for image_id, date in pairs if day_of(str(date)) is not None]
+def capture_text(histories: Histories) -> str:
+    """Return the histories as an input file of program CAPTURE: an X matrix with a number for each individual.
+
+    >>> print(capture_text(Histories(["2023", "2024"], {"Ada": "11"}, 0, 1, 1.0, 1.0, 1.0)), end="")
+    title='1 individuals; with uncertain answers 1.0, 95 % between 1 and 1'
+    task read captures occasions=2 x matrix
+    format='(a6,1x,2f1.0)'
+    read input data
+    000001 11
+    task closure test
+    task model selection
+    task population estimate all
+    """
+    count, between = histories.individuals, f"between {histories.low:.0f} and {histories.high:.0f}"
+    lines = [
+        f"title='{count} individuals; with uncertain answers {histories.expected:.1f}, 95 % {between}'",
+        f"task read captures occasions={len(histories.occasions)} x matrix",
+        f"format='(a6,1x,{len(histories.occasions)}f1.0)'",
+        "read input data",
+        *[f"{number:06d} {history}" for number, history in enumerate(histories.of.values(), start=1)],
+        "task closure test",
+        "task model selection",
+        "task population estimate all",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _drawn_counts(
-    fixed: set[str], answers: Sequence[Answer], rng: np.random.Generator
+    fixed: set[Individual], answers: Sequence[Answer], dataset: Mapping[str, str], rng: np.random.Generator
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Return the number of individuals in each draw, (1000,)."""
     counts = np.zeros(_DRAWS, dtype=np.int64)
     drawn = rng.random((_DRAWS, len(answers)))
-    options = [_options(answer) for answer in answers]
+    options = [[((dataset[one.image_id], who), upper) for who, upper in _options(one)] for one in answers]
     for draw in range(_DRAWS):
         seen, alone = set(fixed), 0
         for value, choices in zip(drawn[draw], options, strict=True):

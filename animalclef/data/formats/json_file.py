@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from animalclef.data.csv_text import Problem, Table, read_bytes_of_table
 from animalclef.errors import DataError
 
-__all__ = ["number", "objects", "read_json", "rows_to_table", "text"]
+__all__ = ["number", "objects", "read_json", "rows_to_table", "text", "web_addresses"]
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -54,6 +55,13 @@ def number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if abs(value) < 1e12 else None
+
+
+def web_addresses(path: Path, rows: Sequence[Mapping[str, str]]) -> list[Problem]:
+    """Return a warning of rows whose path is a web address."""
+    count = sum(row["path"].lower().startswith(("http:", "https:")) for row in rows)
+    sentence = f"{count} photographs are web addresses; download them and put their paths there."
+    return [Problem(path.name, None, sentence, fatal=False)] if count else []
 
 
 def rows_to_table(path: Path, columns: tuple[str, ...], rows: list[dict[str, str]], problems: list[Problem]) -> Table:

@@ -38,7 +38,8 @@ def megadetector_table(content: dict[str, Any], path: Path) -> Table:
     rows, empty, failed = [], 0, 0
     for image in objects(content, "images", path):
         file = text(image.get("file"))
-        found = [one for one in image.get("detections") or [] if _is_animal(one, animal)]
+        detections = image.get("detections")
+        found = [one for one in detections if _is_animal(one, animal)] if isinstance(detections, list) else []
         failed += bool(image.get("failure"))
         empty += not found and not image.get("failure")
         for place, detection in enumerate(found, start=1):

@@ -13,9 +13,10 @@ from pathlib import Path
 from animalclef.data.answers import Answer
 from animalclef.data.csv_text import Table
 from animalclef.data.dates import day_of
-from animalclef.data.formats.json_file import rows_to_table
+from animalclef.data.formats.json_file import rows_to_table, web_addresses
 from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import write_csv
+from animalclef.runtime.output_guard import check_output
 from animalclef.structures import ImageTable
 
 __all__ = ["is_wildbook", "wildbook_table", "write_wildbook"]
@@ -24,7 +25,8 @@ MOST_ENCOUNTERS = 200  # of one sheet, as Wildbook advises
 NEW_KEYWORD = "new individual"
 
 _COLUMNS = ("image_id", "path", "identity", "date", "orientation", "species", "encounter")
-_ASSET = re.compile(r"Encounter\.mediaAsset(\d+)$")
+_ASSET = re.compile(r"encounter\.mediaasset\.?(\d+)(?:\.(?P<part>filename|filepath|imageurl|url))?$")  # lower case
+_PARTS = (None, "filename", "filepath", "imageurl", "url")  # of a photograph's columns, the best first
 _SHEET = (
     "Encounter.mediaAsset0", "Encounter.genus", "Encounter.specificEpithet", "Encounter.year", "Encounter.month",
     "Encounter.day", "Encounter.occurrenceID", "MarkedIndividual.individualID", "Encounter.mediaAsset0.keywords",
@@ -32,26 +34,38 @@ _SHEET = (
 
 
 def is_wildbook(table: Table) -> bool:
-    """Return whether a table is a bulk-import sheet."""
-    return any(_ASSET.match(column) for column in table.columns)
+    """Return whether a table is a bulk-import sheet, or an export in its format; case makes no difference."""
+    return any(_ASSET.match(column.lower()) for column in table.columns)
 
 
 def wildbook_table(sheet: Table) -> Table:
     """Return a row for every photograph of every encounter; encounters without an individual are queries."""
-    assets = sorted((column for column in sheet.columns if _ASSET.match(column)), key=lambda one: int(one[20:]))
+    assets = _assets(sheet.columns)
     rows: list[dict[str, str]] = []
     lines = []
     for line, cells in zip(sheet.lines, sheet.rows, strict=True):
-        for asset in assets:
-            if cells[asset]:
-                rows.append(_row(cells, asset, line))
+        plain = {column.lower(): cell for column, cell in cells.items()}
+        for name, columns in assets.items():
+            path = next((cells[column] for column in columns if cells[column]), "")
+            if path:
+                rows.append(_row(plain, name, path, line))
                 lines.append(line)
     seen: dict[str, int] = defaultdict(int)
     for row in rows:
         seen[row["path"]] += 1
         row["image_id"] = row["path"] if seen[row["path"]] == 1 else f"{row['path']}#{seen[row['path']]}"
-    table = rows_to_table(sheet.path, _COLUMNS, rows, list(sheet.problems))
+    table = rows_to_table(sheet.path, _COLUMNS, rows, [*sheet.problems, *web_addresses(sheet.path, rows)])
     return Table(table.path, table.columns, table.rows, lines, table.problems)
+
+
+def _assets(columns: Sequence[str]) -> dict[str, list[str]]:
+    """Return the columns of each photograph of an encounter, by the lower-case name of the photograph's own column."""
+    found: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    for column in columns:
+        match = _ASSET.match(column.lower())
+        if match:
+            found[int(match[1])].append((_PARTS.index(match["part"]), column))
+    return {f"encounter.mediaasset{number}": [name for _, name in sorted(found[number])] for number in sorted(found)}
 
 
 def write_wildbook(images: ImageTable, answers: Sequence[Answer], out: Path) -> tuple[list[Path], list[str]]:
@@ -64,7 +78,7 @@ def write_wildbook(images: ImageTable, answers: Sequence[Answer], out: Path) -> 
         The sheets, and a sentence for each kind of cell that Wildbook requires and the table does not give.
 
     Raises:
-        OutputError: a sheet cannot be written.
+        OutputError: a sheet cannot be written, or another file has its name.
     """
     row_of = images.row_of
     grouped: dict[tuple[str, str], list[Answer]] = defaultdict(list)
@@ -84,42 +98,51 @@ def write_wildbook(images: ImageTable, answers: Sequence[Answer], out: Path) -> 
     paths = (
         [out] if len(sheets) == 1 else [out.with_name(f"{out.stem}-{n}{out.suffix}") for n in range(1, len(sheets) + 1)]
     )
+    for path in paths:
+        check_output(path, "Wildbook sheet")
     for path, sheet in zip(paths, sheets, strict=True):
         write_csv(path, columns, [[row.get(column, "") for column in columns] for row in sheet])
     needed = ("Encounter.genus", "Encounter.specificEpithet", "Encounter.year")
     absent = {column: sum(not row[column] for row in rows) for column in needed}
-    return paths, [
+    notes = [
         f"{count} encounters have no {column}, which Wildbook requires." for column, count in absent.items() if count
     ]
+    return paths, [*notes, "The sheets have no location, which Wildbook requires: add a column Encounter.locationID."]
 
 
-def _row(cells: Mapping[str, str], asset: str, line: int) -> dict[str, str]:
-    genus, epithet = cells.get("Encounter.genus", ""), cells.get("Encounter.specificEpithet", "")
+def _row(cells: Mapping[str, str], asset: str, path: str, line: int) -> dict[str, str]:
+    """Return the row of a photograph; `cells` are by the lower-case names of the columns."""
+    genus, epithet = cells.get("encounter.genus", ""), cells.get("encounter.specificepithet", "")
     keywords = cells.get(f"{asset}.keywords", "").lower()
     views = [view for view in ("left", "right", "front", "back", "up", "down") if re.search(rf"\b{view}\b", keywords)]
     return {
-        "path": cells[asset],
-        "identity": cells.get("MarkedIndividual.individualID", "") or cells.get("MarkedIndividual.nickname", ""),
+        "path": path,
+        "identity": cells.get("markedindividual.individualid", "") or cells.get("markedindividual.nickname", ""),
         "date": _date(cells),
         "orientation": views[0] if len(views) == 1 else "",
         "species": f"{genus} {epithet}".strip(),
-        "encounter": cells.get("Encounter.occurrenceID", "") or f"encounter on line {line}",
+        "encounter": cells.get("encounter.occurrenceid", "") or f"encounter on line {line}",
     }
 
 
 def _date(cells: Mapping[str, str]) -> str:
-    milliseconds = cells.get("Encounter.dateInMilliseconds", "")
+    milliseconds = cells.get("encounter.dateinmilliseconds", "")
     if milliseconds:
         return milliseconds
-    parts = [cells.get(f"Encounter.{name}", "") for name in ("year", "month", "day")]
-    if not all(part.isdecimal() for part in parts if part) or not parts[0]:
-        return ""
-    if not parts[1]:
-        return parts[0]
-    day = f"-{int(parts[2]):02d}" if parts[2] else ""
-    clock = [cells.get(f"Encounter.{name}", "") for name in ("hour", "minutes")]
-    time = f" {int(clock[0]):02d}:{int(clock[1] or 0):02d}:00" if clock[0].isdecimal() and day else ""
-    return f"{parts[0]}-{int(parts[1]):02d}{day}{time}"
+    year, month, day, hour, minute = (
+        _whole(cells.get(f"encounter.{name}", "")) for name in ("year", "month", "day", "hour", "minutes")
+    )
+    if year is None or month is None:
+        return "" if year is None else str(year)
+    if day is None:
+        return f"{year}-{month:02d}"
+    return f"{year}-{month:02d}-{day:02d}" + ("" if hour is None else f" {hour:02d}:{minute or 0:02d}:00")
+
+
+def _whole(cell: str) -> int | None:
+    """Return a number without its decimals, as of 5, 5.0 or 30.5; `None` for another text, or a negative number."""
+    match = re.match(r"(\d{1,9})(?:[.,]\d*)?$", cell)
+    return None if match is None else int(match[1])
 
 
 def _encounter(images: ImageTable, group: Sequence[Answer], assets: Sequence[str]) -> dict[str, str]:

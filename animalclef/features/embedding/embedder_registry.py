@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
 
 from animalclef.errors import ConfigError
 from animalclef.hub.shipped import SHIPPED, shipped_embedder
@@ -163,9 +165,9 @@ def trained_on_keys(path: Path) -> frozenset[str]:
     try:
         with safe_open(path, framework="pt") as file:
             about: dict[str, Any] = json.loads((file.metadata() or {}).get(METADATA, "{}"))
-    except (OSError, SafetensorError, ValueError):  # of another make, or no file: loading the weights will report it
-        return frozenset()
-    return frozenset(str(about.get("trained_on", about.get("learnt", ""))).split())  # files of 0.1 say "learnt"
+        return frozenset(str(about.get("trained_on", about.get("learnt", ""))).split())  # files of 0.1 say "learnt"
+    except (OSError, SafetensorError, ValueError, AttributeError, RecursionError):
+        return frozenset()  # of another make, or no file: loading the weights will report it
 
 
 def _of_file(path: Path) -> EmbedderEntry:
@@ -178,9 +180,12 @@ def _of_file(path: Path) -> EmbedderEntry:
         mean_std = (about["mean"], about["std"]) if "mean" in about else entry.mean_std
         size, resize = about.get("size", entry.size), about.get("resize", entry.resize)
         options = {**entry.options, **about.get("options", {})}
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        made = EmbedderEntry(
+            entry.family, entry.backbone, size, mean_std, resize, entry.precision, options, weights=path
+        )
+        return TypeAdapter(EmbedderEntry).validate_python(asdict(made))
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(
             f"embed.model file:{path}: expected a .safetensors file whose metadata names its network under "
             f"{METADATA} ({type(error).__name__}). For other files give embed.model=NAME and embed.weights={path}."
         ) from error
-    return EmbedderEntry(entry.family, entry.backbone, size, mean_std, resize, entry.precision, options, weights=path)

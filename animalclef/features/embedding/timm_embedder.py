@@ -17,7 +17,7 @@ from animalclef.config import EmbedConfig
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.features.embedding.acceleration import accelerate
 from animalclef.features.embedding.embedder_registry import FAMILIES, EmbedderEntry, find_embedder, trained_on_keys
-from animalclef.features.embedding.preprocessing import Preprocessing
+from animalclef.features.embedding.preprocessing import RESIZERS, Preprocessing
 from animalclef.features.embedding.principal_components import unit
 from animalclef.hub.cache import WEIGHTS, find_weights
 from animalclef.hub.load import load_strictly, read_weights, unwrapped, weights_digest
@@ -196,6 +196,8 @@ def preprocessing_of(entry: EmbedderEntry, model: torch.nn.Module, config: Embed
     size_wh = (size, size) if size is not None else (of_backbone["input_size"][2], of_backbone["input_size"][1])
     mean, std = entry.mean_std or (of_backbone["mean"], of_backbone["std"])
     mean, std = config.mean or mean, config.std or std
+    if entry.resize not in RESIZERS:
+        raise WeightsError(f"{entry.weights}: its resize method {entry.resize!r} is not known here.")
     made = Preprocessing(size_wh, _three(mean), _three(std), entry.resize)
     return made if config.resize is None else replace(made, resize=config.resize)
 

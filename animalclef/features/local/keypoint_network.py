@@ -1,4 +1,4 @@
-"""Local features from a network: photographs scaled, batched by shape, keypoints told in their own pixels."""
+"""Local features from a network: photographs scaled, batched by shape, keypoints in their own pixels."""
 
 from __future__ import annotations
 

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.hub.load import load_strictly, read_weights, weights_digest
 from animalclef.hub.needed_weights import matcher_file
@@ -128,8 +130,9 @@ def _kornia_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def _told_shape(path: Path, told: Mapping[str, Any]) -> Shape:
     """Our own files say everything; the adaptive parts are off unless the file says that they were trained."""
     try:
-        return Shape(**{"depth_confidence": _NEVER, "width_confidence": _NEVER, "signed_orientation": False, **told})
-    except TypeError as error:
+        said = {"depth_confidence": _NEVER, "width_confidence": _NEVER, "signed_orientation": False, **told}
+        return TypeAdapter(Shape).validate_python(asdict(Shape(**said)))
+    except (TypeError, ValidationError) as error:
         raise WeightsError(f"{path}: its `lightglue` header does not fit ({error}).") from error
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from animalclef.config import fingerprint
+from animalclef.config.data import DataConfig
 from animalclef.config.embedder_training import TrainConfig
 from animalclef.data.content_key import photograph_keys
 from animalclef.data.encounters import find_encounters
@@ -161,6 +162,8 @@ def _recipe(
     resumed elsewhere, and ends with other bytes there.
     """
     shown = [training_set.table.key.tolist(), training_set.label.tolist(), network.preprocessing.size_wh]
+    if config.data.decode_long_side != DataConfig().decode_long_side:  # the default is no part of older digests
+        shown.append(config.data.decode_long_side)
     apart = [] if held is None else [held.table.key.tolist(), held.split.query.tolist(), held.split.gallery.tolist()]
     begun = "" if start is None else hashlib.sha256(start.read_bytes()).hexdigest()
     settings = config.model_dump(mode="json", exclude={"name", "data", "checkpoint_every"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def subjects_of(
 
 def _content_key(photo: Photo) -> str:
     """Return a digest of the name of a photograph, its content and its coat map."""
-    digest = hashlib.sha256(photo.name.encode())
+    digest = hashlib.sha256(os.fsencode(photo.name))
     for path in (photo.path, surface_path(photo.path)):
         if path.is_file():
             digest.update(path.read_bytes())

@@ -1,0 +1,109 @@
+"""`cluster`: individuals out of photographs without names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from animalclef.api.datasets import Dataset, load_config, table_of
+from animalclef.api.finished import Run
+from animalclef.clustering.constraints import Constraints
+from animalclef.config import Config
+from animalclef.config import load_config as load_settings
+from animalclef.errors import ConfigError, DataError
+from animalclef.hub.needed_weights import require_weights
+from animalclef.pipeline.cluster import cluster_unnamed
+from animalclef.pipeline.cluster_run import cluster_run
+from animalclef.pipeline.image_contents import read_contents
+from animalclef.pipeline.predict import predict
+from animalclef.pipeline.run_context import open_context
+from animalclef.runtime.progress import Progress, Silent
+from animalclef.store.cluster_file import write_clusters
+from animalclef.store.finished_run import FinishedRun
+from animalclef.store.finished_run import load_run as read_run
+from animalclef.store.run_folder import RunFolder
+from animalclef.structures.clusters import Clusters
+
+__all__ = ["Clusters", "cluster"]
+
+PathLike = str | os.PathLike[str]
+Pairs = Sequence[tuple[str, str]]
+
+
+def cluster(
+    run_or_data: Run | Dataset | PathLike | None = None,
+    *,
+    must_link: Pairs = (),
+    cannot_link: Pairs = (),
+    config: Config | str | None = None,
+    settings: Sequence[str] = (),
+    run_dir: PathLike | None = None,
+    weights: PathLike | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Clusters:
+    """Group the photographs without a name by individual: known ones of the database, and new ones.
+
+    A finished run (or its folder) is used as it is: its features and matched pairs are not computed again, and
+    `settings` may change the group `cluster` alone ("cluster.cut=0.4"). Of data, everything is kept in `run_dir` as
+    `predict` does; nobody needs to have a name. `must_link` and `cannot_link` are pairs of image_ids that show one
+    individual, or two; either may be a photograph of the database. `clusters.table` is a DataFrame.
+
+    Raises:
+        DataError: the table cannot be used, a pair names a photograph that is not there, or pairs contradict each
+            other.
+        RunError: the run was fused from others, or its photographs have moved.
+        ConfigError: a setting does not exist, or would change a finished run's features.
+
+    Example:
+        >>> clusters = cluster(run_folder, cannot_link=[("3", "7")])
+        >>> list(clusters.table.columns), len(clusters)
+        (['image_id', 'dataset', 'cluster', 'individual'], 6)
+    """
+    constraints = Constraints(tuple(must_link), tuple(cannot_link))
+    count, shown = workers or os.cpu_count() or 1, progress or Silent()
+    found = None if isinstance(run_or_data, Dataset) or run_or_data is None else _run_of(run_or_data)
+    folder_of_weights = None if weights is None else Path(weights)
+    if found is not None:
+        _only_clustering(settings)
+        changed = load_settings(None, list(settings), None, base=found.config)
+        return cluster_run(
+            found, changed, constraints, device=device, weights=folder_of_weights, workers=count, progress=shown
+        )
+    base = config if isinstance(config, Config) else load_config(config)
+    chosen = load_settings(None, list(settings), None, base=base)
+    require_weights(chosen, folder_of_weights)
+    data = run_or_data.path if isinstance(run_or_data, Run) else run_or_data
+    loaded = table_of(data, chosen.data)
+    contents = read_contents(loaded, chosen, count, shown)
+    folder = RunFolder(Path(run_dir or Path("runs") / f"{chosen.name}-{contents.digest[:8]}"))
+    with folder.claimed():
+        folder.open(overwrite=False)
+        context = open_context(chosen, folder, device, folder_of_weights, count, shown)
+        if len(loaded.images.gallery):
+            clusters = predict(replace(loaded, is_clustering=True), contents, context, constraints).clusters
+        else:
+            clusters = cluster_unnamed(loaded, contents, context, constraints)
+            write_clusters(folder, clusters)
+    if clusters is None:
+        raise DataError(f"{folder.path}: nothing was clustered.")
+    return clusters
+
+
+def _run_of(given: Run | PathLike) -> FinishedRun | None:
+    """Return the finished run that is meant, `None` for data."""
+    if isinstance(given, Run):
+        return given.finished
+    return read_run(Path(given)) if RunFolder(Path(given)).finished.is_file() else None
+
+
+def _only_clustering(settings: Sequence[str]) -> None:
+    others = [one for one in settings if not one.strip().startswith("cluster.")]
+    if others:
+        raise ConfigError(
+            f"--set {others[0]}: a finished run keeps its features and pairs, so only settings of the group cluster "
+            "can change. Run predict with this setting first."
+        )

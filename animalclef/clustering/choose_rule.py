@@ -1,0 +1,159 @@
+"""Choose how photographs are clustered on pseudo-tests, by the mean of ARI and AMI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.clustering.constraints import Forest
+from animalclef.clustering.partition import METHODS, Partitioner, attach
+from animalclef.decision.calibrators import sigmoid
+from animalclef.metrics.clustering_metrics import agreement
+
+__all__ = ["CUTS", "ClusterRule", "KnownBest", "PseudoTests", "choose_rule", "count_ratios"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+CUTS = tuple(np.round(sigmoid(np.linspace(-4, 3, 15)), 4).tolist())
+_ATTACH = (None, 0.99, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
+_MARGINS = (2.0, 1.0, 0.0)  # log-odds
+
+
+@dataclass(frozen=True)
+class ClusterRule:
+    """How the photographs of one data set are clustered."""
+
+    method: str = METHODS[0]
+    cut: float = 0.5  # clusters are joined from this mean probability on
+    attach: float | None = None  # probability from which a photograph shows its best known individual; None: never
+    margin: float = 0.0  # log-odds over the second individual
+    largest: float = float("inf")  # photographs in one cluster, for union-find
+    chosen_on: Literal["pseudo-tests", "other data sets", "null model", "settings"] = "null model"
+
+
+@dataclass(frozen=True, eq=False)
+class KnownBest:
+    """The best known individual of each photograph; None, 0 and minus infinity where there is none."""
+
+    name: Sequence[str | None]  # (n,)
+    probability: Floats  # (n,)
+    lead: Floats  # (n,) log-odds over the second individual
+
+    def select(self, rows: Integers) -> KnownBest:
+        """Return those of some photographs."""
+        return KnownBest([self.name[row] for row in rows.tolist()], self.probability[rows], self.lead[rows])
+
+    @classmethod
+    def none(cls, count: int) -> KnownBest:
+        """Return what photographs have where no individual is known."""
+        return cls([None] * count, np.zeros(count), np.full(count, -np.inf))
+
+
+@dataclass(eq=False)
+class PseudoTests:
+    """Some pseudo-tests of one data set: the photographs of each, and the pairs among them."""
+
+    who: Integers  # (n,) a number for the individual on each photograph of the pool
+    first: Integers  # (p,)
+    second: Integers  # (p,)
+    probability: Floats  # (p,) from models that never saw the pair's individuals
+    known: KnownBest
+    rows: Sequence[Integers]  # of each pseudo-test
+    _grown: dict[tuple[object, ...], list[Partitioner]] = field(default_factory=dict)
+
+    def within(self, individuals: NDArray[np.bool_]) -> PseudoTests:
+        """Return the pseudo-tests with the photographs of some individuals, (individuals,)."""
+        return replace(self, rows=[rows[individuals[self.who[rows]]] for rows in self.rows], _grown={})
+
+    def scores(self, rule: ClusterRule, cuts: Sequence[float]) -> Floats:
+        """Return the mean of ARI and AMI of each pseudo-test at each cut, (tests, cuts)."""
+        return np.array([[agreement(self.who[rows], part.at(cut)) for cut in cuts]
+                         for rows, part in zip(self.rows, self.partitioners(rule), strict=True)])  # fmt: skip
+
+    def partitioners(self, rule: ClusterRule) -> list[Partitioner]:
+        """Return the partitions of each pseudo-test by a rule, at any cut."""
+        key = (rule.method, rule.attach, rule.margin, rule.largest)
+        if key not in self._grown:
+            self._grown[key] = [self._partitioner(rows, rule) for rows in self.rows]
+        return self._grown[key]
+
+    def _partitioner(self, rows: Integers, rule: ClusterRule) -> Partitioner:
+        place = np.full(len(self.who), -1, dtype=np.int64)
+        place[rows] = np.arange(len(rows))
+        kept = (place[self.first] >= 0) & (place[self.second] >= 0)
+        forest, known = Forest(len(rows)), self.known.select(rows)
+        if rule.attach is not None:
+            attach(forest, known.name, known.probability, known.lead, rule.attach, rule.margin)
+        pairs = place[self.first[kept]], place[self.second[kept]]
+        return Partitioner(forest, *pairs, self.probability[kept], rule.method, rule.largest)
+
+
+def choose_rule(tests: Sequence[PseudoTests], given: Mapping[str, object], *, attaches: bool) -> ClusterRule:
+    """Return the rule with the best mean over pseudo-tests, by the one-standard-error rule towards smaller clusters.
+
+    `given` are fields of the rule that the settings fix. A method comes first, then attaching to known individuals,
+    then the cut again. Union-find has to be better than average linkage by one standard error.
+    """
+    rule = ClusterRule(chosen_on="pseudo-tests")
+    methods = [str(given["method"])] if "method" in given else list(METHODS)
+    rule = replace(rule, **{name: value for name, value in given.items() if name in ("largest",)})
+    found = {method: _best_cut(tests, replace(rule, method=method)) for method in methods}
+    best = methods[0]
+    for method in methods[1:]:
+        if _mean(found[method].scores) > _mean(found[best].scores) + _error(found[best].scores - found[method].scores):
+            best = method
+    rule = replace(rule, method=best, cut=found[best].cut)
+    if attaches:
+        rule = _with_attach(tests, rule, given)
+        rule = replace(rule, cut=_best_cut(tests, rule).cut)
+    return replace(rule, **given) if given else rule
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    cut: float
+    scores: Floats  # (tests,) at the cut
+
+
+def _best_cut(tests: Sequence[PseudoTests], rule: ClusterRule) -> _Found:
+    table = np.concatenate([one.scores(rule, CUTS) for one in tests])
+    best = int(table.mean(axis=0).argmax())
+    behind = table[:, [best]] - table
+    fine = [at for at in range(len(CUTS)) if _mean(behind[:, at]) <= _error(table[:, best])]
+    return _Found(CUTS[max(fine)], table[:, max(fine)])
+
+
+def _with_attach(tests: Sequence[PseudoTests], rule: ClusterRule, given: Mapping[str, object]) -> ClusterRule:
+    """Return the rule with the strictest way of attaching that is within one standard error of the best."""
+    options = [replace(rule, attach=one, margin=margin) for one in _ATTACH for margin in _MARGINS
+               if one is not None or margin == _MARGINS[0]]  # fmt: skip
+    if "attach" in given:
+        fixed = replace(rule, attach=given["attach"])  # type: ignore[arg-type]
+        options = [replace(fixed, margin=margin) for margin in _MARGINS]
+    scores = [np.concatenate([one.scores(option, [rule.cut])[:, 0] for one in tests]) for option in options]
+    best = max(range(len(options)), key=lambda at: _mean(scores[at]))
+    fine = (at for at in range(len(options)) if _mean(scores[best] - scores[at]) <= _error(scores[best] - scores[at]))
+    return options[next(fine)]
+
+
+def count_ratios(tests: Sequence[PseudoTests], rule: ClusterRule) -> Floats:
+    """Return individuals for each cluster that the rule makes of each pseudo-test, (tests,)."""
+    ratios = []
+    for one in tests:
+        for rows, part in zip(one.rows, one.partitioners(rule), strict=True):
+            ratios.append(len(np.unique(one.who[rows])) / max(len(np.unique(part.at(rule.cut))), 1))
+    return np.array(ratios)
+
+
+def _mean(scores: Floats) -> float:
+    return float(scores.mean())
+
+
+def _error(scores: Floats) -> float:
+    """Return the standard error of the mean."""
+    return float(scores.std(ddof=1) / np.sqrt(len(scores))) if len(scores) > 1 else 0.0

@@ -1,0 +1,136 @@
+"""Learn, for every data set, how probable a pair is and how its photographs are clustered; the truth is never used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.clustering.choose_rule import ClusterRule, KnownBest, PseudoTests, choose_rule, count_ratios
+from animalclef.clustering.held_out_links import LabelledPairs, fit_pooled, held_out_probability
+from animalclef.clustering.link_model import LinkModel, prior_link_model
+from animalclef.clustering.pseudo_tests import LEVELS, draw_tests, thinned_like
+from animalclef.decision.null_model import Null
+from animalclef.metrics.clustering_metrics import score_clusters
+from animalclef.structures.clusters import LinkedPairs
+
+__all__ = ["Evidence", "LearnedRule", "TestPool", "learn_rules"]
+
+Floats = NDArray[np.float64]
+
+_TESTS = 6
+_NESTED_TESTS = 3
+_FEW = 0.95  # probability from which photographs are attached where that could not be chosen
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What is known of the photographs of one data set that are to be clustered."""
+
+    pairs: LinkedPairs
+    nulls: Mapping[str, Null]
+    known: KnownBest
+
+
+@dataclass(frozen=True, eq=False)
+class TestPool:
+    """Database photographs of one data set, of which pseudo-tests are made."""
+
+    labelled: LabelledPairs
+    known: KnownBest
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedRule:
+    """How the photographs of one data set are clustered, and what pseudo-tests say of it."""
+
+    model: LinkModel
+    rule: ClusterRule
+    ratios: Floats  # individuals for each cluster, in every pseudo-test; empty without any
+    validation: Mapping[str, float]  # ari, ami: of rules that were chosen on other individuals; empty without any
+
+
+def learn_rules(
+    targets: Mapping[str, Evidence],
+    pools: Mapping[str, TestPool],
+    columns: Sequence[str],
+    given: Mapping[str, object],
+    seed: int,
+    *,
+    attaches: bool,
+) -> dict[str, LearnedRule]:
+    """Return a rule for every data set: its own, that of the other data sets, or that of the null model."""
+    able = {name: pool for name, pool in sorted(pools.items()) if pool.labelled.suffices}
+    learned = {}
+    for name, target in targets.items():
+        if name in able:
+            learned[name] = _own(able[name], target, columns, given, seed, attaches=attaches)
+        elif able:
+            learned[name] = _of_others(list(able.values()), target, columns, given, seed, attaches=attaches)
+        else:
+            rule = replace(ClusterRule(attach=_FEW if attaches else None), **given)  # type: ignore[arg-type]
+            learned[name] = LearnedRule(prior_link_model(columns), rule, np.zeros(0), {})
+    return learned
+
+
+def _own(
+    pool: TestPool, target: Evidence, columns: Sequence[str], given: Mapping[str, object], seed: int, *, attaches: bool
+) -> LearnedRule:
+    labelled = pool.labelled
+    model = labelled.fit(columns).for_use
+    probability = held_out_probability(labelled, columns, seed)
+    level = _level(labelled, probability, model, target, seed)
+    tests = _tests(pool, probability, level, _TESTS, seed)
+    rule = choose_rule([tests], given, attaches=attaches)
+    nested = _nested(_tests(pool, probability, level, _NESTED_TESTS, seed + 1), given, seed, attaches=attaches)
+    return LearnedRule(model, rule, count_ratios([tests], rule), nested)
+
+
+def _of_others(
+    pools: Sequence[TestPool], target: Evidence, columns: Sequence[str], given: Mapping[str, object], seed: int, *,
+    attaches: bool,
+) -> LearnedRule:  # fmt: skip
+    """Learn in units of the null model; each data set is tested with the model of the others."""
+    model = fit_pooled([pool.labelled for pool in pools], columns)
+    every = []
+    for pool in pools:
+        others = [other.labelled for other in pools if other is not pool]
+        mine = pool.labelled
+        if others:
+            probability = fit_pooled(others, columns).probability(mine.pairs, mine.nulls)
+        else:
+            probability = held_out_probability(mine, columns, seed)
+        every.append(_tests(pool, probability, _level(mine, probability, model, target, seed), _TESTS, seed))
+    rule = choose_rule(every, given, attaches=False)
+    rule = replace(rule, chosen_on="other data sets", attach=given.get("attach", _FEW) if attaches else None)  # type: ignore[arg-type]
+    return LearnedRule(model, rule, count_ratios(every, replace(rule, attach=None)), {})
+
+
+def _level(labelled: LabelledPairs, probability: Floats, model: LinkModel, target: Evidence, seed: int) -> int:
+    """Return how many photographs of an individual a pseudo-test has, so that it resembles the queries."""
+    if not len(target.pairs.image_id):
+        return LEVELS[-1]
+    partners = 2 * float(model.probability(target.pairs, target.nulls).sum()) / len(target.pairs.image_id)
+    return thinned_like(labelled.who, probability, labelled.pairs.first, labelled.pairs.second, partners, seed)
+
+
+def _tests(pool: TestPool, probability: Floats, level: int, count: int, seed: int) -> PseudoTests:
+    labelled = pool.labelled
+    rows = draw_tests(labelled.who, level, count, seed)
+    return PseudoTests(labelled.who, labelled.pairs.first, labelled.pairs.second, probability, pool.known, rows)
+
+
+def _nested(tests: PseudoTests, given: Mapping[str, object], seed: int, *, attaches: bool) -> dict[str, float]:
+    """Return ARI and AMI of each half of the individuals by the rule that was chosen on the other half."""
+    individuals = int(tests.who.max()) + 1
+    half = np.zeros(individuals, dtype=bool)
+    half[np.random.default_rng([seed, 25]).permutation(individuals)[: individuals // 2]] = True
+    scores = []
+    for mine in (half, ~half):
+        rule = choose_rule([tests.within(~mine)], given, attaches=attaches)
+        scored = tests.within(mine)
+        parts = zip(scored.rows, scored.partitioners(rule), strict=True)
+        scores += [score_clusters(scored.who[rows], part.at(rule.cut)) for rows, part in parts if len(rows)]
+    return {name: float(np.mean([getattr(one, name) for one in scores])) for name in ("ari", "ami")}

@@ -1,0 +1,160 @@
+"""Cluster the photographs without a name: attach them to known individuals, and partition the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.clustering.constraints import NOTHING_SAID, Constraints, Forest, constrained
+from animalclef.clustering.learn_rules import Evidence, LearnedRule, learn_rules
+from animalclef.clustering.partition import Partitioner, attach
+from animalclef.data.table import LoadedTable
+from animalclef.pipeline.candidate_search import CandidateSearch
+from animalclef.pipeline.cluster_evidence import ClusterJob, evidence_of, pools_of, used_columns, without_names
+from animalclef.pipeline.features import encounters_of, extract_all_features
+from animalclef.pipeline.image_contents import Contents
+from animalclef.pipeline.prepare_photographs import prepare_photographs
+from animalclef.pipeline.run_context import RunContext
+from animalclef.structures import ImageTable, Predictions, RankedCandidates
+from animalclef.structures.clusters import ClusterCount, Clusters
+
+__all__ = ["cluster_new_ones", "cluster_queries", "cluster_unnamed"]
+
+_STRICT, _LOOSE = 0.85, 0.31  # probabilities at which the null model accepts 1 % and 15 % of strangers
+
+
+def cluster_queries(
+    asked: ImageTable, ranked: RankedCandidates, job: ClusterJob, constraints: Constraints = NOTHING_SAID
+) -> Clusters:
+    """Return the individual on every query of `asked`: known ones of the database, and new ones.
+
+    Raises:
+        DataError: a constraint names a photograph that is not there, or constraints contradict each other.
+    """
+    return _clustered(asked.queries, job.features.images.queries, ranked, job, constraints)
+
+
+def cluster_new_ones(
+    asked: ImageTable, predictions: Predictions, job: ClusterJob, constraints: Constraints = NOTHING_SAID
+) -> Clusters:
+    """Return the individual on every query: as it was named, and new ones grouped by individual.
+
+    Raises:
+        DataError: a constraint names a photograph that is not there, or constraints contradict each other.
+    """
+    answer = dict(zip(predictions.image_id, predictions.identity, strict=True))
+    queries = job.features.images.queries
+    new = queries.select(np.array([answer[one] is None for one in queries.image_id], dtype=bool))
+    return _clustered(asked.queries, new, None, job, constraints, answer)
+
+
+def cluster_unnamed(
+    loaded: LoadedTable, contents: Contents, context: RunContext, constraints: Constraints = NOTHING_SAID
+) -> Clusters:
+    """Return the individual on every photograph of a table in which nobody has a name.
+
+    Raises:
+        DataError: nothing can be read, or a constraint cannot be used.
+    """
+    contents = replace(contents, images=without_names(contents.images))
+    with context.timed("prepare"):
+        contents, context = prepare_photographs(contents, context)
+    with context.timed("describe"):
+        features = extract_all_features(contents, context)
+    encounters = contents.encounters or encounters_of(features, context.config)
+    job = ClusterJob(features, encounters, CandidateSearch(features, context), None, context)
+    with context.timed("cluster"):
+        return _clustered(loaded.images, features.images, None, job, constraints)
+
+
+def _clustered(
+    asked: ImageTable,
+    images: ImageTable,
+    ranked: RankedCandidates | None,
+    job: ClusterJob,
+    constraints: Constraints,
+    answer: Mapping[str, str | None] | None = None,
+) -> Clusters:
+    """Cluster the usable ones among the photographs asked for; one that could not be used is alone.
+
+    `answer` names individuals that are settled; known individuals are attached where they are `ranked`.
+    """
+    constraints.check([*asked.image_id, *job.features.images.image_id])
+    config, attaches = job.context.config, ranked is not None
+    evidence = evidence_of(images, ranked, job) if len(images) else {}
+    pools = pools_of(job, attaches=attaches) if job.decision is not None and len(images) else {}
+    columns = used_columns(evidence, job)
+    rules = learn_rules(evidence, pools, columns, config.cluster.given, config.seed, attaches=attaches)
+    gallery = job.features.images.gallery
+    of: dict[str, tuple[object, ...]] = {}
+    known: dict[str, str] = {one: who for one, who in (answer or {}).items() if who is not None}
+    whose = {**dict(zip(gallery.image_id, gallery.identity, strict=True)), **known} if job.decision is not None else {}
+    counts = {}
+    for name, learned in rules.items():
+        ids = evidence[name].pairs.image_id
+        forest = constrained(ids.tolist(), constraints, whose)
+        numbers, names = _partition(evidence[name], learned, forest)
+        of |= {one: (name, number) for one, number in zip(ids, numbers.tolist(), strict=True)}
+        known |= {one: who for one, who in zip(ids, names, strict=True) if who is not None}
+        counts[name] = _count(evidence[name], learned, forest, numbers, names)
+    return _assembled(asked, of, known, counts)
+
+
+def _partition(evidence: Evidence, learned: LearnedRule, forest: Forest) -> tuple[NDArray[np.int64], list[str | None]]:
+    """Return the cluster of every photograph, and the known individual that its cluster shows."""
+    rule, known = learned.rule, evidence.known
+    if rule.attach is not None:
+        attach(forest, known.name, known.probability, known.lead, rule.attach, rule.margin)
+    numbers = _partitioner(evidence, learned, forest).at(rule.cut)
+    named = {number: forest.name(row) for row, number in enumerate(numbers.tolist()) if forest.name(row) is not None}
+    return numbers, [named.get(number) for number in numbers.tolist()]
+
+
+def _partitioner(evidence: Evidence, learned: LearnedRule, forest: Forest) -> Partitioner:
+    pairs, rule = evidence.pairs, learned.rule
+    probability = learned.model.probability(pairs, evidence.nulls)
+    return Partitioner(forest, pairs.first, pairs.second, probability, rule.method, rule.largest)
+
+
+def _count(
+    evidence: Evidence, learned: LearnedRule, forest: Forest, numbers: NDArray[np.int64], names: Sequence[str | None]
+) -> ClusterCount:
+    """Return the number of clusters with its interval, and the rule."""
+    sizes = np.bincount(numbers) if len(numbers) else np.zeros(0, dtype=np.int64)
+    clusters = len(sizes)
+    if len(learned.ratios):
+        low, high = (clusters * float(np.quantile(learned.ratios, share)) for share in (0.025, 0.975))
+    else:
+        parts = _partitioner(evidence, learned, forest)
+        low, high = (len(set(parts.at(cut).tolist())) for cut in (_LOOSE, _STRICT))
+    rule = {key: value for key, value in asdict(learned.rule).items() if value != float("inf")}
+    return ClusterCount(
+        photographs=len(numbers),
+        clusters=clusters,
+        singletons=int((sizes == 1).sum()),
+        known=len({who for who in names if who is not None}),
+        low=min(clusters, round(low)),
+        high=max(clusters, min(round(high), len(numbers))),
+        rule={**rule, **learned.validation},
+    )
+
+
+def _assembled(
+    asked: ImageTable,
+    of: Mapping[str, tuple[object, ...]],
+    known: Mapping[str, str],
+    counts: Mapping[str, ClusterCount],
+) -> Clusters:
+    """Number the clusters of every data set in table order."""
+    number = np.zeros(len(asked), dtype=np.int64)
+    individual = np.full(len(asked), None, dtype=object)
+    seen: dict[str, dict[object, int]] = {}
+    for row, (image_id, dataset) in enumerate(zip(asked.image_id, asked.dataset, strict=True)):
+        individual[row] = known.get(image_id)
+        key: object = ("known", known[image_id]) if image_id in known else of.get(image_id, ("alone", image_id))
+        numbers = seen.setdefault(dataset, {})
+        number[row] = numbers.setdefault(key, len(numbers))
+    return Clusters(asked.image_id, asked.dataset, number, individual, counts)

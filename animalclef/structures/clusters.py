@@ -1,0 +1,127 @@
+"""Individuals out of photographs without names: which photographs show one animal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.structures.arrays import FloatArray, StrArray, check_shape
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ClusterCount", "Clusters", "LinkedPairs"]
+
+
+@dataclass(frozen=True, eq=False)
+class LinkedPairs:
+    """Pairs of photographs with their scores, each pair once; a pair that is absent was on neither one's shortlist."""
+
+    image_id: StrArray  # (n,) what the rows point into
+    first: NDArray[np.int64]  # (p,) rows, each below that of `second`
+    second: NDArray[np.int64]  # (p,)
+    columns: Mapping[str, FloatArray]  # each (p,); the mean where either photograph had the other on its list
+
+    def __post_init__(self) -> None:
+        check_shape("second", self.second, (len(self.first),))
+        for name, values in self.columns.items():
+            check_shape(name, values, (len(self.first),))
+        if (self.first >= self.second).any():
+            raise ValueError("first: expected rows below those of second.")
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def within(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+        """Return which pairs lie among some photographs, (p,), and their two places among these, rows rising."""
+        place = np.full(len(self.image_id), -1, dtype=np.int64)
+        place[rows] = np.arange(len(rows))
+        kept = (place[self.first] >= 0) & (place[self.second] >= 0)
+        return kept, place[self.first[kept]], place[self.second[kept]]
+
+
+@dataclass(frozen=True)
+class ClusterCount:
+    """How many individuals the photographs of one data set show, and how that was found."""
+
+    photographs: int
+    clusters: int
+    singletons: int  # clusters of one photograph
+    known: int  # clusters that show an individual of the database
+    low: int  # 95 % interval of the number of individuals, from pseudo-tests on the database or the null model
+    high: int
+    rule: Mapping[str, Any] = field(default_factory=dict)  # method, cut, attach, margin and what chose them
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """The individual on every photograph, known or new; photographs of two data sets never share one.
+
+    `number` counts the clusters of a data set from 0 in table order.
+
+    Example:
+        >>> ids, home = np.array(["1", "2", "3"], dtype=object), np.array(["Newts"] * 3, dtype=object)
+        >>> clusters = Clusters(ids, home, np.array([0, 1, 1]), np.array(["Ada", None, None], dtype=object))
+        >>> clusters.name.tolist(), clusters.label[2]
+        (['Ada', 'new_1', 'new_1'], 'cluster_Newts_1')
+    """
+
+    image_id: StrArray  # (n,)
+    dataset: StrArray  # (n,)
+    number: NDArray[np.int64]  # (n,)
+    individual: StrArray  # (n,) name of an individual of the database, None for a new one
+    counts: Mapping[str, ClusterCount] = field(default_factory=dict)  # by data set
+
+    def __post_init__(self) -> None:
+        for name in ("dataset", "number", "individual"):
+            check_shape(name, getattr(self, name), (len(self.image_id),))
+
+    def __len__(self) -> int:
+        return len(self.image_id)
+
+    @cached_property
+    def label(self) -> StrArray:
+        """`cluster_<dataset>_<n>`, as AnimalCLEF 2026 wants it, (n,)."""
+        pairs = zip(self.dataset, self.number.tolist(), strict=True)
+        return _texts([f"cluster_{dataset}_{number}" for dataset, number in pairs])
+
+    @cached_property
+    def name(self) -> StrArray:
+        """The name of the known individual, or new_1, new_2 ... in table order over all data sets, (n,)."""
+        known = {str(who) for who in self.individual if who is not None}
+        names: dict[str, str] = {}
+        count = 0
+        for label, who in zip(self.label, self.individual, strict=True):
+            if who is None and label not in names:
+                count += 1
+                while f"new_{count}" in known:
+                    count += 1
+                names[label] = f"new_{count}"
+        return _texts([who or names[label] for label, who in zip(self.label, self.individual, strict=True)])
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per photograph: image_id, dataset, cluster (its label) and individual (known, or new_1 ...)."""
+        import pandas as pd
+
+        columns = {"image_id": self.image_id, "dataset": self.dataset, "cluster": self.label, "individual": self.name}
+        return pd.DataFrame(columns)
+
+    def __repr__(self) -> str:
+        clusters = len(set(self.label))
+        alone = int((np.unique(self.label.astype(str), return_counts=True)[1] == 1).sum()) if len(self) else 0
+        return f"Clusters({len(self)} photographs, {clusters} individuals, {alone} of them on one photograph)"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self!r}</p>" + str(self.table.to_html(max_rows=20, index=False))
+
+
+def _texts(values: list[str]) -> StrArray:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
