@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from animalclef.structures import FloatArray
 
-__all__ = ["build_index", "cells_for", "search_gallery"]
+__all__ = ["build_index", "cells_for", "search_gallery", "suggest"]
 
 Rows = NDArray[np.int64]
 
@@ -57,7 +57,7 @@ def search_gallery(
     if probes is None:
         return _exact(query, gallery, most)
     parts = [
-        _suggested(index, query[start : start + _QUERIES], gallery, most, probes)
+        suggest(index, query[start : start + _QUERIES], gallery, most, probes)
         for start in range(0, len(query), _QUERIES)
     ]
     return np.concatenate([found for found, _ in parts]), np.concatenate([scores for _, scores in parts])
@@ -128,7 +128,7 @@ def _probes(index: Any, query: FloatArray, gallery: FloatArray, most: int, least
     exact, _ = _exact(sample, gallery, at)
     probes, recall = 4, 0.0
     while probes <= max(4, index.nlist // 2):
-        found, _ = _suggested(index, sample, gallery, most, probes)
+        found, _ = suggest(index, sample, gallery, most, probes)
         recall = float(np.mean([np.isin(one, two[:at]).mean() for one, two in zip(exact, found, strict=True)]))
         if recall >= least_recall:
             logger.warning(
@@ -151,7 +151,7 @@ def _exact(query: FloatArray, gallery: FloatArray, most: int) -> tuple[Rows, Flo
     return found, scores
 
 
-def _suggested(index: Any, query: FloatArray, gallery: FloatArray, most: int, probes: int) -> tuple[Rows, FloatArray]:
+def suggest(index: Any, query: FloatArray, gallery: FloatArray, most: int, probes: int) -> tuple[Rows, FloatArray]:
     """Rank what the inverted file suggests by exact inner products; a query with too few suggestions is exact."""
     reach = min(2 * most, len(gallery))
     index.nprobe = probes

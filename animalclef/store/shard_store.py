@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 Entry = Mapping[str, NDArray[np.generic]]
 
+_MOST_OPEN = 1024  # files of a store at once: Linux maps 65,530 for a process
+
 # The errors that damaged bytes can cause.
 _DAMAGE = (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError)
 
@@ -141,9 +143,12 @@ class ShardStore:
         return entry if _checksum(entry) == place.checksum else None
 
     def _file(self, path: Path) -> safe_open:
-        if path not in self._open:
-            self._open[path] = safe_open(path, framework="np")
-        return self._open[path]
+        file = self._open.get(path)
+        if file is None:
+            file = self._open[path] = safe_open(path, framework="np")
+            for oldest in list(self._open)[:-_MOST_OPEN]:
+                self._open.pop(oldest, None)
+        return file
 
     def _index(self, path: Path) -> None:
         """Index a file; an entry that was damaged and made again is in several files."""

@@ -40,7 +40,7 @@ def cluster() -> Iterator[Any]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     here = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
     os.environ["PYTHONPATH"] = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
-    quick = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "health_check_failure_threshold": 3}
+    quick = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000}
     head = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "_system_config": quick, "include_dashboard": False}
     started = Cluster(initialize_head=True, head_node_args=head)
     for _ in range(2):

@@ -52,7 +52,7 @@ def test_what_does_not_fit_reaches_the_recall_that_is_asked_for_and_says_so(
 def test_a_recall_that_cells_cannot_reach_is_reached_by_exact_search(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(large_gallery, "_suggested", lambda *given: (np.full((len(given[1]), 5), -1), None))
+    monkeypatch.setattr(large_gallery, "suggest", lambda *given: (np.full((len(given[1]), 5), -1), None))
     with caplog.at_level(logging.WARNING):
         found, _ = search_gallery(QUERY, GALLERY, 5, memory_gb=1e-4, least_recall=0.98)
     assert shares_found(found, 5) == 1.0
@@ -61,7 +61,7 @@ def test_a_recall_that_cells_cannot_reach_is_reached_by_exact_search(
 
 def test_a_query_with_too_few_suggestions_is_exact() -> None:
     index = build_index(GALLERY[:400], 1e-5)
-    found, _ = large_gallery._suggested(index, QUERY, GALLERY[:400], 300, probes=1)
+    found, _ = large_gallery.suggest(index, QUERY, GALLERY[:400], 300, probes=1)
     assert (found >= 0).all()
     assert [len(set(row)) for row in found.tolist()] == [300] * len(QUERY)
 
