@@ -59,9 +59,10 @@ class RayCluster:
         Raises:
             EngineError: a chunk failed again and again, a node has other versions or lacks a folder, or none answers.
         """
-        first = list(itertools.islice(chunks, 1))
+        rest = iter(chunks)
+        first = list(itertools.islice(rest, 1))
         if first:
-            yield from _Stage(self, work, itertools.chain(first, chunks)).results()
+            yield from _Stage(self, work, itertools.chain(first, rest)).results()
 
     def close(self) -> None:
         """Stop all workers."""
@@ -218,10 +219,11 @@ class _Stage:
             said = ray.get(answer)
         except ray.exceptions.RayError as error:
             self.cluster.fire(worker)
-            if worker not in self.cluster.checked:
-                self.failed_starts += 1
-            if self.failed_starts >= _TRIES or what == "take":
+            self.failed_starts += what == "take" or worker not in self.cluster.checked
+            nobody = not self.idle and not self.running
+            if isinstance(error, ray.exceptions.RayTaskError) or (nobody and self.failed_starts >= _TRIES):
                 raise EngineError(f"{self.work.title}: a Ray worker did not start: {_reason(error)}") from error
+            logger.warning("A Ray worker did not start: %s", _reason(error))
             return
         if what == "about":
             self.cluster.refuse_unlike(*said)
@@ -257,7 +259,7 @@ def _batched(chunks: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _reason(error: BaseException) -> str:
-    """Return the last line of what Ray says; a traceback stands before it."""
+    """Return the first sentence of the last line of what Ray says; a traceback stands before it."""
     cause = getattr(error, "cause", None) or error
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return f"{type(cause).__name__}: {lines[-1] if lines else 'no message'}"
+    return f"{type(cause).__name__}: {lines[-1].split('. ')[0] if lines else 'no message'}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
 from typing import Protocol
 
 import numpy as np
@@ -87,7 +86,8 @@ def rerank(
     total = sum(pair not in log for job in jobs for pair in job.pairs)
     with progress.task("matching pairs", total, "pairs") as advance:
         if total:
-            shards = map(_Shard, map(tuple, whole_jobs(_fresh(jobs, log), matcher.pairs_a_shard)), repeat(log))
+            fresh = _fresh(jobs, log)
+            shards = (_Shard(tuple(some), log) for some in whole_jobs(fresh, matcher.pairs_a_shard))
             for matched in (engine or ThisMachine()).ordered(_Matching(matcher, read, workers), shards):
                 before = len(log)
                 log.append([one for one, _ in matched.pairs], [other for _, other in matched.pairs], matched.scores)

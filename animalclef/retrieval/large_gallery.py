@@ -84,7 +84,7 @@ def build_index(gallery: FloatArray, memory_gb: float) -> Any:
     count, dimensions = gallery.shape
     cells = cells_for(count)
     rows = np.sort(np.random.default_rng(0).permutation(count)[: _TRAINING * cells])
-    means = faiss.Kmeans(dimensions, cells, niter=10, seed=1, spherical=True, max_points_per_centroid=10**6,
+    means: Any = faiss.Kmeans(dimensions, cells, niter=10, seed=1, spherical=True, max_points_per_centroid=10**6,
                          min_points_per_centroid=1)  # fmt: skip
     means.train(gallery[rows])
     index = _empty(_quantizer(means.centroids), cells, gallery.shape, memory_gb)
@@ -110,6 +110,7 @@ def _quantizer(centroids: FloatArray) -> Any:
 
 def _empty(quantizer: Any, cells: int, shape: tuple[int, ...], memory_gb: float) -> Any:
     count, dimensions = shape
+    index: Any
     kinds = ((2, faiss.ScalarQuantizer.QT_fp16), (1, faiss.ScalarQuantizer.QT_8bit))
     for width, kind in kinds:
         if count * dimensions * width <= memory_gb * 1e9:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -48,6 +49,11 @@ def test_what_is_used_and_what_is_missing_is_told(tmp_path: Path, monkeypatch: p
     assert found["published weights here"] == ("xfeat", "")
     assert "miewid-msv3" in found["published weights not here"][0].split(", ")
     assert "xfeat" not in found["published weights not here"][0].split(", ")
+
+
+def test_every_extra_of_users_is_looked_for() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+    assert set(command.EXTRAS) == set(project["optional-dependencies"]) - {"dev", "noncommercial"}
 
 
 def test_the_table_has_a_row_for_every_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import engine_cases
 import numpy as np
 import pytest
 from engine_cases import Squares
 from tiny import make_tiny_data
-from whole_run import artefacts, command_line, finish, predict
+from whole_run import artefacts, command_line, predict
 
 from animalclef.config import DataConfig
 from animalclef.data.hashing import hash_images
@@ -38,8 +39,7 @@ def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    here = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
-    os.environ["PYTHONPATH"] = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
+    ray.cloudpickle.register_pickle_by_value(engine_cases)  # nodes have the package, not the tests
     quick = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000}
     head = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "_system_config": quick, "include_dashboard": False}
     started = Cluster(initialize_head=True, head_node_args=head)
@@ -129,7 +129,7 @@ def test_after_the_driver_is_killed_the_same_command_ends_with_the_same_bytes(
     killed.wait()
     assert list(run.rglob("*.safetensors"))
     assert not out.exists()
-    done = finish(command)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stderr
     assert out.read_bytes() == plain
     assert artefacts(run) == artefacts(tmp_path / "local")
@@ -153,7 +153,7 @@ def test_a_node_is_lost_and_another_of_another_version_is_refused(
     fake = tmp_path / "fake" / "animalclef-9.9.9.dist-info"
     fake.mkdir(parents=True)
     (fake / "METADATA").write_text("Metadata-Version: 2.1\nName: animalclef\nVersion: 9.9.9\n")
-    path = os.pathsep.join([str(fake.parent), os.environ["PYTHONPATH"]])
+    path = os.pathsep.join([str(fake.parent), os.environ.get("PYTHONPATH", "")])
     cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES, env_vars={"PYTHONPATH": path})
     with pytest.raises(EngineError, match=r"has animalclef 9\.9\.9, this machine has .*: results would differ"):
         list(workers.ordered(Squares(tmp_path, seconds=0.2), itertools.count()))
