@@ -34,7 +34,7 @@ def main() -> None:
         with browser(Path(folder) / "profile") as chromium:
             summary = photograph(chromium, page, "")
             match = photograph(
-                chromium, page, "document.querySelectorAll('.card')[1].querySelector('.candidate').click()"
+                chromium, page, "document.querySelectorAll('.card')[1].querySelector('.candidate button').click()"
             )
     write_picture(ROOT / "docs/images/report.jpg", np.hstack([half(summary), half(match)]))
 

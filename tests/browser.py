@@ -48,11 +48,15 @@ class Browser:
 
     def open(self, page: Path, *, width: int = 1400, height: int = 900, dark: bool = False) -> None:
         """Open a file at the size of a desktop or of a phone."""
+        self.open_address(page.resolve().as_uri(), width=width, height=height, dark=dark)
+
+    def open_address(self, address: str, *, width: int = 1400, height: int = 900, dark: bool = False) -> None:
+        """Open an address."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-        self.driver.get(page.resolve().as_uri())
+        self.driver.get(address)
         self.run("document.documentElement.style.scrollBehavior = 'auto'")
 
     def run(self, script: str, *arguments: Any) -> Any:

@@ -22,6 +22,8 @@ HEAVY = (
     "matplotlib",
     "transformers",
     "sqlalchemy",
+    "starlette",
+    "uvicorn",
 )
 
 
@@ -45,7 +47,7 @@ def names_of(path: Path) -> str:
 FLOORS = (
     {"errors", "structures"},
     {"config", "runtime"},
-    {"data", "hub", "synthetic"},
+    {"data", "engine", "hub", "synthetic"},
     {"metrics", "prepare"},
     {"decision"},
     {"clustering", "store"},
@@ -53,6 +55,7 @@ FLOORS = (
     {"evaluation", "explain", "matching", "retrieval"},
     {"pipeline"},
     {"report", "training"},
+    {"catalogue", "review"},
     {"api"},
     {"cli"},
     {"__main__"},

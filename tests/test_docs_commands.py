@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
-from tiny import TINY_SETTINGS, make_tiny_data, read_csv, write_csv
+from tiny import TINY_SETTINGS, make_tiny_data, photograph, read_csv, write_csv
 from typer.testing import CliRunner
 
 from animalclef.cli import app
+from animalclef.review.session import ReviewSession
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -35,7 +38,8 @@ def commands(page: Path) -> list[str]:
 def made_small(arguments: list[str]) -> list[str]:
     """The same command with less work: only its settings and numbers of steps differ."""
     settings: tuple[str, ...] = ()
-    if arguments[0] in ("predict", "evaluate-embedder") or (arguments[0] == "cluster" and "--data" in arguments):
+    small = ("predict", "evaluate-embedder")
+    if arguments[0] in small or arguments[:2] == ["catalogue", "create"] or arguments[:2] == ["cluster", "--data"]:
         settings = SMALL
     if arguments[0] == "tune":
         arguments[arguments.index("--trials") + 1] = "3"
@@ -71,6 +75,10 @@ def drawn(tmp_path_factory: pytest.TempPathFactory, published_bundle: Path) -> P
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
         rows.append((len(rows) + 1, f"photos/{path.name}", "" if is_query else name))
+    for animal in range(3):
+        later = folder / "next-season" / "query" / f"{animal}_9.jpg"
+        later.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(later), photograph([0, 0, animal], 9))
     write_csv(folder / "my-table" / "photographs.csv", ("image_id", "path", "identity"), rows)
     _store_timm_weights(folder / "my-timm.safetensors")
     return folder
@@ -83,12 +91,23 @@ def _store_timm_weights(path: Path) -> None:
     save_file(timm.create_model("mobilenetv2_100", num_classes=0).state_dict(), path)
 
 
+def _answer_once(session: ReviewSession, bound: socket.socket, announce: Callable[[str], None]) -> None:
+    """A reviewer who answers the first question and closes the page."""
+    announce(f"http://127.0.0.1:{bound.getsockname()[1]}/")
+    bound.close()
+    question = session.state()["question"]
+    assert question is not None
+    first, second = (one["row"] for one in question["animals"])
+    session.answer(first, second, "same")
+
+
 @pytest.fixture
 def newcomers_folder(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh copy of the drawn folders, and the working directory in it."""
     torch.set_num_threads(1)  # two test processes share two cores
     shutil.copytree(drawn, tmp_path / "here", symlinks=True)
     monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr("animalclef.review.server.serve", _answer_once)
     return tmp_path / "here"
 
 

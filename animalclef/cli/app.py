@@ -19,9 +19,10 @@ __all__ = ["PANELS", "app", "main"]
 
 
 PANELS = {
-    "Start": ("demo", "inspect", "convert", "config"),
+    "Start": ("demo", "inspect", "convert", "config", "doctor"),
     "Predict": ("predict", "cluster", "validate", "weights"),
     "Look": ("report", "show", "score", "evaluate", "diff", "ledger"),
+    "Grow": ("review", "catalogue"),
     "Improve": ("boxes", "mask", "label-views", "tune", "ensemble"),
     "Train": ("train", "train-matcher", "train-segmenter", "evaluate-embedder", "study"),
 }

@@ -46,6 +46,9 @@ def predict(
     run: Annotated[Path | None, typer.Option(help="Where work is kept. Default: runs/CONFIG-DIGEST.")] = None,
     weights: WeightsOption = None,
     decision: Annotated[Path | None, typer.Option(help="Apply this decision.json instead of tuning one.")] = None,
+    reviewed: Annotated[
+        Path | None, typer.Option(help="Log of `animalclef review`: its answers decide their queries.")
+    ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -58,6 +61,8 @@ def predict(
         bool, typer.Option("--auto/--no-auto", help="Try on database photographs how to prepare them (prepare.mode).")
     ] = True,
     overwrite: Annotated[bool, typer.Option(help="Forget what an earlier run left in the run folder.")] = False,
+    engine: Annotated[str, typer.Option(help="local, or ray: the long stages run on a Ray cluster.")] = "local",
+    address: Annotated[str, typer.Option(help="Of the Ray cluster: auto, HOST:PORT, ray://HOST:PORT, local.")] = "auto",
     ledger: LedgerOption = None,
     no_ledger: NoLedgerOption = False,
     as_json: JsonOption = False,
@@ -76,6 +81,8 @@ def predict(
 
     - `animalclef predict --data animal-clef-2025 --config animalclef2025 --weights my-weights`
 
+    - `animalclef predict --data my-photos --engine ray --address auto`
+
     - `animalclef predict --data next-year --decision submissions/this-year/submission.decision.json`
     """
     from animalclef.api.datasets import Dataset, load_config
@@ -89,11 +96,12 @@ def predict(
     extra += [*column_settings(columns), *([] if budget is None else [f"budget.spend={json.dumps(budget)}"])]
     config = load_config(config_name, *(assignments or []), *extra, seed=seed)
     dataset = Dataset(load(data, settings=config.data))
-    protect_inputs([] if decision is None else [decision])
+    protect_inputs(path for path in (decision, reviewed) if path is not None)
     target = target_file(out_path, config.name, config_name, run)
     made = predict_run(
-        dataset, config=config, run_dir=run, weights=weights, decision=decision, device=device, workers=workers,
+        dataset, config=config, run_dir=run, weights=weights, decision=decision, reviewed=reviewed, device=device,
+        workers=workers,
         overwrite=overwrite, progress=console.RichProgress(err), say=tell,
-        announce=lambda plan: tell(console.plan_sentence(plan)),
+        announce=lambda plan: tell(console.plan_sentence(plan)), engine=engine, address=address,
     )  # fmt: skip
     finish("predict", made, target, ledger=ledger, no_ledger=no_ledger, as_json=as_json)

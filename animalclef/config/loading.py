@@ -89,7 +89,7 @@ def shipped_configs(group: str = "") -> dict[str, Path]:
     """Return name and file of every shipped configuration in the folder `group`."""
     installed = Path(str(resources.files("animalclef"))) / "configs"
     folder = installed if installed.is_dir() else installed.parents[1] / "configs"
-    return {path.stem: path for path in sorted((folder / group).glob("*.yaml"))}
+    return {path.stem: path for path in sorted((folder / group).glob("*.yaml"), key=lambda path: path.stem)}
 
 
 def fingerprint(*parts: object) -> str:

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import huggingface_hub
+from huggingface_hub import constants as hub_constants
 
 from animalclef.errors import WeightsError
 from animalclef.hub.catalogue import WEIGHTS, WeightsEntry
@@ -106,7 +107,7 @@ def known_digest(entry: WeightsEntry) -> str | None:
 def caches() -> tuple[Path, Path]:
     """Return the folders of huggingface_hub's and of torch hub's cache, as these libraries choose them."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache")
-    hub = os.environ.get("HF_HUB_CACHE") or huggingface_hub.constants.HF_HUB_CACHE
+    hub = os.environ.get("HF_HUB_CACHE") or hub_constants.HF_HUB_CACHE
     return Path(hub), Path(os.environ.get("TORCH_HOME") or home / "torch") / "hub" / "checkpoints"
 
 

@@ -86,7 +86,7 @@ def extract_all_features(contents: Contents, context: RunContext) -> FeatureSet:
     views = {name: chosen for name, chosen in config.keypoints.views.items() if name in images.datasets}
     local = {one.label: _local_features(one, wanted, views, run, decoding) for one in extractors}
     tables = {name: images.select(images.dataset == name) for name in images.datasets}
-    embed = {one.label: _Embedding(one, tables, run) for one in embedders}
+    embed = {one.label: _Embedding(one, tables, run, context.fitted_on) for one in embedders}
     jobs = {
         name: [
             ExtractionJob(ThumbnailExtractor(), thumbnails),
@@ -99,7 +99,9 @@ def extract_all_features(contents: Contents, context: RunContext) -> FeatureSet:
         context.announce(estimate(images, jobs, context))
     set_aside = list(contents.set_aside)
     for name, table in tables.items():
-        set_aside += extract_features(table, jobs[name], unreadable, config.data, context.workers, context.progress)
+        set_aside += extract_features(
+            table, jobs[name], unreadable, config.data, context.workers, context.progress, engine=context.engine
+        )
     bad = {item.image_id for item in set_aside}
     usable = np.array([one not in bad for one in images.image_id], dtype=bool)
     images = images.select(usable)
@@ -119,9 +121,15 @@ def extract_all_features(contents: Contents, context: RunContext) -> FeatureSet:
 class _Embedding:
     """One embedder over all data sets: its jobs, and what they left in the stores."""
 
-    def __init__(self, member: Member, tables: Mapping[str, ImageTable], run: RunFolder) -> None:
+    def __init__(
+        self, member: Member, tables: Mapping[str, ImageTable], run: RunFolder, fitted_on: frozenset[str] | None
+    ) -> None:
         config, network = member.config, member.models.network
-        self.embedders = {name: Embedder(name, table.gallery, config, network) for name, table in tables.items()}
+        self._keeps_axes = fitted_on is not None
+        self.embedders = {
+            name: Embedder(name, _fitted_on(table.gallery, fitted_on), config, network)
+            for name, table in tables.items()
+        }
         self.stores = {
             name: ShardStore(run.store("embeddings", one.fingerprint)) for name, one in self.embedders.items()
         }
@@ -136,10 +144,20 @@ class _Embedding:
         """Return the vectors of all photographs."""
         return join_embeddings(
             [
-                self.embedders[name].embeddings(images.select(images.dataset == name), self.stores[name])
+                self.embedders[name].embeddings(
+                    images.select(images.dataset == name), self.stores[name], keeps_axes=self._keeps_axes
+                )
                 for name in images.datasets
             ]
         )
+
+
+def _fitted_on(gallery: ImageTable, image_ids: frozenset[str] | None) -> ImageTable:
+    """Return the photographs that an embedder is fitted on: the given ones, where the gallery has any of them."""
+    if image_ids is None:
+        return gallery
+    chosen = np.array([one in image_ids for one in gallery.image_id], dtype=bool)
+    return gallery.select(chosen) if chosen.any() else gallery
 
 
 def encounters_of(features: FeatureSet, config: Config, links: Sequence[tuple[str, str, int]] = ()) -> Encounters:

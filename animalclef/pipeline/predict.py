@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from dataclasses import dataclass, replace
@@ -9,10 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from animalclef.clustering.constraints import NOTHING_SAID, Constraints
+from animalclef.data.review_log import read_review
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decide import decide
 from animalclef.decision.decision_model import Decision
 from animalclef.decision.fusion import fuse
+from animalclef.decision.reviewed_answers import apply_reviewed
 from animalclef.errors import DataError
 from animalclef.pipeline.budget import settle_budget
 from animalclef.pipeline.candidate_search import ranks_of_sources
@@ -30,10 +33,10 @@ from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.digests import with_digests
 from animalclef.store.cluster_file import write_clusters
 from animalclef.store.pseudo_query_file import read_pseudo_queries
-from animalclef.structures import ImageTable, PairScores, Predictions, RankedCandidates, Skipped
+from animalclef.structures import ImageTable, PairScores, Predictions, RankedCandidates, ReviewedPairs, Skipped
 from animalclef.structures.clusters import Clusters
 
-__all__ = ["Outcome", "predict"]
+__all__ = ["Outcome", "identify", "predict"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,10 +63,25 @@ def predict(
     """Answer every query, and keep everything in the run folder; with a decision given nothing is tuned.
 
     A clustering task gets the individual on every query, and an identification task groups the new ones; `constraints`
-    are what people said of pairs.
+    are what people said of pairs: without them, what the review log of the context says.
 
     Raises:
         DataError: no gallery photograph has an identity, or constraints contradict each other.
+    """
+    outcome, shortlists, context = identify(loaded, contents, context)
+    if constraints is NOTHING_SAID:
+        reviewed = _reviewed(shortlists.features, context)
+        constraints = _constraints(reviewed, outcome.predictions, everybody=loaded.is_clustering)
+    outcome = replace(outcome, clusters=_clusters(outcome, loaded, shortlists, context, constraints))
+    _write_run(outcome, loaded, shortlists, context)
+    return outcome
+
+
+def identify(loaded: LoadedTable, contents: Contents, context: RunContext) -> tuple[Outcome, Shortlists, RunContext]:
+    """Answer every query without writing results; return the answers, and the context with what was chosen.
+
+    Raises:
+        DataError: no gallery photograph has an identity.
     """
     if not len(loaded.images.gallery):
         where = loaded.source.table or loaded.source.root
@@ -85,10 +103,7 @@ def predict(
     with context.timed("match"):
         skipped = skipped_matchers(decision, features, context) if allowance is None else {}
         scores = match_pairs(shortlists.queries, features, context, allowance, skipped)
-    outcome = _answer(scores, decision, loaded, features, context)
-    outcome = replace(outcome, clusters=_clusters(outcome, loaded, shortlists, context, constraints))
-    _write_run(outcome, loaded, shortlists, context)
-    return outcome
+    return _answer(scores, decision, loaded, features, context), shortlists, context
 
 
 def _clusters(
@@ -110,8 +125,17 @@ def _answer(
     """Rank the candidates of every query and name its individual."""
     ranked = fuse(scores, features.images, decision)
     predictions = decide(ranked, loaded.images.queries, decision)
-    context.folder.finished.unlink(missing_ok=True)
-    pseudo = {} if context.given is not None else read_pseudo_queries(context.folder)
+    reviewed = _reviewed(features, context)
+    if reviewed.conflicts:
+        logger.warning(
+            "%s: %d contradictions; their answers are left out. `animalclef review` shows them.",
+            context.reviewed, len(reviewed.conflicts),
+        )  # fmt: skip
+    predictions = apply_reviewed(predictions, ranked, loaded.images, decision, reviewed)
+    pseudo = {}
+    if context.given is None:
+        context.folder.finished.unlink(missing_ok=True)  # an earlier answer; the pseudo-queries are already this one's
+        pseudo = read_pseudo_queries(context.folder)
     network = context.models.network
     return Outcome(
         predictions, ranked, decision, features.set_aside, context.seconds,
@@ -122,9 +146,25 @@ def _answer(
     )  # fmt: skip
 
 
+def _reviewed(features: FeatureSet, context: RunContext) -> ReviewedPairs:
+    """Return what people answered about these photographs; contradictions are left out."""
+    return ReviewedPairs() if context.reviewed is None else read_review(context.reviewed, features.by_content())
+
+
+def _constraints(reviewed: ReviewedPairs, predictions: Predictions, *, everybody: bool) -> Constraints:
+    """Return what people said of pairs; where new ones alone are grouped, pairs with a named one are settled."""
+    answers = zip(predictions.image_id, predictions.identity, strict=True)
+    new = {one for one, who in answers if who is None}
+    same, different = (
+        [pair for pair in pairs if everybody or new.issuperset(pair)] for pairs in (reviewed.same, reviewed.different)
+    )
+    return Constraints(same, different)
+
+
 def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, context: RunContext) -> None:
     """Write what later commands read; `finished.json` last."""
     folder, features = context.folder, shortlists.features
+    folder.finished.unlink(missing_ok=True)
     lists = {**shortlists.by_source, "shortlist": shortlists.queries}
     folder.write_sources(ranks_of_sources(lists, features.images))
     folder.write_set_aside(features.set_aside)
@@ -139,6 +179,8 @@ def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, co
     folder.write_timings(context.seconds, counts | {"pairs in the log": sum(map(len, context.logs))})
     settings = {"scores": context.scores_id, "data": features.digest, "config": context.config.model_dump(mode="json")}
     settings |= {"root": str(loaded.source.root.resolve())} | ({"task": "clustering"} if loaded.is_clustering else {})
+    if context.reviewed is not None:
+        settings["reviewed"] = hashlib.sha256(context.reviewed.read_bytes()).hexdigest()
     if features.local.extractor:
         settings["keypoints"] = features.local.stores[""].folder.relative_to(folder.path).as_posix()
     write_text(folder.finished, json.dumps(with_digests(settings, folder.path), indent=1) + "\n")

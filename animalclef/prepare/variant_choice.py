@@ -60,9 +60,9 @@ def choose_variant(
     """Return the chosen mode and the reason in words.
 
     The best nested score wins; variants within one standard error of it are tied. Of tied ones the best rank-1 of
-    stage one wins, by the same rule. What is still tied goes to a cut-out where the animal is small or where most
-    verified matches between different individuals lie off the animal, else to the cheapest. `behind` holds the margin
-    of every mode to the best nested score, `behind_in_rank1` that to the best rank-1 among the tied.
+    stage one wins, by the same rule. What is still tied goes to the mode of the rule (`mode_by_rule`) where that is
+    among them, else to the cheapest. `behind` holds the margin of every mode to the best nested score,
+    `behind_in_rank1` that to the best rank-1 among the tied.
 
     >>> sample = Evidence(photographs=200, outlined=1.0, filled=0.5, uniform=0.0, off_animal=0.1)
     >>> both = [Variant("whole", 0.5, 0.3), Variant("cut-out", 0.6, 0.5)]
@@ -82,11 +82,9 @@ def choose_variant(
     if len(ahead) == 1:
         return ahead[0], "validation scores alike; the best rank-1 of the embedding"
     wanted, reason = mode_by_rule(evidence)
-    cheapest = min(ahead, key=MODES.index)
-    if wanted != "whole" and any(mode != "whole" for mode in ahead):
-        cut = wanted if wanted in ahead else min((mode for mode in ahead if mode != "whole"), key=MODES.index)
-        return cut, f"validation scores alike; {reason}"
-    return cheapest, "validation scores alike; the cheapest"
+    if wanted != "whole" and wanted in ahead:
+        return wanted, f"validation scores alike; {reason}"
+    return min(ahead, key=MODES.index), "validation scores alike; the cheapest"
 
 
 def can_be_tried(photographs: int, evidence: Evidence) -> bool:

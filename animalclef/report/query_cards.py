@@ -23,6 +23,7 @@ __all__ = [
     "Shown",
     "explained_pairs",
     "matches_of",
+    "packed_matches",
     "photograph_table",
     "photographs_of",
     "queries_of",
@@ -131,7 +132,7 @@ def matches_of(
     def work(one: Shown) -> list[list[int] | None]:
         query = matches.features(one.query_id)
         chosen = one.rows[:candidates]
-        found = [_packed(matches, query, matches.features(run.ranked.gallery_id[row]), most) for row in chosen]
+        found = [packed_matches(matches, query, matches.features(run.ranked.gallery_id[row]), most) for row in chosen]
         return [*found, *[None] * (len(one.rows) - len(found))]
 
     if not matches.are_there:
@@ -165,9 +166,10 @@ def explained_pairs(
     return found
 
 
-def _packed(
+def packed_matches(
     matches: Matches, query: LocalFeatures | None, candidate: LocalFeatures | None, most: int
 ) -> list[int] | None:
+    """Return up to `most` matches of a pair, six numbers each; see `matches_of`."""
     found = matches.between(query, candidate)
     if found is None or query is None or candidate is None:
         return None

@@ -16,7 +16,7 @@ from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import DecodedImage
 
-__all__ = ["Copy", "copies_within", "copy_photographs", "outlined", "read_photograph"]
+__all__ = ["Copy", "copies_within", "copy_of", "copy_photographs", "outlined", "read_photograph"]
 
 _QUALITY = 78
 
@@ -50,7 +50,7 @@ def copy_photographs(
 
     def work(image_id: str) -> tuple[str, Copy | None]:
         image = read_photograph(run, image_id, long_side)
-        return image_id, None if image is None else store(image_id, _copy(outlined(run, image_id, image), long_side))
+        return image_id, None if image is None else store(image_id, copy_of(outlined(run, image_id, image), long_side))
 
     with (
         one_thread_each(),
@@ -84,7 +84,8 @@ def copies_within(
     return copies
 
 
-def _copy(image: DecodedImage, long_side: int) -> Copy:
+def copy_of(image: DecodedImage, long_side: int) -> Copy:
+    """Return a photograph as a JPEG of no more than `long_side`."""
     pixels = resize_long_side(image.pixels, long_side, enlarge=False)
     jpeg = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
     return Copy(jpeg, (pixels.shape[1], pixels.shape[0]))
@@ -93,4 +94,4 @@ def _copy(image: DecodedImage, long_side: int) -> Copy:
 def _shrunk(copy: Copy, long_side: int) -> Copy:
     pixels = np.asarray(cv2.imdecode(np.frombuffer(copy.jpeg, np.uint8), cv2.IMREAD_COLOR))
     image = DecodedImage(np.ascontiguousarray(pixels[:, :, ::-1]).astype(np.uint8), None, copy.size_wh)
-    return _copy(image, long_side)
+    return copy_of(image, long_side)

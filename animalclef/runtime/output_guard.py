@@ -156,7 +156,7 @@ def _is_ledger(head: bytes) -> bool:
             content = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(content, dict) and "kind" in content:
+        if isinstance(content, dict) and content.get("kind") in ("run", "board"):
             return True
     return False
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from animalclef.errors import DataError, OutputError
-from animalclef.runtime.atomic_files import make_folder, output_error
+from animalclef.errors import DataError
+from animalclef.runtime.atomic_files import output_error
+from animalclef.runtime.file_lock import locked
 from animalclef.runtime.output_guard import check_output
 
 __all__ = ["Ledger", "LedgerRow", "differences", "dotted", "ledger_of"]
@@ -108,24 +107,9 @@ class Ledger:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        make_folder(self.path.parent)
-        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=30)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise OutputError(
-                f"{self.path}: another process has locked it. Run the same command again later."
-            ) from error
-        except NotImplementedError as error:
-            sentence = f"{self.path}: files cannot be locked in this folder. Give --ledger another one."
-            raise OutputError(sentence) from error
-        except OSError as error:
-            raise output_error(self.path, error) from error
-        try:
+        with locked(self.path, "--ledger"):
             check_output(self.path, "ledger")
             yield
-        finally:
-            lock.release()
 
 
 def ledger_of(submission: Path) -> Path:

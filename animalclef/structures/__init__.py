@@ -9,8 +9,10 @@ from animalclef.structures.candidates import Embeddings, PairScores, Predictions
 from animalclef.structures.features import Correspondences, LocalFeatures
 from animalclef.structures.images import DecodedImage, ImageTable, Skipped
 from animalclef.structures.keys import ContentKey, MatchKey
+from animalclef.structures.reviewed import Conflict, ReviewedPairs
 
 __all__ = [
+    "Conflict",
     "ContentKey",
     "Correspondences",
     "DecodedImage",
@@ -22,6 +24,7 @@ __all__ = [
     "PairScores",
     "Predictions",
     "RankedCandidates",
+    "ReviewedPairs",
     "Shortlist",
     "Skipped",
     "StrArray",

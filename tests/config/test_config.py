@@ -135,7 +135,7 @@ def test_an_absent_file_names_the_shipped_ones(tmp_path: Path) -> None:
 
 def test_shipped_configurations_are_right_and_carry_their_name() -> None:
     shipped = shipped_configs()
-    assert {"offline", "animalclef2025"} <= set(shipped)
+    assert {"offline", "animalclef2025", "animalclef2025-full", "animalclef2026"} <= set(shipped)
     for name in shipped:
         assert load_config(name).name == name
     assert load_config("offline") == Config()

@@ -11,7 +11,7 @@ from tiny import write_csv
 
 from animalclef.config import Config
 from animalclef.errors import DataError, RunError, SubmissionError
-from animalclef.evaluation.evaluate import RetrievalReport, right_answers, score_files
+from animalclef.evaluation.evaluate import RetrievalReport, right_answers, score_files, truth_of_run
 from animalclef.evaluation.evaluate import evaluate_run as evaluate_read_run
 from animalclef.store.finished_run import load_run
 
@@ -114,3 +114,13 @@ def test_names_that_differ_by_case_alone_are_the_same(tmp_path: Path) -> None:
     assert score_files(tmp_path / "truth.csv", tmp_path / "s.csv").overall == 1.0
     assert score_files(tmp_path / "truth.csv", tmp_path / "s.csv", merge_case=False).overall == 0.0
     assert right_answers(tmp_path / "truth.csv") == {"1": "Ada", "2": "Ada", "3": None}
+
+
+def test_a_truth_is_spelled_as_the_run_s_table(run: Path) -> None:
+    truth = [("q1", "01", "lynx", 1), ("q2", "C ", "lynx", 1)]
+    write_csv(run.parent / "other.csv", TRUTH, truth)
+    assert truth_of_run(load_run(run), run.parent / "other.csv").identity.tolist() == ["01", "c"]
+    settings = json.loads((run / "finished.json").read_text())
+    settings["config"]["data"]["merge_case"] = False
+    (run / "finished.json").write_text(json.dumps(settings))
+    assert truth_of_run(load_run(run), run.parent / "other.csv").identity.tolist() == ["01", "C"]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -315,3 +318,10 @@ def test_what_ships_or_lies_in_a_file_is_not_asked_for() -> None:
     assert needed("keypoints.extractor=xfeat", "keypoints.weights=x.pth") == []
     assert needed("keypoints.extractor=xfeat", "rerank.matcher=none") == ["xfeat"]  # its descriptors vote
     assert needed("keypoints.extractor=xfeat", "rerank.matcher=none", "retrieve.sources=[embedding]") == []
+
+
+def test_the_caches_are_found_in_a_fresh_process() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    command = [sys.executable, "-c", "from animalclef.hub.cache import caches; print(*caches(), sep='\\n')"]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [Path(line).name for line in told] == ["hub", "checkpoints"]

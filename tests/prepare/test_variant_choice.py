@@ -65,3 +65,9 @@ def test_nothing_to_validate_is_decided_by_rule() -> None:
     assert mode_by_rule(Evidence(20, 1.0, 0.2, 1.0, any_angle=True))[0] == "along-body"
     assert mode_by_rule(Evidence(20, 1.0, 0.8, 1.0, any_angle=True))[0] == "whole"  # a lynx cut to the frame
     assert mode_by_rule(Evidence(20, 0.0, None, None))[0] == "whole"
+
+
+def test_a_rule_that_validation_rules_out_is_not_followed() -> None:
+    small = Evidence(200, 0.9, filled=0.2, uniform=0.0)  # the rule alone would cut
+    chosen = choose_variant(variants(0.6, 0.58, 0.4), behind((0, 0), (0.02, 0.03), (0.2, 0.05)), {}, small)
+    assert chosen == ("whole", "validation scores alike; the cheapest")

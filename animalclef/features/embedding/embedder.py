@@ -13,7 +13,7 @@ import PIL
 
 from animalclef.config import Config, fingerprint
 from animalclef.data.decode import UnreadableImageError, read_image
-from animalclef.features.embedding.principal_components import project
+from animalclef.features.embedding.principal_components import along, principal_axes, project
 from animalclef.features.embedding.vlad import Codebook, VladExtractor, dense_descriptors, fit_codebook
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import one_thread_each, worker_threads
@@ -62,23 +62,36 @@ class Embedder:
         arrays = {name: array.astype(np.float32) for name, array in store.get("codebook").items()}
         return VladExtractor(Codebook(**arrays), self.config.embed)
 
-    def embeddings(self, images: ImageTable, store: ShardStore) -> Embeddings:
+    def embeddings(self, images: ImageTable, store: ShardStore, *, keeps_axes: bool = False) -> Embeddings:
         """Return unit vectors of all photographs of the data set; the weight-free ones after PCA.
 
         The PCA is fitted on the gallery and the queries together; no label is used. Fitted on the gallery alone it
         pushes gallery photographs apart from each other but not from queries, and thresholds tuned on gallery
-        photographs come out too low for queries.
+        photographs come out too low for queries. With `keeps_axes` it is fitted the first time that the
+        codebook is used, and never again, so that a photograph's vector stays as it is when others come.
 
         Raises:
             KeyError: a photograph has no whole entry in the store.
         """
         if self.network is not None:
             return Embeddings(self.fingerprint, images.image_id, _stacked(images, store))
+        if keeps_axes:
+            axes, held = self._axes(images, store), _stacked(images, store)
+            vectors = np.concatenate([along(one[None], **axes) for one in held])  # one by one: the same to the last bit
+            return Embeddings(self.fingerprint, images.image_id, vectors)
         key = fingerprint(1, images.key.tolist(), self.config.embed.dimensions)
         made = ShardStore(store.folder.with_name(f"{store.folder.name}-vectors"))
         if made.verify([key]):
             made.put({key: {"values": project(_stacked(images, store), self.config.embed.dimensions)}})
         return Embeddings(self.fingerprint, images.image_id, made.get(key)["values"].astype(np.float32))
+
+    def _axes(self, images: ImageTable, store: ShardStore) -> dict[str, FloatArray]:
+        """Return mean, axes and variances that were fitted before; fitted on these photographs the first time."""
+        kept = ShardStore(store.folder.with_name(f"{store.folder.name}-axes"))
+        if kept.verify(["axes"]):
+            mean, basis, variance = principal_axes(_stacked(images, store), self.config.embed.dimensions)
+            kept.put({"axes": {"mean": mean, "basis": basis, "variance": variance}})
+        return {name: array.astype(np.float32) for name, array in kept.get("axes").items()}
 
     def _fit(self, workers: int, progress: Progress) -> Codebook:
         config = self.config

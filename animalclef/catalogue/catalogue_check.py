@@ -1,0 +1,101 @@
+"""Look for what may be wrong in a catalogue: one animal under two names, two under one, sides never joined."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from animalclef.catalogue.catalogue_folder import Catalogue
+from animalclef.store.finished_run import FinishedRun, load_run
+from animalclef.structures import ImageTable
+
+__all__ = ["Finding", "check_catalogue"]
+
+Kind = Literal["unconfirmed", "two names", "one name", "sides", "missing"]
+_LIKELY, _UNLIKELY = 0.5, 0.05
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to look at, with the individuals or photographs that it is about."""
+
+    kind: Kind
+    sentence: str
+
+
+def check_catalogue(catalogue: Catalogue) -> list[Finding]:
+    """Return what to look at, the surest first of each kind; nothing is changed."""
+    table = catalogue.table(all_of_them=True)
+    names = {(one.dataset, one.name): f"{one.name} (I{one.id})" for one in catalogue.individuals()}
+    shown = {
+        image_id: names.get((dataset, who), str(who))
+        for image_id, dataset, who in zip(table.image_id, table.dataset, table.identity, strict=True)
+    }
+    findings = _missing(table, catalogue.folder)
+    confirmed = set(catalogue.table().image_id)
+    open_ones = [one for one in table.image_id if one not in confirmed]
+    if open_ones:
+        sentence = (
+            f"{len(open_ones)} photographs are not confirmed (first: {open_ones[0]}); they are not compared with."
+        )
+        findings.append(Finding("unconfirmed", sentence))
+    findings += _sides(table, shown)
+    run = catalogue.folder / "run"
+    if (run / "finished.json").is_file():
+        findings += _from_run(load_run(run), shown)
+    return findings
+
+
+def _missing(table: ImageTable, folder: Path) -> list[Finding]:
+    gone = [path for path in table.path if not (folder / path).is_file()]
+    if not gone:
+        return []
+    sentence = f"{len(gone)} photographs are not where they were (first: {gone[0]}); what was computed is kept."
+    return [Finding("missing", sentence)]
+
+
+def _sides(table: ImageTable, shown: dict[str, str]) -> list[Finding]:
+    """Return individuals of one side in data sets in which others have both."""
+    sides: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for row, side in enumerate(table.viewpoint):
+        if side in ("left", "right") and table.identity[row] is not None:
+            sides[table.dataset[row]][shown[table.image_id[row]]].add(side)
+    findings = []
+    for dataset, of in sorted(sides.items()):
+        single = {side: sorted(who for who, seen in of.items() if seen == {side}) for side in ("left", "right")}
+        if all(single.values()):
+            left, right = (len(single[side]) for side in ("left", "right"))
+            sentence = (
+                f"{dataset}: {left} individuals have photographs of the left side only, {right} of the right only; "
+            )
+            findings.append(Finding("sides", sentence + "some may be one animal."))
+    return findings
+
+
+def _from_run(run: FinishedRun, shown: dict[str, str]) -> list[Finding]:
+    """Return pairs of the last season that the program sees otherwise than the catalogue."""
+    best: dict[tuple[str, str], tuple[float, str, str]] = {}
+    own: dict[str, float] = {}
+    for query, gallery, probability in zip(
+        run.ranked.query_id, run.ranked.gallery_id, run.ranked.identity_probability.tolist(), strict=True
+    ):
+        if query not in shown or gallery not in shown:
+            continue
+        one, other = shown[query], shown[gallery]
+        if one == other:
+            own[query] = max(own.get(query, 0.0), probability)
+        elif probability >= _LIKELY:
+            pair = (min(one, other), max(one, other))
+            best[pair] = max(best.get(pair, (0.0, "", "")), (probability, query, gallery))
+    findings = [
+        Finding("two names", f"{a} and {b} may be one animal: {query} and {gallery}, probability {p:.2f}.")
+        for (a, b), (p, query, gallery) in sorted(best.items(), key=lambda item: -item[1][0])
+    ]
+    findings += [
+        Finding("one name", f"{query} may be no photograph of {shown[query]}: probability {probability:.2f}.")
+        for query, probability in sorted(own.items(), key=lambda item: item[1])
+        if probability < _UNLIKELY
+    ]
+    return findings

@@ -1,0 +1,245 @@
+"""A catalogue: individuals with ids that never change, their photographs, and every change that was made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from animalclef.catalogue.individual_lookup import (
+    Individual,
+    check_name,
+    find_individual,
+    goal_of,
+    named_individual,
+    shown,
+)
+from animalclef.catalogue.schema import database_error, individuals, meta, open_database, photographs, seasons, snapshot
+from animalclef.catalogue.signed_changes import (
+    Change,
+    Event,
+    apply_event,
+    history,
+    last_to_undo,
+    undo_event,
+)
+from animalclef.errors import DataError
+from animalclef.runtime.atomic_files import make_folder
+from animalclef.runtime.file_lock import locked
+from animalclef.structures import ImageTable
+
+__all__ = ["Catalogue"]
+
+_DATABASE, _BACKUP = "catalogue.db", "catalogue.backup.db"
+_TEXTS = ("image_id", "path", "dataset", "date", "viewpoint", "species", "encounter", "key", "mask")
+
+
+class Catalogue:
+    """A catalogue's folder: `catalogue.db`, a copy of it that may be copied at any time, and the run folder `run`.
+
+    Raises:
+        DataError: the folder holds no catalogue, or a newer version made it.
+    """
+
+    def __init__(self, folder: Path, *, create: bool = False, url: str | None = None) -> None:
+        self.folder = folder
+        self._database = folder / _DATABASE
+        if create:
+            if self._database.exists():
+                raise DataError(f"{folder}: there is a catalogue already. `animalclef catalogue add` adds a season.")
+            make_folder(folder)
+        elif url is None and not self._database.is_file():
+            raise DataError(
+                f"{folder}: no catalogue (catalogue.db is not there). `animalclef catalogue create` makes one."
+            )
+        self._is_file = url is None
+        self.engine = open_database(url or f"sqlite:///{self._database.resolve()}", create=create)
+
+    @contextmanager
+    def changing(self) -> Iterator[sa.Connection]:
+        """Hold the catalogue for one change: all of it is written, or nothing.
+
+        Raises:
+            OutputError: another process has held it for 30 seconds, or the disk is full.
+        """
+        with locked(self._database, "--catalogue"):
+            with self.reading() as connection:
+                yield connection
+            if self._is_file:
+                snapshot(self._database, self.folder / _BACKUP)
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Open a transaction; an error of the database is one sentence."""
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except IntegrityError as error:
+            raise DataError(
+                f"{self.folder}: another individual has this name now. Rename one of them first."
+            ) from error
+        except SQLAlchemyError as error:
+            raise database_error(str(self._database), error) from error
+
+    def value(self, name: str) -> str | None:
+        """Return one of the catalogue's own settings."""
+        with self.reading() as connection:
+            return connection.execute(sa.select(meta.c.value).where(meta.c.name == name)).scalar()
+
+    def individuals(self) -> list[Individual]:
+        """Return the active individuals, by id."""
+        query = sa.select(individuals).where(individuals.c.state == "active").order_by(individuals.c.id)
+        with self.reading() as connection:
+            return [Individual(row.id, row.dataset, row.name) for row in connection.execute(query)]
+
+    def find(self, text: str) -> Individual:
+        """Return the individual of an id (I12) or a name; a merged one leads to the one it was merged into.
+
+        Raises:
+            DataError: there is none, or several have the name.
+        """
+        with self.reading() as connection:
+            return find_individual(connection, text)
+
+    def table(self, *, all_of_them: bool = False) -> ImageTable:
+        """Return the confirmed photographs as a table with their names; with `all_of_them` the others, too.
+
+        Only confirmed photographs are compared with: an answer of the program is no evidence for the next.
+        """
+        wanted = [photographs.c.present == 1] + ([] if all_of_them else [photographs.c.confirmed == 1])
+        name = individuals.c.name.label("identity")
+        query = (
+            sa.select(photographs, name).outerjoin(individuals, photographs.c.individual == individuals.c.id)
+            .where(*wanted).order_by(photographs.c.id)
+        )  # fmt: skip
+        with self.reading() as connection:
+            rows = connection.execute(query).all()
+        texts = {column: _texts([getattr(row, column) for row in rows]) for column in _TEXTS}
+        mask = texts.pop("mask")
+        boxes = [json.loads(row.bbox) if row.bbox else [np.nan] * 5 for row in rows]
+        return ImageTable(
+            root=self.folder.resolve(),
+            is_query=np.zeros(len(rows), dtype=bool),
+            identity=_texts([row.identity for row in rows]),
+            bbox_xywhr=np.array(boxes, dtype=np.float32).reshape(-1, 5),
+            mask=mask if (mask != "").any() else None,
+            **texts,
+        )
+
+    def confirm(self, image_ids: Sequence[str] | None, who: str, why: str) -> str:
+        """Take the program's answers about these photographs (all of them: `None`) as right; return what was done."""
+        with self.changing() as connection:
+            open_ones = sa.select(photographs.c.id, photographs.c.image_id, photographs.c.confirmed).where(
+                photographs.c.present == 1, photographs.c.individual.is_not(None)
+            )
+            rows = {row.image_id: row for row in connection.execute(open_ones)}
+            _refuse_absent(image_ids or (), rows)
+            chosen = [row for row in rows.values() if not row.confirmed]
+            chosen = chosen if image_ids is None else [row for row in chosen if row.image_id in set(image_ids)]
+            cells = [Change("photographs", row.id, "confirmed", 0, 1) for row in chosen]
+            return _signed(connection, who, why, "confirm", f"confirmed {len(chosen)} photographs", cells)
+
+    def merge(self, kept: str, other: str, who: str, why: str) -> str:
+        """Move all photographs of one individual to another; the id of the first leads to the other from now on."""
+        with self.changing() as connection:
+            into, gone = find_individual(connection, kept), find_individual(connection, other)
+            if into.id == gone.id:
+                raise DataError(f"{kept} and {other} are one individual (I{into.id}) already.")
+            if into.dataset != gone.dataset:
+                raise DataError(
+                    f"{kept} is of {into.dataset} and {other} of {gone.dataset}; they cannot be one animal."
+                )
+            theirs = sa.select(photographs.c.id).where(photographs.c.individual == gone.id).order_by(photographs.c.id)
+            rows = connection.execute(theirs).scalars().all()
+            cells = [Change("photographs", row, "individual", gone.id, into.id) for row in rows]
+            cells += [
+                Change("individuals", gone.id, "state", "active", "merged"),
+                Change("individuals", gone.id, "into", None, into.id),
+            ]
+            told = f"merged {shown(gone)} into {shown(into)} ({len(rows)} photographs)"
+            return _signed(connection, who, why, "merge", told, cells)
+
+    def split(self, image_ids: Sequence[str], name: str | None, who: str, why: str) -> str:
+        """Move photographs of one individual to a new one, or to the one of this name where there is one."""
+        with self.changing() as connection:
+            query = sa.select(photographs).where(photographs.c.image_id.in_(image_ids), photographs.c.present == 1)
+            rows = {row.image_id: row for row in connection.execute(query)}
+            _refuse_absent(image_ids, rows)
+            if len({(row.individual, row.dataset) for row in rows.values()}) > 1:
+                raise DataError("split: these photographs are of several individuals. Split one of them at a time.")
+            first = rows[image_ids[0]]
+            goal, cells = goal_of(connection, first.dataset, name)
+            if goal.id == first.individual:
+                raise DataError(f"split: these photographs are of {shown(goal)} already.")
+            for image_id in dict.fromkeys(image_ids):
+                row = rows[image_id]
+                cells.append(Change("photographs", row.id, "individual", row.individual, goal.id))
+                cells += [] if row.confirmed else [Change("photographs", row.id, "confirmed", row.confirmed, 1)]
+            told = f"moved {len(rows)} photographs to {shown(goal)}: {', '.join(rows)}"
+            return _signed(connection, who, why, "split", told, cells)
+
+    def rename(self, text: str, name: str, who: str, why: str) -> str:
+        """Give an individual another name; its id stays."""
+        with self.changing() as connection:
+            one = find_individual(connection, text)
+            check_name(name)
+            taken = named_individual(connection, one.dataset, name)
+            if taken is not None:
+                raise DataError(f"{name}: {shown(taken)} has this name. Merge the two, or choose another.")
+            cells = [Change("individuals", one.id, "name", one.name, name)]
+            return _signed(connection, who, why, "rename", f"renamed {shown(one)} to {name}", cells)
+
+    def undo(self, event: int | None, who: str, why: str) -> Event:
+        """Undo an event (the last one: `None`) by an event of its own; return the event that was undone."""
+        with self.changing() as connection:
+            return undo_event(connection, event or last_to_undo(connection), who, why)
+
+    def history(self) -> list[Event]:
+        """Return every event, oldest first."""
+        with self.reading() as connection:
+            return history(connection)
+
+    def absent(self, images: ImageTable) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """Return which photographs, by data set and content, are not in the catalogue yet, each once."""
+        query = sa.select(photographs.c.dataset, photographs.c.key).where(photographs.c.present == 1)
+        with self.reading() as connection:
+            held = {(row.dataset, row.key) for row in connection.execute(query)}
+        fresh = np.zeros(len(images), dtype=bool)
+        for row, pair in enumerate(zip(images.dataset, images.key, strict=True)):
+            fresh[row] = pair not in held
+            held.add(pair)
+        return fresh
+
+    def fitted(self) -> frozenset[str]:
+        """Return the image_ids that the weight-free embedder and the decision were fitted on."""
+        query = sa.select(photographs.c.image_id).where(photographs.c.fitted == 1)
+        with self.reading() as connection:
+            return frozenset(connection.execute(query).scalars())
+
+    def roots(self) -> dict[int, str]:
+        """Return the folder of each season's photographs."""
+        with self.reading() as connection:
+            return {row.id: row.root for row in connection.execute(sa.select(seasons).order_by(seasons.c.id))}
+
+
+def _signed(connection: sa.Connection, who: str, why: str, kind: str, told: str, cells: Sequence[Change]) -> str:
+    if not cells:
+        raise DataError(f"{kind}: there is nothing to change.")
+    return f"Event {apply_event(connection, who, why, kind, told, cells)}: {told}."
+
+
+def _refuse_absent(image_ids: Sequence[str], rows: Container[str]) -> None:
+    absent = [one for one in image_ids if one not in rows]
+    if absent:
+        raise DataError(f"{absent[0]}: the catalogue has no such photograph. Ids are SEASON/ID, as in candidates.csv.")
+
+
+def _texts(values: Sequence[object]) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array

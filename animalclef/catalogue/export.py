@@ -1,0 +1,87 @@
+"""Write a catalogue in the formats of other programs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import sqlalchemy as sa
+
+from animalclef.catalogue.catalogue_folder import Catalogue
+from animalclef.catalogue.schema import individuals, photographs
+from animalclef.data.answers import Answer
+from animalclef.data.formats.camtrap_dp import is_camtrap, write_camtrap
+from animalclef.data.formats.capture_history import Occasion, capture_histories, mark_text
+from animalclef.data.formats.wildbook import write_wildbook
+from animalclef.data.plain_table import write_plain_table
+from animalclef.errors import ConfigError, OutputError
+from animalclef.runtime.atomic_files import write_text
+from animalclef.runtime.output_guard import check_output
+
+__all__ = ["Format", "export_catalogue"]
+
+Format = Literal["table", "camtrap-dp", "wildbook", "capture-history"]
+
+
+def export_catalogue(
+    catalogue: Catalogue, to: Format, out: Path, occasion: Occasion = "month", season: int | None = None
+) -> list[str]:
+    """Write the photographs with their individuals; return a sentence for each file and note.
+
+    `camtrap-dp` fills the package that one season came from; `season` is its number.
+
+    Raises:
+        ConfigError: the season is no Camtrap DP package, or is not named.
+        OutputError: the place holds something else.
+    """
+    table = catalogue.table(all_of_them=True)
+    answers = _answers(catalogue)
+    if to == "camtrap-dp":
+        return _camtrap(catalogue, answers, out, season)
+    if to == "table":
+        check_output(out, "plain table")
+        write_plain_table(table, out)
+        return [f"Table: {out} ({len(table):,} rows); its paths start at {catalogue.folder}."]
+    if to == "wildbook":
+        check_output(out, "Wildbook sheet")
+        paths, notes = write_wildbook(table, answers, out)
+        return [*notes, *(f"Sheet: {path}" for path in paths)]
+    check_output(out, "capture history")
+    histories = capture_histories(table, [], occasion)
+    write_text(out, mark_text(histories))
+    undated = [f"{histories.undated} photographs without a date are left out."] if histories.undated else []
+    count = f"{histories.individuals} individuals on {len(histories.occasions)} occasions"
+    return [*undated, f"Capture histories: {out} ({count})."]
+
+
+def _answers(catalogue: Catalogue) -> list[Answer]:
+    """Return the individual of every photograph; a name that a person gave has probability 1."""
+    query = (
+        sa.select(photographs, individuals.c.name).outerjoin(individuals, photographs.c.individual == individuals.c.id)
+        .where(photographs.c.present == 1).order_by(photographs.c.id)
+    )  # fmt: skip
+    with catalogue.reading() as connection:
+        rows = connection.execute(query).all()
+    return [
+        Answer(row.image_id, row.path, row.name, 1.0 if row.confirmed else float(row.probability or 0), (), "")
+        for row in rows
+    ]
+
+
+def _camtrap(catalogue: Catalogue, answers: list[Answer], out: Path, season: int | None) -> list[str]:
+    """Fill the package that a season came from."""
+    roots = catalogue.roots()
+    packages = [number for number, root in roots.items() if is_camtrap(Path(root) / "observations.csv")]
+    chosen = season if season is not None else packages[0] if len(packages) == 1 else None
+    if chosen not in packages:
+        there = ", ".join(map(str, packages)) or "none"
+        raise ConfigError(f"--season: give the season that came from a Camtrap DP package (there are: {there}).")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"{out}: exists already. Give --out a new folder.")
+    start = f"{chosen}/"
+    mine = [
+        replace(one, image_id=one.image_id.removeprefix(start)) for one in answers if one.image_id.startswith(start)
+    ]
+    filled = write_camtrap(Path(roots[chosen]), out, mine)
+    return [f"Package: {out} ({filled:,} observations named)."]

@@ -1,0 +1,189 @@
+"""Recognise the individuals of a catalogue: on the photographs of a season, or on a single one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from animalclef.catalogue.catalogue_folder import Catalogue
+from animalclef.catalogue.nearest_photographs import NearestPhotographs, embed_alone
+from animalclef.config import Config
+from animalclef.data.content_key import content_key
+from animalclef.data.sources import Source
+from animalclef.data.table import LoadedTable
+from animalclef.decision.decision_model import Decision
+from animalclef.decision.reviewed_answers import identity_options
+from animalclef.errors import DataError
+from animalclef.pipeline.cluster import cluster_unnamed
+from animalclef.pipeline.image_contents import Contents
+from animalclef.pipeline.predict import Outcome, identify, predict
+from animalclef.pipeline.run_context import Plan, RunContext, open_context
+from animalclef.runtime.progress import Progress, Silent
+from animalclef.runtime.regular_files import read_regular
+from animalclef.store.run_folder import RunFolder
+from animalclef.structures import ImageTable, Skipped
+from animalclef.structures.clusters import Clusters
+
+__all__ = ["Machine", "Recogniser", "Sighting", "joined", "one_row"]
+
+NARROW_ABOVE = 5_000  # photographs: from here on only the candidates of a query are looked at
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how work is done: the device, the folder of weights, the worker threads, and what is told meanwhile."""
+
+    device: str = "auto"
+    weights: Path | None = None
+    workers: int = 1
+    progress: Progress = field(default_factory=Silent)
+    announce: Callable[[Plan], None] | None = None
+    say: Callable[[str], None] | None = None
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """Who is on one photograph: the name (`None`: a new individual), and the likeliest individuals."""
+
+    name: str | None
+    threshold: float
+    candidates: list[tuple[str, float]]  # name and probability, best first
+
+
+class Recogniser:
+    """The models and the decision of a catalogue, opened once; stores lie in the catalogue's run folder."""
+
+    def __init__(self, catalogue: Catalogue, machine: Machine | None = None, narrow_above: int = NARROW_ABOVE) -> None:
+        self.catalogue, self.machine, self._narrow_above = catalogue, machine or Machine(), narrow_above
+        self.folder = RunFolder(catalogue.folder / "run")
+        self.config = Config.model_validate_json(catalogue.value("config") or "{}")
+        kept = catalogue.value("decision")
+        self.decision = None if kept is None else Decision.model_validate_json(kept)
+
+    @cached_property
+    def gallery(self) -> ImageTable:
+        """The confirmed photographs."""
+        return self.catalogue.table()
+
+    @cached_property
+    def fitted_on(self) -> frozenset[str]:
+        """The photographs that the weight-free embedder was fitted on."""
+        return self.catalogue.fitted()
+
+    def season(self, images: ImageTable, skipped: list[Skipped], *, retune: bool) -> Outcome:
+        """Answer the queries of a season against the confirmed photographs, and keep the run.
+
+        Without a decision, or with `retune`, one is tuned on all confirmed photographs and on the season's named ones.
+        """
+        given = None if retune else self.decision
+        with self.folder.claimed():
+            self.folder.open(overwrite=False)
+            context = self._context(given)
+            embed_alone(images, context)
+            table = joined(self._near(images.queries, context), images)
+            return predict(self._loaded(table), Contents(table, skipped), context)
+
+    def unnamed(self, images: ImageTable, skipped: list[Skipped]) -> Clusters:
+        """Group photographs while the catalogue knows nobody to compare them with."""
+        with self.folder.claimed():
+            self.folder.open(overwrite=False)
+            return cluster_unnamed(self._loaded(images), Contents(images, skipped), self._context(None))
+
+    def who(self, photograph: Path, dataset: str | None = None, most: int = 5) -> Sighting:
+        """Name the individual on one photograph, which is not added.
+
+        Raises:
+            DataError: the catalogue knows nobody yet, holds several data sets, or the file is no photograph.
+        """
+        if self.decision is None or not len(self.gallery.gallery):
+            raise DataError(f"{self.catalogue.folder}: the catalogue has no confirmed individual yet.")
+        query = one_row(photograph, self._dataset(dataset))
+        with self.folder.claimed():
+            self.folder.open(overwrite=False)
+            context = self._opened
+            embed_alone(query, context)
+            table = joined(self._near(query, context), query)
+            outcome, _, _ = identify(self._loaded(table), Contents(table, []), context)
+        if outcome.set_aside:
+            raise DataError(f"{photograph}: {outcome.set_aside[-1].reason}.")
+        found = list(identity_options(outcome.ranked).get(query.image_id[0], {}).items())
+        rule = self.decision.of(query.dataset[0])
+        return Sighting(outcome.predictions.identity[0], rule.threshold, found[:most])
+
+    @cached_property
+    def _opened(self) -> RunContext:
+        return self._context(self.decision)
+
+    @cached_property
+    def _nearest(self) -> NearestPhotographs:
+        return NearestPhotographs(self.gallery, self._opened)
+
+    def _context(self, given: Decision | None) -> RunContext:
+        machine = self.machine
+        context = open_context(
+            self.config, self.folder, machine.device, machine.weights, machine.workers, machine.progress,
+            machine.announce, given, machine.say,
+        )  # fmt: skip
+        return replace(context, fitted_on=frozenset() if given is None else self.fitted_on)
+
+    def _near(self, queries: ImageTable, context: RunContext) -> ImageTable:
+        """Return the confirmed photographs; of a large catalogue only those that can be candidates of the queries."""
+        if context.given is None or len(self.gallery) <= self._narrow_above or not NearestPhotographs.suffices(context):
+            return self.gallery
+        return self.gallery.select(self._nearest.rows(queries))
+
+    def _loaded(self, table: ImageTable) -> LoadedTable:
+        return LoadedTable(Source(self.catalogue.folder, None), table, [], None, False)
+
+    def _dataset(self, dataset: str | None) -> str:
+        held = self.gallery.datasets
+        if dataset is None and len(held) > 1:
+            raise DataError(f"The catalogue holds {', '.join(held)}. Give --dataset one of them.")
+        if dataset is not None and dataset not in held:
+            raise DataError(f"--dataset {dataset}: the catalogue holds {', '.join(held)}.")
+        return dataset or held[0]
+
+
+def one_row(photograph: Path, dataset: str) -> ImageTable:
+    """Return a table of one query.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    box = np.full(5, np.nan, dtype=np.float32)
+    try:
+        key = content_key(read_regular(photograph), box)
+    except OSError as error:
+        raise DataError(f"{photograph}: cannot be read ({error.strerror}).") from error
+    one = {name: _text("") for name in ("date", "viewpoint", "species", "encounter")}
+    return ImageTable(
+        root=photograph.resolve().parent, image_id=_text(f"who/{key}"), path=_text(str(photograph.resolve())),
+        dataset=_text(dataset), is_query=np.ones(1, dtype=bool), identity=_text(None), bbox_xywhr=box[None],
+        key=_text(key), **one,
+    )  # fmt: skip
+
+
+def joined(first: ImageTable, second: ImageTable) -> ImageTable:
+    """Return the rows of two tables; paths start at the first one's root."""
+    names = ("image_id", "path", "dataset", "is_query", "identity", "date", "viewpoint", "species", "encounter", "key")
+    columns = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in names}
+    masks = [np.full(len(one), "", dtype=object) if one.mask is None else one.mask for one in (first, second)]
+    mask = np.concatenate(masks)
+    boxes = np.concatenate([first.bbox_xywhr, second.bbox_xywhr])
+    return ImageTable(root=first.root, bbox_xywhr=boxes, mask=mask if (mask != "").any() else None, **columns)
+
+
+def box_text(box: np.ndarray[tuple[int], np.dtype[np.float32]]) -> str:
+    """Return a box as the database holds it: JSON, "" for the whole photograph."""
+    return json.dumps(box.tolist()) if np.isfinite(box).all() else ""
+
+
+def _text(value: str | None) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+    array = np.empty(1, dtype=object)
+    array[0] = value
+    return array

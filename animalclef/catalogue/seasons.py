@@ -1,0 +1,232 @@
+"""Add a season: its named photographs as they are, the others as the program recognises them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import sqlalchemy as sa
+
+from animalclef.catalogue.catalogue_folder import Catalogue
+from animalclef.catalogue.individual_lookup import new_individual
+from animalclef.catalogue.recogniser import Machine, Recogniser, box_text
+from animalclef.catalogue.schema import individuals, meta, photographs, seasons
+from animalclef.catalogue.signed_changes import Change, apply_event, now
+from animalclef.config import Config
+from animalclef.data.hashing import hash_images
+from animalclef.data.segmentation_cells import is_segmentation
+from animalclef.data.table import LoadedTable
+from animalclef.decision.decision_model import Decision
+from animalclef.errors import DataError, OutputError
+from animalclef.pipeline.predict import Outcome
+from animalclef.runtime.atomic_files import make_folder
+from animalclef.runtime.file_lock import locked
+from animalclef.structures import ImageTable, Skipped, StrArray
+
+__all__ = ["Added", "Answer", "add_season", "create_catalogue", "write_season"]
+
+Name = tuple[str, str]  # data set and name of an individual
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the program says of one photograph: a name or `None`, its probability, and the group of a new individual."""
+
+    name: str | None
+    probability: float
+    group: str
+
+
+@dataclass(frozen=True)
+class Added:
+    """What a season brought."""
+
+    season: int
+    event: int
+    named: int  # photographs with a name in the table
+    recognised: int  # photographs that the program named
+    new: int  # photographs of individuals that were not in the catalogue
+    known: int  # photographs that were in the catalogue already, and are left out
+    skipped: Sequence[Skipped]
+
+
+def create_catalogue(
+    folder: Path, loaded: LoadedTable, config: Config, who: str, why: str, machine: Machine
+) -> tuple[Catalogue, Added]:
+    """Begin a catalogue with a first season, and tune the decision that later seasons are answered with.
+
+    Raises:
+        DataError: there is a catalogue already.
+        OutputError: the folder cannot be written to.
+    """
+    catalogue = Catalogue(folder, create=True)
+    with catalogue.changing() as connection:
+        connection.execute(sa.insert(meta).values(name="config", value=config.model_dump_json()))
+    return catalogue, add_season(catalogue, loaded, who, why, machine)
+
+
+def add_season(
+    catalogue: Catalogue, loaded: LoadedTable, who: str, why: str, machine: Machine, *, retune: bool = False
+) -> Added:
+    """Add a season's photographs: only theirs are computed, and only their pairs matched.
+
+    If it is interrupted, the catalogue is as before, and the same call goes on where it was.
+
+    Raises:
+        DataError: every photograph is in the catalogue already, or none can be read.
+        RunInUseError: another process adds a season.
+    """
+    with locked(catalogue.folder / "season", "--catalogue", seconds=0.0):
+        recogniser = Recogniser(catalogue, machine)
+        images, skipped = hash_images(loaded.images, recogniser.config.data, machine.workers, machine.progress)
+        fresh = catalogue.absent(images)
+        if not fresh.any():
+            raise DataError(f"{loaded.source.root}: all of its {len(images)} photographs are in the catalogue already.")
+        season = max(catalogue.roots(), default=0) + 1
+        new = _of_season(images.select(fresh), season, catalogue.folder)
+        before = {(one.dataset, one.name): one.id for one in catalogue.individuals()}
+        answers: dict[str, Answer] = {}
+        decision = None
+        _link(catalogue.folder, season, loaded.source.root)
+        if len(recogniser.gallery.gallery) or len(new.gallery):
+            outcome = recogniser.season(new, [], retune=retune)
+            answers, decision = _answers(outcome), outcome.decision
+            skipped = [*skipped, *_mine(outcome, new)]
+            read = {one.image_id for one in skipped}
+            new = new.select(np.array([one not in read for one in new.image_id], dtype=bool))
+        else:
+            found = recogniser.unnamed(new, [])
+            answers = {one: Answer(None, 0.0, group) for one, group in zip(found.image_id, found.label, strict=True)}
+        counts = write_season(catalogue, loaded.source.root, season, new, answers, decision, (who, why), before)
+        return Added(season, **counts, known=int((~fresh).sum()), skipped=skipped)
+
+
+def _of_season(images: ImageTable, season: int, folder: Path) -> ImageTable:
+    """Return the photographs as the catalogue names them: ids and paths begin with the season.
+
+    Those without a name are to be recognised, whatever their split says.
+    """
+    unnamed = np.array([who is None for who in images.identity], dtype=bool)
+    mask = images.mask
+    if mask is not None:
+        mask = _texts([one if not one or is_segmentation(one) else f"photographs/{season}/{one}" for one in mask])
+    return replace(
+        images, root=folder.resolve(), is_query=unnamed,
+        image_id=_texts([f"{season}/{one}" for one in images.image_id]),
+        path=_texts([f"photographs/{season}/{one}" for one in images.path]), mask=mask,
+    )  # fmt: skip
+
+
+def _link(folder: Path, season: int, root: Path) -> None:
+    """Link the folder of a season's photographs; none is copied."""
+    link = make_folder(folder / "photographs") / str(season)
+    try:
+        link.unlink(missing_ok=True)
+        link.symlink_to(root.resolve())
+    except OSError as error:
+        raise OutputError(f"{link}: cannot be linked to {root} ({error.strerror}).") from error
+
+
+def _mine(outcome: Outcome, new: ImageTable) -> list[Skipped]:
+    own = set(new.image_id)
+    return [one for one in outcome.set_aside if one.image_id in own]
+
+
+def _answers(outcome: Outcome) -> dict[str, Answer]:
+    found, clusters = outcome.predictions, outcome.clusters
+    group = {} if clusters is None else dict(zip(clusters.image_id, clusters.label, strict=True))
+    answers = zip(found.image_id, found.identity, np.round(found.probability, 6).tolist(), strict=True)
+    return {one: Answer(who, probability, group.get(one, one)) for one, who, probability in answers}
+
+
+def write_season(
+    catalogue: Catalogue, root: Path, season: int, new: ImageTable, answers: Mapping[str, Answer],
+    decision: Decision | None, signed: tuple[str, str], before: Mapping[Name, int],
+) -> dict[str, int]:  # fmt: skip
+    """Write a season at once: photographs, new individuals, the decision where it is new, and the event; return counts.
+
+    `answers` are those of the photographs without a name; `before` are the ids by name that they were made with.
+    """
+    counts = {"named": 0, "recognised": 0, "new": 0}
+    cells: list[Change] = []
+    with catalogue.changing() as connection:
+        connection.execute(sa.insert(seasons).values(id=season, root=str(root.resolve()), added=now()))
+        whose = _Individuals(connection, before)
+        for row in range(len(new)):
+            image_id, dataset, given = str(new.image_id[row]), str(new.dataset[row]), new.identity[row]
+            answer = answers.get(image_id, Answer(None, 0.0, image_id))
+            is_named = given is not None
+            counts["named" if is_named else "new" if answer.name is None else "recognised"] += 1
+            number = whose.named(dataset, given) if is_named else whose.answered(dataset, answer)
+            values = _values(new, row) | {"season": season, "individual": number, "confirmed": int(is_named)}
+            values["probability"] = None if is_named else answer.probability
+            made = connection.execute(sa.insert(photographs).values(**values)).inserted_primary_key
+            cells.append(Change("photographs", 0 if made is None else int(made[0]), "present", None, 1))
+        told = f"added season {season}: {len(new)} photographs, {counts['named']} named, "
+        told += f"{counts['recognised']} recognised, {counts['new']} of new individuals"
+        event = apply_event(connection, *signed, "add", told, [*whose.made, *cells])
+        if decision is not None:
+            _keep_decision(connection, decision.model_dump_json())
+    return counts | {"event": event}
+
+
+class _Individuals:
+    """The individuals that a season's photographs show; those that are not there yet are made."""
+
+    def __init__(self, connection: sa.Connection, before: Mapping[Name, int]) -> None:
+        rows = connection.execute(sa.select(individuals)).all()
+        self._connection, self.made = connection, list[Change]()
+        self._groups: dict[Name, int] = {}
+        into = {row.id: row.into for row in rows if row.state == "merged"}
+        self._now: dict[Name, int] = {(row.dataset, row.name): row.id for row in rows if row.state == "active"}
+        self._before, active = dict(self._now), set(self._now.values())
+        for name, earlier in before.items():
+            number = earlier
+            while number in into:
+                number = into[number]
+            if number in active:
+                self._before[name] = number
+
+    def named(self, dataset: str, name: str) -> int:
+        """Return the id of a name as it is now."""
+        return self._now[dataset, name] if (dataset, name) in self._now else self._made(dataset, name)
+
+    def answered(self, dataset: str, answer: Answer) -> int:
+        """Return the id of an answer's name as it was; for a new individual that of its group."""
+        if answer.name is not None and (dataset, answer.name) in self._before:
+            return self._before[dataset, answer.name]
+        group = (dataset, answer.group)
+        if group not in self._groups:
+            self._groups[group] = self._made(dataset, None)
+        return self._groups[group]
+
+    def _made(self, dataset: str, name: str | None) -> int:
+        one = new_individual(self._connection, dataset, name)
+        self.made.append(Change("individuals", one.id, "state", None, "active"))
+        self._now[dataset, one.name] = one.id
+        self._before.setdefault((dataset, one.name), one.id)
+        return one.id
+
+
+def _values(new: ImageTable, row: int) -> dict[str, object]:
+    names = ("image_id", "key", "path", "dataset", "date", "viewpoint", "species", "encounter")
+    values: dict[str, object] = {name: str(getattr(new, name)[row]) for name in names}
+    return values | {"bbox": box_text(new.bbox_xywhr[row]), "mask": "" if new.mask is None else str(new.mask[row])}
+
+
+def _keep_decision(connection: sa.Connection, text: str) -> None:
+    """Keep a new decision, and note the photographs that it was fitted on: the confirmed ones."""
+    if connection.execute(sa.select(meta.c.value).where(meta.c.name == "decision")).scalar() == text:
+        return
+    connection.execute(sa.delete(meta).where(meta.c.name == "decision"))
+    connection.execute(sa.insert(meta).values(name="decision", value=text))
+    confirmed = (photographs.c.confirmed == 1) & (photographs.c.present == 1)
+    connection.execute(sa.update(photographs).values(fitted=sa.case((confirmed, 1), else_=0)))
+
+
+def _texts(values: Sequence[object]) -> StrArray:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array

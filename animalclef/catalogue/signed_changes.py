@@ -1,0 +1,157 @@
+"""Signed, reversible changes: an event holds every cell that it changed, before and after."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from animalclef.catalogue.schema import changes, events, individuals, photographs, seasons
+from animalclef.errors import DataError
+
+__all__ = ["Change", "Event", "apply_event", "history", "last_to_undo", "now", "undo_event"]
+
+_TABLES = {"photographs": photographs, "individuals": individuals, "seasons": seasons}
+_ROWS = 500  # of one statement
+
+
+@dataclass(frozen=True)
+class Change:
+    """One cell, before and after."""
+
+    table: str
+    row: int
+    column: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class Event:
+    """One signed change of the catalogue."""
+
+    id: int
+    when: str
+    who: str
+    why: str
+    kind: str
+    told: str
+    undoes: int | None
+    undone_by: int | None
+
+
+def apply_event(
+    connection: sa.Connection, who: str, why: str, kind: str, told: str, cells: Sequence[Change],
+    *, undoes: int | None = None,
+) -> int:  # fmt: skip
+    """Change the cells and note who did it and why; return the event's number.
+
+    Raises:
+        DataError: a cell does not hold what the change expects.
+    """
+    values = {"when": now(), "who": who, "why": why, "kind": kind, "told": told, "undoes": undoes}
+    inserted = connection.execute(sa.insert(events).values(**values)).inserted_primary_key
+    event = int(inserted[0]) if inserted is not None else 0
+    for (table, column, before, after), rows in _grouped(cells).items():
+        _set(connection, table, column, before, after, rows)
+    rows_of_changes = [
+        {"event": event, "table": one.table, "row": one.row, "column": one.column, "before": one.before,
+         "after": one.after}
+        for one in cells
+    ]  # fmt: skip
+    if rows_of_changes:
+        connection.execute(sa.insert(changes), rows_of_changes)
+    return event
+
+
+def undo_event(connection: sa.Connection, event: int, who: str, why: str) -> Event:
+    """Set every cell of an event back, as an event of its own; return the event that was undone.
+
+    Raises:
+        DataError: there is no such event, it was undone already, a later one changed the same cells, or photographs
+            that stay show an individual that it made.
+    """
+    found = {one.id: one for one in history(connection)}
+    if event not in found:
+        raise DataError(f"event {event}: there is none of this number. See `animalclef catalogue history`.")
+    undone = found[event]
+    if undone.undone_by is not None:
+        raise DataError(f"event {event}: undone already, by event {undone.undone_by}.")
+    cells = [
+        Change(row.table, row.row, row.column, row.after, row.before)
+        for row in connection.execute(sa.select(changes).where(changes.c.event == event).order_by(changes.c.id.desc()))
+    ]
+    holding = {one.id for one in found.values() if one.undone_by is None and one.kind != "undo"}
+    blocked = _later(connection, event, cells, holding)
+    if blocked is not None:
+        raise DataError(f"event {event}: event {blocked} changed the same later. Undo event {blocked} first.")
+    apply_event(connection, who, why, "undo", f"undid event {event}: {undone.told}", cells, undoes=event)
+    stray = connection.execute(
+        sa.select(photographs.c.image_id)
+        .join(individuals, photographs.c.individual == individuals.c.id)
+        .where(photographs.c.present == 1, individuals.c.state.is_distinct_from("active"))
+        .order_by(photographs.c.id)
+    ).scalar()
+    if stray is not None:
+        raise DataError(
+            f"event {event}: other photographs show its individuals (first: {stray}). Undo later events first."
+        )
+    return undone
+
+
+def history(connection: sa.Connection) -> list[Event]:
+    """Return all events, oldest first."""
+    rows = connection.execute(sa.select(events).order_by(events.c.id)).all()
+    undone: dict[int, int] = {}  # an event and the one that undid it; an undo that was undone counts no more
+    for row in reversed(rows):
+        if row.undoes is not None and row.id not in undone:
+            undone[row.undoes] = row.id
+    return [
+        Event(row.id, row.when, row.who, row.why, row.kind, row.told, row.undoes, undone.get(row.id)) for row in rows
+    ]
+
+
+def last_to_undo(connection: sa.Connection) -> int:
+    """Return the number of the last event that still holds and is no undo.
+
+    Raises:
+        DataError: there is none.
+    """
+    standing = [one.id for one in history(connection) if one.undone_by is None and one.kind != "undo"]
+    if not standing:
+        raise DataError("There is nothing to undo in this catalogue.")
+    return standing[-1]
+
+
+def now() -> str:
+    """Return the time, in UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _grouped(cells: Iterable[Change]) -> dict[tuple[str, str, Any, Any], list[int]]:
+    """Return the rows of equal changes together; the order of the first ones stays."""
+    grouped: dict[tuple[str, str, Any, Any], list[int]] = {}
+    for one in cells:
+        grouped.setdefault((one.table, one.column, one.before, one.after), []).append(one.row)
+    return grouped
+
+
+def _set(connection: sa.Connection, name: str, column: str, before: Any, after: Any, rows: Sequence[int]) -> None:
+    table = _TABLES[name]
+    cell = table.c[column]
+    for start in range(0, len(rows), _ROWS):
+        some = rows[start : start + _ROWS]
+        statement = sa.update(table).where(table.c.id.in_(some), cell.is_not_distinct_from(before))
+        if connection.execute(statement.values({column: after})).rowcount != len(some):
+            raise DataError(f"{name}: {column} was changed meanwhile. Look at `animalclef catalogue history` again.")
+
+
+def _later(connection: sa.Connection, event: int, cells: Sequence[Change], holding: set[int]) -> int | None:
+    """Return the first later event that still holds and changed one of the cells."""
+    mine = {(one.table, one.row, one.column) for one in cells}
+    later = sa.select(changes).where(changes.c.event > event).order_by(changes.c.id)
+    hits = (row.event for row in connection.execute(later) if (row.table, row.row, row.column) in mine)
+    return next((one for one in hits if one in holding), None)

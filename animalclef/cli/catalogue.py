@@ -1,0 +1,241 @@
+"""`catalogue`: individuals with ids that stay, seasons that are added, and signed changes that can be undone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from animalclef.cli.app import app
+from animalclef.cli.options import (
+    ColumnsOption,
+    ConfigOption,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    SeedOption,
+    SetOption,
+    WeightsOption,
+    Workers,
+    column_settings,
+    err,
+    load,
+    out,
+    print_json,
+    tell,
+    warn,
+)
+
+if TYPE_CHECKING:
+    from animalclef.catalogue.catalogue_folder import Catalogue
+    from animalclef.catalogue.recogniser import Machine
+    from animalclef.catalogue.seasons import Added
+
+__all__ = ["Folder", "Who", "Why", "catalogue", "login", "opened", "tell_line"]
+
+catalogue = typer.Typer(
+    no_args_is_help=True,
+    help="Keep a catalogue of individuals that grows by the season; every change is signed and can be undone.",
+)
+app.add_typer(catalogue, name="catalogue")
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The catalogue's folder.")]
+Who = Annotated[str | None, typer.Option("--who", help="Your name in the history. Default: your login.")]
+Why = Annotated[str, typer.Option("--why", help="The reason, for the history.")]
+DatasetOption = Annotated[
+    str | None, typer.Option("--dataset", help="The photograph's data set, where the catalogue holds several.")
+]
+
+
+@catalogue.command()
+def create(
+    folder: Folder,
+    data: DataOption = None,
+    columns: ColumnsOption = None,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = "auto",
+    weights: WeightsOption = None,
+    workers: Workers = None,
+    who: Who = None,
+    why: Why = "first season",
+    as_json: JsonOption = False,
+) -> None:
+    """Begin a catalogue with a first season; its names are taken as they are, other photographs are recognised.
+
+    Photographs are linked, not copied. The decision that is tuned here answers later seasons, too.
+
+    Example: `animalclef catalogue create my-catalogue --data my-photos`
+    """
+    from animalclef.api.datasets import load_config
+    from animalclef.catalogue.seasons import create_catalogue
+
+    config = load_config(config_name, *(assignments or []), *column_settings(columns), seed=seed)
+    loaded = load(data, settings=config.data)
+    _, added = create_catalogue(folder, loaded, config, login(who), why, _machine(device, weights, workers))
+    _tell_added(folder, added, as_json=as_json)
+
+
+@catalogue.command()
+def add(
+    folder: Folder,
+    data: DataOption = None,
+    columns: ColumnsOption = None,
+    retune: Annotated[
+        bool, typer.Option("--retune", help="Tune a new decision on all confirmed photographs first.")
+    ] = False,
+    device: DeviceOption = "auto",
+    weights: WeightsOption = None,
+    workers: Workers = None,
+    who: Who = None,
+    why: Why = "a new season",
+    as_json: JsonOption = False,
+) -> None:
+    """Add a season: only its photographs are computed, and only its pairs are matched.
+
+    Photographs are compared with the confirmed ones. If interrupted, the catalogue is as before; run the same command
+    again.
+
+    Example: `animalclef catalogue add my-catalogue --data next-season`
+    """
+    from animalclef.catalogue.seasons import add_season
+
+    kept = opened(folder)
+    machine = _machine(device, weights, workers)
+    added = add_season(kept, load(data, columns), login(who), why, machine, retune=retune)
+    _tell_added(folder, added, as_json=as_json)
+
+
+@catalogue.command()
+def who(
+    folder: Folder,
+    photograph: Annotated[Path, typer.Argument(help="A photograph, which is not added.")],
+    dataset: DatasetOption = None,
+    most: Annotated[int, typer.Option("--candidates", min=1, max=100, help="Individuals that are listed.")] = 5,
+    device: DeviceOption = "auto",
+    weights: WeightsOption = None,
+    workers: Workers = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which individual is on one photograph.
+
+    Example: `animalclef catalogue who my-catalogue seen-today.jpg`
+    """
+    from animalclef.catalogue.recogniser import Recogniser
+
+    seen = Recogniser(opened(folder), _machine(device, weights, workers)).who(photograph, dataset, most)
+    if as_json:
+        print_json({"individual": seen.name, "threshold": seen.threshold, "candidates": seen.candidates})
+        return
+    out.print(f"{photograph.name}: {seen.name or 'a new individual'}", highlight=False, soft_wrap=True)
+    for name, probability in seen.candidates:
+        out.print(f"  {probability:.3f}  {name}", highlight=False, soft_wrap=True)
+
+
+@catalogue.command()
+def history(folder: Folder, as_json: JsonOption = False) -> None:
+    """List every change, with who made it and why.
+
+    Example: `animalclef catalogue history my-catalogue`
+    """
+    from dataclasses import asdict
+
+    events = opened(folder).history()
+    if as_json:
+        print_json([asdict(one) for one in events])
+        return
+    for one in events:
+        after = f" [undone by event {one.undone_by}]" if one.undone_by is not None else ""
+        tell_line(f"{one.id}. {one.when}, {one.who}: {one.told} ({one.why}){after}")
+
+
+@catalogue.command()
+def check(folder: Folder, as_json: JsonOption = False) -> None:
+    """List what to look at: one animal under two names, two under one, sides never joined, photographs that are gone.
+
+    Example: `animalclef catalogue check my-catalogue`
+    """
+    from dataclasses import asdict
+
+    from animalclef.catalogue.catalogue_check import check_catalogue
+
+    findings = check_catalogue(opened(folder))
+    if as_json:
+        print_json([asdict(one) for one in findings])
+        return
+    for one in findings:
+        tell_line(f"{one.kind}: {one.sentence}")
+    if not findings:
+        tell_line("Nothing to look at.")
+
+
+@catalogue.command()
+def export(
+    folder: Folder,
+    out_path: Annotated[Path, typer.Option("--out", help="The file to write; for camtrap-dp a new folder.")],
+    to: Annotated[
+        Literal["table", "camtrap-dp", "wildbook", "capture-history"], typer.Option(help="What to write.")
+    ] = "table",
+    occasion: Annotated[
+        Literal["day", "month", "year"], typer.Option(help="With capture-history: what one occasion is.")
+    ] = "month",
+    season: Annotated[int | None, typer.Option(min=1, help="With camtrap-dp: the season of the package.")] = None,
+) -> None:
+    """Write the catalogue for other programs: the competition's table, Camtrap DP, Wildbook, capture histories.
+
+    Example: `animalclef catalogue export my-catalogue --to wildbook --out wildbook.csv`
+    """
+    from animalclef.catalogue.export import export_catalogue
+
+    for line in export_catalogue(opened(folder), to, out_path, occasion, season):
+        tell_line(line)
+
+
+def opened(folder: Path) -> Catalogue:
+    """Open the catalogue of a folder."""
+    from animalclef.catalogue.catalogue_folder import Catalogue
+
+    return Catalogue(folder)
+
+
+def _machine(device: str, weights: Path | None, workers: int | None) -> Machine:
+    import os
+
+    from animalclef.catalogue.recogniser import Machine
+    from animalclef.cli import console
+
+    return Machine(
+        device, weights, workers or os.cpu_count() or 1, console.RichProgress(err),
+        lambda plan: tell(console.plan_sentence(plan)), tell,
+    )  # fmt: skip
+
+
+def login(who: str | None) -> str:
+    """Return the name that signs a change."""
+    import getpass
+
+    return who or getpass.getuser()
+
+
+def _tell_added(folder: Path, added: Added, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    for one in added.skipped[:10]:
+        warn(f"{one.path}: left out ({one.reason}).")
+    if as_json:
+        print_json(asdict(added))
+        return
+    known = f" {added.known} were in the catalogue already." if added.known else ""
+    tell_line(
+        f"Season {added.season}: {added.named} named, {added.recognised} recognised, {added.new} of new individuals."
+        f"{known} Event {added.event}."
+    )
+    if added.recognised or added.new:
+        tell_line(f"To review: animalclef review {folder}")
+
+
+def tell_line(sentence: str) -> None:
+    """Print a sentence as it is."""
+    out.print(sentence, highlight=False, soft_wrap=True)

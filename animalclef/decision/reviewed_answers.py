@@ -1,0 +1,107 @@
+"""Answer queries as people did where they answered, and decide the rest of their queries again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.special import logit
+
+from animalclef.decision.decision_model import DatasetDecision, Decision
+from animalclef.structures import ImageTable, Predictions, RankedCandidates, ReviewedPairs
+
+__all__ = ["ReviewedAnimals", "apply_reviewed", "decided", "identity_options"]
+
+Options = Mapping[str, float]
+
+
+class ReviewedAnimals:
+    """What people's answers say about each photograph: which ones show one animal, its name, and which names it is not.
+
+    Photographs that were called the same, directly or through others, share everything that is known of them.
+    """
+
+    def __init__(self, reviewed: ReviewedPairs, images: ImageTable) -> None:
+        self._up: dict[str, str] = {}
+        names = dict(zip(images.image_id, images.identity, strict=True))
+        for first, second in reviewed.same:
+            self._up[self._root(first)] = self._root(second)
+        self._members: dict[str, list[str]] = defaultdict(list)
+        self._barred: dict[str, set[str]] = defaultdict(set)
+        self._name: dict[str, str] = {}
+        for one in dict.fromkeys(image for pair in reviewed.same for image in pair):
+            self._members[self._root(one)].append(one)
+            if names.get(one) is not None:
+                self._name[self._root(one)] = names[one]
+        for pair in reviewed.different:
+            for one, other in (pair, pair[::-1]):
+                name = names.get(other) or self._name.get(self._root(other))
+                if name is not None:
+                    self._barred[self._root(one)].add(name)
+
+    def group(self, image_id: str) -> list[str]:
+        """Return the photographs that people called the same animal as this one, with it."""
+        return self._members.get(self._root(image_id), [image_id])
+
+    def name(self, image_id: str) -> str | None:
+        """Return the individual that people said this photograph shows; `None` where they did not."""
+        return self._name.get(self._root(image_id))
+
+    def barred(self, image_id: str) -> frozenset[str]:
+        """Return the individuals that people said this photograph does not show."""
+        return frozenset(self._barred.get(self._root(image_id), ()))
+
+    def _root(self, one: str) -> str:
+        while (above := self._up.get(one, one)) != one:
+            one = above
+        return one
+
+
+def identity_options(ranked: RankedCandidates) -> dict[str, dict[str, float]]:
+    """Return for each query its candidate individuals with their probability, best first."""
+    options: dict[str, dict[str, float]] = {}
+    for query, who, probability in zip(ranked.query_id, ranked.identity, ranked.identity_probability, strict=True):
+        options.setdefault(query, {}).setdefault(who, float(probability))
+    return options
+
+
+def apply_reviewed(
+    predictions: Predictions, ranked: RankedCandidates, images: ImageTable, decision: Decision, reviewed: ReviewedPairs
+) -> Predictions:
+    """Return the predictions with people's answers in place of the program's.
+
+    A query that was called the same as a photograph of a named individual gets its name, with probability 1. An
+    individual that it was called different from is no answer any more, and the query is decided among the others.
+    Queries that were called the same get one answer, from the best probability of each individual among them.
+    """
+    if reviewed.is_empty:
+        return predictions
+    animals, options = ReviewedAnimals(reviewed, images), identity_options(ranked)
+    dataset = dict(zip(images.image_id, images.dataset, strict=True))
+    identity, probability = predictions.identity.copy(), predictions.probability.copy()
+    for row, image_id in enumerate(predictions.image_id):
+        group, barred, name = animals.group(image_id), animals.barred(image_id), animals.name(image_id)
+        if name is not None:
+            identity[row], probability[row] = name, 1.0
+        elif barred or len(group) > 1:
+            left: dict[str, float] = {}
+            for one in group:
+                for who, value in options.get(one, {}).items():
+                    if who not in barred:
+                        left[who] = max(value, left.get(who, 0.0))
+            identity[row], probability[row] = decided(left, decision.of(dataset[image_id]))
+    return Predictions(predictions.image_id, identity, probability)
+
+
+def decided(options: Options, rule: DatasetDecision) -> tuple[str | None, float]:
+    """Return the best individual, or `None` below the threshold or the margin, and its probability."""
+    best = sorted(options.items(), key=lambda pair: -pair[1])
+    if not best:
+        return None, 0.0
+    name, probability = best[0]
+    second = best[1][1] if len(best) > 1 else 0.0
+    slope = 1.0 if rule.answer_curve is None else rule.answer_curve.slope
+    with np.errstate(invalid="ignore", divide="ignore"):
+        lead = (logit(probability) - logit(second)) / slope  # the margin is in log-odds before that curve
+    return (name if probability >= rule.threshold and (rule.margin <= 0 or lead >= rule.margin) else None), probability

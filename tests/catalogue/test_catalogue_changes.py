@@ -1,0 +1,353 @@
+"""Ids that stay, signed changes, and undoing them; a newer version, two processes and a full disk."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from grown import empty_catalogue, grow, names_of
+from rows import Row, image_table, strings
+
+from animalclef.catalogue import catalogue_folder
+from animalclef.catalogue.catalogue_check import check_catalogue
+from animalclef.catalogue.catalogue_folder import Catalogue
+from animalclef.catalogue.export import export_catalogue
+from animalclef.catalogue.reviewed_photographs import accept_review
+from animalclef.catalogue.schema import SCHEMA, open_database
+from animalclef.data.review_log import ReviewLog, Said, SeenPhotograph
+from animalclef.errors import ConfigError, DataError, OutputError
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path) -> Catalogue:
+    """Luna (2 photographs) and Tara in season 1; in season 2 one recognised as Luna and one new."""
+    kept = empty_catalogue(tmp_path / "kept")
+    grow(kept, 1, [("a", "Luna", "2023-05-01"), ("b", "Luna", "2023-06-01"), ("c", "Tara", "2023-05-01")])
+    grow(kept, 2, [("d", None, "2024-05-01"), ("e", None, "")], {"d": ("Luna", 0.8), "e": (None, 0.1)})
+    return kept
+
+
+START = {"1/a": "Luna", "1/b": "Luna", "1/c": "Tara", "2/d": "Luna?", "2/e": "new_3?"}
+
+
+def test_a_season_brings_its_photographs_and_individuals(catalogue: Catalogue) -> None:
+    assert names_of(catalogue) == START
+    assert [(one.id, one.name) for one in catalogue.individuals()] == [(1, "Luna"), (2, "Tara"), (3, "new_3")]
+    assert [one.kind for one in catalogue.history()] == ["add", "add"]
+    assert list(catalogue.table().image_id) == ["1/a", "1/b", "1/c"]  # only these are compared with
+
+
+def test_merge_keeps_one_id_and_the_other_leads_to_it(catalogue: Catalogue) -> None:
+    catalogue.merge("Luna", "I2", "Ada", "same spots")
+    assert {one: who for one, who in names_of(catalogue).items() if who == "Luna"}.keys() == {"1/a", "1/b", "1/c"}
+    assert catalogue.find("I2").id == catalogue.find("I1").id == catalogue.find("Luna").id == 1
+    with pytest.raises(DataError, match="Tara: the catalogue has no such individual"):
+        catalogue.find("Tara")
+    last = catalogue.history()[-1]
+    assert (last.kind, last.who, last.why) == ("merge", "Ada", "same spots")
+    assert last.told == "merged Tara (I2) into Luna (I1) (1 photographs)"
+    catalogue.undo(None, "Bob", "another animal after all")
+    assert names_of(catalogue) == START
+    assert catalogue.find("I2").name == "Tara"
+    with pytest.raises(DataError, match="are one individual"):
+        catalogue.merge("Luna", "I1", "Ada", "")
+
+
+def test_split_makes_a_new_individual_or_moves_to_one(catalogue: Catalogue) -> None:
+    catalogue.split(["1/b"], None, "Ada", "another tail")
+    assert names_of(catalogue)["1/b"] == "new_4"
+    catalogue.split(["1/b"], "Tara", "Ada", "it is Tara")
+    assert names_of(catalogue)["1/b"] == "Tara"
+    catalogue.split(["2/d"], "Stella", "Ada", "neither")
+    assert names_of(catalogue)["2/d"] == "Stella"  # a person said so: confirmed
+    for _ in range(3):
+        catalogue.undo(None, "Ada", "")
+    assert names_of(catalogue) == START
+    with pytest.raises(DataError, match="9/x: the catalogue has no such photograph"):
+        catalogue.split(["9/x"], None, "Ada", "")
+    with pytest.raises(DataError, match="of several individuals"):
+        catalogue.split(["1/a", "1/c"], None, "Ada", "")
+    with pytest.raises(DataError, match="are of Luna"):
+        catalogue.split(["1/a"], "Luna", "Ada", "")
+
+
+def test_ids_are_never_given_again(catalogue: Catalogue) -> None:
+    catalogue.split(["1/b"], None, "Ada", "")
+    catalogue.undo(None, "Ada", "")
+    catalogue.split(["1/b"], None, "Ada", "")
+    assert names_of(catalogue)["1/b"] == "new_5"
+
+
+def test_rename_keeps_the_id(catalogue: Catalogue) -> None:
+    catalogue.rename("I3", "<b>Öykü</b>", "Ada", "")
+    assert catalogue.find("<b>Öykü</b>").id == 3
+    with pytest.raises(DataError, match=r"Tara: Tara \(I2\) has this name"):
+        catalogue.rename("Luna", "Tara", "Ada", "")
+    for name in ("", " Luna", "new_individual", "a\nb"):
+        with pytest.raises(DataError, match="no name for an individual"):
+            catalogue.rename("Luna", name, "Ada", "")
+
+
+def test_undo_is_an_event_that_can_be_undone(catalogue: Catalogue) -> None:
+    catalogue.rename("Luna", "Stella", "Ada", "")  # event 3
+    catalogue.undo(3, "Ada", "")  # event 4
+    with pytest.raises(DataError, match="event 3: undone already, by event 4"):
+        catalogue.undo(3, "Ada", "")
+    catalogue.undo(4, "Ada", "")  # event 5: Stella again
+    assert catalogue.find("Stella").id == 1
+    catalogue.undo(3, "Ada", "")  # event 6
+    assert catalogue.find("Luna").id == 1
+    assert [one.undone_by for one in catalogue.history()][2:] == [6, 5, None, None]
+    with pytest.raises(DataError, match="event 99: there is none"):
+        catalogue.undo(99, "Ada", "")
+
+
+def test_what_a_later_event_changed_is_not_undone_under_it(catalogue: Catalogue) -> None:
+    catalogue.split(["1/b"], "Stella", "Ada", "")  # event 3
+    catalogue.merge("Tara", "Stella", "Ada", "")  # event 4: moves 1/b on
+    with pytest.raises(DataError, match=r"event 4 changed the same later\. Undo event 4 first"):
+        catalogue.undo(3, "Ada", "")
+    with pytest.raises(DataError, match=r"event 1: other photographs show its individuals \(first: 2/d\)"):
+        catalogue.undo(1, "Ada", "")
+    assert names_of(catalogue)["1/b"] == "Tara"
+    catalogue.undo(4, "Ada", "")
+    catalogue.undo(3, "Ada", "")
+    assert names_of(catalogue) == START
+
+
+def test_a_whole_season_can_be_undone(catalogue: Catalogue) -> None:
+    catalogue.undo(2, "Ada", "the wrong folder")
+    assert names_of(catalogue) == {one: who for one, who in START.items() if one.startswith("1/")}
+    assert [one.name for one in catalogue.individuals()] == ["Luna", "Tara"]
+    images = image_table([Row("x"), Row("y"), Row("z")])
+    images = images.with_columns(key=strings("key-1/a", "key-2/d", "key-2/d"), dataset=strings(*["NewtID"] * 3))
+    assert list(catalogue.absent(images)) == [False, True, False]  # known; taken back; the same photograph again
+
+
+def test_a_name_that_was_given_again_is_one_sentence(catalogue: Catalogue) -> None:
+    catalogue.merge("Luna", "Tara", "Ada", "")
+    catalogue.rename("new_3", "Tara", "Ada", "")
+    with pytest.raises(DataError, match="another individual has this name now"):
+        catalogue.undo(3, "Ada", "")
+    assert names_of(catalogue)["1/c"] == "Luna"
+
+
+def test_answers_follow_what_changed_while_the_season_was_computed(catalogue: Catalogue) -> None:
+    """`add` compared with Tara; meanwhile she was merged into Luna, and another one was called Tara."""
+    before = {(one.dataset, one.name): one.id for one in catalogue.individuals()}
+    catalogue.merge("Luna", "Tara", "Ada", "")
+    catalogue.rename("new_3", "Tara", "Ada", "")
+    from animalclef.catalogue.seasons import Answer, write_season
+
+    one = image_table([Row("3/f")])
+    one = one.with_columns(dataset=strings("NewtID"))
+    write_season(catalogue, catalogue.folder, 3, one, {"3/f": Answer("Tara", 0.9, "")}, None, ("Ada", ""), before)
+    assert names_of(catalogue)["3/f"] == "Luna?"
+
+
+def test_confirmed_photographs_are_compared_with(catalogue: Catalogue) -> None:
+    catalogue.confirm(["2/d"], "Ada", "looked")
+    assert list(catalogue.table().image_id) == ["1/a", "1/b", "1/c", "2/d"]
+    catalogue.confirm(None, "Ada", "looked at all")
+    assert names_of(catalogue)["2/e"] == "new_3"
+    with pytest.raises(DataError, match="confirm: there is nothing to change"):
+        catalogue.confirm(None, "Ada", "")
+    catalogue.undo(None, "Ada", "")
+    catalogue.undo(None, "Ada", "")
+    assert names_of(catalogue) == START
+
+
+def review(catalogue: Catalogue, *answers: tuple[str, Said, str]) -> Path:
+    log = ReviewLog(catalogue.folder / "run.review.jsonl")
+    for a, said, b in answers:
+        log.add("Ada", said, (SeenPhotograph(a, f"key-{a}", ""), SeenPhotograph(b, f"key-{b}", "")), {})
+    return log.path
+
+
+def test_a_review_becomes_one_event(catalogue: Catalogue) -> None:
+    log = review(catalogue, ("2/d", "different", "1/a"), ("2/e", "same", "1/c"))
+    accept_review(catalogue, log, "Ada", "evening of reviewing")
+    assert names_of(catalogue) == START | {"2/d": "new_4?", "2/e": "Tara"}
+    assert catalogue.history()[-1].kind == "review"
+    catalogue.undo(None, "Ada", "")
+    assert names_of(catalogue) == START
+
+
+def test_new_photographs_that_are_the_same_become_one_individual(catalogue: Catalogue) -> None:
+    accept_review(catalogue, review(catalogue, ("2/d", "same", "2/e")), "Ada", "")
+    names = names_of(catalogue)
+    assert names["2/d"] == names["2/e"] == "new_4"
+
+
+def test_a_contradictory_review_changes_nothing(catalogue: Catalogue) -> None:
+    log = review(catalogue, ("2/e", "same", "1/a"), ("2/e", "same", "1/c"))
+    with pytest.raises(DataError, match="its answers change nothing"):
+        accept_review(catalogue, log, "Ada", "")
+    assert names_of(catalogue) == START
+
+
+def test_check_lists_what_to_look_at(catalogue: Catalogue) -> None:
+    found = {one.kind: one.sentence for one in check_catalogue(catalogue)}
+    assert found["unconfirmed"].startswith("2 photographs are not confirmed (first: 2/d)")
+    assert found["missing"].startswith("5 photographs are not where they were")
+    assert set(found) == {"unconfirmed", "missing"}
+
+
+def test_sides_that_were_never_joined_are_listed(tmp_path: Path) -> None:
+    kept = empty_catalogue(tmp_path / "kept")
+    grow(kept, 1, [("a", "Luna", ""), ("b", "Tara", ""), ("c", "Milo", ""), ("d", "Milo", "")])
+    with kept.changing() as connection:
+        for image_id, side in (("1/a", "left"), ("1/b", "right"), ("1/c", "left"), ("1/d", "right")):
+            connection.execute(
+                sa.text("update photographs set viewpoint=:s where image_id=:i"), {"s": side, "i": image_id}
+            )
+    sides = [one.sentence for one in check_catalogue(kept) if one.kind == "sides"]
+    assert sides == [
+        "NewtID: 1 individuals have photographs of the left side only, 1 of the right only; some may be one animal."
+    ]
+
+
+def test_export_as_table_sheet_and_histories(catalogue: Catalogue, tmp_path: Path) -> None:
+    export_catalogue(catalogue, "table", tmp_path / "table.csv")
+    lines = (tmp_path / "table.csv").read_text().splitlines()
+    assert lines[1].startswith("1/a,Luna,photographs/1/a.jpg,2023-05-01,")
+    assert len(lines) == 6
+    export_catalogue(catalogue, "capture-history", tmp_path / "h.inp", "year")
+    histories = (tmp_path / "h.inp").read_text()
+    assert "/* Luna */ 11 1;" in histories
+    assert "/* Tara */ 10 1;" in histories
+    export_catalogue(catalogue, "wildbook", tmp_path / "sheet.csv")
+    assert (tmp_path / "sheet.csv").read_text().count("Luna") == 3
+    with pytest.raises(ConfigError, match="Camtrap DP package \\(there are: none\\)"):
+        export_catalogue(catalogue, "camtrap-dp", tmp_path / "package")
+
+
+def test_an_export_fills_the_package_of_its_season(catalogue: Catalogue, tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "media.csv").write_text("mediaID,filePath\nm1,a.jpg\n")
+    (package / "observations.csv").write_text("observationID,deploymentID,mediaID,individualID\nd,x,m1,\ne,x,m1,\n")
+    with catalogue.changing() as connection:
+        connection.execute(sa.text("update seasons set root=:r where id=2"), {"r": str(package)})
+    export_catalogue(catalogue, "camtrap-dp", tmp_path / "filled")
+    assert "d,x,m1,Luna," in (tmp_path / "filled" / "observations.csv").read_text()
+
+
+@pytest.mark.parametrize("version", ["99", str(SCHEMA + 1)])
+def test_a_newer_catalogue_is_refused(catalogue: Catalogue, version: str) -> None:
+    with catalogue.changing() as connection:
+        connection.execute(sa.text("update meta set value=:v where name='schema'"), {"v": version})
+    with pytest.raises(DataError, match=f"made by a newer version of animalclef \\(tables {version}\\)"):
+        Catalogue(catalogue.folder)
+
+
+def test_an_older_catalogue_is_brought_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from animalclef.catalogue import schema
+
+    kept = empty_catalogue(tmp_path / "kept")
+    grow(kept, 1, [("a", "Luna", "")])
+
+    def more(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("ALTER TABLE individuals ADD COLUMN sex TEXT")
+
+    monkeypatch.setattr(schema, "_MIGRATIONS", (*schema._MIGRATIONS, more))
+    monkeypatch.setattr(schema, "SCHEMA", SCHEMA + 1)
+    opened = Catalogue(kept.folder)
+    assert opened.value("schema") == str(SCHEMA + 1)
+    with opened.reading() as connection:
+        assert connection.exec_driver_sql("SELECT name, sex FROM individuals").all() == [("Luna", None)]
+
+
+def test_what_is_no_catalogue_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no catalogue \(catalogue.db is not there\)"):
+        Catalogue(tmp_path)
+    (tmp_path / "catalogue.db").write_bytes(b"no database at all, but long enough to be one" * 100)
+    with pytest.raises(DataError, match="this is no catalogue, or it is damaged"):
+        Catalogue(tmp_path)
+    (tmp_path / "catalogue.db").unlink()
+    sqlite3.connect(tmp_path / "catalogue.db").close()
+    with pytest.raises(DataError, match="this is no catalogue"):
+        Catalogue(tmp_path)
+    with pytest.raises(DataError, match="there is a catalogue already"):
+        Catalogue(tmp_path, create=True)
+
+
+def _rename_often(folder: Path, individual: str) -> None:
+    catalogue = Catalogue(folder)
+    for number in range(8):
+        catalogue.rename(individual, f"{individual} {number}", "Bob", "")
+
+
+def test_two_processes_change_one_catalogue_while_it_is_copied(catalogue: Catalogue, tmp_path: Path) -> None:
+    catalogue.rename("Luna", "Stella", "Ada", "")
+    context = multiprocessing.get_context("fork")
+    catalogue.engine.dispose()
+    both = [context.Process(target=_rename_often, args=(catalogue.folder, one)) for one in ("I1", "I2")]
+    for one in both:
+        one.start()
+    copies = []
+    while any(one.is_alive() for one in both):
+        copies.append(tmp_path / f"{len(copies)}.db")
+        shutil.copyfile(catalogue.folder / "catalogue.backup.db", copies[-1])
+        time.sleep(0.01)
+    assert [one.exitcode for one in both] == [0, 0]
+    events = catalogue.history()
+    assert [one.id for one in events] == list(range(1, 3 + 1 + 16))
+    for copy in copies:
+        with sqlite3.connect(copy) as database:
+            assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            assert database.execute("SELECT count(*) FROM photographs").fetchone() == (5,)
+    assert copies
+
+
+def test_a_backup_is_the_whole_catalogue(catalogue: Catalogue, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    shutil.copyfile(catalogue.folder / "catalogue.backup.db", tmp_path / "other" / "catalogue.db")
+    assert names_of(Catalogue(tmp_path / "other")) == START
+
+
+def test_a_locked_catalogue_is_one_sentence(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    from animalclef.runtime import file_lock
+
+    monkeypatch.setattr(catalogue_folder, "locked", lambda path, option: file_lock.locked(path, option, seconds=0.05))
+    with (
+        file_lock.locked(catalogue.folder / "catalogue.db", ""),
+        pytest.raises(OutputError, match="another process has locked it"),
+    ):
+        catalogue.rename("Luna", "Stella", "Ada", "")
+
+
+def test_a_full_disk_changes_nothing(catalogue: Catalogue) -> None:
+    def half() -> None:
+        with catalogue.changing() as connection:
+            connection.execute(sa.text("update individuals set name='Half' where id=1"))
+            raise sa.exc.OperationalError("insert", {}, sqlite3.OperationalError("database or disk is full"))
+
+    with pytest.raises(OutputError, match="the disk is full; nothing was changed"):
+        half()
+    assert names_of(catalogue) == START
+
+
+def test_ten_thousand_photographs_of_one_animal(tmp_path: Path) -> None:
+    kept = empty_catalogue(tmp_path / "kept")
+    grow(kept, 1, [(str(number), "Luna", "") for number in range(10_000)])
+    grow(kept, 2, [("x", "Tara", "")])
+    kept.merge("Tara", "Luna", "Ada", "")
+    assert set(kept.table().identity) == {"Tara"}
+    kept.undo(None, "Ada", "")
+    assert len([one for one in kept.table().identity if one == "Luna"]) == 10_000
+
+
+def test_details_of_the_database_are_as_documented(catalogue: Catalogue) -> None:
+    engine = open_database(f"sqlite:///{catalogue.folder / 'catalogue.db'}")
+    with engine.begin() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 30_000
+        stored = connection.exec_driver_sql("SELECT value FROM meta WHERE name = 'config'").scalar()
+    assert json.loads(str(stored))["name"] == "offline"

@@ -1,0 +1,216 @@
+"""Seasons are added with the work of their own photographs, and with the answers of all of them at once."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from tiny import TINY_SETTINGS, make_tiny_data, photograph, read_csv, write_csv
+from whole_run import count_work
+
+from animalclef.catalogue.catalogue_check import check_catalogue
+from animalclef.catalogue.catalogue_folder import Catalogue
+from animalclef.catalogue.recogniser import Machine, Recogniser
+from animalclef.catalogue.seasons import Added, add_season, create_catalogue
+from animalclef.config import load_config
+from animalclef.data.sources import find_source
+from animalclef.data.table import load_table
+from animalclef.errors import DataError, OutputError
+from animalclef.runtime.file_lock import locked
+from animalclef.store.finished_run import load_run
+
+CPU = Machine("cpu", workers=2)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One data set in parts: `first.csv` (15 named), `one.csv` and `two.csv` (7 queries), `both.csv`, `more.csv`."""
+    folder = make_tiny_data(tmp_path_factory.mktemp("data") / "tiny", datasets=("NewtID",))
+    rows = read_csv(folder / "metadata.csv")
+    named = [row for row in rows if row["split"] == "database"]
+    queries = [row for row in rows if row["split"] == "query"]
+    extra = [{**named[0], "image_id": "x", "path": "images/NewtID/0_9.jpg"}]
+    cv2.imwrite(str(folder / extra[0]["path"]), photograph([0, 0, 0], 9))
+    parts = {"first": named, "one": queries[:3], "two": queries[3:], "both": queries, "more": [*named[:2], *extra]}
+    for name, part in parts.items():
+        write_csv(folder / f"{name}.csv", list(rows[0]), [list(row.values()) for row in part])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalogue of the first season."""
+    folder = tmp_path_factory.mktemp("catalogue") / "kept"
+    config = load_config(None, [*TINY_SETTINGS, "cluster.new_ones=false"])
+    _, added = create_catalogue(folder, loaded(data, "first"), config, "Ada", "", CPU)
+    assert (added.season, added.named, added.recognised, added.new, added.known) == (1, 15, 0, 0, 0)
+    return folder
+
+
+@pytest.fixture
+def folder(first: Path, tmp_path: Path) -> Path:
+    shutil.copytree(first, tmp_path / "kept", symlinks=True)
+    return tmp_path / "kept"
+
+
+def loaded(data: Path, name: str):
+    return load_table(find_source(data / f"{name}.csv"))
+
+
+def add(folder: Path, data: Path, name: str) -> Added:
+    return add_season(Catalogue(folder), loaded(data, name), "Ada", "", CPU)
+
+
+def answers(folder: Path) -> dict[str, tuple[str | None, float]]:
+    """Name and probability of every photograph that the program answered, by path."""
+    with Catalogue(folder).reading() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT p.path, i.name, p.probability FROM photographs p JOIN individuals i ON p.individual = i.id "
+            "WHERE p.confirmed = 0 ORDER BY p.path"
+        ).all()
+    told = {path.split("/", 2)[2]: (name, probability) for path, name, probability in rows}
+    return {
+        path: (None if name.startswith("new_") else name, probability) for path, (name, probability) in told.items()
+    }
+
+
+def test_only_a_seasons_own_photographs_are_computed_and_the_answers_are_those_of_all_at_once(
+    folder: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folder, tmp_path / "at-once", symlinks=True)
+    counts = count_work(monkeypatch)
+    add(folder, data, "one")
+    assert (counts["embeddings"], counts["keypoints"], counts["tuned"]) == (3, 3, 0)
+    assert counts["pairs"] <= 3 * 15
+    counts.clear()
+    second = add(folder, data, "two")
+    assert (second.season, second.recognised + second.new) == (3, 4)
+    assert (counts["embeddings"], counts["keypoints"], counts["tuned"]) == (4, 4, 0)
+    assert counts["pairs"] <= 4 * 15
+    add(tmp_path / "at-once", data, "both")
+    assert answers(folder) == answers(tmp_path / "at-once")
+    assert len(answers(folder)) == 7
+    named = [name for name, _ in answers(folder).values() if name is not None]
+    assert named  # the drawn animals are easy to tell apart
+
+
+def test_photographs_that_are_there_already_are_left_out(folder: Path, data: Path) -> None:
+    added = add(folder, data, "more")
+    assert (added.named, added.known) == (1, 2)
+    with pytest.raises(DataError, match="all of its 3 photographs are in the catalogue already"):
+        add(folder, data, "more")
+    assert len(Catalogue(folder).table()) == 16
+
+
+def test_who_is_on_a_photograph_that_is_not_added(folder: Path, data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "seen.jpg"
+    cv2.imwrite(str(path), photograph([0, 0, 2], 7))
+    run = {one.name: one.read_bytes() for one in (folder / "run").iterdir() if one.is_file()}
+    recogniser = Recogniser(Catalogue(folder), CPU)
+    seen = recogniser.who(path)
+    assert {one.name: one.read_bytes() for one in (folder / "run").iterdir() if one.is_file()} == run
+    assert seen.candidates[0][0] == "NewtID_2"
+    assert [p for _, p in seen.candidates] == sorted((p for _, p in seen.candidates), reverse=True)
+    assert recogniser.who(path) == seen  # warm
+    assert len(Catalogue(folder).table(all_of_them=True)) == 15
+    path.write_bytes(b"no photograph")
+    with pytest.raises(DataError, match=r"seen\.jpg"):
+        recogniser.who(path)
+    with pytest.raises(DataError, match="--dataset CatID: the catalogue holds NewtID"):
+        recogniser.who(path, "CatID")
+    with pytest.raises(DataError, match="cannot be read"):
+        recogniser.who(tmp_path / "gone.jpg")
+
+
+def test_the_run_of_a_season_can_be_looked_at(folder: Path, data: Path) -> None:
+    add(folder, data, "one")
+    run = load_run(folder / "run")
+    assert len(run.images.queries) == 3
+    assert all((run.images.root / path).is_file() for path in run.images.path)
+    assert {one.kind for one in check_catalogue(Catalogue(folder))} >= {"unconfirmed"}
+
+
+def test_a_season_without_any_name_begins_a_catalogue_of_new_individuals(data: Path, tmp_path: Path) -> None:
+    config = load_config(None, list(TINY_SETTINGS))
+    catalogue, added = create_catalogue(tmp_path / "kept", loaded(data, "one"), config, "Ada", "", CPU)
+    assert (added.named, added.new) == (0, 3)
+    names = [one.name for one in catalogue.individuals()]
+    assert names == ["new_1", "new_2", "new_3"][: len(names)]  # as `cluster` groups them
+    with pytest.raises(DataError, match="no confirmed individual yet"):
+        Recogniser(catalogue, CPU).who(data / "images" / "NewtID" / "0_0.jpg")
+    catalogue.confirm(None, "Ada", "")
+    second = add(tmp_path / "kept", data, "two")  # tunes, as there was nothing to tune on before
+    assert second.recognised + second.new == 4
+
+
+def test_a_photograph_that_cannot_be_read_is_left_out(folder: Path, data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    broken = read_csv(data / "one.csv")[0]["path"]
+    (tmp_path / "data" / broken).write_bytes(b"no photograph")
+    added = add(folder, tmp_path / "data", "one")
+    assert [one.path.endswith(broken) for one in added.skipped] == [True]
+    assert len(answers(folder)) == 2
+
+
+def test_a_moved_season_is_told_by_check(folder: Path, data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    add(folder, tmp_path / "data", "one")
+    shutil.rmtree(tmp_path / "data")
+    [missing] = [one for one in check_catalogue(Catalogue(folder)) if one.kind == "missing"]
+    assert missing.sentence.startswith("3 photographs are not where they were (first: photographs/2/images/")
+    assert len(answers(folder)) == 3
+
+
+def test_two_processes_cannot_add_at_once(folder: Path, data: Path) -> None:
+    with locked(folder / "season", ""), pytest.raises(OutputError, match="another process has locked it"):
+        add(folder, data, "one")
+
+
+def test_an_interrupted_add_leaves_the_catalogue_as_it_was_and_is_done_again(
+    folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from animalclef.catalogue import seasons
+
+    def full(*_: object) -> None:
+        raise OutputError("catalogue.db: the disk is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(seasons, "write_season", full)
+        with pytest.raises(OutputError, match="the disk is full"):
+            add(folder, data, "one")
+    assert len(Catalogue(folder).table(all_of_them=True)) == 15
+    assert len(Catalogue(folder).history()) == 1
+    counts = count_work(monkeypatch)
+    assert add(folder, data, "one").season == 2
+    assert (counts["embeddings"], counts["pairs"]) == (0, 0)
+
+
+def test_a_large_catalogue_looks_at_candidates_alone_and_answers_the_same(
+    first: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a network and the embedding alone as the source of candidates; the network here is a mean of colours."""
+    from animalclef.catalogue.nearest_photographs import NearestPhotographs
+
+    table = Catalogue(first).table()
+    recogniser = Recogniser(Catalogue(first), CPU)
+    context = recogniser._opened
+    assert not NearestPhotographs.suffices(context)  # LNBNN looks at the whole database
+
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(len(table) + 1, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    nearest = object.__new__(NearestPhotographs)
+    nearest._gallery, nearest._context = table, context
+    nearest._rows = {"NewtID": np.arange(len(table))}
+    import faiss
+
+    nearest._index = {"NewtID": faiss.IndexFlatIP(8)}
+    nearest._index["NewtID"].add(vectors[:-1])
+    monkeypatch.setattr(nearest, "_vectors", lambda _: vectors[-1:])
+    top_k = context.config.retrieve.top_k
+    expected = np.sort(np.argsort(-(vectors[:-1] @ vectors[-1]), kind="stable")[:top_k])
+    query = table.select(np.array([0]))
+    np.testing.assert_array_equal(nearest.rows(query), expected)
