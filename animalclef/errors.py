@@ -6,6 +6,7 @@ __all__ = [
     "AnimalClefError",
     "ConfigError",
     "DataError",
+    "EngineError",
     "LeakError",
     "OutputError",
     "RunError",
@@ -68,6 +69,10 @@ class OutputError(AnimalClefError):
 
 class WeightsError(AnimalClefError):
     """Model weights are absent, or do not fit the model."""
+
+
+class EngineError(AnimalClefError):
+    """A cluster cannot be reached or used, or a part of the work failed on it again and again."""
 
 
 class TrainingError(AnimalClefError):

@@ -47,7 +47,7 @@ def names_of(path: Path) -> str:
 FLOORS = (
     {"errors", "structures"},
     {"config", "runtime"},
-    {"data", "hub", "synthetic"},
+    {"data", "engine", "hub", "synthetic"},
     {"metrics", "prepare"},
     {"decision"},
     {"clustering", "store"},

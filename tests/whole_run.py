@@ -17,6 +17,7 @@ from animalclef.data.sources import find_source
 from animalclef.data.submission import render_submission
 from animalclef.data.table import load_table
 from animalclef.decision.decision_model import load_decision
+from animalclef.engine.work import Engine
 from animalclef.features.embedding.vlad import VladExtractor
 from animalclef.features.extract import ThumbnailExtractor
 from animalclef.features.local.entries import SiftExtractor
@@ -33,7 +34,10 @@ from animalclef.store.run_folder import RunFolder
 __all__ = ["artefacts", "command_line", "count_work", "finish", "predict"]
 
 
-def predict(data: Path, run: Path, *assignments: str, workers: int = 2, decision: Path | None = None) -> bytes:
+def predict(
+    data: Path, run: Path, *assignments: str, workers: int = 2, decision: Path | None = None,
+    engine: Engine | None = None,
+) -> bytes:  # fmt: skip
     """The bytes of the submission; what a run keeps lies in `run`."""
     config = load_config(None, [*TINY_SETTINGS, *assignments])
     loaded = load_table(find_source(data))
@@ -42,7 +46,8 @@ def predict(data: Path, run: Path, *assignments: str, workers: int = 2, decision
     with folder.claimed():
         folder.open(overwrite=False)
         given = None if decision is None else load_decision(decision)
-        outcome = predict_all(loaded, contents, open_context(config, folder, "cpu", workers=workers, given=given))
+        context = open_context(config, folder, "cpu", workers=workers, given=given, engine=engine)
+        outcome = predict_all(loaded, contents, context)
     return render_submission(outcome.predictions, loaded.submission_id).encode()
 
 

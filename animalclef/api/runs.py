@@ -14,6 +14,8 @@ from animalclef.config import Config
 from animalclef.config import load_config as load_settings
 from animalclef.data.review_log import read_review
 from animalclef.decision.decision_model import Decision, load_decision
+from animalclef.engine.open_engine import open_engine
+from animalclef.features.embedding.timm_embedder import choose_device
 from animalclef.hub.needed_weights import require_weights
 from animalclef.pipeline.ensemble import ensemble as fuse_runs
 from animalclef.pipeline.ensemble import read_ensemble
@@ -45,6 +47,8 @@ def predict(
     announce: Callable[[Plan], None] | None = None,
     say: Callable[[str], None] | None = None,
     overwrite: bool = False,
+    engine: str = "local",
+    address: str = "auto",
 ) -> Run:
     """Name the individual on every query photograph; where nobody fits the answer is "a new individual".
 
@@ -55,14 +59,16 @@ def predict(
     resumes. `config` is the settings, a YAML file, or the name of a shipped config. With a `decision` (of a run, or a
     file) nothing is tuned. `budget` is a number of pairs ("50000") or a time ("30min"). Published weights are looked
     for in the folder `weights` first. The answers of a `reviewed` log (of `animalclef review`) decide their queries.
-    `announce` gets the estimated cost before the long part, and `say` a sentence
-    before a trial of preparations.
+    `announce` gets the estimated cost before the long part, and `say` a sentence before a trial of preparations.
+    `engine` "ray" finds animals, describes photographs and matches pairs on the Ray cluster at `address`; the results
+    are the same.
 
     Raises:
         DataError: the table cannot be used, or too many files are missing.
         ConfigError: a setting, a model or the device does not exist.
         WeightsError: weights are not on this machine, or do not fit.
         StaleArtefactError: the decision was fitted on scores of other settings.
+        EngineError: the cluster cannot be used, or a part of the work failed on it again and again.
 
     Example:
         >>> run = predict(data_folder, config=small_config, run_dir=folder / "a-run")
@@ -82,9 +88,12 @@ def predict(
     if log is not None:
         read_review(log, contents.images)  # refused before the long part
     folder = RunFolder(Path(run_dir or Path("runs") / f"{settings.name}-{contents.digest[:8]}"))
-    with folder.claimed():
+    if engine != "local":
+        device = choose_device(device)
+    folders = (loaded.source.root, folder.path)
+    with folder.claimed(), open_engine(engine, address, device=device, folders=folders) as opened:
         folder.open(overwrite=overwrite)
-        context = open_context(settings, folder, device, folder_of_weights, count, shown, announce, given, say)
+        context = open_context(settings, folder, device, folder_of_weights, count, shown, announce, given, say, opened)
         outcome = predict_table(loaded, contents, replace(context, reviewed=log))
     return Run(read_run(folder.path), folder_of_weights, outcome, settings)
 

@@ -19,7 +19,7 @@ __all__ = ["PANELS", "app", "main"]
 
 
 PANELS = {
-    "Start": ("demo", "inspect", "convert", "config"),
+    "Start": ("demo", "inspect", "convert", "config", "doctor"),
     "Predict": ("predict", "cluster", "validate", "weights"),
     "Look": ("report", "show", "score", "evaluate", "diff", "ledger"),
     "Grow": ("review", "catalogue"),

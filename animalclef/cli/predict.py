@@ -61,6 +61,8 @@ def predict(
         bool, typer.Option("--auto/--no-auto", help="Try on database photographs how to prepare them (prepare.mode).")
     ] = True,
     overwrite: Annotated[bool, typer.Option(help="Forget what an earlier run left in the run folder.")] = False,
+    engine: Annotated[str, typer.Option(help="local, or ray: the long stages run on a Ray cluster.")] = "local",
+    address: Annotated[str, typer.Option(help="Of the Ray cluster: auto, HOST:PORT, ray://HOST:PORT, local.")] = "auto",
     ledger: LedgerOption = None,
     no_ledger: NoLedgerOption = False,
     as_json: JsonOption = False,
@@ -78,6 +80,8 @@ def predict(
     - `animalclef predict --data my-photos --set retrieve.top_k=50 --seed 1`
 
     - `animalclef predict --data animal-clef-2025 --config animalclef2025 --weights my-weights`
+
+    - `animalclef predict --data my-photos --engine ray --address auto`
 
     - `animalclef predict --data next-year --decision submissions/this-year/submission.decision.json`
     """
@@ -98,6 +102,6 @@ def predict(
         dataset, config=config, run_dir=run, weights=weights, decision=decision, reviewed=reviewed, device=device,
         workers=workers,
         overwrite=overwrite, progress=console.RichProgress(err), say=tell,
-        announce=lambda plan: tell(console.plan_sentence(plan)),
+        announce=lambda plan: tell(console.plan_sentence(plan)), engine=engine, address=address,
     )  # fmt: skip
     finish("predict", made, target, ledger=ledger, no_ledger=no_ledger, as_json=as_json)

@@ -134,6 +134,19 @@ class RetrieveConfig(Settings):
         "(reciprocal); name them in decide.scores to use them",
     )
     neighbours: int = Field(5, ge=1, le=10_000, description="rescore: number of neighbours")
+    memory_gb: float = Field(
+        2.0,
+        gt=0,
+        description="embedding search: gigabytes of database vectors that are searched exactly; more of them get an "
+        "inverted file of this size",
+    )
+    recall: float = Field(
+        0.98,
+        gt=0,
+        le=1,
+        description="inverted file: least recall@100 against exact search, measured on 200 queries; cells are added "
+        "until it is reached",
+    )
 
 
 class VoteConfig(Settings):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +13,8 @@ import numpy as np
 from animalclef.config import DataConfig
 from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.data.encounters import thumbnail
+from animalclef.engine.work import Engine, ThisMachine
+from animalclef.runtime.prefetch import one_ahead
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.store.shard_store import Entry, ShardStore
@@ -63,6 +66,7 @@ def extract_features(
     workers: int,
     progress: Progress,
     chunk: int = 32,
+    engine: Engine | None = None,
 ) -> list[Skipped]:
     """Fill every store with an entry for every image; return the images that cannot be decoded.
 
@@ -70,7 +74,7 @@ def extract_features(
 
     Only what is absent or damaged is made, chunk by chunk, each written before the next is begun. The chunks' borders
     never move, and an extractor that works in batches describes a chunk whole: it sees the same batches after an
-    interruption. `unreadable` remembers why an image could not be decoded.
+    interruption and on any engine. `unreadable` remembers why an image could not be decoded.
 
     Raises:
         DataError: a file changed since it was first read.
@@ -78,12 +82,13 @@ def extract_features(
     full = [job for job in looks if getattr(job.extractor, "decodes_fully", False)]
     rest = [job for job in looks if job not in full]
     skipped: dict[str, Skipped] = {}
+    engine = engine or ThisMachine()
     if full:
         unreduced = config.model_copy(update={"decode_long_side": _UNREDUCED})
-        found = _extract(images, full, unreadable, unreduced, workers, progress, min(chunk, _FULL_CHUNK))
+        found = _extract(images, full, unreadable, unreduced, workers, progress, min(chunk, _FULL_CHUNK), engine)
         skipped |= {item.image_id: item for item in found}
     if rest or not full:
-        found = _extract(images, rest, unreadable, config, workers, progress, chunk)
+        found = _extract(images, rest, unreadable, config, workers, progress, chunk, engine)
         skipped |= {item.image_id: item for item in found}
     return [skipped[image_id] for image_id in images.image_id if image_id in skipped]
 
@@ -96,6 +101,7 @@ def _extract(
     workers: int,
     progress: Progress,
     chunk: int,
+    engine: Engine,
 ) -> list[Skipped]:
     broken = set(images.key) - set(unreadable.verify(images.key))
     lacking = [(look.extractor.in_batches, set(look.store.verify(images.key)) - broken) for look in looks]
@@ -104,25 +110,13 @@ def _extract(
     whole = [rows[start : start + chunk] for start in range(0, len(rows), chunk)]
     chunks = [part for part in (_needed(images, part, lacking, broken) for part in whole) if part]
     reason_of = {key: unreadable.get(key)["reason"].tobytes().decode() for key in broken}
-    with (
-        one_thread_each(),
-        worker_threads(workers) as pool,
-        worker_threads(workers) as ahead,  # of their own: what a network waits for must not queue behind the next chunk
-        progress.task("describing photographs", sum(map(len, chunks)), "images") as advance,
-    ):
-        for decoded in _decoded_chunks(images, chunks, config, ahead):
-            good = {key: image for key, image in decoded.items() if isinstance(image, DecodedImage)}
-            for look in looks:
-                missing = look.store.missing(good)
-                shown = list(good) if look.extractor.in_batches and missing else missing
-                entries = dict(
-                    zip(shown, look.extractor.extract_features([good[key] for key in shown], pool), strict=True)
-                )
-                look.store.put({key: entries[key] for key in missing})
-            failed = {key: str(error) for key, error in decoded.items() if isinstance(error, UnreadableImageError)}
-            unreadable.put({key: {"reason": np.frombuffer(why.encode(), np.uint8)} for key, why in failed.items()})
-            reason_of.update({key: failed.get(key, NO_MEMORY) for key in decoded.keys() - good.keys()})
-            advance(len(decoded))
+    parts = (images.select(np.array(part)) for part in chunks)
+    with progress.task("describing photographs", sum(map(len, chunks)), "images") as advance:
+        for one in engine.ordered(_Description(looks, unreadable, config, workers), parts):
+            for store, path in zip([*(look.store for look in looks), unreadable], one.files, strict=True):
+                store.include(path)
+            reason_of.update(one.reason_of)
+            advance(one.count)
     return [
         Skipped(image_id, path, "query" if query else "gallery", reason_of[key])
         for image_id, path, query, key in zip(images.image_id, images.path, images.is_query, images.key, strict=True)
@@ -134,6 +128,61 @@ Lacking = list[tuple[bool, set[str]]]
 Tried = DecodedImage | UnreadableImageError | MemoryError
 
 
+@dataclass(frozen=True)
+class _Described:
+    """One chunk that is in the stores."""
+
+    count: int
+    files: list[Path | None]  # of every look and of the unreadable ones
+    reason_of: dict[str, str]  # why a photograph could not be decoded, by content key
+
+
+@dataclass(frozen=True, eq=False)
+class _Description:
+    """The work of describing chunks of photographs; each is written before the next one is begun."""
+
+    looks: Sequence[ExtractionJob]
+    unreadable: ShardStore
+    config: DataConfig
+    workers: int
+    title = "describing photographs"
+    chunks_a_task = 4
+
+    def run(self, chunks: Iterable[ImageTable]) -> Iterator[_Described]:
+        """Describe chunks; the next one is decoded meanwhile."""
+        with (
+            one_thread_each(),
+            worker_threads(self.workers) as pool,
+            worker_threads(self.workers) as ahead,  # its own: what a network waits for must not queue behind a chunk
+        ):
+            for chunk, coming in one_ahead(lambda chunk: _decode(chunk, self.config, ahead), chunks):
+                decoded = {key: one.result() for key, one in zip(chunk.key, coming, strict=True)}
+                yield self._describe(decoded, pool)
+
+    def named(self, chunk: ImageTable) -> str:
+        """Return the first photograph of a chunk."""
+        return f"{chunk.path[0]} and what follows it"
+
+    def with_threads(self, threads: int) -> _Description:
+        """Return the same work on so many threads."""
+        return replace(self, workers=threads)
+
+    def _describe(self, decoded: dict[str, Tried], pool: Executor) -> _Described:
+        good = {key: image for key, image in decoded.items() if isinstance(image, DecodedImage)}
+        files = []
+        for look in self.looks:
+            missing = look.store.verify(good)
+            shown = list(good) if look.extractor.in_batches and missing else missing
+            entries = dict(zip(shown, look.extractor.extract_features([good[key] for key in shown], pool), strict=True))
+            files.append(look.store.put({key: entries[key] for key in missing}))
+        failed = {key: str(error) for key, error in decoded.items() if isinstance(error, UnreadableImageError)}
+        files.append(
+            self.unreadable.put({key: {"reason": np.frombuffer(why.encode(), np.uint8)} for key, why in failed.items()})
+        )
+        reasons = {key: failed.get(key, NO_MEMORY) for key in decoded.keys() - good.keys()}
+        return _Described(len(decoded), files, reasons)
+
+
 def _needed(images: ImageTable, part: list[int], lacking: Lacking, broken: set[str]) -> list[int]:
     """Rows of a chunk that must be decoded: those that lack something, or all where a batch is to be made again."""
     keys = {images.key[row] for row in part}
@@ -142,17 +191,8 @@ def _needed(images: ImageTable, part: list[int], lacking: Lacking, broken: set[s
     return [row for row in part if images.key[row] in wanted]
 
 
-def _decoded_chunks(
-    images: ImageTable, chunks: list[list[int]], config: DataConfig, pool: Executor
-) -> Iterator[dict[str, Tried]]:
-    """Decode a chunk while the one before it is being described."""
-    job: Callable[[int], Tried] = lambda row: _try_read(images, row, config)  # noqa: E731
-    ahead: list[Future[Tried]] = [pool.submit(job, row) for row in next(iter(chunks), [])]
-    for number, chunk_rows in enumerate(chunks):
-        now = [future.result() for future in ahead]
-        following = chunks[number + 1] if number + 1 < len(chunks) else []
-        ahead = [pool.submit(job, row) for row in following]
-        yield {images.key[row]: image for row, image in zip(chunk_rows, now, strict=True)}
+def _decode(chunk: ImageTable, config: DataConfig, pool: Executor) -> tuple[ImageTable, list[Future[Tried]]]:
+    return chunk, [pool.submit(_try_read, chunk, row, config) for row in range(len(chunk))]
 
 
 def _try_read(images: ImageTable, row: int, config: DataConfig) -> Tried:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.structures import FloatArray, LocalFeatures, MatchKey
 
-__all__ = ["FeatureReader", "IsDone", "Job", "Matched", "by_query", "windows"]
+__all__ = ["FeatureReader", "IsDone", "Job", "Matched", "by_query", "whole_jobs", "windows"]
 
 FeatureReader = Callable[[MatchKey], LocalFeatures]
 IsDone = Callable[[tuple[MatchKey, MatchKey]], bool]  # the pair is in the log
@@ -55,16 +55,24 @@ def by_query(
             yield from pool.map(work, left[start : start + 8 * workers])
 
 
+def whole_jobs(jobs: Sequence[Job], pairs: int) -> Iterator[list[Job]]:
+    """Yield whole jobs together, at least `pairs` pairs at a time."""
+    gathered: list[Job] = []
+    count = 0
+    for job in jobs:
+        gathered.append(job)
+        count += len(job.candidates)
+        if count >= pairs:
+            yield gathered
+            gathered, count = [], 0
+    if count:
+        yield gathered
+
+
 def windows(jobs: Sequence[Job], pairs: int) -> Iterator[list[tuple[MatchKey, MatchKey]]]:
-    """Yield whole jobs together, at least `pairs` pairs at a time; each pair has its lower match key first.
+    """Yield the pairs of whole jobs together, at least `pairs` at a time; each pair has its lower match key first.
 
     What lies in a window depends on the jobs alone, never on what is done already.
     """
-    gathered: list[tuple[MatchKey, MatchKey]] = []
-    for job in jobs:
-        gathered += [(min(pair), max(pair)) for pair in job.pairs]
-        if len(gathered) >= pairs:
-            yield gathered
-            gathered = []
-    if gathered:
-        yield gathered
+    for some in whole_jobs(jobs, pairs):
+        yield [(min(pair), max(pair)) for job in some for pair in job.pairs]

@@ -30,6 +30,7 @@ class MutualNearest:
     """
 
     columns = ("matches", "inliers", "inlier_weight")
+    pairs_a_shard = 1024
 
     def __init__(self, config: RerankConfig) -> None:
         self.config = config

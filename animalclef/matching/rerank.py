@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
-from animalclef.matching.jobs import FeatureReader, IsDone, Job, Matched
+from animalclef.engine.work import Engine, ThisMachine
+from animalclef.matching.jobs import FeatureReader, IsDone, Job, Matched, whole_jobs
 from animalclef.runtime.progress import Progress
 from animalclef.store.pair_log import PairLog
-from animalclef.structures import ImageTable, PairScores, Shortlist
+from animalclef.structures import ImageTable, MatchKey, PairScores, Shortlist
 
 __all__ = ["Matcher", "rerank", "scores_without_matching"]
+
+
+Pair = tuple[MatchKey, MatchKey]
 
 
 class Matcher(Protocol):
@@ -21,6 +26,11 @@ class Matcher(Protocol):
     @property
     def columns(self) -> Sequence[str]:
         """Return the names of the scores."""
+        ...
+
+    @property
+    def pairs_a_shard(self) -> int:
+        """Return how many pairs, in whole jobs, may be matched apart from the rest of a plan."""
         ...
 
     def match_jobs(self, jobs: Sequence[Job], is_done: IsDone, read: FeatureReader, workers: int) -> Iterator[Matched]:
@@ -66,6 +76,7 @@ def rerank(
     log: PairLog,
     workers: int,
     progress: Progress,
+    engine: Engine | None = None,
 ) -> PairScores:
     """Return raw scores of every pair of the shortlist, in order: the log's columns and stage one's `similarity`.
 
@@ -75,11 +86,53 @@ def rerank(
     total = sum(pair not in log for job in jobs for pair in job.pairs)
     with progress.task("matching pairs", total, "pairs") as advance:
         if total:
-            for matched in matcher.match_jobs(_fresh(jobs, log), log.__contains__, read, workers):
+            fresh = _fresh(jobs, log)
+            shards = (_Shard(tuple(some), log) for some in whole_jobs(fresh, matcher.pairs_a_shard))
+            for matched in (engine or ThisMachine()).ordered(_Matching(matcher, read, workers), shards):
                 before = len(log)
                 log.append([one for one, _ in matched.pairs], [other for _, other in matched.pairs], matched.scores)
                 advance(len(log) - before)
     return _collect(shortlist, images, log)
+
+
+@dataclass(frozen=True, eq=False)
+class _Shard:
+    """Some jobs of a plan, and the pairs of them that are in the log."""
+
+    jobs: tuple[Job, ...]
+    log: PairLog | frozenset[Pair]
+
+    def __reduce__(self) -> tuple[type[_Shard], tuple[tuple[Job, ...], frozenset[Pair]]]:
+        """Send only the log's pairs of these jobs to another process, in both orders."""
+        done = [pair for job in self.jobs for pair in job.pairs if pair in self.log]
+        return _Shard, (self.jobs, frozenset([*done, *((two, one) for one, two in done)]))
+
+
+@dataclass(frozen=True, eq=False)
+class _Matching:
+    """The work of matching shards of a plan."""
+
+    matcher: Matcher
+    read: FeatureReader
+    workers: int
+    title = "matching pairs"
+    chunks_a_task = 1
+
+    def run(self, chunks: Iterable[_Shard]) -> Iterator[Matched]:
+        """Match shards as one plan."""
+        shards = list(chunks)
+        jobs = [job for shard in shards for job in shard.jobs]
+        logs = list({id(shard.log): shard.log for shard in shards}.values())
+        is_done: IsDone = lambda pair: any(pair in log for log in logs)  # noqa: E731
+        yield from self.matcher.match_jobs(jobs, is_done, self.read, self.workers)
+
+    def named(self, chunk: _Shard) -> str:
+        """Return the first query of a shard."""
+        return f"the pairs of photograph {chunk.jobs[0].query} and what follows it"
+
+    def with_threads(self, threads: int) -> _Matching:
+        """Return the same work on so many threads."""
+        return replace(self, workers=threads)
 
 
 def scores_without_matching(shortlist: Shortlist) -> PairScores:

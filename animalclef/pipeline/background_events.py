@@ -136,9 +136,8 @@ def _described(images: ImageTable, context: RunContext) -> ShardStore:
     decoding = decoding_of(config.data)
     store = ShardStore(run.store("backgrounds", fingerprint(1, extractor.fingerprint, decoding)))
     unreadable = ShardStore(run.store("unreadable", fingerprint(1, decoding, "backgrounds")))
-    extract_features(
-        images, [ExtractionJob(extractor, store)], unreadable, config.data, context.workers, context.progress
-    )
+    job = ExtractionJob(extractor, store)
+    extract_features(images, [job], unreadable, config.data, context.workers, context.progress, engine=context.engine)
     return store
 
 

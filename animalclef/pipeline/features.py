@@ -99,7 +99,9 @@ def extract_all_features(contents: Contents, context: RunContext) -> FeatureSet:
         context.announce(estimate(images, jobs, context))
     set_aside = list(contents.set_aside)
     for name, table in tables.items():
-        set_aside += extract_features(table, jobs[name], unreadable, config.data, context.workers, context.progress)
+        set_aside += extract_features(
+            table, jobs[name], unreadable, config.data, context.workers, context.progress, engine=context.engine
+        )
     bad = {item.image_id for item in set_aside}
     usable = np.array([one not in bad for one in images.image_id], dtype=bool)
     images = images.select(usable)

@@ -105,7 +105,7 @@ def _match_member(
         raise ValueError("expected a matcher with its log, got none.")
     local = features.more_local[member.label] if member.label else features.local
     asked, images = with_views(shortlist, features.images, views)
-    scores = rerank(asked, images, local, matcher, log, context.workers, context.progress)
+    scores = rerank(asked, images, local, matcher, log, context.workers, context.progress, context.engine)
     if views:
         main = next(
             (name for name in (*context.config.decide.scores, "inliers") if name in log.columns), log.columns[0]

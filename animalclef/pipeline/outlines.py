@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import cv2
@@ -15,7 +17,10 @@ from animalclef.config import DataConfig
 from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.data.masks import encode_mask
 from animalclef.data.segmentation_cells import draw_segmentation
+from animalclef.engine.work import Engine, ThisMachine
 from animalclef.prepare.body_box import plain_ground
+from animalclef.prepare.segmenters import with_workers
+from animalclef.runtime.prefetch import one_ahead
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import worker_threads
 from animalclef.store.shard_store import ShardStore
@@ -74,6 +79,7 @@ def find_outlines(
     config: DataConfig,
     workers: int,
     progress: Progress,
+    engine: Engine | None = None,
 ) -> Outlines:
     """Segment every photograph that the store lacks; transparency is taken for the outline where there is some.
 
@@ -87,30 +93,61 @@ def find_outlines(
     rows = [row for key, row in {key: row for row, key in enumerate(images.key)}.items() if key in absent]
     small = config.model_copy(update={"decode_long_side": min(_SHOWN_SIDE, config.decode_long_side)})
 
-    def read(row: int) -> DecodedImage | None:
-        try:
-            return read_image(images, row, small)
-        except (UnreadableImageError, MemoryError):
-            return None
-
-    with worker_threads(workers) as pool, progress.task("finding animals", len(rows), "images") as advance:
-        chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
-        coming = [pool.submit(read, row) for row in (chunks[0] if chunks else [])]
-        for number, chunk in enumerate(chunks):
-            decoded = [future.result() for future in coming]
-            coming = [pool.submit(read, row) for row in (chunks[number + 1] if number + 1 < len(chunks) else [])]
-            texts = _outline_texts(decoded, segmenter)
-            store.put(
-                {
-                    images.key[row]: {
-                        "outline": np.frombuffer(text.encode(), np.uint8),
-                        "uniform": np.array([_is_uniform(image)], np.uint8),
-                    }
-                    for row, text, image in zip(chunk, texts, decoded, strict=True)
-                }
-            )
-            advance(len(chunk))
+    chunks = (images.select(np.array(rows[start : start + _CHUNK])) for start in range(0, len(rows), _CHUNK))
+    with progress.task("finding animals", len(rows), "images") as advance:
+        for count, path in (engine or ThisMachine()).ordered(_Segmentation(segmenter, store, small, workers), chunks):
+            store.include(path)
+            advance(count)
     return Outlines(store)
+
+
+@dataclass(frozen=True, eq=False)
+class _Segmentation:
+    """The work of finding animals in chunks of photographs; each is written before the next one is begun."""
+
+    segmenter: BatchSegmenter
+    store: ShardStore
+    config: DataConfig
+    workers: int
+    title = "finding animals"
+    chunks_a_task = 4
+
+    def run(self, chunks: Iterable[ImageTable]) -> Iterator[tuple[int, Path | None]]:
+        """Segment chunks, the next one is decoded meanwhile; yield how many photographs, and their file."""
+        with worker_threads(self.workers) as pool:
+            yield from (self._segment(*one) for one in one_ahead(lambda chunk: self._decode(chunk, pool), chunks))
+
+    def named(self, chunk: ImageTable) -> str:
+        """Return the first photograph of a chunk."""
+        return f"{chunk.path[0]} and what follows it"
+
+    def with_threads(self, threads: int) -> _Segmentation:
+        """Return the same work on so many threads."""
+        return replace(self, segmenter=with_workers(self.segmenter, threads), workers=threads)
+
+    def _decode(self, chunk: ImageTable, pool: Executor) -> tuple[ImageTable, list[Future[DecodedImage | None]]]:
+        return chunk, [pool.submit(_read, chunk, row, self.config) for row in range(len(chunk))]
+
+    def _segment(self, chunk: ImageTable, coming: Sequence[Future[DecodedImage | None]]) -> tuple[int, Path | None]:
+        decoded = [future.result() for future in coming]
+        texts = _outline_texts(decoded, self.segmenter)
+        path = self.store.put(
+            {
+                key: {
+                    "outline": np.frombuffer(text.encode(), np.uint8),
+                    "uniform": np.array([_is_uniform(image)], np.uint8),
+                }
+                for key, text, image in zip(chunk.key, texts, decoded, strict=True)
+            }
+        )
+        return len(chunk), path
+
+
+def _read(images: ImageTable, row: int, config: DataConfig) -> DecodedImage | None:
+    try:
+        return read_image(images, row, config)
+    except (UnreadableImageError, MemoryError):
+        return None
 
 
 def _outline_texts(decoded: Sequence[DecodedImage | None], segmenter: BatchSegmenter) -> list[str]:

@@ -125,7 +125,9 @@ def _encounters(gallery: ImageTable, links: BackgroundLinks, context: RunContext
     config = context.config
     store, unreadable = thumbnail_stores(context.folder, config)
     job = ExtractionJob(ThumbnailExtractor(), store)
-    skipped = extract_features(gallery, [job], unreadable, config.data, context.workers, context.progress)
+    skipped = extract_features(
+        gallery, [job], unreadable, config.data, context.workers, context.progress, engine=context.engine
+    )
     gone = {one.image_id for one in skipped}
     gallery = gallery.select(np.array([one not in gone for one in gallery.image_id], dtype=bool))
     thumbnails = {key: store.get(key)["thumbnail"].astype(np.float32) for key in dict.fromkeys(gallery.key)}
@@ -135,7 +137,7 @@ def _encounters(gallery: ImageTable, links: BackgroundLinks, context: RunContext
 def _outlines(images: ImageTable, segmenter: BatchSegmenter, context: RunContext) -> Outlines:
     config = context.config.data
     store = ShardStore(context.folder.store("outlines", fingerprint(2, segmenter.fingerprint, decoding_of(config))))
-    return find_outlines(images, segmenter, store, config, context.workers, context.progress)
+    return find_outlines(images, segmenter, store, config, context.workers, context.progress, context.engine)
 
 
 def _record_path(contents: Contents, known: Mapping[str, DatasetPreparation], context: RunContext) -> Path:

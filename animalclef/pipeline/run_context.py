@@ -16,6 +16,7 @@ from animalclef.config import Config, fingerprint
 from animalclef.config.matching import RerankMember
 from animalclef.config.retrieval import EmbedMember
 from animalclef.decision.decision_model import Decision
+from animalclef.engine.work import Engine, ThisMachine
 from animalclef.errors import WeightsError
 from animalclef.features.embedding.embedder import load_network
 from animalclef.features.local.extractor_registry import load_extractor
@@ -76,6 +77,7 @@ class RunContext:
         None  # of a catalogue: what its weight-free embedder was fitted on; empty: not yet
     )
     seconds: dict[str, float] = field(default_factory=dict)  # of each stage so far
+    engine: Engine = field(default_factory=ThisMachine)  # runs the long stages
 
     @property
     def scores_id(self) -> str:
@@ -133,6 +135,7 @@ def open_context(
     announce: Callable[[Plan], None] | None = None,
     given: Decision | None = None,
     say: Callable[[str], None] | None = None,
+    engine: Engine | None = None,
 ) -> RunContext:
     """Open the models and the pair log; published weights are looked for in `weights` first.
 
@@ -148,8 +151,9 @@ def open_context(
     embedders = _open_members(config.of_embedders(), config.embed.members, folder, device, weights)
     matchers = _open_members(config.of_matchers(), config.rerank.members, folder, device, weights)
     context = RunContext(
-        config, folder, models, log, workers, progress or Silent(), announce, given, embedders, matchers, say
-    )
+        config, folder, models, log, workers, progress or Silent(), announce, given, embedders, matchers, say,
+        engine=engine or ThisMachine(),
+    )  # fmt: skip
     if given is not None:
         given.check(context.scores_id)
     return context

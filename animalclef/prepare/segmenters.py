@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -22,10 +23,11 @@ from animalclef.runtime.threads import one_thread_each, worker_threads
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["GrabCut", "SamSegmenter", "Segmenter", "open_segmenter"]
+__all__ = ["GrabCut", "SamSegmenter", "Segmenter", "open_segmenter", "with_workers"]
 
 BoolArray = NDArray[np.bool_]
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
+AnySegmenter = TypeVar("AnySegmenter")
 Boxes = Sequence[Box | None] | None  # one for each photograph, or none at all
 
 _INSET = 0.04  # of a side: this near to the edge of a photograph without a box is taken for background
@@ -72,6 +74,14 @@ def open_segmenter(
         published = find_weights(name, weights) if name == "u2netp" else Path(name)
         return open_u2net(shipped_segmenter() if name == "animal" else published, device, count)
     return _open_sam(name, device)
+
+
+def with_workers(segmenter: AnySegmenter, workers: int) -> AnySegmenter:
+    """Return the segmenter, with its network, on so many processor cores; its masks are the same."""
+    changed = copy(segmenter)
+    if hasattr(changed, "workers"):
+        changed.workers = workers
+    return changed
 
 
 class GrabCut:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 
 import cv2
@@ -36,6 +37,16 @@ class U2NetSegmenter:
         digest = weights_digest(network)
         self._reader = MapReader(network, device, workers)
         self.fingerprint = fingerprint("u2netp", _VERSION, digest, self._reader.made_by)
+
+    @property
+    def workers(self) -> int:
+        """Return the number of processor cores in use."""
+        return self._reader.workers
+
+    @workers.setter
+    def workers(self, count: int) -> None:
+        self._reader = copy(self._reader)
+        self._reader.workers = count
 
     def segment(
         self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[Box | None] | None = None

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from animalclef.config import RetrieveConfig
 from animalclef.retrieval.candidate_groups import candidate_groups
-from animalclef.structures import Embeddings, FloatArray, ImageTable, Shortlist
+from animalclef.retrieval.large_gallery import search_gallery
+from animalclef.structures import Embeddings, ImageTable, Shortlist
 
 __all__ = ["retrieve"]
-
-Rows = NDArray[np.int64]
 
 
 def retrieve(
@@ -23,7 +21,9 @@ def retrieve(
     config: RetrieveConfig,
     hidden: Mapping[str, frozenset[str]] | None = None,
 ) -> Shortlist:
-    """Rank the `top_k` most similar gallery photographs of every query's own data set, by exact inner product.
+    """Rank the `top_k` most similar gallery photographs of every query's own data set, by inner product.
+
+    The search is exact up to `memory_gb` of vectors; beyond, it finds the share `recall` of the best or more.
 
     A photograph is never its own candidate, nor is one that `hidden` names for the query. With `same_viewpoint`,
     candidates share the query's viewpoint or have none; a query without a viewpoint sees all. Slots without a candidate
@@ -46,7 +46,9 @@ def retrieve(
         most = config.top_k + max(map(len, barred), default=0)
         query_vectors = embeddings.values[[row_of[one] for one in queries.image_id[query_rows]]]
         gallery_vectors = embeddings.values[[row_of[one] for one in gallery.image_id[gallery_rows]]]
-        found, scores = _search(query_vectors, gallery_vectors, most)
+        found, scores = search_gallery(
+            query_vectors, gallery_vectors, most, memory_gb=config.memory_gb, least_recall=config.recall
+        )
         for row, bar, places, values in zip(query_rows, barred, found, scores, strict=True):
             rows = gallery_rows[places]
             kept = np.array([candidate not in bar for candidate in rows], dtype=bool)
@@ -54,16 +56,3 @@ def retrieve(
             index[row, : len(best)] = rows[kept][best]
             similarity[row, : len(best)] = values[kept][best]
     return Shortlist(queries.image_id, gallery.image_id, index, similarity)
-
-
-def _search(query: FloatArray, gallery: FloatArray, most: int) -> tuple[Rows, FloatArray]:
-    """Return indices (q, k) into `gallery` and inner products, best first."""
-    import faiss
-
-    most = min(most, len(gallery))
-    if most == 0:
-        return np.zeros((len(query), 0), np.int64), np.zeros((len(query), 0), np.float32)
-    searcher = faiss.IndexFlatIP(gallery.shape[1])
-    searcher.add(np.ascontiguousarray(gallery))
-    scores, found = searcher.search(np.ascontiguousarray(query), most)
-    return found, scores

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
+from itertools import chain, pairwise
 from typing import TypeVar
 
 from animalclef.runtime.threads import worker_threads
 
-__all__ = ["prefetch"]
+__all__ = ["one_ahead", "prefetch"]
 
 _Key = TypeVar("_Key")
 _Item = TypeVar("_Item")
@@ -28,3 +29,19 @@ def prefetch(make: Callable[[_Key], _Item], keys: Iterable[_Key], workers: int) 
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def one_ahead(start: Callable[[_Key], _Item], keys: Iterable[_Key]) -> Iterator[_Item]:
+    """Yield `start(key)` of every key, in order; the next one is started before the present one is yielded.
+
+    >>> for item in one_ahead(lambda key: print("start", key) or key, "ab"):
+    ...     print("use", item)
+    start a
+    start b
+    use a
+    use b
+    """
+    started = map(start, keys)
+    for before, _ in pairwise(chain(started, [None])):
+        if before is not None:
+            yield before

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from animalclef.errors import OutputError
 from animalclef.runtime.atomic_files import write_bytes
 
 __all__ = ["Entry", "ShardStore"]
@@ -27,6 +28,8 @@ __all__ = ["Entry", "ShardStore"]
 logger = logging.getLogger(__name__)
 
 Entry = Mapping[str, NDArray[np.generic]]
+
+_MOST_OPEN = 1024  # files of a store at once: Linux maps 65,530 for a process
 
 # The errors that damaged bytes can cause.
 _DAMAGE = (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError)
@@ -51,8 +54,13 @@ class ShardStore:
         self.folder, self.made_by = folder, made_by
         self._places: dict[str, list[_Place]] = {}
         self._open: dict[Path, safe_open] = {}
+        self._files: set[Path] = set()  # that this process put or included
         for path in sorted(folder.glob("*.safetensors")):
             self._index(path)
+
+    def __reduce__(self) -> tuple[type[ShardStore], tuple[Path, str]]:
+        """Open the folder anew in another process."""
+        return ShardStore, (self.folder.absolute(), self.made_by)
 
     def __contains__(self, key: str) -> bool:
         return key in self._places
@@ -64,14 +72,14 @@ class ShardStore:
         """Return the keys without an entry, each once, in their order."""
         return [key for key in dict.fromkeys(keys) if key not in self._places]
 
-    def put(self, entries: Mapping[str, Entry]) -> None:
-        """Add entries as one file.
+    def put(self, entries: Mapping[str, Entry]) -> Path | None:
+        """Add entries as one file, and return it; `None` where there are none.
 
         Raises:
             OutputError: the file cannot be written.
         """
         if not entries:
-            return
+            return None
         named = {f"{key}/{name}": array for key, entry in entries.items() for name, array in entry.items()}
         arrays = {name: np.ascontiguousarray(array) for name, array in named.items()}
         checksums = {key: _checksum(entry) for key, entry in entries.items()}
@@ -81,6 +89,25 @@ class ShardStore:
         write_bytes(path, save(arrays, metadata={"crc32": json.dumps(checksums), **made_by}))
         self._open.pop(path, None)
         self._index(path)
+        self._files.add(path)
+        return path
+
+    def include(self, path: Path | None) -> None:
+        """Add a file that another process put into the folder.
+
+        Raises:
+            OutputError: it is not there, so that process has another disk.
+        """
+        if path is None or self.folder / path.name in self._files:
+            return
+        if not path.exists():
+            raise OutputError(
+                f"{path}: another node wrote this file, but it is not here. The run folder must lie on a disk that "
+                "every node sees."
+            )
+        self._open.pop(self.folder / path.name, None)
+        self._index(self.folder / path.name)
+        self._files.add(self.folder / path.name)
 
     def get(self, key: str) -> dict[str, NDArray[np.generic]]:
         """Return the arrays of one entry.
@@ -116,9 +143,12 @@ class ShardStore:
         return entry if _checksum(entry) == place.checksum else None
 
     def _file(self, path: Path) -> safe_open:
-        if path not in self._open:
-            self._open[path] = safe_open(path, framework="np")
-        return self._open[path]
+        file = self._open.get(path)
+        if file is None:
+            file = self._open[path] = safe_open(path, framework="np")
+            for oldest in list(self._open)[:-_MOST_OPEN]:
+                self._open.pop(oldest, None)
+        return file
 
     def _index(self, path: Path) -> None:
         """Index a file; an entry that was damaged and made again is in several files."""

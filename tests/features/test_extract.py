@@ -116,8 +116,8 @@ def test_a_network_is_not_kept_waiting_by_the_decoding_of_what_comes_next(
     extractor, decoded = Asking(), []
 
     def read(table: ImageTable, row: int, config: DataConfig) -> DecodedImage:
-        decoded.append(row)
-        if row >= 6:  # of the second chunk: cannot end before the first one was prepared
+        decoded.append(images.row_of[table.image_id[row]])
+        if decoded[-1] >= 6:  # of the second chunk: cannot end before the first one was prepared
             assert extractor.began.wait(timeout=10)
         return read_image(table, row, config)
 

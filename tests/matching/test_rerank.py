@@ -22,6 +22,7 @@ class Counting:
     """Scores a pair by its keys and notes that it was asked."""
 
     columns = ("sum", "product")
+    pairs_a_shard = 3
 
     def __init__(self) -> None:
         self.pairs: list[tuple[int, int]] = []
@@ -120,6 +121,7 @@ class InTens:
     """Matches ten planned pairs at a time; a score tells which pairs it was computed beside."""
 
     columns = ("company",)
+    pairs_a_shard = 10
 
     def __init__(self, dies_after: int = 1000) -> None:
         self.batches, self.dies_after = 0, dies_after

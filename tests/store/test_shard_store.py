@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from animalclef.errors import OutputError
+from animalclef.store import shard_store
 from animalclef.store.shard_store import ShardStore
 
 
@@ -46,6 +48,33 @@ def test_entries_survive_the_disk(folder: Path) -> None:
     assert store.verify(["ee", "aa", "dd"]) == ["ee"]
     with pytest.raises(KeyError):
         store.get("ee")
+
+
+def test_few_files_are_open_at_once_and_all_entries_can_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard_store, "_MOST_OPEN", 1)
+    store = ShardStore(folder)
+    for number, key in ((0, "aa"), (7, "dd"), (1, "bb"), (7, "dd")):
+        assert_same(store, key, number)
+        assert len(store._open) == 1
+
+
+def test_a_file_of_another_process_is_included_and_one_on_another_disk_is_refused(folder: Path) -> None:
+    store, elsewhere = ShardStore(folder), pickle_and_back(ShardStore(folder))
+    assert elsewhere.folder == folder.absolute()
+    path = elsewhere.put({"ee": entry(3)})
+    assert "ee" not in store
+    store.include(path)
+    store.include(path)
+    store.include(None)
+    assert_same(store, "ee", 3)
+    with pytest.raises(OutputError, match="another node wrote this file, but it is not here"):
+        store.include(folder / "nowhere-1.safetensors")
+
+
+def pickle_and_back(store: ShardStore) -> ShardStore:
+    """Send a store to another process, as an engine does."""
+    opened, arguments = store.__reduce__()
+    return opened(*arguments)
 
 
 def test_nothing_to_put_writes_nothing(tmp_path: Path) -> None:

@@ -75,6 +75,10 @@ class DeviceWorker:
         self._images: OrderedDict[MatchKey, _Image] = OrderedDict()
         self._bytes = 0
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the images behind where the worker goes to another process."""
+        return {**self.__dict__, "_images": OrderedDict(), "_bytes": 0}
+
     def __contains__(self, key: MatchKey) -> bool:
         return key in self._images
 
@@ -162,6 +166,15 @@ class LightGlueMatcher:
         self.made_by = tuple(made_by)  # what shapes a score beside the settings: weights, versions, precision, device
         self.columns = (*_COUNTS, "inliers", "inlier_ratio") if config.verify else _COUNTS
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Take one device to another process: a worker of a cluster has one GPU."""
+        return {**self.__dict__, "lanes": self.lanes[:1]}
+
+    @property
+    def pairs_a_shard(self) -> int:
+        """Return the least number of pairs in a window."""
+        return _WINDOW * self.config.batch_size
+
     def match(self, query: LocalFeatures, candidates: Sequence[LocalFeatures]) -> FloatArray:
         """Score one image against several, (candidates, columns)."""
         images = {features.key: self.lanes[0].prepare(features) for features in (query, *candidates)}
@@ -190,7 +203,7 @@ class LightGlueMatcher:
 
         Windows go to the devices in turn.
         """
-        todo = [pairs for pairs in windows(jobs, _WINDOW * self.config.batch_size) if not all(map(is_done, pairs))]
+        todo = [pairs for pairs in windows(jobs, self.pairs_a_shard) if not all(map(is_done, pairs))]
         with one_thread_each(), worker_threads(workers) as pool:
             if len(self.lanes) == 1:
                 for window in todo:

@@ -1,0 +1,1 @@
+"""Run the chunks of a stage: on this machine, or on a Ray cluster, behind one door."""

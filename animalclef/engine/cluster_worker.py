@@ -1,0 +1,51 @@
+"""Run tasks in a worker process of a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import socket
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any
+
+__all__ = ["ClusterWorker", "installed_versions"]
+
+_COMPARED = ("animalclef", "ray", "numpy", "opencv-python-headless", "pillow", "torch", "faiss-cpu", "scikit-learn")
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the versions that results depend on; "none" for a package that is not installed."""
+    found = {"python": platform.python_version()}
+    for name in _COMPARED:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "none"
+    return found
+
+
+class ClusterWorker:
+    """Takes the work of a stage once, with its models, and then runs tasks of it."""
+
+    def __init__(self) -> None:
+        self._work: Any = None
+
+    def about(self, folder: str, needed: Sequence[str]) -> tuple[str, dict[str, str], list[str]]:
+        """Go to the driver's folder; return this node's name, its versions, and the needed folders it lacks."""
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
+        return socket.gethostname(), installed_versions(), [path for path in needed if not os.path.isdir(path)]  # noqa: PTH112
+
+    def take(self, work: Any, threads: int) -> None:
+        """Keep the work of a stage for the tasks that follow."""
+        self._work = work.with_threads(threads)
+
+    def run(self, chunks: Sequence[Any]) -> list[Any]:
+        """Return the results of chunks, in order."""
+        return list(self._work.run(chunks))
+
+    def drop(self) -> None:
+        """Forget the work and its models."""
+        self._work = None

@@ -1,0 +1,76 @@
+"""Open the engine that a command names."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from animalclef.engine.work import Engine, ThisMachine
+from animalclef.errors import ConfigError, EngineError
+
+__all__ = ["ENGINES", "open_engine"]
+
+ENGINES = ("local", "ray")
+
+
+@contextmanager
+def open_engine(
+    name: str = "local", address: str = "auto", *, device: str = "cpu", folders: Sequence[Path] = ()
+) -> Iterator[Engine]:
+    """Open this machine ("local"), or the Ray cluster at `address` ("auto": the one that this machine belongs to).
+
+    With a `device` of "cuda" each worker of the cluster gets a GPU. `folders` must be seen by every node. Nothing is
+    reported to Ray's makers.
+
+    Raises:
+        ConfigError: there is no such engine, or Ray is not installed.
+        EngineError: no cluster answers, or it runs another version of Ray or Python.
+
+    Example:
+        >>> with open_engine("local") as engine:
+        ...     type(engine).__name__
+        'ThisMachine'
+    """
+    if name not in ENGINES:
+        raise ConfigError(f"--engine {name}: expected one of {', '.join(ENGINES)}.")
+    if name == "local":
+        yield ThisMachine()
+        return
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError(
+            "--engine ray: Ray is not installed. Run pip install 'animalclef[ray]' on every node."
+        ) from error
+    from animalclef.engine.ray_cluster import RayCluster
+
+    mine = not ray.is_initialized()
+    if mine:
+        _connect(address)
+    cluster = RayCluster(folders, on_gpus=device.startswith("cuda"))
+    try:
+        yield cluster
+    finally:
+        cluster.close()
+        if mine:
+            ray.shutdown()
+
+
+def _connect(address: str) -> None:
+    import ray
+
+    here = {"include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, configure_logging=False, **here)
+    except (ConnectionError, ValueError, TimeoutError) as error:
+        raise EngineError(
+            f"No Ray cluster answers at {address}. Start one with `ray start --head`, join the other nodes with "
+            "`ray start --address=HOST:6379`, or give --address local."
+        ) from error
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        raise EngineError(f"The Ray cluster at {address} does not fit this machine: {said}") from error

@@ -1,0 +1,265 @@
+"""Run work on the nodes of a Ray cluster: one actor for a few cores or for a GPU, each with the models of the stage."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from animalclef.engine.cluster_worker import ClusterWorker, installed_versions
+from animalclef.engine.work import Work
+from animalclef.errors import AnimalClefError, EngineError
+
+__all__ = ["RayCluster"]
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+_TRIES = 3  # of a task, and of starting a worker
+_THREADS = 4  # of a worker at most: a model is in memory once for so many
+_STALLED_S = 1800.0  # without an answer to one task
+_START_S = 300.0  # in which the first worker must be there
+_LOOK_S = 2.0  # between looks at the cluster's size
+
+
+@dataclass
+class _Task:
+    """Some chunks in a row; results are handed on by number."""
+
+    number: int
+    chunks: Sequence[Any]
+    tries: int = 0
+
+
+class RayCluster:
+    """Workers on every node, kept from stage to stage; nodes that come join, those of a lost node are replaced.
+
+    A task that fails is tried again on another worker, `_TRIES` times in all. A worker that gives no answer for
+    `stalled_s` seconds is stopped. `folders` are those that every node must see under the same path.
+    """
+
+    def __init__(self, folders: Sequence[Path], *, on_gpus: bool = False, stalled_s: float = _STALLED_S) -> None:
+        self.folders = [str(one.absolute()) for one in folders]
+        self.on_gpus, self.stalled_s = on_gpus, stalled_s
+        self._versions = installed_versions()
+        self.workers: list[Any] = []
+        self.checked: set[Any] = set()
+        self._looked = -_LOOK_S
+
+    def ordered(self, work: Work[Any, Result], chunks: Iterable[Any]) -> Iterator[Result]:
+        """Yield the results of all chunks, in their order.
+
+        Raises:
+            EngineError: a chunk failed again and again, a node has other versions or lacks a folder, or none answers.
+        """
+        rest = iter(chunks)
+        first = list(itertools.islice(rest, 1))
+        if first:
+            yield from _Stage(self, work, itertools.chain(first, rest)).results()
+
+    def close(self) -> None:
+        """Stop all workers."""
+        import ray
+
+        for worker in self.workers:
+            ray.kill(worker)
+        self.workers = []
+
+    def hire(self) -> list[Any]:
+        """Start workers where the cluster has room for more; return the new ones."""
+        import ray
+
+        if time.monotonic() - self._looked < _LOOK_S:
+            return []
+        self._looked = time.monotonic()
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+        if self.on_gpus:
+            nodes = [node for node in nodes if node.get("GPU")]
+        if not nodes:
+            return []
+        cores = min(int(node["CPU"] / (node["GPU"] if self.on_gpus else 1)) for node in nodes)
+        self.threads = max(1, cores if self.on_gpus else min(_THREADS, cores))
+        wanted = sum(int(node["GPU"] if self.on_gpus else node["CPU"] // self.threads) for node in nodes)
+        actor = ray.remote(ClusterWorker).options(num_cpus=self.threads, num_gpus=int(self.on_gpus))
+        new = [actor.remote() for _ in range(wanted - len(self.workers))]
+        self.workers += new
+        return new
+
+    def fire(self, worker: Any) -> None:
+        """Stop a worker and forget it; another one is hired at the next look."""
+        import ray
+
+        ray.kill(worker)
+        self.workers.remove(worker)
+
+    def refuse_unlike(self, node: str, versions: dict[str, str], lacking: Sequence[str]) -> None:
+        """Check what a worker said of its node.
+
+        Raises:
+            EngineError: it has other versions than this machine, or lacks a folder.
+        """
+        for name, mine in self._versions.items():
+            if versions.get(name) != mine:
+                raise EngineError(
+                    f"Ray node {node} has {name} {versions.get(name, 'none')}, this machine has {mine}: results would "
+                    "differ. Install the same versions on every node."
+                )
+        if lacking:
+            raise EngineError(
+                f"Ray node {node} does not see {lacking[0]}. Photographs and run folder must lie on a disk that every "
+                "node sees under the same path."
+            )
+
+
+class _Stage:
+    """One pass over the chunks of a stage."""
+
+    def __init__(self, cluster: RayCluster, work: Work[Any, Any], chunks: Iterable[Any]) -> None:
+        import ray
+
+        self.cluster, self.work = cluster, work
+        self.shipped = ray.put(work)
+        self.coming = (_Task(number, part) for number, part in enumerate(_batched(chunks, work.chunks_a_task)))
+        self.waiting: deque[_Task] = deque()
+        self.starting: dict[Any, tuple[Any, str]] = {}  # by reference to an answer: the worker, and what it was asked
+        self.running: dict[Any, tuple[Any, _Task, float]] = {}
+        self.idle: list[Any] = []
+        self.failed_starts = 0
+        self.answered = time.monotonic()  # when a worker was last there
+
+    def results(self) -> Iterator[Any]:
+        """Yield results in order, as soon as all before them are there."""
+        done: dict[int, list[Any]] = {}
+        following = 0
+        for worker in list(self.cluster.workers):
+            self._ask(worker, "about")
+        try:
+            while self._submit():
+                for number, found in self._collect():
+                    done[number] = found
+                while following in done:
+                    yield from done.pop(following)
+                    following += 1
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Let idle workers forget the models, and stop those that still work because the caller gave up."""
+        for worker, _, _ in self.running.values():
+            self.cluster.fire(worker)
+        for worker in self.idle:
+            worker.drop.remote()
+
+    def _submit(self) -> bool:
+        """Give tasks to idle workers; return whether anything is still to be waited for."""
+        for worker in self.cluster.hire():
+            self._ask(worker, "about")
+        self._refill()
+        while self.idle and self.waiting:
+            worker, task = self.idle.pop(), self.waiting.popleft()
+            task.tries += 1
+            self.running[worker.run.remote(task.chunks)] = (worker, task, time.monotonic())
+            self._refill()
+        if self.waiting and not self.running and time.monotonic() - self.answered > _START_S:
+            raise EngineError(
+                f"{self.work.title}: no node of the Ray cluster took work in {_START_S:.0f} s. See `ray status`."
+            )
+        return bool(self.running or self.waiting)
+
+    def _refill(self) -> None:
+        if not self.waiting:
+            self.waiting.extend(itertools.islice(self.coming, 1))
+
+    def _ask(self, worker: Any, what: str) -> None:
+        if what == "about":
+            answer = worker.about.remote(os.getcwd(), self.cluster.folders)  # noqa: PTH109
+        else:
+            answer = worker.take.remote(self.shipped, self.cluster.threads)
+        self.starting[answer] = (worker, what)
+
+    def _collect(self) -> Iterator[tuple[int, list[Any]]]:
+        """Wait a moment for answers; yield the number and the results of finished tasks."""
+        import ray
+
+        asked = [*self.starting, *self.running]
+        if not asked:
+            time.sleep(0.2)  # no node is there yet
+            return
+        ready, _ = ray.wait(asked, num_returns=1, timeout=0.5)
+        for answer in ready:
+            if answer in self.starting:
+                self._started(answer)
+                continue
+            worker, task, _ = self.running.pop(answer)
+            try:
+                found = ray.get(answer)
+            except ray.exceptions.RayError as error:
+                self._failed(worker, task, error)
+            else:
+                self.answered = time.monotonic()
+                self.idle.append(worker)
+                yield task.number, found
+        for answer, (worker, task, since) in list(self.running.items()):
+            if time.monotonic() - since > self.cluster.stalled_s:
+                del self.running[answer]
+                self._failed(worker, task, TimeoutError(f"no answer in {self.cluster.stalled_s:.0f} s"))
+
+    def _started(self, answer: Any) -> None:
+        import ray
+
+        worker, what = self.starting.pop(answer)
+        try:
+            said = ray.get(answer)
+        except ray.exceptions.RayError as error:
+            self.cluster.fire(worker)
+            self.failed_starts += what == "take" or worker not in self.cluster.checked
+            nobody = not self.idle and not self.running
+            if isinstance(error, ray.exceptions.RayTaskError) or (nobody and self.failed_starts >= _TRIES):
+                raise EngineError(f"{self.work.title}: a Ray worker did not start: {_reason(error)}") from error
+            logger.warning("A Ray worker did not start: %s", _reason(error))
+            return
+        if what == "about":
+            self.cluster.refuse_unlike(*said)
+            self.cluster.checked.add(worker)
+            self._ask(worker, "take")
+        else:
+            self.answered = time.monotonic()
+            self.idle.append(worker)
+
+    def _failed(self, worker: Any, task: _Task, error: Exception) -> None:
+        """Put a task back, or report it by name after the last try; a user's mistake is reported at once."""
+        import ray
+
+        cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+        if isinstance(cause, AnimalClefError):
+            raise cause
+        name = f"{self.work.title}: {self.work.named(task.chunks[0])}"
+        if task.tries >= _TRIES:
+            raise EngineError(f"{name} failed {_TRIES} times on the Ray cluster ({_reason(error)}).") from error
+        logger.warning("%s is tried again: %s", name, _reason(error))
+        self.waiting.append(task)
+        self.cluster.fire(worker)
+        # The idle ones may have gone with their node: each says that it is there before it gets a task.
+        for one in self.idle:
+            self._ask(one, "about")
+        self.idle = []
+
+
+def _batched(chunks: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    rest = iter(chunks)
+    while some := list(itertools.islice(rest, size)):
+        yield some
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first sentence of the last line of what Ray says; a traceback stands before it."""
+    cause = getattr(error, "cause", None) or error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return f"{type(cause).__name__}: {lines[-1].split('. ')[0] if lines else 'no message'}"

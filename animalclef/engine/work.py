@@ -1,0 +1,69 @@
+"""Submit the chunks of a stage and get its results in order, wherever they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol, TypeVar
+
+__all__ = ["Engine", "ThisMachine", "Work"]
+
+Chunk = TypeVar("Chunk")
+Result = TypeVar("Result")
+
+
+class Work(Protocol[Chunk, Result]):
+    """The work of a stage, with its models and settings.
+
+    A result must not depend on the number of threads, nor on which chunks ran in the same call. Running a chunk twice
+    must be harmless: what it writes is named by content and written whole.
+    """
+
+    @property
+    def title(self) -> str:
+        """Return the name of the stage, for messages."""
+        ...
+
+    @property
+    def chunks_a_task(self) -> int:
+        """Return how many chunks a cluster's worker gets at a time."""
+        ...
+
+    def run(self, chunks: Iterable[Chunk]) -> Iterator[Result]:
+        """Yield the results of chunks, in their order."""
+        ...
+
+    def named(self, chunk: Chunk) -> str:
+        """Return what a message calls a chunk."""
+        ...
+
+    def with_threads(self, threads: int) -> Work[Chunk, Result]:
+        """Return the same work on so many threads."""
+        ...
+
+
+class Engine(Protocol):
+    """Runs work; stages do not know where."""
+
+    def ordered(self, work: Work[Chunk, Result], chunks: Iterable[Chunk]) -> Iterator[Result]:
+        """Yield the results of all chunks, in their order.
+
+        Raises:
+            EngineError: a chunk failed again and again; the message names it.
+        """
+        ...
+
+
+class ThisMachine:
+    """Runs work in this process and its threads.
+
+    >>> class Squares:
+    ...     title, chunks_a_task = "squaring", 1
+    ...     def run(self, chunks):
+    ...         return (chunk**2 for chunk in chunks)
+    >>> list(ThisMachine().ordered(Squares(), [1, 2, 3]))
+    [1, 4, 9]
+    """
+
+    def ordered(self, work: Work[Any, Result], chunks: Iterable[Any]) -> Iterator[Result]:
+        """Yield the results of all chunks, in their order."""
+        return work.run(chunks)

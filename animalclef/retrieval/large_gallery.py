@@ -1,0 +1,167 @@
+"""Search galleries of any size: exactly up to a memory, then by an inverted file whose recall is measured.
+
+The sizes follow FAISS's guidelines (github.com/facebookresearch/faiss/wiki/Guidelines-to-choose-an-index): 4 sqrt(n)
+cells below a million vectors, then 65,536 and 262,144 cells that are found by an HNSW graph.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.structures import FloatArray
+
+__all__ = ["build_index", "cells_for", "search_gallery", "suggest"]
+
+Rows = NDArray[np.int64]
+
+logger = logging.getLogger(__name__)
+
+_TRAINING = 40  # vectors for each cell; FAISS's guidelines say 30 to 256
+_BLOCK = 65_536  # gallery vectors that are added at once
+_QUERIES = 256  # that are searched at once
+_SAMPLE = 200  # queries that recall is measured on
+_AT = 100  # candidates that recall is measured at
+
+
+def search_gallery(
+    query: FloatArray, gallery: FloatArray, most: int, *, memory_gb: float, least_recall: float
+) -> tuple[Rows, FloatArray]:
+    """Return rows (q, k) of the gallery and inner products, best first; k is `most`, or the gallery's size.
+
+    A gallery of at most `memory_gb` is searched exactly. For a larger one an inverted file suggests twice as many
+    candidates, which are ranked by their exact inner products. As many of its cells are searched as recall@100 needs to
+    reach `least_recall` against exact search on a sample of queries; where even half of them do not suffice the search
+    is exact. The recall is logged.
+
+    Example:
+        >>> vectors = np.eye(4, dtype=np.float32)
+        >>> search_gallery(vectors[:1], vectors, 2, memory_gb=1, least_recall=0.98)[0].tolist()
+        [[0, 1]]
+    """
+    most = min(most, len(gallery))
+    if most == 0 or not len(query):
+        return np.zeros((len(query), most), np.int64), np.zeros((len(query), most), np.float32)
+    query, gallery = np.ascontiguousarray(query), np.ascontiguousarray(gallery)
+    if gallery.nbytes <= memory_gb * 1e9:
+        searcher = faiss.IndexFlatIP(gallery.shape[1])
+        searcher.add(gallery)
+        scores, found = searcher.search(query, most)
+        return found, scores
+    index = build_index(gallery, memory_gb)
+    probes = _probes(index, query, gallery, most, least_recall)
+    if probes is None:
+        return _exact(query, gallery, most)
+    parts = [
+        suggest(index, query[start : start + _QUERIES], gallery, most, probes)
+        for start in range(0, len(query), _QUERIES)
+    ]
+    return np.concatenate([found for found, _ in parts]), np.concatenate([scores for _, scores in parts])
+
+
+def cells_for(vectors: int) -> int:
+    """Return the number of cells of an inverted file.
+
+    >>> cells_for(250_000), cells_for(1_000_000), cells_for(5_000_000), cells_for(50_000_000)
+    (2000, 4000, 65536, 262144)
+    """
+    if vectors > 10_000_000:
+        return 262_144
+    if vectors > 1_000_000:
+        return 65_536
+    return max(1, min(int(4 * vectors**0.5), vectors // _TRAINING))
+
+
+def build_index(gallery: FloatArray, memory_gb: float) -> Any:
+    """Train an inverted file and fill it block by block; its codes are the longest that fit into `memory_gb`.
+
+    Codes are float16, one byte a dimension, or product codes of a byte for four dimensions.
+    """
+    count, dimensions = gallery.shape
+    cells = cells_for(count)
+    rows = np.sort(np.random.default_rng(0).permutation(count)[: _TRAINING * cells])
+    means: Any = faiss.Kmeans(dimensions, cells, niter=10, seed=1, spherical=True, max_points_per_centroid=10**6,
+                         min_points_per_centroid=1)  # fmt: skip
+    means.train(gallery[rows])
+    index = _empty(_quantizer(means.centroids), cells, gallery.shape, memory_gb)
+    index.train(gallery[rows[:: max(1, len(rows) // 100_000)]])  # the codes' ranges
+    for start in range(0, count, _BLOCK):
+        index.add(gallery[start : start + _BLOCK])
+    return index
+
+
+def _quantizer(centroids: FloatArray) -> Any:
+    """Return what finds the cells of a vector: a list, or for many cells a graph, built on one thread: always alike."""
+    cells, dimensions = centroids.shape
+    if cells < 65_536:
+        flat = faiss.IndexFlatIP(dimensions)
+        flat.add(centroids)
+        return flat
+    graph, threads = faiss.IndexHNSWFlat(dimensions, 32, faiss.METRIC_INNER_PRODUCT), faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    graph.add(centroids)
+    faiss.omp_set_num_threads(threads)
+    return graph
+
+
+def _empty(quantizer: Any, cells: int, shape: tuple[int, ...], memory_gb: float) -> Any:
+    count, dimensions = shape
+    index: Any
+    kinds = ((2, faiss.ScalarQuantizer.QT_fp16), (1, faiss.ScalarQuantizer.QT_8bit))
+    for width, kind in kinds:
+        if count * dimensions * width <= memory_gb * 1e9:
+            index = faiss.IndexIVFScalarQuantizer(quantizer, dimensions, cells, kind, faiss.METRIC_INNER_PRODUCT, False)
+            break
+    else:
+        parts = max(part for part in range(1, max(1, dimensions // 4) + 1) if dimensions % part == 0)
+        index = faiss.IndexIVFPQ(quantizer, dimensions, cells, parts, 8, faiss.METRIC_INNER_PRODUCT)
+    return index
+
+
+def _probes(index: Any, query: FloatArray, gallery: FloatArray, most: int, least_recall: float) -> int | None:
+    """Return how many cells must be searched, by doubling; `None` where half of them do not suffice."""
+    sample = query[np.unique(np.linspace(0, len(query) - 1, _SAMPLE).astype(np.int64))]
+    at = min(_AT, most)
+    exact, _ = _exact(sample, gallery, at)
+    probes, recall = 4, 0.0
+    while probes <= max(4, index.nlist // 2):
+        found, _ = suggest(index, sample, gallery, most, probes)
+        recall = float(np.mean([np.isin(one, two[:at]).mean() for one, two in zip(exact, found, strict=True)]))
+        if recall >= least_recall:
+            logger.warning(
+                "%s database photographs take more than retrieve.memory_gb: an inverted file searches %d of %d cells, "
+                "recall@%d %.4f of exact search (%d queries).",
+                f"{len(gallery):,}", probes, index.nlist, at, recall, len(sample),
+            )  # fmt: skip
+            return probes
+        probes *= 2
+    logger.warning(
+        "An inverted file reaches recall@%d %.4f of exact search; retrieve.recall asks for %.4f: the search is exact.",
+        at, recall, least_recall,
+    )  # fmt: skip
+    return None
+
+
+def _exact(query: FloatArray, gallery: FloatArray, most: int) -> tuple[Rows, FloatArray]:
+    """Search without a copy of the gallery."""
+    scores, found = faiss.knn(query, gallery, most, metric=faiss.METRIC_INNER_PRODUCT)
+    return found, scores
+
+
+def suggest(index: Any, query: FloatArray, gallery: FloatArray, most: int, probes: int) -> tuple[Rows, FloatArray]:
+    """Rank what the inverted file suggests by exact inner products; a query with too few suggestions is exact."""
+    reach = min(2 * most, len(gallery))
+    index.nprobe = probes
+    _, rows = index.search(query, reach)
+    scores = np.einsum("qd,qkd->qk", query, gallery[np.maximum(rows, 0)], optimize=True).astype(np.float32)
+    scores[rows < 0] = -np.inf
+    order = np.lexsort((rows, -scores), axis=1)[:, :most]
+    found, best = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    few = (found < 0).any(axis=1)
+    if few.any():
+        found[few], best[few] = _exact(query[few], gallery, most)
+    return found, best

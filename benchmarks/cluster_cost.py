@@ -1,0 +1,117 @@
+"""What a run costs on a cluster, by stage, from measured rates: core hours, bytes, memory of the driver.
+
+    python benchmarks/cluster_cost.py [--photographs 15000 1000000 100000000] [--cores 64] [--json]
+
+Nothing is run: every figure is a product of the constants below, each of which names where it was measured. The tables
+of docs/scale.md are this script's output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, dataclass, replace
+
+QUERY_SHARE = 0.14  # of AnimalCLEF 2025: 2,135 of 15,209
+DATASETS, PSEUDO_QUERIES, CANDIDATES = 3, 300, 100  # pseudo-queries of each data set
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Of one core; measured on two cores of a Xeon with no other work, and halved."""
+
+    finding: float = 2.15  # photographs a second, `predict` on 3,508 photographs
+    describing: float = 12.5  # photographs a second, the same run
+    lnbnn: float = 13.5  # queries a second against 10,000 photographs; falls with the root of their number
+    matching: float = 192.0  # pairs a second at 1,024 keypoints
+    search_flops: float = 2e10  # exact inner products, float32
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """Of one photograph, pair or query."""
+
+    photograph: int = 500_000  # a JPEG
+    keypoints: int = 2048 * 144  # found ones, in the store
+    embedding: int = 128 * 66 * 2  # VLAD in half precision, in the store
+    rest: int = 6_000  # thumbnail, outline
+    pair: int = 28  # in the pair log
+    pair_in_memory: int = 350  # of the driver
+    entry_in_memory: int = 1_200  # of the driver: four stores, the table
+    vlad_in_memory: int = 128 * 66 * 4  # of the driver, for the PCA
+    descriptors: int = 512 * 140  # of a database photograph, in the LNBNN index
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Core hours on the cluster's nodes, and on the driver's machine alone."""
+
+    name: str
+    cluster_hours: float
+    driver_hours: float
+    disk_gb: float
+    driver_gb: float
+
+
+def stages(photographs: int, rates: Rates, sizes: Bytes) -> list[Stage]:
+    """Return the cost of each stage; pseudo-queries come on top of the queries."""
+    queries = int(photographs * QUERY_SHARE)
+    gallery = photographs - queries
+    asked = queries + min(gallery, DATASETS * PSEUDO_QUERIES)
+    pairs = asked * CANDIDATES
+    slower = max(1.0, (gallery / 10_000) ** 0.5)
+    giga = 1e9
+    return [
+        Stage("finding animals", photographs / rates.finding / 3600, 0, photographs * 1000 / giga, 0),
+        Stage(
+            "describing photographs", photographs / rates.describing / 3600, 0,
+            photographs * (sizes.keypoints + sizes.embedding + sizes.rest) / giga,
+            photographs * (sizes.vlad_in_memory + sizes.entry_in_memory) / giga,
+        ),
+        Stage(
+            "embedding search, exact", 0, asked * gallery * 512 / rates.search_flops / 3600, 0,
+            2 * photographs * 1024 / giga,
+        ),
+        Stage(
+            "LNBNN search", 0, asked * slower / rates.lnbnn / 3600, gallery * sizes.descriptors / giga,
+            gallery * sizes.descriptors / giga,
+        ),
+        Stage(
+            "matching pairs", pairs / rates.matching / 3600, 0, pairs * sizes.pair / giga,
+            pairs * sizes.pair_in_memory / giga,
+        ),
+    ]  # fmt: skip
+
+
+def wall_hours(found: list[Stage], cores: int, driver_cores: int) -> float:
+    """Return the hours that all stages take, one after the other."""
+    return sum(one.cluster_hours / cores + one.driver_hours / driver_cores for one in found)
+
+
+def main() -> None:
+    """Print a table for each size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photographs", type=int, nargs="+", default=[15_000, 1_000_000, 100_000_000])
+    parser.add_argument("--cores", type=int, default=64, help="of the cluster")
+    parser.add_argument("--driver-cores", type=int, default=16)
+    parser.add_argument("--matching", type=float, default=Rates.matching, help="pairs a second and core")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    rates, sizes = replace(Rates(), matching=given.matching), Bytes()
+    for count in given.photographs:
+        found = stages(count, rates, sizes)
+        hours = wall_hours(found, given.cores, given.driver_cores)
+        if given.json:
+            print(json.dumps({"photographs": count, "hours": hours, "stages": [asdict(one) for one in found]}))
+            continue
+        print(f"\n{count:,} photographs ({count * sizes.photograph / 1e9:,.0f} GB to read)\n")
+        print("| stage | core hours, cluster | core hours, driver | disk, GB | memory of the driver, GB |")
+        print("| --- | --- | --- | --- | --- |")
+        for one in found:
+            cells = (one.cluster_hours, one.driver_hours, one.disk_gb, one.driver_gb)
+            print("| " + " | ".join([one.name, *(f"{cell:,.1f}" if cell else "-" for cell in cells)]) + " |")
+        print(f"\n{given.cores} cores and a driver of {given.driver_cores}: {hours:,.1f} hours")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""A Ray cluster of three nodes in this machine: the same bytes, and what happens where something dies."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import engine_cases
+import numpy as np
+import pytest
+from engine_cases import Squares
+from tiny import make_tiny_data
+from whole_run import artefacts, command_line, predict
+
+from animalclef.config import DataConfig
+from animalclef.data.hashing import hash_images
+from animalclef.data.sources import find_source
+from animalclef.data.table import load_table
+from animalclef.engine.ray_cluster import RayCluster
+from animalclef.errors import DataError, EngineError
+from animalclef.pipeline.outlines import find_outlines
+from animalclef.prepare.segmenters import GrabCut
+from animalclef.runtime.progress import Silent
+from animalclef.store.shard_store import ShardStore
+
+ray = pytest.importorskip("ray")
+STORE_BYTES = 78643200  # the least that Ray takes
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Three nodes of one core each."""
+    from ray.cluster_utils import Cluster
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.cloudpickle.register_pickle_by_value(engine_cases)  # nodes have the package, not the tests
+    quick = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000}
+    head = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "_system_config": quick, "include_dashboard": False}
+    started = Cluster(initialize_head=True, head_node_args=head)
+    for _ in range(2):
+        started.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+    ray.init(address=started.address, logging_level=logging.ERROR, log_to_driver=False)
+    yield started
+    ray.shutdown()
+    started.shutdown()
+
+
+@pytest.fixture(scope="module")
+def workers(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
+    """Workers that every test takes over from the one before."""
+    opened = RayCluster([tmp_path_factory.getbasetemp()])
+    yield opened
+    opened.close()
+
+
+def test_three_nodes_give_results_in_order_and_a_task_is_tried_again_where_its_worker_dies(
+    workers: RayCluster, tmp_path: Path
+) -> None:
+    work = Squares(tmp_path, seconds=0.05, dies=3)
+    assert list(workers.ordered(work, range(40))) == [number**2 for number in range(40)]
+    assert len(work.processes()) >= 2
+    assert len((tmp_path / "3").read_text().split()) == 2
+    assert list(workers.ordered(work, [])) == []
+
+
+def test_what_fails_again_and_again_is_named(workers: RayCluster, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"squaring: number 4 failed 3 times .*ZeroDivisionError: nothing can be"):
+        list(workers.ordered(Squares(tmp_path, fails=5), range(8)))
+    assert len((tmp_path / "5").read_text().split()) == 3
+    with pytest.raises(DataError, match=r"^photo.jpg: the file changed.$"):
+        list(workers.ordered(Squares(tmp_path, refuses=1), range(4)))
+    assert len((tmp_path / "1").read_text().split()) <= 2
+
+
+def test_a_worker_that_gives_no_answer_is_stopped_and_its_task_named(
+    workers: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "stalled_s", 1.0)
+    with pytest.raises(EngineError, match=r"squaring: number 2 failed 3 times .*no answer in 1 s"):
+        list(workers.ordered(Squares(tmp_path, stalls=2), range(4)))
+
+
+def test_a_folder_that_a_node_does_not_see_is_named(
+    workers: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "folders", [str(tmp_path), str(tmp_path / "only-here")])
+    with pytest.raises(EngineError, match=r"does not see .*only-here. Photographs and run folder must lie"):
+        list(workers.ordered(Squares(tmp_path), range(2)))
+
+
+def test_outlines_and_a_whole_run_have_the_same_bytes(workers: RayCluster, tmp_path: Path) -> None:
+    data = make_tiny_data(tmp_path / "data")
+    (data / "images/NewtID/0_0.jpg").write_bytes(b"no photograph")
+    plain = predict(data, tmp_path / "local")
+    assert predict(data, tmp_path / "ray", engine=workers) == plain
+    assert artefacts(tmp_path / "ray") == artefacts(tmp_path / "local")
+    shards = [sorted(path.name for path in (tmp_path / run).rglob("*.safetensors")) for run in ("local", "ray")]
+    assert shards[0] == shards[1]
+    assert len(shards[0]) >= 6
+
+    images = hash_images(load_table(find_source(data)).images, DataConfig(), 2, Silent())[0]
+    stores = ShardStore(tmp_path / "one"), ShardStore(tmp_path / "other")
+    find_outlines(images, GrabCut(64, 1), stores[0], DataConfig(), 2, Silent())
+    find_outlines(images, GrabCut(64, 1), stores[1], DataConfig(), 2, Silent(), workers)
+    assert len(stores[1]) == len(set(images.key))
+    for key in images.key:
+        assert np.array_equal(stores[0].get(key)["outline"], stores[1].get(key)["outline"])
+
+
+def test_after_the_driver_is_killed_the_same_command_ends_with_the_same_bytes(
+    cluster: Any, workers: RayCluster, tmp_path: Path
+) -> None:
+    workers.close()  # the command needs their cores
+    data = make_tiny_data(tmp_path / "data")
+    plain = predict(data, tmp_path / "local")
+    out, run = tmp_path / "submission.csv", tmp_path / "run"
+    command = [*command_line(data, run, out), "--engine", "ray", "--address", cluster.address]
+    killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 240
+    while not list(run.rglob("*.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    assert list(run.rglob("*.safetensors"))
+    assert not out.exists()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr
+    assert out.read_bytes() == plain
+    assert artefacts(run) == artefacts(tmp_path / "local")
+
+
+def test_a_node_is_lost_and_another_of_another_version_is_refused(
+    cluster: Any, workers: RayCluster, tmp_path: Path
+) -> None:
+    lost = cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+    work, last = Squares(tmp_path, seconds=0.05), [10**9]
+    found = workers.ordered(work, itertools.takewhile(lambda number: number < last[0], itertools.count()))
+    got = []
+    while len(work.processes()) < 4:
+        got.append(next(found))
+    cluster.remove_node(lost, allow_graceful=False)
+    last[0] = len(got) + 60
+    got += found
+    assert len(got) >= last[0]
+    assert got == [number**2 for number in range(len(got))]
+
+    fake = tmp_path / "fake" / "animalclef-9.9.9.dist-info"
+    fake.mkdir(parents=True)
+    (fake / "METADATA").write_text("Metadata-Version: 2.1\nName: animalclef\nVersion: 9.9.9\n")
+    path = os.pathsep.join([str(fake.parent), os.environ.get("PYTHONPATH", "")])
+    cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES, env_vars={"PYTHONPATH": path})
+    with pytest.raises(EngineError, match=r"has animalclef 9\.9\.9, this machine has .*: results would differ"):
+        list(workers.ordered(Squares(tmp_path, seconds=0.2), itertools.count()))
