@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -100,7 +100,7 @@ class _Shard:
     """Some jobs of a plan, and the pairs of them that are in the log."""
 
     jobs: tuple[Job, ...]
-    log: Container[Pair]
+    log: PairLog | frozenset[Pair]
 
     def __reduce__(self) -> tuple[type[_Shard], tuple[tuple[Job, ...], frozenset[Pair]]]:
         """Send only the log's pairs of these jobs to another process, in both orders."""
