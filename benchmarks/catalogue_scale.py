@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from animalclef.catalogue.catalogue_folder import Catalogue
-from animalclef.catalogue.recognise import Machine, Recogniser
+from animalclef.catalogue.recogniser import Machine, Recogniser
 from animalclef.catalogue.seasons import add_season, create_catalogue, write_season
 from animalclef.config import load_config
 from animalclef.data.sources import find_source

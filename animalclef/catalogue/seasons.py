@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.catalogue.individual_lookup import new_individual
-from animalclef.catalogue.recognise import Machine, Recogniser, box_text
+from animalclef.catalogue.recogniser import Machine, Recogniser, box_text
 from animalclef.catalogue.schema import individuals, meta, photographs, seasons
 from animalclef.catalogue.signed_changes import Change, apply_event, now
 from animalclef.config import Config
@@ -25,9 +25,18 @@ from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.file_lock import locked
 from animalclef.structures import ImageTable, Skipped, StrArray
 
-__all__ = ["Added", "add_season", "create_catalogue", "write_season"]
+__all__ = ["Added", "Answer", "add_season", "create_catalogue", "write_season"]
 
 Name = tuple[str, str]  # data set and name of an individual
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the program says of one photograph: a name or `None`, its probability, and the group of a new individual."""
+
+    name: str | None
+    probability: float
+    group: str
 
 
 @dataclass(frozen=True)
@@ -78,14 +87,18 @@ def add_season(
         season = max(catalogue.roots(), default=0) + 1
         new = _of_season(images.select(fresh), season, catalogue.folder)
         before = {(one.dataset, one.name): one.id for one in catalogue.individuals()}
-        outcome = None
+        answers: dict[str, Answer] = {}
+        decision = None
+        _link(catalogue.folder, season, loaded.source.root)
         if len(recogniser.gallery.gallery) or len(new.gallery):
-            _link(catalogue.folder, season, loaded.source.root)
             outcome = recogniser.season(new, [], retune=retune)
+            answers, decision = _answers(outcome), outcome.decision
             skipped = [*skipped, *_mine(outcome, new)]
             read = {one.image_id for one in skipped}
             new = new.select(np.array([one not in read for one in new.image_id], dtype=bool))
-        answers, decision = ({}, None) if outcome is None else (_answers(outcome), outcome.decision)
+        else:
+            found = recogniser.unnamed(new, [])
+            answers = {one: Answer(None, 0.0, group) for one, group in zip(found.image_id, found.label, strict=True)}
         counts = write_season(catalogue, loaded.source.root, season, new, answers, decision, (who, why), before)
         return Added(season, **counts, known=int((~fresh).sum()), skipped=skipped)
 
@@ -121,19 +134,20 @@ def _mine(outcome: Outcome, new: ImageTable) -> list[Skipped]:
     return [one for one in outcome.set_aside if one.image_id in own]
 
 
-def _answers(outcome: Outcome) -> dict[str, tuple[str | None, float]]:
-    found = outcome.predictions
-    pairs = zip(found.identity, found.probability.tolist(), strict=True)
-    return dict(zip(found.image_id, pairs, strict=True))
+def _answers(outcome: Outcome) -> dict[str, Answer]:
+    found, clusters = outcome.predictions, outcome.clusters
+    group = {} if clusters is None else dict(zip(clusters.image_id, clusters.label, strict=True))
+    answers = zip(found.image_id, found.identity, np.round(found.probability, 6).tolist(), strict=True)
+    return {one: Answer(who, probability, group.get(one, one)) for one, who, probability in answers}
 
 
 def write_season(
-    catalogue: Catalogue, root: Path, season: int, new: ImageTable, answers: Mapping[str, tuple[str | None, float]],
+    catalogue: Catalogue, root: Path, season: int, new: ImageTable, answers: Mapping[str, Answer],
     decision: Decision | None, signed: tuple[str, str], before: Mapping[Name, int],
 ) -> dict[str, int]:  # fmt: skip
     """Write a season at once: photographs, new individuals, the decision where it is new, and the event; return counts.
 
-    `answers` are name (`None`: a new individual) and probability, `before` the ids by name that they were made with.
+    `answers` are those of the photographs without a name; `before` are the ids by name that they were made with.
     """
     counts = {"named": 0, "recognised": 0, "new": 0}
     cells: list[Change] = []
@@ -141,12 +155,13 @@ def write_season(
         connection.execute(sa.insert(seasons).values(id=season, root=str(root.resolve()), added=now()))
         whose = _Individuals(connection, before)
         for row in range(len(new)):
-            given, (answer, probability) = new.identity[row], answers.get(new.image_id[row], (None, 0.0))
+            image_id, dataset, given = str(new.image_id[row]), str(new.dataset[row]), new.identity[row]
+            answer = answers.get(image_id, Answer(None, 0.0, image_id))
             is_named = given is not None
-            counts["named" if is_named else "new" if answer is None else "recognised"] += 1
-            number = whose.of(new.dataset[row], given, before=False) if is_named else whose.of(new.dataset[row], answer)
+            counts["named" if is_named else "new" if answer.name is None else "recognised"] += 1
+            number = whose.named(dataset, given) if is_named else whose.answered(dataset, answer)
             values = _values(new, row) | {"season": season, "individual": number, "confirmed": int(is_named)}
-            values["probability"] = None if is_named else probability
+            values["probability"] = None if is_named else answer.probability
             made = connection.execute(sa.insert(photographs).values(**values)).inserted_primary_key
             cells.append(Change("photographs", 0 if made is None else int(made[0]), "present", None, 1))
         told = f"added season {season}: {len(new)} photographs, {counts['named']} named, "
@@ -163,8 +178,9 @@ class _Individuals:
     def __init__(self, connection: sa.Connection, before: Mapping[Name, int]) -> None:
         rows = connection.execute(sa.select(individuals)).all()
         self._connection, self.made = connection, list[Change]()
+        self._groups: dict[Name, int] = {}
         into = {row.id: row.into for row in rows if row.state == "merged"}
-        self._now = {(row.dataset, row.name): row.id for row in rows if row.state == "active"}
+        self._now: dict[Name, int] = {(row.dataset, row.name): row.id for row in rows if row.state == "active"}
         self._before, active = dict(self._now), set(self._now.values())
         for name, earlier in before.items():
             number = earlier
@@ -173,15 +189,25 @@ class _Individuals:
             if number in active:
                 self._before[name] = number
 
-    def of(self, dataset: str, name: str | None, *, before: bool = True) -> int:
-        """Return the id of a name, as it was `before` or as it is now; a new one for `None`."""
-        known = self._before if before else self._now
-        found = None if name is None else known.get((dataset, name))
-        if found is None:
-            one = new_individual(self._connection, dataset, name)
-            self.made.append(Change("individuals", one.id, "state", None, "active"))
-            found = self._now[dataset, one.name] = self._before[dataset, one.name] = one.id
-        return found
+    def named(self, dataset: str, name: str) -> int:
+        """Return the id of a name as it is now."""
+        return self._now[dataset, name] if (dataset, name) in self._now else self._made(dataset, name)
+
+    def answered(self, dataset: str, answer: Answer) -> int:
+        """Return the id of an answer's name as it was; for a new individual that of its group."""
+        if answer.name is not None and (dataset, answer.name) in self._before:
+            return self._before[dataset, answer.name]
+        group = (dataset, answer.group)
+        if group not in self._groups:
+            self._groups[group] = self._made(dataset, None)
+        return self._groups[group]
+
+    def _made(self, dataset: str, name: str | None) -> int:
+        one = new_individual(self._connection, dataset, name)
+        self.made.append(Change("individuals", one.id, "state", None, "active"))
+        self._now[dataset, one.name] = one.id
+        self._before.setdefault((dataset, one.name), one.id)
+        return one.id
 
 
 def _values(new: ImageTable, row: int) -> dict[str, object]:

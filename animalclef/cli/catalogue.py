@@ -29,7 +29,7 @@ from animalclef.cli.options import (
 
 if TYPE_CHECKING:
     from animalclef.catalogue.catalogue_folder import Catalogue
-    from animalclef.catalogue.recognise import Machine
+    from animalclef.catalogue.recogniser import Machine
     from animalclef.catalogue.seasons import Added
 
 __all__ = ["Folder", "Who", "Why", "catalogue", "login", "opened", "tell_line"]
@@ -123,7 +123,7 @@ def who(
 
     Example: `animalclef catalogue who my-catalogue seen-today.jpg`
     """
-    from animalclef.catalogue.recognise import Recogniser
+    from animalclef.catalogue.recogniser import Recogniser
 
     seen = Recogniser(opened(folder), _machine(device, weights, workers)).who(photograph, dataset, most)
     if as_json:
@@ -203,7 +203,7 @@ def opened(folder: Path) -> Catalogue:
 def _machine(device: str, weights: Path | None, workers: int | None) -> Machine:
     import os
 
-    from animalclef.catalogue.recognise import Machine
+    from animalclef.catalogue.recogniser import Machine
     from animalclef.cli import console
 
     return Machine(
@@ -233,7 +233,7 @@ def _tell_added(folder: Path, added: Added, *, as_json: bool) -> None:
         f"{known} Event {added.event}."
     )
     if added.recognised or added.new:
-        tell_line(f"To review: animalclef review {folder / 'run'}")
+        tell_line(f"To review: animalclef review {folder}")
 
 
 def tell_line(sentence: str) -> None:

@@ -73,7 +73,7 @@ def confirm(
 
     Examples:
 
-    - `animalclef catalogue confirm my-catalogue --reviewed my-catalogue/run.review.jsonl`
+    - `animalclef catalogue confirm my-catalogue --reviewed my-catalogue/season-1.review.jsonl`
 
     - `animalclef catalogue confirm my-catalogue --why "looked at all of them"`
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,8 +23,12 @@ from animalclef.cli.options import (
     load,
     out,
     print_json,
+    warn,
 )
 from animalclef.errors import ConfigError
+
+if TYPE_CHECKING:
+    from animalclef.structures import ImageTable, ReviewedPairs
 
 __all__ = ["cluster"]
 
@@ -43,6 +47,9 @@ def cluster(
     device: DeviceOption = "auto",
     weights: WeightsOption = None,
     workers: Workers = None,
+    reviewed: Annotated[
+        Path | None, typer.Option(help="Log of `animalclef review`: its answers hold for the groups.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Group the photographs without a name by individual: known ones of the database, and new ones.
@@ -64,23 +71,28 @@ def cluster(
     from animalclef.cli.console_clusters import count_lines
     from animalclef.runtime.atomic_files import write_csv
     from animalclef.runtime.output_guard import check_output, protect_inputs
+    from animalclef.store.finished_run import load_run
 
     if data is None and run is not None and (config_name or seed is not None or columns):
         raise ConfigError(f"--run {run}: a finished run keeps its settings; give --data to begin a run with others.")
     progress = console.RichProgress(err)
     if data is None and run is not None:
         check_output(out_path, "clusters")
+        said = _said(reviewed, load_run(run).images if reviewed is not None else None)
         clusters = cluster_photographs(
-            run, settings=assignments or [], weights=weights, device=device, workers=workers, progress=progress
-        )
+            run, must_link=said.same, cannot_link=said.different, settings=assignments or [], weights=weights,
+            device=device, workers=workers, progress=progress,
+        )  # fmt: skip
     else:
         config = load_config(config_name, *(assignments or []), *column_settings(columns), seed=seed)
         dataset = Dataset(load(data, settings=config.data))
-        protect_inputs([Path(config_name)] if config_name is not None else [])
+        protect_inputs(Path(one) for one in (config_name, reviewed) if one is not None)
         check_output(out_path, "clusters")
+        said = _said(reviewed, dataset.table.images)
         clusters = cluster_photographs(
-            dataset, config=config, run_dir=run, weights=weights, device=device, workers=workers, progress=progress
-        )
+            dataset, must_link=said.same, cannot_link=said.different, config=config, run_dir=run, weights=weights,
+            device=device, workers=workers, progress=progress,
+        )  # fmt: skip
     table = clusters.table
     write_csv(out_path, list(table.columns), table.itertuples(index=False))
     if as_json:
@@ -89,3 +101,16 @@ def cluster(
         return
     lines = [*count_lines(clusters.counts, "photographs"), f"Clusters: {out_path}"]
     out.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
+
+
+def _said(reviewed: Path | None, images: ImageTable | None) -> ReviewedPairs:
+    """Return the answers of a review, without those that contradict each other."""
+    from animalclef.data.review_log import read_review
+    from animalclef.structures import ReviewedPairs
+
+    if reviewed is None:
+        return ReviewedPairs()
+    pairs = read_review(reviewed, images)
+    if pairs.conflicts:
+        warn(f"{reviewed}: {len(pairs.conflicts)} contradictions; their answers are left out.")
+    return pairs

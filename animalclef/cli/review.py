@@ -17,7 +17,11 @@ __all__ = ["review"]
 def review(
     run: Annotated[Path, typer.Argument(help="A finished run folder, or a catalogue.")],
     log: Annotated[
-        Path | None, typer.Option("--log", help="File that answers are added to. Default: RUN.review.jsonl beside RUN.")
+        Path | None,
+        typer.Option(
+            "--log",
+            help="File that answers are added to. Default: RUN.review.jsonl beside RUN.",
+        ),
     ] = None,
     who: Annotated[str | None, typer.Option("--who", help="Your name in the log. Default: your login.")] = None,
     data: Annotated[
@@ -29,7 +33,7 @@ def review(
 ) -> None:
     """Review a run in the browser: two photographs at a time, and your answer: same, different, or can't tell.
 
-    Questions come in the order of how much an answer is expected to change the submitted names. Each answer is on the
+    Questions come in the order of how many submitted names an answer is expected to put right. Each answer is on the
     disk before the page says so. The page is served to this machine alone, at an address with a secret token. Give the
     log to `predict --reviewed` afterwards.
 
@@ -47,8 +51,12 @@ def review(
     from animalclef.review.session import ReviewSession, review_path
     from animalclef.store.finished_run import load_run
 
+    place = review_path(run)
+    if (run / "catalogue.db").is_file():
+        seasons = [int(one.name) for one in (run / "photographs").iterdir() if one.name.isdecimal()]
+        place, run = run / f"season-{max(seasons, default=1)}.review.jsonl", run / "run"
     finished = load_run(run, data)
-    kept = ReviewLog(log or review_path(run), {"run": finished.name, "data": finished.data})
+    kept = ReviewLog(log or place, {"run": finished.name, "data": finished.data})
     session = ReviewSession(finished, kept, who or getpass.getuser(), weights)
 
     def announce(address: str) -> None:

@@ -196,7 +196,8 @@ def _nearest(key: str, model: type[BaseModel]) -> str:
     close = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
     close_leaf = difflib.get_close_matches(key.rsplit(".", 1)[-1], by_leaf, n=1, cutoff=0.6)
     best = close[0] if close else by_leaf[close_leaf[0]] if close_leaf else None
-    return f"; did you mean {best}?" if best else f"; known: {', '.join(keys)}."
+    top = ", ".join(model.model_fields)
+    return f"; did you mean {best}?" if best else f"; known: {top}. `animalclef config show` lists what is in them."
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

@@ -239,10 +239,11 @@ def _parsed(path: Path, number: int, text: bytes) -> dict[str, Any]:
 
 def _answered(number: int, line: Mapping[str, Any]) -> Answered:
     sides = [SeenPhotograph(*(str(one[name]) for name in ("image_id", "key", "path"))) for one in line["pair"]]
-    if line["said"] not in get_args(Said) or len(sides) != 2:
-        raise ValueError(f"expected one of {get_args(Said)} about two photographs.")
+    if line["said"] not in get_args(Said):
+        raise ValueError(f"expected one of {get_args(Said)}.")
+    first, second = sides
     said: Said = line["said"]
-    return Answered(number, str(line["when"]), str(line["who"]), said, *sides, bool(line.get("settles")))
+    return Answered(number, str(line["when"]), str(line["who"]), said, first, second, bool(line.get("settles")))
 
 
 def _write(path: Path, offset: int, content: bytes) -> None:

@@ -11,7 +11,7 @@ from scipy.special import logit
 from animalclef.decision.decision_model import DatasetDecision, Decision
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, ReviewedPairs
 
-__all__ = ["ReviewedAnimals", "apply_reviewed", "identity_options"]
+__all__ = ["ReviewedAnimals", "apply_reviewed", "decided", "identity_options"]
 
 Options = Mapping[str, float]
 
@@ -90,11 +90,11 @@ def apply_reviewed(
                 for who, value in options.get(one, {}).items():
                     if who not in barred:
                         left[who] = max(value, left.get(who, 0.0))
-            identity[row], probability[row] = _decided(left, decision.of(dataset[image_id]))
+            identity[row], probability[row] = decided(left, decision.of(dataset[image_id]))
     return Predictions(predictions.image_id, identity, probability)
 
 
-def _decided(options: Options, rule: DatasetDecision) -> tuple[str | None, float]:
+def decided(options: Options, rule: DatasetDecision) -> tuple[str | None, float]:
     """Return the best individual, or `None` below the threshold or the margin, and its probability."""
     best = sorted(options.items(), key=lambda pair: -pair[1])
     if not best:

@@ -91,10 +91,11 @@ def score_answers(
             f"{submission}: {len(missing)} queries of {truth_name} have no row (first: {missing[0]})."
         )
     given = [answers[image_id] for image_id in truth.image_id]
-    identity = np.array(one_spelling(truth.identity, truth.dataset, merge=merge_case).names, dtype=object)
+    dataset: list[str] = truth.dataset.tolist()
+    identity = one_spelling(truth.identity.tolist(), dataset, merge=merge_case).names
     if merge_case:
-        given = spelled_as(given, truth.dataset, zip(truth.dataset, identity, strict=True))
-    kernel = ScoreKernel(identity, truth.dataset, truth.known)
+        given = spelled_as(given, dataset, zip(dataset, identity, strict=True))
+    kernel = ScoreKernel(np.array(identity, dtype=np.object_), truth.dataset, truth.known)
     return kernel.score(kernel.encode(np.array(given, dtype=object)))
 
 
@@ -124,7 +125,8 @@ def right_answers(truth_path: Path, images: ImageTable | None = None) -> dict[st
 def _spelled_as_table(truth: Truth, images: ImageTable) -> Truth:
     gallery = images.gallery
     known = zip(gallery.dataset, gallery.identity, strict=True)
-    return replace(truth, identity=np.array(spelled_as(truth.identity, truth.dataset, known), dtype=object))
+    identity = spelled_as(truth.identity.tolist(), truth.dataset.tolist(), known)
+    return replace(truth, identity=np.array(identity, dtype=np.object_))
 
 
 def evaluate_run(run: FinishedRun, truth_path: Path, draws: int = 1000, seed: int = 0) -> RetrievalReport:

@@ -71,7 +71,7 @@ def predict(
     outcome, shortlists, context = identify(loaded, contents, context)
     if constraints is NOTHING_SAID:
         reviewed = _reviewed(shortlists.features, context)
-        constraints = Constraints(reviewed.same, reviewed.different)
+        constraints = _constraints(reviewed, outcome.predictions, everybody=loaded.is_clustering)
     outcome = replace(outcome, clusters=_clusters(outcome, loaded, shortlists, context, constraints))
     _write_run(outcome, loaded, shortlists, context)
     return outcome
@@ -132,7 +132,10 @@ def _answer(
             context.reviewed, len(reviewed.conflicts),
         )  # fmt: skip
     predictions = apply_reviewed(predictions, ranked, loaded.images, decision, reviewed)
-    pseudo = {} if context.given is not None else read_pseudo_queries(context.folder)
+    pseudo = {}
+    if context.given is None:
+        context.folder.finished.unlink(missing_ok=True)  # an earlier answer; the pseudo-queries are already this one's
+        pseudo = read_pseudo_queries(context.folder)
     network = context.models.network
     return Outcome(
         predictions, ranked, decision, features.set_aside, context.seconds,
@@ -146,6 +149,16 @@ def _answer(
 def _reviewed(features: FeatureSet, context: RunContext) -> ReviewedPairs:
     """Return what people answered about these photographs; contradictions are left out."""
     return ReviewedPairs() if context.reviewed is None else read_review(context.reviewed, features.by_content())
+
+
+def _constraints(reviewed: ReviewedPairs, predictions: Predictions, *, everybody: bool) -> Constraints:
+    """Return what people said of pairs; where new ones alone are grouped, pairs with a named one are settled."""
+    answers = zip(predictions.image_id, predictions.identity, strict=True)
+    new = {one for one, who in answers if who is None}
+    same, different = (
+        [pair for pair in pairs if everybody or new.issuperset(pair)] for pairs in (reviewed.same, reviewed.different)
+    )
+    return Constraints(same, different)
 
 
 def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, context: RunContext) -> None:

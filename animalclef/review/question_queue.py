@@ -1,25 +1,25 @@
-"""Order the questions to a reviewer by how much their answers are expected to change the submitted names."""
+"""Order the questions to a reviewer by how many submitted names their answers are expected to put right."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from animalclef.decision.reviewed_answers import ReviewedAnimals, apply_reviewed, identity_options
+from animalclef.decision.reviewed_answers import ReviewedAnimals, apply_reviewed, decided, identity_options
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Predictions, ReviewedPairs
 
 __all__ = ["Question", "QuestionQueue"]
 
-_LEAST = 0.01  # expected changes below this are not worth a question
+_LEAST = 0.01  # a question that puts fewer names right on average is not asked
 
 
 @dataclass(frozen=True)
 class Question:
     """Whether a query shows the same animal as a database photograph.
 
-    `change` is the expected number of submitted names that the answer changes: with probability p that both are the
-    same, p where the query has another name now (or is new), and 1 - p where it has this one.
+    `gain` is the expected number of names that the answer puts right. A yes makes the name right; a no leaves the name
+    that is decided without this individual. `change` is the probability that the answer changes the name at all.
     """
 
     query_id: str
@@ -28,6 +28,7 @@ class Question:
     submitted: str | None  # the query's name now; None: a new individual
     probability: float
     change: float
+    gain: float
 
 
 class QuestionQueue:
@@ -36,6 +37,7 @@ class QuestionQueue:
     def __init__(self, run: FinishedRun) -> None:
         self._run = run
         self._options = identity_options(run.ranked)
+        self._dataset = dict(zip(run.images.image_id, run.images.dataset, strict=True))
         self._photograph: dict[tuple[str, str], str] = {}
         for query, gallery, name in zip(run.ranked.query_id, run.ranked.gallery_id, run.ranked.identity, strict=True):
             self._photograph.setdefault((query, name), gallery)  # the best of the individual comes first
@@ -54,16 +56,14 @@ class QuestionQueue:
         for query, submitted in zip(now.image_id, now.identity, strict=True):
             if animals.name(query) is not None:
                 continue
-            beliefs = _beliefs(self._options.get(query, {}), animals.barred(query))
-            asked = [(name, p) for name, p in beliefs.items() if (query, name) not in passed]
-            best = max(
-                (self._question(query, name, submitted, p) for name, p in asked),
-                key=lambda one: one.change,
-                default=None,
-            )
-            if best is not None and best.change >= _LEAST:
+            barred = animals.barred(query)
+            beliefs = _beliefs(self._options.get(query, {}), barred)
+            asked = [name for name in beliefs if (query, name) not in passed]
+            offered = (self._question(query, name, submitted, beliefs, barred) for name in asked)
+            best = max(offered, key=lambda one: (round(one.gain, 9), one.probability), default=None)
+            if best is not None and best.gain >= _LEAST:
                 questions.append(best)
-        return sorted(questions, key=lambda one: -one.change)
+        return sorted(questions, key=lambda one: -one.gain)
 
     def submitted(self, reviewed: ReviewedPairs) -> Predictions:
         """Return the names as they are after these answers."""
@@ -74,9 +74,18 @@ class QuestionQueue:
         """Return the run's probability that a query shows an individual; `None` where it was no candidate."""
         return None if name is None else self._options.get(query, {}).get(name)
 
-    def _question(self, query: str, name: str, submitted: str | None, probability: float) -> Question:
-        change = 1 - probability if name == submitted else probability
-        return Question(query, self._photograph[query, name], name, submitted, probability, change)
+    def _question(
+        self, query: str, name: str, submitted: str | None, beliefs: Mapping[str, float], barred: frozenset[str]
+    ) -> Question:
+        probability, new = beliefs[name], 1 - sum(beliefs.values())
+        if name != submitted:  # a no changes nothing
+            return Question(
+                query, self._photograph[query, name], name, submitted, probability, probability, probability
+            )
+        options = {who: p for who, p in self._options[query].items() if who != name and who not in barred}
+        after, _ = decided(options, self._run.decision.of(self._dataset[query]))
+        gain = new if after is None else beliefs[after]
+        return Question(query, self._photograph[query, name], name, submitted, probability, 1 - probability, gain)
 
 
 def _beliefs(options: dict[str, float], barred: frozenset[str]) -> dict[str, float]:

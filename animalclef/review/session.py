@@ -20,7 +20,7 @@ __all__ = ["SIZES", "ReviewSession", "review_path"]
 
 SIZES = (240, 1400)  # long sides at which photographs are shown
 _MOST_MATCHES, _MOST_OTHERS = 100, 24
-_SETTLED = 0.05  # questions with a smaller expected change are counted as settled
+_SETTLED = 0.05  # questions that put fewer names right on average are counted as settled
 
 
 def review_path(run: Path) -> Path:
@@ -101,10 +101,10 @@ class ReviewSession:
 
     def _matched(self, first: int, second: int) -> list[int]:
         """Return the matches of two rows as six whole numbers each, as the report has them."""
-        pair = [self._seen(row).image_id for row in (first, second)]
+        left, right = self._seen(first).image_id, self._seen(second).image_id
         with self._lock:
-            found = [self._matches.features(one) for one in pair]
-            return packed_matches(self._matches, *found, _MOST_MATCHES) or []
+            features = self._matches.features(left), self._matches.features(right)
+            return packed_matches(self._matches, features[0], features[1], _MOST_MATCHES) or []
 
     def _seen(self, row: int) -> SeenPhotograph:
         images = self.run.images
@@ -133,8 +133,8 @@ class ReviewSession:
             "question": None if first is None else self._question(first),
             "answered": len(answers),
             "mine": sum(one.who == self.who for one in answers),
-            "open": sum(one.change >= _SETTLED for one in open_now),
-            "expected": round(sum(one.change for one in open_now), 1),
+            "open": sum(one.gain >= _SETTLED for one in open_now),
+            "expected": round(sum(one.gain for one in open_now), 1),
             "changed": sum(a != b for a, b in zip(now.identity, self.run.predictions.identity, strict=True)),
             "conflicts": [self._conflict(one) for one in reviewed.conflicts],
         }

@@ -169,7 +169,7 @@ def load_run(path: Path, data: Path | None = None) -> FinishedRun:
     except StaleArtefactError as error:
         raise RunError(str(error)) from error
     try:
-        config = Config.model_validate(settings["config"])
+        config, _ = Config.model_validate(settings["config"]), (settings["scores"], settings["data"])
     except (KeyError, ValidationError) as error:
         raise RunError(f"{folder.finished}: settings of another version. {_again(path)}") from error
     images, ranked = _images(folder.table, _root(settings, data)), _ranked(folder.candidates)
@@ -191,7 +191,7 @@ def _finished(folder: RunFolder) -> dict[str, Any]:
         raise RunError(f"{path}: no finished run (finished.json is not there). {_again(path)}")
     with _reading(folder.finished):
         settings = dict(json.loads(folder.finished.read_bytes()))
-        if not all(isinstance(one, str) for one in (settings["scores"], settings["data"], settings.get("root", ""))):
+        if not all(isinstance(settings.get(name, ""), str) for name in ("scores", "data", "root")):
             raise TypeError("scores, data or root is no text")
         return settings
 

@@ -11,7 +11,7 @@ from rows import strings
 
 from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.catalogue.schema import meta
-from animalclef.catalogue.seasons import write_season
+from animalclef.catalogue.seasons import Answer, write_season
 from animalclef.config import Config
 from animalclef.structures import ImageTable
 
@@ -41,7 +41,7 @@ def grow(
         viewpoint=strings(*[""] * n), species=strings(*["Lissotriton vulgaris"] * n), encounter=strings(*[""] * n),
         bbox_xywhr=np.full((n, 5), np.nan, dtype=np.float32), key=strings(*[f"key-{one}" for one in ids]),
     )  # fmt: skip
-    given = {f"{season}/{one}": answer for one, answer in (answers or {}).items()}
+    given = {f"{season}/{one}": Answer(*answer, one) for one, answer in (answers or {}).items()}
     before = {(one.dataset, one.name): one.id for one in catalogue.individuals()}
     return write_season(catalogue, catalogue.folder, season, images, given, None, ("Ada", "a season"), before)
 

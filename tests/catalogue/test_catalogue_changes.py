@@ -143,11 +143,11 @@ def test_answers_follow_what_changed_while_the_season_was_computed(catalogue: Ca
     before = {(one.dataset, one.name): one.id for one in catalogue.individuals()}
     catalogue.merge("Luna", "Tara", "Ada", "")
     catalogue.rename("new_3", "Tara", "Ada", "")
-    from animalclef.catalogue.seasons import write_season
+    from animalclef.catalogue.seasons import Answer, write_season
 
     one = image_table([Row("3/f")])
     one = one.with_columns(dataset=strings("NewtID"))
-    write_season(catalogue, catalogue.folder, 3, one, {"3/f": ("Tara", 0.9)}, None, ("Ada", ""), before)
+    write_season(catalogue, catalogue.folder, 3, one, {"3/f": Answer("Tara", 0.9, "")}, None, ("Ada", ""), before)
     assert names_of(catalogue)["3/f"] == "Luna?"
 
 

@@ -290,8 +290,8 @@ def test_answers_for_a_biologist(tmp_path: Path) -> None:
     name = str(images.dataset[0])
     cells = answer_rows(images, predictions, ranked, {name: 0.5}, [])
     assert cells == [
-        ["2.png", "Ada", "0.9", "0.5", "Bea", "0.3", "Cleo", "0.1", "", "2", name],
-        ["3.png", "new", "0", "0.5", "", "", "", "", "", "3", name],
+        ["2.png", "Ada", "0.9", "0.5", "Bea", "0.3", "Cleo", "0.1", "", "2", name, "Ada"],
+        ["3.png", "new", "0", "0.5", "", "", "", "", "", "3", name, ""],
     ]
     from animalclef.data.answers import ANSWERS_COLUMNS
 

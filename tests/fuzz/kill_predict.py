@@ -111,12 +111,13 @@ def main() -> int:
                     os.waitpid(child, 0)
                     kills += 1
             runs += 1
+            print(f"{kills} kills, {runs} runs finished", flush=True)
             found = results(folder)
             changed = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
             if status != 0 or changed or list((folder / "run").rglob("*.part")):
                 differing += 1
                 print(f"run {runs}: exit status {status}, other bytes in {', '.join(changed) or 'no file'}")
-                print(said.read_text(errors="replace")[-2000:])
+                print(said.read_text(errors="replace")[-2000:], flush=True)
         print(f"{kills} kills in {runs} runs of {length:.1f} s each: {differing} with other bytes")
         return 1 if differing else 0
 

@@ -21,6 +21,7 @@ from animalclef.cli.console_ledger import ledger_notes, ledger_table
 from animalclef.cli.options import PlainConsole
 from animalclef.config import Config, load_config
 from animalclef.data.decode import decode, upright_size_wh
+from animalclef.data.review_log import ReviewLog, SeenPhotograph, read_review
 from animalclef.decision.decision_model import load_decision
 from animalclef.hub.load import read_weights
 from animalclef.store.ledger import Ledger
@@ -161,3 +162,26 @@ def test_any_ledger(folder: Path, data: st.DataObject) -> None:
             console.print(ledger_table(pairs, str(path), 0))
             for note in ledger_notes(pairs, 0):
                 console.print(note)
+
+
+@pytest.fixture(scope="module")
+def review_log(folder: Path) -> bytes:
+    log = ReviewLog(folder / "whole.jsonl")
+    for number in range(3):
+        pair = (SeenPhotograph(f"q{number}", "k", "a"), SeenPhotograph("x", "l", "b"))
+        log.add("Ada", "same", pair, {"name": "Luna"})
+    log.undo("Ada")
+    return log.path.read_bytes()
+
+
+@MANY
+@given(data=st.data())
+def test_a_damaged_review_log(folder: Path, review_log: bytes, data: st.DataObject) -> None:
+    lines = [json.loads(line) for line in review_log.splitlines()]
+    changed = [with_a_wrong_value(data, lines[0]), with_a_wrong_value(data, lines[1]), *lines[2:]]
+    text = "".join(json.dumps(line) + "\n" for line in changed).encode()
+    path = folder / "review.jsonl"
+    path.write_bytes(data.draw(st.one_of(damaged(review_log), st.just(text), st.binary(max_size=200))))
+    found = reads(lambda: read_review(path))
+    if found is not None:
+        assert all(isinstance(one, str) for pair in (*found.same, *found.different) for one in pair)

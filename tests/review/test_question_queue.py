@@ -1,8 +1,7 @@
-"""Questions are ordered by the expected number of names that their answers change."""
+"""Questions are ordered by the expected number of names that their answers put right."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -24,8 +23,8 @@ class NoCurve(SimpleNamespace):
 
 def queue() -> QuestionQueue:
     rows = [
-        ("q1", "l", "Luna", 0.9), ("q1", "t", "Tara", 0.05),  # named Luna: 1 - .9
-        ("q2", "l2", "Luna", 0.4), ("q2", "l", "Luna", 0.4), ("q2", "t", "Tara", 0.2),  # named Luna: 1 - .4
+        ("q1", "l", "Luna", 0.9), ("q1", "t", "Tara", 0.05),  # named Luna; without her new, which has .05
+        ("q2", "l2", "Luna", 0.4), ("q2", "l", "Luna", 0.4), ("q2", "t", "Tara", 0.2),  # Luna; without: new, .4
         ("q3", "m", "Milo", 0.3), ("q3", "t", "Tara", 0.1),  # new: .3
         ("q4", "m", "Milo", 0.005),  # new, and hardly anything else
     ]  # fmt: skip
@@ -42,15 +41,15 @@ def queue() -> QuestionQueue:
 
 
 def asked(reviewed: ReviewedPairs, unsure: tuple[tuple[str, str], ...] = ()) -> list[tuple[str, str, float]]:
-    return [(one.query_id, one.gallery_id, round(one.change, 3)) for one in queue().open(reviewed, unsure)]
+    return [(one.query_id, one.gallery_id, round(one.gain, 3)) for one in queue().open(reviewed, unsure)]
 
 
-def test_the_answer_that_is_expected_to_change_most_comes_first() -> None:
-    assert asked(ReviewedPairs()) == [("q2", "l2", 0.6), ("q3", "m", 0.3), ("q1", "l", 0.1)]
+def test_the_answer_that_is_expected_to_put_most_right_comes_first() -> None:
+    assert asked(ReviewedPairs()) == [("q2", "l2", 0.4), ("q3", "m", 0.3), ("q1", "l", 0.05)]
 
 
 def test_a_settled_query_is_not_asked_about() -> None:
-    assert asked(ReviewedPairs(same=(("l", "q2"), ("m", "q3")))) == [("q1", "l", 0.1)]
+    assert asked(ReviewedPairs(same=(("l", "q2"), ("m", "q3")))) == [("q1", "l", 0.05)]
 
 
 def test_after_different_the_others_become_likelier_and_the_name_is_decided_again() -> None:
@@ -72,5 +71,6 @@ def test_probabilities_that_sum_to_more_than_one_are_shares() -> None:
     one = queue()
     one._options = {"q1": {"Luna": 0.9, "Tara": 0.6}}
     [question] = one.open(ReviewedPairs())
+    # Luna .6, Tara .4: without Luna, Tara is named
+    assert (question.name, question.gain) == ("Luna", pytest.approx(0.4))
     assert question.change == pytest.approx(1 - 0.9 / 1.5)
-    assert replace(question, change=0.0).name == "Luna"

@@ -76,7 +76,8 @@ class Embedder:
         if self.network is not None:
             return Embeddings(self.fingerprint, images.image_id, _stacked(images, store))
         if keeps_axes:
-            vectors = along(_stacked(images, store), **self._axes(images, store))
+            axes, held = self._axes(images, store), _stacked(images, store)
+            vectors = np.concatenate([along(one[None], **axes) for one in held])  # one by one: the same to the last bit
             return Embeddings(self.fingerprint, images.image_id, vectors)
         key = fingerprint(1, images.key.tolist(), self.config.embed.dimensions)
         made = ShardStore(store.folder.with_name(f"{store.folder.name}-vectors"))

@@ -64,7 +64,8 @@
     const all = done + state.open;
     $("progress").value = all ? done / all : 1;
     const names = state.changed === 1 ? "1 name" : `${state.changed} names`;
-    $("progress-text").textContent = `${done} answered (${state.mine} by you), about ${state.open} worth asking; ${names} changed`;
+    const mine = state.mine === done ? "" : ` (${state.mine} by you)`;
+    $("progress-text").textContent = `${done} answered${mine}, about ${state.open} to ask, ${names} changed`;
     showConflicts(state.conflicts);
     pose(state.question, false);
   }

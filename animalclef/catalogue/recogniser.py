@@ -19,6 +19,7 @@ from animalclef.data.table import LoadedTable
 from animalclef.decision.decision_model import Decision
 from animalclef.decision.reviewed_answers import identity_options
 from animalclef.errors import DataError
+from animalclef.pipeline.cluster import cluster_unnamed
 from animalclef.pipeline.image_contents import Contents
 from animalclef.pipeline.predict import Outcome, identify, predict
 from animalclef.pipeline.run_context import Plan, RunContext, open_context
@@ -26,6 +27,7 @@ from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.regular_files import read_regular
 from animalclef.store.run_folder import RunFolder
 from animalclef.structures import ImageTable, Skipped
+from animalclef.structures.clusters import Clusters
 
 __all__ = ["Machine", "Recogniser", "Sighting", "joined", "one_row"]
 
@@ -85,6 +87,12 @@ class Recogniser:
             embed_alone(images, context)
             table = joined(self._near(images.queries, context), images)
             return predict(self._loaded(table), Contents(table, skipped), context)
+
+    def unnamed(self, images: ImageTable, skipped: list[Skipped]) -> Clusters:
+        """Group photographs while the catalogue knows nobody to compare them with."""
+        with self.folder.claimed():
+            self.folder.open(overwrite=False)
+            return cluster_unnamed(self._loaded(images), Contents(images, skipped), self._context(None))
 
     def who(self, photograph: Path, dataset: str | None = None, most: int = 5) -> Sighting:
         """Name the individual on one photograph, which is not added.

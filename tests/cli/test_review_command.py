@@ -1,0 +1,108 @@
+"""`review` begins a log, and `predict --reviewed` and `cluster --reviewed` go by it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny import TINY_SETTINGS, read_csv
+from typer.testing import CliRunner, Result
+
+from animalclef.cli import app
+from animalclef.data.review_log import ReviewLog, Said, SeenPhotograph
+from animalclef.errors import DataError, StaleArtefactError
+from animalclef.review.session import ReviewSession
+from animalclef.store.finished_run import load_run
+
+SETTINGS = [part for one in TINY_SETTINGS for part in ("--set", one)]
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+
+
+def photograph_of(path: Path, image_id: str) -> SeenPhotograph:
+    row = next(row for row in read_csv(path / "table.csv") if row["image_id"] == image_id)
+    return SeenPhotograph(image_id, row["key"], row["path"])
+
+
+def say(log: Path, path: Path, *answers: tuple[str, Said, str]) -> None:
+    for first, said, second in answers:
+        ReviewLog(log).add("Ada", said, (photograph_of(path, first), photograph_of(path, second)), {})
+
+
+def test_predict_goes_by_the_log(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
+    data, path = tiny_run[0], tmp_path / "run"
+    shutil.copytree(tiny_run[1], path)
+    answers = read_csv(path / "answers.csv")
+    named = [row for row in answers if row["identity"].startswith("NewtID")]
+    new = next(row for row in answers if not row["identity"] and float(row["probability"]) > 0)
+    gallery = [row for row in read_csv(path / "candidates.csv") if row["query_id"] == named[0]["image_id"]]
+    of_its_name = next(row["gallery_id"] for row in gallery if row["identity"] == named[0]["identity"])
+    candidate = next(row for row in read_csv(path / "candidates.csv") if row["query_id"] == new["image_id"])
+    log, out = tmp_path / "review.jsonl", tmp_path / "who.csv"
+    say(log, path, (named[0]["image_id"], "different", of_its_name), (new["image_id"], "same", candidate["gallery_id"]))
+    done = run("predict", "--data", data, "--run", path, "--reviewed", log, "--out", out, "--no-ledger", *SETTINGS)
+    assert done.exit_code == 0, done.output
+    after = {row["image_id"]: row["identity"] for row in read_csv(out)}
+    assert after[new["image_id"]] == candidate["identity"]
+    assert after[named[0]["image_id"]] != named[0]["identity"]
+    settled = {new["image_id"], named[0]["image_id"]}
+    before = {row["image_id"]: row["identity"] or "new_individual" for row in answers}
+    assert {one: who for one, who in after.items() if one not in settled} == {
+        one: who for one, who in before.items() if one not in settled
+    }
+    finished = json.loads((path / "finished.json").read_text())
+    assert len(finished["reviewed"]) == 64
+    assert load_run(path).predictions.probability[list(before).index(new["image_id"])] == 1.0
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_log_that_cannot_be_used_is_refused_before_the_work(
+    tiny_run: tuple[Path, Path], tmp_path: Path, *, is_there: bool
+) -> None:
+    log = tmp_path / "review.jsonl"
+    if is_there:
+        sides = (SeenPhotograph("0", "k", "elsewhere/a.jpg"), SeenPhotograph("1", "l", "elsewhere/b.jpg"))
+        ReviewLog(log).add("Ada", "same", sides, {})
+    with pytest.raises(StaleArtefactError if is_there else DataError, match="another run" if is_there else "no such"):
+        run("predict", "--data", tiny_run[0], "--run", tmp_path / "run", "--reviewed", log, "--no-ledger", *SETTINGS)
+    assert not (tmp_path / "run").exists()
+
+
+def test_review_opens_a_log_beside_the_run(
+    tiny_run: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "my-run"
+    shutil.copytree(tiny_run[1], path)
+    addresses: list[str] = []
+
+    def answer(session: ReviewSession, bound: socket.socket, announce: Callable[[str], None]) -> None:
+        announce("http://127.0.0.1:1/token/")
+        bound.close()
+        first, second = (one["row"] for one in session.state()["question"]["animals"])
+        addresses.append(session.answer(first, second, "unsure")["saved"]["said"])
+
+    monkeypatch.setattr("animalclef.review.server.serve", answer)
+    done = run("review", path, "--who", "Ada", "--data", tiny_run[0])
+    assert done.exit_code == 0
+    assert "Review: http://127.0.0.1:1/token/" in done.output
+    assert addresses == ["unsure"]
+    [one] = ReviewLog(tmp_path / "my-run.review.jsonl").standing()
+    assert (one.who, one.said) == ("Ada", "unsure")
+
+
+def test_groups_go_by_the_log(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
+    path, log, out = tmp_path / "run", tmp_path / "review.jsonl", tmp_path / "clusters.csv"
+    shutil.copytree(tiny_run[1], path)
+    queries = [row["image_id"] for row in read_csv(path / "table.csv") if row["split"] == "query" and row["key"]]
+    newts = [one for one in queries if photograph_of(path, one).path.startswith("images/NewtID")]
+    say(log, path, (newts[0], "same", newts[1]))
+    done = run("cluster", "--run", path, "--reviewed", log, "--out", out)
+    assert done.exit_code == 0, done.output
+    cluster = {row["image_id"]: row["cluster"] for row in read_csv(out)}
+    assert cluster[newts[0]] == cluster[newts[1]]
