@@ -237,6 +237,7 @@ class _Stage:
         """Put a task back, or report it by name after the last try; a user's mistake is reported at once."""
         import ray
 
+        self.cluster.fire(worker)  # it may hang, or have gone
         cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
         if isinstance(cause, AnimalClefError):
             raise cause
@@ -245,7 +246,6 @@ class _Stage:
             raise EngineError(f"{name} failed {_TRIES} times on the Ray cluster ({_reason(error)}).") from error
         logger.warning("%s is tried again: %s", name, _reason(error))
         self.waiting.append(task)
-        self.cluster.fire(worker)
         # The idle ones may have gone with their node: each says that it is there before it gets a task.
         for one in self.idle:
             self._ask(one, "about")
