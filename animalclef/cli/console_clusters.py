@@ -23,7 +23,7 @@ def count_lines(counts: Mapping[str, ClusterCount], what: str) -> list[str]:
         known = f", {one.known} of them known" if one.known else ""
         lines.append(
             f"{name}: {one.photographs} {what} show {one.clusters} individuals{known}, {one.singletons} on one "
-            f"photograph alone (95 % interval of the number: {one.low} to {one.high}; {_basis(one.rule)})."
+            f"photograph alone (between {one.low} and {one.high} individuals, {_basis(one.rule)})."
         )
     return lines
 

@@ -53,7 +53,7 @@ class ClusterCount:
     clusters: int
     singletons: int  # clusters of one photograph
     known: int  # clusters that show an individual of the database
-    low: int  # 95 % interval of the number of individuals, from pseudo-tests on the database or the null model
+    low: int  # range of the number of individuals that pseudo-tests on the database, or the null model, suggest
     high: int
     rule: Mapping[str, Any] = field(default_factory=dict)  # method, cut, attach, margin and what chose them
 
