@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from animalclef.api.datasets import Dataset, load_config, table_of
 from animalclef.api.finished import Run
-from animalclef.clustering.constraints import Constraints
+from animalclef.clustering.constraints import NOTHING_SAID, Constraints
 from animalclef.config import Config
 from animalclef.config import load_config as load_settings
 from animalclef.errors import ConfigError, DataError
@@ -27,6 +27,8 @@ from animalclef.store.run_folder import RunFolder
 from animalclef.structures.clusters import Clusters
 
 __all__ = ["Clusters", "cluster"]
+
+logger = logging.getLogger(__name__)
 
 PathLike = str | os.PathLike[str]
 Pairs = Sequence[tuple[str, str]]
@@ -69,6 +71,8 @@ def cluster(
     folder_of_weights = None if weights is None else Path(weights)
     if found is not None:
         _only_clustering(settings)
+        if "reviewed" in found.settings and constraints == NOTHING_SAID:
+            logger.warning("%s was made with a review; give its pairs (--reviewed) to keep its answers.", found.path)
         changed = load_settings(None, list(settings), None, base=found.config)
         return cluster_run(
             found, changed, constraints, device=device, weights=folder_of_weights, workers=count, progress=shown
@@ -79,14 +83,15 @@ def cluster(
     data = run_or_data.path if isinstance(run_or_data, Run) else run_or_data
     loaded = table_of(data, chosen.data)
     contents = read_contents(loaded, chosen, count, shown)
-    folder = RunFolder(Path(run_dir or Path("runs") / f"{chosen.name}-{contents.digest[:8]}"))
+    folder = RunFolder(Path(run_dir or Path("runs") / f"{chosen.name}-{contents.digest[:8]}-clusters"))
     with folder.claimed():
         folder.open(overwrite=False)
         context = open_context(chosen, folder, device, folder_of_weights, count, shown)
         if len(loaded.images.gallery):
-            clusters = predict(replace(loaded, is_clustering=True), contents, context, constraints).clusters
+            clusters = predict(loaded, contents, context, constraints, everybody=True).clusters
         else:
             clusters = cluster_unnamed(loaded, contents, context, constraints)
+            folder.finished.unlink(missing_ok=True)  # of an earlier run, whose answers are not these
             write_clusters(folder, clusters)
     if clusters is None:
         raise DataError(f"{folder.path}: nothing was clustered.")

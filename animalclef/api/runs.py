@@ -15,6 +15,7 @@ from animalclef.config import load_config as load_settings
 from animalclef.data.review_log import read_review
 from animalclef.decision.decision_model import Decision, load_decision
 from animalclef.engine.open_engine import open_engine
+from animalclef.errors import ConfigError
 from animalclef.features.embedding.timm_embedder import choose_device
 from animalclef.hub.needed_weights import require_weights
 from animalclef.pipeline.ensemble import ensemble as fuse_runs
@@ -88,6 +89,8 @@ def predict(
     if log is not None:
         read_review(log, contents.images)  # refused before the long part
     folder = RunFolder(Path(run_dir or Path("runs") / f"{settings.name}-{contents.digest[:8]}"))
+    if overwrite and log is not None and log.resolve().is_relative_to(folder.path.resolve()):
+        raise ConfigError(f"--overwrite would remove {log}. Move the log out of {folder.path} first.")
     if engine != "local":
         device = choose_device(device)
     folders = (loaded.source.root, folder.path)

@@ -100,7 +100,10 @@ class Forest:
     def may_be(self, node: int, name: str) -> bool:
         """Return whether a component can show this individual."""
         root = self.root(node)
-        return self._name.get(root) in (None, name) and name not in self._never[root]
+        namesake = next((other for other, theirs in self._name.items() if theirs == name), root)
+        return (
+            self._name.get(root) in (None, name) and name not in self._never[root] and namesake not in self._apart[root]
+        )
 
     def call(self, node: int, name: str) -> None:
         """Give a component the name of a known individual; components of one name are one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,12 +13,15 @@ from numpy.typing import NDArray
 from animalclef.clustering.choose_rule import ClusterRule, KnownBest, PseudoTests, choose_rule, count_ratios
 from animalclef.clustering.held_out_links import LabelledPairs, fit_pooled, held_out_probability
 from animalclef.clustering.link_model import LinkModel, prior_link_model
+from animalclef.clustering.partition import MOST_DENSE
 from animalclef.clustering.pseudo_tests import LEVELS, draw_tests, thinned_like
 from animalclef.decision.null_model import Null
 from animalclef.metrics.clustering_metrics import score_clusters
 from animalclef.structures.clusters import LinkedPairs
 
 __all__ = ["Evidence", "LearnedRule", "PseudoPool", "learn_rules"]
+
+logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 
@@ -66,14 +70,23 @@ def learn_rules(
     able = {name: pool for name, pool in sorted(pools.items()) if pool.labelled.suffices}
     learned = {}
     for name, target in targets.items():
+        mine = _feasible(name, len(target.pairs.image_id), given)
         if name in able:
-            learned[name] = _own(able[name], target, columns, given, seed, attaches=attaches)
+            learned[name] = _own(able[name], target, columns, mine, seed, attaches=attaches)
         elif able:
-            learned[name] = _of_others(list(able.values()), target, columns, given, seed, attaches=attaches)
+            learned[name] = _of_others(list(able.values()), target, columns, mine, seed, attaches=attaches)
         else:
-            rule = replace(ClusterRule(attach=_FEW if attaches else None), **given)
+            rule = replace(ClusterRule(attach=_FEW if attaches else None), **mine)
             learned[name] = LearnedRule(prior_link_model(columns), rule, np.zeros(0), {})
     return learned
+
+
+def _feasible(name: str, photographs: int, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the settings fix, with a method that this many photographs allow."""
+    if photographs <= MOST_DENSE or given.get("method") == "union-find":
+        return given
+    logger.warning("%s: %d photographs are too many for average linkage; union-find is used.", name, photographs)
+    return {**given, "method": "union-find"}
 
 
 def _own(

@@ -11,7 +11,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 
 from animalclef.clustering.constraints import Forest
 
-__all__ = ["METHODS", "Method", "Partitioner", "attach", "numbered_in_order"]
+__all__ = ["METHODS", "MOST_DENSE", "Method", "Partitioner", "attach", "numbered_in_order"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -19,7 +19,7 @@ Integers = NDArray[np.int64]
 METHODS = ("average-linkage", "union-find")
 Method = str  # one of METHODS
 
-_MOST_DENSE = 15_000  # photographs: above, the distances of all pairs take more than a gigabyte
+MOST_DENSE = 15_000  # photographs: above, the distances of all pairs take more than a gigabyte
 _SMALLEST = 1e-9  # distance of photographs that nobody has joined: those that somebody has are nearer
 
 
@@ -58,7 +58,7 @@ class Partitioner:
         if self.method not in METHODS:
             raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {self.method}.")
         self._roots, self._place = np.unique(self.forest.components(), return_inverse=True)
-        self._dense = self.method == "average-linkage" and 1 < len(self._place) <= _MOST_DENSE
+        self._dense = self.method == "average-linkage" and 1 < len(self._place) <= MOST_DENSE
         self._tree = self._linked() if self._dense else None
 
     def at(self, cut: float) -> Integers:

@@ -37,6 +37,8 @@ def open_engine(
     if name not in ENGINES:
         raise ConfigError(f"--engine {name}: expected one of {', '.join(ENGINES)}.")
     if name == "local":
+        if address != "auto":
+            raise ConfigError(f"--address {address}: only --engine ray has an address.")
         yield ThisMachine()
         return
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

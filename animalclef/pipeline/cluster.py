@@ -100,7 +100,7 @@ def _clustered(
         of |= {one: (name, number) for one, number in zip(ids, numbers.tolist(), strict=True)}
         known |= {one: who for one, who in zip(ids, names, strict=True) if who is not None}
         counts[name] = _count(evidence[name], learned, forest, numbers, names)
-    return _assembled(asked, of, known, counts)
+    return replace(_assembled(asked, of, known, counts), taken=frozenset(map(str, whose.values())))
 
 
 def _partition(evidence: Evidence, learned: LearnedRule, forest: Forest) -> tuple[NDArray[np.int64], list[str | None]]:

@@ -16,7 +16,7 @@ from animalclef.decision.decide import decide
 from animalclef.decision.decision_model import Decision
 from animalclef.decision.fusion import fuse
 from animalclef.decision.reviewed_answers import apply_reviewed
-from animalclef.errors import DataError
+from animalclef.errors import ConfigError, DataError
 from animalclef.pipeline.budget import settle_budget
 from animalclef.pipeline.candidate_search import ranks_of_sources
 from animalclef.pipeline.cluster import cluster_new_ones, cluster_queries
@@ -58,21 +58,32 @@ class Outcome:
 
 
 def predict(
-    loaded: LoadedTable, contents: Contents, context: RunContext, constraints: Constraints = NOTHING_SAID
+    loaded: LoadedTable,
+    contents: Contents,
+    context: RunContext,
+    constraints: Constraints = NOTHING_SAID,
+    *,
+    everybody: bool = False,
 ) -> Outcome:
     """Answer every query, and keep everything in the run folder; with a decision given nothing is tuned.
 
-    A clustering task gets the individual on every query, and an identification task groups the new ones; `constraints`
-    are what people said of pairs: without them, what the review log of the context says.
+    A clustering task, or a call for `everybody`, groups all queries by individual; else the new ones are grouped.
+    `constraints` are what people said of pairs: without them, what the review log of the context says.
 
     Raises:
         DataError: no gallery photograph has an identity, or constraints contradict each other.
+        ConfigError: a budget is set, and all queries are to be grouped.
     """
+    everybody = everybody or loaded.is_clustering
+    if everybody and context.config.budget.spend is not None:
+        raise ConfigError("budget.spend: grouping all queries matches them with each other. Leave the budget out.")
     outcome, shortlists, context = identify(loaded, contents, context)
     if constraints is NOTHING_SAID:
         reviewed = _reviewed(shortlists.features, context)
-        constraints = _constraints(reviewed, outcome.predictions, everybody=loaded.is_clustering)
-    outcome = replace(outcome, clusters=_clusters(outcome, loaded, shortlists, context, constraints))
+        constraints = _constraints(reviewed, outcome.predictions, everybody=everybody)
+    outcome = replace(
+        outcome, clusters=_clusters(outcome, loaded, shortlists, context, constraints, everybody=everybody)
+    )
     _write_run(outcome, loaded, shortlists, context)
     return outcome
 
@@ -107,12 +118,13 @@ def identify(loaded: LoadedTable, contents: Contents, context: RunContext) -> tu
 
 
 def _clusters(
-    outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, context: RunContext, constraints: Constraints
-) -> Clusters | None:
-    """Return who the new ones are to each other, or in a clustering task the individual on every query."""
+    outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, context: RunContext, constraints: Constraints, *,
+    everybody: bool,
+) -> Clusters | None:  # fmt: skip
+    """Return who the new ones are to each other, or the individual on every query."""
     job = ClusterJob(shortlists.features, shortlists.encounters, shortlists.search, outcome.decision, context)
     with context.timed("cluster"):
-        if loaded.is_clustering:
+        if everybody:
             return cluster_queries(loaded.images, outcome.ranked, job, constraints)
         if not context.config.cluster.new_ones or context.config.budget.spend is not None:
             return None

@@ -53,4 +53,4 @@ def read_clusters(run: FinishedRun) -> Clusters | None:
     except (AnimalClefError, KeyError, ValueError) as error:
         raise RunError(f"{folder.clusters}: not what a run wrote ({error}). Run the same command again.") from error
     who = np.array([name if name in known else None for name in columns["individual"]], dtype=object)
-    return Clusters(columns["image_id"], columns["dataset"], number, who)
+    return Clusters(columns["image_id"], columns["dataset"], number, who, taken=frozenset(known))

@@ -76,6 +76,7 @@ class Clusters:
     number: NDArray[np.int64]  # (n,)
     individual: StrArray  # (n,) name of an individual of the database, None for a new one
     counts: Mapping[str, ClusterCount] = field(default_factory=dict)  # by data set
+    taken: frozenset[str] = frozenset()  # names of the database that no new individual gets
 
     def __post_init__(self) -> None:
         for name in ("dataset", "number", "individual"):
@@ -93,7 +94,7 @@ class Clusters:
     @cached_property
     def name(self) -> StrArray:
         """The name of the known individual, or new_1, new_2 ... in table order over all data sets, (n,)."""
-        known = {str(who) for who in self.individual if who is not None}
+        known = self.taken | {str(who) for who in self.individual if who is not None}
         names: dict[str, str] = {}
         count = 0
         for label, who in zip(self.label, self.individual, strict=True):

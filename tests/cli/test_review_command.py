@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from animalclef.cli import app
 from animalclef.data.review_log import ReviewLog, Said, SeenPhotograph
-from animalclef.errors import DataError, StaleArtefactError
+from animalclef.errors import ConfigError, DataError, StaleArtefactError
 from animalclef.review.session import ReviewSession
 from animalclef.store.finished_run import load_run
 
@@ -106,3 +106,17 @@ def test_groups_go_by_the_log(tiny_run: tuple[Path, Path], tmp_path: Path) -> No
     assert done.exit_code == 0, done.output
     cluster = {row["image_id"]: row["cluster"] for row in read_csv(out)}
     assert cluster[newts[0]] == cluster[newts[1]]
+
+
+def test_a_log_in_the_run_folder_survives_overwrite(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(tiny_run[1], path)
+    log = path / "review.jsonl"
+    say(
+        log,
+        path,
+        (read_csv(path / "answers.csv")[0]["image_id"], "unsure", read_csv(path / "candidates.csv")[0]["gallery_id"]),
+    )
+    with pytest.raises(ConfigError, match="--overwrite would remove"):
+        run("predict", "--data", tiny_run[0], "--run", path, "--reviewed", log, "--overwrite", "--no-ledger", *SETTINGS)
+    assert log.is_file()

@@ -32,3 +32,10 @@ def test_shapes_and_the_order_of_pairs_are_checked() -> None:
     empty = Clusters(texts(), texts(), np.zeros(0, dtype=np.int64), texts())
     assert len(empty.table) == 0
     assert "0 photographs" in repr(empty)
+
+
+def test_a_name_of_the_database_is_never_that_of_a_new_individual() -> None:
+    clusters = Clusters(
+        texts("1", "2"), texts("A", "A"), np.array([0, 1]), texts(None, None), taken=frozenset({"new_1"})
+    )
+    assert clusters.name.tolist() == ["new_2", "new_3"]

@@ -65,3 +65,11 @@ def test_pairs_of_photographs_that_are_not_there_are_refused() -> None:
     with pytest.raises(DataError, match="cannot-link a and a: a photograph shows the same individual"):
         Constraints([], [("a", "a")]).check(QUERIES)
     Constraints([("a", "b")], [("c", "d")]).check(QUERIES)
+
+
+def test_two_that_are_held_apart_never_get_one_name() -> None:
+    forest = constrained(QUERIES, Constraints([], [("a", "b")]), {})
+    forest.call(0, "Luna")
+    assert not forest.may_be(1, "Luna")
+    assert forest.may_be(2, "Luna")
+    assert forest.may_be(1, "Mia")

@@ -54,3 +54,8 @@ def test_a_cluster_that_cannot_be_used_is_one_sentence(
     with pytest.raises(EngineError, match=sentence), open_engine("ray", "10.0.0.1:6379"):
         pass
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+def test_an_address_without_a_cluster_is_refused() -> None:
+    with pytest.raises(ConfigError, match="only --engine ray has an address"), open_engine("local", "host:6379"):
+        pass

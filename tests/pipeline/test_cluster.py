@@ -149,3 +149,26 @@ def test_new_ones_are_not_grouped_where_the_settings_say_so(data: Path, run: ani
     made = animalclef.predict(data, config=config, run_dir=data.parent / "run-plain", workers=1)
     assert made.clusters is None
     assert made.predictions.equals(run.predictions)
+
+
+def test_grouping_everybody_leaves_an_identification_run_as_it_is(
+    data: Path, run: animalclef.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    clusters = animalclef.cluster(data, config=CONFIG, workers=1)
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.endswith("-clusters")
+    assert set(clusters.table.image_id) == {row["image_id"] for row in read_csv(run.path / "clusters.csv")}
+    made = animalclef.load_run(folder)
+    assert "task" not in made.finished.settings
+    assert read_csv(made.to_submission(tmp_path / "submission.csv"))[0].keys() == {"image_id", "identity"}
+
+
+def test_a_clustering_task_with_a_budget_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"budget\.spend: grouping all queries"):
+        animalclef.predict(as_2026(data, tmp_path / "task"), config=CONFIG, run_dir=tmp_path / "run", budget=5)
+
+
+def test_runs_of_a_clustering_task_are_not_fused(data: Path) -> None:
+    with pytest.raises(DataError, match="a run of a clustering task"):
+        animalclef.ensemble([data.parent / "run-2026", data.parent / "run"])
