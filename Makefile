@@ -5,7 +5,7 @@ READY := .venv/.ready
 FAST := -m "not shared and not slow" -n 2
 COVERAGE_FLOOR := 75
 
-.PHONY: setup demo test test-cov fuzz test-browser test-lowest test-kaggle notebooks test-shared docs settings lint clean
+.PHONY: setup demo test test-cov fuzz test-cluster test-browser test-lowest test-kaggle notebooks test-shared docs settings lint clean
 
 setup: $(READY)
 
@@ -36,6 +36,11 @@ test-cov: $(READY)
 fuzz: $(READY)
 	FUZZ_EXAMPLES=500 $(BIN)/python -m pytest tests/fuzz -n 2
 	$(BIN)/python tests/fuzz/kill_predict.py --kills 60
+
+# A Ray cluster of three nodes inside this machine: nodes lost, the driver killed, other versions refused.
+test-cluster: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,ray]"
+	$(BIN)/python -m pytest tests/engine
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest -m browser

@@ -196,7 +196,7 @@ def test_the_share_that_is_named_goes_on(tmp_path: Path, present: int, absent: i
     for number in range(present):
         (tmp_path / f"{number}.jpg").write_bytes(b"x")
     images = load_table(find_source(tmp_path)).images
-    with pytest.raises(DataError, match=rf"--max-missing {named} goes on"):
+    with pytest.raises(DataError, match=rf"Continue without them with --max-missing {named}\."):
         hash_images(images, DataConfig(), 2, Silent())
     usable, set_aside = hash_images(images, DataConfig(max_missing=float(named)), 2, Silent())
     assert (len(usable), len(set_aside)) == (present, absent)
@@ -222,8 +222,12 @@ def test_an_output_that_is_a_folder(small: Path, predict: Command) -> None:
 
 
 def test_the_2026_task(small: Path, predict: Command) -> None:
-    write_csv(small / "sample_submission.csv", ["image_id", "cluster"], [("2", "cluster_NewtID_0")])
-    stops_with(predict(small), "this is AnimalCLEF 2026, a clustering task", "predict answers identification tasks")
+    write_csv(small / "sample_submission.csv", ["image_id", "cluster"], [(one, "") for one in ("9", "2", "5", "8")])
+    said = predict(small)
+    assert said.status == 0, said.stderr
+    rows = read_csv(Path("out/submission.csv"))
+    assert [row["image_id"] for row in rows] == ["9", "2", "5", "8"]
+    assert all(row["cluster"].startswith("cluster_NewtID_") for row in rows)
 
 
 def test_unknown_settings(small: Path, predict: Command) -> None:

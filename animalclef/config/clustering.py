@@ -14,7 +14,9 @@ __all__ = ["ClusterConfig"]
 class ClusterConfig(Settings):
     """Photographs without names: how they are grouped by individual. What is not given is chosen on the database."""
 
-    new_ones: bool = Field(True, description="predict also groups the photographs of new individuals (answers.csv)")
+    new_ones: bool = Field(
+        True, description="predict also groups the photographs of new individuals (answers.csv), unless it has a budget"
+    )
     neighbours: int = Field(20, ge=1, description="other photographs without a name that each of them is matched with")
     method: Literal["auto", "average-linkage", "union-find"] = Field("auto", description="how groups are joined")
     cut: float | None = Field(None, gt=0, le=1, description="groups are joined from this mean probability on")

@@ -114,7 +114,7 @@ def _clusters(
     with context.timed("cluster"):
         if loaded.is_clustering:
             return cluster_queries(loaded.images, outcome.ranked, job, constraints)
-        if not context.config.cluster.new_ones:
+        if not context.config.cluster.new_ones or context.config.budget.spend is not None:
             return None
         return cluster_new_ones(loaded.images, outcome.predictions, job, constraints)
 

@@ -29,6 +29,7 @@ from animalclef.prepare.segmenters import GrabCut
 from animalclef.runtime.progress import Silent
 from animalclef.store.shard_store import ShardStore
 
+pytestmark = pytest.mark.slow  # `make test-cluster`
 ray = pytest.importorskip("ray")
 STORE_BYTES = 78643200  # the least that Ray takes
 

@@ -23,7 +23,7 @@ def test_a_run_is_read_as_it_was_written(tiny_run: tuple[Path, Path]) -> None:
     run = load_run(path)
     assert run.images.root == data.resolve()
     assert len(run.images.queries) == 14
-    assert set(run.timings["seconds"]) == {"prepare", "describe", "match", "validate", "tune"}
+    assert set(run.timings["seconds"]) == {"prepare", "describe", "match", "validate", "tune", "cluster"}
     assert run.timings["counts"]["query pairs"] == len(run.ranked)
     assert [item.reason for item in run.skipped] == ["not a readable image (cannot identify image file)"]
     first = run.images.queries.image_id[0]
