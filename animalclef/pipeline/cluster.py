@@ -93,14 +93,24 @@ def _clustered(
     known: dict[str, str] = {one: who for one, who in (answer or {}).items() if who is not None}
     whose = {**dict(zip(gallery.image_id, gallery.identity, strict=True)), **known} if job.decision is not None else {}
     counts = {}
+    key_of = dict(zip(images.image_id, images.key, strict=True))
     for name, learned in rules.items():
         ids = evidence[name].pairs.image_id
         forest = constrained(ids.tolist(), constraints, whose)
+        _join_copies([key_of[one] for one in ids], forest)
         numbers, names = _partition(evidence[name], learned, forest)
         of |= {one: (name, number) for one, number in zip(ids, numbers.tolist(), strict=True)}
         known |= {one: who for one, who in zip(ids, names, strict=True) if who is not None}
         counts[name] = _count(evidence[name], learned, forest, numbers, names)
     return replace(_assembled(asked, of, known, counts), taken=frozenset(map(str, whose.values())))
+
+
+def _join_copies(keys: Sequence[str], forest: Forest) -> None:
+    """Join exact copies of one photograph, unless a person said that they show two individuals."""
+    first: dict[str, int] = {}
+    for row, key in enumerate(keys):
+        if forest.may_join(first.setdefault(key, row), row):
+            forest.join(first[key], row)
 
 
 def _partition(evidence: Evidence, learned: LearnedRule, forest: Forest) -> tuple[NDArray[np.int64], list[str | None]]:

@@ -144,6 +144,22 @@ def test_photographs_without_any_name_are_grouped(data: Path, tmp_path: Path) ->
     assert len(together) < len(found)
 
 
+def test_one_photograph_two_copies_of_it_and_no_query(data: Path, tmp_path: Path) -> None:
+    row = read_csv(data / "metadata.csv")[0]
+    (tmp_path / "images").symlink_to(data / "images")
+
+    def cluster(rows: list[tuple[object, str, str]], run: str, **said: list[tuple[str, str]]) -> list[str]:
+        write_csv(tmp_path / "photographs.csv", ("image_id", "path", "identity"), rows)
+        return animalclef.cluster(tmp_path, config=CONFIG, run_dir=tmp_path / run, workers=1, **said).name.tolist()
+
+    copies = [(1, row["path"], ""), (2, row["path"], "")]
+    assert cluster(copies[:1], "one") == ["new_1"]
+    assert cluster(copies, "two") == ["new_1", "new_1"]
+    assert cluster(copies, "two", cannot_link=[("1", "2")]) == ["new_1", "new_2"]
+    named = [(row["image_id"], row["path"], row["identity"]) for row in read_csv(data / "metadata.csv")]
+    assert cluster([cells for cells in named if cells[2]], "nobody") == []
+
+
 def test_new_ones_are_not_grouped_where_the_settings_say_so(data: Path, run: animalclef.Run) -> None:
     config = load_config(None, [*CONFIG_ARGUMENTS, "cluster.new_ones=false"])
     made = animalclef.predict(data, config=config, run_dir=data.parent / "run-plain", workers=1)
