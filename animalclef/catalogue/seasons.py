@@ -154,6 +154,9 @@ def write_season(
     with catalogue.changing() as connection:
         connection.execute(sa.insert(seasons).values(id=season, root=str(root.resolve()), added=now()))
         whose = _Individuals(connection, before)
+        for dataset, given in zip(new.dataset, new.identity, strict=True):
+            if given is not None:  # first: an answer may be a name that a later row brings
+                whose.named(str(dataset), given)
         for row in range(len(new)):
             image_id, dataset, given = str(new.image_id[row]), str(new.dataset[row]), new.identity[row]
             answer = answers.get(image_id, Answer(None, 0.0, image_id))

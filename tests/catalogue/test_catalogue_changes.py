@@ -43,6 +43,14 @@ def test_a_season_brings_its_photographs_and_individuals(catalogue: Catalogue) -
     assert list(catalogue.table().image_id) == ["1/a", "1/b", "1/c"]  # only these are compared with
 
 
+def test_an_answer_may_be_a_name_that_a_later_row_brings(tmp_path: Path) -> None:
+    kept = empty_catalogue(tmp_path / "kept")
+    counts = grow(kept, 1, [("a", None, ""), ("b", "Stella", "")], {"a": ("Stella", 0.9)})
+    assert names_of(kept) == {"1/a": "Stella?", "1/b": "Stella"}
+    assert [(one.id, one.name) for one in kept.individuals()] == [(1, "Stella")]
+    assert counts == {"named": 1, "recognised": 1, "new": 0, "event": 1}
+
+
 def test_merge_keeps_one_id_and_the_other_leads_to_it(catalogue: Catalogue) -> None:
     catalogue.merge("Luna", "I2", "Ada", "same spots")
     assert {one: who for one, who in names_of(catalogue).items() if who == "Luna"}.keys() == {"1/a", "1/b", "1/c"}
