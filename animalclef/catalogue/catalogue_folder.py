@@ -98,10 +98,10 @@ class Catalogue:
             return [Individual(row.id, row.dataset, row.name) for row in connection.execute(query)]
 
     def find(self, text: str) -> Individual:
-        """Return the individual of an id (I12) or a name; a merged one leads to the one it was merged into.
+        """Return the individual of an id (I12 or #12) or a name; a merged one leads to the one it was merged into.
 
         Raises:
-            DataError: there is none, or several have the name.
+            DataError: there is none, or the text is the id or the name of several.
         """
         with self.reading() as connection:
             return find_individual(connection, text)

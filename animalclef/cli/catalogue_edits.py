@@ -15,8 +15,8 @@ __all__ = ["confirm", "merge", "rename", "split", "undo"]
 @catalogue.command()
 def merge(
     folder: Folder,
-    kept: Annotated[str, typer.Argument(help="The individual that stays, by id (I12) or name.")],
-    other: Annotated[str, typer.Argument(help="The one whose photographs move to it.")],
+    kept: Annotated[str, typer.Argument(help="The individual that stays, by id (I12, or #12 if one is named I12) or name.")],
+    other: Annotated[str, typer.Argument(help="The one whose photographs move to it, by id or name.")],
     why: Why,
     who: Who = None,
 ) -> None:
@@ -47,7 +47,7 @@ def split(
 @catalogue.command()
 def rename(
     folder: Folder,
-    individual: Annotated[str, typer.Argument(help="By id (I12) or name.")],
+    individual: Annotated[str, typer.Argument(help="By id (I12, or #12 if one is named I12) or name.")],
     name: Annotated[str, typer.Argument(help="Its new name.")],
     why: Why,
     who: Who = None,

@@ -67,6 +67,32 @@ def test_merge_keeps_one_id_and_the_other_leads_to_it(catalogue: Catalogue) -> N
         catalogue.merge("Luna", "I1", "Ada", "")
 
 
+def test_an_id_that_is_the_name_of_another_is_refused(tmp_path: Path) -> None:
+    kept = empty_catalogue(tmp_path / "kept")
+    grow(kept, 1, [("a", "I3", ""), ("b", "I1", ""), ("c", "I2", ""), ("d", "I4", ""), ("e", "I77", "")])
+    told = r"I3: several individuals have this id or name: #1 \(I3, NewtID\), #3 \(I2, NewtID\)\."
+    with pytest.raises(DataError, match=told):
+        kept.merge("I3", "#2", "Ada", "")
+    assert [kept.find(one).name for one in ("#1", "#2", "#3", "I4", "I77")] == ["I3", "I1", "I2", "I4", "I77"]
+    kept.merge("#1", "#2", "Ada", "")  # I1 into I3: now id 2 leads to 1, and nobody is named I1
+    assert (kept.find("I1").id, kept.find("#2").id) == (1, 1)
+    kept.rename("#3", "#4", "Ada", "")
+    with pytest.raises(DataError, match=r"#4: several .* I3 \(#4, NewtID\), I4 \(I4, NewtID\)"):
+        kept.find("#4")
+    with pytest.raises(DataError, match="no such individual"):
+        kept.find("I" + "9" * 30)
+
+
+def test_a_new_individual_gets_a_free_name(tmp_path: Path) -> None:
+    kept = empty_catalogue(tmp_path / "kept")
+    grow(kept, 1, [("a", "new_2", ""), ("b", None, "")], {"b": (None, 0.1)})  # the one of b has id 2
+    assert names_of(kept) == {"1/a": "new_2", "1/b": "new_2_2?"}
+    grow(kept, 2, [("c", None, ""), ("d", "new_4", ""), ("e", "new_4_2", "")], {"c": (None, 0.1)})  # ids 3, 4; 5
+    assert names_of(kept)["2/c"] == "new_5?"
+    grow(kept, 3, [("f", None, ""), ("g", None, ""), ("h", "new_7", "")], {"f": (None, 0.1), "g": (None, 0.1)})
+    assert [names_of(kept)[one] for one in ("3/f", "3/g", "3/h")] == ["new_7_2?", "new_8?", "new_7"]  # 6 is new_7
+
+
 def test_split_makes_a_new_individual_or_moves_to_one(catalogue: Catalogue) -> None:
     catalogue.split(["1/b"], None, "Ada", "another tail")
     assert names_of(catalogue)["1/b"] == "new_4"
