@@ -138,8 +138,9 @@ def test_undo_is_an_event_that_can_be_undone(catalogue: Catalogue) -> None:
     catalogue.undo(3, "Ada", "")  # event 6
     assert catalogue.find("Luna").id == 1
     assert [one.undone_by for one in catalogue.history()][2:] == [6, 5, None, None]
-    with pytest.raises(DataError, match="event 99: there is none"):
-        catalogue.undo(99, "Ada", "")
+    for absent in (99, 0):
+        with pytest.raises(DataError, match=f"event {absent}: there is none"):
+            catalogue.undo(absent, "Ada", "")
 
 
 def test_what_a_later_event_changed_is_not_undone_under_it(catalogue: Catalogue) -> None:
@@ -217,6 +218,17 @@ def test_new_photographs_that_are_the_same_become_one_individual(catalogue: Cata
     accept_review(catalogue, review(catalogue, ("2/d", "same", "2/e")), "Ada", "")
     names = names_of(catalogue)
     assert names["2/d"] == names["2/e"] == "new_4"
+
+
+def test_two_guesses_that_are_the_same_animal_do_not_confirm_each_other(catalogue: Catalogue) -> None:
+    grow(catalogue, 3, [("f", None, ""), ("g", None, "")], {"f": ("Luna", 0.6), "g": ("new_3", 0.6)})
+    with pytest.raises(DataError, match="its answers change nothing"):
+        accept_review(catalogue, review(catalogue, ("2/d", "same", "3/f")), "Ada", "")
+    assert names_of(catalogue) == START | {"3/f": "Luna?", "3/g": "new_3?"}
+    accept_review(catalogue, review(catalogue, ("2/e", "same", "3/g")), "Ada", "")  # nobody is new_3 but these two
+    assert names_of(catalogue) == START | {"2/e": "new_3", "3/f": "Luna?", "3/g": "new_3"}
+    accept_review(catalogue, review(catalogue, ("2/d", "same", "1/a")), "Ada", "")  # and by the first answer 3/f, too
+    assert names_of(catalogue) == START | {"2/d": "Luna", "2/e": "new_3", "3/f": "Luna", "3/g": "new_3"}
 
 
 def test_a_contradictory_review_changes_nothing(catalogue: Catalogue) -> None:
@@ -308,6 +320,18 @@ def test_what_is_no_catalogue_is_refused(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "catalogue.db").close()
     with pytest.raises(DataError, match="this is no catalogue"):
         Catalogue(tmp_path)
+    with sqlite3.connect(tmp_path / "catalogue.db") as other:
+        other.execute("CREATE TABLE birds (name TEXT)")
+    with pytest.raises(DataError, match="this is another program's database"):
+        Catalogue(tmp_path, create=True)
+
+
+def test_a_catalogue_is_begun_again_until_it_has_a_season(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "catalogue.db").close()  # as a process leaves it that ends at once
+    kept = Catalogue(tmp_path, create=True)
+    Catalogue(tmp_path, create=True)
+    grow(kept, 1, [("a", "Luna", "")])
+    kept.undo(None, "Ada", "")
     with pytest.raises(DataError, match="there is a catalogue already"):
         Catalogue(tmp_path, create=True)
 

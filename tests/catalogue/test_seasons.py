@@ -188,6 +188,26 @@ def test_an_interrupted_add_leaves_the_catalogue_as_it_was_and_is_done_again(
     assert (counts["embeddings"], counts["pairs"]) == (0, 0)
 
 
+def test_a_catalogue_whose_beginning_failed_is_begun_again_with_other_settings(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from animalclef.catalogue import seasons
+
+    def full(*_: object) -> None:
+        raise OutputError("catalogue.db: the disk is full.")
+
+    first, second = (load_config(None, [*TINY_SETTINGS, f"retrieve.top_k={k}"]) for k in (4, 5))
+    with monkeypatch.context() as patched:
+        patched.setattr(seasons, "write_season", full)
+        with pytest.raises(OutputError, match="the disk is full"):
+            create_catalogue(tmp_path / "kept", loaded(data, "one"), first, "Ada", "", CPU)
+    catalogue, added = create_catalogue(tmp_path / "kept", loaded(data, "one"), second, "Ada", "", CPU)
+    assert (added.season, Recogniser(catalogue).config.retrieve.top_k) == (1, 5)
+    with pytest.raises(DataError, match="there is a catalogue already"):
+        create_catalogue(tmp_path / "kept", loaded(data, "two"), first, "Ada", "", CPU)
+    assert Recogniser(catalogue).config.retrieve.top_k == 5
+
+
 def test_a_large_catalogue_looks_at_candidates_alone_and_answers_the_same(
     first: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
