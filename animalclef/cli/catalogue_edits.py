@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from animalclef.cli.catalogue import Folder, Who, Why, catalogue, login, opened, tell_line
+from animalclef.errors import ConfigError
 
 __all__ = ["confirm", "merge", "rename", "split", "undo"]
 
@@ -79,6 +80,8 @@ def confirm(
     """
     from animalclef.catalogue.reviewed_photographs import accept_review
 
+    if reviewed is not None and photographs:
+        raise ConfigError(f"confirm: give photographs ({photographs[0]}) or --reviewed {reviewed}, not both.")
     kept = opened(folder)
     if reviewed is not None:
         tell_line(accept_review(kept, reviewed, login(who), why))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,8 +21,10 @@ from animalclef.config import load_config
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.errors import DataError, OutputError
+from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.file_lock import locked
 from animalclef.store.finished_run import load_run
+from animalclef.structures import Skipped
 
 CPU = Machine("cpu", workers=2)
 
@@ -123,6 +127,21 @@ def test_who_is_on_a_photograph_that_is_not_added(folder: Path, data: Path, tmp_
         recogniser.who(path, "CatID")
     with pytest.raises(DataError, match="cannot be read"):
         recogniser.who(tmp_path / "gone.jpg")
+
+
+def test_who_is_not_told_of_other_photographs_that_cannot_be_read(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from animalclef.catalogue import recogniser
+
+    def identify(*given: Any) -> tuple[Outcome, object, object]:
+        outcome, *rest = recognised(*given)
+        return replace(outcome, set_aside=[Skipped("1/0", "0.jpg", "database", "cannot be decoded")]), *rest
+
+    recognised = recogniser.identify
+    monkeypatch.setattr(recogniser, "identify", identify)
+    cv2.imwrite(str(tmp_path / "seen.jpg"), photograph([0, 0, 2], 7))
+    assert Recogniser(Catalogue(folder), CPU).who(tmp_path / "seen.jpg").candidates[0][0] == "NewtID_2"
 
 
 def test_the_run_of_a_season_can_be_looked_at(folder: Path, data: Path) -> None:
