@@ -23,8 +23,8 @@ def accept_review(catalogue: Catalogue, log: Path, who: str, why: str) -> str:
 
     A photograph that was called the same as one of a named individual gets its individual, and is confirmed. One that
     was called different from the individual that it has gets a new one. Photographs without a confirmed name that were
-    called the same get one individual. They are confirmed where people thereby said who it is: a new one, not the one of
-    a name that the program alone gave them. Contradictions change nothing.
+    called the same get one individual. They are confirmed, but not as a known individual that the program alone
+    named. Contradictions change nothing.
 
     Raises:
         DataError: there is nothing to change, or the log is of something else.

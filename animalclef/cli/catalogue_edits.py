@@ -16,7 +16,9 @@ __all__ = ["confirm", "merge", "rename", "split", "undo"]
 @catalogue.command()
 def merge(
     folder: Folder,
-    kept: Annotated[str, typer.Argument(help="The individual that stays, by id (I12, or #12 if one is named I12) or name.")],
+    kept: Annotated[
+        str, typer.Argument(help="The individual that stays, by id (I12, or #12 if one is named I12) or name.")
+    ],
     other: Annotated[str, typer.Argument(help="The one whose photographs move to it, by id or name.")],
     why: Why,
     who: Who = None,

@@ -135,8 +135,8 @@ def test_who_is_not_told_of_other_photographs_that_cannot_be_read(
     from animalclef.catalogue import recogniser
 
     def identify(*given: Any) -> tuple[Outcome, object, object]:
-        outcome, *rest = recognised(*given)
-        return replace(outcome, set_aside=[Skipped("1/0", "0.jpg", "database", "cannot be decoded")]), *rest
+        outcome, ranked, context = recognised(*given)
+        return replace(outcome, set_aside=[Skipped("1/0", "0.jpg", "database", "cannot be decoded")]), ranked, context
 
     recognised = recogniser.identify
     monkeypatch.setattr(recogniser, "identify", identify)
