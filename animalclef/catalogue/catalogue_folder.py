@@ -43,15 +43,13 @@ class Catalogue:
     """A catalogue's folder: `catalogue.db`, a copy of it that may be copied at any time, and the run folder `run`.
 
     Raises:
-        DataError: the folder holds no catalogue, or a newer version made it.
+        DataError: the folder holds no catalogue (with `create`: one with a season), or a newer version made it.
     """
 
     def __init__(self, folder: Path, *, create: bool = False, url: str | None = None) -> None:
         self.folder = folder
         self._database = folder / _DATABASE
         if create:
-            if self._database.exists():
-                raise DataError(f"{folder}: there is a catalogue already. `animalclef catalogue add` adds a season.")
             make_folder(folder)
         elif url is None and not self._database.is_file():
             raise DataError(
@@ -59,6 +57,8 @@ class Catalogue:
             )
         self._is_file = url is None
         self.engine = open_database(url or f"sqlite:///{self._database.resolve()}", create=create)
+        if create:
+            self.refuse_seasons()
 
     @contextmanager
     def changing(self) -> Iterator[sa.Connection]:
@@ -86,6 +86,15 @@ class Catalogue:
         except SQLAlchemyError as error:
             raise database_error(str(self._database), error) from error
 
+    def refuse_seasons(self) -> None:
+        """Refuse to begin a catalogue that holds a season; one whose first season failed is begun again.
+
+        Raises:
+            DataError: there is a season.
+        """
+        if self.roots():
+            raise DataError(f"{self.folder}: there is a catalogue already. `animalclef catalogue add` adds a season.")
+
     def value(self, name: str) -> str | None:
         """Return one of the catalogue's own settings."""
         with self.reading() as connection:
@@ -98,10 +107,10 @@ class Catalogue:
             return [Individual(row.id, row.dataset, row.name) for row in connection.execute(query)]
 
     def find(self, text: str) -> Individual:
-        """Return the individual of an id (I12) or a name; a merged one leads to the one it was merged into.
+        """Return the individual of an id (I12 or #12) or a name; a merged one leads to the one it was merged into.
 
         Raises:
-            DataError: there is none, or several have the name.
+            DataError: there is none, or the text is the id or the name of several.
         """
         with self.reading() as connection:
             return find_individual(connection, text)
@@ -197,7 +206,7 @@ class Catalogue:
     def undo(self, event: int | None, who: str, why: str) -> Event:
         """Undo an event (the last one: `None`) by an event of its own; return the event that was undone."""
         with self.changing() as connection:
-            return undo_event(connection, event or last_to_undo(connection), who, why)
+            return undo_event(connection, last_to_undo(connection) if event is None else event, who, why)
 
     def history(self) -> list[Event]:
         """Return every event, oldest first."""

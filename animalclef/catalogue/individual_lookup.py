@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from itertools import count
 
 import sqlalchemy as sa
 
@@ -38,33 +40,44 @@ def new_individual(connection: sa.Connection, dataset: str, name: str | None) ->
     key = connection.execute(sa.insert(individuals).values(dataset=dataset, name=name or "")).inserted_primary_key
     number = int(key[0]) if key is not None else 0
     if name is None:
-        name = f"new_{number}"
+        name = _free_name(connection, dataset, number)
         connection.execute(sa.update(individuals).where(individuals.c.id == number).values(name=name))
     return Individual(number, dataset, name)
 
 
+def _free_name(connection: sa.Connection, dataset: str, number: int) -> str:
+    """Return new_NUMBER, or new_NUMBER_2 and so on where an individual has, had or is about to have this name."""
+    held = sa.select(individuals.c.name).where(individuals.c.dataset == dataset)
+    start = f"new_{number}"
+    taken = set(connection.execute(held.where(individuals.c.name.startswith(start, autoescape=True))).scalars())
+    free = (f"{start}_{more}" for more in count(2) if f"{start}_{more}" not in taken)
+    return start if start not in taken else next(free)
+
+
 def find_individual(connection: sa.Connection, text: str) -> Individual:
-    """Return the individual of an id (I12) or a name; a merged one leads to the one it was merged into.
+    """Return the individual of an id (I12 or #12) or a name; a merged one leads to the one it was merged into.
 
     Raises:
-        DataError: there is none, or several have the name.
+        DataError: there is none, or the text is the id or the name of several.
     """
-    number = int(text[1:]) if text[:1] in "Ii" and text[1:].isdecimal() else None
-    rows = connection.execute(
-        sa.select(individuals).where(individuals.c.id == number if number is not None else individuals.c.name == text)
-    ).all()
-    rows = [row for row in rows if number is not None or row.state == "active"]
-    while len(rows) == 1 and rows[0].state == "merged":
-        rows = list(connection.execute(sa.select(individuals).where(individuals.c.id == rows[0].into)).all())
-    rows = [row for row in rows if row.state == "active"]
-    if not rows:
+    named = sa.select(individuals).where(individuals.c.name == text, individuals.c.state == "active")
+    found = {row.id: row for row in connection.execute(named.order_by(individuals.c.id))}
+    if re.fullmatch("[Ii#][0-9]{1,18}", text):
+        row = connection.execute(sa.select(individuals).where(individuals.c.id == int(text[1:]))).first()
+        while row is not None and row.state == "merged":
+            row = connection.execute(sa.select(individuals).where(individuals.c.id == row.into)).first()
+        if row is not None and row.state == "active":
+            found[row.id] = row
+    if not found:
         raise DataError(
             f"{text}: the catalogue has no such individual. `animalclef catalogue who` and `check` list ids."
         )
-    if len(rows) > 1:
-        ids = ", ".join(f"I{row.id} ({row.dataset})" for row in rows)
-        raise DataError(f"{text}: several individuals have this name: {ids}. Give the id.")
-    return Individual(rows[0].id, rows[0].dataset, rows[0].name)
+    if len(found) > 1:
+        mark = "I" if text.startswith("#") else "#"
+        ids = ", ".join(f"{mark}{row.id} ({row.name}, {row.dataset})" for row in found.values())
+        raise DataError(f"{text}: several individuals have this id or name: {ids}. Give the id as it stands here.")
+    [row] = found.values()
+    return Individual(row.id, row.dataset, row.name)
 
 
 def named_individual(connection: sa.Connection, dataset: str, name: str) -> Individual | None:

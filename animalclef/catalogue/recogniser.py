@@ -109,8 +109,9 @@ class Recogniser:
             embed_alone(query, context)
             table = joined(self._near(query, context), query)
             outcome, _, _ = identify(self._loaded(table), Contents(table, []), context)
-        if outcome.set_aside:
-            raise DataError(f"{photograph}: {outcome.set_aside[-1].reason}.")
+        mine = [one.reason for one in outcome.set_aside if one.image_id == query.image_id[0]]
+        if mine:
+            raise DataError(f"{photograph}: {mine[-1]}.")
         found = list(identity_options(outcome.ranked).get(query.image_id[0], {}).items())
         rule = self.decision.of(query.dataset[0])
         return Sighting(outcome.predictions.identity[0], rule.threshold, found[:most])

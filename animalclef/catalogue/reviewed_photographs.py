@@ -23,7 +23,8 @@ def accept_review(catalogue: Catalogue, log: Path, who: str, why: str) -> str:
 
     A photograph that was called the same as one of a named individual gets its individual, and is confirmed. One that
     was called different from the individual that it has gets a new one. Photographs without a confirmed name that were
-    called the same get one individual. Contradictions change nothing.
+    called the same get one individual. They are confirmed, but not as a known individual that the program alone
+    named. Contradictions change nothing.
 
     Raises:
         DataError: there is nothing to change, or the log is of something else.
@@ -31,6 +32,7 @@ def accept_review(catalogue: Catalogue, log: Path, who: str, why: str) -> str:
     table = catalogue.table(all_of_them=True)
     confirmed = set(catalogue.table().image_id)
     named = table.with_columns(identity=_only(table, confirmed))
+    sure = {(data, who) for data, who in zip(named.dataset, named.identity, strict=True) if who is not None}
     reviewed = read_review(log, named)
     animals = ReviewedAnimals(reviewed, named)
     with catalogue.changing() as connection:
@@ -57,7 +59,8 @@ def accept_review(catalogue: Catalogue, log: Path, who: str, why: str) -> str:
                 goal = given[group[0]] = made.id
             if goal != row.individual:
                 cells.append(Change("photographs", row.id, "individual", row.individual, goal))
-            if name is not None or len(group) > 1:
+            guessed = goal == row.individual and (row.dataset, names[image_id]) in sure
+            if name is not None or (len(group) > 1 and not guessed):
                 cells.append(Change("photographs", row.id, "confirmed", 0, 1))
         count = len({one.row for one in cells if one.table == "photographs"})
         if not count:

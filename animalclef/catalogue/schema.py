@@ -109,6 +109,8 @@ def open_database(url: str, *, create: bool = False) -> sa.Engine:
             version = _version(connection)
             if version is None and not create:
                 raise DataError(f"{shown}: this is no catalogue. `animalclef catalogue create` makes one.")
+            if version is None and sa.inspect(connection).get_table_names():
+                raise DataError(f"{shown}: this is another program's database. Choose another folder.")
             if version is not None and version > SCHEMA:
                 raise DataError(f"{shown}: made by a newer version of animalclef (tables {version}). Update this one.")
             for number in range(version or 0, SCHEMA):

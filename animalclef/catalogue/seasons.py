@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,14 +58,19 @@ def create_catalogue(
 ) -> tuple[Catalogue, Added]:
     """Begin a catalogue with a first season, and tune the decision that later seasons are answered with.
 
+    If it fails, the same call may be made again, also with other settings.
+
     Raises:
         DataError: there is a catalogue already.
-        OutputError: the folder cannot be written to.
+        OutputError: the folder cannot be written to, or another process begins the catalogue.
     """
     catalogue = Catalogue(folder, create=True)
-    with catalogue.changing() as connection:
-        connection.execute(sa.insert(meta).values(name="config", value=config.model_dump_json()))
-    return catalogue, add_season(catalogue, loaded, who, why, machine)
+    with _adding(catalogue):
+        catalogue.refuse_seasons()
+        with catalogue.changing() as connection:
+            connection.execute(sa.delete(meta).where(meta.c.name == "config"))
+            connection.execute(sa.insert(meta).values(name="config", value=config.model_dump_json()))
+        return catalogue, _add(catalogue, loaded, (who, why), machine, retune=False)
 
 
 def add_season(
@@ -78,29 +84,41 @@ def add_season(
         DataError: every photograph is in the catalogue already, or none can be read.
         RunInUseError: another process adds a season.
     """
-    with locked(catalogue.folder / "season", "--catalogue", seconds=0.0):
-        recogniser = Recogniser(catalogue, machine)
-        images, skipped = hash_images(loaded.images, recogniser.config.data, machine.workers, machine.progress)
-        fresh = catalogue.absent(images)
-        if not fresh.any():
-            raise DataError(f"{loaded.source.root}: all of its {len(images)} photographs are in the catalogue already.")
-        season = max(catalogue.roots(), default=0) + 1
-        new = _of_season(images.select(fresh), season, catalogue.folder)
-        before = {(one.dataset, one.name): one.id for one in catalogue.individuals()}
-        answers: dict[str, Answer] = {}
-        decision = None
-        _link(catalogue.folder, season, loaded.source.root)
-        if len(recogniser.gallery.gallery) or len(new.gallery):
-            outcome = recogniser.season(new, [], retune=retune)
-            answers, decision = _answers(outcome), outcome.decision
-            skipped = [*skipped, *_mine(outcome, new)]
-            read = {one.image_id for one in skipped}
-            new = new.select(np.array([one not in read for one in new.image_id], dtype=bool))
-        else:
-            found = recogniser.unnamed(new, [])
-            answers = {one: Answer(None, 0.0, group) for one, group in zip(found.image_id, found.label, strict=True)}
-        counts = write_season(catalogue, loaded.source.root, season, new, answers, decision, (who, why), before)
-        return Added(season, **counts, known=int((~fresh).sum()), skipped=skipped)
+    with _adding(catalogue):
+        return _add(catalogue, loaded, (who, why), machine, retune=retune)
+
+
+def _adding(catalogue: Catalogue) -> AbstractContextManager[None]:
+    """Hold what one process at a time does: computing a season."""
+    return locked(catalogue.folder / "season", "--catalogue", seconds=0.0)
+
+
+def _add(
+    catalogue: Catalogue, loaded: LoadedTable, signed: tuple[str, str], machine: Machine, *, retune: bool
+) -> Added:
+    """Recognise and write a season, while its lock is held."""
+    recogniser = Recogniser(catalogue, machine)
+    images, skipped = hash_images(loaded.images, recogniser.config.data, machine.workers, machine.progress)
+    fresh = catalogue.absent(images)
+    if not fresh.any():
+        raise DataError(f"{loaded.source.root}: all of its {len(images)} photographs are in the catalogue already.")
+    season = max(catalogue.roots(), default=0) + 1
+    new = _of_season(images.select(fresh), season, catalogue.folder)
+    before = {(one.dataset, one.name): one.id for one in catalogue.individuals()}
+    answers: dict[str, Answer] = {}
+    decision = None
+    _link(catalogue.folder, season, loaded.source.root)
+    if len(recogniser.gallery.gallery) or len(new.gallery):
+        outcome = recogniser.season(new, [], retune=retune)
+        answers, decision = _answers(outcome), outcome.decision
+        skipped = [*skipped, *_mine(outcome, new)]
+        read = {one.image_id for one in skipped}
+        new = new.select(np.array([one not in read for one in new.image_id], dtype=bool))
+    else:
+        found = recogniser.unnamed(new, [])
+        answers = {one: Answer(None, 0.0, group) for one, group in zip(found.image_id, found.label, strict=True)}
+    counts = write_season(catalogue, loaded.source.root, season, new, answers, decision, signed, before)
+    return Added(season, **counts, known=int((~fresh).sum()), skipped=skipped)
 
 
 def _of_season(images: ImageTable, season: int, folder: Path) -> ImageTable:
@@ -154,6 +172,9 @@ def write_season(
     with catalogue.changing() as connection:
         connection.execute(sa.insert(seasons).values(id=season, root=str(root.resolve()), added=now()))
         whose = _Individuals(connection, before)
+        for dataset, given in zip(new.dataset, new.identity, strict=True):
+            if given is not None:  # first: an answer may be a name that a later row brings
+                whose.named(str(dataset), given)
         for row in range(len(new)):
             image_id, dataset, given = str(new.image_id[row]), str(new.dataset[row]), new.identity[row]
             answer = answers.get(image_id, Answer(None, 0.0, image_id))

@@ -22,6 +22,7 @@ from animalclef.cli.options import (
     err,
     load,
     out,
+    parse_columns,
     print_json,
     tell,
     warn,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from animalclef.catalogue.catalogue_folder import Catalogue
     from animalclef.catalogue.recogniser import Machine
     from animalclef.catalogue.seasons import Added
+    from animalclef.config.data import DataConfig
 
 __all__ = ["Folder", "Who", "Why", "catalogue", "login", "opened", "tell_line"]
 
@@ -95,8 +97,8 @@ def add(
 ) -> None:
     """Add a season: only its photographs are computed, and only its pairs are matched.
 
-    Photographs are compared with the confirmed ones. If interrupted, the catalogue is as before; run the same command
-    again.
+    Photographs are compared with the confirmed ones. Tables are read as the first season's was; `--columns` says
+    otherwise. If interrupted, the catalogue is as before; run the same command again.
 
     Example: `animalclef catalogue add my-catalogue --data next-season`
     """
@@ -104,7 +106,7 @@ def add(
 
     kept = opened(folder)
     machine = _machine(device, weights, workers)
-    added = add_season(kept, load(data, columns), login(who), why, machine, retune=retune)
+    added = add_season(kept, load(data, settings=_reading(kept, columns)), login(who), why, machine, retune=retune)
     _tell_added(folder, added, as_json=as_json)
 
 
@@ -200,6 +202,15 @@ def opened(folder: Path) -> Catalogue:
     return Catalogue(folder)
 
 
+def _reading(kept: Catalogue, columns: str | None) -> DataConfig:
+    """Return how the catalogue's tables are read, with what `--columns` says in its place."""
+    from animalclef.config import Config
+
+    own = Config.model_validate_json(kept.value("config") or "{}").data
+    given = {name: value for name, value in parse_columns(columns).items() if value}
+    return own.model_copy(update=given)
+
+
 def _machine(device: str, weights: Path | None, workers: int | None) -> Machine:
     import os
 
@@ -232,7 +243,7 @@ def _tell_added(folder: Path, added: Added, *, as_json: bool) -> None:
         f"Season {added.season}: {added.named} named, {added.recognised} recognised, {added.new} of new individuals."
         f"{known} Event {added.event}."
     )
-    if added.recognised or added.new:
+    if (added.recognised or added.new) and (folder / "run" / "finished.json").is_file():
         tell_line(f"To review: animalclef review {folder}")
 
 

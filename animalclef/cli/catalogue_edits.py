@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from animalclef.cli.catalogue import Folder, Who, Why, catalogue, login, opened, tell_line
+from animalclef.errors import ConfigError
 
 __all__ = ["confirm", "merge", "rename", "split", "undo"]
 
@@ -15,8 +16,10 @@ __all__ = ["confirm", "merge", "rename", "split", "undo"]
 @catalogue.command()
 def merge(
     folder: Folder,
-    kept: Annotated[str, typer.Argument(help="The individual that stays, by id (I12) or name.")],
-    other: Annotated[str, typer.Argument(help="The one whose photographs move to it.")],
+    kept: Annotated[
+        str, typer.Argument(help="The individual that stays, by id (I12, or #12 if one is named I12) or name.")
+    ],
+    other: Annotated[str, typer.Argument(help="The one whose photographs move to it, by id or name.")],
     why: Why,
     who: Who = None,
 ) -> None:
@@ -47,7 +50,7 @@ def split(
 @catalogue.command()
 def rename(
     folder: Folder,
-    individual: Annotated[str, typer.Argument(help="By id (I12) or name.")],
+    individual: Annotated[str, typer.Argument(help="By id (I12, or #12 if one is named I12) or name.")],
     name: Annotated[str, typer.Argument(help="Its new name.")],
     why: Why,
     who: Who = None,
@@ -79,6 +82,8 @@ def confirm(
     """
     from animalclef.catalogue.reviewed_photographs import accept_review
 
+    if reviewed is not None and photographs:
+        raise ConfigError(f"confirm: give photographs ({photographs[0]}) or --reviewed {reviewed}, not both.")
     kept = opened(folder)
     if reviewed is not None:
         tell_line(accept_review(kept, reviewed, login(who), why))

@@ -43,6 +43,14 @@ def test_a_season_brings_its_photographs_and_individuals(catalogue: Catalogue) -
     assert list(catalogue.table().image_id) == ["1/a", "1/b", "1/c"]  # only these are compared with
 
 
+def test_an_answer_may_be_a_name_that_a_later_row_brings(tmp_path: Path) -> None:
+    kept = empty_catalogue(tmp_path / "kept")
+    counts = grow(kept, 1, [("a", None, ""), ("b", "Stella", "")], {"a": ("Stella", 0.9)})
+    assert names_of(kept) == {"1/a": "Stella?", "1/b": "Stella"}
+    assert [(one.id, one.name) for one in kept.individuals()] == [(1, "Stella")]
+    assert counts == {"named": 1, "recognised": 1, "new": 0, "event": 1}
+
+
 def test_merge_keeps_one_id_and_the_other_leads_to_it(catalogue: Catalogue) -> None:
     catalogue.merge("Luna", "I2", "Ada", "same spots")
     assert {one: who for one, who in names_of(catalogue).items() if who == "Luna"}.keys() == {"1/a", "1/b", "1/c"}
@@ -57,6 +65,32 @@ def test_merge_keeps_one_id_and_the_other_leads_to_it(catalogue: Catalogue) -> N
     assert catalogue.find("I2").name == "Tara"
     with pytest.raises(DataError, match="are one individual"):
         catalogue.merge("Luna", "I1", "Ada", "")
+
+
+def test_an_id_that_is_the_name_of_another_is_refused(tmp_path: Path) -> None:
+    kept = empty_catalogue(tmp_path / "kept")
+    grow(kept, 1, [("a", "I3", ""), ("b", "I1", ""), ("c", "I2", ""), ("d", "I4", ""), ("e", "I77", "")])
+    told = r"I3: several individuals have this id or name: #1 \(I3, NewtID\), #3 \(I2, NewtID\)\."
+    with pytest.raises(DataError, match=told):
+        kept.merge("I3", "#2", "Ada", "")
+    assert [kept.find(one).name for one in ("#1", "#2", "#3", "I4", "I77")] == ["I3", "I1", "I2", "I4", "I77"]
+    kept.merge("#1", "#2", "Ada", "")  # I1 into I3: now id 2 leads to 1, and nobody is named I1
+    assert (kept.find("I1").id, kept.find("#2").id) == (1, 1)
+    kept.rename("#3", "#4", "Ada", "")
+    with pytest.raises(DataError, match=r"#4: several .* I3 \(#4, NewtID\), I4 \(I4, NewtID\)"):
+        kept.find("#4")
+    with pytest.raises(DataError, match="no such individual"):
+        kept.find("I" + "9" * 30)
+
+
+def test_a_new_individual_gets_a_free_name(tmp_path: Path) -> None:
+    kept = empty_catalogue(tmp_path / "kept")
+    grow(kept, 1, [("a", "new_2", ""), ("b", None, "")], {"b": (None, 0.1)})  # the one of b has id 2
+    assert names_of(kept) == {"1/a": "new_2", "1/b": "new_2_2?"}
+    grow(kept, 2, [("c", None, ""), ("d", "new_4", ""), ("e", "new_4_2", "")], {"c": (None, 0.1)})  # ids 3, 4; 5
+    assert names_of(kept)["2/c"] == "new_5?"
+    grow(kept, 3, [("f", None, ""), ("g", None, ""), ("h", "new_7", "")], {"f": (None, 0.1), "g": (None, 0.1)})
+    assert [names_of(kept)[one] for one in ("3/f", "3/g", "3/h")] == ["new_7_2?", "new_8?", "new_7"]  # 6 is new_7
 
 
 def test_split_makes_a_new_individual_or_moves_to_one(catalogue: Catalogue) -> None:
@@ -104,8 +138,9 @@ def test_undo_is_an_event_that_can_be_undone(catalogue: Catalogue) -> None:
     catalogue.undo(3, "Ada", "")  # event 6
     assert catalogue.find("Luna").id == 1
     assert [one.undone_by for one in catalogue.history()][2:] == [6, 5, None, None]
-    with pytest.raises(DataError, match="event 99: there is none"):
-        catalogue.undo(99, "Ada", "")
+    for absent in (99, 0):
+        with pytest.raises(DataError, match=f"event {absent}: there is none"):
+            catalogue.undo(absent, "Ada", "")
 
 
 def test_what_a_later_event_changed_is_not_undone_under_it(catalogue: Catalogue) -> None:
@@ -183,6 +218,17 @@ def test_new_photographs_that_are_the_same_become_one_individual(catalogue: Cata
     accept_review(catalogue, review(catalogue, ("2/d", "same", "2/e")), "Ada", "")
     names = names_of(catalogue)
     assert names["2/d"] == names["2/e"] == "new_4"
+
+
+def test_two_guesses_that_are_the_same_animal_do_not_confirm_each_other(catalogue: Catalogue) -> None:
+    grow(catalogue, 3, [("f", None, ""), ("g", None, "")], {"f": ("Luna", 0.6), "g": ("new_3", 0.6)})
+    with pytest.raises(DataError, match="its answers change nothing"):
+        accept_review(catalogue, review(catalogue, ("2/d", "same", "3/f")), "Ada", "")
+    assert names_of(catalogue) == START | {"3/f": "Luna?", "3/g": "new_3?"}
+    accept_review(catalogue, review(catalogue, ("2/e", "same", "3/g")), "Ada", "")  # nobody is new_3 but these two
+    assert names_of(catalogue) == START | {"2/e": "new_3", "3/f": "Luna?", "3/g": "new_3"}
+    accept_review(catalogue, review(catalogue, ("2/d", "same", "1/a")), "Ada", "")  # and by the first answer 3/f, too
+    assert names_of(catalogue) == START | {"2/d": "Luna", "2/e": "new_3", "3/f": "Luna", "3/g": "new_3"}
 
 
 def test_a_contradictory_review_changes_nothing(catalogue: Catalogue) -> None:
@@ -274,6 +320,18 @@ def test_what_is_no_catalogue_is_refused(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "catalogue.db").close()
     with pytest.raises(DataError, match="this is no catalogue"):
         Catalogue(tmp_path)
+    with sqlite3.connect(tmp_path / "catalogue.db") as other:
+        other.execute("CREATE TABLE birds (name TEXT)")
+    with pytest.raises(DataError, match="this is another program's database"):
+        Catalogue(tmp_path, create=True)
+
+
+def test_a_catalogue_is_begun_again_until_it_has_a_season(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "catalogue.db").close()  # as a process leaves it that ends at once
+    kept = Catalogue(tmp_path, create=True)
+    Catalogue(tmp_path, create=True)
+    grow(kept, 1, [("a", "Luna", "")])
+    kept.undo(None, "Ada", "")
     with pytest.raises(DataError, match="there is a catalogue already"):
         Catalogue(tmp_path, create=True)
 

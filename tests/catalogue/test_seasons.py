@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,8 +21,10 @@ from animalclef.config import load_config
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.errors import DataError, OutputError
+from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.file_lock import locked
 from animalclef.store.finished_run import load_run
+from animalclef.structures import Skipped
 
 CPU = Machine("cpu", workers=2)
 
@@ -125,6 +129,21 @@ def test_who_is_on_a_photograph_that_is_not_added(folder: Path, data: Path, tmp_
         recogniser.who(tmp_path / "gone.jpg")
 
 
+def test_who_is_not_told_of_other_photographs_that_cannot_be_read(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from animalclef.catalogue import recogniser
+
+    def identify(*given: Any) -> tuple[Outcome, object, object]:
+        outcome, ranked, context = recognised(*given)
+        return replace(outcome, set_aside=[Skipped("1/0", "0.jpg", "database", "cannot be decoded")]), ranked, context
+
+    recognised = recogniser.identify
+    monkeypatch.setattr(recogniser, "identify", identify)
+    cv2.imwrite(str(tmp_path / "seen.jpg"), photograph([0, 0, 2], 7))
+    assert Recogniser(Catalogue(folder), CPU).who(tmp_path / "seen.jpg").candidates[0][0] == "NewtID_2"
+
+
 def test_the_run_of_a_season_can_be_looked_at(folder: Path, data: Path) -> None:
     add(folder, data, "one")
     run = load_run(folder / "run")
@@ -186,6 +205,26 @@ def test_an_interrupted_add_leaves_the_catalogue_as_it_was_and_is_done_again(
     counts = count_work(monkeypatch)
     assert add(folder, data, "one").season == 2
     assert (counts["embeddings"], counts["pairs"]) == (0, 0)
+
+
+def test_a_catalogue_whose_beginning_failed_is_begun_again_with_other_settings(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from animalclef.catalogue import seasons
+
+    def full(*_: object) -> None:
+        raise OutputError("catalogue.db: the disk is full.")
+
+    first, second = (load_config(None, [*TINY_SETTINGS, f"retrieve.top_k={k}"]) for k in (4, 5))
+    with monkeypatch.context() as patched:
+        patched.setattr(seasons, "write_season", full)
+        with pytest.raises(OutputError, match="the disk is full"):
+            create_catalogue(tmp_path / "kept", loaded(data, "one"), first, "Ada", "", CPU)
+    catalogue, added = create_catalogue(tmp_path / "kept", loaded(data, "one"), second, "Ada", "", CPU)
+    assert (added.season, Recogniser(catalogue).config.retrieve.top_k) == (1, 5)
+    with pytest.raises(DataError, match="there is a catalogue already"):
+        create_catalogue(tmp_path / "kept", loaded(data, "two"), first, "Ada", "", CPU)
+    assert Recogniser(catalogue).config.retrieve.top_k == 5
 
 
 def test_a_large_catalogue_looks_at_candidates_alone_and_answers_the_same(

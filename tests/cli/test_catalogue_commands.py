@@ -1,0 +1,47 @@
+"""`catalogue` on the command line: what it reads, refuses and advises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import TINY_SETTINGS, make_tiny_data, read_csv, write_csv
+from typer.testing import CliRunner
+
+from animalclef.catalogue.catalogue_folder import Catalogue
+from animalclef.cli import app
+from animalclef.cli.catalogue import _reading
+from animalclef.errors import ConfigError
+
+SETTINGS = [part for one in TINY_SETTINGS for part in ("--set", one)]
+
+
+def run(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(app, ["catalogue", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_later_seasons_are_read_as_the_first_and_only_a_run_is_to_be_reviewed(tmp_path: Path) -> None:
+    data = make_tiny_data(tmp_path / "data", datasets=("NewtID",))
+    rows = [row for row in read_csv(data / "metadata.csv") if row["split"] == "query"]
+    (data / "metadata.csv").unlink()
+    for name, part in (("one", rows[:2]), ("two", rows[2:3])):
+        lines = [[row["image_id"], row["path"], "", "NewtID", "5/1/2023"] for row in part]
+        write_csv(data / f"{name}.csv", ["image_id", "where it lies", "identity", "dataset", "date"], lines)
+    kept, columns = tmp_path / "kept", "path=where it lies,date_order=month-first"
+    told = run("create", kept, "--data", data / "one.csv", "--columns", columns, "--device", "cpu", *SETTINGS)
+    assert "Season 1: 0 named, 0 recognised, 2 of new individuals" in told
+    assert "To review" not in told  # there is nobody to compare with: no run
+    run("add", kept, "--data", data / "two.csv", "--device", "cpu")
+    assert list(Catalogue(kept).table(all_of_them=True).date) == ["2023-05-01"] * 3
+    catalogue = Catalogue(kept)
+    assert _reading(catalogue, None).columns == {"path": "where it lies"}
+    other = _reading(catalogue, "path=file")
+    assert (other.columns, other.date_order) == ({"path": "file"}, "month-first")
+
+
+def test_photographs_and_a_log_are_not_confirmed_at_once(tmp_path: Path) -> None:
+    command = ["catalogue", "confirm", str(tmp_path), "1/a", "--reviewed", "log.jsonl"]
+    with pytest.raises(ConfigError, match=r"give photographs \(1/a\) or --reviewed log.jsonl, not both"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
