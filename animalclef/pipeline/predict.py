@@ -54,6 +54,7 @@ class Outcome:
     device: str
     matcher_weights: str | None = None  # digest of the matching network's weights
     warnings: tuple[str, ...] = ()  # answers that are far from what validation saw
+    reviewed: ReviewedPairs = ReviewedPairs()  # what people answered, as it was used
     clusters: Clusters | None = None  # the individual on every query; None where new ones were not grouped
 
 
@@ -79,8 +80,7 @@ def predict(
         raise ConfigError("budget.spend: grouping all queries matches them with each other. Leave the budget out.")
     outcome, shortlists, context = identify(loaded, contents, context)
     if constraints is NOTHING_SAID:
-        reviewed = _reviewed(shortlists.features, context)
-        constraints = _constraints(reviewed, outcome.predictions, everybody=everybody)
+        constraints = _constraints(outcome.reviewed, outcome.predictions, everybody=everybody)
     outcome = replace(
         outcome, clusters=_clusters(outcome, loaded, shortlists, context, constraints, everybody=everybody)
     )
@@ -155,6 +155,7 @@ def _answer(
         matcher_weights=next(iter(map(str, context.models.made_by)), None),
         device="cpu" if network is None else network.device,
         warnings=tuple(sanity_warnings(predictions, features.images, pseudo, decision)),
+        reviewed=reviewed,
     )  # fmt: skip
 
 
@@ -192,7 +193,7 @@ def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, co
     settings = {"scores": context.scores_id, "data": features.digest, "config": context.config.model_dump(mode="json")}
     settings |= {"root": str(loaded.source.root.resolve())} | ({"task": "clustering"} if loaded.is_clustering else {})
     if context.reviewed is not None:
-        settings["reviewed"] = hashlib.sha256(context.reviewed.read_bytes()).hexdigest()
+        settings["reviewed"] = hashlib.sha256(repr(outcome.reviewed).encode()).hexdigest()
     if features.local.extractor:
         settings["keypoints"] = features.local.stores[""].folder.relative_to(folder.path).as_posix()
     write_text(folder.finished, json.dumps(with_digests(settings, folder.path), indent=1) + "\n")

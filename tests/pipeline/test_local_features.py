@@ -245,7 +245,7 @@ def test_the_plan_tells_what_views_cost(data: Path, tmp_path: Path) -> None:
         folder = RunFolder(tmp_path / name)
         log = open_pair_log(config, folder, models)
         counts[name] = estimate(loaded, {"NewtID": []}, RunContext(config, folder, models, log))
-    assert counts["plain"].pairs == (5 + 12) * 12
+    assert counts["plain"].pairs == (5 + 12) * 12 + 5 * 4 + 12 * 11  # and the grouping of new ones, with its tests
     assert counts["turned"].pairs == 3 * counts["plain"].pairs
     assert "(up to 3 views of a query)" in plan_sentence(counts["turned"])
     assert "views" not in plan_sentence(counts["plain"])
