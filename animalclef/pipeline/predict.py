@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class Outcome:
     device: str
     matcher_weights: str | None = None  # digest of the matching network's weights
     warnings: tuple[str, ...] = ()  # answers that are far from what validation saw
-    reviewed: ReviewedPairs = ReviewedPairs()  # what people answered, as it was used
+    reviewed: ReviewedPairs = field(default_factory=ReviewedPairs)  # what people answered, as it was used
     clusters: Clusters | None = None  # the individual on every query; None where new ones were not grouped
 
 
