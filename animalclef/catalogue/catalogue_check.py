@@ -37,9 +37,8 @@ def check_catalogue(catalogue: Catalogue) -> list[Finding]:
     confirmed = set(catalogue.table().image_id)
     open_ones = [one for one in table.image_id if one not in confirmed]
     if open_ones:
-        sentence = (
-            f"{len(open_ones)} photographs are not confirmed (first: {open_ones[0]}); they are not compared with."
-        )
+        count, first = len(open_ones), open_ones[0]
+        sentence = f"{count} photographs are not confirmed (first: {first}); new ones are not compared with them."
         findings.append(Finding("unconfirmed", sentence))
     findings += _sides(table, shown)
     run = catalogue.folder / "run"

@@ -67,7 +67,7 @@ class Catalogue:
         Raises:
             OutputError: another process has held it for 30 seconds, or the disk is full.
         """
-        with locked(self._database, "--catalogue"):
+        with locked(self._database, "the catalogue"):
             with self.reading() as connection:
                 yield connection
             if self._is_file:

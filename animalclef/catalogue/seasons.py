@@ -78,11 +78,11 @@ def add_season(
 ) -> Added:
     """Add a season's photographs: only theirs are computed, and only their pairs matched.
 
-    If it is interrupted, the catalogue is as before, and the same call goes on where it was.
+    If it is interrupted, the catalogue is as before, and the same call resumes.
 
     Raises:
         DataError: every photograph is in the catalogue already, or none can be read.
-        RunInUseError: another process adds a season.
+        OutputError: another process adds a season.
     """
     with _adding(catalogue):
         return _add(catalogue, loaded, (who, why), machine, retune=retune)
@@ -90,7 +90,7 @@ def add_season(
 
 def _adding(catalogue: Catalogue) -> AbstractContextManager[None]:
     """Hold what one process at a time does: computing a season."""
-    return locked(catalogue.folder / "season", "--catalogue", seconds=0.0)
+    return locked(catalogue.folder / "season", "the catalogue", seconds=0.0)
 
 
 def _add(

@@ -21,6 +21,7 @@ from animalclef.cli.options import (
     column_settings,
     err,
     load,
+    login,
     out,
     parse_columns,
     print_json,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from animalclef.catalogue.seasons import Added
     from animalclef.config.data import DataConfig
 
-__all__ = ["Folder", "Who", "Why", "catalogue", "login", "opened", "tell_line"]
+__all__ = ["Folder", "Who", "Why", "catalogue", "opened", "tell_line"]
 
 catalogue = typer.Typer(
     no_args_is_help=True,
@@ -67,7 +68,7 @@ def create(
 ) -> None:
     """Begin a catalogue with a first season; its names are taken as they are, other photographs are recognised.
 
-    Photographs are linked, not copied. The decision that is tuned here answers later seasons, too.
+    Photographs are linked, not copied. Thresholds tuned here are used for later seasons, too.
 
     Example: `animalclef catalogue create my-catalogue --data my-photos`
     """
@@ -221,13 +222,6 @@ def _machine(device: str, weights: Path | None, workers: int | None) -> Machine:
         device, weights, workers or os.cpu_count() or 1, console.RichProgress(err),
         lambda plan: tell(console.plan_sentence(plan)), tell,
     )  # fmt: skip
-
-
-def login(who: str | None) -> str:
-    """Return the name that signs a change."""
-    import getpass
-
-    return who or getpass.getuser()
 
 
 def _tell_added(folder: Path, added: Added, *, as_json: bool) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from animalclef.cli.catalogue import Folder, Who, Why, catalogue, login, opened, tell_line
+from animalclef.cli.catalogue import Folder, Who, Why, catalogue, opened, tell_line
+from animalclef.cli.options import login
 from animalclef.errors import ConfigError
 
 __all__ = ["confirm", "merge", "rename", "split", "undo"]

@@ -37,7 +37,7 @@ __all__ = ["cluster"]
 def cluster(
     data: DataOption = None,
     run: Annotated[
-        Path | None, typer.Option(help="A finished run, without --data; with it, where work is kept.")
+        Path | None, typer.Option(help="A finished run to group. With --data: the folder in which work is kept.")
     ] = None,
     out_path: Annotated[Path, typer.Option("--out", help="Table of the photographs.")] = Path("clusters.csv"),
     columns: ColumnsOption = None,
@@ -48,7 +48,8 @@ def cluster(
     weights: WeightsOption = None,
     workers: Workers = None,
     reviewed: Annotated[
-        Path | None, typer.Option(help="Log of `animalclef review`: its answers hold for the groups.")
+        Path | None,
+        typer.Option(help="Log of `animalclef review`: photographs called the same are one group, others never."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -58,7 +58,7 @@ def _machine() -> Iterator[Finding]:
     machine = measure_machine()
     yield Finding("animalclef", f"{animalclef.__version__}, Python {platform.python_version()}")
     bound = "" if machine.cores == machine.cores_installed else "this process may not use the others"
-    yield Finding("cores", f"{machine.cores} of {machine.cores_installed}; --workers changes it", bound)
+    yield Finding("cores", f"{machine.cores} of {machine.cores_installed} usable; --workers sets a number", bound)
     memory = f"{machine.memory / 1e9:.1f} GB" if machine.memory else "unknown"
     yield Finding("memory", memory, "large runs need 8 GB" if 0 < machine.memory < 8e9 else "")
     gpus = ", ".join(f"{name} ({size / 1e9:.0f} GB)" for name, size in machine.gpus)

@@ -45,8 +45,10 @@ def finish(
         print_json({"submission": str(submission), "run": str(made.path), **made.manifest, **summary})
         return
     out.print(decision_table(made.decision, made.finished.images.queries.datasets))
-    lines = [*honesty_lines(made.decision), *answer_lines(summary, submission, made.path)]
+    answered, *rest = answer_lines(summary, submission, made.path)
+    counts = []
     if made.outcome is not None and made.outcome.clusters is not None:
         what = "queries" if is_clustering(made.finished) else "photographs of new individuals"
-        lines[-6:-6] = count_lines(made.outcome.clusters.counts, what)
+        counts = count_lines(made.outcome.clusters.counts, what)
+    lines = [*honesty_lines(made.decision), answered, *counts, *rest]
     out.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)

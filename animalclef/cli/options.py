@@ -40,6 +40,7 @@ __all__ = [
     "err",
     "escaped",
     "load",
+    "login",
     "out",
     "parse_columns",
     "print_json",
@@ -213,3 +214,19 @@ def _without_nan(content: Any) -> Any:
     if isinstance(content, list | tuple):
         return [_without_nan(value) for value in content]
     return None if isinstance(content, float) and content != content else content
+
+
+def login(who: str | None) -> str:
+    """Return the name that signs an answer or a change: the one given, or that of the login.
+
+    Raises:
+        ConfigError: none is given, and this system has no name for the login.
+    """
+    import getpass
+
+    from animalclef.errors import ConfigError
+
+    try:
+        return who or getpass.getuser()
+    except (KeyError, ImportError, OSError) as error:
+        raise ConfigError("--who: this system has no name for your login. Give --who NAME.") from error

@@ -62,7 +62,9 @@ def predict(
     ] = True,
     overwrite: Annotated[bool, typer.Option(help="Forget what an earlier run left in the run folder.")] = False,
     engine: Annotated[str, typer.Option(help="local, or ray: the long stages run on a Ray cluster.")] = "local",
-    address: Annotated[str, typer.Option(help="Of the Ray cluster: auto, HOST:PORT, ray://HOST:PORT, local.")] = "auto",
+    address: Annotated[
+        str, typer.Option(help="Address of the Ray cluster: auto, HOST:PORT, ray://HOST:PORT, local.")
+    ] = "auto",
     ledger: LedgerOption = None,
     no_ledger: NoLedgerOption = False,
     as_json: JsonOption = False,

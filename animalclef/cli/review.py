@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from animalclef.cli.app import app
-from animalclef.cli.options import WeightsOption, out, tell
+from animalclef.cli.options import WeightsOption, login, out, tell
 
 __all__ = ["review"]
 
@@ -43,7 +43,6 @@ def review(
 
     - `animalclef predict --data my-photos --run runs/my-run --reviewed runs/my-run.review.jsonl`
     """
-    import getpass
     import webbrowser
 
     from animalclef.data.review_log import ReviewLog
@@ -57,7 +56,7 @@ def review(
         place, run = run / f"season-{max(seasons, default=1)}.review.jsonl", run / "run"
     finished = load_run(run, data)
     kept = ReviewLog(log or place, {"run": finished.name, "data": finished.data})
-    session = ReviewSession(finished, kept, who or getpass.getuser(), weights)
+    session = ReviewSession(finished, kept, login(who), weights)
 
     def announce(address: str) -> None:
         out.print(f"Review: {address}", highlight=False, soft_wrap=True)

@@ -32,7 +32,7 @@ def score(
     submission: Annotated[Path, typer.Option(help="CSV with image_id and identity, or cluster.")],
     merge_case: Annotated[
         bool,
-        typer.Option("--merge-case/--no-merge-case", help="Take names that differ by case or spaces alone for one."),
+        typer.Option("--merge-case/--no-merge-case", help="Treat names that differ only in case or spaces as one."),
     ] = True,
     as_json: JsonOption = False,
 ) -> None:

@@ -99,10 +99,10 @@ def choose_rule(tests: Sequence[PseudoTests], given: Mapping[str, Any], *, attac
     `given` are fields of the rule that the settings fix. A method comes first, then attaching to known individuals,
     then the cut again. Union-find has to be better than average linkage by one standard error.
     """
-    rule = ClusterRule(chosen_on="pseudo-tests")
+    rule = ClusterRule(chosen_on="pseudo-tests", largest=given.get("largest", float("inf")))
     methods = [str(given["method"])] if "method" in given else list(METHODS)
-    rule = replace(rule, **{name: value for name, value in given.items() if name in ("largest",)})
-    found = {method: _best_cut(tests, replace(rule, method=method)) for method in methods}
+    cuts = [float(given["cut"])] if "cut" in given else list(CUTS)
+    found = {method: _best_cut(tests, replace(rule, method=method), cuts) for method in methods}
     best = methods[0]
     for method in methods[1:]:
         if _mean(found[method].scores) > _mean(found[best].scores) + _error(found[best].scores - found[method].scores):
@@ -110,8 +110,8 @@ def choose_rule(tests: Sequence[PseudoTests], given: Mapping[str, Any], *, attac
     rule = replace(rule, method=best, cut=found[best].cut)
     if attaches:
         rule = _with_attach(tests, rule, given)
-        rule = replace(rule, cut=_best_cut(tests, rule).cut)
-    return replace(rule, **given) if given else rule
+        rule = replace(rule, cut=_best_cut(tests, rule, cuts).cut)
+    return replace(rule, **given)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,21 +120,22 @@ class _Found:
     scores: Floats  # (tests,) at the cut
 
 
-def _best_cut(tests: Sequence[PseudoTests], rule: ClusterRule) -> _Found:
-    table = np.concatenate([one.scores(rule, CUTS) for one in tests])
+def _best_cut(tests: Sequence[PseudoTests], rule: ClusterRule, cuts: Sequence[float]) -> _Found:
+    table = np.concatenate([one.scores(rule, cuts) for one in tests])
     best = int(table.mean(axis=0).argmax())
     behind = table[:, [best]] - table
-    fine = [at for at in range(len(CUTS)) if _mean(behind[:, at]) <= _error(table[:, best])]
-    return _Found(CUTS[max(fine)], table[:, max(fine)])
+    fine = [at for at in range(len(cuts)) if _mean(behind[:, at]) <= _error(table[:, best])]
+    return _Found(cuts[max(fine)], table[:, max(fine)])
 
 
 def _with_attach(tests: Sequence[PseudoTests], rule: ClusterRule, given: Mapping[str, Any]) -> ClusterRule:
     """Return the rule with the first way of attaching that is within one standard error of the best."""
-    options = [replace(rule, attach=one, margin=margin) for one in _ATTACH for margin in _MARGINS
-               if one is not None or margin == _MARGINS[0]]  # fmt: skip
+    margins = [float(given["margin"])] if "margin" in given else list(_MARGINS)
+    options = [replace(rule, attach=one, margin=margin) for one in _ATTACH for margin in margins
+               if one is not None or margin == margins[0]]  # fmt: skip
     if "attach" in given:
         fixed = replace(rule, attach=given["attach"])
-        options = [replace(fixed, margin=margin) for margin in _MARGINS]
+        options = [replace(fixed, margin=margin) for margin in margins]
     scores = [np.concatenate([one.scores(option, [rule.cut])[:, 0] for one in tests]) for option in options]
     best = max(range(len(options)), key=lambda at: _mean(scores[at]))
     fine = (at for at in range(len(options)) if _mean(scores[best] - scores[at]) <= _error(scores[best] - scores[at]))

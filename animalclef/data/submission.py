@@ -130,7 +130,7 @@ def read_submission(path: Path) -> dict[str, str | None]:
 
 
 def read_cluster_submission(path: Path) -> dict[str, str]:
-    """Cluster labels by image_id.
+    """Return the cluster labels by image_id.
 
     Raises:
         SubmissionError: a column is missing, a row has the wrong length, or an id stands twice.

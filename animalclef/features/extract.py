@@ -111,8 +111,9 @@ def _extract(
     chunks = [part for part in (_needed(images, part, lacking, broken) for part in whole) if part]
     reason_of = {key: unreadable.get(key)["reason"].tobytes().decode() for key in broken}
     parts = (images.select(np.array(part)) for part in chunks)
+    absent = [keys for _, keys in lacking]
     with progress.task("describing photographs", sum(map(len, chunks)), "images") as advance:
-        for one in engine.ordered(_Description(looks, unreadable, config, workers), parts):
+        for one in engine.ordered(_Description(looks, absent, unreadable, config, workers), parts):
             for store, path in zip([*(look.store for look in looks), unreadable], one.files, strict=True):
                 store.include(path)
             reason_of.update(one.reason_of)
@@ -142,6 +143,7 @@ class _Description:
     """The work of describing chunks of photographs; each is written before the next one is begun."""
 
     looks: Sequence[ExtractionJob]
+    lacking: Sequence[set[str]]  # keys without an entry in the store of each look, as the first process saw it
     unreadable: ShardStore
     config: DataConfig
     workers: int
@@ -170,8 +172,8 @@ class _Description:
     def _describe(self, decoded: dict[str, Tried], pool: Executor) -> _Described:
         good = {key: image for key, image in decoded.items() if isinstance(image, DecodedImage)}
         files = []
-        for look in self.looks:
-            missing = look.store.verify(good)
+        for look, lacks in zip(self.looks, self.lacking, strict=True):
+            missing = [key for key in good if key in lacks]
             shown = list(good) if look.extractor.in_batches and missing else missing
             entries = dict(zip(shown, look.extractor.extract_features([good[key] for key in shown], pool), strict=True))
             files.append(look.store.put({key: entries[key] for key in missing}))

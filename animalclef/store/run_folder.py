@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
 
 from animalclef.data.encounters import Encounters
-from animalclef.errors import OutputError, RunInUseError, StaleArtefactError
+from animalclef.errors import OutputError, StaleArtefactError
 from animalclef.runtime.atomic_files import check_writable, remove_parts, write_text
+from animalclef.runtime.file_lock import locked_folder
 from animalclef.runtime.output_guard import RUN_MARKER
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped
 
@@ -89,20 +89,9 @@ class RunFolder:
             OutputError: the folder cannot be written to.
         """
         check_writable(self.path)
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            sentence = f"{self.path}: another process is working in this run. Wait, or use another --run."
-            raise RunInUseError(sentence) from error
-        except (OSError, NotImplementedError) as error:
-            raise OutputError(
-                f"{self.path}: files cannot be locked in this folder ({error}). Give --run a folder on a local disk."
-            ) from error
-        try:
+        busy = "another process is working in this run. Wait, or use another --run."
+        with locked_folder(self.path, busy, "--run"):
             yield
-        finally:
-            lock.release()
 
     def open(self, *, overwrite: bool) -> None:
         """Mark the folder as a run; with `overwrite`, empty it first.

@@ -37,13 +37,6 @@ class LinkedPairs:
     def __len__(self) -> int:
         return len(self.first)
 
-    def within(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
-        """Return which pairs lie among some photographs, (p,), and their two places among these, rows rising."""
-        place = np.full(len(self.image_id), -1, dtype=np.int64)
-        place[rows] = np.arange(len(rows))
-        kept = (place[self.first] >= 0) & (place[self.second] >= 0)
-        return kept, place[self.first[kept]], place[self.second[kept]]
-
 
 @dataclass(frozen=True)
 class ClusterCount:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from torch import nn
 
-from animalclef.errors import ConfigError, OutputError, RunInUseError
+from animalclef.errors import ConfigError
+from animalclef.runtime.file_lock import locked_folder
 from animalclef.runtime.precision import choose_precision
 
 __all__ = [
@@ -104,15 +104,5 @@ def lock_folder(out: Path, rank: int) -> Iterator[None]:
     if rank:
         yield
         return
-    lock = FileLock(out / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise RunInUseError(f"{out}: another process is training there. Wait for it, or use another --out.") from error
-    except (OSError, NotImplementedError) as error:
-        sentence = f"{out}: files cannot be locked in this folder ({error}). Give --out a folder on a local disk."
-        raise OutputError(sentence) from error
-    try:
+    with locked_folder(out, "another process is training there. Wait for it, or use another --out.", "--out"):
         yield
-    finally:
-        lock.release()

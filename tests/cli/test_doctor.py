@@ -39,7 +39,7 @@ def test_what_is_used_and_what_is_missing_is_told(tmp_path: Path, monkeypatch: p
     (tmp_path / "bundle" / "xfeat.pt").write_bytes(b"not really")
     write_manifest(tmp_path / "bundle")
     found = findings("--weights", str(tmp_path / "bundle"))
-    assert found["cores"] == ("2 of 8; --workers changes it", "this process may not use the others")
+    assert found["cores"] == ("2 of 8 usable; --workers sets a number", "this process may not use the others")
     assert found["memory"] == ("4.0 GB", "large runs need 8 GB")
     assert found["GPU"] == ("T4 (15 GB)", "")
     assert found["bfloat16"] == ("no units for it: float32 is used", "")

@@ -13,7 +13,7 @@ import PIL
 
 from animalclef.config import Config, fingerprint
 from animalclef.data.decode import UnreadableImageError, read_image
-from animalclef.features.embedding.principal_components import along, principal_axes, project
+from animalclef.features.embedding.principal_components import principal_axes, project, unit, whitened
 from animalclef.features.embedding.vlad import Codebook, VladExtractor, dense_descriptors, fit_codebook
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import one_thread_each, worker_threads
@@ -77,7 +77,8 @@ class Embedder:
             return Embeddings(self.fingerprint, images.image_id, _stacked(images, store))
         if keeps_axes:
             axes, held = self._axes(images, store), _stacked(images, store)
-            vectors = np.concatenate([along(one[None], **axes) for one in held])  # one by one: the same to the last bit
+            basis = whitened(axes["basis"], axes["variance"])  # below one by one: the same to the last bit
+            vectors = np.concatenate([unit((one[None] - axes["mean"]) @ basis) for one in held])
             return Embeddings(self.fingerprint, images.image_id, vectors)
         key = fingerprint(1, images.key.tolist(), self.config.embed.dimensions)
         made = ShardStore(store.folder.with_name(f"{store.folder.name}-vectors"))

@@ -8,7 +8,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from animalclef.structures import FloatArray
 
-__all__ = ["along", "principal_axes", "project", "unit"]
+__all__ = ["principal_axes", "project", "unit", "whitened"]
 
 
 def unit(values: NDArray[np.floating]) -> FloatArray:
@@ -18,13 +18,14 @@ def unit(values: NDArray[np.floating]) -> FloatArray:
 
 def project(values: FloatArray, dimensions: int) -> FloatArray:
     """Return unit vectors (n, dimensions): PCA with half whitening, fitted on the rows themselves."""
-    return along(values, *principal_axes(values, dimensions))
+    mean, basis, variance = principal_axes(values, dimensions)
+    return unit((values - mean) @ whitened(basis, variance))
 
 
-def along(values: FloatArray, mean: FloatArray, basis: FloatArray, variance: FloatArray) -> FloatArray:
-    """Return unit vectors along given axes, with half whitening."""
+def whitened(basis: FloatArray, variance: FloatArray) -> FloatArray:
+    """Return axes (d, k) scaled for half whitening; those without variance (k,) become zeros."""
     scale = np.where(variance > 0, np.maximum(variance, 1e-12) ** -0.25, 0)
-    return unit((values - mean) @ (basis * scale.astype(np.float32)))
+    return basis * scale.astype(np.float32)
 
 
 def principal_axes(values: FloatArray, dimensions: int) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -97,7 +97,7 @@
     if (question.change === undefined) return "";
     const who = question.submitted === null ? "a new individual" : question.submitted;
     const likely = `${question.name} with probability ${question.probability.toFixed(2)}`;
-    return `Submitted: ${who}. The right photograph shows ${likely}. Your answer changes the name with probability ${question.change.toFixed(2)}.`;
+    return `Submitted: ${who}. The left photograph shows ${likely}. Your answer changes the name with probability ${question.change.toFixed(2)}.`;
   }
 
   const details = (photo) => [photo.viewpoint, photo.date].filter(Boolean).join(", ");
