@@ -15,6 +15,7 @@ from animalclef.decision.calibrators import AnyCurve
 from animalclef.decision.fit_calibrators import Pairs, fit_calibrator, fit_pair_model
 from animalclef.decision.leak_guard import Fitted
 from animalclef.decision.pair_classifier import PairModel, pair_inputs
+from animalclef.decision.pseudo_query_scores import AnsweredQueries
 from animalclef.decision.relative_scores import with_relative
 from animalclef.decision.score_columns import CONTEXT, EXCESS, LEAD, is_count, is_relative, scores_among
 from animalclef.decision.trial_evaluator import ROLES, LogOdds, Role, numbered, seen_as
@@ -38,11 +39,28 @@ class Curves:
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """Pairs that curves are fitted on; `place` holds part, role, rows and slots of each run of pairs."""
+    """Pairs that curves are fitted on; `place` holds columns, rows and slots of each run of pairs."""
 
-    place: list[tuple[str, Role, Rows, Rows]]
+    place: list[tuple[Mapping[str, NDArray[np.generic]], Rows, Rows]]
     same: NDArray[np.bool_]
     weight: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """Rows of some queries that models are fitted on, and how much a pair counts as each role sees it."""
+
+    part: PseudoQueries
+    views: Views
+    who: NDArray[np.int64]
+    rows: Rows
+    weight: Mapping[Role, float]
+    labelled: NDArray[np.bool_] | None = None  # of queries that people answered: pairs whose answer is known
+
+    def pairs(self, role: Role) -> NDArray[np.bool_]:
+        """Return the pairs of the rows that models are fitted on, (rows, k)."""
+        seen = seen_as(self.part, role)[self.rows]
+        return seen if self.labelled is None else seen & self.labelled[self.rows]
 
 
 def columns_to_fit(columns: Mapping[str, object], config: DecideConfig) -> list[str]:
@@ -70,8 +88,12 @@ class CrossFitter:
         seed: int,
         others: Mapping[str, Pairs] | None = None,
         views: Mapping[str, Views] | None = None,
+        answered: Mapping[str, AnsweredQueries] | None = None,
     ) -> None:
-        """`others` holds, per column, other data sets' standardised pairs, for fits on few pairs."""
+        """`others` holds, per column, other data sets' standardised pairs, for fits on few pairs.
+
+        Models are fitted on the `answered` queries of the parts, too; these are never scored.
+        """
         self.name, self.parts, self.config, self.others = name, dict(parts), config, others or {}
         self.individuals = {
             one: np.array([f"{one}/{who}" for who in part.splits.identity], dtype=object) for one, part in parts.items()
@@ -80,6 +102,7 @@ class CrossFitter:
         self.who = {one: numbered(part) for one, part in parts.items()}
         self.views = {one: (views or {}).get(one) or role_views(part, config) for one, part in parts.items()}
         self.columns = sorted({name for part in parts.values() for name in columns_to_fit(part.columns, config)})
+        self._answered = {one: queries for one, queries in (answered or {}).items() if one in self.parts}
         self._fits: dict[frozenset[int], Fitted[Curves]] = {}
 
     def outside(self, fold: int) -> dict[str, Rows]:
@@ -90,9 +113,21 @@ class CrossFitter:
         """Return the models fitted on all individuals but those of the folds named."""
         if without not in self._fits:
             rows = {name: np.flatnonzero(~np.isin(folds, list(without))) for name, folds in self.fold_of.items()}
-            individuals = frozenset(who for name, one in rows.items() for who in self.individuals[name][one])
-            self._fits[without] = Fitted(self._fit(list(rows.items())), individuals)
+            individuals = {who for name, one in rows.items() for who in self.individuals[name][one]}
+            sources = [self._source(name, one) for name, one in rows.items()]
+            for name, queries in self._answered.items():
+                fold_of = dict(zip(self.individuals[name], self.fold_of[name].tolist(), strict=True))
+                whose = [f"{name}/{who}" for who in queries.part.splits.identity]
+                kept = np.flatnonzero([fold_of.get(who) not in without for who in whose])
+                sources.append(_source_of(queries, kept, self.config))
+                individuals |= {whose[row] for row in kept}
+            self._fits[without] = Fitted(self._fit(sources), frozenset(individuals))
         return self._fits[without]
+
+    def _source(self, name: str, rows: Rows) -> _Source:
+        share = float(self.config.of("unknown_share", name))
+        weight: dict[Role, float] = {"known": 1 - share, "unknown": share}
+        return _Source(self.parts[name], self.views[name], self.who[name], rows, weight)
 
     def log_odds(self, name: str, without: frozenset[int] = frozenset()) -> LogOdds:
         """Return log-odds of every pair of one part, by models fitted without its individual's fold and `without`."""
@@ -129,60 +164,62 @@ class CrossFitter:
     def _learns(self) -> bool:
         return "learned" in self.config.fusions
 
-    def _fit(self, chosen: list[tuple[str, Rows]]) -> Curves:
-        sample = self._sample(chosen)
+    def _fit(self, sources: Sequence[_Source]) -> Curves:
+        sample = self._sample(sources)
         curves: dict[tuple[str, str], AnyCurve] = {}
         for column in self.columns:
-            score = _joined(
-                [_column(self.views[name][role], column, rows, slots) for name, role, rows, slots in sample.place]
-            )
+            score = _joined([_column(view, column, rows, slots) for view, rows, slots in sample.place])
             for kind in self._kinds:
                 curves[kind, column] = fit_calibrator(
                     score, sample.same, log=is_count(column), kind=kind, others=self.others.get(column),
                     weight=sample.weight,
                 )  # fmt: skip
-        return Curves(curves, self._fit_model(chosen, curves) if self._learns else None)
+        return Curves(curves, self._fit_model(sources, curves) if self._learns else None)
 
-    def _sample(self, chosen: list[tuple[str, Rows]]) -> _Sample:
+    def _sample(self, sources: Sequence[_Source]) -> _Sample:
         """Pairs as either role sees them, weighted by the share of unknown individuals that a data set expects."""
         place, same, weight = [], [], []
-        total = sum(int(seen_as(self.parts[name], role)[rows].sum()) for name, rows in chosen for role in ROLES)
+        total = sum(int(source.pairs(role).sum()) for source in sources for role in source.weight)
         step = max(1, -(-total // _MOST_PAIRS))
-        for name, rows in chosen:
-            part, share = self.parts[name], float(self.config.of("unknown_share", name))
-            for role in ROLES:
-                at, slots = np.nonzero(seen_as(part, role)[rows])
-                mine = part.same[rows[at], slots]
+        for source in sources:
+            for role, counts in source.weight.items():
+                at, slots = np.nonzero(source.pairs(role))
+                mine = source.part.same[source.rows[at], slots]
                 kept = mine | (np.arange(len(mine)) % step == 0)
                 at, slots, mine = at[kept], slots[kept], mine[kept]
-                place.append((name, role, rows[at], slots))
+                place.append((source.views[role], source.rows[at], slots))
                 same.append(mine)
-                weight.append(np.where(mine, 1.0, step) * (share if role == "unknown" else 1 - share))
+                weight.append(np.where(mine, 1.0, step) * counts)
         return _Sample(place, _joined(same).astype(bool), _joined(weight).astype(np.float64))
 
-    def _fit_model(self, chosen: list[tuple[str, Rows]], curves: Mapping[tuple[str, str], AnyCurve]) -> PairModel:
+    def _fit_model(self, sources: Sequence[_Source], curves: Mapping[tuple[str, str], AnyCurve]) -> PairModel:
         """Fit on pairs as either role sees them: a model must know the best stranger of an unknown query."""
         raw = [column for column in self.columns if not column.endswith((LEAD, EXCESS))]
         scales = {column: curves[self._kinds[0], column] for column in raw}
         context = sorted({column for part in self.parts.values() for column in CONTEXT & part.columns.keys()})
         for column in context:
-            values = _joined([_whole(self.parts[name], column)[rows] for name, rows in chosen])
+            values = _joined([_whole(source.part, column)[source.rows] for source in sources])
             scales[column] = fit_calibrator(values, np.zeros(len(values), dtype=bool), log=True)
         tables, labels, weights = [], [], []
-        for name, rows in chosen:
-            part, who = self.parts[name].select(rows), self.who[name][rows]
-            share = float(self.config.of("unknown_share", name))
-            for role in ROLES:
+        for source in sources:
+            part, who = source.part.select(source.rows), source.who[source.rows]
+            for role, counts in source.weight.items():
                 visible = seen_as(part, role)
                 same = part.same[visible]
                 step = max(1, -(-len(same) // (_MOST_PAIRS // 2)))
-                kept = same | (np.arange(len(same)) % step == 0)
+                kept = (same | (np.arange(len(same)) % step == 0)) & source.pairs(role)[visible]
                 inputs = pair_inputs(part.columns, scales, visible, who, part.agrees)
                 tables.append({one: values[kept] for one, values in inputs.items()})
                 labels.append(same[kept])
-                weights.append(np.where(same[kept], 1.0, step) * (share if role == "unknown" else 1 - share))
+                weights.append(np.where(same[kept], 1.0, step) * counts)
         inputs = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]} if tables else {}
         return fit_pair_model(scales, inputs, _joined(labels).astype(bool), _joined(weights).astype(np.float64))
+
+
+def _source_of(queries: AnsweredQueries, rows: Rows, config: DecideConfig) -> _Source:
+    """Return queries that people answered: each has one role, with all of its candidates in view."""
+    part = queries.part
+    return _Source(part, role_views(part, config), numbered(part), rows, {"known": 1.0}, queries.labelled)
 
 
 def _column(view: Mapping[str, NDArray[np.generic]], name: str, rows: Rows, slots: Rows) -> NDArray[np.generic]:

@@ -11,7 +11,7 @@ from scipy.special import logit
 from animalclef.decision.decision_model import DatasetDecision, Decision
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, ReviewedPairs
 
-__all__ = ["ReviewedAnimals", "apply_reviewed", "decided", "identity_options"]
+__all__ = ["ReviewedAnimals", "apply_reviewed", "decided", "identity_options", "with_reviewed_names"]
 
 Options = Mapping[str, float]
 
@@ -92,6 +92,31 @@ def apply_reviewed(
                         left[who] = max(value, left.get(who, 0.0))
             identity[row], probability[row] = decided(left, decision.of(dataset[image_id]))
     return Predictions(predictions.image_id, identity, probability)
+
+
+def with_reviewed_names(images: ImageTable, reviewed: ReviewedPairs) -> ImageTable:
+    """Return the table with photographs that people named as named database photographs.
+
+    A photograph that was called the same as one of a named individual gets its name; two or more without a name that
+    were called the same are a new individual, `reviewed_` with the first one's image_id.
+    """
+    animals, identity = ReviewedAnimals(reviewed, images), images.identity.copy()
+    taken = {who for who in images.identity if who is not None}
+    new: dict[str, str] = {}
+    for row, image_id in enumerate(images.image_id):
+        if identity[row] is not None:
+            continue
+        identity[row], group = animals.name(image_id), animals.group(image_id)
+        if identity[row] is None and len(group) > 1:
+            if group[0] not in new:
+                name = f"reviewed_{image_id}"
+                while name in taken:
+                    name += "_"
+                taken.add(name)
+                new[group[0]] = name
+            identity[row] = new[group[0]]
+    unnamed = np.array([who is None for who in identity], dtype=bool)
+    return images.with_columns(identity=identity, is_query=images.is_query & unnamed)
 
 
 def decided(options: Options, rule: DatasetDecision) -> tuple[str | None, float]:
