@@ -74,10 +74,10 @@ def train(
 ) -> None:
     """Train or fine-tune an embedder on the named photographs of a data set.
 
-    Only named database rows are used, and queries that a review named (`--reviewed`). Some are held out (`validation.split`); the weights with the best
-    rank-1 on them are written. If interrupted, run the same command again: it resumes and writes an identical file.
-    Written: NAME.safetensors (use it with `--set embed.model=file:PATH`), log.jsonl, measured.json, and TensorBoard's
-    events.
+    Only named database rows are used, and queries that a review named (`--reviewed`). Some are held out
+    (`validation.split`); the weights with the best rank-1 on them are written. If interrupted, run the same command
+    again: it resumes and writes an identical file. Written: NAME.safetensors (use it with
+    `--set embed.model=file:PATH`), log.jsonl, measured.json, and TensorBoard's events.
 
     Examples:
 

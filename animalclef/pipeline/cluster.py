@@ -19,10 +19,11 @@ from animalclef.pipeline.image_contents import Contents
 from animalclef.pipeline.prepare_photographs import prepare_photographs
 from animalclef.pipeline.run_context import RunContext
 from animalclef.structures import ImageTable, Predictions, RankedCandidates
-from animalclef.structures.clusters import ClusterCount, Clusters
+from animalclef.structures.clusters import ClusterCount, Clusters, links_of
 
 __all__ = ["cluster_new_ones", "cluster_queries", "cluster_unnamed"]
 
+_LEAST_LINK = 0.02  # probability of a pair that is kept as a link
 _STRICT, _LOOSE = 0.85, 0.31  # probabilities at which the null model accepts 1 % and 15 % of strangers
 
 
@@ -93,6 +94,7 @@ def _clustered(
     known: dict[str, str] = {one: who for one, who in (answer or {}).items() if who is not None}
     whose = {**dict(zip(gallery.image_id, gallery.identity, strict=True)), **known} if job.decision is not None else {}
     counts = {}
+    links: list[tuple[str, str, float]] = []
     key_of = dict(zip(images.image_id, images.key, strict=True))
     for name, learned in rules.items():
         ids = evidence[name].pairs.image_id
@@ -102,7 +104,18 @@ def _clustered(
         of |= {one: (name, number) for one, number in zip(ids, numbers.tolist(), strict=True)}
         known |= {one: who for one, who in zip(ids, names, strict=True) if who is not None}
         counts[name] = _count(evidence[name], learned, forest, numbers, names)
-    return replace(_assembled(asked, of, known, counts), taken=frozenset(map(str, whose.values())))
+        links += _links(evidence[name], learned)
+    taken = frozenset(map(str, whose.values()))
+    return replace(_assembled(asked, of, known, counts), taken=taken, links=links_of(links))
+
+
+def _links(evidence: Evidence, learned: LearnedRule) -> list[tuple[str, str, float]]:
+    """Return the pairs that may show one individual, with their probability."""
+    pairs = evidence.pairs
+    probability = learned.model.probability(pairs, evidence.nulls)
+    rows = np.flatnonzero(probability >= _LEAST_LINK)
+    first, second = (pairs.image_id[one[rows]].tolist() for one in (pairs.first, pairs.second))
+    return list(zip(first, second, probability[rows].tolist(), strict=True))
 
 
 def _join_copies(keys: Sequence[str], forest: Forest) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.structures.arrays import FloatArray, StrArray, check_shape
+from animalclef.structures.candidates import PairScores
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ClusterCount", "Clusters", "LinkedPairs"]
+__all__ = ["ClusterCount", "Clusters", "LinkedPairs", "links_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +71,7 @@ class Clusters:
     individual: StrArray  # (n,) name of an individual of the database, None for a new one
     counts: Mapping[str, ClusterCount] = field(default_factory=dict)  # by data set
     taken: frozenset[str] = frozenset()  # names of the database that no new individual gets
+    links: PairScores | None = None  # pairs that may show one animal, with their `probability`
 
     def __post_init__(self) -> None:
         for name in ("dataset", "number", "individual"):
@@ -113,6 +115,13 @@ class Clusters:
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p>" + str(self.table.to_html(max_rows=20, index=False))
+
+
+def links_of(rows: Sequence[tuple[str, str, float]]) -> PairScores:
+    """Return pairs of image_ids with the `probability` that they show one animal."""
+    probability = np.array([one for *_, one in rows], dtype=np.float32)
+    first, second = _texts([one for one, _, _ in rows]), _texts([other for _, other, _ in rows])
+    return PairScores(first, second, {"probability": probability})
 
 
 def _texts(values: list[str]) -> StrArray:

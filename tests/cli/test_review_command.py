@@ -143,7 +143,7 @@ def test_tune_refuses_the_log_of_another_run_and_says_where_answers_do_not_help(
     done = run(*command, "--storage", f"sqlite:///{tmp_path / 's.db'}")
     assert done.exit_code == 0
     assert "No answer is about a query and a database photograph" in done.output.replace("\n", " ")
-    with pytest.raises(OutputError, match="review.jsonl"):
+    with pytest.raises(OutputError, match=r"review\.jsonl"):
         run(*command[:6], log, *command[7:])
 
 
