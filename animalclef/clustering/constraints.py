@@ -50,6 +50,7 @@ class Forest:
         self._parent = list(range(count))
         self.size = [1] * count
         self._name: dict[int, str] = {}
+        self._holder: dict[str, int] = {}  # a node of the component with this name
         self._apart: dict[int, set[int]] = defaultdict(set)
         self._never: dict[int, set[str]] = defaultdict(set)
 
@@ -100,17 +101,20 @@ class Forest:
     def may_be(self, node: int, name: str) -> bool:
         """Return whether a component can show this individual."""
         root = self.root(node)
-        namesake = next((other for other, theirs in self._name.items() if theirs == name), root)
-        return (
-            self._name.get(root) in (None, name) and name not in self._never[root] and namesake not in self._apart[root]
-        )
+        is_free = self._name.get(root) in (None, name) and name not in self._never[root]
+        return is_free and self._namesake(name, root) not in self._apart[root]
 
     def call(self, node: int, name: str) -> None:
         """Give a component the name of a known individual; components of one name are one."""
         root = self.root(node)
-        namesake = next((other for other, theirs in self._name.items() if theirs == name), root)
-        self._name[root] = name
+        namesake = self._namesake(name, root)
+        self._name[root], self._holder[name] = name, root
         self.join(root, namesake)
+
+    def _namesake(self, name: str, root: int) -> int:
+        """Return the component that has a name; `root` where none has it."""
+        holder = self.root(self._holder.get(name, root))
+        return holder if self._name.get(holder) == name else root
 
     def never(self, node: int, name: str) -> None:
         """Keep a component from showing this individual."""

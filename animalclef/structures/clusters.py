@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.structures.arrays import FloatArray, StrArray, check_shape
+from animalclef.structures.arrays import FloatArray, StrArray, check_shape, text_array
 from animalclef.structures.candidates import PairScores
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Clusters:
     def label(self) -> StrArray:
         """`cluster_<dataset>_<n>`, as AnimalCLEF 2026 wants it, (n,)."""
         pairs = zip(self.dataset, self.number.tolist(), strict=True)
-        return _texts([f"cluster_{dataset}_{number}" for dataset, number in pairs])
+        return text_array([f"cluster_{dataset}_{number}" for dataset, number in pairs])
 
     @cached_property
     def name(self) -> StrArray:
@@ -98,7 +98,7 @@ class Clusters:
                 while f"new_{count}" in known:
                     count += 1
                 names[label] = f"new_{count}"
-        return _texts([who or names[label] for label, who in zip(self.label, self.individual, strict=True)])
+        return text_array([who or names[label] for label, who in zip(self.label, self.individual, strict=True)])
 
     @property
     def table(self) -> pd.DataFrame:
@@ -120,11 +120,5 @@ class Clusters:
 def links_of(rows: Sequence[tuple[str, str, float]]) -> PairScores:
     """Return pairs of image_ids with the `probability` that they show one animal."""
     probability = np.array([one for *_, one in rows], dtype=np.float32)
-    first, second = _texts([one for one, _, _ in rows]), _texts([other for _, other, _ in rows])
+    first, second = text_array([one for one, _, _ in rows]), text_array([other for _, other, _ in rows])
     return PairScores(first, second, {"probability": probability})
-
-
-def _texts(values: list[str]) -> StrArray:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array

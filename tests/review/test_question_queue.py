@@ -80,6 +80,16 @@ def test_probabilities_that_sum_to_more_than_one_are_shares() -> None:
     assert question.change == pytest.approx(1 - 0.9 / 1.5)
 
 
+def test_a_run_without_queries_asks_nothing() -> None:
+    nobody = strings()
+    run = SimpleNamespace(
+        images=IMAGES, decision=None, predictions=Predictions(nobody, nobody, np.zeros(0)),
+        ranked=RankedCandidates(nobody, nobody, nobody, nobody, np.zeros(0)),
+    )  # fmt: skip
+    left = QuestionQueue(cast(Any, run), Clusters(nobody, nobody, np.zeros(0, np.int64), nobody)).open(NOTHING)
+    assert (left.questions, len(left.submitted.image_id)) == ([], 0)
+
+
 def new_ones(*links: tuple[str, str, float], groups: tuple[int, ...] = (0, 1, 2, 3, 3)) -> QuestionQueue:
     """Five queries that are all answered as new, grouped by number, without any known candidate."""
     ids = strings(*[f"n{number}" for number in range(1, 6)])

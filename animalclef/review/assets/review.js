@@ -97,9 +97,9 @@
     if (question.change === undefined) return "";
     const who = question.submitted === null ? "a new individual" : question.submitted;
     if (question.name === null) {
-      const together = question.together ? "grouped as one" : "as two";
+      const together = question.together ? "grouped as one individual" : "as two individuals";
       const likely = `They show one animal with probability ${question.probability.toFixed(2)}.`;
-      return `Both are submitted as new individuals, and ${together}. ${likely} Your answer changes the groups with probability ${question.change.toFixed(2)}.`;
+      return `Both are submitted as new, ${together}. ${likely} Your answer changes the groups with probability ${question.change.toFixed(2)}.`;
     }
     const likely = `${question.name} with probability ${question.probability.toFixed(2)}`;
     return `Submitted: ${who}. The left photograph shows ${likely}. Your answer changes the name with probability ${question.change.toFixed(2)}.`;
