@@ -25,7 +25,7 @@ from safetensors import safe_open
 
 from animalclef.cli.console import RichProgress
 from animalclef.config import Config, load_config
-from animalclef.config.matcher_training import MatcherNetworkConfig
+from animalclef.config.training import MatcherNetworkConfig
 from animalclef.data.open_set_splits import choose_pseudo_queries, open_set_splits
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.data.sources import find_source

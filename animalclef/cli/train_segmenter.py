@@ -69,7 +69,7 @@ def train_segmenter(
     """
     from animalclef.cli.console import RichProgress
     from animalclef.config import load_recipe
-    from animalclef.config.segmenter_training import TrainSegmenterConfig
+    from animalclef.config.training import TrainSegmenterConfig
     from animalclef.data.masks import find_masks
     from animalclef.hub.cache import find_weights
     from animalclef.training.segmenter.segmenter_training import train_segmenter as train

@@ -8,9 +8,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from animalclef.config.base import Settings
+from animalclef.config.base import Member, Settings, distinct
 from animalclef.config.feature_presets import FEATURES, Feature
-from animalclef.config.members import Member, distinct
 
 __all__ = ["BudgetConfig", "KeypointConfig", "RerankConfig", "RerankMember", "View"]
 

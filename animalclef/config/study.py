@@ -7,7 +7,7 @@ import re
 from pydantic import Field, model_validator
 
 from animalclef.config.base import Settings
-from animalclef.config.training_split import SplitConfig
+from animalclef.config.data import SplitConfig
 
 __all__ = ["ArmConfig", "StudyConfig", "slug"]
 

@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor, nn, optim
 from torch.optim.swa_utils import AveragedModel
 
-from animalclef.config.training_loop import AveragingConfig
+from animalclef.config.training import AveragingConfig
 from animalclef.errors import StaleArtefactError
 from animalclef.runtime.atomic_files import write_bytes
 

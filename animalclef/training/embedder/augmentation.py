@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.config.embedder_recipe import AugmentConfig
+from animalclef.config.embedder_training import AugmentConfig
 from animalclef.features.embedding.preprocessing import RESIZERS
 from animalclef.training.embedder.appearance import (
     clahe,

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.config.embedder_recipe import SamplingConfig
+from animalclef.config.embedder_training import SamplingConfig
 from animalclef.errors import TrainingError
 
 __all__ = ["BatchPlan", "plan_batches"]

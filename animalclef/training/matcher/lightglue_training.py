@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.functional import linear, log_softmax, logsigmoid, pad, scaled_dot_product_attention
 
-from animalclef.config.matcher_training import MatcherNetworkConfig
+from animalclef.config.training import MatcherNetworkConfig
 from animalclef.errors import WeightsError
 from animalclef.runtime.atomic_files import write_bytes
 from animalclef.training.matcher.training_features import TrainingFeatures

@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn, optim
 
-from animalclef.config.matcher_training import OptimiserConfig, TrainMatcherConfig
-from animalclef.config.training_loop import AveragingConfig
+from animalclef.config.training import AveragingConfig, OptimiserConfig, TrainMatcherConfig
 from animalclef.features.embedding.principal_components import principal_axes
 from animalclef.training.matcher.assignment import assignment_loss, confidence_loss
 from animalclef.training.matcher.lightglue_training import Batch, build_network, forward, save_network, start_from

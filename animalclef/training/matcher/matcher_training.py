@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from animalclef.config import fingerprint
-from animalclef.config.matcher_training import TrainMatcherConfig
+from animalclef.config.training import TrainMatcherConfig
 from animalclef.hub.load import read_weights
 from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.progress import Progress, Silent

@@ -12,7 +12,7 @@ from kornia.feature.lightglue import filter_matches
 from numpy.typing import NDArray
 from torch import nn
 
-from animalclef.config.matcher_training import TrainMatcherConfig
+from animalclef.config.training import TrainMatcherConfig
 from animalclef.matching.nearest_neighbour import mutual_matches
 from animalclef.training.matcher.assignment import IGNORED
 from animalclef.training.matcher.lightglue_training import forward

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from animalclef.config import fingerprint
-from animalclef.config.matcher_training import TrainMatcherConfig
+from animalclef.config.training import TrainMatcherConfig
 from animalclef.data.decode import UnreadableImageError, decode, resize_long_side
 from animalclef.errors import DataError
 from animalclef.runtime.progress import Progress

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from animalclef.config.matcher_training import TrainMatcherConfig
+from animalclef.config.training import TrainMatcherConfig
 from animalclef.errors import DataError
 from animalclef.store.shard_store import ShardStore
 from animalclef.training.matcher.assignment import IGNORED, Truth, true_assignment

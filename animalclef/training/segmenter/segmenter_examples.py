@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from animalclef.config import DataConfig
-from animalclef.config.segmenter_training import TrainSegmenterConfig
+from animalclef.config.training import TrainSegmenterConfig
 from animalclef.data.decode import read_image
 from animalclef.data.masks import Masks, read_mask
 from animalclef.prepare.segment_batch import network_input

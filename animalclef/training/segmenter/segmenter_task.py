@@ -13,8 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn, optim
 from torch.nn import functional
 
-from animalclef.config.segmenter_training import TrainSegmenterConfig
-from animalclef.config.training_loop import AveragingConfig
+from animalclef.config.training import AveragingConfig, TrainSegmenterConfig
 from animalclef.prepare.u2net_segmenter import mask_from_map
 from animalclef.prepare.u2netp import U2NetP
 from animalclef.runtime.atomic_files import write_bytes

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from animalclef.config import fingerprint
-from animalclef.config.segmenter_training import TrainSegmenterConfig
+from animalclef.config.training import TrainSegmenterConfig
 from animalclef.data.content_key import photograph_keys
 from animalclef.data.masks import Masks
 from animalclef.errors import DataError

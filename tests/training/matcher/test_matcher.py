@@ -14,7 +14,7 @@ from training_cases import TINY_RECIPE, drawn_photographs, tiny_recipe, view
 
 from animalclef import cli
 from animalclef.config import load_recipe, shipped_configs
-from animalclef.config.matcher_training import MatcherLossConfig, TrainMatcherConfig
+from animalclef.config.training import MatcherLossConfig, TrainMatcherConfig
 from animalclef.errors import ConfigError, DataError, RunInUseError, StaleArtefactError, TrainingError, WeightsError
 from animalclef.training.matcher import matcher_task as running
 from animalclef.training.matcher.assignment import true_assignment

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from animalclef.config.matcher_training import MatcherNetworkConfig
+from animalclef.config.training import MatcherNetworkConfig
 from animalclef.errors import WeightsError
 from animalclef.hub.load import read_weights
 from animalclef.training.matcher.lightglue_training import Batch, build_network, forward, save_network, start_from

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from training_cases import drawn_photographs, tiny_recipe
 
-from animalclef.config.matcher_training import WarpConfig
+from animalclef.config.training import WarpConfig
 from animalclef.errors import DataError, OutputError
 from animalclef.runtime.prefetch import prefetch
 from animalclef.runtime.progress import Silent
@@ -74,7 +74,7 @@ def test_keypoints_of_warped_views_lie_at_their_places_of_the_source() -> None:
     assert np.allclose(first.surface_turn_rad % (2 * np.pi), first.orientation_rad % (2 * np.pi), atol=1e-3)
     assert np.allclose(first.px_per_unit, 512 / 300)
     for other in others:
-        from animalclef.config.matcher_training import MatcherLossConfig
+        from animalclef.config.training import MatcherLossConfig
         from animalclef.training.matcher.assignment import true_assignment
 
         truth = true_assignment(first, other, MatcherLossConfig(), same_subject=True, same_photo=True)

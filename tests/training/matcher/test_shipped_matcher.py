@@ -10,7 +10,7 @@ from training_cases import drawn_photographs
 
 import animalclef
 from animalclef.config import load_recipe
-from animalclef.config.matcher_training import MatcherNetworkConfig, TrainMatcherConfig
+from animalclef.config.training import MatcherNetworkConfig, TrainMatcherConfig
 from animalclef.hub.load import read_weights
 from animalclef.runtime.progress import Silent
 from animalclef.training.matcher.lightglue_training import build_network

@@ -16,7 +16,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from animalclef.cli import app
-from animalclef.config.segmenter_training import TrainSegmenterConfig
+from animalclef.config.training import TrainSegmenterConfig
 from animalclef.data.masks import find_masks
 from animalclef.errors import DataError, OutputError, StaleArtefactError
 from animalclef.prepare.u2netp import U2NetP

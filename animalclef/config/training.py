@@ -1,14 +1,37 @@
-"""Settings of training a matcher."""
+"""Settings of training a matcher or a segmenter, and those that every training shares."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from animalclef.config.base import Settings
 from animalclef.config.matching import KeypointConfig
-from animalclef.config.training_loop import TrainingPrecision
 
-__all__ = ["MatcherLossConfig", "MatcherNetworkConfig", "OptimiserConfig", "TrainMatcherConfig", "WarpConfig"]
+__all__ = [
+    "AveragingConfig",
+    "MatcherLossConfig",
+    "MatcherNetworkConfig",
+    "OptimiserConfig",
+    "TrainMatcherConfig",
+    "TrainSegmenterConfig",
+    "TrainingPrecision",
+    "WarpConfig",
+]
+
+TrainingPrecision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+"""Lightning Fabric's names; auto: mixed on a GPU, float32 on the CPU."""
+
+
+class AveragingConfig(Settings):
+    """How the weights that are validated and written are averaged over the steps."""
+
+    kind: Literal["ema", "swa", "none"] = Field(
+        "ema", description="ema: moving average; swa: mean of the last epochs (stochastic weight averaging); none"
+    )
+    decay: float = Field(0.998, ge=0, lt=1, description="ema: of the average, each step")
+    start: float = Field(0.75, ge=0, lt=1, description="swa: share of the epochs after which each is averaged")
 
 
 class MatcherNetworkConfig(Settings):
@@ -93,3 +116,27 @@ class TrainMatcherConfig(Settings):
     validation_pairs: int = Field(200, ge=1, description="pairs of a validation")
     validate_every: int = Field(500, ge=1, description="steps between validations")
     precision: TrainingPrecision = Field("auto", description="auto: mixed on a GPU, float32 on the CPU")
+
+
+class TrainSegmenterConfig(Settings):
+    """The recipe of a segmenter's training: few and small steps, so that it stays near its start."""
+
+    name: str = Field("animal-segmenter", pattern=r"^[A-Za-z0-9._-]+$", description="of the file that is written")
+    seed: int = Field(0, ge=0, description="of everything random")
+    fine: bool = Field(False, description="keep the decoder block at full resolution: 2.5 times the work")
+    steps: int = Field(150, ge=1, description="of the optimiser")
+    warmup_steps: int = Field(10, ge=0, description="first steps, in which the learning rate rises")
+    batch_size: int = Field(4, ge=1, description="photographs per step")
+    learning_rate: float = Field(2e-5, gt=0, description="of AdamW, after the warm-up; it falls to 0 as half a cosine")
+    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    ema: float = Field(0.97, ge=0, lt=1, description="decay of the averaged weights, which are what is saved")
+    side: int = Field(320, ge=64, description="pixels; photographs are squeezed to side x side")
+    given: float = Field(0.5, ge=0, le=1, description="share of the photographs taken from --data, where it is given")
+    close: float = Field(0.3, ge=0, le=1, description="share of the photographs that are cut to the animal's box")
+    side_weight: float = Field(0.5, ge=0, description="of the losses of the network's side outputs")
+    held_out: int = Field(24, ge=1, description="photographs kept for validation")
+    validate_every: int = Field(50, ge=1, description="steps between validations")
+    checkpoint_every: int = Field(25, ge=1, description="steps between checkpoints")
+    precision: TrainingPrecision = Field(
+        "auto", description="Lightning Fabric's; auto: mixed on a GPU, float32 on the CPU"
+    )
