@@ -34,7 +34,6 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "all columns, noisy-or": {"fusions": ("weighted",), "aggregations": ("noisy_or",)},
     "all columns": {"fusions": ("weighted",)},
     "all columns, middle of the plateau": {"fusions": ("weighted",), "safe_threshold": False},
-    "all columns and relative ones": {"fusions": ("weighted",), "relative_scores": True},
     "all columns, learned alone": {"fusions": ("learned",)},
     "default": {},
 }

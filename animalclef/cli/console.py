@@ -120,9 +120,7 @@ def _manner(part: DatasetDecision) -> str:
     """Describe weights and settings that are not the default."""
     parts = [f"{column} {weight:.2f}" for column, weight in part.weights.items() if weight >= 0.005]
     parts = ["learned model"] if part.pair_model is not None else parts
-    parts += sorted({one.kind for one in part.calibrators.values()} - {"logistic"})
     parts += [part.aggregation] if part.aggregation != "max" else []
-    parts += [f"gallery size {part.crowd_weight:.2f}"] if part.crowd_weight else []
     parts += [f"lead {part.margin:.2f}"] if part.margin else []
     return ", ".join([*parts, "same viewpoint"] if part.same_viewpoint else parts)
 

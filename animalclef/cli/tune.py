@@ -52,7 +52,7 @@ def tune(
 
     - `animalclef tune --run runs/my-run --trials 500 --workers 2`
 
-    - `animalclef tune --run runs/my-run --set 'decide.calibrations=[logistic, isotonic, beta]' --out tuned.json`
+    - `animalclef tune --run runs/my-run --set 'decide.aggregations=[max, top2]' --out tuned.json`
 
     - `animalclef predict --data my-photos --run runs/my-run --decision tuned.json`
     """  # fmt: skip

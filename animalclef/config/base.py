@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import textwrap
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = ["Member", "Settings", "commented_yaml", "distinct"]
 
 
+logger = logging.getLogger(__name__)
+
+
 class Settings(BaseModel):
-    """A frozen group of settings; an unknown key is an error."""
+    """A frozen group of settings; an unknown key is an error.
+
+    `gone` holds the settings of earlier versions that measured no gain, with what they were by default.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    gone: ClassVar[dict[str, Any]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_has_gone(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        for name in sorted(cls.gone.keys() & given.keys()):
+            if given[name] != cls.gone[name]:
+                logger.warning("%s: this setting has gone, because it helped on no data set; it has no effect.", name)
+        return {name: value for name, value in given.items() if name not in cls.gone}
 
 
 class Member(Settings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -20,6 +20,8 @@ _AMOUNT = re.compile(r"(\d+)|(\d+(?:\.\d+)?) ?min")
 
 class KeypointConfig(Settings):
     """Local features: keypoints with descriptors."""
+
+    gone: ClassVar[dict[str, Any]] = {"spread": False}
 
     extractor: str = Field("sift", description=f"the local features: {', '.join(FEATURES)}")
     weights: str | None = Field(
@@ -54,9 +56,6 @@ class KeypointConfig(Settings):
         gt=0,
         description="minutes on two cores that extracting and matching may take, from which long_side and "
         "max_keypoints are chosen if they are null; null: 20 for 3,500 photographs",
-    )
-    spread: bool = Field(
-        False, description="SIFT, KAZE: take the strongest keypoints of every part of the photograph first"
     )
     contrast_threshold: float | None = Field(
         None,
@@ -113,6 +112,8 @@ class KeypointConfig(Settings):
 class MatcherSettings(Settings):
     """Settings of one matcher."""
 
+    gone: ClassVar[dict[str, Any]] = {"backend": "kornia"}
+
     matcher: Literal["mutual-nearest", "lightglue", "superglue", "none"] = Field(
         "mutual-nearest",
         description="the matcher: mutual nearest neighbours with a ratio test, LightGlue, SuperGlue (for "
@@ -126,10 +127,6 @@ class MatcherSettings(Settings):
     )
     tolerance: float = Field(
         0.02, gt=0, description="largest reprojection error of an inlier, as a share of the long side"
-    )
-    backend: Literal["kornia", "lightglue"] = Field(
-        "kornia",
-        description="LightGlue: its implementation; lightglue is the original package, which you install yourself",
     )
     weights: str | None = Field(
         None,

@@ -12,10 +12,9 @@ from animalclef.config import DecideConfig
 from animalclef.decision.calibrators import sigmoid
 from animalclef.decision.cross_fit import CrossFitter
 from animalclef.decision.decision_model import AnswerCurve, Reliability
-from animalclef.decision.decision_params import DecisionParams
 from animalclef.decision.fit_calibrators import fit_logistic
 from animalclef.decision.reliability import reliability
-from animalclef.decision.trial_evaluator import TrialEvaluator
+from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
 
 __all__ = ["AnswerFit"]
 
@@ -54,12 +53,12 @@ class AnswerFit:
             others = _fit(value[fold != one], right[fold != one] > 0, weight[fold != one], curve.unknown_share)
             used = others or curve
             probability[fold == one] = sigmoid(used.slope * value[fold == one] + used.intercept)
-        near = np.abs(value - choice.threshold) <= _NEAR if np.isfinite(choice.threshold) else np.ones(len(value), bool)
+        near = np.abs(value - choice.threshold) <= _NEAR
         return cls(curve, reliability(probability[near], right[near] > 0, weight=weight[near]) if near.any() else None)
 
     def probability(self, log_odds: float) -> float:
         """Return the probability that belongs to an identity's log-odds."""
-        if self.curve is not None and np.isfinite(log_odds):
+        if self.curve is not None:
             log_odds = self.curve.slope * log_odds + self.curve.intercept
         return float(sigmoid(np.array(log_odds)))
 

@@ -63,7 +63,7 @@ def nested_answers(
             rows = np.flatnonzero(held_out.fold_of[name] == fold)
             choice = chosen.for_scoring(held_out.individuals[name][rows])
             found = TrialEvaluator(part.select(rows), log_odds[name].select(rows)).answers(choice)
-            whole, mine = answered[name], hits_of(found.with_margin(choice.margin), choice.threshold)
+            whole, mine = answered[name], hits_of(found, choice.threshold)
             whole.hits[0][rows], whole.hits[1][rows] = mine
             whole.best_is_right[rows] = found.right
     return answered

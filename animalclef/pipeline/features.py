@@ -59,11 +59,6 @@ class FeatureSet:
         seen: list[object] = [self.images.key.tolist(), sorted(encounters.of.items()), models]
         return seen + ([sorted(self.trained_on)] if self.trained_on else [])
 
-    def size_of(self, key: MatchKey) -> tuple[int, int]:
-        """Return how many keypoints a photograph has, and its long side in pixels, by matching key."""
-        features = self.local(key)
-        return len(features), max(features.image_size_wh)
-
     def thumbnail(self, key: MatchKey) -> FloatArray:
         """Return the thumbnail, (1024,), by matching key."""
         return self.thumbnails.get(self.local.wanted[key].content_key)["thumbnail"].astype(np.float32)

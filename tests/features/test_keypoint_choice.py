@@ -1,4 +1,4 @@
-"""KAZE, evenly spread keypoints, distinct places, and how many keypoints a job affords."""
+"""KAZE, distinct places, and how many keypoints a job affords."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from tiny import photograph
 from animalclef.config import Config, KeypointConfig, RerankConfig
 from animalclef.errors import ConfigError
 from animalclef.features.local.entries import SiftExtractor, features_from_entry
-from animalclef.features.local.sift import extract_sift
-from animalclef.features.local.spread import spread_order
 from animalclef.matching.nearest_neighbour import MutualNearest, distinct_places
 from animalclef.pipeline.keypoint_budget import affordable
 from animalclef.runtime.threads import worker_threads
@@ -23,23 +21,6 @@ HAS_KAZE = hasattr(cv2, "KAZE") or hasattr(getattr(cv2, "xfeatures2d", None), "K
 def decoded(individual: int, view: int) -> DecodedImage:
     pixels = np.ascontiguousarray(photograph([individual], view)[:, :, ::-1])
     return DecodedImage(pixels, None, (pixels.shape[1], pixels.shape[0]))
-
-
-def test_the_strongest_of_every_cell_come_first() -> None:
-    # cells are 10 pixels wide: three keypoints in the first, one in each of two others
-    points = np.array([[1, 1], [2, 2], [79, 79], [3, 3], [45, 5]], dtype=np.float32)
-    assert spread_order(points, (80, 80), 5).tolist() == [0, 2, 4, 1, 3]
-    assert spread_order(points, (80, 80), 2).tolist() == [0, 2]
-    assert spread_order(points[:0], (80, 80), 2).tolist() == []
-
-
-def test_spread_keypoints_reach_more_of_the_photograph() -> None:
-    def cells(spread: bool) -> int:
-        found = extract_sift(decoded(1, 0), KeypointConfig(max_keypoints=40, spread=spread, contrast_threshold=0.005))
-        assert 0 < len(found) <= 41  # a place with two orientations may be the last
-        return len({tuple(place) for place in (found.keypoints_xy // 25).astype(int).tolist()})
-
-    assert cells(True) > cells(False)
 
 
 @pytest.mark.skipif(not HAS_KAZE, reason="this OpenCV comes without KAZE (OpenCV 4 and the contrib build have it)")

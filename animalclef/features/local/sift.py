@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from animalclef.config import KeypointConfig, fingerprint
 from animalclef.data.decode import resize_long_side
 from animalclef.errors import ConfigError
-from animalclef.features.local.spread import spread_order
 from animalclef.store.shard_store import Entry
 from animalclef.structures import DecodedImage, LocalFeatures, MatchKey
 
@@ -45,7 +44,6 @@ class SiftExtractor:
         wanted = {"extractor", "long_side", "least_long_side", "max_keypoints", "equalise"}
         settings = config.resolved().model_dump(mode="json", include=wanted)
         settings["contrast_threshold"] = config.contrast if self.name == "sift" else _KAZE_THRESHOLD
-        settings |= {"spread": True} if config.spread else {}
         self.fingerprint = fingerprint(settings, cv2.__version__)
 
     def extract_features(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
@@ -109,21 +107,14 @@ def _detected(
     grey: NDArray[np.uint8], visible: NDArray[np.uint8] | None, config: KeypointConfig
 ) -> tuple[Sequence[cv2.KeyPoint], NDArray[np.float32] | None]:
     most = config.sizes[1]
-    if config.extractor == "kaze":
-        detector = _kaze()
-    else:
-        kept = 0 if config.spread else most  # spread: all of them are found first
-        detector = cv2.SIFT.create(nfeatures=kept, contrastThreshold=config.contrast, enable_precise_upscale=True)
-        if not config.spread:
-            found, descriptors = detector.detectAndCompute(grey, visible)
-            return found, descriptors
+    if config.extractor == "sift":
+        detector = cv2.SIFT.create(nfeatures=most, contrastThreshold=config.contrast, enable_precise_upscale=True)
+        found, descriptors = detector.detectAndCompute(grey, visible)
+        return found, descriptors
+    detector = _kaze()
     found = detector.detect(grey, visible)
     if len(found) > most:
-        order = _fixed_order(found, len(found))
-        if config.spread:
-            points = np.array([found[row].pt for row in order], dtype=np.float32)
-            order = order[spread_order(points, grey.shape[::-1], most)]
-        found = [found[row] for row in order[:most]]
+        found = [found[row] for row in _fixed_order(found, most)]
     kept, descriptors = detector.compute(grey, found)
     return kept, descriptors
 
