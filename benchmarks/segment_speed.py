@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from animalclef.data.decode import resize_long_side
 from animalclef.hub.shipped import shipped_segmenter
-from animalclef.prepare.segment_batch import MapReader, network_input
-from animalclef.prepare.u2netp_weights import load_u2netp
+from animalclef.prepare.u2net_segmenter import MapReader, network_input
+from animalclef.prepare.u2netp import load_u2netp
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Calibrate the probability of an answer: how often naming the best identity is right, out of fold."""
+"""Calibrate the probability of an answer out of fold, and compare probabilities with how often they came true."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from animalclef.decision.calibrators import sigmoid
 from animalclef.decision.cross_fit import CrossFitter
 from animalclef.decision.decision_model import AnswerCurve, Reliability
 from animalclef.decision.fit_calibrators import fit_logistic
-from animalclef.decision.reliability import reliability
 from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
 
-__all__ = ["AnswerFit"]
+__all__ = ["AnswerFit", "reliability"]
 
 Floats = NDArray[np.float64]
 
@@ -92,3 +91,24 @@ def _fit(value: Floats, right: NDArray[np.bool_], weight: Floats, share: float) 
     slopes, intercept = fit_logistic(((value - mean) / spread)[:, None], right, weight)
     slope = float(slopes[0]) / spread
     return AnswerCurve(slope=slope, intercept=intercept - slope * mean, unknown_share=share) if slope > 1e-9 else None
+
+
+Bools = NDArray[np.bool_]
+
+
+def reliability(probability: Floats, same: Bools, bins: int = 10, weight: Floats | None = None) -> Reliability:
+    """Sort pairs or answers into bins of equal width by their probability, and compare it with their outcome.
+
+    >>> reliability(np.array([0.05, 0.07, 0.95]), np.array([False, False, True])).pairs
+    (2, 1)
+    """
+    weight = np.ones(len(probability)) if weight is None else weight
+    place = np.minimum((probability * bins).astype(np.int64), bins - 1)
+    pairs = np.bincount(place, minlength=bins)
+    total = np.bincount(place, weights=weight, minlength=bins)
+    filled = total > 0
+    said = np.bincount(place, weights=weight * probability, minlength=bins)[filled] / total[filled]
+    seen = np.bincount(place, weights=weight * same, minlength=bins)[filled] / total[filled]
+    error = float((total[filled] * np.abs(said - seen)).sum() / max(float(total.sum()), 1e-12))
+    return Reliability(said=tuple(said.tolist()), seen=tuple(seen.tolist()), pairs=tuple(pairs[filled].tolist()),
+                       error=error)  # fmt: skip

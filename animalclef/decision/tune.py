@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from animalclef.config import DecideConfig
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.decision.answer_curve import AnswerFit
+from animalclef.decision.answer_curve import AnswerFit, reliability
 from animalclef.decision.calibrators import shaped
 from animalclef.decision.cross_fit import CrossFitter
 from animalclef.decision.decision_model import DatasetDecision, Decision, Reliability, Summary, Validation
@@ -20,7 +20,6 @@ from animalclef.decision.leak_guard import digest_of
 from animalclef.decision.model_average import search
 from animalclef.decision.nested import NestedAnswers, nested_answers, nested_hits
 from animalclef.decision.null_model import nulls_of
-from animalclef.decision.reliability import reliability
 from animalclef.decision.score_columns import is_count, scores_among
 from animalclef.decision.search import SearchResult
 from animalclef.decision.strangers import (

@@ -26,7 +26,7 @@ from animalclef.hub.load import load_strictly, read_weights, weights_digest
 from animalclef.hub.needed_weights import matcher_file
 from animalclef.matching.lightglue.batched import PairMatches
 from animalclef.matching.lightglue.factory import devices_of, memory_budget
-from animalclef.matching.lightglue.inputs import keypoints_inside
+from animalclef.matching.lightglue.loading import keypoints_inside
 from animalclef.matching.lightglue.matcher import DeviceWorker, LightGlueMatcher
 from animalclef.structures import FloatArray, LocalFeatures
 

@@ -10,8 +10,7 @@ from animalclef.config import Config, fingerprint
 from animalclef.errors import WeightsError
 from animalclef.features.embedding.embedder import load_network
 from animalclef.features.embedding.timm_embedder import TimmExtractor, choose_device
-from animalclef.features.local.entries import LocalExtractor
-from animalclef.features.local.extractor_registry import load_extractor
+from animalclef.features.local.entries import LocalExtractor, load_extractor
 from animalclef.matching.lightglue.factory import open_lightglue
 from animalclef.matching.lightglue.matcher import LightGlueMatcher
 from animalclef.matching.nearest_neighbour import MutualNearest

@@ -19,7 +19,7 @@ from animalclef.decision.decision_model import Decision
 from animalclef.engine.work import Engine, ThisMachine
 from animalclef.errors import WeightsError
 from animalclef.features.embedding.embedder import load_network
-from animalclef.features.local.extractor_registry import load_extractor
+from animalclef.features.local.entries import load_extractor
 from animalclef.pipeline.models import Models, open_matcher, open_models, scores_fingerprint
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.store.pair_log import PairLog

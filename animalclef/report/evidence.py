@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.decision.answer_curve import reliability
 from animalclef.decision.decision_model import DatasetDecision, Reliability
 from animalclef.decision.fusion import fuse_lists
-from animalclef.decision.reliability import reliability
 from animalclef.errors import AnimalClefError
 from animalclef.evaluation.outcomes import Answers, sweep_thresholds
 from animalclef.metrics.threshold_sweep import Sweep

@@ -16,8 +16,7 @@ from typer.testing import CliRunner
 from animalclef.cli import app, console, ensemble
 from animalclef.cli.app import PANELS
 from animalclef.decision.decision_model import Summary, Validation
-from animalclef.evaluation.evaluate import Group, Interval, RetrievalReport
-from animalclef.evaluation.source_recall import SourceRecall
+from animalclef.evaluation.evaluate import Group, Interval, RetrievalReport, SourceRecall
 
 
 def commands(group: Any, path: str = "") -> list[tuple[str, Any]]:

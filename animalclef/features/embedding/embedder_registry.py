@@ -68,19 +68,19 @@ def _build_timm(backbone: str, options: Mapping[str, str | int | float | bool]) 
 
 
 def _build_miewid(backbone: str, options: Mapping[str, str | int | float | bool]) -> torch.nn.Module:
-    from animalclef.features.embedding.miewid import MiewId
+    from animalclef.features.embedding.embedding_heads import MiewId
 
     return MiewId(backbone, options)
 
 
 def _build_arcface(backbone: str, options: Mapping[str, str | int | float | bool]) -> torch.nn.Module:
-    from animalclef.features.embedding.arcface import BackboneAndNeck
+    from animalclef.features.embedding.embedding_heads import BackboneAndNeck
 
     return BackboneAndNeck(backbone, options)
 
 
 def _miewid_keys(state: State) -> dict[str, torch.Tensor]:
-    from animalclef.features.embedding.miewid import published_keys
+    from animalclef.features.embedding.embedding_heads import published_keys
 
     return published_keys(state)
 

@@ -14,7 +14,7 @@ from animalclef.config.training import TrainSegmenterConfig
 from animalclef.data.content_key import photograph_keys
 from animalclef.data.masks import Masks
 from animalclef.errors import DataError
-from animalclef.prepare.u2netp_weights import load_u2netp
+from animalclef.prepare.u2netp import load_u2netp
 from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.structures import ImageTable
