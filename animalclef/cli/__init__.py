@@ -19,8 +19,6 @@ from animalclef.cli import (
     score,
     study,
     train,
-    train_matcher,
-    train_segmenter,
     tune,
     weights,
 )
@@ -47,8 +45,6 @@ __all__ = [
     "score",
     "study",
     "train",
-    "train_matcher",
-    "train_segmenter",
     "tune",
     "weights",
 ]

@@ -126,7 +126,7 @@ def label_views(
     """
     from animalclef.cli.console import viewpoints_table
     from animalclef.config.prepare import ViewLabelConfig
-    from animalclef.data.viewpoint_column import write_viewpoints
+    from animalclef.data.table_writing import write_viewpoints
     from animalclef.pipeline.embed_only import fill_viewpoints
     from animalclef.runtime.output_guard import check_output
 

@@ -41,7 +41,7 @@ def ensemble(
     """
     from animalclef.api.runs import ensemble as fuse
     from animalclef.cli import console
-    from animalclef.cli.made_run import finish
+    from animalclef.cli.predict import finish
     from animalclef.pipeline.results import target_file
 
     target = target_file(out_path, "ensemble", None, run)

@@ -127,8 +127,8 @@ def boxes(
     from collections import Counter
 
     from animalclef.cli.console import RichProgress, boxes_table
-    from animalclef.data.box_column import write_boxes
     from animalclef.data.masks import find_masks
+    from animalclef.data.table_writing import write_boxes
     from animalclef.errors import ConfigError
     from animalclef.prepare.contact_sheet import crop_sheet
     from animalclef.prepare.find_boxes import find_boxes

@@ -67,7 +67,7 @@ def study(
     from animalclef.runtime.atomic_files import write_text
     from animalclef.runtime.output_guard import check_output
     from animalclef.training.study.run_study import Study
-    from animalclef.training.study.study_table import study_markdown, study_rows
+    from animalclef.training.study.study_scores import study_markdown, study_rows
 
     if truth is not None and not truth.is_file():
         raise DataError(f"{truth}: no such file. Give the truth of the table's queries, or leave --truth out.")

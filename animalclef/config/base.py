@@ -16,6 +16,8 @@ __all__ = ["Member", "Settings", "commented_yaml", "distinct"]
 
 logger = logging.getLogger(__name__)
 
+_WIDTH = 100  # characters of a comment line
+
 
 class Settings(BaseModel):
     """A frozen group of settings; an unknown key is an error.
@@ -70,9 +72,6 @@ def distinct(members: _Members) -> _Members:
         if labels.count(label) > 1:
             raise ValueError(f"two members are called {label}; give one of them another name")
     return members
-
-
-_WIDTH = 100  # characters of a comment line
 
 
 def commented_yaml(settings: Settings) -> str:

@@ -11,6 +11,8 @@ from animalclef.config.base import Settings
 
 __all__ = ["DataConfig", "EncounterConfig", "SplitConfig", "SplitKind"]
 
+SplitKind = Literal["paper", "closed-set", "open-set", "disjoint", "time"]
+
 
 class DataConfig(Settings):
     """How tables and photographs are read."""
@@ -48,9 +50,6 @@ class EncounterConfig(Settings):
         le=1,
         description="lowest correlation of the thumbnails of one individual's photographs of one encounter",
     )
-
-
-SplitKind = Literal["paper", "closed-set", "open-set", "disjoint", "time"]
 
 
 class SplitConfig(Settings):

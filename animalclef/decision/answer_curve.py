@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 
 _NEAR = 2.0  # log-odds around the threshold within which calibration is measured
 
+Bools = NDArray[np.bool_]
+
 
 @dataclass(frozen=True, eq=False)
 class AnswerFit:
@@ -91,9 +93,6 @@ def _fit(value: Floats, right: NDArray[np.bool_], weight: Floats, share: float) 
     slopes, intercept = fit_logistic(((value - mean) / spread)[:, None], right, weight)
     slope = float(slopes[0]) / spread
     return AnswerCurve(slope=slope, intercept=intercept - slope * mean, unknown_share=share) if slope > 1e-9 else None
-
-
-Bools = NDArray[np.bool_]
 
 
 def reliability(probability: Floats, same: Bools, bins: int = 10, weight: Floats | None = None) -> Reliability:

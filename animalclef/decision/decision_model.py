@@ -31,6 +31,8 @@ __all__ = [
     "load_decision",
 ]
 
+_MOST_BYTES = 100_000_000
+
 
 class Preparation(Part):
     """What was chosen by the size of the job and by trial."""
@@ -59,9 +61,6 @@ class Preparation(Part):
         if self.vote_keypoints is not None and config.vote == VoteConfig():
             update["vote"] = config.vote.model_copy(update={"max_keypoints": self.vote_keypoints})
         return config.model_copy(update=update)
-
-
-_MOST_BYTES = 100_000_000
 
 
 class Reliability(Part):

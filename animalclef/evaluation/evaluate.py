@@ -37,6 +37,8 @@ __all__ = [
 
 RANKS = (1, 5, 20, 25)
 
+RECALLS = (1, 10, 25, 100)
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -210,9 +212,6 @@ def bootstrap(
     ]
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Interval(float(statistic(values)), float(low), float(high))
-
-
-RECALLS = (1, 10, 25, 100)
 
 
 @dataclass(frozen=True)

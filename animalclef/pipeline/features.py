@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from animalclef.config import Config, fingerprint
-from animalclef.data.content_key import photograph_keys
 from animalclef.data.decode import decoding_of
 from animalclef.data.encounters import Encounters, find_encounters
+from animalclef.data.hashing import photograph_keys
 from animalclef.errors import ConfigError, DataError
 from animalclef.features.embedding.embedder import Embedder, join_embeddings
 from animalclef.features.embedding.embedder_registry import trained_on_keys

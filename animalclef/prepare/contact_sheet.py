@@ -20,6 +20,9 @@ __all__ = ["CELL", "contact_sheet", "crop_sheet", "mask_sheet", "spread_rows"]
 CELL = 160  # pixels: a photograph's long side on the sheet
 _LINE, _ACROSS = 16, 12  # pixels, cells
 
+_OUTLINE = (255, 220, 0)  # RGB
+_WHOLE = np.full(5, np.nan, np.float32)
+
 
 def spread_rows(rows: int, most: int) -> list[int]:
     """Return at most `most` of the numbers below `rows`, evenly spread.
@@ -59,10 +62,6 @@ def crop_sheet(images: ImageTable, most: int = 96) -> bytes:
             pixels = None
         cells.append((pixels, str(images.image_id[row])))
     return contact_sheet(cells)
-
-
-_OUTLINE = (255, 220, 0)  # RGB
-_WHOLE = np.full(5, np.nan, np.float32)
 
 
 def mask_sheet(images: ImageTable, folder: Path, most: int = 96) -> bytes:

@@ -27,6 +27,16 @@ _MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet
 _STD = np.array([0.229, 0.224, 0.225], np.float32)
 _GPU_BATCH = 32
 
+BoolArray = NDArray[np.bool_]
+Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
+_VERSION = 1  # of the steps from a map to a mask
+_SURE = 0.5  # the map's highest probability below this: no animal was found
+_THRESHOLD = 0.5  # of a map's probabilities, at most
+_LEAST_PART = 0.1  # of the largest part's area: smaller parts are left out
+_MOST_HOLE = 0.05  # of the mask's area: smaller holes are filled
+_LEAST_SHARE = 0.005  # of the photograph: a smaller mask is no animal
+_BOX_MARGIN = 0.1  # of a box's sides: this much around it is shown to the network
+
 
 def network_input(pixels: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.float32]:
     """Return a photograph (h, w, 3) as the network was trained on it: (3, side, side), divided by its maximum."""
@@ -76,18 +86,6 @@ def _one_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-BoolArray = NDArray[np.bool_]
-Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
-
-_VERSION = 1  # of the steps from a map to a mask
-_SURE = 0.5  # the map's highest probability below this: no animal was found
-_THRESHOLD = 0.5  # of a map's probabilities, at most
-_LEAST_PART = 0.1  # of the largest part's area: smaller parts are left out
-_MOST_HOLE = 0.05  # of the mask's area: smaller holes are filled
-_LEAST_SHARE = 0.005  # of the photograph: a smaller mask is no animal
-_BOX_MARGIN = 0.1  # of a box's sides: this much around it is shown to the network
 
 
 class U2NetSegmenter:

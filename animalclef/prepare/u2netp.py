@@ -25,6 +25,13 @@ _WIDTH, _MIDDLE = 64, 16  # channels between the blocks, and inside them
 _STAGES = (7, 6, 5, 4, 0, 0)  # levels of the six encoder blocks, fine to coarse; 0: a block without pooling
 _DILATIONS = (1, 2, 4, 8)  # of a block without pooling
 
+FloatArray = NDArray[np.float32]
+# Field numbers of onnx.proto.
+_GRAPH, _NODE, _INITIALIZER = 7, 1, 5
+_NODE_INPUT, _NODE_OPERATION = 1, 4
+_TENSOR_SIDE, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_BYTES = 1, 2, 8, 9
+_FLOAT32 = 1
+
 
 class _Block(nn.Module):
     """A U-shaped residual block (RSU): a convolution, and a small encoder and decoder whose result is added to it.
@@ -125,15 +132,6 @@ def _resized(values: Tensor, like: Tensor) -> Tensor:
     if values.shape[-2:] == like.shape[-2:]:
         return values
     return functional.interpolate(values, like.shape[-2:], mode="bilinear", align_corners=False)
-
-
-FloatArray = NDArray[np.float32]
-
-# Field numbers of onnx.proto.
-_GRAPH, _NODE, _INITIALIZER = 7, 1, 5
-_NODE_INPUT, _NODE_OPERATION = 1, 4
-_TENSOR_SIDE, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_BYTES = 1, 2, 8, 9
-_FLOAT32 = 1
 
 
 def load_u2netp(path: Path) -> U2NetP:

@@ -19,6 +19,9 @@ __all__ = ["Figure", "Plot", "charts_of"]
 _WIDTH, _HEIGHT = 360, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 12, 38
 
+Floats = NDArray[np.float64]
+_RANKS = 25
+
 
 class Plot:
     """A chart with two axes; what is added last lies on top."""
@@ -131,11 +134,6 @@ def _ticks(low: float, high: float) -> list[float]:
 def _with_width(ends: tuple[float, float]) -> tuple[float, float]:
     low, high = float(ends[0]), float(ends[1])
     return (low, high) if high > low else (low, low + 1.0)
-
-
-Floats = NDArray[np.float64]
-
-_RANKS = 25
 
 
 @dataclass(frozen=True)

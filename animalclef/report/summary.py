@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import yaml
 from pydantic import ValidationError
 
+from animalclef.decision.strangers import small_validation_notes
 from animalclef.evaluation.evaluate import Interval, RetrievalReport
 from animalclef.evaluation.outcomes import OUTCOMES, Answers, Confused, most_confused, score_intervals
-from animalclef.evaluation.small_validation import small_validation_notes
 from animalclef.metrics.competition import ScoreKernel
 from animalclef.pipeline.preparation_table import DatasetPreparation, PreparationRecord
 from animalclef.prepare.contact_sheet import CELL, contact_sheet, spread_rows
@@ -24,6 +24,8 @@ from animalclef.structures import Skipped
 __all__ = ["DatasetRow", "Page", "PreparedSheet", "Stage", "prepared_sheets", "summarise"]
 
 _WORK_OF = {"describe": "photographs", "match": "query pairs", "validate": "", "tune": ""}
+
+_SHOWN, _ACROSS = 24, 8  # photographs of a data set, in a line
 
 
 @dataclass(frozen=True)
@@ -155,9 +157,6 @@ def _stages(run: FinishedRun) -> list[Stage]:
         work = f"{int(count):,} {unit}" if count is not None else ""
         stages.append(Stage(name, float(seconds), work, count / seconds if count is not None and seconds > 0 else None))
     return stages
-
-
-_SHOWN, _ACROSS = 24, 8  # photographs of a data set, in a line
 
 
 @dataclass(frozen=True)

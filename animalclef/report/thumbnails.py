@@ -33,6 +33,8 @@ __all__ = [
 
 _QUALITY = 78
 
+_COLOUR = (255, 200, 60)
+
 
 @dataclass(frozen=True)
 class Copy:
@@ -108,9 +110,6 @@ def _shrunk(copy: Copy, long_side: int) -> Copy:
     pixels = np.asarray(cv2.imdecode(np.frombuffer(copy.jpeg, np.uint8), cv2.IMREAD_COLOR))
     image = DecodedImage(np.ascontiguousarray(pixels[:, :, ::-1]).astype(np.uint8), None, copy.size_wh)
     return copy_of(image, long_side)
-
-
-_COLOUR = (255, 200, 60)
 
 
 def mask_in_run(run: FinishedRun, image_id: str, size_wh: tuple[int, int]) -> BoolArray | None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from animalclef.data.answers import ANSWERS_COLUMNS, read_answers
 from animalclef.data.columns import ALIASES
 from animalclef.data.dates import parse_dates
-from animalclef.data.formats.raw_csv import RawTable
+from animalclef.data.formats.camtrap_dp import RawTable
 from animalclef.data.segmentation_cells import draw_segmentation, parse_segmentation
 from animalclef.data.sources import find_source
 from animalclef.data.submission import read_submission, read_truth

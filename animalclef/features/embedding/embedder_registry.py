@@ -36,6 +36,9 @@ _HALF: tuple[Values, Values] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 METADATA = "animalclef.embedder"
 """Of a .safetensors file: JSON, {"model": a name from here, timm:NAME or arcface:BACKBONE, ...}."""
 
+CLASSIFIERS = ("classifier.", "head.fc.", "fc.", "head.")
+_ANY_SIZE = {"dynamic_img_size": True}
+
 
 @dataclass(frozen=True)
 class EmbedderEntry:
@@ -98,8 +101,6 @@ def _swin_keys(state: State) -> dict[str, torch.Tensor]:
     return {re.sub(r"layers\.(\d+)\.downsample", later, name): value for name, value in kept.items()}
 
 
-CLASSIFIERS = ("classifier.", "head.fc.", "fc.", "head.")
-
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         "timm": Family(_build_timm, _as_they_are, CLASSIFIERS),
@@ -110,7 +111,6 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
 )
 
 _MIEWID = EmbedderEntry("miewid", "efficientnetv2_rw_m", 440, _IMAGENET, "pil-bilinear")
-_ANY_SIZE = {"dynamic_img_size": True}
 
 # Preprocessing as on the models' own pages: MiewID's card resizes with Pillow, its plugin with OpenCV (embed.resize).
 EMBEDDERS: Mapping[str, EmbedderEntry] = MappingProxyType(

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 __all__ = ["BackboneAndNeck", "GeM", "MiewId", "published_keys"]
 
+_DIMENSIONS = 512
+
 
 class GeM(nn.Module):
     """Generalised mean, (b, c, h, w) to (b, c): (mean of x^p) ^ (1/p) over the picture, p trained, x at least 1e-6."""
@@ -24,9 +26,6 @@ class GeM(nn.Module):
         x = x.float().clamp(min=self.eps)
         exponent = self.p.float()
         return x.pow(exponent).mean((2, 3)).pow(1 / exponent)
-
-
-_DIMENSIONS = 512
 
 
 class BackboneAndNeck(nn.Module):

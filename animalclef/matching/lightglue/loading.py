@@ -40,6 +40,9 @@ __all__ = [
 _DERIVED = "confidence_thresholds"  # computed from the number of layers; some releases carry it, others do not
 _NEVER = -1.0
 
+SCALE_LONG_SIDE = 512  # a keypoint's scale is told as its diameter in pixels of the photograph at this long side
+NetworkInputs = tuple[FloatArray, FloatArray]
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -182,11 +185,6 @@ def _without_idle_parts(shape: Shape, state: Mapping[str, torch.Tensor]) -> Shap
     if not any(state[f"log_assignment.{number}.matchability.weight"].any() for number in between):
         shape = replace(shape, depth_confidence=_NEVER, width_confidence=_NEVER)
     return shape
-
-
-SCALE_LONG_SIDE = 512  # a keypoint's scale is told as its diameter in pixels of the photograph at this long side
-
-NetworkInputs = tuple[FloatArray, FloatArray]
 
 
 def network_inputs(features: LocalFeatures, shape: Shape) -> NetworkInputs:

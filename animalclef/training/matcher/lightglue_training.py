@@ -18,7 +18,7 @@ from torch.nn.functional import linear, log_softmax, logsigmoid, pad, scaled_dot
 from animalclef.config.training import MatcherNetworkConfig
 from animalclef.errors import WeightsError
 from animalclef.runtime.atomic_files import write_bytes
-from animalclef.training.matcher.training_features import TrainingFeatures
+from animalclef.training.matcher.training_folder import TrainingFeatures
 
 __all__ = ["Batch", "LayerOutputs", "build_network", "forward", "save_network", "start_from"]
 

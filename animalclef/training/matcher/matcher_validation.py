@@ -17,7 +17,7 @@ from animalclef.matching.nearest_neighbour import mutual_matches
 from animalclef.training.matcher.assignment import IGNORED
 from animalclef.training.matcher.lightglue_training import forward
 from animalclef.training.matcher.photograph_views import LONG_SIDE_PX
-from animalclef.training.matcher.training_features import TrainingFeatures
+from animalclef.training.matcher.training_folder import TrainingFeatures
 from animalclef.training.matcher.view_batches import Pair, collate
 
 __all__ = ["Matches", "Measured", "measure", "nearest_neighbours", "network_matches"]

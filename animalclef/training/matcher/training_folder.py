@@ -5,30 +5,54 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from animalclef.config import fingerprint
+from animalclef.config import KeypointConfig, fingerprint
 from animalclef.config.training import TrainMatcherConfig
 from animalclef.data.decode import UnreadableImageError, decode, resize_long_side
 from animalclef.errors import DataError
+from animalclef.features.local.entries import extract_sift
+from animalclef.features.local.unit_descriptors import root_sift
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.store.shard_store import Entry, ShardStore
+from animalclef.structures import DecodedImage, FloatArray, LocalFeatures
 from animalclef.training.matcher.photograph_views import Source, View, make_views
 from animalclef.training.matcher.rendered_subjects import read_surface, surface_path
-from animalclef.training.matcher.training_features import TrainingFeatures
 
-__all__ = ["Photo", "Subject", "fill_store", "find_photographs", "subjects_of"]
+__all__ = ["Photo", "Subject", "TrainingFeatures", "fill_store", "find_photographs", "subjects_of", "training_features"]
 
 _ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 _CHUNK, _MAX_PIXELS = 32, 100_000_000
 _NO_BOX = np.full(5, np.nan, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class TrainingFeatures:
+    """How a photograph becomes the network's input."""
+
+    name: str
+    input_dim: int
+    extract: Callable[[NDArray[np.uint8]], LocalFeatures]
+    """Local features of an RGB photograph; they are stored."""
+    prepare: Callable[[NDArray[np.generic]], FloatArray]
+    """Network input (m, input_dim) float32 of stored descriptors (m, ...)."""
+
+
+def training_features(config: KeypointConfig) -> TrainingFeatures:
+    """Return the features that `config` names."""
+
+    def extract(pixels: NDArray[np.uint8]) -> LocalFeatures:
+        return extract_sift(DecodedImage(pixels, None, (pixels.shape[1], pixels.shape[0])), config)
+
+    return TrainingFeatures("sift", 128, extract, root_sift)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from animalclef.store.shard_store import ShardStore
 from animalclef.training.matcher.assignment import IGNORED, Truth, true_assignment
 from animalclef.training.matcher.lightglue_training import Batch
 from animalclef.training.matcher.photograph_views import LONG_SIDE_PX, View
-from animalclef.training.matcher.training_features import TrainingFeatures
-from animalclef.training.matcher.training_folder import Subject
+from animalclef.training.matcher.training_folder import Subject, TrainingFeatures
 
 __all__ = ["Pair", "PairSource", "collate", "held_out"]
 

@@ -16,12 +16,11 @@ from animalclef import cli
 from animalclef.config import load_recipe, shipped_configs
 from animalclef.config.training import MatcherLossConfig, TrainMatcherConfig
 from animalclef.errors import ConfigError, DataError, RunInUseError, StaleArtefactError, TrainingError, WeightsError
-from animalclef.training.matcher import matcher_task as running
+from animalclef.training.matcher import matcher_training as running
 from animalclef.training.matcher.assignment import true_assignment
-from animalclef.training.matcher.matcher_task import schedule_factor
-from animalclef.training.matcher.matcher_training import train_matcher
+from animalclef.training.matcher.matcher_training import schedule_factor, train_matcher
 from animalclef.training.matcher.matcher_validation import measure, nearest_neighbours
-from animalclef.training.matcher.training_features import training_features
+from animalclef.training.matcher.training_folder import training_features
 from animalclef.training.matcher.view_batches import Pair
 from animalclef.training.training_loop import TrainingLoop
 

@@ -12,7 +12,7 @@ from animalclef.config.training import MatcherNetworkConfig
 from animalclef.errors import WeightsError
 from animalclef.hub.load import read_weights
 from animalclef.training.matcher.lightglue_training import Batch, build_network, forward, save_network, start_from
-from animalclef.training.matcher.training_features import TrainingFeatures
+from animalclef.training.matcher.training_folder import TrainingFeatures
 
 SIZES = torch.tensor([[640.0, 360.0]]), torch.tensor([[200.0, 300.0]])
 

@@ -15,8 +15,7 @@ from animalclef.runtime.prefetch import prefetch
 from animalclef.runtime.progress import Silent
 from animalclef.training.matcher.photograph_views import Source, View, make_views
 from animalclef.training.matcher.rendered_subjects import read_surface, render_subjects
-from animalclef.training.matcher.training_features import training_features
-from animalclef.training.matcher.training_folder import fill_store, find_photographs, subjects_of
+from animalclef.training.matcher.training_folder import fill_store, find_photographs, subjects_of, training_features
 from animalclef.training.matcher.view_batches import PairSource, held_out
 
 

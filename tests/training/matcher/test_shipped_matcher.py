@@ -15,8 +15,7 @@ from animalclef.hub.load import read_weights
 from animalclef.runtime.progress import Silent
 from animalclef.training.matcher.lightglue_training import build_network
 from animalclef.training.matcher.matcher_validation import measure, nearest_neighbours, network_matches
-from animalclef.training.matcher.training_features import training_features
-from animalclef.training.matcher.training_folder import fill_store, find_photographs, subjects_of
+from animalclef.training.matcher.training_folder import fill_store, find_photographs, subjects_of, training_features
 from animalclef.training.matcher.view_batches import PairSource
 
 FILE = Path(animalclef.__file__).parent / "weights" / "lightglue-sift.safetensors"
