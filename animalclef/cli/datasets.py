@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,9 +24,11 @@ from animalclef.cli.options import (
     out,
     print_json,
 )
+from animalclef.data.dates import day_of
+from animalclef.data.table import LoadedTable
 from animalclef.errors import ConfigError
 
-__all__ = ["demo", "inspect", "validate"]
+__all__ = ["count_images", "demo", "inspect", "validate"]
 
 
 @app.command()
@@ -90,7 +93,7 @@ def demo(
 @app.command()
 def inspect(data: DataOption = None, columns: ColumnsOption = None, as_json: JsonOption = False) -> None:
     """Check a data set's table and count what is in it; photographs are not opened."""
-    from animalclef.data.table_statistics import count_images
+    from animalclef.cli.datasets import count_images
 
     loaded = load(data, columns)
     statistics = count_images(loaded)
@@ -110,7 +113,7 @@ def validate(
     as_json: JsonOption = False,
 ) -> None:
     """Check a submission against its data set, and name every row that is not right. Exit status 2 if any is."""
-    from animalclef.data.submission_file import check_submission_file
+    from animalclef.data.submission import check_submission_file
 
     problems = check_submission_file(submission, load(data, columns))
     if as_json:
@@ -122,3 +125,26 @@ def validate(
         verdict = f"{len(problems)} problems{more}" if problems else "valid"
         out.print(f"{submission}: {verdict}.", highlight=False, soft_wrap=True)
     raise typer.Exit(2 if problems else 0)
+
+
+def count_images(loaded: LoadedTable) -> dict[str, Any]:
+    """Photographs, individuals, singletons, dates and viewpoints per data set and split."""
+    images = loaded.images
+    datasets = {}
+    for name in images.datasets:
+        mine = images.select(images.dataset == name)
+        per_individual = Counter(mine.gallery.identity)
+        datasets[name] = {
+            "gallery": len(mine) - len(mine.queries),
+            "queries": len(mine.queries),
+            "individuals": len(per_individual),
+            "singletons": sum(count == 1 for count in per_individual.values()),
+            "dated": sum(day_of(date) is not None for date in mine.date),
+            "viewpoints": dict(sorted(Counter(mine.viewpoint).items())),
+        }
+    return {
+        "task": "clustering" if loaded.is_clustering else "identification",
+        "photographs": len(images),
+        "datasets": datasets,
+        "warnings": [str(problem) for problem in loaded.problems],
+    }

@@ -42,7 +42,7 @@ def tune(
     no_ledger: NoLedgerOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Search calibrators, weights and thresholds further, on the stored pseudo-queries of a finished run.
+    """Search weights and thresholds further, on the stored pseudo-queries of a finished run.
 
     If interrupted, run the same command again: it resumes, also from several machines with one storage.
     optuna-dashboard shows the studies. The validation score is nested: each fold of individuals is scored with

@@ -29,7 +29,6 @@ class Feature:
 FEATURES: Mapping[str, Feature] = MappingProxyType(
     {
         "sift": Feature("sift", 128, "Apache-2.0 (OpenCV)", has_weights=False),
-        "kaze": Feature("kaze", 64, "Apache-2.0 (OpenCV)", has_weights=False),
         "aliked-n16": Feature("aliked", 128, "BSD-3-Clause"),
         "aliked-n16rot": Feature("aliked", 128, "BSD-3-Clause"),
         "aliked-n32": Feature("aliked", 128, "BSD-3-Clause"),

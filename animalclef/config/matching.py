@@ -32,7 +32,7 @@ class KeypointConfig(Settings):
         ge=64,
         le=32_768,
         description="long side in pixels that larger photographs are scaled down to; null: chosen by the size of "
-        "the job for sift and kaze, the feature's own for networks",
+        "the job for sift, the feature's own for networks",
     )
     least_long_side: int = Field(
         256, ge=32, le=32_768, description="long side in pixels that smaller photographs are scaled up to"
@@ -42,14 +42,14 @@ class KeypointConfig(Settings):
         ge=8,
         le=100_000,
         description="largest number of keypoints of a photograph, the strongest first; null: chosen by the size of the "
-        "job for sift and kaze, the feature's own for networks",
+        "job for sift, the feature's own for networks",
     )
     matched: int | None = Field(
         None,
         ge=8,
         le=100_000,
         description="largest number of keypoints that are matched, the strongest on the animal; null: chosen by the "
-        "size of the job for sift and kaze, all for networks",
+        "size of the job for sift, all for networks",
     )
     minutes: float | None = Field(
         None,

@@ -62,8 +62,7 @@ class LoadedTable:
         if self.sample_id is None:
             return queries
         known = set(queries)
-        in_sample = [image_id for image_id in dict.fromkeys(self.sample_id) if image_id in known]
-        return in_sample + [image_id for image_id in queries if image_id not in set(in_sample)]
+        return list(dict.fromkeys([*(one for one in self.sample_id if one in known), *queries]))
 
 
 def load_table(source: Source) -> LoadedTable:

@@ -13,12 +13,11 @@ from animalclef.config import DecideConfig
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.answer_curve import AnswerFit, reliability
 from animalclef.decision.calibrators import shaped
-from animalclef.decision.cross_fit import CrossFitter
+from animalclef.decision.cross_fit import CrossFitter, nested_hits
 from animalclef.decision.decision_model import DatasetDecision, Decision, Reliability, Summary, Validation
 from animalclef.decision.fit_calibrators import Pairs
 from animalclef.decision.leak_guard import digest_of
 from animalclef.decision.model_average import search
-from animalclef.decision.nested import NestedAnswers, nested_answers, nested_hits
 from animalclef.decision.null_model import nulls_of
 from animalclef.decision.score_columns import is_count, scores_among
 from animalclef.decision.search import SearchResult
@@ -35,12 +34,9 @@ from animalclef.metrics.threshold_sweep import score_of
 from animalclef.runtime.progress import Progress
 
 __all__ = [
-    "NestedAnswers",
     "Search",
     "evaluators_of",
     "held_out_parts",
-    "nested_answers",
-    "nested_hits",
     "pooled_parts",
     "tune",
     "used_parts",

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from animalclef.config.loading import fingerprint
 from animalclef.hub.load import weights_digest
 from animalclef.prepare.u2netp import load_u2netp
-from animalclef.runtime.precision import choose_precision
+from animalclef.runtime.devices import choose_precision
 
 __all__ = ["SIDE", "MapReader", "U2NetSegmenter", "mask_from_map", "network_input", "open_u2net"]
 

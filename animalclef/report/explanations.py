@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from animalclef.config import Config
 from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.errors import ConfigError, DataError, WeightsError
-from animalclef.explain.pairx import Agreement, heat_of
+from animalclef.explain.pairx import Agreement, agreement_of_vlad, heat_of
 from animalclef.explain.pairx_network import agreement_of_network
-from animalclef.explain.pairx_vlad import agreement_of_vlad
 from animalclef.features.embedding.embedder import Embedder, load_network
 from animalclef.features.embedding.timm_embedder import TimmExtractor
 from animalclef.features.embedding.vlad import Codebook

@@ -228,7 +228,7 @@ def test_superpoint_names_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_an_unknown_extractor_is_told_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"keypoints\.extractor: .*sift, kaze, aliked-n16.*superpoint.*got 'surf'"):
+    with pytest.raises(ConfigError, match=r"keypoints\.extractor: .*sift, aliked-n16.*superpoint.*got 'surf'"):
         load_config(None, ["keypoints.extractor=surf"])
 
 

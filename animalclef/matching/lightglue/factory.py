@@ -11,7 +11,7 @@ from animalclef.config.feature_presets import family
 from animalclef.matching.lightglue.batched import BatchedLightGlue
 from animalclef.matching.lightglue.loading import find_lightglue, load_lightglue
 from animalclef.matching.lightglue.matcher import DeviceWorker, LightGlueMatcher
-from animalclef.runtime.precision import choose_precision
+from animalclef.runtime.devices import choose_precision
 
 if TYPE_CHECKING:
     import torch
