@@ -36,7 +36,7 @@ from animalclef.cli.console import RichProgress
 from animalclef.config import Config, load_config
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
-from animalclef.hub.shipped import shipped_matcher
+from animalclef.hub.catalogue import shipped_matcher
 from animalclef.matching.lightglue.loading import LightGlueModel, load_lightglue, network_inputs
 from animalclef.pipeline.budget import settle_budget
 from animalclef.pipeline.features import FeatureSet, extract_all_features

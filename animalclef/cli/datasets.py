@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,11 +23,9 @@ from animalclef.cli.options import (
     out,
     print_json,
 )
-from animalclef.data.dates import day_of
-from animalclef.data.table import LoadedTable
 from animalclef.errors import ConfigError
 
-__all__ = ["count_images", "demo", "inspect", "validate"]
+__all__ = ["demo", "inspect", "validate"]
 
 
 @app.command()
@@ -93,7 +90,7 @@ def demo(
 @app.command()
 def inspect(data: DataOption = None, columns: ColumnsOption = None, as_json: JsonOption = False) -> None:
     """Check a data set's table and count what is in it; photographs are not opened."""
-    from animalclef.cli.datasets import count_images
+    from animalclef.data.table import count_images
 
     loaded = load(data, columns)
     statistics = count_images(loaded)
@@ -125,26 +122,3 @@ def validate(
         verdict = f"{len(problems)} problems{more}" if problems else "valid"
         out.print(f"{submission}: {verdict}.", highlight=False, soft_wrap=True)
     raise typer.Exit(2 if problems else 0)
-
-
-def count_images(loaded: LoadedTable) -> dict[str, Any]:
-    """Photographs, individuals, singletons, dates and viewpoints per data set and split."""
-    images = loaded.images
-    datasets = {}
-    for name in images.datasets:
-        mine = images.select(images.dataset == name)
-        per_individual = Counter(mine.gallery.identity)
-        datasets[name] = {
-            "gallery": len(mine) - len(mine.queries),
-            "queries": len(mine.queries),
-            "individuals": len(per_individual),
-            "singletons": sum(count == 1 for count in per_individual.values()),
-            "dated": sum(day_of(date) is not None for date in mine.date),
-            "viewpoints": dict(sorted(Counter(mine.viewpoint).items())),
-        }
-    return {
-        "task": "clustering" if loaded.is_clustering else "identification",
-        "photographs": len(images),
-        "datasets": datasets,
-        "warnings": [str(problem) for problem in loaded.problems],
-    }

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from animalclef.config import RerankConfig
-from animalclef.config.feature_presets import family
+from animalclef.config.matching import family
 from animalclef.errors import ConfigError, StaleArtefactError
 from animalclef.hub.catalogue import SUPERGLUE
 from animalclef.hub.load import load_strictly, read_weights, weights_digest

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from animalclef.cli.datasets import count_images
 from animalclef.config import EncounterConfig
 from animalclef.data.dates import day_of, parse_dates
 from animalclef.data.encounters import find_encounters
 from animalclef.data.sources import find_source
-from animalclef.data.table import load_table
+from animalclef.data.table import count_images, load_table
 
 
 @pytest.mark.parametrize(

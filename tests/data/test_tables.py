@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from tiny import write_csv
 
-from animalclef.cli.datasets import count_images
 from animalclef.data.csv_text import read_table
 from animalclef.data.sources import Source, find_source
-from animalclef.data.table import LoadedTable, load_table
+from animalclef.data.table import LoadedTable, count_images, load_table
 from animalclef.errors import DataError
 from animalclef.structures import ImageTable
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from animalclef.config import KeypointConfig, load_config
-from animalclef.config.feature_presets import FEATURES
+from animalclef.config.matching import FEATURES
 from animalclef.errors import ConfigError, StaleArtefactError, WeightsError
 from animalclef.features.local.detectors import DETECTORS, Detected, Detector
 from animalclef.features.local.entries import features_from_entry, load_extractor

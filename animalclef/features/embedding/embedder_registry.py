@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from animalclef.errors import ConfigError
-from animalclef.hub.shipped import SHIPPED, shipped_embedder
+from animalclef.hub.catalogue import SHIPPED, shipped_embedder
 
 if TYPE_CHECKING:
     import torch

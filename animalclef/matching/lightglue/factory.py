@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from animalclef.config import RerankConfig
-from animalclef.config.feature_presets import family
+from animalclef.config.matching import family
 from animalclef.matching.lightglue.batched import BatchedLightGlue
 from animalclef.matching.lightglue.loading import find_lightglue, load_lightglue
 from animalclef.matching.lightglue.matcher import DeviceWorker, LightGlueMatcher

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from animalclef.config.feature_presets import family
+from animalclef.config.matching import family
 from animalclef.errors import ConfigError, StaleArtefactError, WeightsError
 from animalclef.features.local.unit_descriptors import root_sift
+from animalclef.hub.catalogue import lightglue_header, shipped_matcher
 from animalclef.hub.load import load_strictly, read_weights, weights_digest
 from animalclef.hub.needed_weights import matcher_file
-from animalclef.hub.shipped import lightglue_header, shipped_matcher
 from animalclef.structures import FloatArray, LocalFeatures
 
 if TYPE_CHECKING:

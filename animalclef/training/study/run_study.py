@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from animalclef.config import Config, load_recipe
 from animalclef.config.embedder_training import TrainConfig
-from animalclef.config.study import ArmConfig, StudyConfig
+from animalclef.config.training import ArmConfig, StudyConfig
 from animalclef.data.encounters import find_encounters
 from animalclef.data.table import LoadedTable
 from animalclef.data.training_splits import split_rows

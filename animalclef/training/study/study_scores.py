@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.config.study import StudyConfig
+from animalclef.config.training import StudyConfig
 from animalclef.metrics.retrieval_metrics import Candidates, one_against_all, query_against_gallery
 from animalclef.structures import StrArray
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from animalclef.cli import app
 from animalclef.config import load_recipe, shipped_configs
-from animalclef.config.study import StudyConfig
+from animalclef.config.training import StudyConfig
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.errors import ConfigError, DataError
