@@ -122,6 +122,12 @@ class TrainMatcherConfig(Settings):
     validate_every: int = Field(500, ge=1, description="steps between validations")
     precision: TrainingPrecision = Field("auto", description="auto: mixed on a GPU, float32 on the CPU")
 
+    @model_validator(mode="after")
+    def _of_sift(self) -> TrainMatcherConfig:
+        if self.keypoints.extractor != "sift":
+            raise ValueError(f"keypoints.extractor = {self.keypoints.extractor}: a matcher is trained on sift alone")
+        return self
+
 
 class TrainSegmenterConfig(Settings):
     """The recipe of a segmenter's training: few and small steps, so that it stays near its start."""

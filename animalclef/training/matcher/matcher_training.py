@@ -18,6 +18,7 @@ from torch import Tensor, nn, optim
 from animalclef.config import fingerprint
 from animalclef.config.training import AveragingConfig, OptimiserConfig, TrainMatcherConfig
 from animalclef.features.embedding.principal_components import principal_axes
+from animalclef.features.local.unit_descriptors import root_sift
 from animalclef.hub.load import read_weights
 from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.progress import Progress, Silent
@@ -25,7 +26,7 @@ from animalclef.training.fabric import lock_folder, open_fabric
 from animalclef.training.matcher.assignment import assignment_loss, confidence_loss
 from animalclef.training.matcher.lightglue_training import Batch, build_network, forward, save_network, start_from
 from animalclef.training.matcher.matcher_validation import Measured, measure, nearest_neighbours, network_matches
-from animalclef.training.matcher.training_folder import fill_store, find_photographs, subjects_of, training_features
+from animalclef.training.matcher.training_folder import fill_store, find_photographs, subjects_of
 from animalclef.training.matcher.view_batches import Pair, PairSource, held_out
 from animalclef.training.training_loop import TrainingLoop
 from animalclef.training.training_task import History, LoopSettings, Validation
@@ -64,13 +65,13 @@ class MatcherTask:
         """Build the network on the device, from the weights of `start` where they are given."""
         torch.manual_seed(config.seed)
         self.config, self.source, self.held, self.fabric = config, source, held, fabric
-        network = build_network(source.features.input_dim, config.network)
+        network = build_network(config.keypoints.feature.dimensions, config.network)
         self._new: list[str] = []  # parameters that `start` lacks
         if start is not None:
             self._new = start_from(network, start, start_name)
             if "input_proj.weight" in self._new and "input_proj.weight" in start:
                 pairs = source.pairs(32, _SAMPLE, points=config.points)
-                sample = [source.features.prepare(pair.first.descriptors) for pair in pairs]
+                sample = [root_sift(pair.first.descriptors) for pair in pairs]
                 project_like(network, start, np.concatenate(sample))
         self.model = self.network = network.to(fabric.device)
         self.optimiser = make_optimiser(network, config.optimiser)
@@ -113,17 +114,15 @@ class MatcherTask:
 
     def finish(self, network: nn.Module, history: History, path: Path) -> dict[str, Any]:
         """Write the network for use; return its figures on the held-out pairs, and those of nearest neighbours."""
-        save_network(path, network.state_dict(), self.source.features, self.config.network)
+        save_network(path, network.state_dict(), self.config.network)
         pairs, match_px = self._held_pairs(), self.config.loss.match_px
         rows = {"network": self._measure(network).row()}
         for ratio in _RATIOS:
-            baseline = nearest_neighbours(self.source.features, ratio)
-            rows[f"mutual nearest {ratio}"] = measure(baseline, pairs, match_px).row()
+            rows[f"mutual nearest {ratio}"] = measure(nearest_neighbours(ratio), pairs, match_px).row()
         return rows
 
     def _measure(self, network: nn.Module) -> Measured:
-        match = network_matches(network, self.source.features, self.config)
-        return measure(match, self._held_pairs(), self.config.loss.match_px)
+        return measure(network_matches(network, self.config), self._held_pairs(), self.config.loss.match_px)
 
     def _held_pairs(self) -> list[Pair]:
         return self.held.pairs(self.config.validation_pairs, _VALIDATE)
@@ -212,20 +211,20 @@ def train_matcher(
     progress = progress if progress is not None and fabric.global_rank == 0 else Silent()
     photos = find_photographs(images)
     weights = None if start is None else read_weights(start)
-    features = training_features(config.keypoints)
     make_folder(out)
     with lock_folder(out, fabric.global_rank):
-        store, key_of, unreadable = fill_store(photos, out / "views", features, config, workers, progress)
+        store, key_of, unreadable = fill_store(photos, out / "views", config, workers, progress)
         subjects = subjects_of(photos, key_of, store, config.warps.views, _LEAST_KEYPOINTS)
         trained, apart = held_out(subjects, config.held_out, config.seed)
         logger.info("%d subjects to train on, %d held out", len(trained), len(apart))
         digest = "" if start is None else hashlib.sha256(start.read_bytes()).hexdigest()
         shown = [view for subject in subjects for view in subject.views]
         fabric.launch()
-        source, held = (PairSource(part, store, features, config) for part in (trained, apart))
+        source, held = (PairSource(part, store, config) for part in (trained, apart))
         task = MatcherTask(config, source, held, fabric, weights, str(start))
         settings = config.model_dump(mode="json", exclude={"name"})
-        recipe = fingerprint(3, features.name, settings, digest, shown, fabric.world_size)
+        settings["keypoints"]["spread"] = False  # once a setting
+        recipe = fingerprint(3, "sift", settings, digest, shown, fabric.world_size)
         loop = TrainingLoop(task, task.settings, out, recipe, fabric, start=start, progress=progress, workers=workers)
         measured = loop.run(overwrite=overwrite)
         return TrainedMatcher(loop.network_path, measured, unreadable, fabric.global_rank == 0)
