@@ -54,7 +54,7 @@ class KeypointConfig(Settings):
         None,
         gt=0,
         description="minutes on two cores that extracting and matching may take, from which long_side and "
-        "max_keypoints are chosen if they are null; null: 20 for 3,500 photographs",
+        "max_keypoints are chosen if they are null; null: 22 for 3,500 photographs",
     )
     spread: bool = Field(
         False, description="SIFT, KAZE: take the strongest keypoints of every part of the photograph first"

@@ -59,7 +59,7 @@ def cluster_unnamed(
     Raises:
         DataError: nothing can be read, or a constraint cannot be used.
     """
-    contents = replace(contents, images=without_names(contents.images))
+    contents, context = replace(contents, images=without_names(contents.images)), replace(context, groups_all=True)
     with context.timed("prepare"):
         contents, context = prepare_photographs(contents, context)
     with context.timed("describe"):
