@@ -74,8 +74,9 @@ def affordable(photographs: int, pairs: int, minutes: float) -> KeypointSize:
 def count_pairs(images: ImageTable, config: Config, *, tunes: bool, groups_all: bool = False) -> int:
     """Return how many pairs are matched at most, every view of a query counted.
 
-    Queries and pseudo-queries are matched with their candidates; those that are grouped by individual (new ones, with
-    `groups_all` all queries, or everything where there are none) with each other, and a sample of the database likewise.
+    Queries and pseudo-queries are matched with their candidates. Those that are grouped by individual (new ones, with
+    `groups_all` all queries, or everything where there are none) are matched with each other, and so is a sample of the
+    database.
     """
     grouping = config.cluster
     groups = (groups_all or grouping.new_ones) and config.budget.spend is None

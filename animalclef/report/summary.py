@@ -13,6 +13,7 @@ from animalclef.evaluation.small_validation import small_validation_notes
 from animalclef.metrics.competition import ScoreKernel
 from animalclef.report.charts import Figure, charts_of
 from animalclef.report.evidence import Evidence
+from animalclef.report.individual_sheets import DatasetIndividuals, individual_sheets
 from animalclef.report.prepared_sheets import PreparedSheet, prepared_sheets
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Skipped
@@ -70,12 +71,17 @@ class Page:
     viewpoints: Sequence[str]
     outcomes: Sequence[str]
     prepared: Sequence[PreparedSheet]
+    individuals: Sequence[DatasetIndividuals]
 
 
 def summarise(
-    run: FinishedRun, answers: Answers | None, retrieval: RetrievalReport | None, evidence: Sequence[Evidence]
+    run: FinishedRun,
+    answers: Answers | None,
+    retrieval: RetrievalReport | None,
+    evidence: Sequence[Evidence],
+    shown: Sequence[str],
 ) -> Page:
-    """Compute every part of the page."""
+    """Compute every part of the page; `shown` are the image_ids of its photographs."""
     intervals = {} if answers is None else score_intervals(answers)
     config = run.config.model_dump(mode="json")
     return Page(
@@ -94,6 +100,7 @@ def summarise(
         viewpoints=sorted(set(run.images.queries.viewpoint)),
         outcomes=[] if answers is None else OUTCOMES,
         prepared=prepared_sheets(run),
+        individuals=individual_sheets(run, shown),
     )
 
 
