@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from animalclef.config.base import Settings
 
@@ -13,6 +13,8 @@ __all__ = ["ClusterConfig"]
 
 class ClusterConfig(Settings):
     """Photographs without names: how they are grouped by individual. What is not given is chosen on the database."""
+
+    gone: ClassVar[dict[str, Any]] = {"method": "auto", "largest": 0}
 
     new_ones: bool = Field(
         True, description="predict also groups the photographs of new individuals (answers.csv), unless it has a budget"
@@ -26,16 +28,6 @@ class ClusterConfig(Settings):
     photographs: int = Field(
         150, ge=10, description="database photographs of a data set that are grouped as a test of these settings"
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_an_earlier_version(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or not given.keys() & {"method", "largest"}:
-            return given
-        method, largest = given.get("method", "auto"), given.get("largest", 0)
-        if method not in ("auto", "average-linkage") or largest:
-            raise ValueError("groups are joined by average linkage alone; leave cluster.method and cluster.largest out")
-        return {name: value for name, value in given.items() if name not in ("method", "largest")}
 
     @property
     def given(self) -> dict[str, Any]:

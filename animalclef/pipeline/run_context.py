@@ -19,7 +19,7 @@ from animalclef.decision.decision_model import Decision
 from animalclef.engine.work import Engine, ThisMachine
 from animalclef.errors import WeightsError
 from animalclef.features.embedding.embedder import load_network
-from animalclef.features.local.extractor_registry import load_extractor
+from animalclef.features.local.entries import load_extractor
 from animalclef.pipeline.models import Models, open_matcher, open_models, scores_fingerprint
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.store.pair_log import PairLog
@@ -113,11 +113,6 @@ class RunContext:
         """Names of the scores that matching gives a pair."""
         return tuple(one.column(name) for one in self.matchers if one.log is not None for name in one.log.columns)
 
-    @property
-    def with_covariates(self) -> bool:
-        """Whether the decision looks at more than scores."""
-        return (self.config.decide if self.given is None else self.given).needs_circumstances
-
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Add the time that the block takes to the stage's seconds."""
@@ -194,6 +189,6 @@ def open_pair_log(config: Config, run: RunFolder, models: Models) -> PairLog | N
         return None
     local = [models.extractor.fingerprint, config.keypoints.border, config.data.decode_long_side]
     local += [] if config.keypoints.matched is None else [config.keypoints.matched]
-    rerank = config.rerank.model_dump(mode="json", exclude={"weights", "members"})
+    rerank = config.rerank.model_dump(mode="json", exclude={"weights", "members"}) | {"backend": "kornia"}
     key = fingerprint(6, rerank, local, cv2.__version__, np.__version__, models.made_by)
     return PairLog(run.path / "pairs" / f"{key}.log", key, models.matcher.columns)
