@@ -92,7 +92,7 @@ class KeypointConfig(Settings):
         None,
         gt=0,
         description="minutes on two cores that extracting and matching may take, from which long_side and "
-        "max_keypoints are chosen if they are null; null: 20 for 3,500 photographs",
+        "max_keypoints are chosen if they are null; null: 22 for 3,500 photographs",
     )
     contrast_threshold: float | None = Field(
         None,

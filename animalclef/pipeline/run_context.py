@@ -76,6 +76,7 @@ class RunContext:
     fitted_on: frozenset[str] | None = (
         None  # of a catalogue: what its weight-free embedder was fitted on; empty: not yet
     )
+    groups_all: bool = False  # groups all queries by individual, not the new ones alone
     seconds: dict[str, float] = field(default_factory=dict)  # of each stage so far
     engine: Engine = field(default_factory=ThisMachine)  # runs the long stages
 

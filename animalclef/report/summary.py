@@ -17,6 +17,7 @@ from animalclef.pipeline.preparation_table import DatasetPreparation, Preparatio
 from animalclef.prepare.contact_sheet import CELL, contact_sheet, spread_rows
 from animalclef.report.charts import Figure, charts_of
 from animalclef.report.evidence import Evidence
+from animalclef.report.individual_sheets import DatasetIndividuals, individual_sheets
 from animalclef.report.thumbnails import outlined, read_photograph
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Skipped
@@ -76,12 +77,17 @@ class Page:
     viewpoints: Sequence[str]
     outcomes: Sequence[str]
     prepared: Sequence[PreparedSheet]
+    individuals: Sequence[DatasetIndividuals]
 
 
 def summarise(
-    run: FinishedRun, answers: Answers | None, retrieval: RetrievalReport | None, evidence: Sequence[Evidence]
+    run: FinishedRun,
+    answers: Answers | None,
+    retrieval: RetrievalReport | None,
+    evidence: Sequence[Evidence],
+    shown: Sequence[str],
 ) -> Page:
-    """Compute every part of the page."""
+    """Compute every part of the page; `shown` are the image_ids of its photographs."""
     intervals = {} if answers is None else score_intervals(answers)
     config = run.config.model_dump(mode="json")
     return Page(
@@ -100,6 +106,7 @@ def summarise(
         viewpoints=sorted(set(run.images.queries.viewpoint)),
         outcomes=[] if answers is None else OUTCOMES,
         prepared=prepared_sheets(run),
+        individuals=individual_sheets(run, shown),
     )
 
 

@@ -90,7 +90,7 @@ def write_report(
     matches = matches_of(run, kept, shown, workers, progress, _MATCHES_BYTES if alone else None, matched)
     agreed = {} if explanations is None else explained_pairs(run, shown[:explained], explanations, progress)
     wanted = photographs_of(run, shown)
-    page = summarise(run, answers, retrieval, evidence_of(run, answers))
+    page = summarise(run, answers, retrieval, evidence_of(run, answers), wanted)
     if alone:
         copies = copies_within(run, wanted, _LONG_SIDE_ALONE, _COPIES_BYTES, workers, progress)
         sources = {name: _inline(copy) for name, copy in copies.items() if copy is not None}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from rows import Row, image_table
 
-from animalclef.config import Config, KeypointConfig
+from animalclef.config import Config, KeypointConfig, load_config
 from animalclef.matching.nearest_neighbour import distinct_places
-from animalclef.pipeline.keypoint_budget import affordable
-from animalclef.structures import Correspondences
+from animalclef.pipeline.keypoint_budget import affordable, count_pairs
+from animalclef.structures import Correspondences, ImageTable
 
 
 def test_inliers_are_counted_by_distinct_places() -> None:
@@ -24,6 +25,31 @@ def test_more_time_buys_more_keypoints() -> None:
     assert affordable(3500, 175_000, 20.0).matched == 1024
     assert affordable(3500, 175_000, 5.0).matched == 512
     assert affordable(100, 1_000, 20.0).matched == 2048
+
+
+def table(queries: int) -> ImageTable:
+    """Seven photographs; the first are queries."""
+    return image_table([Row(f"{number}", None if number < queries else f"Ada {number}") for number in range(7)])
+
+
+@pytest.mark.parametrize(
+    ("settings", "groups_all", "pairs"),
+    [
+        ([], False, (3 + 4) * 4 + 3 * 2 + 4 * 3),  # queries and pseudo-queries; new ones; the database as a test
+        ([], True, (3 + 4) * 4 + 3 * 2 + 4 * 3 + 4 * 4),  # which is also attached to individuals
+        (["cluster.neighbours=1"], False, (3 + 4) * 4 + 3 + 4),
+        (["cluster.new_ones=false"], False, (3 + 4) * 4),
+        (["rerank.matcher=none"], True, 0),
+    ],
+)
+def test_pairs_of_grouping_are_part_of_the_job(settings: list[str], groups_all: bool, pairs: int) -> None:
+    images = table(queries=3)
+    assert count_pairs(images, load_config(None, settings), tunes=True, groups_all=groups_all) == pairs
+
+
+def test_where_nobody_has_a_name_every_photograph_is_grouped() -> None:
+    config = load_config(None, ["cluster.neighbours=2"])
+    assert count_pairs(table(queries=0), config, tunes=True, groups_all=True) == 7 * 2
 
 
 @pytest.mark.parametrize(("most", "contrast"), [(512, 0.02), (1024, 0.01), (2048, 0.005)])
