@@ -13,7 +13,6 @@ The truth is the reviewer's knowledge, and nothing else sees it.
 from __future__ import annotations
 
 import argparse
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -30,8 +29,8 @@ from animalclef.metrics.clustering_metrics import score_clusters
 from animalclef.review.question_queue import QuestionQueue
 from animalclef.store.cluster_file import read_clusters
 from animalclef.store.finished_run import FinishedRun, load_run
-from animalclef.structures import PairScores, Predictions, RankedCandidates, ReviewedPairs
-from animalclef.structures.clusters import Clusters, links_of
+from animalclef.structures import Predictions, RankedCandidates, ReviewedPairs
+from animalclef.structures.clusters import Clusters, Links
 
 Pair = tuple[str, str]
 Queue = Callable[["Review"], Pair | None]
@@ -53,8 +52,8 @@ class Review:
         self.best: dict[Pair, str] = {}
         for query, gallery, who in zip(run.ranked.query_id, run.ranked.gallery_id, run.ranked.identity, strict=True):
             self.best.setdefault((query, who), gallery)
-        links = links_of([]) if clusters is None or clusters.links is None else clusters.links
-        self.links = list(zip(links.columns["probability"].tolist(), links.query_id, links.gallery_id, strict=True))
+        links = Links() if clusters is None else clusters.links
+        self.links = list(zip(links.probability.tolist(), links.first, links.second, strict=True))
         self.same: list[Pair] = []
         self.different: list[Pair] = []
         self.unsure: list[Pair] = []
@@ -94,7 +93,7 @@ class Review:
                 count[other] += 1
                 yield probability, (one, other)
 
-    def score(self, rule: dict[str, object]) -> float:
+    def score(self, cut: float) -> float:
         """Return the adjusted Rand index of the queries."""
         reviewed = self.reviewed
         now = self.queue.open(reviewed).submitted
@@ -108,8 +107,8 @@ class Review:
             [one for one in said if set(one) <= row.keys()] for said in (reviewed.same, reviewed.different)
         )
         forest = constrained(new, Constraints(same, different), {})
-        parts = Partitioner(forest, first, second, np.array([p for *_, p in kept]), str(rule["method"]))
-        numbers = parts.at(float(str(rule["cut"]))).tolist() if new else []
+        parts = Partitioner(forest, first, second, np.array([p for *_, p in kept]))
+        numbers = parts.at(cut).tolist() if new else []
         label |= {one: f"new {number}" for one, number in zip(new, numbers, strict=True)}
         ids = [one for one in label if one in self.truth]
         told, true = (np.array([table[one] for one in ids], dtype=object) for table in (label, self.truth))
@@ -130,12 +129,10 @@ def part_of(run: FinishedRun, clusters: Clusters | None, dataset: str) -> tuple[
     if clusters is None:
         return part, None
     rows, links = clusters.dataset == dataset, clusters.links
-    if links is not None:
-        kept = np.isin(links.query_id, images.image_id)
-        probability = {"probability": links.columns["probability"][kept]}
-        links = PairScores(links.query_id[kept], links.gallery_id[kept], probability)
+    kept = np.isin(links.first, images.image_id)
+    links = Links(links.first[kept], links.second[kept], links.probability[kept])
     columns = {name: getattr(clusters, name)[rows] for name in ("image_id", "dataset", "number", "individual")}
-    return part, Clusters(**columns, links=links)
+    return part, Clusters(**columns, counts=clusters.counts, links=links)
 
 
 def ours(review: Review) -> Pair | None:
@@ -167,11 +164,11 @@ def main() -> None:
     given = parser.parse_args()
     run = load_run(given.run)
     truth = {row["image_id"]: row["identity"] for row in read_table(given.truth).rows}
-    clusters, counts = read_clusters(run), run.folder.path / "clusters.json"
-    rules = json.loads(counts.read_text(encoding="utf-8")) if counts.is_file() else {}
+    clusters = read_clusters(run)
+    counts = {} if clusters is None else clusters.counts
     queues: dict[str, Queue] = {"expected gain": ours, "probability": probable, "random": anything}
     for dataset in run.images.queries.datasets:
-        rule = rules.get(dataset, {}).get("rule") or {"method": "union-find", "cut": 1.0}
+        cut = float(counts[dataset].rule["cut"]) if dataset in counts else 1.0
         for name, queue in queues.items():
             review = Review(*part_of(run, clusters, dataset), given.right, given.unsure, given.seed, truth)
             scores, done = [], 0
@@ -182,7 +179,7 @@ def main() -> None:
                         break
                     review.ask(pair)
                 done = goal
-                scores.append(f"{review.score(rule):.3f} after {len(review.same + review.different + review.unsure)}")
+                scores.append(f"{review.score(cut):.3f} after {len(review.same + review.different + review.unsure)}")
             print(f"{dataset}, {name}: {', '.join(scores)}", flush=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
@@ -18,12 +19,13 @@ from animalclef.pipeline.features import encounters_of, extract_all_features
 from animalclef.pipeline.image_contents import Contents
 from animalclef.pipeline.prepare_photographs import prepare_photographs
 from animalclef.pipeline.run_context import RunContext
-from animalclef.structures import ImageTable, Predictions, RankedCandidates
-from animalclef.structures.clusters import ClusterCount, Clusters, links_of
+from animalclef.structures import ImageTable, Predictions, RankedCandidates, StrArray
+from animalclef.structures.clusters import ClusterCount, Clusters, Links
 
 __all__ = ["cluster_new_ones", "cluster_queries", "cluster_unnamed"]
 
-_LEAST_LINK = 0.02  # probability of a pair that is kept as a link
+_SHOWN = 0.05  # probability from which a pair of two clusters is kept
+_INTERVAL = (0.05, 0.95)
 _STRICT, _LOOSE = 0.85, 0.31  # probabilities at which the null model accepts 1 % and 15 % of strangers
 
 
@@ -60,7 +62,7 @@ def cluster_unnamed(
     Raises:
         DataError: nothing can be read, or a constraint cannot be used.
     """
-    contents = replace(contents, images=without_names(contents.images))
+    contents, context = replace(contents, images=without_names(contents.images)), replace(context, groups_all=True)
     with context.timed("prepare"):
         contents, context = prepare_photographs(contents, context)
     with context.timed("describe"):
@@ -93,29 +95,29 @@ def _clustered(
     of: dict[str, tuple[object, ...]] = {}
     known: dict[str, str] = {one: who for one, who in (answer or {}).items() if who is not None}
     whose = {**dict(zip(gallery.image_id, gallery.identity, strict=True)), **known} if job.decision is not None else {}
-    counts = {}
-    links: list[tuple[str, str, float]] = []
+    counts, links = {}, []
     key_of = dict(zip(images.image_id, images.key, strict=True))
     for name, learned in rules.items():
         ids = evidence[name].pairs.image_id
         forest = constrained(ids.tolist(), constraints, whose)
         _join_copies([key_of[one] for one in ids], forest)
         numbers, names = _partition(evidence[name], learned, forest)
+        links.append(_links(evidence[name], learned, numbers))
         of |= {one: (name, number) for one, number in zip(ids, numbers.tolist(), strict=True)}
         known |= {one: who for one, who in zip(ids, names, strict=True) if who is not None}
         counts[name] = _count(evidence[name], learned, forest, numbers, names)
-        links += _links(evidence[name], learned)
-    taken = frozenset(map(str, whose.values()))
-    return replace(_assembled(asked, of, known, counts), taken=taken, links=links_of(links))
+    joined = Links(*(np.concatenate(parts) for parts in zip(*links, strict=True))) if links else Links()
+    return replace(_assembled(asked, of, known, counts), taken=frozenset(map(str, whose.values())), links=joined)
 
 
-def _links(evidence: Evidence, learned: LearnedRule) -> list[tuple[str, str, float]]:
-    """Return the pairs that may show one individual, with their probability."""
+def _links(
+    evidence: Evidence, learned: LearnedRule, numbers: NDArray[np.int64]
+) -> tuple[StrArray, StrArray, NDArray[np.float64]]:
+    """Return the pairs of one cluster, and other ones that are probable enough to be shown."""
     pairs = evidence.pairs
     probability = learned.model.probability(pairs, evidence.nulls)
-    rows = np.flatnonzero(probability >= _LEAST_LINK)
-    first, second = (pairs.image_id[one[rows]].tolist() for one in (pairs.first, pairs.second))
-    return list(zip(first, second, probability[rows].tolist(), strict=True))
+    kept = (numbers[pairs.first] == numbers[pairs.second]) | (probability >= _SHOWN)
+    return pairs.image_id[pairs.first[kept]], pairs.image_id[pairs.second[kept]], probability[kept]
 
 
 def _join_copies(keys: Sequence[str], forest: Forest) -> None:
@@ -137,9 +139,9 @@ def _partition(evidence: Evidence, learned: LearnedRule, forest: Forest) -> tupl
 
 
 def _partitioner(evidence: Evidence, learned: LearnedRule, forest: Forest) -> Partitioner:
-    pairs, rule = evidence.pairs, learned.rule
+    pairs = evidence.pairs
     probability = learned.model.probability(pairs, evidence.nulls)
-    return Partitioner(forest, pairs.first, pairs.second, probability, rule.method, rule.largest)
+    return Partitioner(forest, pairs.first, pairs.second, probability)
 
 
 def _count(
@@ -147,21 +149,21 @@ def _count(
 ) -> ClusterCount:
     """Return the number of clusters with its interval, and the rule."""
     sizes = np.bincount(numbers) if len(numbers) else np.zeros(0, dtype=np.int64)
-    clusters = len(sizes)
+    clusters, known = len(sizes), len({who for who in names if who is not None})
+    parts, cuts = _partitioner(evidence, learned, forest), learned.rule.alike
     if len(learned.ratios):
-        low, high = (clusters * float(np.quantile(learned.ratios, share)) for share in (0.025, 0.975))
+        made = np.array([len(np.unique(parts.at(cut))) for cut in cuts])
+        low, high = np.quantile(learned.ratios * made, _INTERVAL).tolist()
     else:
-        parts = _partitioner(evidence, learned, forest)
-        low, high = (len(set(parts.at(cut).tolist())) for cut in (_LOOSE, _STRICT))
-    rule = {key: value for key, value in asdict(learned.rule).items() if value != float("inf")}
+        low, high = (len(np.unique(parts.at(cut))) for cut in (_LOOSE, _STRICT))
     return ClusterCount(
         photographs=len(numbers),
         clusters=clusters,
         singletons=int((sizes == 1).sum()),
-        known=len({who for who in names if who is not None}),
-        low=min(clusters, round(low)),
-        high=max(clusters, min(round(high), len(numbers))),
-        rule={**rule, **learned.validation},
+        known=known,
+        low=min(clusters, max(known, 1, math.floor(low))),
+        high=max(clusters, min(math.ceil(high), len(numbers))),
+        rule={**asdict(learned.rule), **learned.validation},
     )
 
 

@@ -31,7 +31,7 @@ def estimate(images: ImageTable, jobs: Mapping[str, Sequence[ExtractionJob]], co
         len({key for job in jobs[name] for key in job.store.missing(images.key[images.dataset == name])})
         for name in jobs
     )
-    each = count_pairs(images, config, tunes=context.given is None) + _grouping_pairs(images, config)
+    each = count_pairs(images, config, tunes=context.given is None, groups_all=context.groups_all)
     left = [(max(0, each - len(one.log or ())), one.models) for one in context.matchers]
     pairs = sum(count for count, _ in left)
     views = max((_views(name, config) for name in images.datasets), default=1)
@@ -51,20 +51,6 @@ def estimate(images: ImageTable, jobs: Mapping[str, Sequence[ExtractionJob]], co
             per_pair = _pair_seconds(good, models.extractor, models.matcher) / models.matcher.at_once(context.workers)
             seconds += count * per_pair
     return Plan(len(images), to_do, pairs, seconds, (to_do * bytes_per_image + pairs * 28) / 1e6, views)
-
-
-def _grouping_pairs(images: ImageTable, config: Config) -> int:
-    """Return how many pairs are matched at most where photographs without a name are grouped by individual."""
-    grouping = config.cluster
-    if not grouping.new_ones or config.budget.spend is not None or config.rerank.matcher == "none":
-        return 0
-    pairs = 0
-    for name in images.datasets:
-        mine = images.dataset == name
-        queries, gallery = int((mine & images.is_query).sum()), int((mine & ~images.is_query).sum())
-        for count in (queries, min(gallery, grouping.photographs)):  # the new ones, and those that test the grouping
-            pairs += count * min(grouping.neighbours, max(0, count - 1)) * _views(name, config)
-    return pairs
 
 
 def _views(dataset: str, config: Config) -> int:

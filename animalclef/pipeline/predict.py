@@ -77,7 +77,7 @@ def predict(
     everybody = everybody or loaded.is_clustering
     if everybody and context.config.budget.spend is not None:
         raise ConfigError("budget.spend: grouping all queries matches them with each other. Leave the budget out.")
-    outcome, shortlists, context = identify(loaded, contents, context)
+    outcome, shortlists, context = identify(loaded, contents, replace(context, groups_all=everybody))
     if constraints is NOTHING_SAID:
         constraints = _constraints(outcome.reviewed, outcome.predictions, everybody=everybody)
     outcome = replace(

@@ -69,7 +69,7 @@ def prepare_photographs(contents: Contents, context: RunContext) -> tuple[Conten
 
 def _with_keypoints(images: ImageTable, context: RunContext) -> RunContext:
     """Return the context with as many keypoints as the job affords."""
-    config = sized_for_job(context.config, images, tunes=context.given is None)
+    config = sized_for_job(context.config, images, tunes=context.given is None, groups_all=context.groups_all)
     if config is context.config or not isinstance(context.models.extractor, SiftExtractor):
         return context
     models = replace(context.models, extractor=SiftExtractor(config.keypoints))

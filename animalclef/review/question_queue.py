@@ -58,10 +58,10 @@ class QuestionQueue:
             self._photograph.setdefault((query, name), gallery)  # the best of the individual comes first
         self._label: dict[str, str] = {}  # the group of each query
         self._link: dict[tuple[str, str], float] = {}
-        if clusters is not None and clusters.links is not None:
+        if clusters is not None:
             self._label = dict(zip(clusters.image_id, clusters.label, strict=True))
             links = clusters.links
-            pairs = zip(links.query_id, links.gallery_id, links.columns["probability"].tolist(), strict=True)
+            pairs = zip(links.first, links.second, links.probability.tolist(), strict=True)
             self._link = {(one, other): probability for one, other, probability in pairs}
 
     def open(self, reviewed: ReviewedPairs, unsure: Iterable[tuple[str, str]] = ()) -> OpenQuestions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.structures.arrays import FloatArray, StrArray, check_shape, text_array
-from animalclef.structures.candidates import PairScores
+from animalclef.structures.arrays import FloatArray, StrArray, check_shape
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ClusterCount", "Clusters", "LinkedPairs", "links_of"]
+__all__ = ["ClusterCount", "Clusters", "LinkedPairs", "Links"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +38,19 @@ class LinkedPairs:
         return len(self.first)
 
 
+@dataclass(frozen=True, eq=False)
+class Links:
+    """Pairs of photographs with the probability that they show one individual; that of pairs that are absent is 0."""
+
+    first: StrArray = field(default_factory=lambda: np.zeros(0, dtype=object))  # (p,) image_ids
+    second: StrArray = field(default_factory=lambda: np.zeros(0, dtype=object))  # (p,)
+    probability: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (p,)
+
+    def __post_init__(self) -> None:
+        for name in ("second", "probability"):
+            check_shape(name, getattr(self, name), (len(self.first),))
+
+
 @dataclass(frozen=True)
 class ClusterCount:
     """How many individuals the photographs of one data set show, and how that was found."""
@@ -47,9 +59,9 @@ class ClusterCount:
     clusters: int
     singletons: int  # clusters of one photograph
     known: int  # clusters that show an individual of the database
-    low: int  # range of the number of individuals that pseudo-tests on the database, or the null model, suggest
+    low: int  # 90 % interval of the number of individuals, from pseudo-tests; without any, a range of the null model
     high: int
-    rule: Mapping[str, Any] = field(default_factory=dict)  # method, cut, attach, margin and what chose them
+    rule: Mapping[str, Any] = field(default_factory=dict)  # cut, attach, margin and what chose them
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +83,7 @@ class Clusters:
     individual: StrArray  # (n,) name of an individual of the database, None for a new one
     counts: Mapping[str, ClusterCount] = field(default_factory=dict)  # by data set
     taken: frozenset[str] = frozenset()  # names of the database that no new individual gets
-    links: PairScores | None = None  # pairs that may show one animal, with their `probability`
+    links: Links = field(default_factory=Links)  # between the photographs
 
     def __post_init__(self) -> None:
         for name in ("dataset", "number", "individual"):
@@ -84,7 +96,7 @@ class Clusters:
     def label(self) -> StrArray:
         """`cluster_<dataset>_<n>`, as AnimalCLEF 2026 wants it, (n,)."""
         pairs = zip(self.dataset, self.number.tolist(), strict=True)
-        return text_array([f"cluster_{dataset}_{number}" for dataset, number in pairs])
+        return _texts([f"cluster_{dataset}_{number}" for dataset, number in pairs])
 
     @cached_property
     def name(self) -> StrArray:
@@ -98,7 +110,7 @@ class Clusters:
                 while f"new_{count}" in known:
                     count += 1
                 names[label] = f"new_{count}"
-        return text_array([who or names[label] for label, who in zip(self.label, self.individual, strict=True)])
+        return _texts([who or names[label] for label, who in zip(self.label, self.individual, strict=True)])
 
     @property
     def table(self) -> pd.DataFrame:
@@ -117,8 +129,7 @@ class Clusters:
         return f"<p>{self!r}</p>" + str(self.table.to_html(max_rows=20, index=False))
 
 
-def links_of(rows: Sequence[tuple[str, str, float]]) -> PairScores:
-    """Return pairs of image_ids with the `probability` that they show one animal."""
-    probability = np.array([one for *_, one in rows], dtype=np.float32)
-    first, second = text_array([one for one, _, _ in rows]), text_array([other for _, other, _ in rows])
-    return PairScores(first, second, {"probability": probability})
+def _texts(values: list[str]) -> StrArray:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array

@@ -71,13 +71,19 @@ def made_tests(known: KnownBest | None = None, linked: float = 0.9) -> PseudoTes
     return PseudoTests(who, first, second, probability, known or KnownBest.none(24), rows)
 
 
-def test_the_cut_parts_individuals_and_goes_towards_smaller_clusters() -> None:
+def test_the_cut_is_the_loosest_of_those_that_part_individuals_best() -> None:
     rule = choose_rule([made_tests()], {}, attaches=False)
-    assert rule.cut == max(cut for cut in CUTS if cut <= 0.9)
-    assert (rule.method, rule.attach, rule.chosen_on) == ("average-linkage", None, "pseudo-tests")
-    assert count_ratios([made_tests()], rule).tolist() == [1.0] * 4
-    assert choose_rule([made_tests()], {"cut": 0.25, "method": "union-find"}, attaches=False) == ClusterRule(
-        "union-find", 0.25, chosen_on="pseudo-tests"
+    assert list(rule.alike) == [cut for cut in CUTS if 0.3 < cut <= 0.9]
+    assert rule.cut == rule.alike[0] == 0.3775
+    assert (rule.attach, rule.chosen_on) == (None, "pseudo-tests")
+    ratios = count_ratios([made_tests()], rule, 0)
+    assert ratios.shape == (40, len(rule.alike))
+    assert (ratios == 1).all()  # at each of these cuts there is a cluster for every individual
+    strict = count_ratios([made_tests()], ClusterRule(alike=(0.3, 0.95)), 0)
+    assert strict[:, 0].min() == 1 < strict[:, 0].max()  # where both of the two are there that cannot be parted
+    assert strict[:, 1] == pytest.approx(1 / 4)  # every photograph is alone, four of each individual
+    assert choose_rule([made_tests()], {"cut": 0.25}, attaches=False) == ClusterRule(
+        0.25, alike=(0.25,), chosen_on="pseudo-tests"
     )
 
 

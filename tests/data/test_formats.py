@@ -12,13 +12,12 @@ from PIL import Image
 from tiny import write_csv
 
 from animalclef.data.answers import Answer, answer_rows, read_answers
-from animalclef.data.formats.camtrap_dp import write_camtrap
+from animalclef.data.formats.camtrap_dp import RawTable, write_camtrap
 from animalclef.data.formats.capture_history import capture_histories, capture_text, mark_text
-from animalclef.data.formats.raw_csv import RawTable
 from animalclef.data.formats.wildbook import write_wildbook
-from animalclef.data.plain_table import write_plain_table
 from animalclef.data.sources import find_source
 from animalclef.data.table import LoadedTable, load_table
+from animalclef.data.table_writing import write_plain_table
 from animalclef.errors import DataError, OutputError
 from animalclef.structures import Predictions, RankedCandidates
 from animalclef.structures.clusters import Clusters
@@ -303,6 +302,15 @@ def test_answers_for_a_biologist(tmp_path: Path) -> None:
     assert read_answers(tmp_path / "answers.csv")[0] == Answer(
         "2", "2.png", "Ada", 0.9, (("Bea", 0.3), ("Cleo", 0.1)), ""
     )
+
+
+def test_an_individual_that_is_called_new_is_told_from_a_new_one(tmp_path: Path) -> None:
+    from animalclef.data.answers import ANSWERS_COLUMNS
+
+    rows = [["a.png", "new", "0.9", "0.5", "", "", "", "", "", image_id, "newts", who] for image_id, who in
+            [("1", "new"), ("2", "new_1"), ("3", "")]]  # fmt: skip
+    write_csv(tmp_path / "answers.csv", ANSWERS_COLUMNS, rows)
+    assert [answer.individual for answer in read_answers(tmp_path / "answers.csv")] == ["new", None, None]
 
 
 def test_a_plain_table_is_read_as_the_same_photographs(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ import pytest
 from evaluation_cases import synthetic
 
 from animalclef.config import DecideConfig
+from animalclef.decision.answer_curve import reliability
 from animalclef.decision.cross_fit import CrossFitter
 from animalclef.decision.leak_guard import Fitted, digest_of
 from animalclef.decision.pseudo_query_scores import AnsweredQueries
-from animalclef.decision.reliability import reliability
 from animalclef.errors import AnimalClefError, LeakError
 
 CONFIG = DecideConfig(folds=3, trials=2)
@@ -53,11 +53,11 @@ def test_answered_queries_shape_the_curves_of_folds_without_their_individual() -
         inside = set(held_out.individuals["lynx"][held_out.fold_of["lynx"] == fold])
         assert not inside & held_out.fitted(frozenset({fold})).individuals
     column = plain.columns[0]
-    before, nothing_said = (one.fitted().for_use.of["logistic", column] for one in (plain, held_out))
+    before, nothing_said = (one.fitted().for_use.of[column] for one in (plain, held_out))
     assert nothing_said == before  # no pair of theirs is labelled
     labelled = replace(queries, labelled=more.as_known)
     held_out = CrossFitter("lynx", {"lynx": part}, CONFIG, seed=0, answered={"lynx": labelled})
-    assert held_out.fitted().for_use.of["logistic", column] != before
+    assert held_out.fitted().for_use.of[column] != before
     assert held_out.log_odds("lynx").who.shape == part.same.shape  # they are not scored themselves
     assert CrossFitter("lynx", {"lynx": part}, CONFIG, seed=0, answered={"newt": labelled}).fitted().for_use == (
         plain.fitted().for_use

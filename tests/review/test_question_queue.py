@@ -11,7 +11,7 @@ from rows import Row, image_table, strings
 
 from animalclef.review.question_queue import QuestionQueue
 from animalclef.structures import Predictions, RankedCandidates, ReviewedPairs
-from animalclef.structures.clusters import Clusters, links_of
+from animalclef.structures.clusters import Clusters, Links
 
 IMAGES = image_table(
     [*(Row(f"q{n}") for n in range(1, 5)), Row("l", "Luna"), Row("l2", "Luna"), Row("t", "Tara"), Row("m", "Milo")]
@@ -100,7 +100,9 @@ def new_ones(*links: tuple[str, str, float], groups: tuple[int, ...] = (0, 1, 2,
     run = SimpleNamespace(
         images=images, ranked=ranked, predictions=predictions, decision=SimpleNamespace(of=lambda _: NoCurve())
     )
-    clusters = Clusters(ids, strings(*["lynx"] * 5), np.array(groups), strings(*[None] * 5), links=links_of(links))
+    first, second, p = zip(*links, strict=True)
+    pairs = Links(strings(*first), strings(*second), np.array(p))
+    clusters = Clusters(ids, strings(*["lynx"] * 5), np.array(groups), strings(*[None] * 5), links=pairs)
     return QuestionQueue(cast(Any, run), clusters)
 
 

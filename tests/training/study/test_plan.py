@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from animalclef.config.study import ArmConfig, StudyConfig
+from animalclef.config.training import ArmConfig, StudyConfig
 from animalclef.errors import DataError
 from animalclef.training.study.study_plan import Job, plan_arm
 
