@@ -149,8 +149,6 @@ class KeypointConfig(Settings):
 class MatcherSettings(Settings):
     """Settings of one matcher."""
 
-    gone: ClassVar[dict[str, Any]] = {"backend": "kornia"}
-
     matcher: Literal["mutual-nearest", "lightglue", "superglue", "none"] = Field(
         "mutual-nearest",
         description="the matcher: mutual nearest neighbours with a ratio test, LightGlue, SuperGlue (for "
@@ -164,6 +162,10 @@ class MatcherSettings(Settings):
     )
     tolerance: float = Field(
         0.02, gt=0, description="largest reprojection error of an inlier, as a share of the long side"
+    )
+    backend: Literal["kornia", "lightglue"] = Field(
+        "kornia",
+        description="LightGlue: its implementation; lightglue is the original package, which you install yourself",
     )
     weights: str | None = Field(
         None,

@@ -39,7 +39,7 @@ _THRESHOLD = 0.2  # least confidence of a match, as in the authors' demonstratio
 _ITERATIONS = 100  # of the optimal transport
 _DIMENSIONS = 256
 _LIGHTGLUES: Mapping[str, tuple[object, ...]] = {  # settings of another network's, and what of them holds here too
-    "precision": ("auto", "float32"), "compile": (False,),
+    "backend": ("kornia",), "precision": ("auto", "float32"), "compile": (False,),
     "depth_confidence": (None, -1), "width_confidence": (None, -1),
 }  # fmt: skip
 

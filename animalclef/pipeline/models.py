@@ -96,7 +96,7 @@ def scores_fingerprint(config: Config, models: Models) -> str:
     local: list[object] = [extractor and extractor.fingerprint, keypoints.border, masked, keypoints.views]
     local += [] if keypoints.matched is None else [keypoints.matched]
     local += _preparation(config, models.segmenter)
-    matching = config.rerank.model_dump(mode="json", exclude=_LAST_BITS) | {"backend": "kornia"}  # once a setting
+    matching = config.rerank.model_dump(mode="json", exclude=_LAST_BITS)
     rerank = [matching, *models.made_by[:1]]
     votes = config.vote if "vote" in config.retrieve.sources else None
     rescore = [config.retrieve.rescore, config.retrieve.neighbours] if config.retrieve.rescore else []

@@ -227,8 +227,8 @@ def test_a_setting_that_has_gone_loads_and_is_told_where_it_was_used(caplog: pyt
     ]
     assert load_config(None, earlier) == load_config(None, ["decide.trials=3"])
     assert caplog.text == ""
-    assert load_config(None, ["rerank.backend=lightglue", "decide.calibrations=[beta]"]) == Config()
-    assert [record.message.partition(":")[0] for record in caplog.records] == ["backend", "calibrations"]
+    assert load_config(None, ["keypoints.spread=true", "decide.calibrations=[beta]"]) == Config()
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["spread", "calibrations"]
     assert caplog.records[0].message.endswith("has gone, because it helped on no data set; it has no effect.")
 
 

@@ -226,7 +226,7 @@ def test_another_superglue_of_transformers_is_refused(
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("precision", "bfloat16"), ("compile", True), ("depth_confidence", 0.9),
+    [("backend", "lightglue"), ("precision", "bfloat16"), ("compile", True), ("depth_confidence", 0.9),
      ("width_confidence", 0.99)],
 )  # fmt: skip
 def test_settings_of_lightglue_are_refused(setting: str, value: object) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from animalclef.config import RerankConfig
 from animalclef.config.matching import family
 from animalclef.matching.lightglue.batched import BatchedLightGlue
-from animalclef.matching.lightglue.loading import find_lightglue, load_lightglue
-from animalclef.matching.lightglue.matcher import DeviceWorker, LightGlueMatcher
+from animalclef.matching.lightglue.loading import LightGlueModel, find_lightglue, load_lightglue
+from animalclef.matching.lightglue.matcher import DeviceWorker, Engine, LightGlueMatcher
+from animalclef.matching.lightglue.package_backend import PackageLightGlue
 from animalclef.runtime.devices import choose_precision
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def open_lightglue(config: RerankConfig, extractor: str, device: str, folder: Pa
 
     Raises:
         WeightsError: the weights are not on this machine, or do not fit.
-        ConfigError: they are for other features.
+        ConfigError: they are for other features, or the backend is not installed.
     """
     features = family(extractor)
     path, released = find_lightglue(features, config.weights, folder)
@@ -40,12 +41,9 @@ def open_lightglue(config: RerankConfig, extractor: str, device: str, folder: Pa
     }
     model = load_lightglue(path, features, released=released).with_settings(given)
     devices = devices_of(device)
-    dtype = choose_precision(config.precision, devices[0])
-    lanes = [
-        DeviceWorker(BatchedLightGlue(model, one, dtype, compiles=config.compile), *memory_budget(one), one.type)
-        for one in devices
-    ]
-    versions = [metadata.version("kornia"), metadata.version("torch")]
+    dtype = choose_precision("float32" if config.backend == "lightglue" else config.precision, devices[0])
+    lanes = [DeviceWorker(_engine(config, model, one, dtype), *memory_budget(one), one.type) for one in devices]
+    versions = [metadata.version(config.backend), metadata.version("torch")]
     return LightGlueMatcher(config, lanes, [model.digest, *versions, str(dtype), devices[0].type])
 
 
@@ -55,6 +53,12 @@ def devices_of(name: str) -> list[torch.device]:
 
     count = torch.cuda.device_count() if name == "cuda" else 0
     return [torch.device("cuda", number) for number in range(count)] if count > 1 else [torch.device(name)]
+
+
+def _engine(config: RerankConfig, model: LightGlueModel, device: torch.device, dtype: torch.dtype) -> Engine:
+    if config.backend == "lightglue":
+        return PackageLightGlue(model, device)
+    return BatchedLightGlue(model, device, dtype, compiles=config.compile)
 
 
 def memory_budget(device: torch.device) -> tuple[int, int]:
