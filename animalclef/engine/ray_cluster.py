@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from animalclef.engine.cluster_worker import ClusterWorker, installed_versions
-from animalclef.engine.work import Work
+from animalclef.engine.work import Work, batched
 from animalclef.errors import AnimalClefError, EngineError
 
 __all__ = ["RayCluster"]
@@ -126,7 +126,7 @@ class _Stage:
 
         self.cluster, self.work = cluster, work
         self.shipped = ray.put(work)
-        self.coming = (_Task(number, part) for number, part in enumerate(_batched(chunks, work.chunks_a_task)))
+        self.coming = (_Task(number, part) for number, part in enumerate(batched(chunks, work.chunks_a_task)))
         self.waiting: deque[_Task] = deque()
         self.starting: dict[Any, tuple[Any, str]] = {}  # by reference to an answer: the worker, and what it was asked
         self.running: dict[Any, tuple[Any, _Task, float]] = {}
@@ -250,12 +250,6 @@ class _Stage:
         for one in self.idle:
             self._ask(one, "about")
         self.idle = []
-
-
-def _batched(chunks: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    rest = iter(chunks)
-    while some := list(itertools.islice(rest, size)):
-        yield some
 
 
 def _reason(error: BaseException) -> str:

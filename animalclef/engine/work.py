@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-__all__ = ["Engine", "ThisMachine", "Work"]
+__all__ = ["Engine", "ThisMachine", "Work", "batched"]
 
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
@@ -67,3 +68,14 @@ class ThisMachine:
     def ordered(self, work: Work[Any, Result], chunks: Iterable[Any]) -> Iterator[Result]:
         """Yield the results of all chunks, in their order."""
         return work.run(chunks)
+
+
+def batched(items: Iterable[Chunk], size: int) -> Iterator[list[Chunk]]:
+    """Yield items in lists of `size`; the last one may be shorter.
+
+    >>> list(batched("abc", 2))
+    [['a', 'b'], ['c']]
+    """
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
