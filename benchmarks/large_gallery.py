@@ -3,8 +3,8 @@
     python benchmarks/large_gallery.py [--vectors 1000000] [--queries 500] [--memory-gb 0.6]
 
 Vectors lie about the centres of 20,000 individuals; their k-th number has a variance of 1 / k, as after a PCA. Prints
-processor seconds (of all threads, so that other work on the machine does not count), peak memory, the length of codes, and
-the cells that are searched for each recall@100.
+processor seconds (of all threads, so that other work on the machine does not count), peak memory, the length of codes,
+and the cells that are searched for each recall@100.
 """
 
 from __future__ import annotations
