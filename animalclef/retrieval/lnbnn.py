@@ -66,14 +66,14 @@ class LnbnnScorer:
         `groups` are rows of queries with the rows of the gallery that they are compared with. A photograph never votes
         for itself; a neighbour in it or in a hidden one does not count, neither as a vote nor as the background.
         """
-        found: list[list[tuple[Rows, Rows, FloatArray]]] = [[] for _ in views]
+        found: list[list[tuple[NDArray[np.int32], NDArray[np.int32], FloatArray]]] = [[] for _ in views]
         with self.progress.task("local descriptors vote", len(queries), "photographs") as advance:
             for query_rows, gallery_rows in groups:
                 some, others = queries.select(query_rows), gallery.select(gallery_rows)
                 for row, entry in zip(query_rows, self._entries(some, others, views, advance), strict=True):
                     for number, part in enumerate(found):
-                        places = gallery_rows[entry[f"image{number}"]]
-                        part.append((np.full(len(places), row), places, entry[f"vote{number}"]))
+                        places = gallery_rows[entry[f"image{number}"]].astype(np.int32)
+                        part.append((np.full(len(places), row, np.int32), places, entry[f"vote{number}"]))
         return [Votes.of(queries.image_id, gallery.image_id, part) for part in found]
 
     def _entries(

@@ -72,8 +72,8 @@ class Votes:
 
     query_id: StrArray  # (q,)
     gallery_id: StrArray  # (g,)
-    query: NDArray[np.int64]  # (n,) index into query_id
-    image: NDArray[np.int64]  # (n,) index into gallery_id
+    query: NDArray[np.int32]  # (n,) index into query_id
+    image: NDArray[np.int32]  # (n,) index into gallery_id
     values: FloatArray  # (n,) above 0
 
     def __post_init__(self) -> None:
@@ -83,12 +83,12 @@ class Votes:
     @classmethod
     def of(cls, query_id: StrArray, gallery_id: StrArray, parts: Iterable[tuple[NDArray[np.generic], ...]]) -> Votes:
         """Return the votes of parts (query, image, values), in any order."""
-        none = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+        none = (np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))
         query, image, values = (np.concatenate(column) for column in zip(none, *parts, strict=True))
         order = np.lexsort((image, query))
         return cls(query_id, gallery_id, query[order], image[order], values[order].astype(np.float32))
 
-    def of_query(self, row: int) -> tuple[NDArray[np.int64], FloatArray]:
+    def of_query(self, row: int) -> tuple[NDArray[np.int32], FloatArray]:
         """Return the images that a query's descriptors vote for, and the votes."""
         part = slice(*np.searchsorted(self.query, [row, row + 1]))
         return self.image[part], self.values[part]
@@ -102,10 +102,8 @@ class Votes:
         """
         if not len(self.query):
             return np.zeros(query.shape, np.float32)
-        wanted, held = (
-            query.astype(np.int64) * len(self.gallery_id) + image,
-            self.query * len(self.gallery_id) + self.image,
-        )
+        width = len(self.gallery_id)
+        wanted, held = query.astype(np.int64) * width + image, self.query.astype(np.int64) * width + self.image
         place = np.minimum(np.searchsorted(held, wanted), len(held) - 1)
         return np.where(held[place] == wanted, self.values[place], np.float32(0))
 
