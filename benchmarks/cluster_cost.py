@@ -23,6 +23,7 @@ class Rates:
     finding: float = 2.15  # photographs a second, `predict` on 3,508 photographs
     describing: float = 12.5  # photographs a second, the same run
     lnbnn: float = 13.5  # queries a second against 10,000 photographs; falls with the root of their number
+    indexing: float = INDEXING  # photographs a second of 10,000 (`benchmarks/vote_scale.py`); falls with the root as well
     matching: float = 192.0  # pairs a second at 1,024 keypoints
     search_flops: float = 2e10  # exact inner products, float32
 
@@ -38,6 +39,7 @@ class Bytes:
     pair: int = 28  # in the pair log
     pair_in_memory: int = 350  # of the driver
     entry_in_memory: int = 1_200  # of the driver: four stores, the table
+    votes_in_memory: int = 512 * 5 * 12  # of a query, in the driver: descriptors, neighbours, bytes of a vote
     vlad_in_memory: int = 128 * 66 * 4  # of the driver, for the PCA
     descriptors: int = 512 * 140  # of a database photograph, in the LNBNN index
 
@@ -69,12 +71,13 @@ def stages(photographs: int, rates: Rates, sizes: Bytes) -> list[Stage]:
             photographs * (sizes.vlad_in_memory + sizes.entry_in_memory) / giga,
         ),
         Stage(
-            "embedding search, exact", 0, asked * gallery * 512 / rates.search_flops / 3600, 0,
+            "embedding search, exact", asked * gallery * 512 / rates.search_flops / 3600, 0, 0,
             2 * photographs * 1024 / giga,
         ),
         Stage(
-            "LNBNN search", 0, asked * slower / rates.lnbnn / 3600, gallery * sizes.descriptors / giga,
-            gallery * sizes.descriptors / giga,
+            "LNBNN, index and search",
+            (asked / rates.lnbnn + gallery / rates.indexing) * slower / 3600, 0, gallery * sizes.descriptors / giga,
+            asked * sizes.votes_in_memory / giga,
         ),
         Stage(
             "matching pairs", pairs / rates.matching / 3600, 0, pairs * sizes.pair / giga,

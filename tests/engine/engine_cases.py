@@ -20,20 +20,27 @@ __all__ = ["FourProcesses", "Squares"]
 
 
 class FourProcesses(ThisMachine):
-    """Sends every task to one of four new processes, as a cluster does; the last task first."""
+    """Sends every task to one of four other processes, as a cluster does; the last task first."""
 
     def __init__(self) -> None:
         self.stages: list[str] = []
 
+    def __enter__(self) -> FourProcesses:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["animalclef.pipeline.predict"])
+        self.pool = ProcessPoolExecutor(4, context)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pool.shutdown()
+
     def ordered(self, work: Any, chunks: Iterable[Any]) -> Iterator[Any]:
         tasks = list(batched(chunks, work.chunks_a_task))
-        if not tasks:
-            return
-        self.stages.append(work.title)
-        with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as pool:
-            running = [pool.submit(_run, work, task) for task in reversed(tasks)]
-            for one in reversed(running):
-                yield from one.result()
+        if tasks:
+            self.stages.append(work.title)
+        running = [self.pool.submit(_run, work, task) for task in reversed(tasks)]
+        for one in reversed(running):
+            yield from one.result()
 
 
 def _run(work: Any, chunks: list[Any]) -> list[Any]:

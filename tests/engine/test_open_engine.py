@@ -71,8 +71,8 @@ def test_one_process_and_four_give_the_same_bytes(tmp_path: Path, monkeypatch: p
     settings = ["vote.exact_descriptors=100", "vote.dimensions=16", "retrieve.memory_gb=0.00001"]
     data = make_tiny_data(tmp_path / "data", datasets=("NewtID",), individuals=4, unknown=1)
     plain = predict(data, tmp_path / "one", *settings, workers=1)
-    four = FourProcesses()
-    assert predict(data, tmp_path / "four", *settings, engine=four) == plain
+    with FourProcesses() as four:
+        assert predict(data, tmp_path / "four", *settings, engine=four) == plain
     assert artefacts(tmp_path / "four") == artefacts(tmp_path / "one")
     files = [sorted(path.relative_to(run) for path in run.rglob("*.safetensors"))
              for run in (tmp_path / "one", tmp_path / "four")]  # fmt: skip
