@@ -97,7 +97,8 @@ def read_answers(path: Path) -> list[Answer]:
             raise DataError(f"{path}, line {line}: a probability is no number.") from error
         if not all(0 <= value <= 1 for value in (probability, *(value for _, value in following))):
             raise DataError(f"{path}, line {line}: a probability is not between 0 and 1.")
-        who = None if row["answer"] == _NEW else row["answer"]
+        is_new = row["answer"] == _NEW and row.get("individual") != _NEW  # an individual may be called "new"
+        who = None if is_new else row["answer"]
         answers.append(Answer(row["image_id"], row["path"], who, probability, following, row["skipped"]))
     return answers
 

@@ -305,6 +305,15 @@ def test_answers_for_a_biologist(tmp_path: Path) -> None:
     )
 
 
+def test_an_individual_that_is_called_new_is_told_from_a_new_one(tmp_path: Path) -> None:
+    from animalclef.data.answers import ANSWERS_COLUMNS
+
+    rows = [["a.png", "new", "0.9", "0.5", "", "", "", "", "", image_id, "newts", who] for image_id, who in
+            [("1", "new"), ("2", "new_1"), ("3", "")]]  # fmt: skip
+    write_csv(tmp_path / "answers.csv", ANSWERS_COLUMNS, rows)
+    assert [answer.individual for answer in read_answers(tmp_path / "answers.csv")] == ["new", None, None]
+
+
 def test_a_plain_table_is_read_as_the_same_photographs(tmp_path: Path) -> None:
     images = load(camtrap(tmp_path / "package")).images
     write_plain_table(images, tmp_path / "package" / "metadata.csv")

@@ -37,10 +37,12 @@ def render_subjects(
     Finished species are kept, so an interrupted call resumes; files depend on the seed and the species' number alone.
 
     Raises:
-        OutputError: the folder was rendered with another seed, or cannot be written to.
+        OutputError: the folder was rendered with another seed, holds other files, or cannot be written to.
     """
     make_folder(folder)
     stamp, text = folder / "rendered.json", json.dumps({"version": _VERSION, "seed": seed}) + "\n"
+    if not stamp.is_file() and any(folder.iterdir()):
+        raise OutputError(f"{folder}: holds files that were not rendered here. Choose an empty or new folder.")
     if stamp.is_file() and stamp.read_text(encoding="utf-8") != text:
         raise OutputError(f"{folder}: holds photographs of another seed or version. Choose another folder.")
     write_text(stamp, text)

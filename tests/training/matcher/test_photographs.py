@@ -102,6 +102,11 @@ def test_rendered_photographs_of_one_animal_share_its_coat(tmp_path: Path) -> No
     assert {path: path.read_bytes() for path in before} == before
     with pytest.raises(OutputError, match="another seed"):
         render_subjects(tmp_path / "images", 1, seed=4)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.jpg").write_bytes(b"a photograph")
+    with pytest.raises(OutputError, match="not rendered here"):
+        render_subjects(tmp_path / "mine", 1, seed=3)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["a.jpg"]
 
 
 def find_photographs_of_one_group(folder: Path) -> list:  # type: ignore[type-arg]
