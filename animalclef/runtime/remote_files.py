@@ -166,12 +166,12 @@ def open_copies(url: str, gigabytes: float) -> tuple[Path, list[str]]:
     listed = bucket.listed()
     folder = copies_folder(bucket.url, "photographs")
     place_marker(folder, json.dumps({"url": bucket.url, "gigabytes": gigabytes}))
-    for path, status in _copies(folder):
-        if listed.get(path.relative_to(folder).as_posix()) != (status.st_size, status.st_mtime):
-            path.unlink(missing_ok=True)
-    for path in folder.glob("[!.]*"):
-        if path.suffix.lower() in _TABLES and path.name not in listed:
-            path.unlink()
+    for copy, status in _copies(folder):
+        if listed.get(copy.relative_to(folder).as_posix()) != (status.st_size, status.st_mtime):
+            copy.unlink(missing_ok=True)
+    for table in folder.glob("[!.]*"):
+        if table.suffix.lower() in _TABLES and table.name not in listed:
+            table.unlink()
     for path in listed:
         if "/" not in path and PurePosixPath(path).suffix.lower() in _TABLES:
             write_copy(folder / path, *bucket.read(path))

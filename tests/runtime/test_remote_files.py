@@ -140,6 +140,6 @@ def test_a_mistake_is_one_sentence(store: Any, tmp_path: Path, monkeypatch: pyte
     with pytest.raises(DataError, match=r"the store gives no answer .* Check the network"):
         find_source(Path("s3://wild/x"))
     forget()
-    monkeypatch.setitem(sys.modules, "s3fs", None)
-    with pytest.raises(ConfigError, match=r"cannot be read here. Run pip install 'animalclef\[s3\]'."):
-        find_source(Path("s3://wild/x"))
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(ConfigError, match=r"^gs://wild/x: .* cannot be read here. Run pip install 'animalclef\[gs\]'."):
+        find_source(Path("gs://wild/x"))
