@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 
 QUERY_SHARE = 0.14  # of AnimalCLEF 2025: 2,135 of 15,209
@@ -23,7 +24,6 @@ class Rates:
     finding: float = 2.15  # photographs a second, `predict` on 3,508 photographs
     describing: float = 12.5  # photographs a second, the same run
     lnbnn: float = 13.5  # queries a second against 10,000 photographs; falls with the root of their number
-    indexing: float = INDEXING  # photographs a second of 10,000 (`benchmarks/vote_scale.py`); falls with the root as well
     matching: float = 192.0  # pairs a second at 1,024 keypoints
     search_flops: float = 2e10  # exact inner products, float32
 
@@ -37,7 +37,7 @@ class Bytes:
     embedding: int = 128 * 66 * 2  # VLAD in half precision, in the store
     rest: int = 6_000  # thumbnail, outline
     pair: int = 28  # in the pair log
-    pair_in_memory: int = 350  # of the driver
+    pair_in_memory: int = 170  # of the driver
     entry_in_memory: int = 1_200  # of the driver: four stores, the table
     votes_in_memory: int = 512 * 5 * 12  # of a query, in the driver: descriptors, neighbours, bytes of a vote
     vlad_in_memory: int = 128 * 66 * 4  # of the driver, for the PCA
@@ -62,6 +62,7 @@ def stages(photographs: int, rates: Rates, sizes: Bytes) -> list[Stage]:
     asked = queries + min(gallery, DATASETS * PSEUDO_QUERIES)
     pairs = asked * CANDIDATES
     slower = max(1.0, (gallery / 10_000) ** 0.5)
+    cells = 2 ** round(math.log2(2 * math.sqrt(512 * gallery)))  # of the index of descriptors, of 64 numbers each
     giga = 1e9
     return [
         Stage("finding animals", photographs / rates.finding / 3600, 0, photographs * 1000 / giga, 0),
@@ -76,8 +77,9 @@ def stages(photographs: int, rates: Rates, sizes: Bytes) -> list[Stage]:
         ),
         Stage(
             "LNBNN, index and search",
-            (asked / rates.lnbnn + gallery / rates.indexing) * slower / 3600, 0, gallery * sizes.descriptors / giga,
-            asked * sizes.votes_in_memory / giga,
+            (asked * slower / rates.lnbnn + 512 * gallery * cells * 128 / rates.search_flops) / 3600,
+            10 * 40 * cells**2 * 128 / rates.search_flops / 3600,  # k-means
+            gallery * sizes.descriptors / giga, asked * sizes.votes_in_memory / giga,
         ),
         Stage(
             "matching pairs", pairs / rates.matching / 3600, 0, pairs * sizes.pair / giga,

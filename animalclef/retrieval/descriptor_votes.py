@@ -71,7 +71,7 @@ class VotingGallery:
 
 def _stored(blocks: ShardStore, names: Sequence[str]) -> Iterator[Any]:
     for name in names:
-        yield faiss.deserialize_index(blocks.get(name)["index"])
+        yield faiss.deserialize_index(np.asarray(blocks.get(name)["index"], dtype=np.uint8))
 
 
 @dataclass(frozen=True, eq=False)
