@@ -17,7 +17,7 @@ from animalclef.retrieval.descriptor_index import Codebook, train_codebook, unit
 from animalclef.retrieval.descriptor_votes import Asked, FeatureReader, Indexing, Voting, VotingGallery
 from animalclef.runtime.progress import Progress
 from animalclef.store.shard_store import Entry, ShardStore
-from animalclef.structures import FloatArray, ImageTable, MatchKey, Votes
+from animalclef.structures import ImageTable, MatchKey, Votes
 
 __all__ = ["LnbnnScorer"]
 
@@ -66,7 +66,7 @@ class LnbnnScorer:
         `groups` are rows of queries with the rows of the gallery that they are compared with. A photograph never votes
         for itself; a neighbour in it or in a hidden one does not count, neither as a vote nor as the background.
         """
-        found: list[list[tuple[NDArray[np.int32], NDArray[np.int32], FloatArray]]] = [[] for _ in views]
+        found: list[list[tuple[NDArray[np.generic], ...]]] = [[] for _ in views]
         with self.progress.task("local descriptors vote", len(queries), "photographs") as advance:
             for query_rows, gallery_rows in groups:
                 some, others = queries.select(query_rows), gallery.select(gallery_rows)
@@ -127,7 +127,8 @@ def _stored_codebook(blocks: ShardStore) -> Codebook | None:
     if blocks.verify(["codebook"]):
         return None
     entry = blocks.get("codebook")
-    return Codebook(int(entry["total"][0]), entry["mean"], entry["basis"], entry["centroids"])
+    arrays = (np.asarray(entry[name], dtype=np.float32) for name in ("mean", "basis", "centroids"))
+    return Codebook(int(entry["total"].item()), *arrays)
 
 
 def _barred(queries: ImageTable, gallery_id: NDArray[np.object_], hidden: Hidden) -> list[Rows]:
