@@ -144,7 +144,7 @@ def tune_decision(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Decision:
-    """Search calibrators, weights and thresholds of a finished run further; no photograph is read.
+    """Search weights and thresholds of a finished run further; no photograph is read.
 
     `trials` is their number per data set, in all (default: that of the settings, or 200); `settings` changes the group
     `decide` ("decide.fusions=[weighted]"). Studies are kept in `storage` (default: studies.db in the run folder), and

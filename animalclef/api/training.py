@@ -9,9 +9,9 @@ from pathlib import Path
 from animalclef.api.datasets import Dataset, table_of
 from animalclef.config import TrainConfig, TrainMatcherConfig, load_recipe
 from animalclef.runtime.progress import Progress
+from animalclef.training.embedder.embedder_task import TrainingPlan
 from animalclef.training.embedder.embedder_training import TrainedEmbedder
 from animalclef.training.embedder.embedder_training import train_embedder as train_network
-from animalclef.training.embedder.training_plan import TrainingPlan
 from animalclef.training.matcher.matcher_training import TrainedMatcher
 from animalclef.training.matcher.matcher_training import train_matcher as train_on_images
 

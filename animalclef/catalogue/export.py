@@ -14,7 +14,7 @@ from animalclef.data.answers import Answer
 from animalclef.data.formats.camtrap_dp import is_camtrap, write_camtrap
 from animalclef.data.formats.capture_history import Occasion, capture_histories, mark_text
 from animalclef.data.formats.wildbook import write_wildbook
-from animalclef.data.plain_table import write_plain_table
+from animalclef.data.table_writing import write_plain_table
 from animalclef.errors import ConfigError, OutputError
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.output_guard import check_output

@@ -13,7 +13,7 @@ import numpy as np
 from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.catalogue.nearest_photographs import NearestPhotographs, embed_alone
 from animalclef.config import Config
-from animalclef.data.content_key import content_key
+from animalclef.data.hashing import content_key
 from animalclef.data.sources import Source
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decision_model import Decision

@@ -66,13 +66,13 @@ def study(
     """  # fmt: skip
     from animalclef.cli.console import RichProgress
     from animalclef.config import load_recipe
-    from animalclef.config.study import StudyConfig
+    from animalclef.config.training import StudyConfig
     from animalclef.engine.open_engine import open_engine
     from animalclef.evaluation.evaluate import right_answers
     from animalclef.runtime.atomic_files import make_folder, write_text
     from animalclef.runtime.output_guard import check_output
     from animalclef.training.study.run_study import Study
-    from animalclef.training.study.study_table import study_markdown, study_rows
+    from animalclef.training.study.study_scores import study_markdown, study_rows
 
     if truth is not None and not truth.is_file():
         raise DataError(f"{truth}: no such file. Give the truth of the table's queries, or leave --truth out.")
@@ -95,7 +95,7 @@ def study(
 
 
 def _named(given: str) -> tuple[str, Path]:
-    from animalclef.hub.shipped import SHIPPED, shipped_embedder
+    from animalclef.hub.catalogue import SHIPPED, shipped_embedder
 
     name, equals, file = given.partition("=")
     path = shipped_embedder(file) if file in SHIPPED else Path(file)

@@ -42,7 +42,7 @@ def tune(
     no_ledger: NoLedgerOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Search calibrators, weights and thresholds further, on the stored pseudo-queries of a finished run.
+    """Search weights and thresholds further, on the stored pseudo-queries of a finished run.
 
     If interrupted, run the same command again: it resumes, also from several machines with one storage.
     optuna-dashboard shows the studies. The validation score is nested: each fold of individuals is scored with
@@ -52,7 +52,7 @@ def tune(
 
     - `animalclef tune --run runs/my-run --trials 500 --workers 2`
 
-    - `animalclef tune --run runs/my-run --set 'decide.calibrations=[logistic, isotonic, beta]' --out tuned.json`
+    - `animalclef tune --run runs/my-run --set 'decide.aggregations=[max, top2]' --out tuned.json`
 
     - `animalclef predict --data my-photos --run runs/my-run --decision tuned.json`
     """  # fmt: skip

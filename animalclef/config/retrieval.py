@@ -7,8 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from animalclef.config.base import Settings
-from animalclef.config.members import Member, distinct
+from animalclef.config.base import Member, Settings, distinct
 
 __all__ = ["EmbedConfig", "EmbedMember", "RetrieveConfig", "VoteConfig"]
 

@@ -1,6 +1,9 @@
-"""Pair scores of pseudo-queries, laid out with a row for each."""
+"""Pair scores of pseudo-queries, laid out with a row for each, in both roles: individual in the gallery, and not."""
 
 from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +12,7 @@ from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.structures import ImageTable, PairScores
 
-__all__ = ["lay_out"]
+__all__ = ["joined", "lay_out"]
 
 
 def lay_out(scores: PairScores, gallery: ImageTable, splits: OpenSetSplits, top_k: int) -> PseudoQueries:
@@ -48,3 +51,21 @@ def _running_count(rows: NDArray[np.int64]) -> NDArray[np.int64]:
         places[place] = seen.get(row, 0)
         seen[row] = places[place] + 1
     return places
+
+
+def joined(known: PseudoQueries, unknown: PseudoQueries) -> PseudoQueries:
+    """The candidates of both roles side by side: those of `known` are seen as known, those of `unknown` as unknown.
+
+    A vote of local descriptors, and which pairs a budget lets be matched, depend on who is in the gallery. The two
+    hold the same pseudo-queries in the same order.
+    """
+    tables: dict[str, Any] = {}
+    for field in fields(known):
+        one, other = getattr(known, field.name), getattr(unknown, field.name)
+        if isinstance(one, np.ndarray):
+            tables[field.name] = np.concatenate([one, other], axis=1)
+    tables["columns"] = {name: np.concatenate([one, unknown.columns[name]], axis=1)
+                         for name, one in known.columns.items()}  # fmt: skip
+    tables["as_known"] = np.concatenate([known.as_known, np.zeros_like(unknown.as_known)], axis=1)
+    tables["as_unknown"] = np.concatenate([np.zeros_like(known.as_unknown), unknown.as_unknown], axis=1)
+    return replace(known, **tables)

@@ -11,18 +11,15 @@ from threadpoolctl import threadpool_limits
 
 from animalclef.config import DecideConfig
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.decision.answer_curve import AnswerFit
+from animalclef.decision.answer_curve import AnswerFit, reliability
 from animalclef.decision.calibrators import shaped
-from animalclef.decision.cross_fit import CrossFitter, Views, columns_to_fit, role_views
+from animalclef.decision.cross_fit import CrossFitter, nested_hits
 from animalclef.decision.decision_model import DatasetDecision, Decision, Reliability, Summary, Validation
-from animalclef.decision.decision_params import DecisionParams
 from animalclef.decision.fit_calibrators import Pairs
 from animalclef.decision.leak_guard import digest_of
 from animalclef.decision.model_average import search
-from animalclef.decision.nested import NestedAnswers, nested_answers, nested_hits
 from animalclef.decision.null_model import nulls_of
-from animalclef.decision.reliability import reliability
-from animalclef.decision.score_columns import CONTEXT, is_count, is_relative, scores_among
+from animalclef.decision.score_columns import is_count, scores_among
 from animalclef.decision.search import SearchResult
 from animalclef.decision.strangers import (
     confidence_sentences,
@@ -31,18 +28,15 @@ from animalclef.decision.strangers import (
     with_own_threshold,
 )
 from animalclef.decision.transfer import for_dataset, prior_decision, scale_free
-from animalclef.decision.trial_evaluator import TrialEvaluator
+from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
 from animalclef.metrics.bootstrap import interval_over_individuals, mean_interval
 from animalclef.metrics.threshold_sweep import score_of
 from animalclef.runtime.progress import Progress
 
 __all__ = [
-    "NestedAnswers",
     "Search",
     "evaluators_of",
     "held_out_parts",
-    "nested_answers",
-    "nested_hits",
     "pooled_parts",
     "tune",
     "used_parts",
@@ -134,8 +128,7 @@ def used_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig) -> dic
     parts = {}
     for name, part in sorted(pseudo.items()):
         names = [column for column in config.scores if column in part.columns] or scores_among(part.columns)
-        kept = [*names, *sorted(CONTEXT)]
-        parts[name] = part.only([column for column in kept if column in part.columns])
+        parts[name] = part.only(names)
     return parts
 
 
@@ -146,9 +139,8 @@ def held_out_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig, se
     able = {name: part for name, part in scored.items() if len(part) >= config.min_pseudo_queries}
     if not able:
         return [pooled_parts(pseudo, config, seed)] if scored else []
-    views = {name: role_views(part, config) for name, part in parts.items() if len(part)}
     return [
-        CrossFitter(name, {name: part}, config, seed, _pairs_of_others(parts, views, name, config), views)
+        CrossFitter(name, {name: part}, config, seed, _pairs_of_others(parts, name, config))
         for name, part in able.items()
     ]
 
@@ -182,14 +174,11 @@ def _tune_one(
     if validates:
         validation = _validated(held_out, evaluators, found, answer, config, seed, advance)
     pooled = held_out.name == "pooled"
-    offered = [column for column in held_out.columns if column in choice.weights or not is_relative(column) or pooled]
     return DatasetDecision(
-        calibrators={column: curves.of[choice.calibration, column] for column in offered},
-        weights={column: choice.weights.get(column, 0.0) for column in offered},
+        calibrators={column: curves.of[column] for column in held_out.columns},
+        weights={column: choice.weights.get(column, 0.0) for column in held_out.columns},
         threshold=answer.probability(choice.threshold),
-        margin=choice.margin,
         aggregation=choice.aggregation,
-        crowd_weight=choice.crowd_weight,
         same_viewpoint=choice.same_viewpoint,
         pair_model=curves.pair_model if choice.fusion == "learned" else None,
         fitted_on=held_out.name,
@@ -233,23 +222,21 @@ def _reliability(evaluators: Mapping[str, TrialEvaluator], choice: DecisionParam
     return reliability(probability, same)
 
 
-def _pairs_of_others(
-    parts: Mapping[str, PseudoQueries], views: Mapping[str, Views], mine: str, config: DecideConfig
-) -> dict[str, Pairs]:
+def _pairs_of_others(parts: Mapping[str, PseudoQueries], mine: str, config: DecideConfig) -> dict[str, Pairs]:
     """Return per column the other data sets' pairs, each standardised within its own data set."""
     pairs = {}
     if not config.shrinkage:
         return {}
-    for column in columns_to_fit(parts[mine].columns, config):
+    for column in scores_among(parts[mine].columns):
         z, same = [], []
-        for name, view in views.items():
-            if name != mine and column in view["known"]:
-                seen = parts[name].as_known
-                values = shaped(view["known"][column][seen], log=is_count(column))
+        for name, part in parts.items():
+            if name != mine and len(part) and column in part.columns:
+                seen = part.as_known
+                values = shaped(part.columns[column][seen], log=is_count(column))
                 usable = np.isfinite(values)
                 if usable.any() and values[usable].std() > 1e-9:
                     z.append(np.clip((values[usable] - values[usable].mean()) / values[usable].std(), -10, 10))
-                    same.append(parts[name].same[seen][usable])
+                    same.append(part.same[seen][usable])
         if z:
             joined, labels = np.concatenate(z), np.concatenate(same)
             step = len(joined) // _PAIRS_OF_OTHERS + 1

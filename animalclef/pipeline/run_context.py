@@ -19,7 +19,7 @@ from animalclef.decision.decision_model import Decision
 from animalclef.engine.work import Engine, ThisMachine
 from animalclef.errors import WeightsError
 from animalclef.features.embedding.embedder import load_network
-from animalclef.features.local.extractor_registry import load_extractor
+from animalclef.features.local.entries import load_extractor
 from animalclef.pipeline.models import Models, open_matcher, open_models, scores_fingerprint
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.store.pair_log import PairLog
@@ -114,11 +114,6 @@ class RunContext:
     def match_columns(self) -> tuple[str, ...]:
         """Names of the scores that matching gives a pair."""
         return tuple(one.column(name) for one in self.matchers if one.log is not None for name in one.log.columns)
-
-    @property
-    def with_covariates(self) -> bool:
-        """Whether the decision looks at more than scores."""
-        return (self.config.decide if self.given is None else self.given).needs_circumstances
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

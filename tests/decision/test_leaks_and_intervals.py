@@ -7,9 +7,9 @@ import pytest
 from evaluation_cases import synthetic
 
 from animalclef.config import DecideConfig
+from animalclef.decision.answer_curve import reliability
 from animalclef.decision.cross_fit import CrossFitter
 from animalclef.decision.leak_guard import Fitted, digest_of
-from animalclef.decision.reliability import reliability
 from animalclef.errors import AnimalClefError, LeakError
 
 CONFIG = DecideConfig(folds=3, trials=2)

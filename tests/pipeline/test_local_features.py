@@ -18,7 +18,7 @@ from whole_run import artefacts, count_work, predict
 
 from animalclef.cli.console import plan_sentence
 from animalclef.config import load_config
-from animalclef.config.feature_presets import FEATURES
+from animalclef.config.matching import FEATURES
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.engine.work import Capacity, ThisMachine

@@ -15,21 +15,19 @@ import torch
 from animalclef.config import fingerprint
 from animalclef.config.data import DataConfig
 from animalclef.config.embedder_training import TrainConfig
-from animalclef.data.content_key import photograph_keys
 from animalclef.data.encounters import find_encounters
-from animalclef.data.hashing import hash_images
+from animalclef.data.hashing import hash_images, photograph_keys
 from animalclef.data.training_splits import split_rows
 from animalclef.features.embedding.embedder_registry import trained_on_keys
 from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.structures import ImageTable, Skipped
-from animalclef.training.embedder.embedder_task import EmbedderTask
+from animalclef.training.embedder.batch_sampling import Batch, BatchSource
+from animalclef.training.embedder.embedder_task import EmbedderTask, TrainingPlan
 from animalclef.training.embedder.embedder_validation import ValidationSet, hold_out
 from animalclef.training.embedder.image_cache import ImageCache, cache_images
-from animalclef.training.embedder.photograph_batches import Batch, BatchSource
 from animalclef.training.embedder.trained_network import Started, TrainedNetwork, build_trained, find_start, start_from
 from animalclef.training.embedder.training_labels import TrainingSet, by_side, label_rows, named_rows
-from animalclef.training.embedder.training_plan import TrainingPlan
 from animalclef.training.fabric import lock_folder, open_fabric
 from animalclef.training.training_loop import TrainingLoop
 

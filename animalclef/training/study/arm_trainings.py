@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from animalclef.config import load_recipe
 from animalclef.config.embedder_training import TrainConfig
-from animalclef.config.study import ArmConfig, StudyConfig
+from animalclef.config.training import ArmConfig, StudyConfig
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.structures import ImageTable
 from animalclef.training.embedder.embedder_training import train_embedder

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.config import Config
-from animalclef.config.study import ArmConfig, StudyConfig
+from animalclef.config.training import ArmConfig, StudyConfig
 from animalclef.data.encounters import find_encounters
 from animalclef.data.table import LoadedTable
 from animalclef.data.training_splits import split_rows
@@ -28,21 +28,11 @@ from animalclef.store.shard_store import ShardStore
 from animalclef.structures import ImageTable
 from animalclef.training.study.arm_trainings import ArmSeed, ArmTrainings
 from animalclef.training.study.study_plan import plan_arm
-from animalclef.training.study.study_scores import Asked, DatasetFigures, score_dataset, thinned
+from animalclef.training.study.study_scores import Asked, Line, score_dataset, thinned
 
-__all__ = ["Line", "Study"]
+__all__ = ["Study"]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Line:
-    """Figures of one arm, with one seed, on one data set."""
-
-    arm: str
-    seed: int
-    figures: DatasetFigures
-    told_apart: float | None = None  # share of the queries that a router sent to the right data set
 
 
 @dataclass(frozen=True, eq=False)

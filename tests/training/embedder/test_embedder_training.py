@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from tiny import make_tiny_data
 
 from animalclef import cli
-from animalclef.cli.console_training import training_sentence
+from animalclef.cli.console import training_sentence
 from animalclef.config import EmbedConfig, TrainConfig, load_recipe, shipped_configs
 from animalclef.data.decode import read_image
 from animalclef.errors import ConfigError, DataError, RunInUseError, StaleArtefactError, TrainingError
@@ -24,10 +24,9 @@ from animalclef.features.embedding.timm_embedder import load_embedder
 from animalclef.runtime.threads import worker_threads
 from animalclef.structures import ImageTable
 from animalclef.training.embedder import embedder_task as running
-from animalclef.training.embedder.embedder_task import EmbedderTask
+from animalclef.training.embedder.embedder_task import EmbedderTask, TrainingPlan
 from animalclef.training.embedder.embedder_training import train_embedder
 from animalclef.training.embedder.trained_network import build_trained
-from animalclef.training.embedder.training_plan import TrainingPlan
 from animalclef.training.training_loop import TrainingLoop
 from animalclef.training.training_task import History, Validation
 

@@ -14,14 +14,12 @@ from training_cases import TINY_RECIPE, drawn_photographs, tiny_recipe, view
 
 from animalclef import cli
 from animalclef.config import load_recipe, shipped_configs
-from animalclef.config.matcher_training import MatcherLossConfig, TrainMatcherConfig
+from animalclef.config.training import MatcherLossConfig, TrainMatcherConfig
 from animalclef.errors import ConfigError, DataError, RunInUseError, StaleArtefactError, TrainingError, WeightsError
-from animalclef.training.matcher import matcher_task as running
+from animalclef.training.matcher import matcher_training as running
 from animalclef.training.matcher.assignment import true_assignment
-from animalclef.training.matcher.matcher_task import schedule_factor
-from animalclef.training.matcher.matcher_training import train_matcher
+from animalclef.training.matcher.matcher_training import schedule_factor, train_matcher
 from animalclef.training.matcher.matcher_validation import measure, nearest_neighbours
-from animalclef.training.matcher.training_features import training_features
 from animalclef.training.matcher.view_batches import Pair
 from animalclef.training.training_loop import TrainingLoop
 
@@ -142,8 +140,7 @@ def test_what_is_measured_by_hand() -> None:
     assert found.precision == pytest.approx(1 / 2)  # (2, 2) is 7 px off and not counted, (3, 3) is wrong
     assert found.recall == pytest.approx(0.5)  # of (0, 0) and (1, 1) the first
     assert (found.separation, found.false_matches, found.auc_5px) == (1.0, 1.0, 0.0)
-    features = training_features(tiny_recipe().keypoints)
-    nearest = measure(nearest_neighbours(features, 0.9), [pair], 4.0)
+    nearest = measure(nearest_neighbours(0.9), [pair], 4.0)
     assert nearest.recall == 1.0  # one-hot descriptors: each is its own nearest
 
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 from rows import Row, image_table
 
-from animalclef.config.study import ArmConfig, StudyConfig
+from animalclef.config.training import ArmConfig, StudyConfig
 from animalclef.errors import DataError
 from animalclef.runtime.progress import Silent
 from animalclef.training.study.arm_trainings import ArmSeed, ArmTrainings

@@ -1,15 +1,42 @@
-"""Recognise errors of a device that is out of memory, and release cached memory."""
+"""Choose the number format that a device computes fast in, and go on where its memory is full."""
 
 from __future__ import annotations
 
 import logging
 import sys
 
+import torch
+
 from animalclef.errors import ConfigError
 
-__all__ = ["halved", "is_out_of_memory", "release_memory"]
+__all__ = ["choose_precision", "halved", "has_bfloat16_units", "is_out_of_memory", "release_memory"]
 
 logger = logging.getLogger(__name__)
+
+
+def choose_precision(wanted: str, device: torch.device | str) -> torch.dtype:
+    """Return the torch type for `float32`, `float16`, `bfloat16` or `auto`.
+
+    `auto` is bfloat16 where the device has units for it, float16 on older GPUs (a T4), float32 elsewhere.
+    """
+    device = torch.device(device)
+    if wanted != "auto":
+        named: torch.dtype = getattr(torch, wanted)
+        return named
+    if has_bfloat16_units(device):
+        return torch.bfloat16
+    return torch.float16 if device.type == "cuda" else torch.float32
+
+
+def has_bfloat16_units(device: torch.device) -> bool:
+    """Return whether the hardware computes in bfloat16; elsewhere torch emulates it, slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    if device.type != "cpu":
+        return False
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported", "_is_arm_bf16_supported")
+    supported = (getattr(torch.cpu, name, None) for name in names)
+    return any(bool(one()) for one in supported if one is not None)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
