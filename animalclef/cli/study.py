@@ -69,6 +69,7 @@ def study(
     from animalclef.config.training import StudyConfig
     from animalclef.engine.open_engine import open_engine
     from animalclef.evaluation.evaluate import right_answers
+    from animalclef.features.embedding.timm_embedder import choose_device
     from animalclef.runtime.atomic_files import make_folder, write_text
     from animalclef.runtime.output_guard import check_output
     from animalclef.training.study.run_study import Study
@@ -81,8 +82,10 @@ def study(
     loaded = load(data, columns)
     check_output(out_path / "table.md", "study table")
     check_output(out_path / "lines.json", "list of study lines")
-    folders = (loaded.source.root, make_folder(out_path))
-    with open_engine(engine, address, device=device, folders=folders) as opened:
+    if engine != "local":
+        device = choose_device(device)
+        make_folder(out_path)
+    with open_engine(engine, address, device=device, folders=(loaded.source.root, out_path)) as opened:
         asked = Study(settings, loaded, out_path, starts, device, count, RichProgress(err), overwrite, opened)
         lines = asked.run(None if truth is None else lambda: right_answers(truth, loaded.images))
     table = study_markdown(settings, lines, queries=truth is not None)

@@ -96,7 +96,8 @@ class Bucket:
             if not found:
                 raise FileNotFoundError(self.base)
         base = self.base.rstrip("/") + "/"
-        return {path.removeprefix(base): (int(one["size"]), _time(one)) for path, one in sorted(found.items())}
+        below = {path.removeprefix(base): (int(one["size"]), _time(one)) for path, one in sorted(found.items())}
+        return {path: one for path, one in below.items() if not path.startswith("/") and ".." not in path.split("/")}
 
     def read(self, path: str) -> tuple[bytes, float]:
         """Return the bytes and the time of one file.
