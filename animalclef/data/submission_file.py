@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
 from animalclef.data.csv_text import Problem, parse_table, read_bytes_of_table
@@ -46,6 +48,8 @@ def check_submission_file(path: Path, loaded: LoadedTable) -> list[Problem]:
 
 def _delimiter_problems(text: str, name: str) -> list[Problem]:
     header = text.partition("\n")[0]
+    if header.lower().strip('" ').startswith("sep="):
+        return [Problem(name, 1, "a line for Excel; the competition reads it as the header. Remove it.")]
     for sign, word in ((";", "semicolons"), ("\t", "tabs")):
         if header.count(sign) > header.count(","):
             sentence = f"the cells are separated by {word}; the competition reads commas. Save it with commas."
@@ -55,12 +59,15 @@ def _delimiter_problems(text: str, name: str) -> list[Problem]:
 
 def _cell_problems(text: str, name: str) -> list[Problem]:
     """Return the lines with spaces around a cell: a name with a space is another name."""
-    problems = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        cells = line.removesuffix("\r").split(",")
-        bare = [cell[1:-1] if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell for cell in cells]
-        spaced = [cell for cell in bare if cell != cell.strip()]
-        if spaced and line.strip():
-            problems.append(Problem(name, number, f"spaces around {spaced[0][:60]!r}; the competition keeps them."))
+    reader, start, problems = csv.reader(io.StringIO(text, newline="")), 1, []
+    try:
+        for cells in reader:
+            spaced = [cell for cell in cells if cell != cell.strip()]
+            if spaced and any(map(str.strip, cells)):
+                sentence = f"spaces around {spaced[0][:60]!r}; the competition keeps them."
+                problems.append(Problem(name, start, sentence))
+            start = reader.line_num + 1
+    except csv.Error:  # `parse_table` says where
+        return []
     more = len(problems) - _MOST
     return problems[:_MOST] + ([Problem(name, None, f"and {more} more lines with spaces.")] if more > 0 else [])

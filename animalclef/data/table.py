@@ -6,7 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 
@@ -120,7 +120,7 @@ def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[tuple[st
     image_id = image_ids(table)
     identity = find_column(table, "identity") or []
     is_query, split_problems = _splits(table, identity)
-    path, path_problems = _paths(table)
+    path, path_problems = _paths(table, root)
     problems += split_problems + path_problems + control_problems(table) + _duplicate_ids(table, image_id)
     if any(problem.fatal for problem in problems):
         raise DataError(_told([problem for problem in problems if problem.fatal]))
@@ -179,7 +179,7 @@ def _splits(table: Table, identity: list[str]) -> tuple[list[bool], list[Problem
     return splits, strange.problem()
 
 
-def _paths(table: Table) -> tuple[list[str], list[Problem]]:
+def _paths(table: Table, root: Path) -> tuple[list[str], list[Problem]]:
     name = table.path.name
     empty = Group(name, "path: empty", fatal=True)
     outside = Group(name, "path: leaves the data folder; expected a path relative to the table", fatal=True)
@@ -187,6 +187,8 @@ def _paths(table: Table) -> tuple[list[str], list[Problem]]:
     paths = []
     for cell, line in zip(find_column(table, "path") or [], table.lines, strict=True):
         path = PurePosixPath(cell.replace("\\", "/"))
+        if path.is_absolute() and ".." not in path.parts and path.is_relative_to(root.absolute()):
+            path = path.relative_to(root.absolute())
         if not cell:
             empty.lines.append(line)
         elif path.is_absolute() or ".." in path.parts or PureWindowsPath(cell).drive:

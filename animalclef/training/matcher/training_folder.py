@@ -18,6 +18,7 @@ from animalclef.config.matcher_training import TrainMatcherConfig
 from animalclef.data.decode import UnreadableImageError, decode, resize_long_side
 from animalclef.errors import DataError
 from animalclef.runtime.progress import Progress
+from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.store.shard_store import Entry, ShardStore
 from animalclef.training.matcher.photograph_views import Source, View, make_views
@@ -145,7 +146,7 @@ def _views_of(photo: Photo, key: str, features: TrainingFeatures, config: TrainM
 
 
 def _read(photo: Photo, long_side: int) -> Source:
-    pixels = decode(photo.path.read_bytes(), _NO_BOX, long_side, _MAX_PIXELS).pixels
+    pixels = decode(read_regular(photo.path), _NO_BOX, long_side, _MAX_PIXELS).pixels
     pixels = resize_long_side(pixels, long_side, enlarge=False)
     if not surface_path(photo.path).is_file():
         return Source.flat(pixels)
