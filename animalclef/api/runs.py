@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -88,8 +89,7 @@ def predict(
     count, shown = workers or os.cpu_count() or 1, progress or Silent()
     contents = read_contents(loaded, settings, count, shown)
     log = None if reviewed is None else Path(reviewed)
-    if log is not None:
-        read_review(log, contents.images)  # refused before the long part
+    said = None if log is None else read_review(log, contents.images)  # refused before the long part
     remote = _remote_run(run_dir, engine)
     default = Path("runs") / f"{settings.name}-{contents.digest[:8]}"
     folder = RunFolder(Path(run_dir or default) if remote is None else remote.folder)
@@ -103,7 +103,7 @@ def predict(
             remote.pull()
         folder.open(overwrite=overwrite)
         context = open_context(settings, folder, device, folder_of_weights, count, shown, announce, given, say, opened)
-        context = replace(context, reviewed=log, after_stage=None if remote is None else remote.push)
+        context = replace(context, reviewed=said, after_stage=None if remote is None else remote.push)
         outcome = predict_table(loaded, contents, context)
         if remote is not None:
             remote.push()
@@ -141,6 +141,7 @@ def tune_decision(
     settings: Sequence[str] = (),
     seed: int | None = None,
     storage: str | None = None,
+    reviewed: PathLike | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Decision:
@@ -148,12 +149,14 @@ def tune_decision(
 
     `trials` is their number per data set, in all (default: that of the settings, or 200); `settings` changes the group
     `decide` ("decide.fusions=[weighted]"). Studies are kept in `storage` (default: studies.db in the run folder), and
-    the same call resumes them.
+    the same call resumes them. The answers of a `reviewed` log (of `animalclef review`) about queries are further
+    labelled pairs for calibration; the default storage then has a name of its own for each state of the answers.
 
     Raises:
         RunError: the folder holds no finished run.
         ConfigError: a setting would change the scores themselves.
-        StaleArtefactError: the run keeps no pseudo-queries.
+        DataError: the log cannot be read.
+        StaleArtefactError: the run keeps no pseudo-queries, or the log is of another run.
 
     Example:
         >>> decision = tune_decision(run_folder, trials=2)
@@ -163,8 +166,15 @@ def tune_decision(
     folder = RunFolder(path_of(run))
     extra = [] if trials is None else [f"decide.trials={trials}"]
     config = settings_of_run(folder, [*settings, *extra], seed)
-    url = storage or f"sqlite:///{(folder.path / 'studies.db').resolve()}"
-    return tune_run(folder, config, url, workers, progress or Silent())
+    said = None if reviewed is None else read_review(Path(reviewed), read_run(folder.path).images)
+    url = storage or default_storage(folder.path, reviewed)
+    return tune_run(folder, config, url, workers, progress or Silent(), said)
+
+
+def default_storage(run: Path, reviewed: PathLike | None = None) -> str:
+    """Return where the studies of a run are kept: for each state of a review log in a file of its own."""
+    state = "" if reviewed is None else "-" + hashlib.sha256(Path(reviewed).read_bytes()).hexdigest()[:8]
+    return f"sqlite:///{(run / f'studies{state}.db').resolve()}"
 
 
 def ensemble(

@@ -44,7 +44,6 @@ def export_catalogue(
         write_plain_table(table, out)
         return [f"Table: {out} ({len(table):,} rows); its paths start at {catalogue.folder}."]
     if to == "wildbook":
-        check_output(out, "Wildbook sheet")
         paths, notes = write_wildbook(table, answers, out)
         return [*notes, *(f"Sheet: {path}" for path in paths)]
     check_output(out, "capture history")

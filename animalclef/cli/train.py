@@ -66,16 +66,20 @@ def train(
             help="Folder for reduced copies, which trainings may share. Default: OUT/pictures.",
         ),
     ] = None,
+    reviewed: Annotated[
+        Path | None,
+        typer.Option(help="Log of `animalclef review`: queries whose individual it says are trained on, too."),
+    ] = None,
     max_missing: MaxMissing = None,
     overwrite: OverwriteTraining = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train or fine-tune an embedder on the named photographs of a data set.
 
-    Only named database rows are used, never queries. Some are held out (`validation.split`); the weights with the best
-    rank-1 on them are written. If interrupted, run the same command again: it resumes and writes an identical file.
-    Written: NAME.safetensors (use it with `--set embed.model=file:PATH`), log.jsonl, measured.json, and TensorBoard's
-    events.
+    Only named database rows are used, and queries that a review named (`--reviewed`). Some are held out
+    (`validation.split`); the weights with the best rank-1 on them are written. If interrupted, run the same command
+    again: it resumes and writes an identical file. Written: NAME.safetensors (use it with
+    `--set embed.model=file:PATH`), log.jsonl, measured.json, and TensorBoard's events.
 
     Examples:
 
@@ -83,19 +87,23 @@ def train(
 
     - `animalclef train --data my-photos --config triplet-resnet50 --set epochs=40 --out my-triplets`
 
+    - `animalclef train --data my-photos --start embedder-small --reviewed runs/my-run.review.jsonl --out mine`
+
     - `torchrun --nproc-per-node 4 -m animalclef train --data my-photos --config miewid --out my-miewid`
     """
     from animalclef.cli.console import RichProgress, retrieved_table
     from animalclef.config import TrainConfig, load_recipe
+    from animalclef.runtime.output_guard import protect_inputs
     from animalclef.training.embedder.embedder_training import train_embedder
 
     extra = [] if max_missing is None else [f"data.max_missing={max_missing}"]
     config = load_recipe(TrainConfig, recipe, [*(assignments or []), *extra, *column_settings(columns)], seed)
     table = load(data, settings=config.data).images
+    protect_inputs(path for path in (reviewed,) if path is not None)
     outcome = train_embedder(
         config, table, out_path, start=start, device=device,
         devices=max(devices, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))),  # torchrun's
-        workers=workers or os.cpu_count() or 1, overwrite=overwrite, image_cache=image_cache,
+        workers=workers or os.cpu_count() or 1, overwrite=overwrite, image_cache=image_cache, reviewed=reviewed,
         progress=RichProgress(err), announce=_announce,
     )  # fmt: skip
     if not outcome.is_first:

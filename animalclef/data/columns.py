@@ -37,13 +37,14 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "viewpoint": ("orientation", "viewpoint", "position", "side", "flank", "view"),
     "date": (
         "date", "datetime", "date_time", "date_taken", "date_captured", "capture_date", "date_time_original",
-        "timestamp", "event_date", "time",
+        "timestamp", "event_date", "photo_date", "image_date", "sighting_date", "encounter_date", "observed_on",
+        "create_date", "time",
     ),
     "species": ("species", "scientific_name"),
     "split": ("split",),
     "dataset": ("dataset", "data_set"),
     "encounter": ("encounter", "encounter_id", "occurrence", "occurrence_id", "event_id", "sequence_id", "seq_id"),
-    "bbox": ("bbox", "bounding_box"),
+    "bbox": ("bbox", "bounding_box", "bbox_relative"),
     "mask": ("mask", "mask_path"),
     "segmentation": ("segmentation",),
 }  # fmt: skip
@@ -108,9 +109,7 @@ def column_of(table: Table, subject: str) -> str | None:
         return table.names[subject]
     taken = set(table.names.values())
     present: dict[str, str] = {}
-    for column in sorted(
-        table.columns, key=lambda one: not any(row.get(one) for row in table.rows)
-    ):  # filled ones first
+    for column in table.filled_first:
         if column not in taken:
             present.setdefault(column.lower(), column)
     for alias in ALIASES[subject]:
@@ -125,13 +124,13 @@ def column_of(table: Table, subject: str) -> str | None:
 def find_column(table: Table, name: str) -> list[str] | None:
     """Return the cells of the column under any of its names; `None` where the table has no such column.
 
-    Missing values in any spelling are read as empty; so are words such as `unknown` where a viewpoint or an identity is
-    expected.
+    Missing values in any spelling are read as empty; so are words such as `unknown` where a viewpoint, an encounter or
+    an identity is expected.
     """
     column = column_of(table, name)
     if column is None:
         return None
-    nobody = name in ("viewpoint", "identity")
+    nobody = name in ("viewpoint", "identity", "encounter")
     return ["" if is_missing(cell, name=nobody) else cell for cell in table.column(column)]
 
 

@@ -16,6 +16,7 @@ __all__ = ["IMAGE_SUFFIXES", "KAGGLE_INPUT", "Source", "find_source"]
 
 KAGGLE_INPUT = Path("/kaggle/input")
 _NOT_A_TABLE = frozenset({"sample_submission.csv", "submission.csv", "truth.csv", "answers.csv"})
+_WRITTEN = ("path,answer,probability,", "image_id,dataset,cluster,", "image_id,dataset,a,b,cause")  # by commands
 _TABLES = ("metadata.csv", "metadata.xlsx")
 _LISTING = ".photographs-in-folders.csv"  # of a bucket without a table
 
@@ -137,7 +138,7 @@ def _is_no_table(path: Path) -> bool:
             first = file.readline(200).strip()
     except OSError:
         return False
-    return first in ("image_id,identity", "image_id,cluster") or first.startswith("path,answer,probability,")
+    return first in ("image_id,identity", "image_id,cluster") or first.startswith(_WRITTEN)
 
 
 def _tables_below(folder: Path) -> list[Path]:

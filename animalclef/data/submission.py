@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -280,6 +282,8 @@ def check_submission_file(path: Path, loaded: LoadedTable) -> list[Problem]:
 
 def _delimiter_problems(text: str, name: str) -> list[Problem]:
     header, signs = text.partition("\n")[0], ((";", "semicolons"), ("\t", "tabs"))
+    if header.lower().strip('" ').startswith("sep="):
+        return [Problem(name, 1, "a line for Excel; the competition reads it as the header. Remove it.")]
     found = [word for sign, word in signs if header.count(sign) > header.count(",")]
     sentence = "the cells are separated by {}; the competition reads commas. Save it with commas."
     return [Problem(name, 1, sentence.format(word)) for word in found[:1]]
@@ -287,12 +291,15 @@ def _delimiter_problems(text: str, name: str) -> list[Problem]:
 
 def _cell_problems(text: str, name: str) -> list[Problem]:
     """Return the lines with spaces around a cell: a name with a space is another name."""
-    problems = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        cells = line.removesuffix("\r").split(",")
-        bare = [cell[1:-1] if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell for cell in cells]
-        spaced = [cell for cell in bare if cell != cell.strip()]
-        if spaced and line.strip():
-            problems.append(Problem(name, number, f"spaces around {spaced[0][:60]!r}; the competition keeps them."))
+    reader, start, problems = csv.reader(io.StringIO(text, newline="")), 1, []
+    try:
+        for cells in reader:
+            spaced = [cell for cell in cells if cell != cell.strip()]
+            if spaced and any(map(str.strip, cells)):
+                sentence = f"spaces around {spaced[0][:60]!r}; the competition keeps them."
+                problems.append(Problem(name, start, sentence))
+            start = reader.line_num + 1
+    except csv.Error:  # `parse_table` says where
+        return []
     more = len(problems) - _MOST
     return problems[:_MOST] + ([Problem(name, None, f"and {more} more lines with spaces.")] if more > 0 else [])

@@ -15,6 +15,7 @@ from animalclef.decision.fit_calibrators import Pairs, fit_calibrator, fit_pair_
 from animalclef.decision.leak_guard import Fitted
 from animalclef.decision.model_average import search
 from animalclef.decision.pair_classifier import PairModel, pair_inputs
+from animalclef.decision.pseudo_query_scores import AnsweredQueries
 from animalclef.decision.score_columns import is_count, scores_among
 from animalclef.decision.trial_evaluator import ROLES, LogOdds, Role, TrialEvaluator, numbered, seen_as
 from animalclef.metrics.threshold_sweep import hits_of
@@ -39,11 +40,27 @@ class Curves:
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """Pairs that curves are fitted on; `place` holds part, role, rows and slots of each run of pairs."""
+    """Pairs that curves are fitted on; `place` holds part, rows and slots of each run of pairs."""
 
-    place: list[tuple[str, Role, Rows, Rows]]
+    place: list[tuple[PseudoQueries, Rows, Rows]]
     same: NDArray[np.bool_]
     weight: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """Rows of some queries that models are fitted on, and how much a pair counts as each role sees it."""
+
+    part: PseudoQueries
+    who: NDArray[np.int64]
+    rows: Rows
+    weight: Mapping[Role, float]
+    labelled: Bools | None = None  # of queries that people answered: pairs whose answer is known
+
+    def pairs(self, role: Role) -> Bools:
+        """Return the pairs of the rows that models are fitted on, (rows, k)."""
+        seen = seen_as(self.part, role)[self.rows]
+        return seen if self.labelled is None else seen & self.labelled[self.rows]
 
 
 class CrossFitter:
@@ -56,8 +73,12 @@ class CrossFitter:
         config: DecideConfig,
         seed: int,
         others: Mapping[str, Pairs] | None = None,
+        answered: Mapping[str, AnsweredQueries] | None = None,
     ) -> None:
-        """`others` holds, per column, other data sets' standardised pairs, for fits on few pairs."""
+        """`others` holds, per column, other data sets' standardised pairs, for fits on few pairs.
+
+        Models are fitted on the `answered` queries of the parts, too; these are never scored.
+        """
         self.name, self.parts, self.config, self.others = name, dict(parts), config, others or {}
         self.individuals = {
             one: np.array([f"{one}/{who}" for who in part.splits.identity], dtype=object) for one, part in parts.items()
@@ -65,6 +86,7 @@ class CrossFitter:
         self.fold_of = {one: _folds(who, config.folds, seed) for one, who in self.individuals.items()}
         self.who = {one: numbered(part) for one, part in parts.items()}
         self.columns = scores_among({name for part in parts.values() for name in part.columns})
+        self._answered = {one: queries for one, queries in (answered or {}).items() if one in self.parts}
         self._fits: dict[frozenset[int], Fitted[Curves]] = {}
 
     def outside(self, fold: int) -> dict[str, Rows]:
@@ -75,9 +97,21 @@ class CrossFitter:
         """Return the models fitted on all individuals but those of the folds named."""
         if without not in self._fits:
             rows = {name: np.flatnonzero(~np.isin(folds, list(without))) for name, folds in self.fold_of.items()}
-            individuals = frozenset(who for name, one in rows.items() for who in self.individuals[name][one])
-            self._fits[without] = Fitted(self._fit(list(rows.items())), individuals)
+            individuals = {who for name, one in rows.items() for who in self.individuals[name][one]}
+            sources = [self._source(name, one) for name, one in rows.items()]
+            for name, queries in self._answered.items():
+                fold_of = dict(zip(self.individuals[name], self.fold_of[name].tolist(), strict=True))
+                whose = [f"{name}/{who}" for who in queries.part.splits.identity]
+                kept = np.flatnonzero([fold_of.get(who) not in without for who in whose])
+                part = queries.part  # each of its queries has one role, with all of its candidates in view
+                sources.append(_Source(part, numbered(part), kept, {"known": 1.0}, queries.labelled))
+                individuals |= {whose[row] for row in kept}
+            self._fits[without] = Fitted(self._fit(sources), frozenset(individuals))
         return self._fits[without]
+
+    def _source(self, name: str, rows: Rows) -> _Source:
+        share = float(self.config.of("unknown_share", name))
+        return _Source(self.parts[name], self.who[name], rows, {"known": 1 - share, "unknown": share})
 
     def log_odds(self, name: str, without: frozenset[int] = frozenset()) -> LogOdds:
         """Return log-odds of every pair of one part, by models fitted without its individual's fold and `without`."""
@@ -100,49 +134,47 @@ class CrossFitter:
     def _learns(self) -> bool:
         return "learned" in self.config.fusions
 
-    def _fit(self, chosen: list[tuple[str, Rows]]) -> Curves:
-        sample = self._sample(chosen)
+    def _fit(self, sources: Sequence[_Source]) -> Curves:
+        sample = self._sample(sources)
         curves: dict[str, Calibrator] = {}
         for column in self.columns:
-            score = _joined([_column(self.parts[name], column, rows, slots) for name, _, rows, slots in sample.place])
+            score = _joined([_column(part, column, rows, slots) for part, rows, slots in sample.place])
             others = self.others.get(column)
             curves[column] = fit_calibrator(
                 score, sample.same, log=is_count(column), others=others, weight=sample.weight
             )
-        return Curves(curves, self._fit_model(chosen, curves) if self._learns else None)
+        return Curves(curves, self._fit_model(sources, curves) if self._learns else None)
 
-    def _sample(self, chosen: list[tuple[str, Rows]]) -> _Sample:
+    def _sample(self, sources: Sequence[_Source]) -> _Sample:
         """Pairs as either role sees them, weighted by the share of unknown individuals that a data set expects."""
         place, same, weight = [], [], []
-        total = sum(int(seen_as(self.parts[name], role)[rows].sum()) for name, rows in chosen for role in ROLES)
+        total = sum(int(source.pairs(role).sum()) for source in sources for role in source.weight)
         step = max(1, -(-total // _MOST_PAIRS))
-        for name, rows in chosen:
-            part, share = self.parts[name], float(self.config.of("unknown_share", name))
-            for role in ROLES:
-                at, slots = np.nonzero(seen_as(part, role)[rows])
-                mine = part.same[rows[at], slots]
+        for source in sources:
+            for role, counts in source.weight.items():
+                at, slots = np.nonzero(source.pairs(role))
+                mine = source.part.same[source.rows[at], slots]
                 kept = mine | (np.arange(len(mine)) % step == 0)
                 at, slots, mine = at[kept], slots[kept], mine[kept]
-                place.append((name, role, rows[at], slots))
+                place.append((source.part, source.rows[at], slots))
                 same.append(mine)
-                weight.append(np.where(mine, 1.0, step) * (share if role == "unknown" else 1 - share))
+                weight.append(np.where(mine, 1.0, step) * counts)
         return _Sample(place, _joined(same).astype(bool), _joined(weight).astype(np.float64))
 
-    def _fit_model(self, chosen: list[tuple[str, Rows]], curves: Mapping[str, Calibrator]) -> PairModel:
+    def _fit_model(self, sources: Sequence[_Source], curves: Mapping[str, Calibrator]) -> PairModel:
         """Fit on pairs as either role sees them: a model must know the best stranger of an unknown query."""
         tables, labels, weights = [], [], []
-        for name, rows in chosen:
-            part, who = self.parts[name].select(rows), self.who[name][rows]
-            share = float(self.config.of("unknown_share", name))
-            for role in ROLES:
+        for source in sources:
+            part, who = source.part.select(source.rows), source.who[source.rows]
+            for role, counts in source.weight.items():
                 visible = seen_as(part, role)
                 same = part.same[visible]
                 step = max(1, -(-len(same) // (_MOST_PAIRS // 2)))
-                kept = same | (np.arange(len(same)) % step == 0)
+                kept = (same | (np.arange(len(same)) % step == 0)) & source.pairs(role)[visible]
                 inputs = pair_inputs(part.columns, curves, visible, who, part.agrees)
                 tables.append({one: values[kept] for one, values in inputs.items()})
                 labels.append(same[kept])
-                weights.append(np.where(same[kept], 1.0, step) * (share if role == "unknown" else 1 - share))
+                weights.append(np.where(same[kept], 1.0, step) * counts)
         inputs = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]} if tables else {}
         return fit_pair_model(curves, inputs, _joined(labels).astype(bool), _joined(weights).astype(np.float64))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from animalclef.decision.fit_calibrators import Pairs
 from animalclef.decision.leak_guard import digest_of
 from animalclef.decision.model_average import search
 from animalclef.decision.null_model import nulls_of
+from animalclef.decision.pseudo_query_scores import AnsweredQueries
 from animalclef.decision.score_columns import is_count, scores_among
 from animalclef.decision.search import SearchResult
 from animalclef.decision.strangers import (
@@ -48,6 +50,7 @@ Bools = NDArray[np.bool_]
 _PAIRS_OF_OTHERS = 10_000  # are enough for a curve
 
 Search = Callable[[str, Sequence[TrialEvaluator]], SearchResult]
+_NONE_ANSWERED: Mapping[str, AnsweredQueries] = {}
 
 
 def tune(
@@ -58,13 +61,15 @@ def tune(
     gallery: str,
     progress: Progress,
     final: Search | None = None,
+    answered: Mapping[str, AnsweredQueries] = _NONE_ANSWERED,
 ) -> Decision:
     """Return one decision per data set: its own where it has enough pseudo-queries, else the pooled, scale-free one.
 
     Calibrators are scored on folds of individuals they were not fitted on, and refitted on all at the end. A search per
     data set maximises the mean score over the open-set splits; `final` replaces the search over all folds (a study kept
-    in a storage). Every fold of the nested score has a search of its own. Linear algebra runs on one thread, so that
-    the decision does not depend on the number of threads.
+    in a storage). Every fold of the nested score has a search of its own. Calibrators are fitted on the `answered`
+    queries, too, which take no part in scores and thresholds: reviewers are asked about the doubtful ones first. Linear
+    algebra runs on one thread, so that the decision does not depend on the number of threads.
 
     Raises:
         LeakError: something would have been scored on individuals it was fitted on.
@@ -72,12 +77,12 @@ def tune(
     final = final or (lambda name, evaluators: search(evaluators, config))
     studies = _studies(pseudo, config)
     with threadpool_limits(limits=1), progress.task("tuning the decision", studies, "studies") as advance:
-        own = [held_out for held_out in held_out_parts(pseudo, config, seed) if held_out.name != "pooled"]
+        own = [held_out for held_out in held_out_parts(pseudo, config, seed, answered) if held_out.name != "pooled"]
         decided = {held_out.name: _tune_one(held_out, config, seed, final, advance, validates=True) for held_out in own}
         parts = used_parts(pseudo, config)
         scored = [name for name, part in parts.items() if part.can_be_scored]
         if scored:
-            together = pooled_parts(pseudo, config, seed)
+            together = pooled_parts(pseudo, config, seed, answered)
             pooled = _tune_one(together, config, seed, final, advance, validates=len(own) < len(scored))
         else:
             pooled = prior_decision(
@@ -132,27 +137,36 @@ def used_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig) -> dic
     return parts
 
 
-def held_out_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig, seed: int) -> list[CrossFitter]:
+def held_out_parts(
+    pseudo: Mapping[str, PseudoQueries], config: DecideConfig, seed: int,
+    answered: Mapping[str, AnsweredQueries] = _NONE_ANSWERED,
+) -> list[CrossFitter]:  # fmt: skip
     """Return the data sets that have enough pseudo-queries, each by itself, or where none has, all of them pooled."""
     parts = used_parts(pseudo, config)
     scored = {name: part for name, part in parts.items() if part.can_be_scored}
     able = {name: part for name, part in scored.items() if len(part) >= config.min_pseudo_queries}
     if not able:
-        return [pooled_parts(pseudo, config, seed)] if scored else []
+        return [pooled_parts(pseudo, config, seed, answered)] if scored else []
     return [
-        CrossFitter(name, {name: part}, config, seed, _pairs_of_others(parts, name, config))
+        CrossFitter(name, {name: part}, config, seed, _pairs_of_others(parts, name, config), answered)
         for name, part in able.items()
     ]
 
 
-def pooled_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig, seed: int) -> CrossFitter:
+def pooled_parts(
+    pseudo: Mapping[str, PseudoQueries], config: DecideConfig, seed: int,
+    answered: Mapping[str, AnsweredQueries] = _NONE_ANSWERED,
+) -> CrossFitter:  # fmt: skip
     """Return all data sets' pseudo-queries together, their scores in scale-free units."""
-    parts = {
-        name: scale_free(part, nulls_of(part))
-        for name, part in used_parts(pseudo, config).items()
-        if part.can_be_scored
+    scored = {name: part for name, part in used_parts(pseudo, config).items() if part.can_be_scored}
+    nulls = {name: nulls_of(part) for name, part in scored.items()}
+    parts = {name: scale_free(part, nulls[name]) for name, part in scored.items()}
+    free = {
+        name: replace(one, part=scale_free(one.part.only(list(nulls[name])), nulls[name]))
+        for name, one in answered.items()
+        if name in nulls
     }
-    return CrossFitter("pooled", parts, config, seed)
+    return CrossFitter("pooled", parts, config, seed, answered=free)
 
 
 def evaluators_of(held_out: CrossFitter) -> dict[str, TrialEvaluator]:

@@ -24,6 +24,7 @@ from animalclef.pipeline.models import Models, open_matcher, open_models, scores
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.store.pair_log import PairLog
 from animalclef.store.run_folder import RunFolder
+from animalclef.structures import ReviewedPairs
 
 __all__ = ["Member", "Plan", "RunContext", "open_context", "open_pair_log"]
 
@@ -74,7 +75,7 @@ class RunContext:
     more_embedders: tuple[Member, ...] = ()
     more_matchers: tuple[Member, ...] = ()
     say: Callable[[str], None] | None = None  # gets a sentence before a trial of preparations
-    reviewed: Path | None = None  # a review log whose answers decide their queries
+    reviewed: ReviewedPairs | None = None  # what people answered; it decides their queries
     fitted_on: frozenset[str] | None = (
         None  # of a catalogue: what its weight-free embedder was fitted on; empty: not yet
     )

@@ -150,6 +150,34 @@ def test_camtrap_dp_gets_names_and_keeps_every_other_byte(tmp_path: Path) -> Non
     assert (tmp_path / "out" / "media.csv").read_bytes() == (package / "media.csv").read_bytes()
 
 
+def test_camtrap_dp_with_na_for_nobody_gets_names(tmp_path: Path) -> None:
+    package = camtrap(tmp_path / "package")
+    file = package / "observations.csv"
+    file.write_bytes(file.read_bytes().replace(b"Panthera leo,,,,,, keep", b"Panthera leo,NA,NA,NA,NA,NA, keep"))
+    loaded = load(package)
+    assert loaded.images.identity.tolist() == ["Ada", None, None, None]
+    assert np.isnan(loaded.images.bbox_xywhr[1]).all()
+    assert [str(one) for one in loaded.problems] == ["observations.csv: 1 observations of no animal are left out."]
+    assert write_camtrap(package, tmp_path / "out", [Answer("o2", "m3.png", "Ada", 0.875, (), "")]) == 1
+    assert b"Panthera leo,Ada,NA,NA,NA,NA, keep" in (tmp_path / "out" / "observations.csv").read_bytes()
+
+
+def test_wildbook_sheet_with_na_for_what_is_missing(tmp_path: Path) -> None:
+    text = (
+        "Encounter.mediaAsset0,Encounter.mediaAsset1,Encounter.genus,Encounter.specificEpithet,Encounter.year,"
+        "Encounter.month,Encounter.day,Encounter.dateInMilliseconds,Encounter.occurrenceID,MarkedIndividual.individualID,"
+        "MarkedIndividual.nickname\n"
+        "a.png,NA,NA,NA,2023,5,1,NA,NA,NA,Ada\nb.png,c.png,Panthera,leo,2023,5,2,NA,o2,NA,NA\n"
+    )
+    (tmp_path / "sheet.csv").write_text(text)
+    images = load(tmp_path / "sheet.csv").images
+    assert images.path.tolist() == ["a.png", "b.png", "c.png"]
+    assert images.identity.tolist() == ["Ada", None, None]
+    assert images.date.tolist() == ["2023-05-01", "2023-05-02", "2023-05-02"]
+    assert images.encounter.tolist() == ["encounter on line 2", "o2", "o2"]
+    assert images.species.tolist() == ["", "Panthera leo", "Panthera leo"]
+
+
 def test_cells_that_are_not_touched_keep_their_bytes() -> None:
     content = b'\xef\xbb\xbfa,"b ""c""",d\r\n1, 2 ,"3\n4"\n"",,\r\n'
     table = RawTable.parse(content, Path("t.csv"))
