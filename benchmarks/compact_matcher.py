@@ -25,7 +25,7 @@ from safetensors import safe_open
 
 from animalclef.cli.console import RichProgress
 from animalclef.config import Config, load_config
-from animalclef.config.matcher_training import MatcherNetworkConfig
+from animalclef.config.training import MatcherNetworkConfig
 from animalclef.data.open_set_splits import choose_pseudo_queries, open_set_splits
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.data.sources import find_source
@@ -222,8 +222,7 @@ def measured(pseudo: PseudoQueries) -> dict[str, tuple[float, float]]:
         right = pseudo.same[np.arange(len(seen)), order] & np.isfinite(seen.max(axis=1))
         value = seen + 1e-6 * np.nan_to_num(pseudo.columns["similarity"], nan=0)
         known, unknown = (np.where(role, value, -np.inf).max(axis=1) for role in (pseudo.as_known, pseudo.as_unknown))
-        far = np.full(len(value), np.inf)
-        answers = Answers(known, right, unknown, far, far)
+        answers = Answers(known, right, unknown)
         swept = sweep(answers, Roles.of(pseudo.splits), midpoints([answers])) if pseudo.can_be_scored else None
         best = 0.0 if swept is None else swept.score.max()
         figures[name] = (float(right[findable].mean()) if findable.any() else float("nan"), float(best))

@@ -2,8 +2,8 @@
 
     python benchmarks/decision_ablation.py RUN [RUN ...] [--only NAME ...]
 
-The runs differ in their seed alone, and were made with `--set decide.crowd_weight=1 --set decide.covariates=true
---set retrieve.rescore=[expanded,reciprocal]`, so that every column is there. Nothing here has seen a query. The
+The runs differ in their seed alone, and were made with `--set retrieve.rescore=[expanded,reciprocal]`, so that every
+column is there. Nothing here has seen a query. The
 interval is over individuals, drawn again within each data set; then comes that of the difference from `plain`, paired.
 """
 
@@ -19,23 +19,17 @@ import numpy as np
 from animalclef.config import DecideConfig
 from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.decision.tune import held_out_parts, nested_hits
+from animalclef.decision.cross_fit import nested_hits
+from animalclef.decision.tune import held_out_parts
 from animalclef.metrics.threshold_sweep import Roles, score_of
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
 
 SCORES = ("similarity", "inliers")
 FOUR = ("similarity", "matches", "inliers", "inlier_weight")
-PLAIN: dict[str, Any] = {
-    "scores": SCORES, "calibrations": ("logistic",), "fusions": ("weighted",), "aggregations": ("max",),
-    "rules": ("probability",), "crowd_weight": 0.0,
-}  # fmt: skip
+PLAIN: dict[str, Any] = {"scores": SCORES, "fusions": ("weighted",), "aggregations": ("max",)}
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "no calibration": {"calibrations": ("none",)},
-    "isotonic": {"calibrations": ("isotonic",)},
-    "beta": {"calibrations": ("beta",)},
-    "calibration searched": {"calibrations": ("logistic", "isotonic", "beta")},
     "no shrinkage": {"shrinkage": 0.0},
     "no fusion: similarity": {"scores": ("similarity",)},
     "no fusion: inliers": {"scores": ("inliers",)},
@@ -45,26 +39,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "top2": {"aggregations": ("top2",)},
     "noisy-or": {"aggregations": ("noisy_or",)},
     "aggregation searched": {"aggregations": ("max", "top2", "noisy_or")},
-    "gallery size prior": {"crowd_weight": 1.0},
-    "noisy-or with prior": {"aggregations": ("noisy_or",), "crowd_weight": 1.0},
-    "noisy-or with prior, beta": {"aggregations": ("noisy_or",), "crowd_weight": 1.0, "calibrations": ("beta",)},
-    "noisy-or with prior, four columns": {"aggregations": ("noisy_or",), "crowd_weight": 1.0, "scores": FOUR},
-    "noisy-or with prior, expanded": {
-        "aggregations": ("noisy_or",), "crowd_weight": 1.0, "scores": (*SCORES, "expanded")
-    },
-    "noisy-or with prior, not calibrated": {
-        "aggregations": ("noisy_or",), "crowd_weight": 1.0, "calibrations": ("none",)
-    },
-    "aggregation searched with prior": {"aggregations": ("max", "top2", "noisy_or"), "crowd_weight": 1.0},
-    "learned, noisy-or with prior": {"fusions": ("learned",), "aggregations": ("noisy_or",), "crowd_weight": 1.0},
-    "learned, four columns, noisy-or with prior": {
-        "fusions": ("learned",), "scores": FOUR, "aggregations": ("noisy_or",), "crowd_weight": 1.0
-    },
-    "weighted or learned, noisy-or with prior": {
-        "fusions": ("weighted", "learned"), "aggregations": ("noisy_or",), "crowd_weight": 1.0
-    },
-    "margin alone": {"rules": ("margin",)},
-    "probability and margin": {"rules": ("both",)},
     "learned": {"fusions": ("learned",)},
     "learned, four columns": {"fusions": ("learned",), "scores": FOUR},
     "learned or weighted": {"fusions": ("weighted", "learned")},
@@ -72,8 +46,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "with query expansion": {"scores": (*SCORES, "expanded")},
     "with k-reciprocal": {"scores": (*SCORES, "reciprocal")},
     "everything searched": {
-        "scores": FOUR, "calibrations": ("logistic", "isotonic", "beta"), "fusions": ("weighted", "learned"),
-        "aggregations": ("max", "top2", "noisy_or"), "crowd_weight": 1.0, "rules": ("probability", "both"),
+        "scores": FOUR, "fusions": ("weighted", "learned"), "aggregations": ("max", "top2", "noisy_or")
     },
 }  # fmt: skip
 

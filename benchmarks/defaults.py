@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from animalclef.config import DecideConfig
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.decision.nested import nested_hits
+from animalclef.decision.cross_fit import nested_hits
 from animalclef.decision.tune import held_out_parts
 from animalclef.metrics.threshold_sweep import Roles, score_of
 from animalclef.store.pseudo_query_file import read_pseudo_queries
@@ -34,7 +34,6 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "all columns, noisy-or": {"fusions": ("weighted",), "aggregations": ("noisy_or",)},
     "all columns": {"fusions": ("weighted",)},
     "all columns, middle of the plateau": {"fusions": ("weighted",), "safe_threshold": False},
-    "all columns and relative ones": {"fusions": ("weighted",), "relative_scores": True},
     "all columns, learned alone": {"fusions": ("learned",)},
     "default": {},
 }

@@ -36,9 +36,8 @@ from animalclef.cli.console import RichProgress
 from animalclef.config import Config, load_config
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
-from animalclef.hub.shipped import shipped_matcher
-from animalclef.matching.lightglue.inputs import network_inputs
-from animalclef.matching.lightglue.loading import LightGlueModel, load_lightglue
+from animalclef.hub.catalogue import shipped_matcher
+from animalclef.matching.lightglue.loading import LightGlueModel, load_lightglue, network_inputs
 from animalclef.pipeline.budget import settle_budget
 from animalclef.pipeline.features import FeatureSet, extract_all_features
 from animalclef.pipeline.image_contents import read_contents

@@ -32,7 +32,7 @@ from animalclef.matching.lightglue import layers as lightglue_layers
 from animalclef.matching.lightglue.batched import BatchedLightGlue
 from animalclef.matching.lightglue.loading import LightGlueModel, Shape, load_lightglue
 from animalclef.matching.lightglue.matcher import DeviceWorker, LightGlueMatcher
-from animalclef.runtime.precision import has_bfloat16_units
+from animalclef.runtime.devices import has_bfloat16_units
 from animalclef.structures import LocalFeatures
 
 SIZE_WH = (640, 480)

@@ -1,6 +1,6 @@
 """Each part of `predict` switched off or exchanged: the score of every data set beside that of the defaults.
 
-    python benchmarks/parts_off.py RUN DATA TRUTH_CSV [--only NAME ...] [--work DIR]
+    python benchmarks/parts_off.py RUN DATA TRUTH_CSV [--only NAME ...] [--member sift+lightglue] [--set KEY=VALUE]
 
 RUN is a finished run of DATA with all defaults. It is copied for every variant, so that features and pairs which the
 variant shares are not computed again; RUN itself is left as it is. Printed: the nested validation and, of the queries,
@@ -47,17 +47,20 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("truth", type=Path)
     parser.add_argument("--only", nargs="*", default=list(VARIANTS))
+    parser.add_argument("--set", action="append", default=[], dest="assignments", help="for every variant")
+    parser.add_argument("--member", action="append", default=[], help="a further variant: rerank.members=[MEMBER]")
     parser.add_argument("--work", type=Path, default=None)
     arguments = parser.parse_args()
     truth = read_truth(arguments.truth)
     names = sorted(set(truth.dataset))
     print("| variant | " + " | ".join(f"{name}: nested, rank-1, score" for name in names) + " | mean score | seconds |")
     print("|" + " --- |" * (len(names) + 3), flush=True)
-    for variant in arguments.only:
+    further = {f"with {one}": [f"rerank.members=[{one}]"] for one in arguments.member}
+    for variant, settings in ({name: VARIANTS[name] for name in arguments.only} | further).items():
         with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
             copy, start = Path(folder) / "run", time.perf_counter()
             shutil.copytree(arguments.run, copy)
-            config = animalclef.load_config(None, *VARIANTS[variant])
+            config = animalclef.load_config(None, *settings, *arguments.assignments)
             animalclef.predict(arguments.data, config=config, run_dir=copy)
             seconds = time.perf_counter() - start
             run = load_run(copy)

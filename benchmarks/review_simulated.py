@@ -3,58 +3,68 @@
     python benchmarks/review_simulated.py RUN TRUTH.csv [--answers 0 50 100 200 400] [--right 0.98] [--unsure 0.1]
 
 The reviewer answers "same" or "different" rightly with probability 0.98, and "can't tell" to one question in ten. Three
-queues are compared: the program's own (expected number of names put right), the most probable open pair first, and
-a random one of a query's best five individuals. Answers are counted for each data set. Told is the adjusted Rand index
-of each data set's queries, grouped by submitted name; a new individual is a group of its own, or of the run's clusters.
+queues are compared: the program's own (expected number of photographs put right), the most probable open pair first,
+and a random pair. The last two ask about a query's best five individuals and, where it is answered as new, its best
+five links to other new ones. Answers are counted for each data set. Told is the adjusted Rand index of each data set's
+queries, grouped by name; new ones are grouped as `cluster --reviewed` does, by the run's links, rule and the answers.
 The truth is the reviewer's knowledge, and nothing else sees it.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from animalclef.clustering.constraints import Constraints, constrained
+from animalclef.clustering.partition import Partitioner
 from animalclef.data.csv_text import read_table
 from animalclef.data.review_conflicts import consistent_pairs
-from animalclef.decision.reviewed_answers import ReviewedAnimals, identity_options
-from animalclef.metrics.clustering_metrics import score_datasets
+from animalclef.decision.reviewed_answers import identity_options
+from animalclef.metrics.clustering_metrics import score_clusters
 from animalclef.review.question_queue import QuestionQueue
 from animalclef.store.cluster_file import read_clusters
 from animalclef.store.finished_run import FinishedRun, load_run
-from animalclef.structures import ReviewedPairs
+from animalclef.structures import Predictions, RankedCandidates, ReviewedPairs
+from animalclef.structures.clusters import Clusters, Links
 
 Pair = tuple[str, str]
-Queue = Callable[["Review", str], Pair | None]
+Queue = Callable[["Review"], Pair | None]
+_BEST = 5
 
 
 class Review:
-    """The answers so far, and what follows from them."""
+    """The answers about one data set so far, and what follows from them."""
 
-    def __init__(self, run: FinishedRun, right: float, unsure: float, seed: int, truth: dict[str, str]) -> None:
+    def __init__(
+        self, run: FinishedRun, clusters: Clusters | None, right: float, unsure: float, seed: int, truth: dict[str, str]
+    ) -> None:
         self.run, self.truth, self.right, self.unsure_rate = run, truth, right, unsure
         self.rng = np.random.default_rng(seed)
-        self.queue, self.options = QuestionQueue(run), identity_options(run.ranked)
+        self.queue, self.options = QuestionQueue(run, clusters), identity_options(run.ranked)
         images = run.images
-        self.dataset = dict(zip(images.image_id, images.dataset, strict=True))
         self.name = dict(zip(images.image_id, images.identity, strict=True))
-        self.names = {one: (self.dataset[one], who) for one, who in self.name.items() if who is not None}
+        self.names = {one: who for one, who in self.name.items() if who is not None}
         self.best: dict[Pair, str] = {}
         for query, gallery, who in zip(run.ranked.query_id, run.ranked.gallery_id, run.ranked.identity, strict=True):
             self.best.setdefault((query, who), gallery)
+        links = Links() if clusters is None else clusters.links
+        self.links = list(zip(links.probability.tolist(), links.first, links.second, strict=True))
         self.same: list[Pair] = []
         self.different: list[Pair] = []
         self.unsure: list[Pair] = []
 
     def ask(self, pair: Pair) -> None:
         """Let the simulated reviewer answer."""
-        query, gallery = pair
         if self.rng.random() < self.unsure_rate:
             self.unsure.append(pair)
             return
-        is_same = self.truth[query] == self.name[gallery]
+        one, other = (self.name[image] or self.truth[image] for image in pair)
+        is_same = one == other
         (self.same if is_same == (self.rng.random() < self.right) else self.different).append(pair)
 
     @property
@@ -62,45 +72,83 @@ class Review:
         """The answers without contradictions."""
         return consistent_pairs(self.same, self.different, self.names)
 
-    def open_options(self, dataset: str) -> Iterator[tuple[float, Pair]]:
-        """Yield probability and pair of every individual that a query of the data set may still show."""
-        animals = ReviewedAnimals(self.reviewed, self.run.images)
-        passed = {(query, self.name[gallery]) for query, gallery in self.unsure}
+    def open_options(self) -> Iterator[tuple[float, Pair]]:
+        """Yield probability and pair of every individual, and new one, that a query may still show."""
+        left = self.queue.open(self.reviewed, self.unsure)
+        animals, passed = left.animals, {one for pair in self.unsure for one in (pair, pair[::-1])}
+        named = {(query, self.name[other]) for query, other in passed}
         for query, options in self.options.items():
-            if self.dataset[query] != dataset or animals.name(query) is not None:
+            if animals.name(query) is not None:
                 continue
             barred = animals.barred(query)
-            for who, probability in list(options.items())[:5]:
-                if who not in barred and (query, who) not in passed:
+            for who, probability in list(options.items())[:_BEST]:
+                if who not in barred and (query, who) not in named:
                     yield probability, (query, self.best[query, who])
+        new = {one for one, who in zip(left.submitted.image_id, left.submitted.identity, strict=True) if who is None}
+        count: dict[str, int] = defaultdict(int)
+        for probability, one, other in sorted(self.links, reverse=True):
+            settled = other in animals.group(one) or other in animals.told_apart(one) or (one, other) in passed
+            if new.issuperset((one, other)) and not settled and min(count[one], count[other]) < _BEST:
+                count[one] += 1
+                count[other] += 1
+                yield probability, (one, other)
 
-    def scores(self, groups: dict[str, str]) -> dict[str, float]:
-        """Return the adjusted Rand index of every data set's queries."""
-        now = self.queue.submitted(self.reviewed)
-        label = [
-            who if who is not None else groups.get(one, one)
-            for one, who in zip(now.image_id, now.identity, strict=True)
-        ]
-        ids = [one for one in now.image_id if one in self.truth]
-        of = dict(zip(now.image_id, label, strict=True))
-        arrays = [np.array([table[one] for one in ids], dtype=object) for table in (self.truth, of, self.dataset)]
-        return {name: one.ari for name, one in score_datasets(*arrays).datasets.items()}
+    def score(self, cut: float) -> float:
+        """Return the adjusted Rand index of the queries."""
+        reviewed = self.reviewed
+        now = self.queue.open(reviewed).submitted
+        label = {one: who or "" for one, who in zip(now.image_id, now.identity, strict=True)}
+        new = [one for one, who in label.items() if not who]
+        row = {one: number for number, one in enumerate(new)}
+        kept = [(row[a], row[b], p) for p, a, b in self.links if a in row and b in row]
+        pairs = [tuple(sorted(one[:2])) for one in kept]
+        first, second = (np.array([one[side] for one in pairs], dtype=np.int64) for side in (0, 1))
+        same, different = (
+            [one for one in said if set(one) <= row.keys()] for said in (reviewed.same, reviewed.different)
+        )
+        forest = constrained(new, Constraints(same, different), {})
+        parts = Partitioner(forest, first, second, np.array([p for *_, p in kept]))
+        numbers = parts.at(cut).tolist() if new else []
+        label |= {one: f"new {number}" for one, number in zip(new, numbers, strict=True)}
+        ids = [one for one in label if one in self.truth]
+        told, true = (np.array([table[one] for one in ids], dtype=object) for table in (label, self.truth))
+        return score_clusters(true, told).ari
 
 
-def ours(review: Review, dataset: str) -> Pair | None:
-    """The question whose answer is expected to put most names right."""
-    asked = review.queue.open(review.reviewed, review.unsure)
-    return next(((one.query_id, one.gallery_id) for one in asked if review.dataset[one.query_id] == dataset), None)
+def part_of(run: FinishedRun, clusters: Clusters | None, dataset: str) -> tuple[FinishedRun, Clusters | None]:
+    """Return what a run and its clusters say of one data set."""
+    images = run.images.select(run.images.dataset == dataset)
+    mine = run.ranked.dataset == dataset
+    columns = {name: getattr(run.ranked, name)[mine] for name in (
+        "query_id", "gallery_id", "identity", "dataset", "probability", "identity_probability", "lead")}  # fmt: skip
+    asked = np.isin(run.predictions.image_id, images.image_id)
+    predictions = Predictions(
+        *(getattr(run.predictions, name)[asked] for name in ("image_id", "identity", "probability"))
+    )
+    part = replace(run, images=images, ranked=RankedCandidates(**columns), predictions=predictions)
+    if clusters is None:
+        return part, None
+    rows, links = clusters.dataset == dataset, clusters.links
+    kept = np.isin(links.first, images.image_id)
+    links = Links(links.first[kept], links.second[kept], links.probability[kept])
+    columns = {name: getattr(clusters, name)[rows] for name in ("image_id", "dataset", "number", "individual")}
+    return part, Clusters(**columns, counts=clusters.counts, links=links)
 
 
-def probable(review: Review, dataset: str) -> Pair | None:
+def ours(review: Review) -> Pair | None:
+    """The question whose answer is expected to put most photographs right."""
+    asked = review.queue.open(review.reviewed, review.unsure).questions
+    return (asked[0].query_id, asked[0].gallery_id) if asked else None
+
+
+def probable(review: Review) -> Pair | None:
     """The most probable open pair."""
-    return max(review.open_options(dataset), key=lambda one: one[0], default=(0.0, None))[1]
+    return max(review.open_options(), key=lambda one: one[0], default=(0.0, None))[1]
 
 
-def anything(review: Review, dataset: str) -> Pair | None:
+def anything(review: Review) -> Pair | None:
     """Any open pair."""
-    pairs = [pair for _, pair in review.open_options(dataset)]
+    pairs = [pair for _, pair in review.open_options()]
     return pairs[review.rng.integers(len(pairs))] if pairs else None
 
 
@@ -117,22 +165,22 @@ def main() -> None:
     run = load_run(given.run)
     truth = {row["image_id"]: row["identity"] for row in read_table(given.truth).rows}
     clusters = read_clusters(run)
-    groups = {} if clusters is None else dict(zip(clusters.image_id, clusters.label, strict=True))
+    counts = {} if clusters is None else clusters.counts
     queues: dict[str, Queue] = {"expected gain": ours, "probability": probable, "random": anything}
-    for name, queue in queues.items():
-        review = Review(run, given.right, given.unsure, given.seed, truth)
-        done = 0
-        for goal in given.answers:
-            for dataset in run.images.queries.datasets:
+    for dataset in run.images.queries.datasets:
+        cut = float(counts[dataset].rule["cut"]) if dataset in counts else 1.0
+        for name, queue in queues.items():
+            review = Review(*part_of(run, clusters, dataset), given.right, given.unsure, given.seed, truth)
+            scores, done = [], 0
+            for goal in given.answers:
                 for _ in range(goal - done):
-                    pair = queue(review, dataset)
+                    pair = queue(review)
                     if pair is None:
                         break
                     review.ask(pair)
-            done = goal
-            scores = review.scores(groups)
-            told = ", ".join(f"{dataset} {value:.3f}" for dataset, value in scores.items())
-            print(f"{name}, {goal} answers: mean {np.mean(list(scores.values())):.3f} ({told})", flush=True)
+                done = goal
+                scores.append(f"{review.score(cut):.3f} after {len(review.same + review.different + review.unsure)}")
+            print(f"{dataset}, {name}: {', '.join(scores)}", flush=True)
 
 
 if __name__ == "__main__":

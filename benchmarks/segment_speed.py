@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.data.decode import resize_long_side
-from animalclef.hub.shipped import shipped_segmenter
-from animalclef.prepare.segment_batch import MapReader, network_input
-from animalclef.prepare.u2netp_weights import load_u2netp
+from animalclef.hub.catalogue import shipped_segmenter
+from animalclef.prepare.u2net_segmenter import MapReader, network_input
+from animalclef.prepare.u2netp import load_u2netp
 
 
 def main() -> None:

@@ -16,7 +16,8 @@ import numpy as np
 
 from animalclef.config import DecideConfig
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.decision.tune import held_out_parts, nested_answers
+from animalclef.decision.cross_fit import nested_answers
+from animalclef.decision.tune import held_out_parts
 from animalclef.metrics.threshold_sweep import Roles, score_of
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.store.run_folder import RunFolder

@@ -86,7 +86,7 @@ def part_lightglue(given: argparse.Namespace) -> dict[str, float]:
     from kornia.feature import LightGlue
 
     from animalclef.matching.lightglue.batched import BatchedLightGlue
-    from animalclef.matching.lightglue.factory import room
+    from animalclef.matching.lightglue.factory import memory_budget
     from animalclef.matching.lightglue.loading import LightGlueModel, Shape
     from animalclef.matching.lightglue.matcher import DeviceWorker, LightGlueMatcher
 
@@ -95,7 +95,7 @@ def part_lightglue(given: argparse.Namespace) -> dict[str, float]:
     network = LightGlue(features=None, **shape.architecture).eval().requires_grad_(False)
     device = torch.device("cpu")
     engine = BatchedLightGlue(LightGlueModel(network, shape, "random", Path()), device, torch.float32)
-    lane = DeviceWorker(engine, *room(device))
+    lane = DeviceWorker(engine, *memory_budget(device))
     matcher = LightGlueMatcher(RerankConfig(matcher="lightglue"), [lane])
     told = memory_of(given, matcher, "aliked-n16", given.matched // 8, TOP_K)
     kept = sum(key(number) in lane for number in range(given.images + given.queries))

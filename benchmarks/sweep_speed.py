@@ -17,9 +17,8 @@ import numpy as np
 from animalclef.config import DecideConfig
 from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.decision.decision_params import DecisionParams
 from animalclef.decision.shared_study import Shared, new_study, objective, opened
-from animalclef.decision.trial_evaluator import LogOdds, TrialEvaluator
+from animalclef.decision.trial_evaluator import DecisionParams, LogOdds, TrialEvaluator
 from animalclef.metrics.threshold_sweep import Roles, midpoints, sweep
 
 QUERIES, CANDIDATES, INDIVIDUALS, SPLITS = 2135, 100, 500, 8
@@ -36,10 +35,7 @@ def main() -> None:
     swept = timed(lambda: sweep(answers, roles, midpoints([answers])), 15)
     print(f"{QUERIES} queries x {CANDIDATES} candidates: gathering {answered:.1f} ms, exact sweep over {len(grid)} "
           f"thresholds and {SPLITS} splits {swept:.1f} ms, together {answered + swept:.1f} ms")  # fmt: skip
-    config = DecideConfig(
-        calibrations=("logistic", "beta"), aggregations=("max", "top2", "noisy_or"), crowd_weight=1.0,
-        rules=("probability", "both"),
-    )  # fmt: skip
+    config = DecideConfig(aggregations=("max", "top2", "noisy_or"))
     for queries in (300, 712):
         report(f"{queries} pseudo-queries", prepared(queries), config)
 
@@ -81,8 +77,8 @@ def prepared(queries: int) -> TrialEvaluator:
     same = who == (np.arange(queries) % INDIVIDUALS)[:, None]
     hidden = rng.random((SPLITS, INDIVIDUALS))[:, np.arange(queries) % INDIVIDUALS] < 0.4
     splits = OpenSetSplits(np.array([f"q{row}" for row in range(queries)], dtype=object), identity, ~hidden, hidden)
-    kinds, columns = ("logistic", "beta"), ("inliers", "similarity")
-    odds = {(kind, column): rng.normal(-3, 1, shape) + 4 * same for kind in kinds for column in columns}
+    columns = ("inliers", "similarity")
+    odds = {column: rng.normal(-3, 1, shape) + 4 * same for column in columns}
     seen = np.ones(shape, dtype=bool)
     scores = {column: np.zeros(shape, np.float32) for column in columns}
     return TrialEvaluator(PseudoQueries(scores, same, seen, seen, ~same, splits), LogOdds(odds, {}, who))

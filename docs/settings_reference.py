@@ -15,8 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from animalclef.config import Config, TrainConfig, TrainMatcherConfig
 from animalclef.config.prepare import ViewLabelConfig
-from animalclef.config.segmenter_training import TrainSegmenterConfig
-from animalclef.config.study import StudyConfig
+from animalclef.config.training import StudyConfig, TrainSegmenterConfig
 
 PAGE = Path(__file__).with_name("settings.md")
 

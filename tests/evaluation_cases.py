@@ -11,8 +11,7 @@ from rows import Row, image_table
 from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.decision_model import Calibrator, DatasetDecision, Decision
-from animalclef.decision.decision_params import DecisionParams
-from animalclef.decision.trial_evaluator import LogOdds, TrialEvaluator
+from animalclef.decision.trial_evaluator import DecisionParams, LogOdds, TrialEvaluator
 from animalclef.metrics.threshold_sweep import Answers
 from animalclef.structures import ImageTable
 
@@ -56,8 +55,8 @@ def pseudo_queries(
 def answers_of(values: NDArray[np.generic], part: PseudoQueries) -> Answers:
     """The answers when these values, (p, k), are the pairs' log-odds; each candidate speaks for itself."""
     who = np.broadcast_to(np.arange(values.shape[1]), values.shape)
-    evaluator = TrialEvaluator(part, LogOdds({("none", "value"): np.asarray(values, dtype=np.float64)}, {}, who))
-    return evaluator.answers(DecisionParams({"value": 1.0}, calibration="none"))
+    evaluator = TrialEvaluator(part, LogOdds({"value": np.asarray(values, dtype=np.float64)}, {}, who))
+    return evaluator.answers(DecisionParams({"value": 1.0}))
 
 
 def synthetic(

@@ -1,24 +1,31 @@
-"""`Embedder`, `LocalFeatureExtractor`: one vector per image, and keypoints with descriptors."""
+"""`Embedder`, `LocalFeatureExtractor`, `segment`: vectors, keypoints with descriptors, and masks of images."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from animalclef.api.open_images import Images, Photograph, in_chunks, open_images
 from animalclef.config import Config, EmbedConfig, KeypointConfig, load_config
+from animalclef.config.prepare import PrepareConfig
 from animalclef.features.embedding.embedder import load_network
 from animalclef.features.embedding.principal_components import project
+from animalclef.features.embedding.timm_embedder import choose_device
 from animalclef.features.embedding.vlad import VladExtractor, dense_descriptors, fit_codebook
 from animalclef.features.local.entries import features_from_entry, load_extractor
+from animalclef.prepare.segmenters import open_segmenter
 from animalclef.runtime.threads import one_thread_each, worker_threads
-from animalclef.structures import Embeddings, LocalFeatures
+from animalclef.structures import Embeddings, LocalFeatures, StrArray
 
-__all__ = ["Embedder", "LocalFeatureExtractor", "settings_with"]
+__all__ = ["Embedder", "LocalFeatureExtractor", "Masks", "segment", "settings_with"]
+
+_AT_ONCE = 32  # images that are opened before they are segmented
 
 
 class Embedder:
@@ -141,3 +148,42 @@ def _fitted(photographs: Sequence[Photograph], config: EmbedConfig, seed: int) -
     order = np.random.default_rng([seed, 5]).permutation(len(photographs))[: config.codebook_images]
     samples = [dense_descriptors(photographs[row].image, config) for row in np.sort(order).tolist()]
     return VladExtractor(fit_codebook(samples, config, seed), config)
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """One mask per image, True on the animals; all False where none was found."""
+
+    image_id: StrArray  # (n,)
+    masks: tuple[NDArray[np.bool_], ...]  # each (h, w) of its image
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def __getitem__(self, number: int) -> NDArray[np.bool_]:
+        return self.masks[number]
+
+
+def segment(images: Images, *, model: str | None = None, device: str = "auto") -> Masks:
+    """Find the animals in every image.
+
+    `model` is animal (ships with the package), u2netp, grabcut (needs no weights), a file with weights of U2-Net-P, or
+    a Segment Anything model. The default is that of a run (`prepare.segmenter`).
+
+    Raises:
+        DataError: an image cannot be read.
+        ConfigError: a package that the model needs is not installed.
+        WeightsError: the model is not on this machine.
+
+    Example:
+        >>> masks = segment(photographs[:2], model="grabcut")
+        >>> len(masks), masks[0].ndim, masks[0].dtype
+        (2, 2, dtype('bool'))
+    """
+    segmenter = open_segmenter(model or PrepareConfig().segmenter, choose_device(device))
+    names: list[str] = []
+    found: list[NDArray[np.bool_]] = []
+    for some in in_chunks(open_images(images)):
+        names += [one.image_id for one in some]
+        found += segmenter.segment([one.image.pixels for one in some])
+    return Masks(np.array(names, dtype=object), tuple(found))

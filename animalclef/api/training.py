@@ -9,9 +9,9 @@ from pathlib import Path
 from animalclef.api.datasets import Dataset, table_of
 from animalclef.config import TrainConfig, TrainMatcherConfig, load_recipe
 from animalclef.runtime.progress import Progress
+from animalclef.training.embedder.embedder_task import TrainingPlan
 from animalclef.training.embedder.embedder_training import TrainedEmbedder
 from animalclef.training.embedder.embedder_training import train_embedder as train_network
-from animalclef.training.embedder.training_plan import TrainingPlan
 from animalclef.training.matcher.matcher_training import TrainedMatcher
 from animalclef.training.matcher.matcher_training import train_matcher as train_on_images
 
@@ -32,11 +32,14 @@ def train_embedder(
     devices: int = 1,
     workers: int | None = None,
     image_cache: PathLike | None = None,
+    reviewed: PathLike | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
     announce: Callable[[TrainingPlan], None] | None = None,
 ) -> TrainedEmbedder:
-    """Train or fine-tune an embedder on the named database photographs; queries are never used.
+    """Train or fine-tune an embedder on the named database photographs.
+
+    Queries are used where a `reviewed` log (of `animalclef review`) says whom they show, and never otherwise.
 
     `recipe` is a shipped one (miewid, triplet-resnet50 ...), a YAML file or settings; `settings` changes it
     ("epochs=40"). `start` is a weight file, embedder-small or `published`. Reduced copies of the photographs are kept
@@ -44,8 +47,9 @@ def train_embedder(
     `.path` is the network; use it with `Embedder(f"file:{path}")`.
 
     Raises:
-        DataError: there are too few photographs to train or to validate on.
+        DataError: there are too few photographs to train or to validate on, or the log cannot be read.
         ConfigError: there is no such recipe, network or device.
+        StaleArtefactError: the log is of other photographs.
         TrainingError: the loss is not a number.
 
     Example:
@@ -57,7 +61,8 @@ def train_embedder(
     return train_network(
         config, table_of(data, config.data).images, Path(out), start=None if start is None else str(start),
         device=device, devices=devices, workers=workers or os.cpu_count() or 1, overwrite=overwrite,
-        image_cache=None if image_cache is None else Path(image_cache), progress=progress, announce=announce,
+        image_cache=None if image_cache is None else Path(image_cache),
+        reviewed=None if reviewed is None else Path(reviewed), progress=progress, announce=announce,
     )  # fmt: skip
 
 

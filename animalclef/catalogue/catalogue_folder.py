@@ -32,6 +32,7 @@ from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.file_lock import locked
 from animalclef.structures import ImageTable
+from animalclef.structures.arrays import BoolArray, text_array
 
 __all__ = ["Catalogue"]
 
@@ -46,17 +47,16 @@ class Catalogue:
         DataError: the folder holds no catalogue (with `create`: one with a season), or a newer version made it.
     """
 
-    def __init__(self, folder: Path, *, create: bool = False, url: str | None = None) -> None:
+    def __init__(self, folder: Path, *, create: bool = False) -> None:
         self.folder = folder
         self._database = folder / _DATABASE
         if create:
             make_folder(folder)
-        elif url is None and not self._database.is_file():
+        elif not self._database.is_file():
             raise DataError(
                 f"{folder}: no catalogue (catalogue.db is not there). `animalclef catalogue create` makes one."
             )
-        self._is_file = url is None
-        self.engine = open_database(url or f"sqlite:///{self._database.resolve()}", create=create)
+        self.engine = open_database(f"sqlite:///{self._database.resolve()}", create=create)
         if create:
             self.refuse_seasons()
 
@@ -70,8 +70,7 @@ class Catalogue:
         with locked(self._database, "the catalogue"):
             with self.reading() as connection:
                 yield connection
-            if self._is_file:
-                snapshot(self._database, self.folder / _BACKUP)
+            snapshot(self._database, self.folder / _BACKUP)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -128,13 +127,13 @@ class Catalogue:
         )  # fmt: skip
         with self.reading() as connection:
             rows = connection.execute(query).all()
-        texts = {column: _texts([getattr(row, column) for row in rows]) for column in _TEXTS}
+        texts = {column: text_array([getattr(row, column) for row in rows]) for column in _TEXTS}
         mask = texts.pop("mask")
         boxes = [json.loads(row.bbox) if row.bbox else [np.nan] * 5 for row in rows]
         return ImageTable(
             root=self.folder.resolve(),
             is_query=np.zeros(len(rows), dtype=bool),
-            identity=_texts([row.identity for row in rows]),
+            identity=text_array([row.identity for row in rows]),
             bbox_xywhr=np.array(boxes, dtype=np.float32).reshape(-1, 5),
             mask=mask if (mask != "").any() else None,
             **texts,
@@ -213,7 +212,7 @@ class Catalogue:
         with self.reading() as connection:
             return history(connection)
 
-    def absent(self, images: ImageTable) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def absent(self, images: ImageTable) -> BoolArray:
         """Return which photographs, by data set and content, are not in the catalogue yet, each once."""
         query = sa.select(photographs.c.dataset, photographs.c.key).where(photographs.c.present == 1)
         with self.reading() as connection:
@@ -246,9 +245,3 @@ def _refuse_absent(image_ids: Sequence[str], rows: Container[str]) -> None:
     absent = [one for one in image_ids if one not in rows]
     if absent:
         raise DataError(f"{absent[0]}: the catalogue has no such photograph. Ids are SEASON/ID, as in candidates.csv.")
-
-
-def _texts(values: Sequence[object]) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array

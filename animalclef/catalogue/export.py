@@ -14,7 +14,7 @@ from animalclef.data.answers import Answer
 from animalclef.data.formats.camtrap_dp import is_camtrap, write_camtrap
 from animalclef.data.formats.capture_history import Occasion, capture_histories, mark_text
 from animalclef.data.formats.wildbook import write_wildbook
-from animalclef.data.plain_table import write_plain_table
+from animalclef.data.table_writing import write_plain_table
 from animalclef.errors import ConfigError, OutputError
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.output_guard import check_output
@@ -44,7 +44,6 @@ def export_catalogue(
         write_plain_table(table, out)
         return [f"Table: {out} ({len(table):,} rows); its paths start at {catalogue.folder}."]
     if to == "wildbook":
-        check_output(out, "Wildbook sheet")
         paths, notes = write_wildbook(table, answers, out)
         return [*notes, *(f"Sheet: {path}" for path in paths)]
     check_output(out, "capture history")

@@ -29,12 +29,12 @@ def goal_of(connection: sa.Connection, dataset: str, name: str | None) -> tuple[
     there = None if name is None else named_individual(connection, dataset, name)
     if there is not None:
         return there, []
-    made = new_individual(connection, dataset, name)
-    return made, [Change("individuals", made.id, "state", None, "active")]
+    made, change = new_individual(connection, dataset, name)
+    return made, [change]
 
 
-def new_individual(connection: sa.Connection, dataset: str, name: str | None) -> Individual:
-    """Add an individual that an event has yet to make active; without a name it is called after its id."""
+def new_individual(connection: sa.Connection, dataset: str, name: str | None) -> tuple[Individual, Change]:
+    """Add an individual, with the change that makes it active; without a name it is called after its id."""
     if name is not None:
         check_name(name)
     key = connection.execute(sa.insert(individuals).values(dataset=dataset, name=name or "")).inserted_primary_key
@@ -42,7 +42,7 @@ def new_individual(connection: sa.Connection, dataset: str, name: str | None) ->
     if name is None:
         name = _free_name(connection, dataset, number)
         connection.execute(sa.update(individuals).where(individuals.c.id == number).values(name=name))
-    return Individual(number, dataset, name)
+    return Individual(number, dataset, name), Change("individuals", number, "state", None, "active")
 
 
 def _free_name(connection: sa.Connection, dataset: str, number: int) -> str:

@@ -57,7 +57,6 @@ class NearestPhotographs:
             and not config.retrieve.rescore
             and config.retrieve.same_viewpoint is False
             and given is not None
-            and not given.needs_circumstances
             and set(modes.values() if isinstance(modes, dict) else [modes]) <= {"whole"}
         )
 

@@ -13,7 +13,7 @@ import numpy as np
 from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.catalogue.nearest_photographs import NearestPhotographs, embed_alone
 from animalclef.config import Config
-from animalclef.data.content_key import content_key
+from animalclef.data.hashing import content_key
 from animalclef.data.sources import Source
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decision_model import Decision
@@ -26,7 +26,8 @@ from animalclef.pipeline.run_context import Plan, RunContext, open_context
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.regular_files import read_regular
 from animalclef.store.run_folder import RunFolder
-from animalclef.structures import ImageTable, Skipped
+from animalclef.structures import ImageTable
+from animalclef.structures.arrays import text_array
 from animalclef.structures.clusters import Clusters
 
 __all__ = ["Machine", "Recogniser", "Sighting", "joined", "one_row"]
@@ -75,7 +76,7 @@ class Recogniser:
         """The photographs that the weight-free embedder was fitted on."""
         return self.catalogue.fitted()
 
-    def season(self, images: ImageTable, skipped: list[Skipped], *, retune: bool) -> Outcome:
+    def season(self, images: ImageTable, *, retune: bool) -> Outcome:
         """Answer the queries of a season against the confirmed photographs, and keep the run.
 
         Without a decision, or with `retune`, one is tuned on all confirmed photographs and on the season's named ones.
@@ -86,13 +87,13 @@ class Recogniser:
             context = self._context(given)
             embed_alone(images, context)
             table = joined(self._near(images.queries, context), images)
-            return predict(self._loaded(table), Contents(table, skipped), context)
+            return predict(self._loaded(table), Contents(table, []), context)
 
-    def unnamed(self, images: ImageTable, skipped: list[Skipped]) -> Clusters:
+    def unnamed(self, images: ImageTable) -> Clusters:
         """Group photographs while the catalogue knows nobody to compare them with."""
         with self.folder.claimed():
             self.folder.open(overwrite=False)
-            return cluster_unnamed(self._loaded(images), Contents(images, skipped), self._context(None))
+            return cluster_unnamed(self._loaded(images), Contents(images, []), self._context(None))
 
     def who(self, photograph: Path, dataset: str | None = None, most: int = 5) -> Sighting:
         """Name the individual on one photograph, which is not added.
@@ -161,11 +162,11 @@ def one_row(photograph: Path, dataset: str) -> ImageTable:
         key = content_key(read_regular(photograph), box)
     except OSError as error:
         raise DataError(f"{photograph}: cannot be read ({error.strerror}).") from error
-    one = {name: _text("") for name in ("date", "viewpoint", "species", "encounter")}
+    one = {name: text_array([""]) for name in ("date", "viewpoint", "species", "encounter")}
     return ImageTable(
-        root=photograph.resolve().parent, image_id=_text(f"who/{key}"), path=_text(str(photograph.resolve())),
-        dataset=_text(dataset), is_query=np.ones(1, dtype=bool), identity=_text(None), bbox_xywhr=box[None],
-        key=_text(key), **one,
+        root=photograph.resolve().parent, image_id=text_array([f"who/{key}"]),
+        path=text_array([str(photograph.resolve())]), dataset=text_array([dataset]), is_query=np.ones(1, dtype=bool),
+        identity=text_array([None]), bbox_xywhr=box[None], key=text_array([key]), **one,
     )  # fmt: skip
 
 
@@ -182,9 +183,3 @@ def joined(first: ImageTable, second: ImageTable) -> ImageTable:
 def box_text(box: np.ndarray[tuple[int], np.dtype[np.float32]]) -> str:
     """Return a box as the database holds it: JSON, "" for the whole photograph."""
     return json.dumps(box.tolist()) if np.isfinite(box).all() else ""
-
-
-def _text(value: str | None) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
-    array = np.empty(1, dtype=object)
-    array[0] = value
-    return array

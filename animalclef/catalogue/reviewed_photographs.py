@@ -54,8 +54,8 @@ def accept_review(catalogue: Catalogue, log: Path, who: str, why: str) -> str:
             elif group[0] in given:
                 goal = given[group[0]]
             elif barred or any(names[other] != names[image_id] for other in group):
-                made = new_individual(connection, row.dataset, None)
-                cells.append(Change("individuals", made.id, "state", None, "active"))
+                made, change = new_individual(connection, row.dataset, None)
+                cells.append(change)
                 goal = given[group[0]] = made.id
             if goal != row.individual:
                 cells.append(Change("photographs", row.id, "individual", row.individual, goal))

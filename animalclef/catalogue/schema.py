@@ -13,7 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from animalclef.errors import DataError, OutputError
 
-__all__ = ["SCHEMA", "changes", "events", "individuals", "meta", "open_database", "photographs", "seasons", "snapshot"]
+__all__ = [
+    "SCHEMA", "changes", "database_error", "events", "individuals", "meta", "open_database", "photographs", "put_meta",
+    "seasons", "snapshot",
+]  # fmt: skip
 
 _BUSY_MS = 30_000
 
@@ -115,11 +118,16 @@ def open_database(url: str, *, create: bool = False) -> sa.Engine:
                 raise DataError(f"{shown}: made by a newer version of animalclef (tables {version}). Update this one.")
             for number in range(version or 0, SCHEMA):
                 _MIGRATIONS[number](connection)
-                connection.execute(sa.delete(meta).where(meta.c.name == "schema"))
-                connection.execute(sa.insert(meta).values(name="schema", value=str(number + 1)))
+                put_meta(connection, "schema", str(number + 1))
     except SQLAlchemyError as error:
         raise database_error(shown, error) from error
     return engine
+
+
+def put_meta(connection: sa.Connection, name: str, value: str) -> None:
+    """Set one of the catalogue's own settings."""
+    connection.execute(sa.delete(meta).where(meta.c.name == name))
+    connection.execute(sa.insert(meta).values(name=name, value=value))
 
 
 def database_error(shown: str, error: SQLAlchemyError) -> DataError | OutputError:

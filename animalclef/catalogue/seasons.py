@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.catalogue.individual_lookup import new_individual
 from animalclef.catalogue.recogniser import Machine, Recogniser, box_text
-from animalclef.catalogue.schema import individuals, meta, photographs, seasons
+from animalclef.catalogue.schema import individuals, meta, photographs, put_meta, seasons
 from animalclef.catalogue.signed_changes import Change, apply_event, now
 from animalclef.config import Config
 from animalclef.data.hashing import hash_images
@@ -24,7 +24,8 @@ from animalclef.errors import DataError, OutputError
 from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.file_lock import locked
-from animalclef.structures import ImageTable, Skipped, StrArray
+from animalclef.structures import ImageTable, Skipped
+from animalclef.structures.arrays import text_array
 
 __all__ = ["Added", "Answer", "add_season", "create_catalogue", "write_season"]
 
@@ -68,8 +69,7 @@ def create_catalogue(
     with _adding(catalogue):
         catalogue.refuse_seasons()
         with catalogue.changing() as connection:
-            connection.execute(sa.delete(meta).where(meta.c.name == "config"))
-            connection.execute(sa.insert(meta).values(name="config", value=config.model_dump_json()))
+            put_meta(connection, "config", config.model_dump_json())
         return catalogue, _add(catalogue, loaded, (who, why), machine, retune=False)
 
 
@@ -109,13 +109,13 @@ def _add(
     decision = None
     _link(catalogue.folder, season, loaded.source.root)
     if len(recogniser.gallery.gallery) or len(new.gallery):
-        outcome = recogniser.season(new, [], retune=retune)
+        outcome = recogniser.season(new, retune=retune)
         answers, decision = _answers(outcome), outcome.decision
         skipped = [*skipped, *_mine(outcome, new)]
         read = {one.image_id for one in skipped}
         new = new.select(np.array([one not in read for one in new.image_id], dtype=bool))
     else:
-        found = recogniser.unnamed(new, [])
+        found = recogniser.unnamed(new)
         answers = {one: Answer(None, 0.0, group) for one, group in zip(found.image_id, found.label, strict=True)}
     counts = write_season(catalogue, loaded.source.root, season, new, answers, decision, signed, before)
     return Added(season, **counts, known=int((~fresh).sum()), skipped=skipped)
@@ -129,11 +129,11 @@ def _of_season(images: ImageTable, season: int, folder: Path) -> ImageTable:
     unnamed = np.array([who is None for who in images.identity], dtype=bool)
     mask = images.mask
     if mask is not None:
-        mask = _texts([one if not one or is_segmentation(one) else f"photographs/{season}/{one}" for one in mask])
+        mask = text_array([one if not one or is_segmentation(one) else f"photographs/{season}/{one}" for one in mask])
     return replace(
         images, root=folder.resolve(), is_query=unnamed,
-        image_id=_texts([f"{season}/{one}" for one in images.image_id]),
-        path=_texts([f"photographs/{season}/{one}" for one in images.path]), mask=mask,
+        image_id=text_array([f"{season}/{one}" for one in images.image_id]),
+        path=text_array([f"photographs/{season}/{one}" for one in images.path]), mask=mask,
     )  # fmt: skip
 
 
@@ -168,13 +168,14 @@ def write_season(
     `answers` are those of the photographs without a name; `before` are the ids by name that they were made with.
     """
     counts = {"named": 0, "recognised": 0, "new": 0}
-    cells: list[Change] = []
+    rows: list[dict[str, object]] = []
     with catalogue.changing() as connection:
         connection.execute(sa.insert(seasons).values(id=season, root=str(root.resolve()), added=now()))
         whose = _Individuals(connection, before)
         for dataset, given in zip(new.dataset, new.identity, strict=True):
             if given is not None:  # first: an answer may be a name that a later row brings
                 whose.named(str(dataset), given)
+        first = (connection.execute(sa.select(sa.func.max(photographs.c.id))).scalar() or 0) + 1
         for row in range(len(new)):
             image_id, dataset, given = str(new.image_id[row]), str(new.dataset[row]), new.identity[row]
             answer = answers.get(image_id, Answer(None, 0.0, image_id))
@@ -182,9 +183,10 @@ def write_season(
             counts["named" if is_named else "new" if answer.name is None else "recognised"] += 1
             number = whose.named(dataset, given) if is_named else whose.answered(dataset, answer)
             values = _values(new, row) | {"season": season, "individual": number, "confirmed": int(is_named)}
-            values["probability"] = None if is_named else answer.probability
-            made = connection.execute(sa.insert(photographs).values(**values)).inserted_primary_key
-            cells.append(Change("photographs", 0 if made is None else int(made[0]), "present", None, 1))
+            rows.append(values | {"id": first + row, "probability": None if is_named else answer.probability})
+        if rows:
+            connection.execute(sa.insert(photographs), rows)
+        cells = [Change("photographs", first + row, "present", None, 1) for row in range(len(new))]
         told = f"added season {season}: {len(new)} photographs, {counts['named']} named, "
         told += f"{counts['recognised']} recognised, {counts['new']} of new individuals"
         event = apply_event(connection, *signed, "add", told, [*whose.made, *cells])
@@ -224,8 +226,8 @@ class _Individuals:
         return self._groups[group]
 
     def _made(self, dataset: str, name: str | None) -> int:
-        one = new_individual(self._connection, dataset, name)
-        self.made.append(Change("individuals", one.id, "state", None, "active"))
+        one, change = new_individual(self._connection, dataset, name)
+        self.made.append(change)
         self._now[dataset, one.name] = one.id
         self._before.setdefault((dataset, one.name), one.id)
         return one.id
@@ -241,13 +243,6 @@ def _keep_decision(connection: sa.Connection, text: str) -> None:
     """Keep a new decision, and note the photographs that it was fitted on: the confirmed ones."""
     if connection.execute(sa.select(meta.c.value).where(meta.c.name == "decision")).scalar() == text:
         return
-    connection.execute(sa.delete(meta).where(meta.c.name == "decision"))
-    connection.execute(sa.insert(meta).values(name="decision", value=text))
+    put_meta(connection, "decision", text)
     confirmed = (photographs.c.confirmed == 1) & (photographs.c.present == 1)
     connection.execute(sa.update(photographs).values(fitted=sa.case((confirmed, 1), else_=0)))
-
-
-def _texts(values: Sequence[object]) -> StrArray:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array

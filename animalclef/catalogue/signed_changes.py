@@ -9,12 +9,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from animalclef.catalogue.schema import changes, events, individuals, photographs, seasons
+from animalclef.catalogue.schema import changes, events, individuals, photographs
 from animalclef.errors import DataError
 
 __all__ = ["Change", "Event", "apply_event", "history", "last_to_undo", "now", "undo_event"]
 
-_TABLES = {"photographs": photographs, "individuals": individuals, "seasons": seasons}
+_TABLES = {"photographs": photographs, "individuals": individuals}
 _ROWS = 500  # of one statement
 
 

@@ -10,7 +10,6 @@ from animalclef.cli import (
     diff,
     doctor,
     embedders,
-    ensemble,
     ledger,
     predict,
     prepare,
@@ -19,8 +18,6 @@ from animalclef.cli import (
     score,
     study,
     train,
-    train_matcher,
-    train_segmenter,
     tune,
     weights,
 )
@@ -37,7 +34,6 @@ __all__ = [
     "diff",
     "doctor",
     "embedders",
-    "ensemble",
     "ledger",
     "main",
     "predict",
@@ -47,8 +43,6 @@ __all__ = [
     "score",
     "study",
     "train",
-    "train_matcher",
-    "train_segmenter",
     "tune",
     "weights",
 ]

@@ -23,7 +23,6 @@ from animalclef.cli.options import (
     load,
     out,
     print_json,
-    warn,
 )
 from animalclef.errors import ConfigError
 
@@ -109,9 +108,4 @@ def _said(reviewed: Path | None, images: ImageTable | None) -> ReviewedPairs:
     from animalclef.data.review_log import read_review
     from animalclef.structures import ReviewedPairs
 
-    if reviewed is None:
-        return ReviewedPairs()
-    pairs = read_review(reviewed, images)
-    if pairs.conflicts:
-        warn(f"{reviewed}: {len(pairs.conflicts)} contradictions; their answers are left out.")
-    return pairs
+    return ReviewedPairs() if reviewed is None else read_review(reviewed, images)

@@ -45,8 +45,8 @@ def show_config(
     - `animalclef config show train --config miewid`
     """  # fmt: skip
     from animalclef.config import TrainConfig, TrainMatcherConfig, load_config, load_recipe
-    from animalclef.config.commented import commented_yaml
-    from animalclef.config.segmenter_training import TrainSegmenterConfig
+    from animalclef.config.base import commented_yaml
+    from animalclef.config.training import TrainSegmenterConfig
 
     changed = assignments or []
     settings: Settings

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from animalclef.cli.progress_bar import RichProgress, duration
-from animalclef.evaluation.small_validation import small_validation_notes
+from animalclef.decision.strangers import small_validation_notes
 
 if TYPE_CHECKING:
     from animalclef.decision.decision_model import DatasetDecision, Decision
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from animalclef.pipeline.cost import Plan
     from animalclef.prepare.viewpoints import ViewQuality
     from animalclef.structures import Skipped
+    from animalclef.training.embedder.embedder_task import TrainingPlan
 
 __all__ = [
     "RichProgress",
@@ -36,9 +37,11 @@ __all__ = [
     "plan_sentence",
     "recall_table",
     "retrieval_table",
+    "retrieved_table",
     "score_table",
     "set_aside_sentence",
     "statistics_table",
+    "training_sentence",
     "viewpoints_table",
 ]
 
@@ -51,6 +54,10 @@ def plan_sentence(plan: Plan) -> str:
         work = f"{plan.images_to_describe:,} of {plan.images:,} photographs to extract features from"
         work += f", up to {plan.pairs:,} pairs to match"
     work += f" (up to {plan.views} views of a query)" if plan.views > 1 else ""
+    if plan.network_megabytes:
+        hours = plan.machines * plan.seconds / 3600
+        work += f", on {plan.machines} machines: about {duration(plan.seconds)} ({hours:,.1f} machine hours)"
+        return f"{work}, {plan.megabytes:,.0f} MB on disk and {plan.network_megabytes:,.0f} MB of network at most."
     return f"{work}: about {duration(plan.seconds)} and {plan.megabytes:,.0f} MB on disk at most."
 
 
@@ -120,9 +127,7 @@ def _manner(part: DatasetDecision) -> str:
     """Describe weights and settings that are not the default."""
     parts = [f"{column} {weight:.2f}" for column, weight in part.weights.items() if weight >= 0.005]
     parts = ["learned model"] if part.pair_model is not None else parts
-    parts += sorted({one.kind for one in part.calibrators.values()} - {"logistic"})
     parts += [part.aggregation] if part.aggregation != "max" else []
-    parts += [f"gallery size {part.crowd_weight:.2f}"] if part.crowd_weight else []
     parts += [f"lead {part.margin:.2f}"] if part.margin else []
     return ", ".join([*parts, "same viewpoint"] if part.same_viewpoint else parts)
 
@@ -231,3 +236,27 @@ def empty_table(title: str, header: Sequence[str]) -> Table:
 
 def _number(value: float) -> str:
     return "-" if value != value else f"{value:.3f}"
+
+
+def retrieved_table(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
+    """Return retrieval among held-out photographs: the mean over species, then each species."""
+    header = ("rank-1", "rank-5", "rank-10", "rank-20", "mAP")
+    table = empty_table("held-out photographs", ("network", "species", *header))
+    for name, figures in rows.items():
+        for species, measures in figures.items():
+            values = [measures[one] for one in header]
+            table.add_row(name, species, *["-" if one is None else f"{one:.3f}" for one in values])
+    return table
+
+
+def training_sentence(plan: TrainingPlan) -> str:
+    """Return a sentence on what a training will do and how long it takes."""
+    if plan.seconds is not None:
+        frozen = " longer once the backbone is trained too," if plan.frozen else ""
+        return f"At this speed training takes about {duration(plan.seconds)} more,{frozen} validation not counted."
+    begun = f" ({plan.done:,} of them done)" if plan.done else ""
+    held = f", {plan.held_out:,} held out" if plan.held_out else ""
+    return (
+        f"{plan.images:,} photographs of {plan.classes:,} classes{held}: {plan.epochs:,} epochs, {plan.steps:,} "
+        f"steps{begun} of {plan.batch:,} photographs."
+    )

@@ -22,8 +22,8 @@ def count_lines(counts: Mapping[str, ClusterCount], what: str) -> list[str]:
     for name, one in counts.items():
         known = f", {one.known} of them known" if one.known else ""
         lines.append(
-            f"{name}: {one.photographs} {what} show {one.clusters} individuals{known}, {one.singletons} on one "
-            f"photograph alone (between {one.low} and {one.high} individuals, {_basis(one.rule)})."
+            f"{name}: {one.photographs} {what} are grouped as {one.clusters} individuals{known}, {one.singletons} on "
+            f"one photograph alone. Their true number: {one.low} to {one.high} ({_basis(one.rule)})."
         )
     return lines
 
@@ -43,7 +43,7 @@ def cluster_score_table(scores: ClusterScores) -> Table:
 def _basis(rule: Mapping[str, Any]) -> str:
     """Say what the rule rests on."""
     if "ari" in rule:
-        return f"pseudo-tests on the database: ARI {rule['ari']:.2f}, AMI {rule['ami']:.2f}"
-    return {"other data sets": "chosen on the other data sets", "settings": "as the settings say"}.get(
+        return f"90 % interval; pseudo-tests on the database: ARI {rule['ari']:.2f}, AMI {rule['ami']:.2f}"
+    return {"other data sets": "90 % interval; chosen on the other data sets", "settings": "as the settings say"}.get(
         str(rule.get("chosen_on")), "from the null model of strangers"
     )

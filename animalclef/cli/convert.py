@@ -68,7 +68,7 @@ def convert(
 
 
 def _write_table(loaded: LoadedTable, out_path: Path) -> None:
-    from animalclef.data.plain_table import write_plain_table
+    from animalclef.data.table_writing import write_plain_table
     from animalclef.runtime.output_guard import check_output
 
     check_output(out_path, "plain table")

@@ -90,7 +90,7 @@ def demo(
 @app.command()
 def inspect(data: DataOption = None, columns: ColumnsOption = None, as_json: JsonOption = False) -> None:
     """Check a data set's table and count what is in it; photographs are not opened."""
-    from animalclef.data.table_statistics import count_images
+    from animalclef.data.table import count_images
 
     loaded = load(data, columns)
     statistics = count_images(loaded)
@@ -110,7 +110,7 @@ def validate(
     as_json: JsonOption = False,
 ) -> None:
     """Check a submission against its data set, and name every row that is not right. Exit status 2 if any is."""
-    from animalclef.data.submission_file import check_submission_file
+    from animalclef.data.submission import check_submission_file
 
     problems = check_submission_file(submission, load(data, columns))
     if as_json:

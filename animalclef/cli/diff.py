@@ -42,7 +42,7 @@ def diff(
 
     - `animalclef diff old.csv new.csv --run runs/old --run runs/new --out changed.csv`
     """
-    from animalclef.cli.console_ledger import difference_table
+    from animalclef.cli.ledger import difference_table
     from animalclef.evaluation.compare import check_answers, counts, differences, explain_with, read_pair, rows_of
     from animalclef.evaluation.evaluate import right_answers
     from animalclef.runtime.atomic_files import write_csv

@@ -77,8 +77,8 @@ def evaluate_embedder(
     - `animalclef evaluate-embedder --data my-photos --split paper --set-split share=0.5 --seed 1`
     """
     from animalclef.cli.console import embedder_table
+    from animalclef.config.data import SplitConfig
     from animalclef.config.loading import load_settings
-    from animalclef.config.training_split import SplitConfig
     from animalclef.pipeline.embed_only import evaluate_embedder as evaluate
 
     if split_settings and not split:
@@ -126,7 +126,7 @@ def label_views(
     """
     from animalclef.cli.console import viewpoints_table
     from animalclef.config.prepare import ViewLabelConfig
-    from animalclef.data.viewpoint_column import write_viewpoints
+    from animalclef.data.table_writing import write_viewpoints
     from animalclef.pipeline.embed_only import fill_viewpoints
     from animalclef.runtime.output_guard import check_output
 

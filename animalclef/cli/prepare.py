@@ -63,8 +63,8 @@ def mask(
     from animalclef.data.masks import mask_paths
     from animalclef.errors import ConfigError
     from animalclef.features.embedding.timm_embedder import choose_device
+    from animalclef.prepare.contact_sheet import mask_sheet
     from animalclef.prepare.make_masks import make_masks
-    from animalclef.prepare.mask_sheet import mask_sheet
     from animalclef.prepare.segmenters import open_segmenter
     from animalclef.runtime.atomic_files import check_writable, write_bytes
     from animalclef.runtime.output_guard import check_output, mark_picture, refuse_input
@@ -131,10 +131,10 @@ def boxes(
     from collections import Counter
 
     from animalclef.cli.console import RichProgress, boxes_table
-    from animalclef.data.box_column import write_boxes
     from animalclef.data.masks import find_masks
+    from animalclef.data.table_writing import write_boxes
     from animalclef.errors import ConfigError
-    from animalclef.prepare.crop_sheet import crop_sheet
+    from animalclef.prepare.contact_sheet import crop_sheet
     from animalclef.prepare.find_boxes import find_boxes
     from animalclef.runtime.atomic_files import check_writable, write_bytes
     from animalclef.runtime.output_guard import check_output, mark_picture

@@ -33,9 +33,9 @@ def review(
 ) -> None:
     """Review a run in the browser: two photographs at a time, and your answer: same, different, or can't tell.
 
-    Questions come in the order of how many submitted names an answer is expected to put right. Each answer is on the
-    disk before the page says so. The page is served to this machine alone, at an address with a secret token. Give the
-    log to `predict --reviewed` afterwards.
+    Questions come in the order of how many photographs an answer is expected to put right, by name or by group. Each
+    answer is on the disk before the page says so. The page is served to this machine alone, at an address with a secret
+    token. Give the log to `predict --reviewed`, `cluster`, `tune` or `train` afterwards.
 
     Examples:
 
@@ -52,8 +52,10 @@ def review(
 
     place = review_path(run)
     if (run / "catalogue.db").is_file():
-        seasons = [int(one.name) for one in (run / "photographs").iterdir() if one.name.isdecimal()]
-        place, run = run / f"season-{max(seasons, default=1)}.review.jsonl", run / "run"
+        from animalclef.catalogue.catalogue_folder import Catalogue
+
+        season = max(Catalogue(run).roots(), default=1)
+        place, run = run / f"season-{season}.review.jsonl", run / "run"
     finished = load_run(run, data)
     kept = ReviewLog(log or place, {"run": finished.name, "data": finished.data})
     session = ReviewSession(finished, kept, login(who), weights)

@@ -1,4 +1,4 @@
-"""`train`: train or fine-tune an embedder."""
+"""`train`, `train-matcher`, `train-segmenter`: networks of your own."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from animalclef.cli.options import (
     SeedOption,
     SetOption,
     TrainingFolder,
+    WeightsOption,
     Workers,
     column_settings,
     err,
@@ -28,12 +29,13 @@ from animalclef.cli.options import (
     print_json,
     warn,
 )
+from animalclef.errors import DataError
 
 if TYPE_CHECKING:
+    from animalclef.training.embedder.embedder_task import TrainingPlan
     from animalclef.training.embedder.trained_network import Started
-    from animalclef.training.embedder.training_plan import TrainingPlan
 
-__all__ = ["train"]
+__all__ = ["train", "train_matcher", "train_segmenter"]
 
 
 @app.command()
@@ -64,16 +66,20 @@ def train(
             help="Folder for reduced copies, which trainings may share. Default: OUT/pictures.",
         ),
     ] = None,
+    reviewed: Annotated[
+        Path | None,
+        typer.Option(help="Log of `animalclef review`: queries whose individual it says are trained on, too."),
+    ] = None,
     max_missing: MaxMissing = None,
     overwrite: OverwriteTraining = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train or fine-tune an embedder on the named photographs of a data set.
 
-    Only named database rows are used, never queries. Some are held out (`validation.split`); the weights with the best
-    rank-1 on them are written. If interrupted, run the same command again: it resumes and writes an identical file.
-    Written: NAME.safetensors (use it with `--set embed.model=file:PATH`), log.jsonl, measured.json, and TensorBoard's
-    events.
+    Only named database rows are used, and queries that a review named (`--reviewed`). Some are held out
+    (`validation.split`); the weights with the best rank-1 on them are written. If interrupted, run the same command
+    again: it resumes and writes an identical file. Written: NAME.safetensors (use it with
+    `--set embed.model=file:PATH`), log.jsonl, measured.json, and TensorBoard's events.
 
     Examples:
 
@@ -81,20 +87,23 @@ def train(
 
     - `animalclef train --data my-photos --config triplet-resnet50 --set epochs=40 --out my-triplets`
 
+    - `animalclef train --data my-photos --start embedder-small --reviewed runs/my-run.review.jsonl --out mine`
+
     - `torchrun --nproc-per-node 4 -m animalclef train --data my-photos --config miewid --out my-miewid`
     """
-    from animalclef.cli.console import RichProgress
-    from animalclef.cli.console_training import retrieved_table
+    from animalclef.cli.console import RichProgress, retrieved_table
     from animalclef.config import TrainConfig, load_recipe
+    from animalclef.runtime.output_guard import protect_inputs
     from animalclef.training.embedder.embedder_training import train_embedder
 
     extra = [] if max_missing is None else [f"data.max_missing={max_missing}"]
     config = load_recipe(TrainConfig, recipe, [*(assignments or []), *extra, *column_settings(columns)], seed)
     table = load(data, settings=config.data).images
+    protect_inputs(path for path in (reviewed,) if path is not None)
     outcome = train_embedder(
         config, table, out_path, start=start, device=device,
         devices=max(devices, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))),  # torchrun's
-        workers=workers or os.cpu_count() or 1, overwrite=overwrite, image_cache=image_cache,
+        workers=workers or os.cpu_count() or 1, overwrite=overwrite, image_cache=image_cache, reviewed=reviewed,
         progress=RichProgress(err), announce=_announce,
     )  # fmt: skip
     if not outcome.is_first:
@@ -112,7 +121,7 @@ def train(
 
 
 def _announce(plan: TrainingPlan) -> None:
-    from animalclef.cli.console_training import training_sentence
+    from animalclef.cli.console import training_sentence
 
     err.print(training_sentence(plan), highlight=False, soft_wrap=True)
     if plan.started is not None and plan.seconds is None:
@@ -124,3 +133,133 @@ def _print_start(started: Started) -> None:
         if names:
             shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
             err.print(f"{what}: {shown}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def train_matcher(
+    out_path: TrainingFolder,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of photographs to train on; no names are needed. Default: OUT/images.")
+    ] = None,
+    render: Annotated[
+        int, typer.Option(min=0, help="Render this many photographs of synthetic animals into that folder first.")
+    ] = 0,
+    recipe: Annotated[
+        str | None, typer.Option("--config", help="A YAML recipe, or the name of a shipped one (lightglue-sift).")
+    ] = None,
+    assignments: SetOption = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Start from this LightGlue (.safetensors, kornia's names) of the same size.")
+    ] = None,
+    seed: SeedOption = None,
+    device: DeviceOption = "auto",
+    devices: DevicesOption = 1,
+    workers: Workers = None,
+    overwrite: OverwriteTraining = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a LightGlue matcher on warped views of photographs, without any names.
+
+    Every photograph is warped by random homographies and thin-plate splines, relit, blurred, made noisy and partly
+    covered, so the true place of every point is known. Rendered photographs (`--render`) also show one animal in
+    several poses and places, and similar animals that must not be matched. If interrupted, run the same command again:
+    it resumes and writes an identical file. Written: NAME.safetensors, log.jsonl, measured.json, TensorBoard's events.
+
+    Examples:
+
+    - `animalclef train-matcher --render 2880 --config lightglue-sift --start lighterglue.safetensors --out my-matcher`
+
+    - `animalclef train-matcher --images my-photos --set steps=20000 --set network.n_layers=6 --out my-matcher`
+    """
+    from animalclef.cli.console import RichProgress, measured_table
+    from animalclef.config import TrainMatcherConfig, load_recipe
+    from animalclef.training.matcher.matcher_training import train_matcher as train
+    from animalclef.training.matcher.rendered_subjects import PHOTOGRAPHS_PER_SPECIES, render_subjects
+
+    config = load_recipe(TrainMatcherConfig, recipe, assignments or [], seed)
+    folder = images or out_path / "images"
+    if not render and not folder.is_dir():
+        raise DataError(f"{folder}: nothing to train on. Give a folder of photographs with --images, or --render 2880.")
+    progress = RichProgress(err)
+    count = workers or os.cpu_count() or 1
+    if render:
+        total = -(-render // PHOTOGRAPHS_PER_SPECIES) * PHOTOGRAPHS_PER_SPECIES
+        with progress.task("rendering photographs", total, "images") as advance:
+            render_subjects(folder, render, config.render_seed, workers=count, advance=advance)
+    outcome = train(
+        config, folder, out_path, start=start, device=device, devices=devices, workers=count, overwrite=overwrite,
+        progress=progress,
+    )  # fmt: skip
+    if not outcome.is_first:
+        return
+    if outcome.unreadable:
+        warn(
+            f"{len(outcome.unreadable)} photographs cannot be read and were left out (first: {outcome.unreadable[0]})."
+        )
+    if as_json:
+        print_json({"network": str(outcome.path), "steps": config.steps, "measured": outcome.measured})
+        return
+    out.print(measured_table(outcome.measured))
+    out.print(f"Network: {outcome.path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def train_segmenter(
+    out_path: TrainingFolder,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Weights of U2-Net-P to start from (.onnx, .safetensors). Default: the pulled u2netp."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Also train on photographs of your own: a table or folder, as for predict, with masks."),
+    ] = None,
+    columns: ColumnsOption = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(help="Folder of masks for --data, as `mask` makes it. Default: those that the table names."),
+    ] = None,
+    recipe: Annotated[str | None, typer.Option("--config", help="A YAML recipe.")] = None,
+    assignments: SetOption = None,
+    weights: WeightsOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = "auto",
+    devices: DevicesOption = 1,
+    workers: Workers = None,
+    overwrite: OverwriteTraining = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the segmenter on rendered animals with exact masks, and on your photographs with masks.
+
+    Masks may be files, or COCO polygons and run lengths in the table. A few hundred small steps keep the network near
+    its start. If interrupted, run the same command again: it resumes and writes an identical file. Use the result with
+    `animalclef mask --model OUT/animal-segmenter.safetensors`.
+
+    Examples:
+
+    - `animalclef train-segmenter --out my-segmenter`
+
+    - `animalclef train-segmenter --data my-photos --masks my-masks --set steps=300 --out my-segmenter`
+    """
+    from animalclef.cli.console import RichProgress
+    from animalclef.config import load_recipe
+    from animalclef.config.training import TrainSegmenterConfig
+    from animalclef.data.masks import find_masks
+    from animalclef.hub.cache import find_weights
+    from animalclef.training.segmenter.segmenter_training import train_segmenter as train
+
+    config = load_recipe(TrainSegmenterConfig, recipe, assignments or [], seed)
+    images = None if data is None else load(data, columns).images
+    outcome = train(
+        config, start or find_weights("u2netp", weights), out_path, images=images,
+        masks=None if images is None else find_masks(images, masks), device=device, devices=devices,
+        workers=workers or os.cpu_count() or 1, overwrite=overwrite, progress=RichProgress(err),
+    )  # fmt: skip
+    if not outcome.is_first:
+        return
+    if as_json:
+        print_json({"network": str(outcome.path), "steps": config.steps, "measured": outcome.measured})
+        return
+    before, after = (outcome.measured[name]["mean_iou"] for name in ("start", "network"))
+    out.print(f"Mean IoU with the masks of held-out photographs: {after:.3f}, at the start {before:.3f}.")
+    out.print(f"Network: {outcome.path}", highlight=False, soft_wrap=True)

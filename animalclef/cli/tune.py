@@ -31,10 +31,13 @@ def tune(
         str | None,
         typer.Option(
             help="Storage of the studies: sqlite:///FILE or a PostgreSQL address. "
-            "Default: studies.db in the run folder."
+            "Default: studies.db in the run folder; with --reviewed one of its own for each state of the log."
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that work on each study.")] = 1,
+    reviewed: Annotated[
+        Path | None, typer.Option(help="Log of `animalclef review`: further labelled pairs for calibration.")
+    ] = None,
     out_path: Annotated[Path | None, typer.Option("--out", help="Default: tuned.json in the run folder.")] = None,
     assignments: SetOption = None,
     seed: SeedOption = None,
@@ -42,7 +45,7 @@ def tune(
     no_ledger: NoLedgerOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Search calibrators, weights and thresholds further, on the stored pseudo-queries of a finished run.
+    """Search weights and thresholds further, on the stored pseudo-queries of a finished run.
 
     If interrupted, run the same command again: it resumes, also from several machines with one storage.
     optuna-dashboard shows the studies. The validation score is nested: each fold of individuals is scored with
@@ -52,23 +55,29 @@ def tune(
 
     - `animalclef tune --run runs/my-run --trials 500 --workers 2`
 
-    - `animalclef tune --run runs/my-run --set 'decide.calibrations=[logistic, isotonic, beta]' --out tuned.json`
+    - `animalclef tune --run runs/my-run --set 'decide.aggregations=[max, top2]' --out tuned.json`
 
     - `animalclef predict --data my-photos --run runs/my-run --decision tuned.json`
+
+    - `animalclef tune --run runs/my-run --reviewed runs/my-run.review.jsonl`
     """  # fmt: skip
-    from animalclef.api.runs import tune_decision
+    from animalclef.api.runs import default_storage, tune_decision
     from animalclef.cli import console
     from animalclef.pipeline import ledger_entry
     from animalclef.pipeline.tune import settings_of_run
     from animalclef.runtime.atomic_files import write_text
-    from animalclef.runtime.output_guard import check_output
+    from animalclef.runtime.output_guard import check_output, protect_inputs
     from animalclef.store.run_folder import RunFolder
 
-    target, url = out_path or run / "tuned.json", storage or f"sqlite:///{(run / 'studies.db').resolve()}"
+    target = out_path or run / "tuned.json"
+    protect_inputs(path for path in (reviewed,) if path is not None)
     check_output(target, "decision")
     settings = [*(assignments or []), *([] if trials is None else [f"decide.trials={trials}"])]
     progress = console.RichProgress(err)
-    decision = tune_decision(run, settings=settings, seed=seed, storage=url, workers=workers, progress=progress)
+    decision = tune_decision(
+        run, settings=settings, seed=seed, storage=storage, reviewed=reviewed, workers=workers, progress=progress
+    )
+    url = storage or default_storage(run, reviewed)
     write_text(target, decision.model_dump_json(indent=1) + "\n")
     if not no_ledger:
         config, data = settings_of_run(RunFolder(run), settings, seed), RunFolder(run).data_digest

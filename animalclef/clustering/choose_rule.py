@@ -10,11 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.clustering.constraints import Forest
-from animalclef.clustering.partition import METHODS, Partitioner, attach
+from animalclef.clustering.partition import Partitioner, attach
 from animalclef.decision.calibrators import sigmoid
 from animalclef.metrics.clustering_metrics import agreement
 
-__all__ = ["CUTS", "ClusterRule", "KnownBest", "PseudoTests", "choose_rule", "count_ratios"]
+__all__ = [
+    "CUTS",
+    "ClusterRule",
+    "KnownBest",
+    "PseudoTests",
+    "choose_rule",
+    "count_interval",
+    "count_ratios",
+    "counts_of",
+]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -22,17 +31,17 @@ Integers = NDArray[np.int64]
 CUTS = tuple(np.round(sigmoid(np.linspace(-4, 3, 15)), 4).tolist())
 _ATTACH = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, None)  # the first is preferred: more likely right than wrong
 _MARGINS = (0.0, 1.0, 2.0)  # log-odds
+_RESAMPLES = 40  # of the individuals, for the range of their number
 
 
 @dataclass(frozen=True)
 class ClusterRule:
     """How the photographs of one data set are clustered."""
 
-    method: str = METHODS[0]
     cut: float = 0.5  # clusters are joined from this mean probability on
     attach: float | None = None  # probability from which a photograph shows its best known individual; None: never
     margin: float = 0.0  # log-odds over the second individual
-    largest: float = float("inf")  # photographs in one cluster, for union-find
+    alike: tuple[float, ...] = ()  # cuts that pseudo-tests do not tell from this one
     chosen_on: Literal["pseudo-tests", "other data sets", "null model", "settings"] = "null model"
 
 
@@ -77,12 +86,13 @@ class PseudoTests:
 
     def partitioners(self, rule: ClusterRule) -> list[Partitioner]:
         """Return the partitions of each pseudo-test by a rule, at any cut."""
-        key = (rule.method, rule.attach, rule.margin, rule.largest)
+        key = (rule.attach, rule.margin)
         if key not in self._grown:
-            self._grown[key] = [self._partitioner(rows, rule) for rows in self.rows]
+            self._grown[key] = [self.partitioner(rows, rule) for rows in self.rows]
         return self._grown[key]
 
-    def _partitioner(self, rows: Integers, rule: ClusterRule) -> Partitioner:
+    def partitioner(self, rows: Integers, rule: ClusterRule) -> Partitioner:
+        """Return the partitions of some photographs by a rule, at any cut."""
         place = np.full(len(self.who), -1, dtype=np.int64)
         place[rows] = np.arange(len(rows))
         kept = (place[self.first] >= 0) & (place[self.second] >= 0)
@@ -90,42 +100,31 @@ class PseudoTests:
         if rule.attach is not None:
             attach(forest, known.name, known.probability, known.lead, rule.attach, rule.margin)
         pairs = place[self.first[kept]], place[self.second[kept]]
-        return Partitioner(forest, *pairs, self.probability[kept], rule.method, rule.largest)
+        return Partitioner(forest, *pairs, self.probability[kept])
 
 
 def choose_rule(tests: Sequence[PseudoTests], given: Mapping[str, Any], *, attaches: bool) -> ClusterRule:
-    """Return the rule with the best mean over pseudo-tests, by the one-standard-error rule towards smaller clusters.
+    """Return the rule with the best mean over pseudo-tests.
 
-    `given` are fields of the rule that the settings fix. A method comes first, then attaching to known individuals,
-    then the cut again. Union-find has to be better than average linkage by one standard error.
+    `given` are fields of the rule that the settings fix. The cut comes first, then attaching to known individuals, then
+    the cut again.
     """
-    rule = ClusterRule(chosen_on="pseudo-tests", largest=given.get("largest", float("inf")))
-    methods = [str(given["method"])] if "method" in given else list(METHODS)
     cuts = [float(given["cut"])] if "cut" in given else list(CUTS)
-    found = {method: _best_cut(tests, replace(rule, method=method), cuts) for method in methods}
-    best = methods[0]
-    for method in methods[1:]:
-        if _mean(found[method].scores) > _mean(found[best].scores) + _error(found[best].scores - found[method].scores):
-            best = method
-    rule = replace(rule, method=best, cut=found[best].cut)
+    rule = _with_cut(tests, ClusterRule(chosen_on="pseudo-tests"), cuts)
     if attaches:
-        rule = _with_attach(tests, rule, given)
-        rule = replace(rule, cut=_best_cut(tests, rule, cuts).cut)
+        rule = _with_cut(tests, _with_attach(tests, rule, given), cuts)
     return replace(rule, **given)
 
 
-@dataclass(frozen=True, eq=False)
-class _Found:
-    cut: float
-    scores: Floats  # (tests,) at the cut
+def _with_cut(tests: Sequence[PseudoTests], rule: ClusterRule, cuts: Sequence[float]) -> ClusterRule:
+    """Return the rule with the best cut, the loosest of equal ones, and the cuts within one standard error of it.
 
-
-def _best_cut(tests: Sequence[PseudoTests], rule: ClusterRule, cuts: Sequence[float]) -> _Found:
+    In nested tests the strict end or the middle of these cuts is worse (docs/lab/clustering.md).
+    """
     table = np.concatenate([one.scores(rule, cuts) for one in tests])
     best = int(table.mean(axis=0).argmax())
-    behind = table[:, [best]] - table
-    fine = [at for at in range(len(cuts)) if _mean(behind[:, at]) <= _error(table[:, best])]
-    return _Found(cuts[max(fine)], table[:, max(fine)])
+    alike = [cut for at, cut in enumerate(cuts) if _mean(table[:, best] - table[:, at]) <= _error(table[:, best])]
+    return replace(rule, cut=cuts[best], alike=tuple(alike))
 
 
 def _with_attach(tests: Sequence[PseudoTests], rule: ClusterRule, given: Mapping[str, Any]) -> ClusterRule:
@@ -142,13 +141,43 @@ def _with_attach(tests: Sequence[PseudoTests], rule: ClusterRule, given: Mapping
     return options[next(fine)]
 
 
-def count_ratios(tests: Sequence[PseudoTests], rule: ClusterRule) -> Floats:
-    """Return individuals for each cluster that the rule makes of each pseudo-test, (tests,)."""
+def counts_of(part: Partitioner, cuts: Sequence[float]) -> Floats:
+    """Return how many clusters there are at each cut, and last how many individuals the probabilities expect.
+
+    A photograph with expected partners of n other photographs counts as one individual of 1 + n.
+    """
+    partners = np.zeros(part.forest.count)
+    for rows in (part.first, part.second):
+        partners += np.bincount(rows, part.probability, len(partners))
+    return np.array([*(len(np.unique(part.at(cut))) for cut in cuts), (1 / (1 + partners)).sum()], dtype=np.float64)
+
+
+def count_ratios(tests: Sequence[PseudoTests], rule: ClusterRule, seed: int) -> Floats:
+    """Return individuals for each one that `counts_of` counts, on random halves of the individuals of pseudo-tests.
+
+    The array is (resamples, cuts + 1). The cuts are `rule.alike`: the count depends on the cut, although the scores do
+    not tell these apart.
+    """
+    rng = np.random.default_rng([seed, 26])
     ratios = []
     for one in tests:
-        for rows, part in zip(one.rows, one.partitioners(rule), strict=True):
-            ratios.append(len(np.unique(one.who[rows])) / max(len(np.unique(part.at(rule.cut))), 1))
-    return np.array(ratios)
+        individuals = np.unique(one.who[np.concatenate(one.rows)])
+        for number in range(-(-_RESAMPLES // len(tests))):
+            half = np.zeros(int(individuals.max()) + 1, dtype=bool)
+            half[rng.permutation(individuals)[: max(2, (len(individuals) + 1) // 2)]] = True
+            rows = one.rows[number % len(one.rows)]
+            rows = rows[half[one.who[rows]]]
+            if len(rows):
+                ratios.append(len(np.unique(one.who[rows])) / counts_of(one.partitioner(rows, rule), rule.alike))
+    return np.array(ratios).reshape(-1, len(rule.alike) + 1)
+
+
+def count_interval(ratios: Floats, counts: Floats) -> tuple[float, float]:
+    """Return a 90 % interval of the number of individuals; both kinds of count have the same weight in it."""
+    found = ratios * counts
+    both = np.concatenate([found[:, :-1], np.repeat(found[:, -1:], len(counts) - 1, axis=1)])
+    low, high = np.quantile(both, (0.05, 0.95))
+    return float(low), float(high)
 
 
 def _mean(scores: Floats) -> float:

@@ -50,8 +50,14 @@ class Forest:
         self._parent = list(range(count))
         self.size = [1] * count
         self._name: dict[int, str] = {}
+        self._shows: dict[str, int] = {}  # a node of the component that has the name
         self._apart: dict[int, set[int]] = defaultdict(set)
         self._never: dict[int, set[str]] = defaultdict(set)
+
+    @property
+    def count(self) -> int:
+        """Return how many nodes there are."""
+        return len(self._parent)
 
     def root(self, node: int) -> int:
         """Return the node that stands for the component."""
@@ -64,16 +70,13 @@ class Forest:
         """Return the known individual that the node's component shows."""
         return self._name.get(self.root(node))
 
-    def may_join(self, one: int, other: int, largest: float = float("inf")) -> bool:
-        """Return whether two nodes are, or can come, in one component of at most `largest` nodes."""
+    def may_join(self, one: int, other: int) -> bool:
+        """Return whether two nodes are, or can come, in one component."""
         a, b = self.root(one), self.root(other)
-        return a == b or (not self._kept_apart(a, b) and self.size[a] + self.size[b] <= largest)
-
-    def _kept_apart(self, a: int, b: int) -> bool:
         first, second = self._name.get(a), self._name.get(b)
-        if first is not None and second is not None and first != second:
-            return True
-        return b in self._apart[a] or first in self._never[b] or second in self._never[a]
+        if a != b and first is not None and second is not None:
+            return False
+        return a == b or not (b in self._apart[a] or first in self._never[b] or second in self._never[a])
 
     def join(self, one: int, other: int) -> None:
         """Put two nodes into one component, whatever holds them apart."""
@@ -100,17 +103,20 @@ class Forest:
     def may_be(self, node: int, name: str) -> bool:
         """Return whether a component can show this individual."""
         root = self.root(node)
-        namesake = next((other for other, theirs in self._name.items() if theirs == name), root)
-        return (
-            self._name.get(root) in (None, name) and name not in self._never[root] and namesake not in self._apart[root]
-        )
+        free = name not in self._never[root] and self._namesake(name, root) not in self._apart[root]
+        return free and self._name.get(root) in (None, name)
 
     def call(self, node: int, name: str) -> None:
         """Give a component the name of a known individual; components of one name are one."""
         root = self.root(node)
-        namesake = next((other for other, theirs in self._name.items() if theirs == name), root)
-        self._name[root] = name
+        namesake = self._namesake(name, root)
+        self._name[root], self._shows[name] = name, root
         self.join(root, namesake)
+
+    def _namesake(self, name: str, default: int) -> int:
+        """Return the root of the component with a name."""
+        root = self.root(self._shows.get(name, default))
+        return root if self._name.get(root) == name else default
 
     def never(self, node: int, name: str) -> None:
         """Keep a component from showing this individual."""
@@ -120,10 +126,17 @@ class Forest:
         """Return the root of every node."""
         return [self.root(node) for node in range(len(self._parent))]
 
+    def named(self) -> set[int]:
+        """Return the roots that show a known individual; no two of them can be joined."""
+        return set(self._name)
+
     def apart(self) -> list[tuple[int, int]]:
-        """Return the pairs of roots that must stay apart, each once."""
-        marked = sorted({*self._name, *self._never, *self._apart} & set(self.components()))
-        return [(a, b) for at, a in enumerate(marked) for b in marked[at + 1 :] if self._kept_apart(a, b)]
+        """Return the pairs of roots that must stay apart, each once, besides those of two names."""
+        pairs = {(min(a, b), max(a, b)) for a, others in self._apart.items() for b in others}
+        root_of = {who: root for root, who in self._name.items()}
+        for a, names in self._never.items():
+            pairs |= {(min(a, root_of[who]), max(a, root_of[who])) for who in names if who in root_of}
+        return sorted(pairs)
 
 
 def constrained(image_id: Sequence[str], constraints: Constraints, whose: Mapping[str, str]) -> Forest:

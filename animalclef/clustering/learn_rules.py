@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,15 +12,12 @@ from numpy.typing import NDArray
 from animalclef.clustering.choose_rule import ClusterRule, KnownBest, PseudoTests, choose_rule, count_ratios
 from animalclef.clustering.held_out_links import LabelledPairs, fit_pooled, held_out_probability
 from animalclef.clustering.link_model import LinkModel, prior_link_model
-from animalclef.clustering.partition import MOST_DENSE
 from animalclef.clustering.pseudo_tests import LEVELS, draw_tests, thinned_like
 from animalclef.decision.null_model import Null
 from animalclef.metrics.clustering_metrics import score_clusters
 from animalclef.structures.clusters import LinkedPairs
 
 __all__ = ["Evidence", "LearnedRule", "PseudoPool", "learn_rules"]
-
-logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 
@@ -53,7 +49,7 @@ class LearnedRule:
 
     model: LinkModel
     rule: ClusterRule
-    ratios: Floats  # individuals for each cluster, in every pseudo-test; empty without any
+    ratios: Floats  # (resamples, cuts of `rule.alike` and 1), see count_ratios; empty without pseudo-tests
     validation: Mapping[str, float]  # ari, ami: of rules that were chosen on other individuals; empty without any
 
 
@@ -70,23 +66,14 @@ def learn_rules(
     able = {name: pool for name, pool in sorted(pools.items()) if pool.labelled.suffices}
     learned = {}
     for name, target in targets.items():
-        mine = _feasible(name, len(target.pairs.image_id), given)
         if name in able:
-            learned[name] = _own(able[name], target, columns, mine, seed, attaches=attaches)
+            learned[name] = _own(able[name], target, columns, given, seed, attaches=attaches)
         elif able:
-            learned[name] = _of_others(list(able.values()), target, columns, mine, seed, attaches=attaches)
+            learned[name] = _of_others(list(able.values()), target, columns, given, seed, attaches=attaches)
         else:
-            rule = replace(ClusterRule(attach=_FEW if attaches else None), **mine)
-            learned[name] = LearnedRule(prior_link_model(columns), rule, np.zeros(0), {})
+            rule = replace(ClusterRule(attach=_FEW if attaches else None), **given)
+            learned[name] = LearnedRule(prior_link_model(columns), rule, np.zeros((0, 0)), {})
     return learned
-
-
-def _feasible(name: str, photographs: int, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what the settings fix, with a method that this many photographs allow."""
-    if photographs <= MOST_DENSE or given.get("method") == "union-find":
-        return given
-    logger.warning("%s: %d photographs are too many for average linkage; union-find is used.", name, photographs)
-    return {**given, "method": "union-find"}
 
 
 def _own(
@@ -99,7 +86,7 @@ def _own(
     tests = _tests(pool, probability, level, _TESTS, seed)
     rule = choose_rule([tests], given, attaches=attaches)
     nested = _nested(_tests(pool, probability, level, _NESTED_TESTS, seed + 1), given, seed, attaches=attaches)
-    return LearnedRule(model, rule, count_ratios([tests], rule), nested)
+    return LearnedRule(model, rule, count_ratios([tests], rule, seed), nested)
 
 
 def _of_others(
@@ -119,7 +106,7 @@ def _of_others(
         every.append(_tests(pool, probability, _level(mine, probability, model, target, seed), _TESTS, seed))
     rule = choose_rule(every, given, attaches=False)
     rule = replace(rule, chosen_on="other data sets", attach=given.get("attach", _FEW) if attaches else None)
-    return LearnedRule(model, rule, count_ratios(every, replace(rule, attach=None)), {})
+    return LearnedRule(model, rule, count_ratios(every, replace(rule, attach=None), seed), {})
 
 
 def _level(labelled: LabelledPairs, probability: Floats, model: LinkModel, target: Evidence, seed: int) -> int:

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from animalclef.decision.calibrators import shaped, sigmoid
 from animalclef.decision.fit_calibrators import fit_logistic
 from animalclef.decision.null_model import Null
-from animalclef.decision.relative_scores import scale_free_columns
 from animalclef.decision.score_columns import NULL, is_count, scores_among
-from animalclef.decision.transfer import prior_decision
+from animalclef.decision.transfer import prior_decision, scale_free_columns
 from animalclef.structures import PairScores, StrArray
 from animalclef.structures.clusters import LinkedPairs
 

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
 
 from animalclef.clustering.constraints import Forest
 
-__all__ = ["METHODS", "MOST_DENSE", "Method", "Partitioner", "attach", "numbered_in_order"]
+__all__ = ["LOWEST_CUT", "Partitioner", "attach", "numbered_in_order"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-METHODS = ("average-linkage", "union-find")
-Method = str  # one of METHODS
-
-MOST_DENSE = 15_000  # photographs: above, the distances of all pairs take more than a gigabyte
-_SMALLEST = 1e-9  # distance of photographs that nobody has joined: those that somebody has are nearer
+LOWEST_CUT = 0.01
+_ROUNDING = 1e-9  # of a mean probability
 
 
 def attach(
@@ -40,67 +37,88 @@ def attach(
 
 @dataclass(eq=False)
 class Partitioner:
-    """Partitions of some photographs at any cut; pairs that are absent have probability 0.
+    """Partitions of some photographs by average linkage, at any cut; pairs that are absent have probability 0.
 
-    `average-linkage` joins the two clusters with the highest mean probability over all of their pairs, `union-find` the
-    two photographs with the highest probability, up to `largest` photographs in one cluster. Photographs that a forest
-    joins stay together, and those that it holds apart stay apart.
+    The two clusters with the highest mean probability over all of their pairs are joined first. Photographs that a
+    forest joins stay together, and those that it holds apart stay apart. Time and memory grow with the pairs that are
+    there, not with the square of the photographs.
     """
 
     forest: Forest  # over n photographs; it is left as it is
     first: Integers  # (p,) rows below those of `second`
     second: Integers  # (p,)
     probability: Floats  # (p,)
-    method: Method = "average-linkage"
-    largest: float = float("inf")
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {self.method}.")
-        self._roots, self._place = np.unique(self.forest.components(), return_inverse=True)
-        self._dense = self.method == "average-linkage" and 1 < len(self._place) <= MOST_DENSE
-        self._tree = self._linked() if self._dense else None
+        roots, self._place = np.unique(self.forest.components(), return_inverse=True)
+        place = {int(root): row for row, root in enumerate(roots)}
+        apart: list[set[int]] = [set() for _ in roots]
+        for one, other in self.forest.apart():
+            apart[place[one]].add(place[other])
+            apart[place[other]].add(place[one])
+        named = self.forest.named()
+        self._joins = self._joined([int(root) in named for root in roots], apart)
 
     def at(self, cut: float) -> Integers:
         """Return a cluster number for every photograph, (n,), in order of first appearance.
 
-        Clusters are joined where the mean probability (of a pair, by `union-find`) is at least `cut`, in (0, 1].
+        Clusters are joined where the mean probability is at least `cut`, from LOWEST_CUT to 1.
         """
-        if self._tree is not None:
-            return numbered_in_order(fcluster(self._tree, 1 - cut + 2 * _SMALLEST, criterion="distance"))
-        return numbered_in_order(self._grown(cut))
+        count = int(self._place.max(initial=-1)) + 1
+        joins = [pair for mean, *pair in self._joins if mean >= cut - _ROUNDING]
+        top = list(range(count + len(joins)))
+        for number in range(len(joins) - 1, -1, -1):
+            for part in joins[number]:
+                top[part] = top[count + number]
+        return numbered_in_order(np.array(top[:count], dtype=np.int64)[self._place])
 
-    def _linked(self) -> NDArray[np.float64]:
-        n = len(self._place)
-        distance = np.ones(n * (n - 1) // 2)
-        distance[_condensed(n, self.first, self.second)] = np.clip(1 - self.probability, _SMALLEST, 1)
-        members: dict[int, Integers] = {}
-        order = np.argsort(self._place, kind="stable")
-        for rows in np.split(order, np.flatnonzero(np.diff(self._place[order])) + 1):
-            members[int(self._roots[self._place[rows[0]]])] = rows
-            if len(rows) > 1:
-                left, right = np.triu_indices(len(rows), 1)
-                distance[_condensed(n, rows[left], rows[right])] = 0
-        for one, other in self.forest.apart():
-            a, b = np.meshgrid(members[one], members[other])
-            distance[_condensed(n, np.minimum(a, b).ravel(), np.maximum(a, b).ravel())] = float(n) ** 2
-        return np.asarray(linkage(distance, "average"))
-
-    def _grown(self, cut: float) -> Integers:
-        """Join pairs by falling probability; a join that breaks a constraint is skipped."""
-        forest = Forest(len(self._roots))
-        for row, size in zip(range(len(self._roots)), np.bincount(self._place).tolist(), strict=True):
-            forest.size[row] = size
-        place = {int(root): row for row, root in enumerate(self._roots)}
-        for one, other in self.forest.apart():
-            forest.hold_apart(place[one], place[other])
-        for pair in np.argsort(-self.probability, kind="stable").tolist():
-            if self.probability[pair] < cut:
+    def _joined(self, named: list[bool], apart: list[set[int]]) -> list[tuple[float, int, int]]:
+        """Return every join with its mean probability, which falls; the n-th of c components' makes cluster c + n."""
+        count = len(named)
+        size = np.bincount(self._place, minlength=count).tolist()
+        near = self._sums(count)
+        heap = [(-total / (size[a] * size[b]), a, b) for a in range(count) for b, total in near[a].items()
+                if a < b and b not in apart[a] and not (named[a] and named[b])]  # fmt: skip
+        heapify(heap)
+        joins: list[tuple[float, int, int]] = []
+        gone = [False] * count
+        while heap:
+            height, a, b = heappop(heap)
+            if -height < LOWEST_CUT - _ROUNDING:
                 break
-            one, other = int(self._place[self.first[pair]]), int(self._place[self.second[pair]])
-            if forest.may_join(one, other, self.largest):
-                forest.join(one, other)
-        return np.asarray(forest.components(), dtype=np.int64)[self._place]
+            if gone[a] or gone[b]:
+                continue
+            new = len(size)
+            joins.append((-height, a, b))
+            gone[a] = gone[b] = True
+            gone.append(False)
+            size.append(size[a] + size[b])
+            named.append(named[a] or named[b])
+            few, many = sorted((near[a], near[b]), key=len)
+            for other, total in few.items():
+                many[other] = many.get(other, 0.0) + total
+            near.append({other: total for other, total in many.items() if not gone[other]})
+            apart.append(apart[a] | apart[b])
+            for other in apart[new]:
+                apart[other].add(new)
+            for other, total in near[new].items():
+                near[other][new] = total
+                mean = total / (size[new] * size[other])
+                free = other not in apart[new] and not (named[other] and named[new])
+                if free and mean >= LOWEST_CUT - _ROUNDING:
+                    heappush(heap, (-mean, other, new))
+            near[a] = near[b] = {}
+        return joins
+
+    def _sums(self, count: int) -> list[dict[int, float]]:
+        """Return for every component the sum of probabilities to each other one that it has pairs with."""
+        near: list[dict[int, float]] = [{} for _ in range(count)]
+        pairs = zip(self._place[self.first].tolist(), self._place[self.second].tolist(), self.probability.tolist(),
+                    strict=True)  # fmt: skip
+        for a, b, p in pairs:
+            if a != b:
+                near[a][b] = near[b][a] = near[a].get(b, 0.0) + p
+        return near
 
 
 def numbered_in_order(labels: NDArray[np.generic]) -> Integers:
@@ -113,8 +131,3 @@ def numbered_in_order(labels: NDArray[np.generic]) -> Integers:
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
     return rank[place]
-
-
-def _condensed(n: int, first: Integers, second: Integers) -> Integers:
-    """Return where scipy's condensed matrix holds the pairs, whose rows are below their columns."""
-    return np.asarray(n * first - first * (first + 1) // 2 + second - first - 1)

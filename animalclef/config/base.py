@@ -1,13 +1,104 @@
-"""The base class of all settings."""
+"""The base classes of all settings, and settings written as YAML with a comment for every key."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import logging
+import re
+import textwrap
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeVar
 
-__all__ = ["Settings"]
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["Member", "Settings", "commented_yaml", "distinct"]
+
+
+logger = logging.getLogger(__name__)
+
+_WIDTH = 100  # characters of a comment line
 
 
 class Settings(BaseModel):
-    """A frozen group of settings; an unknown key is an error."""
+    """A frozen group of settings; an unknown key is an error.
+
+    `gone` holds the settings of earlier versions that measured no gain, with what they were by default.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    gone: ClassVar[dict[str, Any]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_has_gone(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        for name in sorted(cls.gone.keys() & given.keys()):
+            if given[name] != cls.gone[name]:
+                logger.warning("%s: this setting has gone, because it helped on no data set; it has no effect.", name)
+        return {name: value for name, value in given.items() if name not in cls.gone}
+
+
+class Member(Settings):
+    """A further model beside the first."""
+
+    name: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9._+-]+$", description="of its scores, as in similarity:NAME; default: the model's"
+    )
+    optional: bool = Field(False, description="left out where its weights are not on this machine")
+
+    @property
+    def default_label(self) -> str:
+        """The label where no name is given."""
+        raise NotImplementedError
+
+    @property
+    def label(self) -> str:
+        """What its scores are called by: its name, or that of its model."""
+        return self.name or re.sub(r"[^A-Za-z0-9._+-]", "_", self.default_label)
+
+
+_Members = TypeVar("_Members", bound=Sequence[Member])
+
+
+def distinct(members: _Members) -> _Members:
+    """Check that members have labels of their own.
+
+    Raises:
+        ValueError: two are called alike.
+    """
+    labels = [one.label for one in members]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise ValueError(f"two members are called {label}; give one of them another name")
+    return members
+
+
+def commented_yaml(settings: Settings) -> str:
+    """Return YAML that loads as these settings; the description of each field stands above it as a comment."""
+    return "\n".join(_lines(settings, "")) + "\n"
+
+
+def _lines(settings: Settings, indent: str) -> list[str]:
+    lines = []
+    values = settings.model_dump(mode="json")
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        is_group = isinstance(value, Settings)
+        about = field.description or (_summary(value) if is_group else "")
+        lines += [f"{indent}# {line}" for line in textwrap.wrap(about, _WIDTH - len(indent))]
+        if is_group:
+            lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
+        else:
+            lines.append(indent + _key_and_value(name, values[name]))
+    return lines
+
+
+def _summary(settings: Settings) -> str:
+    return (type(settings).__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def _key_and_value(name: str, value: Any) -> str:
+    """Return one line of YAML in flow style."""
+    text = yaml.safe_dump({name: value}, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**9)
+    return text.strip()[1:-1]

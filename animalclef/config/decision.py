@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from animalclef.config.base import Settings
 
-__all__ = ["Aggregation", "Calibration", "DecideConfig", "Fusion", "Rule"]
+__all__ = ["Aggregation", "DecideConfig", "Fusion"]
 
-Calibration = Literal["logistic", "isotonic", "beta", "none"]
 Aggregation = Literal["max", "top2", "noisy_or"]
 Fusion = Literal["weighted", "learned"]
-Rule = Literal["probability", "margin", "both"]
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -26,6 +24,11 @@ class DecideConfig(Settings):
     Where a setting holds one value per data set, those that are not named take the default. Where it holds several
     choices, the study picks among them.
     """
+
+    gone: ClassVar[dict[str, Any]] = {
+        "relative_scores": False, "calibrations": ["logistic"], "crowd_weight": 0.0, "rules": ["probability"],
+        "covariates": False,
+    }  # fmt: skip
 
     pseudo_queries: Count | dict[str, Count] = Field(
         300, description="gallery photographs that are pseudo-queries: in every data set, or {data set: number}"
@@ -46,10 +49,6 @@ class DecideConfig(Settings):
     scores: tuple[str, ...] = Field(
         (), description="score columns to choose from, where a run has them; none named: all that a run has"
     )
-    relative_scores: bool = Field(
-        False, description="also offer each score relative to the other candidates of the query (lead, excess)"
-    )
-    calibrations: tuple[Calibration, ...] = Field(("logistic",), min_length=1, description="curves to choose from")
     shrinkage: float = Field(
         10.0, ge=0, description="pairs of the other data sets count as so many matching pairs in every calibration"
     )
@@ -61,12 +60,6 @@ class DecideConfig(Settings):
     aggregations: tuple[Aggregation, ...] = Field(
         ("max", "top2", "noisy_or"), min_length=1, description="from an individual's photographs to the individual"
     )
-    crowd_weight: float = Field(
-        0.0, ge=0, description="largest log-odds taken per ln(photographs in the gallery) of an individual"
-    )
-    rules: tuple[Rule, ...] = Field(
-        ("probability",), min_length=1, description="what a name needs: a probability, a lead over the second, or both"
-    )
     threshold: float | None = Field(None, ge=0, le=1, description="a fixed threshold; default: tuned")
     standard_errors: float = Field(
         1.0, ge=0, description="a more complicated choice must be better by so many standard errors"
@@ -77,19 +70,11 @@ class DecideConfig(Settings):
     trials: int = Field(
         0, ge=0, le=1_000_000, description="Optuna trials per data set that `tune` adds to the default search; 0: 200"
     )
-    covariates: bool = Field(
-        False, description="the learned model also uses photographs per individual, days between photographs and sizes"
-    )
     not_learnt_by: tuple[str, ...] = Field(
         (),
         description="files of further embedders; photographs that trained them are no pseudo-queries",
     )
     min_pseudo_queries: int = Field(12, ge=1, description="data sets with fewer take the pooled decision")
-
-    @property
-    def needs_circumstances(self) -> bool:
-        """Return whether some choice uses covariates of pairs beside scores."""
-        return self.covariates or self.crowd_weight > 0
 
     def of(self, name: str, dataset: str) -> Any:
         """Return a setting as it holds for one data set."""

@@ -1,26 +1,64 @@
-"""Settings of local features, of matching, and of a budget for matching."""
+"""Settings of local features, of matching, and of a budget for matching; the registry of local features."""
 
 from __future__ import annotations
 
 import itertools
 import re
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from animalclef.config.base import Settings
-from animalclef.config.feature_presets import FEATURES, Feature
-from animalclef.config.members import Member, distinct
+from animalclef.config.base import Member, Settings, distinct
 
-__all__ = ["BudgetConfig", "KeypointConfig", "RerankConfig", "RerankMember", "View"]
+__all__ = ["FEATURES", "BudgetConfig", "Feature", "KeypointConfig", "RerankConfig", "RerankMember", "View", "family"]
 
 View = Literal["rot90", "rot180", "rot270", "flip"]
-
 _AMOUNT = re.compile(r"(\d+)|(\d+(?:\.\d+)?) ?min")
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One kind of local feature.
+
+    `family` names the code that makes it; the name of a feature is also the name of its weights. A network's image has
+    sides that are whole multiples of `multiple`.
+    """
+
+    family: str
+    dimensions: int  # of a descriptor
+    licence: str
+    long_side: int = 512
+    max_keypoints: int = 512
+    multiple: int = 1
+    has_weights: bool = True
+
+
+FEATURES: Mapping[str, Feature] = MappingProxyType(
+    {
+        "sift": Feature("sift", 128, "Apache-2.0 (OpenCV)", has_weights=False),
+        "aliked-n16": Feature("aliked", 128, "BSD-3-Clause"),
+        "aliked-n16rot": Feature("aliked", 128, "BSD-3-Clause"),
+        "aliked-n32": Feature("aliked", 128, "BSD-3-Clause"),
+        "aliked-t16": Feature("aliked", 64, "BSD-3-Clause"),
+        "xfeat": Feature("xfeat", 64, "Apache-2.0", long_side=640, multiple=32),
+        "disk": Feature("disk", 128, "Apache-2.0", multiple=16),
+        "superpoint": Feature("superpoint", 256, "non-commercial", multiple=8),
+    }
+)
+
+
+def family(extractor: str) -> str:
+    """Return the family of features that a matcher is trained on, such as `aliked` for aliked-n16 and aliked-n32."""
+    return extractor.partition("-")[0]
 
 
 class KeypointConfig(Settings):
     """Local features: keypoints with descriptors."""
+
+    gone: ClassVar[dict[str, Any]] = {"spread": False}
 
     extractor: str = Field("sift", description=f"the local features: {', '.join(FEATURES)}")
     weights: str | None = Field(
@@ -31,7 +69,7 @@ class KeypointConfig(Settings):
         ge=64,
         le=32_768,
         description="long side in pixels that larger photographs are scaled down to; null: chosen by the size of "
-        "the job for sift and kaze, the feature's own for networks",
+        "the job for sift, the feature's own for networks",
     )
     least_long_side: int = Field(
         256, ge=32, le=32_768, description="long side in pixels that smaller photographs are scaled up to"
@@ -41,23 +79,20 @@ class KeypointConfig(Settings):
         ge=8,
         le=100_000,
         description="largest number of keypoints of a photograph, the strongest first; null: chosen by the size of the "
-        "job for sift and kaze, the feature's own for networks",
+        "job for sift, the feature's own for networks",
     )
     matched: int | None = Field(
         None,
         ge=8,
         le=100_000,
         description="largest number of keypoints that are matched, the strongest on the animal; null: chosen by the "
-        "size of the job for sift and kaze, all for networks",
+        "size of the job for sift, all for networks",
     )
     minutes: float | None = Field(
         None,
         gt=0,
         description="minutes on two cores that extracting and matching may take, from which long_side and "
-        "max_keypoints are chosen if they are null; null: 20 for 3,500 photographs",
-    )
-    spread: bool = Field(
-        False, description="SIFT, KAZE: take the strongest keypoints of every part of the photograph first"
+        "max_keypoints are chosen if they are null; null: 22 for 3,500 photographs",
     )
     contrast_threshold: float | None = Field(
         None,

@@ -7,8 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from animalclef.config.base import Settings
-from animalclef.config.members import Member, distinct
+from animalclef.config.base import Member, Settings, distinct
 
 __all__ = ["EmbedConfig", "EmbedMember", "RetrieveConfig", "VoteConfig"]
 
@@ -144,8 +143,8 @@ class RetrieveConfig(Settings):
     memory_gb: float = Field(
         2.0,
         gt=0,
-        description="embedding search: gigabytes of database vectors that are searched exactly; more of them get an "
-        "inverted file of this size",
+        description="gigabytes of database vectors that are searched exactly (more of them get an inverted file of "
+        "this size), and of the local descriptors' index that is held in memory (a larger one lies in the run folder)",
     )
     recall: float = Field(
         0.98,

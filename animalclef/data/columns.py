@@ -109,9 +109,7 @@ def column_of(table: Table, subject: str) -> str | None:
         return table.names[subject]
     taken = set(table.names.values())
     present: dict[str, str] = {}
-    for column in sorted(
-        table.columns, key=lambda one: not any(row.get(one) for row in table.rows)
-    ):  # filled ones first
+    for column in table.filled_first:
         if column not in taken:
             present.setdefault(column.lower(), column)
     for alias in ALIASES[subject]:

@@ -9,6 +9,7 @@ import unicodedata
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from animalclef.errors import DataError
@@ -48,6 +49,11 @@ class Table:
     lines: list[int]
     problems: list[Problem] = field(default_factory=list)
     names: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def filled_first(self) -> list[str]:
+        """The columns, those without any cell last."""
+        return sorted(self.columns, key=lambda one: not any(row.get(one) for row in self.rows))
 
     def column(self, name: str) -> list[str]:
         """Return the values of one column, empty strings where the file has no such column."""

@@ -1,7 +1,9 @@
-"""Decode photographs of every kind to upright 8-bit RGB."""
+"""Decode photographs of every kind, HEIC too, to upright 8-bit RGB."""
 
 from __future__ import annotations
 
+import importlib
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -12,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from animalclef.config import DataConfig
-from animalclef.data.content_key import content_key
-from animalclef.data.heif import is_heif, register_heif
+from animalclef.data.hashing import content_key
 from animalclef.data.pixels import peak_bytes, rgb_of_deep_colour, to_rgb
 from animalclef.errors import AnimalClefError, DataError
 from animalclef.runtime.regular_files import read_regular
+from animalclef.runtime.remote_files import fetch
 from animalclef.structures import DecodedImage, ImageTable
 
 __all__ = [
@@ -24,13 +26,42 @@ __all__ = [
     "crop",
     "decode",
     "decoding_of",
+    "is_heif",
     "read_image",
+    "register_heif",
     "resize_long_side",
     "upright_size_wh",
 ]
 
+_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
 
 _PEAK_BYTES = 8  # of one pixel: as much as an ordinary photograph with transparency takes
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@cache
+def register_heif() -> bool:
+    """Teach Pillow to read HEIC, once; return whether a plugin is installed."""
+    for name in ("pi_heif", "pillow_heif"):
+        try:
+            importlib.import_module(name).register_heif_opener()
+        except (ImportError, OSError):
+            continue
+        return True
+    return False
+
+
+def is_heif(content: bytes) -> bool:
+    """Return whether bytes begin as a HEIF file."""
+    return content[4:8] == b"ftyp" and content[8:12] in _BRANDS
 
 
 def decoding_of(config: DataConfig) -> list[object]:
@@ -95,9 +126,10 @@ def upright_size_wh(path: Path) -> tuple[int, int]:
     """
     register_heif()
     try:
-        if not path.is_file():  # opening a pipe would wait for a writer
+        fetched = None if path.exists() else fetch(path)
+        if fetched is None and not path.is_file():  # opening a pipe would wait for a writer
             raise OSError("no such file")
-        with Image.open(path) as image:
+        with Image.open(path if fetched is None else BytesIO(fetched)) as image:
             turned = _orientation(image) >= 5
             width, height = _stored_size_wh(image)
             return (height, width) if turned else (width, height)
@@ -140,17 +172,6 @@ def _open(content: bytes, long_side: int | None, max_pixels: int) -> tuple[Image
     if turn is None:
         return image, (width, height)
     return image.transpose(turn), (height, width) if orientation >= 5 else (width, height)
-
-
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def _orientation(image: Image.Image) -> int:

@@ -74,7 +74,7 @@ def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
             source[row] = str(file)
         elif named:
             source[row] = named if is_segmentation(named) else str(images.root / named)
-    unfit = [row for row in np.flatnonzero(source != "") if _is_unfit(images, row, source[row])]
+    unfit = [row for row in np.flatnonzero(source != "").tolist() if _is_unfit(images, row, source[row])]
     if unfit:
         first, what = (
             images.path[unfit[0]],

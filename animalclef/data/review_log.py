@@ -25,7 +25,7 @@ from animalclef.runtime.file_lock import locked
 from animalclef.structures import ImageTable
 from animalclef.structures.reviewed import ReviewedPairs
 
-__all__ = ["Answered", "ReviewLog", "Said", "SeenPhotograph", "read_review", "resolved"]
+__all__ = ["Answered", "ReviewLog", "Said", "SeenPhotograph", "consistent", "read_review", "resolved"]
 
 logger = logging.getLogger(__name__)
 
@@ -162,7 +162,8 @@ def read_review(path: Path, images: ImageTable | None = None) -> ReviewedPairs:
     """Return the pairs that a log calls the same and different, by image_id, without the contradictions.
 
     With `images`, photographs are found again by their content, or by image_id and path where the file was changed, and
-    the names in the table count, too. Answers about photographs that are gone are left out with a warning.
+    the names in the table count, too. Answers about photographs that are gone, and contradictory ones, are left out
+    with a warning.
 
     Raises:
         DataError: there is no such file, or it is no review log.
@@ -171,11 +172,14 @@ def read_review(path: Path, images: ImageTable | None = None) -> ReviewedPairs:
     if not path.is_file():
         raise DataError(f"{path}: no such file. `animalclef review RUN` writes one.")
     answers = ReviewLog(path).standing()
-    if images is None:
-        return _pairs([(one.pair, one.said) for one in answers], {})
-    found = resolved(path, answers, images)
-    names = zip(images.image_id, images.dataset, images.identity, strict=True)
-    return _pairs(found, {one: (dataset, who) for one, dataset, who in names if who is not None})
+    found = [(one.pair, one.said) for one in answers] if images is None else resolved(path, answers, images)
+    pairs = consistent(found, images)
+    if pairs.conflicts:
+        logger.warning(
+            "%s: %d contradictions; their answers are left out. `animalclef review` shows them.",
+            path, len(pairs.conflicts),
+        )  # fmt: skip
+    return pairs
 
 
 def resolved(path: Path, answers: Sequence[Answered], images: ImageTable) -> list[tuple[tuple[str, str], Said]]:
@@ -216,7 +220,12 @@ class _Finder:
         return None
 
 
-def _pairs(answers: Sequence[tuple[tuple[str, str], Said]], name_of: Mapping[str, tuple[str, str]]) -> ReviewedPairs:
+def consistent(answers: Sequence[tuple[tuple[str, str], Said]], images: ImageTable | None = None) -> ReviewedPairs:
+    """Return the pairs that answers call the same and different; they and the names of a table may contradict."""
+    name_of: dict[str, tuple[str, str]] = {}
+    if images is not None:
+        names = zip(images.image_id, images.dataset, images.identity, strict=True)
+        name_of = {one: (dataset, who) for one, dataset, who in names if who is not None}
     parts: dict[Said, list[tuple[str, str]]] = {said: [] for said in get_args(Said)}
     for (a, b), said in answers:
         parts[said].append((a, b) if a <= b else (b, a))

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from animalclef.data.columns import NEW_INDIVIDUAL
-from animalclef.data.csv_text import Problem, Table, parse_table, read_table
+from animalclef.data.csv_text import Problem, Table, parse_table, read_bytes_of_table, read_table
 from animalclef.data.names import one_spelling
 from animalclef.data.table import LoadedTable
 from animalclef.errors import SubmissionError
@@ -24,6 +24,7 @@ from animalclef.structures.clusters import Clusters
 __all__ = [
     "Truth",
     "check_submission",
+    "check_submission_file",
     "read_cluster_submission",
     "read_submission",
     "read_truth",
@@ -31,6 +32,8 @@ __all__ = [
     "write_cluster_submission",
     "write_submission",
 ]
+
+_MOST = 20  # problems of one kind that are listed one by one
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +49,7 @@ class Truth:
 def render_submission(predictions: Predictions, order: Sequence[str]) -> str:
     """Return the text of a submission: every id of `order` once, `new_individual` for an unknown animal."""
     answer = dict(zip(predictions.image_id, predictions.identity, strict=True))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image_id", "identity"])
-    writer.writerows([image_id, answer[image_id] or NEW_INDIVIDUAL] for image_id in order)
-    return text.getvalue()
+    return csv_text(["image_id", "identity"], [(image_id, answer[image_id] or NEW_INDIVIDUAL) for image_id in order])
 
 
 def write_submission(path: Path, predictions: Predictions, loaded: LoadedTable) -> None:
@@ -62,11 +61,7 @@ def write_submission(path: Path, predictions: Predictions, loaded: LoadedTable) 
     """
     if sorted(predictions.image_id) != sorted(loaded.submission_id):
         raise SubmissionError(f"{path}: {len(predictions.image_id)} answers for {len(loaded.submission_id)} queries.")
-    text = render_submission(predictions, loaded.submission_id)
-    problems = check_submission(parse_table(text, path), loaded)
-    if problems:
-        raise SubmissionError(str(problems[0]))
-    write_text(path, text)
+    _write_checked(path, render_submission(predictions, loaded.submission_id), loaded)
 
 
 def write_cluster_submission(path: Path, clusters: Clusters, loaded: LoadedTable) -> None:
@@ -80,8 +75,11 @@ def write_cluster_submission(path: Path, clusters: Clusters, loaded: LoadedTable
     if sorted(label) != sorted(loaded.submission_id):
         raise SubmissionError(f"{path}: clusters of {len(label)} photographs for {len(loaded.submission_id)} queries.")
     text = csv_text(["image_id", "cluster"], [(one, label[one]) for one in loaded.submission_id])
-    problems = check_submission(parse_table(text, path), replace(loaded, is_clustering=True))
-    if problems:
+    _write_checked(path, text, replace(loaded, is_clustering=True))
+
+
+def _write_checked(path: Path, text: str, loaded: LoadedTable) -> None:
+    if problems := check_submission(parse_table(text, path), loaded):
         raise SubmissionError(str(problems[0]))
     write_text(path, text)
 
@@ -120,8 +118,7 @@ def read_submission(path: Path) -> dict[str, str | None]:
         SubmissionError: a column is missing, a row has the wrong length, or an id stands twice.
     """
     table = read_table(path)
-    problems = _check_columns(table, "identity") or _broken_rows(table)
-    if problems:
+    if problems := _check_columns(table, "identity") or _broken_rows(table):
         raise SubmissionError(str(problems[0]))
     return {
         image_id: None if answer == NEW_INDIVIDUAL else answer
@@ -137,8 +134,8 @@ def read_cluster_submission(path: Path) -> dict[str, str]:
     """
     table = read_table(path)
     missing = [column for column in ("image_id", "cluster") if column not in table.columns]
-    problems = [Problem(path.name, 1, f"the column {column} is missing.") for column in missing] or _broken_rows(table)
-    if problems:
+    absent = [Problem(path.name, 1, f"the column {column} is missing.") for column in missing]
+    if problems := absent or _broken_rows(table):
         raise SubmissionError(str(problems[0]))
     return dict(zip(table.column("image_id"), table.column("cluster"), strict=True))
 
@@ -190,12 +187,12 @@ def _refuse_both(path: Path, table: Table, who: Sequence[str], known: Sequence[s
 def _check_columns(table: Table, wanted: str) -> list[Problem]:
     if table.columns == ("image_id", wanted):
         return []
-    name, have = table.path.name, ", ".join(column or "(no name)" for column in table.columns)
+    have, more = ", ".join(column or "(no name)" for column in table.columns), ""
+    hint = " An index column was saved with it: write with index=False."
     if {"image_id", wanted} <= set(table.columns):
-        indexed = table.columns[0] in ("", "Unnamed: 0")
-        hint = " An index column was saved with it: write with index=False." if indexed else ""
-        return [Problem(name, 1, f"expected the columns image_id,{wanted} and no others, got {have}.{hint}")]
-    return [Problem(name, 1, f"expected the columns image_id,{wanted}, got {have}.")]
+        more, hint = " and no others", hint if table.columns[0] in ("", "Unnamed: 0") else ""
+    sentence = f"expected the columns image_id,{wanted}{more}, got {have}.{hint if more else ''}"
+    return [Problem(table.path.name, 1, sentence)]
 
 
 def _broken_rows(table: Table) -> list[Problem]:
@@ -222,8 +219,8 @@ def _check_ids(table: Table, loaded: LoadedTable) -> list[Problem]:
         for line, image_id in zip(table.lines, ids, strict=True)
         if image_id in strangers
     ]
-    missing = [image_id for image_id in wanted if image_id not in set(ids)]
-    if missing:
+    given = set(ids)
+    if missing := [image_id for image_id in wanted if image_id not in given]:
         shown = ", ".join(missing[:5])
         problems.append(Problem(name, None, f"{len(missing)} queries have no row (first: {shown})."))
     if not problems and ids != wanted:
@@ -250,3 +247,59 @@ def _check_cluster(answer: str, dataset: str) -> str | None:
     if re.fullmatch(rf"cluster_{re.escape(dataset)}_\d+", answer):
         return None
     return f"cluster {answer!r}: expected cluster_{dataset}_ and a number."
+
+
+def check_submission_file(path: Path, loaded: LoadedTable) -> list[Problem]:
+    """Return everything that would make the competition refuse, or mis-score, a submission file.
+
+    `read_table` forgives semicolons, tabs, UTF-16, spaces around cells and repeated headers. The competition does not.
+
+    Raises:
+        DataError: the file is absent or empty, or no CSV.
+    """
+    content, name = read_bytes_of_table(path), path.name
+    if content[:4] == b"PK\x03\x04":
+        return [Problem(name, None, "an .xlsx workbook; the competition reads CSV. Save it as CSV (UTF-8).")]
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return [Problem(name, None, "the file is UTF-16; the competition reads UTF-8. Save it as CSV (UTF-8).")]
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return [Problem(name, None, "not a text file in UTF-8. Save it as CSV (UTF-8).")]
+    if "\x00" in text:
+        return [Problem(name, None, "not a text file. Save it as CSV (UTF-8).")]
+    if not text.strip():
+        return [Problem(name, None, "the file is empty; expected a header line and a row for every query.")]
+    table = parse_table(text, path)
+    repeated = [
+        Problem(one.file, one.line, "the header is repeated here; the competition reads it as a row. Remove the line.")
+        for one in table.problems
+        if "the header is repeated" in one.message
+    ]
+    written = _delimiter_problems(text, name) or _cell_problems(text, name)
+    return [*written, *repeated, *check_submission(table, loaded)]
+
+
+def _delimiter_problems(text: str, name: str) -> list[Problem]:
+    header, signs = text.partition("\n")[0], ((";", "semicolons"), ("\t", "tabs"))
+    if header.lower().strip('" ').startswith("sep="):
+        return [Problem(name, 1, "a line for Excel; the competition reads it as the header. Remove it.")]
+    found = [word for sign, word in signs if header.count(sign) > header.count(",")]
+    sentence = "the cells are separated by {}; the competition reads commas. Save it with commas."
+    return [Problem(name, 1, sentence.format(word)) for word in found[:1]]
+
+
+def _cell_problems(text: str, name: str) -> list[Problem]:
+    """Return the lines with spaces around a cell: a name with a space is another name."""
+    reader, start, problems = csv.reader(io.StringIO(text, newline="")), 1, []
+    try:
+        for cells in reader:
+            spaced = [cell for cell in cells if cell != cell.strip()]
+            if spaced and any(map(str.strip, cells)):
+                sentence = f"spaces around {spaced[0][:60]!r}; the competition keeps them."
+                problems.append(Problem(name, start, sentence))
+            start = reader.line_num + 1
+    except csv.Error:  # `parse_table` says where
+        return []
+    more = len(problems) - _MOST
+    return problems[:_MOST] + ([Problem(name, None, f"and {more} more lines with spaces.")] if more > 0 else [])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from animalclef.data.columns import (
     taken_columns,
 )
 from animalclef.data.csv_text import Problem, Table, read_table
+from animalclef.data.dates import day_of
 from animalclef.data.folders import IMAGE_SUFFIXES, photographs_in_folders
 from animalclef.data.names import is_missing, one_spelling
 from animalclef.data.open_table import open_table
@@ -38,7 +40,7 @@ from animalclef.data.sources import Source
 from animalclef.errors import DataError
 from animalclef.structures import ImageTable, StrArray
 
-__all__ = ["LoadedTable", "load_table"]
+__all__ = ["LoadedTable", "count_images", "load_table"]
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +65,7 @@ class LoadedTable:
         if self.sample_id is None:
             return queries
         known = set(queries)
-        in_sample = [image_id for image_id in dict.fromkeys(self.sample_id) if image_id in known]
-        return in_sample + [image_id for image_id in queries if image_id not in set(in_sample)]
+        return list(dict.fromkeys([*(one for one in self.sample_id if one in known), *queries]))
 
 
 def load_table(source: Source) -> LoadedTable:
@@ -88,6 +89,29 @@ def load_table(source: Source) -> LoadedTable:
         raise DataError(_nothing_there(source))
     is_clustering = "cluster" in sample_columns or _CLUSTERING_DATASET in images.datasets
     return LoadedTable(source, images, problems, sample_id, is_clustering, merged)
+
+
+def count_images(loaded: LoadedTable) -> dict[str, Any]:
+    """Photographs, individuals, singletons, dates and viewpoints per data set and split."""
+    images = loaded.images
+    datasets = {}
+    for name in images.datasets:
+        mine = images.select(images.dataset == name)
+        per_individual = Counter(mine.gallery.identity)
+        datasets[name] = {
+            "gallery": len(mine) - len(mine.queries),
+            "queries": len(mine.queries),
+            "individuals": len(per_individual),
+            "singletons": sum(count == 1 for count in per_individual.values()),
+            "dated": sum(day_of(date) is not None for date in mine.date),
+            "viewpoints": dict(sorted(Counter(mine.viewpoint).items())),
+        }
+    return {
+        "task": "clustering" if loaded.is_clustering else "identification",
+        "photographs": len(images),
+        "datasets": datasets,
+        "warnings": [str(problem) for problem in loaded.problems],
+    }
 
 
 def _nothing_there(source: Source) -> str:
@@ -260,11 +284,9 @@ def _from_folders(source: Source) -> tuple[ImageTable, list[tuple[str, str]], li
     if nameless:
         sentence = f"{nameless} photographs lie in a folder that is no name, such as unknown; they cannot be answers."
         problems.append(Problem(root.name, None, sentence, fatal=False))
-    absent = _strings([""] * len(rows))
+    path, absent = _strings([row.path for row in rows]), _strings([""] * len(rows))
     images = ImageTable(
-        root=root,
-        image_id=_strings([row.path for row in rows]),
-        path=_strings([row.path for row in rows]),
+        root=root, image_id=path, path=path,
         dataset=_strings([dataset] * len(rows)),
         is_query=np.array([row.individual is None for row in rows], dtype=bool),
         identity=_strings(identity),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.config.training_split import SplitConfig
+from animalclef.config.data import SplitConfig
 from animalclef.data.encounters import day_of, events_of
 from animalclef.errors import DataError, LeakError
 from animalclef.structures import ImageTable, StrArray

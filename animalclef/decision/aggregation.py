@@ -28,11 +28,8 @@ class BestIdentity:
 class Candidates:
     """The candidates that some queries see, in an order that makes gathering by identity a few passes over an array."""
 
-    def __init__(self, visible: Bools, who: Integers, photographs: NDArray[np.generic] | None = None) -> None:
-        """visible, who, photographs: (q, k); `who` numbers the identities, `photographs` counts theirs in the gallery.
-
-        Equal identities keep the order in which they first stand on the list.
-        """
+    def __init__(self, visible: Bools, who: Integers) -> None:
+        """visible, who: (q, k); `who` numbers the identities, which keep the order of the list where they are equal."""
         self.shape = visible.shape
         rows, slots = np.nonzero(visible)
         key = rows * (int(who.max(initial=0)) + 1) + who[rows, slots]
@@ -48,31 +45,24 @@ class Candidates:
         self._row_start = np.flatnonzero(np.diff(self._row, prepend=-1))
         self._filled = self._row[self._row_start]  # rows with a candidate
         self._row_place = np.repeat(np.arange(len(self._filled)), np.diff(self._row_start, append=len(self._row)))
-        counts = np.ones(len(lead_pair)) if photographs is None else photographs.ravel()[lead_pair].astype(np.float64)
-        self._crowd = np.log(np.maximum(np.nan_to_num(counts, nan=1.0), 1.0))
 
     def take(self, values: NDArray[np.generic]) -> Floats:
         """The values, (q, k), of the candidates seen, in this object's order."""
         return np.asarray(values.ravel()[self.pair], dtype=np.float64)
 
-    def identity_log_odds(self, log_odds: Floats, aggregation: Aggregation, crowd_weight: float = 0.0) -> Floats:
+    def identity_log_odds(self, log_odds: Floats, aggregation: Aggregation) -> Floats:
         """One value per query and identity, in a row each; `log_odds` comes from `take`.
 
         `max` is the best photograph, `top2` the mean of the two best (one alone counts as it is), `noisy_or` the odds
-        that not all are mistaken. An identity with n photographs in the gallery then loses crowd_weight * ln n: it had
-        more chances to be on the list.
+        that not all are mistaken.
         """
         if not len(log_odds):
             return np.zeros(0)
         if aggregation == "noisy_or":
             none = np.add.reduceat(-np.logaddexp(0, log_odds), self._start)
             with np.errstate(divide="ignore"):
-                gathered = -none + np.log(-np.expm1(none))
-        else:
-            gathered = (
-                self._with_second(log_odds) if aggregation == "top2" else np.maximum.reduceat(log_odds, self._start)
-            )
-        return gathered - crowd_weight * self._crowd if crowd_weight else gathered
+                return np.asarray(-none + np.log(-np.expm1(none)))
+        return self._with_second(log_odds) if aggregation == "top2" else np.maximum.reduceat(log_odds, self._start)
 
     def of_pairs(self, identity_log_odds: Floats) -> Floats:
         """(q, k): the identity's value at each of its candidates, minus infinity where nothing is seen."""

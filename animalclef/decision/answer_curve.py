@@ -1,4 +1,4 @@
-"""Calibrate the probability of an answer: how often naming the best identity is right, out of fold."""
+"""Calibrate the probability of an answer out of fold, and compare probabilities with how often they came true."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from animalclef.config import DecideConfig
 from animalclef.decision.calibrators import sigmoid
 from animalclef.decision.cross_fit import CrossFitter
 from animalclef.decision.decision_model import AnswerCurve, Reliability
-from animalclef.decision.decision_params import DecisionParams
 from animalclef.decision.fit_calibrators import fit_logistic
-from animalclef.decision.reliability import reliability
-from animalclef.decision.trial_evaluator import TrialEvaluator
+from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
 
-__all__ = ["AnswerFit"]
+__all__ = ["AnswerFit", "reliability"]
 
 Floats = NDArray[np.float64]
 
 _NEAR = 2.0  # log-odds around the threshold within which calibration is measured
+
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +54,12 @@ class AnswerFit:
             others = _fit(value[fold != one], right[fold != one] > 0, weight[fold != one], curve.unknown_share)
             used = others or curve
             probability[fold == one] = sigmoid(used.slope * value[fold == one] + used.intercept)
-        near = np.abs(value - choice.threshold) <= _NEAR if np.isfinite(choice.threshold) else np.ones(len(value), bool)
+        near = np.abs(value - choice.threshold) <= _NEAR
         return cls(curve, reliability(probability[near], right[near] > 0, weight=weight[near]) if near.any() else None)
 
     def probability(self, log_odds: float) -> float:
         """Return the probability that belongs to an identity's log-odds."""
-        if self.curve is not None and np.isfinite(log_odds):
+        if self.curve is not None:
             log_odds = self.curve.slope * log_odds + self.curve.intercept
         return float(sigmoid(np.array(log_odds)))
 
@@ -93,3 +93,21 @@ def _fit(value: Floats, right: NDArray[np.bool_], weight: Floats, share: float) 
     slopes, intercept = fit_logistic(((value - mean) / spread)[:, None], right, weight)
     slope = float(slopes[0]) / spread
     return AnswerCurve(slope=slope, intercept=intercept - slope * mean, unknown_share=share) if slope > 1e-9 else None
+
+
+def reliability(probability: Floats, same: Bools, bins: int = 10, weight: Floats | None = None) -> Reliability:
+    """Sort pairs or answers into bins of equal width by their probability, and compare it with their outcome.
+
+    >>> reliability(np.array([0.05, 0.07, 0.95]), np.array([False, False, True])).pairs
+    (2, 1)
+    """
+    weight = np.ones(len(probability)) if weight is None else weight
+    place = np.minimum((probability * bins).astype(np.int64), bins - 1)
+    pairs = np.bincount(place, minlength=bins)
+    total = np.bincount(place, weights=weight, minlength=bins)
+    filled = total > 0
+    said = np.bincount(place, weights=weight * probability, minlength=bins)[filled] / total[filled]
+    seen = np.bincount(place, weights=weight * same, minlength=bins)[filled] / total[filled]
+    error = float((total[filled] * np.abs(said - seen)).sum() / max(float(total.sum()), 1e-12))
+    return Reliability(said=tuple(said.tolist()), seen=tuple(seen.tolist()), pairs=tuple(pairs[filled].tolist()),
+                       error=error)  # fmt: skip

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["LARGEST", "AnyCurve", "BetaCurve", "Calibrator", "IsotonicCurve", "Part", "Scale", "shaped", "sigmoid"]
+__all__ = ["LARGEST", "Calibrator", "Part", "Scale", "shaped", "sigmoid"]
 
 Floats = NDArray[np.float64]
 
 LARGEST = 30.0  # a score counts as at most this many spreads from the mean
-_TIE = 1e-6  # log-odds per spread: the raw score's order survives where a curve is flat
 
 
 class Part(BaseModel):
@@ -40,7 +39,7 @@ class Scale(Part):
 
 
 class Calibrator(Scale):
-    """A logistic curve (Platt). With slope 1 and intercept 0 it is no calibration: spreads are taken for log-odds."""
+    """A logistic curve (Platt)."""
 
     kind: Literal["logistic"] = "logistic"
     slope: float = Field(ge=0)
@@ -49,50 +48,6 @@ class Calibrator(Scale):
     def log_odds(self, score: NDArray[np.generic]) -> Floats:
         """Log-odds that two photographs show one individual; a NaN score counts as the lowest."""
         return self.slope * self.standardised(score) + self.intercept
-
-
-class BetaCurve(Scale):
-    """Beta calibration (Kull, Silva Filho and Flach 2017): a ln s - b ln(1 - s) + c, where s is the standardised score
-    squeezed into (0, 1) by a logistic function.
-    """
-
-    kind: Literal["beta"] = "beta"
-    rise: float = Field(ge=0, description="a")
-    fall: float = Field(ge=0, description="b")
-    intercept: float
-
-    def log_odds(self, score: NDArray[np.generic]) -> Floats:
-        """Log-odds that two photographs show one individual; a NaN score counts as the lowest."""
-        low, high = beta_terms(self.standardised(score))
-        return self.rise * low + self.fall * high + self.intercept
-
-
-class IsotonicCurve(Scale):
-    """A rising broken line through knots, straight between them, flat outside but for a tilt that keeps the order."""
-
-    kind: Literal["isotonic"] = "isotonic"
-    knots: tuple[float, ...] = Field(min_length=1, description="standardised scores, rising")
-    values: tuple[float, ...] = Field(description="log-odds at the knots, never falling")
-
-    @model_validator(mode="after")
-    def _rises(self) -> Self:
-        knots, values = np.array(self.knots), np.array(self.values)
-        if len(knots) != len(values) or (np.diff(knots) <= 0).any() or (np.diff(values) < 0).any():
-            raise ValueError("knots must rise and have one value each that never falls")
-        return self
-
-    def log_odds(self, score: NDArray[np.generic]) -> Floats:
-        """Log-odds that two photographs show one individual; a NaN score counts as the lowest."""
-        z = self.standardised(score)
-        return np.asarray(np.interp(z, self.knots, self.values) + _TIE * z)
-
-
-AnyCurve = Annotated[Calibrator | BetaCurve | IsotonicCurve, Field(discriminator="kind")]
-
-
-def beta_terms(z: Floats) -> tuple[Floats, Floats]:
-    """ln s and -ln(1 - s) of s = 1 / (1 + exp(-z))."""
-    return -np.logaddexp(0, -z), np.logaddexp(0, z)
 
 
 def shaped(score: NDArray[np.generic], *, log: bool) -> Floats:

@@ -2,61 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.config import DecideConfig
-from animalclef.config.decision import Calibration
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.decision.calibrators import AnyCurve
+from animalclef.decision.calibrators import Calibrator
 from animalclef.decision.fit_calibrators import Pairs, fit_calibrator, fit_pair_model
 from animalclef.decision.leak_guard import Fitted
+from animalclef.decision.model_average import search
 from animalclef.decision.pair_classifier import PairModel, pair_inputs
-from animalclef.decision.relative_scores import with_relative
-from animalclef.decision.score_columns import CONTEXT, EXCESS, LEAD, is_count, is_relative, scores_among
-from animalclef.decision.trial_evaluator import ROLES, LogOdds, Role, numbered, seen_as
+from animalclef.decision.pseudo_query_scores import AnsweredQueries
+from animalclef.decision.score_columns import is_count, scores_among
+from animalclef.decision.trial_evaluator import ROLES, LogOdds, Role, TrialEvaluator, numbered, seen_as
+from animalclef.metrics.threshold_sweep import hits_of
 
-__all__ = ["CrossFitter", "Curves", "columns_to_fit", "role_views"]
+__all__ = ["CrossFitter", "Curves", "NestedAnswers", "nested_answers", "nested_hits"]
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
-Views = Mapping[Role, Mapping[str, NDArray[np.generic]]]
 
 _MOST_PAIRS = 12_000  # are enough for a curve: every pair of one individual, and evenly spaced others
+
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Models fitted on pairs: a curve per calibration and column, and the pair model where one is asked for."""
+    """Models fitted on pairs: a curve per column, and the pair model where one is asked for."""
 
-    of: Mapping[tuple[str, str], AnyCurve]
+    of: Mapping[str, Calibrator]
     pair_model: PairModel | None
 
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """Pairs that curves are fitted on; `place` holds part, role, rows and slots of each run of pairs."""
+    """Pairs that curves are fitted on; `place` holds part, rows and slots of each run of pairs."""
 
-    place: list[tuple[str, Role, Rows, Rows]]
+    place: list[tuple[PseudoQueries, Rows, Rows]]
     same: NDArray[np.bool_]
     weight: Floats
 
 
-def columns_to_fit(columns: Mapping[str, object], config: DecideConfig) -> list[str]:
-    """Return the score columns, and what is worked out of each from the candidate list."""
-    raw = scores_among(columns)
-    if not config.relative_scores:
-        return raw
-    return sorted([*raw, *[name + ending for name in raw for ending in (LEAD, EXCESS)]])
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """Rows of some queries that models are fitted on, and how much a pair counts as each role sees it."""
 
+    part: PseudoQueries
+    who: NDArray[np.int64]
+    rows: Rows
+    weight: Mapping[Role, float]
+    labelled: Bools | None = None  # of queries that people answered: pairs whose answer is known
 
-def role_views(part: PseudoQueries, config: DecideConfig) -> Views:
-    """Return the columns as each role sees them; relative ones depend on which candidates are there."""
-    who, names = numbered(part), columns_to_fit(part.columns, config)
-    return {role: with_relative(part.columns, seen_as(part, role), who, names) for role in ROLES}
+    def pairs(self, role: Role) -> Bools:
+        """Return the pairs of the rows that models are fitted on, (rows, k)."""
+        seen = seen_as(self.part, role)[self.rows]
+        return seen if self.labelled is None else seen & self.labelled[self.rows]
 
 
 class CrossFitter:
@@ -69,17 +73,20 @@ class CrossFitter:
         config: DecideConfig,
         seed: int,
         others: Mapping[str, Pairs] | None = None,
-        views: Mapping[str, Views] | None = None,
+        answered: Mapping[str, AnsweredQueries] | None = None,
     ) -> None:
-        """`others` holds, per column, other data sets' standardised pairs, for fits on few pairs."""
+        """`others` holds, per column, other data sets' standardised pairs, for fits on few pairs.
+
+        Models are fitted on the `answered` queries of the parts, too; these are never scored.
+        """
         self.name, self.parts, self.config, self.others = name, dict(parts), config, others or {}
         self.individuals = {
             one: np.array([f"{one}/{who}" for who in part.splits.identity], dtype=object) for one, part in parts.items()
         }
         self.fold_of = {one: _folds(who, config.folds, seed) for one, who in self.individuals.items()}
         self.who = {one: numbered(part) for one, part in parts.items()}
-        self.views = {one: (views or {}).get(one) or role_views(part, config) for one, part in parts.items()}
-        self.columns = sorted({name for part in parts.values() for name in columns_to_fit(part.columns, config)})
+        self.columns = scores_among({name for part in parts.values() for name in part.columns})
+        self._answered = {one: queries for one, queries in (answered or {}).items() if one in self.parts}
         self._fits: dict[frozenset[int], Fitted[Curves]] = {}
 
     def outside(self, fold: int) -> dict[str, Rows]:
@@ -90,107 +97,90 @@ class CrossFitter:
         """Return the models fitted on all individuals but those of the folds named."""
         if without not in self._fits:
             rows = {name: np.flatnonzero(~np.isin(folds, list(without))) for name, folds in self.fold_of.items()}
-            individuals = frozenset(who for name, one in rows.items() for who in self.individuals[name][one])
-            self._fits[without] = Fitted(self._fit(list(rows.items())), individuals)
+            individuals = {who for name, one in rows.items() for who in self.individuals[name][one]}
+            sources = [self._source(name, one) for name, one in rows.items()]
+            for name, queries in self._answered.items():
+                fold_of = dict(zip(self.individuals[name], self.fold_of[name].tolist(), strict=True))
+                whose = [f"{name}/{who}" for who in queries.part.splits.identity]
+                kept = np.flatnonzero([fold_of.get(who) not in without for who in whose])
+                part = queries.part  # each of its queries has one role, with all of its candidates in view
+                sources.append(_Source(part, numbered(part), kept, {"known": 1.0}, queries.labelled))
+                individuals |= {whose[row] for row in kept}
+            self._fits[without] = Fitted(self._fit(sources), frozenset(individuals))
         return self._fits[without]
+
+    def _source(self, name: str, rows: Rows) -> _Source:
+        share = float(self.config.of("unknown_share", name))
+        return _Source(self.parts[name], self.who[name], rows, {"known": 1 - share, "unknown": share})
 
     def log_odds(self, name: str, without: frozenset[int] = frozenset()) -> LogOdds:
         """Return log-odds of every pair of one part, by models fitted without its individual's fold and `without`."""
-        part, folds, who, views = self.parts[name], self.fold_of[name], self.who[name], self.views[name]
-        there = [column for column in self.columns if column in views["known"]]
-        empty: list[tuple[str, str]] = [(kind, column) for kind in self._kinds for column in there]
-        columns = {key: np.zeros(part.same.shape) for key in empty if not is_relative(key[1])}
-        by_role: dict[Role, dict[tuple[str, str], Floats]] = {
-            role: {key: np.zeros(part.same.shape) for key in empty if is_relative(key[1])} for role in ROLES
-        }
-        if self._learns:
-            for role in ROLES:
-                by_role[role]["learned", ""] = np.zeros(part.same.shape)
+        part, folds, who = self.parts[name], self.fold_of[name], self.who[name]
+        columns = {column: np.zeros(part.same.shape) for column in self.columns if column in part.columns}
+        learned: dict[Role, Floats] = {role: np.zeros(part.same.shape) for role in ROLES} if self._learns else {}
         for fold in sorted(set(folds.tolist())):
             rows = np.flatnonzero(folds == fold)
             curves = self.fitted(without | {fold}).for_scoring(self.individuals[name][rows])
-            for (kind, column), values in columns.items():
-                values[rows] = curves.of[kind, column].log_odds(part.columns[column][rows])
+            for column, values in columns.items():
+                values[rows] = curves.of[column].log_odds(part.columns[column][rows])
             mine = {column: values[rows] for column, values in part.columns.items()}
-            for role in ROLES:
-                for (kind, column), values in by_role[role].items():
-                    if kind != "learned":
-                        values[rows] = curves.of[kind, column].log_odds(views[role][column][rows])
-                    elif curves.pair_model is not None:
-                        seen = seen_as(part, role)[rows]
-                        values[rows] = curves.pair_model.log_odds(mine, seen, who[rows], part.agrees[rows])
-        return LogOdds(columns, by_role, who)
-
-    @property
-    def _kinds(self) -> Sequence[Calibration]:
-        return self.config.calibrations
+            for role, values in learned.items():
+                if curves.pair_model is not None:
+                    seen = seen_as(part, role)[rows]
+                    values[rows] = curves.pair_model.log_odds(mine, seen, who[rows], part.agrees[rows])
+        return LogOdds(columns, learned, who)
 
     @property
     def _learns(self) -> bool:
         return "learned" in self.config.fusions
 
-    def _fit(self, chosen: list[tuple[str, Rows]]) -> Curves:
-        sample = self._sample(chosen)
-        curves: dict[tuple[str, str], AnyCurve] = {}
+    def _fit(self, sources: Sequence[_Source]) -> Curves:
+        sample = self._sample(sources)
+        curves: dict[str, Calibrator] = {}
         for column in self.columns:
-            score = _joined(
-                [_column(self.views[name][role], column, rows, slots) for name, role, rows, slots in sample.place]
+            score = _joined([_column(part, column, rows, slots) for part, rows, slots in sample.place])
+            others = self.others.get(column)
+            curves[column] = fit_calibrator(
+                score, sample.same, log=is_count(column), others=others, weight=sample.weight
             )
-            for kind in self._kinds:
-                curves[kind, column] = fit_calibrator(
-                    score, sample.same, log=is_count(column), kind=kind, others=self.others.get(column),
-                    weight=sample.weight,
-                )  # fmt: skip
-        return Curves(curves, self._fit_model(chosen, curves) if self._learns else None)
+        return Curves(curves, self._fit_model(sources, curves) if self._learns else None)
 
-    def _sample(self, chosen: list[tuple[str, Rows]]) -> _Sample:
+    def _sample(self, sources: Sequence[_Source]) -> _Sample:
         """Pairs as either role sees them, weighted by the share of unknown individuals that a data set expects."""
         place, same, weight = [], [], []
-        total = sum(int(seen_as(self.parts[name], role)[rows].sum()) for name, rows in chosen for role in ROLES)
+        total = sum(int(source.pairs(role).sum()) for source in sources for role in source.weight)
         step = max(1, -(-total // _MOST_PAIRS))
-        for name, rows in chosen:
-            part, share = self.parts[name], float(self.config.of("unknown_share", name))
-            for role in ROLES:
-                at, slots = np.nonzero(seen_as(part, role)[rows])
-                mine = part.same[rows[at], slots]
+        for source in sources:
+            for role, counts in source.weight.items():
+                at, slots = np.nonzero(source.pairs(role))
+                mine = source.part.same[source.rows[at], slots]
                 kept = mine | (np.arange(len(mine)) % step == 0)
                 at, slots, mine = at[kept], slots[kept], mine[kept]
-                place.append((name, role, rows[at], slots))
+                place.append((source.part, source.rows[at], slots))
                 same.append(mine)
-                weight.append(np.where(mine, 1.0, step) * (share if role == "unknown" else 1 - share))
+                weight.append(np.where(mine, 1.0, step) * counts)
         return _Sample(place, _joined(same).astype(bool), _joined(weight).astype(np.float64))
 
-    def _fit_model(self, chosen: list[tuple[str, Rows]], curves: Mapping[tuple[str, str], AnyCurve]) -> PairModel:
+    def _fit_model(self, sources: Sequence[_Source], curves: Mapping[str, Calibrator]) -> PairModel:
         """Fit on pairs as either role sees them: a model must know the best stranger of an unknown query."""
-        raw = [column for column in self.columns if not column.endswith((LEAD, EXCESS))]
-        scales = {column: curves[self._kinds[0], column] for column in raw}
-        context = sorted({column for part in self.parts.values() for column in CONTEXT & part.columns.keys()})
-        for column in context:
-            values = _joined([_whole(self.parts[name], column)[rows] for name, rows in chosen])
-            scales[column] = fit_calibrator(values, np.zeros(len(values), dtype=bool), log=True)
         tables, labels, weights = [], [], []
-        for name, rows in chosen:
-            part, who = self.parts[name].select(rows), self.who[name][rows]
-            share = float(self.config.of("unknown_share", name))
-            for role in ROLES:
+        for source in sources:
+            part, who = source.part.select(source.rows), source.who[source.rows]
+            for role, counts in source.weight.items():
                 visible = seen_as(part, role)
                 same = part.same[visible]
                 step = max(1, -(-len(same) // (_MOST_PAIRS // 2)))
-                kept = same | (np.arange(len(same)) % step == 0)
-                inputs = pair_inputs(part.columns, scales, visible, who, part.agrees)
+                kept = (same | (np.arange(len(same)) % step == 0)) & source.pairs(role)[visible]
+                inputs = pair_inputs(part.columns, curves, visible, who, part.agrees)
                 tables.append({one: values[kept] for one, values in inputs.items()})
                 labels.append(same[kept])
-                weights.append(np.where(same[kept], 1.0, step) * (share if role == "unknown" else 1 - share))
+                weights.append(np.where(same[kept], 1.0, step) * counts)
         inputs = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]} if tables else {}
-        return fit_pair_model(scales, inputs, _joined(labels).astype(bool), _joined(weights).astype(np.float64))
+        return fit_pair_model(curves, inputs, _joined(labels).astype(bool), _joined(weights).astype(np.float64))
 
 
-def _column(view: Mapping[str, NDArray[np.generic]], name: str, rows: Rows, slots: Rows) -> NDArray[np.generic]:
-    return view[name][rows, slots] if name in view else np.full(len(rows), np.nan, dtype=np.float32)
-
-
-def _whole(part: PseudoQueries, name: str) -> NDArray[np.generic]:
-    return part.columns[name] if name in part.columns else np.full(part.same.shape, np.nan, dtype=np.float32)
+def _column(part: PseudoQueries, name: str, rows: Rows, slots: Rows) -> NDArray[np.generic]:
+    return part.columns[name][rows, slots] if name in part.columns else np.full(len(rows), np.nan, dtype=np.float32)
 
 
 def _joined(parts: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
@@ -203,3 +193,52 @@ def _folds(individuals: NDArray[np.object_], folds: int, seed: int) -> NDArray[n
     order = np.random.default_rng([seed, 3]).permutation(len(names))
     fold = dict(zip([names[place] for place in order], np.arange(len(names)) % folds, strict=True))
     return np.array([fold[one] for one in individuals], dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class NestedAnswers:
+    """Which pseudo-queries are right when a choice that never saw their individuals answers them."""
+
+    hits: tuple[Bools, Bools]  # (p,) answered right as known, and as unknown
+    best_is_right: Bools  # (p,) the best identity of the known role is the true one, at any threshold
+
+
+def nested_hits(
+    held_out: CrossFitter, config: DecideConfig, advance: Callable[[int], None] = lambda done: None
+) -> dict[str, tuple[Bools, Bools]]:
+    """Return which pseudo-queries of each part are answered right, as known and as unknown; see `nested_answers`."""
+    return {name: found.hits for name, found in nested_answers(held_out, config, advance).items()}
+
+
+def nested_answers(
+    held_out: CrossFitter, config: DecideConfig, advance: Callable[[int], None] = lambda done: None
+) -> dict[str, NestedAnswers]:
+    """Return the answers to each part's pseudo-queries, every fold answered by a choice tuned on the other folds.
+
+    A pseudo-query counts as wrong where nothing could be tuned without its fold.
+    """
+    answered = {
+        name: NestedAnswers((np.zeros(len(part), bool), np.zeros(len(part), bool)), np.zeros(len(part), bool))
+        for name, part in held_out.parts.items()
+    }
+    for fold in range(config.folds):
+        outside = held_out.outside(fold)
+        log_odds = {name: held_out.log_odds(name, frozenset({fold})) for name in held_out.parts}
+        evaluators = [
+            TrialEvaluator(held_out.parts[name].select(rows), log_odds[name].select(rows))
+            for name, rows in outside.items()
+        ]
+        usable = [evaluator for evaluator in evaluators if evaluator.part.can_be_scored]
+        advance(1)
+        if not usable:
+            continue
+        shaping = frozenset(who for name, rows in outside.items() for who in held_out.individuals[name][rows])
+        chosen = Fitted(search(usable, config).choice, shaping)
+        for name, part in held_out.parts.items():
+            rows = np.flatnonzero(held_out.fold_of[name] == fold)
+            choice = chosen.for_scoring(held_out.individuals[name][rows])
+            found = TrialEvaluator(part.select(rows), log_odds[name].select(rows)).answers(choice)
+            whole, mine = answered[name], hits_of(found, choice.threshold)
+            whole.hits[0][rows], whole.hits[1][rows] = mine
+            whole.best_is_right[rows] = found.right
+    return answered

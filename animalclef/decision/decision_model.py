@@ -8,12 +8,12 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
 
+from animalclef.config import Config, VoteConfig
 from animalclef.config.decision import Aggregation
-from animalclef.decision.calibrators import AnyCurve, Calibrator, Part
+from animalclef.config.prepare import Mode
+from animalclef.decision.calibrators import Calibrator, Part
 from animalclef.decision.null_model import Null
 from animalclef.decision.pair_classifier import PairModel
-from animalclef.decision.preparation import Preparation
-from animalclef.decision.score_columns import CONTEXT
 from animalclef.errors import StaleArtefactError
 from animalclef.runtime.digests import content_digest
 from animalclef.runtime.regular_files import read_regular
@@ -23,6 +23,7 @@ __all__ = [
     "Calibrator",
     "DatasetDecision",
     "Decision",
+    "Preparation",
     "Reliability",
     "Strangers",
     "Summary",
@@ -30,8 +31,36 @@ __all__ = [
     "load_decision",
 ]
 
-
 _MOST_BYTES = 100_000_000
+
+
+class Preparation(Part):
+    """What was chosen by the size of the job and by trial."""
+
+    modes: dict[str, Mode] = Field(default_factory=dict)
+    same_viewpoint: bool | tuple[str, ...] = False
+    max_keypoints: int | None = None
+    long_side: int | None = None
+    matched: int | None = None
+    vote_keypoints: int | None = None
+
+    def applied_to(self, config: Config) -> Config:
+        """Return the settings with these choices where they leave the choice open; other data sets stay whole.
+
+        What the settings give themselves stays, so that a decision is refused where it does not fit.
+        """
+        keypoints, open_ones = config.keypoints, ("max_keypoints", "long_side", "matched")
+        sizes = {name: getattr(self, name) for name in open_ones if getattr(keypoints, name) is None}
+        modes = config.prepare.mode
+        given = {name: mode for name, mode in modes.items() if mode != "auto"} if isinstance(modes, dict) else {}
+        update: dict[str, object] = {"keypoints": keypoints.model_copy(update=sizes)}
+        if modes == "auto" or isinstance(modes, dict) or set(self.modes.values()) == {modes}:
+            update["prepare"] = config.prepare.model_copy(update={"mode": {**self.modes, **given}})
+        if config.retrieve.same_viewpoint is False:
+            update["retrieve"] = config.retrieve.model_copy(update={"same_viewpoint": self.same_viewpoint})
+        if self.vote_keypoints is not None and config.vote == VoteConfig():
+            update["vote"] = config.vote.model_copy(update={"max_keypoints": self.vote_keypoints})
+        return config.model_copy(update=update)
 
 
 class Reliability(Part):
@@ -93,12 +122,12 @@ class DatasetDecision(Part):
     is named where its probability reaches `threshold` and its lead over the second, in log-odds, reaches `margin`.
     """
 
-    calibrators: dict[str, AnyCurve]
+    calibrators: dict[str, Calibrator]
     weights: dict[str, float]
     threshold: float = Field(ge=0, le=1)
-    margin: float = Field(0.0, ge=0)
+    margin: float = Field(0.0, ge=0, description="0, but for decisions that earlier versions tuned with decide.rules")
     aggregation: Aggregation = "max"
-    crowd_weight: float = Field(0.0, ge=0, description="an identity with n photographs loses this times ln n")
+    crowd_weight: float = Field(0.0, ge=0, le=0, description="always 0: an option of earlier versions")
     same_viewpoint: bool = Field(False, description="candidates seen from another side get probability 0")
     pair_model: PairModel | None = None
     fitted_on: str = Field(description="the data set whose gallery it was fitted on, `pooled`, or `default`")
@@ -113,6 +142,8 @@ class DatasetDecision(Part):
     def _weights_are_calibrated(self) -> Self:
         if not self.weights or not self.weights.keys() <= self.calibrators.keys():
             raise ValueError(f"weights of {sorted(self.weights)}, but calibrators of {sorted(self.calibrators)}")
+        if gone := [name for name in self.calibrators if name.endswith(("/lead", "/excess"))]:
+            raise ValueError(f"the relative score {gone[0]} has gone; leave the decision out to tune a new one")
         return self
 
 
@@ -155,13 +186,6 @@ class Decision(Part):
     def of(self, dataset: str) -> DatasetDecision:
         """Return the decision that applies to a data set."""
         return self.datasets.get(dataset, self.pooled)
-
-    @property
-    def needs_circumstances(self) -> bool:
-        """Whether some data set's decision uses covariates of pairs beside scores."""
-        parts = [*self.datasets.values(), self.pooled]
-        models = [part.pair_model for part in parts if part.pair_model is not None]
-        return any(part.crowd_weight > 0 for part in parts) or any(CONTEXT & model.scales.keys() for model in models)
 
     def check(self, scores: str, datasets: Iterable[str] = ()) -> None:
         """Refuse to be applied to other scores than it was fitted on, or to data sets that it cannot decide.

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from animalclef.config.decision import Calibration
-from animalclef.decision.calibrators import AnyCurve, BetaCurve, Calibrator, IsotonicCurve, Scale, beta_terms, shaped
+from animalclef.decision.calibrators import Calibrator, Scale, shaped
 from animalclef.decision.pair_classifier import PairModel
 
 __all__ = ["Pairs", "fit_calibrator", "fit_logistic", "fit_pair_model"]
@@ -39,16 +37,15 @@ def fit_calibrator(
     same: Bools,
     *,
     log: bool,
-    kind: Calibration = "logistic",
     others: Pairs | None = None,
     weight: Floats | None = None,
-) -> AnyCurve:
+) -> Calibrator:
     """Fit a curve on shortlist pairs; `same` marks those that show one individual, `weight` counts each pair.
 
-    `others` supports the fit where pairs are few. No curve ever falls: a higher score never lowers the log-odds. With
+    `others` supports the fit where pairs are few. The curve never falls: a higher score never lowers the log-odds. With
     one class only, or a constant score, the curve is flat at the smoothed share of positives.
     """
-    values = shaped(score, log=log and kind != "none")
+    values = shaped(score, log=log)
     usable = np.isfinite(values)
     values, same = values[usable], same[usable]
     weight = np.ones(len(values)) if weight is None else weight[usable]
@@ -57,21 +54,18 @@ def fit_calibrator(
     if len(values):
         mean = float(np.average(values, weights=weight))
         spread = float(np.sqrt(np.average((values - mean) ** 2, weights=weight)))
-    scale = Scale(log=log and kind != "none", mean=mean, spread=max(spread, 1e-6))
+    scale = Scale(log=log, mean=mean, spread=max(spread, 1e-6))
     flat = Calibrator(**scale.model_dump(), slope=0.0, intercept=float(np.log(share / (1 - share))))
     if spread < 1e-9:
         return flat
-    if kind == "none":
-        return Calibrator(**scale.model_dump(), slope=1.0, intercept=0.0)
     z = scale.standardised(score[usable])
     if others is not None and len(others.z):
         z, same = np.concatenate([z, others.z]), np.concatenate([same, others.same])
         weight = np.concatenate([weight, np.full(len(others.z), others.weight)])
     if same.all() or not same.any():
         return flat
-    if kind == "isotonic":
-        return _isotonic(scale, z, same, weight)
-    return _beta(scale, z, same, weight, flat) if kind == "beta" else _logistic(scale, z, same, weight, flat)
+    slope, intercept = fit_logistic(z[:, None], same, weight)
+    return flat if slope[0] <= 0 else Calibrator(**scale.model_dump(), slope=float(slope[0]), intercept=intercept)
 
 
 def fit_pair_model(
@@ -93,44 +87,6 @@ def fit_pair_model(
         scales=plain, inputs=tuple(names), mean=tuple(mean.tolist()), spread=tuple(spread.tolist()),
         weights=tuple(weights.tolist()), intercept=intercept,
     )  # fmt: skip
-
-
-def _logistic(scale: Scale, z: Floats, same: Bools, weight: Floats, flat: Calibrator) -> Calibrator:
-    slope, intercept = fit_logistic(z[:, None], same, weight)
-    if slope[0] <= 0:
-        return flat
-    return Calibrator(**scale.model_dump(), slope=float(slope[0]), intercept=intercept)
-
-
-def _beta(scale: Scale, z: Floats, same: Bools, weight: Floats, flat: Calibrator) -> BetaCurve | Calibrator:
-    terms = np.stack(beta_terms(z), axis=1)
-    used = [0, 1]
-    while used:
-        slopes, intercept = fit_logistic(terms[:, used], same, weight)
-        if (slopes >= 0).all():
-            both = dict(zip(used, slopes.tolist(), strict=True))
-            return BetaCurve(**scale.model_dump(), rise=both.get(0, 0.0), fall=both.get(1, 0.0), intercept=intercept)
-        used.pop(int(slopes.argmin()))
-    return flat
-
-
-def _isotonic(scale: Scale, z: Floats, same: Bools, weight: Floats) -> IsotonicCurve:
-    """Pool adjacent violators, then draw a line through the blocks' centres.
-
-    The share of each block is smoothed towards the base rate by one pair, so that no block is certain.
-    """
-    order = np.argsort(z, kind="stable")
-    z, same, weight = z[order], same[order], weight[order]
-    level = IsotonicRegression(out_of_bounds="clip").fit_transform(z, same.astype(np.float64), sample_weight=weight)
-    block = np.cumsum(np.diff(level, prepend=level[0]) > 1e-12)
-    pairs = np.bincount(block, weights=weight)
-    centre = np.bincount(block, weights=weight * z) / pairs
-    base = float((weight * same).sum() / weight.sum())
-    share = np.maximum.accumulate((np.bincount(block, weights=weight * same) + base) / (pairs + 1))
-    centre, kept = np.unique(centre, return_index=True)
-    share = np.clip(share[kept], 1e-9, 1 - 1e-9)
-    values = np.log(share / (1 - share))
-    return IsotonicCurve(**scale.model_dump(), knots=tuple(centre.tolist()), values=tuple(values.tolist()))
 
 
 def fit_logistic(inputs: Floats, same: Bools, weight: Floats, ridge: float = 1.0) -> tuple[Floats, float]:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from animalclef.decision.aggregation import Candidates
 from animalclef.decision.calibrators import sigmoid
 from animalclef.decision.decision_model import DatasetDecision, Decision
-from animalclef.decision.relative_scores import with_relative
 from animalclef.decision.score_columns import scores_among
 from animalclef.decision.transfer import for_dataset, nulls_of_queries
 from animalclef.structures import ImageTable, PairScores, RankedCandidates
@@ -83,12 +82,11 @@ def fuse_lists(
         log_odds = decision.pair_model.log_odds(columns, seen, who, agrees)
     else:
         log_odds = np.zeros(visible.shape)
-        used = {name: weight for name, weight in decision.weights.items() if weight}
-        there = with_relative(columns, seen, who, list(used))
-        for name, weight in used.items():
-            log_odds += weight * decision.calibrators[name].log_odds(there[name])
-    candidates = Candidates(seen, who, columns.get("photographs"))
-    identity = candidates.identity_log_odds(candidates.take(log_odds), decision.aggregation, decision.crowd_weight)
+        for name, weight in decision.weights.items():
+            if weight:
+                log_odds += weight * decision.calibrators[name].log_odds(columns[name])
+    candidates = Candidates(seen, who)
+    identity = candidates.identity_log_odds(candidates.take(log_odds), decision.aggregation)
     lead = candidates.best(identity).lead
     if decision.answer_curve is not None:
         identity = decision.answer_curve.slope * identity + decision.answer_curve.intercept

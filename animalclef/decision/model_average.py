@@ -15,10 +15,9 @@ from dataclasses import replace
 import numpy as np
 
 from animalclef.config import DecideConfig
-from animalclef.decision.decision_params import DecisionParams
 from animalclef.decision.score_columns import base_of
 from animalclef.decision.search import SearchResult, evaluate
-from animalclef.decision.trial_evaluator import TrialEvaluator
+from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
 
 __all__ = ["average", "choices_tried", "search", "sides_of"]
 
@@ -27,7 +26,6 @@ _PLAIN = frozenset({"similarity", "inliers"})
 _PRIOR_OF_OTHERS = 1 / 3  # of a column other than the plain ones; of two columns the product
 _PRIOR_OF_ALL = 1 / 3  # of the equal mean of all columns
 _LEAST_WEIGHT = 0.02  # of a column in the average; a smaller one is left out
-_MARGINS = (0.5, 1.0, 2.0)  # leads in log-odds that a name may need beside its probability
 
 
 def search(evaluators: Sequence[TrialEvaluator], config: DecideConfig) -> SearchResult:
@@ -37,19 +35,18 @@ def search(evaluators: Sequence[TrialEvaluator], config: DecideConfig) -> Search
 
 def choices_tried(evaluators: Sequence[TrialEvaluator], config: DecideConfig) -> list[SearchResult]:
     """Evaluate single columns, pairs of the best ones and the mean of all, by every aggregation."""
-    names = sorted({name for evaluator in evaluators for name in evaluator.log_odds.names})
-    plain = DecisionParams({}, calibration=config.calibrations[0])
+    names = sorted({name for evaluator in evaluators for name in evaluator.log_odds.columns})
     tried: list[SearchResult] = []
     for aggregation in config.aggregations:
-        base = replace(plain, aggregation=aggregation)
-        alone = [evaluate(evaluators, replace(base, weights={name: 1.0}), config.rules[0], config) for name in names]
+        base = DecisionParams({}, aggregation=aggregation)
+        alone = [evaluate(evaluators, replace(base, weights={name: 1.0}), config) for name in names]
         order = sorted(range(len(names)), key=lambda place, alone=alone: (-alone[place].score, place))  # type: ignore[misc]
         best = sorted(names[place] for place in order[:_PARTNERS])
         sums = [dict.fromkeys(pair, 0.5) for pair in itertools.combinations(best, 2)]
         if len(names) > 2:
             sums.append(dict.fromkeys(names, 1 / len(names)))
         tried += alone
-        tried += [evaluate(evaluators, replace(base, weights=one), config.rules[0], config) for one in sums]
+        tried += [evaluate(evaluators, replace(base, weights=one), config) for one in sums]
     return tried
 
 
@@ -74,8 +71,8 @@ def average(evaluators: Sequence[TrialEvaluator], tried: Sequence[SearchResult],
         if one.choice.aggregation == aggregation:
             for name, weight in one.choice.weights.items():
                 weights[name] = weights.get(name, 0.0) + float(m) * weight
-    chosen = replace(best.choice.at(-np.inf, 0.0), weights=_normalised(weights), aggregation=aggregation)
-    return _varied(evaluators, evaluate(evaluators, chosen, config.rules[0], config), config)
+    chosen = replace(best.choice.at(-np.inf), weights=_normalised(weights), aggregation=aggregation)
+    return _varied(evaluators, evaluate(evaluators, chosen, config), config)
 
 
 def prior_of(choice: DecisionParams) -> float:
@@ -96,34 +93,16 @@ def sides_of(evaluators: Sequence[TrialEvaluator]) -> list[bool]:
 
 
 def _varied(evaluators: Sequence[TrialEvaluator], found: SearchResult, config: DecideConfig) -> SearchResult:
-    """Return a variant of the choice where one is clearly better, each kind of variant in turn."""
-    crowd = [config.crowd_weight * share for share in (0.25, 0.5, 1.0)] if config.crowd_weight else []
-    kinds: list[list[dict[str, object]]] = [
-        [{"calibration": one} for one in config.calibrations[1:]],
-        [{"same_viewpoint": True}] if True in sides_of(evaluators) else [],
-        [{"crowd_weight": one} for one in crowd],
-    ]
-    for kind in kinds:
-        plain = found.choice.at(-np.inf, found.choice.margin)
-        found = _clearly(found, [_again(evaluators, replace(plain, **one), config) for one in kind], config)  # type: ignore[arg-type]
-    if "learned" in config.fusions:
-        found = _clearly(found, _learned(evaluators, found.choice, config), config)
-    others = []
-    for rule in config.rules[1:] if config.rules[0] != "both" else config.rules:
-        for margin in _MARGINS if rule == "both" else (0.0,):
-            others.append(evaluate(evaluators, found.choice.at(-np.inf, margin), rule, config))
-    return _clearly(found, others, config)
-
-
-def _again(evaluators: Sequence[TrialEvaluator], choice: DecisionParams, config: DecideConfig) -> SearchResult:
-    return evaluate(evaluators, choice.at(-np.inf, 0.0), config.rules[0], config)
+    """Return a variant of the choice where one is clearly better: one side alone, then the learned model."""
+    if True in sides_of(evaluators):
+        one_side = replace(found.choice.at(-np.inf), same_viewpoint=True)
+        found = _clearly(found, [evaluate(evaluators, one_side, config)], config)
+    return _clearly(found, _learned(evaluators, found.choice, config), config) if "learned" in config.fusions else found
 
 
 def _learned(evaluators: Sequence[TrialEvaluator], choice: DecisionParams, config: DecideConfig) -> list[SearchResult]:
-    plain = replace(choice.at(-np.inf, 0.0), fusion="learned")
-    return [
-        evaluate(evaluators, replace(plain, aggregation=one), config.rules[0], config) for one in config.aggregations
-    ]
+    plain = replace(choice.at(-np.inf), fusion="learned")
+    return [evaluate(evaluators, replace(plain, aggregation=one), config) for one in config.aggregations]
 
 
 def _clearly(found: SearchResult, others: Sequence[SearchResult], config: DecideConfig) -> SearchResult:

@@ -2,7 +2,7 @@
 
 It is a logistic regression over standardised inputs, stored as plain numbers. The inputs are, for every score column,
 the score, its lead over the best photograph of any other individual on the list, and the logarithm of its rank; then
-the covariates of the pair where they are known, and whether the viewpoints agree.
+whether the viewpoints agree.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 
 from animalclef.decision.calibrators import Part, Scale
-from animalclef.decision.relative_scores import best_of_others
-from animalclef.decision.score_columns import CONTEXT, scores_among
+from animalclef.decision.score_columns import CONTEXT
 
-__all__ = ["PairModel", "pair_inputs"]
+__all__ = ["PairModel", "best_of_others", "pair_inputs"]
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -26,7 +25,7 @@ Columns = Mapping[str, NDArray[np.generic]]
 
 
 class PairModel(Part):
-    """Weights of standardised inputs; `scales` standardise the score columns and covariates."""
+    """Weights of standardised inputs; `scales` standardise the score columns."""
 
     scales: dict[str, Scale]
     inputs: tuple[str, ...]
@@ -39,6 +38,8 @@ class PairModel(Part):
     def _one_weight_each(self) -> Self:
         if {len(self.mean), len(self.spread), len(self.weights)} != {len(self.inputs)}:
             raise ValueError(f"{len(self.inputs)} inputs need a mean, a spread and a weight each")
+        if gone := sorted(CONTEXT & self.scales.keys()):
+            raise ValueError(f"the covariate {gone[0]} has gone; leave the decision out to tune a new one")
         return self
 
     def log_odds(self, columns: Columns, visible: Bools, who: NDArray[np.int64], agrees: Bools) -> Floats:
@@ -57,16 +58,30 @@ def pair_inputs(
 ) -> dict[str, Floats]:
     """Return the inputs of the model, each (pairs,), for the visible pairs in row order."""
     inputs = {"agrees": agrees[visible].astype(np.float64)}
-    for name in scores_among(scales):
+    for name in sorted(scales):
         z = np.where(visible, scales[name].standardised(_column(columns, name, visible)), -np.inf)
         inputs[name] = z[visible]
         inputs[f"{name}:lead"] = (z - best_of_others(z, who))[visible]
         inputs[f"{name}:rank"] = np.log1p(_rank(z))[visible]
-    for name in sorted(CONTEXT & scales.keys()):
-        values = _column(columns, name, visible)
-        z = scales[name].standardised(values)
-        inputs[name] = np.where(np.isfinite(values), z, 0.0)[visible]  # an unknown covariate has no effect
     return inputs
+
+
+def best_of_others(level: Floats, who: NDArray[np.int64]) -> Floats:
+    """Return, (q, k), the best value in the row among candidates of other individuals.
+
+    `level` is minus infinity where nothing is known. A row without others holds its own lowest value, so that the lead
+    is not negative.
+    """
+    if not level.size:
+        return level
+    rows = np.arange(len(level))
+    top = level.argmax(axis=1)
+    best, leader = level[rows, top], who[rows, top]
+    of_leader = who == leader[:, None]
+    second = np.where(of_leader, -np.inf, level).max(axis=1)
+    lowest = np.where(np.isfinite(level), level, np.inf).min(axis=1)
+    second = np.where(np.isfinite(second), second, np.where(np.isfinite(lowest), lowest, 0.0))
+    return np.where(of_leader, second[:, None], np.where(np.isfinite(best), best, 0.0)[:, None])
 
 
 def _column(columns: Columns, name: str, visible: Bools) -> NDArray[np.generic]:

@@ -1,15 +1,57 @@
-"""Pair scores of pseudo-queries, laid out with a row for each."""
+"""Pair scores of pseudo-queries, in both roles, and of queries that people answered, laid out with a row for each."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.structures import ImageTable, PairScores
+from animalclef.decision.reviewed_answers import ReviewedAnimals
+from animalclef.structures import ImageTable, PairScores, RankedCandidates, ReviewedPairs
 
-__all__ = ["lay_out"]
+__all__ = ["AnsweredQueries", "answered_queries", "joined", "lay_out"]
+
+
+@dataclass(frozen=True, eq=False)
+class AnsweredQueries:
+    """Queries of one data set that people answered; `same` holds where `labelled` does."""
+
+    part: PseudoQueries  # no query has a role in a split
+    labelled: NDArray[np.bool_]  # (p, k) pairs whose answer follows from what people said
+
+
+def answered_queries(
+    ranked: RankedCandidates, images: ImageTable, reviewed: ReviewedPairs
+) -> dict[str, AnsweredQueries]:
+    """Return by data set the queries of a run that people answered, with their candidates as labelled pairs.
+
+    Of a query that people gave a name every pair is labelled; of one that they called different from individuals, the
+    pairs with these.
+    """
+    animals, found = ReviewedAnimals(reviewed, images), {}
+    for dataset in images.queries.datasets:
+        mine = ranked.dataset == dataset
+        queries = [one for one in dict.fromkeys(ranked.query_id[mine]) if animals.name(one) or animals.barred(one)]
+        if not queries:
+            continue
+        name = [animals.name(one) for one in queries]
+        ids, whose = (np.empty(len(queries), dtype=object) for _ in range(2))
+        ids[:], whose[:] = queries, [who or f"query {one}" for one, who in zip(queries, name, strict=True)]
+        nobody = np.zeros((0, len(queries)), dtype=bool)
+        columns = {column: values[mine] for column, values in ranked.columns.items()}
+        scores = PairScores(ranked.query_id[mine], ranked.gallery_id[mine], columns)
+        part = lay_out(scores, images, OpenSetSplits(ids, whose, nobody, nobody), len(images))
+        is_named = np.array([who is not None for who in name], dtype=bool)[:, None]
+        barred = np.zeros(part.same.shape, dtype=bool)
+        for row, one in enumerate(queries):
+            barred[row] = False if part.identity is None else np.isin(part.identity[row], list(animals.barred(one)))
+        labelled = part.as_known & (is_named | barred)
+        found[dataset] = AnsweredQueries(replace(part, same=part.same & is_named), labelled)
+    return found
 
 
 def lay_out(scores: PairScores, gallery: ImageTable, splits: OpenSetSplits, top_k: int) -> PseudoQueries:
@@ -48,3 +90,21 @@ def _running_count(rows: NDArray[np.int64]) -> NDArray[np.int64]:
         places[place] = seen.get(row, 0)
         seen[row] = places[place] + 1
     return places
+
+
+def joined(known: PseudoQueries, unknown: PseudoQueries) -> PseudoQueries:
+    """The candidates of both roles side by side: those of `known` are seen as known, those of `unknown` as unknown.
+
+    A vote of local descriptors, and which pairs a budget lets be matched, depend on who is in the gallery. The two
+    hold the same pseudo-queries in the same order.
+    """
+    tables: dict[str, Any] = {}
+    for field in fields(known):
+        one, other = getattr(known, field.name), getattr(unknown, field.name)
+        if isinstance(one, np.ndarray):
+            tables[field.name] = np.concatenate([one, other], axis=1)
+    tables["columns"] = {name: np.concatenate([one, unknown.columns[name]], axis=1)
+                         for name, one in known.columns.items()}  # fmt: skip
+    tables["as_known"] = np.concatenate([known.as_known, np.zeros_like(unknown.as_known)], axis=1)
+    tables["as_unknown"] = np.concatenate([np.zeros_like(known.as_unknown), unknown.as_unknown], axis=1)
+    return replace(known, **tables)

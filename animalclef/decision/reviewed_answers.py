@@ -11,7 +11,7 @@ from scipy.special import logit
 from animalclef.decision.decision_model import DatasetDecision, Decision
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, ReviewedPairs
 
-__all__ = ["ReviewedAnimals", "apply_reviewed", "decided", "identity_options"]
+__all__ = ["ReviewedAnimals", "answered", "apply_reviewed", "decided", "identity_options", "with_reviewed_names"]
 
 Options = Mapping[str, float]
 
@@ -29,6 +29,7 @@ class ReviewedAnimals:
             self._up[self._root(first)] = self._root(second)
         self._members: dict[str, list[str]] = defaultdict(list)
         self._barred: dict[str, set[str]] = defaultdict(set)
+        self._apart: dict[str, list[str]] = defaultdict(list)
         self._name: dict[str, str] = {}
         for one in dict.fromkeys(image for pair in reviewed.same for image in pair):
             self._members[self._root(one)].append(one)
@@ -37,12 +38,18 @@ class ReviewedAnimals:
         for pair in reviewed.different:
             for one, other in (pair, pair[::-1]):
                 name = names.get(other) or self._name.get(self._root(other))
+                self._apart[self._root(one)].append(other)
                 if name is not None:
                     self._barred[self._root(one)].add(name)
 
     def group(self, image_id: str) -> list[str]:
         """Return the photographs that people called the same animal as this one, with it."""
         return self._members.get(self._root(image_id), [image_id])
+
+    def told_apart(self, image_id: str) -> frozenset[str]:
+        """Return photographs that people said show another animal than this one."""
+        others = self._apart.get(self._root(image_id), ())
+        return frozenset(one for other in others for one in self.group(other))
 
     def name(self, image_id: str) -> str | None:
         """Return the individual that people said this photograph shows; `None` where they did not."""
@@ -78,7 +85,14 @@ def apply_reviewed(
     if reviewed.is_empty:
         return predictions
     animals, options = ReviewedAnimals(reviewed, images), identity_options(ranked)
-    dataset = dict(zip(images.image_id, images.dataset, strict=True))
+    return answered(predictions, options, animals, dict(zip(images.image_id, images.dataset, strict=True)), decision)
+
+
+def answered(
+    predictions: Predictions, options: Mapping[str, Options], animals: ReviewedAnimals, dataset: Mapping[str, str],
+    decision: Decision,
+) -> Predictions:  # fmt: skip
+    """Return the same for answers and candidates that are at hand; `dataset` is that of each image_id."""
     identity, probability = predictions.identity.copy(), predictions.probability.copy()
     for row, image_id in enumerate(predictions.image_id):
         group, barred, name = animals.group(image_id), animals.barred(image_id), animals.name(image_id)
@@ -92,6 +106,31 @@ def apply_reviewed(
                         left[who] = max(value, left.get(who, 0.0))
             identity[row], probability[row] = decided(left, decision.of(dataset[image_id]))
     return Predictions(predictions.image_id, identity, probability)
+
+
+def with_reviewed_names(images: ImageTable, reviewed: ReviewedPairs) -> ImageTable:
+    """Return the table with photographs that people named as named database photographs.
+
+    A photograph that was called the same as one of a named individual gets its name; two or more without a name that
+    were called the same are a new individual, `reviewed_` with the first one's image_id.
+    """
+    animals, identity = ReviewedAnimals(reviewed, images), images.identity.copy()
+    taken = {who for who in images.identity if who is not None}
+    new: dict[str, str] = {}
+    for row, image_id in enumerate(images.image_id):
+        if identity[row] is not None:
+            continue
+        identity[row], group = animals.name(image_id), animals.group(image_id)
+        if identity[row] is None and len(group) > 1:
+            if group[0] not in new:
+                name = f"reviewed_{image_id}"
+                while name in taken:
+                    name += "_"
+                taken.add(name)
+                new[group[0]] = name
+            identity[row] = new[group[0]]
+    unnamed = np.array([who is None for who in identity], dtype=bool)
+    return images.with_columns(identity=identity, is_query=images.is_query & unnamed)
 
 
 def decided(options: Options, rule: DatasetDecision) -> tuple[str | None, float]:

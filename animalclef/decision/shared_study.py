@@ -12,7 +12,7 @@ import multiprocessing
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,9 @@ import optuna
 import sqlalchemy.exc
 
 from animalclef.config import DecideConfig
-from animalclef.decision.decision_params import DecisionParams
 from animalclef.decision.model_average import average, choices_tried, sides_of
 from animalclef.decision.search import SearchResult, evaluate
-from animalclef.decision.trial_evaluator import TrialEvaluator
+from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
 from animalclef.errors import ConfigError, OutputError, StaleArtefactError
 
 __all__ = ["Shared", "explore", "new_study", "objective", "opened", "work"]
@@ -74,8 +73,8 @@ def explore(
         logger.warning("%s: %d of %d workers ended early; the others did their trials.", name, lost, len(processes))
     with _storage_errors(shared):
         trials = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-        found = [DecisionParams.from_json(trial.user_attrs["choice"]) for trial in trials]
-        tried = [evaluate(evaluators, one.at(-np.inf, 0.0), config.rules[0], config) for one in found]
+        found = [DecisionParams(**trial.user_attrs["choice"]) for trial in trials]
+        tried = [evaluate(evaluators, one, config) for one in found]
     return average(evaluators, [*choices_tried(evaluators, config), *tried], config)
 
 
@@ -96,20 +95,18 @@ def work(
 
 def objective(evaluators: Sequence[TrialEvaluator], config: DecideConfig) -> Callable[[optuna.Trial], float]:
     """Return the function that a study maximises: the mean score over splits, with the best threshold."""
-    names = sorted({name for evaluator in evaluators for name in evaluator.log_odds.names})
+    names = sorted({name for evaluator in evaluators for name in evaluator.log_odds.columns})
     sides = sides_of(evaluators)
 
     def value(trial: optuna.Trial) -> float:
         raw = {name: trial.suggest_float(f"weight_{name}", 0.0, 1.0) for name in names}
         choice = DecisionParams(
             weights=_shares(raw),
-            calibration=_pick(trial, "calibration", config.calibrations),
             aggregation=_pick(trial, "aggregation", config.aggregations),
-            crowd_weight=trial.suggest_float("crowd_weight", 0.0, config.crowd_weight) if config.crowd_weight else 0.0,
             same_viewpoint=_pick(trial, "same_viewpoint", sides),
         )
-        found = evaluate(evaluators, choice, config.rules[0], config)
-        trial.set_user_attr("choice", replace(choice, threshold=-np.inf).as_json())
+        found = evaluate(evaluators, choice, config)
+        trial.set_user_attr("choice", choice.as_json())
         return found.score
 
     return value

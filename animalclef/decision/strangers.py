@@ -13,13 +13,21 @@ from animalclef.decision.fusion import fuse_lists
 from animalclef.decision.null_model import fit_null, look_alikes, nulls_of, weights_by_individual
 from animalclef.decision.trial_evaluator import numbered
 
-__all__ = ["confidence_sentences", "look_alike_sentences", "measured_on_strangers", "with_own_threshold"]
+__all__ = [
+    "confidence_sentences",
+    "look_alike_sentences",
+    "measured_on_strangers",
+    "small_validation_notes",
+    "with_own_threshold",
+]
 
 Floats = NDArray[np.float64]
 
 _STRICTEST, _LOOSEST = 0.01, 0.15  # false acceptance that a threshold learned elsewhere may have in a data set
 _Z = 1.96
 _FEW = 10  # individuals; with fewer a validation score says little
+
+_PSEUDO_QUERIES, _INDIVIDUALS = 50, 20  # below either the score and the threshold are rough guesses
 
 
 def with_own_threshold(decision: DatasetDecision, part: PseudoQueries) -> DatasetDecision:
@@ -108,3 +116,16 @@ def _strangers_log_odds(decision: DatasetDecision, part: PseudoQueries) -> Float
     best = np.where(named, identity, 0.0).max(axis=1, initial=0.0)
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(best) - np.log1p(-np.minimum(best, 1 - 1e-16)))
+
+
+def small_validation_notes(decision: Decision) -> list[str]:
+    """Return one sentence for every data set that was validated on few pseudo-queries or individuals."""
+    notes = []
+    for name, part in sorted(decision.datasets.items()):
+        seen = part.validation
+        if seen is not None and (seen.pseudo_queries < _PSEUDO_QUERIES or seen.individuals < _INDIVIDUALS):
+            notes.append(
+                f"{name}: validated on only {seen.pseudo_queries} photographs of {seen.individuals} individuals; "
+                "treat its score, its interval and its threshold as rough guesses."
+            )
+    return notes

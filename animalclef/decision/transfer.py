@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.decision.calibrators import AnyCurve, Calibrator, Scale, shaped
+from animalclef.decision.calibrators import Calibrator, Scale, shaped
 from animalclef.decision.decision_model import DatasetDecision
 from animalclef.decision.null_model import Null, fit_null
-from animalclef.decision.relative_scores import scale_free_columns
 from animalclef.decision.score_columns import NULL, base_of, is_count, scores_among
 
-__all__ = ["TRUE_MATCH_MEAN", "for_dataset", "nulls_of_queries", "prior_decision", "scale_free"]
+__all__ = ["TRUE_MATCH_MEAN", "for_dataset", "nulls_of_queries", "prior_decision", "scale_free", "scale_free_columns"]
+
+_AnyScale = TypeVar("_AnyScale", bound=Scale)
 
 TRUE_MATCH_MEAN = 12.0
 """Prior: a true match lies an exponentially distributed number of null scales above the null's location, 12 on average.
@@ -32,6 +34,16 @@ exp(-z / 12) (1 - exp(-z)) is: at exp(-z) = 1/13, where 1 - exp(-1/13) = 7.4 % o
 def scale_free(part: PseudoQueries, nulls: Mapping[str, Null]) -> PseudoQueries:
     """Return the pseudo-queries with score columns in scales above the location of their null models."""
     return replace(part, columns=scale_free_columns(part.columns, nulls))
+
+
+def scale_free_columns(
+    columns: Mapping[str, NDArray[np.float32]], nulls: Mapping[str, Null]
+) -> dict[str, NDArray[np.float32]]:
+    """Return every score column as `NAME/null`, in scales above the location of its null model."""
+    return {
+        name + NULL: nulls[name].excess(shaped(columns[name], log=is_count(name))).astype(np.float32)
+        for name in scores_among(columns)
+    }
 
 
 def prior_decision(columns: Sequence[str]) -> DatasetDecision:
@@ -99,7 +111,7 @@ def nulls_of_queries(columns: Mapping[str, NDArray[np.generic]], query: NDArray[
     return found
 
 
-def _raw(curve: AnyCurve | Scale, null: Null, base: str) -> AnyCurve | Scale:
+def _raw(curve: _AnyScale, null: Null, base: str) -> _AnyScale:
     update = {
         "log": is_count(base),
         "mean": null.location + null.scale * curve.mean,

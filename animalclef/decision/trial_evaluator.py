@@ -1,21 +1,21 @@
-"""Pseudo-queries with held-out log-odds, answered by any choice of parameters in a few milliseconds."""
+"""Choices of decision parameters, and pseudo-queries with held-out log-odds that any choice answers in milliseconds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from animalclef.config.decision import Aggregation, Fusion
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.aggregation import BestIdentity, Candidates
 from animalclef.decision.calibrators import sigmoid
-from animalclef.decision.decision_params import DecisionParams
 from animalclef.metrics.threshold_sweep import Answers, Roles
 
-__all__ = ["ROLES", "LogOdds", "Role", "TrialEvaluator", "numbered", "seen_as"]
+__all__ = ["ROLES", "DecisionParams", "LogOdds", "Role", "TrialEvaluator", "numbered", "seen_as"]
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -24,34 +24,37 @@ Role = Literal["known", "unknown"]
 ROLES: tuple[Role, Role] = ("known", "unknown")
 
 
+@dataclass(frozen=True)
+class DecisionParams:
+    """One way to answer, as the search proposes it: everything between raw scores and names."""
+
+    weights: Mapping[str, float]
+    fusion: Fusion = "weighted"
+    aggregation: Aggregation = "max"
+    same_viewpoint: bool = False
+    threshold: float = -np.inf  # in log-odds
+
+    def at(self, threshold: float) -> DecisionParams:
+        """Return the choice with another threshold."""
+        return replace(self, threshold=threshold)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values, without the threshold."""
+        return {name: value for name, value in asdict(self).items() if name != "threshold"}
+
+
 @dataclass(frozen=True, eq=False)
 class LogOdds:
-    """Log-odds of every pair of some pseudo-queries.
+    """Log-odds of every pair of some pseudo-queries, by each score column and by the learned model."""
 
-    `by_role` holds what depends on the other candidates: relative columns, and the learned model as ("learned", "").
-    """
-
-    columns: Mapping[tuple[str, str], Floats]  # (calibration, column) -> (p, k)
-    by_role: Mapping[Role, Mapping[tuple[str, str], Floats]]
+    columns: Mapping[str, Floats]  # (p, k)
+    learned: Mapping[Role, Floats]  # (p, k), by the candidates that each role sees; empty without a model
     who: NDArray[np.int64]  # (p, k) a number for every candidate's individual
 
     def select(self, rows: NDArray[np.int64]) -> LogOdds:
         """Some of the pseudo-queries."""
         columns = {name: values[rows] for name, values in self.columns.items()}
-        by_role = {
-            role: {name: values[rows] for name, values in tables.items()} for role, tables in self.by_role.items()
-        }
-        return LogOdds(columns, by_role, self.who[rows])
-
-    def of(self, key: tuple[str, str], role: Role) -> Floats | None:
-        """Return one table as a role sees it; `None` where there is none."""
-        return self.by_role.get(role, {}).get(key, self.columns.get(key))
-
-    @property
-    def names(self) -> list[str]:
-        """The columns that can be weighted, sorted."""
-        keys = {*self.columns, *(key for tables in self.by_role.values() for key in tables)}
-        return sorted({column for kind, column in keys if kind != "learned"})
+        return LogOdds(columns, {role: values[rows] for role, values in self.learned.items()}, self.who[rows])
 
 
 @dataclass(eq=False)
@@ -63,7 +66,7 @@ class TrialEvaluator:
     roles: Roles = field(init=False)
     individual: NDArray[np.int64] = field(init=False)  # (p,) a number for each pseudo-query's individual
     _candidates: dict[tuple[str, bool], Candidates] = field(default_factory=dict)
-    _taken: dict[tuple[object, ...], Floats] = field(default_factory=dict)
+    _taken: dict[tuple[Role, bool, str | None], Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.roles = Roles.of(self.part.splits)
@@ -77,7 +80,7 @@ class TrialEvaluator:
     def best(self, choice: DecisionParams, role: Role) -> BestIdentity:
         """The best identity of every pseudo-query in one of its roles."""
         seen = self._seen(role, choice.same_viewpoint)
-        return seen.best(seen.identity_log_odds(self._pairs(choice, role), choice.aggregation, choice.crowd_weight))
+        return seen.best(seen.identity_log_odds(self._pairs(choice, role), choice.aggregation))
 
     def pair_probability(self, choice: DecisionParams) -> tuple[Floats, Bools]:
         """Of every pair that a known query sees: its probability, and whether it shows one individual."""
@@ -88,21 +91,19 @@ class TrialEvaluator:
         """Whether the best identity is the pseudo-query's own."""
         return np.asarray((best.slot >= 0) & self.part.same[np.arange(len(self.part)), best.slot])
 
-    def answers(self, choice: DecisionParams, known: BestIdentity | None = None) -> Answers:
-        """Both roles; `known` where it is at hand."""
-        known = known or self.best(choice, "known")
-        unknown = self.best(choice, "unknown")
-        return Answers(known.log_odds, self.right(known), unknown.log_odds, known.lead, unknown.lead)
+    def answers(self, choice: DecisionParams) -> Answers:
+        """Return the best identities in both roles."""
+        known, unknown = self.best(choice, "known"), self.best(choice, "unknown")
+        return Answers(known.log_odds, self.right(known), unknown.log_odds)
 
     def _pairs(self, choice: DecisionParams, role: Role) -> Floats:
         side = choice.same_viewpoint
         if choice.fusion == "learned":
-            return self._take(role, side, ("learned", ""))
+            return self._take(role, side, None)
         pairs = np.zeros(len(self._seen(role, side).pair))
         for column, weight in choice.weights.items():
-            key = (choice.calibration, column)
-            if weight and self.log_odds.of(key, role) is not None:
-                pairs += weight * self._take(role, side, key)
+            if weight and column in self.log_odds.columns:
+                pairs += weight * self._take(role, side, column)
         return pairs
 
     def _seen(self, role: Role, same_side: bool) -> Candidates:
@@ -110,12 +111,14 @@ class TrialEvaluator:
         if key not in self._candidates:
             visible = seen_as(self.part, role)
             visible = visible & self.part.agrees if same_side else visible
-            self._candidates[key] = Candidates(visible, self.log_odds.who, self.part.columns.get("photographs"))
+            self._candidates[key] = Candidates(visible, self.log_odds.who)
         return self._candidates[key]
 
-    def _take(self, role: Role, same_side: bool, key: tuple[str, str]) -> Floats:
-        place, values = (role, same_side, *key), self.log_odds.of(key, role)
-        if place not in self._taken and values is not None:
+    def _take(self, role: Role, same_side: bool, column: str | None) -> Floats:
+        """Return a column's log-odds of the pairs that a role sees, or without a column the learned model's."""
+        place = (role, same_side, column)
+        if place not in self._taken:
+            values = self.log_odds.learned[role] if column is None else self.log_odds.columns[column]
             self._taken[place] = self._seen(role, same_side).take(values)
         return self._taken[place]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,18 +12,16 @@ from threadpoolctl import threadpool_limits
 
 from animalclef.config import DecideConfig
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.decision.answer_curve import AnswerFit
+from animalclef.decision.answer_curve import AnswerFit, reliability
 from animalclef.decision.calibrators import shaped
-from animalclef.decision.cross_fit import CrossFitter, Views, columns_to_fit, role_views
+from animalclef.decision.cross_fit import CrossFitter, nested_hits
 from animalclef.decision.decision_model import DatasetDecision, Decision, Reliability, Summary, Validation
-from animalclef.decision.decision_params import DecisionParams
 from animalclef.decision.fit_calibrators import Pairs
 from animalclef.decision.leak_guard import digest_of
 from animalclef.decision.model_average import search
-from animalclef.decision.nested import NestedAnswers, nested_answers, nested_hits
 from animalclef.decision.null_model import nulls_of
-from animalclef.decision.reliability import reliability
-from animalclef.decision.score_columns import CONTEXT, is_count, is_relative, scores_among
+from animalclef.decision.pseudo_query_scores import AnsweredQueries
+from animalclef.decision.score_columns import is_count, scores_among
 from animalclef.decision.search import SearchResult
 from animalclef.decision.strangers import (
     confidence_sentences,
@@ -31,18 +30,15 @@ from animalclef.decision.strangers import (
     with_own_threshold,
 )
 from animalclef.decision.transfer import for_dataset, prior_decision, scale_free
-from animalclef.decision.trial_evaluator import TrialEvaluator
+from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
 from animalclef.metrics.bootstrap import interval_over_individuals, mean_interval
 from animalclef.metrics.threshold_sweep import score_of
 from animalclef.runtime.progress import Progress
 
 __all__ = [
-    "NestedAnswers",
     "Search",
     "evaluators_of",
     "held_out_parts",
-    "nested_answers",
-    "nested_hits",
     "pooled_parts",
     "tune",
     "used_parts",
@@ -54,6 +50,7 @@ Bools = NDArray[np.bool_]
 _PAIRS_OF_OTHERS = 10_000  # are enough for a curve
 
 Search = Callable[[str, Sequence[TrialEvaluator]], SearchResult]
+_NONE_ANSWERED: Mapping[str, AnsweredQueries] = {}
 
 
 def tune(
@@ -64,13 +61,15 @@ def tune(
     gallery: str,
     progress: Progress,
     final: Search | None = None,
+    answered: Mapping[str, AnsweredQueries] = _NONE_ANSWERED,
 ) -> Decision:
     """Return one decision per data set: its own where it has enough pseudo-queries, else the pooled, scale-free one.
 
     Calibrators are scored on folds of individuals they were not fitted on, and refitted on all at the end. A search per
     data set maximises the mean score over the open-set splits; `final` replaces the search over all folds (a study kept
-    in a storage). Every fold of the nested score has a search of its own. Linear algebra runs on one thread, so that
-    the decision does not depend on the number of threads.
+    in a storage). Every fold of the nested score has a search of its own. Calibrators are fitted on the `answered`
+    queries, too, which take no part in scores and thresholds: reviewers are asked about the doubtful ones first. Linear
+    algebra runs on one thread, so that the decision does not depend on the number of threads.
 
     Raises:
         LeakError: something would have been scored on individuals it was fitted on.
@@ -78,12 +77,12 @@ def tune(
     final = final or (lambda name, evaluators: search(evaluators, config))
     studies = _studies(pseudo, config)
     with threadpool_limits(limits=1), progress.task("tuning the decision", studies, "studies") as advance:
-        own = [held_out for held_out in held_out_parts(pseudo, config, seed) if held_out.name != "pooled"]
+        own = [held_out for held_out in held_out_parts(pseudo, config, seed, answered) if held_out.name != "pooled"]
         decided = {held_out.name: _tune_one(held_out, config, seed, final, advance, validates=True) for held_out in own}
         parts = used_parts(pseudo, config)
         scored = [name for name, part in parts.items() if part.can_be_scored]
         if scored:
-            together = pooled_parts(pseudo, config, seed)
+            together = pooled_parts(pseudo, config, seed, answered)
             pooled = _tune_one(together, config, seed, final, advance, validates=len(own) < len(scored))
         else:
             pooled = prior_decision(
@@ -134,33 +133,40 @@ def used_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig) -> dic
     parts = {}
     for name, part in sorted(pseudo.items()):
         names = [column for column in config.scores if column in part.columns] or scores_among(part.columns)
-        kept = [*names, *sorted(CONTEXT)]
-        parts[name] = part.only([column for column in kept if column in part.columns])
+        parts[name] = part.only(names)
     return parts
 
 
-def held_out_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig, seed: int) -> list[CrossFitter]:
+def held_out_parts(
+    pseudo: Mapping[str, PseudoQueries], config: DecideConfig, seed: int,
+    answered: Mapping[str, AnsweredQueries] = _NONE_ANSWERED,
+) -> list[CrossFitter]:  # fmt: skip
     """Return the data sets that have enough pseudo-queries, each by itself, or where none has, all of them pooled."""
     parts = used_parts(pseudo, config)
     scored = {name: part for name, part in parts.items() if part.can_be_scored}
     able = {name: part for name, part in scored.items() if len(part) >= config.min_pseudo_queries}
     if not able:
-        return [pooled_parts(pseudo, config, seed)] if scored else []
-    views = {name: role_views(part, config) for name, part in parts.items() if len(part)}
+        return [pooled_parts(pseudo, config, seed, answered)] if scored else []
     return [
-        CrossFitter(name, {name: part}, config, seed, _pairs_of_others(parts, views, name, config), views)
+        CrossFitter(name, {name: part}, config, seed, _pairs_of_others(parts, name, config), answered)
         for name, part in able.items()
     ]
 
 
-def pooled_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig, seed: int) -> CrossFitter:
+def pooled_parts(
+    pseudo: Mapping[str, PseudoQueries], config: DecideConfig, seed: int,
+    answered: Mapping[str, AnsweredQueries] = _NONE_ANSWERED,
+) -> CrossFitter:  # fmt: skip
     """Return all data sets' pseudo-queries together, their scores in scale-free units."""
-    parts = {
-        name: scale_free(part, nulls_of(part))
-        for name, part in used_parts(pseudo, config).items()
-        if part.can_be_scored
+    scored = {name: part for name, part in used_parts(pseudo, config).items() if part.can_be_scored}
+    nulls = {name: nulls_of(part) for name, part in scored.items()}
+    parts = {name: scale_free(part, nulls[name]) for name, part in scored.items()}
+    free = {
+        name: replace(one, part=scale_free(one.part.only(list(nulls[name])), nulls[name]))
+        for name, one in answered.items()
+        if name in nulls
     }
-    return CrossFitter("pooled", parts, config, seed)
+    return CrossFitter("pooled", parts, config, seed, answered=free)
 
 
 def evaluators_of(held_out: CrossFitter) -> dict[str, TrialEvaluator]:
@@ -182,14 +188,11 @@ def _tune_one(
     if validates:
         validation = _validated(held_out, evaluators, found, answer, config, seed, advance)
     pooled = held_out.name == "pooled"
-    offered = [column for column in held_out.columns if column in choice.weights or not is_relative(column) or pooled]
     return DatasetDecision(
-        calibrators={column: curves.of[choice.calibration, column] for column in offered},
-        weights={column: choice.weights.get(column, 0.0) for column in offered},
+        calibrators={column: curves.of[column] for column in held_out.columns},
+        weights={column: choice.weights.get(column, 0.0) for column in held_out.columns},
         threshold=answer.probability(choice.threshold),
-        margin=choice.margin,
         aggregation=choice.aggregation,
-        crowd_weight=choice.crowd_weight,
         same_viewpoint=choice.same_viewpoint,
         pair_model=curves.pair_model if choice.fusion == "learned" else None,
         fitted_on=held_out.name,
@@ -233,23 +236,21 @@ def _reliability(evaluators: Mapping[str, TrialEvaluator], choice: DecisionParam
     return reliability(probability, same)
 
 
-def _pairs_of_others(
-    parts: Mapping[str, PseudoQueries], views: Mapping[str, Views], mine: str, config: DecideConfig
-) -> dict[str, Pairs]:
+def _pairs_of_others(parts: Mapping[str, PseudoQueries], mine: str, config: DecideConfig) -> dict[str, Pairs]:
     """Return per column the other data sets' pairs, each standardised within its own data set."""
     pairs = {}
     if not config.shrinkage:
         return {}
-    for column in columns_to_fit(parts[mine].columns, config):
+    for column in scores_among(parts[mine].columns):
         z, same = [], []
-        for name, view in views.items():
-            if name != mine and column in view["known"]:
-                seen = parts[name].as_known
-                values = shaped(view["known"][column][seen], log=is_count(column))
+        for name, part in parts.items():
+            if name != mine and len(part) and column in part.columns:
+                seen = part.as_known
+                values = shaped(part.columns[column][seen], log=is_count(column))
                 usable = np.isfinite(values)
                 if usable.any() and values[usable].std() > 1e-9:
                     z.append(np.clip((values[usable] - values[usable].mean()) / values[usable].std(), -10, 10))
-                    same.append(parts[name].same[seen][usable])
+                    same.append(part.same[seen][usable])
         if z:
             joined, labels = np.concatenate(z), np.concatenate(same)
             step = len(joined) // _PAIRS_OF_OTHERS + 1

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from animalclef.data.names import one_spelling, spelled_as
 from animalclef.data.submission import Truth, read_submission, read_truth
 from animalclef.errors import DataError, SubmissionError
-from animalclef.evaluation.source_recall import SourceRecall, recall_of_sources
 from animalclef.metrics.competition import Score, ScoreKernel, average_precision, identity_rank
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import ImageTable
@@ -26,7 +25,9 @@ __all__ = [
     "Group",
     "Interval",
     "RetrievalReport",
+    "SourceRecall",
     "evaluate_run",
+    "recall_of_sources",
     "right_answers",
     "score_answers",
     "score_files",
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 RANKS = (1, 5, 20, 25)
+
+RECALLS = (1, 10, 25, 100)
 
 
 @dataclass(frozen=True)
@@ -209,3 +212,33 @@ def bootstrap(
     ]
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Interval(float(statistic(values)), float(low), float(high))
+
+
+@dataclass(frozen=True)
+class SourceRecall:
+    """The share of known queries with a photograph of the right individual among the first k candidates."""
+
+    dataset: str
+    source: str  # embedding, vote, or shortlist (the candidates that were matched)
+    queries: int
+    recall: Mapping[str, float]  # recall@1, recall@10, recall@25, recall@100
+
+
+def recall_of_sources(sources: pd.DataFrame, truth: Truth) -> list[SourceRecall]:
+    """Compute the recall of every source in every data set.
+
+    `sources` has one row per candidate: query_id, identity and one column of ranks (from 1) per source, NaN where the
+    source does not have the candidate.
+    """
+    whose = dict(zip(truth.image_id, truth.identity, strict=True))
+    right = sources[sources["identity"].to_numpy() == sources["query_id"].map(whose).to_numpy()]
+    names = [name for name in sources.columns if name not in ("query_id", "gallery_id", "identity")]
+    best = right[names].groupby(right["query_id"]).min()
+    found = []
+    for dataset in sorted(set(truth.dataset[truth.known])):
+        queries = truth.image_id[truth.known & (truth.dataset == dataset)]
+        for source in best.columns:
+            rank = best[source].reindex(queries).to_numpy(dtype=float)
+            recall = {f"recall@{k}": float(np.mean(np.nan_to_num(rank, nan=np.inf) <= k)) for k in RECALLS}
+            found.append(SourceRecall(dataset, source, len(queries), recall))
+    return found

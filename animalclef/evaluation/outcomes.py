@@ -84,8 +84,7 @@ def sweep_thresholds(
     values = np.unique(np.concatenate([known, unknown, [0.0, 1.0]]))
     values = values[np.isfinite(values)]
     threshold = np.unique(np.concatenate([[0.0, also, 1.0], (values[1:] + values[:-1]) / 2]))
-    alone = np.full(len(known), np.inf)
-    return sweep(BestValues(known, right, unknown, alone, alone), Roles.of(splits), threshold)
+    return sweep(BestValues(known, right, unknown), Roles.of(splits), threshold)
 
 
 def judge(truth: Truth, images: ImageTable, ranked: RankedCandidates, predictions: Predictions) -> Answers:

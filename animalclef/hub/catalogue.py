@@ -1,4 +1,4 @@
-"""List the weight files that others publish: source, licence, size and digest.
+"""List the weight files that ship, and those that others publish: source, licence, size and digest.
 
 Sizes and digests are those of the authors' files as several public projects pin them, of the files' pages on their hub,
 or of copies at hand; where none is known it is None, and `animalclef weights pull` records what came.
@@ -6,13 +6,42 @@ or of copies at hand; where none is known it is None, and `animalclef weights pu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
-__all__ = ["SUPERGLUE", "WEIGHTS", "WeightsEntry"]
+from safetensors import SafetensorError, safe_open
+
+from animalclef.errors import WeightsError
+
+__all__ = [
+    "SHIPPED",
+    "SUPERGLUE",
+    "WEIGHTS",
+    "WeightsEntry",
+    "lightglue_header",
+    "shipped_embedder",
+    "shipped_matcher",
+    "shipped_segmenter",
+]
 
 SUPERGLUE = "superglue-outdoor"  # of the two that are published; the other is superglue-indoor
+
+_NONE_STATED = "none stated"
+_RESEARCH = "non-commercial research (Magic Leap)"
+_ALIKED = "https://github.com/Shiaoming/ALIKED/raw/683d7c65197395c0b3f01ebe76e1084a27e73a65/models/{}.pth"
+_LIGHTGLUE = "https://github.com/cvg/LightGlue/releases/download/v0.1_arxiv/{}_lightglue.pth"
+_XFEAT = "https://github.com/verlab/accelerated_features/raw/main/weights/{}"
+_U2NETP = "https://github.com/danielgatis/rembg/releases/download/v0.0.0/u2netp.onnx"
+_DISK = "https://raw.githubusercontent.com/cvlab-epfl/disk/8dc6d4d65b47210f629e21ad1fbfb56944b11696/depth-save.pth"
+_MEGA, _NC = "BVRA/MegaDescriptor-{}", "CC-BY-NC-4.0"
+_DINOV3_TERMS = "https://ai.meta.com/resources/models-and-libraries/dinov3-license/"
+SHIPPED = ("embedder-lite", "embedder-small")
+"""Embedders whose weights come with the package."""
+_FOLDER = Path(__file__).resolve().parents[1] / "weights"
 
 
 @dataclass(frozen=True)
@@ -30,15 +59,6 @@ class WeightsEntry:
     path: str | None = None  # its name in the repository
     aliases: tuple[str, ...] = ()  # other names it goes by, in a folder or in torch hub's cache
     terms: str | None = None  # a page whose terms have to be accepted first
-
-
-_NONE_STATED = "none stated"
-_RESEARCH = "non-commercial research (Magic Leap)"
-_ALIKED = "https://github.com/Shiaoming/ALIKED/raw/683d7c65197395c0b3f01ebe76e1084a27e73a65/models/{}.pth"
-_LIGHTGLUE = "https://github.com/cvg/LightGlue/releases/download/v0.1_arxiv/{}_lightglue.pth"
-_XFEAT = "https://github.com/verlab/accelerated_features/raw/main/weights/{}"
-_U2NETP = "https://github.com/danielgatis/rembg/releases/download/v0.0.0/u2netp.onnx"
-_DISK = "https://raw.githubusercontent.com/cvlab-epfl/disk/8dc6d4d65b47210f629e21ad1fbfb56944b11696/depth-save.pth"
 
 
 def _on_hub(
@@ -68,9 +88,6 @@ def _lightglue(feature: str, licence: str, sha256: str, size: int | None = None)
     name = f"lightglue-{feature}"
     return WeightsEntry(name, f"{name}.pth", _LIGHTGLUE.format(feature), licence, size, sha256, aliases=aliases)
 
-
-_MEGA, _NC = "BVRA/MegaDescriptor-{}", "CC-BY-NC-4.0"
-_DINOV3_TERMS = "https://ai.meta.com/resources/models-and-libraries/dinov3-license/"
 
 WEIGHTS: Mapping[str, WeightsEntry] = MappingProxyType(
     {
@@ -143,3 +160,38 @@ WEIGHTS: Mapping[str, WeightsEntry] = MappingProxyType(
         )
     }
 )  # fmt: skip
+
+
+def shipped_embedder(name: str) -> Path:
+    """Return the file of an embedder that ships; its model card lies beside it."""
+    return _FOLDER / f"{name}.safetensors"
+
+
+def shipped_matcher(features: str) -> Path | None:
+    """Return the LightGlue that ships for these features (`sift`, ...), or `None`."""
+    for path in sorted(_FOLDER.glob("*.safetensors")):
+        header = lightglue_header(path)
+        if header is not None and header.get("features") == features:
+            return path
+    return None
+
+
+def shipped_segmenter() -> Path:
+    """Return the file of the segmenter that ships; its model card lies beside it."""
+    return _FOLDER / "animal-segmenter.safetensors"
+
+
+def lightglue_header(path: Path) -> dict[str, Any] | None:
+    """Return the `lightglue` entry of a safetensors header, or `None` where there is none.
+
+    Raises:
+        WeightsError: the file cannot be read as safetensors.
+    """
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with safe_open(path, "numpy") as file:
+            text = (file.metadata() or {}).get("lightglue")
+        return None if text is None else dict(json.loads(text))
+    except (OSError, SafetensorError, ValueError, TypeError, RecursionError) as error:
+        raise WeightsError(f"{path}: cannot be read as safetensors with a `lightglue` header ({error}).") from error

@@ -7,11 +7,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from animalclef.config import Config
-from animalclef.config.feature_presets import family
+from animalclef.config.matching import family
 from animalclef.errors import WeightsError
 from animalclef.hub.cache import find_weights
-from animalclef.hub.catalogue import SUPERGLUE, WEIGHTS
-from animalclef.hub.shipped import shipped_matcher
+from animalclef.hub.catalogue import SUPERGLUE, WEIGHTS, shipped_matcher
 
 __all__ = ["matcher_file", "needed_weights", "require_weights"]
 

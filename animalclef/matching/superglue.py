@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from animalclef.config import RerankConfig
-from animalclef.config.feature_presets import family
+from animalclef.config.matching import family
 from animalclef.errors import ConfigError, StaleArtefactError
 from animalclef.hub.catalogue import SUPERGLUE
 from animalclef.hub.load import load_strictly, read_weights, weights_digest
 from animalclef.hub.needed_weights import matcher_file
 from animalclef.matching.lightglue.batched import PairMatches
 from animalclef.matching.lightglue.factory import devices_of, memory_budget
-from animalclef.matching.lightglue.inputs import keypoints_inside
+from animalclef.matching.lightglue.loading import keypoints_inside
 from animalclef.matching.lightglue.matcher import DeviceWorker, LightGlueMatcher
 from animalclef.structures import FloatArray, LocalFeatures
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,19 +26,6 @@ class Answers:
     known: Floats  # (p,) log-odds, or any value that a threshold is put on
     right: Bools  # (p,) the best identity of `known` is the true one
     unknown: Floats  # (p,)
-    known_lead: Floats  # (p,) over the second identity
-    unknown_lead: Floats  # (p,)
-
-    def with_margin(self, margin: float) -> Answers:
-        """Where the lead is smaller than the margin the answer is new."""
-        if margin <= 0:
-            return self
-        known = np.where(self.known_lead >= margin, self.known, -np.inf)
-        return replace(self, known=known, unknown=np.where(self.unknown_lead >= margin, self.unknown, -np.inf))
-
-    def by_lead(self) -> Answers:
-        """The lead in place of the value, for a threshold on the margin alone."""
-        return replace(self, known=self.known_lead, unknown=self.unknown_lead)
 
 
 @dataclass(frozen=True, eq=False)

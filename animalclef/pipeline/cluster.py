@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from animalclef.clustering.choose_rule import count_interval, counts_of
 from animalclef.clustering.constraints import NOTHING_SAID, Constraints, Forest, constrained
 from animalclef.clustering.learn_rules import Evidence, LearnedRule, learn_rules
 from animalclef.clustering.partition import Partitioner, attach
@@ -18,11 +20,12 @@ from animalclef.pipeline.features import encounters_of, extract_all_features
 from animalclef.pipeline.image_contents import Contents
 from animalclef.pipeline.prepare_photographs import prepare_photographs
 from animalclef.pipeline.run_context import RunContext
-from animalclef.structures import ImageTable, Predictions, RankedCandidates
-from animalclef.structures.clusters import ClusterCount, Clusters
+from animalclef.structures import ImageTable, Predictions, RankedCandidates, StrArray
+from animalclef.structures.clusters import ClusterCount, Clusters, Links
 
 __all__ = ["cluster_new_ones", "cluster_queries", "cluster_unnamed"]
 
+_SHOWN = 0.05  # probability from which a pair of two clusters is kept
 _STRICT, _LOOSE = 0.85, 0.31  # probabilities at which the null model accepts 1 % and 15 % of strangers
 
 
@@ -59,7 +62,7 @@ def cluster_unnamed(
     Raises:
         DataError: nothing can be read, or a constraint cannot be used.
     """
-    contents = replace(contents, images=without_names(contents.images))
+    contents, context = replace(contents, images=without_names(contents.images)), replace(context, groups_all=True)
     with context.timed("prepare"):
         contents, context = prepare_photographs(contents, context)
     with context.timed("describe"):
@@ -92,17 +95,29 @@ def _clustered(
     of: dict[str, tuple[object, ...]] = {}
     known: dict[str, str] = {one: who for one, who in (answer or {}).items() if who is not None}
     whose = {**dict(zip(gallery.image_id, gallery.identity, strict=True)), **known} if job.decision is not None else {}
-    counts = {}
+    counts, links = {}, []
     key_of = dict(zip(images.image_id, images.key, strict=True))
     for name, learned in rules.items():
         ids = evidence[name].pairs.image_id
         forest = constrained(ids.tolist(), constraints, whose)
         _join_copies([key_of[one] for one in ids], forest)
         numbers, names = _partition(evidence[name], learned, forest)
+        links.append(_links(evidence[name], learned, numbers))
         of |= {one: (name, number) for one, number in zip(ids, numbers.tolist(), strict=True)}
         known |= {one: who for one, who in zip(ids, names, strict=True) if who is not None}
         counts[name] = _count(evidence[name], learned, forest, numbers, names)
-    return replace(_assembled(asked, of, known, counts), taken=frozenset(map(str, whose.values())))
+    joined = Links(*(np.concatenate(parts) for parts in zip(*links, strict=True))) if links else Links()
+    return replace(_assembled(asked, of, known, counts), taken=frozenset(map(str, whose.values())), links=joined)
+
+
+def _links(
+    evidence: Evidence, learned: LearnedRule, numbers: NDArray[np.int64]
+) -> tuple[StrArray, StrArray, NDArray[np.float64]]:
+    """Return the pairs of one cluster, and other ones that are probable enough to be shown."""
+    pairs = evidence.pairs
+    probability = learned.model.probability(pairs, evidence.nulls)
+    kept = (numbers[pairs.first] == numbers[pairs.second]) | (probability >= _SHOWN)
+    return pairs.image_id[pairs.first[kept]], pairs.image_id[pairs.second[kept]], probability[kept]
 
 
 def _join_copies(keys: Sequence[str], forest: Forest) -> None:
@@ -124,9 +139,9 @@ def _partition(evidence: Evidence, learned: LearnedRule, forest: Forest) -> tupl
 
 
 def _partitioner(evidence: Evidence, learned: LearnedRule, forest: Forest) -> Partitioner:
-    pairs, rule = evidence.pairs, learned.rule
+    pairs = evidence.pairs
     probability = learned.model.probability(pairs, evidence.nulls)
-    return Partitioner(forest, pairs.first, pairs.second, probability, rule.method, rule.largest)
+    return Partitioner(forest, pairs.first, pairs.second, probability)
 
 
 def _count(
@@ -134,21 +149,20 @@ def _count(
 ) -> ClusterCount:
     """Return the number of clusters with its interval, and the rule."""
     sizes = np.bincount(numbers) if len(numbers) else np.zeros(0, dtype=np.int64)
-    clusters = len(sizes)
+    clusters, known = len(sizes), len({who for who in names if who is not None})
+    parts = _partitioner(evidence, learned, forest)
     if len(learned.ratios):
-        low, high = (clusters * float(np.quantile(learned.ratios, share)) for share in (0.025, 0.975))
+        low, high = count_interval(learned.ratios, counts_of(parts, learned.rule.alike))
     else:
-        parts = _partitioner(evidence, learned, forest)
-        low, high = (len(set(parts.at(cut).tolist())) for cut in (_LOOSE, _STRICT))
-    rule = {key: value for key, value in asdict(learned.rule).items() if value != float("inf")}
+        high, low, _ = counts_of(parts, (_STRICT, _LOOSE)).tolist()
     return ClusterCount(
         photographs=len(numbers),
         clusters=clusters,
         singletons=int((sizes == 1).sum()),
-        known=len({who for who in names if who is not None}),
-        low=min(clusters, round(low)),
-        high=max(clusters, min(round(high), len(numbers))),
-        rule={**rule, **learned.validation},
+        known=known,
+        low=max(known, min(1, clusters), math.floor(low)),
+        high=max(known, min(math.ceil(high), len(numbers))),
+        rule={**asdict(learned.rule), **learned.validation},
     )
 
 

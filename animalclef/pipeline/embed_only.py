@@ -12,8 +12,8 @@ from animalclef.config import Config, SplitConfig
 from animalclef.config.prepare import ViewLabelConfig
 from animalclef.data.encounters import events_of
 from animalclef.data.table import LoadedTable
+from animalclef.data.table_writing import without_filled
 from animalclef.data.training_splits import species_groups, split_rows
-from animalclef.data.viewpoint_column import without_filled
 from animalclef.errors import DataError
 from animalclef.hub.needed_weights import require_weights
 from animalclef.metrics.retrieval_metrics import Candidates, RetrievalFigures, one_against_all, retrieval_of_split

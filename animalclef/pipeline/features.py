@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from animalclef.config import Config, fingerprint
-from animalclef.data.content_key import photograph_keys
 from animalclef.data.decode import decoding_of
 from animalclef.data.encounters import Encounters, find_encounters
+from animalclef.data.hashing import photograph_keys
 from animalclef.errors import ConfigError, DataError
 from animalclef.features.embedding.embedder import Embedder, join_embeddings
 from animalclef.features.embedding.embedder_registry import trained_on_keys
@@ -58,11 +58,6 @@ class FeatureSet:
             models = [models, *([label, one.model] for label, one in self.more_embeddings.items())]
         seen: list[object] = [self.images.key.tolist(), sorted(encounters.of.items()), models]
         return seen + ([sorted(self.trained_on)] if self.trained_on else [])
-
-    def size_of(self, key: MatchKey) -> tuple[int, int]:
-        """Return how many keypoints a photograph has, and its long side in pixels, by matching key."""
-        features = self.local(key)
-        return len(features), max(features.image_size_wh)
 
     def thumbnail(self, key: MatchKey) -> FloatArray:
         """Return the thumbnail, (1024,), by matching key."""

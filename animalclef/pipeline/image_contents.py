@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from animalclef.config import Config, fingerprint
-from animalclef.data.content_key import content_key
 from animalclef.data.encounters import Encounters
-from animalclef.data.hashing import hash_images
+from animalclef.data.hashing import content_key, hash_images
 from animalclef.data.table import LoadedTable
 from animalclef.errors import DataError
 from animalclef.runtime.progress import Progress

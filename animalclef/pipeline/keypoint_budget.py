@@ -12,7 +12,7 @@ from animalclef.structures import ImageTable
 
 __all__ = ["KeypointSize", "affordable", "count_pairs", "sized_for_job"]
 
-_MINUTES, _PHOTOGRAPHS = 20.0, 3500  # the default budget: so many minutes for so many photographs
+_MINUTES, _PHOTOGRAPHS = 22.0, 3500  # the default budget: so many minutes for so many photographs
 _CORES = 2
 
 
@@ -37,8 +37,8 @@ _STEPS = (
 )
 
 
-def sized_for_job(config: Config, images: ImageTable, *, tunes: bool) -> Config:
-    """Return the settings with the keypoints that the job affords.
+def sized_for_job(config: Config, images: ImageTable, *, tunes: bool, groups_all: bool = False) -> Config:
+    """Return the settings with the keypoints that the job affords; see `count_pairs` for the job.
 
     Sizes that the settings give stay, and so do those of networks and of learned matchers, which were trained with
     their own.
@@ -47,7 +47,7 @@ def sized_for_job(config: Config, images: ImageTable, *, tunes: bool) -> Config:
     given = keypoints.long_side is not None or keypoints.max_keypoints is not None
     if given or keypoints.feature.has_weights or config.rerank.matcher != "mutual-nearest":
         return config
-    pairs = count_pairs(images, config, tunes=tunes)
+    pairs = count_pairs(images, config, tunes=tunes, groups_all=groups_all)
     minutes = keypoints.minutes or _MINUTES * len(images) / _PHOTOGRAPHS
     step = affordable(len(images), pairs, minutes)
     sizes = {"max_keypoints": step.found, "long_side": step.long_side}
@@ -71,8 +71,15 @@ def affordable(photographs: int, pairs: int, minutes: float) -> KeypointSize:
     return best
 
 
-def count_pairs(images: ImageTable, config: Config, *, tunes: bool) -> int:
-    """Return how many pairs are matched at most, every view of a query counted."""
+def count_pairs(images: ImageTable, config: Config, *, tunes: bool, groups_all: bool = False) -> int:
+    """Return how many pairs are matched at most, every view of a query counted.
+
+    Queries and pseudo-queries are matched with their candidates. Those that are grouped by individual (new ones, with
+    `groups_all` all queries, or everything where there are none) are matched with each other, and so is a sample of the
+    database.
+    """
+    grouping = config.cluster
+    groups = (groups_all or grouping.new_ones) and config.budget.spend is None
     if config.rerank.matcher == "none":
         return 0
     pairs = 0
@@ -80,6 +87,12 @@ def count_pairs(images: ImageTable, config: Config, *, tunes: bool) -> int:
         mine = images.dataset == name
         queries, gallery = int((mine & images.is_query).sum()), int((mine & ~images.is_query).sum())
         pseudo = min(gallery, config.decide.of("pseudo_queries", name)) if tunes else 0
-        views = 1 + len(config.keypoints.views.get(name, ()))
-        pairs += (queries + pseudo) * min(config.retrieve.top_k, gallery) * views
+        tested = min(gallery, grouping.photographs)
+        if groups_all and not images.is_query.any():
+            queries, gallery, pseudo, tested = gallery, 0, 0, 0
+        asked = (queries + pseudo) * min(config.retrieve.top_k, gallery)
+        if groups:
+            asked += sum(count * min(grouping.neighbours, max(0, count - 1)) for count in (queries, tested))
+            asked += tested * min(config.retrieve.top_k, gallery) if groups_all else 0
+        pairs += asked * (1 + len(config.keypoints.views.get(name, ())))
     return pairs if config.budget.pairs is None else min(pairs, config.budget.pairs)

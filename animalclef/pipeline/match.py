@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from animalclef.decision.decision_model import DatasetDecision, Decision
 from animalclef.decision.early_exit import StopRule
-from animalclef.decision.pair_covariates import circumstances
 from animalclef.features.local.query_views import best_of_views, with_views
 from animalclef.matching.rerank import rerank, scores_without_matching
 from animalclef.pipeline.candidate_search import cosines
@@ -127,9 +126,6 @@ def _completed(scores: PairScores, shortlist: Shortlist, features: FeatureSet, c
     if context.config.retrieve.rescore:
         rescored = rescore(shortlist, features.embeddings, context.config.retrieve)
         columns |= {name: values[filled] for name, values in rescored.items()}
-    if context.with_covariates:
-        size_of = None if context.log is None else features.size_of
-        columns |= circumstances(scores, features.images, size_of)
     return PairScores(scores.query_id, scores.gallery_id, columns)
 
 

@@ -10,8 +10,7 @@ from animalclef.config import Config, fingerprint
 from animalclef.errors import WeightsError
 from animalclef.features.embedding.embedder import load_network
 from animalclef.features.embedding.timm_embedder import TimmExtractor, choose_device
-from animalclef.features.local.entries import LocalExtractor
-from animalclef.features.local.extractor_registry import load_extractor
+from animalclef.features.local.entries import LocalExtractor, load_extractor
 from animalclef.matching.lightglue.factory import open_lightglue
 from animalclef.matching.lightglue.matcher import LightGlueMatcher
 from animalclef.matching.nearest_neighbour import MutualNearest
@@ -97,7 +96,8 @@ def scores_fingerprint(config: Config, models: Models) -> str:
     local: list[object] = [extractor and extractor.fingerprint, keypoints.border, masked, keypoints.views]
     local += [] if keypoints.matched is None else [keypoints.matched]
     local += _preparation(config, models.segmenter)
-    rerank = [config.rerank.model_dump(mode="json", exclude=_LAST_BITS), *models.made_by[:1]]
+    matching = config.rerank.model_dump(mode="json", exclude=_LAST_BITS)
+    rerank = [matching, *models.made_by[:1]]
     votes = config.vote if "vote" in config.retrieve.sources else None
     rescore = [config.retrieve.rescore, config.retrieve.neighbours] if config.retrieve.rescore else []
     shortlist = [config.retrieve.top_k, *config.retrieve.sources, rescore]

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from animalclef.clustering.constraints import NOTHING_SAID, Constraints
-from animalclef.data.review_log import read_review
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decide import decide
 from animalclef.decision.decision_model import Decision
@@ -69,7 +68,7 @@ def predict(
     """Answer every query, and keep everything in the run folder; with a decision given nothing is tuned.
 
     A clustering task, or a call for `everybody`, groups all queries by individual; else the new ones are grouped.
-    `constraints` are what people said of pairs: without them, what the review log of the context says.
+    `constraints` are what people said of pairs: without them, what the context says.
 
     Raises:
         DataError: no gallery photograph has an identity, or constraints contradict each other.
@@ -78,7 +77,7 @@ def predict(
     everybody = everybody or loaded.is_clustering
     if everybody and context.config.budget.spend is not None:
         raise ConfigError("budget.spend: grouping all queries matches them with each other. Leave the budget out.")
-    outcome, shortlists, context = identify(loaded, contents, context)
+    outcome, shortlists, context = identify(loaded, contents, replace(context, groups_all=everybody))
     if constraints is NOTHING_SAID:
         constraints = _constraints(outcome.reviewed, outcome.predictions, everybody=everybody)
     outcome = replace(
@@ -137,12 +136,7 @@ def _answer(
     """Rank the candidates of every query and name its individual."""
     ranked = fuse(scores, features.images, decision)
     predictions = decide(ranked, loaded.images.queries, decision)
-    reviewed = _reviewed(features, context)
-    if reviewed.conflicts:
-        logger.warning(
-            "%s: %d contradictions; their answers are left out. `animalclef review` shows them.",
-            context.reviewed, len(reviewed.conflicts),
-        )  # fmt: skip
+    reviewed = context.reviewed or ReviewedPairs()
     predictions = apply_reviewed(predictions, ranked, loaded.images, decision, reviewed)
     pseudo = {}
     if context.given is None:
@@ -157,11 +151,6 @@ def _answer(
         warnings=tuple(sanity_warnings(predictions, features.images, pseudo, decision)),
         reviewed=reviewed,
     )  # fmt: skip
-
-
-def _reviewed(features: FeatureSet, context: RunContext) -> ReviewedPairs:
-    """Return what people answered about these photographs; contradictions are left out."""
-    return ReviewedPairs() if context.reviewed is None else read_review(context.reviewed, features.by_content())
 
 
 def _constraints(reviewed: ReviewedPairs, predictions: Predictions, *, everybody: bool) -> Constraints:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from animalclef.config import Config
 from animalclef.config.prepare import Mode
-from animalclef.decision.preparation import Preparation
+from animalclef.decision.decision_model import Preparation
 
 __all__ = ["DatasetPreparation", "PreparationRecord", "VariantScore", "preparation_of", "variants_csv"]
 

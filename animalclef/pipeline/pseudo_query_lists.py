@@ -14,8 +14,7 @@ from animalclef.config import Config
 from animalclef.data.encounters import Encounters
 from animalclef.data.open_set_splits import OpenSetSplits, choose_pseudo_queries, open_set_splits
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.decision.pseudo_query_scores import lay_out
-from animalclef.decision.roles import joined
+from animalclef.decision.pseudo_query_scores import joined, lay_out
 from animalclef.decision.viewpoint_bias import events_show_through, from_own_side_only
 from animalclef.pipeline.candidate_search import CandidateSearch
 from animalclef.pipeline.features import FeatureSet

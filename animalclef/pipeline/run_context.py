@@ -19,11 +19,12 @@ from animalclef.decision.decision_model import Decision
 from animalclef.engine.work import Engine, ThisMachine
 from animalclef.errors import WeightsError
 from animalclef.features.embedding.embedder import load_network
-from animalclef.features.local.extractor_registry import load_extractor
+from animalclef.features.local.entries import load_extractor
 from animalclef.pipeline.models import Models, open_matcher, open_models, scores_fingerprint
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.store.pair_log import PairLog
 from animalclef.store.run_folder import RunFolder
+from animalclef.structures import ReviewedPairs
 
 __all__ = ["Member", "Plan", "RunContext", "open_context", "open_pair_log"]
 
@@ -41,6 +42,8 @@ class Plan:
     seconds: float
     megabytes: float
     views: int = 1  # of a query, where it has most
+    machines: int = 1
+    network_megabytes: float = 0.0  # between the machines of a cluster and its disk
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +75,14 @@ class RunContext:
     more_embedders: tuple[Member, ...] = ()
     more_matchers: tuple[Member, ...] = ()
     say: Callable[[str], None] | None = None  # gets a sentence before a trial of preparations
-    reviewed: Path | None = None  # a review log whose answers decide their queries
+    reviewed: ReviewedPairs | None = None  # what people answered; it decides their queries
     fitted_on: frozenset[str] | None = (
         None  # of a catalogue: what its weight-free embedder was fitted on; empty: not yet
     )
+    groups_all: bool = False  # groups all queries by individual, not the new ones alone
     seconds: dict[str, float] = field(default_factory=dict)  # of each stage so far
     engine: Engine = field(default_factory=ThisMachine)  # runs the long stages
+    after_stage: Callable[[], None] | None = None  # such as putting the run folder into a bucket
 
     @property
     def scores_id(self) -> str:
@@ -112,17 +117,14 @@ class RunContext:
         """Names of the scores that matching gives a pair."""
         return tuple(one.column(name) for one in self.matchers if one.log is not None for name in one.log.columns)
 
-    @property
-    def with_covariates(self) -> bool:
-        """Whether the decision looks at more than scores."""
-        return (self.config.decide if self.given is None else self.given).needs_circumstances
-
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Add the time that the block takes to the stage's seconds."""
         start = time.perf_counter()
         yield
         self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 2)
+        if self.after_stage is not None:
+            self.after_stage()
 
 
 def open_context(

@@ -11,9 +11,9 @@ from animalclef.config import Config
 from animalclef.config.prepare import Mode
 from animalclef.data.encounters import Encounters
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.decision.pseudo_query_scores import lay_out
-from animalclef.decision.roles import joined
-from animalclef.decision.tune import held_out_parts, nested_hits
+from animalclef.decision.cross_fit import nested_hits
+from animalclef.decision.pseudo_query_scores import joined, lay_out
+from animalclef.decision.tune import held_out_parts
 from animalclef.decision.viewpoint_bias import events_show_through, from_own_side_only
 from animalclef.metrics.bootstrap import paired_difference, standard_error
 from animalclef.metrics.threshold_sweep import Roles, score_of

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from animalclef.config import Config, fingerprint, load_config
 from animalclef.decision.cross_fit import CrossFitter
 from animalclef.decision.decision_model import Decision, load_decision
+from animalclef.decision.pseudo_query_scores import AnsweredQueries, answered_queries
 from animalclef.decision.search import SearchResult
 from animalclef.decision.shared_study import Shared, explore, opened, work
 from animalclef.decision.trial_evaluator import TrialEvaluator
@@ -20,8 +22,11 @@ from animalclef.runtime.progress import Progress
 from animalclef.store.finished_run import load_run
 from animalclef.store.pseudo_query_file import digest_of_pseudo_queries, read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
+from animalclef.structures import ReviewedPairs
 
 __all__ = ["TRIALS", "settings_of_run", "tune_run"]
+
+logger = logging.getLogger(__name__)
 
 TRIALS = 200  # Optuna trials where the settings name no number
 
@@ -53,8 +58,13 @@ def settings_of_run(run: RunFolder, assignments: Sequence[str], seed: int | None
     return load_config(None, assignments, seed, base=made)
 
 
-def tune_run(run: RunFolder, config: Config, url: str, workers: int, progress: Progress) -> Decision:
+def tune_run(
+    run: RunFolder, config: Config, url: str, workers: int, progress: Progress,
+    reviewed: ReviewedPairs | None = None,
+) -> Decision:  # fmt: skip
     """Return a decision whose studies are kept in the storage at `url`, with `workers` processes on each of them.
+
+    What people answered about queries (`reviewed`) counts as further labelled pairs when scores are calibrated.
 
     Raises:
         StaleArtefactError: the run keeps no pseudo-queries, or the storage's studies were made with other settings.
@@ -66,15 +76,25 @@ def tune_run(run: RunFolder, config: Config, url: str, workers: int, progress: P
     before = load_decision(run.decision)
     pseudo = read_pseudo_queries(run)
     plain = config.decide.model_copy(update={"trials": 1})
-    made_with = fingerprint(3, before.scores, digest_of_pseudo_queries(run), plain, config.seed)
+    said = [] if reviewed is None or reviewed.is_empty else [repr(reviewed)]
+    made_with = fingerprint(3, before.scores, digest_of_pseudo_queries(run), plain, config.seed, *said)
+    answered = {} if reviewed is None else _answered(run, reviewed)
     shared = Shared(url, made_with, config.seed)
 
     def final(name: str, evaluators: Sequence[TrialEvaluator]) -> SearchResult:
-        beside = [_Worker(run.path, config.model_dump_json(), shared, name)] * (workers - 1)
+        beside = [_Worker(run.path, config.model_dump_json(), shared, name, answered)] * (workers - 1)
         return explore(shared, name, evaluators, settings, beside)
 
-    decision = tune(pseudo, settings, config.seed, before.scores, before.gallery, progress, final)
+    decision = tune(pseudo, settings, config.seed, before.scores, before.gallery, progress, final, answered)
     return decision.model_copy(update={"preparation": before.preparation})
+
+
+def _answered(run: RunFolder, reviewed: ReviewedPairs) -> dict[str, AnsweredQueries]:
+    finished = load_run(run.path)
+    answered = answered_queries(finished.ranked, finished.images, reviewed)
+    if not answered:
+        logger.warning("No answer is about a query and a database photograph; calibration is as it was without them.")
+    return answered
 
 
 @dataclass(frozen=True)
@@ -85,6 +105,7 @@ class _Worker:
     config: str
     shared: Shared
     name: str
+    answered: Mapping[str, AnsweredQueries]
 
     def __call__(self, number: int) -> None:
         config = Config.model_validate_json(self.config)
@@ -96,7 +117,7 @@ class _Worker:
     def _held_out(self, config: Config) -> CrossFitter:
         pseudo = read_pseudo_queries(RunFolder(self.run))
         studies = [
-            *held_out_parts(pseudo, config.decide, config.seed),
-            pooled_parts(pseudo, config.decide, config.seed),
+            *held_out_parts(pseudo, config.decide, config.seed, self.answered),
+            pooled_parts(pseudo, config.decide, config.seed, self.answered),
         ]
         return next(one for one in studies if one.name == self.name)

@@ -1,19 +1,27 @@
-"""Draw many small photographs on one sheet, to check them by eye."""
+"""Contact sheets: photographs in a grid, to look through cut-outs and masks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.data.decode import resize_long_side
+from animalclef.config import DataConfig
+from animalclef.data.decode import UnreadableImageError, decode, read_image, resize_long_side
+from animalclef.data.masks import mask_paths
+from animalclef.runtime.regular_files import read_regular
+from animalclef.structures import ImageTable
 
-__all__ = ["CELL", "contact_sheet", "spread_rows"]
+__all__ = ["CELL", "contact_sheet", "crop_sheet", "mask_sheet", "spread_rows"]
 
 CELL = 160  # pixels: a photograph's long side on the sheet
 _LINE, _ACROSS = 16, 12  # pixels, cells
+
+_OUTLINE = (255, 220, 0)  # RGB
+_WHOLE = np.full(5, np.nan, np.float32)
 
 
 def spread_rows(rows: int, most: int) -> list[int]:
@@ -42,3 +50,39 @@ def _cell(pixels: NDArray[np.uint8] | None, name: str) -> NDArray[np.uint8]:
         cell[:height, (CELL - width) // 2 :][:, :width] = small
     cv2.putText(cell, name[-20:], (2, CELL + 12), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (255, 255, 255), 1, cv2.LINE_AA)
     return cell
+
+
+def crop_sheet(images: ImageTable, most: int = 96) -> bytes:
+    """Draw the boxes of at most `most` photographs, spread evenly over the table, as a JPEG with their image_id."""
+    cells = []
+    for row in spread_rows(len(images), most):
+        try:
+            pixels = read_image(images, row, DataConfig()).pixels
+        except UnreadableImageError:
+            pixels = None
+        cells.append((pixels, str(images.image_id[row])))
+    return contact_sheet(cells)
+
+
+def mask_sheet(images: ImageTable, folder: Path, most: int = 96) -> bytes:
+    """Return a JPEG of at most `most` photographs, evenly taken from the table, darkened outside their masks."""
+    rows = spread_rows(len(images), most)
+    files = mask_paths(folder, list(images.path[rows]))
+    return contact_sheet(
+        [(_darkened(images, row, file), str(images.image_id[row])) for row, file in zip(rows, files, strict=True)]
+    )
+
+
+def _darkened(images: ImageTable, row: int, file: Path) -> NDArray[np.uint8] | None:
+    try:
+        content = read_regular(images.root / str(images.path[row]))
+        pixels = resize_long_side(decode(content, _WHOLE, CELL, DataConfig().max_pixels).pixels, CELL, enlarge=True)
+    except (OSError, UnreadableImageError):
+        return None
+    stored = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+    if stored is None:
+        return pixels
+    mask = cv2.resize(stored, pixels.shape[1::-1], interpolation=cv2.INTER_AREA) > 127
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    dark = np.ascontiguousarray(np.where(mask[..., None], pixels, pixels // 4))
+    return np.asarray(cv2.drawContours(dark, outlines, -1, _OUTLINE, 1), np.uint8)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from animalclef.config import DataConfig
-from animalclef.data.content_key import content_key, derived_key
 from animalclef.data.decode import UnreadableImageError, decode
+from animalclef.data.hashing import content_key, derived_key
 from animalclef.data.masks import mask_paths
 from animalclef.errors import OutputError
 from animalclef.prepare.segmenters import Box, Segmenter

@@ -16,8 +16,8 @@ from animalclef.config.loading import fingerprint
 from animalclef.data.decode import resize_long_side
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.hub.cache import find_weights
+from animalclef.hub.catalogue import shipped_segmenter
 from animalclef.hub.load import weights_digest
-from animalclef.hub.shipped import shipped_segmenter
 from animalclef.runtime.threads import one_thread_each, worker_threads
 
 if TYPE_CHECKING:

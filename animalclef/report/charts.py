@@ -2,22 +2,138 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 from animalclef.decision.decision_model import Reliability
 from animalclef.metrics.threshold_sweep import Sweep
 from animalclef.report.evidence import Evidence
-from animalclef.report.svg import Plot
 
-__all__ = ["Figure", "charts_of"]
+__all__ = ["Figure", "Plot", "charts_of"]
+
+_WIDTH, _HEIGHT = 360, 230
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 12, 38
 
 Floats = NDArray[np.float64]
-
 _RANKS = 25
+
+
+class Plot:
+    """A chart with two axes; what is added last lies on top."""
+
+    def __init__(self, x_range: tuple[float, float], y_range: tuple[float, float], x_label: str, y_label: str) -> None:
+        self.x_range, self.y_range = _with_width(x_range), _with_width(y_range)
+        self._parts = [_axes(self, x_label, y_label)]
+        self._legend: list[tuple[str, str]] = []  # a small drawing in the same style, and its text
+
+    def x(self, value: float) -> float:
+        """Return the position of a value, in units of the drawing."""
+        low, high = self.x_range
+        return _LEFT + (min(max(value, low), high) - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
+
+    def y(self, value: float) -> float:
+        """Return the position of a value, in units of the drawing."""
+        low, high = self.y_range
+        return _HEIGHT - _BOTTOM - (min(max(value, low), high) - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
+
+    def line(self, xs: Iterable[float], ys: Iterable[float], style: str, legend: str = "") -> None:
+        """Draw straight lines from point to point."""
+        points = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in zip(xs, ys, strict=True))
+        self._add(f'<polyline class="line {style}" points="{points}"/>', _line_sample(f"line {style}"), legend)
+
+    def bars(self, edges: Sequence[float], heights: Iterable[float], style: str, legend: str = "") -> None:
+        """Draw one bar between each edge and the next."""
+        bars = []
+        for left, right, height in zip(edges[:-1], edges[1:], heights, strict=True):
+            if height > 0:
+                x, y = self.x(left), self.y(height)
+                size = f'width="{max(self.x(right) - x - 0.6, 0.4):.1f}" height="{self.y(0) - y:.1f}"'
+                bars.append(f'<rect class="bar {style}" x="{x:.1f}" y="{y:.1f}" {size}/>')
+        self._add("".join(bars), _box_sample(f"bar {style}"), legend)
+
+    def points(self, xs: Iterable[float], ys: Iterable[float], sizes: Iterable[float], style: str) -> None:
+        """Draw discs; sizes are radii in units of the drawing."""
+        discs = zip(xs, ys, sizes, strict=True)
+        drawn = [f'<circle class="point {style}" cx="{self.x(x):.1f}" cy="{self.y(y):.1f}" r="{r:.1f}"/>'
+                 for x, y, r in discs]  # fmt: skip
+        self._parts += drawn
+
+    def mark(self, value: float, legend: str = "") -> None:
+        """Draw a vertical line."""
+        x = self.x(value)
+        ends = f'x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"'
+        self._add(f'<line class="mark" {ends}/>', _line_sample("mark"), legend)
+
+    def band(self, low: float, high: float, legend: str = "") -> None:
+        """Shade a stretch of the x axis."""
+        left, right = self.x(low), self.x(high)
+        size = f'width="{max(right - left, 1):.1f}" height="{_HEIGHT - _TOP - _BOTTOM}"'
+        self._add(f'<rect class="band" x="{left:.1f}" y="{_TOP}" {size}/>', _box_sample("band"), legend)
+
+    def render(self, description: str) -> Markup:
+        """Return the chart; `description` is its text for screen readers."""
+        legend = "".join(f'<span class="key">{sample}{escape(text)}</span>' for sample, text in self._legend)
+        head = f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(description)}">'
+        return Markup(f'{head}{"".join(self._parts)}</svg><div class="legend">{legend}</div>')
+
+    def _add(self, drawn: str, sample: str, legend: str) -> None:
+        self._parts.append(drawn)
+        if legend:
+            self._legend.append((sample, legend))
+
+
+def _line_sample(style: str) -> str:
+    return f'<svg class="swatch" aria-hidden="true"><line class="{style}" x1="0" x2="28" y1="5" y2="5"/></svg>'
+
+
+def _box_sample(style: str) -> str:
+    return f'<svg class="swatch" aria-hidden="true"><rect class="{style}" width="28" height="10"/></svg>'
+
+
+def _axes(plot: Plot, x_label: str, y_label: str) -> str:
+    parts = []
+    bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
+    for value in _ticks(*plot.y_range):
+        y = plot.y(value)
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text class="tick" x="{_LEFT - 5}" y="{y + 3.5:.1f}" text-anchor="end">{value:g}</text>')
+    for value in _ticks(*plot.x_range):
+        x = plot.x(value)
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{bottom + 14}" text-anchor="middle">{value:g}</text>')
+    middle_x, middle_y = (_LEFT + right) / 2, (_TOP + bottom) / 2
+    parts.append(f'<line class="axis" x1="{_LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>')
+    parts.append(
+        f'<text class="label" x="{middle_x:.0f}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>'
+    )
+    turned = f'transform="rotate(-90 11 {middle_y:.0f})"'
+    parts.append(
+        f'<text class="label" x="11" y="{middle_y:.0f}" {turned} text-anchor="middle">{escape(y_label)}</text>'
+    )
+    return "".join(parts)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Return four to eight round values.
+
+    >>> _ticks(0, 1)
+    [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    """
+    rough = (high - low) / 5
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [round(number * step, 10) for number in range(first, last + 1)]
+
+
+def _with_width(ends: tuple[float, float]) -> tuple[float, float]:
+    low, high = float(ends[0]), float(ends[1])
+    return (low, high) if high > low else (low, low + 1.0)
 
 
 @dataclass(frozen=True)

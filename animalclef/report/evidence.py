@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.decision.answer_curve import reliability
 from animalclef.decision.decision_model import DatasetDecision, Reliability
 from animalclef.decision.fusion import fuse_lists
-from animalclef.decision.reliability import reliability
+from animalclef.decision.trial_evaluator import numbered
 from animalclef.errors import AnimalClefError
 from animalclef.evaluation.outcomes import Answers, sweep_thresholds
 from animalclef.metrics.threshold_sweep import Sweep
@@ -102,9 +103,7 @@ def _of_pseudo_queries(name: str, pseudo: PseudoQueries, decision: DatasetDecisi
 
 def _fused(pseudo: PseudoQueries, visible: NDArray[np.bool_], decision: DatasetDecision) -> tuple[Floats, Floats]:
     """Return probabilities of pairs and of their identities among the visible candidates, as queries get them."""
-    names = np.full(visible.shape, "", dtype=object) if pseudo.identity is None else pseudo.identity
-    _, who = np.unique(names.astype(str), return_inverse=True)
-    pair, whole, _ = fuse_lists(pseudo.columns, visible, who.reshape(visible.shape), pseudo.agrees, decision)
+    pair, whole, _ = fuse_lists(pseudo.columns, visible, numbered(pseudo), pseudo.agrees, decision)
     return pair, whole
 
 

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from animalclef.evaluation.outcomes import Answers
-from animalclef.report.explanations import Explanations
-from animalclef.report.heat import packed_agreement
+from animalclef.report.explanations import Explanations, packed_agreement
 from animalclef.report.match_view import Matches
 from animalclef.report.thumbnails import Copy
 from animalclef.runtime.progress import Progress

@@ -15,11 +15,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from animalclef.data.decode import resize_long_side
 from animalclef.errors import DataError, OutputError
-from animalclef.report.explanations import Explanations
-from animalclef.report.heat import cosine_text, draw_agreement
+from animalclef.report.explanations import Explanations, cosine_text, draw_agreement
 from animalclef.report.match_view import Matches
-from animalclef.report.outline import draw_outline, mask_in_run
-from animalclef.report.thumbnails import read_photograph
+from animalclef.report.thumbnails import draw_outline, mask_in_run, read_photograph
 from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.output_guard import mark_picture
 from animalclef.store.finished_run import FinishedRun

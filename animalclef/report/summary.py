@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import yaml
+from pydantic import ValidationError
 
+from animalclef.decision.strangers import small_validation_notes
 from animalclef.evaluation.evaluate import Interval, RetrievalReport
 from animalclef.evaluation.outcomes import OUTCOMES, Answers, Confused, most_confused, score_intervals
-from animalclef.evaluation.small_validation import small_validation_notes
 from animalclef.metrics.competition import ScoreKernel
+from animalclef.pipeline.preparation_table import DatasetPreparation, PreparationRecord
+from animalclef.prepare.contact_sheet import CELL, contact_sheet, spread_rows
 from animalclef.report.charts import Figure, charts_of
 from animalclef.report.evidence import Evidence
-from animalclef.report.prepared_sheets import PreparedSheet, prepared_sheets
+from animalclef.report.individual_sheets import DatasetIndividuals, individual_sheets
+from animalclef.report.thumbnails import outlined, read_photograph
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Skipped
 
-__all__ = ["DatasetRow", "Page", "Stage", "summarise"]
+__all__ = ["DatasetRow", "Page", "PreparedSheet", "Stage", "prepared_sheets", "summarise"]
 
 _WORK_OF = {"describe": "photographs", "match": "query pairs", "validate": "", "tune": ""}
+
+_SHOWN, _ACROSS = 24, 8  # photographs of a data set, in a line
 
 
 @dataclass(frozen=True)
@@ -70,12 +77,17 @@ class Page:
     viewpoints: Sequence[str]
     outcomes: Sequence[str]
     prepared: Sequence[PreparedSheet]
+    individuals: Sequence[DatasetIndividuals]
 
 
 def summarise(
-    run: FinishedRun, answers: Answers | None, retrieval: RetrievalReport | None, evidence: Sequence[Evidence]
+    run: FinishedRun,
+    answers: Answers | None,
+    retrieval: RetrievalReport | None,
+    evidence: Sequence[Evidence],
+    shown: Sequence[str],
 ) -> Page:
-    """Compute every part of the page."""
+    """Compute every part of the page; `shown` are the image_ids of its photographs."""
     intervals = {} if answers is None else score_intervals(answers)
     config = run.config.model_dump(mode="json")
     return Page(
@@ -94,6 +106,7 @@ def summarise(
         viewpoints=sorted(set(run.images.queries.viewpoint)),
         outcomes=[] if answers is None else OUTCOMES,
         prepared=prepared_sheets(run),
+        individuals=individual_sheets(run, shown),
     )
 
 
@@ -151,3 +164,34 @@ def _stages(run: FinishedRun) -> list[Stage]:
         work = f"{int(count):,} {unit}" if count is not None else ""
         stages.append(Stage(name, float(seconds), work, count / seconds if count is not None and seconds > 0 else None))
     return stages
+
+
+@dataclass(frozen=True)
+class PreparedSheet:
+    """One data set's preparation; `picture` is a data address of a JPEG, empty where photographs stay whole."""
+
+    name: str
+    preparation: DatasetPreparation
+    picture: str
+
+
+def prepared_sheets(run: FinishedRun) -> Sequence[PreparedSheet]:
+    """Return one for each data set; none where the run recorded no preparation."""
+    try:
+        record = PreparationRecord.model_validate_json((run.path / "prepare.json").read_bytes())
+    except (OSError, ValidationError):
+        return ()
+    return [
+        PreparedSheet(name, one, "" if one.mode == "whole" else _sheet(run, name))
+        for name, one in sorted(record.datasets.items())
+        if name in run.images.datasets
+    ]
+
+
+def _sheet(run: FinishedRun, dataset: str) -> str:
+    ids = run.images.image_id[run.images.dataset == dataset]
+    chosen = [str(ids[row]) for row in spread_rows(len(ids), _SHOWN)]
+    read = [(image_id, read_photograph(run, image_id, 2 * CELL)) for image_id in chosen]
+    cells = [(None if image is None else outlined(run, image_id, image).pixels, image_id) for image_id, image in read]
+    jpeg = contact_sheet(cells, _ACROSS)
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

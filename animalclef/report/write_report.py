@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import jinja2
+from markupsafe import Markup
+
 from animalclef.errors import OutputError
-from animalclef.evaluation.evaluate import evaluate_run, truth_of_run
+from animalclef.evaluation.evaluate import Interval, evaluate_run, truth_of_run
 from animalclef.evaluation.outcomes import Answers, judge
 from animalclef.report.evidence import evidence_of
 from animalclef.report.explanations import Explanations
 from animalclef.report.match_view import Matches
-from animalclef.report.page import render_page
 from animalclef.report.query_cards import (
     Shown,
     explained_pairs,
@@ -25,14 +29,14 @@ from animalclef.report.query_cards import (
     queries_of,
     shown_candidates,
 )
-from animalclef.report.summary import summarise
+from animalclef.report.summary import Page, summarise
 from animalclef.report.thumbnails import Copy, copies_within, copy_photographs
 from animalclef.runtime.atomic_files import check_writable, write_bytes, write_text
 from animalclef.runtime.output_guard import REPORT_SIGN, check_output
 from animalclef.runtime.progress import Progress
 from animalclef.store.finished_run import FinishedRun
 
-__all__ = ["SINGLE_FILE_QUERIES", "Written", "write_report"]
+__all__ = ["SINGLE_FILE_QUERIES", "Written", "render_page", "write_report"]
 
 SINGLE_FILE_QUERIES = 500
 _COPIES_BYTES, _MATCHES_BYTES = 17_000_000, 5_000_000  # of a single file; copies are a third more as text
@@ -86,7 +90,7 @@ def write_report(
     matches = matches_of(run, kept, shown, workers, progress, _MATCHES_BYTES if alone else None, matched)
     agreed = {} if explanations is None else explained_pairs(run, shown[:explained], explanations, progress)
     wanted = photographs_of(run, shown)
-    page = summarise(run, answers, retrieval, evidence_of(run, answers))
+    page = summarise(run, answers, retrieval, evidence_of(run, answers), wanted)
     if alone:
         copies = copies_within(run, wanted, _LONG_SIDE_ALONE, _COPIES_BYTES, workers, progress)
         sources = {name: _inline(copy) for name, copy in copies.items() if copy is not None}
@@ -199,3 +203,31 @@ def _notes(run: FinishedRun, wanted: Sequence[str], copies: Mapping[str, Copy | 
         f"{len(absent):,} of {len(wanted):,} photographs were changed or removed since the run (first: {first}); the "
         "report shows placeholders. If they have moved, give their folder with --data."
     ]
+
+
+def render_page(page: Page, data: Any, sign: str) -> str:
+    """Render the HTML; without `data` the page reads `data.js` beside it."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("animalclef.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": _number, "interval": _interval}
+    return environment.get_template("report.html.j2").render(
+        page=page, data=data, sign=Markup(sign), style=_asset("report.css"), script=_asset("report.js")
+    )
+
+
+def _asset(name: str) -> Markup:
+    """Return the text of a file of the package."""
+    return Markup(resources.files("animalclef.report").joinpath("assets", name).read_text(encoding="utf-8"))
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _interval(value: Interval | None) -> str:
+    return "–" if value is None else f"{value.mean:.3f} [{value.low:.2f}, {value.high:.2f}]"

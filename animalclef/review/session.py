@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from animalclef.data.review_log import Answered, ReviewLog, Said, SeenPhotograph, read_review, resolved
+from animalclef.data.review_log import Answered, ReviewLog, Said, SeenPhotograph, consistent, resolved
 from animalclef.errors import AnimalClefError
 from animalclef.report.match_view import Matches
 from animalclef.report.query_cards import packed_matches
 from animalclef.report.thumbnails import copy_of, read_photograph
-from animalclef.review.question_queue import Question, QuestionQueue
+from animalclef.review.question_queue import OpenQuestions, Question, QuestionQueue
+from animalclef.store.cluster_file import read_clusters
 from animalclef.store.finished_run import FinishedRun
-from animalclef.structures import Conflict, ReviewedPairs
+from animalclef.structures import Conflict
 
 __all__ = ["SIZES", "ReviewSession", "review_path"]
 
 SIZES = (240, 1400)  # long sides at which photographs are shown
 _MOST_MATCHES, _MOST_OTHERS = 100, 24
-_SETTLED = 0.05  # questions that put fewer names right on average are counted as settled
+_SETTLED = 0.05  # questions that put fewer photographs right on average are counted as settled
 
 
 def review_path(run: Path) -> Path:
@@ -33,6 +35,20 @@ def review_path(run: Path) -> Path:
     return whole.with_name(f"{whole.name}.review.jsonl")
 
 
+@dataclass(frozen=True, eq=False)
+class _Now:
+    """What follows from the answers that stand."""
+
+    answers: list[Answered]
+    conflicts: tuple[Conflict, ...]
+    open: OpenQuestions
+    submitted: dict[str, str | None]  # the name of each query
+
+    def is_new(self, image_id: str) -> bool:
+        """Return whether a photograph is a query that is answered as new."""
+        return self.submitted.get(image_id, "") is None
+
+
 class ReviewSession:
     """The state behind the page; photographs are addressed by their row in the run's table.
 
@@ -43,13 +59,15 @@ class ReviewSession:
 
     def __init__(self, run: FinishedRun, log: ReviewLog, who: str, weights: Path | None = None) -> None:
         self.run, self.log, self.who = run, log, who
-        self._queue, self._matches = QuestionQueue(run), Matches(run, None, weights)
+        clusters = read_clusters(run)
+        self._new = {} if clusters is None else dict(zip(clusters.image_id, clusters.name, strict=True))
+        self._queue, self._matches = QuestionQueue(run, clusters), Matches(run, None, weights)
         self._lock = threading.Lock()
         self._skipped: dict[str, None] = {}
-        self._reviewed: tuple[int, ReviewedPairs] | None = None
+        self._known: _Now | None = None
         self.photograph = lru_cache(maxsize=64)(self._photograph)
         self.matches = lru_cache(maxsize=64)(self._matched)
-        self._pairs()
+        self._now()
 
     def state(self) -> dict[str, Any]:
         """Return the next question, the contradictions, and how far the review is."""
@@ -78,7 +96,7 @@ class ReviewSession:
             state = self._state()
             if found is not None:
                 self._skipped.pop(found[0], None)
-                state["question"] = self._asked(*found)
+                state["question"] = self._asked(self._now(), *found)
             return state | {"undone": None if undone is None else undone.said}
 
     def skip(self, first: int) -> dict[str, Any]:
@@ -92,7 +110,7 @@ class ReviewSession:
     def pair(self, first: int, second: int) -> dict[str, Any]:
         """Return any two rows as a question."""
         with self._lock:
-            return self._asked(self._seen(first).image_id, self._seen(second).image_id)
+            return self._asked(self._now(), self._seen(first).image_id, self._seen(second).image_id)
 
     def _photograph(self, row: int, long_side: int) -> bytes | None:
         """Return a photograph as a JPEG; `None` where it is missing."""
@@ -112,70 +130,70 @@ class ReviewSession:
             raise IndexError(f"row: expected 0 to {len(images) - 1}, got {row}.")
         return SeenPhotograph(str(images.image_id[row]), str(images.key[row]), str(images.path[row]))
 
-    def _pairs(self) -> ReviewedPairs:
-        """Return what everybody's answers say now."""
+    def _now(self) -> _Now:
+        """Return what everybody's answers come to; worked out anew where one was added."""
         answers = self.log.standing()
-        stamp = hash(tuple((one.line, one.said) for one in answers))
-        if self._reviewed is None or self._reviewed[0] != stamp:
-            pairs = read_review(self.log.path, self.run.images) if answers else ReviewedPairs()
-            self._reviewed = stamp, pairs
-        return self._reviewed[1]
+        if self._known is None or self._known.answers != answers:
+            said = resolved(self.log.path, answers, self.run.images)
+            reviewed = consistent(said, self.run.images)
+            left = self._queue.open(reviewed, [pair for pair, one in said if one == "unsure"])
+            names = dict(zip(left.submitted.image_id, left.submitted.identity, strict=True))
+            self._known = _Now(answers, reviewed.conflicts, left, names)
+        return self._known
 
     def _state(self) -> dict[str, Any]:
-        reviewed, answers = self._pairs(), self.log.standing()
-        said = resolved(self.log.path, answers, self.run.images)
-        unsure = [pair for pair, one in said if one == "unsure"]
-        open_now = self._queue.open(reviewed, unsure)
+        now = self._now()
         order = {image_id: place for place, image_id in enumerate(self._skipped)}
-        first = min(open_now, key=lambda one: order.get(one.query_id, -1), default=None)
-        now = self._queue.submitted(reviewed)
+        questions = now.open.questions
+        first = min(questions, key=lambda one: order.get(one.query_id, -1), default=None)
         return {
-            "question": None if first is None else self._question(first),
-            "answered": len(answers),
-            "mine": sum(one.who == self.who for one in answers),
-            "open": sum(one.gain >= _SETTLED for one in open_now),
-            "expected": round(sum(one.gain for one in open_now), 1),
-            "changed": sum(a != b for a, b in zip(now.identity, self.run.predictions.identity, strict=True)),
-            "conflicts": [self._conflict(one) for one in reviewed.conflicts],
+            "question": None if first is None else self._question(now, first),
+            "answered": len(now.answers),
+            "mine": sum(one.who == self.who for one in now.answers),
+            "open": sum(one.gain >= _SETTLED for one in questions),
+            "expected": round(sum(one.gain for one in questions), 1),
+            "changed": sum(a != b for a, b in zip(now.submitted.values(), self.run.predictions.identity, strict=True)),
+            "conflicts": [self._conflict(now, one) for one in now.conflicts],
         }
 
-    def _question(self, one: Question) -> dict[str, Any]:
-        more = {"submitted": one.submitted, "probability": one.probability, "change": one.change, "name": one.name}
-        return self._asked(one.query_id, one.gallery_id) | more
+    def _question(self, now: _Now, one: Question) -> dict[str, Any]:
+        names = ("submitted", "probability", "change", "name", "together")
+        more = {name: getattr(one, name) for name in names}
+        return self._asked(now, one.query_id, one.gallery_id) | more
 
-    def _asked(self, first: str, second: str) -> dict[str, Any]:
-        animals = [self._animal(one) for one in (first, second)]
-        names = zip(self.run.predictions.image_id, self._queue.submitted(self._pairs()).identity, strict=True)
-        submitted = dict(names).get(first)
-        return {"animals": animals, "submitted": submitted, "is_query": first in set(self.run.predictions.image_id)}
+    def _asked(self, now: _Now, first: str, second: str) -> dict[str, Any]:
+        animals = [self._animal(now, one, other) for one, other in ((first, second), (second, first))]
+        return {"animals": animals, "submitted": now.submitted.get(first), "is_query": first in now.submitted}
 
-    def _animal(self, image_id: str) -> dict[str, Any]:
-        """Return a photograph with the others of its animal, those of the same side first."""
+    def _animal(self, now: _Now, image_id: str, beside: str) -> dict[str, Any]:
+        """Return a photograph with the others of its animal but that beside it, those of the same side first."""
         images, row = self.run.images, self.run.row_of[image_id]
-        group = [one for pair in self._pairs().same if image_id in pair for one in pair]
+        group = set(now.open.animals.group(image_id))
+        if now.is_new(image_id):
+            group |= {one for one in self._queue.group(image_id) if now.is_new(one)}
         rows = {self.run.row_of[one] for one in group}
         name = images.identity[row]
         if name is not None:
             mine = (images.identity == name) & (images.dataset == images.dataset[row])
             rows |= {int(one) for one in mine.nonzero()[0]}
-        others = sorted(rows - {row}, key=lambda one: (images.viewpoint[one] != images.viewpoint[row], one))
-        return self._card(row) | {"others": [self._card(one) for one in others[:_MOST_OTHERS]]}
+        rows -= {row, self.run.row_of[beside]}
+        others = sorted(rows, key=lambda one: (images.viewpoint[one] != images.viewpoint[row], one))
+        return self._card(now, row) | {"others": [self._card(now, one) for one in others[:_MOST_OTHERS]]}
 
-    def _card(self, row: int) -> dict[str, Any]:
+    def _card(self, now: _Now, row: int) -> dict[str, Any]:
         images = self.run.images
         texts = {name: getattr(images, name)[row] for name in ("image_id", "identity", "viewpoint", "date", "dataset")}
-        return {"row": row, **texts}
+        return {"row": row, **texts, "new": self._new.get(texts["image_id"]) if now.is_new(texts["image_id"]) else None}
 
     def _shown(self, first: str, second: str) -> dict[str, Any]:
         """Return what the log keeps of the question: the submitted name, and the probability of the individual."""
         submitted = dict(zip(self.run.predictions.image_id, self.run.predictions.identity, strict=True))
-        name = self.run.images.identity[self.run.row_of[second]]
-        probability = self._queue.probability(first, name)
+        name, probability = self.run.images.identity[self.run.row_of[second]], self._queue.probability(first, second)
         return {"run": self.run.name, "submitted": submitted.get(first), "name": name, "probability": probability}
 
-    def _conflict(self, one: Conflict) -> dict[str, Any]:
+    def _conflict(self, now: _Now, one: Conflict) -> dict[str, Any]:
         rows = [self.run.row_of[image_id] for image_id in one.chain]
-        return {"by": one.by, "photographs": [self._card(row) for row in rows]}
+        return {"by": one.by, "photographs": [self._card(now, row) for row in rows]}
 
     def _rows_of(self, one: Answered) -> tuple[str, str] | None:
         try:

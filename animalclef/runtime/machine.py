@@ -27,7 +27,7 @@ def measure_machine() -> Machine:
     """Return what this process may use; importing torch takes a moment."""
     import torch
 
-    from animalclef.runtime.precision import has_bfloat16_units
+    from animalclef.runtime.devices import has_bfloat16_units
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     found = (torch.cuda.get_device_properties(number) for number in range(count))

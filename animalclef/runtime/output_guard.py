@@ -28,7 +28,9 @@ RUN_MARKER = "animalclef-run.json"
 
 _MARK = b"written by animalclef"
 _HEAD_BYTES = 1 << 16
-_RUN_FILES = frozenset({*RESULTS, RUN_MARKER, "finished.json", "timings.json", "clusters.csv", "clusters.json"})
+_RUN_FILES = frozenset({
+    *RESULTS, RUN_MARKER, "finished.json", "timings.json", "clusters.csv", "clusters.json", "cluster_links.csv",
+})  # fmt: skip
 _GIVEN = frozenset({
     "metadata.csv", "metadata.xlsx", "sample_submission.csv", "truth.csv", "media.csv", "observations.csv",
     "deployments.csv", "datapackage.json",

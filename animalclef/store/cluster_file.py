@@ -1,4 +1,4 @@
-"""`clusters.csv` and `clusters.json` of a run folder: the individual on every query, and how that was found."""
+"""`clusters.csv`, `clusters.json` and `cluster_links.csv` of a run folder: the individual on every query, and why."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ from animalclef.errors import AnimalClefError, RunError
 from animalclef.runtime.atomic_files import write_csv, write_text
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.run_folder import RunFolder
-from animalclef.structures.clusters import Clusters
+from animalclef.structures.clusters import ClusterCount, Clusters, Links
 
 __all__ = ["is_clustering", "read_clusters", "write_clusters"]
 
 _COLUMNS = ("image_id", "dataset", "cluster", "individual")
+_LINKS = ("first", "second", "probability")
 
 
 def write_clusters(folder: RunFolder, clusters: Clusters | None) -> None:
-    """Write both files; without clusters, remove those of an earlier run."""
-    counts = folder.path / "clusters.json"
+    """Write the files; without clusters, remove those of an earlier run."""
+    counts, links = folder.path / "clusters.json", folder.path / "cluster_links.csv"
     if clusters is None:
-        folder.clusters.unlink(missing_ok=True)
-        counts.unlink(missing_ok=True)
+        for path in (folder.clusters, counts, links):
+            path.unlink(missing_ok=True)
         return
     columns = (clusters.image_id, clusters.dataset, clusters.label, clusters.name)
     write_csv(folder.clusters, _COLUMNS, zip(*columns, strict=True))
+    probability = [f"{p:.4f}" for p in clusters.links.probability.tolist()]
+    write_csv(links, _LINKS, zip(clusters.links.first, clusters.links.second, probability, strict=True))
     content = {name: asdict(count) for name, count in clusters.counts.items()}
     write_text(counts, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
@@ -50,7 +53,24 @@ def read_clusters(run: FinishedRun) -> Clusters | None:
         table = read_table(folder.clusters)
         columns = {name: np.array(table.column(name), dtype=object) for name in _COLUMNS}
         number = np.array([int(label.rpartition("_")[2]) for label in columns["cluster"]], dtype=np.int64)
-    except (AnimalClefError, KeyError, ValueError) as error:
+        links, counts = _links(folder), _counts(folder)
+    except (AnimalClefError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder.clusters}: not what a run wrote ({error}). Run the same command again.") from error
     who = np.array([name if name in known else None for name in columns["individual"]], dtype=object)
-    return Clusters(columns["image_id"], columns["dataset"], number, who, taken=frozenset(known))
+    return Clusters(columns["image_id"], columns["dataset"], number, who, counts, frozenset(known), links)
+
+
+def _links(folder: RunFolder) -> Links:
+    """Return the links between queries; none where an earlier version made the run."""
+    path = folder.path / "cluster_links.csv"
+    if not path.is_file():
+        return Links()
+    table = read_table(path)
+    first, second = (np.array(table.column(name), dtype=object) for name in _LINKS[:2])
+    return Links(first, second, np.array(table.column(_LINKS[2]), dtype=np.float64))
+
+
+def _counts(folder: RunFolder) -> dict[str, ClusterCount]:
+    path = folder.path / "clusters.json"
+    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return {name: ClusterCount(**one) for name, one in content.items()}

@@ -6,9 +6,8 @@ A missing identity is `None`. Rows are addressed by `image_id`.
 
 from animalclef.structures.arrays import FloatArray, StrArray
 from animalclef.structures.candidates import Embeddings, PairScores, Predictions, RankedCandidates, Shortlist, Votes
-from animalclef.structures.features import Correspondences, LocalFeatures
+from animalclef.structures.features import ContentKey, Correspondences, LocalFeatures, MatchKey
 from animalclef.structures.images import DecodedImage, ImageTable, Skipped
-from animalclef.structures.keys import ContentKey, MatchKey
 from animalclef.structures.reviewed import Conflict, ReviewedPairs
 
 __all__ = [

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BoolArray", "FloatArray", "StrArray", "check_shape"]
+__all__ = ["BoolArray", "FloatArray", "StrArray", "check_shape", "text_array"]
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 StrArray = NDArray[np.object_]
+
+
+def text_array(values: Sequence[object]) -> StrArray:
+    """Return strings (or `None`) as an array, (n,)."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
 
 
 def check_shape(name: str, array: NDArray[np.generic], expected: tuple[int | None, ...]) -> None:

@@ -15,7 +15,7 @@ from animalclef.structures.arrays import FloatArray, StrArray, check_shape
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ClusterCount", "Clusters", "LinkedPairs"]
+__all__ = ["ClusterCount", "Clusters", "LinkedPairs", "Links"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,19 @@ class LinkedPairs:
         return len(self.first)
 
 
+@dataclass(frozen=True, eq=False)
+class Links:
+    """Pairs of photographs with the probability that they show one individual; that of pairs that are absent is 0."""
+
+    first: StrArray = field(default_factory=lambda: np.zeros(0, dtype=object))  # (p,) image_ids
+    second: StrArray = field(default_factory=lambda: np.zeros(0, dtype=object))  # (p,)
+    probability: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (p,)
+
+    def __post_init__(self) -> None:
+        for name in ("second", "probability"):
+            check_shape(name, getattr(self, name), (len(self.first),))
+
+
 @dataclass(frozen=True)
 class ClusterCount:
     """How many individuals the photographs of one data set show, and how that was found."""
@@ -46,9 +59,9 @@ class ClusterCount:
     clusters: int
     singletons: int  # clusters of one photograph
     known: int  # clusters that show an individual of the database
-    low: int  # range of the number of individuals that pseudo-tests on the database, or the null model, suggest
+    low: int  # 90 % interval of the number of individuals, from pseudo-tests; without any, a range of the null model
     high: int
-    rule: Mapping[str, Any] = field(default_factory=dict)  # method, cut, attach, margin and what chose them
+    rule: Mapping[str, Any] = field(default_factory=dict)  # cut, attach, margin and what chose them
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +83,7 @@ class Clusters:
     individual: StrArray  # (n,) name of an individual of the database, None for a new one
     counts: Mapping[str, ClusterCount] = field(default_factory=dict)  # by data set
     taken: frozenset[str] = frozenset()  # names of the database that no new individual gets
+    links: Links = field(default_factory=Links)  # between the photographs
 
     def __post_init__(self) -> None:
         for name in ("dataset", "number", "individual"):

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NewType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.structures.arrays import BoolArray, FloatArray, check_shape
-from animalclef.structures.keys import MatchKey
 
-__all__ = ["Correspondences", "LocalFeatures"]
+__all__ = ["ContentKey", "Correspondences", "LocalFeatures", "MatchKey"]
+
+ContentKey = NewType("ContentKey", str)
+"""Digest of a file's bytes and its box: the key of its features in a store."""
+
+MatchKey = NewType("MatchKey", str)
+"""The content key, or a digest of it with mask and view: one side of a pair in the pair log."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ encounter and take a `photograph` of each.
 """
 
 from animalclef.synthetic.coats import Animal, Coat, coat_of
-from animalclef.synthetic.demo_settings import DemoConfig
 from animalclef.synthetic.photograph import Photograph, photograph
+from animalclef.synthetic.plan import DemoConfig
 from animalclef.synthetic.render import render_demo
 from animalclef.synthetic.roster import DEMO_SPECIES, random_species
 from animalclef.synthetic.species import BodyStyle, Palette, PatternStyle, Species

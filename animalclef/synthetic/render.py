@@ -12,16 +12,17 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from animalclef.errors import OutputError
 from animalclef.runtime.atomic_files import check_writable
 from animalclef.runtime.processes import in_processes
-from animalclef.synthetic.demo_settings import DemoConfig
-from animalclef.synthetic.photograph import photograph
-from animalclef.synthetic.plan import Shot, plan_demo
-from animalclef.synthetic.storing import store_photograph
+from animalclef.synthetic.photograph import Photograph, photograph
+from animalclef.synthetic.plan import DemoConfig, Oddity, Shot, plan_demo
 
-__all__ = ["GENERATOR_VERSION", "render_demo"]
+__all__ = ["GENERATOR_VERSION", "TINY_SIZE_WH", "render_demo", "store_photograph"]
+
+_logger = logging.getLogger(__name__)
 
 GENERATOR_VERSION = 1
 """Raised whenever the same config would give other files."""
@@ -29,7 +30,9 @@ GENERATOR_VERSION = 1
 _COLUMNS = ("image_id", "identity", "path", "date", "orientation", "species", "split", "dataset")
 _NEW_INDIVIDUAL = "new_individual"
 _STAMP = "demo.json"
-_logger = logging.getLogger(__name__)
+
+TINY_SIZE_WH = (16, 11)
+_ORIENTATION_TAG, _TURN_RIGHT = 0x0112, 6
 
 
 def render_demo(
@@ -136,3 +139,26 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
+
+
+def store_photograph(path: Path, photo: Photograph, oddity: Oddity, rng: np.random.Generator) -> None:
+    """Write a photograph as JPEG of varying quality, or as its oddity asks.
+
+    `tiny` shrinks it to 16 x 11 pixels, `grey` has a single channel, `exif` stores it lying on its side with an
+    Orientation tag, `cutout` is a PNG with transparent background.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    quality = int(rng.integers(55, 96))
+    picture = Image.fromarray(photo.pixels)
+    if oddity == "cutout":
+        Image.fromarray(np.dstack([photo.pixels, photo.mask])).save(path, "PNG")
+    elif oddity == "tiny":
+        picture.resize(TINY_SIZE_WH, Image.Resampling.LANCZOS).save(path, "JPEG", quality=90)
+    elif oddity == "grey":
+        picture.convert("L").save(path, "JPEG", quality=quality)
+    elif oddity == "exif":
+        exif = Image.Exif()
+        exif[_ORIENTATION_TAG] = _TURN_RIGHT
+        picture.transpose(Image.Transpose.ROTATE_90).save(path, "JPEG", quality=quality, exif=exif)
+    else:
+        picture.save(path, "JPEG", quality=quality)

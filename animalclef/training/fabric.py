@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from animalclef.errors import ConfigError
+from animalclef.runtime.devices import choose_precision
 from animalclef.runtime.file_lock import locked_folder
-from animalclef.runtime.precision import choose_precision
 
 __all__ = [
     "average_buffers",

@@ -29,8 +29,7 @@ from animalclef.training.fabric import (
     load_gradient_scale,
     skips_overflow,
 )
-from animalclef.training.training_checkpoint import averaged_model, load_state, save_state
-from animalclef.training.training_log import TrainingLog
+from animalclef.training.training_state import TrainingLog, averaged_model, load_state, save_state
 from animalclef.training.training_task import History, LoopSettings, Pace, TrainingTask, Validation
 
 __all__ = ["TrainingLoop"]

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn, optim
 
-from animalclef.config.training_loop import AveragingConfig
+from animalclef.config.training import AveragingConfig
 
 __all__ = ["History", "LoopSettings", "Pace", "TrainingTask", "Validation"]
 

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from grown import empty_catalogue, grow, names_of
 from rows import Row, image_table, strings
+from typer.testing import CliRunner
 
 from animalclef.catalogue import catalogue_folder
 from animalclef.catalogue.catalogue_check import check_catalogue
@@ -20,6 +21,7 @@ from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.catalogue.export import export_catalogue
 from animalclef.catalogue.reviewed_photographs import accept_review
 from animalclef.catalogue.schema import SCHEMA, open_database
+from animalclef.cli import app
 from animalclef.data.review_log import ReviewLog, Said, SeenPhotograph
 from animalclef.errors import ConfigError, DataError, OutputError
 
@@ -390,6 +392,57 @@ def test_a_full_disk_changes_nothing(catalogue: Catalogue) -> None:
     with pytest.raises(OutputError, match="the disk is full; nothing was changed"):
         half()
     assert names_of(catalogue) == START
+
+
+def test_a_season_that_fills_the_disk_changes_nothing(catalogue: Catalogue) -> None:
+    with catalogue.reading() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+
+    def small(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute(f"PRAGMA max_page_count={pages}")  # what SQLite takes for the end of the disk
+
+    sa.event.listen(catalogue.engine, "connect", small)
+    catalogue.engine.dispose()
+    with pytest.raises(OutputError, match="the disk is full; nothing was changed"):
+        grow(catalogue, 3, [(f"x{number}", "Stella", "") for number in range(2_000)])
+    sa.event.remove(catalogue.engine, "connect", small)
+    catalogue.engine.dispose()
+    assert names_of(catalogue) == START
+    assert len(catalogue.history()) == 2
+    grow(catalogue, 3, [("x", "Stella", "")])
+    assert names_of(catalogue) == START | {"3/x": "Stella"}
+
+
+def test_a_renamed_photograph_is_known_and_one_that_was_encoded_again_is_not(catalogue: Catalogue) -> None:
+    images = image_table([Row("renamed"), Row("a")])
+    images = images.with_columns(key=strings("key-1/a", "other bytes"), dataset=strings("NewtID", "NewtID"))
+    assert list(catalogue.absent(images)) == [False, True]
+
+
+def test_names_with_html_come_back_as_they_are(catalogue: Catalogue, tmp_path: Path) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    catalogue.rename("Luna", evil, "<b>Ada</b>", "<script>")
+    assert catalogue.find(evil).id == 1
+    last = catalogue.history()[-1]
+    assert (last.who, last.why, last.told) == ("<b>Ada</b>", "<script>", f"renamed Luna (I1) to {evil}")
+    export_catalogue(catalogue, "wildbook", tmp_path / "sheet.csv")
+    assert (tmp_path / "sheet.csv").read_text().count(evil) == 3
+
+
+def test_the_log_of_a_review_bears_the_number_of_the_last_whole_season(
+    tiny_run: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = empty_catalogue(tmp_path / "kept")
+    grow(kept, 1, [("a", "Luna", "")])
+    grow(kept, 2, [("b", "Luna", "")])
+    (kept.folder / "photographs").mkdir()
+    (kept.folder / "photographs" / "3").symlink_to(tmp_path)  # of a season that failed
+    shutil.copytree(tiny_run[1], kept.folder / "run")
+    logs: list[Path] = []
+    monkeypatch.setattr("animalclef.review.server.serve", lambda session, bound, _: logs.append(session.log.path))
+    done = CliRunner().invoke(app, ["review", str(kept.folder), "--data", str(tiny_run[0])], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert logs == [kept.folder / "season-2.review.jsonl"]
 
 
 def test_ten_thousand_photographs_of_one_animal(tmp_path: Path) -> None:

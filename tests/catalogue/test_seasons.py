@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.errors import DataError, OutputError
 from animalclef.pipeline.predict import Outcome
+from animalclef.runtime.atomic_files import output_error, write_bytes
 from animalclef.runtime.file_lock import locked
 from animalclef.store.finished_run import load_run
 from animalclef.structures import Skipped
@@ -181,6 +183,46 @@ def test_a_moved_season_is_told_by_check(folder: Path, data: Path, tmp_path: Pat
     [missing] = [one for one in check_catalogue(Catalogue(folder)) if one.kind == "missing"]
     assert missing.sentence.startswith("3 photographs are not where they were (first: photographs/2/images/")
     assert len(answers(folder)) == 3
+    Catalogue(folder).confirm(None, "Ada", "")
+    added = add(folder, data, "two")  # compared with what was computed of them
+    assert (added.recognised + added.new, list(added.skipped)) == (4, [])
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_catalogue_may_begin_with_one_photograph(data: Path, tmp_path: Path, *, is_named: bool) -> None:
+    row = read_csv(data / "first.csv")[0]
+    row["identity"] = row["identity"] if is_named else ""
+    path = row["path"]
+    write_csv(data / "single.csv", list(row), [list(row.values())])
+    config = load_config(None, list(TINY_SETTINGS))
+    catalogue, added = create_catalogue(tmp_path / "kept", loaded(data, "single"), config, "Ada", "", CPU)
+    assert (added.named, added.recognised, added.new) == ((1, 0, 0) if is_named else (0, 0, 1))
+    [image_id] = catalogue.table(all_of_them=True).image_id
+    assert image_id == f"1/{row['image_id']}"
+    if is_named:
+        assert [name for name, _ in Recogniser(catalogue, CPU).who(data / path).candidates] == [row["identity"]]
+
+
+@pytest.mark.parametrize("name", ["embeddings", "keypoints"])
+def test_a_disk_that_fills_while_a_season_is_computed_is_one_sentence(
+    name: str, folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from animalclef.store import shard_store
+
+    def write(path: Path, content: bytes) -> None:
+        if name in path.parts:
+            raise output_error(path, OSError(errno.ENOSPC, "No space left on device"))
+        write_bytes(path, content)
+
+    before = (folder / "catalogue.db").read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(shard_store, "write_bytes", write)
+        with pytest.raises(OutputError, match="the disk is full"):
+            add(folder, data, "one")
+    assert Catalogue(folder).roots().keys() == {1}
+    assert len(Catalogue(folder).table(all_of_them=True)) == 15
+    assert (folder / "catalogue.db").read_bytes() == before
+    assert add(folder, data, "one").season == 2
 
 
 def test_two_processes_cannot_add_at_once(folder: Path, data: Path) -> None:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from animalclef.cli import app
 from animalclef.config import Config, TrainConfig, TrainMatcherConfig, load_config, load_recipe
 from animalclef.config.base import Settings
-from animalclef.config.segmenter_training import TrainSegmenterConfig
+from animalclef.config.training import TrainSegmenterConfig
 from animalclef.errors import ConfigError
 
 

@@ -13,11 +13,11 @@ from evaluation_cases import decision_by_hand
 from rich.console import Console
 from typer.testing import CliRunner
 
-from animalclef.cli import app, console, ensemble
+from animalclef.cli import app, console
 from animalclef.cli.app import PANELS
+from animalclef.cli.predict import _single_members
 from animalclef.decision.decision_model import Summary, Validation
-from animalclef.evaluation.evaluate import Group, Interval, RetrievalReport
-from animalclef.evaluation.source_recall import SourceRecall
+from animalclef.evaluation.evaluate import Group, Interval, RetrievalReport, SourceRecall
 
 
 def commands(group: Any, path: str = "") -> list[tuple[str, Any]]:
@@ -106,6 +106,6 @@ def test_an_ensemble_that_is_one_run_says_so() -> None:
     part = plain.pooled.model_copy(update={"weights": weights, "calibrators": dict.fromkeys(weights, curve)})
     both = part.model_copy(update={"weights": {"a:inliers": 0.7, "b:inliers": 0.3}})
     decision = plain.model_copy(update={"datasets": {"LynxID": part, "NewtID": both}})
-    assert ensemble._single_members(decision, ["LynxID", "NewtID"]) == [
+    assert _single_members(decision, ["LynxID", "NewtID"]) == [
         "LynxID: only the scores of a have weight, so the other runs change nothing."
     ]

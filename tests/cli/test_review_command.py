@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from animalclef.cli import app
 from animalclef.data.review_log import ReviewLog, Said, SeenPhotograph
-from animalclef.errors import ConfigError, DataError, StaleArtefactError
+from animalclef.errors import ConfigError, DataError, OutputError, StaleArtefactError
 from animalclef.review.session import ReviewSession
 from animalclef.store.finished_run import load_run
 
@@ -106,6 +106,45 @@ def test_groups_go_by_the_log(tiny_run: tuple[Path, Path], tmp_path: Path) -> No
     assert done.exit_code == 0, done.output
     cluster = {row["image_id"]: row["cluster"] for row in read_csv(out)}
     assert cluster[newts[0]] == cluster[newts[1]]
+
+
+def test_tune_takes_answers_as_labelled_pairs(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
+    path, log = tmp_path / "run", tmp_path / "review.jsonl"
+    shutil.copytree(tiny_run[1], path)
+    candidates = [row for row in read_csv(path / "candidates.csv") if row["identity"].startswith("NewtID")]
+    last = {row["query_id"]: row for row in candidates}  # wrong on purpose: its worst candidate is the animal
+    tuned = {}
+    for name, given in (("plain", ()), ("reviewed", ("--reviewed", log))):
+        if given:
+            say(log, path, *((row["query_id"], "same", row["gallery_id"]) for row in last.values()))
+        done = run("tune", "--run", path, "--trials", "2", "--out", tmp_path / name, "--no-ledger", *given)
+        assert done.exit_code == 0, done.output
+        tuned[name] = json.loads((tmp_path / name).read_text())
+    slopes = {name: one["datasets"]["NewtID"]["calibrators"]["inliers"]["slope"] for name, one in tuned.items()}
+    assert slopes["reviewed"] < slopes["plain"]  # a high score says less than it did
+    assert tuned["reviewed"]["datasets"]["CatID"] == tuned["plain"]["datasets"]["CatID"]
+    counts = {name: one["datasets"]["NewtID"]["validation"]["pseudo_queries"] for name, one in tuned.items()}
+    assert counts["reviewed"] == counts["plain"]  # answered queries take no part in the validation
+    assert sorted(one.name.split("-")[0] for one in path.glob("studies*")) == ["studies", "studies.db"]
+
+
+def test_tune_refuses_the_log_of_another_run_and_says_where_answers_do_not_help(
+    tiny_run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path, log = tiny_run[1], tmp_path / "review.jsonl"
+    sides = (SeenPhotograph("0", "k", "elsewhere/a.jpg"), SeenPhotograph("1", "l", "elsewhere/b.jpg"))
+    ReviewLog(log).add("Ada", "same", sides, {})
+    command = ("tune", "--run", path, "--trials", "1", "--out", tmp_path / "t.json", "--no-ledger", "--reviewed", log)
+    with pytest.raises(StaleArtefactError, match="the review of another run"):
+        run(*command)
+    log.unlink()
+    queries = [row["image_id"] for row in read_csv(path / "answers.csv") if row["identity"].startswith("NewtID")]
+    say(log, path, (queries[0], "same", queries[1]))
+    done = run(*command, "--storage", f"sqlite:///{tmp_path / 's.db'}")
+    assert done.exit_code == 0
+    assert "No answer is about a query and a database photograph" in done.output.replace("\n", " ")
+    with pytest.raises(OutputError, match=r"review\.jsonl"):
+        run(*command[:6], log, *command[7:])
 
 
 def test_a_log_in_the_run_folder_survives_overwrite(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:

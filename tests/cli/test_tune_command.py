@@ -32,7 +32,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 
 def test_a_tuned_decision_is_applied_by_predict(data: Path, run: RunFolder, tmp_path: Path) -> None:
-    config = settings_of_run(run, ["decide.trials=6", "decide.calibrations=[logistic, isotonic, beta]"], None)
+    config = settings_of_run(run, ["decide.trials=6", "decide.aggregations=[max, top2]"], None)
     url = f"sqlite:///{tmp_path / 'studies.db'}"
     decision = tune_run(run, config, url, 1, Silent())
     assert decision.datasets.keys() == {"NewtID"}

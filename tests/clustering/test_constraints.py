@@ -43,7 +43,6 @@ def test_joins_inherit_what_is_kept_apart() -> None:
     forest.join(0, 1)
     forest.join(2, 3)
     assert not forest.may_join(1, 3)
-    assert not Forest(3).may_join(0, 1, largest=1)
 
 
 @pytest.mark.parametrize(

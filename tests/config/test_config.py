@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from animalclef.config import Config, fingerprint, load_config, shipped_configs
+from animalclef.config import Config, TrainMatcherConfig, fingerprint, load_config, load_recipe, shipped_configs
 from animalclef.errors import ConfigError
 
 
@@ -220,3 +220,22 @@ def test_a_key_that_stands_twice_is_an_error(tmp_path: Path, text: str, sentence
 def test_an_absurd_number_is_refused(assignment: str) -> None:
     with pytest.raises(ConfigError, match="input should be less than or equal to"):
         load_config(None, [assignment])
+
+
+def test_a_setting_that_has_gone_loads_and_is_told_where_it_was_used(caplog: pytest.LogCaptureFixture) -> None:
+    earlier = [
+        "decide.relative_scores=false",
+        "decide.rules=[probability]",
+        "keypoints.spread=false",
+        "decide.trials=3",
+    ]
+    assert load_config(None, earlier) == load_config(None, ["decide.trials=3"])
+    assert caplog.text == ""
+    assert load_config(None, ["keypoints.spread=true", "decide.calibrations=[beta]"]) == Config()
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["spread", "calibrations"]
+    assert caplog.records[0].message.endswith("has gone, because it helped on no data set; it has no effect.")
+
+
+def test_a_matcher_is_trained_on_sift_alone() -> None:
+    with pytest.raises(ConfigError, match=r"keypoints\.extractor = disk: a matcher is trained on sift alone"):
+        load_recipe(TrainMatcherConfig, "lightglue-sift", ["keypoints.extractor=disk"])

@@ -11,8 +11,7 @@ from animalclef.config import EncounterConfig
 from animalclef.data.dates import day_of, parse_dates
 from animalclef.data.encounters import find_encounters
 from animalclef.data.sources import find_source
-from animalclef.data.table import load_table
-from animalclef.data.table_statistics import count_images
+from animalclef.data.table import count_images, load_table
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,8 @@ from PIL import Image
 from tiny import photograph
 
 from animalclef.config import DataConfig
-from animalclef.data.content_key import content_key
 from animalclef.data.decode import UnreadableImageError, decode, read_image, resize_long_side, upright_size_wh
-from animalclef.data.hashing import hash_images
+from animalclef.data.hashing import content_key, hash_images
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.errors import DataError

@@ -13,13 +13,12 @@ from PIL import Image
 from tiny import write_csv
 
 from animalclef.data.answers import Answer, answer_rows, read_answers
-from animalclef.data.formats.camtrap_dp import write_camtrap
+from animalclef.data.formats.camtrap_dp import RawTable, write_camtrap
 from animalclef.data.formats.capture_history import capture_histories, capture_text, mark_text
-from animalclef.data.formats.raw_csv import RawTable
 from animalclef.data.formats.wildbook import write_wildbook
-from animalclef.data.plain_table import write_plain_table
 from animalclef.data.sources import find_source
 from animalclef.data.table import LoadedTable, load_table
+from animalclef.data.table_writing import write_plain_table
 from animalclef.errors import DataError, OutputError
 from animalclef.structures import Predictions, RankedCandidates
 from animalclef.structures.clusters import Clusters

@@ -228,7 +228,7 @@ def test_a_name_of_another_data_set_is_told(tmp_path: Path) -> None:
 def test_a_submission_file_is_checked_as_the_competition_reads_it(
     tmp_path: Path, content: str | bytes, sentence: str
 ) -> None:
-    from animalclef.data.submission_file import check_submission_file
+    from animalclef.data.submission import check_submission_file
 
     rows = "1,Ada,1.jpg,database,Newts\n3,,3.jpg,query,Newts\n"
     (tmp_path / "metadata.csv").write_text(f"image_id,identity,path,split,dataset\n{rows}")

@@ -11,8 +11,7 @@ from tiny import write_csv
 
 from animalclef.data.csv_text import read_table
 from animalclef.data.sources import Source, find_source
-from animalclef.data.table import LoadedTable, load_table
-from animalclef.data.table_statistics import count_images
+from animalclef.data.table import LoadedTable, count_images, load_table
 from animalclef.errors import DataError
 from animalclef.structures import ImageTable
 

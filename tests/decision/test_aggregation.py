@@ -17,9 +17,9 @@ WHO = np.array([[5, 3, 5, 7]])
 ODDS = np.array([[1.0, 2.0, 3.0, -1.0]])
 
 
-def gathered(how: Aggregation, crowd_weight: float = 0.0, photographs: np.ndarray | None = None) -> list[float]:
-    candidates = Candidates(np.ones((1, 4), dtype=bool), WHO, photographs)
-    return candidates.identity_log_odds(candidates.take(ODDS), how, crowd_weight).tolist()
+def gathered(how: Aggregation) -> list[float]:
+    candidates = Candidates(np.ones((1, 4), dtype=bool), WHO)
+    return candidates.identity_log_odds(candidates.take(ODDS), how).tolist()
 
 
 def test_each_aggregation_by_hand() -> None:
@@ -27,11 +27,6 @@ def test_each_aggregation_by_hand() -> None:
     assert gathered("top2") == [2, 2, -1]
     none = (1 - 1 / (1 + math.exp(-1))) * (1 - 1 / (1 + math.exp(-3)))
     assert gathered("noisy_or") == pytest.approx([math.log((1 - none) / none), 2, -1])
-
-
-def test_an_often_photographed_individual_loses_by_its_number() -> None:
-    photographs = np.array([[8.0, 1.0, 8.0, np.nan]])
-    assert gathered("max", 0.5, photographs) == pytest.approx([3 - 0.5 * math.log(8), 2, -1])
 
 
 def test_the_best_identity_its_lead_and_its_first_candidate() -> None:

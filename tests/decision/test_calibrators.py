@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from animalclef.config.decision import Calibration
-from animalclef.decision.calibrators import BetaCurve, IsotonicCurve
-from animalclef.decision.decision_model import Calibrator
+from animalclef.decision.decision_model import Calibrator, DatasetDecision
 from animalclef.decision.fit_calibrators import Pairs, fit_calibrator, fit_pair_model
-
-KINDS = get_args(Calibration)
+from animalclef.decision.pair_classifier import best_of_others
 
 
 def flat_at(share: float) -> float:
@@ -76,54 +72,13 @@ def test_missing_scores_are_left_out_of_the_fit() -> None:
 @given(
     st.lists(st.tuples(st.floats(allow_nan=True, allow_infinity=True, width=32), st.booleans()), max_size=30),
     st.booleans(),
-    st.sampled_from(KINDS),
 )
-def test_any_scores_give_a_rising_finite_curve(pairs: list[tuple[float, bool]], log: bool, kind: Calibration) -> None:
+def test_any_scores_give_a_rising_finite_curve(pairs: list[tuple[float, bool]], log: bool) -> None:
     score, same = np.array([one for one, _ in pairs]), np.array([one for _, one in pairs], dtype=bool)
-    curve = fit_calibrator(score, same, log=log, kind=kind)
+    curve = fit_calibrator(score, same, log=log)
     odds = curve.log_odds(np.array([np.nan, -1e6, -1.0, 0.0, 0.5, 3.0, 1e6]))
     assert np.isfinite(odds).all()
     assert (np.diff(odds) >= 0).all()
-
-
-def test_isotonic_blocks_by_hand() -> None:
-    # shares by score: 0, 1/2, 1; each is drawn to the base rate 1/2 by one pair
-    score = np.array([0.0, 0, 1, 1, 2, 2])
-    same = np.array([0, 0, 1, 0, 1, 1], dtype=bool)
-    curve = fit_calibrator(score, same, log=False, kind="isotonic")
-    assert isinstance(curve, IsotonicCurve)
-    shares = 1 / (1 + np.exp(-np.array(curve.values)))
-    np.testing.assert_allclose(shares, [0.5 / 3, 1.5 / 3, 2.5 / 3])
-    between = 1 / (1 + np.exp(-curve.log_odds(np.array([0.5]))))
-    assert shares[0] < between[0] < shares[1]
-
-
-def test_isotonic_keeps_the_order_of_the_raw_score_where_it_is_flat() -> None:
-    score = np.array([0.0, 1, 2, 3, 4, 5])
-    curve = fit_calibrator(score, np.array([0, 1, 0, 1, 0, 1], dtype=bool), log=False, kind="isotonic")
-    assert (np.diff(curve.log_odds(np.linspace(0, 5, 40))) > 0).all()
-
-
-def test_a_beta_curve_by_hand() -> None:
-    curve = BetaCurve(log=False, mean=0.0, spread=1.0, rise=2.0, fall=0.5, intercept=0.1)
-    share = 1 / (1 + np.exp(-1.0))
-    assert curve.log_odds(np.array([1.0]))[0] == pytest.approx(2 * np.log(share) - 0.5 * np.log(1 - share) + 0.1)
-
-
-def test_beta_and_logistic_agree_where_the_truth_is_logistic() -> None:
-    rng = np.random.default_rng(2)
-    score = rng.normal(size=4000)
-    same = rng.random(4000) < 1 / (1 + np.exp(-2 * score + 1))
-    at = np.array([-1.0, 0.0, 1.0])
-    plain, beta = (fit_calibrator(score, same, log=False, kind=kind).log_odds(at) for kind in ("logistic", "beta"))
-    np.testing.assert_allclose(plain, 2 * at - 1, atol=0.25)
-    np.testing.assert_allclose(beta, plain, atol=0.35)
-
-
-def test_no_calibration_is_the_score_in_spreads() -> None:
-    score = np.array([1.0, 3.0, 5.0])
-    curve = fit_calibrator(score, np.array([0, 1, 1], dtype=bool), log=True, kind="none")
-    np.testing.assert_allclose(curve.log_odds(score), (score - 3) / score.std())
 
 
 def test_other_data_sets_pairs_matter_where_pairs_are_few() -> None:
@@ -152,3 +107,20 @@ def test_a_pair_model_learns_what_its_inputs_say() -> None:
     assert weights["flat"] == pytest.approx(0, abs=1e-6)
     nothing = fit_pair_model({}, inputs, np.zeros(3000, dtype=bool))
     assert set(nothing.weights) == {0.0}
+
+
+def test_the_lead_is_over_the_best_of_any_other_individual() -> None:
+    level, who = np.array([[0.9, 0.5, 0.8, 0.1]]), np.array([[0, 1, 0, 2]])
+    assert (level - best_of_others(level, who))[0] == pytest.approx([0.4, -0.4, 0.3, -0.8])
+    assert best_of_others(np.array([[0.9, 0.5]]), np.array([[3, 3]])).tolist() == [[0.5, 0.5]]  # alone: its own range
+    assert best_of_others(np.zeros((2, 0)), np.zeros((2, 0), np.int64)).shape == (2, 0)
+
+
+def test_decisions_tuned_with_an_option_that_has_gone_are_refused() -> None:
+    curve = Calibrator(log=False, mean=0.0, spread=1.0, slope=1.0, intercept=0.0)
+    scale = {"log": True, "mean": 0.0, "spread": 1.0}
+    model = {"scales": {"photographs": scale}, "inputs": (), "mean": (), "spread": (), "weights": (), "intercept": 0.0}
+    for name, update in (("vote/lead", {}), ("vote", {"crowd_weight": 0.5}), ("vote", {"pair_model": model})):
+        fields = {"calibrators": {name: curve}, "weights": {name: 1.0}, "threshold": 0.5, "fitted_on": "newt"}
+        with pytest.raises(ValidationError, match=r"has gone|crowd_weight"):
+            DatasetDecision.model_validate({**fields, **update})

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from evaluation_cases import synthetic
 
 from animalclef.config import DecideConfig
+from animalclef.decision.answer_curve import reliability
 from animalclef.decision.cross_fit import CrossFitter
 from animalclef.decision.leak_guard import Fitted, digest_of
-from animalclef.decision.reliability import reliability
+from animalclef.decision.pseudo_query_scores import AnsweredQueries
 from animalclef.errors import AnimalClefError, LeakError
 
 CONFIG = DecideConfig(folds=3, trials=2)
@@ -38,6 +41,27 @@ def test_a_fit_that_sees_its_own_fold_stops_the_run(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(held_out, "fitted", lambda without=frozenset(): everything)
     with pytest.raises(LeakError, match="fitted on"):
         held_out.log_odds("lynx")
+
+
+def test_answered_queries_shape_the_curves_of_folds_without_their_individual() -> None:
+    part = synthetic(9, 2.0, seed=0)
+    more = synthetic(3, 2.0, seed=1)  # three of the individuals, as people named them in queries
+    queries = AnsweredQueries(more, np.zeros(more.same.shape, dtype=bool))
+    plain = CrossFitter("lynx", {"lynx": part}, CONFIG, seed=0)
+    held_out = CrossFitter("lynx", {"lynx": part}, CONFIG, seed=0, answered={"lynx": queries})
+    for fold in range(3):
+        inside = set(held_out.individuals["lynx"][held_out.fold_of["lynx"] == fold])
+        assert not inside & held_out.fitted(frozenset({fold})).individuals
+    column = plain.columns[0]
+    before, nothing_said = (one.fitted().for_use.of[column] for one in (plain, held_out))
+    assert nothing_said == before  # no pair of theirs is labelled
+    labelled = replace(queries, labelled=more.as_known)
+    held_out = CrossFitter("lynx", {"lynx": part}, CONFIG, seed=0, answered={"lynx": labelled})
+    assert held_out.fitted().for_use.of[column] != before
+    assert held_out.log_odds("lynx").who.shape == part.same.shape  # they are not scored themselves
+    assert CrossFitter("lynx", {"lynx": part}, CONFIG, seed=0, answered={"newt": labelled}).fitted().for_use == (
+        plain.fitted().for_use
+    )
 
 
 def test_other_data_sets_individuals_of_the_same_name_are_others() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from evaluation_cases import answers_of, gallery_of
+from rows import Row, image_table
 
 from animalclef.data.open_set_splits import OpenSetSplits
-from animalclef.decision.pseudo_query_scores import lay_out
+from animalclef.decision.pseudo_query_scores import answered_queries, lay_out
 from animalclef.metrics.threshold_sweep import hits_of
-from animalclef.structures import PairScores
+from animalclef.structures import PairScores, RankedCandidates, ReviewedPairs
 
 
 def strings(*values: str) -> np.ndarray:
@@ -50,3 +51,26 @@ def test_pairs_of_other_data_sets_are_left_out_and_a_query_may_have_none() -> No
     assert answers.unknown.tolist() == answers.known.tolist() == [-np.inf]
     assert answers.right.tolist() == [False]
     assert [hit.tolist() for hit in hits_of(answers, -np.inf)] == [[False], [True]]
+
+
+def test_queries_that_people_answered_are_labelled_pairs() -> None:
+    images = image_table([*(Row(f"q{n}") for n in range(1, 5)), Row("l", "Luna"), Row("l2", "Luna"), Row("t", "Tara")])
+    query, gallery, name = zip(
+        ("q1", "l", "Luna"), ("q1", "t", "Tara"), ("q1", "l2", "Luna"), ("q2", "t", "Tara"), ("q2", "l", "Luna"),
+        ("q3", "l", "Luna"), ("q4", "t", "Tara"), strict=True,
+    )  # fmt: skip
+    score = np.arange(7, dtype=np.float32)
+    ranked = RankedCandidates(
+        strings(*query), strings(*gallery), strings(*name), strings(*["lynx"] * 7), np.full(7, 0.5), {"inliers": score}
+    )
+    # q1 is Luna, and so is q4 by q1; q2 is not Tara; q3 was called nothing
+    said = ReviewedPairs(same=(("l2", "q1"), ("q1", "q4")), different=(("q2", "t"),))
+    [(dataset, found)] = answered_queries(ranked, images, said).items()
+    part = found.part
+    assert (dataset, part.splits.image_id.tolist()) == ("lynx", ["q1", "q2", "q4"])
+    assert part.splits.identity.tolist() == ["Luna", "query q2", "Luna"]
+    assert part.splits.is_known.shape == (0, 3)  # in no split: thresholds and scores are chosen without them
+    assert part.same.tolist() == [[True, False, True], [False] * 3, [False] * 3]
+    assert found.labelled.tolist() == [[True] * 3, [True, False, False], [True, False, False]]
+    np.testing.assert_array_equal(part.columns["inliers"][1], [3, 4, np.nan])
+    assert answered_queries(ranked, images, ReviewedPairs(same=(("q2", "q3"),))) == {}

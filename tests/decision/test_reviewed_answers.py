@@ -8,7 +8,7 @@ from rows import Row, image_table, strings
 
 from animalclef.decision.calibrators import Calibrator
 from animalclef.decision.decision_model import AnswerCurve, DatasetDecision, Decision
-from animalclef.decision.reviewed_answers import apply_reviewed
+from animalclef.decision.reviewed_answers import apply_reviewed, with_reviewed_names
 from animalclef.structures import Predictions, RankedCandidates, ReviewedPairs
 
 IMAGES = image_table([Row("q1"), Row("q2"), Row("q3"), Row("l", "Luna"), Row("t", "Tara"), Row("m", "Milo")])
@@ -66,3 +66,13 @@ def test_answers_hold_for_all_photographs_of_one_animal() -> None:
 def test_the_margin_is_in_log_odds_before_the_answer_curve(margin: float, slope: float | None, name: str) -> None:
     # Tara .5 leads Milo .1 by ln 1 - ln(1/9) = 2.197; divided by a slope of .5 it is 4.394
     assert answered(ReviewedPairs(different=(("l", "q1"),)), decision(0.4, margin, slope))[0] == (name, 0.5)
+
+
+def test_photographs_that_people_named_join_the_database() -> None:
+    images = image_table([*(Row(f"q{n}") for n in range(1, 6)), Row("l", "Luna"), Row("r", "reviewed_q2")])
+    said = ReviewedPairs(same=(("l", "q1"), ("q3", "q2"), ("q4", "q3")), different=(("l", "q5"),))
+    named = with_reviewed_names(images, said)
+    assert named.identity.tolist() == ["Luna", *["reviewed_q2_"] * 3, None, "Luna", "reviewed_q2"]
+    assert named.is_query.tolist() == [False] * 4 + [True, False, False]
+    assert list(named.gallery.image_id) == ["q1", "q2", "q3", "q4", "l", "r"]
+    assert with_reviewed_names(images, ReviewedPairs()).identity.tolist() == images.identity.tolist()

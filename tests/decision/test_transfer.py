@@ -17,7 +17,7 @@ from animalclef.decision.decision_model import DatasetDecision, Decision
 from animalclef.decision.fusion import fuse
 from animalclef.decision.null_model import Null, nulls_of
 from animalclef.decision.strangers import confidence_sentences, measured_on_strangers
-from animalclef.decision.transfer import for_dataset, nulls_of_queries, prior_decision
+from animalclef.decision.transfer import for_dataset, nulls_of_queries, prior_decision, scale_free_columns
 from animalclef.decision.tune import tune
 from animalclef.errors import StaleArtefactError
 from animalclef.runtime.progress import Silent
@@ -165,3 +165,10 @@ def test_missing_columns_leave_their_weight_to_the_others() -> None:
     pooled = tuned(lynx=synthetic(20, 4.0, seed=0)).pooled
     mine = for_dataset(pooled, {"inliers": nulls_of(singletons(9))["inliers"]})
     assert mine.weights == {"inliers": 1.0}
+
+
+def test_scale_free_columns_are_scales_above_the_location() -> None:
+    null = Null(location=np.log(11.0), scale=0.5, photographs=9, individuals=3)
+    found = scale_free_columns({"inliers": np.array([[10.0, 0.0]], np.float32)}, {"inliers": null})
+    assert found["inliers/null"][0] == pytest.approx([0.0, -2 * np.log(11)])
+    assert set(found) == {"inliers/null"}

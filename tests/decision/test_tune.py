@@ -12,9 +12,10 @@ from evaluation_cases import pseudo_queries, synthetic
 
 from animalclef.config import DecideConfig
 from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.decision.cross_fit import nested_answers
 from animalclef.decision.decision_model import DatasetDecision, Decision, load_decision
 from animalclef.decision.score_columns import base_of
-from animalclef.decision.tune import held_out_parts, nested_answers, tune
+from animalclef.decision.tune import held_out_parts, tune
 from animalclef.errors import StaleArtefactError
 from animalclef.runtime.progress import Silent
 

@@ -6,7 +6,7 @@ import pytest
 from evaluation_cases import decision_by_hand
 
 from animalclef.decision.decision_model import Validation
-from animalclef.evaluation.small_validation import small_validation_notes
+from animalclef.decision.strangers import small_validation_notes
 
 
 @pytest.mark.parametrize(("photographs", "individuals", "warned"), [(12, 4, True), (50, 19, True), (50, 20, False)])

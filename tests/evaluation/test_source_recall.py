@@ -10,7 +10,7 @@ from rows import Row, image_table, strings
 from tiny import write_csv
 
 from animalclef.data.submission import Truth
-from animalclef.evaluation.source_recall import recall_of_sources
+from animalclef.evaluation.evaluate import recall_of_sources
 from animalclef.pipeline.candidate_search import ranks_of_sources
 from animalclef.store.finished_run import _read
 from animalclef.structures import Shortlist

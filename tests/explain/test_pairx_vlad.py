@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from animalclef.config import EmbedConfig
-from animalclef.explain.pairx_vlad import Parts, agreement_of_vlad, contributions, parts_of
+from animalclef.explain.pairx import Parts, agreement_of_vlad, contributions, parts_of
 from animalclef.features.embedding.vlad import Codebook, VladExtractor, dense_descriptors, fit_codebook
 from animalclef.structures import DecodedImage
 

@@ -24,7 +24,7 @@ from animalclef.features.embedding.preprocessing import RESIZERS, Preprocessing
 from animalclef.features.embedding.timm_embedder import TimmExtractor, load_embedder
 from animalclef.hub.cache import WEIGHTS
 from animalclef.pipeline.models import Models, scores_fingerprint
-from animalclef.runtime import precision
+from animalclef.runtime import devices
 from animalclef.structures import DecodedImage
 
 SIZES = {
@@ -233,11 +233,11 @@ def test_an_error_that_is_not_of_memory_is_not_swallowed() -> None:
 def test_auto_is_the_number_format_that_the_device_computes_fast_in(monkeypatch: pytest.MonkeyPatch) -> None:
     for capability, chosen in (((8, 0), torch.bfloat16), ((7, 5), torch.float16)):  # a T4 has no bfloat16
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, capability=capability: capability)
-        assert precision.choose_precision("auto", "cuda:1") == chosen
+        assert devices.choose_precision("auto", "cuda:1") == chosen
     for has, chosen in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(precision, "has_bfloat16_units", lambda device, has=has: has)
-        assert precision.choose_precision("auto", "cpu") == chosen
-    assert precision.choose_precision("float32", "cpu") == torch.float32
+        monkeypatch.setattr(devices, "has_bfloat16_units", lambda device, has=has: has)
+        assert devices.choose_precision("auto", "cpu") == chosen
+    assert devices.choose_precision("float32", "cpu") == torch.float32
     with pytest.raises(ConfigError, match=r"embed\.precision float16: processors are slow at it"):
         load_embedder(EmbedConfig(model="embedder-small", precision="float16"), "cpu")
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from animalclef.config import KeypointConfig, load_config
-from animalclef.config.feature_presets import FEATURES
+from animalclef.config.matching import FEATURES
 from animalclef.errors import ConfigError, StaleArtefactError, WeightsError
 from animalclef.features.local.detectors import DETECTORS, Detected, Detector
 from animalclef.features.local.entries import features_from_entry, load_extractor
@@ -228,7 +228,7 @@ def test_superpoint_names_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_an_unknown_extractor_is_told_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"keypoints\.extractor: .*sift, kaze, aliked-n16.*superpoint.*got 'surf'"):
+    with pytest.raises(ConfigError, match=r"keypoints\.extractor: .*sift, aliked-n16.*superpoint.*got 'surf'"):
         load_config(None, ["keypoints.extractor=surf"])
 
 

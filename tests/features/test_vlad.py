@@ -10,13 +10,13 @@ import pytest
 from numpy.typing import NDArray
 
 from animalclef.config import EmbedConfig
-from animalclef.features.embedding.dense_sift import dense_root_sift
 from animalclef.features.embedding.principal_components import principal_axes, project, unit
 from animalclef.features.embedding.vlad import (
     Codebook,
     VladExtractor,
     _aggregate,
     dense_descriptors,
+    dense_root_sift,
     fit_codebook,
 )
 from animalclef.structures import DecodedImage

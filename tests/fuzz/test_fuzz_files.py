@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save as save_safetensors
 
-from animalclef.cli.console_ledger import ledger_notes, ledger_table
+from animalclef.cli.ledger import ledger_notes, ledger_table
 from animalclef.cli.options import PlainConsole
 from animalclef.config import Config, load_config
 from animalclef.data.decode import decode, upright_size_wh

@@ -16,13 +16,11 @@ from hypothesis import strategies as st
 from animalclef.data.answers import ANSWERS_COLUMNS, read_answers
 from animalclef.data.columns import ALIASES
 from animalclef.data.dates import parse_dates
-from animalclef.data.formats.raw_csv import RawTable
+from animalclef.data.formats.camtrap_dp import RawTable
 from animalclef.data.segmentation_cells import draw_segmentation, parse_segmentation
 from animalclef.data.sources import find_source
-from animalclef.data.submission import read_submission, read_truth
-from animalclef.data.submission_file import check_submission_file
-from animalclef.data.table import LoadedTable, load_table
-from animalclef.data.table_statistics import count_images
+from animalclef.data.submission import check_submission_file, read_submission, read_truth
+from animalclef.data.table import LoadedTable, count_images, load_table
 
 GOOD = (
     "image_id,identity,path,date,orientation,species,split,dataset,bbox,segmentation,encounter\n"

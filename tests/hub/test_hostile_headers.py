@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.features.embedding.embedder_registry import METADATA, find_embedder, trained_on_keys
-from animalclef.hub.shipped import lightglue_header
+from animalclef.hub.catalogue import lightglue_header
 from animalclef.matching.lightglue.loading import load_lightglue
 
 

@@ -12,9 +12,8 @@ from lightglue_cases import SIFT, SMALL, features, kornia_matches, random_model
 
 from animalclef.errors import StaleArtefactError
 from animalclef.matching.lightglue.batched import BatchedLightGlue, PairMatches
-from animalclef.matching.lightglue.inputs import network_inputs
 from animalclef.matching.lightglue.layers import Ragged, on_grid
-from animalclef.matching.lightglue.loading import LightGlueModel, load_lightglue
+from animalclef.matching.lightglue.loading import LightGlueModel, load_lightglue, network_inputs
 from animalclef.structures import LocalFeatures
 
 CPU = torch.device("cpu")

@@ -15,7 +15,7 @@ from animalclef.errors import ConfigError
 from animalclef.matching.jobs import Job
 from animalclef.matching.lightglue.batched import BatchedLightGlue, PairMatches
 from animalclef.matching.lightglue.matcher import DeviceWorker, LightGlueMatcher
-from animalclef.runtime.precision import choose_precision
+from animalclef.runtime.devices import choose_precision
 from animalclef.structures import LocalFeatures
 
 CPU = torch.device("cpu")
@@ -189,10 +189,10 @@ def test_several_devices_share_the_windows_and_change_nothing(monkeypatch: pytes
 
 def test_the_precision_follows_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_precision("float16", CPU) is torch.float16
-    monkeypatch.setattr("animalclef.runtime.precision.has_bfloat16_units", lambda device: False)
+    monkeypatch.setattr("animalclef.runtime.devices.has_bfloat16_units", lambda device: False)
     assert choose_precision("auto", CPU) is torch.float32
     assert choose_precision("auto", torch.device("cuda")) is torch.float16
-    monkeypatch.setattr("animalclef.runtime.precision.has_bfloat16_units", lambda device: True)
+    monkeypatch.setattr("animalclef.runtime.devices.has_bfloat16_units", lambda device: True)
     assert choose_precision("auto", CPU) is torch.bfloat16
 
 

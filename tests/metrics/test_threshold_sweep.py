@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.metrics.threshold_sweep import Answers, Roles, Sweep, hits_of, merged, midpoints, score_of, sweep
+from animalclef.metrics.threshold_sweep import Roles, Sweep, hits_of, merged, midpoints, score_of, sweep
 
 
 def score_at(probability: np.ndarray, threshold: float | np.ndarray, pseudo: PseudoQueries) -> tuple[float, ...]:
@@ -30,20 +30,6 @@ def test_best_candidates_by_hand() -> None:
     assert answers.known.tolist() == [0.9, 0.8, 0.6]
     assert answers.right.tolist() == [True, False, False]
     assert answers.unknown.tolist() == [0.4, 0.8, 0.6]
-    np.testing.assert_allclose(answers.known_lead, [0.5, 0.1, 0.3])
-    np.testing.assert_allclose(answers.unknown_lead, [0.2, 0.7, 0.3])
-
-
-def test_a_margin_makes_answers_new_whose_lead_is_small() -> None:
-    answers = Answers(
-        *(np.array(one) for one in ([3.0, 2.0], [True, True], [1.0, -np.inf], [0.5, 0.1], [0.2, -np.inf]))
-    )
-    at = answers.with_margin(0.2)
-    assert at.known.tolist() == [3, -np.inf]
-    assert at.unknown.tolist() == [1, -np.inf]
-    assert answers.with_margin(0) is answers
-    assert answers.by_lead().known.tolist() == [0.5, 0.1]
-    assert [one.tolist() for one in hits_of(at, 1.0)] == [[True, False], [False, True]]
 
 
 def test_scores_at_a_threshold_by_hand() -> None:

@@ -16,8 +16,7 @@ from whole_run import predict
 
 from animalclef.config import DataConfig, SplitConfig, load_config
 from animalclef.config.embedder_training import EmbedderNetworkConfig, TrainConfig
-from animalclef.data.content_key import photograph_keys
-from animalclef.data.hashing import hash_images
+from animalclef.data.hashing import hash_images, photograph_keys
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.errors import ConfigError

@@ -13,13 +13,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from animalclef.errors import WeightsError
-from animalclef.hub.catalogue import WEIGHTS
-from animalclef.hub.shipped import shipped_segmenter
-from animalclef.prepare.segment_batch import SIDE, MapReader, network_input
+from animalclef.hub.catalogue import WEIGHTS, shipped_segmenter
 from animalclef.prepare.segmenters import open_segmenter
-from animalclef.prepare.u2net_segmenter import U2NetSegmenter, mask_from_map
-from animalclef.prepare.u2netp import U2NetP
-from animalclef.prepare.u2netp_weights import load_u2netp, read_onnx_convolutions
+from animalclef.prepare.u2net_segmenter import SIDE, MapReader, U2NetSegmenter, mask_from_map, network_input
+from animalclef.prepare.u2netp import U2NetP, load_u2netp, read_onnx_convolutions
 
 
 @pytest.fixture(scope="module")

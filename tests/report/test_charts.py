@@ -13,9 +13,8 @@ from tiny_run import copy_run
 from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.report import FinishedRun, load_run
-from animalclef.report.charts import charts_of
+from animalclef.report.charts import Plot, charts_of
 from animalclef.report.evidence import Evidence, evidence_of
-from animalclef.report.svg import Plot
 
 
 def drawing(plot: Plot, description: str = "") -> ElementTree.Element:

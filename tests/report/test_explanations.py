@@ -20,7 +20,7 @@ from animalclef.cli import app
 from animalclef.errors import ConfigError
 from animalclef.explain.pairx import Agreement
 from animalclef.report import Explanations, FinishedRun, draw_query, load_run
-from animalclef.report.heat import draw_agreement, overlay_of, packed_agreement
+from animalclef.report.explanations import draw_agreement, overlay_of, packed_agreement
 from animalclef.report.write_report import write_report
 from animalclef.runtime.progress import Silent
 from animalclef.store.shard_store import ShardStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from animalclef.report.outline import draw_outline
+from animalclef.report.thumbnails import draw_outline
 
 
 def test_the_outline_is_drawn_at_the_photographs_scale() -> None:

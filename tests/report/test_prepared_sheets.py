@@ -11,7 +11,7 @@ from tiny import make_masks, make_tiny_data
 from whole_run import predict
 
 from animalclef.prepare.contact_sheet import CELL, contact_sheet, spread_rows
-from animalclef.report.prepared_sheets import prepared_sheets
+from animalclef.report.summary import prepared_sheets
 from animalclef.report.thumbnails import outlined, read_photograph
 from animalclef.report.write_report import write_report
 from animalclef.runtime.progress import Silent

@@ -1,17 +1,14 @@
-"""Scores of whole lists, and circumstances of pairs, by hand."""
+"""Scores of whole lists, by hand."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from rows import Row, embeddings_of, image_table, strings
 
 from animalclef.config import RetrieveConfig
-from animalclef.decision.pair_covariates import circumstances
 from animalclef.retrieval.requery import rescore
-from animalclef.structures import PairScores, Shortlist
+from animalclef.structures import Shortlist
 
 BOTH = RetrieveConfig(rescore=("expanded", "reciprocal"), neighbours=1)
 
@@ -55,20 +52,6 @@ def test_a_candidate_that_is_not_seen_changes_nothing_for_the_others() -> None:
 def test_a_query_without_candidates_and_no_rescoring() -> None:
     assert np.isnan(rescore(shortlist_of(-1, -1, -1), vectors(), BOTH)["expanded"]).all()
     assert rescore(shortlist_of(0, 1, 2), vectors(), RetrieveConfig()) == {}
-
-
-def test_circumstances_by_hand() -> None:
-    images = image_table([Row("q"), Row("a", "x"), Row("b", "x"), Row("c", "y"), Row("d", "y", dataset="newt")])
-    images = replace(images, date=strings("2024-01-10", "2024-01-10", "2024-01-03", "odd", ""))
-    scores = PairScores(strings("q", "q", "q", "a"), strings("a", "b", "c", "b"), {})
-    sizes = {key: (10 * place, 100 + place) for place, key in enumerate(images.key)}
-    found = circumstances(scores, images, sizes.__getitem__)
-    # whoever plays the query, an individual has as many photographs as the gallery: anything else would give it away
-    assert found["photographs"].tolist() == [2, 2, 1, 2]
-    np.testing.assert_array_equal(found["days_apart"], [np.nan, 7, np.nan, 7])
-    assert found["query_keypoints"].tolist() == [0, 0, 0, 10]
-    assert found["gallery_side"].tolist() == [101, 102, 103, 102]
-    assert set(circumstances(scores, images, None)) == {"photographs", "days_apart"}
 
 
 @pytest.mark.parametrize("name", ["expanded", "reciprocal"])

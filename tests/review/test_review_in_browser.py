@@ -203,3 +203,33 @@ def test_it_fits_and_can_be_read(chromium: Browser, page: Served, size: tuple[in
     )
     answers = chromium.run("return document.querySelector('.actions').getBoundingClientRect().top")
     assert max(panes) <= answers + 30
+
+
+@pytest.mark.parametrize(("together", "size"), [(False, DESKTOP), (True, PHONE)])
+def test_two_new_individuals_are_asked_about(
+    chromium: Browser, page: Served, log: Path, *, together: bool, size: tuple[int, int]
+) -> None:
+    session, images = page.session, page.session.run.images
+    rows = [row for row in range(len(images)) if images.is_query[row] and images.dataset[row] == "NewtID"][:3]
+    first, second, mate = (str(images.image_id[row]) for row in rows)
+    names = {first: "new_7", second: "new_7" if together else "new_8", mate: "new_8"}
+    session._new, session._queue._label = names, dict(names)
+    session._queue._link = {(first, second): 0.0 if together else 0.99}
+    predictions = session.run.predictions
+    for row, one in enumerate(predictions.image_id):
+        predictions.identity[row] = None if one in names else predictions.identity[row]
+    session._queue._options = {}
+    session._known = None
+    open_page(chromium, page, size)
+    captions = [one.text for one in chromium.all("figcaption")]
+    assert captions[0].startswith(f"{first} · new individual (new_7)")
+    assert captions[1].startswith(f"{second} · new individual ({names[second]})")
+    reason = chromium.one("#reason").text
+    assert reason.startswith(f"Both are submitted as new, {'grouped as one individual' if together else 'as two'}")
+    assert len(chromium.all(".strip[data-side='1'] button")) == (0 if together else 2)  # it and its mate
+    chromium.driver.save_screenshot(f"/tmp/rv3/new-{size[0]}.png")
+    chromium.press("s")
+    assert chromium.until("return document.getElementById('status').textContent.startsWith('Saved')")
+    [line] = saved(log)
+    assert {one["image_id"] for one in line["pair"]} == {first, second}
+    assert (line["shown"]["name"], line["shown"]["probability"]) == (None, 0.0 if together else 0.99)

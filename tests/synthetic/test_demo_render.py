@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from animalclef.errors import OutputError
 from animalclef.synthetic import DEMO_SPECIES, DemoConfig, render, render_demo
 from animalclef.synthetic.plan import plan_demo
-from animalclef.synthetic.storing import TINY_SIZE_WH
+from animalclef.synthetic.render import TINY_SIZE_WH
 
 TINY = DemoConfig(
     seed=2,

@@ -12,11 +12,10 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from animalclef.config.training_loop import AveragingConfig
+from animalclef.config.training import AveragingConfig
 from animalclef.errors import ConfigError, StaleArtefactError
 from animalclef.training.fabric import open_fabric, skips_overflow
-from animalclef.training.training_checkpoint import averaged_model, load_state, save_state
-from animalclef.training.training_log import TrainingLog
+from animalclef.training.training_state import TrainingLog, averaged_model, load_state, save_state
 
 
 def network() -> nn.Module:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from animalclef.errors import ConfigError
-from animalclef.hub.shipped import SHIPPED, shipped_embedder
+from animalclef.hub.catalogue import SHIPPED, shipped_embedder
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +35,9 @@ _IMAGENET: tuple[Values, Values] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _HALF: tuple[Values, Values] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 METADATA = "animalclef.embedder"
 """Of a .safetensors file: JSON, {"model": a name from here, timm:NAME or arcface:BACKBONE, ...}."""
+
+CLASSIFIERS = ("classifier.", "head.fc.", "fc.", "head.")
+_ANY_SIZE = {"dynamic_img_size": True}
 
 
 @dataclass(frozen=True)
@@ -68,19 +71,19 @@ def _build_timm(backbone: str, options: Mapping[str, str | int | float | bool]) 
 
 
 def _build_miewid(backbone: str, options: Mapping[str, str | int | float | bool]) -> torch.nn.Module:
-    from animalclef.features.embedding.miewid import MiewId
+    from animalclef.features.embedding.embedding_heads import MiewId
 
     return MiewId(backbone, options)
 
 
 def _build_arcface(backbone: str, options: Mapping[str, str | int | float | bool]) -> torch.nn.Module:
-    from animalclef.features.embedding.arcface import BackboneAndNeck
+    from animalclef.features.embedding.embedding_heads import BackboneAndNeck
 
     return BackboneAndNeck(backbone, options)
 
 
 def _miewid_keys(state: State) -> dict[str, torch.Tensor]:
-    from animalclef.features.embedding.miewid import published_keys
+    from animalclef.features.embedding.embedding_heads import published_keys
 
     return published_keys(state)
 
@@ -98,8 +101,6 @@ def _swin_keys(state: State) -> dict[str, torch.Tensor]:
     return {re.sub(r"layers\.(\d+)\.downsample", later, name): value for name, value in kept.items()}
 
 
-CLASSIFIERS = ("classifier.", "head.fc.", "fc.", "head.")
-
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         "timm": Family(_build_timm, _as_they_are, CLASSIFIERS),
@@ -110,7 +111,6 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
 )
 
 _MIEWID = EmbedderEntry("miewid", "efficientnetv2_rw_m", 440, _IMAGENET, "pil-bilinear")
-_ANY_SIZE = {"dynamic_img_size": True}
 
 # Preprocessing as on the models' own pages: MiewID's card resizes with Pillow, its plugin with OpenCV (embed.resize).
 EMBEDDERS: Mapping[str, EmbedderEntry] = MappingProxyType(

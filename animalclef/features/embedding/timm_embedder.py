@@ -21,8 +21,7 @@ from animalclef.features.embedding.preprocessing import RESIZERS, Preprocessing
 from animalclef.features.embedding.principal_components import unit
 from animalclef.hub.cache import WEIGHTS, find_weights
 from animalclef.hub.load import load_strictly, read_weights, unwrapped, weights_digest
-from animalclef.runtime.memory import halved
-from animalclef.runtime.precision import choose_precision
+from animalclef.runtime.devices import choose_precision, halved
 from animalclef.store.shard_store import Entry
 from animalclef.structures import DecodedImage, FloatArray
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from animalclef.config import KeypointConfig, fingerprint
 from animalclef.features.local.detectors import DETECTORS, Detector
 from animalclef.hub.load import load_strictly, read_weights, weights_digest
-from animalclef.runtime.memory import halved
+from animalclef.runtime.devices import halved
 from animalclef.store.shard_store import Entry
 from animalclef.structures import DecodedImage, FloatArray
 

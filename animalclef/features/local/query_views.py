@@ -10,8 +10,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.data.content_key import derived_key
-from animalclef.features.local.extractor_registry import LocalExtractor
+from animalclef.data.hashing import derived_key
+from animalclef.features.local.entries import LocalExtractor
 from animalclef.store.shard_store import Entry
 from animalclef.structures import DecodedImage, FloatArray, ImageTable, MatchKey, PairScores, Shortlist
 

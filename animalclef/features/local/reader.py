@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.config import KeypointConfig
-from animalclef.data.content_key import derived_key
+from animalclef.data.hashing import derived_key
 from animalclef.data.masks import Masks, find_masks, inside, read_mask
 from animalclef.features.local.entries import features_from_entry
 from animalclef.features.local.query_views import upright_xy, view_key

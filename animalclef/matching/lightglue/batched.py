@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.matching.lightglue.inputs import network_inputs
 from animalclef.matching.lightglue.layers import Layers, Ragged, on_grid
-from animalclef.matching.lightglue.loading import LightGlueModel
+from animalclef.matching.lightglue.loading import LightGlueModel, network_inputs
 from animalclef.structures import FloatArray, LocalFeatures
 
 if TYPE_CHECKING:

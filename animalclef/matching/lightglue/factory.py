@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from animalclef.config import RerankConfig
-from animalclef.config.feature_presets import family
+from animalclef.config.matching import family
 from animalclef.matching.lightglue.batched import BatchedLightGlue
 from animalclef.matching.lightglue.loading import LightGlueModel, find_lightglue, load_lightglue
 from animalclef.matching.lightglue.matcher import DeviceWorker, Engine, LightGlueMatcher
 from animalclef.matching.lightglue.package_backend import PackageLightGlue
-from animalclef.runtime.precision import choose_precision
+from animalclef.runtime.devices import choose_precision
 
 if TYPE_CHECKING:
     import torch

@@ -12,20 +12,36 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from animalclef.errors import ConfigError, WeightsError
+from animalclef.config.matching import family
+from animalclef.errors import ConfigError, StaleArtefactError, WeightsError
+from animalclef.features.local.unit_descriptors import root_sift
+from animalclef.hub.catalogue import lightglue_header, shipped_matcher
 from animalclef.hub.load import load_strictly, read_weights, weights_digest
 from animalclef.hub.needed_weights import matcher_file
-from animalclef.hub.shipped import lightglue_header, shipped_matcher
+from animalclef.structures import FloatArray, LocalFeatures
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LightGlueModel", "Shape", "find_lightglue", "load_lightglue"]
+__all__ = [
+    "SCALE_LONG_SIDE",
+    "LightGlueModel",
+    "NetworkInputs",
+    "Shape",
+    "find_lightglue",
+    "keypoints_inside",
+    "load_lightglue",
+    "network_inputs",
+]
 
 _DERIVED = "confidence_thresholds"  # computed from the number of layers; some releases carry it, others do not
 _NEVER = -1.0
+
+SCALE_LONG_SIDE = 512  # a keypoint's scale is told as its diameter in pixels of the photograph at this long side
+NetworkInputs = tuple[FloatArray, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -169,3 +185,36 @@ def _without_idle_parts(shape: Shape, state: Mapping[str, torch.Tensor]) -> Shap
     if not any(state[f"log_assignment.{number}.matchability.weight"].any() for number in between):
         shape = replace(shape, depth_confidence=_NEVER, width_confidence=_NEVER)
     return shape
+
+
+def network_inputs(features: LocalFeatures, shape: Shape) -> NetworkInputs:
+    """Return normalised keypoints (m, 2), or (m, 4) with scale and orientation, and descriptors (m, d).
+
+    Keypoints: 0 in the middle of the image, 1 at the end of its longer side. The released SIFT weights were trained on
+    COLMAP's scale (sigma, half of OpenCV's diameter) in photographs of 1,024 px and on orientations in (-pi, pi].
+
+    Raises:
+        StaleArtefactError: the features are of another kind than the matcher.
+    """
+    if family(features.extractor) != shape.features or features.descriptors.shape[1] != shape.input_dim:
+        have = f"{features.extractor} features with {features.descriptors.shape[1]} numbers a descriptor"
+        raise StaleArtefactError(
+            f"rerank.weights: the matcher is for {shape.features} with {shape.input_dim} numbers a descriptor, got "
+            f"{have}. Set keypoints.extractor or rerank.weights so that they fit."
+        )
+    size = np.array(features.image_size_wh, dtype=np.float32)
+    points = (keypoints_inside(features) - size / 2) / (size.max() / 2)
+    if shape.add_scale_ori:
+        scale = features.scale * (SCALE_LONG_SIDE / size.max())
+        turn = features.orientation_rad
+        if shape.signed_orientation:
+            turn = np.pi - np.mod(np.pi - turn, 2 * np.pi)
+        points = np.column_stack([points, scale, turn])
+    is_sift = shape.features == "sift"
+    descriptors = root_sift(features.descriptors) if is_sift else features.descriptors.astype(np.float32)
+    return np.ascontiguousarray(points, dtype=np.float32), np.ascontiguousarray(descriptors)
+
+
+def keypoints_inside(features: LocalFeatures) -> FloatArray:
+    """Return keypoints in pixels; one on the outer half of a border pixel is moved onto the border."""
+    return np.clip(features.keypoints_xy, 0, np.array(features.image_size_wh, dtype=np.float32))

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from animalclef.errors import ConfigError
 from animalclef.hub.load import load_strictly
 from animalclef.matching.lightglue.batched import PairMatches
-from animalclef.matching.lightglue.inputs import keypoints_inside, network_inputs
-from animalclef.matching.lightglue.loading import LightGlueModel
+from animalclef.matching.lightglue.loading import LightGlueModel, keypoints_inside, network_inputs
 from animalclef.structures import FloatArray, LocalFeatures
 
 if TYPE_CHECKING:

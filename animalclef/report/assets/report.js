@@ -40,6 +40,20 @@
     return make("img", { class: "photo", src: photo.source, alt: text, width, height, loading: "lazy", decoding: "async" });
   }
 
+  // ---- individuals: photographs are drawn when their part of the page is opened -------------------------------
+
+  function fill(part) {
+    for (const row of part.querySelectorAll("[data-photographs]:empty")) {
+      const photos = row.dataset.photographs.split(" ").map((number) => data.photographs[Number(number)]);
+      row.replaceChildren(...photos.map((photo) => picture(photo, `query ${photo.id}`)));
+    }
+  }
+
+  for (const part of document.querySelectorAll("#individuals details")) {
+    if (part.open) fill(part);
+    part.addEventListener("toggle", () => fill(part));
+  }
+
   // ---- filters ----------------------------------------------------------------------------------------------
 
   const searchable = data.queries.map((query) =>

@@ -78,7 +78,7 @@
     lock();
     if (!question) {
       $("question").textContent = "Nothing is left to ask.";
-      $("reason").textContent = "Every answer that could change a name is given. Undo goes back.";
+      $("reason").textContent = "Every answer that could change a name or a group is given. Undo goes back.";
       strips.forEach((strip) => strip.replaceChildren());
       strips.forEach((strip) => { strip.previousElementSibling.hidden = true; });
       return;
@@ -96,16 +96,21 @@
     if (settles) return "Your answer replaces all earlier ones about these two photographs.";
     if (question.change === undefined) return "";
     const who = question.submitted === null ? "a new individual" : question.submitted;
+    if (question.name === null) {
+      const together = question.together ? "grouped as one individual" : "as two individuals";
+      const likely = `They show one animal with probability ${question.probability.toFixed(2)}.`;
+      return `Both are submitted as new, ${together}. ${likely} Your answer changes the groups with probability ${question.change.toFixed(2)}.`;
+    }
     const likely = `${question.name} with probability ${question.probability.toFixed(2)}`;
     return `Submitted: ${who}. The left photograph shows ${likely}. Your answer changes the name with probability ${question.change.toFixed(2)}.`;
   }
 
+  const named = (photo) => photo.identity !== null ? photo.identity : photo.new ? `new individual (${photo.new})` : "no name yet";
   const details = (photo) => [photo.viewpoint, photo.date].filter(Boolean).join(", ");
 
   function described(side, photo) {
-    const of = photo.identity === null ? "no name yet" : photo.identity;
     const more = details(photo);
-    return `${side === 0 ? "left" : "right"}: photograph ${photo.image_id}, ${of}${more ? `, ${more}` : ""}`;
+    return `${side === 0 ? "left" : "right"}: photograph ${photo.image_id}, ${named(photo)}${more ? `, ${more}` : ""}`;
   }
 
   function place(side, photo) {
@@ -116,8 +121,7 @@
     image.hidden = false;
     image.alt = described(side, photo);
     image.src = `photograph/${photo.row}/1400`;
-    const name = photo.identity === null ? "no name yet" : photo.identity;
-    panes[side].querySelector("figcaption").textContent = [photo.image_id, name, details(photo)].filter(Boolean).join(" · ");
+    panes[side].querySelector("figcaption").textContent = [photo.image_id, named(photo), details(photo)].filter(Boolean).join(" · ");
     fillStrip(side);
     loadMatches();
   }

@@ -4,35 +4,100 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn, optim
 
-from animalclef.config.embedder_training import EmbedderOptimiserConfig, TrainConfig
+from animalclef.config.embedder_training import EmbedderOptimiserConfig, ScheduleConfig, TrainConfig
 from animalclef.errors import ConfigError
+from animalclef.training.embedder.batch_sampling import Batch, BatchSource
 from animalclef.training.embedder.embedder_validation import ValidationSet, embed_images, figures_row
-from animalclef.training.embedder.learning_rate import schedule_factor
 from animalclef.training.embedder.losses import build_loss, distillation_losses
-from animalclef.training.embedder.photograph_batches import Batch, BatchSource
 from animalclef.training.embedder.trained_network import (
+    Started,
     TrainedNetwork,
     backbone_of,
     measure_batch_norms,
     save_embedder,
     set_mode,
 )
-from animalclef.training.embedder.training_plan import warning_if_worse
 from animalclef.training.training_task import History, LoopSettings, Validation
 
-__all__ = ["EmbedderTask", "loop_settings", "make_optimiser"]
+__all__ = ["EmbedderTask", "TrainingPlan", "loop_settings", "make_optimiser", "schedule_factor", "warning_if_worse"]
 
 logger = logging.getLogger(__name__)
 
 _MEASURED = 128  # photographs that the statistics of batch norms are measured on
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a training will do."""
+
+    images: int
+    classes: int
+    held_out: int  # photographs for validation that are not trained on
+    batch: int  # photographs per step, over all processes
+    epochs: int
+    steps: int
+    started: Started | None  # what the start's file held
+    done: int = 0  # steps of an earlier, interrupted run
+    seconds: float | None = None  # to the end; None before the first steps were timed
+    frozen: bool = False  # they were timed while the backbone was frozen
+
+
+def warning_if_worse(start: Mapping[str, Any] | None, best: Mapping[str, Any] | None, epoch: int) -> str | None:
+    """Return a warning where the best epoch has a lower rank-1 on the held-out photographs than the start."""
+    if start is None or best is None:
+        return None
+    before, after = (float(figures["mean"]["rank-1"] or 0.0) for figures in (start, best))
+    if after >= before:
+        return None
+    return (
+        f"Training made it worse: rank-1 of the held-out photographs was {before:.3f} at the start and {after:.3f} at "
+        f"best (epoch {epoch}), which is what is written. Lower optimiser.learning_rate, or keep the start."
+    )
+
+
+def schedule_factor(step: int, config: ScheduleConfig, steps_per_epoch: int, frozen_epochs: int, epochs: int) -> float:
+    """Return the share of the learning rate at a step (from 0).
+
+    A phase of frozen epochs warms up and stays at the peak; the epochs after it warm up again, then decay. The last
+    step of a warm-up is at the peak, and the last step of a cosine just above `lowest`. With `ramp-decay` the share is
+    constant within an epoch, as MiewID's: `first` + (1 - `first`) e / ramp in epoch e of the ramp, then the peak.
+    """
+    start = frozen_epochs * steps_per_epoch
+    if step < start:
+        return _warm(step, min(_steps(config.warmup_epochs, steps_per_epoch), start), config.first)
+    step, total = step - start, (epochs - frozen_epochs) * steps_per_epoch
+    if config.kind == "ramp-decay":
+        return _ramp_decay(step // steps_per_epoch, config)
+    warm = min(_steps(config.warmup_epochs, steps_per_epoch), total // 2)
+    if step < warm or config.kind == "constant":
+        return _warm(step, warm, config.first)
+    share = 0.5 * (1 + math.cos(math.pi * (step - warm) / max(total - warm, 1)))
+    return config.lowest + (1 - config.lowest) * share
+
+
+def _steps(epochs: float, steps_per_epoch: int) -> int:
+    return round(epochs * steps_per_epoch)
+
+
+def _warm(step: int, warm: int, first: float) -> float:
+    return 1.0 if step + 1 >= warm else first + (1 - first) * (step + 1) / warm
+
+
+def _ramp_decay(epoch: int, config: ScheduleConfig) -> float:
+    ramp = round(config.warmup_epochs)
+    if epoch < ramp:
+        return config.first + (1 - config.first) * epoch / ramp
+    past = max(0, epoch - ramp - config.sustain_epochs)
+    return config.lowest + (1 - config.lowest) * float(config.decay**past)
 
 
 def loop_settings(config: TrainConfig, source: BatchSource, processes: int) -> LoopSettings:

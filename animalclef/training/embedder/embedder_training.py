@@ -15,21 +15,21 @@ import torch
 from animalclef.config import fingerprint
 from animalclef.config.data import DataConfig
 from animalclef.config.embedder_training import TrainConfig
-from animalclef.data.content_key import photograph_keys
 from animalclef.data.encounters import find_encounters
-from animalclef.data.hashing import hash_images
+from animalclef.data.hashing import hash_images, photograph_keys
+from animalclef.data.review_log import read_review
 from animalclef.data.training_splits import split_rows
+from animalclef.decision.reviewed_answers import with_reviewed_names
 from animalclef.features.embedding.embedder_registry import trained_on_keys
 from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.structures import ImageTable, Skipped
-from animalclef.training.embedder.embedder_task import EmbedderTask
+from animalclef.training.embedder.batch_sampling import Batch, BatchSource
+from animalclef.training.embedder.embedder_task import EmbedderTask, TrainingPlan
 from animalclef.training.embedder.embedder_validation import ValidationSet, hold_out
 from animalclef.training.embedder.image_cache import ImageCache, cache_images
-from animalclef.training.embedder.photograph_batches import Batch, BatchSource
 from animalclef.training.embedder.trained_network import Started, TrainedNetwork, build_trained, find_start, start_from
 from animalclef.training.embedder.training_labels import TrainingSet, by_side, label_rows, named_rows
-from animalclef.training.embedder.training_plan import TrainingPlan
 from animalclef.training.fabric import lock_folder, open_fabric
 from animalclef.training.training_loop import TrainingLoop
 
@@ -59,22 +59,25 @@ def train_embedder(
     workers: int = 1,
     overwrite: bool = False,
     image_cache: Path | None = None,
+    reviewed: Path | None = None,
     progress: Progress | None = None,
     announce: Callable[[TrainingPlan], None] | None = None,
 ) -> TrainedEmbedder:
-    """Train on the named database rows of `table`, or resume from the checkpoint in `out`; queries are never used.
+    """Train on the named database rows of `table`, or resume from the checkpoint in `out`.
 
+    Queries are used where a `reviewed` log (of `animalclef review`) says whom they show, and never otherwise.
     Reduced copies of the photographs are made once and kept in `image_cache` (default: in `out`), which trainings may
     share. `start` is a file of weights, one that ships, or `published`. The result depends on the recipe, the
     photographs, the start, the number of processes, the machine, and the versions of the libraries; on the CPU also on
     the number of workers, which torch takes as threads.
 
     Raises:
-        DataError: there are too few photographs to train or to validate on.
+        DataError: there are too few photographs to train or to validate on, or the log cannot be read.
         ConfigError: there is no such network or device.
         WeightsError: the start does not fit.
         OutputError: a file of `out` would be replaced that is the start, or that no training wrote.
-        StaleArtefactError: `out` holds a training of another recipe, and `overwrite` is not given.
+        StaleArtefactError: `out` holds a training of another recipe, and `overwrite` is not given; or the log is of
+            other photographs.
         TrainingError: the loss, its gradient or an embedding became something that is not a number.
     """
     fabric = open_fabric(config.precision, device, devices, workers)
@@ -87,7 +90,10 @@ def train_embedder(
     started = None if begun is None else start_from(network, begun)
     make_folder(out)
     with lock_folder(out, fabric.global_rank):
-        named, skipped = hash_images(named_rows(table, config.labels), config.data, workers, progress)
+        rows = table if reviewed is not None else named_rows(table, config.labels)
+        named, skipped = hash_images(rows, config.data, workers, progress)
+        if reviewed is not None:
+            named = named_rows(with_reviewed_names(named, read_review(reviewed, named)), config.labels)
         side = max(network.preprocessing.size_wh)
         images, broken = cache_images(named, image_cache or out / "pictures", side, config.data, workers, progress)
         unreadable = {one.image_id for one in broken}

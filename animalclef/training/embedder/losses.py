@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy, mse_loss, normalize, softplus
 
-from animalclef.config.embedder_recipe import LossConfig
+from animalclef.config.embedder_training import LossConfig
 
 __all__ = [
     "ArcFaceLoss",

@@ -20,8 +20,8 @@ from animalclef.features.embedding.embedder_registry import CLASSIFIERS, FAMILIE
 from animalclef.features.embedding.preprocessing import Preprocessing
 from animalclef.features.embedding.timm_embedder import build, preprocessing_of
 from animalclef.hub.cache import WEIGHTS, find_weights
+from animalclef.hub.catalogue import SHIPPED, shipped_embedder
 from animalclef.hub.load import load_strictly, read_weights, unwrapped
-from animalclef.hub.shipped import SHIPPED, shipped_embedder
 from animalclef.runtime.atomic_files import write_bytes
 
 __all__ = [

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from animalclef.config.matcher_training import MatcherLossConfig
+from animalclef.config.training import MatcherLossConfig
 from animalclef.training.matcher.photograph_views import View
 
 __all__ = ["IGNORED", "UNMATCHED", "Truth", "assignment_loss", "confidence_loss", "true_assignment"]

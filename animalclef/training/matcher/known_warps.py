@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.config.matcher_training import WarpConfig
+from animalclef.config.training import WarpConfig
 
 __all__ = ["Warp", "Warped", "degrade", "draw_warp"]
 

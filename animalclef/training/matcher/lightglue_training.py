@@ -15,10 +15,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.functional import linear, log_softmax, logsigmoid, pad, scaled_dot_product_attention
 
-from animalclef.config.matcher_training import MatcherNetworkConfig
+from animalclef.config.matching import FEATURES
+from animalclef.config.training import MatcherNetworkConfig
 from animalclef.errors import WeightsError
 from animalclef.runtime.atomic_files import write_bytes
-from animalclef.training.matcher.training_features import TrainingFeatures
 
 __all__ = ["Batch", "LayerOutputs", "build_network", "forward", "save_network", "start_from"]
 
@@ -152,16 +152,8 @@ def _log_assignment(head: Any, tokens: list[Tensor], keys: list[Tensor | None]) 
     return whole.clamp(min=-1e4)
 
 
-def save_network(
-    path: Path,
-    weights: Mapping[str, Tensor],
-    features: TrainingFeatures,
-    network: MatcherNetworkConfig,
-    *,
-    half: bool = True,
-) -> None:
-    """Write a network for use: kornia's names, half precision, its size in the header."""
-    dtype = torch.float16 if half else torch.float32
-    tensors = {name: value.detach().cpu().to(dtype).contiguous() for name, value in weights.items()}
-    header = {"features": features.name, "input_dim": features.input_dim, **network.model_dump()}
+def save_network(path: Path, weights: Mapping[str, Tensor], network: MatcherNetworkConfig) -> None:
+    """Write a network for SIFT for use: kornia's names, half precision, its size in the header."""
+    tensors = {name: value.detach().cpu().half().contiguous() for name, value in weights.items()}
+    header = {"features": "sift", "input_dim": FEATURES["sift"].dimensions, **network.model_dump()}
     write_bytes(path, save(tensors, metadata={"lightglue": json.dumps(header)}))

@@ -4,26 +4,174 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn, optim
 
 from animalclef.config import fingerprint
-from animalclef.config.matcher_training import TrainMatcherConfig
+from animalclef.config.training import AveragingConfig, OptimiserConfig, TrainMatcherConfig
+from animalclef.features.embedding.principal_components import principal_axes
+from animalclef.features.local.unit_descriptors import root_sift
 from animalclef.hub.load import read_weights
 from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.training.fabric import lock_folder, open_fabric
-from animalclef.training.matcher.matcher_task import MatcherTask
-from animalclef.training.matcher.training_features import training_features
+from animalclef.training.matcher.assignment import assignment_loss, confidence_loss
+from animalclef.training.matcher.lightglue_training import Batch, build_network, forward, save_network, start_from
+from animalclef.training.matcher.matcher_validation import Measured, measure, nearest_neighbours, network_matches
 from animalclef.training.matcher.training_folder import fill_store, find_photographs, subjects_of
-from animalclef.training.matcher.view_batches import PairSource, held_out
+from animalclef.training.matcher.view_batches import Pair, PairSource, held_out
 from animalclef.training.training_loop import TrainingLoop
+from animalclef.training.training_task import History, LoopSettings, Validation
 
-__all__ = ["TrainedMatcher", "train_matcher"]
+__all__ = [
+    "MatcherTask",
+    "TrainedMatcher",
+    "batch_loss",
+    "make_optimiser",
+    "project_like",
+    "schedule_factor",
+    "train_matcher",
+]
 
 logger = logging.getLogger(__name__)
 
+_TRAIN, _VALIDATE, _SAMPLE = 21, 22, 23  # of the seeds of generators
+_CHECKPOINT_EVERY = 100  # steps
+_RATIOS = (0.8, 0.9, 1.0)  # of the nearest neighbours beside the network
+
 _LEAST_KEYPOINTS = 16  # of a view that is worth matching
+
+
+class MatcherTask:
+    """A LightGlue and its pairs of views."""
+
+    def __init__(
+        self,
+        config: TrainMatcherConfig,
+        source: PairSource,
+        held: PairSource,
+        fabric: Any,
+        start: Mapping[str, Tensor] | None = None,
+        start_name: str = "",
+    ) -> None:
+        """Build the network on the device, from the weights of `start` where they are given."""
+        torch.manual_seed(config.seed)
+        self.config, self.source, self.held, self.fabric = config, source, held, fabric
+        network = build_network(config.keypoints.feature.dimensions, config.network)
+        self._new: list[str] = []  # parameters that `start` lacks
+        if start is not None:
+            self._new = start_from(network, start, start_name)
+            if "input_proj.weight" in self._new and "input_proj.weight" in start:
+                pairs = source.pairs(32, _SAMPLE, points=config.points)
+                sample = [root_sift(pair.first.descriptors) for pair in pairs]
+                project_like(network, start, np.concatenate(sample))
+        self.model = self.network = network.to(fabric.device)
+        self.optimiser = make_optimiser(network, config.optimiser)
+        self._frozen_steps = config.frozen_steps if self._new else 0
+        self.settings = LoopSettings(
+            name=config.name, seed=config.seed, steps=config.steps,
+            averaging=AveragingConfig(decay=config.optimiser.ema),
+            validate_every=config.validate_every, checkpoint_every=_CHECKPOINT_EVERY, frozen_steps=self._frozen_steps,
+            accumulate=config.optimiser.accumulate, clip=config.optimiser.clip,
+        )  # fmt: skip
+
+    def batch(self, number: int) -> Batch:
+        """Return the batch of this number, from 0."""
+        return self.source.batch(_TRAIN, number, 0)
+
+    def names(self, batch: Batch) -> Sequence[str]:
+        """Return the names of the pairs of a batch."""
+        return batch.names
+
+    def losses(self, batch: Batch) -> Tensor:
+        """Return the loss of every pair, (b,)."""
+        return batch_loss(self.network, batch.to(self.fabric.device), self.config.loss.confidence_weight)
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step, from 0."""
+        rates, frozen = self.config.optimiser, step < self._frozen_steps
+        peak = rates.projection_rate if frozen else rates.learning_rate
+        return peak * schedule_factor(step, self.config.steps, self._frozen_steps, self.config.warmup_steps)
+
+    def set_mode(self, *, frozen: bool) -> None:
+        """Put the network into training mode; `frozen` trains only the parameters that the start lacks."""
+        self.network.train()
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(not frozen or name in self._new)
+
+    def validate(self, network: nn.Module) -> Validation:
+        """Measure matches on the held-out pairs; the weights of the last step are kept."""
+        row = self._measure(network).row()
+        return Validation(row, row)
+
+    def finish(self, network: nn.Module, history: History, path: Path) -> dict[str, Any]:
+        """Write the network for use; return its figures on the held-out pairs, and those of nearest neighbours."""
+        save_network(path, network.state_dict(), self.config.network)
+        pairs, match_px = self._held_pairs(), self.config.loss.match_px
+        rows = {"network": self._measure(network).row()}
+        for ratio in _RATIOS:
+            rows[f"mutual nearest {ratio}"] = measure(nearest_neighbours(ratio), pairs, match_px).row()
+        return rows
+
+    def _measure(self, network: nn.Module) -> Measured:
+        return measure(network_matches(network, self.config), self._held_pairs(), self.config.loss.match_px)
+
+    def _held_pairs(self) -> list[Pair]:
+        return self.held.pairs(self.config.validation_pairs, _VALIDATE)
+
+
+def schedule_factor(step: int, steps: int, frozen_steps: int, warmup_steps: int) -> float:
+    """Return the share of the learning rate at a step (from 0): a linear warm-up, then half a cosine down to 0.
+
+    The frozen steps have a warm-up of their own, and then the peak.
+    """
+    start, end = (frozen_steps, steps) if step >= frozen_steps else (0, frozen_steps)
+    warm = min(warmup_steps, (end - start) // 2)
+    done = step - start
+    if done < warm:
+        return (done + 1) / warm
+    if step < frozen_steps:
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (done - warm) / max(end - start - warm, 1)))
+
+
+def batch_loss(network: nn.Module, batch: Batch, confidence_weight: float) -> Tensor:
+    """Return the loss of every pair of a batch (b,): the mean assignment loss over layers, and the confidences'."""
+    outputs = forward(network, batch)
+    layers = torch.stack([assignment_loss(scores, *batch.truth) for scores in outputs.log_assignments]).mean(0)
+    if not outputs.confidences:
+        return layers
+    return layers + confidence_weight * confidence_loss(outputs.confidences, outputs.log_assignments, batch.masks)
+
+
+def make_optimiser(network: nn.Module, config: OptimiserConfig) -> optim.Optimizer:
+    """Return AdamW; nothing of one dimension decays."""
+    matrices = [one for one in network.parameters() if one.ndim > 1]
+    vectors = [one for one in network.parameters() if one.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return optim.AdamW(groups, lr=config.learning_rate, foreach=False)
+
+
+def project_like(network: Any, start: Mapping[str, Tensor], sample: NDArray[np.float32]) -> None:
+    """Set the new input projection to that of `start`, fed with the principal components of the new descriptors.
+
+    Principal components keep dot products; the output is scaled to the spread that the layers of `start` expect.
+    """
+    old, bias = start["input_proj.weight"].float(), start["input_proj.bias"].float()
+    mean, basis, _ = principal_axes(sample, old.shape[1])
+    length = np.linalg.norm((sample - mean) @ basis, axis=1).mean()
+    weight = old @ torch.from_numpy((basis.T / length).astype(np.float32))
+    with torch.no_grad():
+        network.input_proj.weight.copy_(weight)
+        network.input_proj.bias.copy_(bias - weight @ torch.from_numpy(mean))
 
 
 @dataclass(frozen=True)
@@ -63,20 +211,20 @@ def train_matcher(
     progress = progress if progress is not None and fabric.global_rank == 0 else Silent()
     photos = find_photographs(images)
     weights = None if start is None else read_weights(start)
-    features = training_features(config.keypoints)
     make_folder(out)
     with lock_folder(out, fabric.global_rank):
-        store, key_of, unreadable = fill_store(photos, out / "views", features, config, workers, progress)
+        store, key_of, unreadable = fill_store(photos, out / "views", config, workers, progress)
         subjects = subjects_of(photos, key_of, store, config.warps.views, _LEAST_KEYPOINTS)
         trained, apart = held_out(subjects, config.held_out, config.seed)
         logger.info("%d subjects to train on, %d held out", len(trained), len(apart))
         digest = "" if start is None else hashlib.sha256(start.read_bytes()).hexdigest()
         shown = [view for subject in subjects for view in subject.views]
         fabric.launch()
-        source, held = (PairSource(part, store, features, config) for part in (trained, apart))
+        source, held = (PairSource(part, store, config) for part in (trained, apart))
         task = MatcherTask(config, source, held, fabric, weights, str(start))
         settings = config.model_dump(mode="json", exclude={"name"})
-        recipe = fingerprint(3, features.name, settings, digest, shown, fabric.world_size)
+        settings["keypoints"]["spread"] = False  # once a setting
+        recipe = fingerprint(3, "sift", settings, digest, shown, fabric.world_size)
         loop = TrainingLoop(task, task.settings, out, recipe, fabric, start=start, progress=progress, workers=workers)
         measured = loop.run(overwrite=overwrite)
         return TrainedMatcher(loop.network_path, measured, unreadable, fabric.global_rank == 0)

@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from kornia.feature.lightglue import filter_matches
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from animalclef.config.matcher_training import TrainMatcherConfig
+from animalclef.config.training import TrainMatcherConfig
+from animalclef.features.local.unit_descriptors import root_sift
 from animalclef.matching.nearest_neighbour import mutual_matches
 from animalclef.training.matcher.assignment import IGNORED
 from animalclef.training.matcher.lightglue_training import forward
 from animalclef.training.matcher.photograph_views import LONG_SIDE_PX
-from animalclef.training.matcher.training_features import TrainingFeatures
 from animalclef.training.matcher.view_batches import Pair, collate
 
 __all__ = ["Matches", "Measured", "measure", "nearest_neighbours", "network_matches"]
@@ -44,14 +45,14 @@ class Measured:
 
 
 def network_matches(
-    network: nn.Module, features: TrainingFeatures, config: TrainMatcherConfig, threshold: float = 0.1
+    network: nn.Module, config: TrainMatcherConfig, threshold: float = 0.1
 ) -> Callable[[Pair], Matches]:
     """Return a function that matches one pair with a network."""
     device = next(network.parameters()).device
 
     def match(pair: Pair) -> Matches:
         with torch.inference_mode():
-            scores = forward(network, collate([pair], features, config).to(device), last_only=True).log_assignments[-1]
+            scores = forward(network, collate([pair], config).to(device), last_only=True).log_assignments[-1]
             of_first, _, confidence, _ = filter_matches(scores, threshold)
         partner = of_first[0].cpu().numpy()[: len(pair.first)]
         rows = np.flatnonzero((partner >= 0) & (partner < len(pair.second)))
@@ -60,14 +61,14 @@ def network_matches(
     return match
 
 
-def nearest_neighbours(features: TrainingFeatures, ratio: float) -> Callable[[Pair], Matches]:
+def nearest_neighbours(ratio: float) -> Callable[[Pair], Matches]:
     """Return a function that matches one pair by mutual nearest neighbours with a ratio test."""
 
     def match(pair: Pair) -> Matches:
         if not len(pair.first) or not len(pair.second):
             none = np.zeros(0, dtype=np.int64)
             return none, none, np.zeros(0, dtype=np.float32)
-        first, second = (features.prepare(view.descriptors) for view in (pair.first, pair.second))
+        first, second = (root_sift(view.descriptors) for view in (pair.first, pair.second))
         rows, columns, found_ratio = mutual_matches(first @ second.T, ratio)
         return rows, columns, 1 - found_ratio
 
@@ -139,10 +140,7 @@ def _area(errors: Sequence[float], most: float) -> float:
 
 def _separation(weight: NDArray[np.float64], same: NDArray[np.bool_]) -> float:
     """Return the area under the ROC curve of `weight` for "one subject"."""
-    if not same.any() or same.all():
-        return float("nan")
-    mine, theirs = weight[same][:, None], weight[~same][None]
-    return float(((mine > theirs) + 0.5 * (mine == theirs)).mean())
+    return float("nan") if not same.any() or same.all() else float(roc_auc_score(same, weight))
 
 
 def _mean(values: Sequence[float]) -> float:

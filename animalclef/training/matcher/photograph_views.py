@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.config.matcher_training import WarpConfig
+from animalclef.config.training import WarpConfig
 from animalclef.structures import FloatArray, LocalFeatures
 from animalclef.training.matcher.known_warps import degrade, draw_warp
 

@@ -12,18 +12,20 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from animalclef.config import fingerprint
-from animalclef.config.matcher_training import TrainMatcherConfig
+from animalclef.config.training import TrainMatcherConfig
 from animalclef.data.decode import UnreadableImageError, decode, resize_long_side
 from animalclef.errors import DataError
+from animalclef.features.local.sift import extract_sift
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.store.shard_store import Entry, ShardStore
+from animalclef.structures import DecodedImage, LocalFeatures
 from animalclef.training.matcher.photograph_views import Source, View, make_views
 from animalclef.training.matcher.rendered_subjects import read_surface, surface_path
-from animalclef.training.matcher.training_features import TrainingFeatures
 
 __all__ = ["Photo", "Subject", "fill_store", "find_photographs", "subjects_of"]
 
@@ -78,19 +80,14 @@ def find_photographs(folder: Path) -> list[Photo]:
 
 
 def fill_store(
-    photos: Sequence[Photo],
-    folder: Path,
-    features: TrainingFeatures,
-    config: TrainMatcherConfig,
-    workers: int,
-    progress: Progress,
+    photos: Sequence[Photo], folder: Path, config: TrainMatcherConfig, workers: int, progress: Progress
 ) -> tuple[ShardStore, dict[str, str], list[str]]:
     """Make views of every photograph in a store below `folder`.
 
     Return the store, the content key of each photograph by name, and the names of those that cannot be read. Views that
     are there are kept, so an interrupted run resumes.
     """
-    made_by = [2, features.name, config.keypoints, config.warps, config.seed, cv2.__version__, np.__version__]
+    made_by = [2, "sift", config.keypoints, config.warps, config.seed, cv2.__version__, np.__version__]
     store = ShardStore(folder / fingerprint(*made_by))
     key_of = {photo.name: _content_key(photo) for photo in photos}
     bad: list[str] = []
@@ -102,7 +99,7 @@ def fill_store(
     ):
         for start in range(0, len(missing), _CHUNK):
             chunk = missing[start : start + _CHUNK]
-            work = partial(_views_of, features=features, config=config)
+            work = partial(_views_of, config=config)
             entries: dict[str, Entry] = {}
             for photo, views in zip(chunk, pool.map(work, chunk, [key_of[one.name] for one in chunk]), strict=True):
                 if views is None:
@@ -136,13 +133,16 @@ def _content_key(photo: Photo) -> str:
     return digest.hexdigest()[:16]
 
 
-def _views_of(photo: Photo, key: str, features: TrainingFeatures, config: TrainMatcherConfig) -> list[View] | None:
+def _views_of(photo: Photo, key: str, config: TrainMatcherConfig) -> list[View] | None:
     try:
         source = _read(photo, config.keypoints.sizes[0])
     except (UnreadableImageError, OSError):
         return None
-    rng = np.random.default_rng((config.seed, int(key, 16)))
-    return make_views(source, features.extract, config.warps, rng)
+
+    def extract(pixels: NDArray[np.uint8]) -> LocalFeatures:
+        return extract_sift(DecodedImage(pixels, None, (pixels.shape[1], pixels.shape[0])), config.keypoints)
+
+    return make_views(source, extract, config.warps, np.random.default_rng((config.seed, int(key, 16))))
 
 
 def _read(photo: Photo, long_side: int) -> Source:

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from animalclef.config.matcher_training import TrainMatcherConfig
+from animalclef.config.training import TrainMatcherConfig
 from animalclef.errors import DataError
+from animalclef.features.local.unit_descriptors import root_sift
 from animalclef.store.shard_store import ShardStore
 from animalclef.training.matcher.assignment import IGNORED, Truth, true_assignment
 from animalclef.training.matcher.lightglue_training import Batch
 from animalclef.training.matcher.photograph_views import LONG_SIDE_PX, View
-from animalclef.training.matcher.training_features import TrainingFeatures
 from animalclef.training.matcher.training_folder import Subject
 
 __all__ = ["Pair", "PairSource", "collate", "held_out"]
@@ -59,10 +59,8 @@ def held_out(subjects: Sequence[Subject], share: float, seed: int) -> tuple[list
 class PairSource:
     """Draw pairs of views."""
 
-    def __init__(
-        self, subjects: Sequence[Subject], store: ShardStore, features: TrainingFeatures, config: TrainMatcherConfig
-    ) -> None:
-        self.subjects, self.store, self.features, self.config = subjects, store, features, config
+    def __init__(self, subjects: Sequence[Subject], store: ShardStore, config: TrainMatcherConfig) -> None:
+        self.subjects, self.store, self.config = subjects, store, config
         self._group: dict[str, list[int]] = defaultdict(list)
         for place, subject in enumerate(subjects):
             self._group[subject.group].append(place)
@@ -74,9 +72,7 @@ class PairSource:
 
     def batch(self, *numbers: int) -> Batch:
         """Return a batch of the recipe's size."""
-        return collate(
-            self.pairs(self.config.batch_size, *numbers, points=self.config.points), self.features, self.config
-        )
+        return collate(self.pairs(self.config.batch_size, *numbers, points=self.config.points), self.config)
 
     def _draw(self, rng: np.random.Generator, points: int | None) -> Pair:
         place = int(rng.integers(len(self.subjects)))
@@ -108,7 +104,7 @@ def _thinned(view: View, points: int | None, rng: np.random.Generator) -> View:
     return view.select(np.sort(rng.choice(pool, kept, replace=False)))
 
 
-def collate(pairs: Sequence[Pair], features: TrainingFeatures, config: TrainMatcherConfig) -> Batch:
+def collate(pairs: Sequence[Pair], config: TrainMatcherConfig) -> Batch:
     """Stack pairs into a batch, the shorter ones padded."""
     with_scale = config.network.add_scale_ori
     sides = []
@@ -117,12 +113,12 @@ def collate(pairs: Sequence[Pair], features: TrainingFeatures, config: TrainMatc
         ([pair.second for pair in pairs], [pair.truth.second for pair in pairs]),
     ):
         most = max(1, *(len(view) for view in views))
-        descriptors = np.zeros((len(views), most, features.input_dim), dtype=np.float32)
+        descriptors = np.zeros((len(views), most, config.keypoints.feature.dimensions), dtype=np.float32)
         places = np.zeros((len(views), most, 4 if with_scale else 2), dtype=np.float32)
         mask = np.zeros((len(views), most), dtype=bool)
         truth = np.full((len(views), most), IGNORED, dtype=np.int64)
         for row, (view, partner) in enumerate(zip(views, partners, strict=True)):
-            descriptors[row, : len(view)] = features.prepare(view.descriptors)
+            descriptors[row, : len(view)] = root_sift(view.descriptors)
             places[row, : len(view)] = _places(view, with_scale)
             mask[row, : len(view)] = True
             truth[row, : len(view)] = partner

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from animalclef.config import DataConfig
-from animalclef.config.segmenter_training import TrainSegmenterConfig
+from animalclef.config.training import TrainSegmenterConfig
 from animalclef.data.decode import read_image
 from animalclef.data.masks import Masks, read_mask
-from animalclef.prepare.segment_batch import network_input
+from animalclef.prepare.u2net_segmenter import network_input
 from animalclef.structures import ImageTable
 from animalclef.synthetic import Animal, draw_visit, photograph, random_species
 

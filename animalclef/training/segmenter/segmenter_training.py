@@ -3,29 +3,128 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn, optim
+from torch.nn import functional
 
 from animalclef.config import fingerprint
-from animalclef.config.segmenter_training import TrainSegmenterConfig
-from animalclef.data.content_key import photograph_keys
+from animalclef.config.training import AveragingConfig, TrainSegmenterConfig
+from animalclef.data.hashing import photograph_keys
 from animalclef.data.masks import Masks
 from animalclef.errors import DataError
-from animalclef.prepare.u2netp_weights import load_u2netp
-from animalclef.runtime.atomic_files import make_folder
+from animalclef.prepare.u2net_segmenter import mask_from_map
+from animalclef.prepare.u2netp import U2NetP, load_u2netp
+from animalclef.runtime.atomic_files import make_folder, write_bytes
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.structures import ImageTable
 from animalclef.training.fabric import lock_folder, open_fabric
-from animalclef.training.segmenter.segmenter_examples import ExampleSource, MaskBatch
-from animalclef.training.segmenter.segmenter_task import SegmenterTask
+from animalclef.training.matcher.matcher_training import schedule_factor
+from animalclef.training.segmenter.segmenter_examples import Example, ExampleSource, MaskBatch, as_batch
 from animalclef.training.training_loop import TrainingLoop
+from animalclef.training.training_task import History, LoopSettings, Validation
 
-__all__ = ["TrainedSegmenter", "train_segmenter"]
+__all__ = ["SegmenterTask", "TrainedSegmenter", "mask_loss", "overlap", "train_segmenter"]
 
 _APART = 1_000_003  # added to the seed of what is held out
+
+
+class SegmenterTask:
+    """U2-Net-P and its photographs with masks."""
+
+    def __init__(
+        self, config: TrainSegmenterConfig, start: U2NetP, source: ExampleSource, held: ExampleSource, fabric: Any
+    ) -> None:
+        """Begin with the weights of `start`; without `config.fine` its last decoder block is left out."""
+        torch.manual_seed(config.seed)
+        self.config, self.start, self.source, self.held, self.fabric = config, start, source, held, fabric
+        network = start if config.fine or not start.fine else start.without_fine()
+        copy = U2NetP(fine=network.fine)
+        copy.load_state_dict(network.state_dict(), strict=True)
+        self.model: nn.Module = copy.to(fabric.device)
+        self.network: nn.Module = self.model
+        self._all_maps = copy.all_maps
+        self.optimiser: optim.Optimizer = optim.AdamW(
+            self.model.parameters(), lr=config.learning_rate, weight_decay=0.0, foreach=False
+        )
+        self.settings = LoopSettings(
+            name=config.name, seed=config.seed, steps=config.steps, averaging=AveragingConfig(decay=config.ema),
+            validate_every=config.validate_every, checkpoint_every=config.checkpoint_every, clip=config.clip,
+        )  # fmt: skip
+        self._kept: list[Example] = []
+
+    def batch(self, number: int) -> MaskBatch:
+        """Return the batch of this number, from 0."""
+        return self.source.batch(number)
+
+    def names(self, batch: MaskBatch) -> Sequence[str]:
+        """Return the names of the photographs of a batch."""
+        return batch.names
+
+    def losses(self, batch: MaskBatch) -> Tensor:
+        """Return the loss of every photograph (b,)."""
+        images = batch.images.to(self.fabric.device).contiguous(memory_format=torch.channels_last)
+        maps = self._all_maps(images)
+        return mask_loss(maps, batch.masks.to(self.fabric.device), self.config.side_weight)
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step, from 0: a linear warm-up, then half a cosine down to 0."""
+        return self.config.learning_rate * schedule_factor(step, self.config.steps, 0, self.config.warmup_steps)
+
+    def set_mode(self, *, frozen: bool) -> None:
+        """Put the network into training mode."""
+        self.model.train()
+
+    def validate(self, network: nn.Module) -> Validation:
+        """Measure the masks of the held-out photographs; the weights of the last step are kept."""
+        row = {"mean_iou": self._measure(network)}
+        return Validation(row, row)
+
+    def finish(self, network: nn.Module, history: History, path: Path) -> Mapping[str, Any]:
+        """Write the network in half precision; return its mean IoU with the true masks, and that of the start."""
+        about = {"fine": self.config.fine, "steps": self.config.steps, "seed": self.config.seed}
+        tensors = {name: value.detach().cpu().half().contiguous() for name, value in network.state_dict().items()}
+        write_bytes(path, save(tensors, metadata={"u2netp": json.dumps(about)}))
+        self.start.to(self.fabric.device)
+        return {
+            "start": {"mean_iou": self._measure(self.start.eval())},
+            "network": {"mean_iou": self._measure(network)},
+        }
+
+    def _measure(self, network: nn.Module) -> float:
+        if not self._kept:
+            self._kept = [self.held.example(number) for number in range(self.config.held_out)]
+        found = []
+        for one in self._kept:
+            batch = as_batch([one], self.config.side)
+            with torch.inference_mode():
+                values = torch.sigmoid(network(batch.images.to(self.fabric.device)).float())[0, 0].cpu().numpy()
+            mask = mask_from_map(values, (one.mask.shape[1], one.mask.shape[0]))
+            found.append(overlap(mask, one.mask > 0.5))
+        return round(float(np.mean(found)), 4)
+
+
+def mask_loss(maps: Sequence[Tensor], masks: Tensor, side_weight: float) -> Tensor:
+    """Return the loss of every photograph (b,): cross-entropy of the fused logits, and of the sides' mean.
+
+    `maps` holds the fused logits first, then the sides', each (b, 1, h, w); `masks` (b, 1, H, W) are 0..1.
+    """
+    small = functional.interpolate(masks, maps[0].shape[-2:], mode="area")
+    each = [functional.binary_cross_entropy_with_logits(one, small, reduction="none").mean((1, 2, 3)) for one in maps]
+    return each[0] + side_weight * torch.stack(each[1:]).mean(0)
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the intersection over union of two masks; 1 where both are empty."""
+    union = int((one | other).sum())
+    return float((one & other).sum() / union) if union else 1.0
 
 
 @dataclass(frozen=True)

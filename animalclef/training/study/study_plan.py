@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from animalclef.config.study import ArmConfig, slug
+from animalclef.config.training import ArmConfig, slug
 from animalclef.errors import DataError
 
 __all__ = ["ArmPlan", "Job", "plan_arm"]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from animalclef.config.embedder_recipe import (
+from animalclef.config.embedder_training import (
     AugmentConfig,
     MiewIdAugmentConfig,
     StrongAugmentConfig,

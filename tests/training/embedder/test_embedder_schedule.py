@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from animalclef.config.embedder_training import ScheduleConfig
-from animalclef.training.embedder.learning_rate import schedule_factor
+from animalclef.training.embedder.embedder_task import schedule_factor
 
 
 def test_the_warm_up_reaches_its_peak_and_the_cosine_its_end() -> None:

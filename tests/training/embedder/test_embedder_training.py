@@ -16,18 +16,18 @@ from safetensors.torch import load_file
 from tiny import make_tiny_data
 
 from animalclef import cli
-from animalclef.cli.console_training import training_sentence
+from animalclef.cli.console import training_sentence
 from animalclef.config import EmbedConfig, TrainConfig, load_recipe, shipped_configs
 from animalclef.data.decode import read_image
+from animalclef.data.review_log import ReviewLog, SeenPhotograph
 from animalclef.errors import ConfigError, DataError, RunInUseError, StaleArtefactError, TrainingError
 from animalclef.features.embedding.timm_embedder import load_embedder
 from animalclef.runtime.threads import worker_threads
 from animalclef.structures import ImageTable
 from animalclef.training.embedder import embedder_task as running
-from animalclef.training.embedder.embedder_task import EmbedderTask
+from animalclef.training.embedder.embedder_task import EmbedderTask, TrainingPlan
 from animalclef.training.embedder.embedder_training import train_embedder
 from animalclef.training.embedder.trained_network import build_trained
-from animalclef.training.embedder.training_plan import TrainingPlan
 from animalclef.training.training_loop import TrainingLoop
 from animalclef.training.training_task import History, Validation
 
@@ -411,3 +411,31 @@ def test_the_recipe_of_miewid_is_miewid_s() -> None:
     assert (recipe.schedule.kind, recipe.schedule.decay, recipe.frozen_epochs) == ("ramp-decay", 0.8, 3)
     triplets = load_recipe(TrainConfig, "triplet-resnet50")
     assert triplets.batch_size == 16 * triplets.sampling.per_individual == 64
+
+
+def test_queries_that_a_review_named_are_trained_on(table: ImageTable, pictures: Path, tmp_path: Path) -> None:
+    queries, luna = table.queries, table.gallery.select(np.array([0]))
+    mine = queries.image_id[queries.dataset == luna.dataset[0]]
+    path_of = dict(zip(table.image_id, table.path, strict=True))
+
+    def seen(image_id: str) -> SeenPhotograph:
+        return SeenPhotograph(image_id, "", path_of[image_id])
+
+    log = ReviewLog(tmp_path / "review.jsonl")
+    for one, other in ((mine[0], luna.image_id[0]), (mine[1], mine[2])):
+        log.add("Ada", "same", (seen(one), seen(other)), {})
+    log.add("Ada", "different", (seen(mine[3]), seen(luna.image_id[0])), {})
+    plans: list[TrainingPlan] = []
+    config = tiny_training(validation={"split": None}, epochs=1)
+    for name, given in (("plain", None), ("reviewed", log.path)):
+        train_embedder(config, table, tmp_path / name, device="cpu", image_cache=pictures, reviewed=given,
+                       announce=plans.append)  # fmt: skip
+    assert (plans[-1].images - plans[0].images, plans[-1].classes - plans[0].classes) == (3, 1)
+    with pytest.raises(StaleArtefactError):  # other photographs: not the training that lies there
+        train_embedder(config, table, tmp_path / "plain", device="cpu", image_cache=pictures, reviewed=log.path)
+    log.path.write_text(
+        '{"kind": "review", "format": 1}\n{"kind": "answer", "when": "", "who": "Ada", "said": "same", "pair": '
+        '[{"image_id": "0", "key": "1", "path": "a.jpg"}, {"image_id": "1", "key": "2", "path": "b.jpg"}]}\n'
+    )
+    with pytest.raises(StaleArtefactError, match="the review of another run"):
+        train_embedder(config, table, tmp_path / "other", device="cpu", image_cache=pictures, reviewed=log.path)

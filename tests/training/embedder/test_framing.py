@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from animalclef.training.embedder.framing import Frame, draw_frame, take
+from animalclef.training.embedder.augmentation import Frame, draw_frame, take
 
 BLACK = (0, 0, 0)
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from animalclef.config.embedder_recipe import LossConfig
+from animalclef.config.embedder_training import LossConfig
 from animalclef.training.embedder.losses import (
     arcface_losses,
     batch_hard_losses,

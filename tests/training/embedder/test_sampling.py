@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from animalclef.config.embedder_recipe import SamplingConfig
+from animalclef.config.embedder_training import SamplingConfig
 from animalclef.errors import TrainingError
 from animalclef.training.embedder.batch_sampling import BatchPlan, plan_batches
 

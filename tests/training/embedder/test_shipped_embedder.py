@@ -19,7 +19,7 @@ from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.features.embedding.embedder_registry import find_embedder
 from animalclef.features.embedding.timm_embedder import load_embedder
-from animalclef.hub.shipped import SHIPPED, shipped_embedder
+from animalclef.hub.catalogue import SHIPPED, shipped_embedder
 from animalclef.metrics.retrieval_metrics import Candidates, one_against_all
 from animalclef.structures import DecodedImage
 from animalclef.synthetic import TrainingSetConfig, render_training_set

@@ -9,7 +9,7 @@ import pytest
 import torch
 from training_cases import view
 
-from animalclef.config.matcher_training import MatcherLossConfig
+from animalclef.config.training import MatcherLossConfig
 from animalclef.training.matcher.assignment import (
     IGNORED,
     UNMATCHED,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -14,14 +13,12 @@ from training_cases import TINY_RECIPE, drawn_photographs, tiny_recipe, view
 
 from animalclef import cli
 from animalclef.config import load_recipe, shipped_configs
-from animalclef.config.matcher_training import MatcherLossConfig, TrainMatcherConfig
+from animalclef.config.training import MatcherLossConfig, TrainMatcherConfig
 from animalclef.errors import ConfigError, DataError, RunInUseError, StaleArtefactError, TrainingError, WeightsError
-from animalclef.training.matcher import matcher_task as running
+from animalclef.training.matcher import matcher_training as running
 from animalclef.training.matcher.assignment import true_assignment
-from animalclef.training.matcher.matcher_task import schedule_factor
-from animalclef.training.matcher.matcher_training import train_matcher
+from animalclef.training.matcher.matcher_training import schedule_factor, train_matcher
 from animalclef.training.matcher.matcher_validation import measure, nearest_neighbours
-from animalclef.training.matcher.training_features import training_features
 from animalclef.training.matcher.view_batches import Pair
 from animalclef.training.training_loop import TrainingLoop
 
@@ -142,13 +139,12 @@ def test_what_is_measured_by_hand() -> None:
     assert found.precision == pytest.approx(1 / 2)  # (2, 2) is 7 px off and not counted, (3, 3) is wrong
     assert found.recall == pytest.approx(0.5)  # of (0, 0) and (1, 1) the first
     assert (found.separation, found.false_matches, found.auc_5px) == (1.0, 1.0, 0.0)
-    features = training_features(tiny_recipe().keypoints)
-    nearest = measure(nearest_neighbours(features, 0.9), [pair], 4.0)
+    nearest = measure(nearest_neighbours(0.9), [pair], 4.0)
     assert nearest.recall == 1.0  # one-hot descriptors: each is its own nearest
 
 
 def test_the_command_trains_and_says_what_it_came_to(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import yaml
 
@@ -163,15 +159,14 @@ def test_the_command_trains_and_says_what_it_came_to(
         return int(stopped.value.code or 0), told.out, " ".join(told.err.split())
 
     options = ("--config", "tiny.yaml", "--out", "out", "--device", "cpu", "--workers", "1")
-    shutil.copytree(images, "out/images")
-    status, out, err = said(*options, "--render", "1", "--json")
+    status, out, err = said(*options, "--render", "13", "--json")
     assert status == 0, err
     result = json.loads(out)
     assert result["network"] == "out/tiny.safetensors"
     assert set(result["measured"]["network"]) >= {"precision", "recall", "auc_5px", "separation"}
     assert "mutual nearest 0.9" in result["measured"]
     assert Path("out/tiny.safetensors").is_file()
-    assert len(list(Path("out/images").rglob("*.jpg"))) == 12
+    assert len(list(Path("out/images").rglob("*.jpg"))) == 24  # whole species: 12 photographs each
     status, out, _ = said(*options)
     assert status == 0
     assert "mutual nearest 0.9" in " ".join(out.split())

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from animalclef.config.matcher_training import MatcherNetworkConfig
+from animalclef.config.training import MatcherNetworkConfig
 from animalclef.errors import WeightsError
 from animalclef.hub.load import read_weights
 from animalclef.training.matcher.lightglue_training import Batch, build_network, forward, save_network, start_from
-from animalclef.training.matcher.training_features import TrainingFeatures
 
 SIZES = torch.tensor([[640.0, 360.0]]), torch.tensor([[200.0, 300.0]])
 
@@ -124,8 +123,7 @@ def test_what_is_saved_loads_strictly_into_kornia(tmp_path: Path) -> None:
     from safetensors import safe_open
 
     config = MatcherNetworkConfig(descriptor_dim=16, n_layers=2)
-    features = TrainingFeatures("sift", 128, lambda pixels: None, lambda values: None)  # type: ignore[arg-type, return-value]
-    save_network(tmp_path / "n.safetensors", build_network(128, config).state_dict(), features, config)
+    save_network(tmp_path / "n.safetensors", build_network(128, config).state_dict(), config)
     with safe_open(tmp_path / "n.safetensors", framework="pt") as file:
         header = json.loads(file.metadata()["lightglue"])
     assert header == {

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 from training_cases import drawn_photographs, tiny_recipe
 
-from animalclef.config.matcher_training import WarpConfig
+from animalclef.config import KeypointConfig
+from animalclef.config.training import WarpConfig
 from animalclef.errors import DataError, OutputError
+from animalclef.features.local.sift import extract_sift
+from animalclef.features.local.unit_descriptors import root_sift
 from animalclef.runtime.prefetch import prefetch
 from animalclef.runtime.progress import Silent
+from animalclef.structures import DecodedImage, LocalFeatures
 from animalclef.training.matcher.photograph_views import Source, View, make_views
 from animalclef.training.matcher.rendered_subjects import read_surface, render_subjects
-from animalclef.training.matcher.training_features import training_features
 from animalclef.training.matcher.training_folder import fill_store, find_photographs, subjects_of
 from animalclef.training.matcher.view_batches import PairSource, held_out
 
@@ -37,17 +40,16 @@ def test_unreadable_photographs_are_named_and_flat_ones_give_no_subject(tmp_path
     cv2.imwrite(str(folder / "flat.png"), np.full((90, 120, 3), 127, np.uint8))
     config = tiny_recipe()
     photos = find_photographs(folder)
-    features = training_features(config.keypoints)
-    store, key_of, bad = fill_store(photos, tmp_path / "views", features, config, 1, Silent())
+    store, key_of, bad = fill_store(photos, tmp_path / "views", config, 1, Silent())
     assert bad == ["broken.jpg"]
     assert [one.name for one in subjects_of(photos, key_of, store, 2, 8)] == ["0.png", "1.png", "2.png"]
     # Nothing is made again, and a changed photograph is.
     files = {path.name for path in (tmp_path / "views").rglob("*.safetensors")}
-    again, keys, _ = fill_store(photos, tmp_path / "views", features, config, 1, Silent())
+    again, keys, _ = fill_store(photos, tmp_path / "views", config, 1, Silent())
     assert {path.name for path in (tmp_path / "views").rglob("*.safetensors")} == files
     assert (len(again), keys) == (len(store), key_of)
     (folder / "flat.png").write_bytes((folder / "0.png").read_bytes())
-    assert len(fill_store(photos, tmp_path / "views", features, config, 1, Silent())[0]) == len(store) + 2
+    assert len(fill_store(photos, tmp_path / "views", config, 1, Silent())[0]) == len(store) + 2
 
 
 def test_groups_are_held_out_whole() -> None:
@@ -67,20 +69,23 @@ def test_keypoints_of_warped_views_lie_at_their_places_of_the_source() -> None:
     rng = np.random.default_rng(5)
     noise = cv2.GaussianBlur(rng.random((200, 300, 3)).astype(np.float32), (0, 0), 3)
     pixels = cv2.normalize(noise, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+
+    def sift(pixels: np.ndarray) -> LocalFeatures:
+        return extract_sift(DecodedImage(pixels, None, (300, 200)), KeypointConfig(max_keypoints=300))
+
     config = WarpConfig(views=3, thin_plate=1.0, light=0, noise=0, blur=0, occlusion=0, most_zoom=1.2)
-    features = training_features(tiny_recipe(keypoints={"max_keypoints": 300}).keypoints)
-    first, *others = make_views(Source.flat(pixels), features.extract, config, rng)
+    first, *others = make_views(Source.flat(pixels), sift, config, rng)
     assert np.abs(first.surface_xy - first.keypoints_xy).max() < 1e-3
     assert np.allclose(first.surface_turn_rad % (2 * np.pi), first.orientation_rad % (2 * np.pi), atol=1e-3)
     assert np.allclose(first.px_per_unit, 512 / 300)
     for other in others:
-        from animalclef.config.matcher_training import MatcherLossConfig
+        from animalclef.config.training import MatcherLossConfig
         from animalclef.training.matcher.assignment import true_assignment
 
         truth = true_assignment(first, other, MatcherLossConfig(), same_subject=True, same_photo=True)
         rows = np.flatnonzero(truth.first >= 0)
         assert len(rows) > 30
-        near, far = features.prepare(first.descriptors), features.prepare(other.descriptors)
+        near, far = root_sift(first.descriptors), root_sift(other.descriptors)
         nearest = (near[rows] @ far.T).argmax(axis=1)
         assert (truth.error_px[rows, nearest] < 6).mean() > 0.7
 
@@ -120,9 +125,8 @@ def find_photographs_of_one_group(folder: Path) -> list:  # type: ignore[type-ar
 def test_a_pair_depends_on_its_numbers_alone(tmp_path: Path) -> None:
     config = tiny_recipe(others=0.5)
     photos = find_photographs(drawn_photographs(tmp_path / "images", 4))
-    features = training_features(config.keypoints)
-    store, key_of, _ = fill_store(photos, tmp_path / "views", features, config, 1, Silent())
-    source = PairSource(subjects_of(photos, key_of, store, 2, 8), store, features, config)
+    store, key_of, _ = fill_store(photos, tmp_path / "views", config, 1, Silent())
+    source = PairSource(subjects_of(photos, key_of, store, 2, 8), store, config)
     first, again, other = source.batch(7, 3), source.batch(7, 3), source.batch(7, 4)
     assert first.names == again.names
     assert bool((first.descriptors[0] == again.descriptors[0]).all())
@@ -148,7 +152,7 @@ def test_places_scales_and_orientations_are_told_as_the_matcher_reads_them() -> 
     config = tiny_recipe(network={"descriptor_dim": 8, "n_layers": 1, "add_scale_ori": True})
     truth = true_assignment(one, other, config.loss, same_subject=False, same_photo=False)
     pair = Pair(one, other, truth, "one and other", False, False)
-    batch = collate([pair], training_features(config.keypoints), config)
+    batch = collate([pair], config)
     assert batch.places[0].tolist() == [[[0, 0, 1, 0], [1, -0.5, 1, 0]]]
     assert batch.places[1].tolist() == [[[-1, -0.25, 1, 0]]]
     assert batch.descriptors[0].shape == (1, 2, 128)

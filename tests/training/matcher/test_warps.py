@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from animalclef.config.matcher_training import WarpConfig
+from animalclef.config.training import WarpConfig
 from animalclef.training.matcher.known_warps import Warp, degrade, draw_warp
 
 CLEAN = WarpConfig(light=0, blur=0, noise=0, occlusion=0)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from tiny import photograph
 
-from animalclef.config.matcher_training import TrainMatcherConfig
+from animalclef.config.training import TrainMatcherConfig
 from animalclef.training.matcher.photograph_views import View
 
 __all__ = ["TINY_RECIPE", "drawn_photographs", "tiny_recipe", "view"]

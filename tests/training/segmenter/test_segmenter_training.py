@@ -16,14 +16,12 @@ from torch import nn
 from typer.testing import CliRunner
 
 from animalclef.cli import app
-from animalclef.config.segmenter_training import TrainSegmenterConfig
+from animalclef.config.training import TrainSegmenterConfig
 from animalclef.data.masks import find_masks
 from animalclef.errors import DataError, OutputError, StaleArtefactError
-from animalclef.prepare.u2netp import U2NetP
-from animalclef.prepare.u2netp_weights import load_u2netp
+from animalclef.prepare.u2netp import U2NetP, load_u2netp
 from animalclef.training.segmenter.segmenter_examples import Example, ExampleSource, as_batch, render_example
-from animalclef.training.segmenter.segmenter_task import SegmenterTask, mask_loss, overlap
-from animalclef.training.segmenter.segmenter_training import train_segmenter
+from animalclef.training.segmenter.segmenter_training import SegmenterTask, mask_loss, overlap, train_segmenter
 from animalclef.training.training_loop import TrainingLoop
 
 SMALL = TrainSegmenterConfig(

@@ -14,14 +14,14 @@ from typer.testing import CliRunner
 
 from animalclef.cli import app
 from animalclef.config import load_recipe, shipped_configs
-from animalclef.config.study import StudyConfig
+from animalclef.config.training import StudyConfig
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.errors import ConfigError, DataError
 from animalclef.runtime.progress import Silent
 from animalclef.training.embedder.trained_network import build_trained
-from animalclef.training.study.run_study import Line, Study
-from animalclef.training.study.study_table import study_markdown, study_rows
+from animalclef.training.study.run_study import Study
+from animalclef.training.study.study_scores import Line, study_markdown, study_rows
 
 ARMS = [
     {"name": "one for all", "gallery_images": [1, 9]},
@@ -126,7 +126,7 @@ def test_a_data_set_with_queries_alone_is_left_out(
 
 
 def test_mean_and_spread_over_seeds() -> None:
-    from animalclef.training.study.study_scores import DatasetFigures
+    from animalclef.training.study.study_scores import DatasetFigures, Line
 
     def line(seed: int, dataset: str, value: float) -> Line:
         return Line("a", seed, DatasetFigures(dataset, 9, dict.fromkeys(("rank-1", "rank-5", "mAP"), value)))

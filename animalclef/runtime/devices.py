@@ -1,0 +1,73 @@
+"""Choose the number format that a device computes fast in, and go on where its memory is full."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import torch
+
+from animalclef.errors import ConfigError
+
+__all__ = ["choose_precision", "halved", "has_bfloat16_units", "is_out_of_memory", "release_memory"]
+
+logger = logging.getLogger(__name__)
+
+
+def choose_precision(wanted: str, device: torch.device | str) -> torch.dtype:
+    """Return the torch type for `float32`, `float16`, `bfloat16` or `auto`.
+
+    `auto` is bfloat16 where the device has units for it, float16 on older GPUs (a T4), float32 elsewhere.
+    """
+    device = torch.device(device)
+    if wanted != "auto":
+        named: torch.dtype = getattr(torch, wanted)
+        return named
+    if has_bfloat16_units(device):
+        return torch.bfloat16
+    return torch.float16 if device.type == "cuda" else torch.float32
+
+
+def has_bfloat16_units(device: torch.device) -> bool:
+    """Return whether the hardware computes in bfloat16; elsewhere torch emulates it, slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    if device.type != "cpu":
+        return False
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported", "_is_arm_bf16_supported")
+    supported = (getattr(torch.cpu, name, None) for name in names)
+    return any(bool(one()) for one in supported if one is not None)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error means out of memory; torch raises its own on a GPU and plain RuntimeErrors elsewhere."""
+    text = str(error).lower()
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "out of memory" in text or "can't allocate memory" in text
+
+
+def halved(batch: int, error: BaseException, setting: str, device: str, advice: str) -> int:
+    """Return half the batch size after a batch of `batch` photographs failed with `error`.
+
+    `setting` names what was chosen, `advice` what would need less.
+
+    Raises:
+        ConfigError: not even one photograph at a time fits.
+        BaseException: `error` itself, where it is of another kind.
+    """
+    if not is_out_of_memory(error):
+        raise error
+    if batch == 1:
+        raise ConfigError(
+            f"{setting}: not even one photograph at a time fits into the memory of {device}. {advice}, or --device cpu."
+        ) from error
+    logger.warning("Out of memory with %d photographs a batch; going on with %d.", batch, batch // 2)
+    release_memory()
+    return batch // 2
+
+
+def release_memory() -> None:
+    """Release cached blocks of the GPU, for another process or for batches of another size."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
