@@ -262,7 +262,7 @@ class Cluster(ThisMachine):
 
 
 def test_the_plan_of_a_cluster_tells_machines_hours_disk_and_network(data: Path, tmp_path: Path) -> None:
-    loaded = load_table(find_source(data)).images
+    loaded = keyed(load_table(find_source(data)).images, 1)
     config = load_config(None, ["cluster.new_ones=false"])
     models = Models(None, SiftExtractor(config.keypoints), MutualNearest(config.rerank))
     folder = RunFolder(tmp_path / "run")
