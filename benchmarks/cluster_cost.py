@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 
 QUERY_SHARE = 0.14  # of AnimalCLEF 2025: 2,135 of 15,209
@@ -36,8 +37,9 @@ class Bytes:
     embedding: int = 128 * 66 * 2  # VLAD in half precision, in the store
     rest: int = 6_000  # thumbnail, outline
     pair: int = 28  # in the pair log
-    pair_in_memory: int = 350  # of the driver
+    pair_in_memory: int = 170  # of the driver
     entry_in_memory: int = 1_200  # of the driver: four stores, the table
+    votes_in_memory: int = 512 * 5 * 12  # of a query, in the driver: descriptors, neighbours, bytes of a vote
     vlad_in_memory: int = 128 * 66 * 4  # of the driver, for the PCA
     descriptors: int = 512 * 140  # of a database photograph, in the LNBNN index
 
@@ -60,6 +62,7 @@ def stages(photographs: int, rates: Rates, sizes: Bytes) -> list[Stage]:
     asked = queries + min(gallery, DATASETS * PSEUDO_QUERIES)
     pairs = asked * CANDIDATES
     slower = max(1.0, (gallery / 10_000) ** 0.5)
+    cells = 2 ** round(math.log2(2 * math.sqrt(512 * gallery)))  # of the index of descriptors, of 64 numbers each
     giga = 1e9
     return [
         Stage("finding animals", photographs / rates.finding / 3600, 0, photographs * 1000 / giga, 0),
@@ -69,12 +72,14 @@ def stages(photographs: int, rates: Rates, sizes: Bytes) -> list[Stage]:
             photographs * (sizes.vlad_in_memory + sizes.entry_in_memory) / giga,
         ),
         Stage(
-            "embedding search, exact", 0, asked * gallery * 512 / rates.search_flops / 3600, 0,
+            "embedding search, exact", asked * gallery * 512 / rates.search_flops / 3600, 0, 0,
             2 * photographs * 1024 / giga,
         ),
         Stage(
-            "LNBNN search", 0, asked * slower / rates.lnbnn / 3600, gallery * sizes.descriptors / giga,
-            gallery * sizes.descriptors / giga,
+            "LNBNN, index and search",
+            (asked * slower / rates.lnbnn + 512 * gallery * cells * 128 / rates.search_flops) / 3600,
+            10 * 40 * cells**2 * 128 / rates.search_flops / 3600,  # k-means
+            gallery * sizes.descriptors / giga, asked * sizes.votes_in_memory / giga,
         ),
         Stage(
             "matching pairs", pairs / rates.matching / 3600, 0, pairs * sizes.pair / giga,

@@ -18,7 +18,7 @@ import numpy as np
 from animalclef.config import VoteConfig
 from animalclef.features.local.unit_descriptors import root_sift
 from animalclef.retrieval.descriptor_index import build_index
-from animalclef.retrieval.lnbnn import local_votes
+from animalclef.retrieval.descriptor_votes import local_votes
 from animalclef.structures import FloatArray
 
 

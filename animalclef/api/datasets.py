@@ -74,6 +74,7 @@ def load_dataset(
     columns: Mapping[str, str] | None = None,
     date_order: DateOrder | None = None,
     merge_case: bool = True,
+    cache_gb: float = 20.0,
 ) -> Dataset:
     """Read the table of a data set.
 
@@ -81,6 +82,7 @@ def load_dataset(
     (queries under `query/`). Without it the competition's folder on Kaggle is looked for. `columns` maps our column
     names to those of the table, as in `{"identity": "individual_name"}`; `date_order` is that of dates like 5/1/2023.
     With `merge_case` names that differ by case or spaces alone are one individual. A query's identity is never read.
+    `path` may be in a bucket (s3://bucket/folder); at most `cache_gb` gigabytes of its photographs are kept here.
 
     Raises:
         DataError: nothing usable is there; one message names all problems.
@@ -90,7 +92,7 @@ def load_dataset(
         18
     """
     where = None if path is None else Path(path)
-    source = find_source(where, columns=columns, date_order=date_order, merge_case=merge_case)
+    source = find_source(where, columns=columns, date_order=date_order, merge_case=merge_case, cache_gb=cache_gb)
     return Dataset(load_table(source))
 
 

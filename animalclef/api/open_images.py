@@ -20,6 +20,7 @@ from animalclef.config import DataConfig
 from animalclef.data.decode import UnreadableImageError, decode, read_image, resize_long_side
 from animalclef.data.pixels import to_rgb
 from animalclef.errors import DataError
+from animalclef.runtime.regular_files import read_regular
 from animalclef.structures import DecodedImage
 
 __all__ = ["Image", "Images", "Photograph", "in_chunks", "open_images", "pixels_of"]
@@ -99,7 +100,7 @@ def _opened(image: Image) -> DecodedImage:
         return DecodedImage(np.ascontiguousarray(pixels), None, (image.shape[1], image.shape[0]))
     path = Path(image)
     try:
-        return decode(path.read_bytes(), _WHOLE, _SETTINGS.decode_long_side, _SETTINGS.max_pixels)
+        return decode(read_regular(path), _WHOLE, _SETTINGS.decode_long_side, _SETTINGS.max_pixels)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
     except UnreadableImageError as error:

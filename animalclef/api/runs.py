@@ -26,7 +26,9 @@ from animalclef.pipeline.predict import predict as predict_table
 from animalclef.pipeline.run_context import Plan, open_context
 from animalclef.pipeline.tune import settings_of_run, tune_run
 from animalclef.runtime.progress import Progress, Silent
+from animalclef.runtime.remote_files import remote_url
 from animalclef.store.finished_run import load_run as read_run
+from animalclef.store.remote_run import RemoteRun
 from animalclef.store.run_folder import RunFolder
 
 __all__ = ["ensemble", "load_run", "predict", "tune_decision"]
@@ -58,12 +60,12 @@ def predict(
     by its sample submission; its submission holds the clusters of all queries.
 
     Everything is kept in `run_dir` (default: runs/<config>-<data digest>) as it is finished, so an interrupted call
-    resumes. `config` is the settings, a YAML file, or the name of a shipped config. With a `decision` (of a run, or a
-    file) nothing is tuned. `budget` is a number of pairs ("50000") or a time ("30min"). Published weights are looked
-    for in the folder `weights` first. The answers of a `reviewed` log (of `animalclef review`) decide their queries.
-    `announce` gets the estimated cost before the long part, and `say` a sentence before a trial of preparations.
-    `engine` "ray" finds animals, describes photographs and matches pairs on the Ray cluster at `address`; the results
-    are the same.
+    resumes. `data` and `run_dir` may lie in a bucket (s3://bucket/folder). `config` is the settings, a YAML file, or
+    the name of a shipped config. With a `decision` (of a run, or a file) nothing is tuned. `budget` is a number of
+    pairs ("50000") or a time ("30min"). Published weights are looked for in the folder `weights` first. The answers of
+    a `reviewed` log (of `animalclef review`) decide their queries. `announce` gets the estimated cost before the long
+    part, and `say` a sentence before a trial of preparations. `engine` "ray" runs the long stages on the Ray cluster at
+    `address`; the results are the same.
 
     Raises:
         DataError: the table cannot be used, or too many files are missing.
@@ -87,18 +89,34 @@ def predict(
     count, shown = workers or os.cpu_count() or 1, progress or Silent()
     contents = read_contents(loaded, settings, count, shown)
     log = None if reviewed is None else Path(reviewed)
-    said = None if log is None else read_review(log, contents.images)
-    folder = RunFolder(Path(run_dir or Path("runs") / f"{settings.name}-{contents.digest[:8]}"))
+    said = None if log is None else read_review(log, contents.images)  # refused before the long part
+    remote = _remote_run(run_dir, engine)
+    default = Path("runs") / f"{settings.name}-{contents.digest[:8]}"
+    folder = RunFolder(Path(run_dir or default) if remote is None else remote.folder)
     if overwrite and log is not None and log.resolve().is_relative_to(folder.path.resolve()):
         raise ConfigError(f"--overwrite would remove {log}. Move the log out of {folder.path} first.")
     if engine != "local":
         device = choose_device(device)
     folders = (loaded.source.root, folder.path)
     with folder.claimed(), open_engine(engine, address, device=device, folders=folders) as opened:
+        if remote is not None:
+            remote.pull()
         folder.open(overwrite=overwrite)
         context = open_context(settings, folder, device, folder_of_weights, count, shown, announce, given, say, opened)
-        outcome = predict_table(loaded, contents, replace(context, reviewed=said))
+        context = replace(context, reviewed=said, after_stage=None if remote is None else remote.push)
+        outcome = predict_table(loaded, contents, context)
+        if remote is not None:
+            remote.push()
     return Run(read_run(folder.path), folder_of_weights, outcome, settings)
+
+
+def _remote_run(run_dir: PathLike | None, engine: str) -> RemoteRun | None:
+    url = None if run_dir is None else remote_url(os.fspath(run_dir))
+    if url is not None and engine != "local":
+        raise ConfigError(
+            f"--run {url}: with --engine {engine} the run folder must lie on a disk that every node sees."
+        )
+    return None if url is None else RemoteRun(url)
 
 
 def load_run(path: PathLike, *, data: PathLike | None = None, weights: PathLike | None = None) -> Run:

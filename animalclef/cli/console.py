@@ -54,6 +54,10 @@ def plan_sentence(plan: Plan) -> str:
         work = f"{plan.images_to_describe:,} of {plan.images:,} photographs to extract features from"
         work += f", up to {plan.pairs:,} pairs to match"
     work += f" (up to {plan.views} views of a query)" if plan.views > 1 else ""
+    if plan.network_megabytes:
+        hours = plan.machines * plan.seconds / 3600
+        work += f", on {plan.machines} machines: about {duration(plan.seconds)} ({hours:,.1f} machine hours)"
+        return f"{work}, {plan.megabytes:,.0f} MB on disk and {plan.network_megabytes:,.0f} MB of network at most."
     return f"{work}: about {duration(plan.seconds)} and {plan.megabytes:,.0f} MB on disk at most."
 
 

@@ -17,6 +17,8 @@ __all__ = ["EXTRAS", "Finding", "doctor"]
 EXTRAS = {
     "train": ("lightning_fabric", "tensorboard"),
     "ray": ("ray",),
+    "s3": ("s3fs",),
+    "gs": ("gcsfs",),
     "segmentation": ("transformers",),
     "postgres": ("psycopg",),
     "notebooks": ("ipykernel", "nbclient"),
@@ -69,11 +71,16 @@ def _machine() -> Iterator[Finding]:
 def _folders() -> Iterator[Finding]:
     from animalclef.hub.cache import caches
     from animalclef.runtime.machine import free_disk
+    from animalclef.runtime.remote_files import copies_folder
 
     for subject, folder in zip(("weights (huggingface_hub)", "weights (torch hub)"), caches(), strict=True):
         state = "" if folder.is_dir() else ", not made yet"
         writable = os.access(next(one for one in (folder, *folder.parents) if one.exists()), os.W_OK)
         yield Finding(subject, f"{folder}{state}", "" if writable else "cannot be written: set HF_HOME or TORCH_HOME")
+    copies = copies_folder("s3://bucket", "photographs").parents[1]
+    yield Finding(
+        "photographs of buckets", f"{copies}{'' if copies.is_dir() else ', not made yet'}; data.cache_gb bounds it"
+    )
     free = free_disk(Path())
     yield Finding(
         "disk here", f"{free / 1e9:.0f} GB free", "a run of 15,000 photographs takes 4 GB" if free < 4e9 else ""

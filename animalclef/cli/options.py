@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from animalclef.data.table import LoadedTable
 
 __all__ = [
+    "AddressOption",
     "ColumnsOption",
     "ConfigOption",
     "DataOption",
     "DeviceOption",
     "DevicesOption",
+    "EngineOption",
     "FinishedRunOption",
     "JsonOption",
     "LedgerOption",
@@ -97,6 +99,10 @@ TrainingFolder = Annotated[Path, typer.Option("--out", help="Folder for the netw
 OverwriteTraining = Annotated[bool, typer.Option(help="Discard another training in the folder.")]
 MaxMissing = Annotated[
     float | None, typer.Option(min=0, max=1, help="Share of missing photographs above which to stop. Default 0.01.")
+]
+EngineOption = Annotated[str, typer.Option("--engine", help="local, or ray: the long stages run on a Ray cluster.")]
+AddressOption = Annotated[
+    str, typer.Option("--address", help="Address of the Ray cluster: auto, HOST:PORT, ray://HOST:PORT, local.")
 ]
 WeightsOption = Annotated[
     Path | None, typer.Option("--weights", help="Folder of network weights, as `weights bundle` makes it.")

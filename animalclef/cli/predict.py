@@ -11,10 +11,12 @@ import typer
 
 from animalclef.cli.app import app
 from animalclef.cli.options import (
+    AddressOption,
     ColumnsOption,
     ConfigOption,
     DataOption,
     DeviceOption,
+    EngineOption,
     JsonOption,
     LedgerOption,
     MaxMissing,
@@ -109,10 +111,8 @@ def predict(
         bool, typer.Option("--auto/--no-auto", help="Try on database photographs how to prepare them (prepare.mode).")
     ] = True,
     overwrite: Annotated[bool, typer.Option(help="Forget what an earlier run left in the run folder.")] = False,
-    engine: Annotated[str, typer.Option(help="local, or ray: the long stages run on a Ray cluster.")] = "local",
-    address: Annotated[
-        str, typer.Option(help="Address of the Ray cluster: auto, HOST:PORT, ray://HOST:PORT, local.")
-    ] = "auto",
+    engine: EngineOption = "local",
+    address: AddressOption = "auto",
     ledger: LedgerOption = None,
     no_ledger: NoLedgerOption = False,
     as_json: JsonOption = False,

@@ -61,6 +61,7 @@ def mask(
 
     from animalclef.cli.console import RichProgress
     from animalclef.data.masks import mask_paths
+    from animalclef.errors import ConfigError
     from animalclef.features.embedding.timm_embedder import choose_device
     from animalclef.prepare.contact_sheet import mask_sheet
     from animalclef.prepare.make_masks import make_masks
@@ -68,7 +69,10 @@ def mask(
     from animalclef.runtime.atomic_files import check_writable, write_bytes
     from animalclef.runtime.output_guard import check_output, mark_picture, refuse_input
 
-    images = load(data, columns).images
+    loaded = load(data, columns)
+    images, root = loaded.images, loaded.source.root.resolve()
+    if loaded.source.table is None and to.resolve().is_relative_to(root):
+        raise ConfigError(f"--to {to}: masks in {root} would be read as photographs. Give a folder outside it.")
     for path in mask_paths(to, list(dict.fromkeys(images.path))):
         refuse_input(path)
     if sheet is not None:

@@ -10,9 +10,11 @@ import typer
 
 from animalclef.cli.app import app
 from animalclef.cli.options import (
+    AddressOption,
     ColumnsOption,
     DataOption,
     DeviceOption,
+    EngineOption,
     JsonOption,
     Workers,
     err,
@@ -46,6 +48,8 @@ def study(
     device: DeviceOption = "auto",
     workers: Workers = None,
     overwrite: Annotated[bool, typer.Option(help="Discard trainings of other settings in the folder.")] = False,
+    engine: EngineOption = "local",
+    address: AddressOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Train several embedders and compare how well each retrieves individuals.
@@ -63,8 +67,10 @@ def study(
     from animalclef.cli.console import RichProgress
     from animalclef.config import load_recipe
     from animalclef.config.training import StudyConfig
+    from animalclef.engine.open_engine import open_engine
     from animalclef.evaluation.evaluate import right_answers
-    from animalclef.runtime.atomic_files import write_text
+    from animalclef.features.embedding.timm_embedder import choose_device
+    from animalclef.runtime.atomic_files import make_folder, write_text
     from animalclef.runtime.output_guard import check_output
     from animalclef.training.study.run_study import Study
     from animalclef.training.study.study_scores import study_markdown, study_rows
@@ -74,10 +80,14 @@ def study(
     settings, count = load_recipe(StudyConfig, config, group="studies"), workers or os.cpu_count() or 1
     starts = dict(_named(one) for one in start or [])
     loaded = load(data, columns)
-    asked = Study(settings, loaded, out_path, starts, device, count, RichProgress(err), overwrite)
     check_output(out_path / "table.md", "study table")
     check_output(out_path / "lines.json", "list of study lines")
-    lines = asked.run(None if truth is None else lambda: right_answers(truth, loaded.images))
+    if engine != "local":
+        device = choose_device(device)
+        make_folder(out_path)
+    with open_engine(engine, address, device=device, folders=(loaded.source.root, out_path)) as opened:
+        asked = Study(settings, loaded, out_path, starts, device, count, RichProgress(err), overwrite, opened)
+        lines = asked.run(None if truth is None else lambda: right_answers(truth, loaded.images))
     table = study_markdown(settings, lines, queries=truth is not None)
     write_text(out_path / "table.md", table)
     if as_json:

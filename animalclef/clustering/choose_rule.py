@@ -14,7 +14,16 @@ from animalclef.clustering.partition import Partitioner, attach
 from animalclef.decision.calibrators import sigmoid
 from animalclef.metrics.clustering_metrics import agreement
 
-__all__ = ["CUTS", "ClusterRule", "KnownBest", "PseudoTests", "choose_rule", "count_ratios"]
+__all__ = [
+    "CUTS",
+    "ClusterRule",
+    "KnownBest",
+    "PseudoTests",
+    "choose_rule",
+    "count_interval",
+    "count_ratios",
+    "counts_of",
+]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -132,10 +141,22 @@ def _with_attach(tests: Sequence[PseudoTests], rule: ClusterRule, given: Mapping
     return options[next(fine)]
 
 
-def count_ratios(tests: Sequence[PseudoTests], rule: ClusterRule, seed: int) -> Floats:
-    """Return individuals for each cluster on random halves of the individuals of pseudo-tests, (resamples, cuts).
+def counts_of(part: Partitioner, cuts: Sequence[float]) -> Floats:
+    """Return how many clusters there are at each cut, and last how many individuals the probabilities expect.
 
-    The cuts are `rule.alike`: the count depends on the cut, although the scores do not tell these apart.
+    A photograph with expected partners of n other photographs counts as one individual of 1 + n.
+    """
+    partners = np.zeros(part.forest.count)
+    for rows in (part.first, part.second):
+        partners += np.bincount(rows, part.probability, len(partners))
+    return np.array([*(len(np.unique(part.at(cut))) for cut in cuts), (1 / (1 + partners)).sum()], dtype=np.float64)
+
+
+def count_ratios(tests: Sequence[PseudoTests], rule: ClusterRule, seed: int) -> Floats:
+    """Return individuals for each one that `counts_of` counts, on random halves of the individuals of pseudo-tests.
+
+    The array is (resamples, cuts + 1). The cuts are `rule.alike`: the count depends on the cut, although the scores do
+    not tell these apart.
     """
     rng = np.random.default_rng([seed, 26])
     ratios = []
@@ -147,9 +168,16 @@ def count_ratios(tests: Sequence[PseudoTests], rule: ClusterRule, seed: int) -> 
             rows = one.rows[number % len(one.rows)]
             rows = rows[half[one.who[rows]]]
             if len(rows):
-                part, true = one.partitioner(rows, rule), len(np.unique(one.who[rows]))
-                ratios.append([true / len(np.unique(part.at(cut))) for cut in rule.alike])
-    return np.array(ratios).reshape(-1, len(rule.alike))
+                ratios.append(len(np.unique(one.who[rows])) / counts_of(one.partitioner(rows, rule), rule.alike))
+    return np.array(ratios).reshape(-1, len(rule.alike) + 1)
+
+
+def count_interval(ratios: Floats, counts: Floats) -> tuple[float, float]:
+    """Return a 90 % interval of the number of individuals; both kinds of count have the same weight in it."""
+    found = ratios * counts
+    both = np.concatenate([found[:, :-1], np.repeat(found[:, -1:], len(counts) - 1, axis=1)])
+    low, high = np.quantile(both, (0.05, 0.95))
+    return float(low), float(high)
 
 
 def _mean(scores: Floats) -> float:

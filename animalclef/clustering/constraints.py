@@ -54,6 +54,11 @@ class Forest:
         self._apart: dict[int, set[int]] = defaultdict(set)
         self._never: dict[int, set[str]] = defaultdict(set)
 
+    @property
+    def count(self) -> int:
+        """Return how many nodes there are."""
+        return len(self._parent)
+
     def root(self, node: int) -> int:
         """Return the node that stands for the component."""
         while self._parent[node] != node:

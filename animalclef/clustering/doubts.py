@@ -46,7 +46,7 @@ def suspected_merges(clusters: Clusters) -> list[Doubt]:
     doubts = []
     new = {str(name) for name, who in zip(label, clusters.individual, strict=True) if who is None}
     order = np.flatnonzero(inside)[np.argsort(-p[inside], kind="stable")]
-    edges = {}
+    edges: dict[int, list[int]] = {}
     for edge in order.tolist():
         edges.setdefault(int(number[first[edge]]), []).append(edge)
     members = np.split(np.argsort(number, kind="stable"), np.cumsum(np.bincount(number))[:-1]) if len(number) else []
@@ -64,10 +64,12 @@ def suspected_splits(clusters: Clusters) -> list[Doubt]:
     known = np.array([who is not None for who in clusters.individual], dtype=bool)
     between = (number[first] != number[second]) & (clusters.dataset[first] == clusters.dataset[second])
     kept = np.flatnonzero(between & ~(known[first] & known[second]))
-    sizes, total = np.bincount(number), {}
+    sizes = np.bincount(number)
+    total: dict[tuple[int, int], float] = {}
     best: dict[tuple[int, int], int] = {}
     for edge in kept[np.argsort(-p[kept], kind="stable")].tolist():
-        pair = tuple(sorted((int(number[first[edge]]), int(number[second[edge]]))))
+        one, other = sorted((int(number[first[edge]]), int(number[second[edge]])))
+        pair = (one, other)
         best.setdefault(pair, edge)
         total[pair] = total.get(pair, 0.0) + float(p[edge])
     doubts = []

@@ -49,7 +49,7 @@ class LearnedRule:
 
     model: LinkModel
     rule: ClusterRule
-    ratios: Floats  # (resamples, cuts of `rule.alike`) individuals for each cluster; empty without pseudo-tests
+    ratios: Floats  # (resamples, cuts of `rule.alike` and 1), see count_ratios; empty without pseudo-tests
     validation: Mapping[str, float]  # ari, ami: of rules that were chosen on other individuals; empty without any
 
 

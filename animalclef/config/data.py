@@ -26,6 +26,9 @@ class DataConfig(Settings):
     merge_case: bool = Field(
         True, description="names that differ by case, spaces or accents' encoding alone are one individual"
     )
+    cache_gb: float = Field(
+        20.0, gt=0, description="s3:// and gs://: gigabytes of photographs that are kept on this machine"
+    )
     max_missing: float = Field(0.01, ge=0, le=1, description="share of missing files above which the run stops")
     max_pixels: int = Field(150_000_000, gt=0, le=178_000_000, description="larger photographs are skipped")
     decode_long_side: int = Field(
@@ -38,7 +41,7 @@ class DataConfig(Settings):
     @property
     def reading(self) -> dict[str, Any]:
         """The settings of reading a table."""
-        return self.model_dump(include={"columns", "date_order", "merge_case"})
+        return self.model_dump(include={"columns", "date_order", "merge_case", "cache_gb"})
 
 
 class EncounterConfig(Settings):

@@ -175,6 +175,8 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
 def _explain(error: ValidationError, source: str | Path | None, model: type[BaseModel]) -> str:
     sentences = []
     for problem in error.errors():
+        if problem["type"] == "default_factory_not_called":  # follows from another problem
+            continue
         key = shortened(".".join(str(part) for part in problem["loc"]), 80)
         if problem["type"] == "extra_forbidden":
             sentences.append(f"{key}: no such setting{_nearest(key, model)}")

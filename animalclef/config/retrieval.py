@@ -69,6 +69,13 @@ class EmbedderSettings(Settings):
         60_000, ge=1, le=100_000_000, description="VLAD: largest number of descriptors that the codebook is fitted on"
     )
 
+    @field_validator("std", "bin_sizes")
+    @classmethod
+    def _above_zero(cls, values: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if values is not None and not all(0 < value <= 512 for value in values):
+            raise ValueError("numbers must be above 0, and at most 512")
+        return values
+
     def shaping(self, with_network: bool) -> dict[str, Any]:
         """Return the settings that an embedding depends on besides the weights, for fingerprints."""
         aside = {"batch_size", "weights", "members"} | (set() if with_network else _NETWORKS_ONLY)
@@ -136,8 +143,8 @@ class RetrieveConfig(Settings):
     memory_gb: float = Field(
         2.0,
         gt=0,
-        description="embedding search: gigabytes of database vectors that are searched exactly; more of them get an "
-        "inverted file of this size",
+        description="gigabytes of database vectors that are searched exactly (more of them get an inverted file of "
+        "this size), and of the local descriptors' index that is held in memory (a larger one lies in the run folder)",
     )
     recall: float = Field(
         0.98,

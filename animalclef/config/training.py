@@ -209,6 +209,8 @@ class StudyConfig(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> StudyConfig:
+        if not all(0 <= seed <= 2_000_000_000 for seed in self.seeds):
+            raise ValueError("seeds must be between 0 and 2000000000")
         folders = [slug(arm.name) for arm in self.arms]
         if len(set(folders)) < len(folders) or "" in folders:
             raise ValueError("arms must have names that differ in their letters (a-z) and digits: folders are named so")

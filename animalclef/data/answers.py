@@ -8,6 +8,7 @@ from pathlib import Path
 
 from animalclef.data.csv_text import read_table
 from animalclef.errors import DataError
+from animalclef.runtime.digests import check_result
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped
 from animalclef.structures.clusters import Clusters
 
@@ -82,7 +83,9 @@ def read_answers(path: Path) -> list[Answer]:
 
     Raises:
         DataError: a column is missing, or a probability is no number.
+        StaleArtefactError: it lies in a run folder, and is not what the run wrote.
     """
+    check_result(path)
     table = read_table(path)
     absent = [column for column in ANSWERS_COLUMNS if column not in table.columns and column != "individual"]
     if absent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -20,13 +21,20 @@ __all__ = ["box_numbers", "parse_boxes"]
 
 _WHOLE = (math.nan,) * 5
 _FURTHEST = 1e7  # pixels; no photograph is larger, and float32 holds such numbers to one pixel
-_RELATIVE = 1.001  # a share of the photograph, and rounding
+_RELATIVE = 2.0  # shares of the photograph are below, where a box sticks out too; no animal is so few pixels
+_LOOKED_AT = 50  # photographs of boxes that may be corners
 _LONGEST = 10_000  # characters of a cell with a box
 _SIDES = tuple(
-    (f"{bbox}x", f"{bbox}y", f"{bbox}{width}", f"{bbox}{height}")
+    tuple(f"{bbox}{side}" for side in sides)
     for bbox in ("", "bbox")
-    for width, height in (("w", "h"), ("width", "height"))
-)  # columns of a box, in lower case and without underscores
+    for sides in (
+        ("x", "y", "w", "h"),
+        ("x", "y", "width", "height"),
+        ("xmin", "ymin", "xmax", "ymax"),
+        ("x1", "y1", "x2", "y2"),
+        ("left", "top", "right", "bottom"),
+    )
+)  # columns of a box, or of its corners, in lower case and without underscores
 
 Box = tuple[float, float, float, float, float]
 
@@ -34,14 +42,17 @@ Box = tuple[float, float, float, float, float]
 def parse_boxes(table: Table, root: Path, paths: Sequence[str]) -> tuple[FloatArray, list[Problem]]:
     """Return (n, 5) boxes x, y, width, height in pixels and a rotation in radians; NaN for the whole photograph.
 
-    They stand in a `bbox` cell, or in columns x, y, w, h and theta (also `bbox_x`, `bbox_width` and the like). Boxes
-    whose numbers are all at most 1 are shares of the photograph, as MegaDetector, YOLO and Camtrap DP write them: the
-    size is read from the photograph's head. A column with rotations beyond a full turn, or of whole numbers alone, is
-    in degrees. Decimal commas are read. A row whose box makes no sense keeps the whole photograph.
+    They stand in a `bbox` cell, or in columns x, y, w, h (also `bbox_x`, `bbox_width`, `xmin`, `xmax` and the like);
+    theta stands in either. Boxes whose numbers are all below 2 are shares of the photograph, as MegaDetector, YOLO and
+    Camtrap DP write them: the size is read from the photograph's head. A column whose boxes often reach beyond their
+    photographs, and would not if they were x1, y1, x2, y2, holds corners. A column with rotations beyond a full turn,
+    or of whole numbers alone, is in degrees. Decimal commas are read. A row whose box makes no sense keeps the whole
+    photograph.
     """
     name = table.path.name
     bad = Group(name, "the box is not x, y, width, height (and theta); the whole photograph is used", fatal=False)
-    boxes = [_row_box(texts, line, bad) for texts, line in zip(_texts(table), table.lines, strict=True)]
+    texts, corners = _texts(table)
+    boxes = [_row_box(row, line, bad, corners) for row, line in zip(texts, table.lines, strict=True)]
     problems = []
     turns = {line: box[4] for box, line in zip(boxes, table.lines, strict=True) if box and box[4]}
     beyond = [line for line, turn in turns.items() if abs(turn) > 2 * math.pi + 1e-6]
@@ -50,6 +61,10 @@ def parse_boxes(table: Table, root: Path, paths: Sequence[str]) -> tuple[FloatAr
         why = "more than a full turn in radians" if beyond else "whole numbers alone"
         sentence = f"theta: {why}; the column is read as degrees."
         problems.append(Problem(name, next(iter(beyond or turns)), sentence, fatal=False))
+    if not corners and _are_corners(boxes, root, paths):
+        boxes = [box and _of_corners(box) for box in boxes]
+        sentence = "boxes reach beyond their photographs, so the column is read as x1, y1, x2, y2."
+        problems.append(Problem(name, None, sentence, fatal=False))
     for row, box in enumerate(boxes):
         if box is not None and _is_relative(box):
             boxes[row] = _in_pixels(box, root / paths[row])
@@ -74,33 +89,64 @@ def box_numbers(cell: str) -> list[str]:
     return [str(value) for value in values] if isinstance(values, list) else [cell]
 
 
-def _texts(table: Table) -> list[list[str]]:
+def _texts(table: Table) -> tuple[list[list[str]], bool]:
+    """Return the numbers of each row's box, and whether they are corners."""
+    present = {"".join(filter(str.isalnum, column.lower())): column for column in table.columns}
+    theta = [""] * len(table.rows) if "theta" not in present else table.column(present["theta"])
     cells = find_column(table, "bbox")
-    if cells is not None:
-        return [box_numbers(cell) for cell in cells]
-    present = {column.lower().replace("_", ""): column for column in table.columns}
+    if cells is not None and any(cells):
+        rows = [box_numbers(cell) for cell in cells]
+        return [[*row, turn] if len(row) == 4 and turn else row for row, turn in zip(rows, theta, strict=True)], False
     sides = next((sides for sides in _SIDES if all(side in present for side in sides)), None)
     if sides is None:
-        return [[] for _ in table.rows]
-    names = [present[name] for name in (*sides, "theta") if name in present]
-    rows = [[row[name] for name in names] for row in table.rows]
-    return [[] if all(is_missing(cell) for cell in row[:4]) else row for row in rows]
+        return [[] for _ in table.rows], False
+    columns = [present[side] for side in sides]
+    rows = [[row[column] for column in columns] + [turn] for row, turn in zip(table.rows, theta, strict=True)]
+    whole = [[] if all(is_missing(cell) for cell in row[:4]) else row for row in rows]
+    return whole, sides[2].endswith(("max", "x2", "right"))
 
 
-def _row_box(texts: list[str], line: int, bad: Group) -> Box | None:
-    if not any(text.strip() for text in texts):
+def _row_box(texts: list[str], line: int, bad: Group, corners: bool) -> Box | None:
+    if all(is_missing(text) for text in texts):
         return None
     box = _numbers(texts)
-    if box is None:
+    box = _of_corners(box) if corners and box else box
+    if box is None or min(box[2:4]) <= 0:
         bad.lines.append(line)
+        return None
     return box
+
+
+def _of_corners(box: Box) -> Box:
+    return (box[0], box[1], box[2] - box[0], box[3] - box[1], box[4])
+
+
+def _are_corners(boxes: Sequence[Box | None], root: Path, paths: Sequence[str]) -> bool:
+    """Return whether a quarter of the first boxes reach beyond their photograph, and none would as corners."""
+    reaching, fitting = 0, 0
+    given = ((box, path) for box, path in zip(boxes, paths, strict=True) if box is not None)
+    for box, path in itertools.islice(given, _LOOKED_AT):
+        x, y, right, bottom, rotation = box
+        if rotation or right <= x or bottom <= y:
+            return False
+        try:
+            width, height = (1, 1) if _is_relative(box) else upright_size_wh(root / path)
+        except UnreadableImageError:
+            continue
+        if right > 1.01 * width or bottom > 1.01 * height:
+            return False
+        reaching += x + right > 1.1 * width or y + bottom > 1.1 * height
+        fitting += 1
+    return 0 < fitting <= 4 * reaching
 
 
 def _numbers(texts: Sequence[str]) -> Box | None:
     if len(texts) == 4:
         texts = [*texts, "0"]
     try:
-        x, y, width, height, rotation = (0.0 if is_missing(text) else float(text.replace(",", ".")) for text in texts)
+        *sides, turn = texts
+        x, y, width, height = (float(text.replace(",", ".")) for text in sides)
+        rotation = 0.0 if is_missing(turn) else float(turn.replace(",", "."))
     except (ValueError, OverflowError):
         return None
     box = (x, y, width, height, rotation)
@@ -112,7 +158,7 @@ def _numbers(texts: Sequence[str]) -> Box | None:
 
 
 def _is_relative(box: Box) -> bool:
-    return all(-0.001 <= side <= _RELATIVE for side in box[:4])
+    return all(-1 < side < _RELATIVE for side in box[:4])
 
 
 def _in_pixels(box: Box, path: Path) -> Box | None:

@@ -9,14 +9,23 @@ import numpy as np
 from animalclef.data.columns import ALIASES, NEW_INDIVIDUAL, Group, column_of, find_column
 from animalclef.data.csv_text import Problem, Table, control_character
 from animalclef.data.dates import DateOrder, day_of, parse_dates
-from animalclef.data.names import Spellings, looks_missing, one_spelling, viewpoint_name
+from animalclef.data.names import (
+    Spellings,
+    comparable,
+    is_missing,
+    looks_missing,
+    near_spelling,
+    one_spelling,
+    viewpoint_name,
+)
 from animalclef.structures import FloatArray
 
 __all__ = [
     "control_problems",
+    "dataset_names",
     "date_column",
     "gallery_names",
-    "merged_problem",
+    "name_problems",
     "two_names_problems",
     "viewpoint_column",
 ]
@@ -47,18 +56,56 @@ def gallery_names(
     pairs = zip(identity, is_query, strict=True)
     given = ["" if query or who == NEW_INDIVIDUAL else who for who, query in pairs]
     spelled = one_spelling(given, dataset, merge=merge)
-    problems = _merged(table.path.name, spelled)
-    suspects = sorted({who for who in spelled.names if who and looks_missing(who)})
-    for who in suspects[:_MOST_PAIRS]:
-        sentence = f"identity {who!r} looks like a missing value, but is read as a name. Empty those cells if it is."
-        problems.append(Problem(table.path.name, table.lines[spelled.names.index(who)], sentence, fatal=False))
-    return spelled, problems
+    return spelled, name_problems(table.path.name, spelled, dataset, table.lines)
 
 
-def merged_problem(file: str, pair: tuple[str, str]) -> Problem:
-    """Return the sentence for a spelling that is read as another one."""
-    sentence = f"identity {pair[0]!a} and {pair[1]!a} differ by case, spaces or accents only; both are read as the last"
-    return Problem(file, None, f"{sentence}.", fatal=False)
+def name_problems(file: str, spelled: Spellings, dataset: Sequence[str], lines: Sequence[int | None]) -> list[Problem]:
+    """Return warnings of spellings that were brought together, of names that may be none, and of names nearly alike."""
+    problems = _listed(file, "spellings that are read as another one", [
+        (None, f"identity {one!a} and {other!a} differ by case, spaces or accents only; both are read as the last.")
+        for one, other in spelled.merged
+    ])  # fmt: skip
+    first: dict[tuple[str, str], int] = {}
+    for row, (home, who) in enumerate(zip(dataset, spelled.names, strict=True)):
+        if who:
+            first.setdefault((home, who), row)
+    problems += _listed(file, "names that look like a missing value", [
+        (lines[row], f"identity {who!r} looks like a missing value, but is read as a name. Empty those cells if it is.")
+        for (_, who), row in sorted(first.items())
+        if looks_missing(who) and not is_missing(who, name=True)
+    ])  # fmt: skip
+    near: dict[tuple[str, str], str] = {}
+    pairs = []
+    for (home, who), row in first.items():
+        other = near.setdefault((home, near_spelling(who)), who)
+        if comparable(other) != comparable(who):
+            pairs.append((lines[row], f"identity {other!a} and {who!a} are nearly alike, and read as two individuals."))
+    return problems + _listed(file, "pairs of names that are nearly alike", pairs)
+
+
+def dataset_names(
+    table: Table, default: str, is_query: Sequence[bool], *, merge: bool
+) -> tuple[list[str], list[Problem]]:
+    """Return the data set of every row, in one spelling each, and warnings; without such a column the species is one.
+
+    Where one data set alone is named, the rows without one belong to it, unless both have database photographs.
+    """
+    column = "dataset" if column_of(table, "dataset") is not None else "species"
+    cells = find_column(table, column) or [""] * len(table.rows)
+    spelled = one_spelling(cells, [""] * len(cells), merge=merge)
+    file, named = table.path.name, sorted({name for name in spelled.names if name})
+    problems = _listed(file, f"spellings of the {column}", [
+        (None, f"{column} {one!a} and {other!a} differ by case, spaces or accents only; both are read as the last.")
+        for one, other in spelled.merged
+    ])  # fmt: skip
+    absent = [line for line, name in zip(table.lines, spelled.names, strict=True) if not name]
+    if absent and named:
+        with_gallery = {bool(name) for name, query in zip(spelled.names, is_query, strict=True) if not query}
+        default = named[0] if len(named) == 1 and len(with_gallery) < 2 else default
+        group = Group(file, f"{column}: empty; the photograph is taken for one of {default}", fatal=False)
+        group.lines = absent
+        problems += group.problem()
+    return [name or default for name in spelled.names], problems
 
 
 def two_names_problems(
@@ -125,9 +172,10 @@ def viewpoint_column(table: Table) -> tuple[list[str], list[Problem]]:
     return views, [Problem(table.path.name, None, sentence, fatal=False)]
 
 
-def _merged(file: str, spelled: Spellings) -> list[Problem]:
-    problems = [merged_problem(file, pair) for pair in spelled.merged[:_MOST_PAIRS]]
-    return problems + _more(file, len(spelled.merged), "spellings that are read as another one")
+def _listed(file: str, what: str, found: Sequence[tuple[int | None, str]]) -> list[Problem]:
+    """Return a warning for each of the first findings, and one that counts the others."""
+    shown = [Problem(file, line, sentence, fatal=False) for line, sentence in found[:_MOST_PAIRS]]
+    return shown + _more(file, len(found), what)
 
 
 def _more(file: str, count: int, what: str) -> list[Problem]:

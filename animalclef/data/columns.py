@@ -28,7 +28,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "image_id": ("image_id", "annot_uuid", "uuid", "id", "annotation_id", "photo_id", "photograph_id"),
     "path": (
         "path", "file_path", "image_path", "file_name", "filename", "relative_path", "photo_path", "image_file",
-        "image_name", "photograph", "photo", "image", "file",
+        "image_name", "photograph", "photo", "image", "file", "source_file",
     ),
     "identity": (
         "identity", "name", "individual_id", "individual", "individual_name", "animal_id", "animal_name", "animal",
@@ -37,13 +37,14 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "viewpoint": ("orientation", "viewpoint", "position", "side", "flank", "view"),
     "date": (
         "date", "datetime", "date_time", "date_taken", "date_captured", "capture_date", "date_time_original",
-        "timestamp", "event_date", "time",
+        "timestamp", "event_date", "photo_date", "image_date", "sighting_date", "encounter_date", "observed_on",
+        "create_date", "time",
     ),
     "species": ("species", "scientific_name"),
     "split": ("split",),
     "dataset": ("dataset", "data_set"),
     "encounter": ("encounter", "encounter_id", "occurrence", "occurrence_id", "event_id", "sequence_id", "seq_id"),
-    "bbox": ("bbox", "bounding_box"),
+    "bbox": ("bbox", "bounding_box", "bbox_relative"),
     "mask": ("mask", "mask_path"),
     "segmentation": ("segmentation",),
 }  # fmt: skip
@@ -123,13 +124,13 @@ def column_of(table: Table, subject: str) -> str | None:
 def find_column(table: Table, name: str) -> list[str] | None:
     """Return the cells of the column under any of its names; `None` where the table has no such column.
 
-    Missing values in any spelling are read as empty; so are words such as `unknown` where a viewpoint or an identity is
-    expected.
+    Missing values in any spelling are read as empty; so are words such as `unknown` where a viewpoint, an encounter or
+    an identity is expected.
     """
     column = column_of(table, name)
     if column is None:
         return None
-    nobody = name in ("viewpoint", "identity")
+    nobody = name in ("viewpoint", "identity", "encounter")
     return ["" if is_missing(cell, name=nobody) else cell for cell in table.column(column)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -19,23 +20,35 @@ _TIME = (
     r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2})?)?$"
 )
 _YEAR = r"(?P<year>\d{4}|\d{2})"
-_ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?!\d)")
 _YEAR_FIRST = re.compile(r"(?P<year>\d{4})[-/.:]\s?(?P<month>\d{1,2})[-/.:]\s?(?P<day>\d{1,2})\.?" + _TIME)
 _YEAR_LAST = re.compile(r"(?P<one>\d{1,2})(?P<sign>[-/.])\s?(?P<two>\d{1,2})(?P=sign)\s?" + _YEAR + _TIME)
-_DAY_NAME = re.compile(r"(?P<day>\d{1,2})(?:st|nd|rd|th)?[-\s./]*(?P<name>[A-Za-z]{3,9})\.?[-\s./,]*" + _YEAR + _TIME)
-_NAME_DAY = re.compile(r"(?P<name>[A-Za-z]{3,9})\.?\s*(?P<day>\d{1,2})(?:st|nd|rd|th)?,?\s*(?P<year>\d{4})" + _TIME)
+_DAY_NAME = re.compile(
+    r"(?P<day>\d{1,2})(?:st|nd|rd|th|er|º|°)?[-\s./]*(?:de\s)?(?P<name>[^\W\d_]{3,10})\.?[-\s./,]*(?:del?\s)?"
+    + _YEAR
+    + _TIME
+)
+_NAME_DAY = re.compile(
+    r"(?P<name>[A-Za-z]{3,9})\.?[-\s]*(?P<day>\d{1,2})(?:st|nd|rd|th)?,?[-\s]*(?P<year>\d{4})" + _TIME
+)
 _COMPACT = re.compile(
     r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})"
-    r"(?:[T_\s-]?(?P<hour>\d{2})(?P<minute>\d{2})(?P<second>\d{2})?)?$"
+    r"(?:[T_\s-]?(?P<hour>\d{2}):?(?P<minute>\d{2}):?(?P<second>\d{2})?(?:[.,]\d+)?\s*(?P<zone>Z|[+-]\d{2}:?\d{2})?)?$"
 )
 _CLOCK_BEFORE_YEAR = re.compile(
     r"(?P<name>[A-Za-z]{3,9})\s+(?P<day>\d{1,2})\s+(?P<time>\d{1,2}:\d{2}:\d{2})(?P<half>)(?P<zone>\s[A-Z]{3,4})?\s"
     r"(?P<year>\d{4})$"
 )  # as `date` and C print it
-_NUMBER = re.compile(r"\d{5,13}(?:\.\d+)?$")
+_NUMBER = re.compile(r"\d{5,19}(?:[.,]\d+)?$|\d[.,]\d+[eE]\+?\d{1,2}$")
 _PARTIAL = re.compile(r"(?P<year>\d{4})(?:-(?P<month>\d{2}))?$")  # a year or a month: no day, but a date
 _WEEKDAY = re.compile(r"^(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\.?,?\s+", re.IGNORECASE)
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS = tuple(  # how names begin, without accents: English, German, French, Spanish, Portuguese, Italian
+    tuple(names.split())
+    for names in (
+        "jan ene gen", "feb fev", "mar", "apr avr abr", "may mai mag", "jun juin giu", "jul juil lug", "aug aou ago",
+        "sep set", "oct okt out ott", "nov", "dec dez dic",
+    )
+)  # fmt: skip
 _EXCEL_DAYS = (20_000, 80_000)  # 1954 to 2119
 _CHINESE = str.maketrans({"年": "-", "月": "-", "日": " "})
 _LONGEST = 80  # characters of a date
@@ -151,7 +164,8 @@ def _with_month_name(text: str) -> str:
     if match is None:
         return ""
     name = match["name"].lower()
-    month = next((place for place, one in enumerate(_MONTHS, 1) if name.startswith(one)), 0)
+    name = "".join(one for one in unicodedata.normalize("NFD", name) if not unicodedata.combining(one))
+    month = next((place for place, names in enumerate(_MONTHS, 1) if name.startswith(names)), 0)
     return _written(match, _year(match["year"]), month, int(match["day"]))
 
 
@@ -162,11 +176,12 @@ def _compact(text: str) -> str:
     when = _written(None, int(match["year"]), int(match["month"]), int(match["day"]))
     if not when or match["hour"] is None:
         return when
-    return _with_time(when, [match["hour"], match["minute"], match["second"] or "00"])
+    text = _with_time(when, [match["hour"], match["minute"], match["second"] or "00"])
+    return text + (match["zone"] or "").replace("Z", "+00:00") if text else ""
 
 
 def _number(text: str) -> str:
-    return _of_number(float(text)) if _NUMBER.match(text) else ""
+    return _of_number(float(text.replace(",", "."))) if _NUMBER.match(text) else ""
 
 
 def _partial(text: str) -> str:
@@ -207,11 +222,13 @@ def _with_time(when: str, clock: Sequence[str]) -> str:
 
 
 def _of_number(value: float) -> str:
-    """Return the date of unix seconds, unix milliseconds, or a spreadsheet's day number; "" for another number."""
+    """Return the date of unix seconds (or milli-, micro-, nanoseconds), or a spreadsheet's day number; else ""."""
     if _EXCEL_DAYS[0] <= value <= _EXCEL_DAYS[1]:
         when = datetime.datetime(1899, 12, 30) + datetime.timedelta(days=value)
         return when.strftime("%Y-%m-%d" if value.is_integer() else "%Y-%m-%d %H:%M:%S")
-    seconds = value / 1000 if value > 10**11 else value
+    seconds = value
+    while seconds > 10**11:
+        seconds /= 1000
     if not _UNIX_SECONDS[0] <= seconds <= _UNIX_SECONDS[1]:
         return ""
     return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")

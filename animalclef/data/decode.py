@@ -18,6 +18,7 @@ from animalclef.data.hashing import content_key
 from animalclef.data.pixels import peak_bytes, rgb_of_deep_colour, to_rgb
 from animalclef.errors import AnimalClefError, DataError
 from animalclef.runtime.regular_files import read_regular
+from animalclef.runtime.remote_files import fetch
 from animalclef.structures import DecodedImage, ImageTable
 
 __all__ = [
@@ -125,9 +126,10 @@ def upright_size_wh(path: Path) -> tuple[int, int]:
     """
     register_heif()
     try:
-        if not path.is_file():  # opening a pipe would wait for a writer
+        fetched = None if path.exists() else fetch(path)
+        if fetched is None and not path.is_file():  # opening a pipe would wait for a writer
             raise OSError("no such file")
-        with Image.open(path) as image:
+        with Image.open(path if fetched is None else BytesIO(fetched)) as image:
             turned = _orientation(image) >= 5
             width, height = _stored_size_wh(image)
             return (height, width) if turned else (width, height)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from animalclef.data.columns import parse_split
 from animalclef.data.csv_text import Problem, control_character
+from animalclef.data.names import is_missing, looks_missing
 
 __all__ = ["IMAGE_SUFFIXES", "FolderPhotograph", "holds_images", "photographs_in_folders", "place_in_folders"]
 
@@ -57,7 +59,12 @@ _BESIDE = frozenset(
         ".css",
     }
 )  # fmt: skip - what lies beside photographs and is none
-_SYSTEM = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"})
+_SYSTEM = frozenset({
+    "__macosx", "@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "$recycle.bin",
+    "system volume information", "lost+found",
+})  # fmt: skip
+_FILLERS = frozenset({"", "set", "data", "split", "folder", "image", "images", "photo", "photos", "photographs"})
+_EVENT = re.compile(r"(?:19|20)\d\d(?:[-_. ]?\d\d){0,2}|left|right", re.IGNORECASE)  # a folder within an individual's
 
 
 @dataclass(frozen=True)
@@ -83,8 +90,10 @@ def photographs_in_folders(root: Path) -> tuple[list[FolderPhotograph], list[Pro
     """Return the photographs under a folder, sorted by path, and a sentence for every kind of file that was left out.
 
     `NAME/photo.jpg` shows the individual NAME. Folders called `database`, `gallery`, `train` or `reference` hold such
-    folders; `query`, `queries` and `test` hold queries. Case makes no difference. Linked folders are followed. Files of
-    the operating system (`._photo.jpg`, `__MACOSX`, `@eaDir`, hidden folders) are no photographs.
+    folders; `query`, `queries` and `test` hold queries, and so does `unknown` beside a folder of the database. Case
+    makes no difference, nor does a word such as `set` behind it. Where one folder holds all of these, or all
+    individuals, it is no individual. Linked folders are followed. Files of the operating system (`._photo.jpg`,
+    `__MACOSX`, `@eaDir`, hidden folders) are no photographs.
     """
     seen = _walk(root)
     images = [path for path in seen.files if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
@@ -100,21 +109,40 @@ def place_in_folders(paths: Sequence[str]) -> dict[str, FolderPhotograph]:
 
 def _placed(images: Sequence[str]) -> tuple[list[FolderPhotograph], list[str], list[str], list[str]]:
     """Return the photographs, those in no individual's folder, those outside, and the folders of the gallery."""
-    galleries = sorted({path.split("/")[0] for path in images if _splits(path) is False and path.count("/") >= 2})
+    base = _base(images)
+    below = [path.removeprefix(base).split("/") for path in images]
+    galleries = sorted({parts[0] for parts in below if len(parts) > 2 and _split_of(parts[0]) is False})
+    galleries = galleries or _only_folder(below)
     loose: list[str] = []
     outside: list[str] = []
     rows = []
-    for path in images:
-        parts = path.split("/")
-        if len(parts) > 1 and _splits(path):
+    for path, parts in zip(images, below, strict=True):
+        split = _split_of(parts[0])
+        if len(parts) > 1 and (split or (galleries and is_missing(parts[0], name=True))):
             rows.append(FolderPhotograph(path, None))
         elif galleries and parts[0] not in galleries:
             outside.append(path)
-        elif len(parts) < (3 if galleries or _splits(path) is False else 2):
+        elif len(parts) < (3 if galleries or split is False else 2):
             loose.append(path)
         else:
             rows.append(FolderPhotograph(path, parts[1 if galleries else 0].strip()))
     return rows, loose, outside, galleries
+
+
+def _base(images: Sequence[str]) -> str:
+    """Return `data/` where one folder called data holds `database/` or `query/` and everything else; mostly ""."""
+    tops = {path.split("/")[0] for path in images}
+    within = [path.split("/")[1] for path in images if path.count("/") > 1]
+    is_base = len(tops) == 1 and _split_of(min(tops)) is None and any(_split_of(one) is not None for one in within)
+    return f"{min(tops)}/" if is_base else ""
+
+
+def _only_folder(below: Sequence[Sequence[str]]) -> list[str]:
+    """Return the one folder that all individuals' folders lie in, where it has another name than a gallery."""
+    named = [parts for parts in below if not _split_of(parts[0]) and not looks_missing(parts[0])]
+    within = {parts[1] for parts in named if len(parts) > 2}
+    is_one = len({parts[0] for parts in named}) == 1 and all(len(parts) > 2 for parts in named)
+    return [named[0][0]] if is_one and len(within) > 1 and not all(map(_EVENT.fullmatch, within)) else []
 
 
 def holds_images(root: Path) -> bool:
@@ -122,8 +150,11 @@ def holds_images(root: Path) -> bool:
     return any(PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES for path in _files(root, _Seen()))
 
 
-def _splits(path: str) -> bool | None:
-    return parse_split(path.split("/")[0].strip())
+def _split_of(folder: str) -> bool | None:
+    """Return True for a folder of queries, False for one of the gallery, such as `train_set` or `0 query`."""
+    words = re.split(r"[\W_]+", folder.lower())
+    words = [word for word in words[words[0].isdigit() :] if word not in _FILLERS]
+    return parse_split(words[0]) if len(words) == 1 else None
 
 
 def _walk(root: Path) -> _Seen:
@@ -145,19 +176,26 @@ def _files(root: Path, seen: _Seen) -> Iterator[str]:
         for entry in entries:
             path = f"{below}/{entry.name}" if below else entry.name
             if entry.name.startswith(".") or entry.name.lower() in _SYSTEM:
-                seen.system += entry.name.startswith("._") or entry.is_dir()
+                seen.system += entry.name.startswith("._") or _holds(entry.is_dir)
             elif control_character(entry.name) is not None:
                 seen.unnamed.append(path)
-            elif entry.is_dir():
+            elif _holds(entry.is_dir):
                 real = os.path.realpath(entry.path)
                 if real not in above:
                     pending.append((path, above | {real}))
-            elif entry.is_file():
+            elif _holds(entry.is_file):
                 yield path
             elif entry.is_symlink():
                 seen.broken.append(path)
             else:
                 seen.special.append(path)
+
+
+def _holds(check: Callable[[], bool]) -> bool:
+    try:
+        return check()
+    except OSError:  # a link to itself
+        return False
 
 
 def _left_out(seen: _Seen) -> list[str]:
@@ -194,6 +232,9 @@ def _left_out(seen: _Seen) -> list[str]:
 
 def _misplaced(loose: list[str], outside: list[str], galleries: list[str]) -> list[str]:
     sentences = []
+    for name in galleries:
+        if _split_of(name) is None:
+            sentences.append(f"all individuals lie in {name}/, so its folders are taken for the individuals.")
     if loose:
         sentences.append(
             f"{len(loose)} photographs lie in no individual's folder and are left out (first: {loose[0]})."

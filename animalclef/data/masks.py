@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from animalclef.data.decode import crop, upright_size_wh
+from animalclef.data.decode import UnreadableImageError, crop, upright_size_wh
 from animalclef.data.segmentation_cells import draw_segmentation, is_segmentation
 from animalclef.errors import DataError
 from animalclef.runtime.regular_files import read_regular
@@ -24,6 +25,8 @@ from animalclef.structures import FloatArray, ImageTable, StrArray
 __all__ = ["Masks", "encode_mask", "find_masks", "inside", "mask_path", "mask_paths", "read_mask"]
 
 logger = logging.getLogger(__name__)
+
+_SIZE = re.compile(r'\{"size":\[(\d+),(\d+)\]')  # of run lengths, as `mask_column` writes them
 
 BoolArray = NDArray[np.bool_]
 
@@ -71,6 +74,14 @@ def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
             source[row] = str(file)
         elif named:
             source[row] = named if is_segmentation(named) else str(images.root / named)
+    unfit = [row for row in np.flatnonzero(source != "").tolist() if _is_unfit(images, row, source[row])]
+    if unfit:
+        first, what = (
+            images.path[unfit[0]],
+            "segmentations have not the shape of their photographs, so they are left out",
+        )
+        logger.warning("%d %s (first: of %s).", len(unfit), what, first)
+        source[unfit] = ""
     count = int((source != "").sum())
     if folder is not None and not count:
         raise DataError(
@@ -84,6 +95,17 @@ def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
             level, "%d of %d photographs have no mask, so nothing of them is masked.", len(images) - count, len(images)
         )
     return Masks(source, np.array([_digest(one) for one in source], dtype=object))
+
+
+def _is_unfit(images: ImageTable, row: int, source: str) -> bool:
+    """Return whether run lengths have another shape than their photograph."""
+    size = _SIZE.match(source)
+    if size is None:
+        return False
+    try:
+        return not _same_shape((int(size[2]), int(size[1])), upright_size_wh(images.root / images.path[row]))
+    except UnreadableImageError:
+        return False  # the photograph is skipped, with its reason
 
 
 def mask_path(folder: Path, path: str) -> Path:

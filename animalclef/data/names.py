@@ -14,6 +14,7 @@ __all__ = [
     "comparable",
     "is_missing",
     "looks_missing",
+    "near_spelling",
     "one_spelling",
     "spelled_as",
     "viewpoint_name",
@@ -27,14 +28,16 @@ MISSING = frozenset({
 
 _NOBODY = frozenset({"unknown", "unidentified", "not identified", "unidentifiable", "unknown individual"})
 _LOOKALIKE = re.compile(
-    r"(?:un(?:k|kn|kwn|knwn|known|named|identified|id|ided|identifiable|assigned|certain|sure|labell?ed|determined))"
+    r"(?:un-?(?:k|kn|kwn|knwn|known|named|identified|id|ided|identifiable|assigned|certain|sure|labell?ed|determined))"
     r"[\W_]*\d{0,3}|not?[ _]?(?:id|name|known|sure|identified|available|applicable)|no[ _]?id|nobody|missing|empty"
+    r"|(?:new|untitled) folder|to[ _]identify|unidentified \w+"
     r"|tbd|tba|to be \w+|new|new[ _]?(?:animal|individual)|n\W?[ad]\W?|[\W_]+|individual unknown|unknown \w+"
     r"|[?\W]*unknown[?\W]*|undefined|void|\W?(?:nil|null|blank|none)\W?|indet(?:\.|erminate|ermined)?|x{2,}|error"
     r"|#\w+[!?]?|-\d+|inconnue?|desconoc?id[oa]|desconhecid[oa]|unbekannt|sconosciut[oa]|onbekend",
     re.IGNORECASE,
 )
 
+_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\ufe00-\ufe0f]")  # beside the category Cf
 _VIEWPOINTS = {
     "l": "left", "lt": "left", "lhs": "left", "left side": "left", "left flank": "left", "leftside": "left",
     "r": "right", "rt": "right", "rhs": "right", "right side": "right", "right flank": "right", "rightside": "right",
@@ -76,8 +79,19 @@ def comparable(name: str) -> str:
     True
     """
     composed = unicodedata.normalize("NFC", name)
+    composed = _INVISIBLE.sub("", composed)
     seen = "".join(one for one in composed if unicodedata.category(one) not in ("Cf", "Cc") or one.isspace())
     return " ".join(seen.casefold().split())
+
+
+def near_spelling(name: str) -> str:
+    """Return what names share that may be one individual's: also kinds of dashes, leading zeros, a decimal `.0`.
+
+    >>> near_spelling("A-01"), near_spelling("a_1"), near_spelling("12.0")
+    ('a-1', 'a-1', '12')
+    """
+    text = comparable(unicodedata.normalize("NFKC", name))
+    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\W_]+", "-", re.sub(r"^(\d+)\.0+$", r"\1", text)))
 
 
 def one_spelling(names: Sequence[str], groups: Sequence[str], *, merge: bool = True) -> Spellings:
@@ -125,4 +139,4 @@ def viewpoint_name(cell: str) -> str:
     ('left', 'right', 'topleft')
     """
     text = comparable(cell)
-    return _VIEWPOINTS.get(text.replace("_", " "), text)
+    return _VIEWPOINTS.get(re.sub(r"[-_.]", " ", text).strip(), text)

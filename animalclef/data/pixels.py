@@ -48,14 +48,15 @@ def to_rgb(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | N
 
 
 def rgb_of_deep_colour(image: Image.Image, content: bytes) -> Image.Image:
-    """Return a loaded 16-bit colour image with its values scaled by the bits in use.
+    """Return a loaded 16-bit image in colour, or grey with transparency, with its values scaled by the bits in use.
 
     Pillow keeps the high byte of each value, which is black where a camera used 10, 12 or 14 of the 16 bits. An image
     that uses all 16, or is not 16-bit colour, comes back as it is.
     """
-    if image.mode not in ("RGB", "RGBA") or not _is_deep(image, content):
+    if image.mode not in ("RGB", "RGBA", "LA") or not _is_deep(image, content):
         return image
-    if max(int(np.asarray(band).max()) for band in image.split()[:3]) > 63:  # the high byte of 14 bits
+    colour_bands = image.split()[: 1 if image.mode == "LA" else 3]
+    if max(int(np.asarray(band).max()) for band in colour_bands) > 63:  # the high byte of 14 bits
         return image
     deep = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if deep is None or deep.dtype != np.uint16 or deep.ndim != 3 or deep.shape[1::-1] != image.size:
@@ -66,7 +67,7 @@ def rgb_of_deep_colour(image: Image.Image, content: bytes) -> Image.Image:
         return image
     scaled = np.round(colours * np.float32(255 / _full_scale(high))).astype(np.uint8)
     result = Image.fromarray(scaled)
-    if image.mode == "RGBA":
+    if image.mode != "RGB":
         result.putalpha(image.getchannel("A"))
     return result
 
@@ -101,10 +102,12 @@ def _range(image: Image.Image) -> tuple[float, float]:
 
 
 def _grey(deep: NDArray[np.generic], low: float, high: float) -> NDArray[np.uint8]:
-    """Return 16-bit, 32-bit or float grey values as 8 bits: by the bits in use where they are whole, else by range."""
+    """Return 16-bit, 32-bit or float grey values as 8 bits: by the bits in use, as shares of 1, or else by range."""
     values = np.nan_to_num(deep.astype(np.float64), posinf=1e300, neginf=-1e300)
     if low >= 0 and 255 < high <= 65535:
         grey = values / (_full_scale(high) / 255)
+    elif low >= 0 and high <= 1 and np.issubdtype(deep.dtype, np.floating):
+        grey = values * 255
     elif low >= 0 and high <= 255:
         grey = values
     else:

@@ -8,6 +8,7 @@ interrupted process left, and is removed before the next is written.
 from __future__ import annotations
 
 import datetime
+import errno
 import json
 import logging
 import os
@@ -134,6 +135,8 @@ class ReviewLog:
     def _read(self) -> None:
         """Read the whole lines that were added since the last look."""
         try:
+            if self.path.exists() and not self.path.is_file():  # opening a pipe would wait for a writer
+                raise OSError(errno.EINVAL, "not a regular file")
             with self.path.open("rb") as file:
                 if file.seek(0, os.SEEK_END) < self._offset:
                     self.header, self._lines, self._offset = {}, [], 0

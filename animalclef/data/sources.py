@@ -7,14 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from animalclef.data.dates import DateOrder
-from animalclef.data.folders import IMAGE_SUFFIXES, holds_images
+from animalclef.data.folders import IMAGE_SUFFIXES, holds_images, place_in_folders
 from animalclef.errors import DataError
+from animalclef.runtime.atomic_files import csv_text
+from animalclef.runtime.remote_files import open_copies, remote_url, write_copy
 
 __all__ = ["IMAGE_SUFFIXES", "KAGGLE_INPUT", "Source", "find_source"]
 
 KAGGLE_INPUT = Path("/kaggle/input")
 _NOT_A_TABLE = frozenset({"sample_submission.csv", "submission.csv", "truth.csv", "answers.csv"})
+_WRITTEN = ("path,answer,probability,", "image_id,dataset,cluster,", "image_id,dataset,a,b,cause")  # by commands
 _TABLES = ("metadata.csv", "metadata.xlsx")
+_LISTING = ".photographs-in-folders.csv"  # of a bucket without a table
 
 
 @dataclass(frozen=True)
@@ -47,15 +51,18 @@ def find_source(
     columns: Mapping[str, str] | None = None,
     date_order: DateOrder | None = None,
     merge_case: bool = True,
+    cache_gb: float = 20.0,
 ) -> Source:
     """Find the data set that `data` names: a table, a folder that holds one, or a tree with a folder per individual.
 
-    Without `data`, the one competition folder mounted under `kaggle`.
+    Without `data`, the one competition folder mounted under `kaggle`. Of a bucket (s3://bucket/folder) at most
+    `cache_gb` gigabytes of photographs are kept on this machine.
 
     Raises:
         DataError: nothing usable is there, or more than one thing is.
     """
-    found = _on_kaggle(kaggle) if data is None else _at(data)
+    url = None if data is None else remote_url(data)
+    found = _in_bucket(url, cache_gb) if url is not None else _on_kaggle(kaggle) if data is None else _at(data)
     return Source(found.root, found.table, dict(columns or {}), date_order, merge_case)
 
 
@@ -78,6 +85,25 @@ def _at(data: Path) -> Source:
     if holds_images(data):
         return Source(data, None)
     raise DataError(f"{data}: neither a table (metadata.csv) nor a folder of photographs per individual is there.")
+
+
+def _in_bucket(url: str, cache_gb: float) -> Source:
+    """Find the table of a bucket's folder; without one, a table is written of its tree of folders."""
+    name = url.rsplit("/", 1)[-1]
+    is_table = Path(name).suffix.lower() in (".csv", ".xlsx", ".json")
+    root, paths = open_copies(url.removesuffix(f"/{name}") if is_table else url, cache_gb)
+    if is_table:
+        return _at(root / name)
+    table = _table_in(root)
+    if table is not None:
+        return Source(root, table)
+    placed = place_in_folders([path for path in paths if Path(path).suffix.lower() in IMAGE_SUFFIXES])
+    if not placed:
+        raise DataError(f"{url}: neither a table (metadata.csv) nor a folder of photographs per individual is there.")
+    rows = [(one.path, one.individual or "", one.path, "query" if one.individual is None else "database", root.name)
+            for one in placed.values()]  # fmt: skip
+    write_copy(root / _LISTING, csv_text(("image_id", "identity", "path", "split", "dataset"), rows).encode(), 0.0)
+    return Source(root, root / _LISTING)
 
 
 def _on_kaggle(kaggle: Path) -> Source:
@@ -112,7 +138,7 @@ def _is_no_table(path: Path) -> bool:
             first = file.readline(200).strip()
     except OSError:
         return False
-    return first in ("image_id,identity", "image_id,cluster") or first.startswith("path,answer,probability,")
+    return first in ("image_id,identity", "image_id,cluster") or first.startswith(_WRITTEN)
 
 
 def _tables_below(folder: Path) -> list[Path]:

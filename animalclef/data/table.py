@@ -14,9 +14,10 @@ import numpy as np
 from animalclef.data.boxes import parse_boxes
 from animalclef.data.cell_checks import (
     control_problems,
+    dataset_names,
     date_column,
     gallery_names,
-    merged_problem,
+    name_problems,
     two_names_problems,
     viewpoint_column,
 )
@@ -143,19 +144,20 @@ def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[tuple[st
     image_id = image_ids(table)
     identity = find_column(table, "identity") or []
     is_query, split_problems = _splits(table, identity)
-    path, path_problems = _paths(table)
+    path, path_problems = _paths(table, root)
     problems += split_problems + path_problems + control_problems(table) + _duplicate_ids(table, image_id)
     if any(problem.fatal for problem in problems):
         raise DataError(_told([problem for problem in problems if problem.fatal]))
     boxes, box_problems = parse_boxes(table, root, path)
     mask, mask_problems = mask_column(table)
-    dataset = _datasets(table, root)
+    default = root.resolve().name or "photographs"
+    dataset, dataset_problems = dataset_names(table, default, is_query, merge=source.merge_case)
     spelled, name_problems = gallery_names(table, identity, is_query, dataset, merge=source.merge_case)
     names = [who or None for who in spelled.names]
     date, date_problems = date_column(table, source.date_order)
     viewpoint, viewpoint_problems = viewpoint_column(table)
     problems += box_problems + mask_problems + _identity_problems(table, identity, is_query) + name_problems
-    problems += two_names_problems(table, path, boxes, names) + date_problems + viewpoint_problems
+    problems += two_names_problems(table, path, boxes, names) + date_problems + viewpoint_problems + dataset_problems
     if any(problem.fatal for problem in problems):
         raise DataError(_told([problem for problem in problems if problem.fatal]))
     images = ImageTable(
@@ -187,13 +189,6 @@ def _missing_column(table: Table, column: str) -> Problem:
     return Problem(table.path.name, 1, f"the column {column} is missing; there are {have}.{hint}")
 
 
-def _datasets(table: Table, root: Path) -> list[str]:
-    cells = find_column(table, "dataset")
-    if cells is None:
-        cells = find_column(table, "species") or [""] * len(table.rows)
-    return [cell or root.resolve().name or "photographs" for cell in cells]
-
-
 def _splits(table: Table, identity: list[str]) -> tuple[list[bool], list[Problem]]:
     cells = find_column(table, "split")
     if cells is None:
@@ -208,7 +203,7 @@ def _splits(table: Table, identity: list[str]) -> tuple[list[bool], list[Problem
     return splits, strange.problem()
 
 
-def _paths(table: Table) -> tuple[list[str], list[Problem]]:
+def _paths(table: Table, root: Path) -> tuple[list[str], list[Problem]]:
     name = table.path.name
     empty = Group(name, "path: empty", fatal=True)
     outside = Group(name, "path: leaves the data folder; expected a path relative to the table", fatal=True)
@@ -216,6 +211,8 @@ def _paths(table: Table) -> tuple[list[str], list[Problem]]:
     paths = []
     for cell, line in zip(find_column(table, "path") or [], table.lines, strict=True):
         path = PurePosixPath(cell.replace("\\", "/"))
+        if path.is_absolute() and ".." not in path.parts and path.is_relative_to(root.absolute()):
+            path = path.relative_to(root.absolute())
         if not cell:
             empty.lines.append(line)
         elif path.is_absolute() or ".." in path.parts or PureWindowsPath(cell).drive:
@@ -281,7 +278,7 @@ def _from_folders(source: Source) -> tuple[ImageTable, list[tuple[str, str]], li
     rows, problems = photographs_in_folders(root)
     dataset = root.resolve().name or "photographs"
     names = one_spelling([row.individual or "" for row in rows], [dataset] * len(rows), merge=source.merge_case)
-    problems += [merged_problem(root.name, pair) for pair in names.merged]
+    problems += name_problems(root.name, names, [dataset] * len(rows), [None] * len(rows))
     identity = [None if who == NEW_INDIVIDUAL or is_missing(who, name=True) else who for who in names.names]
     nameless = sum(who is None and row.individual is not None for who, row in zip(identity, rows, strict=True))
     if nameless:

@@ -91,10 +91,9 @@ class TrialEvaluator:
         """Whether the best identity is the pseudo-query's own."""
         return np.asarray((best.slot >= 0) & self.part.same[np.arange(len(self.part)), best.slot])
 
-    def answers(self, choice: DecisionParams, known: BestIdentity | None = None) -> Answers:
-        """Both roles; `known` where it is at hand."""
-        known = known or self.best(choice, "known")
-        unknown = self.best(choice, "unknown")
+    def answers(self, choice: DecisionParams) -> Answers:
+        """Return the best identities in both roles."""
+        known, unknown = self.best(choice, "known"), self.best(choice, "unknown")
         return Answers(known.log_odds, self.right(known), unknown.log_odds)
 
     def _pairs(self, choice: DecisionParams, role: Role) -> Floats:

@@ -6,9 +6,12 @@ import contextlib
 import os
 import platform
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import Any
+
+from animalclef.runtime.remote_files import place_marker
 
 __all__ = ["ClusterWorker", "installed_versions"]
 
@@ -32,10 +35,17 @@ class ClusterWorker:
     def __init__(self) -> None:
         self._work: Any = None
 
-    def about(self, folder: str, needed: Sequence[str]) -> tuple[str, dict[str, str], list[str]]:
-        """Go to the driver's folder; return this node's name, its versions, and the needed folders it lacks."""
+    def about(self, folder: str, needed: Mapping[str, str | None]) -> tuple[str, dict[str, str], list[str]]:
+        """Go to the driver's folder; return this node's name, its versions, and the needed folders it lacks.
+
+        A folder of copies of a bucket, which has a marker, is made here.
+        """
         with contextlib.suppress(OSError):
             os.chdir(folder)
+        for path, marker in needed.items():
+            if marker is not None:
+                with contextlib.suppress(OSError):
+                    place_marker(Path(path), marker)
         return socket.gethostname(), installed_versions(), [path for path in needed if not os.path.isdir(path)]  # noqa: PTH112
 
     def take(self, work: Any, threads: int) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from animalclef.engine.cluster_worker import ClusterWorker, installed_versions
-from animalclef.engine.work import Work
+from animalclef.engine.work import Capacity, Work, batched
 from animalclef.errors import AnimalClefError, EngineError
+from animalclef.runtime.remote_files import marker_text
 
 __all__ = ["RayCluster"]
 
@@ -50,7 +51,7 @@ class RayCluster:
         self.on_gpus, self.stalled_s = on_gpus, stalled_s
         self._versions = installed_versions()
         self.workers: list[Any] = []
-        self.checked: set[Any] = set()
+        self.node_of: dict[Any, str] = {}  # of workers that were asked about themselves
         self._looked = -_LOOK_S
 
     def ordered(self, work: Work[Any, Result], chunks: Iterable[Any]) -> Iterator[Result]:
@@ -72,6 +73,19 @@ class RayCluster:
             ray.kill(worker)
         self.workers = []
 
+    @property
+    def capacity(self) -> Capacity:
+        """Return the machines of the cluster, and their cores or GPUs."""
+        nodes = self._nodes()
+        return Capacity(len(nodes), int(sum(node["GPU" if self.on_gpus else "CPU"] for node in nodes)))
+
+    def _nodes(self) -> list[dict[str, float]]:
+        """Return the resources of the machines that can work."""
+        import ray
+
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+        return [node for node in nodes if node.get("GPU")] if self.on_gpus else nodes
+
     def hire(self) -> list[Any]:
         """Start workers where the cluster has room for more; return the new ones."""
         import ray
@@ -79,9 +93,7 @@ class RayCluster:
         if time.monotonic() - self._looked < _LOOK_S:
             return []
         self._looked = time.monotonic()
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-        if self.on_gpus:
-            nodes = [node for node in nodes if node.get("GPU")]
+        nodes = self._nodes()
         if not nodes:
             return []
         cores = min(int(node["CPU"] / (node["GPU"] if self.on_gpus else 1)) for node in nodes)
@@ -126,13 +138,14 @@ class _Stage:
 
         self.cluster, self.work = cluster, work
         self.shipped = ray.put(work)
-        self.coming = (_Task(number, part) for number, part in enumerate(_batched(chunks, work.chunks_a_task)))
+        self.coming = (_Task(number, part) for number, part in enumerate(batched(chunks, work.chunks_a_task)))
         self.waiting: deque[_Task] = deque()
         self.starting: dict[Any, tuple[Any, str]] = {}  # by reference to an answer: the worker, and what it was asked
         self.running: dict[Any, tuple[Any, _Task, float]] = {}
         self.idle: list[Any] = []
         self.failed_starts = 0
         self.answered = time.monotonic()  # when a worker was last there
+        self.patience_s = getattr(work, "patience_s", cluster.stalled_s)
 
     def results(self) -> Iterator[Any]:
         """Yield results in order, as soon as all before them are there."""
@@ -179,7 +192,8 @@ class _Stage:
 
     def _ask(self, worker: Any, what: str) -> None:
         if what == "about":
-            answer = worker.about.remote(os.getcwd(), self.cluster.folders)  # noqa: PTH109
+            needed = {path: marker_text(Path(path)) for path in self.cluster.folders}
+            answer = worker.about.remote(os.getcwd(), needed)  # noqa: PTH109
         else:
             answer = worker.take.remote(self.shipped, self.cluster.threads)
         self.starting[answer] = (worker, what)
@@ -207,9 +221,9 @@ class _Stage:
                 self.idle.append(worker)
                 yield task.number, found
         for answer, (worker, task, since) in list(self.running.items()):
-            if time.monotonic() - since > self.cluster.stalled_s:
+            if time.monotonic() - since > self.patience_s:
                 del self.running[answer]
-                self._failed(worker, task, TimeoutError(f"no answer in {self.cluster.stalled_s:.0f} s"))
+                self._failed(worker, task, TimeoutError(f"no answer in {self.patience_s:.0f} s"))
 
     def _started(self, answer: Any) -> None:
         import ray
@@ -219,7 +233,7 @@ class _Stage:
             said = ray.get(answer)
         except ray.exceptions.RayError as error:
             self.cluster.fire(worker)
-            self.failed_starts += what == "take" or worker not in self.cluster.checked
+            self.failed_starts += what == "take" or worker not in self.cluster.node_of
             nobody = not self.idle and not self.running
             if isinstance(error, ray.exceptions.RayTaskError) or (nobody and self.failed_starts >= _TRIES):
                 raise EngineError(f"{self.work.title}: a Ray worker did not start: {_reason(error)}") from error
@@ -227,7 +241,7 @@ class _Stage:
             return
         if what == "about":
             self.cluster.refuse_unlike(*said)
-            self.cluster.checked.add(worker)
+            self.cluster.node_of[worker] = said[0]
             self._ask(worker, "take")
         else:
             self.answered = time.monotonic()
@@ -241,10 +255,11 @@ class _Stage:
         cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
         if isinstance(cause, AnimalClefError):
             raise cause
-        name = f"{self.work.title}: {self.work.named(task.chunks[0])}"
+        name, why = f"{self.work.title}: {self.work.named(task.chunks[0])}", _reason(error)
+        why += f", on node {self.cluster.node_of.get(worker, 'unknown')}"
         if task.tries >= _TRIES:
-            raise EngineError(f"{name} failed {_TRIES} times on the Ray cluster ({_reason(error)}).") from error
-        logger.warning("%s is tried again: %s", name, _reason(error))
+            raise EngineError(f"{name} failed {_TRIES} times on the Ray cluster ({why}).") from error
+        logger.warning("%s is tried again: %s", name, why)
         self.waiting.append(task)
         # The idle ones may have gone with their node: each says that it is there before it gets a task.
         for one in self.idle:
@@ -252,14 +267,12 @@ class _Stage:
         self.idle = []
 
 
-def _batched(chunks: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    rest = iter(chunks)
-    while some := list(itertools.islice(rest, size)):
-        yield some
-
-
 def _reason(error: BaseException) -> str:
     """Return the first sentence of the last line of what Ray says; a traceback stands before it."""
+    import ray
+
     cause = getattr(error, "cause", None) or error
+    if isinstance(cause, MemoryError | ray.exceptions.OutOfMemoryError):
+        return "out of memory: give the node fewer cores (ray start --num-cpus) or more memory"
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     return f"{type(cause).__name__}: {lines[-1].split('. ')[0] if lines else 'no message'}"

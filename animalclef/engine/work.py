@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-__all__ = ["Engine", "ThisMachine", "Work"]
+__all__ = ["Capacity", "Engine", "ThisMachine", "Work", "batched"]
 
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
@@ -25,7 +27,10 @@ class Work(Protocol[Chunk, Result]):
 
     @property
     def chunks_a_task(self) -> int:
-        """Return how many chunks a cluster's worker gets at a time."""
+        """Return how many chunks a cluster's worker gets at a time.
+
+        A work whose tasks may take longer than half an hour has `patience_s` as well: the seconds to wait for one.
+        """
         ...
 
     def run(self, chunks: Iterable[Chunk]) -> Iterator[Result]:
@@ -41,8 +46,21 @@ class Work(Protocol[Chunk, Result]):
         ...
 
 
+@dataclass(frozen=True)
+class Capacity:
+    """How much of a cluster works on a stage."""
+
+    machines: int
+    lanes: int  # cores, or GPUs where these do the work
+
+
 class Engine(Protocol):
     """Runs work; stages do not know where."""
+
+    @property
+    def capacity(self) -> Capacity | None:
+        """Return what a cluster has now, for estimates; `None` for this machine alone."""
+        ...
 
     def ordered(self, work: Work[Chunk, Result], chunks: Iterable[Chunk]) -> Iterator[Result]:
         """Yield the results of all chunks, in their order.
@@ -64,6 +82,19 @@ class ThisMachine:
     [1, 4, 9]
     """
 
+    capacity = None
+
     def ordered(self, work: Work[Any, Result], chunks: Iterable[Any]) -> Iterator[Result]:
         """Yield the results of all chunks, in their order."""
         return work.run(chunks)
+
+
+def batched(items: Iterable[Chunk], size: int) -> Iterator[list[Chunk]]:
+    """Yield items in lists of `size`; the last one may be shorter.
+
+    >>> list(batched("abc", 2))
+    [['a', 'b'], ['c']]
+    """
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some

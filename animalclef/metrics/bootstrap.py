@@ -22,6 +22,8 @@ __all__ = [
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
+_LEVEL = 0.95
+
 
 def interval_over_individuals(
     known_hit: Bools,
@@ -30,10 +32,9 @@ def interval_over_individuals(
     *,
     draws: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
     of_next: bool = True,
 ) -> tuple[float, float]:
-    """Return the ends of an interval of the score over pseudo-queries (the mean over splits of sqrt(BAKS * BAUS)).
+    """Return the ends of a 95 % interval of the score over pseudo-queries (the mean over splits of sqrt(BAKS * BAUS)).
 
     `known_hit` says which pseudo-queries are named right with their individual in the gallery, `unknown_hit` which are
     called new without it, (p,) each. Individuals are drawn with replacement; all photographs of one come with it.
@@ -52,7 +53,7 @@ def interval_over_individuals(
     drawn = drawn[np.isfinite(drawn)]
     if not len(drawn):
         return 0.0, 1.0
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     ends = min(float(low), here), max(float(high), here)
     return of_other_queries(here, *ends) if of_next else ends
 

@@ -32,18 +32,22 @@ class CandidateSearch:
     def __init__(self, features: FeatureSet, context: RunContext) -> None:
         self.features, self.context = features, context
         config = context.config
-        self._scorer = LnbnnScorer(features.local, self._store, config.vote, config.seed, context.progress)
+        self._scorer = LnbnnScorer(
+            features.local, self._store, config.vote, config.seed, context.progress, config.retrieve.memory_gb,
+            context.workers, context.engine,
+        )  # fmt: skip
 
     def by_source(self, queries: ImageTable, views: Sequence[Hidden] = ({},)) -> list[dict[str, Shortlist]]:
         """Return the list of `top_k` of each source, once for every view; a view says what is hidden from a query."""
         config, embeddings = self.context.config.retrieve, self.features.embeddings
         gallery = self.features.images.gallery
         lists: list[dict[str, Shortlist]] = [{} for _ in views]
+        where = self.context.workers, self.context.engine
         if "embedding" in config.sources:
             for found, hidden in zip(lists, views, strict=True):
-                found["embedding"] = retrieve(queries, gallery, embeddings, config, hidden)
+                found["embedding"] = retrieve(queries, gallery, embeddings, config, hidden, *where)
                 for label, one in self.features.more_embeddings.items():
-                    theirs = retrieve(queries, gallery, one, config, hidden)
+                    theirs = retrieve(queries, gallery, one, config, hidden, *where)
                     found[f"embedding:{label}"] = _with_similarity(theirs, embeddings)
         if "vote" in config.sources:
             groups = candidate_groups(queries, gallery, config.same_viewpoint)
@@ -57,9 +61,9 @@ class CandidateSearch:
         top_k = self.context.config.retrieve.top_k
         return [united(list(lists.values()), top_k) for lists in self.by_source(queries, views)]
 
-    def _store(self, of: str) -> ShardStore:
+    def _store(self, kind: str, of: str) -> ShardStore:
         local = self.features.local
-        return ShardStore(self.context.folder.store("votes", fingerprint(2, of, local.made_by, local.border)))
+        return ShardStore(self.context.folder.store(kind, fingerprint(2, of, local.made_by, local.border)))
 
 
 def ranks_of_sources(lists: Mapping[str, Shortlist], images: ImageTable) -> pd.DataFrame:
@@ -86,15 +90,17 @@ def ranks_of_sources(lists: Mapping[str, Shortlist], images: ImageTable) -> pd.D
 def shortlist_of_votes(votes: Votes, embeddings: Embeddings, top_k: int) -> Shortlist:
     """Return the `top_k` images with the best LNBNN scores, equal ones in gallery order; none with a score of 0."""
     row_of = {image_id: row for row, image_id in enumerate(embeddings.image_id)}
-    vectors = embeddings.values[[row_of[one] for one in votes.gallery_id]]
+    vector_of = np.array([row_of[one] for one in votes.gallery_id], dtype=np.int64)
     shape = (len(votes.query_id), top_k)
     index, found = np.full(shape, -1, dtype=np.int32), np.full(shape, np.nan, dtype=np.float32)
     similarity = found.copy()
-    for row, (query_id, values) in enumerate(zip(votes.query_id, votes.values, strict=True)):
-        best = np.argsort(-values, kind="stable")[:top_k]
-        best = best[values[best] > 0]
-        index[row, : len(best)], found[row, : len(best)] = best, values[best]
-        similarity[row, : len(best)] = np.einsum("gd,d->g", vectors[best], embeddings.values[row_of[query_id]])
+    for row, query_id in enumerate(votes.query_id):
+        images, values = votes.of_query(row)
+        order = np.argsort(-values, kind="stable")[:top_k]
+        best = images[order]
+        index[row, : len(best)], found[row, : len(best)] = best, values[order]
+        vectors = embeddings.values[vector_of[best]]
+        similarity[row, : len(best)] = np.einsum("gd,d->g", vectors, embeddings.values[row_of[query_id]])
     return Shortlist(votes.query_id, votes.gallery_id, index, similarity, found)
 
 
@@ -144,5 +150,5 @@ def _with_votes(shortlist: Shortlist, votes: Votes) -> Shortlist:
     """Add the LNBNN score of every candidate."""
     filled = np.full(shortlist.index.shape, np.nan, dtype=np.float32)
     rows, slots = np.nonzero(shortlist.index >= 0)
-    filled[rows, slots] = votes.values[rows, shortlist.index[rows, slots]]
+    filled[rows, slots] = votes.at(rows, shortlist.index[rows, slots])
     return replace(shortlist, vote=filled)

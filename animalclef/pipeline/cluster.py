@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from animalclef.clustering.choose_rule import count_interval, counts_of
 from animalclef.clustering.constraints import NOTHING_SAID, Constraints, Forest, constrained
 from animalclef.clustering.learn_rules import Evidence, LearnedRule, learn_rules
 from animalclef.clustering.partition import Partitioner, attach
@@ -25,7 +26,6 @@ from animalclef.structures.clusters import ClusterCount, Clusters, Links
 __all__ = ["cluster_new_ones", "cluster_queries", "cluster_unnamed"]
 
 _SHOWN = 0.05  # probability from which a pair of two clusters is kept
-_INTERVAL = (0.05, 0.95)
 _STRICT, _LOOSE = 0.85, 0.31  # probabilities at which the null model accepts 1 % and 15 % of strangers
 
 
@@ -150,18 +150,17 @@ def _count(
     """Return the number of clusters with its interval, and the rule."""
     sizes = np.bincount(numbers) if len(numbers) else np.zeros(0, dtype=np.int64)
     clusters, known = len(sizes), len({who for who in names if who is not None})
-    parts, cuts = _partitioner(evidence, learned, forest), learned.rule.alike
+    parts = _partitioner(evidence, learned, forest)
     if len(learned.ratios):
-        made = np.array([len(np.unique(parts.at(cut))) for cut in cuts])
-        low, high = np.quantile(learned.ratios * made, _INTERVAL).tolist()
+        low, high = count_interval(learned.ratios, counts_of(parts, learned.rule.alike))
     else:
-        low, high = (len(np.unique(parts.at(cut))) for cut in (_LOOSE, _STRICT))
+        high, low, _ = counts_of(parts, (_STRICT, _LOOSE)).tolist()
     return ClusterCount(
         photographs=len(numbers),
         clusters=clusters,
         singletons=int((sizes == 1).sum()),
         known=known,
-        low=min(clusters, max(known, 1, math.floor(low))),
+        low=min(clusters, max(known, 1, math.floor(low))),  # the groups' own number is one of the estimates
         high=max(clusters, min(math.ceil(high), len(numbers))),
         rule={**asdict(learned.rule), **learned.validation},
     )

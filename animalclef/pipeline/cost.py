@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from animalclef.config import Config
+from animalclef.config import Config, DataConfig
 from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.features.extract import ExtractionJob
 from animalclef.features.local.entries import LocalExtractor, features_from_entry
 from animalclef.pipeline.keypoint_budget import count_pairs
 from animalclef.pipeline.models import AnyMatcher
+from animalclef.pipeline.outlines import BatchSegmenter
 from animalclef.pipeline.run_context import Plan, RunContext
+from animalclef.prepare.segmenters import with_workers
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.structures import DecodedImage, ImageTable
 
-__all__ = ["Plan", "estimate"]
+__all__ = ["Plan", "estimate", "finding_seconds"]
 
 
 def estimate(images: ImageTable, jobs: Mapping[str, Sequence[ExtractionJob]], context: RunContext) -> Plan:
@@ -40,26 +43,60 @@ def estimate(images: ImageTable, jobs: Mapping[str, Sequence[ExtractionJob]], co
     sample = sorted({int(row) for row in np.linspace(0, len(images) - 1, 6)})
     start = time.perf_counter()
     with one_thread_each(), worker_threads(context.workers) as pool:
-        decoded = list(pool.map(lambda row: _read(images, row, config), sample))
+        decoded = list(pool.map(lambda row: _read(images, row, config.data), sample))
         good = [image for image in decoded if image is not None]
         entries = [entry for job in jobs[images.dataset[0]] for entry in job.extractor.extract_features(good, pool)]
     per_image = (time.perf_counter() - start) / len(sample)
     bytes_per_image = sum(array.nbytes for entry in entries for array in entry.values()) / len(sample)
     seconds = to_do * per_image
+    megabytes = (to_do * bytes_per_image + pairs * 28) / 1e6
     for count, models in left:
         if good and models.extractor is not None and models.matcher is not None:
             per_pair = _pair_seconds(good, models.extractor, models.matcher) / models.matcher.at_once(context.workers)
             seconds += count * per_pair
-    return Plan(len(images), to_do, pairs, seconds, (to_do * bytes_per_image + pairs * 28) / 1e6, views)
+    plan = Plan(len(images), to_do, pairs, seconds, megabytes, views)
+    return _on_cluster(plan, images, sample, bytes_per_image, context)
+
+
+def _on_cluster(
+    plan: Plan, images: ImageTable, sample: Sequence[int], bytes_per_image: float, context: RunContext
+) -> Plan:
+    """Return the plan with the hours of the engine's cluster, and what its machines read and write over the network.
+
+    A machine reads the file of each photograph that it describes, and at most the features of each candidate.
+    """
+    capacity = context.engine.capacity
+    if capacity is None:
+        return plan
+    paths = [images.root / images.path[row] for row in sample]
+    size = sum(path.stat().st_size for path in paths if path.is_file()) / len(paths)
+    one = 1 if context.models.network is not None and context.models.network.device != "cpu" else context.workers
+    moved = plan.images_to_describe * size + plan.pairs * (bytes_per_image + 28)
+    return replace(
+        plan, machines=capacity.machines, seconds=plan.seconds * one / max(1, capacity.lanes),
+        network_megabytes=plan.megabytes + moved / 1e6,
+    )  # fmt: skip
+
+
+def finding_seconds(images: ImageTable, segmenter: BatchSegmenter, config: DataConfig) -> float:
+    """Return the seconds that one core takes to find the animal on a photograph, measured on three of them."""
+    rows = np.unique(np.linspace(0, len(images) - 1, 3).astype(np.int64)).tolist()
+    segmenter, start = with_workers(segmenter, 1), time.perf_counter()
+    with one_thread_each():
+        for row in rows:
+            image = _read(images, row, config)
+            if image is not None:
+                segmenter.segment([image.pixels])
+    return (time.perf_counter() - start) / max(1, len(rows))
 
 
 def _views(dataset: str, config: Config) -> int:
     return 1 + len(config.keypoints.views.get(dataset, ()))
 
 
-def _read(images: ImageTable, row: int, config: Config) -> DecodedImage | None:
+def _read(images: ImageTable, row: int, config: DataConfig) -> DecodedImage | None:
     try:
-        return read_image(images, row, config.data)
+        return read_image(images, row, config)
     except UnreadableImageError:
         return None
 

@@ -12,6 +12,7 @@ from animalclef.data.hashing import content_key, hash_images
 from animalclef.data.table import LoadedTable
 from animalclef.errors import DataError
 from animalclef.runtime.progress import Progress
+from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import worker_threads
 from animalclef.structures import ImageTable, Skipped
 
@@ -65,7 +66,7 @@ def keyed(images: ImageTable, workers: int) -> ImageTable:
     def key_of(row: int) -> str:
         path = images.root / images.path[row]
         try:
-            return content_key(path.read_bytes(), images.bbox_xywhr[row])
+            return content_key(read_regular(path), images.bbox_xywhr[row])
         except OSError as error:
             raise DataError(
                 f"{path}: cannot be read any more ({error.strerror}). Start again when it is there."

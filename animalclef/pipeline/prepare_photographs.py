@@ -18,6 +18,7 @@ from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extra
 from animalclef.features.local.entries import SiftExtractor
 from animalclef.pipeline.background_events import BackgroundLinks, link_by_background
 from animalclef.pipeline.choose_preparation import choose_preparations
+from animalclef.pipeline.cost import finding_seconds
 from animalclef.pipeline.features import thumbnail_stores
 from animalclef.pipeline.image_contents import Contents, keyed
 from animalclef.pipeline.keypoint_budget import sized_for_job
@@ -137,6 +138,13 @@ def _encounters(gallery: ImageTable, links: BackgroundLinks, context: RunContext
 def _outlines(images: ImageTable, segmenter: BatchSegmenter, context: RunContext) -> Outlines:
     config = context.config.data
     store = ShardStore(context.folder.store("outlines", fingerprint(2, segmenter.fingerprint, decoding_of(config))))
+    absent = len(store.missing(images.key))
+    if absent and context.say is not None and (capacity := context.engine.capacity) is not None:
+        seconds = absent * finding_seconds(images, segmenter, config) / max(1, capacity.lanes)
+        context.say(
+            f"{absent:,} photographs to find animals on, on {capacity.machines} machines: about "
+            f"{seconds / 3600:,.1f} h ({capacity.machines * seconds / 3600:,.1f} machine hours)."
+        )
     return find_outlines(images, segmenter, store, config, context.workers, context.progress, context.engine)
 
 
@@ -145,7 +153,7 @@ def _record_path(contents: Contents, known: Mapping[str, DatasetPreparation], co
     versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy", "faiss-cpu")]
     segmenter, masks = context.models.segmenter, contents.images.mask
     models = [context.scores_id, *(log.path.name for log in context.logs), segmenter and segmenter.fingerprint]
-    settings = context.config.model_dump(mode="json", exclude={"cluster"}) | {"name": ""}
+    settings = context.config.model_dump(mode="json", exclude={"cluster": True, "data": {"cache_gb"}}) | {"name": ""}
     given = [] if masks is None else masks.tolist()
     seen = [contents.digest, given, sorted((name, one.mode) for name, one in known.items())]
     made = fingerprint(2, seen, settings, models, versions, context.given is None)

@@ -42,6 +42,8 @@ class Plan:
     seconds: float
     megabytes: float
     views: int = 1  # of a query, where it has most
+    machines: int = 1
+    network_megabytes: float = 0.0  # between the machines of a cluster and its disk
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +82,7 @@ class RunContext:
     groups_all: bool = False  # groups all queries by individual, not the new ones alone
     seconds: dict[str, float] = field(default_factory=dict)  # of each stage so far
     engine: Engine = field(default_factory=ThisMachine)  # runs the long stages
+    after_stage: Callable[[], None] | None = None  # such as putting the run folder into a bucket
 
     @property
     def scores_id(self) -> str:
@@ -120,6 +123,8 @@ class RunContext:
         start = time.perf_counter()
         yield
         self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 2)
+        if self.after_stage is not None:
+            self.after_stage()
 
 
 def open_context(

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from animalclef.errors import WeightsError
 from animalclef.hub.load import load_strictly, read_weights
+from animalclef.runtime.regular_files import read_regular
 
 __all__ = ["U2NetP", "load_u2netp", "read_onnx_convolutions"]
 
@@ -157,7 +158,7 @@ def read_onnx_convolutions(path: Path) -> list[tuple[FloatArray, FloatArray]]:
         WeightsError: the file cannot be read, or is not an ONNX file with float32 convolutions.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
         graph = next(value for number, value in _fields(content) if number == _GRAPH and isinstance(value, bytes))
         tensors: dict[str, FloatArray] = {}
         inputs: list[list[str]] = []

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from animalclef.config import RetrieveConfig
+from animalclef.engine.work import Engine
 from animalclef.retrieval.candidate_groups import candidate_groups
 from animalclef.retrieval.large_gallery import search_gallery
 from animalclef.structures import Embeddings, ImageTable, Shortlist
@@ -20,6 +21,8 @@ def retrieve(
     embeddings: Embeddings,
     config: RetrieveConfig,
     hidden: Mapping[str, frozenset[str]] | None = None,
+    workers: int = 1,
+    engine: Engine | None = None,
 ) -> Shortlist:
     """Rank the `top_k` most similar gallery photographs of every query's own data set, by inner product.
 
@@ -47,8 +50,9 @@ def retrieve(
         query_vectors = embeddings.values[[row_of[one] for one in queries.image_id[query_rows]]]
         gallery_vectors = embeddings.values[[row_of[one] for one in gallery.image_id[gallery_rows]]]
         found, scores = search_gallery(
-            query_vectors, gallery_vectors, most, memory_gb=config.memory_gb, least_recall=config.recall
-        )
+            query_vectors, gallery_vectors, most, memory_gb=config.memory_gb, least_recall=config.recall,
+            workers=workers, engine=engine,
+        )  # fmt: skip
         for row, bar, places, values in zip(query_rows, barred, found, scores, strict=True):
             rows = gallery_rows[places]
             kept = np.array([candidate not in bar for candidate in rows], dtype=bool)

@@ -7,15 +7,19 @@ cells below a million vectors, then 65,536 and 262,144 cells that are found by a
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from animalclef.engine.work import Engine, ThisMachine
+from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.structures import FloatArray
 
-__all__ = ["build_index", "cells_for", "search_gallery", "suggest"]
+__all__ = ["build_index", "cells_for", "exact_search", "search_gallery", "suggest"]
 
 Rows = NDArray[np.int64]
 
@@ -23,20 +27,28 @@ logger = logging.getLogger(__name__)
 
 _TRAINING = 40  # vectors for each cell; FAISS's guidelines say 30 to 256
 _BLOCK = 65_536  # gallery vectors that are added at once
-_QUERIES = 256  # that are searched at once
+_QUERIES = 256  # that an inverted file searches at once
+_AT_ONCE = 1024  # queries that a thread searches exactly at once
 _SAMPLE = 200  # queries that recall is measured on
 _AT = 100  # candidates that recall is measured at
 
 
 def search_gallery(
-    query: FloatArray, gallery: FloatArray, most: int, *, memory_gb: float, least_recall: float
+    query: FloatArray,
+    gallery: FloatArray,
+    most: int,
+    *,
+    memory_gb: float,
+    least_recall: float,
+    workers: int = 1,
+    engine: Engine | None = None,
 ) -> tuple[Rows, FloatArray]:
     """Return rows (q, k) of the gallery and inner products, best first; k is `most`, or the gallery's size.
 
-    A gallery of at most `memory_gb` is searched exactly. For a larger one an inverted file suggests twice as many
-    candidates, which are ranked by their exact inner products. As many of its cells are searched as recall@100 needs to
-    reach `least_recall` against exact search on a sample of queries; where even half of them do not suffice the search
-    is exact. The recall is logged.
+    A gallery of at most `memory_gb` is searched exactly, in blocks on the engine. For a larger one an inverted file
+    suggests twice as many candidates, which are ranked by their exact inner products. As many of its cells are searched
+    as recall@100 needs to reach `least_recall` against exact search on a sample of queries; where even half of them do
+    not suffice the search is exact. The recall is logged.
 
     Example:
         >>> vectors = np.eye(4, dtype=np.float32)
@@ -48,14 +60,11 @@ def search_gallery(
         return np.zeros((len(query), most), np.int64), np.zeros((len(query), most), np.float32)
     query, gallery = np.ascontiguousarray(query), np.ascontiguousarray(gallery)
     if gallery.nbytes <= memory_gb * 1e9:
-        searcher = faiss.IndexFlatIP(gallery.shape[1])
-        searcher.add(gallery)
-        scores, found = searcher.search(query, most)
-        return found, scores
+        return exact_search(query, gallery, most, workers, engine)
     index = build_index(gallery, memory_gb)
     probes = _probes(index, query, gallery, most, least_recall)
     if probes is None:
-        return _exact(query, gallery, most)
+        return exact_search(query, gallery, most, workers, engine)
     parts = [
         suggest(index, query[start : start + _QUERIES], gallery, most, probes)
         for start in range(0, len(query), _QUERIES)
@@ -126,7 +135,7 @@ def _probes(index: Any, query: FloatArray, gallery: FloatArray, most: int, least
     """Return how many cells must be searched, by doubling; `None` where half of them do not suffice."""
     sample = query[np.unique(np.linspace(0, len(query) - 1, _SAMPLE).astype(np.int64))]
     at = min(_AT, most)
-    exact, _ = _exact(sample, gallery, at)
+    exact, _ = exact_search(sample, gallery, at)
     probes, recall = 4, 0.0
     while probes <= max(4, index.nlist // 2):
         found, _ = suggest(index, sample, gallery, most, probes)
@@ -144,6 +153,59 @@ def _probes(index: Any, query: FloatArray, gallery: FloatArray, most: int, least
         at, recall, least_recall,
     )  # fmt: skip
     return None
+
+
+def exact_search(
+    query: FloatArray, gallery: FloatArray, most: int, workers: int = 1, engine: Engine | None = None
+) -> tuple[Rows, FloatArray]:
+    """Return the best `most` rows of the gallery and their inner products, best first.
+
+    A gallery of several blocks is searched block by block on the engine; the best so far are all that is held.
+    """
+    if len(gallery) <= _BLOCK:
+        return _exact(query, gallery, most)
+    blocks = ((start, gallery[start : start + _BLOCK]) for start in range(0, len(gallery), _BLOCK))
+    found, scores = np.zeros((len(query), 0), np.int64), np.zeros((len(query), 0), np.float32)
+    for more, theirs in (engine or ThisMachine()).ordered(_ExactSearch(query, most, workers), blocks):
+        found, scores = np.concatenate([found, more], axis=1), np.concatenate([scores, theirs], axis=1)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :most]  # of equal ones the first in the gallery
+        found, scores = np.take_along_axis(found, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    return found, scores
+
+
+@dataclass(frozen=True, eq=False)
+class _ExactSearch:
+    """The work of searching blocks of the gallery, each with the row that it begins at."""
+
+    query: FloatArray
+    most: int
+    workers: int
+    title = "searching embeddings"
+    chunks_a_task = 1
+
+    def run(self, chunks: Iterable[tuple[int, FloatArray]]) -> Iterator[tuple[Rows, FloatArray]]:
+        """Yield the best rows of each block, and their inner products; a thread takes some queries."""
+
+        def search(start: int, block: FloatArray) -> tuple[Rows, FloatArray]:
+            faiss.omp_set_num_threads(1)  # of this worker thread
+            return _exact(self.query[start : start + _AT_ONCE], block, min(self.most, len(block)))
+
+        starts = range(0, len(self.query), _AT_ONCE)
+        with one_thread_each(), worker_threads(self.workers) as pool:
+            for first, block in chunks:
+                parts = list(pool.map(lambda start: search(start, block), starts))  # noqa: B023 - used at once
+                yield (
+                    np.concatenate([found for found, _ in parts]) + first,
+                    np.concatenate([scores for _, scores in parts]),
+                )
+
+    def named(self, chunk: tuple[int, FloatArray]) -> str:
+        """Return the first row of a block."""
+        return f"database photograph {chunk[0]:,} and what follows it"
+
+    def with_threads(self, threads: int) -> _ExactSearch:
+        """Return the same work on so many threads."""
+        return replace(self, workers=threads)
 
 
 def _exact(query: FloatArray, gallery: FloatArray, most: int) -> tuple[Rows, FloatArray]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from animalclef.errors import StaleArtefactError
 
-__all__ = ["RESULTS", "check_digests", "content_digest", "digests_of", "with_digests"]
+__all__ = ["RESULTS", "check_digests", "check_result", "content_digest", "digests_of", "with_digests"]
 
 RESULTS = (
     "answers.csv", "candidates.csv", "table.csv", "order.csv", "encounters.csv", "set_aside.csv", "sources.csv",
@@ -53,6 +53,20 @@ def check_digests(folder: Path, settings: Mapping[str, Any]) -> None:
         path = folder / name
         if name in RESULTS and (not path.is_file() or _file_digest(path) != digest):
             raise _changed(path, folder)
+
+
+def check_result(path: Path) -> None:
+    """Compare one result with the digest in the `finished.json` beside it, where there is one.
+
+    Raises:
+        StaleArtefactError: its content is not what the run wrote.
+    """
+    try:
+        settings = json.loads((path.parent / "finished.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return
+    if path.name in RESULTS and isinstance(settings, dict):
+        check_digests(path.parent, settings)
 
 
 def _changed(path: Path, folder: Path) -> StaleArtefactError:

@@ -6,17 +6,32 @@ import errno
 import stat
 from pathlib import Path
 
+from animalclef.runtime.remote_files import fetch, touch
+
 __all__ = ["read_regular"]
 
 _MOST_BYTES = 2 << 30
 
 
 def read_regular(path: Path, most: int = _MOST_BYTES) -> bytes:
-    """Return the bytes of a regular file.
+    """Return the bytes of a regular file; one that is missing in a folder of copies comes from its bucket.
 
     Raises:
         OSError: it cannot be read, is a pipe, a socket, a device or a folder, or is larger than `most` bytes.
+        DataError: its bucket gives no answer.
     """
+    try:
+        content = _read(path, most)
+    except FileNotFoundError:
+        fetched = fetch(path)
+        if fetched is None:
+            raise
+        return fetched
+    touch(path)
+    return content
+
+
+def _read(path: Path, most: int) -> bytes:
     seen = path.stat()  # before opening: opening a pipe waits for a writer
     if not stat.S_ISREG(seen.st_mode):
         kind = errno.EISDIR if stat.S_ISDIR(seen.st_mode) else errno.EINVAL

@@ -15,6 +15,7 @@ from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import output_error
 from animalclef.runtime.file_lock import locked
 from animalclef.runtime.output_guard import check_output
+from animalclef.runtime.regular_files import read_regular
 
 __all__ = ["Ledger", "LedgerRow", "differences", "dotted", "ledger_of"]
 
@@ -79,7 +80,7 @@ class Ledger:
     def _lines(self) -> list[dict[str, Any]]:
         self.damaged = 0
         try:
-            content = self.path.read_bytes() if self.path.exists() else b""
+            content = read_regular(self.path) if self.path.exists() else b""
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read ({error.strerror}).") from error
         lines = []

@@ -43,15 +43,17 @@ class PairLog:
         self.columns = tuple(columns)
         self._record = np.dtype([("low", "<u8"), ("high", "<u8"), ("scores", "<f4", (len(columns),))])
         self._header = (json.dumps({"format": 2, "fingerprint": fingerprint, "columns": self.columns}) + "\n").encode()
-        self._scores: dict[tuple[int, int], FloatArray] = {}
+        self._row: dict[int, int] = {}  # of a pair, whose two numbers make one of 128 bits
+        self._scores = [np.zeros((0, len(columns)), np.float32)]  # in parts, of the rows in their order
+        self._rows = 0
         make_folder(path.parent)
         self._read()
 
     def __len__(self) -> int:
-        return len(self._scores)
+        return len(self._row)
 
     def __contains__(self, pair: tuple[MatchKey, MatchKey]) -> bool:
-        return _pair(*pair) in self._scores
+        return _joined(*_pair(*pair)) in self._row
 
     def append(self, first: Sequence[MatchKey], second: Sequence[MatchKey], scores: FloatArray) -> None:
         """Add one frame of pairs; `scores` is (n, columns). A repeated pair is written once.
@@ -62,13 +64,13 @@ class PairLog:
         fresh: dict[tuple[int, int], FloatArray] = {}
         for a, b, row in zip(first, second, scores, strict=True):
             pair = _pair(a, b)
-            if pair not in self._scores:
+            if _joined(*pair) not in self._row:
                 fresh.setdefault(pair, np.asarray(row, dtype=np.float32))
         if not fresh:
             return
         records = np.array([(low, high, row) for (low, high), row in fresh.items()], dtype=self._record)
         self._write(records.tobytes(), len(records))
-        self._scores.update(fresh)
+        self._hold(records)
 
     def earlier(self, plan: Sequence[tuple[MatchKey, MatchKey]]) -> set[tuple[MatchKey, MatchKey]]:
         """Return the pairs of a plan that were in the log when the plan was first begun, now if it is new.
@@ -122,9 +124,19 @@ class PairLog:
 
     def lookup(self, first: StrArray, second: StrArray) -> FloatArray:
         """Return the scores of the given pairs, (n, columns); NaN for a pair that was never matched."""
-        nothing = np.full(len(self.columns), np.nan, dtype=np.float32)
-        rows = [self._scores.get(_pair(a, b), nothing) for a, b in zip(first, second, strict=True)]
-        return np.array(rows, dtype=np.float32).reshape(len(rows), len(self.columns))
+        self._scores = [np.concatenate(self._scores)]
+        pairs = map(_pair, first, second)
+        rows = np.fromiter((self._row.get(_joined(*pair), -1) for pair in pairs), np.int64, len(first))
+        found = np.full((len(rows), len(self.columns)), np.nan, dtype=np.float32)
+        found[rows >= 0] = self._scores[0][rows[rows >= 0]]
+        return found
+
+    def _hold(self, records: NDArray[np.void]) -> None:
+        """Add records to what is in memory; of two of one pair the last counts."""
+        pairs = map(_joined, records["low"].tolist(), records["high"].tolist())
+        self._row.update(zip(pairs, range(self._rows, self._rows + len(records)), strict=True))
+        self._rows += len(records)
+        self._scores.append(records["scores"].copy())
 
     def _write(self, body: bytes, count: int) -> None:
         frame = _FRAME.pack(_MARK, count, _checksum(count, body)) + body
@@ -154,8 +166,7 @@ class PairLog:
                 at = content.find(_MARK, at + 1)
                 continue
             records, after = frame
-            pairs = zip(records["low"].tolist(), records["high"].tolist(), strict=True)
-            self._scores.update(zip(pairs, records["scores"], strict=True))
+            self._hold(records)
             whole.append(content[at:after])
             end = at = after
         self._repair(whole, end, len(content))
@@ -180,6 +191,11 @@ class PairLog:
         if mark != _MARK or count == 0 or end > len(content) or _checksum(count, body) != checksum:
             return None
         return np.frombuffer(body, dtype=self._record), end
+
+
+def _joined(low: int, high: int) -> int:
+    """Return a pair as one number: half the memory of a tuple of two."""
+    return low << 64 | high
 
 
 def _checksum(count: int, body: bytes) -> int:

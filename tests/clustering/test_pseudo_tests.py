@@ -8,9 +8,20 @@ import numpy as np
 import pytest
 from rows import Row, image_table
 
-from animalclef.clustering.choose_rule import CUTS, ClusterRule, KnownBest, PseudoTests, choose_rule, count_ratios
+from animalclef.clustering.choose_rule import (
+    CUTS,
+    ClusterRule,
+    KnownBest,
+    PseudoTests,
+    choose_rule,
+    count_interval,
+    count_ratios,
+    counts_of,
+)
+from animalclef.clustering.constraints import Forest
 from animalclef.clustering.held_out_links import LabelledPairs
 from animalclef.clustering.learn_rules import Evidence, PseudoPool, learn_rules
+from animalclef.clustering.partition import Partitioner
 from animalclef.clustering.pseudo_tests import draw_pool, draw_tests, thinned_like
 from animalclef.decision.null_model import Null
 from animalclef.structures.clusters import LinkedPairs
@@ -77,14 +88,24 @@ def test_the_cut_is_the_loosest_of_those_that_part_individuals_best() -> None:
     assert rule.cut == rule.alike[0] == 0.3775
     assert (rule.attach, rule.chosen_on) == (None, "pseudo-tests")
     ratios = count_ratios([made_tests()], rule, 0)
-    assert ratios.shape == (40, len(rule.alike))
-    assert (ratios == 1).all()  # at each of these cuts there is a cluster for every individual
-    strict = count_ratios([made_tests()], ClusterRule(alike=(0.3, 0.95)), 0)
-    assert strict[:, 0].min() == 1 < strict[:, 0].max()  # where both of the two are there that cannot be parted
-    assert strict[:, 1] == pytest.approx(1 / 4)  # every photograph is alone, four of each individual
+    assert ratios.shape == (40, len(rule.alike) + 1)
+    assert (ratios[:, :-1] == 1).all()  # at each of these cuts there is a cluster for every individual
+    found = count_ratios([made_tests()], ClusterRule(alike=(0.3, 0.95)), 0)
+    assert found[:, 0].min() == 1 < found[:, 0].max()  # where both of the two are there that cannot be parted
+    assert found[:, 1] == pytest.approx(1 / 4)  # every photograph is alone, four of each individual
     assert choose_rule([made_tests()], {"cut": 0.25}, attaches=False) == ClusterRule(
         0.25, alike=(0.25,), chosen_on="pseudo-tests"
     )
+
+
+def test_individuals_are_counted_by_clusters_and_by_expected_partners() -> None:
+    part = Partitioner(Forest(4), np.array([0, 1]), np.array([1, 2]), np.array([0.9, 0.3]))
+    expected = 1 / 1.9 + 1 / 2.2 + 1 / 1.3 + 1
+    assert counts_of(part, (0.5, 0.95)) == pytest.approx([3, 4, expected])
+    # ten resamples with 1 to 2 individuals for each cluster, and half as many for each expected one
+    ratios = np.stack([np.linspace(1, 2, 11), np.linspace(0.5, 1, 11)], axis=1)
+    assert count_interval(ratios, np.array([20.0, 40.0])) == pytest.approx((20, 40), abs=1.1)
+    assert count_interval(ratios[5:6], np.array([20.0, 40.0])) == (30, 30)
 
 
 def test_photographs_are_attached_where_that_is_right_and_not_where_it_harms() -> None:

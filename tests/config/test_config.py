@@ -51,12 +51,16 @@ def test_a_setting_like_no_other_lists_what_there_is() -> None:
         ("rerank.geometry=spline", "rerank.geometry: input should be 'similarity'", "'spline'"),
         ("seed=-1", "seed: input should be greater than or equal to 0", "-1"),
         ("retrieve.top_k=", "retrieve.top_k: input should be a valid integer", "None"),
+        ("embed.bin_sizes=[0]", "embed.bin_sizes: value error, numbers must be above 0, and at most 512", "[0]"),
+        ("embed.std=[1, 0, 1]", "embed.std: value error, numbers must be above 0, and at most 512", "[1, 0, 1]"),
+        ("embed.step=0", "embed.step: input should be greater than or equal to 1", "0"),
     ],
 )
 def test_a_bad_value_is_told_with_what_was_expected(assignment: str, key: str, value: str) -> None:
     sentence = refused(assignment)
-    assert key in sentence
+    assert sentence.startswith(f"settings: {key}")
     assert sentence.endswith(f"got {value}.")
+    assert sentence.count(", got ") == 1
 
 
 def test_assignments_are_yaml_and_the_last_one_wins() -> None:

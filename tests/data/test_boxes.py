@@ -32,6 +32,9 @@ def load(folder: Path, *cells: str) -> LoadedTable:
         ("10,5; 20; 30; 40", [10.5, 20, 30, 40, 0]),
         ("10 20 30 40", [10, 20, 30, 40, 0]),
         ("[10, 20, 1, 1]", [10, 20, 1, 1, 0]),
+        ("[0.5, 0.25, 1.2, 0.5]", [100, 25, 240, 50, 0]),  # sticks out to the right
+        ("[-0.05, 0.1, 0.5, 0.5]", [-10, 10, 100, 50, 0]),
+        ("[NaN, NaN, NaN, NaN]", WHOLE),
     ],
 )
 def test_a_box(tmp_path: Path, cell: str, box: list[float]) -> None:
@@ -42,7 +45,16 @@ def test_a_box(tmp_path: Path, cell: str, box: list[float]) -> None:
 
 @pytest.mark.parametrize(
     "cell",
-    ["[1, 2, 1e300, 4]", "[1, 2, 99999999999, 4]", "[" * 9000, "[1,2,0,0]", "[" + "9" * 6000 + "]", "[0.1,0.1,0,0]"],
+    [
+        "[1, 2, 1e300, 4]",
+        "[1, 2, 99999999999, 4]",
+        "[" * 9000,
+        "[1,2,0,0]",
+        "[" + "9" * 6000 + "]",
+        "[0.1,0.1,0,0]",
+        "[null,20,30,40]",
+        "[1,NA,3,4]",
+    ],
 )
 def test_a_box_of_any_size_or_depth_is_refused_for_its_row(tmp_path: Path, cell: str) -> None:
     loaded = load(tmp_path, cell, "[10, 20, 30, 40]")
@@ -74,6 +86,31 @@ def test_a_box_in_four_columns(tmp_path: Path, header: str) -> None:
     )
     boxes = load_table(find_source(tmp_path)).images.bbox_xywhr
     np.testing.assert_allclose(boxes, [[50, 50, 100, 25, 0], WHOLE])
+
+
+@pytest.mark.parametrize("header", ["xmin,ymin,xmax,ymax", "bbox_x1,bbox_y1,bbox_x2,bbox_y2", "left,top,right,bottom"])
+def test_corners_in_four_columns(tmp_path: Path, header: str) -> None:
+    (tmp_path / "metadata.csv").write_text(
+        f"path,identity,{header},theta\na.png,Ada,10,20,40,60,0.5\nb.png,Ada,9,9,9,9,\n"
+    )
+    loaded = load_table(find_source(tmp_path))
+    np.testing.assert_allclose(loaded.images.bbox_xywhr, [[10, 20, 30, 40, 0.5], WHOLE])
+    assert [problem.line for problem in loaded.problems] == [3]
+
+
+def test_boxes_that_reach_beyond_their_photographs_are_corners(tmp_path: Path) -> None:
+    loaded = load(tmp_path, "[150, 60, 190, 90]", "[10, 20, 110, 70]")
+    np.testing.assert_allclose(loaded.images.bbox_xywhr, [[150, 60, 40, 30, 0], [10, 20, 100, 50, 0]])
+    assert "the column is read as x1, y1, x2, y2" in str(loaded.problems[0])
+    (tmp_path / "wide").mkdir()
+    assert load(tmp_path / "wide", "[150, 60, 190, 90]", "[10, 20, 5, 70]").problems == []  # 5 is no right end
+
+
+def test_columns_beside_an_empty_bbox_and_theta_beside_a_full_one(tmp_path: Path) -> None:
+    (tmp_path / "metadata.csv").write_text("path,identity,bbox,x,y,w,h\na.png,Ada,,10,20,30,40\n")
+    np.testing.assert_allclose(load_table(find_source(tmp_path)).images.bbox_xywhr, [[10, 20, 30, 40, 0]])
+    (tmp_path / "metadata.csv").write_text('path,identity,bbox,theta\na.png,Ada,"[10,20,30,40]",0.5\n')
+    np.testing.assert_allclose(load_table(find_source(tmp_path)).images.bbox_xywhr, [[10, 20, 30, 40, 0.5]])
 
 
 def test_segmentations_of_absurd_size_are_no_segmentations() -> None:

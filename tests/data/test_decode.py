@@ -6,6 +6,7 @@ import contextlib
 import io
 import math
 import os
+import struct
 import subprocess
 import sys
 import zlib
@@ -359,6 +360,30 @@ def test_a_deep_colour_image_is_not_black() -> None:
     pixels = decode(content, NO_BOX, 2048, 10**9).pixels
     assert pixels[0, 0].tolist() == [255, round(4095 * 240 / 255 / 4095 * 255), 0]
     np.testing.assert_allclose(pixels[:, :, 2].ravel(), np.arange(256), atol=1)
+
+
+def test_deep_grey_with_transparency_is_not_black() -> None:
+    ramp = np.linspace(0, 4095, 256).round().reshape(16, 16)
+    opaque = np.full_like(ramp, 65535)
+    rows = np.stack([ramp, opaque], axis=2).astype(">u2").reshape(16, 32)
+    body = b"".join(b"\0" + row.tobytes() for row in rows)
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", 16, 16, 16, 4, 0, 0, 0)),
+        (b"IDAT", zlib.compress(body)),
+        (b"IEND", b""),
+    )
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+    image = decode(png, NO_BOX, 2048, 10**9)
+    np.testing.assert_array_equal(image.pixels[:, :, 0].ravel(), np.arange(256))
+    assert image.alpha is not None
+    assert (image.alpha == 255).all()
+
+
+def test_float_grey_of_shares_is_not_black() -> None:
+    image = opened(saved(Image.fromarray(np.array([[0.0, 0.25, 0.6]], dtype=np.float32)), "TIFF"))
+    np.testing.assert_array_equal(image.pixels[:, :, 1], [[0, 64, 153]])
 
 
 def test_memory_is_bounded_by_bytes_and_not_by_pixels() -> None:

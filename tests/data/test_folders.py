@@ -74,3 +74,40 @@ def test_a_name_that_is_not_utf8_is_left_out_with_a_warning(tmp_path: Path) -> N
     loaded = load(tmp_path)
     assert loaded.images.path.tolist() == ["Ada/1.jpg"]
     assert "1 names are not UTF-8" in str(loaded.problems[0])
+
+
+@pytest.mark.parametrize(
+    ("gallery", "query"),
+    [
+        ("images", "query"), ("data/train", "data/test"), ("train_set", "test_images"), ("known", "unknown"),
+        ("Database photos", "0_query"),
+    ],
+)  # fmt: skip
+def test_a_folder_that_holds_all_individuals_is_none(tmp_path: Path, gallery: str, query: str) -> None:
+    touch(tmp_path, f"{gallery}/Ada/1.jpg", f"{gallery}/Bea/2023/2.jpg", f"{query}/q.jpg")
+    images = load(tmp_path).images
+    assert dict(zip(images.path, images.identity, strict=True)) == {
+        f"{gallery}/Ada/1.jpg": "Ada", f"{gallery}/Bea/2023/2.jpg": "Bea", f"{query}/q.jpg": None,
+    }  # fmt: skip
+    assert images.queries.path.tolist() == [f"{query}/q.jpg"]
+
+
+def test_folders_of_years_within_one_individual_are_no_individuals(tmp_path: Path) -> None:
+    touch(tmp_path, "Ada/2022/1.jpg", "Ada/2023-05-01/2.jpg", "query/q.jpg")
+    assert load(tmp_path).images.identity.tolist() == ["Ada", "Ada", None]
+
+
+def test_a_folder_that_looks_like_no_name_is_told(tmp_path: Path) -> None:
+    touch(tmp_path, "Ada/1.jpg", "New folder/2.jpg", "unk/3.jpg")
+    told = [str(one) for one in load(tmp_path).problems]
+    assert len(told) == 2
+    assert "identity 'New folder' looks like a missing value" in told[0]
+    assert "identity 'unk' looks like a missing value" in told[1]
+
+
+def test_a_link_to_itself_is_left_out(tmp_path: Path) -> None:
+    touch(tmp_path, "Ada/1.jpg")
+    (tmp_path / "Ada" / "2.jpg").symlink_to("2.jpg")
+    loaded = load(tmp_path)
+    assert loaded.images.path.tolist() == ["Ada/1.jpg"]
+    assert "1 links or folders cannot be followed (first: Ada/2.jpg)" in str(loaded.problems[0])

@@ -118,6 +118,17 @@ def test_a_mask_of_another_shape_is_refused(images: ImageTable, tmp_path: Path, 
         read_mask(images, 0, '{"size": [3, 4], "counts": [4, 4, 4]}', (60, 60))
 
 
+def test_run_lengths_of_another_shape_are_left_out_of_their_row(
+    images: ImageTable, caplog: pytest.LogCaptureFixture
+) -> None:
+    cells = ['{"size":[60,40],"counts":[0,2400]}', '{"size":[20,30],"counts":[0,600]}']  # turned; at half the scale
+    masks = find_masks(images.with_columns(mask=strings(*cells)), None)
+    assert masks is not None
+    assert masks.source.tolist() == ["", cells[1]]
+    assert "1 segmentations have not the shape of their photographs" in caplog.text
+    assert "(first: of lynx/a.jpg)" in caplog.text
+
+
 def test_a_broken_mask_is_named(images: ImageTable, tmp_path: Path) -> None:
     path = store(tmp_path / "m.png", half(60, 40))
     path.write_bytes(path.read_bytes()[:50])

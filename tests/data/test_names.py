@@ -59,6 +59,39 @@ def test_spellings_stay_apart_where_case_says_something(tmp_path: Path) -> None:
     assert spelled_as(["A1", None, "b"], ["x"] * 3, [("x", "a1")]) == ["a1", None, "b"]
 
 
+def test_names_that_are_nearly_alike_are_reported_and_stay_apart(tmp_path: Path) -> None:
+    text = "image_id,path,identity,dataset\n1,a.jpg,A-01,n\n2,b.jpg,A\u20131,n\n3,c.jpg,A-01,m\n4,d.jpg,a-01\ufe0f,n\n"
+    loaded = load(tmp_path, text)
+    assert loaded.images.identity.tolist() == ["A-01", "A\u20131", "A-01", "A-01"]
+    assert [str(problem) for problem in loaded.problems] == [
+        "metadata.csv: identity 'a-01\\ufe0f' and 'A-01' differ by case, spaces or accents only; both are read as the "
+        "last.",
+        "metadata.csv, line 3: identity 'A-01' and 'A\\u20131' are nearly alike, and read as two individuals.",
+    ]
+
+
+@pytest.mark.parametrize("column", ["dataset", "species"])
+def test_spellings_of_one_data_set_are_one(tmp_path: Path, column: str) -> None:
+    text = f"image_id,path,identity,{column}\n1,a.jpg,Ada,Newt\n2,b.jpg,,newt \n3,c.jpg,,NA\n"
+    loaded = load(tmp_path, text)
+    assert loaded.images.dataset.tolist() == ["Newt"] * 3
+    assert [str(problem) for problem in loaded.problems] == [
+        f"metadata.csv: {column} 'newt' and 'Newt' differ by case, spaces or accents only; both are read as the last.",
+        f"metadata.csv, line 4: {column}: empty; the photograph is taken for one of Newt",
+    ]
+
+
+def test_database_photographs_without_a_data_set_stay_apart(tmp_path: Path) -> None:
+    loaded = load(tmp_path, "image_id,path,identity,species\n1,a.jpg,Ada,newt\n2,b.jpg,Bea,\n3,c.jpg,,\n")
+    assert loaded.images.dataset.tolist() == ["newt", tmp_path.name, tmp_path.name]
+    assert "species: empty" in str(loaded.problems[0])
+
+
+def test_an_unknown_encounter_is_none(tmp_path: Path) -> None:
+    loaded = load(tmp_path, "image_id,path,identity,encounter\n1,a.jpg,Ada,unknown\n2,b.jpg,Ada,E7\n")
+    assert loaded.images.encounter.tolist() == ["", "E7"]
+
+
 def test_names_of_different_data_sets_stay_apart(tmp_path: Path) -> None:
     loaded = load(tmp_path, "image_id,path,identity,dataset\n1,a.jpg,Ada,x\n2,b.jpg,ada,y\n")
     assert loaded.images.identity.tolist() == ["Ada", "ada"]

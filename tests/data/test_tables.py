@@ -514,3 +514,15 @@ def test_a_submission_of_an_earlier_run_is_no_table(tmp_path: Path) -> None:
     source = find_source(tmp_path)
     assert source.table == tmp_path / "animals.csv"
     assert load_table(source).images.path.tolist() == ["12:30.jpg"]
+
+
+def test_excels_own_first_line_is_skipped(tmp_path: Path) -> None:
+    loaded = load(tmp_path, "sep=;\nimage_id;path;identity\n1;a.jpg;Ada\n2;b.jpg;\n")
+    assert loaded.images.identity.tolist() == ["Ada", None]
+    assert "metadata.csv, line 3: image_id: empty" in refusal(tmp_path, "sep=;\nimage_id;path;identity\n;a.jpg;Ada\n")
+
+
+def test_an_absolute_path_below_the_table_is_read(tmp_path: Path) -> None:
+    loaded = load(tmp_path, f"image_id,path,identity\n1,{tmp_path}/in/a.jpg,Ada\n")
+    assert loaded.images.path.tolist() == ["in/a.jpg"]
+    assert "leaves the data folder" in refusal(tmp_path, f"image_id,path,identity\n1,{tmp_path.parent}/a.jpg,Ada\n")

@@ -1,16 +1,50 @@
-"""Work for tests of engines."""
+"""Work for tests of engines, and an engine of several processes."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import resource
+import signal
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from animalclef.engine.work import ThisMachine, batched
 from animalclef.errors import DataError
 
-__all__ = ["Squares"]
+__all__ = ["FourProcesses", "Squares"]
+
+
+class FourProcesses(ThisMachine):
+    """Sends every task to one of four other processes, as a cluster does; the last task first."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+
+    def __enter__(self) -> FourProcesses:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["animalclef.pipeline.predict"])
+        self.pool = ProcessPoolExecutor(4, context)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pool.shutdown()
+
+    def ordered(self, work: Any, chunks: Iterable[Any]) -> Iterator[Any]:
+        tasks = list(batched(chunks, work.chunks_a_task))
+        if tasks:
+            self.stages.append(work.title)
+        running = [self.pool.submit(_run, work, task) for task in reversed(tasks)]
+        for one in reversed(running):
+            yield from one.result()
+
+
+def _run(work: Any, chunks: list[Any]) -> list[Any]:
+    return list(work.with_threads(1).run(chunks))
 
 
 @dataclass(frozen=True)
@@ -23,6 +57,8 @@ class Squares:
     refuses: int | None = None  # at this chunk, with an error of the user's
     dies: int | None = None  # at this chunk, the first time
     stalls: int | None = None  # at this chunk
+    hogs: int | None = None  # at this chunk: takes all memory that its process may have
+    killed: int | None = None  # at this chunk, the first time, as the kernel does where memory runs out
     threads: int = 0
     title = "squaring"
     chunks_a_task = 2
@@ -37,6 +73,11 @@ class Squares:
                 raise DataError("photo.jpg: the file changed.")
             if chunk == self.dies and len((self.folder / f"{chunk}").read_text().splitlines()) == 1:
                 os._exit(1)
+            if chunk == self.killed and len((self.folder / f"{chunk}").read_text().splitlines()) == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if chunk == self.hogs:
+                resource.setrlimit(resource.RLIMIT_AS, (1 << 32, resource.getrlimit(resource.RLIMIT_AS)[1]))
+                bytearray(1 << 33)
             time.sleep(3600 if chunk == self.stalls else self.seconds)
             yield chunk**2
 
@@ -44,7 +85,7 @@ class Squares:
         return f"number {chunk}"
 
     def with_threads(self, threads: int) -> Squares:
-        return Squares(self.folder, self.seconds, self.fails, self.refuses, self.dies, self.stalls, threads)
+        return replace(self, threads=threads)
 
     def processes(self) -> set[str]:
         """Return the processes that ran chunks."""

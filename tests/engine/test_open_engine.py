@@ -7,10 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from engine_cases import Squares
+from engine_cases import FourProcesses, Squares
+from tiny import make_tiny_data
+from whole_run import artefacts, predict
 
 from animalclef.engine.open_engine import open_engine
 from animalclef.errors import ConfigError, EngineError
+from animalclef.retrieval import large_gallery
+from animalclef.retrieval.lnbnn import LnbnnScorer
 
 
 def test_this_machine_runs_chunks_in_order_in_this_process(tmp_path: Path) -> None:
@@ -59,3 +63,20 @@ def test_a_cluster_that_cannot_be_used_is_one_sentence(
 def test_an_address_without_a_cluster_is_refused() -> None:
     with pytest.raises(ConfigError, match="only --engine ray has an address"), open_engine("local", "host:6379"):
         pass
+
+
+def test_one_process_and_four_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LnbnnScorer, "block", 4)  # photographs
+    monkeypatch.setattr(large_gallery, "_BLOCK", 4)  # vectors
+    settings = ["vote.exact_descriptors=100", "vote.dimensions=16", "retrieve.memory_gb=0.00001"]
+    data = make_tiny_data(tmp_path / "data", datasets=("NewtID",), individuals=4, unknown=1)
+    plain = predict(data, tmp_path / "one", *settings, workers=1)
+    with FourProcesses() as four:
+        assert predict(data, tmp_path / "four", *settings, engine=four) == plain
+    assert artefacts(tmp_path / "four") == artefacts(tmp_path / "one")
+    files = [sorted(path.relative_to(run) for path in run.rglob("*.safetensors"))
+             for run in (tmp_path / "one", tmp_path / "four")]  # fmt: skip
+    assert files[0] == files[1]
+    assert sum(path.parts[0] == "descriptors" for path in files[0]) == 4  # the codebook, and 12 photographs in blocks
+    assert {"describing photographs", "searching embeddings", "indexing local descriptors", "local descriptors vote",
+            "matching pairs"} <= set(four.stages)  # fmt: skip

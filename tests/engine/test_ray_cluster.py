@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ from animalclef.data.hashing import hash_images
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.engine.ray_cluster import RayCluster
+from animalclef.engine.work import Capacity
 from animalclef.errors import DataError, EngineError
 from animalclef.pipeline.outlines import find_outlines
 from animalclef.prepare.segmenters import GrabCut
@@ -83,8 +86,36 @@ def test_a_worker_that_gives_no_answer_is_stopped_and_its_task_named(
     workers: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers, "stalled_s", 1.0)
-    with pytest.raises(EngineError, match=r"squaring: number 2 failed 3 times .*no answer in 1 s"):
+    with pytest.raises(EngineError, match=r"squaring: number 2 failed 3 times .*no answer in 1 s, on node \w"):
         list(workers.ordered(Squares(tmp_path, stalls=2), range(4)))
+
+
+def test_a_stalled_node_is_named_and_its_task_runs_elsewhere(
+    cluster: Any, workers: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(workers, "stalled_s", 3.0)
+    work = Squares(tmp_path, seconds=0.1)
+    found = workers.ordered(work, range(60))
+    got = [next(found) for _ in range(6)]
+    stopped = int(sorted(work.processes())[0])
+    os.kill(stopped, signal.SIGSTOP)  # as a machine that hangs: it holds its task and says nothing
+    try:
+        with caplog.at_level(logging.WARNING):
+            got += found
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(stopped, signal.SIGKILL)
+    assert got == [number**2 for number in range(60)]
+    assert "is tried again: TimeoutError: no answer in 3 s, on node " in caplog.text
+
+
+def test_a_worker_out_of_memory_is_tried_again_and_then_named(workers: RayCluster, tmp_path: Path) -> None:
+    killed = Squares(tmp_path, killed=3)
+    assert list(workers.ordered(killed, range(6))) == [0, 1, 4, 9, 16, 25]
+    assert len((tmp_path / "3").read_text().split()) == 2
+    with pytest.raises(EngineError, match=r"squaring: number 8 failed 3 times .*out of memory: give the node fewer"):
+        list(workers.ordered(Squares(tmp_path, hogs=9), range(6, 12)))
+    assert len((tmp_path / "9").read_text().split()) == 3
 
 
 def test_a_folder_that_a_node_does_not_see_is_named(
@@ -98,9 +129,12 @@ def test_a_folder_that_a_node_does_not_see_is_named(
 def test_outlines_and_a_whole_run_have_the_same_bytes(workers: RayCluster, tmp_path: Path) -> None:
     data = make_tiny_data(tmp_path / "data")
     (data / "images/NewtID/0_0.jpg").write_bytes(b"no photograph")
-    plain = predict(data, tmp_path / "local")
-    assert predict(data, tmp_path / "ray", engine=workers) == plain
+    blocks = ["vote.exact_descriptors=100", "retrieve.memory_gb=0.00001"]  # the index of descriptors lies on disk
+    plain = predict(data, tmp_path / "local", *blocks, workers=1)
+    assert workers.capacity == Capacity(3, 3)
+    assert predict(data, tmp_path / "ray", *blocks, engine=workers) == plain
     assert artefacts(tmp_path / "ray") == artefacts(tmp_path / "local")
+    assert list((tmp_path / "ray" / "descriptors").rglob("*.safetensors"))
     shards = [sorted(path.name for path in (tmp_path / run).rglob("*.safetensors")) for run in ("local", "ray")]
     assert shards[0] == shards[1]
     assert len(shards[0]) >= 6

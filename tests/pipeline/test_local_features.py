@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,14 +21,18 @@ from animalclef.config import load_config
 from animalclef.config.matching import FEATURES
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
+from animalclef.engine.work import Capacity, ThisMachine
 from animalclef.errors import DataError
+from animalclef.features.extract import ExtractionJob
 from animalclef.features.local.detectors import DETECTORS
 from animalclef.features.local.entries import SiftExtractor
 from animalclef.matching.nearest_neighbour import MutualNearest
 from animalclef.pipeline.cost import estimate
+from animalclef.pipeline.image_contents import keyed
 from animalclef.pipeline.models import Models
 from animalclef.pipeline.run_context import RunContext, open_pair_log
 from animalclef.store.run_folder import RunFolder
+from animalclef.store.shard_store import ShardStore
 
 PHOTOGRAPHS = 17  # four known animals of three photographs, five queries
 PAIRS = 12 * 5 + 12 * 11 // 2
@@ -249,6 +254,28 @@ def test_the_plan_tells_what_views_cost(data: Path, tmp_path: Path) -> None:
     assert counts["turned"].pairs == 3 * counts["plain"].pairs
     assert "(up to 3 views of a query)" in plan_sentence(counts["turned"])
     assert "views" not in plan_sentence(counts["plain"])
+
+
+class Cluster(ThisMachine):
+    """This machine, said to be four with eight cores in all."""
+
+    capacity = Capacity(4, 8)
+
+
+def test_the_plan_of_a_cluster_tells_machines_hours_disk_and_network(data: Path, tmp_path: Path) -> None:
+    loaded = keyed(load_table(find_source(data)).images, 1)
+    config = load_config(None, ["cluster.new_ones=false"])
+    models = Models(None, SiftExtractor(config.keypoints), MutualNearest(config.rerank))
+    folder = RunFolder(tmp_path / "run")
+    log = open_pair_log(config, folder, models)
+    jobs = [ExtractionJob(SiftExtractor(config.keypoints), ShardStore(tmp_path / "keypoints"))]
+    plan = estimate(loaded, {"NewtID": jobs}, RunContext(config, folder, models, log, engine=Cluster()))
+    assert (plan.machines, plan.images_to_describe) == (4, len(loaded))
+    assert plan.network_megabytes > plan.pairs * 1000 / 1e6  # features of a candidate, 144 bytes a keypoint
+    told = plan_sentence(replace(plan, seconds=7200, megabytes=1000, network_megabytes=2345.6))
+    assert told.endswith(
+        "on 4 machines: about 2.0 h (8.0 machine hours), 1,000 MB on disk and 2,346 MB of network at most."
+    )
 
 
 @pytest.mark.shared

@@ -51,7 +51,8 @@ def test_nothing_to_unite() -> None:
 
 def test_what_only_the_vote_found_has_its_similarity() -> None:
     images = image_table([Row("q"), Row("g0", "a"), Row("g1", "b"), Row("g2", "c"), Row("g3", "d")])
-    votes = Votes(images.queries.image_id, images.gallery.image_id, np.array([[0, 2, 5, 2]], np.float32))
+    some = np.zeros(3, np.int64), np.array([3, 1, 2]), np.array([2, 2, 5], np.float32)
+    votes = Votes.of(images.queries.image_id, images.gallery.image_id, [some])
     found = shortlist_of_votes(votes, embeddings_of(images, [[1, 0], [1, 0], [0.6, 0.8], [0.8, 0.6], [0, 1]]), 4)
     assert found.index.tolist() == [[2, 1, 3, -1]]  # equal ones in gallery order, no candidate without a vote
     np.testing.assert_allclose(found.similarity, [[0.8, 0.6, 0, NAN]], rtol=1e-6)

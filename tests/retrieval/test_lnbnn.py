@@ -10,11 +10,13 @@ import pytest
 from rows import Row, image_table
 
 from animalclef.config import VoteConfig
+from animalclef.engine.work import Engine
 from animalclef.retrieval.candidate_groups import candidate_groups
-from animalclef.retrieval.lnbnn import LnbnnScorer, local_votes
+from animalclef.retrieval.descriptor_votes import local_votes
+from animalclef.retrieval.lnbnn import LnbnnScorer
 from animalclef.runtime.progress import Silent
 from animalclef.store.shard_store import ShardStore
-from animalclef.structures import ImageTable, LocalFeatures, Votes
+from animalclef.structures import ImageTable, LocalFeatures
 
 NOBODY = np.zeros(3, dtype=bool)
 
@@ -37,14 +39,19 @@ def votes_of(
     folder: Path,
     views: Sequence[Mapping[str, frozenset[str]]] = ({},),
     queries: ImageTable | None = None,
+    memory_gb: float = 1.0,
+    engine: Engine | None = None,
     **settings: object,
-) -> list[Votes]:
+) -> list[np.ndarray]:
+    """The votes of each view, (queries, gallery)."""
     of_key = dict(zip(images.key, images.image_id, strict=True))
     queries = images.queries if queries is None else queries
     groups = candidate_groups(queries, images.gallery, False)
     read = lambda key: features(key, angles[of_key[key]])  # noqa: E731
-    keep = lambda name: ShardStore(folder / name)  # noqa: E731
-    return LnbnnScorer(read, keep, VoteConfig(**settings), 0, Silent()).vote(queries, images.gallery, groups, views)
+    keep = lambda kind, of: ShardStore(folder / kind / of)  # noqa: E731
+    scorer = LnbnnScorer(read, keep, VoteConfig(**settings), 0, Silent(), memory_gb, 2, engine)
+    cells = np.indices((len(queries), len(images.gallery)))
+    return [one.at(*cells) for one in scorer.vote(queries, images.gallery, groups, views)]
 
 
 def test_each_neighbour_votes_with_the_background_minus_its_own_distance() -> None:
@@ -80,9 +87,9 @@ def test_no_descriptors_no_votes() -> None:
 def test_votes_of_a_query_by_hand(tmp_path: Path) -> None:
     images = image_table([Row("q"), Row("g0", "a"), Row("g1", "b"), Row("g2", "c")])
     [votes] = votes_of(images, {"q": [0], "g0": [10], "g1": [30, 180], "g2": []}, tmp_path, neighbours=1)
-    np.testing.assert_allclose(votes.values, [[chord(30) - chord(10), 0, 0]], rtol=5e-3)
+    np.testing.assert_allclose(votes, [[chord(30) - chord(10), 0, 0]], rtol=5e-3)
     [votes] = votes_of(images, {"q": [0], "g0": [10], "g1": [30, 180], "g2": []}, tmp_path, neighbours=2)
-    np.testing.assert_allclose(votes.values, [[2 - chord(10), 2 - chord(30), 0]], rtol=5e-3)
+    np.testing.assert_allclose(votes, [[2 - chord(10), 2 - chord(30), 0]], rtol=5e-3)
 
 
 def test_hidden_photographs_and_the_query_itself_do_not_vote(tmp_path: Path) -> None:
@@ -90,44 +97,44 @@ def test_hidden_photographs_and_the_query_itself_do_not_vote(tmp_path: Path) -> 
     angles = {"g0": [0], "g1": [5], "g2": [20], "g3": [60]}
     views = [{}, {"g0": frozenset({"g1", "elsewhere"})}]
     seen, without = votes_of(images, angles, tmp_path, views, queries=images, neighbours=1)
-    np.testing.assert_allclose(seen.values[0], [0, chord(20) - chord(5), 0, 0], rtol=5e-3)
-    np.testing.assert_allclose(without.values[0], [0, 0, chord(60) - chord(20), 0], rtol=5e-3)
-    assert not np.diagonal(seen.values).any()
+    np.testing.assert_allclose(seen[0], [0, chord(20) - chord(5), 0, 0], rtol=5e-3)
+    np.testing.assert_allclose(without[0], [0, 0, chord(60) - chord(20), 0], rtol=5e-3)
+    assert not np.diagonal(seen).any()
 
 
 def test_many_hidden_neighbours_are_searched_past(tmp_path: Path) -> None:
     images = image_table([Row("q"), Row("own", "a"), Row("g1", "b"), Row("g2", "c")])
     angles = {"q": [0], "own": np.linspace(0, 5, 60).tolist(), "g1": [20], "g2": [50]}
     [votes] = votes_of(images, angles, tmp_path, [{"q": frozenset({"own"})}], neighbours=1)
-    np.testing.assert_allclose(votes.values, [[0, chord(50) - chord(20), 0]], rtol=5e-3)
+    np.testing.assert_allclose(votes, [[0, chord(50) - chord(20), 0]], rtol=5e-3)
 
 
 @pytest.mark.parametrize("gallery", [{}, {"g0": []}])
 def test_an_empty_gallery_and_empty_photographs(gallery: dict[str, list[float]], tmp_path: Path) -> None:
     images = image_table([Row("q"), *[Row(name, "a") for name in gallery]])
     [votes] = votes_of(images, {"q": [0, 90], **gallery}, tmp_path)
-    assert votes.values.shape == (1, len(gallery))
-    assert not votes.values.any()
+    assert votes.shape == (1, len(gallery))
+    assert not votes.any()
 
 
 def test_a_query_without_descriptors_in_a_large_gallery(tmp_path: Path) -> None:
     images = image_table([Row("q"), Row("g0", "a"), Row("g1", "b")])
     [votes] = votes_of(images, {"q": [], "g0": np.linspace(0, 90, 50).tolist(), "g1": [9]}, tmp_path)
-    assert votes.values.tolist() == [[0, 0]]
+    assert votes.tolist() == [[0, 0]]
 
 
 def test_only_the_own_data_set_is_asked(tmp_path: Path) -> None:
     rows = [Row("q"), Row("g0", "a"), Row("g1", "a"), Row("n0", "b", dataset="newt"), Row("n1", "b", dataset="newt")]
     [votes] = votes_of(image_table(rows), {"q": [0], "g0": [3], "g1": [9], "n0": [0], "n1": [1]}, tmp_path)
-    assert votes.values[0, 0] > 0
-    assert not votes.values[0, 2:].any()
+    assert votes[0, 0] > 0
+    assert not votes[0, 2:].any()
 
 
 def test_only_the_strongest_keypoints_count(tmp_path: Path) -> None:
     images = image_table([Row("q"), Row("g0", "a"), Row("g1", "b")])
     angles = {"q": [0, 90], "g0": [2, 91], "g1": [10, 95]}
     [votes] = votes_of(images, angles, tmp_path, neighbours=1, max_keypoints=1)
-    np.testing.assert_allclose(votes.values, [[chord(10) - chord(2), 0]], rtol=5e-3)
+    np.testing.assert_allclose(votes, [[chord(10) - chord(2), 0]], rtol=5e-3)
 
 
 def test_kept_votes_are_not_counted_again(tmp_path: Path) -> None:
@@ -135,6 +142,36 @@ def test_kept_votes_are_not_counted_again(tmp_path: Path) -> None:
     angles = {"q": [0], "g0": [2], "g1": [10]}
     [first] = votes_of(images, angles, tmp_path)
     [again] = votes_of(images, {}, tmp_path)  # no descriptor can be read any more
-    np.testing.assert_array_equal(first.values, again.values)
+    np.testing.assert_array_equal(first, again)
     with pytest.raises(KeyError):
         votes_of(images, {}, tmp_path, neighbours=2)
+
+
+def circle(photographs: int, each: int) -> tuple[ImageTable, dict[str, list[float]]]:
+    """Photographs with descriptors in random directions; the first five are queries."""
+    angles = np.random.default_rng(3).uniform(0, 360, (photographs, each))
+    rows = [Row(f"g{number}", None if number < 5 else f"a{number % 7}") for number in range(photographs)]
+    return image_table(rows), {row.image_id: some.tolist() for row, some in zip(rows, angles, strict=True)}
+
+
+def test_an_index_in_blocks_on_disk_gives_the_votes_of_the_one_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, angles = circle(90, 12)
+    settings = {"exact_descriptors": 100, "dimensions": 2, "probes": 4}
+    views = [{}, {"g0": frozenset(f"g{number}" for number in range(5, 60))}]
+    one, barred = votes_of(images, angles, tmp_path / "memory", views, **settings)
+    assert not (tmp_path / "memory" / "descriptors").exists()
+    monkeypatch.setattr(LnbnnScorer, "block", 32)
+    blocks = votes_of(images, angles, tmp_path / "blocks", views, memory_gb=1e-9, **settings)
+    files = {path.name for path in (tmp_path / "blocks" / "descriptors").rglob("*.safetensors")}
+    assert len(files) == 4  # the codebook, and rows 0 to 31, 32 to 63 and 64 to 84
+    np.testing.assert_array_equal(blocks, [one, barred])
+    assert one.any()
+    assert not barred[0, :55].any()
+    assert barred[0, 55:].any()
+    for path in (tmp_path / "blocks" / "votes").rglob("*.safetensors"):
+        path.unlink()
+    read_again = votes_of(images, angles, tmp_path / "blocks", views, memory_gb=1e-9, **settings)
+    np.testing.assert_array_equal(read_again, blocks)
+    assert {path.name for path in (tmp_path / "blocks" / "descriptors").rglob("*.safetensors")} == files

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from animalclef.errors import StaleArtefactError
-from animalclef.runtime.digests import check_digests, content_digest, with_digests
+from animalclef.runtime.digests import check_digests, check_result, content_digest, with_digests
 
 
 def finished(folder: Path) -> dict[str, object]:
@@ -24,6 +24,17 @@ def test_a_flipped_digit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "answers.csv").write_text("image_id,identity,probability\n1,Ada,0.81\n")
     with pytest.raises(StaleArtefactError, match=r"answers.csv: this file is not what the run wrote"):
         check_digests(tmp_path, settings)
+
+
+def test_one_result_is_checked_where_it_lies_in_a_run(tmp_path: Path) -> None:
+    file = tmp_path / "answers.csv"
+    check_result(file)
+    (tmp_path / "finished.json").write_text(json.dumps(finished(tmp_path)))
+    check_result(file)
+    file.write_text("image_id,identity,probability\n1,Ada,0.81\n")
+    with pytest.raises(StaleArtefactError, match=r"answers.csv: this file is not what the run wrote"):
+        check_result(file)
+    check_result(file.rename(tmp_path / "mine.csv"))
 
 
 def test_a_lost_file_and_changed_settings_are_refused(tmp_path: Path) -> None:

@@ -84,7 +84,8 @@ def write_camtrap(source: Path, out: Path, answers: Sequence[Answer]) -> int:
     filled = 0
     for row in range(len(observations)):
         found = named.get(observations.cell(row, "observationID"), [])
-        if len({answer.individual for answer in found}) != 1 or observations.cell(row, "individualID"):
+        given = observations.cell(row, "individualID")
+        if len({answer.individual for answer in found}) != 1 or not is_missing(given, name=True):
             continue
         filled += 1
         for column, value in _classification(max(found, key=lambda one: one.probability)).items():

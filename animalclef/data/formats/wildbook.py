@@ -14,6 +14,7 @@ from animalclef.data.answers import Answer
 from animalclef.data.csv_text import Table
 from animalclef.data.dates import day_of
 from animalclef.data.formats.json_file import rows_to_table, web_addresses
+from animalclef.data.names import is_missing
 from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import write_csv
 from animalclef.runtime.output_guard import check_output
@@ -43,7 +44,8 @@ def wildbook_table(sheet: Table) -> Table:
     assets = _assets(sheet.columns)
     rows: list[dict[str, str]] = []
     lines = []
-    for line, cells in zip(sheet.lines, sheet.rows, strict=True):
+    for line, row in zip(sheet.lines, sheet.rows, strict=True):
+        cells = {column: "" if is_missing(cell) else cell for column, cell in row.items()}
         plain = {column.lower(): cell for column, cell in cells.items()}
         for name, columns in assets.items():
             path = next((cells[column] for column in columns if cells[column]), "")

@@ -152,11 +152,8 @@ def _log_assignment(head: Any, tokens: list[Tensor], keys: list[Tensor | None]) 
     return whole.clamp(min=-1e4)
 
 
-def save_network(
-    path: Path, weights: Mapping[str, Tensor], network: MatcherNetworkConfig, *, half: bool = True
-) -> None:
+def save_network(path: Path, weights: Mapping[str, Tensor], network: MatcherNetworkConfig) -> None:
     """Write a network for SIFT for use: kornia's names, half precision, its size in the header."""
-    dtype = torch.float16 if half else torch.float32
-    tensors = {name: value.detach().cpu().to(dtype).contiguous() for name, value in weights.items()}
+    tensors = {name: value.detach().cpu().half().contiguous() for name, value in weights.items()}
     header = {"features": "sift", "input_dim": FEATURES["sift"].dimensions, **network.model_dump()}
     write_bytes(path, save(tensors, metadata={"lightglue": json.dumps(header)}))

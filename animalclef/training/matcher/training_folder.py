@@ -20,6 +20,7 @@ from animalclef.data.decode import UnreadableImageError, decode, resize_long_sid
 from animalclef.errors import DataError
 from animalclef.features.local.sift import extract_sift
 from animalclef.runtime.progress import Progress
+from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.store.shard_store import Entry, ShardStore
 from animalclef.structures import DecodedImage, LocalFeatures
@@ -145,7 +146,7 @@ def _views_of(photo: Photo, key: str, config: TrainMatcherConfig) -> list[View] 
 
 
 def _read(photo: Photo, long_side: int) -> Source:
-    pixels = decode(photo.path.read_bytes(), _NO_BOX, long_side, _MAX_PIXELS).pixels
+    pixels = decode(read_regular(photo.path), _NO_BOX, long_side, _MAX_PIXELS).pixels
     pixels = resize_long_side(pixels, long_side, enlarge=False)
     if not surface_path(photo.path).is_file():
         return Source.flat(pixels)

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.config import Config, load_recipe
-from animalclef.config.embedder_training import TrainConfig
+from animalclef.config import Config
 from animalclef.config.training import ArmConfig, StudyConfig
 from animalclef.data.encounters import find_encounters
 from animalclef.data.table import LoadedTable
 from animalclef.data.training_splits import split_rows
+from animalclef.engine.work import Engine, ThisMachine
 from animalclef.errors import ConfigError, DataError
 from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extract_features
 from animalclef.pipeline.embed_only import Embedding
@@ -26,8 +26,8 @@ from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.progress import Progress
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import ImageTable
-from animalclef.training.embedder.embedder_training import train_embedder
-from animalclef.training.study.study_plan import ArmPlan, Job, plan_arm
+from animalclef.training.study.arm_trainings import ArmSeed, ArmTrainings
+from animalclef.training.study.study_plan import plan_arm
 from animalclef.training.study.study_scores import Asked, Line, score_dataset, thinned
 
 __all__ = ["Study"]
@@ -57,7 +57,7 @@ class Study:
     workers: int
     progress: Progress
     overwrite: bool = False
-    _trained: dict[tuple[str, tuple[str, ...], Path | None], Path] = field(default_factory=dict, init=False)
+    engine: Engine = field(default_factory=ThisMachine)  # trains the arms
 
     def run(self, read_truth: Callable[[], Mapping[str, str | None]] | None = None) -> list[Line]:
         """Train what is absent, embed and measure.
@@ -72,15 +72,18 @@ class Study:
         """
         self._check_starts()
         parts = self._parts(read_truth)
+        work = ArmTrainings(
+            self.config, self.images, parts.train, self.out, self.starts, self.device, self.workers, self.progress,
+            self.overwrite,
+        )  # fmt: skip
         plans = {arm.name: plan_arm(arm, parts.datasets) for arm in self.config.arms}
-        for arm in self.config.arms:  # report a mistake before the first training, not after the last
-            for job in plans[arm.name].jobs:
-                self._recipe(arm, job, self.config.seeds[0])
-        embedded = [
-            (arm, seed, self._embedded(arm, plans[arm.name], seed, parts))
-            for seed in self.config.seeds
-            for arm in self.config.arms
-        ]
+        asked_for = [ArmSeed(arm, plans[arm.name], seed) for seed in self.config.seeds for arm in self.config.arms]
+        chunks = work.chunks(asked_for)  # reports a mistake in a recipe before the first training, not after the last
+        trained = zip(chunks, self.engine.ordered(work, chunks), strict=True)
+        made = {
+            (one.arm.name, one.seed): paths for chunk, found in trained for one, paths in zip(chunk, found, strict=True)
+        }
+        embedded = [(one.arm, one.seed, self._embedded(one, made[one.arm.name, one.seed], parts)) for one in asked_for]
         asked = parts.asked()
         lines = [line for one in embedded for line in _lines(*one, asked)]
         write_text(self.out / "lines.json", json.dumps([_plain(line) for line in lines], indent=1) + "\n")
@@ -149,33 +152,13 @@ class Study:
         found = find_encounters(images.select(usable), thumbnails, settings.encounters).of
         return usable, {row: found[images.image_id[row]] for row in usable.tolist()}
 
-    def _embedded(self, arm: ArmConfig, plan: ArmPlan, seed: int, parts: _Parts) -> _Embedded:
-        """Train the arm's networks and embed every data set with its own."""
-        made: dict[str, Path] = {}
-        for job in plan.jobs:
-            made[job.name] = self._train(arm, job, seed, parts.train, made)
+    def _embedded(self, one: ArmSeed, made: Mapping[str, Path], parts: _Parts) -> _Embedded:
+        """Embed every data set with its own network of an arm."""
+        arm, plan = one.arm, one.plan
         network_of = {name: self._start(arm) if job is None else made[job] for name, job in plan.network_of.items()}
         vectors = {path: self._vectors(path, names, parts) for path, names in _by_value(network_of).items()}
         router = None if plan.router is None else self._vectors(made[plan.router], parts.datasets, parts)
         return _Embedded({name: vectors[path] for name, path in network_of.items()}, router)
-
-    def _train(self, arm: ArmConfig, job: Job, seed: int, train: NDArray[np.int64], made: Mapping[str, Path]) -> Path:
-        """Return the network of a job; equal jobs of two arms are trained once."""
-        recipe = self._recipe(arm, job, seed)
-        start = made[job.after] if job.after is not None else self.starts.get(job.start or "")
-        asked = recipe.model_dump_json(), job.datasets, start
-        if asked not in self._trained:
-            rows = train[np.isin(self.images.dataset[train], job.datasets)]
-            outcome = train_embedder(
-                recipe, self.images.select(rows), self.out / f"{job.name}-seed{seed}", start=start,
-                device=self.device, workers=self.workers, image_cache=self.out / "pictures", progress=self.progress,
-                overwrite=self.overwrite,
-            )  # fmt: skip
-            self._trained[asked] = outcome.path
-        return self._trained[asked]
-
-    def _recipe(self, arm: ArmConfig, job: Job, seed: int) -> TrainConfig:
-        return load_recipe(TrainConfig, arm.recipe or self.config.recipe, job.assignments, seed)
 
     def _start(self, arm: ArmConfig) -> Path:
         return self.starts[str(arm.start)]

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
+
+import numpy as np
 import pytest
 from pydantic import ValidationError
+from rows import Row, image_table
 
 from animalclef.config.training import ArmConfig, StudyConfig
 from animalclef.errors import DataError
+from animalclef.runtime.progress import Silent
+from animalclef.training.study.arm_trainings import ArmSeed, ArmTrainings
 from animalclef.training.study.study_plan import Job, plan_arm
 
 
@@ -50,6 +57,28 @@ def test_a_router_is_trained_first_on_all() -> None:
     assert plan.jobs[0] == Job("routed-router", ("A", "B"), ("a=1", "labels.classes=species"))
     assert plan.router == "routed-router"
     assert len(plan.jobs) == 3
+
+
+def test_arms_that_share_a_training_go_to_one_worker_and_others_apart() -> None:
+    arms = [
+        ArmConfig(name="one for all"),
+        ArmConfig(name="each", each=True),  # trains on A and on B
+        ArmConfig(name="longer", set=("epochs=90",)),
+        ArmConfig(name="left out", leave_out=True),  # without A is on B, and without B on A
+        ArmConfig(name="all again"),
+    ]
+    asked = [ArmSeed(arm, plan_arm(arm, ["A", "B"]), seed) for seed in (1, 2) for arm in arms]
+    images = image_table([Row("a", "x", dataset="A")])
+    config = StudyConfig(arms=tuple(arms), recipe="embedder-small")
+    work = ArmTrainings(config, images, np.zeros(1, np.int64), Path("out"), {}, "cpu", 1, Silent())
+    chunks = [[(one.arm.name, one.seed) for one in chunk] for chunk in work.chunks(asked)]
+    assert chunks == [
+        [(name, seed) for name in names]
+        for seed in (1, 2)
+        for names in (("one for all", "all again"), ("each", "left out"), ("longer",))
+    ]
+    assert work.named(work.chunks(asked)[0]) == "arm one for all, seed 1"
+    assert pickle.loads(pickle.dumps(work)).images.image_id.tolist() == ["a"]  # as an engine sends it
 
 
 @pytest.mark.parametrize(

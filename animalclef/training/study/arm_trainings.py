@@ -1,0 +1,114 @@
+"""The work of training the networks of a study's arms, wherever it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.config import load_recipe
+from animalclef.config.embedder_training import TrainConfig
+from animalclef.config.training import ArmConfig, StudyConfig
+from animalclef.runtime.progress import Progress, Silent
+from animalclef.structures import ImageTable
+from animalclef.training.embedder.embedder_training import train_embedder
+from animalclef.training.study.study_plan import ArmPlan, Job
+
+__all__ = ["ArmSeed", "ArmTrainings"]
+
+
+@dataclass(frozen=True)
+class ArmSeed:
+    """One arm with one seed."""
+
+    arm: ArmConfig
+    plan: ArmPlan
+    seed: int
+
+
+@dataclass(eq=False)
+class ArmTrainings:
+    """Trains arms; a chunk holds those that share a training, so that equal trainings are done once.
+
+    On a cluster a training uses as many threads as on this machine, because its bytes depend on their number.
+    """
+
+    config: StudyConfig
+    images: ImageTable
+    train: NDArray[np.int64]  # rows of the table
+    out: Path
+    starts: Mapping[str, Path]
+    device: str
+    workers: int
+    progress: Progress
+    overwrite: bool = False
+    title = "training"
+    chunks_a_task = 1
+    patience_s = 7 * 86_400.0
+    _trained: dict[tuple[str, tuple[str, ...], Path | None], Path] = field(default_factory=dict, init=False)
+
+    def run(self, chunks: Iterable[Sequence[ArmSeed]]) -> Iterator[list[dict[str, Path]]]:
+        """Yield for every arm of a chunk the network of each of its jobs, by the job's name."""
+        for chunk in chunks:
+            yield [self._train_arm(one) for one in chunk]
+
+    def named(self, chunk: Sequence[ArmSeed]) -> str:
+        """Return the first arm of a chunk."""
+        return f"arm {chunk[0].arm.name}, seed {chunk[0].seed}"
+
+    def with_threads(self, threads: int) -> ArmTrainings:
+        """Return the same work without a progress bar; the number of threads stays."""
+        return self
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave the progress bar to this process."""
+        return {**self.__dict__, "progress": Silent()}
+
+    def chunks(self, asked: Sequence[ArmSeed]) -> list[list[ArmSeed]]:
+        """Return arms in chunks that share no training, in the order of the first of each."""
+        groups: list[tuple[set[object], list[ArmSeed]]] = []
+        for one in asked:
+            keys = self._keys(one)
+            apart = [group for group in groups if not group[0] & keys]
+            joined = [group for group in groups if group[0] & keys]
+            merged = (set(keys).union(*(group[0] for group in joined)),
+                      [*(member for group in joined for member in group[1]), one])  # fmt: skip
+            place = groups.index(joined[0]) if joined else len(apart)
+            groups = [*apart[:place], merged, *apart[place:]]
+        return [members for _, members in groups]
+
+    def recipe(self, arm: ArmConfig, job: Job, seed: int) -> TrainConfig:
+        """Return the settings of one training."""
+        return load_recipe(TrainConfig, arm.recipe or self.config.recipe, job.assignments, seed)
+
+    def _keys(self, one: ArmSeed) -> set[object]:
+        """Return what is equal for equal trainings."""
+        found: dict[str, object] = {}
+        for job in one.plan.jobs:
+            begun = found[job.after] if job.after is not None else job.start
+            found[job.name] = self.recipe(one.arm, job, one.seed).model_dump_json(), job.datasets, begun
+        return set(found.values())
+
+    def _train_arm(self, one: ArmSeed) -> dict[str, Path]:
+        made: dict[str, Path] = {}
+        for job in one.plan.jobs:
+            made[job.name] = self._train(one.arm, job, one.seed, made)
+        return made
+
+    def _train(self, arm: ArmConfig, job: Job, seed: int, made: Mapping[str, Path]) -> Path:
+        """Return the network of a job; equal jobs of two arms are trained once."""
+        recipe = self.recipe(arm, job, seed)
+        start = made[job.after] if job.after is not None else self.starts.get(job.start or "")
+        asked = recipe.model_dump_json(), job.datasets, start
+        if asked not in self._trained:
+            rows = self.train[np.isin(self.images.dataset[self.train], job.datasets)]
+            outcome = train_embedder(
+                recipe, self.images.select(rows), self.out / f"{job.name}-seed{seed}", start=start,
+                device=self.device, workers=self.workers, image_cache=self.out / "pictures", progress=self.progress,
+                overwrite=self.overwrite,
+            )  # fmt: skip
+            self._trained[asked] = outcome.path
+        return self._trained[asked]

@@ -1,0 +1,145 @@
+"""Photographs and run folders in a bucket, on a real S3 server in this process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import TINY_SETTINGS, make_tiny_data
+from whole_run import count_work
+
+import animalclef
+from animalclef.data.sources import find_source
+from animalclef.data.table import load_table
+from animalclef.errors import ConfigError, DataError
+from animalclef.runtime.regular_files import read_regular
+from animalclef.runtime.remote_files import bucket_of, copies_folder, open_copies
+
+s3fs = pytest.importorskip("s3fs", reason="needs pip install 'animalclef[s3]'")
+server = pytest.importorskip("moto.server", reason="needs moto's server, of the extra dev")
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    yield f"http://{host}:{port}"
+    running.stop()
+
+
+@pytest.fixture
+def store(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An empty bucket called `wild`, and no copies of it."""
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    settings = {"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "secret",
+                "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": str(tmp_path / "none"),
+                "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"), "NO_PROXY": "*",
+                "XDG_CACHE_HOME": str(tmp_path / "cache")}  # fmt: skip
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    forget()
+    system = s3fs.S3FileSystem(use_listings_cache=False)
+    system.mkdir("wild")
+    yield system
+    system.rm("wild", recursive=True)
+
+
+def forget() -> None:
+    """Forget connections, as another process has none."""
+    bucket_of.cache_clear()
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*.jpg"))
+
+
+def run(data: Path | str, run_dir: Path | str) -> bytes:
+    config = animalclef.load_config(None, *TINY_SETTINGS, "data.cache_gb=0.00002")
+    made = animalclef.predict(data, config=config, run_dir=run_dir, device="cpu", workers=2)
+    return made.predictions.to_csv().encode() + made.candidates.to_csv().encode()
+
+
+def test_a_run_in_a_bucket_has_the_bytes_of_one_here_and_goes_on_on_another_machine(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_tiny_data(tmp_path / "data", datasets=("NewtID",), individuals=4, unknown=1)
+    store.put(str(data), "wild/data", recursive=True)
+    size = sum(path.stat().st_size for path in data.rglob("*.jpg"))
+    plain = run(data, tmp_path / "run")
+    assert run("s3://wild/data", "s3://wild/runs/one") == plain
+    copies = copies_folder("s3://wild/data", "photographs")
+    kept = sum(path.stat().st_size for path in copies.rglob("*.jpg"))
+    assert size > 40_000
+    assert 0 < kept <= 20_000
+    there = {path.removeprefix("wild/runs/one/") for path in store.find("wild/runs/one")}
+    here = {path.relative_to(tmp_path / "run").as_posix() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert there == here - {".lock"}
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another-machine"))
+    forget()
+    store.rm("wild/runs/one/finished.json")
+    counts = count_work(monkeypatch)
+    assert run("s3://wild/data", "s3://wild/runs/one") == plain
+    assert not counts
+    assert store.exists("wild/runs/one/finished.json")
+
+
+def test_photographs_that_were_not_used_for_longest_go_first(store: Any) -> None:
+    for number in range(4):
+        store.pipe(f"wild/lynx/a/{number}.jpg", bytes([number]) * 400)
+    root, listed = open_copies("s3://wild/lynx", 1e-6)
+    assert listed == [f"a/{number}.jpg" for number in range(4)]
+    assert [read_regular(root / path)[0] for path in listed[:2]] == [0, 1]
+    assert names(root) == ["0.jpg", "1.jpg"]
+    assert read_regular(root / listed[0])[0] == 0  # used again
+    assert read_regular(root / listed[2])[0] == 2
+    assert names(root) == ["0.jpg", "2.jpg"]
+    with pytest.raises(FileNotFoundError):
+        read_regular(root / "a/9.jpg")
+    with pytest.raises(FileNotFoundError):
+        read_regular(root / "a/../../9.jpg")
+
+
+def test_a_tree_of_folders_and_a_photograph_that_changed(store: Any) -> None:
+    for path in ("database/Ada/1.jpg", "database/Bo/2.jpg", "query/3.jpg"):
+        store.pipe(f"wild/newts/{path}", path.encode())
+    images = load_table(find_source(Path("s3://wild/newts"))).images
+    assert images.path.tolist() == ["database/Ada/1.jpg", "database/Bo/2.jpg", "query/3.jpg"]
+    assert images.identity.tolist() == ["Ada", "Bo", None]
+    assert images.is_query.tolist() == [False, False, True]
+    assert read_regular(images.root / images.path[0]) == b"database/Ada/1.jpg"
+    store.pipe("wild/newts/database/Ada/1.jpg", b"another photograph, larger")
+    again = find_source(Path("s3://wild/newts"))
+    assert again.root == images.root
+    assert read_regular(again.root / images.path[0]) == b"another photograph, larger"
+
+
+def test_a_mistake_is_one_sentence(store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match=r"^s3://nobody/x: no such bucket or folder, or it is empty.$"):
+        find_source(Path("s3://nobody/x"))
+    data = make_tiny_data(tmp_path / "data", datasets=("NewtID",), individuals=2)
+    with pytest.raises(ConfigError, match="with --engine ray the run folder must lie on a disk"):
+        animalclef.predict(data, run_dir="s3://wild/run", engine="ray")
+    forget()
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(DataError, match=r"access is refused, or there are no credentials. Set AWS_ACCESS_KEY_ID"):
+        find_source(Path("s3://wild/x"))
+    forget()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "me")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(DataError, match=r"the store gives no answer .* Check the network"):
+        find_source(Path("s3://wild/x"))
+    forget()
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(ConfigError, match=r"^gs://wild/x: .* cannot be read here. Run pip install 'animalclef\[gs\]'."):
+        find_source(Path("gs://wild/x"))
