@@ -135,7 +135,7 @@ def _are_corners(boxes: Sequence[Box | None], root: Path, paths: Sequence[str]) 
             continue
         if right > 1.01 * width or bottom > 1.01 * height:
             return False
-        reaching += x + right > 1.02 * width or y + bottom > 1.02 * height
+        reaching += x + right > 1.1 * width or y + bottom > 1.1 * height
         fitting += 1
     return 0 < fitting <= 4 * reaching
 

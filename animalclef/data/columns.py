@@ -28,7 +28,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "image_id": ("image_id", "annot_uuid", "uuid", "id", "annotation_id", "photo_id", "photograph_id"),
     "path": (
         "path", "file_path", "image_path", "file_name", "filename", "relative_path", "photo_path", "image_file",
-        "image_name", "photograph", "photo", "image", "file",
+        "image_name", "photograph", "photo", "image", "file", "source_file",
     ),
     "identity": (
         "identity", "name", "individual_id", "individual", "individual_name", "animal_id", "animal_name", "animal",

@@ -28,6 +28,8 @@ def rows_of_workbook(content: bytes, path: Path) -> Iterator[tuple[int, list[str
 
     try:
         with zipfile.ZipFile(BytesIO(content)) as parts:
+            if "[Content_Types].xml" not in parts.namelist():
+                raise DataError(f"{path}: a zip archive, and no .xlsx workbook. Unpack it, or save the table as CSV.")
             size = sum(part.file_size for part in parts.infolist())
         if size > _MOST_BYTES:
             raise DataError(f"{path}: this workbook unpacks to {size / 1e9:.1f} GB. Save the table as CSV (UTF-8).")

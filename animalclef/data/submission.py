@@ -33,6 +33,7 @@ __all__ = [
     "write_submission",
 ]
 
+_KNOWN = {"1": True, "true": True, "1.0": True, "0": False, "false": False, "0.0": False}
 _MOST = 20  # problems of one kind that are listed one by one
 
 
@@ -88,10 +89,9 @@ def check_submission(table: Table, loaded: LoadedTable) -> list[Problem]:
     """Return everything that would make the competition refuse, or mis-score, a submission."""
     name = table.path.name
     wanted = "cluster" if loaded.is_clustering else "identity"
-    shape = _check_columns(table, wanted)
-    if shape:
-        return [*(problem for problem in table.problems if problem.fatal), *shape]
     problems = [problem for problem in table.problems if problem.fatal]
+    if shape := _check_columns(table, wanted):
+        return [*problems, *shape]
     problems += _check_ids(table, loaded)
     homes: dict[str, set[str]] = defaultdict(set)
     for who, home in zip(loaded.images.identity, loaded.images.dataset, strict=True):
@@ -100,12 +100,10 @@ def check_submission(table: Table, loaded: LoadedTable) -> list[Problem]:
         homes[spelling] |= homes[used]
     dataset = dict(zip(loaded.images.image_id, loaded.images.dataset, strict=True))
     for line, image_id, answer in zip(table.lines, table.column("image_id"), table.column(wanted), strict=True):
-        if image_id not in dataset:
+        of = dataset.get(image_id)
+        if of is None:
             continue
-        if loaded.is_clustering:
-            sentence = _check_cluster(answer, dataset[image_id])
-        else:
-            sentence = _check_identity(answer, dataset[image_id], homes)
+        sentence = _check_cluster(answer, of) if loaded.is_clustering else _check_identity(answer, of, homes)
         if sentence:
             problems.append(Problem(name, line, sentence))
     return problems
@@ -155,10 +153,11 @@ def read_truth(path: Path, *, merge_case: bool = True) -> Truth:
             raise SubmissionError(f"{path}: the column {column} is missing; there are {', '.join(table.columns)}.")
     if broken := _broken_rows(table):
         raise SubmissionError(str(broken[0]))
-    known = [cell.lower() for cell in table.column("known")]
-    for line, cell in zip(table.lines, known, strict=True):
-        if cell not in ("0", "1", "true", "false", "0.0", "1.0"):
-            raise SubmissionError(f"{path}, line {line}: known: expected 1 or 0, got {cell!r}.")
+    known = [_KNOWN.get(cell.lower()) for cell in table.column("known")]
+    if None in known:
+        at = known.index(None)
+        cell = table.column("known")[at].lower()
+        raise SubmissionError(f"{path}, line {table.lines[at]}: known: expected 1 or 0, got {cell!r}.")
     identity, dataset = table.column("identity"), table.column("dataset")
     identity = one_spelling(identity, dataset, merge=merge_case).names
     _refuse_both(path, table, identity, known)
@@ -166,16 +165,14 @@ def read_truth(path: Path, *, merge_case: bool = True) -> Truth:
         np.array(table.column("image_id"), dtype=object),
         np.array(identity, dtype=object),
         np.array(dataset, dtype=object),
-        np.array([cell in ("1", "true", "1.0") for cell in known], dtype=bool),
+        np.array(known, dtype=bool),
     )
 
 
-def _refuse_both(path: Path, table: Table, who: Sequence[str], known: Sequence[str]) -> None:
+def _refuse_both(path: Path, table: Table, who: Sequence[str], known: Sequence[bool | None]) -> None:
     """Refuse a truth that calls one individual of a data set both known and unknown."""
-    seen: dict[tuple[str, str], tuple[bool, int]] = {}
-    rows = zip(table.column("dataset"), who, known, table.lines, strict=True)
-    for dataset, identity, cell, line in rows:
-        is_known = cell in ("1", "true", "1.0")
+    seen: dict[tuple[str, str], tuple[bool | None, int]] = {}
+    for dataset, identity, is_known, line in zip(table.column("dataset"), who, known, table.lines, strict=True):
         earlier, first = seen.setdefault((dataset, identity), (is_known, line))
         if earlier != is_known and identity not in ("", NEW_INDIVIDUAL):
             word = "known" if earlier else "unknown"
@@ -203,9 +200,8 @@ def _duplicates(table: Table) -> list[Problem]:
     seen: dict[str, int] = {}
     problems = []
     for line, image_id in zip(table.lines, table.column("image_id"), strict=True):
-        if seen.setdefault(image_id, line) != line:
-            message = f"image_id {image_id} stands already on line {seen[image_id]}."
-            problems.append(Problem(table.path.name, line, message))
+        if (first := seen.setdefault(image_id, line)) != line:
+            problems.append(Problem(table.path.name, line, f"image_id {image_id} stands already on line {first}."))
     return problems
 
 
@@ -296,8 +292,7 @@ def _cell_problems(text: str, name: str) -> list[Problem]:
         for cells in reader:
             spaced = [cell for cell in cells if cell != cell.strip()]
             if spaced and any(map(str.strip, cells)):
-                sentence = f"spaces around {spaced[0][:60]!r}; the competition keeps them."
-                problems.append(Problem(name, start, sentence))
+                problems.append(Problem(name, start, f"spaces around {spaced[0][:60]!r}; the competition keeps them."))
             start = reader.line_num + 1
     except csv.Error:  # `parse_table` says where
         return []

@@ -160,8 +160,8 @@ def _count(
         clusters=clusters,
         singletons=int((sizes == 1).sum()),
         known=known,
-        low=max(known, min(1, clusters), math.floor(low)),
-        high=max(known, min(math.ceil(high), len(numbers))),
+        low=min(clusters, max(known, 1, math.floor(low))),  # the groups' own number is one of the estimates
+        high=max(clusters, min(math.ceil(high), len(numbers))),
         rule={**asdict(learned.rule), **learned.validation},
     )
 

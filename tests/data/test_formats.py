@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,8 @@ def test_megadetector(tmp_path: Path) -> None:
     np.testing.assert_allclose(loaded.images.bbox_xywhr[:, :4], [[50, 50, 100, 25], [50, 50, 100, 25], [0, 0, 100, 50]])
     told = [str(one) for one in loaded.problems]
     assert told == ["md.json: 3 photographs without an animal are left out.",
-                    "md.json: 1 photographs that it could not read are left out."]  # fmt: skip
+                    "md.json: 1 photographs that it could not read are left out.",
+                    "md.json: 1 individuals are named by the folders of their photographs (first: Ada)."]  # fmt: skip
 
 
 def test_coco_with_camera_traps_and_wildbooks_fields(tmp_path: Path) -> None:
@@ -160,6 +162,49 @@ def test_camtrap_dp_with_na_for_nobody_gets_names(tmp_path: Path) -> None:
     assert [str(one) for one in loaded.problems] == ["observations.csv: 1 observations of no animal are left out."]
     assert write_camtrap(package, tmp_path / "out", [Answer("o2", "m3.png", "Ada", 0.875, (), "")]) == 1
     assert b"Panthera leo,Ada,NA,NA,NA,NA, keep" in (tmp_path / "out" / "observations.csv").read_bytes()
+
+
+def test_megadetector_with_whole_paths_and_with_one_folder(tmp_path: Path) -> None:
+    def write(*files: str) -> LoadedTable:
+        found = [{"category": "1", "conf": "0.9", "bbox": ["0.25", 0.5, 0.5, 0.25]}]
+        content = {
+            "detection_categories": {"1": "animal"},
+            "images": [{"file": one, "detections": found} for one in files],
+        }
+        (tmp_path / "md.json").write_text(json.dumps(content))
+        return load(tmp_path / "md.json")
+
+    for name in ("database/Ada/1.png", "query/2.png"):
+        picture(tmp_path / name)
+    loaded = write(f"{tmp_path}/database/Ada/1.png", f"{tmp_path}/query/2.png")
+    assert loaded.images.path.tolist() == ["database/Ada/1.png", "query/2.png"]
+    assert loaded.images.identity.tolist() == ["Ada", None]
+    np.testing.assert_allclose(loaded.images.bbox_xywhr[:, :4], [[50, 50, 100, 25]] * 2)
+    assert str(loaded.problems[0]) == (
+        "md.json: 1 individuals are named by the folders of their photographs (first: Ada)."
+    )
+    assert write("img/1.png", "img/2.png").images.identity.tolist() == [None, None]
+
+
+def test_coco_boxes_that_are_none_are_reported_and_people_are_left_out(tmp_path: Path) -> None:
+    boxes = (["10", "20", "30", "40"], [float("nan"), 1, 2, 3], [1, 2, 3], [])
+    annotations = [{"id": n, "image_id": 1, "category_id": 1, "bbox": box} for n, box in enumerate(boxes)]
+    annotations.append({"id": 9, "image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4]})
+    categories = [{"id": 1, "name": "newt"}, {"id": 2, "name": "Person"}]
+    content = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": annotations, "categories": categories}
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    loaded = load(tmp_path / "coco.json")
+    np.testing.assert_allclose(loaded.images.bbox_xywhr, [[10, 20, 30, 40, 0], *[[np.nan] * 5] * 3])
+    assert [str(one) for one in loaded.problems] == [
+        "coco.json, line 2: the box is not x, y, width, height (and theta); the whole photograph is used (also line 3)"
+    ]
+
+
+def test_a_zip_archive_is_no_table(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "package.zip", "w") as archive:
+        archive.writestr("media.csv", "mediaID\n")
+    with pytest.raises(DataError, match=r"package.zip: a zip archive, and no .xlsx workbook. Unpack it"):
+        load(tmp_path / "package.zip")
 
 
 def test_wildbook_sheet_with_na_for_what_is_missing(tmp_path: Path) -> None:

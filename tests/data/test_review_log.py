@@ -209,3 +209,9 @@ def test_a_full_disk_leaves_the_log_as_it_was(path: Path, monkeypatch: pytest.Mo
         say(log, "Ada", "c", "same", "d")
     assert path.read_bytes() == before
     assert [one.pair for one in log.standing()] == [("a", "b")]
+
+
+def test_a_pipe_is_no_log_and_never_blocks(path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(DataError, match=r"cannot be read \(not a regular file\)"):
+        say(ReviewLog(path, {"run": "runs/a", "data": "d1"}), "Ada", "q1", "same", "x")

@@ -28,6 +28,7 @@ from animalclef.features.local.detectors import DETECTORS
 from animalclef.features.local.entries import SiftExtractor
 from animalclef.matching.nearest_neighbour import MutualNearest
 from animalclef.pipeline.cost import estimate
+from animalclef.pipeline.image_contents import keyed
 from animalclef.pipeline.models import Models
 from animalclef.pipeline.run_context import RunContext, open_pair_log
 from animalclef.store.run_folder import RunFolder
@@ -262,7 +263,7 @@ class Cluster(ThisMachine):
 
 
 def test_the_plan_of_a_cluster_tells_machines_hours_disk_and_network(data: Path, tmp_path: Path) -> None:
-    loaded = load_table(find_source(data)).images
+    loaded = keyed(load_table(find_source(data)).images, 1)
     config = load_config(None, ["cluster.new_ones=false"])
     models = Models(None, SiftExtractor(config.keypoints), MutualNearest(config.rerank))
     folder = RunFolder(tmp_path / "run")

@@ -107,6 +107,16 @@ def test_the_command_makes_masks_and_keeps_them(tmp_path: Path) -> None:
     assert drawn[10, 80].max() < 60  # the background is darkened
 
 
+def test_masks_do_not_lie_among_the_folders_of_individuals(tmp_path: Path) -> None:
+    (tmp_path / "data" / "Luna").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "data" / "Luna" / "a.jpg"), np.zeros((8, 8, 3), np.uint8))
+    result = CliRunner().invoke(
+        app, ["mask", "--data", str(tmp_path / "data"), "--to", str(tmp_path / "data" / "masks")]
+    )
+    assert "would be read as photographs. Give a folder outside it." in str(result.exception)
+    assert sorted(path.name for path in (tmp_path / "data").rglob("*")) == ["Luna", "a.jpg"]
+
+
 def test_the_segmenter_that_ships_makes_masks_by_default(tmp_path: Path) -> None:
     picture = np.full((120, 180, 3), (50, 110, 60), np.uint8)
     cv2.ellipse(picture, (90, 60), (50, 30), 0, 0, 360, (40, 150, 220), -1)

@@ -116,10 +116,10 @@ def test_a_tree_of_folders_and_a_photograph_that_changed(store: Any) -> None:
     assert images.identity.tolist() == ["Ada", "Bo", None]
     assert images.is_query.tolist() == [False, False, True]
     assert read_regular(images.root / images.path[0]) == b"database/Ada/1.jpg"
-    store.pipe("wild/newts/database/Ada/1.jpg", b"another photograph")
+    store.pipe("wild/newts/database/Ada/1.jpg", b"another photograph, larger")
     again = find_source(Path("s3://wild/newts"))
     assert again.root == images.root
-    assert read_regular(again.root / images.path[0]) == b"another photograph"
+    assert read_regular(again.root / images.path[0]) == b"another photograph, larger"
 
 
 def test_a_mistake_is_one_sentence(store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ _COLUMNS = (
     "image_id", "path", "identity", "date", "orientation", "species", "split", "encounter", "bbox", "segmentation",
 )  # fmt: skip
 _INDIVIDUAL = ("individual_id", "identity", "individual", "name", "individual_uuid")
-_EMPTY = frozenset({"empty", "no animal", "blank"})
+_EMPTY = frozenset({"empty", "no animal", "blank", "human", "person", "vehicle"})
 
 
 def is_coco(content: dict[str, Any]) -> bool:
@@ -104,6 +104,8 @@ def _box(annotation: Mapping[str, Any]) -> str:
         if isinstance(box, list) and len(box) == 4 and all(number(side) is not None for side in box):
             theta = number(annotation.get("theta")) or 0.0
             return json.dumps([*box, theta] if theta else box)
+        if box:
+            return json.dumps(box)[:200]  # refused for its row, with a warning
     return ""
 
 

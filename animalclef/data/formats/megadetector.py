@@ -27,7 +27,8 @@ def is_megadetector(content: dict[str, Any]) -> bool:
 def megadetector_table(content: dict[str, Any], path: Path) -> Table:
     """Return a row for every animal that was detected with a confidence of at least 0.2.
 
-    Individual and split come from the folders in the file names, as in a tree with a folder per individual.
+    Individual and split come from the folders in the file names, as in a tree with a folder per individual. One folder
+    alone is no individual.
 
     Raises:
         DataError: the file is not as its format says.
@@ -46,15 +47,23 @@ def megadetector_table(content: dict[str, Any], path: Path) -> Table:
             image_id = file if place == 1 else f"{file}#{place}"
             box = json.dumps(detection["bbox"])
             rows.append({"image_id": image_id, "path": file, "bbox": box, "confidence": str(detection["conf"])})
-    places = place_in_folders([row["path"].replace("\\", "/") for row in rows])
-    for row in rows:
-        where = places.get(row["path"].replace("\\", "/"))
+    base = f"{path.parent.absolute()}/"
+    below = [row["path"].replace("\\", "/").removeprefix(base) for row in rows]
+    places = place_in_folders(below)
+    tops = {file.split("/")[0] for file in below}
+    if len(tops) == 1 and tops == {place.individual for place in places.values()}:
+        places = {}  # one folder that holds all photographs is no individual
+    for row, file in zip(rows, below, strict=True):
+        where = places.get(file)
         row["identity"] = "" if where is None else where.individual or ""
         row["split"] = "database" if row["identity"] else "query"
     problems = []
     for count, what in ((empty, "photographs without an animal"), (failed, "photographs that it could not read")):
         if count:
             problems.append(Problem(path.name, None, f"{count} {what} are left out.", fatal=False))
+    if names := sorted({row["identity"] for row in rows if row["identity"]}):
+        sentence = f"{len(names)} individuals are named by the folders of their photographs (first: {names[0]})."
+        problems.append(Problem(path.name, None, sentence, fatal=False))
     return rows_to_table(path, _COLUMNS, rows, problems)
 
 
