@@ -28,6 +28,7 @@ from animalclef.features.local.detectors import DETECTORS
 from animalclef.features.local.entries import SiftExtractor
 from animalclef.matching.nearest_neighbour import MutualNearest
 from animalclef.pipeline.cost import estimate
+from animalclef.pipeline.image_contents import keyed
 from animalclef.pipeline.models import Models
 from animalclef.pipeline.run_context import RunContext, open_pair_log
 from animalclef.store.run_folder import RunFolder
