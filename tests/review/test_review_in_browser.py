@@ -227,7 +227,6 @@ def test_two_new_individuals_are_asked_about(
     reason = chromium.one("#reason").text
     assert reason.startswith(f"Both are submitted as new, {'grouped as one individual' if together else 'as two'}")
     assert len(chromium.all(".strip[data-side='1'] button")) == (0 if together else 2)  # it and its mate
-    chromium.driver.save_screenshot(f"/tmp/rv3/new-{size[0]}.png")
     chromium.press("s")
     assert chromium.until("return document.getElementById('status').textContent.startsWith('Saved')")
     [line] = saved(log)
