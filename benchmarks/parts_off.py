@@ -33,7 +33,6 @@ VARIANTS: dict[str, list[str]] = {
     "no LNBNN": ["retrieve.sources=[embedding]"],
     "no events by background": ["prepare.events=false"],
     "512 keypoints": SMALL,
-    "spread keypoints": ["keypoints.spread=true"],
     "all viewpoints": ["retrieve.same_viewpoint=false"],
     "one column": ["decide.scores=[inliers]"],
     "stage one alone": ["rerank.matcher=none"],
