@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from animalclef.clustering.constraints import Forest
+from animalclef.structures import StrArray
 from animalclef.structures.clusters import Clusters
 
 __all__ = ["Doubt", "suspected_merges", "suspected_splits"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Doubt:
 
 
 def suspected_merges(clusters: Clusters) -> list[Doubt]:
-    """Return the clusters of new individuals each divided at its weakest link, the weakest one first.
+    """Return the clusters of new individuals, each divided at its weakest link, the weakest one first.
 
     The parts of a cluster are those that its strongest links make before the last one joins them.
 
@@ -81,7 +86,7 @@ def suspected_splits(clusters: Clusters) -> list[Doubt]:
     return doubts
 
 
-def _weakest(clusters: Clusters, rows: np.ndarray, first: np.ndarray, second: np.ndarray, p: np.ndarray) -> Doubt:
+def _weakest(clusters: Clusters, rows: Integers, first: Integers, second: Integers, p: Floats) -> Doubt:
     """Return a cluster's two parts; `first`, `second` and `p` are the links inside of it, the strongest ones first."""
     place = {row: at for at, row in enumerate(rows.tolist())}
     forest, joined = Forest(len(rows)), 0
@@ -107,13 +112,13 @@ def _weakest(clusters: Clusters, rows: np.ndarray, first: np.ndarray, second: np
     )
 
 
-def _numbered(clusters: Clusters) -> tuple[np.ndarray, np.ndarray]:
+def _numbered(clusters: Clusters) -> tuple[Integers, StrArray]:
     """Return a number over all data sets for the cluster of every photograph, and its label."""
     label = clusters.label
     return np.unique(label.astype(str), return_inverse=True)[1].astype(np.int64), label
 
 
-def _rows(clusters: Clusters) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _rows(clusters: Clusters) -> tuple[Integers, Integers, Floats]:
     row = {one: at for at, one in enumerate(clusters.image_id)}
     links = clusters.links
     first, second = (np.array([row[one] for one in ids], dtype=np.int64) for ids in (links.first, links.second))

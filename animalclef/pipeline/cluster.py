@@ -95,7 +95,8 @@ def _clustered(
     of: dict[str, tuple[object, ...]] = {}
     known: dict[str, str] = {one: who for one, who in (answer or {}).items() if who is not None}
     whose = {**dict(zip(gallery.image_id, gallery.identity, strict=True)), **known} if job.decision is not None else {}
-    counts, links = {}, []
+    counts: dict[str, ClusterCount] = {}
+    links: list[tuple[StrArray, StrArray, NDArray[np.float64]]] = []
     key_of = dict(zip(images.image_id, images.key, strict=True))
     for name, learned in rules.items():
         ids = evidence[name].pairs.image_id

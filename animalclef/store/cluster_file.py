@@ -54,6 +54,8 @@ def read_clusters(run: FinishedRun) -> Clusters | None:
         columns = {name: np.array(table.column(name), dtype=object) for name in _COLUMNS}
         number = np.array([int(label.rpartition("_")[2]) for label in columns["cluster"]], dtype=np.int64)
         links, counts = _links(folder), _counts(folder)
+        if not {*links.first, *links.second} <= set(columns["image_id"]):
+            raise ValueError("a link is of no query")
     except (AnimalClefError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder.clusters}: not what a run wrote ({error}). Run the same command again.") from error
     who = np.array([name if name in known else None for name in columns["individual"]], dtype=object)

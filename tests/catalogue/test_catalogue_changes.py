@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
@@ -430,19 +431,17 @@ def test_names_with_html_come_back_as_they_are(catalogue: Catalogue, tmp_path: P
 
 
 def test_the_log_of_a_review_bears_the_number_of_the_last_whole_season(
-    tiny_run: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = empty_catalogue(tmp_path / "kept")
-    grow(kept, 1, [("a", "Luna", "")])
-    grow(kept, 2, [("b", "Luna", "")])
-    (kept.folder / "photographs").mkdir()
-    (kept.folder / "photographs" / "3").symlink_to(tmp_path)  # of a season that failed
-    shutil.copytree(tiny_run[1], kept.folder / "run")
+    (catalogue.folder / "photographs").mkdir()
+    (catalogue.folder / "photographs" / "3").symlink_to(tmp_path)  # of a season that failed
     logs: list[Path] = []
-    monkeypatch.setattr("animalclef.review.server.serve", lambda session, bound, _: logs.append(session.log.path))
-    done = CliRunner().invoke(app, ["review", str(kept.folder), "--data", str(tiny_run[0])], catch_exceptions=False)
+    monkeypatch.setattr("animalclef.store.finished_run.load_run", lambda *_: SimpleNamespace(name="run", data="d"))
+    monkeypatch.setattr("animalclef.review.session.ReviewSession", lambda _, log, *__: logs.append(log.path))
+    monkeypatch.setattr("animalclef.review.server.serve", lambda _, bound, __: bound.close())
+    done = CliRunner().invoke(app, ["review", str(catalogue.folder)], catch_exceptions=False)
     assert done.exit_code == 0
-    assert logs == [kept.folder / "season-2.review.jsonl"]
+    assert logs == [catalogue.folder / "season-2.review.jsonl"]
 
 
 def test_ten_thousand_photographs_of_one_animal(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
 import signal
 import time
 from collections.abc import Iterable, Iterator
@@ -57,7 +56,7 @@ class Squares:
     refuses: int | None = None  # at this chunk, with an error of the user's
     dies: int | None = None  # at this chunk, the first time
     stalls: int | None = None  # at this chunk
-    hogs: int | None = None  # at this chunk: takes all memory that its process may have
+    hogs: int | None = None  # at this chunk: asks for more memory than there is
     killed: int | None = None  # at this chunk, the first time, as the kernel does where memory runs out
     threads: int = 0
     title = "squaring"
@@ -76,8 +75,7 @@ class Squares:
             if chunk == self.killed and len((self.folder / f"{chunk}").read_text().splitlines()) == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
             if chunk == self.hogs:
-                resource.setrlimit(resource.RLIMIT_AS, (1 << 32, resource.getrlimit(resource.RLIMIT_AS)[1]))
-                bytearray(1 << 33)
+                bytearray(1 << 60)
             time.sleep(3600 if chunk == self.stalls else self.seconds)
             yield chunk**2
 

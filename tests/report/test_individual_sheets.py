@@ -10,6 +10,7 @@ from browser import browser
 from tiny import make_tiny_data
 from whole_run import predict
 
+from animalclef.errors import RunError
 from animalclef.report.individual_sheets import individual_sheets
 from animalclef.report.write_report import write_report
 from animalclef.runtime.progress import Silent
@@ -43,6 +44,9 @@ def test_clusters_come_back_with_their_links(run: FinishedRun) -> None:
     assert kept is not None
     assert kept.links.first.tolist() == [ids[0], ids[1]]
     assert kept.links.probability.tolist() == [0.9123, 0.4]
+    (run.path / "cluster_links.csv").write_text(f"first,second,probability\n{ids[0]},gone,0.5\n")
+    with pytest.raises(RunError, match="a link is of no query"):
+        read_clusters(run)
     write_clusters(run.folder, None)
     assert read_clusters(run) is None
     assert not (run.path / "cluster_links.csv").exists()
