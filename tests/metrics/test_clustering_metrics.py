@@ -55,4 +55,5 @@ def test_both_indices_are_those_of_scikit_learn() -> None:
         for one, other in ((truth, cluster), (truth, half), (truth, np.zeros(size, int)), (truth, np.arange(size))):
             score = score_clusters(one, other)
             assert score.ari == pytest.approx(adjusted_rand_score(one, other), abs=1e-9)
-            assert score.ami == pytest.approx(adjusted_mutual_info_score(one, other), abs=1e-7)
+            if size > 2:  # versions of scikit-learn differ about one photograph, and about two
+                assert score.ami == pytest.approx(adjusted_mutual_info_score(one, other), abs=1e-7)
