@@ -37,6 +37,7 @@ __all__ = [
 
 MARKER = ".animalclef-remote.json"
 _TABLES = frozenset({".csv", ".xlsx", ".json"})
+_PART, _DAY = ".part", 86_400.0  # seconds
 _SCANNED = 0.05  # of the bound: how much may come before sizes are summed again
 _come: dict[Path, float] = {}  # bytes since then, by folder of copies
 _lock = threading.Lock()
@@ -170,6 +171,10 @@ def open_copies(url: str, gigabytes: float) -> tuple[Path, list[str]]:
     for copy, status in _copies(folder):
         if listed.get(copy.relative_to(folder).as_posix()) != (status.st_size, status.st_mtime):
             copy.unlink(missing_ok=True)
+    for part in folder.rglob(f".*{_PART}"):  # of a process that was killed
+        with suppress(OSError):
+            if time.time() - part.stat().st_ctime > _DAY:
+                part.unlink()
     for table in folder.glob("[!.]*"):
         if table.suffix.lower() in _TABLES and table.name not in listed:
             table.unlink()
@@ -227,8 +232,10 @@ def _root_of(folder: Path) -> Path | None:
 
 
 def _copies(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield the copies below a folder; its tables are no part of the bound."""
+    """Yield the copies below a folder; its tables, and what is still being written, are no part of the bound."""
     for path in root.rglob("*"):
+        if path.suffix == _PART:
+            continue
         with suppress(OSError):
             status = path.stat()
             if path.is_file() and path.name != MARKER and (path.parent != root or path.suffix.lower() not in _TABLES):
@@ -254,7 +261,7 @@ def _bound(root: Path, size: int, most: float) -> None:
 def write_copy(path: Path, content: bytes, written: float) -> None:
     """Write a copy whole, with the time of its original."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as file:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=_PART, delete=False) as file:
         file.write(content)
     os.utime(file.name, (time.time(), written))
     Path(file.name).replace(path)
