@@ -24,6 +24,7 @@ _FURTHEST = 1e7  # pixels; no photograph is larger, and float32 holds such numbe
 _RELATIVE = 2.0  # shares of the photograph are below, where a box sticks out too; no animal is so few pixels
 _LOOKED_AT = 50  # photographs of boxes that may be corners
 _LONGEST = 10_000  # characters of a cell with a box
+_SIZE = ("width", "height")
 _SIDES = tuple(
     tuple(f"{bbox}{side}" for side in sides)
     for bbox in ("", "bbox")
@@ -33,8 +34,9 @@ _SIDES = tuple(
         ("xmin", "ymin", "xmax", "ymax"),
         ("x1", "y1", "x2", "y2"),
         ("left", "top", "right", "bottom"),
+        *((f"x{middle}", f"y{middle}", *size) for middle in ("center", "centre") for size in ("wh", _SIZE)),
     )
-)  # columns of a box, or of its corners, in lower case and without underscores
+)  # columns of a box, of its corners, or of its centre and size, in lower case and without underscores
 
 Box = tuple[float, float, float, float, float]
 
@@ -42,7 +44,7 @@ Box = tuple[float, float, float, float, float]
 def parse_boxes(table: Table, root: Path, paths: Sequence[str]) -> tuple[FloatArray, list[Problem]]:
     """Return (n, 5) boxes x, y, width, height in pixels and a rotation in radians; NaN for the whole photograph.
 
-    They stand in a `bbox` cell, or in columns x, y, w, h (also `bbox_x`, `bbox_width`, `xmin`, `xmax` and the like);
+    They stand in a `bbox` cell, or in columns x, y, w, h (also `bbox_x`, `xmin`, `xmax`, `x_center` and the like);
     theta stands in either. Boxes whose numbers are all below 2 are shares of the photograph, as MegaDetector, YOLO and
     Camtrap DP write them: the size is read from the photograph's head. A column whose boxes often reach beyond their
     photographs, and would not if they were x1, y1, x2, y2, holds corners. A column with rotations beyond a full turn,
@@ -51,8 +53,8 @@ def parse_boxes(table: Table, root: Path, paths: Sequence[str]) -> tuple[FloatAr
     """
     name = table.path.name
     bad = Group(name, "the box is not x, y, width, height (and theta); the whole photograph is used", fatal=False)
-    texts, corners = _texts(table)
-    boxes = [_row_box(row, line, bad, corners) for row, line in zip(texts, table.lines, strict=True)]
+    texts, shape = _texts(table)
+    boxes = [_row_box(row, line, bad, shape) for row, line in zip(texts, table.lines, strict=True)]
     problems = []
     turns = {line: box[4] for box, line in zip(boxes, table.lines, strict=True) if box and box[4]}
     beyond = [line for line, turn in turns.items() if abs(turn) > 2 * math.pi + 1e-6]
@@ -61,7 +63,7 @@ def parse_boxes(table: Table, root: Path, paths: Sequence[str]) -> tuple[FloatAr
         why = "more than a full turn in radians" if beyond else "whole numbers alone"
         sentence = f"theta: {why}; the column is read as degrees."
         problems.append(Problem(name, next(iter(beyond or turns)), sentence, fatal=False))
-    if not corners and _are_corners(boxes, root, paths):
+    if not shape and _are_corners(boxes, root, paths):
         boxes = [box and _of_corners(box) for box in boxes]
         sentence = "boxes reach beyond their photographs, so the column is read as x1, y1, x2, y2."
         problems.append(Problem(name, None, sentence, fatal=False))
@@ -89,28 +91,32 @@ def box_numbers(cell: str) -> list[str]:
     return [str(value) for value in values] if isinstance(values, list) else [cell]
 
 
-def _texts(table: Table) -> tuple[list[list[str]], bool]:
-    """Return the numbers of each row's box, and whether they are corners."""
+def _texts(table: Table) -> tuple[list[list[str]], str]:
+    """Return the numbers of each row's box, and how they are meant: "corners", "centre" and size, or ""."""
     present = {"".join(filter(str.isalnum, column.lower())): column for column in table.columns}
     theta = [""] * len(table.rows) if "theta" not in present else table.column(present["theta"])
     cells = find_column(table, "bbox")
     if cells is not None and any(cells):
         rows = [box_numbers(cell) for cell in cells]
-        return [[*row, turn] if len(row) == 4 and turn else row for row, turn in zip(rows, theta, strict=True)], False
+        return [[*row, turn] if len(row) == 4 and turn else row for row, turn in zip(rows, theta, strict=True)], ""
     sides = next((sides for sides in _SIDES if all(side in present for side in sides)), None)
     if sides is None:
-        return [[] for _ in table.rows], False
+        return [[] for _ in table.rows], ""
     columns = [present[side] for side in sides]
     rows = [[row[column] for column in columns] + [turn] for row, turn in zip(table.rows, theta, strict=True)]
     whole = [[] if all(is_missing(cell) for cell in row[:4]) else row for row in rows]
-    return whole, sides[2].endswith(("max", "x2", "right"))
+    if sides[2].endswith(("max", "x2", "right")):
+        return whole, "corners"
+    return whole, "centre" if sides[0].endswith(("center", "centre")) else ""
 
 
-def _row_box(texts: list[str], line: int, bad: Group, corners: bool) -> Box | None:
+def _row_box(texts: list[str], line: int, bad: Group, shape: str) -> Box | None:
     if all(is_missing(text) for text in texts):
         return None
     box = _numbers(texts)
-    box = _of_corners(box) if corners and box else box
+    if box and shape:
+        x, y, width, height, turn = box
+        box = _of_corners(box) if shape == "corners" else (x - width / 2, y - height / 2, width, height, turn)
     if box is None or min(box[2:4]) <= 0:
         bad.lines.append(line)
         return None

@@ -98,6 +98,13 @@ def test_corners_in_four_columns(tmp_path: Path, header: str) -> None:
     assert [problem.line for problem in loaded.problems] == [3]
 
 
+@pytest.mark.parametrize("header", ["x_center,y_center,width,height", "bbox_x_centre,bbox_y_centre,bbox_w,bbox_h"])
+def test_a_centre_and_a_size_in_four_columns(tmp_path: Path, header: str) -> None:
+    (tmp_path / "metadata.csv").write_text(f"path,identity,{header}\na.png,Ada,25,40,30,40\nb.png,Ada,,,,\n")
+    loaded = load_table(find_source(tmp_path))
+    np.testing.assert_allclose(loaded.images.bbox_xywhr, [[10, 20, 30, 40, 0], WHOLE])
+
+
 def test_boxes_that_reach_beyond_their_photographs_are_corners(tmp_path: Path) -> None:
     loaded = load(tmp_path, "[150, 60, 190, 90]", "[10, 20, 110, 70]")
     np.testing.assert_allclose(loaded.images.bbox_xywhr, [[150, 60, 40, 30, 0], [10, 20, 100, 50, 0]])
