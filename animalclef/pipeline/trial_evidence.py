@@ -18,6 +18,7 @@ from animalclef.structures.arrays import BoolArray
 
 __all__ = ["lie_at_any_angle", "off_animal_share", "other_viewpoint_share", "outline_evidence"]
 
+_SPECK = 0.01  # of a photograph; an outline that is smaller does not stand out
 _VERIFIED = 6.0  # inliers from which a pair counts as verified
 _LEAST_PAIRS = 10  # fewer say nothing
 _MOST_PAIRS = 60
@@ -29,8 +30,11 @@ Mask = Callable[[str], BoolArray | None]
 
 
 def outline_evidence(images: ImageTable, outlines: Outlines) -> Evidence:
-    """Return how many photographs have an outline, how much of them the animal fills, and how bodies lie."""
-    masks = [mask for key in images.key if (mask := outlines.mask(key)) is not None]
+    """Return how many photographs have an outline, how much of them the animal fills, and how bodies lie.
+
+    A speck is no animal that stands out.
+    """
+    masks = [mask for key in images.key if (mask := outlines.mask(key)) is not None and mask.mean() >= _SPECK]
     return Evidence(
         photographs=len(images),
         outlined=len(masks) / max(len(images), 1),

@@ -71,3 +71,9 @@ def test_a_rule_that_validation_rules_out_is_not_followed() -> None:
     small = Evidence(200, 0.9, filled=0.2, uniform=0.0)  # the rule alone would cut
     chosen = choose_variant(variants(0.6, 0.58, 0.4), behind((0, 0), (0.02, 0.03), (0.2, 0.05)), {}, small)
     assert chosen == ("whole", "validation scores alike; the cheapest")
+
+
+def test_a_rule_cuts_where_an_animal_stands_out_on_most_photographs_alone() -> None:
+    assert mode_by_rule(Evidence(12, outlined=0.95, filled=0.2, uniform=0.0))[0] == "cut-out"
+    mode, reason = mode_by_rule(Evidence(12, outlined=0.6, filled=0.2, uniform=0.0))
+    assert (mode, reason) == ("whole", "an animal stands out on fewer than four of five photographs")
