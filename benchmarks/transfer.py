@@ -5,7 +5,7 @@
 Each data set of the finished runs is left out once. The pooled, scale-free decision is tuned on all the others, and is
 given to the one left out in two ways. `queries`: its scale comes from the queries' second-best individuals, and nothing
 of its database is validated, as `--decision` does on a data set that the decision does not name. `strangers`: scale and
-threshold come from the database's strangers, as for a data set in which nobody can play a known query. The truth is
+threshold come from the database's strangers, as for a data set without known pseudo-queries. The truth is
 only read to report.
 """
 

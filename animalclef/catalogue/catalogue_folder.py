@@ -56,7 +56,7 @@ class Catalogue:
             raise DataError(
                 f"{folder}: no catalogue (catalogue.db is not there). `animalclef catalogue create` makes one."
             )
-        self.engine = open_database(f"sqlite:///{self._database.resolve()}", create=create)
+        self.engine = open_database(self._database.resolve(), create=create)
         if create:
             self.refuse_seasons()
 

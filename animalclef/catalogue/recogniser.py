@@ -16,7 +16,7 @@ from animalclef.config import Config
 from animalclef.data.hashing import content_key
 from animalclef.data.sources import Source
 from animalclef.data.table import LoadedTable
-from animalclef.decision.decision_model import Decision
+from animalclef.decision.decision_model import Decision, parse_decision
 from animalclef.decision.reviewed_answers import identity_options
 from animalclef.errors import DataError
 from animalclef.pipeline.cluster import cluster_unnamed
@@ -63,8 +63,16 @@ class Recogniser:
         self.catalogue, self.machine, self._narrow_above = catalogue, machine or Machine(), narrow_above
         self.folder = RunFolder(catalogue.folder / "run")
         self.config = Config.model_validate_json(catalogue.value("config") or "{}")
-        kept = catalogue.value("decision")
-        self.decision = None if kept is None else Decision.model_validate_json(kept)
+
+    @cached_property
+    def decision(self) -> Decision | None:
+        """The decision that is kept; `None` while nobody is known. `add --retune` tunes a new one without it.
+
+        Raises:
+            StaleArtefactError: an earlier version wrote it with an option that has gone.
+        """
+        kept = self.catalogue.value("decision")
+        return None if kept is None else parse_decision(kept, f"{self.catalogue.folder}, its decision (add --retune)")
 
     @cached_property
     def gallery(self) -> ImageTable:

@@ -43,7 +43,7 @@ individuals = sa.Table(
 )  # fmt: skip
 sa.Index(
     "one_name", individuals.c.dataset, individuals.c.name, unique=True,
-    sqlite_where=individuals.c.state == "active", postgresql_where=individuals.c.state == "active",
+    sqlite_where=individuals.c.state == "active",
 )  # fmt: skip
 
 photographs = sa.Table(
@@ -95,18 +95,16 @@ _MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_first,)
 SCHEMA = len(_MIGRATIONS)
 
 
-def open_database(url: str, *, create: bool = False) -> sa.Engine:
-    """Open the database at an SQLAlchemy address, and bring an older one to the present version.
+def open_database(path: Path, *, create: bool = False) -> sa.Engine:
+    """Open a database, and bring an older one to the present version.
 
     Raises:
         DataError: it is no catalogue, is damaged, or a newer version made it.
         OutputError: it cannot be opened.
     """
-    engine = sa.create_engine(url)
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _prepare)
-        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    shown = engine.url.database or url
+    engine, shown = sa.create_engine(f"sqlite:///{path}"), str(path)
+    sa.event.listen(engine, "connect", _prepare)
+    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     try:
         with engine.begin() as connection:
             version = _version(connection)

@@ -48,7 +48,9 @@ def cluster(
     workers: Workers = None,
     reviewed: Annotated[
         Path | None,
-        typer.Option(help="Log of `animalclef review`: photographs called the same are one group, others never."),
+        typer.Option(
+            help="Log of `animalclef review`: photographs called the same are grouped; different ones never are."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -79,7 +79,7 @@ def _folders() -> Iterator[Finding]:
         yield Finding(subject, f"{folder}{state}", "" if writable else "cannot be written: set HF_HOME or TORCH_HOME")
     copies = copies_folder("s3://bucket", "photographs").parents[1]
     yield Finding(
-        "photographs of buckets", f"{copies}{'' if copies.is_dir() else ', not made yet'}; data.cache_gb bounds it"
+        "photographs of buckets", f"{copies}{'' if copies.is_dir() else ', not made yet'}; limited by data.cache_gb"
     )
     free = free_disk(Path())
     yield Finding(

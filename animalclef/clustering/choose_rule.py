@@ -110,7 +110,7 @@ def choose_rule(tests: Sequence[PseudoTests], given: Mapping[str, Any], *, attac
     the cut again.
     """
     cuts = [float(given["cut"])] if "cut" in given else list(CUTS)
-    rule = _with_cut(tests, ClusterRule(chosen_on="pseudo-tests"), cuts)
+    rule = _with_cut(tests, ClusterRule(chosen_on="settings" if "cut" in given else "pseudo-tests"), cuts)
     if attaches:
         rule = _with_cut(tests, _with_attach(tests, rule, given), cuts)
     return replace(rule, **given)

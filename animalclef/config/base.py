@@ -34,8 +34,10 @@ class Settings(BaseModel):
         if not isinstance(given, dict):
             return given
         for name in sorted(cls.gone.keys() & given.keys()):
-            if given[name] != cls.gone[name]:
-                logger.warning("%s: this setting has gone, because it helped on no data set; it has no effect.", name)
+            value = list(given[name]) if isinstance(given[name], tuple) else given[name]
+            if value != cls.gone[name]:
+                told = "%s: this setting of an earlier version has gone and has no effect (see CHANGELOG). Remove it."
+                logger.warning(told, name)
         return {name: value for name, value in given.items() if name not in cls.gone}
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "Summary",
     "Validation",
     "load_decision",
+    "parse_decision",
 ]
 
 _MOST_BYTES = 100_000_000
@@ -214,10 +215,23 @@ def load_decision(path: Path) -> Decision:
         StaleArtefactError: it is not one, or of another format.
     """
     try:
-        return Decision.model_validate_json(read_regular(path, _MOST_BYTES))
+        text = read_regular(path, _MOST_BYTES)
     except OSError as error:
         raise StaleArtefactError(f"{path}: cannot be read ({error.strerror}).") from error
+    return parse_decision(text, str(path))
+
+
+def parse_decision(text: str | bytes, where: str) -> Decision:
+    """Read a decision's JSON; `where` says in an error whose it is.
+
+    Raises:
+        StaleArtefactError: it is none, or of another version.
+    """
+    try:
+        return Decision.model_validate_json(text)
     except ValidationError as error:
         problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"])) or "the file"
-        raise StaleArtefactError(f"{path}: not a decision file of this version ({where}: {problem['msg']}).") from error
+        place = ".".join(map(str, problem["loc"])) or "the file"
+        raise StaleArtefactError(
+            f"{where}: not a decision file of this version ({place}: {problem['msg']}). Tune a new one."
+        ) from error

@@ -12,6 +12,7 @@ from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.reviewed_answers import ReviewedAnimals
 from animalclef.structures import ImageTable, PairScores, RankedCandidates, ReviewedPairs
+from animalclef.structures.arrays import text_array
 
 __all__ = ["AnsweredQueries", "answered_queries", "joined", "lay_out"]
 
@@ -39,11 +40,12 @@ def answered_queries(
         if not queries:
             continue
         name = [animals.name(one) for one in queries]
-        ids, whose = (np.empty(len(queries), dtype=object) for _ in range(2))
-        ids[:], whose[:] = queries, [who or f"query {one}" for one, who in zip(queries, name, strict=True)]
+        ids = text_array(queries)
+        whose = text_array([who or f"query {one}" for one, who in zip(queries, name, strict=True)])
         nobody = np.zeros((0, len(queries)), dtype=bool)
-        columns = {column: values[mine] for column, values in ranked.columns.items()}
-        scores = PairScores(ranked.query_id[mine], ranked.gallery_id[mine], columns)
+        rows = _as_listed(ranked, images, np.flatnonzero(mine))
+        columns = {column: values[rows] for column, values in ranked.columns.items()}
+        scores = PairScores(ranked.query_id[rows], ranked.gallery_id[rows], columns)
         part = lay_out(scores, images, OpenSetSplits(ids, whose, nobody, nobody), len(images))
         is_named = np.array([who is not None for who in name], dtype=bool)[:, None]
         barred = np.zeros(part.same.shape, dtype=bool)
@@ -52,6 +54,14 @@ def answered_queries(
         labelled = part.as_known & (is_named | barred)
         found[dataset] = AnsweredQueries(replace(part, same=part.same & is_named), labelled)
     return found
+
+
+def _as_listed(ranked: RankedCandidates, images: ImageTable, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return rows by falling similarity, then in table order: the order of a decision would tell its own answers."""
+    row_of = images.row_of
+    place = np.array([row_of[one] for one in ranked.gallery_id[rows]], dtype=np.int64)
+    told = ranked.columns.get("similarity", np.zeros(len(ranked.query_id)))[rows].astype(np.float64)
+    return rows[np.lexsort((place, -np.nan_to_num(told, nan=-np.inf)))]
 
 
 def lay_out(scores: PairScores, gallery: ImageTable, splits: OpenSetSplits, top_k: int) -> PseudoQueries:

@@ -222,7 +222,7 @@ def _validated(
     logger.info("%s: %s, nested score %.3f", held_out.name, found.choice, score)
     return Validation(
         pseudo_queries=sum(map(len, held_out.parts.values())),
-        individuals=len(held_out.fitted().individuals),
+        individuals=len({who for part in held_out.individuals.values() for who in part}),
         tuned=found.score, nested=score, baks=found.baks, baus=found.baus, low=low, high=high,
         plateau=(answer.probability(found.plateau[0]), answer.probability(found.plateau[1])),
         reliability=_reliability(evaluators, found.choice), answers=answer.reliability,

@@ -16,6 +16,7 @@ from animalclef.metrics.competition import identity_rank
 from animalclef.metrics.threshold_sweep import Answers as BestValues
 from animalclef.metrics.threshold_sweep import Roles, Sweep, sweep
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, StrArray
+from animalclef.structures.arrays import text_array
 
 __all__ = [
     "OUTCOMES",
@@ -106,9 +107,9 @@ def judge(truth: Truth, images: ImageTable, ranked: RankedCandidates, prediction
         known=known,
         answer=answer,
         probability=predictions.probability[rows],
-        best=_objects([names[0] if names else None for names in listed]),
+        best=text_array([names[0] if names else None for names in listed]),
         rank=np.array(ranks, dtype=np.float64),
-        outcome=_objects([_outcome(*one) for one in zip(identity, known, answer, strict=True)]),
+        outcome=text_array([_outcome(*one) for one in zip(identity, known, answer, strict=True)]),
     )
 
 
@@ -179,9 +180,3 @@ def most_confused(answers: Answers, most: int = 15) -> list[Confused]:
             found.append(Confused(dataset, identity, known, len(rows), len(rows) - wrong.total(), given))
     found.sort(key=lambda one: (one.right - one.queries, one.right / one.queries, one.dataset, one.identity))
     return found[:most]
-
-
-def _objects(values: list[str | None] | list[str] | list[Outcome]) -> StrArray:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array

@@ -102,21 +102,23 @@ def _clustered(
         ids = evidence[name].pairs.image_id
         forest = constrained(ids.tolist(), constraints, whose)
         _join_copies([key_of[one] for one in ids], forest)
-        numbers, names = _partition(evidence[name], learned, forest)
-        links.append(_links(evidence[name], learned, numbers))
+        parts = _partitioner(evidence[name], learned, forest)
+        numbers = parts.at(learned.rule.cut)
+        who_of = {number: who for row, number in enumerate(numbers.tolist()) if (who := forest.name(row)) is not None}
+        names = [who_of.get(number) for number in numbers.tolist()]
+        links.append(_links(evidence[name], parts, numbers))
         of |= {one: (name, number) for one, number in zip(ids, numbers.tolist(), strict=True)}
         known |= {one: who for one, who in zip(ids, names, strict=True) if who is not None}
-        counts[name] = _count(evidence[name], learned, forest, numbers, names)
+        counts[name] = _count(learned, parts, numbers, names)
     joined = Links(*(np.concatenate(parts) for parts in zip(*links, strict=True))) if links else Links()
     return replace(_assembled(asked, of, known, counts), taken=frozenset(map(str, whose.values())), links=joined)
 
 
 def _links(
-    evidence: Evidence, learned: LearnedRule, numbers: NDArray[np.int64]
+    evidence: Evidence, parts: Partitioner, numbers: NDArray[np.int64]
 ) -> tuple[StrArray, StrArray, NDArray[np.float64]]:
     """Return the pairs of one cluster, and other ones that are probable enough to be shown."""
-    pairs = evidence.pairs
-    probability = learned.model.probability(pairs, evidence.nulls)
+    pairs, probability = evidence.pairs, parts.probability
     kept = (numbers[pairs.first] == numbers[pairs.second]) | (probability >= _SHOWN)
     return pairs.image_id[pairs.first[kept]], pairs.image_id[pairs.second[kept]], probability[kept]
 
@@ -129,29 +131,21 @@ def _join_copies(keys: Sequence[str], forest: Forest) -> None:
             forest.join(first[key], row)
 
 
-def _partition(evidence: Evidence, learned: LearnedRule, forest: Forest) -> tuple[NDArray[np.int64], list[str | None]]:
-    """Return the cluster of every photograph, and the known individual that its cluster shows."""
-    rule, known = learned.rule, evidence.known
+def _partitioner(evidence: Evidence, learned: LearnedRule, forest: Forest) -> Partitioner:
+    """Return the partitions at every cut, after photographs were attached to known individuals."""
+    rule, known, pairs = learned.rule, evidence.known, evidence.pairs
     if rule.attach is not None:
         attach(forest, known.name, known.probability, known.lead, rule.attach, rule.margin)
-    numbers = _partitioner(evidence, learned, forest).at(rule.cut)
-    named = {number: forest.name(row) for row, number in enumerate(numbers.tolist()) if forest.name(row) is not None}
-    return numbers, [named.get(number) for number in numbers.tolist()]
-
-
-def _partitioner(evidence: Evidence, learned: LearnedRule, forest: Forest) -> Partitioner:
-    pairs = evidence.pairs
     probability = learned.model.probability(pairs, evidence.nulls)
     return Partitioner(forest, pairs.first, pairs.second, probability)
 
 
 def _count(
-    evidence: Evidence, learned: LearnedRule, forest: Forest, numbers: NDArray[np.int64], names: Sequence[str | None]
+    learned: LearnedRule, parts: Partitioner, numbers: NDArray[np.int64], names: Sequence[str | None]
 ) -> ClusterCount:
     """Return the number of clusters with its interval, and the rule."""
     sizes = np.bincount(numbers) if len(numbers) else np.zeros(0, dtype=np.int64)
     clusters, known = len(sizes), len({who for who in names if who is not None})
-    parts = _partitioner(evidence, learned, forest)
     if len(learned.ratios):
         low, high = count_interval(learned.ratios, counts_of(parts, learned.rule.alike))
     else:

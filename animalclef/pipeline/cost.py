@@ -48,32 +48,34 @@ def estimate(images: ImageTable, jobs: Mapping[str, Sequence[ExtractionJob]], co
         entries = [entry for job in jobs[images.dataset[0]] for entry in job.extractor.extract_features(good, pool)]
     per_image = (time.perf_counter() - start) / len(sample)
     bytes_per_image = sum(array.nbytes for entry in entries for array in entry.values()) / len(sample)
-    seconds = to_do * per_image
+    network = context.models.network
+    lanes = context.workers if network is None or network.device == "cpu" else 1
+    seconds, of_lanes = to_do * per_image, to_do * per_image * lanes
     megabytes = (to_do * bytes_per_image + pairs * 28) / 1e6
     for count, models in left:
         if good and models.extractor is not None and models.matcher is not None:
-            per_pair = _pair_seconds(good, models.extractor, models.matcher) / models.matcher.at_once(context.workers)
-            seconds += count * per_pair
+            matching = count * _pair_seconds(good, models.extractor, models.matcher)
+            seconds, of_lanes = seconds + matching / models.matcher.at_once(context.workers), of_lanes + matching
     plan = Plan(len(images), to_do, pairs, seconds, megabytes, views)
-    return _on_cluster(plan, images, sample, bytes_per_image, context)
+    return _on_cluster(plan, of_lanes, images, sample, bytes_per_image, context)
 
 
 def _on_cluster(
-    plan: Plan, images: ImageTable, sample: Sequence[int], bytes_per_image: float, context: RunContext
+    plan: Plan, of_lanes: float, images: ImageTable, sample: Sequence[int], bytes_per_image: float, context: RunContext
 ) -> Plan:
     """Return the plan with the hours of the engine's cluster, and what its machines read and write over the network.
 
-    A machine reads the file of each photograph that it describes, and at most the features of each candidate.
+    `of_lanes` are the seconds that one core, or one GPU, would take alone. A machine reads the file of each photograph
+    that it describes, and at most the features of each candidate.
     """
     capacity = context.engine.capacity
     if capacity is None:
         return plan
     paths = [images.root / images.path[row] for row in sample]
     size = sum(path.stat().st_size for path in paths if path.is_file()) / len(paths)
-    one = 1 if context.models.network is not None and context.models.network.device != "cpu" else context.workers
     moved = plan.images_to_describe * size + plan.pairs * (bytes_per_image + 28)
     return replace(
-        plan, machines=capacity.machines, seconds=plan.seconds * one / max(1, capacity.lanes),
+        plan, machines=capacity.machines, seconds=of_lanes / max(1, capacity.lanes),
         network_megabytes=plan.megabytes + moved / 1e6,
     )  # fmt: skip
 

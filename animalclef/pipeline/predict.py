@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from dataclasses import dataclass, field, replace
@@ -79,7 +78,8 @@ def predict(
         raise ConfigError("budget.spend: grouping all queries matches them with each other. Leave the budget out.")
     outcome, shortlists, context = identify(loaded, contents, replace(context, groups_all=everybody))
     if constraints is NOTHING_SAID:
-        constraints = _constraints(outcome.reviewed, outcome.predictions, everybody=everybody)
+        there = {*loaded.images.queries.image_id, *shortlists.features.images.image_id}
+        constraints = _constraints(outcome.reviewed, outcome.predictions, there, everybody=everybody)
     outcome = replace(
         outcome, clusters=_clusters(outcome, loaded, shortlists, context, constraints, everybody=everybody)
     )
@@ -153,12 +153,16 @@ def _answer(
     )  # fmt: skip
 
 
-def _constraints(reviewed: ReviewedPairs, predictions: Predictions, *, everybody: bool) -> Constraints:
-    """Return what people said of pairs; where new ones alone are grouped, pairs with a named one are settled."""
+def _constraints(reviewed: ReviewedPairs, predictions: Predictions, there: set[str], *, everybody: bool) -> Constraints:
+    """Return what people said of pairs; where new ones alone are grouped, pairs with a named one are settled.
+
+    Database photographs that can no longer be decoded are not `there`.
+    """
     answers = zip(predictions.image_id, predictions.identity, strict=True)
     new = {one for one, who in answers if who is None}
+    wanted = there if everybody else there & new
     same, different = (
-        [pair for pair in pairs if everybody or new.issuperset(pair)] for pairs in (reviewed.same, reviewed.different)
+        [pair for pair in pairs if wanted.issuperset(pair)] for pairs in (reviewed.same, reviewed.different)
     )
     return Constraints(same, different)
 
@@ -182,7 +186,7 @@ def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, co
     settings = {"scores": context.scores_id, "data": features.digest, "config": context.config.model_dump(mode="json")}
     settings |= {"root": str(loaded.source.root.resolve())} | ({"task": "clustering"} if loaded.is_clustering else {})
     if context.reviewed is not None:
-        settings["reviewed"] = hashlib.sha256(repr(outcome.reviewed).encode()).hexdigest()
+        settings["reviewed"] = outcome.reviewed.digest
     if features.local.extractor:
         settings["keypoints"] = features.local.stores[""].folder.relative_to(folder.path).as_posix()
     write_text(folder.finished, json.dumps(with_digests(settings, folder.path), indent=1) + "\n")

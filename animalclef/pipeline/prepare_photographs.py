@@ -138,8 +138,9 @@ def _encounters(gallery: ImageTable, links: BackgroundLinks, context: RunContext
 def _outlines(images: ImageTable, segmenter: BatchSegmenter, context: RunContext) -> Outlines:
     config = context.config.data
     store = ShardStore(context.folder.store("outlines", fingerprint(2, segmenter.fingerprint, decoding_of(config))))
-    absent = len(store.missing(images.key))
-    if absent and context.say is not None and (capacity := context.engine.capacity) is not None:
+    capacity = context.engine.capacity
+    absent = 0 if capacity is None or context.say is None else len(store.missing(images.key))
+    if absent and capacity is not None and context.say is not None:
         seconds = absent * finding_seconds(images, segmenter, config) / max(1, capacity.lanes)
         context.say(
             f"{absent:,} photographs to find animals on, on {capacity.machines} machines: about "

@@ -76,7 +76,7 @@ def tune_run(
     before = load_decision(run.decision)
     pseudo = read_pseudo_queries(run)
     plain = config.decide.model_copy(update={"trials": 1})
-    said = [] if reviewed is None or reviewed.is_empty else [repr(reviewed)]
+    said = [] if reviewed is None or reviewed.is_empty else [reviewed.digest]
     made_with = fingerprint(3, before.scores, digest_of_pseudo_queries(run), plain, config.seed, *said)
     answered = {} if reviewed is None else _answered(run, reviewed)
     shared = Shared(url, made_with, config.seed)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from animalclef.clustering.doubts import Doubt, suspected_merges, suspected_splits
+from animalclef.data.dates import day_of
 from animalclef.store.cluster_file import read_clusters
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import StrArray
@@ -45,6 +46,7 @@ class DatasetIndividuals:
 
     name: str
     individuals: int
+    known: int  # of these, individuals of the database
     singletons: int
     count: ClusterCount | None
     one_sided: Mapping[str, int]  # new individuals that are seen from the left alone, from the right alone
@@ -89,7 +91,7 @@ def _of_dataset(
                               [numbers[one] for one in clusters.image_id[mine][:_ON_SHEET]])
               for mine in several[:_SHEETS]]  # fmt: skip
     return DatasetIndividuals(
-        name=dataset, individuals=len(members), singletons=len(members) - len(several),
+        name=dataset, individuals=len(members), known=len(members) - len(new), singletons=len(members) - len(several),
         count=clusters.counts.get(dataset),
         one_sided={side: sides.count({side}) for side in sorted(_SIDES) if {side} in sides},
         sheets=sheets, hidden=len(several) - len(sheets),
@@ -104,12 +106,12 @@ def _shown(
     groups = [clusters.image_id[members[label]] for label in doubt.clusters]
     one, other = (_seen(group, run) for group in groups)
     pair = (doubt.first, doubt.second)
-    days = [run.images.date[run.row_of[image_id]] for image_id in pair]
+    days = [day_of(str(run.images.date[run.row_of[image_id]])) for image_id in pair]
     apart = len(one) == len(other) == 1 and one | other == _SIDES
     return DoubtfulPair(
         doubt=doubt, names=(clusters.name[members[doubt.clusters[0]][0]], clusters.name[members[doubt.clusters[1]][0]]),
         photographs=(numbers[doubt.first], numbers[doubt.second]),
-        sides="left and right side" if apart else "", same_day=bool(days[0]) and days[0] == days[1],
+        sides="left and right side" if apart else "", same_day=days[0] is not None and days[0] == days[1],
     )  # fmt: skip
 
 

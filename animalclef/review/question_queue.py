@@ -59,7 +59,8 @@ class QuestionQueue:
         self._label: dict[str, str] = {}  # the group of each query
         self._link: dict[tuple[str, str], float] = {}
         if clusters is not None:
-            self._label = dict(zip(clusters.image_id, clusters.label, strict=True))
+            labels, new = zip(clusters.image_id, clusters.label, strict=True), clusters.new_names
+            self._label = {one: label for one, label in labels if one in new}
             links = clusters.links
             pairs = zip(links.first, links.second, links.probability.tolist(), strict=True)
             self._link = {(one, other): probability for one, other, probability in pairs}

@@ -60,7 +60,7 @@ class ReviewSession:
     def __init__(self, run: FinishedRun, log: ReviewLog, who: str, weights: Path | None = None) -> None:
         self.run, self.log, self.who = run, log, who
         clusters = read_clusters(run)
-        self._new = {} if clusters is None else dict(zip(clusters.image_id, clusters.name, strict=True))
+        self._new = {} if clusters is None else clusters.new_names
         self._queue, self._matches = QuestionQueue(run, clusters), Matches(run, None, weights)
         self._lock = threading.Lock()
         self._skipped: dict[str, None] = {}

@@ -25,7 +25,8 @@ from animalclef.errors import DataError, RunError, StaleArtefactError
 from animalclef.runtime.digests import check_digests
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
-from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped, StrArray
+from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped
+from animalclef.structures.arrays import text_array
 
 __all__ = ["FinishedRun", "load_run"]
 
@@ -221,11 +222,11 @@ def _images(path: Path, root: Path) -> ImageTable:
         return ImageTable(
             root=root,
             is_query=(frame["split"] == "query").to_numpy(dtype=bool),
-            identity=_texts([identity or None for identity in frame["identity"]]),
-            encounter=_texts([""] * len(frame)),
+            identity=text_array([identity or None for identity in frame["identity"]]),
+            encounter=text_array([""] * len(frame)),
             bbox_xywhr=np.array([json.loads(box) if box else [np.nan] * 5 for box in boxes], np.float32).reshape(-1, 5),
-            mask=_texts(frame["mask"]) if "mask" in frame else None,
-            **{name: _texts(frame[name]) for name in unchanged},
+            mask=text_array(frame["mask"].tolist()) if "mask" in frame else None,
+            **{name: text_array(frame[name].tolist()) for name in unchanged},
         )
 
 
@@ -233,10 +234,10 @@ def _ranked(path: Path) -> RankedCandidates:
     frame = _read(path, (*_PAIR, "probability"))
     with _reading(path):
         return RankedCandidates(
-            query_id=_texts(frame["query_id"]),
-            gallery_id=_texts(frame["gallery_id"]),
-            identity=_texts(frame["identity"]),
-            dataset=_texts(frame["dataset"]),
+            query_id=text_array(frame["query_id"].tolist()),
+            gallery_id=text_array(frame["gallery_id"].tolist()),
+            identity=text_array(frame["identity"].tolist()),
+            dataset=text_array(frame["dataset"].tolist()),
             probability=frame["probability"].to_numpy(dtype=np.float64),
             columns={name: frame[name].to_numpy(dtype=np.float32) for name in _scores(frame)},
             identity_probability=frame.get("identity_probability", frame["probability"]).to_numpy(dtype=np.float64),
@@ -255,7 +256,7 @@ def _predictions(path: Path, images: ImageTable, ranked: RankedCandidates, decis
     with _reading(path):
         frame = frame.loc[list(images.queries.image_id)]
         probability = frame["probability"].to_numpy(dtype=np.float64)
-        return Predictions(images.queries.image_id, _texts([one or None for one in frame["identity"]]), probability)
+        return Predictions(images.queries.image_id, text_array([one or None for one in frame["identity"]]), probability)
 
 
 def _skipped(path: Path) -> list[Skipped]:
@@ -290,9 +291,3 @@ def _not_of_a_run(path: Path) -> str:
 
 def _again(run: Path) -> str:
     return f"Run `animalclef predict --run {run}` again with its data and settings; finished work is kept."
-
-
-def _texts(values: Any) -> StrArray:
-    array = np.empty(len(values), dtype=object)
-    array[:] = list(values)
-    return array

@@ -23,7 +23,7 @@ from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.errors import StaleArtefactError
 from animalclef.runtime.atomic_files import write_bytes
 from animalclef.store.run_folder import RunFolder
-from animalclef.structures import StrArray
+from animalclef.structures.arrays import text_array
 
 __all__ = ["Stamp", "digest_of_pseudo_queries", "holds_pseudo_queries", "read_pseudo_queries", "write_pseudo_queries"]
 
@@ -158,15 +158,9 @@ def _unpacked(names: Mapping[str, Any], arrays: Arrays) -> PseudoQueries:
     named = [(name.partition("/")[2], array) for name, array in arrays.items() if name.startswith("column/")]
     columns = {name: np.asarray(array, dtype=np.float32) for name, array in sorted(named)}
     is_known, is_unknown = (arrays[name].astype(bool) for name in ("is_known", "is_unknown"))
-    splits = OpenSetSplits(_strings(names["image_id"]), _strings(names["identity"]), is_known, is_unknown)
+    splits = OpenSetSplits(text_array(names["image_id"]), text_array(names["identity"]), is_known, is_unknown)
     gallery_id = identity = None
     if "candidate" in arrays:
         place = np.asarray(arrays["candidate"], dtype=np.int64)
-        gallery_id, identity = (_strings([*names[key], None])[place] for key in ("gallery_id", "gallery_identity"))
+        gallery_id, identity = (text_array([*names[key], None])[place] for key in ("gallery_id", "gallery_identity"))
     return PseudoQueries(columns=columns, splits=splits, gallery_id=gallery_id, identity=identity, **marks)
-
-
-def _strings(values: list[str | None]) -> StrArray:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array

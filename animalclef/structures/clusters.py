@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.structures.arrays import FloatArray, StrArray, check_shape
+from animalclef.structures.arrays import FloatArray, StrArray, check_shape, text_array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +96,7 @@ class Clusters:
     def label(self) -> StrArray:
         """`cluster_<dataset>_<n>`, as AnimalCLEF 2026 wants it, (n,)."""
         pairs = zip(self.dataset, self.number.tolist(), strict=True)
-        return _texts([f"cluster_{dataset}_{number}" for dataset, number in pairs])
+        return text_array([f"cluster_{dataset}_{number}" for dataset, number in pairs])
 
     @cached_property
     def name(self) -> StrArray:
@@ -110,7 +110,13 @@ class Clusters:
                 while f"new_{count}" in known:
                     count += 1
                 names[label] = f"new_{count}"
-        return _texts([who or names[label] for label, who in zip(self.label, self.individual, strict=True)])
+        return text_array([who or names[label] for label, who in zip(self.label, self.individual, strict=True)])
+
+    @property
+    def new_names(self) -> dict[str, str]:
+        """`new_1`, `new_2` ... of each photograph of a new individual, by image_id."""
+        rows = zip(self.image_id, self.name, self.individual, strict=True)
+        return {image_id: name for image_id, name, who in rows if who is None}
 
     @property
     def table(self) -> pd.DataFrame:
@@ -127,9 +133,3 @@ class Clusters:
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p>" + str(self.table.to_html(max_rows=20, index=False))
-
-
-def _texts(values: list[str]) -> StrArray:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,3 +41,9 @@ class ReviewedPairs:
     def is_empty(self) -> bool:
         """Whether there is no pair to go by."""
         return not self.same and not self.different
+
+    @property
+    def digest(self) -> str:
+        """A digest of the pairs, whatever the order of the answers."""
+        pairs = repr((sorted(self.same), sorted(self.different)))
+        return hashlib.sha256(pairs.encode()).hexdigest()

@@ -20,11 +20,12 @@ from animalclef.catalogue import catalogue_folder
 from animalclef.catalogue.catalogue_check import check_catalogue
 from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.catalogue.export import export_catalogue
+from animalclef.catalogue.recogniser import Recogniser
 from animalclef.catalogue.reviewed_photographs import accept_review
-from animalclef.catalogue.schema import SCHEMA, open_database
+from animalclef.catalogue.schema import SCHEMA, open_database, put_meta
 from animalclef.cli import app
 from animalclef.data.review_log import ReviewLog, Said, SeenPhotograph
-from animalclef.errors import ConfigError, DataError, OutputError
+from animalclef.errors import ConfigError, DataError, OutputError, StaleArtefactError
 
 
 @pytest.fixture
@@ -296,6 +297,16 @@ def test_a_newer_catalogue_is_refused(catalogue: Catalogue, version: str) -> Non
         Catalogue(catalogue.folder)
 
 
+def test_a_decision_of_an_earlier_version_is_one_sentence_where_it_is_used(
+    catalogue: Catalogue,
+) -> None:
+    with catalogue.changing() as connection:
+        put_meta(connection, "decision", '{"format": 2, "crowd_weight": 1}')
+    recogniser = Recogniser(catalogue)  # `add --retune` does not read it
+    with pytest.raises(StaleArtefactError, match=r"its decision \(add --retune\): not a decision file of this version"):
+        _ = recogniser.decision
+
+
 def test_an_older_catalogue_is_brought_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from animalclef.catalogue import schema
 
@@ -455,7 +466,7 @@ def test_ten_thousand_photographs_of_one_animal(tmp_path: Path) -> None:
 
 
 def test_details_of_the_database_are_as_documented(catalogue: Catalogue) -> None:
-    engine = open_database(f"sqlite:///{catalogue.folder / 'catalogue.db'}")
+    engine = open_database(catalogue.folder / "catalogue.db")
     with engine.begin() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 30_000

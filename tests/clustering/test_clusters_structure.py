@@ -22,6 +22,7 @@ def test_new_individuals_are_numbered_over_all_data_sets_and_no_name_is_given_tw
     assert list(clusters.table.individual) == clusters.name.tolist()
     assert repr(clusters) == "Clusters(5 photographs, 4 individuals, 3 of them on one photograph)"
     assert "new_3" in clusters._repr_html_()
+    assert clusters.new_names == {"2": "new_2", "3": "new_3", "5": "new_2"}
 
 
 def test_shapes_and_the_order_of_pairs_are_checked() -> None:

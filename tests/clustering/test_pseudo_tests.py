@@ -94,7 +94,7 @@ def test_the_cut_is_the_loosest_of_those_that_part_individuals_best() -> None:
     assert found[:, 0].min() == 1 < found[:, 0].max()  # where both of the two are there that cannot be parted
     assert found[:, 1] == pytest.approx(1 / 4)  # every photograph is alone, four of each individual
     assert choose_rule([made_tests()], {"cut": 0.25}, attaches=False) == ClusterRule(
-        0.25, alike=(0.25,), chosen_on="pseudo-tests"
+        0.25, alike=(0.25,), chosen_on="settings"
     )
 
 

@@ -233,7 +233,7 @@ def test_a_setting_that_has_gone_loads_and_is_told_where_it_was_used(caplog: pyt
     assert caplog.text == ""
     assert load_config(None, ["keypoints.spread=true", "decide.calibrations=[beta]"]) == Config()
     assert [record.message.partition(":")[0] for record in caplog.records] == ["spread", "calibrations"]
-    assert caplog.records[0].message.endswith("has gone, because it helped on no data set; it has no effect.")
+    assert caplog.records[0].message.endswith("has gone and has no effect (see CHANGELOG). Remove it.")
 
 
 def test_a_matcher_is_trained_on_sift_alone() -> None:

@@ -13,7 +13,9 @@ from animalclef.decision.answer_curve import reliability
 from animalclef.decision.cross_fit import CrossFitter
 from animalclef.decision.leak_guard import Fitted, digest_of
 from animalclef.decision.pseudo_query_scores import AnsweredQueries
+from animalclef.decision.tune import tune
 from animalclef.errors import AnimalClefError, LeakError
+from animalclef.runtime.progress import Silent
 
 CONFIG = DecideConfig(folds=3, trials=2)
 
@@ -85,3 +87,14 @@ def test_reliability_by_hand() -> None:
     assert found.error == pytest.approx((2 * 0.3 + 3 * 0.4 / 3) / 5)
     nothing = reliability(np.zeros(0), np.zeros(0, dtype=bool))
     assert (nothing.pairs, nothing.error) == ((), 0)
+
+
+def test_individuals_of_answered_queries_are_not_counted_as_validated() -> None:
+    part, more = synthetic(12, 2.0, seed=0), synthetic(4, 2.0, seed=1)
+    strangers = np.array([f"query {number}" for number in range(len(more))], dtype=object)
+    more = replace(more, splits=replace(more.splits, identity=strangers))
+    answered = {"lynx": AnsweredQueries(more, more.as_known)}
+    decision = tune({"lynx": part}, CONFIG, 0, "s", "g", Silent(), answered=answered)
+    validation = decision.datasets["lynx"].validation
+    assert validation is not None
+    assert validation.individuals == len(set(part.splits.identity))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from evaluation_cases import answers_of, gallery_of
 from rows import Row, image_table
@@ -70,7 +72,11 @@ def test_queries_that_people_answered_are_labelled_pairs() -> None:
     assert (dataset, part.splits.image_id.tolist()) == ("lynx", ["q1", "q2", "q4"])
     assert part.splits.identity.tolist() == ["Luna", "query q2", "Luna"]
     assert part.splits.is_known.shape == (0, 3)  # in no split: thresholds and scores are chosen without them
-    assert part.same.tolist() == [[True, False, True], [False] * 3, [False] * 3]
-    assert found.labelled.tolist() == [[True] * 3, [True, False, False], [True, False, False]]
-    np.testing.assert_array_equal(part.columns["inliers"][1], [3, 4, np.nan])
+    assert part.same.tolist() == [[True, True, False], [False] * 3, [False] * 3]
+    assert found.labelled.tolist() == [[True] * 3, [False, True, False], [True, False, False]]
+    np.testing.assert_array_equal(part.columns["inliers"][1], [4, 3, np.nan])  # in table order, not in the decision's
     assert answered_queries(ranked, images, ReviewedPairs(same=(("q2", "q3"),))) == {}
+    similarity = np.array([0.5, 0.9, 0.7, 0, 0, 0, 0], dtype=np.float32)
+    listed = replace(ranked, columns={**ranked.columns, "similarity": similarity})
+    [(_, found)] = answered_queries(listed, images, said).items()
+    assert found.part.same[0].tolist() == [False, True, True]  # t, l2, l by falling similarity

@@ -76,3 +76,9 @@ def test_photographs_that_people_named_join_the_database() -> None:
     assert named.is_query.tolist() == [False] * 4 + [True, False, False]
     assert list(named.gallery.image_id) == ["q1", "q2", "q3", "q4", "l", "r"]
     assert with_reviewed_names(images, ReviewedPairs()).identity.tolist() == images.identity.tolist()
+
+
+def test_the_digest_of_a_review_is_that_of_its_pairs() -> None:
+    one = ReviewedPairs(same=(("1", "2"), ("3", "4")), different=(("1", "3"),))
+    again = ReviewedPairs(same=(("3", "4"), ("1", "2")), different=(("1", "3"),))
+    assert one.digest == again.digest != ReviewedPairs(same=(("1", "3"),), different=one.same).digest

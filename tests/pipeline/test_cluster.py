@@ -6,7 +6,9 @@ import json
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import numpy as np
 import pytest
+from rows import strings
 from tiny import TINY_SETTINGS, make_tiny_data, read_csv, write_csv
 from typer.testing import CliRunner
 from whole_run import count_work
@@ -15,6 +17,8 @@ import animalclef
 from animalclef.cli import app
 from animalclef.config import load_config
 from animalclef.errors import ConfigError, DataError
+from animalclef.pipeline.predict import _constraints
+from animalclef.structures import Predictions, ReviewedPairs
 
 CONFIG_ARGUMENTS = [*TINY_SETTINGS, "retrieve.top_k=12"]
 CONFIG = load_config(None, CONFIG_ARGUMENTS)
@@ -188,3 +192,13 @@ def test_a_clustering_task_with_a_budget_is_refused(data: Path, tmp_path: Path) 
 def test_runs_of_a_clustering_task_are_not_fused(data: Path) -> None:
     with pytest.raises(DataError, match="a run of a clustering task"):
         animalclef.ensemble([data.parent / "run-2026", data.parent / "run"])
+
+
+def test_pairs_of_photographs_that_cannot_be_used_any_more_are_left_out() -> None:
+    answers = Predictions(strings("1", "2"), strings("Ada", None), np.zeros(2))
+    said = ReviewedPairs(same=(("1", "9"), ("1", "2")), different=(("2", "8"),))
+    there = {"1", "2", "8"}  # photograph 9 of the database cannot be decoded
+    found = _constraints(said, answers, there, everybody=True)
+    assert (list(found.must_link), list(found.cannot_link)) == ([("1", "2")], [("2", "8")])
+    found = _constraints(said, answers, there, everybody=False)  # pairs of new ones alone
+    assert (list(found.must_link), list(found.cannot_link)) == ([], [])

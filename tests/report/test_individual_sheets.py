@@ -56,7 +56,7 @@ def test_sheets_merges_and_splits_of_a_data_set(run: FinishedRun) -> None:
     ids = grouped(run, [0, 0, 0, 1, 2, 3], {(0, 1): 0.9, (1, 2): 0.4, (2, 4): 0.3})
     shown = ["other", *ids]  # a photograph of the page that is no query
     (one,) = individual_sheets(run, shown)
-    assert (one.name, one.individuals, one.singletons, one.hidden) == ("NewtID", 4, 3, 0)
+    assert (one.name, one.individuals, one.known, one.singletons, one.hidden) == ("NewtID", 4, 0, 3, 0)
     (sheet,) = one.sheets
     assert (sheet.name, sheet.total, list(sheet.photographs)) == ("new_1", 3, [1, 2, 3])
     (merge,) = one.merges
