@@ -105,6 +105,18 @@ def test_a_folder_that_looks_like_no_name_is_told(tmp_path: Path) -> None:
     assert "identity 'unk' looks like a missing value" in told[1]
 
 
+@pytest.mark.parametrize("gallery", ["database", "lynxes"])
+def test_folders_beside_the_gallery_whose_names_are_none_hold_queries(tmp_path: Path, gallery: str) -> None:
+    touch(tmp_path, f"{gallery}/Ada/1.jpg", f"{gallery}/Bea/2.jpg", "new/3.jpg", "to identify/4.jpg", "unknown/5.jpg")
+    loaded = load(tmp_path)
+    assert loaded.images.queries.path.tolist() == ["new/3.jpg", "to identify/4.jpg", "unknown/5.jpg"]
+    assert loaded.images.gallery.identity.tolist() == ["Ada", "Bea"]
+    assert str(loaded.problems[-1]).endswith(
+        "photographs in new/, to identify/, unknown/ are taken for queries, because no individual has such a name."
+    )
+    assert len(loaded.problems) == (1 if gallery == "database" else 2)
+
+
 def test_a_link_to_itself_is_left_out(tmp_path: Path) -> None:
     touch(tmp_path, "Ada/1.jpg")
     (tmp_path / "Ada" / "2.jpg").symlink_to("2.jpg")
