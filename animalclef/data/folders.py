@@ -13,7 +13,10 @@ from animalclef.data.columns import parse_split
 from animalclef.data.csv_text import Problem, control_character
 from animalclef.data.names import is_missing, looks_missing
 
-__all__ = ["IMAGE_SUFFIXES", "FolderPhotograph", "holds_images", "photographs_in_folders", "place_in_folders"]
+__all__ = [
+    "IMAGE_SUFFIXES", "FolderPhotograph", "holds_images", "photographs_in_folders", "photographs_in_listing",
+    "place_in_folders",
+]  # fmt: skip
 
 IMAGE_SUFFIXES = frozenset({
     ".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jfif", ".heic", ".heif", ".hif",
@@ -24,41 +27,12 @@ _RAW = frozenset({
     ".nef", ".cr2", ".cr3", ".crw", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw", ".raw", ".nrw", ".3fr",
 })  # fmt: skip
 _VIDEO = frozenset({".mp4", ".mov", ".avi", ".mkv", ".m4v", ".mts", ".wmv", ".webm", ".3gp"})
-_BESIDE = frozenset(
-    {
-        "",
-        ".txt",
-        ".csv",
-        ".tsv",
-        ".json",
-        ".jsonl",
-        ".xml",
-        ".xmp",
-        ".md",
-        ".yaml",
-        ".yml",
-        ".html",
-        ".htm",
-        ".pdf",
-        ".db",
-        ".ini",
-        ".xlsx",
-        ".xls",
-        ".ods",
-        ".doc",
-        ".docx",
-        ".aae",
-        ".thm",
-        ".py",
-        ".ipynb",
-        ".r",
-        ".log",
-        ".js",
-        ".safetensors",
-        ".lock",
-        ".css",
-    }
-)  # fmt: skip - what lies beside photographs and is none
+# What lies beside photographs and is none.
+_BESIDE = frozenset({
+    "", ".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".xmp", ".md", ".yaml", ".yml", ".html", ".htm", ".pdf",
+    ".db", ".ini", ".xlsx", ".xls", ".ods", ".doc", ".docx", ".aae", ".thm", ".py", ".ipynb", ".r", ".log", ".js",
+    ".safetensors", ".lock", ".css",
+})  # fmt: skip
 _SYSTEM = frozenset({
     "__macosx", "@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "$recycle.bin",
     "system volume information", "lost+found",
@@ -106,16 +80,28 @@ def photographs_in_folders(root: Path) -> tuple[list[FolderPhotograph], list[Pro
     holds all of these, or all individuals, it is no individual. Linked folders are followed. Files of the operating
     system (`._photo.jpg`, `__MACOSX`, `@eaDir`, hidden folders) are no photographs.
     """
-    seen = _walk(root)
-    images = [path for path in seen.files if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
-    placed = _placed(sorted(images, key=lambda one: root / one))
-    problems = [*_left_out(seen), *_misplaced(placed)]
-    return placed.rows, [Problem(root.name or str(root), None, sentence, fatal=False) for sentence in problems]
+    return _photographs(_walk(root), root.name or str(root))
+
+
+def photographs_in_listing(paths: Sequence[str], name: str) -> tuple[list[FolderPhotograph], list[Problem]]:
+    """Return what `photographs_in_folders` returns of a folder called `name` that holds files at these paths.
+
+    >>> photographs_in_listing(["Ada/1.jpg", "Ada/._1.jpg", "query/2.jpg"], "newts")[0][1]
+    FolderPhotograph(path='query/2.jpg', individual=None)
+    """
+    return _photographs(_sorted_out(paths), name)
 
 
 def place_in_folders(paths: Sequence[str]) -> dict[str, FolderPhotograph]:
     """Return where each path stands in a tree with a folder per individual; other paths are absent."""
     return {row.path: row for row in _placed(list(dict.fromkeys(paths))).rows}
+
+
+def _photographs(seen: _Seen, name: str) -> tuple[list[FolderPhotograph], list[Problem]]:
+    images = [path for path in seen.files if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
+    placed = _placed(sorted(images, key=PurePosixPath))
+    problems = [*_left_out(seen), *_misplaced(placed)]
+    return placed.rows, [Problem(name, None, sentence, fatal=False) for sentence in problems]
 
 
 def _placed(images: Sequence[str]) -> _Placed:
@@ -189,7 +175,7 @@ def _files(root: Path, seen: _Seen) -> Iterator[str]:
             continue
         for entry in entries:
             path = f"{below}/{entry.name}" if below else entry.name
-            if entry.name.startswith(".") or entry.name.lower() in _SYSTEM:
+            if _is_systems(entry.name):
                 seen.system += entry.name.startswith("._") or _holds(entry.is_dir)
             elif control_character(entry.name) is not None:
                 seen.unnamed.append(path)
@@ -203,6 +189,30 @@ def _files(root: Path, seen: _Seen) -> Iterator[str]:
                 seen.broken.append(path)
             else:
                 seen.special.append(path)
+
+
+def _sorted_out(paths: Sequence[str]) -> _Seen:
+    """Return what a walk over files at these paths meets."""
+    seen, skipped, unnamed = _Seen(), set(), {}
+    for path in paths:
+        parts = path.split("/")
+        for place, name in enumerate(parts, start=1):
+            if _is_systems(name):
+                if name.startswith("._") or place < len(parts):
+                    skipped.add("/".join(parts[:place]))  # a folder counts once
+                break
+            if control_character(name) is not None:
+                unnamed["/".join(parts[:place])] = None
+                break
+        else:
+            seen.files.append(path)
+    seen.system, seen.unnamed = len(skipped), list(unnamed)
+    return seen
+
+
+def _is_systems(name: str) -> bool:
+    """Return whether a file or folder is hidden, or one of the operating system's."""
+    return name.startswith(".") or name.lower() in _SYSTEM
 
 
 def _holds(check: Callable[[], bool]) -> bool:

@@ -83,7 +83,7 @@ def load_table(source: Source) -> LoadedTable:
     else:
         images, merged, problems = _from_table(source, open_table(source))
     sample_id, sample_columns, sample_problems = _read_sample(source, images)
-    problems += sample_problems
+    problems = [*source.problems, *problems, *sample_problems]
     fatal = [problem for problem in problems if problem.fatal]
     if fatal:
         raise DataError(_told(fatal))
