@@ -104,6 +104,10 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert sorted(name for name in left if not (PACKAGE.parent / Path(*name.split("."))).is_dir()) == []
 
 
+def test_no_module_imports_itself() -> None:
+    assert [names_of(path) for path in MODULES if path.stem != "__init__" and names_of(path) in imports_of(path)] == []
+
+
 def test_a_file_name_says_what_is_inside_even_without_its_folder() -> None:
     folders: dict[str, set[str]] = {}
     for path in MODULES:
@@ -187,7 +191,7 @@ def test_the_package_is_imported_at_once() -> None:
 
 
 def test_help_comes_at_once() -> None:
-    unwanted = "('cv2', 'pandas', 'numpy', 'torch')"
+    unwanted = "('cv2', 'pandas', 'numpy', 'torch', 'rich.table')"
     light = f"import sys, animalclef.cli; print([name for name in {unwanted} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", light], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"

@@ -56,7 +56,8 @@ def plan_sentence(plan: Plan) -> str:
     work += f" (up to {plan.views} views of a query)" if plan.views > 1 else ""
     if plan.network_megabytes:
         hours = plan.machines * plan.seconds / 3600
-        work += f", on {plan.machines} machines: about {duration(plan.seconds)} ({hours:,.1f} machine hours)"
+        machines = "1 machine" if plan.machines == 1 else f"{plan.machines} machines"
+        work += f", on {machines}: about {duration(plan.seconds)} ({hours:,.1f} machine hours)"
         return f"{work}, {plan.megabytes:,.0f} MB on disk and {plan.network_megabytes:,.0f} MB of network at most."
     return f"{work}: about {duration(plan.seconds)} and {plan.megabytes:,.0f} MB on disk at most."
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
-from rich.table import Table
 
 from animalclef.cli.app import app
 from animalclef.cli.options import JsonOption, out, print_json, warn
 from animalclef.errors import DataError
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 __all__ = ["add", "change_cell", "difference_table", "ledger", "ledger_notes", "ledger_table", "show"]
 
@@ -39,7 +40,6 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """List every run: validation score with 95 % interval, share of new individuals, leaderboard, changes."""
-    from animalclef.cli.ledger import ledger_notes, ledger_table
     from animalclef.store.ledger import Ledger
 
     kept = Ledger(_found(ledger))
@@ -171,6 +171,9 @@ def difference_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
 
 
 def _table(title: str, text: Sequence[str]) -> Table:
+    from rich import box
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False, box=box.SIMPLE_HEAD)
     for name in text:
         table.add_column(name, overflow="fold")

@@ -138,7 +138,6 @@ def predict(
     from animalclef.api.datasets import Dataset, load_config
     from animalclef.api.runs import predict as predict_run
     from animalclef.cli import console
-    from animalclef.cli.predict import finish
     from animalclef.pipeline.results import target_file
     from animalclef.runtime.output_guard import protect_inputs
 
@@ -182,7 +181,6 @@ def ensemble(
     """
     from animalclef.api.runs import ensemble as fuse
     from animalclef.cli import console
-    from animalclef.cli.predict import finish
     from animalclef.pipeline.results import target_file
 
     target = target_file(out_path, "ensemble", None, run)

@@ -24,17 +24,17 @@ _FURTHEST = 1e7  # pixels; no photograph is larger, and float32 holds such numbe
 _RELATIVE = 2.0  # shares of the photograph are below, where a box sticks out too; no animal is so few pixels
 _LOOKED_AT = 50  # photographs of boxes that may be corners
 _LONGEST = 10_000  # characters of a cell with a box
-_SIZE = ("width", "height")
+_SIZES = (("w", "h"), ("width", "height"))
 _SIDES = tuple(
     tuple(f"{bbox}{side}" for side in sides)
     for bbox in ("", "bbox")
     for sides in (
-        ("x", "y", "w", "h"),
-        ("x", "y", "width", "height"),
-        ("xmin", "ymin", "xmax", "ymax"),
+        *(("x", "y", *size) for size in _SIZES),
+        ("xmin", "ymin", "xmax", "ymax"),  # before a width and a height, which may be the photograph's beside corners
         ("x1", "y1", "x2", "y2"),
         ("left", "top", "right", "bottom"),
-        *((f"x{middle}", f"y{middle}", *size) for middle in ("center", "centre") for size in ("wh", _SIZE)),
+        *((*origin, *size) for origin in (("xmin", "ymin"), ("left", "top")) for size in _SIZES),
+        *((f"x{middle}", f"y{middle}", *size) for middle in ("center", "centre") for size in _SIZES),
     )
 )  # columns of a box, of its corners, or of its centre and size, in lower case and without underscores
 
@@ -44,7 +44,7 @@ Box = tuple[float, float, float, float, float]
 def parse_boxes(table: Table, root: Path, paths: Sequence[str]) -> tuple[FloatArray, list[Problem]]:
     """Return (n, 5) boxes x, y, width, height in pixels and a rotation in radians; NaN for the whole photograph.
 
-    They stand in a `bbox` cell, or in columns x, y, w, h (also `bbox_x`, `xmin`, `xmax`, `x_center` and the like);
+    They stand in a `bbox` cell, or in columns x, y, w, h (also `bbox_x`, `xmin`, `xmax`, `left`, `x_center` and so on);
     theta stands in either. Boxes whose numbers are all below 2 are shares of the photograph, as MegaDetector, YOLO and
     Camtrap DP write them: the size is read from the photograph's head. A column whose boxes often reach beyond their
     photographs, and would not if they were x1, y1, x2, y2, holds corners. A column with rotations beyond a full turn,
@@ -54,8 +54,17 @@ def parse_boxes(table: Table, root: Path, paths: Sequence[str]) -> tuple[FloatAr
     name = table.path.name
     bad = Group(name, "the box is not x, y, width, height (and theta); the whole photograph is used", fatal=False)
     texts, shape = _texts(table)
-    boxes = [_row_box(row, line, bad, shape) for row, line in zip(texts, table.lines, strict=True)]
+    boxes = [_numbers(row) for row in texts]
     problems = []
+    if shape:
+        boxes = [box and (_of_corners(box) if shape == "corners" else _of_centre(box)) for box in boxes]
+    elif _are_corners([box if box and _has_area(box) else None for box in boxes], root, paths):
+        boxes = [box and _of_corners(box) for box in boxes]
+        sentence = "boxes reach beyond their photographs, so the column is read as x1, y1, x2, y2."
+        problems.append(Problem(name, None, sentence, fatal=False))
+    boxes = [box if box and _has_area(box) else None for box in boxes]
+    pairs = zip(texts, boxes, table.lines, strict=True)
+    bad.lines = [line for row, box, line in pairs if box is None and not all(map(is_missing, row))]
     turns = {line: box[4] for box, line in zip(boxes, table.lines, strict=True) if box and box[4]}
     beyond = [line for line, turn in turns.items() if abs(turn) > 2 * math.pi + 1e-6]
     if beyond or (turns and all(turn.is_integer() for turn in turns.values())):
@@ -63,10 +72,6 @@ def parse_boxes(table: Table, root: Path, paths: Sequence[str]) -> tuple[FloatAr
         why = "more than a full turn in radians" if beyond else "whole numbers alone"
         sentence = f"theta: {why}; the column is read as degrees."
         problems.append(Problem(name, next(iter(beyond or turns)), sentence, fatal=False))
-    if not shape and _are_corners(boxes, root, paths):
-        boxes = [box and _of_corners(box) for box in boxes]
-        sentence = "boxes reach beyond their photographs, so the column is read as x1, y1, x2, y2."
-        problems.append(Problem(name, None, sentence, fatal=False))
     for row, box in enumerate(boxes):
         if box is not None and _is_relative(box):
             boxes[row] = _in_pixels(box, root / paths[row])
@@ -110,21 +115,18 @@ def _texts(table: Table) -> tuple[list[list[str]], str]:
     return whole, "centre" if sides[0].endswith(("center", "centre")) else ""
 
 
-def _row_box(texts: list[str], line: int, bad: Group, shape: str) -> Box | None:
-    if all(is_missing(text) for text in texts):
-        return None
-    box = _numbers(texts)
-    if box and shape:
-        x, y, width, height, turn = box
-        box = _of_corners(box) if shape == "corners" else (x - width / 2, y - height / 2, width, height, turn)
-    if box is None or min(box[2:4]) <= 0:
-        bad.lines.append(line)
-        return None
-    return box
-
-
 def _of_corners(box: Box) -> Box:
     return (box[0], box[1], box[2] - box[0], box[3] - box[1], box[4])
+
+
+def _of_centre(box: Box) -> Box:
+    x, y, width, height, rotation = box
+    return (x - width / 2, y - height / 2, width, height, rotation)
+
+
+def _has_area(box: Box) -> bool:
+    """Return whether a box has at least one pixel, or as shares of the photograph any width and height."""
+    return min(box[2:4]) > 0 if _is_relative(box) else min(box[2:4]) >= 1
 
 
 def _are_corners(boxes: Sequence[Box | None], root: Path, paths: Sequence[str]) -> bool:
@@ -156,11 +158,7 @@ def _numbers(texts: Sequence[str]) -> Box | None:
     except (ValueError, OverflowError):
         return None
     box = (x, y, width, height, rotation)
-    if not all(math.isfinite(side) and abs(side) <= _FURTHEST for side in box):
-        return None
-    if _is_relative(box):
-        return box if width > 0 and height > 0 else None
-    return box if width >= 1 and height >= 1 else None
+    return box if all(math.isfinite(side) and abs(side) <= _FURTHEST for side in box) else None
 
 
 def _is_relative(box: Box) -> bool:

@@ -25,7 +25,9 @@ __all__ = [
     "dataset_names",
     "date_column",
     "gallery_names",
+    "identity_problems",
     "name_problems",
+    "species_names",
     "two_names_problems",
     "viewpoint_column",
 ]
@@ -61,10 +63,7 @@ def gallery_names(
 
 def name_problems(file: str, spelled: Spellings, dataset: Sequence[str], lines: Sequence[int | None]) -> list[Problem]:
     """Return warnings of spellings that were brought together, of names that may be none, and of names nearly alike."""
-    problems = _listed(file, "spellings that are read as another one", [
-        (None, f"identity {one!a} and {other!a} differ by case, spaces or accents only; both are read as the last.")
-        for one, other in spelled.merged
-    ])  # fmt: skip
+    problems = _merged(file, "identity", "spellings that are read as another one", spelled)
     first: dict[tuple[str, str], int] = {}
     for row, (home, who) in enumerate(zip(dataset, spelled.names, strict=True)):
         if who:
@@ -83,6 +82,22 @@ def name_problems(file: str, spelled: Spellings, dataset: Sequence[str], lines: 
     return problems + _listed(file, "pairs of names that are nearly alike", pairs)
 
 
+def identity_problems(table: Table, identity: Sequence[str], is_query: Sequence[bool]) -> list[Problem]:
+    """Return warnings of queries with an identity, and of gallery photographs without one or with a reserved one."""
+    name = table.path.name
+    told = Group(name, "a query has an identity; it is ignored and never read", fatal=False)
+    unnamed = Group(name, "a gallery photograph has no identity; it cannot be an answer", fatal=False)
+    reserved = Group(name, f"{NEW_INDIVIDUAL} is a reserved name; it cannot be an answer", fatal=False)
+    for who, query, line in zip(identity, is_query, table.lines, strict=True):
+        if query and who:
+            told.lines.append(line)
+        elif not query and not who:
+            unnamed.lines.append(line)
+        elif not query and who == NEW_INDIVIDUAL:
+            reserved.lines.append(line)
+    return told.problem() + unnamed.problem() + reserved.problem()
+
+
 def dataset_names(
     table: Table, default: str, is_query: Sequence[bool], *, merge: bool
 ) -> tuple[list[str], list[Problem]]:
@@ -94,10 +109,7 @@ def dataset_names(
     cells = find_column(table, column) or [""] * len(table.rows)
     spelled = one_spelling(cells, [""] * len(cells), merge=merge)
     file, named = table.path.name, sorted({name for name in spelled.names if name})
-    problems = _listed(file, f"spellings of the {column}", [
-        (None, f"{column} {one!a} and {other!a} differ by case, spaces or accents only; both are read as the last.")
-        for one, other in spelled.merged
-    ])  # fmt: skip
+    problems = _merged(file, column, f"spellings of the {column}", spelled)
     absent = [line for line, name in zip(table.lines, spelled.names, strict=True) if not name]
     if absent and named:
         with_gallery = {bool(name) for name, query in zip(spelled.names, is_query, strict=True) if not query}
@@ -106,6 +118,18 @@ def dataset_names(
         group.lines = absent
         problems += group.problem()
     return [name or default for name in spelled.names], problems
+
+
+def species_names(table: Table, *, merge: bool) -> tuple[list[str], list[Problem]]:
+    """Return the species of every row, "" for none, in one spelling each, and the spellings that were merged.
+
+    Where the species are the data sets, `dataset_names` reports the spellings.
+    """
+    cells = find_column(table, "species") or [""] * len(table.rows)
+    spelled = one_spelling(cells, [""] * len(cells), merge=merge)
+    if column_of(table, "dataset") is None:
+        return spelled.names, []
+    return spelled.names, _merged(table.path.name, "species", "spellings of the species", spelled)
 
 
 def two_names_problems(
@@ -170,6 +194,13 @@ def viewpoint_column(table: Table) -> tuple[list[str], list[Problem]]:
     more = f" and {len(shown) - _MOST_PAIRS} more" if len(shown) > _MOST_PAIRS else ""
     sentence = f"viewpoints in several spellings: {', '.join(shown[:_MOST_PAIRS])}{more} are read."
     return views, [Problem(table.path.name, None, sentence, fatal=False)]
+
+
+def _merged(file: str, column: str, what: str, spelled: Spellings) -> list[Problem]:
+    """Return a warning for each spelling that is read as another one."""
+    sentence = "differ by case, spaces or accents only; both are read as the last."
+    pairs = [(None, f"{column} {one!a} and {other!a} {sentence}") for one, other in spelled.merged]
+    return _listed(file, what, pairs)
 
 
 def _listed(file: str, what: str, found: Sequence[tuple[int | None, str]]) -> list[Problem]:

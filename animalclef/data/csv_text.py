@@ -18,7 +18,7 @@ __all__ = ["Problem", "Table", "control_character", "parse_table", "read_bytes_o
 
 _MOST_BYTES = 2 << 30  # of one table
 _LONGEST_CELL = 1 << 28  # characters; Python's own limit is 131,072, less than one detailed polygon
-_SEPARATOR = re.compile(r"\s*\"?sep=[,;\t]\"?[,;\t]*\r?\n", re.IGNORECASE)
+_SEPARATOR = re.compile(r"\s*\"?sep=([,;\t])\"?[,;\t]*\r?\n", re.IGNORECASE)
 _ALLOWED_CONTROLS = "\n\t"  # a CSV file can hold them and give them back
 
 
@@ -81,10 +81,12 @@ def parse_table(text: str, path: Path) -> Table:
         DataError: it has no header line, or is no CSV.
     """
     mark = _SEPARATOR.match(text)  # Excel's own first line
-    text = text if mark is None else "\n" + text[mark.end() :]  # lines count from 1 as before
+    if mark is not None:
+        text = "\n" * mark[0].count("\n") + text[mark.end() :]  # lines count from 1 as before
     header = text.lstrip().partition("\n")[0]
+    sign = mark[1] if mark is not None and mark[1] in header else _delimiter(header)
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(header), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True)
 
     def numbered() -> Iterable[tuple[int, Sequence[str]]]:
         start = 1

@@ -33,8 +33,9 @@ _NAME_DAY = re.compile(
 )
 _COMPACT = re.compile(
     r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})"
-    r"(?:[T_\s-]?(?P<hour>\d{2}):?(?P<minute>\d{2}):?(?P<second>\d{2})?(?:[.,]\d+)?\s*(?P<zone>Z|[+-]\d{2}:?\d{2})?)?$"
-)
+    r"(?:[T_\s-]?(?P<hour>\d{2}):?(?P<minute>\d{2}):?(?:(?P<second>\d{2})(?:(?<=\d{6})\d{1,9})?)?(?:[.,]\d+)?"
+    r"\s*(?P<zone>Z|[+-]\d{2}:?\d{2})?)?$"
+)  # digits behind the seconds are a fraction, also without a dot where the time has no colons
 _CLOCK_BEFORE_YEAR = re.compile(
     r"(?P<name>[A-Za-z]{3,9})\s+(?P<day>\d{1,2})\s+(?P<time>\d{1,2}:\d{2}:\d{2})(?P<half>)(?P<zone>\s[A-Z]{3,4})?\s"
     r"(?P<year>\d{4})$"
@@ -53,6 +54,7 @@ _EXCEL_DAYS = (20_000, 80_000)  # 1954 to 2119
 _CHINESE = str.maketrans({"年": "-", "月": "-", "日": " "})
 _LONGEST = 80  # characters of a date
 _UNIX_SECONDS = (10**8, 4 * 10**9)  # 1973 to 2096
+_UNIX_DIGITS = {9: 1, 10: 1, 13: 10**3, 16: 10**6, 19: 10**9}  # how many units a second has, by digits of the number
 
 
 @dataclass(frozen=True)
@@ -226,9 +228,7 @@ def _of_number(value: float) -> str:
     if _EXCEL_DAYS[0] <= value <= _EXCEL_DAYS[1]:
         when = datetime.datetime(1899, 12, 30) + datetime.timedelta(days=value)
         return when.strftime("%Y-%m-%d" if value.is_integer() else "%Y-%m-%d %H:%M:%S")
-    seconds = value
-    while seconds > 10**11:
-        seconds /= 1000
-    if not _UNIX_SECONDS[0] <= seconds <= _UNIX_SECONDS[1]:
+    units = _UNIX_DIGITS.get(len(str(int(value))))
+    if units is None or not _UNIX_SECONDS[0] <= value / units <= _UNIX_SECONDS[1]:
         return ""
-    return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.datetime.fromtimestamp(int(value / units), datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")

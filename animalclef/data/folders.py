@@ -13,7 +13,10 @@ from animalclef.data.columns import parse_split
 from animalclef.data.csv_text import Problem, control_character
 from animalclef.data.names import is_missing, looks_missing
 
-__all__ = ["IMAGE_SUFFIXES", "FolderPhotograph", "holds_images", "photographs_in_folders", "place_in_folders"]
+__all__ = [
+    "IMAGE_SUFFIXES", "FolderPhotograph", "holds_images", "photographs_in_folders", "photographs_in_listing",
+    "place_in_folders",
+]  # fmt: skip
 
 IMAGE_SUFFIXES = frozenset({
     ".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jfif", ".heic", ".heif", ".hif",
@@ -24,41 +27,12 @@ _RAW = frozenset({
     ".nef", ".cr2", ".cr3", ".crw", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw", ".raw", ".nrw", ".3fr",
 })  # fmt: skip
 _VIDEO = frozenset({".mp4", ".mov", ".avi", ".mkv", ".m4v", ".mts", ".wmv", ".webm", ".3gp"})
-_BESIDE = frozenset(
-    {
-        "",
-        ".txt",
-        ".csv",
-        ".tsv",
-        ".json",
-        ".jsonl",
-        ".xml",
-        ".xmp",
-        ".md",
-        ".yaml",
-        ".yml",
-        ".html",
-        ".htm",
-        ".pdf",
-        ".db",
-        ".ini",
-        ".xlsx",
-        ".xls",
-        ".ods",
-        ".doc",
-        ".docx",
-        ".aae",
-        ".thm",
-        ".py",
-        ".ipynb",
-        ".r",
-        ".log",
-        ".js",
-        ".safetensors",
-        ".lock",
-        ".css",
-    }
-)  # fmt: skip - what lies beside photographs and is none
+# What lies beside photographs and is none.
+_BESIDE = frozenset({
+    "", ".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".xmp", ".md", ".yaml", ".yml", ".html", ".htm", ".pdf",
+    ".db", ".ini", ".xlsx", ".xls", ".ods", ".doc", ".docx", ".aae", ".thm", ".py", ".ipynb", ".r", ".log", ".js",
+    ".safetensors", ".lock", ".css",
+})  # fmt: skip
 _SYSTEM = frozenset({
     "__macosx", "@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "$recycle.bin",
     "system volume information", "lost+found",
@@ -86,47 +60,68 @@ class _Seen:
     special: list[str] = field(default_factory=list)  # pipes and devices
 
 
+@dataclass
+class _Placed:
+    """Where photographs stand in a tree."""
+
+    galleries: list[str]  # the folders that hold those of the individuals
+    rows: list[FolderPhotograph] = field(default_factory=list)
+    nameless: dict[str, None] = field(default_factory=dict)  # folders beside those that are no name, so hold queries
+    loose: list[str] = field(default_factory=list)  # photographs in no individual's folder
+    outside: list[str] = field(default_factory=list)  # photographs in a folder beside those of the gallery
+
+
 def photographs_in_folders(root: Path) -> tuple[list[FolderPhotograph], list[Problem]]:
     """Return the photographs under a folder, sorted by path, and a sentence for every kind of file that was left out.
 
     `NAME/photo.jpg` shows the individual NAME. Folders called `database`, `gallery`, `train` or `reference` hold such
-    folders; `query`, `queries` and `test` hold queries, and so does `unknown` beside a folder of the database. Case
-    makes no difference, nor does a word such as `set` behind it. Where one folder holds all of these, or all
-    individuals, it is no individual. Linked folders are followed. Files of the operating system (`._photo.jpg`,
-    `__MACOSX`, `@eaDir`, hidden folders) are no photographs.
+    folders; `query`, `queries` and `test` hold queries, and so do folders beside the database's whose names are none,
+    such as `unknown` and `new`. Case makes no difference, nor does a word such as `set` behind it. Where one folder
+    holds all of these, or all individuals, it is no individual. Linked folders are followed. Files of the operating
+    system (`._photo.jpg`, `__MACOSX`, `@eaDir`, hidden folders) are no photographs.
     """
-    seen = _walk(root)
-    images = [path for path in seen.files if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
-    rows, loose, outside, galleries = _placed(sorted(images, key=lambda one: root / one))
-    problems = [*_left_out(seen), *_misplaced(loose, outside, galleries)]
-    return rows, [Problem(root.name or str(root), None, sentence, fatal=False) for sentence in problems]
+    return _photographs(_walk(root), root.name or str(root))
+
+
+def photographs_in_listing(paths: Sequence[str], name: str) -> tuple[list[FolderPhotograph], list[Problem]]:
+    """Return what `photographs_in_folders` returns of a folder called `name` that holds files at these paths.
+
+    >>> photographs_in_listing(["Ada/1.jpg", "Ada/._1.jpg", "query/2.jpg"], "newts")[0][1]
+    FolderPhotograph(path='query/2.jpg', individual=None)
+    """
+    return _photographs(_sorted_out(paths), name)
 
 
 def place_in_folders(paths: Sequence[str]) -> dict[str, FolderPhotograph]:
     """Return where each path stands in a tree with a folder per individual; other paths are absent."""
-    return {row.path: row for row in _placed(list(dict.fromkeys(paths)))[0]}
+    return {row.path: row for row in _placed(list(dict.fromkeys(paths))).rows}
 
 
-def _placed(images: Sequence[str]) -> tuple[list[FolderPhotograph], list[str], list[str], list[str]]:
-    """Return the photographs, those in no individual's folder, those outside, and the folders of the gallery."""
+def _photographs(seen: _Seen, name: str) -> tuple[list[FolderPhotograph], list[Problem]]:
+    images = [path for path in seen.files if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
+    placed = _placed(sorted(images, key=PurePosixPath))
+    problems = [*_left_out(seen), *_misplaced(placed)]
+    return placed.rows, [Problem(name, None, sentence, fatal=False) for sentence in problems]
+
+
+def _placed(images: Sequence[str]) -> _Placed:
+    """Find each photograph's individual, and which of the folders at the top holds individuals or queries."""
     base = _base(images)
     below = [path.removeprefix(base).split("/") for path in images]
     galleries = sorted({parts[0] for parts in below if len(parts) > 2 and _split_of(parts[0]) is False})
-    galleries = galleries or _only_folder(below)
-    loose: list[str] = []
-    outside: list[str] = []
-    rows = []
+    placed = _Placed(galleries or _only_folder(below))
     for path, parts in zip(images, below, strict=True):
         split = _split_of(parts[0])
-        if len(parts) > 1 and (split or (galleries and is_missing(parts[0], name=True))):
-            rows.append(FolderPhotograph(path, None))
-        elif galleries and parts[0] not in galleries:
-            outside.append(path)
-        elif len(parts) < (3 if galleries or split is False else 2):
-            loose.append(path)
+        if len(parts) > 1 and (split or (placed.galleries and _is_no_name(parts[0]))):
+            placed.rows.append(FolderPhotograph(path, None))
+            placed.nameless.update({} if split else {parts[0]: None})
+        elif placed.galleries and parts[0] not in placed.galleries:
+            placed.outside.append(path)
+        elif len(parts) < (3 if placed.galleries or split is False else 2):
+            placed.loose.append(path)
         else:
-            rows.append(FolderPhotograph(path, parts[1 if galleries else 0].strip()))
-    return rows, loose, outside, galleries
+            placed.rows.append(FolderPhotograph(path, parts[1 if placed.galleries else 0].strip()))
+    return placed
 
 
 def _base(images: Sequence[str]) -> str:
@@ -139,10 +134,15 @@ def _base(images: Sequence[str]) -> str:
 
 def _only_folder(below: Sequence[Sequence[str]]) -> list[str]:
     """Return the one folder that all individuals' folders lie in, where it has another name than a gallery."""
-    named = [parts for parts in below if not _split_of(parts[0]) and not looks_missing(parts[0])]
+    named = [parts for parts in below if not _split_of(parts[0]) and not _is_no_name(parts[0])]
     within = {parts[1] for parts in named if len(parts) > 2}
     is_one = len({parts[0] for parts in named}) == 1 and all(len(parts) > 2 for parts in named)
     return [named[0][0]] if is_one and len(within) > 1 and not all(map(_EVENT.fullmatch, within)) else []
+
+
+def _is_no_name(folder: str) -> bool:
+    """Return whether a folder beside those of the gallery is called by no name, such as `unknown` or `to identify`."""
+    return is_missing(folder, name=True) or looks_missing(folder)
 
 
 def holds_images(root: Path) -> bool:
@@ -175,7 +175,7 @@ def _files(root: Path, seen: _Seen) -> Iterator[str]:
             continue
         for entry in entries:
             path = f"{below}/{entry.name}" if below else entry.name
-            if entry.name.startswith(".") or entry.name.lower() in _SYSTEM:
+            if _is_systems(entry.name):
                 seen.system += entry.name.startswith("._") or _holds(entry.is_dir)
             elif control_character(entry.name) is not None:
                 seen.unnamed.append(path)
@@ -189,6 +189,30 @@ def _files(root: Path, seen: _Seen) -> Iterator[str]:
                 seen.broken.append(path)
             else:
                 seen.special.append(path)
+
+
+def _sorted_out(paths: Sequence[str]) -> _Seen:
+    """Return what a walk over files at these paths meets."""
+    seen, skipped, unnamed = _Seen(), set(), {}
+    for path in paths:
+        parts = path.split("/")
+        for place, name in enumerate(parts, start=1):
+            if _is_systems(name):
+                if name.startswith("._") or place < len(parts):
+                    skipped.add("/".join(parts[:place]))  # a folder counts once
+                break
+            if control_character(name) is not None:
+                unnamed["/".join(parts[:place])] = None
+                break
+        else:
+            seen.files.append(path)
+    seen.system, seen.unnamed = len(skipped), list(unnamed)
+    return seen
+
+
+def _is_systems(name: str) -> bool:
+    """Return whether a file or folder is hidden, or one of the operating system's."""
+    return name.startswith(".") or name.lower() in _SYSTEM
 
 
 def _holds(check: Callable[[], bool]) -> bool:
@@ -230,16 +254,20 @@ def _left_out(seen: _Seen) -> list[str]:
     return sentences
 
 
-def _misplaced(loose: list[str], outside: list[str], galleries: list[str]) -> list[str]:
+def _misplaced(placed: _Placed) -> list[str]:
     sentences = []
-    for name in galleries:
+    for name in placed.galleries:
         if _split_of(name) is None:
             sentences.append(f"all individuals lie in {name}/, so its folders are taken for the individuals.")
+    if placed.nameless:
+        where = ", ".join(f"{name}/" for name in placed.nameless)
+        sentences.append(f"the photographs in {where} are taken for queries, because no individual has such a name.")
+    loose, outside = placed.loose, placed.outside
     if loose:
         sentences.append(
             f"{len(loose)} photographs lie in no individual's folder and are left out (first: {loose[0]})."
         )
     if outside:
-        where = " and ".join(f"{name}/" for name in galleries)
+        where = " and ".join(f"{name}/" for name in placed.galleries)
         sentences.append(f"{len(outside)} photographs outside {where} and query/ are left out (first: {outside[0]}).")
     return sentences

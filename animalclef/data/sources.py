@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath, PurePosixPath
 
+from animalclef.data.csv_text import Problem
 from animalclef.data.dates import DateOrder
-from animalclef.data.folders import IMAGE_SUFFIXES, holds_images, place_in_folders
+from animalclef.data.folders import IMAGE_SUFFIXES, holds_images, photographs_in_listing
 from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import csv_text
 from animalclef.runtime.remote_files import open_copies, remote_url, write_copy
@@ -18,6 +19,7 @@ KAGGLE_INPUT = Path("/kaggle/input")
 _NOT_A_TABLE = frozenset({"sample_submission.csv", "submission.csv", "truth.csv", "answers.csv"})
 _WRITTEN = ("path,answer,probability,", "image_id,dataset,cluster,", "image_id,dataset,a,b,cause")  # by commands
 _TABLES = ("metadata.csv", "metadata.xlsx")
+_DEEPEST = 3  # folders below the given one that may hold the table
 _LISTING = ".photographs-in-folders.csv"  # of a bucket without a table
 
 
@@ -26,7 +28,8 @@ class Source:
     """A data folder: its root and its table, or no table where folder names are the identities.
 
     `columns` names the table's columns by subject, where the user said so; `date_order` settles dates such as 5/1/2023.
-    With `merge_case` names that differ by case or spaces alone are one individual.
+    With `merge_case` names that differ by case or spaces alone are one individual. `problems` are of the listing of a
+    bucket without a table.
     """
 
     root: Path
@@ -34,6 +37,7 @@ class Source:
     columns: Mapping[str, str] = field(default_factory=dict, compare=False)
     date_order: DateOrder | None = field(default=None, compare=False)
     merge_case: bool = field(default=True, compare=False)
+    problems: Sequence[Problem] = field(default=(), compare=False)
 
     @property
     def sample(self) -> Path | None:
@@ -63,7 +67,7 @@ def find_source(
     """
     url = None if data is None else remote_url(data)
     found = _in_bucket(url, cache_gb) if url is not None else _on_kaggle(kaggle) if data is None else _at(data)
-    return Source(found.root, found.table, dict(columns or {}), date_order, merge_case)
+    return replace(found, columns=dict(columns or {}), date_order=date_order, merge_case=merge_case)
 
 
 def _at(data: Path) -> Source:
@@ -80,8 +84,8 @@ def _at(data: Path) -> Source:
     below = _tables_below(data)
     if len(below) == 1:
         return Source(below[0].parent, below[0])
-    if len(below) > 1:
-        raise DataError(f"{data}: {len(below)} data sets are below it ({_names(below)}). Give --data one of them.")
+    if below:
+        raise DataError(_several(data, below))
     if holds_images(data):
         return Source(data, None)
     raise DataError(f"{data}: neither a table (metadata.csv) nor a folder of photographs per individual is there.")
@@ -97,13 +101,18 @@ def _in_bucket(url: str, cache_gb: float) -> Source:
     table = _table_in(root)
     if table is not None:
         return Source(root, table)
-    placed = place_in_folders([path for path in paths if Path(path).suffix.lower() in IMAGE_SUFFIXES])
-    if not placed:
+    below = [one for one in map(PurePosixPath, paths) if one.name == _TABLES[0] and len(one.parts) <= _DEEPEST + 1]
+    if len(below) == 1:
+        return _in_bucket(f"{url}/{below[0].parent}", cache_gb)
+    if below:
+        raise DataError(_several(url, below))
+    photographs, problems = photographs_in_listing(paths, root.name)
+    if not photographs:
         raise DataError(f"{url}: neither a table (metadata.csv) nor a folder of photographs per individual is there.")
     rows = [(one.path, one.individual or "", one.path, "query" if one.individual is None else "database", root.name)
-            for one in placed.values()]  # fmt: skip
+            for one in photographs]  # fmt: skip
     write_copy(root / _LISTING, csv_text(("image_id", "identity", "path", "split", "dataset"), rows).encode(), 0.0)
-    return Source(root, root / _LISTING)
+    return Source(root, root / _LISTING, problems=problems)
 
 
 def _on_kaggle(kaggle: Path) -> Source:
@@ -142,8 +151,13 @@ def _is_no_table(path: Path) -> bool:
 
 
 def _tables_below(folder: Path) -> list[Path]:
-    return [path for depth in ("*", "*/*", "*/*/*") for path in sorted(folder.glob(f"{depth}/metadata.csv"))]
+    depths = ("/".join("*" * depth) for depth in range(1, _DEEPEST + 1))
+    return [path for depth in depths for path in sorted(folder.glob(f"{depth}/{_TABLES[0]}"))]
 
 
-def _names(tables: list[Path]) -> str:
+def _several(data: Path | str, tables: Sequence[PurePath]) -> str:
+    return f"{data}: {len(tables)} data sets are below it ({_names(tables)}). Give --data one of them."
+
+
+def _names(tables: Sequence[PurePath]) -> str:
     return ", ".join(str(path.parent) for path in tables[:5])

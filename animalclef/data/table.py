@@ -17,7 +17,9 @@ from animalclef.data.cell_checks import (
     dataset_names,
     date_column,
     gallery_names,
+    identity_problems,
     name_problems,
+    species_names,
     two_names_problems,
     viewpoint_column,
 )
@@ -81,7 +83,7 @@ def load_table(source: Source) -> LoadedTable:
     else:
         images, merged, problems = _from_table(source, open_table(source))
     sample_id, sample_columns, sample_problems = _read_sample(source, images)
-    problems += sample_problems
+    problems = [*source.problems, *problems, *sample_problems]
     fatal = [problem for problem in problems if problem.fatal]
     if fatal:
         raise DataError(_told(fatal))
@@ -156,8 +158,10 @@ def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[tuple[st
     names = [who or None for who in spelled.names]
     date, date_problems = date_column(table, source.date_order)
     viewpoint, viewpoint_problems = viewpoint_column(table)
-    problems += box_problems + mask_problems + _identity_problems(table, identity, is_query) + name_problems
-    problems += two_names_problems(table, path, boxes, names) + date_problems + viewpoint_problems + dataset_problems
+    species, species_problems = species_names(table, merge=source.merge_case)
+    problems += box_problems + mask_problems + identity_problems(table, identity, is_query) + name_problems
+    problems += two_names_problems(table, path, boxes, names) + date_problems + viewpoint_problems
+    problems += dataset_problems + species_problems
     if any(problem.fatal for problem in problems):
         raise DataError(_told([problem for problem in problems if problem.fatal]))
     images = ImageTable(
@@ -169,7 +173,8 @@ def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[tuple[st
         identity=_strings(names),
         date=_strings(date),
         viewpoint=_strings(viewpoint),
-        **{column: _strings(find_column(table, column) or [""] * len(image_id)) for column in ("species", "encounter")},
+        species=_strings(species),
+        encounter=_strings(find_column(table, "encounter") or [""] * len(image_id)),
         bbox_xywhr=boxes,
         key=_strings([""] * len(image_id)),
         mask=None if mask is None else _strings(mask),
@@ -234,21 +239,6 @@ def _duplicate_ids(table: Table, image_id: list[str]) -> list[Problem]:
         if len(where) > 1
     ]
     return empty.problem() + duplicates
-
-
-def _identity_problems(table: Table, identity: list[str], is_query: list[bool]) -> list[Problem]:
-    name = table.path.name
-    told = Group(name, "a query has an identity; it is ignored and never read", fatal=False)
-    unnamed = Group(name, "a gallery photograph has no identity; it cannot be an answer", fatal=False)
-    reserved = Group(name, f"{NEW_INDIVIDUAL} is a reserved name; it cannot be an answer", fatal=False)
-    for who, query, line in zip(identity, is_query, table.lines, strict=True):
-        if query and who:
-            told.lines.append(line)
-        elif not query and not who:
-            unnamed.lines.append(line)
-        elif not query and who == NEW_INDIVIDUAL:
-            reserved.lines.append(line)
-    return told.problem() + unnamed.problem() + reserved.problem()
 
 
 def _read_sample(source: Source, images: ImageTable) -> tuple[list[str] | None, tuple[str, ...], list[Problem]]:

@@ -18,6 +18,7 @@ from animalclef.cli.app import PANELS
 from animalclef.cli.predict import _single_members
 from animalclef.decision.decision_model import Summary, Validation
 from animalclef.evaluation.evaluate import Group, Interval, RetrievalReport, SourceRecall
+from animalclef.pipeline.run_context import Plan
 
 
 def commands(group: Any, path: str = "") -> list[tuple[str, Any]]:
@@ -97,6 +98,12 @@ def test_what_to_do_after_predict() -> None:
     assert lines[3].startswith("Next: animalclef report runs/demo ")
     names = {line.removeprefix("Next:").split()[1] for line in lines[3:]}
     assert names <= {path.split(" ")[0] for path, _ in ALL}
+
+
+@pytest.mark.parametrize(("machines", "said"), [(1, "on 1 machine: about"), (3, "on 3 machines: about")])
+def test_the_plan_of_a_cluster_counts_its_machines(machines: int, said: str) -> None:
+    plan = Plan(10, 10, 100, 7200.0, 5.0, machines=machines, network_megabytes=7.0)
+    assert f", {said} " in console.plan_sentence(plan)
 
 
 def test_an_ensemble_that_is_one_run_says_so() -> None:

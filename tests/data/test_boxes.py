@@ -77,7 +77,17 @@ def test_a_column_of_whole_numbers_is_in_degrees(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["x,y,w,h", "X,Y,Width,Height", "bbox_x,bbox_y,bbox_width,bbox_height", "bboxX,bboxY,bboxW,bboxH"]
+    "header",
+    [
+        "x,y,w,h",
+        "X,Y,Width,Height",
+        "bbox_x,bbox_y,bbox_width,bbox_height",
+        "bboxX,bboxY,bboxW,bboxH",
+        "xmin,ymin,width,height",
+        "left,top,width,height",
+        "left,top,w,h",
+        "bbox_left,bbox_top,bbox_width,bbox_height",
+    ],
 )
 def test_a_box_in_four_columns(tmp_path: Path, header: str) -> None:
     Image.new("RGB", (200, 100)).save(tmp_path / "a.png")
@@ -96,6 +106,28 @@ def test_corners_in_four_columns(tmp_path: Path, header: str) -> None:
     loaded = load_table(find_source(tmp_path))
     np.testing.assert_allclose(loaded.images.bbox_xywhr, [[10, 20, 30, 40, 0.5], WHOLE])
     assert [problem.line for problem in loaded.problems] == [3]
+
+
+def test_a_width_and_a_height_beside_corners_are_the_photographs(tmp_path: Path) -> None:
+    (tmp_path / "metadata.csv").write_text(
+        "path,identity,width,height,xmin,ymin,xmax,ymax\na.png,Ada,200,100,10,20,40,60\n"
+    )
+    np.testing.assert_allclose(load_table(find_source(tmp_path)).images.bbox_xywhr, [[10, 20, 30, 40, 0]])
+
+
+def test_a_box_has_a_pixel_or_none_by_its_size_and_not_by_its_corner(tmp_path: Path) -> None:
+    (tmp_path / "metadata.csv").write_text(
+        "path,identity,xmin,ymin,xmax,ymax\na.png,Ada,-30,-40,0.5,60\nb.png,Ada,10,20,10.5,60\n"
+    )
+    loaded = load_table(find_source(tmp_path))
+    np.testing.assert_allclose(loaded.images.bbox_xywhr, [[-30, -40, 30.5, 100, 0], WHOLE])
+    assert [problem.line for problem in loaded.problems] == [3]
+
+
+def test_a_corner_far_down_a_column_that_is_no_corner_is_refused(tmp_path: Path) -> None:
+    loaded = load(tmp_path, *["[150, 60, 190, 90]"] * 50, "[150, 60, 110, 90]")
+    np.testing.assert_allclose(loaded.images.bbox_xywhr[-2:], [[150, 60, 40, 30, 0], WHOLE])
+    assert [problem.line for problem in loaded.problems] == [52, None]
 
 
 @pytest.mark.parametrize("header", ["x_center,y_center,width,height", "bbox_x_centre,bbox_y_centre,bbox_w,bbox_h"])

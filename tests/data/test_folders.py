@@ -9,6 +9,8 @@ import pytest
 
 from animalclef.data.sources import find_source
 from animalclef.data.table import LoadedTable, load_table
+from animalclef.errors import DataError
+from animalclef.runtime.regular_files import read_regular
 
 
 def touch(root: Path, *paths: str) -> None:
@@ -105,9 +107,72 @@ def test_a_folder_that_looks_like_no_name_is_told(tmp_path: Path) -> None:
     assert "identity 'unk' looks like a missing value" in told[1]
 
 
+@pytest.mark.parametrize("gallery", ["database", "lynxes"])
+def test_folders_beside_the_gallery_whose_names_are_none_hold_queries(tmp_path: Path, gallery: str) -> None:
+    touch(tmp_path, f"{gallery}/Ada/1.jpg", f"{gallery}/Bea/2.jpg", "new/3.jpg", "to identify/4.jpg", "unknown/5.jpg")
+    loaded = load(tmp_path)
+    assert loaded.images.queries.path.tolist() == ["new/3.jpg", "to identify/4.jpg", "unknown/5.jpg"]
+    assert loaded.images.gallery.identity.tolist() == ["Ada", "Bea"]
+    assert str(loaded.problems[-1]).endswith(
+        "photographs in new/, to identify/, unknown/ are taken for queries, because no individual has such a name."
+    )
+    assert len(loaded.problems) == (1 if gallery == "database" else 2)
+
+
 def test_a_link_to_itself_is_left_out(tmp_path: Path) -> None:
     touch(tmp_path, "Ada/1.jpg")
     (tmp_path / "Ada" / "2.jpg").symlink_to("2.jpg")
     loaded = load(tmp_path)
     assert loaded.images.path.tolist() == ["Ada/1.jpg"]
     assert "1 links or folders cannot be followed (first: Ada/2.jpg)" in str(loaded.problems[0])
+
+
+TREE = (
+    "database/Ada/1.jpg", "database/Bo/2.jpg", "database/Ada/._1.jpg", "database/.trash/3.jpg", "loose.jpg",
+    "database/Bo/@eaDir/2.jpg/thumb.jpg", "query/4.jpg", "elsewhere/Cy/5.jpg", "database/Bo/film.mp4", ".hidden.jpg",
+    "database/a\x07b/6.jpg", "database/a\x07b/7.jpg", "database/Bo!/8.jpg",
+)  # fmt: skip
+
+
+def in_bucket(name: str, *paths: str) -> Path:
+    """Put files into a store that fsspec keeps in this process."""
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    for path in paths:
+        memory.pipe(f"/{name}/{path}", b"x")
+    return Path(f"memory://{name}")
+
+
+def test_a_bucket_is_read_as_a_disk_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    touch(tmp_path / "lynxes", *TREE)
+    here, there = load(tmp_path / "lynxes"), load(in_bucket("disk-and-bucket/lynxes", *TREE))
+    assert there.images.path.tolist() == [
+        "database/Ada/1.jpg",
+        "database/Bo/2.jpg",
+        "database/Bo!/8.jpg",
+        "query/4.jpg",
+    ]
+    for column in ("image_id", "path", "identity", "is_query", "dataset"):
+        assert getattr(there.images, column).tolist() == getattr(here.images, column).tolist()
+    told = [str(one) for one in there.problems]
+    assert told[:4] == [
+        "lynxes: 1 videos left out (1 .mp4). Save frames of them as JPEG.",
+        "lynxes: 3 files and folders of the operating system (such as ._x.jpg, @eaDir) left out.",
+        "lynxes: 1 names are not UTF-8 or hold control characters; rename them. They are left out (first: "
+        "database/a\x07b).",
+        "lynxes: 2 photographs outside database/ and query/ are left out (first: elsewhere/Cy/5.jpg).",
+    ]
+    assert told[:4] == [str(one) for one in here.problems][:4]
+
+
+def test_a_table_below_a_bucket_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    address = in_bucket("table-below", "Comp/a.jpg")
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory.pipe("/table-below/Comp/metadata.csv", b"path,identity\na.jpg,Ada\n")
+    loaded = load(address)
+    assert (loaded.source.root.name, loaded.images.identity.tolist()) == ("Comp", ["Ada"])
+    assert read_regular(loaded.images.root / loaded.images.path[0]) == b"x"
+    memory.pipe("/table-below/Other/deep/metadata.csv", b"path,identity\na.jpg,Ada\n")
+    with pytest.raises(DataError, match=r"2 data sets are below it \(Comp, Other/deep\). Give --data one of them"):
+        load(address)

@@ -104,6 +104,28 @@ def test_coco_with_camera_traps_and_wildbooks_fields(tmp_path: Path) -> None:
     ]
 
 
+def test_people_and_a_bad_box_beside_a_good_one_in_coco(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")  # of 200 x 100 pixels
+    content = {
+        "categories": [{"id": 1, "name": "Lynx lynx"}, {"id": 2, "name": "Person"}, {"id": 3, "name": "empty"}],
+        "images": [{"id": name, "file_name": f"{name}.png"} for name in "abcd"],
+        "annotations": [
+            {"id": 1, "image_id": "a", "category_id": 1, "bbox": [1, 2], "bbox_relative": [0.25, 0.5, 0.5, 0.5]},
+            {"id": 2, "image_id": "a", "category_id": 1, "bbox": [1, 2], "bbox_relative": None},
+            {"id": 3, "image_id": "a", "category_id": 2},
+            {"id": 4, "image_id": "b", "category_id": 2},
+            {"id": 5, "image_id": "c", "category_id": 3},
+        ],
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    loaded = load(tmp_path / "coco.json")
+    np.testing.assert_allclose(loaded.images.bbox_xywhr, [[50, 50, 100, 50, 0], [np.nan] * 5])
+    told = [str(one) for one in loaded.problems]
+    assert told[:2] == ["coco.json: 1 photographs of people or vehicles alone are left out.",
+                        "coco.json: 2 photographs without an animal are left out."]  # fmt: skip
+    assert sum("the box is not x, y, width, height" in one for one in told) == 1
+
+
 def camtrap(folder: Path) -> Path:
     folder.mkdir()
     picture(folder / "m1.png")

@@ -81,6 +81,18 @@ def test_spellings_of_one_data_set_are_one(tmp_path: Path, column: str) -> None:
     ]
 
 
+def test_spellings_of_one_species_are_one(tmp_path: Path) -> None:
+    alone = "image_id,path,identity,species\n1,a.jpg,Ada,Lynx lynx\n2,b.jpg,Bea,Lynx lynx\n3,c.jpg,,lynx lynx\n"
+    loaded = load(tmp_path, alone)
+    assert loaded.images.species.tolist() == loaded.images.dataset.tolist() == ["Lynx lynx"] * 3
+    assert len(loaded.problems) == 1
+    beside = "path,identity,species,dataset\na.jpg,Ada,Lynx lynx,x\nb.jpg,Bea,Lynx lynx,y\nc.jpg,,lynx lynx,y\n"
+    loaded = load(tmp_path, beside)
+    assert loaded.images.species.tolist() == ["Lynx lynx"] * 3
+    assert len(loaded.problems) == 1
+    assert str(loaded.problems[0]).startswith("metadata.csv: species 'lynx lynx' and 'Lynx lynx' differ by case")
+
+
 def test_database_photographs_without_a_data_set_stay_apart(tmp_path: Path) -> None:
     loaded = load(tmp_path, "image_id,path,identity,species\n1,a.jpg,Ada,newt\n2,b.jpg,Bea,\n3,c.jpg,,\n")
     assert loaded.images.dataset.tolist() == ["newt", tmp_path.name, tmp_path.name]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny import write_csv
 
-from animalclef.data.csv_text import read_table
+from animalclef.data.csv_text import parse_table, read_table
 from animalclef.data.sources import Source, find_source
 from animalclef.data.table import LoadedTable, count_images, load_table
 from animalclef.errors import DataError
@@ -520,6 +520,14 @@ def test_excels_own_first_line_is_skipped(tmp_path: Path) -> None:
     loaded = load(tmp_path, "sep=;\nimage_id;path;identity\n1;a.jpg;Ada\n2;b.jpg;\n")
     assert loaded.images.identity.tolist() == ["Ada", None]
     assert "metadata.csv, line 3: image_id: empty" in refusal(tmp_path, "sep=;\nimage_id;path;identity\n;a.jpg;Ada\n")
+
+
+def test_excels_own_first_line_names_the_sign_between_cells() -> None:
+    table = parse_table("\n\nsep=;\na,b;c\n1,2;3\n\n4;5\n", Path("x.csv"))
+    assert table.columns == ("a,b", "c")
+    assert table.rows == [{"a,b": "1,2", "c": "3"}, {"a,b": "4", "c": "5"}]
+    assert table.lines == [5, 7]  # as an editor counts
+    assert parse_table("sep=;\na,b\n1,2\n", Path("x.csv")).columns == ("a", "b")  # the line is out of date
 
 
 def test_an_absolute_path_below_the_table_is_read(tmp_path: Path) -> None:

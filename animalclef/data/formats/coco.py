@@ -20,7 +20,8 @@ _COLUMNS = (
     "image_id", "path", "identity", "date", "orientation", "species", "split", "encounter", "bbox", "segmentation",
 )  # fmt: skip
 _INDIVIDUAL = ("individual_id", "identity", "individual", "name", "individual_uuid")
-_EMPTY = frozenset({"empty", "no animal", "blank", "human", "person", "vehicle"})
+_EMPTY = frozenset({"empty", "no animal", "blank"})
+_PEOPLE = frozenset({"human", "person", "vehicle"})
 
 
 def is_coco(content: dict[str, Any]) -> bool:
@@ -41,20 +42,24 @@ def coco_table(content: dict[str, Any], path: Path) -> Table:
     categories = {text(one.get("id")): text(one.get("name")) for one in objects(content, "categories", path)}
     names = _individual_names(content)
     rows: list[dict[str, str]] = []
-    strays, used = 0, set()
+    strays, used, people = 0, set(), set()
     for annotation in objects(content, "annotations", path):
-        image = images.get(text(annotation.get("image_id")))
+        image_id = text(annotation.get("image_id"))
+        image = images.get(image_id)
         species = categories.get(text(annotation.get("category_id")), "")
         if image is None:
             strays += 1
+        elif species.lower() in _PEOPLE:
+            people.add(image_id)
         elif species.lower() not in _EMPTY:
-            used.add(text(annotation.get("image_id")))
+            used.add(image_id)
             rows.append(_row(annotation, image, species, names, len(rows)))
     _make_ids_unique(rows)
     problems = []
     for count, what in (
         (strays, "annotations of photographs that are not listed"),
-        (len(images) - len(used), "photographs without an animal"),
+        (len(people - used), "photographs of people or vehicles alone"),
+        (len(images) - len(used | people), "photographs without an animal"),
     ):
         if count:
             problems.append(Problem(path.name, None, f"{count} {what} are left out.", fatal=False))
@@ -99,14 +104,13 @@ def _individual(annotation: Mapping[str, Any], names: Mapping[str, str]) -> str:
 
 
 def _box(annotation: Mapping[str, Any]) -> str:
-    for name in ("bbox", "bbox_relative"):
-        box = annotation.get(name)
+    """Return the first of the two boxes that is one; else what stands there, which is refused for its row."""
+    boxes = [annotation.get(name) for name in ("bbox", "bbox_relative")]
+    for box in boxes:
         if isinstance(box, list) and len(box) == 4 and all(number(side) is not None for side in box):
             theta = number(annotation.get("theta")) or 0.0
             return json.dumps([*box, theta] if theta else box)
-        if box:
-            return json.dumps(box)[:200]  # refused for its row, with a warning
-    return ""
+    return next((json.dumps(box)[:200] for box in boxes if box), "")
 
 
 def _make_ids_unique(rows: list[dict[str, str]]) -> None:
