@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from animalclef.data.table import load_table
 from animalclef.errors import ConfigError, DataError
 from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.remote_files import bucket_of, copies_folder, open_copies
+from animalclef.store.remote_run import RemoteRun
+from animalclef.store.run_folder import RunFolder
 
 s3fs = pytest.importorskip("s3fs", reason="needs pip install 'animalclef[s3]'")
 server = pytest.importorskip("moto.server", reason="needs moto's server, of the extra dev")
@@ -90,6 +93,88 @@ def test_a_run_in_a_bucket_has_the_bytes_of_one_here_and_goes_on_on_another_mach
     assert run("s3://wild/data", "s3://wild/runs/one") == plain
     assert not counts
     assert store.exists("wild/runs/one/finished.json")
+
+
+def machine(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RemoteRun:
+    """A run in the bucket as a machine sees it; its copy stays from one call to the next."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+    remote = RemoteRun("s3://wild/run")
+    remote.folder.mkdir(parents=True, exist_ok=True)  # as it is locked
+    return remote
+
+
+def copy_of(remote: RemoteRun) -> dict[str, str]:
+    return {path.name: path.read_text() for path in remote.folder.iterdir() if path.name != "animalclef-run.json"}
+
+
+def in_bucket(store: Any) -> dict[str, str]:
+    found = {path.rsplit("/", 1)[1]: store.cat(path).decode() for path in store.find("wild/run")}
+    return {name: text for name, text in found.items() if name != "animalclef-run.json"}
+
+
+def test_of_two_machines_each_gets_what_the_other_changed_or_removed(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = machine("first", monkeypatch, tmp_path)
+    first.pull()
+    RunFolder(first.folder).open(overwrite=False)
+    for name in ("removed", "changed", "grown", "both", "back", "lost"):
+        (first.folder / name).write_text("1")
+    first.push()
+    second = machine("second", monkeypatch, tmp_path)
+    second.pull()
+    assert copy_of(second) == dict.fromkeys(("removed", "changed", "grown", "both", "back", "lost"), "1")
+    (second.folder / "removed").unlink()
+    for name in ("changed", "both", "back"):
+        (second.folder / name).write_text("333")
+    second.push()
+    assert in_bucket(store) == {"changed": "333", "grown": "1", "both": "333", "back": "333", "lost": "1"}
+    for name in ("grown", "both"):
+        (first.folder / name).write_text("22")
+        os.utime(first.folder / name, (9.0, 9.0))  # the clock here is slow
+    for name in ("back", "lost"):
+        (first.folder / name).unlink()
+    first = machine("first", monkeypatch, tmp_path)
+    first.pull()
+    whole = {"changed": "333", "grown": "22", "both": "22", "back": "333"}
+    assert copy_of(first) == whole
+    first.push()
+    assert in_bucket(store) == whole
+    second = machine("second", monkeypatch, tmp_path)
+    second.pull()
+    assert copy_of(second) == whole
+
+
+def test_an_overwritten_run_that_was_killed_does_not_get_its_old_files_back(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.pipe({"wild/run/animalclef-run.json": b"{}", "wild/run/old": b"1"})
+    for name in ("none", "has-a-copy"):
+        remote = machine(name, monkeypatch, tmp_path)
+        if name != "none":
+            remote.pull()
+        remote.pull(overwrite=True)
+        RunFolder(remote.folder).open(overwrite=True)
+        again = machine(name, monkeypatch, tmp_path)  # killed before its first push
+        again.pull()
+        assert copy_of(again) == {}
+    (again.folder / "new").write_text("2")
+    again.push()
+    assert in_bucket(store) == {"new": "2"}
+
+
+def test_a_copy_that_was_removed_is_got_again_and_never_empties_the_bucket(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.pipe({"wild/run/animalclef-run.json": b"{}", "wild/run/old": b"1"})
+    remote = machine("one", monkeypatch, tmp_path)
+    remote.pull()
+    shutil.rmtree(remote.folder)
+    with pytest.raises(DataError, match=r"the copy of s3://wild/run was removed. Start again.$"):
+        remote.push()
+    remote = machine("one", monkeypatch, tmp_path)
+    remote.pull()
+    assert copy_of(remote) == in_bucket(store) == {"old": "1"}
 
 
 def test_photographs_that_were_not_used_for_longest_go_first(store: Any) -> None:
