@@ -6,6 +6,7 @@ gets it from there. A copy has the time of its original, so that a changed origi
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -39,6 +40,7 @@ MARKER = ".animalclef-remote.json"
 _TABLES = frozenset({".csv", ".xlsx", ".json"})
 _PART, _DAY = ".part", 86_400.0  # seconds
 _SCANNED = 0.05  # of the bound: how much may come before sizes are summed again
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _come: dict[Path, float] = {}  # bytes since then, by folder of copies
 _lock = threading.Lock()
 
@@ -76,6 +78,8 @@ class Bucket:
             raise ConfigError(f"{self.url}: no address of a store ({_first_line(error)}).") from error
         except Exception as error:
             name = type(error).__name__
+            if isinstance(error, OSError) and error.errno in _FULL:  # the disk here
+                raise
             if isinstance(error, PermissionError) or "Credential" in name or "Auth" in name:
                 raise DataError(
                     f"{self.url}: access is refused, or there are no credentials. Set AWS_ACCESS_KEY_ID and "
@@ -114,11 +118,17 @@ class Bucket:
                 pass
         raise FileNotFoundError(f"{self.url}/{path}")
 
-    def write(self, path: str, file: Path) -> tuple[int, float]:
-        """Write one file whole; return its size and its time there."""
+    def get(self, path: str, file: Path) -> None:
+        """Write one file of the folder to this machine, in parts; whatever its size."""
         with self.told():
-            self.system.pipe_file(f"{self.base}/{path}", content := file.read_bytes())
-            return len(content), _time(self.system.info(f"{self.base}/{path}"))
+            self.system.get_file(f"{self.base}/{path}", str(file))
+
+    def put(self, path: str, file: Path) -> tuple[int, float]:
+        """Write one file whole, whatever its size; return its size and its time there."""
+        with self.told():
+            self.system.put_file(str(file), f"{self.base}/{path}")
+            info = self.system.info(f"{self.base}/{path}")
+            return int(info["size"]), _time(info)
 
     def exists(self) -> bool:
         """Return whether the bucket itself is there, with or without the folder."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
-from animalclef.errors import DataError
-from animalclef.runtime.atomic_files import write_text
+from animalclef.errors import DataError, StaleArtefactError
+from animalclef.runtime.atomic_files import write_text, write_with
 from animalclef.runtime.output_guard import RUN_MARKER
-from animalclef.runtime.remote_files import bucket_of, copies_folder, write_copy
+from animalclef.runtime.remote_files import bucket_of, copies_folder
 from animalclef.runtime.threads import worker_threads
 
 __all__ = ["RemoteRun"]
@@ -46,9 +47,12 @@ class RemoteRun:
         With `overwrite` nothing is got: the next push removes what the run does not write again.
 
         Raises:
+            StaleArtefactError: the folder of the bucket holds something that is not a run; nothing was got.
             DataError: no such bucket, no credentials, or no answer.
         """
         there = self._listed()
+        if there and RUN_MARKER not in there:
+            raise StaleArtefactError(f"{self.bucket.url}: not a run folder (it holds {min(there)}). Use another --run.")
         if overwrite:
             self._alike = {path: _Alike(size, _NEVER, written) for path, (size, written) in there.items()}
             self._save()
@@ -116,12 +120,16 @@ class RemoteRun:
         return None if base is None else (base.size, base.here)
 
     def _get(self, path: str, written: float) -> None:
-        write_copy(self.folder / path, self.bucket.read(path)[0], written)
+        def fill(part: Path) -> None:
+            self.bucket.get(path, part)
+            os.utime(part, (written, written))
+
+        write_with(self.folder / path, fill)
         status = (self.folder / path).stat()
         self._alike[path] = _Alike(status.st_size, status.st_mtime, written)
 
     def _put(self, path: str, here: float) -> None:
-        size, there = self.bucket.write(path, self.folder / path)
+        size, there = self.bucket.put(path, self.folder / path)
         self._alike[path] = _Alike(size, here, there)
 
     def _read_base(self) -> bool:

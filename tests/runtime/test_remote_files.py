@@ -16,7 +16,7 @@ from whole_run import count_work
 import animalclef
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
-from animalclef.errors import ConfigError, DataError
+from animalclef.errors import ConfigError, DataError, StaleArtefactError
 from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.remote_files import bucket_of, copies_folder, open_copies
 from animalclef.store.remote_run import RemoteRun
@@ -161,6 +161,24 @@ def test_an_overwritten_run_that_was_killed_does_not_get_its_old_files_back(
     (again.folder / "new").write_text("2")
     again.push()
     assert in_bucket(store) == {"new": "2"}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_that_is_no_run_is_refused_before_it_is_got(
+    overwrite: bool, store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.pipe({"wild/run/thesis.tex": b"mine", "wild/run/video/1.mp4": b"large"})
+    remote = machine("one", monkeypatch, tmp_path)
+    with pytest.raises(StaleArtefactError, match=r"^s3://wild/run: not a run folder \(it holds thesis.tex\)."):
+        remote.pull(overwrite=overwrite)
+    assert copy_of(remote) == {}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, of Linux")
+def test_a_disk_that_is_full_here_is_no_fault_of_the_store(store: Any) -> None:
+    store.pipe("wild/run/pairs.log", bytes(100_000))
+    with pytest.raises(OSError, match="No space left"):
+        bucket_of("s3://wild/run").get("pairs.log", Path("/dev/full"))
 
 
 def test_a_copy_that_was_removed_is_got_again_and_never_empties_the_bucket(
