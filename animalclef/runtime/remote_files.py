@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from animalclef.errors import ConfigError, DataError
+from animalclef.runtime.atomic_files import replace_with
 
 __all__ = [
     "Bucket",
@@ -269,12 +269,17 @@ def _bound(root: Path, size: int, most: float) -> None:
 
 
 def write_copy(path: Path, content: bytes, written: float) -> None:
-    """Write a copy whole, with the time of its original."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=_PART, delete=False) as file:
-        file.write(content)
-    os.utime(file.name, (time.time(), written))
-    Path(file.name).replace(path)
+    """Write a copy whole, with the time of its original.
+
+    Raises:
+        OutputError: the disk is full, or the place cannot be written to.
+    """
+
+    def fill(part: Path) -> None:
+        part.write_bytes(content)
+        os.utime(part, (time.time(), written))
+
+    replace_with(path, fill)
 
 
 def _time(info: dict[str, Any]) -> float:

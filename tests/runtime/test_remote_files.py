@@ -16,9 +16,10 @@ from whole_run import count_work
 import animalclef
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
-from animalclef.errors import ConfigError, DataError, StaleArtefactError
+from animalclef.errors import ConfigError, DataError, OutputError, StaleArtefactError
+from animalclef.runtime.output_guard import forget_inputs, protect_photographs
 from animalclef.runtime.regular_files import read_regular
-from animalclef.runtime.remote_files import bucket_of, copies_folder, open_copies
+from animalclef.runtime.remote_files import bucket_of, copies_folder, open_copies, write_copy
 from animalclef.store.remote_run import RemoteRun
 from animalclef.store.run_folder import RunFolder
 
@@ -209,6 +210,34 @@ def test_photographs_that_were_not_used_for_longest_go_first(store: Any) -> None
         read_regular(root / "a/9.jpg")
     with pytest.raises(FileNotFoundError):
         read_regular(root / "a/../../9.jpg")
+
+
+def test_a_copy_is_written_as_every_file_is_though_the_command_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "below" / "1.jpg"
+    protect_photographs(tmp_path, ["below/1.jpg"])
+    try:
+        write_copy(path, b"content", 77.0)
+        write_copy(path, b"another", 78.0)
+    finally:
+        forget_inputs()
+    (tmp_path / "plain").touch()
+    assert path.read_bytes() == b"another"
+    assert path.stat().st_mtime == 78.0
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, of Linux")
+def test_a_full_disk_leaves_no_part_of_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "write_bytes", lambda _, content: write_bytes_to_a_full_disk(content))
+    with pytest.raises(OutputError, match=r"1.jpg: the disk is full"):
+        write_copy(tmp_path / "1.jpg", b"content", 77.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def write_bytes_to_a_full_disk(content: bytes) -> int:
+    with Path("/dev/full").open("wb") as file:
+        return file.write(content)
 
 
 def test_a_tree_of_folders_and_a_photograph_that_changed(store: Any) -> None:
