@@ -6,7 +6,6 @@ gets it from there. A copy has the time of its original, so that a changed origi
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -14,18 +13,14 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import datetime
-from functools import cache, lru_cache
+from contextlib import suppress
+from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from animalclef.errors import ConfigError, DataError
 from animalclef.runtime.atomic_files import replace_with
+from animalclef.runtime.bucket import bucket_of
 
 __all__ = [
-    "Bucket",
-    "bucket_of",
     "copies_folder",
     "fetch",
     "marker_text",
@@ -40,105 +35,8 @@ MARKER = ".animalclef-remote.json"
 _TABLES = frozenset({".csv", ".xlsx", ".json"})
 _PART, _DAY = ".part", 86_400.0  # seconds
 _SCANNED = 0.05  # of the bound: how much may come before sizes are summed again
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _come: dict[Path, float] = {}  # bytes since then, by folder of copies
 _lock = threading.Lock()
-
-
-class Bucket:
-    """A folder of a bucket."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
-        options = {"config_kwargs": {"connect_timeout": 10, "retries": {"max_attempts": 3}}} if url[:2] == "s3" else {}
-        with self.told():
-            from fsspec.core import url_to_fs
-
-            self.system, self.base = url_to_fs(self.url, use_listings_cache=False, **options)
-
-    @contextmanager
-    def told(self) -> Iterator[None]:
-        """Turn what a store's library raises into one sentence.
-
-        Raises:
-            ConfigError: the library is not installed.
-            DataError: no such bucket or folder, no credentials, or no answer.
-        """
-        try:
-            yield
-        except ImportError as error:
-            extra = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}.get(self.url.partition("://")[0])
-            advice = f"Run pip install 'animalclef[{extra}]'." if extra else f"It needs another package: {error}."
-            raise ConfigError(f"{self.url}: this kind of store cannot be read here. {advice}") from error
-        except (DataError, ConfigError):
-            raise
-        except FileNotFoundError as error:
-            raise DataError(f"{self.url}: no such bucket or folder, or it is empty.") from error
-        except ValueError as error:
-            raise ConfigError(f"{self.url}: no address of a store ({_first_line(error)}).") from error
-        except Exception as error:
-            name = type(error).__name__
-            if isinstance(error, OSError) and error.errno in _FULL:  # the disk here
-                raise
-            if isinstance(error, PermissionError) or "Credential" in name or "Auth" in name:
-                raise DataError(
-                    f"{self.url}: access is refused, or there are no credentials. Set AWS_ACCESS_KEY_ID and "
-                    "AWS_SECRET_ACCESS_KEY, or a profile (for gs:// GOOGLE_APPLICATION_CREDENTIALS)."
-                ) from error
-            raise DataError(
-                f"{self.url}: the store gives no answer ({name}: {_first_line(error)}). Check the network, and start "
-                "again; what is here already is kept."
-            ) from error
-
-    def listed(self) -> dict[str, tuple[int, float]]:
-        """Return the size and the time of every file below the folder, by its path there.
-
-        Raises:
-            DataError: there is none.
-        """
-        with self.told():
-            found = self.system.find(self.base, detail=True)
-            if not found:
-                raise FileNotFoundError(self.base)
-        base = self.base.rstrip("/") + "/"
-        below = {path.removeprefix(base): (int(one["size"]), _time(one)) for path, one in sorted(found.items())}
-        return {path: one for path, one in below.items() if not path.startswith("/") and ".." not in path.split("/")}
-
-    def read(self, path: str) -> tuple[bytes, float]:
-        """Return the bytes and the time of one file.
-
-        Raises:
-            FileNotFoundError: it is not there.
-        """
-        whole = f"{self.base}/{path}"
-        with self.told():
-            try:
-                return self.system.cat_file(whole), _time(self.system.info(whole))
-            except FileNotFoundError:
-                pass
-        raise FileNotFoundError(f"{self.url}/{path}")
-
-    def get(self, path: str, file: Path) -> None:
-        """Write one file of the folder to this machine, in parts; whatever its size."""
-        with self.told():
-            self.system.get_file(f"{self.base}/{path}", str(file))
-
-    def put(self, path: str, file: Path) -> tuple[int, float]:
-        """Write one file whole, whatever its size; return its size and its time there."""
-        with self.told():
-            self.system.put_file(str(file), f"{self.base}/{path}")
-            info = self.system.info(f"{self.base}/{path}")
-            return int(info["size"]), _time(info)
-
-    def exists(self) -> bool:
-        """Return whether the bucket itself is there, with or without the folder."""
-        with self.told():
-            return bool(self.system.exists(self.base.split("/")[0]))
-
-    def remove(self, path: str) -> None:
-        """Remove one file."""
-        with self.told(), suppress(FileNotFoundError):
-            self.system.rm_file(f"{self.base}/{path}")
 
 
 def remote_url(path: Path | str) -> str | None:
@@ -149,12 +47,6 @@ def remote_url(path: Path | str) -> str | None:
     """
     found = re.match(r"([a-z][a-z0-9]+):/+(.+)", str(path))
     return f"{found[1]}://{found[2]}" if found else None
-
-
-@lru_cache(maxsize=16)
-def bucket_of(url: str) -> Bucket:
-    """Return the folder of a bucket; its connection is kept."""
-    return Bucket(url)
 
 
 def copies_folder(url: str, kind: str) -> Path:
@@ -280,15 +172,3 @@ def write_copy(path: Path, content: bytes, written: float) -> None:
         os.utime(part, (time.time(), written))
 
     replace_with(path, fill)
-
-
-def _time(info: dict[str, Any]) -> float:
-    """Return when a file was written, in whole seconds; 0 where the store does not say."""
-    written = info.get("LastModified") or info.get("updated") or info.get("mtime") or 0
-    if isinstance(written, str):
-        written = datetime.fromisoformat(written)
-    return float(int(written.timestamp() if isinstance(written, datetime) else written))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0][:200]

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from animalclef.errors import DataError, StaleArtefactError
 from animalclef.runtime.atomic_files import write_text, write_with
+from animalclef.runtime.bucket import bucket_of
 from animalclef.runtime.output_guard import RUN_MARKER
-from animalclef.runtime.remote_files import bucket_of, copies_folder
+from animalclef.runtime.remote_files import copies_folder
 from animalclef.runtime.threads import worker_threads
 
 __all__ = ["RemoteRun"]
