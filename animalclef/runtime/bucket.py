@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -88,7 +89,7 @@ class Bucket:
                 return self.system.cat_file(whole), _time(self.system.info(whole))
             except FileNotFoundError:
                 pass
-        raise FileNotFoundError(f"{self.url}/{path}")
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"{self.url}/{path}")
 
     def get(self, path: str, file: Path) -> None:
         """Write one file of the folder to this machine, in parts; whatever its size."""

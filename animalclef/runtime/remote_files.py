@@ -6,6 +6,7 @@ gets it from there. A copy has the time of its original, so that a changed origi
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
+from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import replace_with
 from animalclef.runtime.bucket import bucket_of
 
@@ -91,7 +94,7 @@ def place_marker(folder: Path, text: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if marker_text(folder) != text:
         write_copy(folder / MARKER, text.encode(), 0.0)
-    _root_of.cache_clear()
+    _remote_of.cache_clear()
 
 
 def marker_text(folder: Path) -> str | None:
@@ -107,30 +110,45 @@ def fetch(path: Path) -> bytes | None:
 
     Raises:
         FileNotFoundError: it is not in the bucket either.
-        DataError: the bucket gives no answer.
+        DataError: the bucket gives no answer, or the copies were removed since.
     """
-    root = _root_of(path.parent)
-    if root is None:
+    remote = _remote_of(path.parent)
+    if remote is None:
         return None
-    below, marker = path.relative_to(root), json.loads(marker_text(root) or "{}")
+    if not (remote.root / MARKER).is_file():
+        raise DataError(f"{remote.root}: the copies of {remote.url} were removed. Start again.")
+    below = path.relative_to(remote.root)
     if ".." in below.parts:
-        raise FileNotFoundError(str(path))
-    content, written = bucket_of(marker["url"]).read(below.as_posix())
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    content, written = bucket_of(remote.url).read(below.as_posix())
     write_copy(path, content, written)
-    _bound(root, len(content), marker["gigabytes"] * 1e9)
+    _bound(remote.root, len(content), remote.gigabytes * 1e9)
     return content
 
 
 def touch(path: Path) -> None:
     """Note that a copy was used."""
-    if _root_of(path.parent) is not None:
+    if _remote_of(path.parent) is not None:
         with suppress(OSError):
             os.utime(path, (time.time(), path.stat().st_mtime))
 
 
+class _Remote(NamedTuple):
+    """A folder of copies, and what its marker says."""
+
+    root: Path
+    url: str
+    gigabytes: float
+
+
 @cache
-def _root_of(folder: Path) -> Path | None:
-    return next((one for one in (folder, *folder.parents) if (one / MARKER).is_file()), None)
+def _remote_of(folder: Path) -> _Remote | None:
+    for root in (folder, *folder.parents):
+        text = marker_text(root)
+        if text is not None:
+            marker = json.loads(text)
+            return _Remote(root, marker["url"], marker["gigabytes"])
+    return None
 
 
 def _copies(root: Path) -> Iterator[tuple[Path, os.stat_result]]:

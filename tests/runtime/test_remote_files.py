@@ -207,10 +207,13 @@ def test_photographs_that_were_not_used_for_longest_go_first(store: Any) -> None
     assert read_regular(root / listed[0])[0] == 0  # used again
     assert read_regular(root / listed[2])[0] == 2
     assert names(root) == ["0.jpg", "2.jpg"]
-    with pytest.raises(FileNotFoundError):
-        read_regular(root / "a/9.jpg")
-    with pytest.raises(FileNotFoundError):
-        read_regular(root / "a/../../9.jpg")
+    for path in ("a/9.jpg", "a/../../9.jpg"):
+        with pytest.raises(FileNotFoundError, match=rf"No such file or directory: '.*/{path}'") as caught:
+            read_regular(root / path)
+        assert caught.value.strerror == "No such file or directory"
+    shutil.rmtree(root)
+    with pytest.raises(DataError, match=r"lynx: the copies of s3://wild/lynx were removed. Start again.$"):
+        read_regular(root / "a/0.jpg")
 
 
 def test_a_copy_is_written_as_every_file_is_though_the_command_reads_it(tmp_path: Path) -> None:
