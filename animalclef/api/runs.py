@@ -100,7 +100,7 @@ def predict(
     folders = (loaded.source.root, folder.path)
     with folder.claimed(), open_engine(engine, address, device=device, folders=folders) as opened:
         if remote is not None:
-            remote.pull()
+            remote.pull(overwrite=overwrite)
         folder.open(overwrite=overwrite)
         context = open_context(settings, folder, device, folder_of_weights, count, shown, announce, given, say, opened)
         context = replace(context, reviewed=said, after_stage=None if remote is None else remote.push)

@@ -5,7 +5,8 @@ The inverted file may lie in blocks of images. Blocks share their cells, so that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from animalclef.config import VoteConfig
 from animalclef.features.local.unit_descriptors import comparable
+from animalclef.runtime.threads import one_thread_each
 from animalclef.structures import FloatArray, LocalFeatures
 
 __all__ = ["Codebook", "DescriptorIndex", "build_block", "build_index", "train_codebook", "unit_descriptors"]
@@ -120,7 +122,8 @@ def train_codebook(read: Reader, images: int, config: VoteConfig, seed: int) -> 
     """Learn the axes and cells for the unit descriptors that `read` gives for each of the images 0 to `images` - 1.
 
     There are none up to `config.exact_descriptors`. Above, descriptors are shortened by PCA to `config.dimensions`,
-    held in half precision and searched in the `config.probes` nearest of about 2 * sqrt(n) cells.
+    held in half precision and searched in the `config.probes` nearest of about 2 * sqrt(n) cells. One thread learns
+    them, because their bytes depend on the number of threads.
     """
     counted = np.unique(np.linspace(0, max(images - 1, 0), min(images, _COUNTED)).astype(np.int64))
     counts = np.zeros(images, dtype=np.int64)
@@ -132,13 +135,26 @@ def train_codebook(read: Reader, images: int, config: VoteConfig, seed: int) -> 
         return Codebook(total, none[0:0].ravel(), none, none)
     cells = 2 ** round(np.log2(2 * np.sqrt(total)))
     sample = _sample(read, counts, 40 * cells, np.random.default_rng([seed, 5]))
-    mean, basis = _principal(sample, config.dimensions)
-    width = basis.shape[1]
-    quantiser = faiss.IndexFlatL2(width)
-    learner = faiss.IndexIVFScalarQuantizer(quantiser, width, cells, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_L2)
-    learner.cp.niter, learner.cp.seed = 10, seed + 1
-    learner.train(np.ascontiguousarray((sample - mean) @ basis))
-    return Codebook(total, mean, basis, quantiser.reconstruct_n(0, cells))
+    with _one_thread():
+        mean, basis = _principal(sample, config.dimensions)
+        width = basis.shape[1]
+        quantiser = faiss.IndexFlatL2(width)
+        learner = faiss.IndexIVFScalarQuantizer(quantiser, width, cells, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_L2)
+        learner.cp.niter, learner.cp.seed = 10, seed + 1
+        learner.train(np.ascontiguousarray((sample - mean) @ basis))
+        return Codebook(total, mean, basis, quantiser.reconstruct_n(0, cells))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep BLAS and FAISS on one thread while the block runs."""
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        with one_thread_each():
+            yield
+    finally:
+        faiss.omp_set_num_threads(threads)
 
 
 def build_block(read: Reader, images: Sequence[int], codebook: Codebook, each: Map = map) -> Any:

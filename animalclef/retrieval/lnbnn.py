@@ -80,7 +80,7 @@ class LnbnnScorer:
         self, queries: ImageTable, gallery: ImageTable, views: Sequence[Hidden], advance: Callable[[int], None]
     ) -> Iterator[Entry]:
         """Return for each query the images with a vote and what they got; what the store lacks is made."""
-        of = fingerprint(2, gallery.key.tolist(), self.config, self.seed, metadata.version("faiss-cpu"))
+        of = fingerprint(3, gallery.key.tolist(), self.config, self.seed, metadata.version("faiss-cpu"))
         store = self.keep("votes", of)
         barred = [_barred(queries, gallery.image_id, view) for view in views]
         names = [fingerprint(key, [bar[row].tolist() for bar in barred]) for row, key in enumerate(queries.key)]

@@ -6,7 +6,9 @@ import csv
 import errno
 import io
 import os
+import socket
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -19,11 +21,15 @@ __all__ = [
     "make_folder",
     "output_error",
     "remove_parts",
+    "replace_with",
     "write_bytes",
     "write_csv",
     "write_text",
     "write_with",
 ]
+
+_NAMED = 40  # characters of a part's name that are of its file's: a name has 255 bytes at most
+_HOST = socket.gethostname()[:20]  # machines that share a disk have equal numbers of processes
 
 
 def make_folder(path: Path) -> Path:
@@ -46,8 +52,17 @@ def write_with(path: Path, write: Callable[[Path], None]) -> None:
         OutputError: the disk is full, the place cannot be written to, or `path` is a file that this command reads.
     """
     refuse_input(path)
+    replace_with(path, write)
+
+
+def replace_with(path: Path, write: Callable[[Path], None]) -> None:
+    """Do what `write_with` does, also for a file that this command reads: for copies of what lies elsewhere.
+
+    Raises:
+        OutputError: the disk is full, or the place cannot be written to.
+    """
     make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name[:_NAMED]}.{_HOST}.{os.getpid()}.{threading.get_native_id()}.part")
     try:
         write(temporary)
         _flush(temporary)

@@ -6,25 +6,24 @@ gets it from there. A copy has the time of its original, so that a changed origi
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import datetime
-from functools import cache, lru_cache
+from contextlib import suppress
+from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import NamedTuple
 
-from animalclef.errors import ConfigError, DataError
+from animalclef.errors import DataError
+from animalclef.runtime.atomic_files import replace_with
+from animalclef.runtime.bucket import bucket_of
 
 __all__ = [
-    "Bucket",
-    "bucket_of",
     "copies_folder",
     "fetch",
     "marker_text",
@@ -43,94 +42,6 @@ _come: dict[Path, float] = {}  # bytes since then, by folder of copies
 _lock = threading.Lock()
 
 
-class Bucket:
-    """A folder of a bucket."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
-        options = {"config_kwargs": {"connect_timeout": 10, "retries": {"max_attempts": 3}}} if url[:2] == "s3" else {}
-        with self.told():
-            from fsspec.core import url_to_fs
-
-            self.system, self.base = url_to_fs(self.url, use_listings_cache=False, **options)
-
-    @contextmanager
-    def told(self) -> Iterator[None]:
-        """Turn what a store's library raises into one sentence.
-
-        Raises:
-            ConfigError: the library is not installed.
-            DataError: no such bucket or folder, no credentials, or no answer.
-        """
-        try:
-            yield
-        except ImportError as error:
-            extra = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}.get(self.url.partition("://")[0])
-            advice = f"Run pip install 'animalclef[{extra}]'." if extra else f"It needs another package: {error}."
-            raise ConfigError(f"{self.url}: this kind of store cannot be read here. {advice}") from error
-        except (DataError, ConfigError):
-            raise
-        except FileNotFoundError as error:
-            raise DataError(f"{self.url}: no such bucket or folder, or it is empty.") from error
-        except ValueError as error:
-            raise ConfigError(f"{self.url}: no address of a store ({_first_line(error)}).") from error
-        except Exception as error:
-            name = type(error).__name__
-            if isinstance(error, PermissionError) or "Credential" in name or "Auth" in name:
-                raise DataError(
-                    f"{self.url}: access is refused, or there are no credentials. Set AWS_ACCESS_KEY_ID and "
-                    "AWS_SECRET_ACCESS_KEY, or a profile (for gs:// GOOGLE_APPLICATION_CREDENTIALS)."
-                ) from error
-            raise DataError(
-                f"{self.url}: the store gives no answer ({name}: {_first_line(error)}). Check the network, and start "
-                "again; what is here already is kept."
-            ) from error
-
-    def listed(self) -> dict[str, tuple[int, float]]:
-        """Return the size and the time of every file below the folder, by its path there.
-
-        Raises:
-            DataError: there is none.
-        """
-        with self.told():
-            found = self.system.find(self.base, detail=True)
-            if not found:
-                raise FileNotFoundError(self.base)
-        base = self.base.rstrip("/") + "/"
-        below = {path.removeprefix(base): (int(one["size"]), _time(one)) for path, one in sorted(found.items())}
-        return {path: one for path, one in below.items() if not path.startswith("/") and ".." not in path.split("/")}
-
-    def read(self, path: str) -> tuple[bytes, float]:
-        """Return the bytes and the time of one file.
-
-        Raises:
-            FileNotFoundError: it is not there.
-        """
-        whole = f"{self.base}/{path}"
-        with self.told():
-            try:
-                return self.system.cat_file(whole), _time(self.system.info(whole))
-            except FileNotFoundError:
-                pass
-        raise FileNotFoundError(f"{self.url}/{path}")
-
-    def write(self, path: str, file: Path) -> tuple[int, float]:
-        """Write one file whole; return its size and its time there."""
-        with self.told():
-            self.system.pipe_file(f"{self.base}/{path}", content := file.read_bytes())
-            return len(content), _time(self.system.info(f"{self.base}/{path}"))
-
-    def exists(self) -> bool:
-        """Return whether the bucket itself is there, with or without the folder."""
-        with self.told():
-            return bool(self.system.exists(self.base.split("/")[0]))
-
-    def remove(self, path: str) -> None:
-        """Remove one file."""
-        with self.told(), suppress(FileNotFoundError):
-            self.system.rm_file(f"{self.base}/{path}")
-
-
 def remote_url(path: Path | str) -> str | None:
     """Return the address of a store that a path is; `Path` makes one slash of two.
 
@@ -139,12 +50,6 @@ def remote_url(path: Path | str) -> str | None:
     """
     found = re.match(r"([a-z][a-z0-9]+):/+(.+)", str(path))
     return f"{found[1]}://{found[2]}" if found else None
-
-
-@lru_cache(maxsize=16)
-def bucket_of(url: str) -> Bucket:
-    """Return the folder of a bucket; its connection is kept."""
-    return Bucket(url)
 
 
 def copies_folder(url: str, kind: str) -> Path:
@@ -189,7 +94,7 @@ def place_marker(folder: Path, text: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if marker_text(folder) != text:
         write_copy(folder / MARKER, text.encode(), 0.0)
-    _root_of.cache_clear()
+    _remote_of.cache_clear()
 
 
 def marker_text(folder: Path) -> str | None:
@@ -205,30 +110,45 @@ def fetch(path: Path) -> bytes | None:
 
     Raises:
         FileNotFoundError: it is not in the bucket either.
-        DataError: the bucket gives no answer.
+        DataError: the bucket gives no answer, or the copies were removed since.
     """
-    root = _root_of(path.parent)
-    if root is None:
+    remote = _remote_of(path.parent)
+    if remote is None:
         return None
-    below, marker = path.relative_to(root), json.loads(marker_text(root) or "{}")
+    if not (remote.root / MARKER).is_file():
+        raise DataError(f"{remote.root}: the copies of {remote.url} were removed. Start again.")
+    below = path.relative_to(remote.root)
     if ".." in below.parts:
-        raise FileNotFoundError(str(path))
-    content, written = bucket_of(marker["url"]).read(below.as_posix())
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    content, written = bucket_of(remote.url).read(below.as_posix())
     write_copy(path, content, written)
-    _bound(root, len(content), marker["gigabytes"] * 1e9)
+    _bound(remote.root, len(content), remote.gigabytes * 1e9)
     return content
 
 
 def touch(path: Path) -> None:
     """Note that a copy was used."""
-    if _root_of(path.parent) is not None:
+    if _remote_of(path.parent) is not None:
         with suppress(OSError):
             os.utime(path, (time.time(), path.stat().st_mtime))
 
 
+class _Remote(NamedTuple):
+    """A folder of copies, and what its marker says."""
+
+    root: Path
+    url: str
+    gigabytes: float
+
+
 @cache
-def _root_of(folder: Path) -> Path | None:
-    return next((one for one in (folder, *folder.parents) if (one / MARKER).is_file()), None)
+def _remote_of(folder: Path) -> _Remote | None:
+    for root in (folder, *folder.parents):
+        text = marker_text(root)
+        if text is not None:
+            marker = json.loads(text)
+            return _Remote(root, marker["url"], marker["gigabytes"])
+    return None
 
 
 def _copies(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
@@ -259,21 +179,14 @@ def _bound(root: Path, size: int, most: float) -> None:
 
 
 def write_copy(path: Path, content: bytes, written: float) -> None:
-    """Write a copy whole, with the time of its original."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=_PART, delete=False) as file:
-        file.write(content)
-    os.utime(file.name, (time.time(), written))
-    Path(file.name).replace(path)
+    """Write a copy whole, with the time of its original.
 
+    Raises:
+        OutputError: the disk is full, or the place cannot be written to.
+    """
 
-def _time(info: dict[str, Any]) -> float:
-    """Return when a file was written, in whole seconds; 0 where the store does not say."""
-    written = info.get("LastModified") or info.get("updated") or info.get("mtime") or 0
-    if isinstance(written, str):
-        written = datetime.fromisoformat(written)
-    return float(int(written.timestamp() if isinstance(written, datetime) else written))
+    def fill(part: Path) -> None:
+        part.write_bytes(content)
+        os.utime(part, (time.time(), written))
 
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0][:200]
+    replace_with(path, fill)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import faiss
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from animalclef.config import VoteConfig
-from animalclef.retrieval.descriptor_index import build_index, unit_descriptors
+from animalclef.retrieval.descriptor_index import build_index, train_codebook, unit_descriptors
 from animalclef.structures import LocalFeatures
 
 LENGTHS = [40, 0, 25, 60, 1] * 8
@@ -74,3 +76,20 @@ def test_unit_descriptors_of_bytes_and_of_floats() -> None:
     sift = unit_descriptors(of(np.array([[9, 16, 0, 0], [1, 0, 0, 0]], np.uint8)), 1)
     np.testing.assert_allclose(sift, [[0.6, 0.8, 0, 0]], atol=1e-3)
     np.testing.assert_allclose(unit_descriptors(of(np.array([[3.0, 4.0], [0, 0]])), 9), [[0.6, 0.8], [0, 0]], atol=1e-3)
+
+
+def test_the_codebook_has_the_same_bytes_on_any_number_of_threads() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(60, 300, 128)).astype(np.float32)
+    images /= np.linalg.norm(images, axis=2, keepdims=True)
+    before, found = faiss.omp_get_max_threads(), []
+    try:
+        for threads in (1, 2, 4):
+            faiss.omp_set_num_threads(threads)
+            with threadpool_limits(threads):
+                book = train_codebook(lambda image: images[image], 60, VoteConfig(exact_descriptors=100), 0)
+            assert faiss.omp_get_max_threads() == threads  # as before
+            found.append([array.tobytes() for array in (book.mean, book.basis, book.centroids)])
+    finally:
+        faiss.omp_set_num_threads(before)
+    assert found[0] == found[1] == found[2]

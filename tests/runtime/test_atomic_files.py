@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -54,6 +57,25 @@ def test_a_failing_flush_is_a_failed_write(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(OutputError, match=r"cannot be written \(Input/output error\)"):
         write_bytes(tmp_path / "file.bin", b"new")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_threads_and_long_names_have_parts_of_their_own(tmp_path: Path) -> None:
+    path, seen, both = tmp_path / ("ö" * 127), [], threading.Barrier(2)
+
+    def write(temporary: Path) -> None:
+        seen.append(temporary.name)
+        both.wait(10)  # until the other one writes as well
+        temporary.write_text("whole")
+
+    threads = [threading.Thread(target=write_with, args=(path, write)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_text() == "whole"
+    assert len(set(seen)) == 2
+    assert all(name.startswith(f".{'ö' * 40}.{socket.gethostname()[:20]}.{os.getpid()}.") for name in seen)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_an_interrupt_leaves_no_part(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +16,13 @@ from whole_run import count_work
 import animalclef
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
-from animalclef.errors import ConfigError, DataError
+from animalclef.errors import ConfigError, DataError, OutputError, StaleArtefactError
+from animalclef.runtime.bucket import bucket_of
+from animalclef.runtime.output_guard import forget_inputs, protect_photographs
 from animalclef.runtime.regular_files import read_regular
-from animalclef.runtime.remote_files import bucket_of, copies_folder, open_copies
+from animalclef.runtime.remote_files import copies_folder, open_copies, write_copy
+from animalclef.store.remote_run import RemoteRun
+from animalclef.store.run_folder import RunFolder
 
 s3fs = pytest.importorskip("s3fs", reason="needs pip install 'animalclef[s3]'")
 server = pytest.importorskip("moto.server", reason="needs moto's server, of the extra dev")
@@ -92,6 +97,106 @@ def test_a_run_in_a_bucket_has_the_bytes_of_one_here_and_goes_on_on_another_mach
     assert store.exists("wild/runs/one/finished.json")
 
 
+def machine(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RemoteRun:
+    """A run in the bucket as a machine sees it; its copy stays from one call to the next."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+    remote = RemoteRun("s3://wild/run")
+    remote.folder.mkdir(parents=True, exist_ok=True)  # as it is locked
+    return remote
+
+
+def copy_of(remote: RemoteRun) -> dict[str, str]:
+    return {path.name: path.read_text() for path in remote.folder.iterdir() if path.name != "animalclef-run.json"}
+
+
+def in_bucket(store: Any) -> dict[str, str]:
+    found = {path.rsplit("/", 1)[1]: store.cat(path).decode() for path in store.find("wild/run")}
+    return {name: text for name, text in found.items() if name != "animalclef-run.json"}
+
+
+def test_of_two_machines_each_gets_what_the_other_changed_or_removed(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = machine("first", monkeypatch, tmp_path)
+    first.pull()
+    RunFolder(first.folder).open(overwrite=False)
+    for name in ("removed", "changed", "grown", "both", "back", "lost"):
+        (first.folder / name).write_text("1")
+    first.push()
+    second = machine("second", monkeypatch, tmp_path)
+    second.pull()
+    assert copy_of(second) == dict.fromkeys(("removed", "changed", "grown", "both", "back", "lost"), "1")
+    (second.folder / "removed").unlink()
+    for name in ("changed", "both", "back"):
+        (second.folder / name).write_text("333")
+    second.push()
+    assert in_bucket(store) == {"changed": "333", "grown": "1", "both": "333", "back": "333", "lost": "1"}
+    for name in ("grown", "both"):
+        (first.folder / name).write_text("22")
+        os.utime(first.folder / name, (9.0, 9.0))  # the clock here is slow
+    for name in ("back", "lost"):
+        (first.folder / name).unlink()
+    first = machine("first", monkeypatch, tmp_path)
+    first.pull()
+    whole = {"changed": "333", "grown": "22", "both": "22", "back": "333"}
+    assert copy_of(first) == whole
+    first.push()
+    assert in_bucket(store) == whole
+    second = machine("second", monkeypatch, tmp_path)
+    second.pull()
+    assert copy_of(second) == whole
+
+
+def test_an_overwritten_run_that_was_killed_does_not_get_its_old_files_back(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.pipe({"wild/run/animalclef-run.json": b"{}", "wild/run/old": b"1"})
+    for name in ("none", "has-a-copy"):
+        remote = machine(name, monkeypatch, tmp_path)
+        if name != "none":
+            remote.pull()
+        remote.pull(overwrite=True)
+        RunFolder(remote.folder).open(overwrite=True)
+        again = machine(name, monkeypatch, tmp_path)  # killed before its first push
+        again.pull()
+        assert copy_of(again) == {}
+    (again.folder / "new").write_text("2")
+    again.push()
+    assert in_bucket(store) == {"new": "2"}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_that_is_no_run_is_refused_before_it_is_got(
+    overwrite: bool, store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.pipe({"wild/run/thesis.tex": b"mine", "wild/run/video/1.mp4": b"large"})
+    remote = machine("one", monkeypatch, tmp_path)
+    with pytest.raises(StaleArtefactError, match=r"^s3://wild/run: not a run folder \(it holds thesis.tex\)."):
+        remote.pull(overwrite=overwrite)
+    assert copy_of(remote) == {}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, of Linux")
+def test_a_disk_that_is_full_here_is_no_fault_of_the_store(store: Any) -> None:
+    store.pipe("wild/run/pairs.log", bytes(100_000))
+    with pytest.raises(OSError, match="No space left"):
+        bucket_of("s3://wild/run").get("pairs.log", Path("/dev/full"))
+
+
+def test_a_copy_that_was_removed_is_got_again_and_never_empties_the_bucket(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.pipe({"wild/run/animalclef-run.json": b"{}", "wild/run/old": b"1"})
+    remote = machine("one", monkeypatch, tmp_path)
+    remote.pull()
+    shutil.rmtree(remote.folder)
+    with pytest.raises(DataError, match=r"the copy of s3://wild/run was removed. Start again.$"):
+        remote.push()
+    remote = machine("one", monkeypatch, tmp_path)
+    remote.pull()
+    assert copy_of(remote) == in_bucket(store) == {"old": "1"}
+
+
 def test_photographs_that_were_not_used_for_longest_go_first(store: Any) -> None:
     for number in range(4):
         store.pipe(f"wild/lynx/a/{number}.jpg", bytes([number]) * 400)
@@ -102,10 +207,41 @@ def test_photographs_that_were_not_used_for_longest_go_first(store: Any) -> None
     assert read_regular(root / listed[0])[0] == 0  # used again
     assert read_regular(root / listed[2])[0] == 2
     assert names(root) == ["0.jpg", "2.jpg"]
-    with pytest.raises(FileNotFoundError):
-        read_regular(root / "a/9.jpg")
-    with pytest.raises(FileNotFoundError):
-        read_regular(root / "a/../../9.jpg")
+    for path in ("a/9.jpg", "a/../../9.jpg"):
+        with pytest.raises(FileNotFoundError, match=rf"No such file or directory: '.*/{path}'") as caught:
+            read_regular(root / path)
+        assert caught.value.strerror == "No such file or directory"
+    shutil.rmtree(root)
+    with pytest.raises(DataError, match=r"lynx: the copies of s3://wild/lynx were removed. Start again.$"):
+        read_regular(root / "a/0.jpg")
+
+
+def test_a_copy_is_written_as_every_file_is_though_the_command_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "below" / "1.jpg"
+    protect_photographs(tmp_path, ["below/1.jpg"])
+    try:
+        write_copy(path, b"content", 77.0)
+        write_copy(path, b"another", 78.0)
+    finally:
+        forget_inputs()
+    (tmp_path / "plain").touch()
+    assert path.read_bytes() == b"another"
+    assert path.stat().st_mtime == 78.0
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, of Linux")
+def test_a_full_disk_leaves_no_part_of_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "write_bytes", lambda _, content: write_bytes_to_a_full_disk(content))
+    with pytest.raises(OutputError, match=r"1.jpg: the disk is full"):
+        write_copy(tmp_path / "1.jpg", b"content", 77.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def write_bytes_to_a_full_disk(content: bytes) -> int:
+    with Path("/dev/full").open("wb") as file:
+        return file.write(content)
 
 
 def test_a_tree_of_folders_and_a_photograph_that_changed(store: Any) -> None:

@@ -1,0 +1,132 @@
+"""A folder of a bucket, through fsspec: its files, and one sentence for whatever its library raises."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from animalclef.errors import ConfigError, DataError
+
+__all__ = ["Bucket", "bucket_of"]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of the disk here
+
+
+class Bucket:
+    """A folder of a bucket."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        options = {"config_kwargs": {"connect_timeout": 10, "retries": {"max_attempts": 3}}} if url[:2] == "s3" else {}
+        with self.told():
+            from fsspec.core import url_to_fs
+
+            self.system, self.base = url_to_fs(self.url, use_listings_cache=False, **options)
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Turn what a store's library raises into one sentence.
+
+        Raises:
+            ConfigError: the library is not installed.
+            DataError: no such bucket or folder, no credentials, or no answer.
+        """
+        try:
+            yield
+        except ImportError as error:
+            extra = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}.get(self.url.partition("://")[0])
+            advice = f"Run pip install 'animalclef[{extra}]'." if extra else f"It needs another package: {error}."
+            raise ConfigError(f"{self.url}: this kind of store cannot be read here. {advice}") from error
+        except (DataError, ConfigError):
+            raise
+        except FileNotFoundError as error:
+            raise DataError(f"{self.url}: no such bucket or folder, or it is empty.") from error
+        except ValueError as error:
+            raise ConfigError(f"{self.url}: no address of a store ({_first_line(error)}).") from error
+        except Exception as error:
+            name = type(error).__name__
+            if isinstance(error, OSError) and error.errno in _FULL:  # the disk here
+                raise
+            if isinstance(error, PermissionError) or "Credential" in name or "Auth" in name:
+                raise DataError(
+                    f"{self.url}: access is refused, or there are no credentials. Set AWS_ACCESS_KEY_ID and "
+                    "AWS_SECRET_ACCESS_KEY, or a profile (for gs:// GOOGLE_APPLICATION_CREDENTIALS)."
+                ) from error
+            raise DataError(
+                f"{self.url}: the store gives no answer ({name}: {_first_line(error)}). Check the network, and start "
+                "again; what is here already is kept."
+            ) from error
+
+    def listed(self) -> dict[str, tuple[int, float]]:
+        """Return the size and the time of every file below the folder, by its path there.
+
+        Raises:
+            DataError: there is none.
+        """
+        with self.told():
+            found = self.system.find(self.base, detail=True)
+            if not found:
+                raise FileNotFoundError(self.base)
+        base = self.base.rstrip("/") + "/"
+        below = {path.removeprefix(base): (int(one["size"]), _time(one)) for path, one in sorted(found.items())}
+        return {path: one for path, one in below.items() if not path.startswith("/") and ".." not in path.split("/")}
+
+    def read(self, path: str) -> tuple[bytes, float]:
+        """Return the bytes and the time of one file.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+        whole = f"{self.base}/{path}"
+        with self.told():
+            try:
+                return self.system.cat_file(whole), _time(self.system.info(whole))
+            except FileNotFoundError:
+                pass
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"{self.url}/{path}")
+
+    def get(self, path: str, file: Path) -> None:
+        """Write one file of the folder to this machine, in parts; whatever its size."""
+        with self.told():
+            self.system.get_file(f"{self.base}/{path}", str(file))
+
+    def put(self, path: str, file: Path) -> tuple[int, float]:
+        """Write one file whole, whatever its size; return its size and its time there."""
+        with self.told():
+            self.system.put_file(str(file), f"{self.base}/{path}")
+            info = self.system.info(f"{self.base}/{path}")
+            return int(info["size"]), _time(info)
+
+    def exists(self) -> bool:
+        """Return whether the bucket itself is there, with or without the folder."""
+        with self.told():
+            return bool(self.system.exists(self.base.split("/")[0]))
+
+    def remove(self, path: str) -> None:
+        """Remove one file."""
+        with self.told(), suppress(FileNotFoundError):
+            self.system.rm_file(f"{self.base}/{path}")
+
+
+@lru_cache(maxsize=16)
+def bucket_of(url: str) -> Bucket:
+    """Return the folder of a bucket; its connection is kept."""
+    return Bucket(url)
+
+
+def _time(info: dict[str, Any]) -> float:
+    """Return when a file was written, in whole seconds; 0 where the store does not say."""
+    written = info.get("LastModified") or info.get("updated") or info.get("mtime") or 0
+    if isinstance(written, str):
+        written = datetime.fromisoformat(written)
+    return float(int(written.timestamp() if isinstance(written, datetime) else written))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0][:200]
