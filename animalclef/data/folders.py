@@ -193,7 +193,8 @@ def _files(root: Path, seen: _Seen) -> Iterator[str]:
 
 def _sorted_out(paths: Sequence[str]) -> _Seen:
     """Return what a walk over files at these paths meets."""
-    seen, skipped, unnamed = _Seen(), set(), {}
+    seen, skipped = _Seen(), set()
+    unnamed: dict[str, None] = {}
     for path in paths:
         parts = path.split("/")
         for place, name in enumerate(parts, start=1):
