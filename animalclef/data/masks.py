@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from animalclef.data.decode import UnreadableImageError, crop, upright_size_wh
+from animalclef.data.decode import crop, upright_size_wh
 from animalclef.data.segmentation_cells import draw_segmentation, is_segmentation
 from animalclef.errors import DataError
 from animalclef.runtime.regular_files import read_regular
@@ -26,7 +25,8 @@ __all__ = ["Masks", "encode_mask", "find_masks", "inside", "mask_path", "mask_pa
 
 logger = logging.getLogger(__name__)
 
-_SIZE = re.compile(r'\{"size":\[(\d+),(\d+)\]')  # of run lengths, as `mask_column` writes them
+_WARNED = 10  # photographs whose segmentations are left out are named with a warning
+_left_out: set[Path] = set()
 
 BoolArray = NDArray[np.bool_]
 
@@ -74,14 +74,6 @@ def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
             source[row] = str(file)
         elif named:
             source[row] = named if is_segmentation(named) else str(images.root / named)
-    unfit = [row for row in np.flatnonzero(source != "").tolist() if _is_unfit(images, row, source[row])]
-    if unfit:
-        first, what = (
-            images.path[unfit[0]],
-            "segmentations have not the shape of their photographs, so they are left out",
-        )
-        logger.warning("%d %s (first: of %s).", len(unfit), what, first)
-        source[unfit] = ""
     count = int((source != "").sum())
     if folder is not None and not count:
         raise DataError(
@@ -95,17 +87,6 @@ def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
             level, "%d of %d photographs have no mask, so nothing of them is masked.", len(images) - count, len(images)
         )
     return Masks(source, np.array([_digest(one) for one in source], dtype=object))
-
-
-def _is_unfit(images: ImageTable, row: int, source: str) -> bool:
-    """Return whether run lengths have another shape than their photograph."""
-    size = _SIZE.match(source)
-    if size is None:
-        return False
-    try:
-        return not _same_shape((int(size[2]), int(size[1])), upright_size_wh(images.root / images.path[row]))
-    except UnreadableImageError:
-        return False  # the photograph is skipped, with its reason
 
 
 def mask_path(folder: Path, path: str) -> Path:
@@ -124,26 +105,36 @@ def mask_paths(folder: Path, paths: Sequence[str]) -> list[Path]:
     ]
 
 
-def read_mask(images: ImageTable, row: int, source: str, size_wh: tuple[int, int]) -> BoolArray:
+def read_mask(images: ImageTable, row: int, source: str, size_wh: tuple[int, int]) -> BoolArray | None:
     """(h, w), true on the animal, over the row's image (cut to its box) of `size_wh` pixels, at any scale.
 
+    A segmentation that has not the photograph's shape is left out with a warning: `None`.
+
     Raises:
-        DataError: the mask cannot be read, or has not the photograph's shape.
+        DataError: a file's mask cannot be read, or has not the photograph's shape.
     """
     box = images.bbox_xywhr[row]
     boxed = bool(np.isfinite(box).all())
     whole_wh = upright_size_wh(images.root / images.path[row]) if boxed else size_wh
-    if is_segmentation(source):
-        mask, name = draw_segmentation(json.loads(source), whole_wh), f"the segmentation of {images.path[row]}"
-    else:
-        mask, name = _read_file(Path(source)), source
+    mask = draw_segmentation(json.loads(source), whole_wh) if is_segmentation(source) else _read_file(Path(source))
     if not _same_shape(mask.shape[::-1], whole_wh):
         want, have = (f"{width} x {height}" for width, height in (whole_wh, mask.shape[::-1]))
-        raise DataError(f"{name}: expected the shape of its photograph, {want} or scaled, got {have}. Make it again.")
+        shape = f"expected the shape of its photograph, {want} or scaled, got {have}"
+        if not is_segmentation(source):
+            raise DataError(f"{source}: {shape}. Make it again.")
+        _warn_left_out(images.root / images.path[row], shape)
+        return None
     if not boxed:
         return mask
     full = cv2.resize(mask.astype(np.uint8), whole_wh, interpolation=cv2.INTER_NEAREST)
     return crop(full, None, box)[0] > 0
+
+
+def _warn_left_out(photograph: Path, shape: str) -> None:
+    if photograph not in _left_out:
+        _left_out.add(photograph)
+        level = logging.WARNING if len(_left_out) <= _WARNED else logging.INFO
+        logger.log(level, "The segmentation of %s is left out: %s.", photograph, shape)
 
 
 def inside(mask: BoolArray, keypoints_xy: FloatArray, size_wh: tuple[int, int]) -> BoolArray:

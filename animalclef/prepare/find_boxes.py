@@ -88,8 +88,8 @@ def _outline(images: ImageTable, masks: Masks | None, row: int, image: DecodedIm
     source = "" if masks is None else masks.source[row]
     if image.opaque is not None:
         return image.opaque
-    if not source:
+    mask = read_mask(images, row, source, image.original_size_wh) if source else None
+    if mask is None:
         return plain_ground(image.pixels)
-    mask = read_mask(images, row, source, image.original_size_wh).astype(np.uint8)
     height, width = image.pixels.shape[:2]
-    return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA) > 0)
+    return np.asarray(cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA) > 0)
