@@ -11,7 +11,7 @@ from animalclef.config.prepare import Mode
 from animalclef.data.decode import UnreadableImageError, upright_size_wh
 from animalclef.errors import DataError
 from animalclef.prepare.body_box import body_box, is_whole, outline_box
-from animalclef.structures import FloatArray, ImageTable
+from animalclef.structures import WHOLE_XYWHR, FloatArray, ImageTable
 from animalclef.structures.arrays import BoolArray
 
 __all__ = ["cut_out_box", "prepared_table"]
@@ -32,9 +32,8 @@ def cut_out_box(
     >>> cut_out_box(mask, (120, 80), 0.1).tolist()
     [58.0, 19.0, 44.0, 22.0, 0.0]
     """
-    whole = np.full(5, np.nan, np.float32)
     if not mask.any():
-        return whole
+        return WHOLE_XYWHR
     scale_x, scale_y = size_wh[0] / mask.shape[1], size_wh[1] / mask.shape[0]
     if along_body and is_whole(mask):
         x, y, width, height, rotation_rad = body_box(mask)
@@ -47,7 +46,7 @@ def cut_out_box(
     left, top = max(0.0, x * scale_x), max(0.0, y * scale_y)
     right, bottom = min(size_wh[0], (x + width) * scale_x), min(size_wh[1], (y + height) * scale_y)
     if (right - left) * (bottom - top) >= _NEARLY_ALL * size_wh[0] * size_wh[1]:
-        return whole
+        return WHOLE_XYWHR
     return np.array([*np.round([left, top, right - left, bottom - top], 2), 0.0], np.float32)
 
 
