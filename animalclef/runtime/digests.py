@@ -65,8 +65,10 @@ def check_result(path: Path) -> None:
         settings = json.loads((path.parent / "finished.json").read_bytes())
     except (OSError, ValueError, RecursionError):
         return
-    if path.name in RESULTS and isinstance(settings, dict):
-        check_digests(path.parent, settings)
+    files = settings.get("files") if isinstance(settings, dict) else None
+    digest = files.get(path.name) if isinstance(files, dict) and path.name in RESULTS else None
+    if digest is not None and digest != _file_digest(path):
+        raise _changed(path, path.parent)
 
 
 def _changed(path: Path, folder: Path) -> StaleArtefactError:
