@@ -477,3 +477,14 @@ def test_columns_are_named_by_the_user_and_kept(small: Path, predict: Command) -
     assert "where" in next(Path().rglob("*.config.yaml")).read_text()
     answers = next(Path().rglob("*answers.csv")).read_text().splitlines()
     assert answers[0].startswith("path,answer,probability,threshold,next_candidate,")
+
+
+def test_answers_that_were_changed_are_not_converted(small: Path, predict: Command, command: Command) -> None:
+    assert predict(small).status == 0
+    answers = Path("out", "answers.csv")
+    arguments = ("--data", small, "--to", "capture-history", "--answers", answers)
+    assert command("convert", *arguments, "--out", "h.inp").status == 0
+    answers.write_text(answers.read_text().replace(",0.", ",0.1", 1))
+    stops_with(
+        command("convert", *arguments, "--out", "i.inp"), "answers.csv: not what was written with its submission"
+    )

@@ -174,6 +174,16 @@ def test_a_bucket_is_read_as_a_disk_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("store")
+def test_columns_that_are_named_for_a_tree_are_not_used_and_it_is_said(tmp_path: Path) -> None:
+    touch(tmp_path / "newts", "Ada/1.jpg", "query/2.jpg")
+    sentence = "newts: a folder per individual, not a table: the columns that were named (--columns) are not used."
+    for data in (tmp_path / "newts", in_bucket("named-columns/newts", "Ada/1.jpg", "query/2.jpg")):
+        loaded = load_table(find_source(data, columns={"identity": "who"}))
+        assert loaded.images.identity.tolist() == ["Ada", None]
+        assert [str(one) for one in loaded.problems] == [sentence]
+
+
+@pytest.mark.usefixtures("store")
 def test_a_table_below_a_bucket_is_found() -> None:
     address = in_bucket("table-below", "Comp/a.jpg")
     memory = pytest.importorskip("fsspec").filesystem("memory")

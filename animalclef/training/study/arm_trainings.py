@@ -60,7 +60,7 @@ class ArmTrainings:
         return f"arm {chunk[0].arm.name}, seed {chunk[0].seed}"
 
     def with_threads(self, threads: int) -> ArmTrainings:
-        """Return the same work without a progress bar; the number of threads stays."""
+        """Return this work as it is: the bytes of a training depend on the number of workers."""
         return self
 
     def __getstate__(self) -> dict[str, object]:
