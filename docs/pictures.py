@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 from browser import browser  # noqa: E402
 
-RUN, TRUTH, SHOWN = Path("runs/demo"), Path(".demo/truth.csv"), "288"
+RUN, TRUTH, SHOWN = Path("runs/demo"), Path(".demo/truth.csv"), "172"
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
         with browser(Path(folder) / "profile") as chromium:
             summary = photograph(chromium, page, "")
             match = photograph(
-                chromium, page, "document.querySelectorAll('.card')[1].querySelector('.candidate button').click()"
+                chromium, page, "document.querySelector('.candidate.same:first-child button').click()"
             )
     write_picture(ROOT / "docs/images/report.jpg", np.hstack([half(summary), half(match)]))
 

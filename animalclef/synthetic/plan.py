@@ -27,9 +27,9 @@ class DemoConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = Field(default=0, ge=0)
-    known_individuals: int = Field(default=22, ge=2)
+    known_individuals: int = Field(default=18, ge=2)
     """Animals with photographs in the database."""
-    unknown_individuals: int = Field(default=10, ge=0)
+    unknown_individuals: int = Field(default=8, ge=0)
     """Animals seen on queries only."""
     places: int = Field(default=45, ge=1)
     database_visits: int = Field(default=16, ge=1)

@@ -114,7 +114,7 @@ def test_no_encounter_stands_on_both_sides() -> None:
 
 def test_default_proportions() -> None:
     shots = plan_demo(DemoConfig())
-    assert 350 <= len(shots) <= 480
+    assert 300 <= len(shots) <= 400
     queries = [shot for shot in shots if shot.split == "query"]
     assert 0.25 <= sum(not shot.known for shot in queries) / len(queries) <= 0.42
     images: dict[str, int] = {}
