@@ -13,6 +13,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 Entry = Mapping[str, NDArray[np.generic]]
 
 _MOST_OPEN = 1024  # files of a store at once: Linux maps 65,530 for a process
+_MOST_INDEXED = 16_384  # files whose entries are remembered
 
 # The errors that damaged bytes can cause.
 _DAMAGE = (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError)
@@ -52,7 +54,7 @@ class ShardStore:
 
     def __init__(self, folder: Path, made_by: str = "") -> None:
         self.folder, self.made_by = folder, made_by
-        self._places: dict[str, list[_Place]] = {}
+        self._places: dict[str, tuple[_Place, ...]] = {}
         self._open: dict[Path, safe_open] = {}
         self._files: set[Path] = set()  # that this process put or included
         for path in sorted(folder.glob("*.safetensors")):
@@ -152,24 +154,35 @@ class ShardStore:
 
     def _index(self, path: Path) -> None:
         """Index a file; an entry that was damaged and made again is in several files."""
-        names: dict[str, list[str]] = defaultdict(list)
         try:
-            file = self._file(path)
-            metadata = file.metadata() or {}
-            if metadata.get("made_by", "") != self.made_by:
-                logger.warning("%s: made by other settings or weights; it is not used.", path)
-                self._open.pop(path, None)
-                return
-            checksums = dict(json.loads(metadata["crc32"]))
-            for name in file.keys():  # noqa: SIM118 - safe_open is no mapping
-                key, _, array = name.partition("/")
-                names[key].append(array)
+            status = path.stat()
+            made_by, found = _entries_of(path, status.st_mtime_ns, status.st_size)
         except _DAMAGE:
             logger.warning("%s: not a complete shard; its entries will be made again.", path)
-            self._open.pop(path, None)
             return
-        for key, checksum in checksums.items():
-            self._places.setdefault(key, []).append(_Place(path, tuple(sorted(names[key])), checksum))
+        if made_by != self.made_by:
+            logger.warning("%s: made by other settings or weights; it is not used.", path)
+            return
+        again = {key: (*self._places[key], *found[key]) for key in found.keys() & self._places.keys()}
+        self._places.update(found)
+        self._places.update(again)
+
+
+@lru_cache(maxsize=_MOST_INDEXED)
+def _entries_of(path: Path, written_ns: int, size: int) -> tuple[str, Mapping[str, tuple[_Place, ...]]]:
+    """Return what made a file, and the place of each of its entries; files seen before are not opened again.
+
+    A catalogue opens its stores for every photograph that is asked about.
+    """
+    names: dict[str, list[str]] = defaultdict(list)
+    with safe_open(path, framework="np") as file:
+        metadata = file.metadata() or {}
+        checksums = dict(json.loads(metadata["crc32"]))
+        for name in file.keys():  # noqa: SIM118 - safe_open is no mapping
+            key, _, array = name.partition("/")
+            names[key].append(array)
+    places = {key: (_Place(path, tuple(sorted(names[key])), checksum),) for key, checksum in checksums.items()}
+    return metadata.get("made_by", ""), places
 
 
 def _checksum(entry: Entry) -> int:

@@ -58,6 +58,22 @@ def test_few_files_are_open_at_once_and_all_entries_can_be_read(folder: Path, mo
         assert len(store._open) == 1
 
 
+def test_a_store_opened_again_opens_only_files_that_changed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ShardStore(folder)
+    opened = []
+    real = shard_store.safe_open
+    monkeypatch.setattr(shard_store, "safe_open", lambda path, **how: opened.append(path) or real(path, **how))
+    assert len(ShardStore(folder)) == 4
+    assert opened == []
+    changed = shard_with(folder, 3)
+    other = ShardStore(folder.parent / "other")
+    other.put({"ee": entry(3)})
+    changed.write_bytes(shard_with(other.folder, 1).read_bytes())
+    again = ShardStore(folder)
+    assert ("aa" in again, "dd" in again, "ee" in again) == (False, True, True)
+    assert_same(again, "ee", 3)
+
+
 def test_a_file_of_another_process_is_included_and_one_on_another_disk_is_refused(folder: Path) -> None:
     store, elsewhere = ShardStore(folder), pickle_and_back(ShardStore(folder))
     assert elsewhere.folder == folder.absolute()
