@@ -477,3 +477,9 @@ def test_columns_are_named_by_the_user_and_kept(small: Path, predict: Command) -
     assert "where" in next(Path().rglob("*.config.yaml")).read_text()
     answers = next(Path().rglob("*answers.csv")).read_text().splitlines()
     assert answers[0].startswith("path,answer,probability,threshold,next_candidate,")
+
+
+def test_a_folder_of_photographs_is_no_run_to_group(small: Path, command: Command) -> None:
+    said = command("cluster", "--run", small, "--out", "clusters.csv")
+    stops_with(said, f"{small}: no finished run (finished.json is not there).")
+    assert not Path("runs").exists()
