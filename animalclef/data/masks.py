@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 _SIZE = re.compile(r'\{"size":\[(\d+),(\d+)\]')  # of run lengths, as `mask_column` writes them
 
 BoolArray = NDArray[np.bool_]
+_NO_PICTURE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +56,14 @@ def encode_mask(mask: BoolArray) -> str:
     return json.dumps({"size": list(mask.shape), "counts": counts}, separators=(",", ":"))
 
 
-def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
+def find_masks(images: ImageTable, folder: Path | None, *, report: bool = True) -> Masks | None:
     """The mask of every row that has one, the folder's before the table's; `None` where no row has.
 
+    Without `report`, for masks that were found before, nothing is logged and no file's shape is looked at.
+
     Raises:
-        DataError: the folder is not there or has no mask for any photograph, or a mask that the table names is absent.
+        DataError: the folder is not there or has no mask for any photograph, or a file is absent, no mask, or has
+            another shape than its photograph.
     """
     if folder is not None and not folder.is_dir():
         raise DataError(f"{folder}: no such folder of masks (keypoints.masks). `animalclef mask` makes one.")
@@ -74,14 +78,7 @@ def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
             source[row] = str(file)
         elif named:
             source[row] = named if is_segmentation(named) else str(images.root / named)
-    unfit = [row for row in np.flatnonzero(source != "").tolist() if _is_unfit(images, row, source[row])]
-    if unfit:
-        first, what = (
-            images.path[unfit[0]],
-            "segmentations have not the shape of their photographs, so they are left out",
-        )
-        logger.warning("%d %s (first: of %s).", len(unfit), what, first)
-        source[unfit] = ""
+    source = _fitting(images, source, report=report)
     count = int((source != "").sum())
     if folder is not None and not count:
         raise DataError(
@@ -89,12 +86,39 @@ def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
         )
     if not count:
         return None
-    if count < len(images):
+    if count < len(images) and report:
         level = logging.INFO if folder is None else logging.WARNING  # a table may well give masks to some alone
         logger.log(
             level, "%d of %d photographs have no mask, so nothing of them is masked.", len(images) - count, len(images)
         )
     return Masks(source, np.array([_digest(one) for one in source], dtype=object))
+
+
+def _fitting(images: ImageTable, source: StrArray, *, report: bool) -> StrArray:
+    """Return the masks without run lengths of another shape than their photographs; files of another are refused."""
+    for row in np.flatnonzero(source != "").tolist() if report else ():
+        if not is_segmentation(source[row]):
+            _check_file(images, row, source[row])
+    unfit = [row for row in np.flatnonzero(source != "").tolist() if _is_unfit(images, row, source[row])]
+    if unfit and report:
+        logger.warning(
+            "%d segmentations have not the shape of their photographs, so they are left out (first: of %s).",
+            len(unfit), images.path[unfit[0]],
+        )  # fmt: skip
+    source[unfit] = ""
+    return source
+
+
+def _check_file(images: ImageTable, row: int, source: str) -> None:
+    """Refuse a file whose header is no picture's, or has another shape than the photograph."""
+    try:
+        with Image.open(source) as image:
+            size_wh = image.size
+        _check_shape(source, size_wh, upright_size_wh(images.root / images.path[row]))
+    except (UnreadableImageError, FileNotFoundError):
+        return  # of the photograph: it is skipped, with its reason; of the mask: its content cannot be read, either
+    except _NO_PICTURE as error:
+        raise _no_mask(source, error) from error
 
 
 def _is_unfit(images: ImageTable, row: int, source: str) -> bool:
@@ -137,9 +161,7 @@ def read_mask(images: ImageTable, row: int, source: str, size_wh: tuple[int, int
         mask, name = draw_segmentation(json.loads(source), whole_wh), f"the segmentation of {images.path[row]}"
     else:
         mask, name = _read_file(Path(source)), source
-    if not _same_shape(mask.shape[::-1], whole_wh):
-        want, have = (f"{width} x {height}" for width, height in (whole_wh, mask.shape[::-1]))
-        raise DataError(f"{name}: expected the shape of its photograph, {want} or scaled, got {have}. Make it again.")
+    _check_shape(name, mask.shape[::-1], whole_wh)
     if not boxed:
         return mask
     full = cv2.resize(mask.astype(np.uint8), whole_wh, interpolation=cv2.INTER_NEAREST)
@@ -172,10 +194,20 @@ def _read_file(path: Path) -> BoolArray:
                 values = np.asarray(image.getchannel("A"))
             else:
                 values = np.asarray(image if image.mode in ("P", "L", "I", "I;16") else image.convert("L"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: not a readable mask ({type(error).__name__}). Make it again.") from error
+    except _NO_PICTURE as error:
+        raise _no_mask(str(path), error) from error
     brightest = values.max(initial=0)
     return np.asarray(values > brightest / 2) if brightest > 0 else np.zeros(values.shape, dtype=bool)
+
+
+def _no_mask(source: str, error: Exception) -> DataError:
+    return DataError(f"{source}: not a readable mask ({type(error).__name__}). Make it again.")
+
+
+def _check_shape(name: str, have_wh: tuple[int, ...], want_wh: tuple[int, int]) -> None:
+    if not _same_shape(have_wh, want_wh):
+        want, have = (f"{width} x {height}" for width, height in (want_wh, have_wh))
+        raise DataError(f"{name}: expected the shape of its photograph, {want} or scaled, got {have}. Make it again.")
 
 
 def _same_shape(one_wh: tuple[int, ...], other_wh: tuple[int, int]) -> bool:

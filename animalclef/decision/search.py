@@ -57,7 +57,7 @@ def evaluate(evaluators: Sequence[TrialEvaluator], choice: DecisionParams, confi
     low, high = swept.plateau()
     threshold = (low + high) / 2
     if not swept.score.any():
-        threshold = min(high, _safe(evaluators, answers))
+        threshold = min(_safe(evaluators, answers), _NO_NAME)
     elif config.safe_threshold:
         threshold = min(max(low, _safe(evaluators, answers)), threshold)
     return _found(evaluators, answers, choice.at(threshold), (low, high))
