@@ -498,3 +498,14 @@ def test_a_folder_of_photographs_is_no_run_to_group(small: Path, command: Comman
     said = command("cluster", "--run", small, "--out", "clusters.csv")
     stops_with(said, f"{small}: no finished run (finished.json is not there).")
     assert not Path("runs").exists()
+
+
+def test_answers_that_were_changed_are_not_converted(small: Path, predict: Command, command: Command) -> None:
+    assert predict(small).status == 0
+    answers = Path("out", "answers.csv")
+    arguments = ("--data", small, "--to", "capture-history", "--answers", answers)
+    assert command("convert", *arguments, "--out", "h.inp").status == 0
+    answers.write_text(answers.read_text().replace(",0.", ",0.1", 1))
+    Path("out", "submission.csv").unlink()
+    said = command("convert", *arguments, "--out", "i.inp")
+    stops_with(said, "answers.csv: not what was written with its submission")

@@ -25,8 +25,6 @@ from animalclef.structures import Embeddings, LocalFeatures, StrArray
 
 __all__ = ["Embedder", "LocalFeatureExtractor", "Masks", "segment", "settings_with"]
 
-_AT_ONCE = 32  # images that are opened before they are segmented
-
 
 class Embedder:
     """An embedding model: one unit vector per image.

@@ -21,14 +21,13 @@ from animalclef.data.decode import UnreadableImageError, decode, read_image, res
 from animalclef.data.pixels import to_rgb
 from animalclef.errors import DataError
 from animalclef.runtime.regular_files import read_regular
-from animalclef.structures import DecodedImage
+from animalclef.structures import WHOLE_XYWHR, DecodedImage
 
 __all__ = ["Image", "Images", "Photograph", "in_chunks", "open_images", "pixels_of"]
 
 Image = str | os.PathLike[str] | PilImage.Image | NDArray[np.uint8]
 Images = Image | Sequence[Image] | Dataset
 
-_WHOLE = np.full(5, np.nan, dtype=np.float32)
 _SETTINGS = DataConfig()
 
 
@@ -100,7 +99,7 @@ def _opened(image: Image) -> DecodedImage:
         return DecodedImage(np.ascontiguousarray(pixels), None, (image.shape[1], image.shape[0]))
     path = Path(image)
     try:
-        return decode(read_regular(path), _WHOLE, _SETTINGS.decode_long_side, _SETTINGS.max_pixels)
+        return decode(read_regular(path), WHOLE_XYWHR, _SETTINGS.decode_long_side, _SETTINGS.max_pixels)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
     except UnreadableImageError as error:

@@ -50,7 +50,8 @@ def retrieve(queries: Embeddings, gallery: Embeddings, *, k: int = 100) -> Short
         np.concatenate([queries.image_id, gallery.image_id[further]]),
         np.concatenate([queries.values, gallery.values[further]]),
     )
-    return search(_table(queries.image_id), _table(gallery.image_id), both, RetrieveConfig(top_k=k))
+    tables = _table(queries.image_id), _table(gallery.image_id)
+    return search(*tables, both, RetrieveConfig(top_k=k), workers=os.cpu_count() or 1)
 
 
 def retrieval_metrics(

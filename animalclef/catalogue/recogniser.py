@@ -26,7 +26,7 @@ from animalclef.pipeline.run_context import Plan, RunContext, open_context
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.regular_files import read_regular
 from animalclef.store.run_folder import RunFolder
-from animalclef.structures import ImageTable
+from animalclef.structures import WHOLE_XYWHR, ImageTable
 from animalclef.structures.arrays import text_array
 from animalclef.structures.clusters import Clusters
 
@@ -165,16 +165,15 @@ def one_row(photograph: Path, dataset: str) -> ImageTable:
     Raises:
         DataError: the file cannot be read.
     """
-    box = np.full(5, np.nan, dtype=np.float32)
     try:
-        key = content_key(read_regular(photograph), box)
+        key = content_key(read_regular(photograph), WHOLE_XYWHR)
     except OSError as error:
         raise DataError(f"{photograph}: cannot be read ({error.strerror}).") from error
     one = {name: text_array([""]) for name in ("date", "viewpoint", "species", "encounter")}
     return ImageTable(
         root=photograph.resolve().parent, image_id=text_array([f"who/{key}"]),
         path=text_array([str(photograph.resolve())]), dataset=text_array([dataset]), is_query=np.ones(1, dtype=bool),
-        identity=text_array([None]), bbox_xywhr=box[None], key=text_array([key]), **one,
+        identity=text_array([None]), bbox_xywhr=WHOLE_XYWHR[None], key=text_array([key]), **one,
     )  # fmt: skip
 
 

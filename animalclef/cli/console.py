@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich import box
 from rich.table import Table
 
-from animalclef.cli.progress_bar import RichProgress, duration
+from animalclef.cli.progress_bar import RichProgress
 from animalclef.decision.strangers import small_validation_notes
+from animalclef.runtime.progress import duration
 
 if TYPE_CHECKING:
     from animalclef.decision.decision_model import DatasetDecision, Decision
@@ -29,7 +30,6 @@ __all__ = [
     "background_table",
     "boxes_table",
     "decision_table",
-    "duration",
     "embedder_table",
     "empty_table",
     "honesty_lines",

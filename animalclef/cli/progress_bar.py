@@ -11,7 +11,9 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Column
 from rich.text import Text
 
-__all__ = ["RichProgress", "duration"]
+from animalclef.runtime.progress import duration
+
+__all__ = ["RichProgress"]
 
 
 class RichProgress:
@@ -73,14 +75,3 @@ class _Rate(ProgressColumn):
         """Return the rate so far."""
         speed = task.finished_speed or task.speed
         return Text(f"{speed:,.1f} {self.unit}/s" if speed else f"- {self.unit}/s")
-
-
-def duration(seconds: float) -> str:
-    """Format seconds for reading.
-
-    >>> duration(59), duration(90), duration(4000)
-    ('59 s', '2 min', '1.1 h')
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

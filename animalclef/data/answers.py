@@ -8,7 +8,7 @@ from pathlib import Path
 
 from animalclef.data.csv_text import read_table
 from animalclef.errors import DataError
-from animalclef.runtime.digests import check_result
+from animalclef.runtime.digests import check_answers, check_result
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped
 from animalclef.structures.clusters import Clusters
 
@@ -83,9 +83,10 @@ def read_answers(path: Path) -> list[Answer]:
 
     Raises:
         DataError: a column is missing, or a probability is no number.
-        StaleArtefactError: it lies in a run folder, and is not what the run wrote.
+        StaleArtefactError: it lies in a run folder or beside its manifest, and is not what was written there.
     """
     check_result(path)
+    check_answers(path)
     table = read_table(path)
     absent = [column for column in ANSWERS_COLUMNS if column not in table.columns and column != "individual"]
     if absent:

@@ -1,4 +1,4 @@
-"""Boxes in tables, in pixels or as shares of the photograph, to x, y, width, height and rotation."""
+"""Boxes in tables, in pixels, as shares of the photograph or in per cent, to x, y, width, height and rotation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from animalclef.data.columns import Group, find_column
+from animalclef.data.columns import Group, column_of, find_column
 from animalclef.data.csv_text import Problem, Table
 from animalclef.data.decode import UnreadableImageError, upright_size_wh
 from animalclef.data.names import is_missing
@@ -24,6 +24,7 @@ _FURTHEST = 1e7  # pixels; no photograph is larger, and float32 holds such numbe
 _RELATIVE = 2.0  # shares of the photograph are below, where a box sticks out too; no animal is so few pixels
 _LOOKED_AT = 50  # photographs of boxes that may be corners
 _LONGEST = 10_000  # characters of a cell with a box
+_PERCENT = re.compile(r"%|percent(?:age)?|pct", re.IGNORECASE)  # in a header
 _SIZES = (("w", "h"), ("width", "height"))
 _SIDES = tuple(
     tuple(f"{bbox}{side}" for side in sides)
@@ -46,7 +47,8 @@ def parse_boxes(table: Table, root: Path, paths: Sequence[str]) -> tuple[FloatAr
 
     They stand in a `bbox` cell, or in columns x, y, w, h (also `bbox_x`, `xmin`, `xmax`, `left`, `x_center` and so on);
     theta stands in either. Boxes whose numbers are all below 2 are shares of the photograph, as MegaDetector, YOLO and
-    Camtrap DP write them: the size is read from the photograph's head. A column whose boxes often reach beyond their
+    Camtrap DP write them: the size is read from the photograph's head. Where the header or a cell says per cent they
+    are shares of a hundred. A column whose boxes often reach beyond their
     photographs, and would not if they were x1, y1, x2, y2, holds corners. A column with rotations beyond a full turn,
     or of whole numbers alone, is in degrees. Decimal commas are read. A row whose box makes no sense keeps the whole
     photograph.
@@ -98,21 +100,30 @@ def box_numbers(cell: str) -> list[str]:
 
 def _texts(table: Table) -> tuple[list[list[str]], str]:
     """Return the numbers of each row's box, and how they are meant: "corners", "centre" and size, or ""."""
-    present = {"".join(filter(str.isalnum, column.lower())): column for column in table.columns}
+    present = {
+        "".join(filter(str.isalnum, _PERCENT.sub("", column.lower()))): column
+        for column in sorted(table.columns, key=lambda one: not _PERCENT.search(one))
+    }  # of two columns of a name the one that is not in per cent
     theta = [""] * len(table.rows) if "theta" not in present else table.column(present["theta"])
     cells = find_column(table, "bbox")
     if cells is not None and any(cells):
-        rows = [box_numbers(cell) for cell in cells]
+        sign = _sign(column_of(table, "bbox") or "")
+        rows = [[*(text + sign for text in row[:4]), *row[4:]] for row in map(box_numbers, cells)]
         return [[*row, turn] if len(row) == 4 and turn else row for row, turn in zip(rows, theta, strict=True)], ""
     sides = next((sides for sides in _SIDES if all(side in present for side in sides)), None)
     if sides is None:
         return [[] for _ in table.rows], ""
     columns = [present[side] for side in sides]
-    rows = [[row[column] for column in columns] + [turn] for row, turn in zip(table.rows, theta, strict=True)]
-    whole = [[] if all(is_missing(cell) for cell in row[:4]) else row for row in rows]
+    pairs = zip(table.rows, theta, strict=True)
+    whole = [[] if all(is_missing(row[column]) for column in columns)
+             else [*(row[column] + _sign(column) for column in columns), turn] for row, turn in pairs]  # fmt: skip
     if sides[2].endswith(("max", "x2", "right")):
         return whole, "corners"
     return whole, "centre" if sides[0].endswith(("center", "centre")) else ""
+
+
+def _sign(column: str) -> str:
+    return "%" if _PERCENT.search(column) else ""
 
 
 def _of_corners(box: Box) -> Box:
@@ -153,12 +164,14 @@ def _numbers(texts: Sequence[str]) -> Box | None:
         texts = [*texts, "0"]
     try:
         *sides, turn = texts
-        x, y, width, height = (float(text.replace(",", ".")) for text in sides)
+        unit = 0.01 if any("%" in text for text in sides) else 1
+        x, y, width, height = (unit * float(text.replace("%", "").replace(",", ".")) for text in sides)
         rotation = 0.0 if is_missing(turn) else float(turn.replace(",", "."))
     except (ValueError, OverflowError):
         return None
     box = (x, y, width, height, rotation)
-    return box if all(math.isfinite(side) and abs(side) <= _FURTHEST for side in box) else None
+    is_box = all(math.isfinite(side) and abs(side) <= _FURTHEST for side in box) and (unit == 1 or _is_relative(box))
+    return box if is_box else None
 
 
 def _is_relative(box: Box) -> bool:

@@ -44,7 +44,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "split": ("split",),
     "dataset": ("dataset", "data_set"),
     "encounter": ("encounter", "encounter_id", "occurrence", "occurrence_id", "event_id", "sequence_id", "seq_id"),
-    "bbox": ("bbox", "bounding_box", "bbox_relative"),
+    "bbox": ("bbox", "bounding_box", "bbox_relative", "bbox_percent"),
     "mask": ("mask", "mask_path"),
     "segmentation": ("segmentation",),
 }  # fmt: skip

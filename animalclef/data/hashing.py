@@ -17,7 +17,7 @@ from animalclef.errors import DataError
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import worker_threads
-from animalclef.structures import ImageTable, Skipped
+from animalclef.structures import WHOLE_XYWHR, ImageTable, Skipped
 
 __all__ = ["content_key", "derived_key", "hash_images", "photograph_keys"]
 
@@ -39,13 +39,12 @@ def derived_key(key: str, *parts: str) -> str:
 
 def photograph_keys(images: ImageTable, workers: int) -> list[str]:
     """The key of every row's whole photograph, whichever box the row has; "" where the file is gone."""
-    whole = np.full(5, np.nan, np.float32)
 
     def of_row(row: int) -> str:
         if images.key[row] and not np.isfinite(images.bbox_xywhr[row]).all():
             return str(images.key[row])
         try:
-            return content_key(read_regular(images.root / images.path[row]), whole)
+            return content_key(read_regular(images.root / images.path[row]), WHOLE_XYWHR)
         except OSError:
             return ""
 

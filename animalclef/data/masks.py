@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +25,8 @@ __all__ = ["Masks", "encode_mask", "find_masks", "inside", "mask_path", "mask_pa
 
 logger = logging.getLogger(__name__)
 
-_SIZE = re.compile(r'\{"size":\[(\d+),(\d+)\]')  # of run lengths, as `mask_column` writes them
+_WARNED = 10  # photographs whose segmentations are left out are named with a warning
+_left_out: set[Path] = set()
 
 BoolArray = NDArray[np.bool_]
 _NO_PICTURE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -78,7 +78,8 @@ def find_masks(images: ImageTable, folder: Path | None, *, report: bool = True) 
             source[row] = str(file)
         elif named:
             source[row] = named if is_segmentation(named) else str(images.root / named)
-    source = _fitting(images, source, report=report)
+    if report:
+        _check_files(images, source)
     count = int((source != "").sum())
     if folder is not None and not count:
         raise DataError(
@@ -94,42 +95,21 @@ def find_masks(images: ImageTable, folder: Path | None, *, report: bool = True) 
     return Masks(source, np.array([_digest(one) for one in source], dtype=object))
 
 
-def _fitting(images: ImageTable, source: StrArray, *, report: bool) -> StrArray:
-    """Return the masks without run lengths of another shape than their photographs; files of another are refused."""
-    for row in np.flatnonzero(source != "").tolist() if report else ():
-        if not is_segmentation(source[row]):
-            _check_file(images, row, source[row])
-    unfit = [row for row in np.flatnonzero(source != "").tolist() if _is_unfit(images, row, source[row])]
-    if unfit and report:
-        logger.warning(
-            "%d segmentations have not the shape of their photographs, so they are left out (first: of %s).",
-            len(unfit), images.path[unfit[0]],
-        )  # fmt: skip
-    source[unfit] = ""
-    return source
-
-
-def _check_file(images: ImageTable, row: int, source: str) -> None:
+def _check_files(images: ImageTable, source: StrArray) -> None:
     """Refuse a file whose header is no picture's, or has another shape than the photograph."""
-    try:
-        with Image.open(source) as image:
-            size_wh = image.size
-        _check_shape(source, size_wh, upright_size_wh(images.root / images.path[row]))
-    except (UnreadableImageError, FileNotFoundError):
-        return  # of the photograph: it is skipped, with its reason; of the mask: its content cannot be read, either
-    except _NO_PICTURE as error:
-        raise _no_mask(source, error) from error
-
-
-def _is_unfit(images: ImageTable, row: int, source: str) -> bool:
-    """Return whether run lengths have another shape than their photograph."""
-    size = _SIZE.match(source)
-    if size is None:
-        return False
-    try:
-        return not _same_shape((int(size[2]), int(size[1])), upright_size_wh(images.root / images.path[row]))
-    except UnreadableImageError:
-        return False  # the photograph is skipped, with its reason
+    for row, name in enumerate(source):
+        if not name or is_segmentation(name):
+            continue
+        try:
+            with Image.open(name) as image:
+                size_wh = image.size
+            whole_wh = upright_size_wh(images.root / images.path[row])
+        except (UnreadableImageError, FileNotFoundError):
+            continue  # the photograph is skipped, with its reason; of an absent mask the content cannot be read, either
+        except _NO_PICTURE as error:
+            raise _no_mask(name, error) from error
+        if not _same_shape(size_wh, whole_wh):
+            raise DataError(f"{name}: {_shapes(whole_wh, size_wh)}. Make it again.")
 
 
 def mask_path(folder: Path, path: str) -> Path:
@@ -148,24 +128,35 @@ def mask_paths(folder: Path, paths: Sequence[str]) -> list[Path]:
     ]
 
 
-def read_mask(images: ImageTable, row: int, source: str, size_wh: tuple[int, int]) -> BoolArray:
+def read_mask(images: ImageTable, row: int, source: str, size_wh: tuple[int, int]) -> BoolArray | None:
     """(h, w), true on the animal, over the row's image (cut to its box) of `size_wh` pixels, at any scale.
 
+    A segmentation that has not the photograph's shape is left out with a warning: `None`.
+
     Raises:
-        DataError: the mask cannot be read, or has not the photograph's shape.
+        DataError: a file's mask cannot be read, or has not the photograph's shape.
     """
     box = images.bbox_xywhr[row]
     boxed = bool(np.isfinite(box).all())
     whole_wh = upright_size_wh(images.root / images.path[row]) if boxed else size_wh
-    if is_segmentation(source):
-        mask, name = draw_segmentation(json.loads(source), whole_wh), f"the segmentation of {images.path[row]}"
-    else:
-        mask, name = _read_file(Path(source)), source
-    _check_shape(name, mask.shape[::-1], whole_wh)
+    mask = draw_segmentation(json.loads(source), whole_wh) if is_segmentation(source) else _read_file(Path(source))
+    if not _same_shape(mask.shape[::-1], whole_wh):
+        shape = _shapes(whole_wh, mask.shape[::-1])
+        if not is_segmentation(source):
+            raise DataError(f"{source}: {shape}. Make it again.")
+        _warn_left_out(images.root / images.path[row], shape)
+        return None
     if not boxed:
         return mask
     full = cv2.resize(mask.astype(np.uint8), whole_wh, interpolation=cv2.INTER_NEAREST)
     return crop(full, None, box)[0] > 0
+
+
+def _warn_left_out(photograph: Path, shape: str) -> None:
+    if photograph not in _left_out:
+        _left_out.add(photograph)
+        level = logging.WARNING if len(_left_out) <= _WARNED else logging.INFO
+        logger.log(level, "The segmentation of %s is left out: %s.", photograph, shape)
 
 
 def inside(mask: BoolArray, keypoints_xy: FloatArray, size_wh: tuple[int, int]) -> BoolArray:
@@ -204,10 +195,9 @@ def _no_mask(source: str, error: Exception) -> DataError:
     return DataError(f"{source}: not a readable mask ({type(error).__name__}). Make it again.")
 
 
-def _check_shape(name: str, have_wh: tuple[int, ...], want_wh: tuple[int, int]) -> None:
-    if not _same_shape(have_wh, want_wh):
-        want, have = (f"{width} x {height}" for width, height in (want_wh, have_wh))
-        raise DataError(f"{name}: expected the shape of its photograph, {want} or scaled, got {have}. Make it again.")
+def _shapes(want_wh: tuple[int, int], have_wh: tuple[int, ...]) -> str:
+    want, have = (f"{width} x {height}" for width, height in (want_wh, have_wh))
+    return f"expected the shape of its photograph, {want} or scaled, got {have}"
 
 
 def _same_shape(one_wh: tuple[int, ...], other_wh: tuple[int, int]) -> bool:

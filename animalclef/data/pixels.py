@@ -15,6 +15,7 @@ _BAND_PIXELS = 4_000_000
 _STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # per pixel; 4 in other modes
 _LAYERED = ("RGBA", "LA", "PA", "RGBa", "La")
 _BITS = (10, 12, 14, 16)
+_OVERSHOOT = 1.2  # lossy wavelets exceed the largest value that the camera stored
 
 
 def peak_bytes(image: Image.Image) -> int:
@@ -55,8 +56,9 @@ def rgb_of_deep_colour(image: Image.Image, content: bytes) -> Image.Image:
     """
     if image.mode not in ("RGB", "RGBA", "LA") or not _is_deep(image, content):
         return image
+    overshoot = _OVERSHOOT if image.format == "JPEG2000" else 1.0
     colour_bands = image.split()[: 1 if image.mode == "LA" else 3]
-    if max(int(np.asarray(band).max()) for band in colour_bands) > 63:  # the high byte of 14 bits
+    if max(int(np.asarray(band).max()) for band in colour_bands) > 63 * overshoot:  # the high byte of 14 bits
         return image
     deep = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if deep is None or deep.dtype != np.uint16 or deep.ndim != 3 or deep.shape[1::-1] != image.size:
@@ -65,7 +67,8 @@ def rgb_of_deep_colour(image: Image.Image, content: bytes) -> Image.Image:
     high = float(colours.max())
     if high <= 255:
         return image
-    scaled = np.round(colours * np.float32(255 / _full_scale(high))).astype(np.uint8)
+    full = _full_scale(high / overshoot)
+    scaled = np.round(np.minimum(colours, full) * np.float32(255 / full)).astype(np.uint8)
     result = Image.fromarray(scaled)
     if image.mode != "RGB":
         result.putalpha(image.getchannel("A"))
@@ -77,7 +80,7 @@ def _is_deep(image: Image.Image, content: bytes) -> bool:
         return content[24:25] == b"\x10"
     if image.format == "TIFF":
         return 16 in tuple(image.tag_v2.get(258, ()))  # type: ignore[attr-defined]
-    return False
+    return image.format == "JPEG2000"  # its depth is known once it is decoded
 
 
 def _bands(image: Image.Image) -> Iterator[tuple[int, int, Image.Image]]:

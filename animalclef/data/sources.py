@@ -28,8 +28,8 @@ class Source:
     """A data folder: its root and its table, or no table where folder names are the identities.
 
     `columns` names the table's columns by subject, where the user said so; `date_order` settles dates such as 5/1/2023.
-    With `merge_case` names that differ by case or spaces alone are one individual. `problems` are of the listing of a
-    bucket without a table.
+    With `merge_case` names that differ by case or spaces alone are one individual. `problems` are of a source without a
+    table.
     """
 
     root: Path
@@ -67,6 +67,10 @@ def find_source(
     """
     url = None if data is None else remote_url(data)
     found = _in_bucket(url, cache_gb) if url is not None else _on_kaggle(kaggle) if data is None else _at(data)
+    if columns and (found.table is None or found.table.name == _LISTING):
+        sentence = "a folder per individual, not a table: the columns that were named (--columns) are not used."
+        problems = [*found.problems, Problem(found.root.name, None, sentence, fatal=False)]
+        found, columns = replace(found, problems=problems), None
     return replace(found, columns=dict(columns or {}), date_order=date_order, merge_case=merge_case)
 
 

@@ -73,10 +73,11 @@ def background_of_run(
             continue
         query, candidate = features(query_id), features(gallery_id)
         sizes = (query.image_size_wh, candidate.image_size_wh)
-        both = (
-            read_mask(images, first, masks.source[first], sizes[0]),
-            read_mask(images, second, masks.source[second], sizes[1]),
-        )
+        mask = read_mask(images, first, masks.source[first], sizes[0])
+        other = read_mask(images, second, masks.source[second], sizes[1])
+        if mask is None or other is None:
+            continue
+        both = (mask, other)
         matched = correspond(query, candidate)
         rows.append((dataset, *(share_outside(matched, both, sizes, inliers_only=only) for only in (False, True))))
     table = pd.DataFrame(rows, columns=["dataset", "matches", "inliers"]).dropna(subset=["matches"])

@@ -18,10 +18,13 @@ from animalclef.pipeline.models import AnyMatcher
 from animalclef.pipeline.outlines import BatchSegmenter
 from animalclef.pipeline.run_context import Plan, RunContext
 from animalclef.prepare.segmenters import with_workers
+from animalclef.runtime.progress import duration
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.structures import DecodedImage, ImageTable
 
-__all__ = ["Plan", "estimate", "finding_seconds"]
+__all__ = ["Plan", "estimate", "finding_sentence"]
+
+_FEW = 100  # photographs: their animals are found within a minute
 
 
 def estimate(images: ImageTable, jobs: Mapping[str, Sequence[ExtractionJob]], context: RunContext) -> Plan:
@@ -81,16 +84,28 @@ def _on_cluster(
     )  # fmt: skip
 
 
-def finding_seconds(images: ImageTable, segmenter: BatchSegmenter, config: DataConfig) -> float:
-    """Return the seconds that one core takes to find the animal on a photograph, measured on three of them."""
+def finding_sentence(images: ImageTable, absent: int, segmenter: BatchSegmenter, context: RunContext) -> str | None:
+    """Say how long it takes to find the animals on `absent` photographs, by the clock on three of them.
+
+    `None` for what takes less than a minute on this machine.
+    """
+    if absent < _FEW:
+        return None
     rows = np.unique(np.linspace(0, len(images) - 1, 3).astype(np.int64)).tolist()
     segmenter, start = with_workers(segmenter, 1), time.perf_counter()
     with one_thread_each():
         for row in rows:
-            image = _read(images, row, config)
+            image = _read(images, row, context.config.data)
             if image is not None:
                 segmenter.segment([image.pixels])
-    return (time.perf_counter() - start) / max(1, len(rows))
+    seconds, capacity = absent * (time.perf_counter() - start) / len(rows), context.engine.capacity
+    to_do = f"{absent:,} photographs to find animals on"
+    if capacity is None:
+        seconds /= max(1, context.workers)
+        return None if seconds < 60 else f"{to_do}: about {duration(seconds)}. --no-auto uses photographs whole."
+    seconds /= max(1, capacity.lanes)
+    hours = f"{capacity.machines * seconds / 3600:,.1f} machine hours"
+    return f"{to_do}, on {capacity.machines} machines: about {duration(seconds)} ({hours})."
 
 
 def _views(dataset: str, config: Config) -> int:

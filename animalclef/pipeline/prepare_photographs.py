@@ -19,7 +19,7 @@ from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extra
 from animalclef.features.local.entries import SiftExtractor
 from animalclef.pipeline.background_events import BackgroundLinks, link_by_background
 from animalclef.pipeline.choose_preparation import choose_preparations
-from animalclef.pipeline.cost import finding_seconds
+from animalclef.pipeline.cost import finding_sentence
 from animalclef.pipeline.features import thumbnail_stores
 from animalclef.pipeline.image_contents import Contents, keyed
 from animalclef.pipeline.keypoint_budget import sized_for_job
@@ -141,14 +141,10 @@ def _encounters(gallery: ImageTable, links: BackgroundLinks, context: RunContext
 def _outlines(images: ImageTable, segmenter: BatchSegmenter, context: RunContext) -> Outlines:
     config = context.config.data
     store = ShardStore(context.folder.store("outlines", fingerprint(2, segmenter.fingerprint, decoding_of(config))))
-    capacity = context.engine.capacity
-    absent = 0 if capacity is None or context.say is None else len(store.missing(images.key))
-    if absent and capacity is not None and context.say is not None:
-        seconds = absent * finding_seconds(images, segmenter, config) / max(1, capacity.lanes)
-        context.say(
-            f"{absent:,} photographs to find animals on, on {capacity.machines} machines: about "
-            f"{seconds / 3600:,.1f} h ({capacity.machines * seconds / 3600:,.1f} machine hours)."
-        )
+    if context.say is not None:
+        sentence = finding_sentence(images, len(store.missing(images.key)), segmenter, context)
+        if sentence is not None:
+            context.say(sentence)
     return find_outlines(images, segmenter, store, config, context.workers, context.progress, context.engine)
 
 

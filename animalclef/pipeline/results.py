@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import json
 import platform
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from animalclef.decision.decision_model import Decision
 from animalclef.errors import OutputError
 from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.atomic_files import check_writable, write_csv, write_text
+from animalclef.runtime.digests import file_digest
 from animalclef.runtime.output_guard import check_output, protect_inputs, refuse_run_file
 from animalclef.structures import ImageTable, Predictions
 from animalclef.structures.clusters import Clusters
@@ -48,13 +48,19 @@ def write_results(
     write_text(settings_file, settings)
     write_text(metrics_file, _json(summary(outcome)))
     write_text(decision_file, outcome.decision.model_dump_json(indent=1) + "\n")
+    thresholds = {name: outcome.decision.of(name).threshold for name in images.datasets}
+    rows = answer_rows(images, outcome.predictions, outcome.ranked, thresholds, outcome.set_aside, outcome.clusters)
+    answers = answers_path(submission, run)
+    write_csv(answers, ANSWERS_COLUMNS, rows)
     manifest = {
         "animalclef": animalclef.__version__,
         "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "submission_sha256": hashlib.sha256(submission.read_bytes()).hexdigest(),
+        "submission_sha256": file_digest(submission),
+        "answers": answers.name,
+        "answers_sha256": file_digest(answers),
         "data_digest": digest,
         "scores_digest": outcome.decision.scores,
-        "decision_sha256": hashlib.sha256(decision_file.read_bytes()).hexdigest(),
+        "decision_sha256": file_digest(decision_file),
         "weights_sha256": outcome.weights,
         "matcher_weights_sha256": outcome.matcher_weights,
         "device": outcome.device,
@@ -68,9 +74,6 @@ def write_results(
         **more,
     }
     write_text(manifest_file, _json(manifest))
-    thresholds = {name: outcome.decision.of(name).threshold for name in images.datasets}
-    rows = answer_rows(images, outcome.predictions, outcome.ranked, thresholds, outcome.set_aside, outcome.clusters)
-    write_csv(answers_path(submission, run), ANSWERS_COLUMNS, rows)
 
 
 def target_file(out: Path | None, name: str, settings_file: str | None, run: Path | None = None) -> Path:

@@ -13,7 +13,7 @@ from animalclef.config import DataConfig
 from animalclef.data.decode import UnreadableImageError, decode, read_image, resize_long_side
 from animalclef.data.masks import mask_paths
 from animalclef.runtime.regular_files import read_regular
-from animalclef.structures import ImageTable
+from animalclef.structures import WHOLE_XYWHR, ImageTable
 
 __all__ = ["CELL", "contact_sheet", "crop_sheet", "mask_sheet", "spread_rows"]
 
@@ -21,7 +21,6 @@ CELL = 160  # pixels: a photograph's long side on the sheet
 _LINE, _ACROSS = 16, 12  # pixels, cells
 
 _OUTLINE = (255, 220, 0)  # RGB
-_WHOLE = np.full(5, np.nan, np.float32)
 
 
 def spread_rows(rows: int, most: int) -> list[int]:
@@ -76,7 +75,9 @@ def mask_sheet(images: ImageTable, folder: Path, most: int = 96) -> bytes:
 def _darkened(images: ImageTable, row: int, file: Path) -> NDArray[np.uint8] | None:
     try:
         content = read_regular(images.root / str(images.path[row]))
-        pixels = resize_long_side(decode(content, _WHOLE, CELL, DataConfig().max_pixels).pixels, CELL, enlarge=True)
+        pixels = resize_long_side(
+            decode(content, WHOLE_XYWHR, CELL, DataConfig().max_pixels).pixels, CELL, enlarge=True
+        )
     except (OSError, UnreadableImageError):
         return None
     stored = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)

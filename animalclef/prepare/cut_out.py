@@ -12,7 +12,7 @@ from animalclef.data.decode import UnreadableImageError, upright_size_wh
 from animalclef.data.masks import Masks, read_mask
 from animalclef.errors import DataError
 from animalclef.prepare.body_box import body_box, is_whole, outline_box
-from animalclef.structures import FloatArray, ImageTable
+from animalclef.structures import WHOLE_XYWHR, FloatArray, ImageTable
 from animalclef.structures.arrays import BoolArray
 
 __all__ = ["cut_out_box", "prepared_table"]
@@ -33,9 +33,8 @@ def cut_out_box(
     >>> cut_out_box(mask, (120, 80), 0.1).tolist()
     [58.0, 19.0, 44.0, 22.0, 0.0]
     """
-    whole = np.full(5, np.nan, np.float32)
     if not mask.any():
-        return whole
+        return WHOLE_XYWHR
     scale_x, scale_y = size_wh[0] / mask.shape[1], size_wh[1] / mask.shape[0]
     if along_body and is_whole(mask):
         x, y, width, height, rotation_rad = body_box(mask)
@@ -48,7 +47,7 @@ def cut_out_box(
     left, top = max(0.0, x * scale_x), max(0.0, y * scale_y)
     right, bottom = min(size_wh[0], (x + width) * scale_x), min(size_wh[1], (y + height) * scale_y)
     if (right - left) * (bottom - top) >= _NEARLY_ALL * size_wh[0] * size_wh[1]:
-        return whole
+        return WHOLE_XYWHR
     return np.array([*np.round([left, top, right - left, bottom - top], 2), 0.0], np.float32)
 
 
@@ -75,10 +74,11 @@ def prepared_table(
         if mode == "whole" or np.isfinite(boxes[row]).all():
             continue
         own = "" if given is None else given.source[row]
-        mask = read_mask(images, row, own, _size_wh(images, row)) if own else mask_of(key)
+        mask = read_mask(images, row, own, _size_wh(images, row)) if own else None
+        if mask is None:
+            mask, masks[row] = mask_of(key), outline(key)
         if mask is None:
             continue
-        masks[row] = masks[row] if own else outline(key)
         if mode == "masked":
             continue
         boxes[row] = cut_out_box(mask, _size_wh(images, row), margin, along_body=mode == "along-body")

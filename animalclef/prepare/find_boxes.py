@@ -17,7 +17,7 @@ from animalclef.prepare.body_box import body_box, is_whole, outline_box, plain_g
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import one_thread_each, worker_threads
-from animalclef.structures import DecodedImage, FloatArray, ImageTable, StrArray
+from animalclef.structures import WHOLE_XYWHR, DecodedImage, FloatArray, ImageTable, StrArray
 from animalclef.structures.arrays import check_shape
 
 __all__ = ["FoundBoxes", "find_boxes"]
@@ -67,16 +67,16 @@ def find_boxes(
 def _find_one(
     images: ImageTable, masks: Masks | None, along_body: AbstractSet[str], row: int
 ) -> tuple[str, NDArray[np.float32]]:
-    whole, config = np.full(5, np.nan, np.float32), DataConfig()
+    config = DataConfig()
     try:
         content = read_regular(images.root / images.path[row])
-        image = decode(content, whole, _LONG_SIDE, config.max_pixels)
+        image = decode(content, WHOLE_XYWHR, _LONG_SIDE, config.max_pixels)
     except (OSError, UnreadableImageError, MemoryError):
-        return "unreadable", whole
+        return "unreadable", WHOLE_XYWHR
     mask = _outline(images, masks, row, image)
     turned = images.dataset[row] in along_body
     if mask is None or not mask.any() or (turned and not is_whole(mask)):
-        return "unclear", whole
+        return "unclear", WHOLE_XYWHR
     x, y, width, height, rotation = (body_box if turned else outline_box)(mask)
     scale = max(image.original_size_wh) / max(mask.shape)
     sides = np.round([x * scale, y * scale, width * scale, height * scale], 2)
@@ -88,8 +88,8 @@ def _outline(images: ImageTable, masks: Masks | None, row: int, image: DecodedIm
     source = "" if masks is None else masks.source[row]
     if image.opaque is not None:
         return image.opaque
-    if not source:
+    mask = read_mask(images, row, source, image.original_size_wh) if source else None
+    if mask is None:
         return plain_ground(image.pixels)
-    mask = read_mask(images, row, source, image.original_size_wh).astype(np.uint8)
     height, width = image.pixels.shape[:2]
-    return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA) > 0)
+    return np.asarray(cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA) > 0)

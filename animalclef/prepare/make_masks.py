@@ -22,7 +22,7 @@ from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import one_thread_each, worker_threads
-from animalclef.structures import DecodedImage, ImageTable
+from animalclef.structures import WHOLE_XYWHR, DecodedImage, ImageTable
 
 __all__ = ["Made", "make_masks"]
 
@@ -31,7 +31,6 @@ _BoxArray = NDArray[np.float32]  # (5,) x, y, width, height in pixels, and rotat
 
 _AT_ONCE = 32  # photographs that are decoded before they are segmented
 _KEY = "animalclef"  # the PNG's text that says what a mask was made of
-_WHOLE = np.full(5, np.nan, np.float32)
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,9 @@ def _read(
         except OSError:
             continue
         own = [box.tobytes().hex() for box in boxes[path]]
-        found[path] = _Photograph(derived_key(content_key(content, _WHOLE), fingerprint, *own), content, boxes[path])
+        found[path] = _Photograph(
+            derived_key(content_key(content, WHOLE_XYWHR), fingerprint, *own), content, boxes[path]
+        )
     return found
 
 
@@ -152,7 +153,7 @@ def _segment(todo: Mapping[str, _Photograph], segmenter: Segmenter, workers: int
 def _decoded(photograph: _Photograph) -> DecodedImage | None:
     config = DataConfig()
     try:
-        return decode(photograph.content, _WHOLE, config.decode_long_side, config.max_pixels)
+        return decode(photograph.content, WHOLE_XYWHR, config.decode_long_side, config.max_pixels)
     except UnreadableImageError:
         return None
 

@@ -105,7 +105,8 @@ class Matches:
         source = "" if self._masks is None or row is None else self._masks.source[row]
         if not source or row is None:
             return None
-        return inside(read_mask(self._images, row, source, features.image_size_wh), points_xy, features.image_size_wh)
+        mask = read_mask(self._images, row, source, features.image_size_wh)
+        return None if mask is None else inside(mask, points_xy, features.image_size_wh)
 
 
 def _keypoint_store(run: FinishedRun) -> ShardStore | None:

@@ -89,8 +89,12 @@ class DescriptorIndex:
         quantiser = self.codebook.empty_block(asked[0].shape[1])
         placed = list(each(lambda one: self._place(one, quantiser), asked))
         for number, block in enumerate(self.blocks()):
-            here = each(lambda one: self._search_block(block, one, count), placed)  # noqa: B023 - used at once
-            found = list(here) if number == 0 else [_merged(*both) for both in zip(found, here, strict=True)]
+
+            def nearest(place: int) -> Found:
+                here = self._search_block(block, placed[place], count)  # noqa: B023 - used at once
+                return here if number == 0 else _merged(found[place], here)  # noqa: B023
+
+            found = list(each(nearest, range(len(placed))))
         return [(np.sqrt(np.maximum(distance, 0)), image) for distance, image in found]
 
     def _place(self, descriptors: FloatArray, quantiser: Any) -> tuple[FloatArray, Found | None]:

@@ -111,7 +111,7 @@ class Indexing:
 
 @dataclass(frozen=True, eq=False)
 class Voting:
-    """The work of chunks of queries; each is written before the next one is begun."""
+    """The work of chunks of queries; those of a task are written together."""
 
     gallery: VotingGallery
     store: ShardStore
@@ -122,6 +122,11 @@ class Voting:
     def chunks_a_task(self) -> int:
         """Return how many chunks a task has: many where every block is read from disk for them."""
         return 1 if self.gallery.blocks is None else _TOGETHER
+
+    @property
+    def patience_s(self) -> float:
+        """Return the seconds to wait for a task: for each block that it reads as many as for other work in all."""
+        return 1800.0 * (1 if self.gallery.blocks is None else len(self.gallery.block_names))
 
     def run(self, chunks: Iterable[Sequence[Asked]]) -> Iterator[tuple[int, Path | None]]:
         """Let queries vote; yield how many, and their file."""
@@ -180,9 +185,9 @@ def _entry(asked: Asked, found: Found, count: int) -> Entry:
     """Return the images with a vote and what they got, for each view."""
     distance, image = found
     near = np.unique(image[image >= 0])
+    place = np.where(image >= 0, np.searchsorted(near, image), -1)
     entry: dict[str, NDArray[np.generic]] = {}
     for number, rows in enumerate(asked.barred):
-        place = np.where(image >= 0, np.searchsorted(near, image), -1)
         votes = local_votes(distance, place, np.append(np.isin(near, rows), True), count)
         got = np.flatnonzero(votes)
         entry[f"image{number}"], entry[f"vote{number}"] = near[got].astype(np.int32), votes[got].astype(np.float32)
@@ -196,24 +201,41 @@ def _enough(
     count = needed + _SPARE
     barred = [np.unique(np.concatenate(one.barred)) for one in asked]
     found = index.search_many(descriptors, count, each)
-    while count < len(index):
-        short = [_short(*one, bar, needed) for one, bar in zip(found, barred, strict=True)]
-        again = [place for place, rows in enumerate(short) if len(rows)]
-        if not again:
-            break
+    if count >= len(index):
+        return found
+    left = [_short(image, bar, needed) for (_, image), bar in zip(found, barred, strict=True)]
+    while count < len(index) and (again := [place for place, rows in enumerate(left) if len(rows)]):
         count *= 4
-        more = index.search_many([descriptors[place][short[place]] for place in again], count, each)
-        for place, (more_distance, more_image) in zip(again, more, strict=True):
-            distance, image = found[place]
-            width = more_image.shape[1] - image.shape[1]
-            distance = np.pad(distance, ((0, 0), (0, width)), constant_values=np.inf)
-            image = np.pad(image, ((0, 0), (0, width)), constant_values=-1)
-            distance[short[place]], image[short[place]] = more_distance, more_image
-            found[place] = distance, image
+        more = index.search_many([descriptors[place][left[place]] for place in again], count, each)
+        for place, wide in zip(again, more, strict=True):
+            found[place] = _replaced(found[place], left[place], _counting(wide, asked[place].barred, needed))
+            left[place] = left[place][_short(wide[1], barred[place], needed)]
     return found
 
 
-def _short(distance: FloatArray, image: Rows, barred: Rows, needed: int) -> Rows:
+def _short(image: Rows, barred: Rows, needed: int) -> Rows:
     """Return the descriptors with too few neighbours; where the search ended early it has no more to give."""
     usable = (image >= 0) & ~np.isin(image, barred)
     return np.flatnonzero((usable.sum(axis=1) < needed) & (image[:, -1] >= 0))
+
+
+def _counting(found: Found, views: Sequence[Rows], needed: int) -> Found:
+    """Return the neighbours that count in a view, in their order; they are few, however many are barred."""
+    distance, image = found
+    counts = np.zeros(image.shape, dtype=bool)
+    for barred in views:
+        usable = (image >= 0) & ~np.isin(image, barred)
+        counts |= usable & (np.cumsum(usable, axis=1) <= needed)
+    order = np.argsort(~counts, axis=1, kind="stable")[:, : int(counts.sum(axis=1).max(initial=0))]
+    distance, image = np.where(counts, distance, np.inf), np.where(counts, image, -1)
+    return np.take_along_axis(distance, order, axis=1), np.take_along_axis(image, order, axis=1)
+
+
+def _replaced(found: Found, rows: Rows, others: Found) -> Found:
+    """Return neighbours with some rows replaced; the shorter ones end with infinity and -1."""
+    given, width = found[0].shape[1], max(found[0].shape[1], others[0].shape[1])
+    distance = np.pad(found[0], ((0, 0), (0, width - given)), constant_values=np.inf)
+    image = np.pad(found[1], ((0, 0), (0, width - given)), constant_values=-1)
+    distance[rows], image[rows] = np.inf, -1
+    distance[rows, : others[0].shape[1]], image[rows, : others[1].shape[1]] = others
+    return distance, image

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 _TRAINING = 40  # vectors for each cell; FAISS's guidelines say 30 to 256
 _BLOCK = 65_536  # gallery vectors that are added at once
 _QUERIES = 256  # that an inverted file searches at once
-_AT_ONCE = 1024  # queries that a thread searches exactly at once
+_AT_ONCE = 128  # queries that a thread searches exactly at once
 _SAMPLE = 200  # queries that recall is measured on
 _AT = 100  # candidates that recall is measured at
 
@@ -62,7 +63,9 @@ def search_gallery(
     if gallery.nbytes <= memory_gb * 1e9:
         return exact_search(query, gallery, most, workers, engine)
     index = build_index(gallery, memory_gb)
-    probes = _probes(index, query, gallery, most, least_recall)
+    sample = query[np.unique(np.linspace(0, len(query) - 1, _SAMPLE).astype(np.int64))]
+    exact, _ = exact_search(sample, gallery, min(_AT, most), workers, engine)
+    probes = _probes(index, sample, gallery, exact, most, least_recall)
     if probes is None:
         return exact_search(query, gallery, most, workers, engine)
     parts = [
@@ -131,12 +134,11 @@ def _empty(quantizer: Any, cells: int, shape: tuple[int, ...], memory_gb: float)
     return index
 
 
-def _probes(index: Any, query: FloatArray, gallery: FloatArray, most: int, least_recall: float) -> int | None:
+def _probes(
+    index: Any, sample: FloatArray, gallery: FloatArray, exact: Rows, most: int, least_recall: float
+) -> int | None:
     """Return how many cells must be searched, by doubling; `None` where half of them do not suffice."""
-    sample = query[np.unique(np.linspace(0, len(query) - 1, _SAMPLE).astype(np.int64))]
-    at = min(_AT, most)
-    exact, _ = exact_search(sample, gallery, at)
-    probes, recall = 4, 0.0
+    at, probes, recall = exact.shape[1], 4, 0.0
     while probes <= max(4, index.nlist // 2):
         found, _ = suggest(index, sample, gallery, most, probes)
         recall = float(np.mean([np.isin(one, two[:at]).mean() for one, two in zip(exact, found, strict=True)]))
@@ -191,7 +193,7 @@ class _ExactSearch:
             return _exact(self.query[start : start + _AT_ONCE], block, min(self.most, len(block)))
 
         starts = range(0, len(self.query), _AT_ONCE)
-        with one_thread_each(), worker_threads(self.workers) as pool:
+        with one_thread_each(), _matrix_products(), worker_threads(self.workers) as pool:
             for first, block in chunks:
                 parts = list(pool.map(lambda start: search(start, block), starts))  # noqa: B023 - used at once
                 yield (
@@ -206,6 +208,17 @@ class _ExactSearch:
     def with_threads(self, threads: int) -> _ExactSearch:
         """Return the same work on so many threads."""
         return replace(self, workers=threads)
+
+
+@contextmanager
+def _matrix_products() -> Iterator[None]:
+    """Let FAISS multiply matrices for few queries as well; one by one they take six times as long."""
+    few = faiss.cvar.distance_compute_blas_threshold
+    faiss.cvar.distance_compute_blas_threshold = 1
+    try:
+        yield
+    finally:
+        faiss.cvar.distance_compute_blas_threshold = few
 
 
 def _exact(query: FloatArray, gallery: FloatArray, most: int) -> tuple[Rows, FloatArray]:

@@ -25,7 +25,6 @@ Rows = NDArray[np.int64]
 Hidden = Mapping[str, frozenset[str]]
 
 _CHUNK = 32  # queries per file of the store
-_BYTES = 140  # of a descriptor in the index
 
 
 class LnbnnScorer:
@@ -103,7 +102,8 @@ class LnbnnScorer:
                 lambda row: unit_descriptors(self.read(keys[row]), self.config.max_keypoints),
                 len(keys), self.config, self.seed,
             )  # fmt: skip
-            is_large = len(codebook.centroids) > 0 and codebook.total * _BYTES > self.memory_gb * 1e9
+            size = 2 * self.config.dimensions + 12  # bytes of a descriptor in the index
+            is_large = len(codebook.centroids) > 0 and codebook.total * size > self.memory_gb * 1e9
             found = VotingGallery(self.read, keys, codebook, self.config, blocks if is_large else None, self.block)
             if is_large:
                 self._write_index(found, blocks)

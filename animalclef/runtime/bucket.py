@@ -40,8 +40,7 @@ class Bucket:
         try:
             yield
         except ImportError as error:
-            extra = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}.get(self.url.partition("://")[0])
-            advice = f"Run pip install 'animalclef[{extra}]'." if extra else f"It needs another package: {error}."
+            advice = f"Run pip install 'animalclef[{self.url[:2]}]'."
             raise ConfigError(f"{self.url}: this kind of store cannot be read here. {advice}") from error
         except (DataError, ConfigError):
             raise
@@ -67,18 +66,18 @@ class Bucket:
         """Return the size and the time of every file below the folder, by its path there.
 
         Raises:
-            DataError: there is none.
+            DataError: there is none, or the store does not say sizes and times.
         """
         with self.told():
             found = self.system.find(self.base, detail=True)
             if not found:
                 raise FileNotFoundError(self.base)
         base = self.base.rstrip("/") + "/"
-        below = {path.removeprefix(base): (int(one["size"]), _time(one)) for path, one in sorted(found.items())}
+        below = {path.removeprefix(base): self._state(one) for path, one in sorted(found.items())}
         return {path: one for path, one in below.items() if not path.startswith("/") and ".." not in path.split("/")}
 
     def read(self, path: str) -> tuple[bytes, float]:
-        """Return the bytes and the time of one file.
+        """Return the bytes and the time of one file; where it changes meanwhile, the time before.
 
         Raises:
             FileNotFoundError: it is not there.
@@ -86,7 +85,8 @@ class Bucket:
         whole = f"{self.base}/{path}"
         with self.told():
             try:
-                return self.system.cat_file(whole), _time(self.system.info(whole))
+                _, written = self._state(self.system.info(whole))
+                return self.system.cat_file(whole), written
             except FileNotFoundError:
                 pass
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"{self.url}/{path}")
@@ -100,8 +100,7 @@ class Bucket:
         """Write one file whole, whatever its size; return its size and its time there."""
         with self.told():
             self.system.put_file(str(file), f"{self.base}/{path}")
-            info = self.system.info(f"{self.base}/{path}")
-            return int(info["size"]), _time(info)
+            return self._state(self.system.info(f"{self.base}/{path}"))
 
     def exists(self) -> bool:
         """Return whether the bucket itself is there, with or without the folder."""
@@ -113,19 +112,22 @@ class Bucket:
         with self.told(), suppress(FileNotFoundError):
             self.system.rm_file(f"{self.base}/{path}")
 
+    def _state(self, info: dict[str, Any]) -> tuple[int, float]:
+        """Return the size of a file, and when it was written, in whole seconds."""
+        size, written = info.get("size"), info.get("LastModified") or info.get("updated") or info.get("mtime")
+        if size is None or written is None:
+            raise DataError(
+                f"{self.url}: the store does not say how large files are and when they were written, so a changed one "
+                "would not be noticed. Copy the folder to this machine."
+            )
+        written = datetime.fromisoformat(written) if isinstance(written, str) else written
+        return int(size), float(int(written.timestamp() if isinstance(written, datetime) else written))
+
 
 @lru_cache(maxsize=16)
 def bucket_of(url: str) -> Bucket:
     """Return the folder of a bucket; its connection is kept."""
     return Bucket(url)
-
-
-def _time(info: dict[str, Any]) -> float:
-    """Return when a file was written, in whole seconds; 0 where the store does not say."""
-    written = info.get("LastModified") or info.get("updated") or info.get("mtime") or 0
-    if isinstance(written, str):
-        written = datetime.fromisoformat(written)
-    return float(int(written.timestamp() if isinstance(written, datetime) else written))
 
 
 def _first_line(error: BaseException) -> str:

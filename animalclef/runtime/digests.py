@@ -10,7 +10,10 @@ from typing import Any
 
 from animalclef.errors import StaleArtefactError
 
-__all__ = ["RESULTS", "check_digests", "check_result", "content_digest", "digests_of", "with_digests"]
+__all__ = [
+    "RESULTS", "check_answers", "check_digests", "check_result", "content_digest", "digests_of", "file_digest",
+    "with_digests",
+]  # fmt: skip
 
 RESULTS = (
     "answers.csv", "candidates.csv", "table.csv", "order.csv", "encounters.csv", "set_aside.csv", "sources.csv",
@@ -21,7 +24,7 @@ RESULTS = (
 
 def digests_of(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every result that lies in a run folder, by file name."""
-    return {name: _file_digest(folder / name) for name in RESULTS if (folder / name).is_file()}
+    return {name: file_digest(folder / name) for name in RESULTS if (folder / name).is_file()}
 
 
 def content_digest(content: Mapping[str, Any]) -> str:
@@ -51,7 +54,7 @@ def check_digests(folder: Path, settings: Mapping[str, Any]) -> None:
         raise _changed(folder / "finished.json", folder)
     for name, digest in files.items() if isinstance(files, Mapping) else ():
         path = folder / name
-        if name in RESULTS and (not path.is_file() or _file_digest(path) != digest):
+        if name in RESULTS and (not path.is_file() or file_digest(path) != digest):
             raise _changed(path, folder)
 
 
@@ -61,12 +64,35 @@ def check_result(path: Path) -> None:
     Raises:
         StaleArtefactError: its content is not what the run wrote.
     """
+    files = _object(path.parent / "finished.json").get("files")
+    digest = files.get(path.name) if isinstance(files, dict) and path.name in RESULTS else None
+    if digest is not None and digest != file_digest(path):
+        raise _changed(path, path.parent)
+
+
+def check_answers(path: Path) -> None:
+    """Compare a list of answers with the digest in the manifest beside it, where there is one.
+
+    Raises:
+        StaleArtefactError: its content is not what was written beside the submission.
+    """
+    stem = "submission" if path.name == "answers.csv" else path.name.removesuffix(".answers.csv")
+    manifest = path.with_name(f"{stem}.manifest.json")
+    said = _object(manifest)
+    if said.get("answers") == path.name and said.get("answers_sha256") != file_digest(path):
+        raise StaleArtefactError(
+            f"{path}: not what was written with its submission ({manifest.name} holds another digest). Run predict "
+            "again; if the change is yours, give the file another name."
+        )
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """Return the JSON object that a file holds; an empty one for anything else."""
     try:
-        settings = json.loads((path.parent / "finished.json").read_bytes())
+        content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
-        return
-    if path.name in RESULTS and isinstance(settings, dict):
-        check_digests(path.parent, settings)
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _changed(path: Path, folder: Path) -> StaleArtefactError:
@@ -74,5 +100,6 @@ def _changed(path: Path, folder: Path) -> StaleArtefactError:
     return StaleArtefactError(f"{path}: this file {what}. Run predict with --run {folder} again.")
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""Read photographs that lie in a bucket (s3://, gs:// and what else fsspec knows) through a bounded folder here.
+"""Read photographs that lie in a bucket (s3:// or gs://) through a bounded folder here.
 
 The folder of a bucket's copy holds a marker that says where its files come from: any process that misses a file of it
 gets it from there. A copy has the time of its original, so that a changed original is read anew.
@@ -11,15 +11,16 @@ import hashlib
 import json
 import os
 import re
+import stat
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
-from animalclef.errors import DataError
+from animalclef.errors import ConfigError, DataError
 from animalclef.runtime.atomic_files import replace_with
 from animalclef.runtime.bucket import bucket_of
 
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 MARKER = ".animalclef-remote.json"
+_STORES = ("s3", "gs")
 _TABLES = frozenset({".csv", ".xlsx", ".json"})
 _PART, _DAY = ".part", 86_400.0  # seconds
 _SCANNED = 0.05  # of the bound: how much may come before sizes are summed again
@@ -43,13 +45,20 @@ _lock = threading.Lock()
 
 
 def remote_url(path: Path | str) -> str | None:
-    """Return the address of a store that a path is; `Path` makes one slash of two.
+    """Return the address of a bucket's folder that a path is; `Path` makes one slash of two.
+
+    Raises:
+        ConfigError: it is an address of another kind.
 
     >>> remote_url(Path("s3://bucket/folder")), remote_url("data/photos")
     ('s3://bucket/folder', None)
     """
-    found = re.match(r"([a-z][a-z0-9]+):/+(.+)", str(path))
-    return f"{found[1]}://{found[2]}" if found else None
+    found = re.match(r"([a-z][a-z0-9]+):/+(.*)", str(path))
+    if found is None:
+        return None
+    if found[1] not in _STORES:
+        raise ConfigError(f"{found[1]}://{found[2]}: expected a folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER.")
+    return f"{found[1]}://{found[2]}"
 
 
 def copies_folder(url: str, kind: str) -> Path:
@@ -76,16 +85,21 @@ def open_copies(url: str, gigabytes: float) -> tuple[Path, list[str]]:
     for copy, status in _copies(folder):
         if listed.get(copy.relative_to(folder).as_posix()) != (status.st_size, status.st_mtime):
             copy.unlink(missing_ok=True)
+    with _lock:
+        _trim(folder, gigabytes * 1e9)
     for part in folder.rglob(f".*{_PART}"):  # of a process that was killed
         with suppress(OSError):
             if time.time() - part.stat().st_ctime > _DAY:
                 part.unlink()
-    for table in folder.glob("[!.]*"):
-        if table.suffix.lower() in _TABLES and table.name not in listed:
+    tables = {path for path in listed if re.fullmatch(r"[^./][^/]*", path) and _is_table(path)}
+    for table in filter(_is_table, folder.glob("[!.]*")):
+        status = table.stat()
+        if listed.get(table.name) == (status.st_size, status.st_mtime):
+            tables.remove(table.name)
+        else:
             table.unlink()
-    for path in listed:
-        if "/" not in path and PurePosixPath(path).suffix.lower() in _TABLES:
-            write_copy(folder / path, *bucket.read(path))
+    for path in sorted(tables):
+        write_copy(folder / path, *bucket.read(path))
     return folder, list(listed)
 
 
@@ -151,6 +165,10 @@ def _remote_of(folder: Path) -> _Remote | None:
     return None
 
 
+def _is_table(path: PurePath | str) -> bool:
+    return PurePath(path).suffix.lower() in _TABLES
+
+
 def _copies(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """Yield the copies below a folder; its tables, and what is still being written, are no part of the bound."""
     for path in root.rglob("*"):
@@ -158,24 +176,29 @@ def _copies(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
             continue
         with suppress(OSError):
             status = path.stat()
-            if path.is_file() and path.name != MARKER and (path.parent != root or path.suffix.lower() not in _TABLES):
+            if stat.S_ISREG(status.st_mode) and path.name != MARKER and not (path.parent == root and _is_table(path)):
                 yield path, status
 
 
 def _bound(root: Path, size: int, most: float) -> None:
-    """Remove the copies that were not used for longest where all of them are larger than `most` bytes."""
+    """Trim the copies to `most` bytes from time to time, after one of `size` bytes came."""
     with _lock:
         _come[root] = _come.get(root, most) + size  # the first file of a process sums as well
         if _come[root] < _SCANNED * most:
             return
         _come[root] = 0.0
-        copies = sorted(_copies(root), key=lambda one: one[1].st_atime)
-        left = sum(status.st_size for _, status in copies)
-        for path, status in copies[:-1]:
-            if left <= most * (1 - _SCANNED):
-                break
-            path.unlink(missing_ok=True)
-            left -= status.st_size
+        _trim(root, most)
+
+
+def _trim(root: Path, most: float) -> None:
+    """Remove the copies that were not used for longest where all of them are larger than `most` bytes."""
+    copies = sorted(_copies(root), key=lambda one: one[1].st_atime)
+    left = sum(status.st_size for _, status in copies)
+    for path, status in copies[:-1]:
+        if left <= most * (1 - _SCANNED):
+            break
+        path.unlink(missing_ok=True)
+        left -= status.st_size
 
 
 def write_copy(path: Path, content: bytes, written: float) -> None:

@@ -56,7 +56,7 @@ def read_clusters(run: FinishedRun) -> Clusters | None:
         links, counts = _links(folder), _counts(folder)
         if not {*links.first, *links.second} <= set(columns["image_id"]):
             raise ValueError("a link is of no query")
-    except (AnimalClefError, KeyError, TypeError, ValueError) as error:
+    except (AnimalClefError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder.clusters}: not what a run wrote ({error}). Run the same command again.") from error
     who = np.array([name if name in known else None for name in columns["individual"]], dtype=object)
     return Clusters(columns["image_id"], columns["dataset"], number, who, counts, frozenset(known), links)

@@ -124,7 +124,8 @@ class PairLog:
 
     def lookup(self, first: StrArray, second: StrArray) -> FloatArray:
         """Return the scores of the given pairs, (n, columns); NaN for a pair that was never matched."""
-        self._scores = [np.concatenate(self._scores)]
+        if len(self._scores) > 1:
+            self._scores = [np.concatenate(self._scores)]
         pairs = map(_pair, first, second)
         rows = np.fromiter((self._row.get(_joined(*pair), -1) for pair in pairs), np.int64, len(first))
         found = np.full((len(rows), len(self.columns)), np.nan, dtype=np.float32)

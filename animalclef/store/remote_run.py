@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,12 +77,11 @@ class RemoteRun:
         Raises:
             DataError: no answer, and what is here is kept for the next call; or the copy was removed.
         """
-        states = {path.relative_to(self.folder).as_posix(): _state(path) for path in sorted(self.folder.rglob("*"))
-                  if path.is_file() and path.name != ".lock" and path.suffix != ".part"}  # fmt: skip
+        states = {path.relative_to(self.folder).as_posix(): state for path in sorted(self.folder.rglob("*"))
+                  if path.name != ".lock" and path.suffix != ".part" and (state := _state(path))}  # fmt: skip
         if RUN_MARKER not in states:
             raise DataError(f"{self.folder}: the copy of {self.bucket.url} was removed. Start again.")
-        fresh = {path: state[1] for path, state in states.items()
-                 if state is not None and self._here(path) != state}  # fmt: skip
+        fresh = {path: state[1] for path, state in states.items() if self._here(path) != state}
         ends = (RUN_MARKER, "finished.json")  # it is a run; its results belong together
         try:
             for some in (ends[:1], fresh.keys() - {*ends}, ends[1:]):
@@ -149,8 +149,9 @@ class RemoteRun:
 
 
 def _state(path: Path) -> tuple[int, float] | None:
+    """Return the size and the time of a file; `None` where there is none."""
     try:
         status = path.stat()
     except FileNotFoundError:
         return None
-    return status.st_size, status.st_mtime
+    return (status.st_size, status.st_mtime) if stat.S_ISREG(status.st_mode) else None

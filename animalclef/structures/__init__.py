@@ -7,10 +7,11 @@ A missing identity is `None`. Rows are addressed by `image_id`.
 from animalclef.structures.arrays import FloatArray, StrArray
 from animalclef.structures.candidates import Embeddings, PairScores, Predictions, RankedCandidates, Shortlist, Votes
 from animalclef.structures.features import ContentKey, Correspondences, LocalFeatures, MatchKey
-from animalclef.structures.images import DecodedImage, ImageTable, Skipped
+from animalclef.structures.images import WHOLE_XYWHR, DecodedImage, ImageTable, Skipped
 from animalclef.structures.reviewed import Conflict, ReviewedPairs
 
 __all__ = [
+    "WHOLE_XYWHR",
     "Conflict",
     "ContentKey",
     "Correspondences",

@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 
 from animalclef.structures.arrays import BoolArray, FloatArray, StrArray, check_shape
 
-__all__ = ["DecodedImage", "ImageTable", "Skipped"]
+__all__ = ["WHOLE_XYWHR", "DecodedImage", "ImageTable", "Skipped"]
+
+WHOLE_XYWHR: FloatArray = np.full(5, np.nan, dtype=np.float32)
+"""The box of a whole photograph."""
+WHOLE_XYWHR.flags.writeable = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,6 +24,35 @@ def load(folder: Path, *cells: str) -> LoadedTable:
 
 
 @pytest.mark.parametrize(
+    ("header", "cells", "box"),
+    [
+        ("bbox (%)", '"[25, 50, 50, 25]"', [50, 50, 100, 25, 0]),
+        ("bbox_percent", '"25,50,50,25,0.5"', [50, 50, 100, 25, 0.5]),
+        ("x_percent,y_percent,w_percent,h_percent", "25,50,50,25", [50, 50, 100, 25, 0]),
+        ("x %,y %,width %,height %", "0.5,1,0.5,1", [1, 1, 1, 1, 0]),
+        ("xmin (%),ymin (%),xmax (%),ymax (%)", "25,50,75,75", [50, 50, 100, 25, 0]),
+        ("x,y,w,h", "25%,50%,50%,25%", [50, 50, 100, 25, 0]),
+        ("x_percent,y_percent,w_percent,h_percent,x,y,w,h", "1,2,3,4,25,50,50,25", [25, 50, 50, 25, 0]),
+        ("x,y,w,h", "25,50,50,25", [25, 50, 50, 25, 0]),  # nothing says per cent
+    ],
+)
+def test_boxes_in_per_cent(tmp_path: Path, header: str, cells: str, box: list[float]) -> None:
+    Image.new("RGB", (200, 100)).save(tmp_path / "a.png")
+    (tmp_path / "metadata.csv").write_text(f"image_id,path,identity,{header}\n1,a.png,Ada,{cells}\n")
+    loaded = load_table(find_source(tmp_path))
+    np.testing.assert_allclose(loaded.images.bbox_xywhr, [box])
+    said = [f"metadata.csv, line 1: the column {header} is read as bbox."] if header.startswith("bbox") else []
+    assert [str(problem) for problem in loaded.problems] == said
+
+
+def test_per_cent_beyond_the_photograph_make_no_box(tmp_path: Path) -> None:
+    loaded = load(tmp_path, "25%, 50%, 500%, 25%", "25%, x%, 50%, 25%")
+    assert np.isnan(loaded.images.bbox_xywhr).all()
+    assert "line 2: the box is not x, y, width, height" in str(loaded.problems[0])
+    assert "(also line 3)" in str(loaded.problems[0])
+
+
+@pytest.mark.parametrize(
     ("cell", "box"),
     [
         ("[0.25, 0.5, 0.5, 0.25]", [50, 50, 100, 25, 0]),
@@ -35,6 +64,10 @@ def load(folder: Path, *cells: str) -> LoadedTable:
         ("[0.5, 0.25, 1.2, 0.5]", [100, 25, 240, 50, 0]),  # sticks out to the right
         ("[-0.05, 0.1, 0.5, 0.5]", [-10, 10, 100, 50, 0]),
         ("[NaN, NaN, NaN, NaN]", WHOLE),
+        ("25% 50% 50% 25%", [50, 50, 100, 25, 0]),
+        ("[25 %, 50 %, 50 %, 25 %]", [50, 50, 100, 25, 0]),
+        ("12,5%; 0%; 0,5%; 100%", [25, 0, 1, 100, 0]),
+        ("0%, 0%, 100%, 100%", WHOLE),
     ],
 )
 def test_a_box(tmp_path: Path, cell: str, box: list[float]) -> None:

@@ -362,6 +362,16 @@ def test_a_deep_colour_image_is_not_black() -> None:
     np.testing.assert_allclose(pixels[:, :, 2].ravel(), np.arange(256), atol=1)
 
 
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_a_deep_jpeg_2000_is_not_dark(bits: int) -> None:
+    stored = np.zeros((64, 64, 3), np.uint16)
+    stored[:, :, 2] = (2**bits - 1) * np.tri(64)  # red; a lossy step overshoots
+    pixels = decode(cv2.imencode(".jp2", stored)[1].tobytes(), NO_BOX, 2048, 10**9).pixels
+    assert (np.median(pixels[40:, :20, 0]), np.median(pixels[:20, 40:, 0]), pixels[:, :, 1:].max()) == (255, 0, 0)
+    dark = Image.new("RGB", (32, 32), (40, 30, 20))
+    assert np.abs(decode(saved(dark, "JPEG2000"), NO_BOX, 2048, 10**9).pixels - [40, 30, 20.0]).max() <= 1
+
+
 def test_deep_grey_with_transparency_is_not_black() -> None:
     ramp = np.linspace(0, 4095, 256).round().reshape(16, 16)
     opaque = np.full_like(ramp, 65535)

@@ -134,16 +134,24 @@ TREE = (
 )  # fmt: skip
 
 
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the store that fsspec keeps in this process, which has no times, for a bucket."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("animalclef.runtime.remote_files._STORES", ("memory",))
+    monkeypatch.setattr("animalclef.runtime.bucket.Bucket._state", lambda _, info: (info["size"], 1.0))
+
+
 def in_bucket(name: str, *paths: str) -> Path:
-    """Put files into a store that fsspec keeps in this process."""
+    """Put files into the store."""
     memory = pytest.importorskip("fsspec").filesystem("memory")
     for path in paths:
         memory.pipe(f"/{name}/{path}", b"x")
     return Path(f"memory://{name}")
 
 
-def test_a_bucket_is_read_as_a_disk_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+@pytest.mark.usefixtures("store")
+def test_a_bucket_is_read_as_a_disk_is(tmp_path: Path) -> None:
     touch(tmp_path / "lynxes", *TREE)
     here, there = load(tmp_path / "lynxes"), load(in_bucket("disk-and-bucket/lynxes", *TREE))
     assert there.images.path.tolist() == [
@@ -165,8 +173,18 @@ def test_a_bucket_is_read_as_a_disk_is(tmp_path: Path, monkeypatch: pytest.Monke
     assert told[:4] == [str(one) for one in here.problems][:4]
 
 
-def test_a_table_below_a_bucket_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+@pytest.mark.usefixtures("store")
+def test_columns_that_are_named_for_a_tree_are_not_used_and_it_is_said(tmp_path: Path) -> None:
+    touch(tmp_path / "newts", "Ada/1.jpg", "query/2.jpg")
+    sentence = "newts: a folder per individual, not a table: the columns that were named (--columns) are not used."
+    for data in (tmp_path / "newts", in_bucket("named-columns/newts", "Ada/1.jpg", "query/2.jpg")):
+        loaded = load_table(find_source(data, columns={"identity": "who"}))
+        assert loaded.images.identity.tolist() == ["Ada", None]
+        assert [str(one) for one in loaded.problems] == [sentence]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_table_below_a_bucket_is_found() -> None:
     address = in_bucket("table-below", "Comp/a.jpg")
     memory = pytest.importorskip("fsspec").filesystem("memory")
     memory.pipe("/table-below/Comp/metadata.csv", b"path,identity\na.jpg,Ada\n")

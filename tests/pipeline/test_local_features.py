@@ -112,6 +112,21 @@ def test_masks_named_by_the_table_do_the_same(data: Path, tmp_path: Path) -> Non
     assert columns[0] == columns[1]
 
 
+def test_run_lengths_of_another_shape_mask_nothing(data: Path, plain: tuple[Path, bytes], tmp_path: Path) -> None:
+    shutil.copytree(data / "images", tmp_path / "data" / "images")
+    rows = read_csv(data / "metadata.csv")
+    for row in rows:
+        row["segmentation"] = '{"size": [400, 20], "counts": [0, 8000]}'
+    write_csv(tmp_path / "data" / "metadata.csv", list(rows[0]), [list(row.values()) for row in rows])
+    predict(tmp_path / "data", tmp_path / "run")
+    columns = ("query_id", "gallery_id", "similarity", "matches", "vote")
+    found, without = (
+        sorted([row[name] for name in columns] for row in read_csv(run / "candidates.csv"))
+        for run in (tmp_path / "run", plain[0])
+    )
+    assert found == without
+
+
 def test_masks_do_no_harm_where_nothing_is_matched(data: Path, tmp_path: Path) -> None:
     masks = make_masks(data, tmp_path / "masks")
     assert predict(data, tmp_path / "run", "rerank.matcher=none", f"keypoints.masks={masks}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,12 @@ from numpy.typing import NDArray
 from tiny import make_tiny_data, read_csv
 from whole_run import predict
 
+from animalclef.config import Config
+from animalclef.data.sources import find_source
+from animalclef.data.table import load_table
+from animalclef.engine.work import Capacity
 from animalclef.errors import WeightsError
-from animalclef.pipeline import models
+from animalclef.pipeline import cost, models
 
 
 class Oval:
@@ -58,6 +63,22 @@ def test_cut_outs_are_recorded_and_never_segmented_twice(tmp_path: Path, oval: O
     whole = predict(data, run, "prepare.mode=whole")
     assert json.loads((run / "finished.json").read_text())["scores"] != finished["scores"]
     assert predict(data, tmp_path / "other", "prepare.mode=whole") == whole
+
+
+def test_what_finding_the_animals_costs_is_said_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = load_table(find_source(make_tiny_data(tmp_path, datasets=("NewtID",)))).images
+    clock = iter([0.0, 6.0] * 3)  # 2 s a photograph
+    monkeypatch.setattr(cost, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+
+    def said(absent: int, capacity: Capacity | None) -> str | None:
+        engine: Any = SimpleNamespace(capacity=capacity)
+        context: Any = SimpleNamespace(config=Config(), engine=engine, workers=2)
+        return cost.finding_sentence(images, absent, Oval(), context)
+
+    before = "300 photographs to find animals on"
+    assert said(99, None) is None
+    assert said(300, None) == f"{before}: about 5 min. --no-auto uses photographs whole."
+    assert said(300, Capacity(machines=4, lanes=16)) == f"{before}, on 4 machines: about 38 s (0.0 machine hours)."
 
 
 def test_a_decision_is_applied_to_photographs_prepared_as_its_own(tmp_path: Path, oval: Oval) -> None:

@@ -76,6 +76,14 @@ def test_each_row_has_its_box_in_the_pixels_of_its_photograph(images: ImageTable
     assert np.isnan(images.bbox_xywhr[0]).all()  # an argument is not changed
 
 
+def test_run_lengths_of_another_shape_are_as_none(images: ImageTable) -> None:
+    turned = '{"size":[300,200],"counts":[0,60000]}'  # of a photograph of 300 x 200
+    odd = images.with_columns(mask=strings(turned, *images.mask[1:]))  # type: ignore[index]
+    found, without = (find_boxes(one, find_masks(one, None), frozenset(), 1, Silent()) for one in (odd, images))
+    np.testing.assert_array_equal(found.bbox_xywhr, without.bbox_xywhr)
+    assert found.outcome.tolist() == without.outcome.tolist()
+
+
 def test_only_the_named_data_sets_are_turned(images: ImageTable) -> None:
     mixed = images.select(np.array([0, 5])).with_columns(dataset=strings("newt", "cow"))
     found = find_boxes(mixed, None, frozenset({"newt"}), 1, Silent())

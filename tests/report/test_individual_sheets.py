@@ -47,6 +47,10 @@ def test_clusters_come_back_with_their_links(run: FinishedRun) -> None:
     (run.path / "cluster_links.csv").write_text(f"first,second,probability\n{ids[0]},gone,0.5\n")
     with pytest.raises(RunError, match="a link is of no query"):
         read_clusters(run)
+    grouped(run, [0, 0, 0, 1, 2, 3], {(0, 1): 0.9})
+    (run.path / "clusters.json").write_text("[]\n")
+    with pytest.raises(RunError, match=r"clusters.csv: not what a run wrote"):
+        read_clusters(run)
     write_clusters(run.folder, None)
     assert read_clusters(run) is None
     assert not (run.path / "cluster_links.csv").exists()

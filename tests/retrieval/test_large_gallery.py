@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
+from animalclef.engine.work import ThisMachine, Work
 from animalclef.retrieval import large_gallery
 from animalclef.retrieval.large_gallery import build_index, cells_for, search_gallery
 from animalclef.structures import FloatArray
@@ -57,6 +60,30 @@ def test_a_recall_that_cells_cannot_reach_is_reached_by_exact_search(
         found, _ = search_gallery(QUERY, GALLERY, 5, memory_gb=1e-4, least_recall=0.98)
     assert shares_found(found, 5) == 1.0
     assert "the search is exact" in caplog.text
+
+
+@pytest.mark.parametrize("memory_gb", [1, 1e-4])  # exact; an inverted file, whose recall is measured exactly
+def test_exact_search_of_several_blocks_goes_over_threads_and_the_engine(
+    memory_gb: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large_gallery, "_BLOCK", 1000)
+    monkeypatch.setattr(large_gallery, "_AT_ONCE", 25)
+    searched, works, exact = [], [], large_gallery._exact
+    monkeypatch.setattr(
+        large_gallery, "_exact", lambda query, *rest: searched.append(len(query)) or exact(query, *rest)
+    )
+
+    class Engine(ThisMachine):
+        def ordered(self, work: Work[Any, Any], chunks: Iterable[Any]) -> Iterator[Any]:
+            works.append(work.with_threads(3))
+            return works[-1].run(chunks)
+
+    found, scores = search_gallery(QUERY, GALLERY, 7, memory_gb=memory_gb, least_recall=0.9, workers=2, engine=Engine())
+    assert [work.workers for work in works] == [3]
+    assert sorted(searched) == sorted([25, 25, 10] * 3)  # 60 queries against three blocks
+    again, the_same = search_gallery(QUERY, GALLERY, 7, memory_gb=memory_gb, least_recall=0.9)
+    np.testing.assert_array_equal(found, again)
+    np.testing.assert_array_equal(scores, the_same)
 
 
 def test_a_query_with_too_few_suggestions_is_exact() -> None:

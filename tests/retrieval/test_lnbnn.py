@@ -11,12 +11,14 @@ from rows import Row, image_table
 
 from animalclef.config import VoteConfig
 from animalclef.engine.work import Engine
+from animalclef.retrieval import descriptor_votes
 from animalclef.retrieval.candidate_groups import candidate_groups
-from animalclef.retrieval.descriptor_votes import local_votes
+from animalclef.retrieval.descriptor_index import Codebook, build_index
+from animalclef.retrieval.descriptor_votes import Asked, Voting, VotingGallery, local_votes
 from animalclef.retrieval.lnbnn import LnbnnScorer
 from animalclef.runtime.progress import Silent
 from animalclef.store.shard_store import ShardStore
-from animalclef.structures import ImageTable, LocalFeatures
+from animalclef.structures import ImageTable, LocalFeatures, MatchKey
 
 NOBODY = np.zeros(3, dtype=bool)
 
@@ -107,6 +109,30 @@ def test_many_hidden_neighbours_are_searched_past(tmp_path: Path) -> None:
     angles = {"q": [0], "own": np.linspace(0, 5, 60).tolist(), "g1": [20], "g2": [50]}
     [votes] = votes_of(images, angles, tmp_path, [{"q": frozenset({"own"})}], neighbours=1)
     np.testing.assert_allclose(votes, [[0, chord(50) - chord(20), 0]], rtol=5e-3)
+
+
+def test_a_descriptor_with_many_hidden_neighbours_does_not_widen_those_of_the_others() -> None:
+    """All 500 descriptors of image 0 lie nearest to the first of two; only the second view sees them."""
+    angles = {0: np.linspace(0, 5, 500).tolist(), 1: [20.0, 30.0], 2: [50.0], 3: np.linspace(170, 190, 40).tolist()}
+    units = {image: features("", some).descriptors for image, some in angles.items()}
+    index = build_index(lambda image: units[image], 4, VoteConfig(neighbours=1), 0)
+    hidden, nobody = np.array([0]), np.array([], np.int64)
+    for views, wanted in (((hidden,), [1, 1]), ((hidden, nobody), [0, 0, 1, 1])):
+        asked = [Asked("q", MatchKey("q"), views)]
+        [(distance, image)] = descriptor_votes._enough(index, [features("", [0, 180]).descriptors], asked, 2, map)
+        assert image.shape == distance.shape == (2, 2 + 16)
+        assert image[0].tolist() == wanted + [-1] * (18 - len(wanted))
+        np.testing.assert_allclose(distance[0][[len(wanted) - 2, len(wanted) - 1]], [chord(20), chord(30)], rtol=1e-3)
+        assert np.isinf(distance[0, len(wanted) :]).all()
+        assert image[1].tolist() == [3] * 18
+
+
+@pytest.mark.parametrize(("blocks", "seconds"), [(False, 1800.0), (True, 3 * 1800.0)])
+def test_a_cluster_waits_longer_for_votes_that_read_blocks(blocks: bool, seconds: float, tmp_path: Path) -> None:
+    keys, store = [MatchKey(str(row)) for row in range(70)], ShardStore(tmp_path)
+    codebook = Codebook(1, *[np.zeros((0, 0), np.float32)] * 3)
+    gallery = VotingGallery(features, keys, codebook, VoteConfig(), store if blocks else None, 32)  # type: ignore[arg-type]
+    assert Voting(gallery, store, 1).patience_s == seconds
 
 
 @pytest.mark.parametrize("gallery", [{}, {"g0": []}])

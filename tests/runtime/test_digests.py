@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
 from animalclef.errors import StaleArtefactError
-from animalclef.runtime.digests import check_digests, check_result, content_digest, with_digests
+from animalclef.runtime.digests import check_answers, check_digests, check_result, content_digest, with_digests
 
 
 def finished(folder: Path) -> dict[str, object]:
@@ -35,6 +36,23 @@ def test_one_result_is_checked_where_it_lies_in_a_run(tmp_path: Path) -> None:
     with pytest.raises(StaleArtefactError, match=r"answers.csv: this file is not what the run wrote"):
         check_result(file)
     check_result(file.rename(tmp_path / "mine.csv"))
+    (tmp_path / "order.csv").write_text("image_id\n2\n")
+    file.write_text("image_id,identity,probability\n1,Ada,0.91\n")
+    check_result(file)  # another result that was changed is no matter of this one
+
+
+@pytest.mark.parametrize(("name", "manifest"), [("answers.csv", "submission"), ("who.answers.csv", "who")])
+def test_answers_beside_a_submission_are_checked_under_their_own_name(name: str, manifest: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.write_text("1,Ada,0.91\n")
+    check_answers(file)
+    said = {"answers": name, "answers_sha256": hashlib.sha256(b"1,Ada,0.91\n").hexdigest()}
+    (tmp_path / f"{manifest}.manifest.json").write_text(json.dumps(said))
+    check_answers(file)
+    file.write_text("1,Ada,0.81\n")
+    with pytest.raises(StaleArtefactError, match=rf"{name}: not what was written with its submission \({manifest}.man"):
+        check_answers(file)
+    check_answers(file.rename(tmp_path / "corrected.csv"))
 
 
 def test_a_lost_file_and_changed_settings_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -20,7 +21,7 @@ from animalclef.errors import ConfigError, DataError, OutputError, StaleArtefact
 from animalclef.runtime.bucket import bucket_of
 from animalclef.runtime.output_guard import forget_inputs, protect_photographs
 from animalclef.runtime.regular_files import read_regular
-from animalclef.runtime.remote_files import copies_folder, open_copies, write_copy
+from animalclef.runtime.remote_files import copies_folder, open_copies, remote_url, write_copy
 from animalclef.store.remote_run import RemoteRun
 from animalclef.store.run_folder import RunFolder
 
@@ -207,10 +208,14 @@ def test_photographs_that_were_not_used_for_longest_go_first(store: Any) -> None
     assert read_regular(root / listed[0])[0] == 0  # used again
     assert read_regular(root / listed[2])[0] == 2
     assert names(root) == ["0.jpg", "2.jpg"]
+    open_copies("s3://wild/lynx", 5e-7)
+    assert names(root) == ["2.jpg"]
+    open_copies("s3://wild/lynx", 1e-6)
     for path in ("a/9.jpg", "a/../../9.jpg"):
         with pytest.raises(FileNotFoundError, match=rf"No such file or directory: '.*/{path}'") as caught:
             read_regular(root / path)
         assert caught.value.strerror == "No such file or directory"
+    assert read_regular(root / listed[0])[0] == 0
     shutil.rmtree(root)
     with pytest.raises(DataError, match=r"lynx: the copies of s3://wild/lynx were removed. Start again.$"):
         read_regular(root / "a/0.jpg")
@@ -256,6 +261,39 @@ def test_a_tree_of_folders_and_a_photograph_that_changed(store: Any) -> None:
     again = find_source(Path("s3://wild/newts"))
     assert again.root == images.root
     assert read_regular(again.root / images.path[0]) == b"another photograph, larger"
+
+
+def test_tables_are_got_once_and_hidden_files_never(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("metadata.csv", "old.csv", ".animalclef-remote.json", ".hidden.csv", "below/other.csv"):
+        store.pipe(f"wild/newts/{name}", b"image_id,path,identity\n1,a.jpg,Ada\n")
+    root, _ = open_copies("s3://wild/newts", 1)
+    assert json.loads((root / ".animalclef-remote.json").read_text())["url"] == "s3://wild/newts"
+    assert sorted(path.name for path in root.iterdir()) == [".animalclef-remote.json", "metadata.csv", "old.csv"]
+    store.rm("wild/newts/old.csv")
+    bucket = bucket_of("s3://wild/newts")
+    read, got = bucket.read, []
+    monkeypatch.setattr(bucket, "read", lambda path: got.append(path) or read(path))
+    open_copies("s3://wild/newts", 1)
+    assert got == []
+    assert sorted(path.name for path in root.iterdir()) == [".animalclef-remote.json", "metadata.csv"]
+    store.pipe("wild/newts/metadata.csv", b"image_id,path,identity\n1,a.jpg,Bo\n2,b.jpg,\n")
+    open_copies("s3://wild/newts", 1)
+    assert got == ["metadata.csv"]
+    assert "Bo" in (root / "metadata.csv").read_text()
+
+
+def test_a_store_without_sizes_or_times_and_other_addresses_are_refused(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.pipe("wild/newts/a/1.jpg", b"1")
+    system = bucket_of("s3://wild/newts").system
+    for info in ({"size": 1}, {"LastModified": 3.0}):
+        monkeypatch.setattr(system, "find", lambda *_, info=info, **__: {"wild/newts/a/1.jpg": info})
+        with pytest.raises(DataError, match=r"^s3://wild/newts: the store does not say how large files are and when"):
+            open_copies("s3://wild/newts", 1)
+    for url in ("file://data/newts", "https://example.org/newts", "az://bucket/newts"):
+        with pytest.raises(ConfigError, match=rf"^{url}: expected a folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER."):
+            remote_url(Path(url))
 
 
 def test_a_mistake_is_one_sentence(store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,7 +146,8 @@ def _flags(
     mask = read_mask(images, row, masks.source[row], size_wh)
     for view, key in keys.items():
         features = reader.whole(key)
-        yield key, inside(mask, upright_xy(features.keypoints_xy, features.image_size_wh, view), size_wh)
+        xy = upright_xy(features.keypoints_xy, features.image_size_wh, view)
+        yield key, np.ones(len(xy), dtype=bool) if mask is None else inside(mask, xy, size_wh)
 
 
 def _away_from_border(features: LocalFeatures, border: float) -> BoolArray:

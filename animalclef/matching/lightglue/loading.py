@@ -7,7 +7,9 @@ and load with `strict=False`.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +37,7 @@ __all__ = [
     "keypoints_inside",
     "load_lightglue",
     "network_inputs",
+    "new_network",
 ]
 
 _DERIVED = "confidence_thresholds"  # computed from the number of layers; some releases carry it, others do not
@@ -110,22 +113,27 @@ def load_lightglue(path: Path, features: str, *, released: bool = False) -> Ligh
     shape = _told_shape(path, told) if told else _release(features) if released else _seen_shape(path, state, features)
     if shape.features != features:
         raise ConfigError(f"{path}: a matcher for {shape.features}; keypoints.extractor gives {features}.")
-    network = _built(shape)
+    network = new_network(**shape.architecture)
     state.pop(_DERIVED, None)
     load_strictly(network, state, path, (_DERIVED,))
     network = network.eval().requires_grad_(False)
     return LightGlueModel(network, _without_idle_parts(shape, state), weights_digest(network), path)
 
 
-def _built(shape: Shape) -> Any:
-    """Build the network, and leave torch's fast attention as it was: kornia's constructor switches it process-wide."""
+def new_network(**architecture: Any) -> Any:
+    """Build kornia's LightGlue without weights.
+
+    Its constructor switches torch's fast attention for the whole process, and older versions print a line: the switch
+    is put back, and the line does not reach the standard output, which may be JSON.
+    """
     import torch
     from kornia.feature import LightGlue
 
     switches: Any = torch.backends.cuda
     before = switches.flash_sdp_enabled()
     try:
-        return LightGlue(features=None, flash=False, **shape.architecture)
+        with redirect_stdout(sys.stderr):
+            return LightGlue(features=None, flash=False, **architecture)
     finally:
         switches.enable_flash_sdp(before)
 

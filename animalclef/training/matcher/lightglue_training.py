@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from kornia.feature import LightGlue
 from kornia.feature.lightglue import apply_cached_rotary_emb
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -18,6 +17,7 @@ from torch.nn.functional import linear, log_softmax, logsigmoid, pad, scaled_dot
 from animalclef.config.matching import FEATURES
 from animalclef.config.training import MatcherNetworkConfig
 from animalclef.errors import WeightsError
+from animalclef.matching.lightglue.loading import new_network
 from animalclef.runtime.atomic_files import write_bytes
 
 __all__ = ["Batch", "LayerOutputs", "build_network", "forward", "save_network", "start_from"]
@@ -52,9 +52,8 @@ class LayerOutputs:
 
 def build_network(input_dim: int, config: MatcherNetworkConfig) -> nn.Module:
     """Build an untrained LightGlue with kornia's names."""
-    return LightGlue(  # type: ignore[no-any-return]
-        features=None, input_dim=input_dim, **config.model_dump(), flash=False, depth_confidence=-1, width_confidence=-1
-    )
+    shape = {"input_dim": input_dim, "depth_confidence": -1, "width_confidence": -1}
+    return new_network(**shape, **config.model_dump())  # type: ignore[no-any-return]
 
 
 def start_from(network: nn.Module, weights: Mapping[str, Tensor], file: object) -> list[str]:

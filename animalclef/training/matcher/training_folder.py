@@ -23,7 +23,7 @@ from animalclef.runtime.progress import Progress
 from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.store.shard_store import Entry, ShardStore
-from animalclef.structures import DecodedImage, LocalFeatures
+from animalclef.structures import WHOLE_XYWHR, DecodedImage, LocalFeatures
 from animalclef.training.matcher.photograph_views import Source, View, make_views
 from animalclef.training.matcher.rendered_subjects import read_surface, surface_path
 
@@ -31,7 +31,6 @@ __all__ = ["Photo", "Subject", "fill_store", "find_photographs", "subjects_of"]
 
 _ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 _CHUNK, _MAX_PIXELS = 32, 100_000_000
-_NO_BOX = np.full(5, np.nan, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def _views_of(photo: Photo, key: str, config: TrainMatcherConfig) -> list[View] 
 
 
 def _read(photo: Photo, long_side: int) -> Source:
-    pixels = decode(read_regular(photo.path), _NO_BOX, long_side, _MAX_PIXELS).pixels
+    pixels = decode(read_regular(photo.path), WHOLE_XYWHR, long_side, _MAX_PIXELS).pixels
     pixels = resize_long_side(pixels, long_side, enlarge=False)
     if not surface_path(photo.path).is_file():
         return Source.flat(pixels)

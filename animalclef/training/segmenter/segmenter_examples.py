@@ -66,20 +66,23 @@ class ExampleSource:
         """Return the example of this number: given or rendered, mirrored or not, whole or cut to the animal."""
         rng = np.random.default_rng((self.seed, _CHOICE, number))
         given = self.images is not None and len(self.images) and rng.random() < self.config.given
-        example = self._given(number) if given else render_example(self.seed, number)
+        example = (self._given(number) if given else None) or render_example(self.seed, number)
         if rng.random() < 0.5:
             pixels, mask = np.ascontiguousarray(example.pixels[:, ::-1]), np.ascontiguousarray(example.mask[:, ::-1])
             example = Example(example.name, pixels, mask)
         return _close(example, rng) if rng.random() < self.config.close else example
 
-    def _given(self, number: int) -> Example:
+    def _given(self, number: int) -> Example | None:
+        """Return a photograph with its mask; `None` for a segmentation that has another shape."""
         if self.images is None or self.masks is None:
             raise ValueError("No photographs with masks were given.")
         row = int(np.random.default_rng((self.seed, _GIVEN, number)).integers(len(self.images)))
         image = read_image(self.images, row, DataConfig(decode_long_side=_LONG_SIDE))
         size_wh = (image.pixels.shape[1], image.pixels.shape[0])
-        mask = read_mask(self.images, row, str(self.masks.source[row]), size_wh).astype(np.float32)
-        full = np.asarray(cv2.resize(mask, size_wh, interpolation=cv2.INTER_AREA), dtype=np.float32)
+        mask = read_mask(self.images, row, str(self.masks.source[row]), size_wh)
+        if mask is None:
+            return None
+        full = cv2.resize(mask.astype(np.float32), size_wh, interpolation=cv2.INTER_AREA).astype(np.float32)
         return Example(str(self.images.path[row]), image.pixels, full)
 
 

@@ -15,6 +15,9 @@ from animalclef.config.training import ArmConfig, StudyConfig
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.structures import ImageTable
 from animalclef.training.embedder.embedder_training import train_embedder
+from animalclef.training.embedder.image_cache import cache_images
+from animalclef.training.embedder.trained_network import build_trained
+from animalclef.training.embedder.training_labels import named_rows
 from animalclef.training.study.study_plan import ArmPlan, Job
 
 __all__ = ["ArmSeed", "ArmTrainings"]
@@ -60,7 +63,7 @@ class ArmTrainings:
         return f"arm {chunk[0].arm.name}, seed {chunk[0].seed}"
 
     def with_threads(self, threads: int) -> ArmTrainings:
-        """Return the same work without a progress bar; the number of threads stays."""
+        """Return this work as it is: the bytes of a training depend on the number of workers."""
         return self
 
     def __getstate__(self) -> dict[str, object]:
@@ -79,6 +82,23 @@ class ArmTrainings:
             place = groups.index(joined[0]) if joined else len(apart)
             groups = [*apart[:place], merged, *apart[place:]]
         return [members for _, members in groups]
+
+    def fill_image_cache(self, asked: Sequence[ArmSeed]) -> None:
+        """Decode what all trainings read, so that those of a cluster do not do it at the same time."""
+        jobs = [(self.recipe(one.arm, job, one.seed), job.datasets) for one in asked for job in one.plan.jobs]
+        parts = {"network", "data", "labels"}
+        trained = {(recipe.model_dump_json(include=parts), datasets): recipe for recipe, datasets in jobs}
+        for (_, datasets), recipe in trained.items():
+            named = named_rows(self._rows(datasets), recipe.labels)
+            side = max(build_trained(recipe.network).preprocessing.size_wh)
+            cache_images(named, self._pictures, side, recipe.data, self.workers, self.progress)
+
+    @property
+    def _pictures(self) -> Path:
+        return self.out / "pictures"
+
+    def _rows(self, datasets: Sequence[str]) -> ImageTable:
+        return self.images.select(self.train[np.isin(self.images.dataset[self.train], datasets)])
 
     def recipe(self, arm: ArmConfig, job: Job, seed: int) -> TrainConfig:
         """Return the settings of one training."""
@@ -104,10 +124,9 @@ class ArmTrainings:
         start = made[job.after] if job.after is not None else self.starts.get(job.start or "")
         asked = recipe.model_dump_json(), job.datasets, start
         if asked not in self._trained:
-            rows = self.train[np.isin(self.images.dataset[self.train], job.datasets)]
             outcome = train_embedder(
-                recipe, self.images.select(rows), self.out / f"{job.name}-seed{seed}", start=start,
-                device=self.device, workers=self.workers, image_cache=self.out / "pictures", progress=self.progress,
+                recipe, self._rows(job.datasets), self.out / f"{job.name}-seed{seed}", start=start,
+                device=self.device, workers=self.workers, image_cache=self._pictures, progress=self.progress,
                 overwrite=self.overwrite,
             )  # fmt: skip
             self._trained[asked] = outcome.path

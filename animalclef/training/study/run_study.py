@@ -79,6 +79,8 @@ class Study:
         plans = {arm.name: plan_arm(arm, parts.datasets) for arm in self.config.arms}
         asked_for = [ArmSeed(arm, plans[arm.name], seed) for seed in self.config.seeds for arm in self.config.arms]
         chunks = work.chunks(asked_for)  # reports a mistake in a recipe before the first training, not after the last
+        if self.engine.capacity is not None:
+            work.fill_image_cache(asked_for)
         trained = zip(chunks, self.engine.ordered(work, chunks), strict=True)
         made = {
             (one.arm.name, one.seed): paths for chunk, found in trained for one, paths in zip(chunk, found, strict=True)

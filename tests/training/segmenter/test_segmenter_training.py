@@ -96,6 +96,8 @@ def test_given_photographs_keep_their_masks(tmp_path: Path) -> None:
     batch = as_batch([example, close], 32)
     assert batch.images.shape == (2, 3, 32, 32)
     assert batch.masks.mean(dim=(1, 2, 3)).tolist() == pytest.approx([0.5, 40 / close.mask.shape[1]], abs=0.03)
+    odd = replace(table, mask=strings(*['{"size":[80,40],"counts":[0,3200]}'] * 2))  # turned: rendered ones instead
+    assert ExampleSource(config, 0, odd, find_masks(odd, None)).example(0).name == "rendered 0"
 
 
 def test_an_interrupted_training_ends_with_the_same_bytes(

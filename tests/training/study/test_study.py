@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,6 +19,7 @@ from animalclef.config import load_recipe, shipped_configs
 from animalclef.config.training import StudyConfig
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
+from animalclef.engine.work import Capacity, ThisMachine, Work
 from animalclef.errors import ConfigError, DataError
 from animalclef.runtime.progress import Silent
 from animalclef.training.embedder.trained_network import build_trained
@@ -52,6 +55,23 @@ def study(data: Path, recipe: Path, out: Path, **changed: object) -> Study:
 def lines(data: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Line]]:
     out = tmp_path_factory.mktemp("studied")
     return out, study(data, recipe, out).run()
+
+
+def test_a_cluster_finds_all_photographs_decoded(data: Path, recipe: Path, tmp_path: Path) -> None:
+    decoded: list[set[Path]] = []
+
+    class Cluster(ThisMachine):
+        capacity = Capacity(2, 4)
+
+        def ordered(self, work: Work[Any, Any], chunks: Iterable[Any]) -> Iterator[Any]:
+            decoded.append(set((tmp_path / "pictures").rglob("*.safetensors")))
+            return super().ordered(work, chunks)
+
+    arms = [{"name": "each", "each": True}, {"name": "larger", "set": ["network.image_size=96"]}]
+    one = replace(study(data, recipe, tmp_path, arms=arms), engine=Cluster())
+    one.run()
+    assert len({path.parent for path in decoded[0]}) == 2  # a folder for each size
+    assert decoded == [set((tmp_path / "pictures").rglob("*.safetensors"))]
 
 
 def test_every_arm_is_measured_on_every_data_set(lines: tuple[Path, list[Line]]) -> None:
