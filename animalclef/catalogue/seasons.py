@@ -133,7 +133,7 @@ def _as_the_catalogue_names(loaded: LoadedTable, catalogue: Catalogue, *, merge:
     """
     images, held = loaded.images, [(one.dataset, one.name) for one in catalogue.individuals()]
     datasets = sorted({dataset for dataset, _ in held})
-    dataset = spelled_as(images.dataset, [""] * len(images), [("", one) for one in datasets if merge])
+    dataset = spelled_as(images.dataset.tolist(), [""] * len(images), [("", one) for one in datasets if merge])
     if datasets and not loaded.names_datasets and not {*dataset} <= {*datasets}:
         if len(datasets) > 1:
             raise DataError(
@@ -143,7 +143,8 @@ def _as_the_catalogue_names(loaded: LoadedTable, catalogue: Catalogue, *, merge:
         dataset = [datasets[0]] * len(images)
     of = [str(one) for one in dataset]
     return images.with_columns(
-        dataset=text_array(dataset), identity=text_array(spelled_as(images.identity, of, held if merge else ()))
+        dataset=text_array(dataset),
+        identity=text_array(spelled_as(images.identity.tolist(), of, held if merge else ())),
     )
 
 
