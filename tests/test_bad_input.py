@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import TINY_SETTINGS, make_tiny_data, photograph, read_csv, write_csv
+from tiny import TINY_SETTINGS, make_masks, make_tiny_data, photograph, read_csv, write_csv
 
 from animalclef import cli
 from animalclef.config import Config, DataConfig
@@ -477,6 +477,27 @@ def test_columns_are_named_by_the_user_and_kept(small: Path, predict: Command) -
     assert "where" in next(Path().rglob("*.config.yaml")).read_text()
     answers = next(Path().rglob("*answers.csv")).read_text().splitlines()
     assert answers[0].startswith("path,answer,probability,threshold,next_candidate,")
+
+
+def test_masks_that_cover_nothing_are_reported(small: Path, predict: Command, tmp_path: Path) -> None:
+    masks = make_masks(small, tmp_path / "masks", share=0.0)
+    said = predict(small, "--set", f"keypoints.masks={masks}")
+    answers_all(said, small)
+    assert "10 of 10 masks keep no keypoint of their photograph" in said.words
+    whole = predict(small, "--set", f"keypoints.masks={make_masks(small, masks, share=1.0)}")
+    assert "keep no keypoint" not in whole.words
+
+
+def test_photographs_alike_show_nobody(small: Path, predict: Command) -> None:
+    for row in read_csv(small / "metadata.csv"):
+        Image.new("RGB", (160, 120), (90, 90, 90)).save(small / row["path"])
+    assert set(answers_all(predict(small), small).values()) == {"new_individual"}
+
+
+def test_a_folder_of_photographs_is_no_run_to_group(small: Path, command: Command) -> None:
+    said = command("cluster", "--run", small, "--out", "clusters.csv")
+    stops_with(said, f"{small}: no finished run (finished.json is not there).")
+    assert not Path("runs").exists()
 
 
 def test_answers_that_were_changed_are_not_converted(small: Path, predict: Command, command: Command) -> None:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from animalclef.catalogue.schema import individuals
 from animalclef.catalogue.signed_changes import Change
+from animalclef.data.names import is_missing
 from animalclef.errors import DataError
 
 __all__ = ["Individual", "check_name", "find_individual", "goal_of", "named_individual", "new_individual", "shown"]
@@ -93,10 +94,13 @@ def check_name(name: str) -> None:
     """Refuse what cannot be a name.
 
     Raises:
-        DataError: it is empty, reserved, or has spaces around or control characters.
+        DataError: it is empty, a word for an individual without a name, or has spaces around or control characters.
     """
-    if not name.strip() or name != name.strip() or not name.isprintable() or name == "new_individual":
-        raise DataError(f"{name!r}: no name for an individual; expected printable characters without spaces around.")
+    if name != name.strip() or not name.isprintable() or name == "new_individual" or is_missing(name, name=True):
+        raise DataError(
+            f"{name!r}: no name for an individual; expected printable characters without spaces around, and no word "
+            "for a missing name."
+        )
 
 
 def shown(one: Individual) -> str:

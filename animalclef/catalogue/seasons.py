@@ -17,6 +17,7 @@ from animalclef.catalogue.schema import individuals, meta, photographs, put_meta
 from animalclef.catalogue.signed_changes import Change, apply_event, now
 from animalclef.config import Config
 from animalclef.data.hashing import hash_images
+from animalclef.data.names import spelled_as
 from animalclef.data.segmentation_cells import is_segmentation
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decision_model import Decision
@@ -98,7 +99,8 @@ def _add(
 ) -> Added:
     """Recognise and write a season, while its lock is held."""
     recogniser = Recogniser(catalogue, machine)
-    images, skipped = hash_images(loaded.images, recogniser.config.data, machine.workers, machine.progress)
+    images = _as_the_catalogue_names(loaded, catalogue, merge=recogniser.config.data.merge_case)
+    images, skipped = hash_images(images, recogniser.config.data, machine.workers, machine.progress)
     fresh = catalogue.absent(images)
     if not fresh.any():
         raise DataError(f"{loaded.source.root}: all of its {len(images)} photographs are in the catalogue already.")
@@ -119,6 +121,31 @@ def _add(
         answers = {one: Answer(None, 0.0, group) for one, group in zip(found.image_id, found.label, strict=True)}
     counts = write_season(catalogue, loaded.source.root, season, new, answers, decision, signed, before)
     return Added(season, **counts, known=int((~fresh).sum()), skipped=skipped)
+
+
+def _as_the_catalogue_names(loaded: LoadedTable, catalogue: Catalogue, *, merge: bool) -> ImageTable:
+    """Return a season's photographs with the data sets and individuals in the catalogue's spelling.
+
+    Where nothing names a data set, they are of the only one that the catalogue holds.
+
+    Raises:
+        DataError: the catalogue holds several.
+    """
+    images, held = loaded.images, [(one.dataset, one.name) for one in catalogue.individuals()]
+    datasets = sorted({dataset for dataset, _ in held})
+    dataset = spelled_as(images.dataset.tolist(), [""] * len(images), [("", one) for one in datasets if merge])
+    if datasets and not loaded.names_datasets and not {*dataset} <= {*datasets}:
+        if len(datasets) > 1:
+            raise DataError(
+                f"{loaded.source.table or loaded.source.root}: no data set is named, and the catalogue holds "
+                f"{', '.join(datasets)}. Give a table with a column dataset."
+            )
+        dataset = [datasets[0]] * len(images)
+    of = [str(one) for one in dataset]
+    return images.with_columns(
+        dataset=text_array(dataset),
+        identity=text_array(spelled_as(images.identity.tolist(), of, held if merge else ())),
+    )
 
 
 def _of_season(images: ImageTable, season: int, folder: Path) -> ImageTable:

@@ -43,9 +43,17 @@ catalogue = typer.Typer(
 )
 app.add_typer(catalogue, name="catalogue")
 
+
+def _said(text: str) -> str:
+    """Return a text that says something."""
+    if not text.strip():
+        raise typer.BadParameter("it is empty; every change says why it was made.")
+    return text
+
+
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The catalogue's folder.")]
 Who = Annotated[str | None, typer.Option("--who", help="Your name in the history. Default: your login.")]
-Why = Annotated[str, typer.Option("--why", help="The reason, for the history.")]
+Why = Annotated[str, typer.Option("--why", help="The reason, for the history.", callback=_said)]
 DatasetOption = Annotated[
     str | None, typer.Option("--dataset", help="The photograph's data set, where the catalogue holds several.")
 ]

@@ -80,7 +80,7 @@ def cluster(
     progress = console.RichProgress(err)
     if data is None and run is not None:
         check_output(out_path, "clusters")
-        said = _said(reviewed, load_run(run).images if reviewed is not None else None)
+        said = _said(reviewed, load_run(run).images)  # which refuses what is no finished run
         clusters = cluster_photographs(
             run, must_link=said.same, cannot_link=said.different, settings=assignments or [], weights=weights,
             device=device, workers=workers, progress=progress,

@@ -69,6 +69,7 @@ class _Placed:
     nameless: dict[str, None] = field(default_factory=dict)  # folders beside those that are no name, so hold queries
     loose: list[str] = field(default_factory=list)  # photographs in no individual's folder
     outside: list[str] = field(default_factory=list)  # photographs in a folder beside those of the gallery
+    is_flat: bool = False  # no folder at all: every photograph is a query
 
 
 def photographs_in_folders(root: Path) -> tuple[list[FolderPhotograph], list[Problem]]:
@@ -77,8 +78,9 @@ def photographs_in_folders(root: Path) -> tuple[list[FolderPhotograph], list[Pro
     `NAME/photo.jpg` shows the individual NAME. Folders called `database`, `gallery`, `train` or `reference` hold such
     folders; `query`, `queries` and `test` hold queries, and so do folders beside the database's whose names are none,
     such as `unknown` and `new`. Case makes no difference, nor does a word such as `set` behind it. Where one folder
-    holds all of these, or all individuals, it is no individual. Linked folders are followed. Files of the operating
-    system (`._photo.jpg`, `__MACOSX`, `@eaDir`, hidden folders) are no photographs.
+    holds all of these, or all individuals, it is no individual. Without any folder every photograph is a query. Linked
+    folders are followed. Files of the operating system (`._photo.jpg`, `__MACOSX`, `@eaDir`, hidden folders) are no
+    photographs.
     """
     return _photographs(_walk(root), root.name or str(root))
 
@@ -121,6 +123,8 @@ def _placed(images: Sequence[str]) -> _Placed:
             placed.loose.append(path)
         else:
             placed.rows.append(FolderPhotograph(path, parts[1 if placed.galleries else 0].strip()))
+    if not any("/" in path for path in images):
+        placed.rows, placed.loose, placed.is_flat = [FolderPhotograph(path, None) for path in images], [], bool(images)
     return placed
 
 
@@ -256,7 +260,7 @@ def _left_out(seen: _Seen) -> list[str]:
 
 
 def _misplaced(placed: _Placed) -> list[str]:
-    sentences = []
+    sentences = ["there are no folders, so all photographs are taken for queries."] if placed.is_flat else []
     for name in placed.galleries:
         if _split_of(name) is None:
             sentences.append(f"all individuals lie in {name}/, so its folders are taken for the individuals.")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from animalclef.data.decode import crop, upright_size_wh
+from animalclef.data.decode import UnreadableImageError, crop, upright_size_wh
 from animalclef.data.segmentation_cells import draw_segmentation, is_segmentation
 from animalclef.errors import DataError
 from animalclef.runtime.regular_files import read_regular
@@ -29,6 +29,7 @@ _WARNED = 10  # photographs whose segmentations are left out are named with a wa
 _left_out: set[Path] = set()
 
 BoolArray = NDArray[np.bool_]
+_NO_PICTURE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +56,14 @@ def encode_mask(mask: BoolArray) -> str:
     return json.dumps({"size": list(mask.shape), "counts": counts}, separators=(",", ":"))
 
 
-def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
+def find_masks(images: ImageTable, folder: Path | None, *, report: bool = True) -> Masks | None:
     """The mask of every row that has one, the folder's before the table's; `None` where no row has.
 
+    Without `report`, for masks that were found before, nothing is logged and no file's shape is looked at.
+
     Raises:
-        DataError: the folder is not there or has no mask for any photograph, or a mask that the table names is absent.
+        DataError: the folder is not there or has no mask for any photograph, or a file is absent, no mask, or has
+            another shape than its photograph.
     """
     if folder is not None and not folder.is_dir():
         raise DataError(f"{folder}: no such folder of masks (keypoints.masks). `animalclef mask` makes one.")
@@ -74,6 +78,8 @@ def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
             source[row] = str(file)
         elif named:
             source[row] = named if is_segmentation(named) else str(images.root / named)
+    if report:
+        _check_files(images, source)
     count = int((source != "").sum())
     if folder is not None and not count:
         raise DataError(
@@ -81,12 +87,29 @@ def find_masks(images: ImageTable, folder: Path | None) -> Masks | None:
         )
     if not count:
         return None
-    if count < len(images):
+    if count < len(images) and report:
         level = logging.INFO if folder is None else logging.WARNING  # a table may well give masks to some alone
         logger.log(
             level, "%d of %d photographs have no mask, so nothing of them is masked.", len(images) - count, len(images)
         )
     return Masks(source, np.array([_digest(one) for one in source], dtype=object))
+
+
+def _check_files(images: ImageTable, source: StrArray) -> None:
+    """Refuse a file whose header is no picture's, or has another shape than the photograph."""
+    for row, name in enumerate(source):
+        if not name or is_segmentation(name):
+            continue
+        try:
+            with Image.open(name) as image:
+                size_wh = image.size
+            whole_wh = upright_size_wh(images.root / images.path[row])
+        except (UnreadableImageError, FileNotFoundError):
+            continue  # the photograph is skipped, with its reason; of an absent mask the content cannot be read, either
+        except _NO_PICTURE as error:
+            raise _no_mask(name, error) from error
+        if not _same_shape(size_wh, whole_wh):
+            raise DataError(f"{name}: {_shapes(whole_wh, size_wh)}. Make it again.")
 
 
 def mask_path(folder: Path, path: str) -> Path:
@@ -118,8 +141,7 @@ def read_mask(images: ImageTable, row: int, source: str, size_wh: tuple[int, int
     whole_wh = upright_size_wh(images.root / images.path[row]) if boxed else size_wh
     mask = draw_segmentation(json.loads(source), whole_wh) if is_segmentation(source) else _read_file(Path(source))
     if not _same_shape(mask.shape[::-1], whole_wh):
-        want, have = (f"{width} x {height}" for width, height in (whole_wh, mask.shape[::-1]))
-        shape = f"expected the shape of its photograph, {want} or scaled, got {have}"
+        shape = _shapes(whole_wh, mask.shape[::-1])
         if not is_segmentation(source):
             raise DataError(f"{source}: {shape}. Make it again.")
         _warn_left_out(images.root / images.path[row], shape)
@@ -163,10 +185,19 @@ def _read_file(path: Path) -> BoolArray:
                 values = np.asarray(image.getchannel("A"))
             else:
                 values = np.asarray(image if image.mode in ("P", "L", "I", "I;16") else image.convert("L"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: not a readable mask ({type(error).__name__}). Make it again.") from error
+    except _NO_PICTURE as error:
+        raise _no_mask(str(path), error) from error
     brightest = values.max(initial=0)
     return np.asarray(values > brightest / 2) if brightest > 0 else np.zeros(values.shape, dtype=bool)
+
+
+def _no_mask(source: str, error: Exception) -> DataError:
+    return DataError(f"{source}: not a readable mask ({type(error).__name__}). Make it again.")
+
+
+def _shapes(want_wh: tuple[int, int], have_wh: tuple[int, ...]) -> str:
+    want, have = (f"{width} x {height}" for width, height in (want_wh, have_wh))
+    return f"expected the shape of its photograph, {want} or scaled, got {have}"
 
 
 def _same_shape(one_wh: tuple[int, ...], other_wh: tuple[int, int]) -> bool:

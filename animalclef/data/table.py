@@ -59,6 +59,7 @@ class LoadedTable:
     sample_id: list[str] | None
     is_clustering: bool
     merged: Sequence[tuple[str, str]] = ()  # (a name as the table spells it, the spelling that is used)
+    names_datasets: bool = True  # False: the one data set is called after the folder
 
     @property
     def submission_id(self) -> list[str]:
@@ -78,10 +79,13 @@ def load_table(source: Source) -> LoadedTable:
     Raises:
         DataError: one message with all problems that make the table unusable.
     """
+    names_datasets = False
     if source.table is None:
         images, merged, problems = _from_folders(source)
     else:
-        images, merged, problems = _from_table(source, open_table(source))
+        table = open_table(source)
+        images, merged, problems = _from_table(source, table)
+        names_datasets = any(any(find_column(table, column) or ()) for column in ("dataset", "species"))
     sample_id, sample_columns, sample_problems = _read_sample(source, images)
     problems = [*source.problems, *problems, *sample_problems]
     fatal = [problem for problem in problems if problem.fatal]
@@ -90,7 +94,7 @@ def load_table(source: Source) -> LoadedTable:
     if not len(images):
         raise DataError(_nothing_there(source))
     is_clustering = "cluster" in sample_columns or _CLUSTERING_DATASET in images.datasets
-    return LoadedTable(source, images, problems, sample_id, is_clustering, merged)
+    return LoadedTable(source, images, problems, sample_id, is_clustering, merged, names_datasets)
 
 
 def count_images(loaded: LoadedTable) -> dict[str, Any]:

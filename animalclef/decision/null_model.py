@@ -7,7 +7,6 @@ distributions (Coles 2001, An Introduction to Statistical Modeling of Extreme Va
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,6 +26,8 @@ Floats = NDArray[np.float64]
 _CENTRAL = (0.1, 0.9)  # quantiles that the fit uses: two names of one animal, or empty photographs, do not move it
 _NO_SPREAD = 0.1  # scale, as a share of the location, where all strangers score alike
 _LOOK_ALIKE = 0.01  # chance that any of a data set's strangers lies as far out
+_LOOKED_AT = 100  # pairs of photographs of each score column, the most alike first
+_FEWEST = 6  # photographs of other individuals that the null of a pair rests on
 
 
 class Null(Part):
@@ -120,28 +121,31 @@ class LookAlike:
 def look_alikes(part: PseudoQueries, nulls: Mapping[str, Null], limit: int = 5) -> list[LookAlike]:
     """Return pairs of individuals that may be one animal under two names, the least likely strangers first.
 
-    A pair counts where two score columns at least agree, or where there is only one.
+    The null of a pair is fitted without its photographs, so that few individuals do not hide it. A pair counts where
+    two score columns at least agree, or where there is only one.
     """
     if part.gallery_id is None or part.identity is None or not len(part):
         return []
     names = [name for name in nulls if nulls[name].photographs >= 3]
     found: dict[tuple[str, str], list[LookAlike]] = {}
+    identity, weight = part.splits.identity.astype(str), weights_by_individual(part)
     for column in names:
         values = shaped(part.columns[column], log=is_count(column))
         seen = np.where(part.as_unknown & np.isfinite(values), values, -np.inf)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            tail = nulls[column].false_acceptance(seen)
-        chance = np.where(np.isfinite(seen), -np.expm1(len(part) * np.log1p(-np.minimum(tail, 1 - 1e-12))), 1.0)
         best: dict[tuple[str, str], LookAlike] = {}
-        for row, slot in np.argwhere(chance < _LOOK_ALIKE):
-            mine, other = str(part.splits.identity[row]), str(part.identity[row, slot])
+        for place in np.argsort(-seen, axis=None, kind="stable")[:_LOOKED_AT]:
+            row, slot = divmod(int(place), seen.shape[1])
+            mine, other = str(identity[row]), str(part.identity[row, slot])
             key = (min(mine, other), max(mine, other))
-            one = LookAlike(
-                *key, str(part.splits.image_id[row]), str(part.gallery_id[row, slot]), column, float(chance[row, slot])
-            )
-            if key not in best or one.chance < best[key].chance:
-                best[key] = one
+            if key in best or seen[row, slot] == -np.inf:
+                continue
+            others = ~np.isin(identity, key)
+            null = fit_null(seen[others].max(axis=1, initial=-np.inf), weight[others])
+            tail = float(null.false_acceptance(seen[row, slot])) if null.photographs >= _FEWEST else 1.0
+            chance = float(-np.expm1(len(part) * np.log1p(-min(tail, 1 - 1e-12))))
+            images = str(part.splits.image_id[row]), str(part.gallery_id[row, slot])
+            best[key] = LookAlike(*key, *images, column, chance)
+        best = {key: one for key, one in best.items() if one.chance < _LOOK_ALIKE}
         for key, one in best.items():
             found.setdefault(key, []).append(one)
     agreed = [min(ones, key=lambda one: one.chance) for ones in found.values() if len(ones) >= min(2, len(names))]

@@ -46,15 +46,19 @@ def evaluate(evaluators: Sequence[TrialEvaluator], choice: DecisionParams, confi
 
     All thresholds on a plateau score within 1 % of the best. Its middle is taken, or a lower one that keeps SAFE_SHARE
     of strangers below it by the null model: a higher threshold would only reject known animals that are harder to
-    recognise than the database's photographs.
+    recognise than the database's photographs. Where no threshold finds a known animal the score tells nothing, and the
+    threshold keeps strangers out.
     """
     answers = [evaluator.answers(choice) for evaluator in evaluators]
     if config.threshold is not None:
         fixed = _log_odds(config.threshold)
         return _found(evaluators, answers, choice.at(fixed), (fixed, fixed))
-    low, high = _swept(evaluators, answers, midpoints(answers)).plateau()
+    swept = _swept(evaluators, answers, midpoints(answers))
+    low, high = swept.plateau()
     threshold = (low + high) / 2
-    if config.safe_threshold:
+    if not swept.score.any():
+        threshold = min(_safe(evaluators, answers), _NO_NAME)
+    elif config.safe_threshold:
         threshold = min(max(low, _safe(evaluators, answers)), threshold)
     return _found(evaluators, answers, choice.at(threshold), (low, high))
 

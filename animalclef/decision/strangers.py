@@ -12,6 +12,7 @@ from animalclef.decision.decision_model import DatasetDecision, Decision, Strang
 from animalclef.decision.fusion import fuse_lists
 from animalclef.decision.null_model import fit_null, look_alikes, nulls_of, weights_by_individual
 from animalclef.decision.trial_evaluator import numbered
+from animalclef.metrics.bootstrap import wilson_interval
 
 __all__ = [
     "confidence_sentences",
@@ -24,7 +25,6 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 _STRICTEST, _LOOSEST = 0.01, 0.15  # false acceptance that a threshold learned elsewhere may have in a data set
-_Z = 1.96
 _FEW = 10  # individuals; with fewer a validation score says little
 
 _PSEUDO_QUERIES, _INDIVIDUALS = 50, 20  # below either the score and the threshold are rough guesses
@@ -53,14 +53,12 @@ def measured_on_strangers(decision: DatasetDecision, part: PseudoQueries) -> Str
     weight = weights_by_individual(part)
     new = float((weight * ~(best >= threshold)).sum() / weight.sum())
     individuals = len(set(part.splits.identity.tolist()))
-    middle = (new + _Z**2 / (2 * individuals)) / (1 + _Z**2 / individuals)
-    half = _Z * np.sqrt(new * (1 - new) / individuals + _Z**2 / (4 * individuals**2)) / (1 + _Z**2 / individuals)
+    low, high = wilson_interval(new, individuals)
     null = fit_null(best, weight)
     accepted = float(null.false_acceptance(np.array(threshold))) if null.photographs else 0.0
     return Strangers(
-        photographs=len(part), individuals=individuals, new=new, low=float(max(0.0, middle - half)),
-        high=float(min(1.0, middle + half)), false_acceptance=accepted,
-    )  # fmt: skip
+        photographs=len(part), individuals=individuals, new=new, low=low, high=high, false_acceptance=accepted
+    )
 
 
 def confidence_sentences(decision: Decision) -> list[str]:

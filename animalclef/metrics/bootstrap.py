@@ -17,12 +17,13 @@ __all__ = [
     "of_other_queries",
     "paired_difference",
     "standard_error",
+    "wilson_interval",
 ]
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
-_LEVEL = 0.95
+_LEVEL, _Z = 0.95, 1.96
 
 
 def interval_over_individuals(
@@ -39,7 +40,8 @@ def interval_over_individuals(
     `known_hit` says which pseudo-queries are named right with their individual in the gallery, `unknown_hit` which are
     called new without it, (p,) each. Individuals are drawn with replacement; all photographs of one come with it.
 
-    With `of_next` the interval is for the score of other queries, as `of_other_queries` has it.
+    With `of_next` the interval is for the score of other queries, as `of_other_queries` has it. Where all draws score
+    0, or all score 1, the ends are those of BAKS and BAUS by Wilson's interval.
     """
     name, who = np.unique(splits.identity.astype(str), return_inverse=True)
     if not len(name) or not len(splits.is_known):
@@ -55,7 +57,32 @@ def interval_over_individuals(
         return 0.0, 1.0
     low, high = np.quantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     ends = min(float(low), here), max(float(high), here)
+    if ends[0] == ends[1] and here in (0.0, 1.0):
+        ends = _wilson_ends(known, unknown)
     return of_other_queries(here, *ends) if of_next else ends
+
+
+def wilson_interval(share: float, count: float) -> tuple[float, float]:
+    """Return the ends of Wilson's 95 % interval of a share that was seen among `count` independent cases.
+
+    >>> low, high = wilson_interval(1.0, 10)
+    >>> round(low, 2), round(high, 2)
+    (0.72, 1.0)
+    """
+    middle = (share + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
+    half = _Z * np.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2)) / (1 + _Z**2 / count)
+    return float(max(0.0, middle - half)), float(min(1.0, middle + half))
+
+
+def _wilson_ends(known: tuple[Floats, Floats], unknown: tuple[Floats, Floats]) -> tuple[float, float]:
+    """Return the ends of sqrt(BAKS * BAUS) from those of its factors, each over the individuals that have its role."""
+    ends = []
+    for share, has_role in (known, unknown):
+        mine = has_role.any(axis=1)
+        count = np.maximum(has_role.sum(axis=1), 1)
+        ends.append(wilson_interval(float(((share * has_role).sum(axis=1) / count)[mine].mean()), int(mine.sum())))
+    (low, high), (other_low, other_high) = ends
+    return float(np.sqrt(low * other_low)), float(np.sqrt(high * other_high))
 
 
 def influence_of_individuals(hits: tuple[Bools, Bools], roles: Roles, individual: NDArray[np.int64]) -> Floats:

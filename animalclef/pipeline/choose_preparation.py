@@ -10,6 +10,7 @@ import numpy as np
 
 from animalclef.config import Config
 from animalclef.config.prepare import MODES, Mode
+from animalclef.data.masks import find_masks
 from animalclef.pipeline.background_events import link_by_background
 from animalclef.pipeline.candidate_search import CandidateSearch
 from animalclef.pipeline.features import FeatureSet, encounters_of, extract_all_features
@@ -96,7 +97,8 @@ class _Chooser:
         for mode, names in self._plan(evidence, list(samples)).items():
             table = sample.select(np.isin(sample.dataset.astype(str), names))
             modes = dict.fromkeys(names, mode)
-            prepared = prepared_table(table, outlines.text, outlines.mask, modes, config.prepare.margin)
+            given = find_masks(table, None, report=False)  # with a folder of masks nothing is tried
+            prepared = prepared_table(table, outlines.text, outlines.mask, modes, config.prepare.margin, given)
             described = extract_all_features(Contents(keyed(prepared, context.workers), []), context)
             trials[mode] = try_on(CandidateSearch(described, context), encounters)
         return {

@@ -10,6 +10,7 @@ import numpy as np
 
 from animalclef.config import Config, DataConfig
 from animalclef.data.decode import UnreadableImageError, read_image
+from animalclef.errors import DataError
 from animalclef.features.extract import ExtractionJob
 from animalclef.features.local.entries import LocalExtractor, features_from_entry
 from animalclef.pipeline.keypoint_budget import count_pairs
@@ -114,7 +115,7 @@ def _views(dataset: str, config: Config) -> int:
 def _read(images: ImageTable, row: int, config: DataConfig) -> DecodedImage | None:
     try:
         return read_image(images, row, config)
-    except UnreadableImageError:
+    except (UnreadableImageError, DataError):  # what the run needs of it is said when it is needed
         return None
 
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from animalclef.config import Config, fingerprint
 from animalclef.data.decode import decoding_of
 from animalclef.data.encounters import Encounters, find_encounters
+from animalclef.data.masks import Masks, find_masks
 from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extract_features
 from animalclef.features.local.entries import SiftExtractor
 from animalclef.pipeline.background_events import BackgroundLinks, link_by_background
@@ -45,8 +46,10 @@ def prepare_photographs(contents: Contents, context: RunContext) -> tuple[Conten
     `prepare.json` and `prepare.csv` of the run folder, and used again when the same run resumes.
 
     Raises:
-        DataError: a photograph changed or is gone.
+        DataError: a photograph changed or is gone, or a mask that is given cannot be used.
     """
+    folder = context.config.keypoints.masks
+    masks = find_masks(contents.images, None if folder is None else Path(folder))
     context = _with_keypoints(contents.images, context)
     settled = {name: _given(name, contents.images, context.config) for name in contents.images.datasets}
     known = {name: one for name, one in settled.items() if one is not None}
@@ -65,7 +68,7 @@ def prepare_photographs(contents: Contents, context: RunContext) -> tuple[Conten
         write_text(path, record.model_dump_json(indent=1) + "\n")
     if context.say is not None:
         context.say(" ".join(f"{sentence}." for sentence in record.sentences()))
-    return _prepared(contents, segmenter, _written(record, context), context)
+    return _prepared(contents, segmenter, _written(record, context), context, masks)
 
 
 def _with_keypoints(images: ImageTable, context: RunContext) -> RunContext:
@@ -90,7 +93,7 @@ def _given(dataset: str, images: ImageTable, config: Config) -> DatasetPreparati
 
 
 def _prepared(
-    contents: Contents, segmenter: BatchSegmenter, record: PreparationRecord, context: RunContext
+    contents: Contents, segmenter: BatchSegmenter, record: PreparationRecord, context: RunContext, masks: Masks | None
 ) -> tuple[Contents, RunContext]:
     images, modes = contents.images, record.modes
     cut = np.array([modes[name] != "whole" for name in images.dataset], dtype=bool)
@@ -103,7 +106,7 @@ def _prepared(
         links = link_by_background(images.select(cut).gallery, outlines.mask, context)
         for sentence in links.sentences():
             logger.warning("%s", sentence)
-    prepared = prepared_table(images, outlines.text, outlines.mask, modes, context.config.prepare.margin)
+    prepared = prepared_table(images, outlines.text, outlines.mask, modes, context.config.prepare.margin, masks)
     encounters = _encounters(images.gallery, links, context)
     return (
         Contents(keyed(prepared, context.workers), contents.set_aside, encounters, contents.digest),

@@ -9,6 +9,7 @@ import numpy as np
 
 from animalclef.config.prepare import Mode
 from animalclef.data.decode import UnreadableImageError, upright_size_wh
+from animalclef.data.masks import Masks, read_mask
 from animalclef.errors import DataError
 from animalclef.prepare.body_box import body_box, is_whole, outline_box
 from animalclef.structures import WHOLE_XYWHR, FloatArray, ImageTable
@@ -56,14 +57,15 @@ def prepared_table(
     mask_of: Callable[[str], BoolArray | None],
     modes: Mapping[str, Mode],
     margin: float,
+    given: Masks | None = None,
 ) -> ImageTable:
     """Return the table with a box and a mask for each photograph as the mode of its data set wants them.
 
-    `outline` and `mask_of` read outlines by content key. Boxes and masks that the table gives stay. The key of a row
-    whose box changed is "": its content key must be computed anew.
+    `outline` and `mask_of` read outlines by content key. Boxes of the table and the `given` masks, of the table or of a
+    folder, go before them. The key of a row whose box changed is "": its content key must be computed anew.
 
     Raises:
-        DataError: a photograph is no longer there.
+        DataError: a photograph is no longer there, or a given mask cannot be read.
     """
     boxes, keys = images.bbox_xywhr.copy(), images.key.copy()
     masks = np.full(len(images), "", dtype=object) if images.mask is None else images.mask.copy()
@@ -71,10 +73,12 @@ def prepared_table(
         mode = modes.get(dataset, "whole")
         if mode == "whole" or np.isfinite(boxes[row]).all():
             continue
-        mask = mask_of(key)
+        own = "" if given is None else given.source[row]
+        mask = read_mask(images, row, own, _size_wh(images, row)) if own else None
+        if mask is None:
+            mask, masks[row] = mask_of(key), outline(key)
         if mask is None:
             continue
-        masks[row] = masks[row] or outline(key)
         if mode == "masked":
             continue
         boxes[row] = cut_out_box(mask, _size_wh(images, row), margin, along_body=mode == "along-body")

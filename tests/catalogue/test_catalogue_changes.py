@@ -127,7 +127,9 @@ def test_rename_keeps_the_id(catalogue: Catalogue) -> None:
     assert catalogue.find("<b>Öykü</b>").id == 3
     with pytest.raises(DataError, match=r"Tara: Tara \(I2\) has this name"):
         catalogue.rename("Luna", "Tara", "Ada", "")
-    for name in ("", " Luna", "new_individual", "a\nb"):
+    with pytest.raises(DataError, match=r"Tara: Tara \(I2\) has this name already"):
+        catalogue.rename("Tara", "Tara", "Ada", "")
+    for name in ("", " Luna", "new_individual", "a\nb", "Unknown", "N/A", "-"):
         with pytest.raises(DataError, match="no name for an individual"):
             catalogue.rename("Luna", name, "Ada", "")
 

@@ -188,6 +188,45 @@ def test_a_moved_season_is_told_by_check(folder: Path, data: Path, tmp_path: Pat
     assert (added.recognised + added.new, list(added.skipped)) == (4, [])
 
 
+def test_a_season_of_folders_is_of_the_data_set_that_is_there(folder: Path, data: Path, tmp_path: Path) -> None:
+    rows = read_csv(data / "one.csv")
+    season = tmp_path / "next-season"
+    for path in ("query/1.jpg", "query/2.jpg", "database/newtid_0/9.jpg"):
+        (season / path).parent.mkdir(parents=True, exist_ok=True)
+    for place, row in enumerate(rows[:2], start=1):
+        shutil.copy(data / row["path"], season / f"query/{place}.jpg")
+    cv2.imwrite(str(season / "database/newtid_0/9.jpg"), photograph([0, 0, 0], 8))
+    catalogue = Catalogue(folder)
+    before = len(catalogue.individuals())
+    added = add_season(catalogue, load_table(find_source(season)), "Ada", "", CPU)
+    assert (added.named, added.recognised, added.new) == (1, 2, 0)
+    assert set(catalogue.table(all_of_them=True).dataset) == {"NewtID"}
+    assert len(catalogue.individuals()) == before  # newtid_0 is NewtID_0
+    assert catalogue.table().identity[-1] == "NewtID_0"
+
+
+def test_a_season_without_a_data_set_is_refused_where_there_are_several(
+    folder: Path, data: Path, tmp_path: Path
+) -> None:
+    rows = [{**row, "dataset": "CatID"} for row in read_csv(data / "one.csv")]
+    write_csv(data / "cats.csv", list(rows[0]), [list(row.values()) for row in rows])
+    add(folder, data, "cats")
+    (tmp_path / "season" / "query").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "season/query/1.jpg"), photograph([0, 0, 0], 8))
+    with pytest.raises(DataError, match="season: no data set is named, and the catalogue holds CatID, NewtID"):
+        add_season(Catalogue(folder), load_table(find_source(tmp_path / "season")), "Ada", "", CPU)
+
+
+def test_a_photograph_that_is_gone_does_not_stop_the_next_season(folder: Path, data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "moved")
+    link = folder / "photographs/1"
+    link.unlink()
+    link.symlink_to(tmp_path / "moved")
+    (tmp_path / "moved" / read_csv(data / "first.csv")[0]["path"]).unlink()
+    assert add(folder, data, "one").recognised == 3
+    assert [one.kind for one in check_catalogue(Catalogue(folder))].count("missing") == 1
+
+
 @pytest.mark.parametrize("is_named", [True, False])
 def test_a_catalogue_may_begin_with_one_photograph(data: Path, tmp_path: Path, *, is_named: bool) -> None:
     row = read_csv(data / "first.csv")[0]

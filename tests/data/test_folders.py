@@ -194,3 +194,12 @@ def test_a_table_below_a_bucket_is_found() -> None:
     memory.pipe("/table-below/Other/deep/metadata.csv", b"path,identity\na.jpg,Ada\n")
     with pytest.raises(DataError, match=r"2 data sets are below it \(Comp, Other/deep\). Give --data one of them"):
         load(address)
+
+
+def test_photographs_without_any_folder_are_queries(tmp_path: Path) -> None:
+    touch(tmp_path, "2.jpg", "1.jpg", "notes.txt")
+    loaded = load(tmp_path)
+    assert loaded.images.queries.path.tolist() == ["1.jpg", "2.jpg"]
+    assert not len(loaded.images.gallery)
+    told = [str(problem) for problem in loaded.problems]
+    assert told == [f"{tmp_path.name}: there are no folders, so all photographs are taken for queries."]

@@ -116,6 +116,21 @@ def test_a_mask_of_another_shape_is_refused(images: ImageTable, tmp_path: Path, 
         read_mask(images, 0, str(path), (60, 40))
 
 
+@pytest.mark.parametrize(("size_wh", "why"), [((40, 60), "expected the shape"), ((0, 0), "not a readable mask")])
+def test_a_file_that_does_not_fit_is_refused_before_anything_is_computed(
+    images: ImageTable, tmp_path: Path, size_wh: tuple[int, int], why: str
+) -> None:
+    for path in images.path:
+        (tmp_path / "masks" / path).parent.mkdir(parents=True, exist_ok=True)
+        file = (tmp_path / "masks" / path).with_suffix(".png")
+        file.write_text("no picture")
+        if size_wh[0]:
+            store(file, half(*size_wh))
+    with pytest.raises(DataError, match=why):
+        find_masks(images, tmp_path / "masks")
+    assert find_masks(images, tmp_path / "masks", report=False) is not None
+
+
 def test_run_lengths_of_another_shape_are_left_out_of_their_row(
     images: ImageTable, caplog: pytest.LogCaptureFixture
 ) -> None:

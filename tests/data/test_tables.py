@@ -359,9 +359,9 @@ def test_a_folder_per_individual(tmp_path: Path, prefix: str) -> None:
     assert images.datasets == ["newts"]
 
 
-def test_a_heap_of_photographs_is_no_tree(tmp_path: Path) -> None:
+def test_a_database_without_individuals_is_no_tree(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no photographs in a folder per individual"):
-        load_table(find_source(tree(tmp_path, "1.jpg", "2.jpg")))
+        load_table(find_source(tree(tmp_path, "database/1.jpg", "database/2.jpg")))
 
 
 # Finding the data.

@@ -79,6 +79,18 @@ def test_two_names_of_one_animal_are_reported() -> None:
     assert pair.chance < 0.001
 
 
+def test_two_names_of_one_animal_are_reported_among_few() -> None:
+    """Two of nine photographs are outliers, so a null of all nine would hide them."""
+    part = singletons(9)
+    assert look_alikes(part, nulls_of(part)) == []
+    columns = {name: values.copy() for name, values in part.columns.items()}
+    columns["similarity"][2, 5] = columns["similarity"][5, 2] = 9.0
+    columns["inliers"][2, 5] = columns["inliers"][5, 2] = 400.0
+    spoiled = dataclasses.replace(part, columns=columns)
+    [pair] = look_alikes(spoiled, nulls_of(spoiled))
+    assert (pair.first, pair.second) == ("i2", "i5")
+
+
 def test_nothing_is_reported_without_names() -> None:
     part = synthetic(6, 3.0, seed=0)
     assert look_alikes(part, nulls_of(part)) == []

@@ -13,7 +13,8 @@ from animalclef.config import DecideConfig
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.decision_model import Decision
 from animalclef.decision.model_average import prior_of, search
-from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
+from animalclef.decision.search import evaluate
+from animalclef.decision.trial_evaluator import DecisionParams, LogOdds, TrialEvaluator
 from animalclef.decision.tune import evaluators_of, pooled_parts, tune
 from animalclef.runtime.progress import Silent
 
@@ -114,3 +115,14 @@ def test_the_plateau_optimism_and_interval_are_in_the_file() -> None:
     assert decision.summary is not None
     assert decision.summary.nested == pytest.approx(seen.nested)
     assert decision.of("lynx").individuals_digest
+
+
+@pytest.mark.parametrize("strangers", [[0.0, 0.0], [2.0, 1.0], [-3.1, -3.1]])
+def test_where_no_known_animal_is_found_strangers_stay_out(strangers: list[float]) -> None:
+    """Of a and b, known and unknown, a stranger is the best candidate: the score is 0 at each threshold."""
+    part = pseudo_queries(["a", "b"], [[1, 0]], [[0, 1]], [[0, 1], [0, 1]])
+    values = np.array([[one, one] for one in strangers])
+    evaluator = TrialEvaluator(part, LogOdds({"value": values}, {}, np.array([[0, 1], [0, 1]])))
+    found = evaluate([evaluator], DecisionParams({"value": 1.0}), DecideConfig())
+    assert (found.score, found.baks, found.baus) == (0.0, 0.0, 1.0)
+    assert found.choice.threshold > max(strangers)

@@ -22,11 +22,15 @@ def splits(identity: list[str], known: list[list[int]]) -> OpenSetSplits:
     return OpenSetSplits(names, np.array(identity, dtype=object), is_known, ~is_known)
 
 
-def test_all_right_and_all_wrong_leave_no_room() -> None:
-    roles = splits(["a", "a", "b", "c"], [[1, 1, 0, 0], [0, 0, 1, 0]])
+def test_all_right_and_all_wrong_are_no_certainty() -> None:
+    """Wilson's ends of 2 of 2 are 2 / (2 + 1.96^2) = 0.342 and 1, of 3 of 3 0.438 and 1, of 0 of 3 0 and 0.562."""
+    roles = splits(["a", "a", "b", "c"], [[1, 1, 0, 0], [0, 0, 1, 0]])  # a and b are known; b, c and a unknown
     always, never = np.ones(4, bool), np.zeros(4, bool)
-    assert interval_over_individuals(always, always, roles) == (1.0, 1.0)
-    assert interval_over_individuals(always, never, roles) == (0.0, 0.0)
+    low = np.sqrt(0.3424 * 0.4385)
+    assert interval_over_individuals(always, always, roles, of_next=False) == pytest.approx((low, 1.0), abs=1e-3)
+    high = np.sqrt(1.0 * 0.5615)
+    assert interval_over_individuals(always, never, roles, of_next=False) == pytest.approx((0.0, high), abs=1e-3)
+    assert interval_over_individuals(always, always, roles) == pytest.approx((1 - np.sqrt(2) * (1 - low), 1), abs=2e-3)
 
 
 def test_nothing_to_draw_from_has_no_interval() -> None:

@@ -94,9 +94,19 @@ def test_a_photograph_without_an_animal_stays_whole(images: ImageTable) -> None:
     assert cut.key.tolist() == images.key.tolist()
 
 
-def test_a_mask_that_the_table_gives_stays(images: ImageTable) -> None:
-    own = images.with_columns(mask=strings("own.png", "", ""))
-    assert prepare(own, "masked", rectangle(0, 0, 9, 9)).mask.tolist() == ["own.png", "", ""]  # type: ignore[union-attr]
+def test_a_given_mask_says_where_to_cut(images: ImageTable) -> None:
+    own = encode_mask(rectangle(10, 20, 20, 30))
+    table = images.with_columns(mask=strings(own, "", ""))
+    given, outline = find_masks(table, None), rectangle(30, 10, 50, 20)
+    cut = prepared_table(table, lambda key: encode_mask(outline), lambda key: outline, {"lynx": "cut-out"}, 0.0, given)
+    assert cut.bbox_xywhr[0].tolist() == [20.0, 40.0, 20.0, 20.0, 0.0]
+    assert cut.mask is not None
+    assert cut.mask.tolist() == [own, "", ""]
+    nothing = find_masks(images.with_columns(mask=strings(encode_mask(np.zeros((40, 60), bool)), "", "")), None)
+    whole = prepared_table(
+        table, lambda key: encode_mask(outline), lambda key: outline, {"lynx": "cut-out"}, 0.0, nothing
+    )
+    assert np.isnan(whole.bbox_xywhr[0]).all()
 
 
 def test_the_mask_is_read_in_the_cut_out(images: ImageTable) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,8 @@ from animalclef.store.shard_store import ShardStore
 from animalclef.structures import ContentKey, ImageTable, LocalFeatures, MatchKey
 
 __all__ = ["FeatureReader", "Wanted", "apply_masks", "matching_keys"]
+
+logger = logging.getLogger(__name__)
 
 BoolArray = NDArray[np.bool_]
 
@@ -83,7 +86,7 @@ def matching_keys(
     Raises:
         DataError: a mask is named that is not there.
     """
-    masks = find_masks(images, None if config.masks is None else Path(config.masks))
+    masks = find_masks(images, None if config.masks is None else Path(config.masks), report=False)
     digests = [""] * len(images) if masks is None else masks.digest
     pairs = zip(images.key, digests, strict=True)
     keys = [MatchKey(derived_key(key, "mask", digest) if digest else key) for key, digest in pairs]
@@ -100,6 +103,8 @@ def apply_masks(
     progress: Progress,
 ) -> None:  # fmt: skip
     """Note for every masked photograph and each of its views which keypoints lie inside; `images` has matching keys.
+
+    Photographs of which no keypoint is left are reported.
 
     Raises:
         DataError: a mask cannot be read, or has not the photograph's shape.
@@ -119,6 +124,13 @@ def apply_masks(
             reader.kept.put({key: {"inside": flags.astype(np.uint8)} for key, flags in found.items()})
             absent -= set(found)
             advance(len(some))
+    flags = {row: reader.kept.get(keys[""])["inside"] for row, keys in keys_of.items()}
+    bare = [row for row, inside_mask in flags.items() if len(inside_mask) and not inside_mask.any()]
+    if bare:
+        logger.warning(
+            "%d of %d masks keep no keypoint of their photograph, so nothing of it is matched (first: of %s). Look at "
+            "the masks.", len(bare), len(keys_of), images.path[bare[0]],
+        )  # fmt: skip
 
 
 def _inside_mask(
