@@ -50,6 +50,13 @@ def as_2026(data: Path, folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def run_2026(data: Path) -> animalclef.Run:
+    """A finished run of the clustering task."""
+    task = as_2026(data, data.parent / "task")
+    return animalclef.predict(task, config=CONFIG, run_dir=data.parent / "run-2026", workers=1)
+
+
 def truth_of(data: Path) -> dict[str, str]:
     return {row["image_id"]: row["identity"] for row in read_csv(data / "truth.csv")}
 
@@ -71,9 +78,10 @@ def test_predict_says_who_the_new_ones_are_and_the_submission_stays(run: animalc
     assert list(run.clusters.columns) == ["image_id", "dataset", "cluster", "individual"]
 
 
-def test_a_clustering_task_gets_its_submission_and_passes_validation(data: Path, tmp_path: Path) -> None:
-    task = as_2026(data, tmp_path / "task")
-    made = animalclef.predict(task, config=CONFIG, run_dir=data.parent / "run-2026", workers=1)
+def test_a_clustering_task_gets_its_submission_and_passes_validation(
+    run_2026: animalclef.Run, data: Path, tmp_path: Path
+) -> None:
+    made, task = run_2026, data.parent / "task"
     target = made.to_submission(tmp_path / "submission.csv")
     rows = read_csv(target)
     assert [row["image_id"] for row in rows] == [row["image_id"] for row in read_csv(task / "sample_submission.csv")]
@@ -90,7 +98,7 @@ def test_a_clustering_task_gets_its_submission_and_passes_validation(data: Path,
     assert figures["score"] == figures["datasets"]["NewtID"]["ari"] > 0.5
     assert figures["datasets"]["NewtID"]["individuals"] == len(set(truth.values()))
     assert made.finished.settings["task"] == "clustering"
-    again = animalclef.load_run(data.parent / "run-2026").to_submission(tmp_path / "again.csv")
+    again = animalclef.load_run(made.path).to_submission(tmp_path / "again.csv")
     assert again.read_bytes() == target.read_bytes()
 
 
@@ -189,9 +197,9 @@ def test_a_clustering_task_with_a_budget_is_refused(data: Path, tmp_path: Path) 
         animalclef.predict(as_2026(data, tmp_path / "task"), config=CONFIG, run_dir=tmp_path / "run", budget=5)
 
 
-def test_runs_of_a_clustering_task_are_not_fused(data: Path) -> None:
+def test_runs_of_a_clustering_task_are_not_fused(run_2026: animalclef.Run, run: animalclef.Run) -> None:
     with pytest.raises(DataError, match="a run of a clustering task"):
-        animalclef.ensemble([data.parent / "run-2026", data.parent / "run"])
+        animalclef.ensemble([run_2026.path, run.path])
 
 
 def test_pairs_of_photographs_that_cannot_be_used_any_more_are_left_out() -> None:
