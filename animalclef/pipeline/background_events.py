@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from animalclef.config import KeypointConfig, RerankConfig, fingerprint
 from animalclef.data.dates import day_of
@@ -23,6 +24,7 @@ from animalclef.features.local.entries import SiftExtractor, features_from_entry
 from animalclef.features.local.sift import no_features
 from animalclef.matching.nearest_neighbour import MutualNearest
 from animalclef.pipeline.run_context import RunContext
+from animalclef.runtime.regular_files import is_gone
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import ImageTable, LocalFeatures, MatchKey, StrArray
@@ -73,7 +75,8 @@ def link_by_background(gallery: ImageTable, mask_of: Mask, context: RunContext) 
     wanted = np.unique([row for same, other in plan.values() for pair in [*same, *other] for row in pair])
     if not len(wanted):
         return BackgroundLinks({})
-    store = _described(usable.select(wanted.astype(np.int64)), context)
+    store, gone = _described(usable, wanted.astype(np.int64), context)
+    plan = {name: (_without(same, gone), _without(other, gone)) for name, (same, other) in plan.items()}
     every = [pair for same, other in plan.values() for pair in [*same, *other]]
     scores = _matched(every, usable, mask_of, store, context)
     links = {}
@@ -130,15 +133,22 @@ def _pairs_of(images: ImageTable, dataset: str, seed: int) -> tuple[list[Pair], 
     return (same, list(dict.fromkeys(other))) if same else ([], [])
 
 
-def _described(images: ImageTable, context: RunContext) -> ShardStore:
+def _without(pairs: Sequence[Pair], gone: set[int]) -> list[Pair]:
+    return [pair for pair in pairs if gone.isdisjoint(pair)]
+
+
+def _described(images: ImageTable, wanted: NDArray[np.int64], context: RunContext) -> tuple[ShardStore, set[int]]:
+    """Describe the backgrounds of the wanted rows; return the store, and the rows that are gone and not in it."""
     config, run = context.config, context.folder
     extractor = SiftExtractor(_KEYPOINTS)
     decoding = decoding_of(config.data)
     store = ShardStore(run.store("backgrounds", fingerprint(1, extractor.fingerprint, decoding)))
     unreadable = ShardStore(run.store("unreadable", fingerprint(1, decoding, "backgrounds")))
+    gone = {row for row in wanted.tolist() if images.key[row] not in store and is_gone(images.root / images.path[row])}
+    images = images.select(np.setdiff1d(wanted, list(gone)))
     job = ExtractionJob(extractor, store)
     extract_features(images, [job], unreadable, config.data, context.workers, context.progress, engine=context.engine)
-    return store
+    return store, gone
 
 
 def _matched(

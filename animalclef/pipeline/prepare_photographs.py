@@ -20,13 +20,13 @@ from animalclef.features.local.entries import SiftExtractor
 from animalclef.pipeline.background_events import BackgroundLinks, link_by_background
 from animalclef.pipeline.choose_preparation import choose_preparations
 from animalclef.pipeline.cost import finding_sentence
+from animalclef.pipeline.cut_photographs import cut_photographs
 from animalclef.pipeline.features import thumbnail_stores
-from animalclef.pipeline.image_contents import Contents, keyed
+from animalclef.pipeline.image_contents import Contents
 from animalclef.pipeline.keypoint_budget import sized_for_job
 from animalclef.pipeline.outlines import BatchSegmenter, Outlines, find_outlines
 from animalclef.pipeline.preparation_table import DatasetPreparation, PreparationRecord, variants_csv
 from animalclef.pipeline.run_context import RunContext, open_pair_log
-from animalclef.prepare.cut_out import prepared_table
 from animalclef.runtime.atomic_files import write_text
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import ImageTable
@@ -101,17 +101,18 @@ def _prepared(
     if not cut.any():
         return contents, context
     outlines = _outlines(images.select(cut), segmenter, context)
+    prepared, kept = cut_photographs(images, outlines, modes, masks, context)
+    digest = contents.digest
+    if not kept.all():
+        cut, images = cut[kept], images.select(kept)
+        digest = Contents(images, contents.set_aside).digest
     links = BackgroundLinks({})
     if context.config.prepare.events:
         links = link_by_background(images.select(cut).gallery, outlines.mask, context)
         for sentence in links.sentences():
             logger.warning("%s", sentence)
-    prepared = prepared_table(images, outlines.text, outlines.mask, modes, context.config.prepare.margin, masks)
     encounters = _encounters(images.gallery, links, context)
-    return (
-        Contents(keyed(prepared, context.workers), contents.set_aside, encounters, contents.digest),
-        context,
-    )
+    return Contents(prepared, contents.set_aside, encounters, digest), context
 
 
 def _resolved(record: PreparationRecord, context: RunContext) -> RunContext:

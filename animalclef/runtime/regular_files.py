@@ -8,7 +8,7 @@ from pathlib import Path
 
 from animalclef.runtime.remote_files import fetch, touch
 
-__all__ = ["read_regular"]
+__all__ = ["is_gone", "read_regular"]
 
 _MOST_BYTES = 2 << 30
 
@@ -29,6 +29,14 @@ def read_regular(path: Path, most: int = _MOST_BYTES) -> bytes:
         return fetched
     touch(path)
     return content
+
+
+def is_gone(path: Path) -> bool:
+    """Return whether there is no such file, neither here nor in the bucket that its folder is a copy of."""
+    try:
+        return not path.exists() and fetch(path) is None
+    except FileNotFoundError:
+        return True
 
 
 def _read(path: Path, most: int) -> bytes:

@@ -227,6 +227,24 @@ def test_a_photograph_that_is_gone_does_not_stop_the_next_season(folder: Path, d
     assert [one.kind for one in check_catalogue(Catalogue(folder))].count("missing") == 1
 
 
+def test_a_cut_photograph_that_is_gone_does_not_stop_the_next_season(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    config = load_config(None, [*TINY_SETTINGS, "cluster.new_ones=false", "prepare.mode=cut-out"])
+    catalogue, _ = create_catalogue(tmp_path / "kept", loaded(tmp_path / "data", "first"), config, "Ada", "", CPU)
+    gone = catalogue.table()
+    (gone.root / gone.path[0]).unlink()
+    added = add(tmp_path / "kept", tmp_path / "data", "one")
+    assert added.recognised + added.new == 3
+    assert gone.image_id[0] in [row["image_id"] for row in read_csv(tmp_path / "kept/run/table.csv")]
+    assert "Left out" not in caplog.text
+    shutil.rmtree(tmp_path / "kept/run/cuts")  # as an earlier version left it
+    query = tmp_path / "data" / read_csv(data / "two.csv")[0]["path"]
+    Recogniser(Catalogue(tmp_path / "kept"), CPU).who(query)
+    assert caplog.text.count("Left out, as they are gone and were not cut before: 1 database photograph (first: ") == 1
+
+
 @pytest.mark.parametrize("is_named", [True, False])
 def test_a_catalogue_may_begin_with_one_photograph(data: Path, tmp_path: Path, *, is_named: bool) -> None:
     row = read_csv(data / "first.csv")[0]
