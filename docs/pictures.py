@@ -33,9 +33,7 @@ def main() -> None:
         page = write_report(run, TRUTH, Path(folder) / "report.html", 5, 2, Silent()).page
         with browser(Path(folder) / "profile") as chromium:
             summary = photograph(chromium, page, "")
-            match = photograph(
-                chromium, page, "document.querySelector('.candidate.same:first-child button').click()"
-            )
+            match = photograph(chromium, page, "document.querySelector('.candidate.same:first-child button').click()")
     write_picture(ROOT / "docs/images/report.jpg", np.hstack([half(summary), half(match)]))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from animalclef.cli.console import empty_table
+from animalclef.runtime.wording import counted
 
 if TYPE_CHECKING:
     from animalclef.metrics.clustering_metrics import ClusterScores
@@ -21,9 +22,10 @@ def count_lines(counts: Mapping[str, ClusterCount], what: str) -> list[str]:
     lines = []
     for name, one in counts.items():
         known = f", {one.known} of them known" if one.known else ""
+        between = f"about {one.low}" if one.low == one.high else f"{one.low} to {one.high}"
         lines.append(
-            f"{name}: {one.photographs} {what} are grouped as {one.clusters} individuals{known}, {one.singletons} on "
-            f"one photograph alone. Their true number: {one.low} to {one.high} ({_basis(one.rule)})."
+            f"{name}: {one.photographs:,} {what} are grouped as {counted(one.clusters, 'individual')}{known}, "
+            f"{one.singletons:,} on one photograph alone. Their true number: {between} ({_basis(one.rule)})."
         )
     return lines
 
