@@ -198,8 +198,8 @@ class Catalogue:
             check_name(name)
             taken = named_individual(connection, one.dataset, name)
             if taken is not None:
-                advice = "already" if taken.id == one.id else "Merge the two, or choose another"
-                raise DataError(f"{name}: {shown(taken)} has this name{' ' if taken.id == one.id else '. '}{advice}.")
+                told = "already." if taken.id == one.id else "as well. Merge the two, or choose another."
+                raise DataError(f"{name}: {shown(taken)} has this name {told}")
             cells = [Change("individuals", one.id, "name", one.name, name)]
             return _signed(connection, who, why, "rename", f"renamed {shown(one)} to {name}", cells)
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from animalclef.cli.progress_bar import RichProgress
 from animalclef.decision.strangers import small_validation_notes
-from animalclef.runtime.progress import duration
+from animalclef.runtime.wording import counted, duration
 
 if TYPE_CHECKING:
     from animalclef.decision.decision_model import DatasetDecision, Decision
@@ -56,8 +56,7 @@ def plan_sentence(plan: Plan) -> str:
     work += f" (up to {plan.views} views of a query)" if plan.views > 1 else ""
     if plan.network_megabytes:
         hours = plan.machines * plan.seconds / 3600
-        machines = "1 machine" if plan.machines == 1 else f"{plan.machines} machines"
-        work += f", on {machines}: about {duration(plan.seconds)} ({hours:,.1f} machine hours)"
+        work += f", on {counted(plan.machines, 'machine')}: about {duration(plan.seconds)} ({hours:,.1f} machine hours)"
         return f"{work}, {plan.megabytes:,.0f} MB on disk and {plan.network_megabytes:,.0f} MB of network at most."
     return f"{work}: about {duration(plan.seconds)} and {plan.megabytes:,.0f} MB on disk at most."
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Column
 from rich.text import Text
 
-from animalclef.runtime.progress import duration
+from animalclef.runtime.wording import duration
 
 __all__ = ["RichProgress"]
 

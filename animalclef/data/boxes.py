@@ -48,10 +48,9 @@ def parse_boxes(table: Table, root: Path, paths: Sequence[str]) -> tuple[FloatAr
     They stand in a `bbox` cell, or in columns x, y, w, h (also `bbox_x`, `xmin`, `xmax`, `left`, `x_center` and so on);
     theta stands in either. Boxes whose numbers are all below 2 are shares of the photograph, as MegaDetector, YOLO and
     Camtrap DP write them: the size is read from the photograph's head. Where the header or a cell says per cent they
-    are shares of a hundred. A column whose boxes often reach beyond their
-    photographs, and would not if they were x1, y1, x2, y2, holds corners. A column with rotations beyond a full turn,
-    or of whole numbers alone, is in degrees. Decimal commas are read. A row whose box makes no sense keeps the whole
-    photograph.
+    are shares of a hundred. A column whose boxes often reach beyond their photographs, and would not if they were x1,
+    y1, x2, y2, holds corners. A column with rotations beyond a full turn, or of whole numbers alone, is in degrees.
+    Decimal commas are read. A row whose box makes no sense keeps the whole photograph.
     """
     name = table.path.name
     bad = Group(name, "the box is not x, y, width, height (and theta); the whole photograph is used", fatal=False)

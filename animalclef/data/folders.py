@@ -108,6 +108,8 @@ def _photographs(seen: _Seen, name: str) -> tuple[list[FolderPhotograph], list[P
 
 def _placed(images: Sequence[str]) -> _Placed:
     """Find each photograph's individual, and which of the folders at the top holds individuals or queries."""
+    if images and not any("/" in path for path in images):
+        return _Placed([], [FolderPhotograph(path, None) for path in images], is_flat=True)
     base = _base(images)
     below = [path.removeprefix(base).split("/") for path in images]
     galleries = sorted({parts[0] for parts in below if len(parts) > 2 and _split_of(parts[0]) is False})
@@ -123,8 +125,6 @@ def _placed(images: Sequence[str]) -> _Placed:
             placed.loose.append(path)
         else:
             placed.rows.append(FolderPhotograph(path, parts[1 if placed.galleries else 0].strip()))
-    if not any("/" in path for path in images):
-        placed.rows, placed.loose, placed.is_flat = [FolderPhotograph(path, None) for path in images], [], bool(images)
     return placed
 
 

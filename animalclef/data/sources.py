@@ -28,8 +28,8 @@ class Source:
     """A data folder: its root and its table, or no table where folder names are the identities.
 
     `columns` names the table's columns by subject, where the user said so; `date_order` settles dates such as 5/1/2023.
-    With `merge_case` names that differ by case or spaces alone are one individual. `problems` are of a source without a
-    table.
+    With `merge_case` names that differ by case or spaces alone are one individual. `problems` are what was found while
+    the table was looked for.
     """
 
     root: Path

@@ -40,7 +40,8 @@ from animalclef.data.open_table import open_table
 from animalclef.data.segmentation_cells import mask_column
 from animalclef.data.sources import Source
 from animalclef.errors import DataError
-from animalclef.structures import ImageTable, StrArray
+from animalclef.structures import ImageTable
+from animalclef.structures.arrays import text_array
 
 __all__ = ["LoadedTable", "count_images", "load_table"]
 
@@ -170,26 +171,20 @@ def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[tuple[st
         raise DataError(_told([problem for problem in problems if problem.fatal]))
     images = ImageTable(
         root=root,
-        image_id=_strings(image_id),
-        path=_strings(path),
-        dataset=_strings(dataset),
+        image_id=text_array(image_id),
+        path=text_array(path),
+        dataset=text_array(dataset),
         is_query=np.array(is_query, dtype=bool),
-        identity=_strings(names),
-        date=_strings(date),
-        viewpoint=_strings(viewpoint),
-        species=_strings(species),
-        encounter=_strings(find_column(table, "encounter") or [""] * len(image_id)),
+        identity=text_array(names),
+        date=text_array(date),
+        viewpoint=text_array(viewpoint),
+        species=text_array(species),
+        encounter=text_array(find_column(table, "encounter") or [""] * len(image_id)),
         bbox_xywhr=boxes,
-        key=_strings([""] * len(image_id)),
-        mask=None if mask is None else _strings(mask),
+        key=text_array([""] * len(image_id)),
+        mask=None if mask is None else text_array(mask),
     )
     return images, spelled.merged, problems
-
-
-def _strings(values: list[str] | list[str | None]) -> StrArray:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
 
 
 def _missing_column(table: Table, column: str) -> Problem:
@@ -278,12 +273,12 @@ def _from_folders(source: Source) -> tuple[ImageTable, list[tuple[str, str]], li
     if nameless:
         sentence = f"{nameless} photographs lie in a folder that is no name, such as unknown; they cannot be answers."
         problems.append(Problem(root.name, None, sentence, fatal=False))
-    path, absent = _strings([row.path for row in rows]), _strings([""] * len(rows))
+    path, absent = text_array([row.path for row in rows]), text_array([""] * len(rows))
     images = ImageTable(
         root=root, image_id=path, path=path,
-        dataset=_strings([dataset] * len(rows)),
+        dataset=text_array([dataset] * len(rows)),
         is_query=np.array([row.individual is None for row in rows], dtype=bool),
-        identity=_strings(identity),
+        identity=text_array(identity),
         date=absent, viewpoint=absent, species=absent, encounter=absent, key=absent,
         bbox_xywhr=np.full((len(rows), 5), np.nan, dtype=np.float32),
     )  # fmt: skip

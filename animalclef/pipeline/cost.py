@@ -18,8 +18,8 @@ from animalclef.pipeline.models import AnyMatcher
 from animalclef.pipeline.outlines import BatchSegmenter
 from animalclef.pipeline.run_context import Plan, RunContext
 from animalclef.prepare.segmenters import with_workers
-from animalclef.runtime.progress import duration
 from animalclef.runtime.threads import one_thread_each, worker_threads
+from animalclef.runtime.wording import counted, duration
 from animalclef.structures import DecodedImage, ImageTable
 
 __all__ = ["Plan", "estimate", "finding_sentence"]
@@ -105,7 +105,7 @@ def finding_sentence(images: ImageTable, absent: int, segmenter: BatchSegmenter,
         return None if seconds < 60 else f"{to_do}: about {duration(seconds)}. --no-auto uses photographs whole."
     seconds /= max(1, capacity.lanes)
     hours = f"{capacity.machines * seconds / 3600:,.1f} machine hours"
-    return f"{to_do}, on {capacity.machines} machines: about {duration(seconds)} ({hours})."
+    return f"{to_do}, on {counted(capacity.machines, 'machine')}: about {duration(seconds)} ({hours})."
 
 
 def _views(dataset: str, config: Config) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-__all__ = ["Progress", "Silent", "duration"]
+__all__ = ["Progress", "Silent"]
 
 
 class Progress(Protocol):
@@ -24,14 +24,3 @@ class Silent:
     def task(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         """Count nothing."""
         yield lambda done: None
-
-
-def duration(seconds: float) -> str:
-    """Format seconds for reading.
-
-    >>> duration(59), duration(90), duration(4000)
-    ('59 s', '2 min', '1.1 h')
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

@@ -63,13 +63,18 @@ def test_strangers_best_leaves_the_own_individual_out() -> None:
     assert nulls_of(part)["similarity"].individuals == 1
 
 
+def with_two_names(part: PseudoQueries, one: int, other: int, **scores: float) -> PseudoQueries:
+    """Two singletons that are one animal: their photographs have these scores with each other."""
+    columns = {name: values.copy() for name, values in part.columns.items()}
+    for name, score in scores.items():
+        columns[name][one, other] = columns[name][other, one] = score
+    return dataclasses.replace(part, columns=columns)
+
+
 def test_two_names_of_one_animal_are_reported() -> None:
     part = singletons(30)
     assert look_alikes(part, nulls_of(part)) == []
-    columns = {name: values.copy() for name, values in part.columns.items()}
-    columns["similarity"][4, 9] = columns["similarity"][9, 4] = 30.0
-    columns["inliers"][4, 9] = columns["inliers"][9, 4] = 5000.0
-    spoiled = dataclasses.replace(part, columns=columns)
+    spoiled = with_two_names(part, 4, 9, similarity=30.0, inliers=5000.0)
     [pair] = look_alikes(spoiled, nulls_of(spoiled))
     assert (pair.first, pair.second) == ("i4", "i9")
     assert {pair.first_image, pair.second_image} == {"p4", "pi9"} or {pair.first_image, pair.second_image} == {
@@ -83,10 +88,7 @@ def test_two_names_of_one_animal_are_reported_among_few() -> None:
     """Two of nine photographs are outliers, so a null of all nine would hide them."""
     part = singletons(9)
     assert look_alikes(part, nulls_of(part)) == []
-    columns = {name: values.copy() for name, values in part.columns.items()}
-    columns["similarity"][2, 5] = columns["similarity"][5, 2] = 9.0
-    columns["inliers"][2, 5] = columns["inliers"][5, 2] = 400.0
-    spoiled = dataclasses.replace(part, columns=columns)
+    spoiled = with_two_names(part, 2, 5, similarity=9.0, inliers=400.0)
     [pair] = look_alikes(spoiled, nulls_of(spoiled))
     assert (pair.first, pair.second) == ("i2", "i5")
 
