@@ -54,7 +54,7 @@ def cut_photographs(
     if not kept.all():
         gone = images.path[~kept]
         count = counted(len(gone), "database photograph")
-        logger.warning("Left out, as they are gone and were not cut before: %s (first: %s).", count, gone[0])
+        logger.warning("Left out %s: missing, and never cut out before (first in the table: %s).", count, gone[0])
     return _assembled(images, kept, recipes, outlines, modes, given, margin, store, context.workers), kept
 
 

@@ -242,7 +242,10 @@ def test_a_cut_photograph_that_is_gone_does_not_stop_the_next_season(
     shutil.rmtree(tmp_path / "kept/run/cuts")  # as an earlier version left it
     query = tmp_path / "data" / read_csv(data / "two.csv")[0]["path"]
     Recogniser(Catalogue(tmp_path / "kept"), CPU).who(query)
-    assert caplog.text.count("Left out, as they are gone and were not cut before: 1 database photograph (first: ") == 1
+    assert (
+        caplog.text.count("Left out 1 database photograph: missing, and never cut out before (first in the table: ")
+        == 1
+    )
 
 
 @pytest.mark.parametrize("is_named", [True, False])
