@@ -177,7 +177,7 @@ def test_a_path_outside_the_folder(small: Path, predict: Command) -> None:
 def test_missing_photographs(small: Path, predict: Command) -> None:
     (small / "images/NewtID/0_2.jpg").unlink()
     said = predict(small)
-    stops_with(said, "1 of 10 photographs are missing (first: images/NewtID/0_2.jpg). Is this the right folder?")
+    stops_with(said, "missing: 1 of 10 photographs (first: images/NewtID/0_2.jpg). Is this the right folder?")
     assert "Continue without them with --max-missing 0.1." in said.stderr
     said = predict(small, "--max-missing", "0.1")
     assert answers_all(said, small)["2"] == "new_individual"  # the missing one is a query: it is answered all the same
@@ -205,7 +205,7 @@ def test_the_share_that_is_named_goes_on(tmp_path: Path, present: int, absent: i
 def test_all_photographs_missing(small: Path, predict: Command) -> None:
     (small / "images").rename(small / "pictures")
     said = predict(small)
-    stops_with(said, "10 of 10 photographs are missing")
+    stops_with(said, "missing: 10 of 10 photographs")
     assert "--max-missing" not in said.stderr
 
 

@@ -15,6 +15,7 @@ from animalclef.config import Config, DataConfig
 from animalclef.data.dates import DateOrder
 from animalclef.data.sources import find_source
 from animalclef.data.table import LoadedTable, load_table
+from animalclef.runtime.wording import counted
 
 __all__ = ["Dataset", "load_config", "load_dataset", "table_of"]
 
@@ -58,8 +59,8 @@ class Dataset:
     def __repr__(self) -> str:
         gallery, queries = self.table.images.gallery, self.table.images.queries
         individuals = len(set(zip(gallery.dataset, gallery.identity, strict=True)))
-        counts = f"{len(gallery)} in the database of {individuals} individuals, {len(queries)} queries"
-        return f"Dataset({len(self)} photographs: {counts})"
+        counts = f"{len(gallery):,} in the database of {counted(individuals, 'individual')}"
+        return f"Dataset({counted(len(self), 'photograph')}: {counts}, {counted(len(queries), 'query')})"
 
     def _repr_html_(self) -> str:
         frame = self.photographs.groupby(["dataset", "split"]).agg(

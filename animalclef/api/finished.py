@@ -24,6 +24,7 @@ from animalclef.report.explanations import Explanations
 from animalclef.report.query_picture import draw_query
 from animalclef.report.write_report import write_report as write_page
 from animalclef.runtime.progress import Progress, Silent
+from animalclef.runtime.wording import counted
 from animalclef.store.cluster_file import is_clustering, read_clusters
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.finished_run import load_run as read_run
@@ -136,7 +137,7 @@ class Run:
     def __repr__(self) -> str:
         identity = self.predictions.identity
         named = int(identity.notna().sum())
-        return f"Run({len(identity)} queries, {named} named, {len(identity) - named} new, in {self.path})"
+        return f"Run({counted(len(identity), 'query')}, {named} named, {len(identity) - named} new, in {self.path})"
 
     def _repr_html_(self) -> str:
         shown = self.predictions.fillna({"identity": NEW_INDIVIDUAL})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from animalclef.catalogue.catalogue_folder import Catalogue
+from animalclef.runtime.wording import counted
 from animalclef.store.finished_run import FinishedRun, load_run
 from animalclef.structures import ImageTable
 
@@ -38,7 +39,10 @@ def check_catalogue(catalogue: Catalogue) -> list[Finding]:
     open_ones = [one for one in table.image_id if one not in confirmed]
     if open_ones:
         count, first = len(open_ones), open_ones[0]
-        sentence = f"{count} photographs are not confirmed (first: {first}); new ones are not compared with them."
+        sentence = (
+            f"{counted(count, 'photograph', 'is')} not confirmed (first: {first}); new photographs are compared with "
+            "confirmed ones alone."
+        )
         findings.append(Finding("unconfirmed", sentence))
     findings += _sides(table, shown)
     run = catalogue.folder / "run"
@@ -51,7 +55,7 @@ def _missing(table: ImageTable, folder: Path) -> list[Finding]:
     gone = [path for path in table.path if not (folder / path).is_file()]
     if not gone:
         return []
-    sentence = f"{len(gone)} photographs are not where they were (first: {gone[0]}); what was computed is kept."
+    sentence = f"moved or removed: {counted(len(gone), 'photograph')} (first: {gone[0]}); what was computed is kept."
     return [Finding("missing", sentence)]
 
 

@@ -31,6 +31,7 @@ from animalclef.catalogue.signed_changes import (
 from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.file_lock import locked
+from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable
 from animalclef.structures.arrays import BoolArray, text_array
 
@@ -150,7 +151,7 @@ class Catalogue:
             chosen = [row for row in rows.values() if not row.confirmed]
             chosen = chosen if image_ids is None else [row for row in chosen if row.image_id in set(image_ids)]
             cells = [Change("photographs", row.id, "confirmed", 0, 1) for row in chosen]
-            return _signed(connection, who, why, "confirm", f"confirmed {len(chosen)} photographs", cells)
+            return _signed(connection, who, why, "confirm", f"confirmed {counted(len(chosen), 'photograph')}", cells)
 
     def merge(self, kept: str, other: str, who: str, why: str) -> str:
         """Move all photographs of one individual to another; the id of the first leads to the other from now on."""
@@ -169,7 +170,7 @@ class Catalogue:
                 Change("individuals", gone.id, "state", "active", "merged"),
                 Change("individuals", gone.id, "into", None, into.id),
             ]
-            told = f"merged {shown(gone)} into {shown(into)} ({len(rows)} photographs)"
+            told = f"merged {shown(gone)} into {shown(into)} ({counted(len(rows), 'photograph')})"
             return _signed(connection, who, why, "merge", told, cells)
 
     def split(self, image_ids: Sequence[str], name: str | None, who: str, why: str) -> str:
@@ -188,7 +189,7 @@ class Catalogue:
                 row = rows[image_id]
                 cells.append(Change("photographs", row.id, "individual", row.individual, goal.id))
                 cells += [] if row.confirmed else [Change("photographs", row.id, "confirmed", row.confirmed, 1)]
-            told = f"moved {len(rows)} photographs to {shown(goal)}: {', '.join(rows)}"
+            told = f"moved {counted(len(rows), 'photograph')} to {shown(goal)}: {', '.join(rows)}"
             return _signed(connection, who, why, "split", told, cells)
 
     def rename(self, text: str, name: str, who: str, why: str) -> str:
@@ -196,10 +197,11 @@ class Catalogue:
         with self.changing() as connection:
             one = find_individual(connection, text)
             check_name(name)
+            if one.name == name:
+                raise DataError(f"{name}: {shown(one)} has this name already.")
             taken = named_individual(connection, one.dataset, name)
-            if taken is not None:
-                told = "already." if taken.id == one.id else "as well. Merge the two, or choose another."
-                raise DataError(f"{name}: {shown(taken)} has this name {told}")
+            if taken is not None and taken.id != one.id:
+                raise DataError(f"{name}: {shown(taken)} has this name as well. Merge the two, or choose another.")
             cells = [Change("individuals", one.id, "name", one.name, name)]
             return _signed(connection, who, why, "rename", f"renamed {shown(one)} to {name}", cells)
 

@@ -18,6 +18,7 @@ from animalclef.data.table_writing import write_plain_table
 from animalclef.errors import ConfigError, OutputError
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.output_guard import check_output
+from animalclef.runtime.wording import counted
 
 __all__ = ["Format", "export_catalogue"]
 
@@ -42,14 +43,14 @@ def export_catalogue(
     if to == "table":
         check_output(out, "plain table")
         write_plain_table(table, out)
-        return [f"Table: {out} ({len(table):,} rows); its paths start at {catalogue.folder}."]
+        return [f"Table: {out} ({counted(len(table), 'row')}); its paths start at {catalogue.folder}."]
     if to == "wildbook":
         paths, notes = write_wildbook(table, answers, out)
         return [*notes, *(f"Sheet: {path}" for path in paths)]
     check_output(out, "capture history")
     histories = capture_histories(table, [], occasion)
     write_text(out, mark_text(histories))
-    undated = [f"{histories.undated} photographs without a date are left out."] if histories.undated else []
+    undated = [f"{counted(histories.undated, 'photograph')} without a date left out."] if histories.undated else []
     count = f"{histories.individuals} individuals on {len(histories.occasions)} occasions"
     return [*undated, f"Capture histories: {out} ({count})."]
 

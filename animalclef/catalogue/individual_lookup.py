@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from animalclef.catalogue.schema import individuals
 from animalclef.catalogue.signed_changes import Change
-from animalclef.data.names import is_missing
+from animalclef.data.names import comparable, is_missing
 from animalclef.errors import DataError
 
 __all__ = ["Individual", "check_name", "find_individual", "goal_of", "named_individual", "new_individual", "shown"]
@@ -82,11 +82,12 @@ def find_individual(connection: sa.Connection, text: str) -> Individual:
 
 
 def named_individual(connection: sa.Connection, dataset: str, name: str) -> Individual | None:
-    """Return the active individual of a name in a data set, `None` where there is none."""
-    query = sa.select(individuals).where(
-        individuals.c.dataset == dataset, individuals.c.name == name, individuals.c.state == "active"
-    )
-    row = connection.execute(query).first()
+    """Return the active individual of a name in a data set, in any spelling; `None` where there is none."""
+    query = sa.select(individuals).where(individuals.c.dataset == dataset, individuals.c.state == "active")
+    row = connection.execute(query.where(individuals.c.name == name)).first()
+    if row is None:
+        sought = comparable(name)
+        row = next((one for one in connection.execute(query) if comparable(one.name) == sought), None)
     return None if row is None else Individual(row.id, row.dataset, row.name)
 
 

@@ -13,6 +13,7 @@ from animalclef.catalogue.signed_changes import Change, apply_event
 from animalclef.data.review_log import read_review
 from animalclef.decision.reviewed_answers import ReviewedAnimals
 from animalclef.errors import DataError
+from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable, StrArray
 
 __all__ = ["accept_review"]
@@ -65,7 +66,7 @@ def accept_review(catalogue: Catalogue, log: Path, who: str, why: str) -> str:
         count = len({one.row for one in cells if one.table == "photographs"})
         if not count:
             raise DataError(f"{log}: its answers change nothing in the catalogue.")
-        told = f"took {count} photographs' answers from {log.name}"
+        told = f"took answers about {counted(count, 'photograph')} from {log.name}"
         number = apply_event(connection, who, why, "review", told, cells)
     left_out = f" {len(reviewed.conflicts)} contradictions changed nothing." if reviewed.conflicts else ""
     return f"Event {number}: {told}.{left_out}"

@@ -25,6 +25,7 @@ from animalclef.errors import DataError, OutputError
 from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.file_lock import locked
+from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable, Skipped
 from animalclef.structures.arrays import text_array
 
@@ -103,7 +104,9 @@ def _add(
     images, skipped = hash_images(images, recogniser.config.data, machine.workers, machine.progress)
     fresh = catalogue.absent(images)
     if not fresh.any():
-        raise DataError(f"{loaded.source.root}: all of its {len(images)} photographs are in the catalogue already.")
+        raise DataError(
+            f"{loaded.source.root}: {counted(len(images), 'photograph')}, all of them in the catalogue already."
+        )
     season = max(catalogue.roots(), default=0) + 1
     new = _of_season(images.select(fresh), season, catalogue.folder)
     before = {(one.dataset, one.name): one.id for one in catalogue.individuals()}
@@ -214,7 +217,7 @@ def write_season(
         if rows:
             connection.execute(sa.insert(photographs), rows)
         cells = [Change("photographs", first + row, "present", None, 1) for row in range(len(new))]
-        told = f"added season {season}: {len(new)} photographs, {counts['named']} named, "
+        told = f"added season {season}: {counted(len(new), 'photograph')}, {counts['named']} named, "
         told += f"{counts['recognised']} recognised, {counts['new']} of new individuals"
         event = apply_event(connection, *signed, "add", told, [*whose.made, *cells])
         if decision is not None:

@@ -64,8 +64,8 @@ def plan_sentence(plan: Plan) -> str:
 def set_aside_sentence(set_aside: Sequence[Skipped], run: Path) -> str:
     """Say how many photographs were skipped, and where they are listed."""
     first, count = set_aside[0], len(set_aside)
-    subject = "1 photograph was" if count == 1 else f"{count:,} photographs were"
-    return f"{subject} skipped (first: {first.path}: {first.reason}); see {run / 'set_aside.csv'}."
+    skipped = counted(count, "photograph", "was")
+    return f"{skipped} skipped (first: {first.path}: {first.reason}); see {run / 'set_aside.csv'}."
 
 
 def score_table(score: Score) -> Table:

@@ -10,6 +10,7 @@ import typer
 from animalclef.cli.app import app
 from animalclef.cli.options import ColumnsOption, DataOption, load, out, warn
 from animalclef.errors import ConfigError
+from animalclef.runtime.wording import counted
 
 if TYPE_CHECKING:
     from animalclef.data.answers import Answer
@@ -111,7 +112,7 @@ def _write_histories(
     histories = capture_histories(loaded.images, given, occasion)
     write_text(out_path, mark_text(histories) if for_mark else capture_text(histories))
     if histories.undated:
-        warn(f"{histories.undated} photographs without a date are left out.")
+        warn(f"{counted(histories.undated, 'photograph')} without a date left out.")
     count = f"{histories.individuals} individuals on {len(histories.occasions)} occasions"
     interval = f"{histories.expected:.1f} on average, 95 % between {histories.low:.0f} and {histories.high:.0f}"
     out.print(f"{count}; with uncertain answers {interval}.", highlight=False)

@@ -30,6 +30,7 @@ from animalclef.cli.options import (
     warn,
 )
 from animalclef.errors import ConfigError, DataError
+from animalclef.runtime.wording import counted
 
 if TYPE_CHECKING:
     from animalclef.pipeline.embed_only import Embedding
@@ -88,7 +89,8 @@ def evaluate_embedder(
     loaded = load(data, settings=embedding.config.data)
     figures, set_aside = evaluate(loaded, embedding, parts, hide_events=not see_encounter)
     if set_aside:
-        warn(f"{len(set_aside)} photographs cannot be used (first: {set_aside[0].path}: {set_aside[0].reason}).")
+        first = f"{set_aside[0].path}: {set_aside[0].reason}"
+        warn(f"{counted(len(set_aside), 'photograph')} cannot be used (first: {first}).")
     if as_json:
         print_json({"mean": figures.mean, "species": [dataclasses.asdict(one) for one in figures.species]})
         return
@@ -145,7 +147,8 @@ def label_views(
         raise DataError(f"{table}: viewpoints cannot be predicted ({reasons}). Nothing was written.")
     write_viewpoints(loaded.source, out_path, labels.filled())
     if set_aside:
-        warn(f"{len(set_aside)} photographs cannot be used (first: {set_aside[0].path}: {set_aside[0].reason}).")
+        first = f"{set_aside[0].path}: {set_aside[0].reason}"
+        warn(f"{counted(len(set_aside), 'photograph')} cannot be used (first: {first}).")
     tell_where_paths_start(loaded, data, out_path)
     if as_json:
         print_json({"table": str(out_path), "datasets": [dataclasses.asdict(one) for one in labels.quality]})

@@ -24,6 +24,7 @@ from animalclef.cli.options import (
     tell_where_paths_start,
     warn,
 )
+from animalclef.runtime.wording import counted
 
 __all__ = ["boxes", "mask"]
 
@@ -84,7 +85,7 @@ def mask(
     if sheet is not None:
         write_bytes(sheet, mark_picture(mask_sheet(images, to)))
     if made.unreadable:
-        warn(f"{len(made.unreadable)} photographs cannot be read (first: {made.unreadable[0]}).")
+        warn(f"{counted(len(made.unreadable), 'photograph')} cannot be read (first: {made.unreadable[0]}).")
     if as_json:
         print_json(dataclasses.asdict(made))
         return

@@ -30,6 +30,7 @@ from animalclef.cli.options import (
     warn,
 )
 from animalclef.errors import DataError
+from animalclef.runtime.wording import counted
 
 if TYPE_CHECKING:
     from animalclef.training.embedder.embedder_task import TrainingPlan
@@ -110,7 +111,7 @@ def train(
         return
     if outcome.skipped:
         first = outcome.skipped[0]
-        warn(f"{len(outcome.skipped)} photographs were left out (first: {first.path}: {first.reason}).")
+        warn(f"{counted(len(outcome.skipped), 'photograph', 'was')} left out (first: {first.path}: {first.reason}).")
     if as_json:
         print_json({"network": str(outcome.path), **outcome.measured})
         return
@@ -194,7 +195,8 @@ def train_matcher(
         return
     if outcome.unreadable:
         warn(
-            f"{len(outcome.unreadable)} photographs cannot be read and were left out (first: {outcome.unreadable[0]})."
+            f"Left out: {counted(len(outcome.unreadable), 'photograph')} that cannot be read "
+            f"(first: {outcome.unreadable[0]})."
         )
     if as_json:
         print_json({"network": str(outcome.path), "steps": config.steps, "measured": outcome.measured})

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from animalclef.data.columns import parse_split
 from animalclef.data.csv_text import Problem, control_character
 from animalclef.data.names import is_missing, looks_missing
+from animalclef.runtime.wording import counted
 
 __all__ = [
     "IMAGE_SUFFIXES", "FolderPhotograph", "holds_images", "photographs_in_folders", "photographs_in_listing",
@@ -249,13 +250,13 @@ def _left_out(seen: _Seen) -> list[str]:
             sentences.append(f"{suffixes.total()} {kind} left out ({shown}). {advice[kind]}")
     if seen.system:
         sentences.append(f"{seen.system} files and folders of the operating system (such as ._x.jpg, @eaDir) left out.")
-    for paths, what in (
-        (seen.broken, "links or folders cannot be followed"),
-        (seen.unnamed, "names are not UTF-8 or hold control characters; rename them. They are left out"),
-        (seen.special, "pipes or devices left out"),
+    for paths, noun, what in (
+        (seen.broken, "path", "that cannot be followed left out"),
+        (seen.unnamed, "name", "not in UTF-8 or with control characters left out; rename the files"),
+        (seen.special, "pipe or device file", "left out"),
     ):
         if paths:
-            sentences.append(f"{len(paths)} {what} (first: {paths[0]}).")
+            sentences.append(f"{counted(len(paths), noun)} {what} (first: {paths[0]}).")
     return sentences
 
 
@@ -269,10 +270,10 @@ def _misplaced(placed: _Placed) -> list[str]:
         sentences.append(f"the photographs in {where} are taken for queries, because no individual has such a name.")
     loose, outside = placed.loose, placed.outside
     if loose:
-        sentences.append(
-            f"{len(loose)} photographs lie in no individual's folder and are left out (first: {loose[0]})."
-        )
+        sentences.append(f"{counted(len(loose), 'photograph')} in no individual's folder left out (first: {loose[0]}).")
     if outside:
         where = " and ".join(f"{name}/" for name in placed.galleries)
-        sentences.append(f"{len(outside)} photographs outside {where} and query/ are left out (first: {outside[0]}).")
+        sentences.append(
+            f"{counted(len(outside), 'photograph')} outside {where} and query/ left out (first: {outside[0]})."
+        )
     return sentences

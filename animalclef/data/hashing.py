@@ -17,6 +17,7 @@ from animalclef.errors import DataError
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import worker_threads
+from animalclef.runtime.wording import counted
 from animalclef.structures import WHOLE_XYWHR, ImageTable, Skipped
 
 __all__ = ["content_key", "derived_key", "hash_images", "photograph_keys"]
@@ -74,8 +75,8 @@ def hash_images(
         share = math.ceil(1000 * len(missing) / len(images)) / 1000
         go_on = f" Continue without them with --max-missing {share:g}." if share < 1 else ""
         raise DataError(
-            f"{images.root}: {len(missing)} of {len(images)} photographs are missing (first: {missing[0].path}). "
-            f"Is this the right folder?{go_on}"
+            f"{images.root}: missing: {len(missing):,} of {counted(len(images), 'photograph')} "
+            f"(first: {missing[0].path}). Is this the right folder?{go_on}"
         )
     for sentence in _two_names(images, keys):
         logger.warning("%s", sentence)

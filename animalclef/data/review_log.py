@@ -22,6 +22,7 @@ from animalclef.data.review_conflicts import consistent_pairs
 from animalclef.errors import DataError, StaleArtefactError
 from animalclef.runtime.atomic_files import output_error
 from animalclef.runtime.file_lock import locked
+from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable
 from animalclef.structures.reviewed import ReviewedPairs
 
@@ -193,8 +194,8 @@ def resolved(path: Path, answers: Sequence[Answered], images: ImageTable) -> lis
     there = [((a, b), said) for (a, b), said in found if a is not None and b is not None and a != b]
     if answers and not there:
         raise StaleArtefactError(
-            f"{path}: none of its {len(answers)} answers is about photographs of {images.root}; it is the review of "
-            "another run. Give the log of this one."
+            f"{path}: it holds {counted(len(answers), 'answer')}, none about photographs of {images.root}; it "
+            "is the review of another run. Give the log of this one."
         )
     if len(there) < len(found):
         logger.warning("%s: %d answers are about photographs that are not here.", path, len(found) - len(there))

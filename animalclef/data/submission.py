@@ -61,7 +61,7 @@ def write_submission(path: Path, predictions: Predictions, loaded: LoadedTable) 
         OutputError: the file cannot be written.
     """
     if sorted(predictions.image_id) != sorted(loaded.submission_id):
-        raise SubmissionError(f"{path}: {len(predictions.image_id)} answers for {len(loaded.submission_id)} queries.")
+        raise SubmissionError(f"{path}: {len(predictions.image_id)} answers, {len(loaded.submission_id)} queries.")
     _write_checked(path, render_submission(predictions, loaded.submission_id), loaded)
 
 
@@ -74,7 +74,7 @@ def write_cluster_submission(path: Path, clusters: Clusters, loaded: LoadedTable
     """
     label = dict(zip(clusters.image_id, clusters.label, strict=True))
     if sorted(label) != sorted(loaded.submission_id):
-        raise SubmissionError(f"{path}: clusters of {len(label)} photographs for {len(loaded.submission_id)} queries.")
+        raise SubmissionError(f"{path}: {len(label)} photographs in clusters, {len(loaded.submission_id)} queries.")
     text = csv_text(["image_id", "cluster"], [(one, label[one]) for one in loaded.submission_id])
     _write_checked(path, text, replace(loaded, is_clustering=True))
 
@@ -218,7 +218,7 @@ def _check_ids(table: Table, loaded: LoadedTable) -> list[Problem]:
     given = set(ids)
     if missing := [image_id for image_id in wanted if image_id not in given]:
         shown = ", ".join(missing[:5])
-        problems.append(Problem(name, None, f"{len(missing)} queries have no row (first: {shown})."))
+        problems.append(Problem(name, None, f"queries without a row: {len(missing)} (first: {shown})."))
     if not problems and ids != wanted:
         at = next(place for place, pair in enumerate(zip(ids, wanted, strict=True)) if pair[0] != pair[1])
         message = f"wrong order: expected image_id {wanted[at]}, got {ids[at]}; keep the sample's."

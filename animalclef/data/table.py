@@ -40,6 +40,7 @@ from animalclef.data.open_table import open_table
 from animalclef.data.segmentation_cells import mask_column
 from animalclef.data.sources import Source
 from animalclef.errors import DataError
+from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable
 from animalclef.structures.arrays import text_array
 
@@ -271,7 +272,8 @@ def _from_folders(source: Source) -> tuple[ImageTable, list[tuple[str, str]], li
     identity = [None if who == NEW_INDIVIDUAL or is_missing(who, name=True) else who for who in names.names]
     nameless = sum(who is None and row.individual is not None for who, row in zip(identity, rows, strict=True))
     if nameless:
-        sentence = f"{nameless} photographs lie in a folder that is no name, such as unknown; they cannot be answers."
+        where = counted(nameless, "photograph", "lies")
+        sentence = f"{where} in a folder that is no name, such as unknown; no answer can name them."
         problems.append(Problem(root.name, None, sentence, fatal=False))
     path, absent = text_array([row.path for row in rows]), text_array([""] * len(rows))
     images = ImageTable(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from animalclef.config.data import SplitConfig
 from animalclef.data.encounters import day_of, events_of
 from animalclef.errors import DataError, LeakError
+from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable, StrArray
 
 __all__ = ["TrainingSplit", "refuse_shared_events", "species_groups", "split_rows"]
@@ -103,8 +104,8 @@ def refuse_shared_events(table: ImageTable, encounter_of: Mapping[str, str], spl
         shared = split.query[np.isin(event[split.query], event[others])]
         if len(shared):
             raise LeakError(
-                f"{len(shared)} queries share an encounter with {name} (one: {table.image_id[shared[0]]}). "
-                "A test must be of other events."
+                f"The encounters of {counted(len(shared), 'query')} (one: {table.image_id[shared[0]]}) are in {name} "
+                "too. A test must be of other events."
             )
 
 
@@ -265,7 +266,7 @@ def _by_time(database: ImageTable, taken: _Taken, config: SplitConfig, rng: np.r
                 "have dates: cut_off={DATA SET: DAY}."
             )
         if undated:
-            logger.warning("%s: %d photographs without a date are left out of the split by time.", name, undated)
+            logger.warning("%s: %s without a date left out of the split by time.", name, counted(undated, "photograph"))
     late = (cut > 0) & (day >= cut)
     shown = taken.photographs(np.flatnonzero(late))
     for who in rng.permutation(list(shown)).tolist():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from animalclef.errors import LeakError
+from animalclef.runtime.wording import counted
 
 __all__ = ["Fitted", "digest_of"]
 
@@ -30,7 +31,7 @@ class Fitted(Generic[T]):
         shared = sorted(self.individuals & set(scored))
         if shared:
             raise LeakError(
-                f"A score would be measured on {len(shared)} individuals that the decision was fitted on "
+                f"A score would be measured on {counted(len(shared), 'individual')} that the decision was fitted on "
                 f"(one: {shared[0]}). Validation must use other individuals than the fit; nothing was written."
             )
         return self._value

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.runtime.wording import counted
 from animalclef.structures import PairScores, StrArray
 
 __all__ = ["Seen", "band", "distinct_among", "pairs_of", "surprises"]
@@ -90,7 +91,7 @@ def _share_of_new(dataset: str, answers: StrArray, seen: Seen) -> list[str]:
     asked = len(answers) / max(seen.photographs_each, 1.0)
     least = low - band(low, seen.individuals_known, asked)
     most = high + band(high, min(seen.individuals_known, seen.individuals_unknown), asked)
-    said = f"{dataset}: {share:.0%} of {len(answers):,} queries are answered as new individuals"
+    said = f"{dataset}: {share:.0%} of {counted(len(answers), 'query', 'is')} answered as new"
     if share < least:
         return [
             f"{said}, but in validation {known:.0%} of the photographs of known animals alone were. The queries may be "
@@ -110,7 +111,8 @@ def _variety(dataset: str, named: Sequence[str], expected: Sequence[str], indivi
     drawn = min(len(named), len(expected))
     here, there = distinct_among(named, drawn), distinct_among(expected, drawn)
     around = _Z * sqrt(there * max(0.0, 1 - there / max(individuals, there)))
-    said = f"{dataset}: {drawn:,} answers with a name hold {here:.0f} individuals, {there:.0f} in validation"
+    found = counted(round(here), "individual")
+    said = f"{dataset}: {drawn:,} answers with a name hold {found}, {there:.0f} in validation"
     if here < there / _FACTOR - around:
         most, count = Counter(named).most_common(1)[0]
         return [

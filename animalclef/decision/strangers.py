@@ -13,6 +13,7 @@ from animalclef.decision.fusion import fuse_lists
 from animalclef.decision.null_model import fit_null, look_alikes, nulls_of, weights_by_individual
 from animalclef.decision.trial_evaluator import numbered
 from animalclef.metrics.bootstrap import wilson_interval
+from animalclef.runtime.wording import counted
 
 __all__ = [
     "confidence_sentences",
@@ -72,7 +73,7 @@ def confidence_sentences(decision: Decision) -> list[str]:
             f"{strangers.new:.0%} of new individuals are expected to be recognised as new "
             f"(95 % interval {strangers.low:.0%} to {strangers.high:.0%})"
         )
-        counts = f"{strangers.photographs:,} photographs of {strangers.individuals:,} individuals"
+        counts = f"{counted(strangers.photographs, 'photograph')} of {counted(strangers.individuals, 'individual')}"
         if seen is None:
             source = "a prior" if part.fitted_on == "default" else "the other data sets, in scale-free units,"
             sentences.append(
@@ -123,7 +124,8 @@ def small_validation_notes(decision: Decision) -> list[str]:
         seen = part.validation
         if seen is not None and (seen.pseudo_queries < _PSEUDO_QUERIES or seen.individuals < _INDIVIDUALS):
             notes.append(
-                f"{name}: validated on only {seen.pseudo_queries} photographs of {seen.individuals} individuals; "
+                f"{name}: validated on only {counted(seen.pseudo_queries, 'photograph')} of "
+                f"{counted(seen.individuals, 'individual')}; "
                 "treat its score, its interval and its threshold as rough guesses."
             )
     return notes

@@ -18,6 +18,7 @@ from animalclef.data.names import one_spelling, spelled_as
 from animalclef.data.submission import Truth, read_submission, read_truth
 from animalclef.errors import DataError, SubmissionError
 from animalclef.metrics.competition import Score, ScoreKernel, average_precision, identity_rank
+from animalclef.runtime.wording import counted
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import ImageTable
 
@@ -91,7 +92,7 @@ def score_answers(
     missing = [image_id for image_id in truth.image_id if image_id not in answers]
     if missing:
         raise SubmissionError(
-            f"{submission}: {len(missing)} queries of {truth_name} have no row (first: {missing[0]})."
+            f"{submission}: no row for {counted(len(missing), 'query')} of {truth_name} (first: {missing[0]})."
         )
     given = [answers[image_id] for image_id in truth.image_id]
     dataset: list[str] = truth.dataset.tolist()

@@ -12,6 +12,7 @@ from animalclef.data.submission import Truth, read_cluster_submission
 from animalclef.errors import RunError, SubmissionError
 from animalclef.evaluation.evaluate import truth_of_file, truth_of_run
 from animalclef.metrics.clustering_metrics import ClusterScores, score_datasets
+from animalclef.runtime.wording import counted
 from animalclef.store.cluster_file import read_clusters
 from animalclef.store.finished_run import FinishedRun
 
@@ -58,7 +59,7 @@ def _scored(truth: Truth, labels: Mapping[str, str], submission: str, truth_file
     missing = [image_id for image_id in truth.image_id if image_id not in labels]
     if missing:
         raise SubmissionError(
-            f"{submission}: {len(missing)} photographs of {truth_file} have no cluster (first: {missing[0]})."
+            f"{submission}: no cluster for {counted(len(missing), 'photograph')} of {truth_file} (first: {missing[0]})."
         )
     return score_datasets(
         truth.identity, np.array([labels[one] for one in truth.image_id], dtype=object), truth.dataset

@@ -26,6 +26,7 @@ from animalclef.matching.nearest_neighbour import MutualNearest
 from animalclef.pipeline.run_context import RunContext
 from animalclef.runtime.regular_files import is_gone
 from animalclef.runtime.threads import one_thread_each, worker_threads
+from animalclef.runtime.wording import counted
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import ImageTable, LocalFeatures, MatchKey, StrArray
 from animalclef.structures.arrays import BoolArray
@@ -51,8 +52,8 @@ class BackgroundLinks:
     def sentences(self) -> list[str]:
         """Return a sentence for each data set in which photographs were linked."""
         return [
-            f"{name}: the backgrounds of {len(pairs)} pairs of database photographs match, so each pair counts as one "
-            "encounter. An encounter column would say more."
+            f"{name}: {counted(len(pairs), 'pair')} of database photographs with matching backgrounds, each counted as "
+            "one encounter. An encounter column would say more."
             for name, pairs in sorted(self.pairs.items())
             if pairs
         ]

@@ -215,3 +215,9 @@ def _warn_about_data(asked: ImageTable, features: FeatureSet, context: RunContex
         )
     if given is not None and context.models.network is None and given.gallery != gallery_digest(images):
         logger.warning("The decision was fitted on another gallery, and so was its weight-free embedding.")
+    known = set(given.datasets) if given is not None else set(images.gallery.datasets)
+    for name in sorted(set(images.queries.datasets) & set(images.gallery.datasets) - known):
+        logger.warning(
+            "%s: the decision names no such data set (it was made on %s), so its queries take the part for all data "
+            "sets, in scale-free units.", name, ", ".join(sorted(known)) or "none",
+        )  # fmt: skip

@@ -34,6 +34,7 @@ from animalclef.report.thumbnails import Copy, copies_within, copy_photographs
 from animalclef.runtime.atomic_files import check_writable, write_bytes, write_text
 from animalclef.runtime.output_guard import REPORT_SIGN, check_output
 from animalclef.runtime.progress import Progress
+from animalclef.runtime.wording import counted
 from animalclef.store.finished_run import FinishedRun
 
 __all__ = ["SINGLE_FILE_QUERIES", "Written", "render_page", "write_report"]
@@ -200,8 +201,8 @@ def _notes(run: FinishedRun, wanted: Sequence[str], copies: Mapping[str, Copy | 
         return []
     first = run.images.root / run.images.path[run.row_of[absent[0]]]
     return [
-        f"{len(absent):,} of {len(wanted):,} photographs were changed or removed since the run (first: {first}); the "
-        "report shows placeholders. If they have moved, give their folder with --data."
+        f"Changed or removed since the run: {len(absent):,} of {counted(len(wanted), 'photograph')} (first: {first}); "
+        "the report shows placeholders. If they have moved, give their folder with --data."
     ]
 
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 __all__ = ["counted", "duration"]
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a count with its noun, in the plural where it is not one.
+_PLURAL = {"is": "are", "was": "were", "has": "have", "lies": "lie"}
 
-    >>> counted(1, "photograph"), counted(1200, "photograph")
-    ('1 photograph', '1,200 photographs')
+
+def counted(count: int, noun: str, verb: str = "") -> str:
+    """Return a count with its noun and verb, in the plural where it is not one.
+
+    >>> counted(1, "photograph"), counted(1200, "photograph"), counted(2, "query", "has")
+    ('1 photograph', '1,200 photographs', '2 queries have')
     """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    if count != 1:
+        noun = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+        verb = _PLURAL.get(verb, verb)
+    return f"{count:,} {noun} {verb}".rstrip()
 
 
 def duration(seconds: float) -> str:

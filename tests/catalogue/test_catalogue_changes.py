@@ -63,7 +63,7 @@ def test_merge_keeps_one_id_and_the_other_leads_to_it(catalogue: Catalogue) -> N
         catalogue.find("Tara")
     last = catalogue.history()[-1]
     assert (last.kind, last.who, last.why) == ("merge", "Ada", "same spots")
-    assert last.told == "merged Tara (I2) into Luna (I1) (1 photographs)"
+    assert last.told == "merged Tara (I2) into Luna (I1) (1 photograph)"
     catalogue.undo(None, "Bob", "another animal after all")
     assert names_of(catalogue) == START
     assert catalogue.find("I2").name == "Tara"
@@ -132,6 +132,15 @@ def test_rename_keeps_the_id(catalogue: Catalogue) -> None:
     for name in ("", " Luna", "new_individual", "a\nb", "Unknown", "N/A", "-"):
         with pytest.raises(DataError, match="no name for an individual"):
             catalogue.rename("Luna", name, "Ada", "")
+
+
+def test_a_name_in_another_spelling_is_the_same_name(catalogue: Catalogue) -> None:
+    with pytest.raises(DataError, match=r"TARA: Tara \(I2\) has this name as well"):
+        catalogue.rename("Luna", "TARA", "Ada", "")
+    catalogue.rename("Tara", "tara", "Ada", "")  # its own name in another spelling
+    assert catalogue.find("tara").id == 2
+    catalogue.split(["1/a"], "TARA", "Ada", "")
+    assert names_of(catalogue)["1/a"] == "tara"
 
 
 def test_undo_is_an_event_that_can_be_undone(catalogue: Catalogue) -> None:
@@ -247,7 +256,7 @@ def test_a_contradictory_review_changes_nothing(catalogue: Catalogue) -> None:
 def test_check_lists_what_to_look_at(catalogue: Catalogue) -> None:
     found = {one.kind: one.sentence for one in check_catalogue(catalogue)}
     assert found["unconfirmed"].startswith("2 photographs are not confirmed (first: 2/d)")
-    assert found["missing"].startswith("5 photographs are not where they were")
+    assert found["missing"].startswith("moved or removed: 5 photographs")
     assert set(found) == {"unconfirmed", "missing"}
 
 

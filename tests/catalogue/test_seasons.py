@@ -106,7 +106,7 @@ def test_only_a_seasons_own_photographs_are_computed_and_the_answers_are_those_o
 def test_photographs_that_are_there_already_are_left_out(folder: Path, data: Path) -> None:
     added = add(folder, data, "more")
     assert (added.named, added.known) == (1, 2)
-    with pytest.raises(DataError, match="all of its 3 photographs are in the catalogue already"):
+    with pytest.raises(DataError, match="3 photographs, all of them in the catalogue already"):
         add(folder, data, "more")
     assert len(Catalogue(folder).table()) == 16
 
@@ -181,7 +181,7 @@ def test_a_moved_season_is_told_by_check(folder: Path, data: Path, tmp_path: Pat
     add(folder, tmp_path / "data", "one")
     shutil.rmtree(tmp_path / "data")
     [missing] = [one for one in check_catalogue(Catalogue(folder)) if one.kind == "missing"]
-    assert missing.sentence.startswith("3 photographs are not where they were (first: photographs/2/images/")
+    assert missing.sentence.startswith("moved or removed: 3 photographs (first: photographs/2/images/")
     assert len(answers(folder)) == 3
     Catalogue(folder).confirm(None, "Ada", "")
     added = add(folder, data, "two")  # compared with what was computed of them

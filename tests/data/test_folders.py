@@ -51,7 +51,7 @@ def test_linked_folders_are_followed_and_loops_are_not(tmp_path: Path) -> None:
     (root / "Bea2.jpg").symlink_to(tmp_path / "nowhere.jpg")
     loaded = load(root)
     assert loaded.images.path.tolist() == ["Ada/1.jpg", "Bea/2.jpg"]
-    assert "1 links or folders cannot be followed (first: Bea2.jpg)" in str(loaded.problems[0])
+    assert "1 path that cannot be followed left out (first: Bea2.jpg)" in str(loaded.problems[0])
 
 
 def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
@@ -63,8 +63,8 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     told = " ".join(str(one) for one in loaded.problems)
     assert "2 raw photographs left out (2 .nef)" in told
     assert "1 videos left out (1 .mp4)" in told
-    assert "1 pipes or devices left out (first: Ada/pipe.jpg)" in told
-    assert "1 photographs lie in no individual's folder and are left out (first: loose.jpg)" in told
+    assert "1 pipe or device file left out (first: Ada/pipe.jpg)" in told
+    assert "1 photograph in no individual's folder left out (first: loose.jpg)" in told
 
 
 def test_a_name_that_is_not_utf8_is_left_out_with_a_warning(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_name_that_is_not_utf8_is_left_out_with_a_warning(tmp_path: Path) -> N
         pytest.skip("this file system takes UTF-8 names only")
     loaded = load(tmp_path)
     assert loaded.images.path.tolist() == ["Ada/1.jpg"]
-    assert "1 names are not UTF-8" in str(loaded.problems[0])
+    assert "1 name not in UTF-8" in str(loaded.problems[0])
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_link_to_itself_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "Ada" / "2.jpg").symlink_to("2.jpg")
     loaded = load(tmp_path)
     assert loaded.images.path.tolist() == ["Ada/1.jpg"]
-    assert "1 links or folders cannot be followed (first: Ada/2.jpg)" in str(loaded.problems[0])
+    assert "1 path that cannot be followed left out (first: Ada/2.jpg)" in str(loaded.problems[0])
 
 
 TREE = (
@@ -166,9 +166,8 @@ def test_a_bucket_is_read_as_a_disk_is(tmp_path: Path) -> None:
     assert told[:4] == [
         "lynxes: 1 videos left out (1 .mp4). Save frames of them as JPEG.",
         "lynxes: 3 files and folders of the operating system (such as ._x.jpg, @eaDir) left out.",
-        "lynxes: 1 names are not UTF-8 or hold control characters; rename them. They are left out (first: "
-        "database/a\x07b).",
-        "lynxes: 2 photographs outside database/ and query/ are left out (first: elsewhere/Cy/5.jpg).",
+        "lynxes: 1 name not in UTF-8 or with control characters left out; rename the files (first: database/a\x07b).",
+        "lynxes: 2 photographs outside database/ and query/ left out (first: elsewhere/Cy/5.jpg).",
     ]
     assert told[:4] == [str(one) for one in here.problems][:4]
 

@@ -63,9 +63,9 @@ def test_megadetector(tmp_path: Path) -> None:
     assert loaded.images.identity.tolist() == ["Ada", None, None]
     np.testing.assert_allclose(loaded.images.bbox_xywhr[:, :4], [[50, 50, 100, 25], [50, 50, 100, 25], [0, 0, 100, 50]])
     told = [str(one) for one in loaded.problems]
-    assert told == ["md.json: 3 photographs without an animal are left out.",
-                    "md.json: 1 photographs that it could not read are left out.",
-                    "md.json: 1 individuals are named by the folders of their photographs (first: Ada)."]  # fmt: skip
+    assert told == ["md.json: 3 photographs without an animal left out.",
+                    "md.json: 1 photograph that it could not read left out.",
+                    "md.json: 1 individual is named by the folders of the photographs (first: Ada)."]  # fmt: skip
 
 
 def test_coco_with_camera_traps_and_wildbooks_fields(tmp_path: Path) -> None:
@@ -99,8 +99,8 @@ def test_coco_with_camera_traps_and_wildbooks_fields(tmp_path: Path) -> None:
     assert images.mask is not None
     assert images.mask.tolist() == ["[[10.0,20.0,40.0,20.0,40.0,60.0]]", "", ""]
     assert [str(one) for one in loaded.problems][:2] == [
-        "coco.json: 1 annotations of photographs that are not listed are left out.",
-        "coco.json: 1 photographs without an animal are left out.",
+        "coco.json: 1 annotation of photographs that are not listed left out.",
+        "coco.json: 1 photograph without an animal left out.",
     ]
 
 
@@ -121,8 +121,8 @@ def test_people_and_a_bad_box_beside_a_good_one_in_coco(tmp_path: Path) -> None:
     loaded = load(tmp_path / "coco.json")
     np.testing.assert_allclose(loaded.images.bbox_xywhr, [[50, 50, 100, 50, 0], [np.nan] * 5])
     told = [str(one) for one in loaded.problems]
-    assert told[:2] == ["coco.json: 1 photographs of people or vehicles alone are left out.",
-                        "coco.json: 2 photographs without an animal are left out."]  # fmt: skip
+    assert told[:2] == ["coco.json: 1 photograph of people or vehicles alone left out.",
+                        "coco.json: 2 photographs without an animal left out."]  # fmt: skip
     assert sum("the box is not x, y, width, height" in one for one in told) == 1
 
 
@@ -157,7 +157,7 @@ def test_camtrap_dp(tmp_path: Path) -> None:
     assert images.identity.tolist() == ["Ada", None, None, None]
     assert images.encounter.tolist() == ["d1 2023-05-01", "e9", "d1 2023-05-01", "d1 2023-05-01"]
     np.testing.assert_allclose(images.bbox_xywhr[0], [50, 50, 100, 25, 0])
-    assert [str(one) for one in loaded.problems] == ["observations.csv: 1 observations of no animal are left out."]
+    assert [str(one) for one in loaded.problems] == ["observations.csv: 1 observation of no animal left out."]
 
 
 def test_camtrap_dp_gets_names_and_keeps_every_other_byte(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_camtrap_dp_with_na_for_nobody_gets_names(tmp_path: Path) -> None:
     loaded = load(package)
     assert loaded.images.identity.tolist() == ["Ada", None, None, None]
     assert np.isnan(loaded.images.bbox_xywhr[1]).all()
-    assert [str(one) for one in loaded.problems] == ["observations.csv: 1 observations of no animal are left out."]
+    assert [str(one) for one in loaded.problems] == ["observations.csv: 1 observation of no animal left out."]
     assert write_camtrap(package, tmp_path / "out", [Answer("o2", "m3.png", "Ada", 0.875, (), "")]) == 1
     assert b"Panthera leo,Ada,NA,NA,NA,NA, keep" in (tmp_path / "out" / "observations.csv").read_bytes()
 
@@ -202,9 +202,7 @@ def test_megadetector_with_whole_paths_and_with_one_folder(tmp_path: Path) -> No
     assert loaded.images.path.tolist() == ["database/Ada/1.png", "query/2.png"]
     assert loaded.images.identity.tolist() == ["Ada", None]
     np.testing.assert_allclose(loaded.images.bbox_xywhr[:, :4], [[50, 50, 100, 25]] * 2)
-    assert str(loaded.problems[0]) == (
-        "md.json: 1 individuals are named by the folders of their photographs (first: Ada)."
-    )
+    assert str(loaded.problems[0]) == ("md.json: 1 individual is named by the folders of the photographs (first: Ada).")
     assert write("img/1.png", "img/2.png").images.identity.tolist() == [None, None]
 
 
@@ -305,7 +303,10 @@ def test_wildbook_headers_in_any_case_addresses_and_numbers_of_a_spreadsheet(tmp
     assert loaded.images.path.tolist() == ["a.png", "https:/x.org/b.png", "c.png", "d.png"]
     assert loaded.images.identity.tolist() == ["Ada", "Ada", None, "Bea"]
     assert loaded.images.date.tolist() == ["2023-05-01 07:30:00", "2023-05-01 07:30:00", "2023-06", ""]
-    sentence = "export.csv: 1 photographs are web addresses; download them and put their paths there."
+    sentence = (
+        "export.csv: web addresses stand as paths (of 1 photograph); "
+        "download the photographs and put their paths there."
+    )
     assert sentence in [str(one) for one in loaded.problems]
 
 

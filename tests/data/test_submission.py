@@ -70,7 +70,7 @@ def test_round_trip(loaded: LoadedTable, tmp_path: Path) -> None:
 
 
 def test_writing_asks_for_every_query_once(loaded: LoadedTable, tmp_path: Path) -> None:
-    with pytest.raises(SubmissionError, match="2 answers for 3 queries"):
+    with pytest.raises(SubmissionError, match="2 answers, 3 queries"):
         write_submission(tmp_path / "s.csv", predictions(q4=None, q3="Ada"), loaded)
     with pytest.raises(SubmissionError, match="identity Zoe is no individual"):
         write_submission(tmp_path / "s.csv", predictions(q4=None, q3="Zoe", q12=None), loaded)
@@ -110,7 +110,7 @@ def test_missing_foreign_and_repeated_ids(loaded: LoadedTable) -> None:
     assert problems(loaded, "image_id,identity\n12,Ada\n12,Ada\n1,Ada\n") == [
         "answer.csv, line 3: image_id 12 stands already on line 2.",
         "answer.csv, line 4: image_id 1 is no query of the data.",
-        "answer.csv: 2 queries have no row (first: 4, 3).",
+        "answer.csv: queries without a row: 2 (first: 4, 3).",
     ]
 
 
@@ -141,7 +141,7 @@ def test_names_of_digits_are_right_where_the_database_has_them(tmp_path: Path) -
 def test_rows_of_the_wrong_length_are_problems_too(loaded: LoadedTable) -> None:
     assert problems(loaded, "image_id,identity\n12,Ada\n4,Bea, the younger\n3,Ada\n") == [
         "answer.csv, line 3: expected 2 cells, got 3; check commas and quotes.",
-        "answer.csv: 1 queries have no row (first: 4).",
+        "answer.csv: queries without a row: 1 (first: 4).",
     ]
 
 

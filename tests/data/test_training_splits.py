@@ -163,9 +163,9 @@ def test_what_shares_an_event_is_refused() -> None:
     encounter = {"0": "e", "1": "e", "2": "f"}
     rows = [np.array([row], dtype=np.int64) for row in range(3)]
     refuse_shared_events(images, encounter, TrainingSplit(rows[0], rows[0], rows[2]))
-    with pytest.raises(LeakError, match=r"1 queries share an encounter with training \(one: 1\)"):
+    with pytest.raises(LeakError, match=r"The encounters of 1 query \(one: 1\) are in training too"):
         refuse_shared_events(images, encounter, TrainingSplit(rows[0], rows[2], rows[1]))
-    with pytest.raises(LeakError, match="with the gallery"):
+    with pytest.raises(LeakError, match="are in the gallery too"):
         refuse_shared_events(images, encounter, TrainingSplit(rows[2], rows[0], rows[1]))
 
 

@@ -23,7 +23,7 @@ CONFIG = DecideConfig(folds=3, trials=2)
 def test_what_was_fitted_on_an_individual_is_not_scored_on_it() -> None:
     fitted = Fitted("a curve", frozenset({"lynx/a", "lynx/b"}))
     assert fitted.for_scoring(["lynx/c", "newt/a"]) == "a curve"
-    with pytest.raises(LeakError, match=r"1 individuals that the decision was fitted on \(one: lynx/b\)"):
+    with pytest.raises(LeakError, match=r"1 individual that the decision was fitted on \(one: lynx/b\)"):
         fitted.for_scoring(["lynx/c", "lynx/b"])
     assert issubclass(LeakError, AnimalClefError)
 

@@ -61,7 +61,7 @@ def test_one_name_for_everybody_is_told_with_the_name() -> None:
     hub = np.array(["star"] * 60 + [None] * 40, dtype=object)
     # 60 of 80 distinct names: 60 expected, one found; allowed are 30 - 2.576 * sqrt(60 * (1 - 60 / 80)) = 20
     (sentence,) = surprises("newt", hub, wide)
-    assert "60 answers with a name hold 1 individuals, 60 in validation" in sentence
+    assert "60 answers with a name hold 1 individual, 60 in validation" in sentence
     assert "look at star, which is named 60 times" in sentence
     assert surprises("newt", answers(60, 40, 21), wide) == []
 

@@ -104,7 +104,7 @@ def test_score_of_files_by_hand(run: Path) -> None:
 
 def test_a_query_without_an_answer_is_named(run: Path) -> None:
     submission = write_csv(run.parent / "submission.csv", ("image_id", "identity"), [("q1", "01")])
-    with pytest.raises(SubmissionError, match=r"3 queries.*no row \(first: q2\)"):
+    with pytest.raises(SubmissionError, match=r"no row for 3 queries .*\(first: q2\)"):
         score_files(run.parent / "truth.csv", submission)
 
 

@@ -188,6 +188,22 @@ def test_a_decision_that_calls_everybody_new(
     assert submission.count("new_individual") == QUERIES
 
 
+def test_a_decision_made_on_other_data_sets_is_told(
+    data: Path, first: tuple[Path, bytes], again: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import json
+
+    content = json.loads((first[0] / "decision.json").read_text())
+    del content["digest"]  # the content is changed on purpose
+    names = sorted(content["datasets"])
+    content["datasets"] = {"Elsewhere": content["datasets"][names[0]]}
+    (tmp_path / "other.json").write_text(json.dumps(content))
+    predict(data, again, decision=tmp_path / "other.json")
+    told = [one.getMessage() for one in caplog.records if "names no such data set" in one.getMessage()]
+    assert [one.split(":")[0] for one in told] == names
+    assert "it was made on Elsewhere" in told[0]
+
+
 def rewritten(data: Path, target: Path, **cells: str) -> Path:
     """A copy of the data with some cells of every query's row replaced."""
     shutil.copytree(data, target)

@@ -50,8 +50,14 @@ def begun(run: Path) -> bool:
 
 
 def interrupt_when(command: list[str], ready: Callable[[], bool], number: signal.Signals) -> tuple[int, str]:
-    """Send a signal as soon as `ready`; the exit status and standard error."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    """Send a signal as soon as `ready`; the exit status and standard error.
+
+    What runs in the background of a shell inherits that interrupts are ignored, so they are let in again.
+    """
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    ) as process:  # fmt: skip
         deadline = time.monotonic() + 60
         while process.poll() is None and not ready() and time.monotonic() < deadline:
             time.sleep(0.005)

@@ -37,5 +37,5 @@ def test_one_name_for_all_queries_is_told_and_validations_own_answers_are_not() 
     assert told(*[f"i{number}" if number % 2 else None for number in range(N)]) == []
     (sentence,) = told(*["i0"] * N)
     # half of the individuals play known, and all 30 are named right: 30 individuals in 30 answers
-    assert "lynx: 30 answers with a name hold 1 individuals, 30 in validation" in sentence
+    assert "lynx: 30 answers with a name hold 1 individual, 30 in validation" in sentence
     assert "look at i0, which is named 60 times" in sentence

@@ -203,7 +203,9 @@ def test_photographs_that_have_moved_are_told(tiny_run: tuple[Path, Path], tmp_p
     (run / "finished.json").write_text(json.dumps(settings | {"root": str(tmp_path / "gone")}))
     page, notes = write(run, tmp_path / "report.html", data / "truth.csv")
     assert len(notes) == 1
-    assert re.search(r"photographs were changed or removed since.*gone.*give their folder with --data", notes[0])
+    assert re.search(
+        r"Changed or removed since the run: .* of .* photograph.*gone.*give their folder with --data", notes[0]
+    )
     content = data_of(page)
     assert {photo["source"] for photo in content["photographs"]} == {None}
     assert content["matches"][0][0]  # keypoints are the run's own

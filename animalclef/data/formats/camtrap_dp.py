@@ -17,6 +17,7 @@ from animalclef.data.names import is_missing
 from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.regular_files import read_regular
+from animalclef.runtime.wording import counted
 
 __all__ = ["RawTable", "camtrap_table", "is_camtrap", "write_camtrap"]
 
@@ -60,7 +61,8 @@ def camtrap_table(path: Path) -> Table:
     problems = [*observations.problems, *media.problems, *web_addresses(media.path, rows)]
     others = len(observations.rows) - len(animals)
     if others:
-        problems.append(Problem(path.name, None, f"{others} observations of no animal are left out.", fatal=False))
+        sentence = f"{counted(others, 'observation')} of no animal left out."
+        problems.append(Problem(path.name, None, sentence, fatal=False))
     return rows_to_table(path, _COLUMNS, rows, problems)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from animalclef.data.csv_text import Problem, Table
 from animalclef.data.formats.json_file import number, objects, rows_to_table, text
+from animalclef.runtime.wording import counted
 
 __all__ = ["coco_table", "is_coco"]
 
@@ -56,13 +57,13 @@ def coco_table(content: dict[str, Any], path: Path) -> Table:
             rows.append(_row(annotation, image, species, names, len(rows)))
     _make_ids_unique(rows)
     problems = []
-    for count, what in (
-        (strays, "annotations of photographs that are not listed"),
-        (len(people - used), "photographs of people or vehicles alone"),
-        (len(images) - len(used | people), "photographs without an animal"),
+    for count, noun, what in (
+        (strays, "annotation", "of photographs that are not listed"),
+        (len(people - used), "photograph", "of people or vehicles alone"),
+        (len(images) - len(used | people), "photograph", "without an animal"),
     ):
         if count:
-            problems.append(Problem(path.name, None, f"{count} {what} are left out.", fatal=False))
+            problems.append(Problem(path.name, None, f"{counted(count, noun)} {what} left out.", fatal=False))
     columns = _COLUMNS if any(row["split"] for row in rows) else tuple(one for one in _COLUMNS if one != "split")
     return rows_to_table(path, columns, rows, problems)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from animalclef.data.csv_text import Problem, Table, read_bytes_of_table
 from animalclef.errors import DataError
+from animalclef.runtime.wording import counted
 
 __all__ = ["number", "objects", "read_json", "rows_to_table", "text", "web_addresses"]
 
@@ -65,7 +66,8 @@ def number(value: object) -> float | None:
 def web_addresses(path: Path, rows: Sequence[Mapping[str, str]]) -> list[Problem]:
     """Return a warning of rows whose path is a web address."""
     count = sum(row["path"].lower().startswith(("http:", "https:")) for row in rows)
-    sentence = f"{count} photographs are web addresses; download them and put their paths there."
+    where = f"web addresses stand as paths (of {counted(count, 'photograph')})"
+    sentence = f"{where}; download the photographs and put their paths there."
     return [Problem(path.name, None, sentence, fatal=False)] if count else []
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from animalclef.data.csv_text import Problem, Table
 from animalclef.data.folders import place_in_folders
 from animalclef.data.formats.json_file import number, objects, rows_to_table, text
+from animalclef.runtime.wording import counted
 
 __all__ = ["is_megadetector", "megadetector_table"]
 
@@ -58,11 +59,13 @@ def megadetector_table(content: dict[str, Any], path: Path) -> Table:
         row["identity"] = "" if where is None else where.individual or ""
         row["split"] = "database" if row["identity"] else "query"
     problems = []
-    for count, what in ((empty, "photographs without an animal"), (failed, "photographs that it could not read")):
+    for count, what in ((empty, "without an animal"), (failed, "that it could not read")):
         if count:
-            problems.append(Problem(path.name, None, f"{count} {what} are left out.", fatal=False))
+            problems.append(Problem(path.name, None, f"{counted(count, 'photograph')} {what} left out.", fatal=False))
     if names := sorted({row["identity"] for row in rows if row["identity"]}):
-        sentence = f"{len(names)} individuals are named by the folders of their photographs (first: {names[0]})."
+        sentence = (
+            f"{counted(len(names), 'individual', 'is')} named by the folders of the photographs (first: {names[0]})."
+        )
         problems.append(Problem(path.name, None, sentence, fatal=False))
     return rows_to_table(path, _COLUMNS, rows, problems)
 

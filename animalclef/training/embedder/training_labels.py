@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from animalclef.config.embedder_training import LabelConfig
 from animalclef.errors import DataError
+from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable, StrArray
 
 __all__ = ["TrainingSet", "by_side", "label_rows", "named_rows", "species_of"]
@@ -61,7 +62,7 @@ def named_rows(table: ImageTable, config: LabelConfig) -> ImageTable:
     named = named.select(keep)
     lost = _sided(named, config) & (named.viewpoint == "")
     if lost.any():
-        logger.warning("%d photographs are left out: the side of the animal that they show is not known.", lost.sum())
+        logger.warning("%s left out: the side of the animal is not known.", counted(int(lost.sum()), "photograph"))
     return named.select(~lost)
 
 

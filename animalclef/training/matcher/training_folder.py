@@ -22,6 +22,7 @@ from animalclef.features.local.sift import extract_sift
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import one_thread_each, worker_threads
+from animalclef.runtime.wording import counted
 from animalclef.store.shard_store import Entry, ShardStore
 from animalclef.structures import WHOLE_XYWHR, DecodedImage, LocalFeatures
 from animalclef.training.matcher.photograph_views import Source, View, make_views
@@ -74,7 +75,7 @@ def find_photographs(folder: Path) -> list[Photo]:
         else:
             found.append(Photo(path, name, name, name))
     if len({photo.group for photo in found}) < 2:
-        raise DataError(f"{folder}: {len(found)} photographs; training needs two subjects or more.")
+        raise DataError(f"{folder}: {counted(len(found), 'photograph')}; training needs two subjects or more.")
     return found
 
 

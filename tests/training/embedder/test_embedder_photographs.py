@@ -59,7 +59,7 @@ def test_classes_are_the_individuals_of_each_data_set() -> None:
 def test_sides_are_classes_where_they_are_known(caplog: pytest.LogCaptureFixture) -> None:
     config = LabelConfig(viewpoint_as_identity=True, least_images=1)
     named = named_rows(rows(), config)
-    assert "1 photographs are left out" in caplog.text
+    assert "1 photograph left out" in caplog.text
     assert named.image_id.tolist() == ["1", "2", "3", "5", "6"]
     assert set(named.identity) == {"a", "b"}
     learnt = label_rows(by_side(named, config), config)

@@ -372,7 +372,7 @@ def test_the_command_trains_and_its_file_works_in_the_pipeline(
     assert set(result["trained"]["mean"]) == {"rank-1", "rank-5", "rank-10", "rank-20", "mAP"}
     assert result["start"]["CatID"]["queries"] > 0
     assert json.loads(Path("out/measured.json").read_text())["trained"] == result["trained"]
-    assert "1 photographs were left out (first: images/CatID/1_1.jpg: " in err
+    assert "1 photograph was left out (first: images/CatID/1_1.jpg: " in err
     assert "2 epochs, 6 steps of 6 photographs." in err
     assert list(Path("out/events").glob("events.out.tfevents.*"))
 

@@ -30,7 +30,7 @@ def test_a_folder_that_cannot_be_trained_on_is_told(tmp_path: Path) -> None:
         find_photographs(tmp_path)
     (tmp_path / "notes.txt").write_text("no photograph")
     (tmp_path / "one.png").write_bytes(b"")
-    with pytest.raises(DataError, match="1 photographs"):
+    with pytest.raises(DataError, match="1 photograph"):
         find_photographs(tmp_path)
 
 
