@@ -182,7 +182,7 @@ def test_the_package_is_imported_at_once() -> None:
     timed = "import sys, time; start = time.perf_counter(); import animalclef; print(time.perf_counter() - start); "
     timed += "print([name for name in ('torch', 'numpy', 'pandas', 'cv2') if name in sys.modules])"
     done = [
-        subprocess.run([sys.executable, "-c", timed], capture_output=True, text=True, timeout=60, check=True)
+        subprocess.run([sys.executable, "-c", timed], capture_output=True, text=True, timeout=300, check=True)
         for _ in range(3)
     ]
     seconds, loaded = zip(*(one.stdout.splitlines() for one in done), strict=True)
@@ -193,11 +193,11 @@ def test_the_package_is_imported_at_once() -> None:
 def test_help_comes_at_once() -> None:
     unwanted = "('cv2', 'pandas', 'numpy', 'torch')"
     light = f"import sys, animalclef.cli; print([name for name in {unwanted} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", light], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", light], capture_output=True, text=True, timeout=300, check=True)
     assert done.stdout.strip() == "[]"
     start = time.perf_counter()
     command = [sys.executable, "-m", "animalclef", "--help"]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
     assert time.perf_counter() - start < 10  # a fraction of a second on a quiet machine
     for name in ("predict", "demo", "inspect", "validate", "score", "evaluate", "ledger", "diff", "ensemble"):
         assert name in shown

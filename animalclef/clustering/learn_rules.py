@@ -23,7 +23,10 @@ Floats = NDArray[np.float64]
 
 _TESTS = 6
 _NESTED_TESTS = 3
-_FEW = 0.95  # probability from which photographs are attached where that could not be chosen
+# Where they cannot be chosen (docs/lab/clustering.md): probabilities from which photographs are attached to a known
+# individual, and from which groups are joined.
+_ATTACH = 0.5
+_CUT = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +74,7 @@ def learn_rules(
         elif able:
             learned[name] = _of_others(list(able.values()), target, columns, given, seed, attaches=attaches)
         else:
-            rule = replace(ClusterRule(attach=_FEW if attaches else None), **given)
+            rule = replace(ClusterRule(cut=_CUT, attach=_ATTACH if attaches else None), **given)
             learned[name] = LearnedRule(prior_link_model(columns), rule, np.zeros((0, 0)), {})
     return learned
 
@@ -105,7 +108,7 @@ def _of_others(
             probability = held_out_probability(mine, columns, seed)
         every.append(_tests(pool, probability, _level(mine, probability, model, target, seed), _TESTS, seed))
     rule = choose_rule(every, given, attaches=False)
-    rule = replace(rule, chosen_on="other data sets", attach=given.get("attach", _FEW) if attaches else None)
+    rule = replace(rule, chosen_on="other data sets", attach=given.get("attach", _ATTACH) if attaches else None)
     return LearnedRule(model, rule, count_ratios(every, replace(rule, attach=None), seed), {})
 
 

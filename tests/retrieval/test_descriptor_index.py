@@ -88,7 +88,7 @@ def test_the_codebook_has_the_same_bytes_on_any_number_of_threads() -> None:
             faiss.omp_set_num_threads(threads)
             with threadpool_limits(threads):
                 book = train_codebook(lambda image: images[image], 60, VoteConfig(exact_descriptors=100), 0)
-            assert faiss.omp_get_max_threads() == threads  # as before
+                assert faiss.omp_get_max_threads() == threads  # as before
             found.append([array.tobytes() for array in (book.mean, book.basis, book.centroids)])
     finally:
         faiss.omp_set_num_threads(before)
