@@ -20,9 +20,9 @@ __all__ = ["Shot", "empty_catalogue", "grow", "names_of"]
 Shot = tuple[str, str | None, str]  # image_id, name in the table, date
 
 
-def empty_catalogue(folder: Path) -> Catalogue:
+def empty_catalogue(folder: Path, address: str | None = None) -> Catalogue:
     """A catalogue with settings and nothing else."""
-    catalogue = Catalogue(folder, create=True)
+    catalogue = Catalogue(folder, create=True, address=address)
     with catalogue.changing() as connection:
         connection.execute(sa.insert(meta).values(name="config", value=Config().model_dump_json()))
     return catalogue

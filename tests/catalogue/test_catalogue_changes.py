@@ -16,13 +16,14 @@ from grown import empty_catalogue, grow, names_of
 from rows import Row, image_table, strings
 from typer.testing import CliRunner
 
-from animalclef.catalogue import catalogue_folder
+from animalclef.catalogue import sqlite_file
 from animalclef.catalogue.catalogue_check import check_catalogue
 from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.catalogue.export import export_catalogue
 from animalclef.catalogue.recogniser import Recogniser
 from animalclef.catalogue.reviewed_photographs import accept_review
-from animalclef.catalogue.schema import SCHEMA, open_database, put_meta
+from animalclef.catalogue.schema import SCHEMA, put_meta
+from animalclef.catalogue.sqlite_file import SqliteFile
 from animalclef.cli import app
 from animalclef.data.review_log import ReviewLog, Said, SeenPhotograph
 from animalclef.errors import ConfigError, DataError, OutputError, StaleArtefactError
@@ -398,7 +399,7 @@ def test_a_backup_is_the_whole_catalogue(catalogue: Catalogue, tmp_path: Path) -
 def test_a_locked_catalogue_is_one_sentence(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     from animalclef.runtime import file_lock
 
-    monkeypatch.setattr(catalogue_folder, "locked", lambda path, option: file_lock.locked(path, option, seconds=0.05))
+    monkeypatch.setattr(sqlite_file, "locked", lambda path, option: file_lock.locked(path, option, seconds=0.05))
     with (
         file_lock.locked(catalogue.folder / "catalogue.db", ""),
         pytest.raises(OutputError, match="another process has locked it"),
@@ -477,8 +478,7 @@ def test_ten_thousand_photographs_of_one_animal(tmp_path: Path) -> None:
 
 
 def test_details_of_the_database_are_as_documented(catalogue: Catalogue) -> None:
-    engine = open_database(catalogue.folder / "catalogue.db")
-    with engine.begin() as connection:
+    with SqliteFile(catalogue.folder / "catalogue.db").transaction() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 30_000
         stored = connection.exec_driver_sql("SELECT value FROM meta WHERE name = 'config'").scalar()
