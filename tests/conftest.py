@@ -55,10 +55,17 @@ def published_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[PostgresServer]:
+def running_server() -> Iterator[PostgresServer]:
     """A PostgreSQL server of the tests' own."""
     with postgres_server() as running:
         yield running
+
+
+@pytest.fixture
+def server(running_server: PostgresServer) -> Iterator[PostgresServer]:
+    """The same, without what earlier tests left in it."""
+    yield running_server
+    running_server.empty()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

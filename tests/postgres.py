@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from importlib.util import find_spec
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,31 +23,42 @@ PASSWORD = "s3cret:p@ss/word"
 _SETTINGS = ("fsync=off", "listen_addresses=127.0.0.1", "unix_socket_directories=", "shared_buffers=16MB")
 
 
-@dataclass(frozen=True)
+@dataclass
 class PostgresServer:
     """A running server; its superuser is `ada`."""
 
     port: int
-    _numbers: Iterator[int]
+    _free: list[str] = field(default_factory=list)
+    _used: list[str] = field(default_factory=list)
 
-    @cached_property
-    def _admin(self) -> Any:
+    def execute(self, *statements: str, database: str = "postgres") -> list[Any]:
+        """Run statements as the superuser; return the rows of the last."""
         import psycopg
 
-        return psycopg.connect(
-            host="127.0.0.1", port=self.port, user="ada", password=PASSWORD, dbname="postgres", autocommit=True
-        )
+        login = {"host": "127.0.0.1", "port": self.port, "user": "ada", "password": PASSWORD}
+        with psycopg.connect(**login, dbname=database, autocommit=True) as connection:
+            cursors = [connection.execute(one) for one in statements]
+            return list(cursors[-1].fetchall()) if cursors[-1].description else []
 
-    def execute(self, statement: str) -> list[Any]:
-        """Run a statement as the superuser; return its rows."""
-        cursor = self._admin.execute(statement)
-        return list(cursor.fetchall()) if cursor.description else []
+    def address(self) -> str:
+        """Return the address of an empty database, without the password."""
+        if not self._free:
+            self._free.append(f"newts_{len(self._used)}")
+            self.execute(f"CREATE DATABASE {self._free[-1]} TEMPLATE template0")
+        self._used.append(self._free.pop())
+        return f"postgresql://ada@127.0.0.1:{self.port}/{self._used[-1]}"
 
-    def address(self, more: str = "") -> str:
-        """Make a database; return its address without the password."""
-        name = f"newts_{next(self._numbers)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE template0 {more}")
-        return f"postgresql://ada@127.0.0.1:{self.port}/{name}"
+    def empty(self) -> None:
+        """Empty the databases whose addresses were given, for the next test."""
+        for name in self._used:
+            sessions = f"FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+            self.execute(
+                f"SELECT pg_terminate_backend(pid) {sessions}", "DROP SCHEMA public CASCADE", "CREATE SCHEMA public",
+                "GRANT USAGE ON SCHEMA public TO public",
+                database=name,
+            )  # fmt: skip
+        self._free += self._used
+        self._used.clear()
 
 
 def why_no_postgres() -> str:
@@ -86,12 +96,12 @@ def postgres_server() -> Iterator[PostgresServer]:
             port = free.getsockname()[1]
         settings = [part for one in _SETTINGS for part in ("-c", one)]
         server = subprocess.Popen([program("postgres"), "-D", data, "-p", str(port), *settings], **quiet)
-        running = PostgresServer(port, count(1))
+        running = PostgresServer(port)
         _wait(running, server)
         yield running
     finally:
         if server is not None:
-            server.send_signal(2)  # a fast shutdown: sessions are ended
+            server.send_signal(signal.SIGQUIT)  # at once: nothing is kept
             server.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
 

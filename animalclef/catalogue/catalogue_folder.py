@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Container, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -29,15 +30,15 @@ from animalclef.catalogue.signed_changes import (
     undo_event,
 )
 from animalclef.catalogue.sqlite_file import SqliteFile
-from animalclef.errors import DataError
+from animalclef.errors import DataError, OutputError
 from animalclef.runtime.atomic_files import make_folder, write_text
 from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable
 from animalclef.structures.arrays import BoolArray, text_array
 
-__all__ = ["Catalogue", "is_catalogue"]
+__all__ = ["Catalogue", "is_catalogue", "link_photographs"]
 
-_FILE, _ADDRESS = "catalogue.db", "catalogue.address"
+_FILE, _ADDRESS, _LINKS = "catalogue.db", "catalogue.address", "photographs"
 _TEXTS = ("image_id", "path", "dataset", "date", "viewpoint", "species", "encounter", "key", "mask")
 
 
@@ -62,6 +63,10 @@ class Catalogue:
         self.engine = self.database.engine
         if create:
             self.refuse_seasons()
+        elif isinstance(self.database, PostgresServer):  # seasons that were added on another machine
+            for season, root in self.roots().items():
+                if not os.path.lexists(folder / _LINKS / str(season)) and Path(root).is_dir():
+                    link_photographs(folder, season, Path(root))
 
     def changing(self) -> AbstractContextManager[sa.Connection]:
         """Hold the catalogue for one change: all of it is written, or nothing."""
@@ -228,6 +233,16 @@ def is_catalogue(folder: Path) -> bool:
     return (folder / _FILE).is_file() or (folder / _ADDRESS).is_file()
 
 
+def link_photographs(folder: Path, season: int, root: Path) -> None:
+    """Link the folder of a season's photographs; none is copied."""
+    link = make_folder(folder / _LINKS) / str(season)
+    try:
+        link.unlink(missing_ok=True)
+        link.symlink_to(root.resolve())
+    except OSError as error:
+        raise OutputError(f"{link}: cannot be linked to {root} ({error.strerror}).") from error
+
+
 def _opened(folder: Path) -> Database:
     if (folder / _FILE).is_file():
         return SqliteFile(folder / _FILE)
@@ -239,9 +254,9 @@ def _opened(folder: Path) -> Database:
 
 def _begun(folder: Path, text: str | None) -> Database:
     """Make the database of a new catalogue; one whose first season failed is begun again in the same place."""
-    make_folder(folder)
     held = _kept_address(folder)
     address = held if text is None else parse_address(text)
+    make_folder(folder)
     if address is None:
         return SqliteFile(folder / _FILE, create=True)
     shown = without_password(address)

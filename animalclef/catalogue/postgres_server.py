@@ -92,9 +92,6 @@ class PostgresServer(Database):
     def _sentence(self, error: SQLAlchemyError, cause: str) -> DataError | OutputError:
         origin: Any = getattr(error, "orig", None)
         state = getattr(origin, "sqlstate", None)
-        attempt = getattr(origin, "pgconn", None)  # of a connection that was not made
-        if attempt is not None:
-            return OutputError(f"{self.shown}: cannot be reached ({cause.rstrip('.')}). {_advice(attempt)}")
         if state in _CAUSES:
             return OutputError(f"{self.shown}: {_CAUSES[state]}")
         if state in _NO_WRITING:
@@ -104,6 +101,8 @@ class PostgresServer(Database):
             return OutputError(f"{self.shown}: the connection was lost ({cause}). {advice}")
         if isinstance(error, sa.exc.DataError):
             return DataError(f"{self.shown}: cannot hold this text ({cause}).")
+        if state is None:  # the server was never asked
+            return OutputError(f"{self.shown}: cannot be reached ({cause}). {_advice(getattr(origin, 'pgconn', None))}")
         return DataError(f"{self.shown}: this is no catalogue, or it is damaged ({cause}). Restore a backup.")
 
 
@@ -135,8 +134,9 @@ def without_password(address: sa.URL) -> str:
 
 
 def _advice(attempt: Any) -> str:
-    if attempt.needs_password:
+    """Return what to do about a connection that was not made."""
+    if getattr(attempt, "needs_password", False):
         return "Give the password in PGPASSWORD or ~/.pgpass."
-    if attempt.used_password:
+    if getattr(attempt, "used_password", False):
         return "Check the user, the password (PGPASSWORD or ~/.pgpass) and the name of the database."
     return "Check the address, and that the server runs."

@@ -132,7 +132,7 @@ class Database(ABC):
         try:
             yield
         except SQLAlchemyError as error:
-            cause = (str(getattr(error, "orig", None) or error).splitlines() or [""])[0]
+            cause = " ".join((str(getattr(error, "orig", None) or error).splitlines() or [""])[0].split())
             if isinstance(error, IntegrityError) and "seasons" in cause:
                 raise OutputError(f"{self.shown}: another process added this season. Run it again.") from error
             if isinstance(error, IntegrityError):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import sqlalchemy as sa
 
-from animalclef.catalogue.catalogue_folder import Catalogue
+from animalclef.catalogue.catalogue_folder import Catalogue, link_photographs
 from animalclef.catalogue.individual_lookup import new_individual
 from animalclef.catalogue.recogniser import Machine, Recogniser, box_text
 from animalclef.catalogue.schema import individuals, meta, next_id, photographs, put_meta, seasons
@@ -20,9 +20,8 @@ from animalclef.data.names import spelled_as
 from animalclef.data.segmentation_cells import is_segmentation
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decision_model import Decision
-from animalclef.errors import DataError, OutputError
+from animalclef.errors import DataError
 from animalclef.pipeline.predict import Outcome
-from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable, Skipped
 from animalclef.structures.arrays import text_array
@@ -106,7 +105,7 @@ def _add(
     before = {(one.dataset, one.name): one.id for one in catalogue.individuals()}
     answers: dict[str, Answer] = {}
     decision = None
-    _link(catalogue.folder, season, loaded.source.root)
+    link_photographs(catalogue.folder, season, loaded.source.root)
     if len(recogniser.gallery.gallery) or len(new.gallery):
         outcome = recogniser.season(new, retune=retune)
         answers, decision = _answers(outcome), outcome.decision
@@ -159,16 +158,6 @@ def _of_season(images: ImageTable, season: int, folder: Path) -> ImageTable:
         image_id=text_array([f"{season}/{one}" for one in images.image_id]),
         path=text_array([f"photographs/{season}/{one}" for one in images.path]), mask=mask,
     )  # fmt: skip
-
-
-def _link(folder: Path, season: int, root: Path) -> None:
-    """Link the folder of a season's photographs; none is copied."""
-    link = make_folder(folder / "photographs") / str(season)
-    try:
-        link.unlink(missing_ok=True)
-        link.symlink_to(root.resolve())
-    except OSError as error:
-        raise OutputError(f"{link}: cannot be linked to {root} ({error.strerror}).") from error
 
 
 def _mine(outcome: Outcome, new: ImageTable) -> list[Skipped]:

@@ -75,7 +75,7 @@ def create(
         typer.Option(
             metavar="ADDRESS",
             help="Keep individuals and changes in this PostgreSQL database, such as postgresql://USER@HOST/NAME, "
-            "instead of a file in DIR. Its password is not kept: give it in PGPASSWORD or ~/.pgpass. "
+            "instead of a file in DIR. Its password is not kept: later commands take it from PGPASSWORD or ~/.pgpass. "
             "Needs animalclef[postgres].",
         ),
     ] = None,
