@@ -25,6 +25,7 @@ _CAUSES = {
     "55P03": "another process has locked it. Run the same command again later.",
 }
 _NO_WRITING = ("25006", "42501")  # a read-only server; a user without the right
+_TOO_LONG = "54000"  # for an index, such as a name of some thousand letters
 
 
 class PostgresServer(Database):
@@ -65,9 +66,8 @@ class PostgresServer(Database):
         with ExitStack() as stack:
             with self._sentences():
                 held = stack.enter_context(self.engine.connect()).execution_options(isolation_level="AUTOCOMMIT")
-                held.exec_driver_sql(
-                    "SET tcp_keepalives_idle = 60"
-                )  # so that the server frees what a lost machine held
+                # The server frees what a lost machine held some minutes later.
+                held.exec_driver_sql("SET tcp_keepalives_idle = 60")
                 if not held.execute(sa.select(sa.func.pg_try_advisory_lock(_LOCK, _SEASON))).scalar():
                     raise OutputError(f"{self.shown}: {_CAUSES['55P03']}")
             try:
@@ -99,7 +99,7 @@ class PostgresServer(Database):
         if getattr(error, "connection_invalidated", False):
             advice = "See `animalclef catalogue history`, then run it again."
             return OutputError(f"{self.shown}: the connection was lost ({cause}). {advice}")
-        if isinstance(error, sa.exc.DataError):
+        if isinstance(error, sa.exc.DataError) or state == _TOO_LONG:
             return DataError(f"{self.shown}: cannot hold this text ({cause}).")
         if state is None:  # the server was never asked
             return OutputError(f"{self.shown}: cannot be reached ({cause}). {_advice(getattr(origin, 'pgconn', None))}")

@@ -252,7 +252,7 @@ def test_sides_that_were_never_joined_are_listed(begin: Begin, tmp_path: Path) -
             )
     sides = [one.sentence for one in check_catalogue(kept) if one.kind == "sides"]
     assert sides == [
-        "NewtID: 1 individuals have photographs of the left side only, 1 of the right only; some may be one animal."
+        "NewtID: 1 individual has photographs of the left side only, 1 of the right only; some may be one animal."
     ]
 
 

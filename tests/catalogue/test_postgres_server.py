@@ -237,6 +237,8 @@ def test_any_text_comes_back_and_what_is_none_is_one_sentence(catalogue: Catalog
         catalogue.rename("I1", name, name, name)
         assert (catalogue.find(name).id, catalogue.history()[-1].why) == (1, name)
     assert "cannot hold this text (" in refused(lambda: catalogue.rename("I1", "Luna", "Ada", "a\0b"))
+    long = "".join(chr(0x4E00 + letter * 7 % 20_000) for letter in range(3_000))
+    assert "cannot hold this text (index row " in refused(lambda: catalogue.rename("I1", long, "Ada", ""))
     told = refused(lambda: catalogue.rename("I1", "Luna", "Ada", "\udcff"))
     assert told == "DataError: '\\udcff': this is no Unicode text, and cannot be kept."
     assert catalogue.find("I1").name == "𝔏𝔲𝔫𝔞"
