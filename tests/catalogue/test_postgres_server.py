@@ -218,7 +218,7 @@ def test_a_user_who_may_only_read_changes_nothing(catalogue: Catalogue, server: 
         ("DO $$ BEGIN RAISE 'No space left on device' USING ERRCODE = '53100'; END $$",
          "the server's disk is full; nothing was changed. Free some space and run it again."),
         ("SELECT pg_terminate_backend(pg_backend_pid())",
-         "the connection was lost (terminating connection due to administrator command). See `animalclef catalogue"),
+         "terminating connection due to administrator command). See `animalclef catalogue"),
     ],
     ids=["full disk", "lost connection"],
 )  # fmt: skip
