@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from browser import why_no_browser
 from hypothesis import settings
+from postgres import PostgresServer, postgres_server, why_no_postgres
 from tiny import make_tiny_data, read_csv
 
 settings.register_profile("same-cases-everywhere", derandomize=True)
@@ -52,9 +54,27 @@ def published_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fill_bundle(tmp_path_factory.mktemp("published") / "my-weights")
 
 
+@pytest.fixture(scope="session")
+def running_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of the tests' own."""
+    with postgres_server() as running:
+        yield running
+
+
+@pytest.fixture
+def server(running_server: PostgresServer) -> Iterator[PostgresServer]:
+    """The same, without what earlier tests left in it."""
+    yield running_server
+    running_server.empty()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what is marked `shared` where the shared folder is absent, and `browser` where there is no browser."""
-    absent = {"shared": "" if SHARED.is_dir() else f"needs {SHARED}, which is not here", "browser": why_no_browser()}
+    """Skip what is marked `shared`, `browser` or `postgres` where the shared folder or the programs are absent."""
+    absent = {
+        "shared": "" if SHARED.is_dir() else f"needs {SHARED}, which is not here",
+        "browser": why_no_browser(),
+        "postgres": why_no_postgres(),
+    }
     for item in items:
         for marker, reason in absent.items():
             if reason and item.get_closest_marker(marker):

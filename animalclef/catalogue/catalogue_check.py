@@ -69,9 +69,9 @@ def _sides(table: ImageTable, shown: dict[str, str]) -> list[Finding]:
     for dataset, of in sorted(sides.items()):
         single = {side: sorted(who for who, seen in of.items() if seen == {side}) for side in ("left", "right")}
         if all(single.values()):
-            left, right = (len(single[side]) for side in ("left", "right"))
+            left = counted(len(single["left"]), "individual", "has")
             sentence = (
-                f"{dataset}: {left} individuals have photographs of the left side only, {right} of the right only; "
+                f"{dataset}: {left} photographs of the left side only, {len(single['right'])} of the right only; "
             )
             findings.append(Finding("sides", sentence + "some may be one animal."))
     return findings

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Container, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from animalclef.catalogue.individual_lookup import (
     Individual,
@@ -19,7 +19,8 @@ from animalclef.catalogue.individual_lookup import (
     named_individual,
     shown,
 )
-from animalclef.catalogue.schema import database_error, individuals, meta, open_database, photographs, seasons, snapshot
+from animalclef.catalogue.postgres_server import PostgresServer, parse_address, without_password
+from animalclef.catalogue.schema import Database, individuals, meta, photographs, seasons
 from animalclef.catalogue.signed_changes import (
     Change,
     Event,
@@ -28,63 +29,52 @@ from animalclef.catalogue.signed_changes import (
     last_to_undo,
     undo_event,
 )
-from animalclef.errors import DataError
-from animalclef.runtime.atomic_files import make_folder
-from animalclef.runtime.file_lock import locked
+from animalclef.catalogue.sqlite_file import SqliteFile
+from animalclef.errors import DataError, OutputError
+from animalclef.runtime.atomic_files import make_folder, write_text
 from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable
 from animalclef.structures.arrays import BoolArray, text_array
 
-__all__ = ["Catalogue"]
+__all__ = ["Catalogue", "is_catalogue", "link_photographs"]
 
-_DATABASE, _BACKUP = "catalogue.db", "catalogue.backup.db"
+_FILE, _ADDRESS, _LINKS = "catalogue.db", "catalogue.address", "photographs"
 _TEXTS = ("image_id", "path", "dataset", "date", "viewpoint", "species", "encounter", "key", "mask")
 
 
 class Catalogue:
-    """A catalogue's folder: `catalogue.db`, a copy of it that may be copied at any time, and the run folder `run`.
+    """A catalogue's folder: its database or the address of one, links to photographs, and the run folder `run`.
+
+    Args:
+        folder: Where it is.
+        create: Begin one.
+        address: Of a PostgreSQL database to begin it in. Its password is not kept.
 
     Raises:
-        DataError: the folder holds no catalogue (with `create`: one with a season), or a newer version made it.
+        ConfigError: `address` is none, or its driver is not installed.
+        DataError: the folder holds no catalogue (with `create`: one with a season, or one that was begun elsewhere), or
+            a newer version made it.
+        OutputError: the database cannot be reached or written.
     """
 
-    def __init__(self, folder: Path, *, create: bool = False) -> None:
+    def __init__(self, folder: Path, *, create: bool = False, address: str | None = None) -> None:
         self.folder = folder
-        self._database = folder / _DATABASE
-        if create:
-            make_folder(folder)
-        elif not self._database.is_file():
-            raise DataError(
-                f"{folder}: no catalogue (catalogue.db is not there). `animalclef catalogue create` makes one."
-            )
-        self.engine = open_database(self._database.resolve(), create=create)
+        self.database = _begun(folder, address) if create else _opened(folder)
+        self.engine = self.database.engine
         if create:
             self.refuse_seasons()
+        elif isinstance(self.database, PostgresServer):  # seasons that were added on another machine
+            for season, root in self.roots().items():
+                if not os.path.lexists(folder / _LINKS / str(season)) and Path(root).is_dir():
+                    link_photographs(folder, season, Path(root))
 
-    @contextmanager
-    def changing(self) -> Iterator[sa.Connection]:
-        """Hold the catalogue for one change: all of it is written, or nothing.
+    def changing(self) -> AbstractContextManager[sa.Connection]:
+        """Hold the catalogue for one change: all of it is written, or nothing."""
+        return self.database.changing()
 
-        Raises:
-            OutputError: another process has held it for 30 seconds, or the disk is full.
-        """
-        with locked(self._database, "the catalogue"):
-            with self.reading() as connection:
-                yield connection
-            snapshot(self._database, self.folder / _BACKUP)
-
-    @contextmanager
-    def reading(self) -> Iterator[sa.Connection]:
+    def reading(self) -> AbstractContextManager[sa.Connection]:
         """Open a transaction; an error of the database is one sentence."""
-        try:
-            with self.engine.begin() as connection:
-                yield connection
-        except IntegrityError as error:
-            raise DataError(
-                f"{self.folder}: another individual has this name now. Rename one of them first."
-            ) from error
-        except SQLAlchemyError as error:
-            raise database_error(str(self._database), error) from error
+        return self.database.transaction()
 
     def refuse_seasons(self) -> None:
         """Refuse to begin a catalogue that holds a season; one whose first season failed is begun again.
@@ -236,6 +226,57 @@ class Catalogue:
         """Return the folder of each season's photographs."""
         with self.reading() as connection:
             return {row.id: row.root for row in connection.execute(sa.select(seasons).order_by(seasons.c.id))}
+
+
+def is_catalogue(folder: Path) -> bool:
+    """Return whether a folder is that of a catalogue."""
+    return (folder / _FILE).is_file() or (folder / _ADDRESS).is_file()
+
+
+def link_photographs(folder: Path, season: int, root: Path) -> None:
+    """Link the folder of a season's photographs; none is copied."""
+    link = make_folder(folder / _LINKS) / str(season)
+    try:
+        link.unlink(missing_ok=True)
+        link.symlink_to(root.resolve())
+    except OSError as error:
+        raise OutputError(f"{link}: cannot be linked to {root} ({error.strerror}).") from error
+
+
+def _opened(folder: Path) -> Database:
+    if (folder / _FILE).is_file():
+        return SqliteFile(folder / _FILE)
+    address = _kept_address(folder)
+    if address is None:
+        raise DataError(f"{folder}: no catalogue (catalogue.db is not there). `animalclef catalogue create` makes one.")
+    return PostgresServer(address)
+
+
+def _begun(folder: Path, text: str | None) -> Database:
+    """Make the database of a new catalogue; one whose first season failed is begun again in the same place."""
+    held = _kept_address(folder)
+    address = held if text is None else parse_address(text)
+    make_folder(folder)
+    if address is None:
+        return SqliteFile(folder / _FILE, create=True)
+    shown = without_password(address)
+    if (folder / _FILE).is_file() or (held is not None and without_password(held) != shown):
+        other = folder / (_ADDRESS if held else _FILE)
+        raise DataError(
+            f"{folder}: a catalogue was begun elsewhere. Give --database {shown} another folder, or remove {other}."
+        )
+    database = PostgresServer(address, create=True)
+    if held is None:
+        write_text(folder / _ADDRESS, f"{shown}\n")
+    return database
+
+
+def _kept_address(folder: Path) -> sa.URL | None:
+    path = folder / _ADDRESS
+    try:
+        return parse_address(path.read_text("utf-8"), str(path)) if path.is_file() else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}).") from error
 
 
 def _signed(connection: sa.Connection, who: str, why: str, kind: str, told: str, cells: Sequence[Change]) -> str:

@@ -51,7 +51,7 @@ def export_catalogue(
     histories = capture_histories(table, [], occasion)
     write_text(out, mark_text(histories))
     undated = [f"{counted(histories.undated, 'photograph')} without a date left out."] if histories.undated else []
-    count = f"{histories.individuals} individuals on {len(histories.occasions)} occasions"
+    count = f"{counted(histories.individuals, 'individual')} on {counted(len(histories.occasions), 'occasion')}"
     return [*undated, f"Capture histories: {out} ({count})."]
 
 

@@ -8,7 +8,7 @@ from itertools import count
 
 import sqlalchemy as sa
 
-from animalclef.catalogue.schema import individuals
+from animalclef.catalogue.schema import individuals, next_id
 from animalclef.catalogue.signed_changes import Change
 from animalclef.data.names import comparable, is_missing
 from animalclef.errors import DataError
@@ -38,11 +38,9 @@ def new_individual(connection: sa.Connection, dataset: str, name: str | None) ->
     """Add an individual, with the change that makes it active; without a name it is called after its id."""
     if name is not None:
         check_name(name)
-    key = connection.execute(sa.insert(individuals).values(dataset=dataset, name=name or "")).inserted_primary_key
-    number = int(key[0]) if key is not None else 0
-    if name is None:
-        name = _free_name(connection, dataset, number)
-        connection.execute(sa.update(individuals).where(individuals.c.id == number).values(name=name))
+    number = next_id(connection, individuals)
+    name = _free_name(connection, dataset, number) if name is None else name
+    connection.execute(sa.insert(individuals).values(id=number, dataset=dataset, name=name))
     return Individual(number, dataset, name), Change("individuals", number, "state", None, "active")
 
 
@@ -63,7 +61,7 @@ def find_individual(connection: sa.Connection, text: str) -> Individual:
     """
     named = sa.select(individuals).where(individuals.c.name == text, individuals.c.state == "active")
     found = {row.id: row for row in connection.execute(named.order_by(individuals.c.id))}
-    if re.fullmatch("[Ii#][0-9]{1,18}", text):
+    if re.fullmatch("[Ii#]0*[0-9]{1,9}", text):
         row = connection.execute(sa.select(individuals).where(individuals.c.id == int(text[1:]))).first()
         while row is not None and row.state == "merged":
             row = connection.execute(sa.select(individuals).where(individuals.c.id == row.into)).first()
@@ -87,7 +85,10 @@ def named_individual(connection: sa.Connection, dataset: str, name: str) -> Indi
     row = connection.execute(query.where(individuals.c.name == name)).first()
     if row is None:
         sought = comparable(name)
-        row = next((one for one in connection.execute(query) if comparable(one.name) == sought), None)
+        row = next(
+            (one for one in connection.execute(query.order_by(individuals.c.id)) if comparable(one.name) == sought),
+            None,
+        )
     return None if row is None else Individual(row.id, row.dataset, row.name)
 
 

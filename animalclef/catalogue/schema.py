@@ -1,24 +1,19 @@
-"""The database of a catalogue: its tables, their versions, and how it is opened."""
+"""The tables of a catalogue, their versions, and what any database of them does."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
-from contextlib import closing
-from pathlib import Path
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from animalclef.errors import DataError, OutputError
 
 __all__ = [
-    "SCHEMA", "changes", "database_error", "events", "individuals", "meta", "open_database", "photographs", "put_meta",
-    "seasons", "snapshot",
+    "SCHEMA", "Database", "changes", "events", "individuals", "meta", "next_id", "photographs", "put_meta", "seasons",
 ]  # fmt: skip
-
-_BUSY_MS = 30_000
 
 _tables = sa.MetaData()
 
@@ -43,7 +38,7 @@ individuals = sa.Table(
 )  # fmt: skip
 sa.Index(
     "one_name", individuals.c.dataset, individuals.c.name, unique=True,
-    sqlite_where=individuals.c.state == "active",
+    sqlite_where=individuals.c.state == "active", postgresql_where=individuals.c.state == "active",
 )  # fmt: skip
 
 photographs = sa.Table(
@@ -95,31 +90,70 @@ _MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_first,)
 SCHEMA = len(_MIGRATIONS)
 
 
-def open_database(path: Path, *, create: bool = False) -> sa.Engine:
-    """Open a database, and bring an older one to the present version.
+class Database(ABC):
+    """Where the tables of a catalogue are.
 
     Raises:
-        DataError: it is no catalogue, is damaged, or a newer version made it.
+        DataError: it holds no catalogue, is damaged, or a newer version made it.
         OutputError: it cannot be opened.
     """
-    engine, shown = sa.create_engine(f"sqlite:///{path}"), str(path)
-    sa.event.listen(engine, "connect", _prepare)
-    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    try:
-        with engine.begin() as connection:
-            version = _version(connection)
-            if version is None and not create:
-                raise DataError(f"{shown}: this is no catalogue. `animalclef catalogue create` makes one.")
-            if version is None and sa.inspect(connection).get_table_names():
-                raise DataError(f"{shown}: this is another program's database. Choose another folder.")
-            if version is not None and version > SCHEMA:
-                raise DataError(f"{shown}: made by a newer version of animalclef (tables {version}). Update this one.")
-            for number in range(version or 0, SCHEMA):
-                _MIGRATIONS[number](connection)
-                put_meta(connection, "schema", str(number + 1))
-    except SQLAlchemyError as error:
-        raise database_error(shown, error) from error
-    return engine
+
+    def __init__(self, shown: str, engine: sa.Engine, *, create: bool, elsewhere: str) -> None:
+        self.shown, self.engine = shown, engine
+        with self.transaction() as connection:
+            if _version(connection) != SCHEMA:
+                self._hold(connection)
+                self._bring_up(connection, create=create, elsewhere=elsewhere)
+
+    @abstractmethod
+    def changing(self) -> AbstractContextManager[sa.Connection]:
+        """Hold the database for one change: all of it is written, or nothing."""
+
+    @abstractmethod
+    def adding(self) -> AbstractContextManager[None]:
+        """Hold what one process at a time does: computing a season."""
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """Open a transaction; an error of the database is one sentence."""
+        with self._sentences(), self.engine.begin() as connection:
+            yield connection
+
+    @abstractmethod
+    def _hold(self, connection: sa.Connection) -> None:
+        """Keep others from changing the database until this transaction ends."""
+
+    @abstractmethod
+    def _sentence(self, error: SQLAlchemyError, cause: str) -> DataError | OutputError:
+        """Return one sentence for an error of the database."""
+
+    @contextmanager
+    def _sentences(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            cause = " ".join((str(getattr(error, "orig", None) or error).splitlines() or [""])[0].split())
+            if isinstance(error, IntegrityError) and "seasons" in cause:
+                raise OutputError(f"{self.shown}: another process added this season. Run it again.") from error
+            if isinstance(error, IntegrityError):
+                sentence = "another individual has this name now. Rename one of them first."
+                raise DataError(f"{self.shown}: {sentence}") from error
+            raise self._sentence(error, cause) from error
+        except UnicodeEncodeError as error:
+            raise DataError(f"{error.object!a}: this is no Unicode text, and cannot be kept.") from error
+
+    def _bring_up(self, connection: sa.Connection, *, create: bool, elsewhere: str) -> None:
+        """Make the tables, or bring older ones to the present version."""
+        version = _version(connection)
+        if version is None and not create:
+            raise DataError(f"{self.shown}: this is no catalogue. `animalclef catalogue create` makes one.")
+        if version is None and sa.inspect(connection).get_table_names():
+            raise DataError(f"{self.shown}: this is another program's database. {elsewhere}")
+        if version is not None and version > SCHEMA:
+            raise DataError(f"{self.shown}: made by a newer version of animalclef (tables {version}). Update this one.")
+        for number in range(version or 0, SCHEMA):
+            _MIGRATIONS[number](connection)
+            put_meta(connection, "schema", str(number + 1))
 
 
 def put_meta(connection: sa.Connection, name: str, value: str) -> None:
@@ -128,39 +162,14 @@ def put_meta(connection: sa.Connection, name: str, value: str) -> None:
     connection.execute(sa.insert(meta).values(name=name, value=value))
 
 
-def database_error(shown: str, error: SQLAlchemyError) -> DataError | OutputError:
-    """Return one sentence for an error of the database."""
-    cause = str(getattr(error, "orig", None) or error).splitlines()[0]
-    if "full" in cause:
-        return OutputError(f"{shown}: the disk is full; nothing was changed. Free some space and run it again.")
-    if "locked" in cause or "readonly" in cause or "unable to open" in cause:
-        return OutputError(f"{shown}: cannot be written ({cause}). Run the same command again later.")
-    return DataError(f"{shown}: this is no catalogue, or it is damaged ({cause}). Restore catalogue.backup.db.")
-
-
-def snapshot(database: Path, to: Path) -> None:
-    """Write a whole copy of a database under another name, which may be copied at any time."""
-    part = to.with_name(f".{to.name}.part")
-    part.unlink(missing_ok=True)
-    try:
-        with closing(sqlite3.connect(database, timeout=_BUSY_MS / 1000)) as source, closing(
-            sqlite3.connect(part)
-        ) as target:  # fmt: skip
-            source.backup(target)
-        part.replace(to)
-    except (sqlite3.Error, OSError) as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(f"{to}: the copy cannot be written ({error}). The catalogue itself is saved.") from error
+def next_id(connection: sa.Connection, table: sa.Table) -> int:
+    """Return the id of the next row, one above the highest; no row is ever removed."""
+    return (connection.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0) + 1
 
 
 def _version(connection: sa.Connection) -> int | None:
+    """Return the version of the tables; `None` where they are not a catalogue's."""
     if not sa.inspect(connection).has_table("meta"):
         return None
     value = connection.execute(sa.select(meta.c.value).where(meta.c.name == "schema")).scalar()
-    return None if value is None else int(value)
-
-
-def _prepare(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # transactions are begun by the listener above
-    for pragma in ("journal_mode=WAL", f"busy_timeout={_BUSY_MS}", "foreign_keys=ON", "synchronous=FULL"):
-        connection.execute(f"PRAGMA {pragma}")
+    return int(value) if value is not None and value.isdecimal() else None

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import sqlalchemy as sa
 
-from animalclef.catalogue.catalogue_folder import Catalogue
+from animalclef.catalogue.catalogue_folder import Catalogue, link_photographs
 from animalclef.catalogue.individual_lookup import new_individual
 from animalclef.catalogue.recogniser import Machine, Recogniser, box_text
-from animalclef.catalogue.schema import individuals, meta, photographs, put_meta, seasons
+from animalclef.catalogue.schema import individuals, meta, next_id, photographs, put_meta, seasons
 from animalclef.catalogue.signed_changes import Change, apply_event, now
 from animalclef.config import Config
 from animalclef.data.hashing import hash_images
@@ -21,10 +20,8 @@ from animalclef.data.names import spelled_as
 from animalclef.data.segmentation_cells import is_segmentation
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decision_model import Decision
-from animalclef.errors import DataError, OutputError
+from animalclef.errors import DataError
 from animalclef.pipeline.predict import Outcome
-from animalclef.runtime.atomic_files import make_folder
-from animalclef.runtime.file_lock import locked
 from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable, Skipped
 from animalclef.structures.arrays import text_array
@@ -57,18 +54,19 @@ class Added:
 
 
 def create_catalogue(
-    folder: Path, loaded: LoadedTable, config: Config, who: str, why: str, machine: Machine
+    folder: Path, loaded: LoadedTable, config: Config, who: str, why: str, machine: Machine, address: str | None = None
 ) -> tuple[Catalogue, Added]:
     """Begin a catalogue with a first season, and tune the decision that later seasons are answered with.
 
-    If it fails, the same call may be made again, also with other settings.
+    With an `address` its tables are in that PostgreSQL database. If it fails, the same call may be made again, also
+    with other settings.
 
     Raises:
         DataError: there is a catalogue already.
-        OutputError: the folder cannot be written to, or another process begins the catalogue.
+        OutputError: the folder or the database cannot be written to, or another process begins the catalogue.
     """
-    catalogue = Catalogue(folder, create=True)
-    with _adding(catalogue):
+    catalogue = Catalogue(folder, create=True, address=address)
+    with catalogue.database.adding():
         catalogue.refuse_seasons()
         with catalogue.changing() as connection:
             put_meta(connection, "config", config.model_dump_json())
@@ -86,13 +84,8 @@ def add_season(
         DataError: every photograph is in the catalogue already, or none can be read.
         OutputError: another process adds a season.
     """
-    with _adding(catalogue):
+    with catalogue.database.adding():
         return _add(catalogue, loaded, (who, why), machine, retune=retune)
-
-
-def _adding(catalogue: Catalogue) -> AbstractContextManager[None]:
-    """Hold what one process at a time does: computing a season."""
-    return locked(catalogue.folder / "season", "the catalogue", seconds=0.0)
 
 
 def _add(
@@ -112,7 +105,7 @@ def _add(
     before = {(one.dataset, one.name): one.id for one in catalogue.individuals()}
     answers: dict[str, Answer] = {}
     decision = None
-    _link(catalogue.folder, season, loaded.source.root)
+    link_photographs(catalogue.folder, season, loaded.source.root)
     if len(recogniser.gallery.gallery) or len(new.gallery):
         outcome = recogniser.season(new, retune=retune)
         answers, decision = _answers(outcome), outcome.decision
@@ -167,16 +160,6 @@ def _of_season(images: ImageTable, season: int, folder: Path) -> ImageTable:
     )  # fmt: skip
 
 
-def _link(folder: Path, season: int, root: Path) -> None:
-    """Link the folder of a season's photographs; none is copied."""
-    link = make_folder(folder / "photographs") / str(season)
-    try:
-        link.unlink(missing_ok=True)
-        link.symlink_to(root.resolve())
-    except OSError as error:
-        raise OutputError(f"{link}: cannot be linked to {root} ({error.strerror}).") from error
-
-
 def _mine(outcome: Outcome, new: ImageTable) -> list[Skipped]:
     own = set(new.image_id)
     return [one for one in outcome.set_aside if one.image_id in own]
@@ -205,7 +188,7 @@ def write_season(
         for dataset, given in zip(new.dataset, new.identity, strict=True):
             if given is not None:  # first: an answer may be a name that a later row brings
                 whose.named(str(dataset), given)
-        first = (connection.execute(sa.select(sa.func.max(photographs.c.id))).scalar() or 0) + 1
+        first = next_id(connection, photographs)
         for row in range(len(new)):
             image_id, dataset, given = str(new.image_id[row]), str(new.dataset[row]), new.identity[row]
             answer = answers.get(image_id, Answer(None, 0.0, image_id))

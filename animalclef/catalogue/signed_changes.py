@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from animalclef.catalogue.schema import changes, events, individuals, photographs
+from animalclef.catalogue.schema import changes, events, individuals, next_id, photographs
 from animalclef.errors import DataError
 
 __all__ = ["Change", "Event", "apply_event", "history", "last_to_undo", "now", "undo_event"]
@@ -52,9 +52,9 @@ def apply_event(
     Raises:
         DataError: a cell does not hold what the change expects.
     """
-    values = {"when": now(), "who": who, "why": why, "kind": kind, "told": told, "undoes": undoes}
-    inserted = connection.execute(sa.insert(events).values(**values)).inserted_primary_key
-    event = int(inserted[0]) if inserted is not None else 0
+    event = next_id(connection, events)
+    values = {"id": event, "when": now(), "who": who, "why": why, "kind": kind, "told": told, "undoes": undoes}
+    connection.execute(sa.insert(events).values(**values))
     for (table, column, before, after), rows in _grouped(cells).items():
         _set(connection, table, column, before, after, rows)
     rows_of_changes = [

@@ -70,6 +70,15 @@ def create(
     device: DeviceOption = "auto",
     weights: WeightsOption = None,
     workers: Workers = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Keep individuals and changes in this PostgreSQL database, such as postgresql://USER@HOST/NAME, "
+            "instead of a file in DIR. Its password is not kept: later commands take it from PGPASSWORD or ~/.pgpass. "
+            "Needs animalclef[postgres].",
+        ),
+    ] = None,
     who: Who = None,
     why: Why = "first season",
     as_json: JsonOption = False,
@@ -78,14 +87,19 @@ def create(
 
     Photographs are linked, not copied. Thresholds tuned here are used for later seasons, too.
 
-    Example: `animalclef catalogue create my-catalogue --data my-photos`
+    Examples:
+
+    - `animalclef catalogue create my-catalogue --data my-photos`
+
+    - `animalclef catalogue create my-catalogue --data my-photos --database postgresql://ada@localhost/newts`
     """
     from animalclef.api.datasets import load_config
     from animalclef.catalogue.seasons import create_catalogue
 
     config = load_config(config_name, *(assignments or []), *column_settings(columns), seed=seed)
     loaded = load(data, settings=config.data)
-    _, added = create_catalogue(folder, loaded, config, login(who), why, _machine(device, weights, workers))
+    machine = _machine(device, weights, workers)
+    _, added = create_catalogue(folder, loaded, config, login(who), why, machine, database)
     _tell_added(folder, added, as_json=as_json)
 
 

@@ -45,15 +45,14 @@ def review(
     """
     import webbrowser
 
+    from animalclef.catalogue.catalogue_folder import Catalogue, is_catalogue
     from animalclef.data.review_log import ReviewLog
     from animalclef.review.server import bind, serve
     from animalclef.review.session import ReviewSession, review_path
     from animalclef.store.finished_run import load_run
 
     place = review_path(run)
-    if (run / "catalogue.db").is_file():
-        from animalclef.catalogue.catalogue_folder import Catalogue
-
+    if is_catalogue(run):
         season = max(Catalogue(run).roots(), default=1)
         place, run = run / f"season-{season}.review.jsonl", run / "run"
     finished = load_run(run, data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +15,16 @@ from animalclef.catalogue.seasons import Answer, write_season
 from animalclef.config import Config
 from animalclef.structures import ImageTable
 
-__all__ = ["Shot", "empty_catalogue", "grow", "names_of"]
+__all__ = ["START", "Begin", "Shot", "empty_catalogue", "grow", "names_of", "two_seasons"]
 
 Shot = tuple[str, str | None, str]  # image_id, name in the table, date
+Begin = Callable[[Path], Catalogue]  # makes an empty catalogue in a folder
+START = {"1/a": "Luna", "1/b": "Luna", "1/c": "Tara", "2/d": "Luna?", "2/e": "new_3?"}
 
 
-def empty_catalogue(folder: Path) -> Catalogue:
+def empty_catalogue(folder: Path, address: str | None = None) -> Catalogue:
     """A catalogue with settings and nothing else."""
-    catalogue = Catalogue(folder, create=True)
+    catalogue = Catalogue(folder, create=True, address=address)
     with catalogue.changing() as connection:
         connection.execute(sa.insert(meta).values(name="config", value=Config().model_dump_json()))
     return catalogue
@@ -44,6 +46,13 @@ def grow(
     given = {f"{season}/{one}": Answer(*answer, one) for one, answer in (answers or {}).items()}
     before = {(one.dataset, one.name): one.id for one in catalogue.individuals()}
     return write_season(catalogue, catalogue.folder, season, images, given, None, ("Ada", "a season"), before)
+
+
+def two_seasons(kept: Catalogue) -> Catalogue:
+    """Luna (2 photographs) and Tara in season 1; in season 2 one recognised as Luna and one new."""
+    grow(kept, 1, [("a", "Luna", "2023-05-01"), ("b", "Luna", "2023-06-01"), ("c", "Tara", "2023-05-01")])
+    grow(kept, 2, [("d", None, "2024-05-01"), ("e", None, "")], {"d": ("Luna", 0.8), "e": (None, 0.1)})
+    return kept
 
 
 def names_of(catalogue: Catalogue) -> dict[str, str]:

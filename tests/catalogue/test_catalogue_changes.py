@@ -1,43 +1,25 @@
-"""Ids that stay, signed changes, and undoing them; a newer version, two processes and a full disk."""
+"""Ids that stay, signed changes, and undoing them, in either database; an older and a newer version."""
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import shutil
-import sqlite3
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
-from grown import empty_catalogue, grow, names_of
+from grown import START, Begin, grow, names_of
 from rows import Row, image_table, strings
 from typer.testing import CliRunner
 
-from animalclef.catalogue import catalogue_folder
 from animalclef.catalogue.catalogue_check import check_catalogue
 from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.catalogue.export import export_catalogue
 from animalclef.catalogue.recogniser import Recogniser
 from animalclef.catalogue.reviewed_photographs import accept_review
-from animalclef.catalogue.schema import SCHEMA, open_database, put_meta
+from animalclef.catalogue.schema import SCHEMA, put_meta
 from animalclef.cli import app
 from animalclef.data.review_log import ReviewLog, Said, SeenPhotograph
-from animalclef.errors import ConfigError, DataError, OutputError, StaleArtefactError
-
-
-@pytest.fixture
-def catalogue(tmp_path: Path) -> Catalogue:
-    """Luna (2 photographs) and Tara in season 1; in season 2 one recognised as Luna and one new."""
-    kept = empty_catalogue(tmp_path / "kept")
-    grow(kept, 1, [("a", "Luna", "2023-05-01"), ("b", "Luna", "2023-06-01"), ("c", "Tara", "2023-05-01")])
-    grow(kept, 2, [("d", None, "2024-05-01"), ("e", None, "")], {"d": ("Luna", 0.8), "e": (None, 0.1)})
-    return kept
-
-
-START = {"1/a": "Luna", "1/b": "Luna", "1/c": "Tara", "2/d": "Luna?", "2/e": "new_3?"}
+from animalclef.errors import ConfigError, DataError, StaleArtefactError
 
 
 def test_a_season_brings_its_photographs_and_individuals(catalogue: Catalogue) -> None:
@@ -47,8 +29,8 @@ def test_a_season_brings_its_photographs_and_individuals(catalogue: Catalogue) -
     assert list(catalogue.table().image_id) == ["1/a", "1/b", "1/c"]  # only these are compared with
 
 
-def test_an_answer_may_be_a_name_that_a_later_row_brings(tmp_path: Path) -> None:
-    kept = empty_catalogue(tmp_path / "kept")
+def test_an_answer_may_be_a_name_that_a_later_row_brings(begin: Begin, tmp_path: Path) -> None:
+    kept = begin(tmp_path / "kept")
     counts = grow(kept, 1, [("a", None, ""), ("b", "Stella", "")], {"a": ("Stella", 0.9)})
     assert names_of(kept) == {"1/a": "Stella?", "1/b": "Stella"}
     assert [(one.id, one.name) for one in kept.individuals()] == [(1, "Stella")]
@@ -71,8 +53,8 @@ def test_merge_keeps_one_id_and_the_other_leads_to_it(catalogue: Catalogue) -> N
         catalogue.merge("Luna", "I1", "Ada", "")
 
 
-def test_an_id_that_is_the_name_of_another_is_refused(tmp_path: Path) -> None:
-    kept = empty_catalogue(tmp_path / "kept")
+def test_an_id_that_is_the_name_of_another_is_refused(begin: Begin, tmp_path: Path) -> None:
+    kept = begin(tmp_path / "kept")
     grow(kept, 1, [("a", "I3", ""), ("b", "I1", ""), ("c", "I2", ""), ("d", "I4", ""), ("e", "I77", "")])
     told = r"I3: several individuals have this id or name: #1 \(I3, NewtID\), #3 \(I2, NewtID\)\."
     with pytest.raises(DataError, match=told):
@@ -87,8 +69,8 @@ def test_an_id_that_is_the_name_of_another_is_refused(tmp_path: Path) -> None:
         kept.find("I" + "9" * 30)
 
 
-def test_a_new_individual_gets_a_free_name(tmp_path: Path) -> None:
-    kept = empty_catalogue(tmp_path / "kept")
+def test_a_new_individual_gets_a_free_name(begin: Begin, tmp_path: Path) -> None:
+    kept = begin(tmp_path / "kept")
     grow(kept, 1, [("a", "new_2", ""), ("b", None, "")], {"b": (None, 0.1)})  # the one of b has id 2
     assert names_of(kept) == {"1/a": "new_2", "1/b": "new_2_2?"}
     grow(kept, 2, [("c", None, ""), ("d", "new_4", ""), ("e", "new_4_2", "")], {"c": (None, 0.1)})  # ids 3, 4; 5
@@ -260,8 +242,8 @@ def test_check_lists_what_to_look_at(catalogue: Catalogue) -> None:
     assert set(found) == {"unconfirmed", "missing"}
 
 
-def test_sides_that_were_never_joined_are_listed(tmp_path: Path) -> None:
-    kept = empty_catalogue(tmp_path / "kept")
+def test_sides_that_were_never_joined_are_listed(begin: Begin, tmp_path: Path) -> None:
+    kept = begin(tmp_path / "kept")
     grow(kept, 1, [("a", "Luna", ""), ("b", "Tara", ""), ("c", "Milo", ""), ("d", "Milo", "")])
     with kept.changing() as connection:
         for image_id, side in (("1/a", "left"), ("1/b", "right"), ("1/c", "left"), ("1/d", "right")):
@@ -270,7 +252,7 @@ def test_sides_that_were_never_joined_are_listed(tmp_path: Path) -> None:
             )
     sides = [one.sentence for one in check_catalogue(kept) if one.kind == "sides"]
     assert sides == [
-        "NewtID: 1 individuals have photographs of the left side only, 1 of the right only; some may be one animal."
+        "NewtID: 1 individual has photographs of the left side only, 1 of the right only; some may be one animal."
     ]
 
 
@@ -318,10 +300,10 @@ def test_a_decision_of_an_earlier_version_is_one_sentence_where_it_is_used(
         _ = recogniser.decision
 
 
-def test_an_older_catalogue_is_brought_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_catalogue_is_brought_up(begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from animalclef.catalogue import schema
 
-    kept = empty_catalogue(tmp_path / "kept")
+    kept = begin(tmp_path / "kept")
     grow(kept, 1, [("a", "Luna", "")])
 
     def more(connection: sa.Connection) -> None:
@@ -333,107 +315,6 @@ def test_an_older_catalogue_is_brought_up(tmp_path: Path, monkeypatch: pytest.Mo
     assert opened.value("schema") == str(SCHEMA + 1)
     with opened.reading() as connection:
         assert connection.exec_driver_sql("SELECT name, sex FROM individuals").all() == [("Luna", None)]
-
-
-def test_what_is_no_catalogue_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no catalogue \(catalogue.db is not there\)"):
-        Catalogue(tmp_path)
-    (tmp_path / "catalogue.db").write_bytes(b"no database at all, but long enough to be one" * 100)
-    with pytest.raises(DataError, match="this is no catalogue, or it is damaged"):
-        Catalogue(tmp_path)
-    (tmp_path / "catalogue.db").unlink()
-    sqlite3.connect(tmp_path / "catalogue.db").close()
-    with pytest.raises(DataError, match="this is no catalogue"):
-        Catalogue(tmp_path)
-    with sqlite3.connect(tmp_path / "catalogue.db") as other:
-        other.execute("CREATE TABLE birds (name TEXT)")
-    with pytest.raises(DataError, match="this is another program's database"):
-        Catalogue(tmp_path, create=True)
-
-
-def test_a_catalogue_is_begun_again_until_it_has_a_season(tmp_path: Path) -> None:
-    sqlite3.connect(tmp_path / "catalogue.db").close()  # as a process leaves it that ends at once
-    kept = Catalogue(tmp_path, create=True)
-    Catalogue(tmp_path, create=True)
-    grow(kept, 1, [("a", "Luna", "")])
-    kept.undo(None, "Ada", "")
-    with pytest.raises(DataError, match="there is a catalogue already"):
-        Catalogue(tmp_path, create=True)
-
-
-def _rename_often(folder: Path, individual: str) -> None:
-    catalogue = Catalogue(folder)
-    for number in range(8):
-        catalogue.rename(individual, f"{individual} {number}", "Bob", "")
-
-
-def test_two_processes_change_one_catalogue_while_it_is_copied(catalogue: Catalogue, tmp_path: Path) -> None:
-    catalogue.rename("Luna", "Stella", "Ada", "")
-    context = multiprocessing.get_context("fork")
-    catalogue.engine.dispose()
-    both = [context.Process(target=_rename_often, args=(catalogue.folder, one)) for one in ("I1", "I2")]
-    for one in both:
-        one.start()
-    copies = []
-    while any(one.is_alive() for one in both):
-        copies.append(tmp_path / f"{len(copies)}.db")
-        shutil.copyfile(catalogue.folder / "catalogue.backup.db", copies[-1])
-        time.sleep(0.01)
-    assert [one.exitcode for one in both] == [0, 0]
-    events = catalogue.history()
-    assert [one.id for one in events] == list(range(1, 3 + 1 + 16))
-    for copy in copies:
-        with sqlite3.connect(copy) as database:
-            assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-            assert database.execute("SELECT count(*) FROM photographs").fetchone() == (5,)
-    assert copies
-
-
-def test_a_backup_is_the_whole_catalogue(catalogue: Catalogue, tmp_path: Path) -> None:
-    (tmp_path / "other").mkdir()
-    shutil.copyfile(catalogue.folder / "catalogue.backup.db", tmp_path / "other" / "catalogue.db")
-    assert names_of(Catalogue(tmp_path / "other")) == START
-
-
-def test_a_locked_catalogue_is_one_sentence(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
-    from animalclef.runtime import file_lock
-
-    monkeypatch.setattr(catalogue_folder, "locked", lambda path, option: file_lock.locked(path, option, seconds=0.05))
-    with (
-        file_lock.locked(catalogue.folder / "catalogue.db", ""),
-        pytest.raises(OutputError, match="another process has locked it"),
-    ):
-        catalogue.rename("Luna", "Stella", "Ada", "")
-
-
-def test_a_full_disk_changes_nothing(catalogue: Catalogue) -> None:
-    def half() -> None:
-        with catalogue.changing() as connection:
-            connection.execute(sa.text("update individuals set name='Half' where id=1"))
-            raise sa.exc.OperationalError("insert", {}, sqlite3.OperationalError("database or disk is full"))
-
-    with pytest.raises(OutputError, match="the disk is full; nothing was changed"):
-        half()
-    assert names_of(catalogue) == START
-
-
-def test_a_season_that_fills_the_disk_changes_nothing(catalogue: Catalogue) -> None:
-    with catalogue.reading() as connection:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
-
-    def small(connection: sqlite3.Connection, _: object) -> None:
-        connection.execute(f"PRAGMA max_page_count={pages}")  # what SQLite takes for the end of the disk
-
-    sa.event.listen(catalogue.engine, "connect", small)
-    catalogue.engine.dispose()
-    with pytest.raises(OutputError, match="the disk is full; nothing was changed"):
-        grow(catalogue, 3, [(f"x{number}", "Stella", "") for number in range(2_000)])
-    sa.event.remove(catalogue.engine, "connect", small)
-    catalogue.engine.dispose()
-    assert names_of(catalogue) == START
-    assert len(catalogue.history()) == 2
-    grow(catalogue, 3, [("x", "Stella", "")])
-    assert names_of(catalogue) == START | {"3/x": "Stella"}
 
 
 def test_a_renamed_photograph_is_known_and_one_that_was_encoded_again_is_not(catalogue: Catalogue) -> None:
@@ -464,22 +345,3 @@ def test_the_log_of_a_review_bears_the_number_of_the_last_whole_season(
     done = CliRunner().invoke(app, ["review", str(catalogue.folder)], catch_exceptions=False)
     assert done.exit_code == 0
     assert logs == [catalogue.folder / "season-2.review.jsonl"]
-
-
-def test_ten_thousand_photographs_of_one_animal(tmp_path: Path) -> None:
-    kept = empty_catalogue(tmp_path / "kept")
-    grow(kept, 1, [(str(number), "Luna", "") for number in range(10_000)])
-    grow(kept, 2, [("x", "Tara", "")])
-    kept.merge("Tara", "Luna", "Ada", "")
-    assert set(kept.table().identity) == {"Tara"}
-    kept.undo(None, "Ada", "")
-    assert len([one for one in kept.table().identity if one == "Luna"]) == 10_000
-
-
-def test_details_of_the_database_are_as_documented(catalogue: Catalogue) -> None:
-    engine = open_database(catalogue.folder / "catalogue.db")
-    with engine.begin() as connection:
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 30_000
-        stored = connection.exec_driver_sql("SELECT value FROM meta WHERE name = 'config'").scalar()
-    assert json.loads(str(stored))["name"] == "offline"
