@@ -88,16 +88,15 @@ class RunContext:
     def scores_id(self) -> str:
         """Changes with every setting and weight that shapes a raw score."""
         first = scores_fingerprint(self.config, self.models)
-        members = (*self.more_embedders, *self.more_matchers)
-        prepared = {"prepare": self.config.prepare}  # as it was chosen
+        embed, rerank = self.config.of_embedders(), self.config.of_matchers()  # as they were chosen for the photographs
+        settings = [
+            *((one, embed[one.label]) for one in self.more_embedders),
+            *((one, rerank[one.label]) for one in self.more_matchers),
+        ]
+        segmenter = self.models.segmenter
         more = [
-            [
-                one.label,
-                scores_fingerprint(
-                    one.config.model_copy(update=prepared), replace(one.models, segmenter=self.models.segmenter)
-                ),
-            ]
-            for one in members
+            [one.label, scores_fingerprint(config, replace(one.models, segmenter=segmenter))]
+            for one, config in settings
         ]
         return fingerprint(1, first, more) if more else first
 

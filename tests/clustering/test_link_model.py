@@ -41,6 +41,19 @@ def test_the_null_of_lists_is_that_of_strangers_whoever_stands_first() -> None:
     assert null.location == pytest.approx(2 * np.log(40), rel=0.1)
 
 
+def test_photographs_of_one_animal_alone_are_not_taken_for_strangers() -> None:
+    query, other = (texts(*(f"{one}" for one in rows.tolist())) for rows in np.nonzero(~np.eye(5, dtype=bool)))
+    verified = np.random.default_rng(0).integers(40, 120, len(query)).astype(np.float32)
+    scores = PairScores(query, other, {"inliers": verified})
+    null = nulls_of_lists(scores)["inliers"]
+    assert null.location == 2.0  # not log(41) and more
+    assert null.scale <= 0.3
+    pairs = linked_pairs(scores, texts(*"01234"))
+    assert prior_link_model(["inliers"]).probability(pairs, {"inliers": null}).min() > 0.9
+    few = nulls_of_lists(PairScores(query, other, {"inliers": np.tile(np.arange(2, 6, dtype=np.float32), 5)}))
+    assert few["inliers"].location < 2.0  # strangers as they are: nothing is bounded
+
+
 def test_no_scores_at_all_give_a_null_that_changes_nothing() -> None:
     empty = PairScores(texts(), texts(), {"similarity": np.zeros(0, np.float32)})
     assert nulls_of_lists(empty)["similarity"].photographs == 0

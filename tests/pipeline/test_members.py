@@ -15,6 +15,8 @@ from whole_run import artefacts, count_work, predict
 from animalclef.config import load_config
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.hub.needed_weights import needed_weights
+from animalclef.pipeline.cluster_run import cluster_run
+from animalclef.store.finished_run import load_run
 
 PHOTOGRAPHS, QUERIES, GALLERY = 17, 5, 12
 PAIRS = GALLERY * QUERIES + GALLERY * (GALLERY - 1) // 2
@@ -68,6 +70,19 @@ def test_a_run_with_members_leaves_the_plain_run_as_it_was(data: Path, plain: Pa
     predict(data, again, *BOTH)
     predict(data, again)
     assert artefacts(again) == artefacts(plain)
+
+
+def test_sizes_chosen_for_the_photographs_hold_for_members_too(data: Path, tmp_path: Path) -> None:
+    """So that a decision, and the run of it, can be used again."""
+    run, sized = tmp_path / "run", (VLAD, "keypoints.max_keypoints=null", "keypoints.long_side=null")
+    submission = predict(data, run, *sized)
+    preparation = json.loads((run / "decision.json").read_text())["preparation"]
+    assert (preparation["max_keypoints"], preparation["matched"]) == (2048, 1536)
+    decision = Path(shutil.copy(run / "decision.json", tmp_path / "mine.json"))
+    assert predict(data, tmp_path / "other", *sized, decision=decision) == submission
+    finished = load_run(run)
+    cluster_run(finished, finished.config)
+    assert (run / "clusters.csv").is_file()
 
 
 def test_the_shortlist_is_the_union_of_all_sources(data: Path, tmp_path: Path) -> None:

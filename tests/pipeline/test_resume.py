@@ -63,7 +63,7 @@ def interrupt_when(command: list[str], ready: Callable[[], bool], number: signal
             time.sleep(0.005)
         if process.poll() is None:
             os.kill(process.pid, number)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=300)
         return process.returncode, told
 
 

@@ -44,7 +44,7 @@ def trained(folder: Path, *command: str, recipe: dict[str, object]) -> subproces
     (folder / "tiny.yaml").write_text(yaml.safe_dump(recipe))
     options = ["train", "--data", "data", "--config", "tiny.yaml", "--out", "out", "--device", "cpu", "--workers", "1"]
     return subprocess.run(
-        [sys.executable, *command, *options], cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+        [sys.executable, *command, *options], cwd=folder, capture_output=True, text=True, timeout=600, check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
