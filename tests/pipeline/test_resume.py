@@ -149,7 +149,7 @@ def test_dying_at_any_write_leaves_nothing_half_done(
 def test_dying_while_tuning_keeps_all_matches(
     data: Path, undisturbed: tuple[bytes, dict[str, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def dying(*_: object) -> None:
+    def dying(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
