@@ -62,9 +62,9 @@ def count_work(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counts: Counter[str] = Counter()
 
     def counting(what: str, original: Callable[..., Any], at: int | None) -> Callable[..., Any]:
-        def counted(*arguments: Any) -> Any:
+        def counted(*arguments: Any, **named: Any) -> Any:
             counts[what] += 1 if at is None else len(arguments[at])
-            return original(*arguments)
+            return original(*arguments, **named)
 
         return counted
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -203,16 +203,12 @@ class NestedAnswers:
     best_is_right: Bools  # (p,) the best identity of the known role is the true one, at any threshold
 
 
-def nested_hits(
-    held_out: CrossFitter, config: DecideConfig, advance: Callable[[int], None] = lambda done: None
-) -> dict[str, tuple[Bools, Bools]]:
+def nested_hits(held_out: CrossFitter, config: DecideConfig) -> dict[str, tuple[Bools, Bools]]:
     """Return which pseudo-queries of each part are answered right, as known and as unknown; see `nested_answers`."""
-    return {name: found.hits for name, found in nested_answers(held_out, config, advance).items()}
+    return {name: found.hits for name, found in nested_answers(held_out, config).items()}
 
 
-def nested_answers(
-    held_out: CrossFitter, config: DecideConfig, advance: Callable[[int], None] = lambda done: None
-) -> dict[str, NestedAnswers]:
+def nested_answers(held_out: CrossFitter, config: DecideConfig) -> dict[str, NestedAnswers]:
     """Return the answers to each part's pseudo-queries, every fold answered by a choice tuned on the other folds.
 
     A pseudo-query counts as wrong where nothing could be tuned without its fold.
@@ -229,7 +225,6 @@ def nested_answers(
             for name, rows in outside.items()
         ]
         usable = [evaluator for evaluator in evaluators if evaluator.part.can_be_scored]
-        advance(1)
         if not usable:
             continue
         shaping = frozenset(who for name, rows in outside.items() for who in held_out.individuals[name][rows])

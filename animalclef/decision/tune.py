@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from animalclef.decision.strangers import (
 )
 from animalclef.decision.transfer import for_dataset, prior_decision, scale_free
 from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
+from animalclef.engine.work import Engine, ThisMachine
 from animalclef.metrics.bootstrap import interval_over_individuals, mean_interval
 from animalclef.metrics.threshold_sweep import score_of
 from animalclef.runtime.progress import Progress
@@ -51,6 +52,7 @@ _PAIRS_OF_OTHERS = 10_000  # are enough for a curve
 
 Search = Callable[[str, Sequence[TrialEvaluator]], SearchResult]
 _NONE_ANSWERED: Mapping[str, AnsweredQueries] = {}
+_HERE = ThisMachine()
 
 
 def tune(
@@ -62,32 +64,35 @@ def tune(
     progress: Progress,
     final: Search | None = None,
     answered: Mapping[str, AnsweredQueries] = _NONE_ANSWERED,
+    engine: Engine = _HERE,
 ) -> Decision:
     """Return one decision per data set: its own where it has enough pseudo-queries, else the pooled, scale-free one.
 
     Calibrators are scored on folds of individuals they were not fitted on, and refitted on all at the end. A search per
     data set maximises the mean score over the open-set splits; `final` replaces the search over all folds (a study kept
     in a storage). Every fold of the nested score has a search of its own. Calibrators are fitted on the `answered`
-    queries, too, which take no part in scores and thresholds: reviewers are asked about the doubtful ones first. Linear
-    algebra runs on one thread, so that the decision does not depend on the number of threads.
+    queries, too, which take no part in scores and thresholds: reviewers are asked about the doubtful ones first. The
+    data sets do not depend on each other, and the `engine` runs them. Linear algebra runs on one thread, so that the
+    decision does not depend on the number of threads.
 
     Raises:
+        EngineError: a data set failed again and again on a cluster.
         LeakError: something would have been scored on individuals it was fitted on.
     """
-    final = final or (lambda name, evaluators: search(evaluators, config))
-    studies = _studies(pseudo, config)
-    with threadpool_limits(limits=1), progress.task("tuning the decision", studies, "studies") as advance:
+    parts = used_parts(pseudo, config)
+    scored = [name for name, part in parts.items() if part.can_be_scored]
+    with threadpool_limits(limits=1):
         own = [held_out for held_out in held_out_parts(pseudo, config, seed, answered) if held_out.name != "pooled"]
-        decided = {held_out.name: _tune_one(held_out, config, seed, final, advance, validates=True) for held_out in own}
-        parts = used_parts(pseudo, config)
-        scored = [name for name, part in parts.items() if part.can_be_scored]
-        if scored:
-            together = pooled_parts(pseudo, config, seed, answered)
-            pooled = _tune_one(together, config, seed, final, advance, validates=len(own) < len(scored))
-        else:
-            pooled = prior_decision(
-                sorted({column for part in parts.values() for column in scores_among(part.columns)})
-            )
+        asked = [*own, pooled_parts(pseudo, config, seed, answered)] if scored else []
+        work = _Searches(config, seed, final, validates_pooled=len(own) < len(scored))
+        decided: dict[str, DatasetDecision] = {}
+        with progress.task("tuning the decision", len(asked), "studies") as advance:
+            for held_out, found in zip(asked, engine.ordered(work, asked), strict=True):
+                decided[held_out.name] = found
+                advance(1)
+        pooled = decided.pop("pooled", None) or prior_decision(
+            sorted({column for part in parts.values() for column in scores_among(part.columns)})
+        )
         for name, part in parts.items():
             if name not in decided and len(part):
                 mine = _transferred(pooled, part, config)
@@ -110,12 +115,6 @@ def _transferred(pooled: DatasetDecision, part: PseudoQueries, config: DecideCon
     if config.threshold is not None:
         return decision.model_copy(update={"threshold": config.threshold})
     return with_own_threshold(decision, part)
-
-
-def _studies(pseudo: Mapping[str, PseudoQueries], config: DecideConfig) -> int:
-    scored = [part for part in pseudo.values() if part.can_be_scored]
-    able = sum(len(part) >= config.min_pseudo_queries for part in scored)
-    return able * (config.folds + 1) + bool(scored) * (1 if able == len(scored) else config.folds + 1)
 
 
 def _summary(datasets: Mapping[str, DatasetDecision], own: Sequence[CrossFitter]) -> Summary | None:
@@ -174,34 +173,60 @@ def evaluators_of(held_out: CrossFitter) -> dict[str, TrialEvaluator]:
     return {name: TrialEvaluator(part, held_out.log_odds(name)) for name, part in held_out.parts.items()}
 
 
-def _tune_one(
-    held_out: CrossFitter, config: DecideConfig, seed: int, final: Search, advance: Callable[[int], None], *,
-    validates: bool,
-) -> DatasetDecision:  # fmt: skip
-    evaluators = evaluators_of(held_out)
-    found = final(held_out.name, list(evaluators.values()))
-    advance(1)
-    fitted = held_out.fitted()
-    curves, choice = fitted.for_use, found.choice
-    answer = AnswerFit.of(held_out, evaluators, choice, config)
-    validation = None
-    if validates:
-        validation = _validated(held_out, evaluators, found, answer, config, seed, advance)
-    pooled = held_out.name == "pooled"
-    return DatasetDecision(
-        calibrators={column: curves.of[column] for column in held_out.columns},
-        weights={column: choice.weights.get(column, 0.0) for column in held_out.columns},
-        threshold=answer.probability(choice.threshold),
-        aggregation=choice.aggregation,
-        same_viewpoint=choice.same_viewpoint,
-        pair_model=curves.pair_model if choice.fusion == "learned" else None,
-        fitted_on=held_out.name,
-        individuals_digest=digest_of(fitted.individuals),
-        validation=validation,
-        answer_curve=answer.curve,
-        scale_free=pooled,
-        nulls={} if pooled else nulls_of(held_out.parts[held_out.name]),
-    )
+@dataclass(frozen=True, eq=False)
+class _Searches:
+    """The work of tuning; a chunk is one data set, or all of them pooled.
+
+    The folds of a data set share fitted models, so they stay together.
+    """
+
+    config: DecideConfig
+    seed: int
+    final: Search | None
+    validates_pooled: bool
+    title = "tuning the decision"
+    chunks_a_task = 1
+
+    def run(self, chunks: Iterable[CrossFitter]) -> Iterator[DatasetDecision]:
+        """Yield the decision of each data set."""
+        for held_out in chunks:
+            with threadpool_limits(limits=1):
+                found = self._tuned(held_out)
+            yield found
+
+    def named(self, chunk: CrossFitter) -> str:
+        """Return the name of a data set."""
+        return chunk.name
+
+    def with_threads(self, threads: int) -> _Searches:
+        """Return this work as it is."""
+        return self
+
+    def _tuned(self, held_out: CrossFitter) -> DatasetDecision:
+        evaluators = evaluators_of(held_out)
+        asked = list(evaluators.values())
+        found = search(asked, self.config) if self.final is None else self.final(held_out.name, asked)
+        fitted = held_out.fitted()
+        curves, choice = fitted.for_use, found.choice
+        answer = AnswerFit.of(held_out, evaluators, choice, self.config)
+        pooled = held_out.name == "pooled"
+        validation = None
+        if self.validates_pooled or not pooled:
+            validation = _validated(held_out, evaluators, found, answer, self.config, self.seed)
+        return DatasetDecision(
+            calibrators={column: curves.of[column] for column in held_out.columns},
+            weights={column: choice.weights.get(column, 0.0) for column in held_out.columns},
+            threshold=answer.probability(choice.threshold),
+            aggregation=choice.aggregation,
+            same_viewpoint=choice.same_viewpoint,
+            pair_model=curves.pair_model if choice.fusion == "learned" else None,
+            fitted_on=held_out.name,
+            individuals_digest=digest_of(fitted.individuals),
+            validation=validation,
+            answer_curve=answer.curve,
+            scale_free=pooled,
+            nulls={} if pooled else nulls_of(held_out.parts[held_out.name]),
+        )
 
 
 def _validated(
@@ -211,9 +236,8 @@ def _validated(
     answer: AnswerFit,
     config: DecideConfig,
     seed: int,
-    advance: Callable[[int], None],
 ) -> Validation:
-    nested = nested_hits(held_out, config, advance)
+    nested = nested_hits(held_out, config)
     measured = {}
     for name, hits in nested.items():
         ends = interval_over_individuals(*hits, held_out.parts[name].splits, seed=seed)

@@ -105,7 +105,7 @@ def _learn(sample: PseudoQuerySet, share: float, features: FeatureSet, context: 
     config, columns, steps = context.config, context.match_columns, context.config.budget.steps
     scores = [match_pairs(one, features, context) for one in (sample.as_known, sample.as_unknown)]
     laid = sample.laid_out(scores[0], scores[1], config.retrieve.top_k)
-    provisional = tune(laid, config.decide, config.seed, "", "", Silent())
+    provisional = tune(laid, config.decide, config.seed, "", "", Silent(), engine=context.engine)
     roles = [rehearse(one, features.images, provisional, steps, columns) for one in scores]
     chances = held_out_chances(roles)
     unknown = float(np.mean([config.decide.of("unknown_share", name) for name in features.images.gallery.datasets]))

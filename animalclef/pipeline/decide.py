@@ -39,7 +39,9 @@ def tune_decision(shortlists: Shortlists, allowance: Allowance | None, context: 
         return known
     with context.timed("tune"):
         gallery = gallery_digest(features.images)
-        decision = tune(pseudo, config.decide, config.seed, context.scores_id, gallery, context.progress)
+        decision = tune(
+            pseudo, config.decide, config.seed, context.scores_id, gallery, context.progress, engine=context.engine
+        )
     decision = decision.model_copy(update={"preparation": preparation_of(config)})
     write_text(path, decision.model_dump_json(indent=1) + "\n")
     return decision

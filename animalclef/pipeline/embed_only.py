@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from animalclef.data.encounters import events_of
 from animalclef.data.table import LoadedTable
 from animalclef.data.table_writing import without_filled
 from animalclef.data.training_splits import species_groups, split_rows
+from animalclef.engine.work import Engine, ThisMachine
 from animalclef.errors import DataError
 from animalclef.hub.needed_weights import require_weights
 from animalclef.metrics.retrieval_metrics import Candidates, RetrievalFigures, one_against_all, retrieval_of_split
@@ -40,6 +41,7 @@ class Embedding:
     progress: Progress
     weights: Path | None = None
     run: Path | None = None
+    engine: Engine = field(default_factory=ThisMachine)
 
     def extract_features(self, loaded: LoadedTable, *, queries: bool) -> FeatureSet:
         """The named database photographs, and with `queries` all others too.
@@ -58,7 +60,9 @@ class Embedding:
             contents = Contents(contents.images.gallery, [one for one in contents.set_aside if one.split != "query"])
         with folder.claimed():
             folder.open(overwrite=False)
-            context = open_context(config, folder, self.device, self.weights, self.workers, self.progress)
+            context = open_context(
+                config, folder, self.device, self.weights, self.workers, self.progress, engine=self.engine
+            )
             return extract_all_features(contents, context)
 
 

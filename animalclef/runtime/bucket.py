@@ -15,6 +15,10 @@ from animalclef.errors import ConfigError, DataError
 
 __all__ = ["Bucket", "bucket_of"]
 
+_CREDENTIALS = {
+    "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile.",
+    "gs": "Set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run `gcloud auth application-default login`.",
+}
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of the disk here
 
 
@@ -49,17 +53,15 @@ class Bucket:
         except ValueError as error:
             raise ConfigError(f"{self.url}: no address of a store ({_first_line(error)}).") from error
         except Exception as error:
-            name = type(error).__name__
             if isinstance(error, OSError) and error.errno in _FULL:  # the disk here
                 raise
-            if isinstance(error, PermissionError) or "Credential" in name or "Auth" in name:
-                raise DataError(
-                    f"{self.url}: access is refused, or there are no credentials. Set AWS_ACCESS_KEY_ID and "
-                    "AWS_SECRET_ACCESS_KEY, or a profile (for gs:// GOOGLE_APPLICATION_CREDENTIALS)."
-                ) from error
+            if _is_refused(error):
+                advice = _CREDENTIALS[self.url[:2]]
+                raise DataError(f"{self.url}: access is refused, or there are no credentials. {advice}") from error
+            said = f"{type(error).__name__}: {_first_line(error)}"
             raise DataError(
-                f"{self.url}: the store gives no answer ({name}: {_first_line(error)}). Check the network, and start "
-                "again; what is here already is kept."
+                f"{self.url}: the store gives no answer ({said}). Check the network, and start again; what is here "
+                "already is kept."
             ) from error
 
     def listed(self) -> dict[str, tuple[int, float]]:
@@ -128,6 +130,13 @@ class Bucket:
 def bucket_of(url: str) -> Bucket:
     """Return the folder of a bucket; its connection is kept."""
     return Bucket(url)
+
+
+def _is_refused(error: Exception) -> bool:
+    """Return whether a store refused access; gcsfs has a code, or a plain OSError."""
+    kind = f"{type(error).__module__}.{type(error).__name__}".lower()
+    told = isinstance(error, PermissionError) or any(word in kind for word in ("credential", "auth"))
+    return told or str(getattr(error, "code", "")) in ("401", "403") or str(error).startswith("Forbidden")
 
 
 def _first_line(error: BaseException) -> str:

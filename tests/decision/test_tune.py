@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from animalclef.decision.cross_fit import nested_answers
 from animalclef.decision.decision_model import DatasetDecision, Decision, load_decision
 from animalclef.decision.score_columns import base_of
 from animalclef.decision.tune import held_out_parts, tune
+from animalclef.engine.work import ThisMachine
 from animalclef.errors import StaleArtefactError
 from animalclef.runtime.progress import Silent
 
@@ -24,6 +28,21 @@ QUICK = DecideConfig(folds=3)
 
 def tuned(config: DecideConfig = QUICK, seed: int = 0, **pseudo: PseudoQueries) -> Decision:
     return tune(pseudo, config, seed, "scores", "gallery", Silent())
+
+
+class OtherProcesses(ThisMachine):
+    """Gives a copy of the work to every chunk, the last one first, as processes elsewhere get it."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+
+    def ordered(self, work: Any, chunks: Iterable[Any]) -> Iterator[Any]:
+        found = []
+        for chunk in reversed(list(chunks)):
+            copy, part = pickle.loads(pickle.dumps((work.with_threads(3), chunk)))
+            self.ran.append(copy.named(part))
+            found += copy.run([part])
+        yield from reversed(found)
 
 
 def usable(part: DatasetDecision) -> bool:
@@ -170,3 +189,12 @@ def test_a_threshold_that_is_set_holds_for_data_sets_that_take_the_pooled_decisi
     config = DecideConfig(threshold=0.25)
     decision = tuned(config, lynx=synthetic(6, 3.0, seed=0), newt=synthetic(2, 3.0, seed=1))
     assert {name: part.threshold for name, part in decision.datasets.items()} == {"lynx": 0.25, "newt": 0.25}
+
+
+def test_data_sets_are_tuned_by_themselves_wherever_the_engine_runs_them() -> None:
+    config = DecideConfig(folds=3, min_pseudo_queries=30, fusions=("weighted", "learned"))
+    pseudo = {name: synthetic(number, signal=3.0, seed=number) for name, number in (("a", 15), ("b", 16), ("c", 8))}
+    elsewhere = OtherProcesses()
+    found = tune(pseudo, config, 0, "scores", "gallery", Silent(), engine=elsewhere)
+    assert elsewhere.ran == ["pooled", "b", "a"]  # c has 16 pseudo-queries, and takes the pooled decision
+    assert found.model_dump_json() == tuned(config, **pseudo).model_dump_json()

@@ -79,4 +79,4 @@ def test_one_process_and_four_give_the_same_bytes(tmp_path: Path, monkeypatch: p
     assert files[0] == files[1]
     assert sum(path.parts[0] == "descriptors" for path in files[0]) == 4  # the codebook, and 12 photographs in blocks
     assert {"describing photographs", "searching embeddings", "indexing local descriptors", "local descriptors vote",
-            "matching pairs"} <= set(four.stages)  # fmt: skip
+            "matching pairs", "tuning the decision"} <= set(four.stages)  # fmt: skip

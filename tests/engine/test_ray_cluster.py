@@ -16,21 +16,27 @@ from typing import Any
 import engine_cases
 import numpy as np
 import pytest
+import yaml
+from embedder_cases import TINY_TRAINING
 from engine_cases import Squares
+from evaluation_cases import synthetic
 from tiny import make_tiny_data
 from whole_run import artefacts, command_line, predict
 
-from animalclef.config import DataConfig
+from animalclef.config import DataConfig, DecideConfig
+from animalclef.config.training import StudyConfig
 from animalclef.data.hashing import hash_images
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
+from animalclef.decision.tune import tune
 from animalclef.engine.ray_cluster import RayCluster
-from animalclef.engine.work import Capacity
+from animalclef.engine.work import Capacity, ThisMachine
 from animalclef.errors import DataError, EngineError
 from animalclef.pipeline.outlines import find_outlines
 from animalclef.prepare.segmenters import GrabCut
 from animalclef.runtime.progress import Silent
 from animalclef.store.shard_store import ShardStore
+from animalclef.training.study.run_study import Study
 
 pytestmark = pytest.mark.slow  # `make test-cluster`
 ray = pytest.importorskip("ray")
@@ -146,6 +152,28 @@ def test_outlines_and_a_whole_run_have_the_same_bytes(workers: RayCluster, tmp_p
     assert len(stores[1]) == len(set(images.key))
     for key in images.key:
         assert np.array_equal(stores[0].get(key)["outline"], stores[1].get(key)["outline"])
+
+
+def test_data_sets_are_tuned_and_arms_trained_with_the_same_bytes(workers: RayCluster, tmp_path: Path) -> None:
+    pseudo = {name: synthetic(number, signal=3.0, seed=number) for name, number in (("a", 15), ("b", 16), ("c", 8))}
+    config = DecideConfig(folds=2, min_pseudo_queries=30)
+    decisions = [tune(pseudo, config, 0, "", "", Silent(), engine=one) for one in (ThisMachine(), workers)]
+    assert decisions[0].model_dump_json() == decisions[1].model_dump_json()
+    assert [part.fitted_on for part in decisions[0].datasets.values()] == ["a", "b", "pooled"]
+
+    data, recipe = make_tiny_data(tmp_path / "data"), tmp_path / "tiny.yaml"
+    recipe.write_text(yaml.safe_dump({**TINY_TRAINING, "validation": {"split": None}, "epochs": 1}))
+    arms = [{"name": "all"}, {"name": "each", "each": True}]
+    split = {"kind": "closed-set", "share": 0.9, "least_training": 1}
+    settings = StudyConfig.model_validate({"recipe": str(recipe), "arms": arms, "split": split})
+    made = []
+    for out, engine in ((tmp_path / "here", ThisMachine()), (tmp_path / "there", workers)):
+        out.mkdir()
+        Study(settings, load_table(find_source(data)), out, {}, "cpu", 1, Silent(), engine=engine).run()
+        files = [out / "lines.json", *sorted(out.glob("*-seed0/tiny.safetensors"))]
+        made.append({path.relative_to(out): path.read_bytes() for path in files})
+    assert len(made[0]) == 1 + 3  # of all data sets, and of each
+    assert made[0] == made[1]
 
 
 def test_after_the_driver_is_killed_the_same_run_ends_with_the_same_bytes(

@@ -1,4 +1,4 @@
-"""Photographs and run folders in a bucket, on a real S3 server in this process."""
+"""Photographs and run folders in a bucket, on a real S3 server and on an emulator of Google's in this process."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ import animalclef
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.errors import ConfigError, DataError, OutputError, StaleArtefactError
-from animalclef.runtime.bucket import bucket_of
+from animalclef.runtime.bucket import Bucket, bucket_of
 from animalclef.runtime.output_guard import forget_inputs, protect_photographs
 from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.remote_files import copies_folder, open_copies, remote_url, write_copy
 from animalclef.store.remote_run import RemoteRun
 from animalclef.store.run_folder import RunFolder
 
-s3fs = pytest.importorskip("s3fs", reason="needs pip install 'animalclef[s3]'")
+fsspec = pytest.importorskip("fsspec")
+pytest.importorskip("s3fs", reason="needs pip install 'animalclef[s3]'")
 server = pytest.importorskip("moto.server", reason="needs moto's server, of the extra dev")
+both_stores = pytest.mark.parametrize("store", ["s3", "gs"], indirect=True)
 
 
 @pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
+def s3_endpoint() -> Iterator[str]:
     running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()
@@ -38,20 +40,34 @@ def endpoint() -> Iterator[str]:
     running.stop()
 
 
+@pytest.fixture(scope="module")
+def gs_endpoint() -> Iterator[str]:
+    emulator = pytest.importorskip("gcp_storage_emulator.server", reason="needs gcp-storage-emulator, of the extra dev")
+    running = emulator.create_server("127.0.0.1", 0, in_memory=True)
+    running.start()
+    yield f"http://127.0.0.1:{running._api._httpd.server_port}"
+    running.stop()
+
+
 @pytest.fixture
-def store(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An empty bucket called `wild`, and no copies of it."""
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An empty bucket called `wild`, and no copies of it; an S3 server's where a test asks for no other."""
+    scheme = getattr(request, "param", "s3")
+    endpoint = request.getfixturevalue(f"{scheme}_endpoint")
     for name in list(os.environ):
-        if name.startswith("AWS_"):
+        if name.startswith(("AWS_", "GOOGLE_")):
             monkeypatch.delenv(name)
     settings = {"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "secret",
                 "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": str(tmp_path / "none"),
                 "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"), "NO_PROXY": "*",
                 "XDG_CACHE_HOME": str(tmp_path / "cache")}  # fmt: skip
+    if scheme == "gs":  # the emulator has neither accounts nor folders (hierarchical namespaces)
+        settings |= {"STORAGE_EMULATOR_HOST": endpoint, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
+        monkeypatch.setitem(fsspec.config.conf, "gs", {"token": "anon"})
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     forget()
-    system = s3fs.S3FileSystem(use_listings_cache=False)
+    system = fsspec.filesystem(scheme, use_listings_cache=False)
     system.mkdir("wild")
     yield system
     system.rm("wild", recursive=True)
@@ -60,7 +76,12 @@ def store(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 def forget() -> None:
     """Forget connections, as another process has none."""
     bucket_of.cache_clear()
-    s3fs.S3FileSystem.clear_instance_cache()
+    for system in fsspec.registry.values():
+        system.clear_instance_cache()
+
+
+def scheme_of(store: Any) -> str:
+    return "gs" if "gs" in store.protocol else "s3"
 
 
 def names(folder: Path) -> list[str]:
@@ -73,6 +94,7 @@ def run(data: Path | str, run_dir: Path | str) -> bytes:
     return made.predictions.to_csv().encode() + made.candidates.to_csv().encode()
 
 
+@both_stores
 def test_a_run_in_a_bucket_has_the_bytes_of_one_here_and_goes_on_on_another_machine(
     store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,8 +102,9 @@ def test_a_run_in_a_bucket_has_the_bytes_of_one_here_and_goes_on_on_another_mach
     store.put(str(data), "wild/data", recursive=True)
     size = sum(path.stat().st_size for path in data.rglob("*.jpg"))
     plain = run(data, tmp_path / "run")
-    assert run("s3://wild/data", "s3://wild/runs/one") == plain
-    copies = copies_folder("s3://wild/data", "photographs")
+    wild = f"{scheme_of(store)}://wild"
+    assert run(f"{wild}/data", f"{wild}/runs/one") == plain
+    copies = copies_folder(f"{wild}/data", "photographs")
     kept = sum(path.stat().st_size for path in copies.rglob("*.jpg"))
     assert size > 40_000
     assert 0 < kept <= 20_000
@@ -93,15 +116,15 @@ def test_a_run_in_a_bucket_has_the_bytes_of_one_here_and_goes_on_on_another_mach
     forget()
     store.rm("wild/runs/one/finished.json")
     counts = count_work(monkeypatch)
-    assert run("s3://wild/data", "s3://wild/runs/one") == plain
+    assert run(f"{wild}/data", f"{wild}/runs/one") == plain
     assert not counts
     assert store.exists("wild/runs/one/finished.json")
 
 
-def machine(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RemoteRun:
+def machine(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scheme: str = "s3") -> RemoteRun:
     """A run in the bucket as a machine sees it; its copy stays from one call to the next."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
-    remote = RemoteRun("s3://wild/run")
+    remote = RemoteRun(f"{scheme}://wild/run")
     remote.folder.mkdir(parents=True, exist_ok=True)  # as it is locked
     return remote
 
@@ -115,16 +138,17 @@ def in_bucket(store: Any) -> dict[str, str]:
     return {name: text for name, text in found.items() if name != "animalclef-run.json"}
 
 
+@both_stores
 def test_of_two_machines_each_gets_what_the_other_changed_or_removed(
     store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = machine("first", monkeypatch, tmp_path)
+    first = machine("first", monkeypatch, tmp_path, scheme_of(store))
     first.pull()
     RunFolder(first.folder).open(overwrite=False)
     for name in ("removed", "changed", "grown", "both", "back", "lost"):
         (first.folder / name).write_text("1")
     first.push()
-    second = machine("second", monkeypatch, tmp_path)
+    second = machine("second", monkeypatch, tmp_path, scheme_of(store))
     second.pull()
     assert copy_of(second) == dict.fromkeys(("removed", "changed", "grown", "both", "back", "lost"), "1")
     (second.folder / "removed").unlink()
@@ -137,13 +161,13 @@ def test_of_two_machines_each_gets_what_the_other_changed_or_removed(
         os.utime(first.folder / name, (9.0, 9.0))  # the clock here is slow
     for name in ("back", "lost"):
         (first.folder / name).unlink()
-    first = machine("first", monkeypatch, tmp_path)
+    first = machine("first", monkeypatch, tmp_path, scheme_of(store))
     first.pull()
     whole = {"changed": "333", "grown": "22", "both": "22", "back": "333"}
     assert copy_of(first) == whole
     first.push()
     assert in_bucket(store) == whole
-    second = machine("second", monkeypatch, tmp_path)
+    second = machine("second", monkeypatch, tmp_path, scheme_of(store))
     second.pull()
     assert copy_of(second) == whole
 
@@ -249,16 +273,18 @@ def write_bytes_to_a_full_disk(content: bytes) -> int:
         return file.write(content)
 
 
+@both_stores
 def test_a_tree_of_folders_and_a_photograph_that_changed(store: Any) -> None:
     for path in ("database/Ada/1.jpg", "database/Bo/2.jpg", "query/3.jpg"):
         store.pipe(f"wild/newts/{path}", path.encode())
-    images = load_table(find_source(Path("s3://wild/newts"))).images
+    wild = Path(f"{scheme_of(store)}://wild/newts")
+    images = load_table(find_source(wild)).images
     assert images.path.tolist() == ["database/Ada/1.jpg", "database/Bo/2.jpg", "query/3.jpg"]
     assert images.identity.tolist() == ["Ada", "Bo", None]
     assert images.is_query.tolist() == [False, False, True]
     assert read_regular(images.root / images.path[0]) == b"database/Ada/1.jpg"
     store.pipe("wild/newts/database/Ada/1.jpg", b"another photograph, larger")
-    again = find_source(Path("s3://wild/newts"))
+    again = find_source(wild)
     assert again.root == images.root
     assert read_regular(again.root / images.path[0]) == b"another photograph, larger"
 
@@ -315,5 +341,24 @@ def test_a_mistake_is_one_sentence(store: Any, tmp_path: Path, monkeypatch: pyte
         find_source(Path("s3://wild/x"))
     forget()
     monkeypatch.setitem(sys.modules, "gcsfs", None)
+    for scheme in ("gs", "gcs"):
+        monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, scheme, raising=False)
     with pytest.raises(ConfigError, match=r"^gs://wild/x: .* cannot be read here. Run pip install 'animalclef\[gs\]'."):
         find_source(Path("gs://wild/x"))
+
+
+@pytest.mark.parametrize(
+    "said", ["HttpError: 401", "HttpError: 403", "OSError: Forbidden: https://store/b/wild", "PermissionError: no"]
+)
+def test_a_store_that_refuses_access_asks_for_credentials_of_its_kind(said: str) -> None:
+    kind, text = said.split(": ", 1)
+
+    class HttpError(Exception):
+        code = int(text) if text.isdigit() else None
+
+    raised = {"HttpError": HttpError, "OSError": OSError, "PermissionError": PermissionError}[kind](text)
+    sentence = r"^gs://wild/x: access is refused, or there are no credentials. Set GOOGLE_APPLICATION_CREDENTIALS to "
+    bucket = Bucket.__new__(Bucket)
+    bucket.url = "gs://wild/x"
+    with pytest.raises(DataError, match=sentence), bucket.told():
+        raise raised

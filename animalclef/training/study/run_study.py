@@ -57,7 +57,7 @@ class Study:
     workers: int
     progress: Progress
     overwrite: bool = False
-    engine: Engine = field(default_factory=ThisMachine)  # trains the arms
+    engine: Engine = field(default_factory=ThisMachine)  # trains the arms, and embeds with them
 
     def run(self, read_truth: Callable[[], Mapping[str, str | None]] | None = None) -> list[Line]:
         """Train what is absent, embed and measure.
@@ -169,7 +169,9 @@ class Study:
         """Return vectors (n, d) of the data sets' photographs; zeros elsewhere, and for unreadable ones."""
         images = self.images.select(np.isin(self.images.dataset, list(datasets)))
         config = Config.model_validate({"embed": {"model": f"file:{network}"}})
-        embedding = Embedding(config, self.device, self.workers, self.progress, run=self.out / "run")
+        embedding = Embedding(
+            config, self.device, self.workers, self.progress, run=self.out / "run", engine=self.engine
+        )
         embeddings = embedding.extract_features(
             replace(self.loaded, images=images), queries=parts.asks_queries
         ).embeddings

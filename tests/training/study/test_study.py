@@ -58,20 +58,21 @@ def lines(data: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_a_cluster_finds_all_photographs_decoded(data: Path, recipe: Path, tmp_path: Path) -> None:
-    decoded: list[set[Path]] = []
+    decoded: dict[str, set[Path]] = {}
 
     class Cluster(ThisMachine):
         capacity = Capacity(2, 4)
 
         def ordered(self, work: Work[Any, Any], chunks: Iterable[Any]) -> Iterator[Any]:
-            decoded.append(set((tmp_path / "pictures").rglob("*.safetensors")))
+            decoded[work.title] = set((tmp_path / "pictures").rglob("*.safetensors"))
             return super().ordered(work, chunks)
 
     arms = [{"name": "each", "each": True}, {"name": "larger", "set": ["network.image_size=96"]}]
     one = replace(study(data, recipe, tmp_path, arms=arms), engine=Cluster())
     one.run()
-    assert len({path.parent for path in decoded[0]}) == 2  # a folder for each size
-    assert decoded == [set((tmp_path / "pictures").rglob("*.safetensors"))]
+    assert decoded.keys() == {"training", "describing photographs"}
+    assert len({path.parent for path in decoded["training"]}) == 2  # a folder for each size
+    assert decoded["training"] == set((tmp_path / "pictures").rglob("*.safetensors"))
 
 
 def test_every_arm_is_measured_on_every_data_set(lines: tuple[Path, list[Line]]) -> None:
