@@ -19,7 +19,7 @@ from animalclef.catalogue.individual_lookup import (
     named_individual,
     shown,
 )
-from animalclef.catalogue.postgres_server import PostgresServer, parse_address, without_password
+from animalclef.catalogue.postgres_server import PostgresServer, parse_address
 from animalclef.catalogue.schema import Database, individuals, meta, photographs, seasons
 from animalclef.catalogue.signed_changes import (
     Change,
@@ -32,6 +32,7 @@ from animalclef.catalogue.signed_changes import (
 from animalclef.catalogue.sqlite_file import SqliteFile
 from animalclef.errors import DataError, OutputError
 from animalclef.runtime.atomic_files import make_folder, write_text
+from animalclef.runtime.database_address import without_password
 from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable
 from animalclef.structures.arrays import BoolArray, text_array

@@ -11,11 +11,11 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from animalclef.catalogue.schema import Database
 from animalclef.errors import ConfigError, DataError, OutputError
+from animalclef.runtime.database_address import without_password
 
-__all__ = ["PostgresServer", "parse_address", "without_password"]
+__all__ = ["PostgresServer", "parse_address"]
 
 _SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
-_SECRETS = ("password", "sslpassword")
 _DEFAULTS = {"client_encoding": "utf8", "connect_timeout": 10, "keepalives_idle": 60, "application_name": "animalclef"}
 _PATIENCE = "30s"
 _CHANGE, _SEASON = 1, 2  # what is locked, as the second half of an advisory lock's key
@@ -115,22 +115,11 @@ def parse_address(text: str, source: str = "--database") -> sa.URL:
     with suppress(ArgumentError, ValueError):
         address = sa.make_url(text.strip())
         if address.drivername in _SCHEMES and address.database and "@" not in (address.host or ""):
-            return address
+            return address.set(drivername="postgresql")
     raise ConfigError(
         f"{source}: not the address of a PostgreSQL database, such as postgresql://USER@HOST/NAME. In a password "
         "write %40 for @, %3A for : and %2F for /."
     )
-
-
-def without_password(address: sa.URL) -> str:
-    """Return an address as it may be shown and kept.
-
-    >>> without_password(parse_address("postgres://ada:secret@localhost/newts?password=secret&sslmode=require"))
-    'postgresql://ada@localhost/newts?sslmode=require'
-    """
-    query = {name: value for name, value in address.query.items() if name not in _SECRETS}
-    kept = sa.URL.create("postgresql", address.username, None, address.host, address.port, address.database, query)
-    return kept.render_as_string(hide_password=False)
 
 
 def _advice(attempt: Any) -> str:

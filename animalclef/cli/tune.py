@@ -66,6 +66,7 @@ def tune(
     from animalclef.pipeline import ledger_entry
     from animalclef.pipeline.tune import settings_of_run
     from animalclef.runtime.atomic_files import write_text
+    from animalclef.runtime.database_address import shown_address
     from animalclef.runtime.output_guard import check_output, protect_inputs
     from animalclef.store.run_folder import RunFolder
 
@@ -83,9 +84,9 @@ def tune(
         config, data = settings_of_run(RunFolder(run), settings, seed), RunFolder(run).data_digest
         ledger_entry.record("tune", ledger, config, decision, data=data, run=run)
     if as_json:
-        print_json({"decision": str(target), "storage": url, **decision.model_dump()})
+        print_json({"decision": str(target), "storage": shown_address(url), **decision.model_dump()})
         return
     out.print(console.decision_table(decision, sorted(decision.datasets) or ["pooled"]))
     for line in console.honesty_lines(decision):
         out.print(line, highlight=False, soft_wrap=True)
-    out.print(f"Decision: {target}\nStudies: {url}", highlight=False, soft_wrap=True)
+    out.print(f"Decision: {target}\nStudies: {shown_address(url)}", highlight=False, soft_wrap=True)

@@ -24,6 +24,7 @@ from animalclef.decision.model_average import average, choices_tried, sides_of
 from animalclef.decision.search import SearchResult, evaluate
 from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
 from animalclef.errors import ConfigError, OutputError, StaleArtefactError
+from animalclef.runtime.database_address import shown_address
 
 __all__ = ["Shared", "explore", "new_study", "objective", "opened", "work"]
 
@@ -40,6 +41,11 @@ class Shared:
     settings: str  # fingerprint of the pseudo-queries and settings
     seed: int
     patience: float = 30.0  # seconds to wait for a storage that another process has locked
+
+    @property
+    def shown(self) -> str:
+        """The address as messages show it."""
+        return shown_address(self.url)
 
 
 def explore(
@@ -133,7 +139,7 @@ def opened(shared: Shared, name: str) -> optuna.Study:
             study.set_user_attr("settings", shared.settings)
         elif made_with != shared.settings:
             raise StaleArtefactError(
-                f"{shared.url}: its study animalclef/{name} was made with settings {made_with}, this run's are "
+                f"{shared.shown}: its study animalclef/{name} was made with settings {made_with}, this run's are "
                 f"{shared.settings}. Use another --storage, or the settings it was made with."
             )
     return study
@@ -175,22 +181,22 @@ def _storage_errors(shared: Shared) -> Iterator[None]:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             yield
     except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError) as error:
-        raise ConfigError(f"--storage {shared.url}: not a database address, such as sqlite:///studies.db.") from error
+        raise ConfigError(f"--storage {shared.shown}: not a database address, such as sqlite:///studies.db.") from error
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"--storage {shared.url}: the driver {error.name} is not installed. "
+            f"--storage {shared.shown}: the driver {error.name} is not installed. "
             "For PostgreSQL: pip install animalclef[postgres], and an address such as postgresql+psycopg://HOST/NAME."
         ) from error
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = str(error.__cause__ or error).splitlines()[0]
         if "locked" in cause:
             sentence = (
-                f"{shared.url}: the storage stays locked by another program. Wait for it, or use another --storage."
+                f"{shared.shown}: the storage stays locked by another program. Wait for it, or use another --storage."
             )
             raise OutputError(sentence) from error
-        raise OutputError(f"{shared.url}: the storage cannot be used ({cause}). Check the address.") from error
+        raise OutputError(f"{shared.shown}: the storage cannot be used ({cause}). Check the address.") from error
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise OutputError(
-            f"{shared.url}: the storage holds values of another kind than studies ({type(error).__name__}). It is "
+            f"{shared.shown}: the storage holds values of another kind than studies ({type(error).__name__}). It is "
             "damaged; use another --storage."
         ) from error

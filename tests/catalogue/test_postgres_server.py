@@ -22,10 +22,11 @@ from typer.testing import CliRunner
 
 from animalclef.catalogue import postgres_server
 from animalclef.catalogue.catalogue_folder import Catalogue, is_catalogue
-from animalclef.catalogue.postgres_server import parse_address, without_password
+from animalclef.catalogue.postgres_server import parse_address
 from animalclef.catalogue.schema import changes, events, individuals, photographs, seasons
 from animalclef.cli import app
 from animalclef.errors import AnimalClefError, DataError
+from animalclef.runtime.database_address import without_password
 
 pytestmark = pytest.mark.postgres
 QUOTED = "s3cret%3Ap%40ss%2Fword"

@@ -81,6 +81,13 @@ def test_an_address_that_is_none_is_told(url: str) -> None:
         opened(Shared(url, "one", 0), "lynx")
 
 
+@pytest.mark.parametrize("address", ["nosuch://ada:secret@x/y", "postgresql//ada:secret@x", "sqlite://ada:secret@x/y"])
+def test_no_message_holds_a_password(address: str) -> None:
+    with pytest.raises((ConfigError, OutputError)) as told:
+        opened(Shared(address, "one", 0), "lynx")
+    assert "secret" not in str(told.value)
+
+
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be used"):
         opened(shared(tmp_path / "absent"), "lynx")
