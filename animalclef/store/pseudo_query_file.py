@@ -68,7 +68,8 @@ def read_pseudo_queries(run: RunFolder) -> dict[str, PseudoQueries]:
     """
     path = _path(run)
     again = (
-        f"Run `animalclef predict --run {run.path}` again with the run's data and settings; what is finished is kept."
+        f"Run `animalclef predict --run {run.path}` again with the run's data and settings, without --decision; "
+        "what is finished is kept."
     )
     if not path.is_file():
         raise StaleArtefactError(f"{path}: this run has no stored pseudo-queries. {again}")
