@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,12 +9,11 @@ import pytest
 from browser import why_no_browser
 from hypothesis import settings
 from postgres import PostgresServer, postgres_server, why_no_postgres
+from shared_folder import SHARED
 from tiny import make_tiny_data, read_csv
 
 settings.register_profile("same-cases-everywhere", derandomize=True)
 settings.load_profile("same-cases-everywhere")
-
-SHARED = Path(os.environ.get("ANIMALCLEF_SHARED") or Path(__file__).resolve().parents[2] / "shared")
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import SHARED
 from kornia.feature import XFeat
 from numpy.typing import NDArray
 from safetensors.torch import load_file
+from shared_folder import SHARED
 
 from animalclef.config import RerankConfig
 from animalclef.matching.lightglue.factory import open_lightglue
