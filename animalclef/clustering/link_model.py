@@ -32,9 +32,9 @@ _LOWEST = -5.0  # scales, of a pair without a score
 _HIGHEST = 60.0
 _RIDGE = 10.0
 _EULER = 0.5772156649
-# Largest location and scale of log(1 + inliers) of strangers' best candidates, by the number of photographs. On real
-# coats, skins and faces they are 1.4 to 1.8 and .06 to .18 among 12 individuals, 1.7 to 2.0 and .06 to .26 among more:
-# they come from the geometric check rather than from the animals.
+# Limits of location and scale of log(1 + inliers) of strangers' best candidates, by the number of photographs. On six
+# real data sets location is 1.4 to 1.8 and scale .06 to .18 among 12 individuals; among more they are 1.7 to 2.0 and
+# .06 to .26. So they depend on the geometric check more than on the animals.
 _STRANGERS = ((100, 1.8, 0.2), (math.inf, 2.0, 0.3))
 
 
@@ -126,8 +126,8 @@ def nulls_of_lists(scores: PairScores) -> dict[str, Null]:
 
     Of n scores with an exponential tail the r-th largest lies at location + scale (gamma - H(r-1)) on average, where H
     are harmonic numbers and location and scale are those of the largest (Renyi's representation of order statistics).
-    The line is fitted on the middle ranks, where there are strangers, unless all photographs show few animals: of
-    verified matches (`inliers`) no more is believed of strangers than was ever seen of them.
+    The line is fitted on the middle ranks, where there are strangers. Where all photographs show few animals, other
+    photographs of the same animal stand there; so location and scale of verified matches (`inliers`) have a bound.
     """
     query, place = np.unique(scores.query_id.astype(str), return_inverse=True)
     nulls = {name: _null_of_list(shaped(scores.columns[name], log=is_count(name)), place, len(query))

@@ -125,7 +125,7 @@ def small_validation_notes(decision: Decision) -> list[str]:
         if seen is not None and (seen.pseudo_queries < _PSEUDO_QUERIES or seen.individuals < _INDIVIDUALS):
             notes.append(
                 f"{name}: validated on only {counted(seen.pseudo_queries, 'photograph')} of "
-                f"{counted(seen.individuals, 'individual')}; "
-                "treat its score, its interval and its threshold as rough guesses."
+                f"{counted(seen.individuals, 'individual')}; treat its score, its interval and its threshold as "
+                "rough guesses."
             )
     return notes

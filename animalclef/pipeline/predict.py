@@ -218,6 +218,6 @@ def _warn_about_data(asked: ImageTable, features: FeatureSet, context: RunContex
     known = set(given.datasets) if given is not None else set(images.gallery.datasets)
     for name in sorted(set(images.queries.datasets) & set(images.gallery.datasets) - known):
         logger.warning(
-            "%s: the decision names no such data set (it was made on %s), so its queries take the part for all data "
-            "sets, in scale-free units.", name, ", ".join(sorted(known)) or "none",
+            "%s: the decision has no part for this data set (it was made on %s), so its queries are answered by the "
+            "pooled part. Leave --decision out to tune one of its own.", name, ", ".join(sorted(known)) or "none",
         )  # fmt: skip

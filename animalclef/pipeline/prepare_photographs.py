@@ -77,7 +77,8 @@ def _with_keypoints(images: ImageTable, context: RunContext) -> RunContext:
     if config is context.config or not isinstance(context.models.extractor, SiftExtractor):
         return context
     models = replace(context.models, extractor=SiftExtractor(config.keypoints))
-    return replace(context, config=config, models=models, log=open_pair_log(config, context.folder, models))
+    log = open_pair_log(config, context.folder, models)
+    return replace(context.with_config(config), models=models, log=log)
 
 
 def _given(dataset: str, images: ImageTable, config: Config) -> DatasetPreparation | None:
@@ -122,7 +123,7 @@ def _resolved(record: PreparationRecord, context: RunContext) -> RunContext:
     if record.same_viewpoint and config.retrieve.same_viewpoint is not True:
         sides = tuple(sorted({*record.same_viewpoint, *(config.retrieve.same_viewpoint or ())}))
         update["retrieve"] = config.retrieve.model_copy(update={"same_viewpoint": sides})
-    return replace(context, config=config.model_copy(update=update))
+    return context.with_config(config.model_copy(update=update))
 
 
 def _encounters(gallery: ImageTable, links: BackgroundLinks, context: RunContext) -> Encounters:

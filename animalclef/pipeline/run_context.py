@@ -88,17 +88,21 @@ class RunContext:
     def scores_id(self) -> str:
         """Changes with every setting and weight that shapes a raw score."""
         first = scores_fingerprint(self.config, self.models)
-        embed, rerank = self.config.of_embedders(), self.config.of_matchers()  # as they were chosen for the photographs
-        settings = [
-            *((one, embed[one.label]) for one in self.more_embedders),
-            *((one, rerank[one.label]) for one in self.more_matchers),
-        ]
         segmenter = self.models.segmenter
         more = [
-            [one.label, scores_fingerprint(config, replace(one.models, segmenter=segmenter))]
-            for one, config in settings
+            [one.label, scores_fingerprint(one.config, replace(one.models, segmenter=segmenter))]
+            for one in (*self.more_embedders, *self.more_matchers)
         ]
         return fingerprint(1, first, more) if more else first
+
+    def with_config(self, config: Config) -> RunContext:
+        """Return the context with settings that were chosen for the photographs, those of its members too."""
+        embed, rerank = config.of_embedders(), config.of_matchers()
+        return replace(
+            self, config=config,
+            more_embedders=tuple(replace(one, config=embed[one.label]) for one in self.more_embedders),
+            more_matchers=tuple(replace(one, config=rerank[one.label]) for one in self.more_matchers),
+        )  # fmt: skip
 
     @property
     def matchers(self) -> tuple[Member, ...]:

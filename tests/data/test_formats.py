@@ -304,8 +304,7 @@ def test_wildbook_headers_in_any_case_addresses_and_numbers_of_a_spreadsheet(tmp
     assert loaded.images.identity.tolist() == ["Ada", "Ada", None, "Bea"]
     assert loaded.images.date.tolist() == ["2023-05-01 07:30:00", "2023-05-01 07:30:00", "2023-06", ""]
     sentence = (
-        "export.csv: web addresses stand as paths (of 1 photograph); "
-        "download the photographs and put their paths there."
+        "export.csv: web addresses as paths: 1. Download these photographs, and write the paths of the files there."
     )
     assert sentence in [str(one) for one in loaded.problems]
 

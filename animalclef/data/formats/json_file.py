@@ -9,7 +9,6 @@ from typing import Any
 
 from animalclef.data.csv_text import Problem, Table, read_bytes_of_table
 from animalclef.errors import DataError
-from animalclef.runtime.wording import counted
 
 __all__ = ["number", "objects", "read_json", "rows_to_table", "text", "web_addresses"]
 
@@ -66,8 +65,7 @@ def number(value: object) -> float | None:
 def web_addresses(path: Path, rows: Sequence[Mapping[str, str]]) -> list[Problem]:
     """Return a warning of rows whose path is a web address."""
     count = sum(row["path"].lower().startswith(("http:", "https:")) for row in rows)
-    where = f"web addresses stand as paths (of {counted(count, 'photograph')})"
-    sentence = f"{where}; download the photographs and put their paths there."
+    sentence = f"web addresses as paths: {count}. Download these photographs, and write the paths of the files there."
     return [Problem(path.name, None, sentence, fatal=False)] if count else []
 
 
