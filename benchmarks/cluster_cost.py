@@ -13,6 +13,8 @@ import json
 import math
 from dataclasses import asdict, dataclass, replace
 
+from animalclef.features.embedding.embedder import FITTED_ON
+
 QUERY_SHARE = 0.14  # of AnimalCLEF 2025: 2,135 of 15,209
 DATASETS, PSEUDO_QUERIES, CANDIDATES = 3, 300, 100  # pseudo-queries of each data set
 
@@ -69,7 +71,7 @@ def stages(photographs: int, rates: Rates, sizes: Bytes) -> list[Stage]:
         Stage(
             "describing photographs", photographs / rates.describing / 3600, 0,
             photographs * (sizes.keypoints + sizes.embedding + sizes.rest) / giga,
-            photographs * (sizes.vlad_in_memory + sizes.entry_in_memory) / giga,
+            (2 * min(photographs, FITTED_ON) * sizes.vlad_in_memory + photographs * sizes.entry_in_memory) / giga,
         ),
         Stage(
             "embedding search, exact", asked * gallery * 512 / rates.search_flops / 3600, 0, 0,

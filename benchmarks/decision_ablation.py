@@ -19,7 +19,7 @@ import numpy as np
 from animalclef.config import DecideConfig
 from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.decision.cross_fit import nested_hits
+from animalclef.decision.cross_fit import nested_answers
 from animalclef.decision.tune import held_out_parts
 from animalclef.metrics.threshold_sweep import Roles, score_of
 from animalclef.store.pseudo_query_file import read_pseudo_queries
@@ -82,10 +82,10 @@ def measured(
     for seed, pseudo in enumerate(seeds):
         of, drawn = {}, {}
         for held_out in held_out_parts(pseudo, config, seed):
-            for name, hits in nested_hits(held_out, config).items():
+            for name, answered in nested_answers(held_out, config).items():
                 splits = held_out.parts[name].splits
-                of[name] = score_of(hits, Roles.of(splits))[0]
-                drawn[name] = redrawn(splits, hits, seed)
+                of[name] = score_of(answered.hits, Roles.of(splits))[0]
+                drawn[name] = redrawn(splits, answered.hits, seed)
         scores.append([of[name] for name in names])
         draws.append(np.mean([drawn[name] for name in names], axis=0))
     return np.mean(scores, axis=0), np.mean(draws, axis=0)

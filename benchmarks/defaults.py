@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from animalclef.config import DecideConfig
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.decision.cross_fit import nested_hits
+from animalclef.decision.cross_fit import nested_answers
 from animalclef.decision.tune import held_out_parts
 from animalclef.metrics.threshold_sweep import Roles, score_of
 from animalclef.store.pseudo_query_file import read_pseudo_queries
@@ -68,8 +68,8 @@ def nested(pseudo: dict[str, PseudoQueries], config: DecideConfig, seed: int) ->
     """Return the nested score of every data set that has one."""
     found = {}
     for held_out in held_out_parts(pseudo, config, seed):
-        for name, hits in nested_hits(held_out, config).items():
-            found[name] = score_of(hits, Roles.of(held_out.parts[name].splits))[0]
+        for name, answered in nested_answers(held_out, config).items():
+            found[name] = score_of(answered.hits, Roles.of(held_out.parts[name].splits))[0]
     return found
 
 

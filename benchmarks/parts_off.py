@@ -1,10 +1,12 @@
 """Each part of `predict` switched off or exchanged: the score of every data set beside that of the defaults.
 
-    python benchmarks/parts_off.py RUN DATA TRUTH_CSV [--only NAME ...] [--member sift+lightglue] [--set KEY=VALUE]
+    python benchmarks/parts_off.py RUN DATA TRUTH_CSV [--only NAME ...] [--variants members.yaml]
+        [--weights DIR] [--set KEY=VALUE]
 
-RUN is a finished run of DATA with all defaults. It is copied for every variant, so that features and pairs which the
-variant shares are not computed again; RUN itself is left as it is. Printed: the nested validation and, of the queries,
-rank-1 of the known and the score. The truth is only read to report.
+`--variants` is a YAML file of further variants, each a name and its settings; `members.yaml` beside this script has
+the matchers alone and together. RUN is a finished run of DATA with all defaults. It is copied for every variant, so
+that features and pairs which the variant shares are not computed again; RUN itself is left as it is. Printed: the
+nested validation and, of the queries, rank-1 of the known and the score. The truth is only read to report.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import yaml
 from thinned_databases import measured
 
 import animalclef
@@ -47,19 +50,21 @@ def main() -> None:
     parser.add_argument("truth", type=Path)
     parser.add_argument("--only", nargs="*", default=list(VARIANTS))
     parser.add_argument("--set", action="append", default=[], dest="assignments", help="for every variant")
-    parser.add_argument("--member", action="append", default=[], help="a further variant: rerank.members=[MEMBER]")
+    parser.add_argument("--variants", type=Path, default=None, help="YAML of further variants: name to settings")
+    parser.add_argument("--weights", default="weights", help="what {weights} stands for in that file")
     parser.add_argument("--work", type=Path, default=None)
     arguments = parser.parse_args()
     truth = read_truth(arguments.truth)
     names = sorted(set(truth.dataset))
     print("| variant | " + " | ".join(f"{name}: nested, rank-1, score" for name in names) + " | mean score | seconds |")
     print("|" + " --- |" * (len(names) + 3), flush=True)
-    further = {f"with {one}": [f"rerank.members=[{one}]"] for one in arguments.member}
+    further = yaml.safe_load(arguments.variants.read_text()) if arguments.variants else {}
     for variant, settings in ({name: VARIANTS[name] for name in arguments.only} | further).items():
+        chosen = [one.replace("{weights}", arguments.weights) for one in settings]
         with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
             copy, start = Path(folder) / "run", time.perf_counter()
             shutil.copytree(arguments.run, copy)
-            config = animalclef.load_config(None, *settings, *arguments.assignments)
+            config = animalclef.load_config(None, *chosen, *arguments.assignments)
             animalclef.predict(arguments.data, config=config, run_dir=copy)
             seconds = time.perf_counter() - start
             run = load_run(copy)

@@ -1,6 +1,6 @@
 """Disk, memory and the time to go on, at the size of AnimalCLEF 2025: 13,074 gallery photographs, 213,500 pairs.
 
-    python benchmarks/store_scale.py --out DIR [--images 13074] [--queries 2135] [--matched 300]
+    python benchmarks/store_scale.py --out DIR [--images 13074] [--queries 2135] [--matched 300] [--vlad 60000]
 
 Made-up local features (512 keypoints of 128 numbers), real stores, log, plan and matchers. Each part runs in a process
 of its own, because the peak of a process's memory cannot be taken back. Memory is told twice: what the process owns,
@@ -10,6 +10,8 @@ and the whole of it with the pages of the feature files that the system keeps fo
 `nearest`    re-ranking with mutual nearest neighbours; every gallery photograph is matched.
 `lightglue`  re-ranking with LightGlue 256 wide (one layer, random: an image's state is as large as with nine), until
              the images kept on the device reach their limit.
+`vlad`       the step from stored VLAD vectors (8,448 numbers) to 256 principal components, of 30,000 photographs and
+             of `--vlad`.
 `resume`     a run with every pair in its log, and with half of them, until the first photograph is read for matching.
 """
 
@@ -22,6 +24,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +32,9 @@ from typing import Any
 
 import numpy as np
 
-from animalclef.config import RerankConfig
+from animalclef.config import Config, RerankConfig
+from animalclef.features.embedding.embedder import FITTED_ON, Embedder
+from animalclef.features.embedding.principal_components import unit
 from animalclef.features.local.entries import features_from_entry
 from animalclef.matching.nearest_neighbour import MutualNearest
 from animalclef.matching.rerank import rerank
@@ -39,7 +44,7 @@ from animalclef.store.shard_store import Entry, ShardStore
 from animalclef.structures import ImageTable, LocalFeatures, Shortlist
 
 KEYPOINTS, DIMENSIONS, TOP_K, SIZE_WH = 512, 128, 100, (1024, 683)
-PARTS = ("disk", "nearest", "lightglue", "resume")
+PARTS = ("disk", "nearest", "lightglue", "vlad", "resume")
 
 
 def main() -> None:
@@ -124,6 +129,50 @@ def memory_of(given: argparse.Namespace, matcher: Any, kind: str, queries: int, 
         "GB owned before": before, "GB owned at most": max(peak[0], owned()),
         "GB with mapped files": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
     }  # fmt: skip
+
+
+def part_vlad(given: argparse.Namespace) -> dict[str, float]:
+    """Memory of the projection, for as many photographs as a PCA is fitted on and for more."""
+    told: dict[str, float] = {}
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((4096, 8448), dtype=np.float32) * np.arange(1, 8449, dtype=np.float32) ** -0.5
+    for count in (FITTED_ON, given.vlad):
+        numbered = argparse.Namespace(out=given.out, images=count, queries=0)
+        embedder = Embedder("A", images(numbered), Config(), None)
+        for made in (f"vlad-{count}", f"vlad-{count}-vectors"):
+            shutil.rmtree(given.out / made, ignore_errors=True)
+        store = ShardStore(given.out / f"vlad-{count}", "vlad")
+        for first in range(0, count, 64):
+            rows = range(first, min(first + 64, count))
+            store.put(
+                {
+                    key(row): {"embedding": unit(np.roll(values[row % 4096], row // 4096)).astype(np.float16)}
+                    for row in rows
+                }
+            )
+        start, peak = time.perf_counter(), Peak()
+        with peak:
+            embedder.embeddings(embedder.gallery, store)
+        told[f"{count:,}: GB owned at most"] = peak.gigabytes
+        told[f"{count:,}: seconds"] = time.perf_counter() - start
+    return told
+
+
+class Peak:
+    """The most memory owned within a block, looked at ten times a second."""
+
+    def __enter__(self) -> None:
+        self.gigabytes, self._ended = owned(), threading.Event()
+        self._watch = threading.Thread(target=self._look)
+        self._watch.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._watch.join()
+
+    def _look(self) -> None:
+        while not self._ended.wait(0.1):
+            self.gigabytes = max(self.gigabytes, owned())
 
 
 def part_resume(given: argparse.Namespace) -> dict[str, float]:
@@ -250,6 +299,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=13_074)
     parser.add_argument("--queries", type=int, default=2_135)
     parser.add_argument("--matched", type=int, default=300, help="queries that are matched for the peak of memory")
+    parser.add_argument("--vlad", type=int, default=60_000, help="photographs of the part of that name")
     parser.add_argument("--part", choices=PARTS, help="this part alone, as JSON")
     return parser.parse_args()
 

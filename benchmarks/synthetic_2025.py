@@ -105,7 +105,7 @@ def one_draw(sets: list[Set2025], config: DecideConfig, draw: int) -> list[dict[
         pseudo_table = choose_pseudo_queries(gallery, encounter_of, config, draw)
         splits = open_set_splits(pseudo_table, gallery, encounter_of, config, draw)
         scores = scores_of(pseudo_table, gallery, who, world, one, rng, hide=encounter_of)
-        pseudo = {one.name: lay_out(scores, gallery, splits, TOP_K)}
+        pseudo = {one.name: lay_out(scores, gallery, splits, TOP_K, encounter_of)}
         decision = tune(pseudo, config, draw, "synthetic", "synthetic", Silent())
         true = true_score(queries, gallery, who, world, one, decision, rng)
         found = decision.of(one.name).validation

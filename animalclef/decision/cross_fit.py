@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from animalclef.decision.score_columns import is_count, scores_among
 from animalclef.decision.trial_evaluator import ROLES, LogOdds, Role, TrialEvaluator, numbered, seen_as
 from animalclef.metrics.threshold_sweep import hits_of
 
-__all__ = ["CrossFitter", "Curves", "NestedAnswers", "nested_answers", "nested_hits"]
+__all__ = ["CrossFitter", "Curves", "NestedAnswers", "nested_answers"]
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -130,6 +131,12 @@ class CrossFitter:
                     values[rows] = curves.pair_model.log_odds(mine, seen, who[rows], part.agrees[rows])
         return LogOdds(columns, learned, who)
 
+    def with_one_more_hidden(self) -> CrossFitter:
+        """Return the same models and folds, with one more encounter of each pseudo-query's individual hidden."""
+        other = copy(self)
+        other.parts = {name: part.with_one_more_hidden() for name, part in self.parts.items()}
+        return other
+
     @property
     def _learns(self) -> bool:
         return "learned" in self.config.fusions
@@ -199,13 +206,15 @@ def _folds(individuals: NDArray[np.object_], folds: int, seed: int) -> NDArray[n
 class NestedAnswers:
     """Which pseudo-queries are right when a choice that never saw their individuals answers them."""
 
-    hits: tuple[Bools, Bools]  # (p,) answered right as known, and as unknown
+    as_known: Bools  # (p,) answered right with their individual in the gallery
+    as_unknown: Bools  # (p,) and without
     best_is_right: Bools  # (p,) the best identity of the known role is the true one, at any threshold
+    with_one_more_hidden: Bools  # (p,) answered right as known with one more encounter of the individual hidden
 
-
-def nested_hits(held_out: CrossFitter, config: DecideConfig) -> dict[str, tuple[Bools, Bools]]:
-    """Return which pseudo-queries of each part are answered right, as known and as unknown; see `nested_answers`."""
-    return {name: found.hits for name, found in nested_answers(held_out, config).items()}
+    @property
+    def hits(self) -> tuple[Bools, Bools]:
+        """Which pseudo-queries are answered right, as known and as unknown, (p,) each."""
+        return self.as_known, self.as_unknown
 
 
 def nested_answers(held_out: CrossFitter, config: DecideConfig) -> dict[str, NestedAnswers]:
@@ -214,9 +223,11 @@ def nested_answers(held_out: CrossFitter, config: DecideConfig) -> dict[str, Nes
     A pseudo-query counts as wrong where nothing could be tuned without its fold.
     """
     answered = {
-        name: NestedAnswers((np.zeros(len(part), bool), np.zeros(len(part), bool)), np.zeros(len(part), bool))
-        for name, part in held_out.parts.items()
+        name: NestedAnswers(*(np.zeros(len(part), bool) for _ in range(4))) for name, part in held_out.parts.items()
     }
+    thinner = held_out.with_one_more_hidden()
+    changed = [name for name, part in held_out.parts.items() if part.one_more is not None and part.one_more.any()]
+    thinner_odds = {name: thinner.log_odds(name) for name in changed}
     for fold in range(config.folds):
         outside = held_out.outside(fold)
         log_odds = {name: held_out.log_odds(name, frozenset({fold})) for name in held_out.parts}
@@ -233,7 +244,12 @@ def nested_answers(held_out: CrossFitter, config: DecideConfig) -> dict[str, Nes
             rows = np.flatnonzero(held_out.fold_of[name] == fold)
             choice = chosen.for_scoring(held_out.individuals[name][rows])
             found = TrialEvaluator(part.select(rows), log_odds[name].select(rows)).answers(choice)
-            whole, mine = answered[name], hits_of(found, choice.threshold)
-            whole.hits[0][rows], whole.hits[1][rows] = mine
+            whole = answered[name]
+            whole.as_known[rows], whole.as_unknown[rows] = hits_of(found, choice.threshold)
             whole.best_is_right[rows] = found.right
+            if name in thinner_odds:
+                found = TrialEvaluator(thinner.parts[name].select(rows), thinner_odds[name].select(rows)).answers(
+                    choice
+                )
+            whole.with_one_more_hidden[rows] = hits_of(found, choice.threshold)[0]
     return answered

@@ -83,7 +83,9 @@ class Validation(Part):
     baks: float
     baus: float
     low: float | None = Field(None, description="95 % interval of `nested`, individuals drawn with replacement")
-    high: float | None = None
+    high: float | None = Field(
+        None, description="its upper end, raised by what one more encounter of every individual is worth"
+    )
     plateau: tuple[float, float] | None = Field(None, description="thresholds that score within 1 % of the best")
     reliability: Reliability | None = None
     answers: Reliability | None = Field(None, description="of probabilities of answers near the threshold, out of fold")

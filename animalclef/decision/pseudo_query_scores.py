@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.reviewed_answers import ReviewedAnimals
-from animalclef.structures import ImageTable, PairScores, RankedCandidates, ReviewedPairs
+from animalclef.structures import ImageTable, PairScores, RankedCandidates, ReviewedPairs, StrArray
 from animalclef.structures.arrays import text_array
 
 __all__ = ["AnsweredQueries", "answered_queries", "joined", "lay_out"]
@@ -64,8 +66,17 @@ def _as_listed(ranked: RankedCandidates, images: ImageTable, rows: NDArray[np.in
     return rows[np.lexsort((place, -np.nan_to_num(told, nan=-np.inf)))]
 
 
-def lay_out(scores: PairScores, gallery: ImageTable, splits: OpenSetSplits, top_k: int) -> PseudoQueries:
-    """One row per pseudo-query of `splits`; `scores` holds each one's pairs in shortlist order."""
+def lay_out(
+    scores: PairScores,
+    gallery: ImageTable,
+    splits: OpenSetSplits,
+    top_k: int,
+    encounter_of: Mapping[str, str] | None = None,
+) -> PseudoQueries:
+    """One row per pseudo-query of `splits`; `scores` holds each one's pairs in shortlist order.
+
+    `encounter_of` names each gallery photograph's encounter.
+    """
     position = {image_id: row for row, image_id in enumerate(splits.image_id)}
     mine = np.array([image_id in position for image_id in scores.query_id], dtype=bool)
     rows = np.array([position[image_id] for image_id in scores.query_id[mine]], dtype=np.int64)
@@ -85,7 +96,29 @@ def lay_out(scores: PairScores, gallery: ImageTable, splits: OpenSetSplits, top_
     others = valid & ~same
     as_known = valid & (np.cumsum(valid, axis=1) <= top_k)
     as_unknown = others & (np.cumsum(others, axis=1) <= top_k)
-    return PseudoQueries(columns, same, agrees, as_known, as_unknown, splits, *named)
+    one_more = None if encounter_of is None else _one_more(named[0], same, gallery, splits, encounter_of)
+    return PseudoQueries(columns, same, agrees, as_known, as_unknown, splits, named[0], named[1], one_more)
+
+
+def _one_more(
+    gallery_id: StrArray,
+    same: NDArray[np.bool_],
+    gallery: ImageTable,
+    splits: OpenSetSplits,
+    encounter_of: Mapping[str, str],
+) -> NDArray[np.bool_]:
+    """Return the candidates of one encounter of each pseudo-query's individual, where another is left, (p, k)."""
+    encounters: dict[str, set[str]] = defaultdict(set)
+    for image_id, who in zip(gallery.image_id, gallery.identity, strict=True):
+        encounters[who].add(encounter_of[image_id])
+    marked = np.zeros(same.shape, dtype=bool)
+    for row, (image_id, who) in enumerate(zip(splits.image_id, splits.identity, strict=True)):
+        others = sorted(encounters[who] - {encounter_of[image_id]})
+        if len(others) > 1:
+            chosen = others[row % len(others)]
+            mine = np.flatnonzero(same[row])
+            marked[row, mine] = [encounter_of[one] == chosen for one in gallery_id[row, mine]]
+    return marked
 
 
 def _running_count(rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from animalclef.structures import PairScores
 __all__ = ["merged_pseudo_queries", "merged_scores", "union"]
 
 _PAIR = ["query_id", "gallery_id"]
-_MARKS = ("same", "agrees", "as_known", "as_unknown")
+_MARKS = ("same", "agrees", "as_known", "as_unknown", "one_more")
 _NAMES = ("gallery_id", "identity")
 
 
@@ -88,10 +89,10 @@ def _in_role(
     row = pairs["query_id"].map(row_of).to_numpy(dtype=np.int64)
     slot = pairs.groupby("query_id", sort=False).cumcount().to_numpy(dtype=np.int64)
     shape = (len(row_of), int(slot.max()) + 1 if len(slot) else 1)
-    facts = pd.concat([frame[[*_PAIR, "same", "agrees", "identity"]] for frame in frames.values()])
+    facts = pd.concat([frame[[*_PAIR, "same", "agrees", "identity", "one_more"]] for frame in frames.values()])
     known = pairs[_PAIR].merge(facts.drop_duplicates(_PAIR), on=_PAIR, how="left", sort=False)
     marks = {name: np.zeros(shape, dtype=bool) for name in _MARKS}
-    for name in ("same", "agrees"):
+    for name in ("same", "agrees", "one_more"):
         marks[name][row, slot] = known[name].to_numpy(dtype=bool)
     marks["as_known"][row, slot] = marks["as_unknown"][row, slot] = True
     gallery_id, identity = (np.full(shape, None, dtype=object) for _ in range(2))
@@ -112,6 +113,11 @@ def _long(part: PseudoQueries, seen: NDArray[np.bool_], columns: Sequence[str]) 
     if part.gallery_id is None or part.identity is None:
         raise ValueError("these pseudo-queries do not name their candidates.")
     rows, slots = np.nonzero(seen)
-    content = {"query_id": part.splits.image_id[rows], "gallery_id": part.gallery_id[rows, slots]}
+    content: dict[str, NDArray[Any]] = {
+        "query_id": part.splits.image_id[rows],
+        "gallery_id": part.gallery_id[rows, slots],
+    }
+    one_more = np.zeros_like(part.same) if part.one_more is None else part.one_more
     content |= {name: getattr(part, name)[rows, slots] for name in ("same", "agrees", "identity")}
+    content["one_more"] = one_more[rows, slots]
     return pd.DataFrame(content | {name: part.columns[name][rows, slots] for name in columns})

@@ -14,7 +14,7 @@ from animalclef.config import DecideConfig
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.answer_curve import AnswerFit, reliability
 from animalclef.decision.calibrators import shaped
-from animalclef.decision.cross_fit import CrossFitter, nested_hits
+from animalclef.decision.cross_fit import CrossFitter, nested_answers
 from animalclef.decision.decision_model import DatasetDecision, Decision, Reliability, Summary, Validation
 from animalclef.decision.fit_calibrators import Pairs
 from animalclef.decision.leak_guard import digest_of
@@ -237,11 +237,15 @@ def _validated(
     config: DecideConfig,
     seed: int,
 ) -> Validation:
-    nested = nested_hits(held_out, config)
     measured = {}
-    for name, hits in nested.items():
-        ends = interval_over_individuals(*hits, held_out.parts[name].splits, seed=seed)
-        measured[name] = (score_of(hits, evaluators[name].roles)[0], *ends)
+    for name, answered in nested_answers(held_out, config).items():
+        roles = evaluators[name].roles
+        score = score_of(answered.hits, roles)[0]
+        low, high = interval_over_individuals(*answered.hits, held_out.parts[name].splits, seed=seed)
+        # A query has an encounter of its individual more to be found in than a pseudo-query. What the next one
+        # hidden costs bounds what that is worth.
+        worth = score - score_of((answered.with_one_more_hidden, answered.as_unknown), roles)[0]
+        measured[name] = (score, low, min(1.0, high + max(0.0, worth)))
     score, low, high = mean_interval(measured) or (0.0, 0.0, 1.0)
     logger.info("%s: %s, nested score %.3f", held_out.name, found.choice, score)
     return Validation(

@@ -33,6 +33,7 @@ class PseudoQuerySet:
 
     gallery: ImageTable
     queries: ImageTable
+    encounter_of: Mapping[str, str]  # of each gallery photograph
     splits: Mapping[str, OpenSetSplits]  # by data set
     findable: frozenset[str]  # pseudo-queries whose individual has a photograph that they may see
     own_side: frozenset[str]  # those that may see one from their own side
@@ -47,12 +48,11 @@ class PseudoQuerySet:
 
     def laid_out(self, known: PairScores, unknown: PairScores, top_k: int) -> dict[str, PseudoQueries]:
         """For tuning: the scores of both shortlists, by data set."""
-        return {
-            name: self._of_other_events(
-                name, joined(lay_out(known, self.gallery, split, top_k), lay_out(unknown, self.gallery, split, top_k))
-            )
+        laid = {
+            name: [lay_out(scores, self.gallery, split, top_k, self.encounter_of) for scores in (known, unknown)]
             for name, split in self.splits.items()
         }
+        return {name: self._of_other_events(name, joined(*roles)) for name, roles in laid.items()}
 
     def _of_other_events(self, name: str, part: PseudoQueries) -> PseudoQueries:
         """Without finds that can only be of the same event, where there are many."""
@@ -76,7 +76,9 @@ def build_pseudo_queries(search: CandidateSearch, encounters: Encounters) -> Pse
     findable = frozenset(image_id for image_id, count in others.items() if count)
     views = [hidden, _whole_individual(queries, gallery, hidden)]
     own_side = _seen_from_own_side(queries, gallery, hidden)
-    return PseudoQuerySet(gallery, queries, splits, findable, own_side, *search.shortlists(queries, views))
+    return PseudoQuerySet(
+        gallery, queries, encounters.of, splits, findable, own_side, *search.shortlists(queries, views)
+    )
 
 
 def sample_pseudo_queries(

@@ -11,7 +11,7 @@ from animalclef.config import Config
 from animalclef.config.prepare import Mode
 from animalclef.data.encounters import Encounters
 from animalclef.data.pseudo_query import PseudoQueries
-from animalclef.decision.cross_fit import nested_hits
+from animalclef.decision.cross_fit import nested_answers
 from animalclef.decision.pseudo_query_scores import joined, lay_out
 from animalclef.decision.tune import held_out_parts
 from animalclef.decision.viewpoint_bias import events_show_through, from_own_side_only
@@ -120,7 +120,7 @@ def score_trials(name: str, trials: Mapping[Mode, Trial], config: Config) -> dic
     for mode, part in parts.items():
         trial = Trial(part, trials[mode].own_side)
         for held_out in held_out_parts({name: part}, config.decide, config.seed):
-            hits = nested_hits(held_out, config.decide)[name]
+            hits = nested_answers(held_out, config.decide)[name].hits
             trial = Trial(part, trial.own_side, hits, score_of(hits, Roles.of(part.splits))[0])
         scored[mode] = trial
     return scored

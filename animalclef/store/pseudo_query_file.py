@@ -28,7 +28,7 @@ from animalclef.structures.arrays import text_array
 __all__ = ["Stamp", "digest_of_pseudo_queries", "holds_pseudo_queries", "read_pseudo_queries", "write_pseudo_queries"]
 
 _FORMAT = 1
-_MARKS = ("same", "agrees", "as_known", "as_unknown")  # bit 0, 1, 2, 3
+_MARKS = ("same", "agrees", "as_known", "as_unknown", "one_more")  # bit 0, 1, 2, 3, 4
 _DAMAGE = (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, IndexError)
 
 Arrays = dict[str, NDArray[np.generic]]
@@ -138,7 +138,8 @@ def _of(arrays: Arrays, number: int) -> Arrays:
 def _packed(part: PseudoQueries) -> tuple[Arrays, dict[str, Any]]:
     """Arrays, and the names they speak of."""
     splits = part.splits
-    marks = sum(getattr(part, name).astype(np.uint8) << bit for bit, name in enumerate(_MARKS))
+    given = [getattr(part, name) for name in _MARKS]
+    marks = sum(mark.astype(np.uint8) << bit for bit, mark in enumerate(given) if mark is not None)
     arrays: Arrays = {"marks": np.asarray(marks, dtype=np.uint8)}
     arrays |= {f"column/{name}": values.astype(np.float32) for name, values in part.columns.items()}
     arrays |= {"is_known": splits.is_known.astype(np.uint8), "is_unknown": splits.is_unknown.astype(np.uint8)}

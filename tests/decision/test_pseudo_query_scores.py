@@ -9,7 +9,7 @@ from evaluation_cases import answers_of, gallery_of
 from rows import Row, image_table
 
 from animalclef.data.open_set_splits import OpenSetSplits
-from animalclef.decision.pseudo_query_scores import answered_queries, lay_out
+from animalclef.decision.pseudo_query_scores import answered_queries, joined, lay_out
 from animalclef.metrics.threshold_sweep import hits_of
 from animalclef.structures import PairScores, RankedCandidates, ReviewedPairs
 
@@ -41,6 +41,33 @@ def test_masks_by_hand() -> None:
     np.testing.assert_array_equal(pseudo.columns["similarity"][1], [5, 6, np.nan, np.nan, np.nan])
     assert pseudo.identity is not None
     assert pseudo.identity[1].tolist() == ["a", "d", None, None, None]
+
+
+def test_one_more_encounter_is_marked_where_another_is_left() -> None:
+    gallery = gallery_of(["a", "a", "a", "a", "b", "b", "c"])
+    encounter_of = {"g0": "1", "g1": "1", "g2": "2", "g3": "3", "g4": "4", "g5": "5", "g6": "6"}
+    query_id, gallery_id = zip(
+        ("g0", "g2"), ("g0", "g4"), ("g0", "g3"), ("g2", "g3"), ("g2", "g1"), ("g2", "g0"), ("g4", "g5"), ("g4", "g6"),
+        strict=True,
+    )  # fmt: skip
+    scores = PairScores(strings(*query_id), strings(*gallery_id), {"similarity": np.ones(8, np.float32)})
+    splits = one_split(strings("g0", "g2", "g4"), strings("a", "a", "b"), [0, 0, 1])
+    pseudo = lay_out(scores, gallery, splits, 9, encounter_of)
+    assert pseudo.one_more is not None
+    # g0 is of encounter 1 and lacks 2 of {2, 3}; g2 lacks the second of {1, 3}; b has no other but g5's
+    assert pseudo.one_more.tolist() == [[True, False, False], [True, False, False], [False] * 3]
+    thinner = pseudo.with_one_more_hidden()
+    assert thinner.as_known.tolist() == [[False, True, True], [False, True, True], [True, True, False]]
+    np.testing.assert_array_equal(thinner.as_unknown, pseudo.as_unknown)
+    kept = pseudo.select(np.array([1])).one_more
+    assert kept is not None
+    assert kept.tolist() == [[True, False, False]]
+    both = joined(pseudo, pseudo)
+    assert both.one_more is not None
+    assert both.one_more.shape == both.same.shape == (3, 6)
+    unnamed = lay_out(scores, gallery, splits, 9)
+    assert unnamed.one_more is None
+    assert unnamed.with_one_more_hidden() is unnamed
 
 
 def test_pairs_of_other_data_sets_are_left_out_and_a_query_may_have_none() -> None:

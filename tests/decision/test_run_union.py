@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,7 +51,8 @@ def part(column: str, asked: list[str], *pairs: tuple[str, str, float]) -> Pseud
     query, other, values = zip(*pairs, strict=True)
     scores = PairScores(np.array(query, dtype=object), np.array(other, dtype=object),
                         {column: np.array(values, dtype=np.float32)})  # fmt: skip
-    return lay_out(scores, gallery, splits, top_k=1)
+    seen = lay_out(scores, gallery, splits, top_k=1)
+    return dataclasses.replace(seen, one_more=seen.same & (seen.gallery_id == "g1"))
 
 
 def test_pseudo_queries_are_merged_role_by_role() -> None:
@@ -65,6 +68,7 @@ def test_pseudo_queries_are_merged_role_by_role() -> None:
     assert merged.as_known.tolist() == [[True, False, False, False], [True, True, False, False]]
     assert merged.as_unknown.tolist() == [[False, False, True, True], [False, False, True, False]]
     assert merged.same.tolist() == [[True, False, False, False], [True, False, False, False]]
+    assert merged.one_more.tolist() == [[True, False, False, False], [False] * 4]  # type: ignore[union-attr]
     # g2 as known: g0 is not shortlisted by a, so it has a's least, 0.8; g3 is not by b, so it has b's, 9
     expected = np.log1p([[0.9, np.nan, 0.5, 0.5], [0.8, 0.8, 0.1, np.nan]])
     np.testing.assert_allclose(merged.columns["a:s"], expected, rtol=1e-6)

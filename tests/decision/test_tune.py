@@ -108,6 +108,29 @@ def test_whether_the_best_is_right_is_told_of_the_columns_as_they_were_fused() -
     assert max(found["similarity",], found["inliers",]) < 0.7
 
 
+def test_the_interval_reaches_as_far_up_as_one_more_encounter_is_worth() -> None:
+    part = synthetic(individuals=20, signal=12.0, seed=0)
+    plain = tuned(lynx=part).of("lynx").validation
+    # half of the pseudo-queries are not found any more with one more encounter hidden
+    half = (np.arange(len(part)) // 2 % 2 == 0)[:, None]
+    worth = tuned(lynx=dataclasses.replace(part, one_more=part.same & half)).of("lynx").validation
+    nothing = tuned(lynx=dataclasses.replace(part, one_more=np.zeros_like(part.same))).of("lynx").validation
+    weak = synthetic(individuals=20, signal=1.0, seed=0)
+    before = tuned(lynx=weak).of("lynx").validation
+    after = tuned(lynx=dataclasses.replace(weak, one_more=weak.same & half)).of("lynx").validation
+    assert plain is not None
+    assert plain.nested > 0.9
+    assert nothing == plain
+    assert worth is not None
+    assert (worth.nested, worth.low, worth.high) == (plain.nested, plain.low, 1.0)
+    assert before is not None
+    assert after is not None
+    assert after.nested == before.nested
+    assert before.high is not None
+    assert after.high is not None
+    assert 0.05 < after.high - before.high < before.nested
+
+
 def test_the_same_seed_gives_the_same_decision() -> None:
     part = synthetic(individuals=10, signal=2.0, seed=1)
     assert tuned(lynx=part) == tuned(lynx=part)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from rows import Row, image_table
 
-from animalclef.config import EmbedConfig
+from animalclef.config import EmbedConfig, load_config
+from animalclef.features.embedding import embedder
+from animalclef.features.embedding.embedder import Embedder
 from animalclef.features.embedding.principal_components import principal_axes, project, unit
 from animalclef.features.embedding.vlad import (
     Codebook,
@@ -19,6 +23,7 @@ from animalclef.features.embedding.vlad import (
     dense_root_sift,
     fit_codebook,
 )
+from animalclef.store.shard_store import ShardStore
 from animalclef.structures import DecodedImage
 
 SMALL = EmbedConfig(words=4, local_dimensions=8, long_side=96, step=8, bin_sizes=(6,))
@@ -189,3 +194,35 @@ def test_a_codebook_holds_what_shortening_needs() -> None:
     assert isinstance(codebook, Codebook)
     assert (codebook.mean.shape, codebook.basis.shape) == ((128,), (128, 8))
     np.testing.assert_allclose(codebook.basis.T @ codebook.basis, np.eye(8), atol=1e-4)
+
+
+@pytest.mark.parametrize("keeps_axes", [False, True])
+def test_the_pca_of_many_photographs_is_fitted_on_some_and_projects_all_in_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps_axes: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    animals = rng.normal(size=(20, 64))
+    held = unit(np.repeat(animals, 15, axis=0) + 0.2 * rng.normal(size=(300, 64)) / 8 * 3).astype(np.float16)
+    table = image_table([Row(str(number), "a", dataset="newts") for number in range(300)])
+    config = load_config(None, ["embed.dimensions=8"])
+
+    def vectors(folder: str) -> NDArray[np.float32]:
+        store = ShardStore(tmp_path / folder)
+        store.put({key: {"embedding": row} for key, row in zip(table.key, held, strict=True)})
+        return Embedder("newts", table, config, None).embeddings(table, store, keeps_axes=keeps_axes).values
+
+    def right_neighbours(values: NDArray[np.float32]) -> float:
+        similarity = values @ values.T - 2 * np.eye(300)
+        return float(np.mean(similarity.argmax(axis=1) // 15 == np.arange(300) // 15))
+
+    of_all = vectors("all")
+    monkeypatch.setattr(embedder, "FITTED_ON", 100)
+    monkeypatch.setattr(embedder, "_BLOCK", 64)
+    of_some = vectors("some")
+    assert of_some.shape == (300, 8)
+    np.testing.assert_allclose(np.linalg.norm(of_some, axis=1), 1, atol=1e-5)
+    assert not np.array_equal(of_some, of_all)
+    assert right_neighbours(of_some) >= right_neighbours(of_all) - 0.03 > 0.9
+    np.testing.assert_array_equal(vectors("again"), of_some)
+    monkeypatch.setattr(embedder, "_BLOCK", 300)
+    np.testing.assert_allclose(vectors("whole"), of_some, atol=1e-5)

@@ -32,11 +32,11 @@ def case() -> PseudoQueries:
         "inliers": np.array([31, 4, np.nan], np.float32),
     }
     scores = PairScores(strings("g0", "g0", "g2"), strings("g1", "g2", "g0"), columns)
-    return lay_out(scores, gallery, splits, top_k=1)
+    return lay_out(scores, gallery, splits, top_k=1, encounter_of={"g0": "a", "g1": "b", "g2": "c"})
 
 
 def same(one: PseudoQueries, other: PseudoQueries) -> None:
-    for name in ("same", "agrees", "as_known", "as_unknown", "gallery_id", "identity"):
+    for name in ("same", "agrees", "as_known", "as_unknown", "one_more", "gallery_id", "identity"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
     for name in ("image_id", "identity", "is_known", "is_unknown"):
         np.testing.assert_array_equal(getattr(one.splits, name), getattr(other.splits, name), err_msg=name)

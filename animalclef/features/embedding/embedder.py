@@ -23,7 +23,10 @@ from animalclef.structures import Embeddings, FloatArray, ImageTable
 if TYPE_CHECKING:
     from animalclef.features.embedding.timm_embedder import TimmExtractor
 
-__all__ = ["Embedder", "join_embeddings", "load_network"]
+__all__ = ["FITTED_ON", "Embedder", "join_embeddings", "load_network"]
+
+FITTED_ON = 30_000  # photographs that a PCA is fitted on at most: 1 GB of VLAD vectors
+_BLOCK = 4096  # photographs that are projected at once
 
 
 class Embedder:
@@ -67,8 +70,9 @@ class Embedder:
 
         The PCA is fitted on the gallery and the queries together; no label is used. Fitted on the gallery alone it
         pushes gallery photographs apart from each other but not from queries, and thresholds tuned on gallery
-        photographs come out too low for queries. With `keeps_axes` it is fitted the first time that the
-        codebook is used, and never again, so that a photograph's vector stays as it is when others come.
+        photographs come out too low for queries. Of more than 30,000 photographs 30,000, drawn at random, are fitted.
+        With `keeps_axes` it is fitted the first time that the codebook is used, and never again, so that a photograph's
+        vector stays as it is when others come.
 
         Raises:
             KeyError: a photograph has no whole entry in the store.
@@ -76,23 +80,33 @@ class Embedder:
         if self.network is not None:
             return Embeddings(self.fingerprint, images.image_id, _stacked(images, store))
         if keeps_axes:
-            axes, held = self._axes(images, store), _stacked(images, store)
-            basis = whitened(axes["basis"], axes["variance"])  # below one by one: the same to the last bit
-            vectors = np.concatenate([unit((one[None] - axes["mean"]) @ basis) for one in held])
-            return Embeddings(self.fingerprint, images.image_id, vectors)
+            axes = self._axes(images, store)  # below in blocks of one photograph: the same to the last bit
+            return Embeddings(self.fingerprint, images.image_id, _projected(images, store, **axes, rows=1))
         key = fingerprint(1, images.key.tolist(), self.config.embed.dimensions)
         made = ShardStore(store.folder.with_name(f"{store.folder.name}-vectors"))
         if made.verify([key]):
-            made.put({key: {"values": project(_stacked(images, store), self.config.embed.dimensions)}})
+            made.put({key: {"values": self._projected(images, store)}})
         return Embeddings(self.fingerprint, images.image_id, made.get(key)["values"].astype(np.float32))
 
     def _axes(self, images: ImageTable, store: ShardStore) -> dict[str, FloatArray]:
         """Return mean, axes and variances that were fitted before; fitted on these photographs the first time."""
         kept = ShardStore(store.folder.with_name(f"{store.folder.name}-axes"))
         if kept.verify(["axes"]):
-            mean, basis, variance = principal_axes(_stacked(images, store), self.config.embed.dimensions)
-            kept.put({"axes": {"mean": mean, "basis": basis, "variance": variance}})
+            kept.put({"axes": self._fitted_axes(images, store)})
         return {name: array.astype(np.float32) for name, array in kept.get("axes").items()}
+
+    def _projected(self, images: ImageTable, store: ShardStore) -> FloatArray:
+        if len(images) <= FITTED_ON:
+            return project(_stacked(images, store), self.config.embed.dimensions)
+        return _projected(images, store, **self._fitted_axes(images, store), rows=_BLOCK)
+
+    def _fitted_axes(self, images: ImageTable, store: ShardStore) -> dict[str, FloatArray]:
+        chosen = np.arange(len(images))
+        if len(images) > FITTED_ON:
+            rng = np.random.default_rng([self.config.seed, 27])
+            chosen = np.sort(rng.choice(len(images), FITTED_ON, replace=False))
+        fitted = principal_axes(_stacked(images.select(chosen), store), self.config.embed.dimensions)
+        return dict(zip(("mean", "basis", "variance"), fitted, strict=True))
 
     def _fit(self, workers: int, progress: Progress) -> Codebook:
         config = self.config
@@ -118,7 +132,21 @@ class Embedder:
 
 
 def _stacked(images: ImageTable, store: ShardStore) -> FloatArray:
-    return np.stack([store.get(key)["embedding"] for key in images.key]).astype(np.float32)
+    first = store.get(images.key[0])["embedding"]
+    stacked = np.empty((len(images), len(first)), np.float32)
+    for row, key in enumerate(images.key):
+        stacked[row] = store.get(key)["embedding"]
+    return stacked
+
+
+def _projected(
+    images: ImageTable, store: ShardStore, mean: FloatArray, basis: FloatArray, variance: FloatArray, rows: int
+) -> FloatArray:
+    """Return unit vectors (n, dimensions) on axes that are given, computed for so many photographs at once."""
+    scaled = whitened(basis, variance)
+    blocks = [np.arange(start, min(start + rows, len(images))) for start in range(0, len(images), rows)]
+    vectors = [unit((_stacked(images.select(block), store) - mean) @ scaled) for block in blocks]
+    return np.concatenate([np.zeros((0, scaled.shape[1]), np.float32), *vectors])
 
 
 def load_network(config: Config, device: str, folder: Path | None = None) -> TimmExtractor | None:
