@@ -4,9 +4,9 @@
         [--weights DIR] [--set KEY=VALUE]
 
 `--variants` is a YAML file of further variants, each a name and its settings; `members.yaml` beside this script has
-the matchers alone and together. RUN is a finished run of DATA with all defaults. It is copied for every variant, so
-that features and pairs which the variant shares are not computed again; RUN itself is left as it is. Printed: the
-nested validation and, of the queries, rank-1 of the known and the score. The truth is only read to report.
+the matchers alone and together. RUN is a finished run of DATA with all defaults. All variants are made one after the other in a copy of it, so that
+features and pairs which they share are computed once; the seconds are of what is new. RUN itself is left as it is.
+Printed: the nested validation and, of the queries, rank-1 of the known and the score. The truth is only read to report.
 """
 
 from __future__ import annotations
@@ -59,11 +59,12 @@ def main() -> None:
     print("| variant | " + " | ".join(f"{name}: nested, rank-1, score" for name in names) + " | mean score | seconds |")
     print("|" + " --- |" * (len(names) + 3), flush=True)
     further = yaml.safe_load(arguments.variants.read_text()) if arguments.variants else {}
-    for variant, settings in ({name: VARIANTS[name] for name in arguments.only} | further).items():
-        chosen = [one.replace("{weights}", arguments.weights) for one in settings]
-        with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
-            copy, start = Path(folder) / "run", time.perf_counter()
-            shutil.copytree(arguments.run, copy)
+    with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
+        copy = Path(folder) / "run"
+        shutil.copytree(arguments.run, copy)
+        for variant, settings in ({name: VARIANTS[name] for name in arguments.only} | further).items():
+            chosen = [one.replace("{weights}", arguments.weights) for one in settings]
+            start = time.perf_counter()
             config = animalclef.load_config(None, *chosen, *arguments.assignments)
             animalclef.predict(arguments.data, config=config, run_dir=copy)
             seconds = time.perf_counter() - start
@@ -75,7 +76,7 @@ def main() -> None:
                 score, _ = measured(run.ranked, truth, name, rule.threshold)
                 cells.append(f"{nested:.3f}, {first_place(run.ranked, truth, name):.3f}, {score:.3f}")
                 scores.append(score)
-        print(f"| {variant} | " + " | ".join(cells) + f" | {np.mean(scores):.3f} | {seconds:.0f} |", flush=True)
+            print(f"| {variant} | " + " | ".join(cells) + f" | {np.mean(scores):.3f} | {seconds:.0f} |", flush=True)
 
 
 def first_place(ranked: RankedCandidates, truth: Truth, name: str) -> float:
