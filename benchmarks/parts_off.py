@@ -4,9 +4,10 @@
         [--weights DIR] [--set KEY=VALUE]
 
 `--variants` is a YAML file of further variants, each a name and its settings; `members.yaml` beside this script has
-the matchers alone and together. RUN is a finished run of DATA with all defaults. All variants are made one after the other in a copy of it, so that
-features and pairs which they share are computed once; the seconds are of what is new. RUN itself is left as it is.
-Printed: the nested validation and, of the queries, rank-1 of the known and the score. The truth is only read to report.
+the matchers alone and together. RUN is a finished run of DATA with all defaults. All variants are made one after the
+other in a copy of it, so that features and pairs which they share are computed once; the seconds are of what is new.
+RUN itself is left as it is. Printed: the nested validation and, of the queries, rank-1 of the known and the score. The
+truth is only read to report.
 """
 
 from __future__ import annotations
