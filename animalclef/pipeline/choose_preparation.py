@@ -29,7 +29,7 @@ from animalclef.pipeline.trial_sample import (
     try_on,
 )
 from animalclef.prepare.cut_out import prepared_table
-from animalclef.prepare.variant_choice import Evidence, Variant, can_be_tried, choose_variant, mode_by_rule
+from animalclef.prepare.variant_choice import Evidence, Variant, believed, can_be_tried, choose_variant, mode_by_rule
 from animalclef.structures import ImageTable
 
 __all__ = ["choose_preparations"]
@@ -127,13 +127,14 @@ class _Chooser:
         before = self._off(scored["whole"], whole, sample, outlines)
         evidence = replace(evidence, off_animal=before)
         order = sorted(scored, key=MODES.index)
-        best = max(order, key=lambda mode: np.nan_to_num(scored[mode].score, nan=-1.0))
+        candidates = believed(order, evidence)
+        best = max(candidates, key=lambda mode: np.nan_to_num(scored[mode].score, nan=-1.0))
         behind = {mode: margin_between(scored[best], scored[mode]) for mode in order}
-        tied = [mode for mode in order if behind[mode].is_tie]
+        tied = [mode for mode in candidates if behind[mode].is_tie]
         first = max(tied, key=lambda mode: np.nan_to_num(scored[mode].rank1, nan=-1.0))
         in_rank1 = {mode: rank1_margin(scored[first], scored[mode]) for mode in tied}
         variants = [Variant(mode, scored[mode].score, scored[mode].rank1) for mode in order]
-        mode, reason = choose_variant(variants, behind, in_rank1, evidence)
+        mode, reason = choose_variant([one for one in variants if one.mode in candidates], behind, in_rank1, evidence)
         sides = other_viewpoint_share(scored[mode].part)
         return DatasetPreparation(
             mode=mode,

@@ -158,7 +158,7 @@ def _record_path(contents: Contents, known: Mapping[str, DatasetPreparation], co
     settings = context.config.model_dump(mode="json", exclude={"cluster": True, "data": {"cache_gb"}}) | {"name": ""}
     given = [] if masks is None else masks.tolist()
     seen = [contents.digest, given, sorted((name, one.mode) for name, one in known.items())]
-    made = fingerprint(2, seen, settings, models, versions, context.given is None)
+    made = fingerprint(3, seen, settings, models, versions, context.given is None)
     return context.folder.path / "preparations" / f"{made}.json"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from animalclef.config.prepare import MODES, Mode
 
-__all__ = ["Evidence", "Margin", "Variant", "can_be_tried", "choose_variant", "mode_by_rule"]
+__all__ = ["Evidence", "Margin", "Variant", "believed", "can_be_tried", "choose_variant", "mode_by_rule"]
 
 _SURE_OUTLINES = 0.8  # of the photographs: with fewer, no rule cuts; .95 or more on each of the six real data sets
 _FEW_OUTLINES = 0.5  # of the photographs: with fewer outlines than this, nothing is cut
@@ -16,6 +16,7 @@ _SMALL = 0.35  # of the photograph: an animal smaller than this gains pixels by 
 _UNIFORM = 0.5  # of the photographs
 _LEAST_PHOTOGRAPHS = 100  # of the database: with fewer, a trial cannot tell
 _OFF_ANIMAL = 0.5  # of verified matches between different individuals
+_MATCHES_OFF = "most verified matches between different individuals lie off the animal"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def choose_variant(
 ) -> tuple[Mode, str]:
     """Return the chosen mode and the reason in words.
 
-    The best nested score wins; variants within one standard error of it are tied. Of tied ones the best rank-1 of
+    `variants` are those whose validation is `believed`. The best nested score wins; variants within one standard error of it are tied. Of tied ones the best rank-1 of
     stage one wins, by the same rule. What is still tied goes to the mode of the rule (`mode_by_rule`) where that is
     among them, else to the cheapest. `behind` holds the margin of every mode to the best nested score,
     `behind_in_rank1` that to the best rank-1 among the tied.
@@ -88,6 +89,19 @@ def choose_variant(
     return min(ahead, key=MODES.index), "validation scores alike; the cheapest"
 
 
+def believed(modes: Sequence[Mode], evidence: Evidence) -> list[Mode]:
+    """Return the modes whose validation can be believed.
+
+    Where most verified matches between different individuals lie off the animal, backgrounds are matched. Database
+    photographs of one individual share them more often than a query does, so whole photographs validate too well.
+
+    >>> believed(["whole", "masked"], Evidence(photographs=200, outlined=1.0, filled=0.4, uniform=0.0, off_animal=0.9))
+    ['masked']
+    """
+    backgrounds = mode_by_rule(evidence)[1] == _MATCHES_OFF
+    return [mode for mode in modes if mode != "whole" or not backgrounds or len(modes) == 1]
+
+
 def can_be_tried(photographs: int, evidence: Evidence) -> bool:
     """Return whether a trial can tell preparations apart: the database is large enough, and animals stand out."""
     return photographs >= _LEAST_PHOTOGRAPHS and evidence.outlined >= _FEW_OUTLINES
@@ -106,7 +120,7 @@ def mode_by_rule(evidence: Evidence) -> tuple[Mode, str]:
     if (evidence.uniform or 0.0) >= _UNIFORM and evidence.any_angle:
         return "along-body", "bodies lie at any angle before a uniform background"
     if evidence.off_animal is not None and evidence.off_animal >= _OFF_ANIMAL:
-        return "cut-out", "most verified matches between different individuals lie off the animal"
+        return "cut-out", _MATCHES_OFF
     if evidence.filled < _SMALL:
         return "cut-out", "the animal fills less than about a third of the photograph"
     return "whole", "nothing speaks against the whole photograph"
