@@ -61,10 +61,10 @@ def choose_variant(
 ) -> tuple[Mode, str]:
     """Return the chosen mode and the reason in words.
 
-    `variants` are those whose validation is `believed`. The best nested score wins; variants within one standard error of it are tied. Of tied ones the best rank-1 of
-    stage one wins, by the same rule. What is still tied goes to the mode of the rule (`mode_by_rule`) where that is
-    among them, else to the cheapest. `behind` holds the margin of every mode to the best nested score,
-    `behind_in_rank1` that to the best rank-1 among the tied.
+    `variants` are those whose validation is `believed`. The best nested score wins; variants within one standard error
+    of it are tied. Of tied ones the best rank-1 of stage one wins, by the same rule. What is still tied goes to the
+    mode of the rule (`mode_by_rule`) where that is among them, else to the cheapest. `behind` holds the margin of every
+    mode to the best nested score, `behind_in_rank1` that to the best rank-1 among the tied.
 
     >>> sample = Evidence(photographs=200, outlined=1.0, filled=0.5, uniform=0.0, off_animal=0.1)
     >>> both = [Variant("whole", 0.5, 0.3), Variant("cut-out", 0.6, 0.5)]

@@ -103,5 +103,5 @@ def test_the_prior_is_even_odds_a_few_scales_above_strangers() -> None:
     assert model.columns == ("inliers",)
     pairs = LinkedPairs(texts("a", "b"), np.array([0]), np.array([1]), {"inliers": np.array([np.e**3 - 1], np.float32)})
     null = {"inliers": Null(location=1.0, scale=0.5, photographs=9, individuals=9)}
-    # 4 scales above: 4 * 11 / 12 - ln 12
-    assert model.log_odds(pairs, null)[0] == pytest.approx(4 * 11 / 12 - np.log(12), abs=1e-5)
+    # 4 scales above: 4 * 6 / 7 - ln 7
+    assert model.log_odds(pairs, null)[0] == pytest.approx(4 * 6 / 7 - np.log(7), abs=1e-5)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from animalclef.config.prepare import Mode
-from animalclef.prepare.variant_choice import Evidence, Margin, Variant, can_be_tried, choose_variant, mode_by_rule
+from animalclef.config.prepare import MODES, Mode
+from animalclef.prepare.variant_choice import (
+    Evidence,
+    Margin,
+    Variant,
+    believed,
+    can_be_tried,
+    choose_variant,
+    mode_by_rule,
+)
 
 SCENE = Evidence(photographs=200, outlined=0.9, filled=0.5, uniform=0.0, off_animal=0.2)
 NONE = Margin(0.0, 0.0)
@@ -77,3 +87,12 @@ def test_a_rule_cuts_where_an_animal_stands_out_on_most_photographs_alone() -> N
     assert mode_by_rule(Evidence(12, outlined=0.95, filled=0.2, uniform=0.0))[0] == "cut-out"
     mode, reason = mode_by_rule(Evidence(12, outlined=0.6, filled=0.2, uniform=0.0))
     assert (mode, reason) == ("whole", "an animal stands out on fewer than four of five photographs")
+
+
+def test_whole_photographs_are_not_believed_where_backgrounds_are_matched() -> None:
+    backgrounds = replace(SCENE, filled=0.34, off_animal=0.92)
+    assert believed(MODES, backgrounds) == [mode for mode in MODES if mode != "whole"]
+    assert believed(["whole"], backgrounds) == ["whole"]  # nothing else was tried
+    assert believed(MODES, replace(backgrounds, off_animal=0.3)) == list(MODES)
+    assert believed(MODES, replace(backgrounds, filled=0.8)) == list(MODES)  # the mask is a part of the animal
+    assert believed(MODES, replace(backgrounds, outlined=0.6)) == list(MODES)
