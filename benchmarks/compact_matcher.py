@@ -32,8 +32,7 @@ from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.decision.pseudo_query_scores import lay_out
 from animalclef.features.local.unit_descriptors import root_sift
-from animalclef.matching.geometric_check import agreeing
-from animalclef.matching.nearest_neighbour import MutualNearest
+from animalclef.matching.nearest_neighbour import MutualNearest, agreeing
 from animalclef.metrics.threshold_sweep import Answers, Roles, midpoints, sweep
 from animalclef.pipeline.features import FeatureSet, encounters_of, extract_all_features
 from animalclef.pipeline.image_contents import read_contents

@@ -18,7 +18,7 @@ from PIL import Image as PilImage
 
 from animalclef.api.extractors import LocalFeatureExtractor, settings_with
 from animalclef.api.open_images import Image, pixels_of
-from animalclef.matching.geometric_check import distinct_places
+from animalclef.matching.nearest_neighbour import distinct_places
 from animalclef.pipeline.models import open_matcher
 from animalclef.structures import Correspondences, FloatArray, LocalFeatures
 

@@ -33,10 +33,9 @@ _HIGHEST = 60.0
 _RIDGE = 10.0
 _EULER = 0.5772156649
 # Limits of location and scale of log(1 + inliers) of strangers' best candidates, by the number of photographs. On six
-# real data sets location is .7 to 1.2 and scale .2 to .4 among 12 individuals; among more they are .8 to 1.6 and .1 to
-# .4. So they depend on the geometric check more than on the animals.
-_STRANGERS = ((100, (0.7, 1.2), (0.2, 0.4)), (math.inf, (0.8, 1.6), (0.2, 0.4)))
-_BY_PLACE_ALONE = ((100, (0.0, 1.8), (0.0, 0.2)), (math.inf, (0.0, 2.0), (0.0, 0.3)))  # inliers without shapes
+# real data sets location is 1.4 to 1.8 and scale .06 to .18 among 12 individuals; among more they are 1.7 to 2.0 and
+# .06 to .26. So they depend on the geometric check more than on the animals.
+_STRANGERS = ((100, 1.8, 0.2), (math.inf, 2.0, 0.3))
 
 
 @dataclass(frozen=True)
@@ -122,23 +121,20 @@ def linked_pairs(scores: PairScores, image_id: StrArray) -> LinkedPairs:
     return LinkedPairs(image_id, pair // max(len(image_id), 1), pair % max(len(image_id), 1), columns)
 
 
-def nulls_of_lists(scores: PairScores, *, shapes: bool = True) -> dict[str, Null]:
+def nulls_of_lists(scores: PairScores) -> dict[str, Null]:
     """Fit the null model of every column on candidate lists whose best members may be anybody.
 
     Of n scores with an exponential tail the r-th largest lies at location + scale (gamma - H(r-1)) on average, where H
     are harmonic numbers and location and scale are those of the largest (Renyi's representation of order statistics).
     The line is fitted on the middle ranks, where there are strangers. Where all photographs show few animals, other
-    photographs of the same animal stand there; so location and scale of verified matches (`inliers`) have bounds.
-    `shapes` says that orientations and sizes of keypoints were verified, too.
+    photographs of the same animal stand there; so location and scale of verified matches (`inliers`) have a bound.
     """
     query, place = np.unique(scores.query_id.astype(str), return_inverse=True)
     nulls = {name: _null_of_list(shaped(scores.columns[name], log=is_count(name)), place, len(query))
              for name in scores_among(scores.columns)}  # fmt: skip
     if (null := nulls.get("inliers")) is not None:
-        location, scale = next(
-            bounds[1:] for bounds in (_STRANGERS if shapes else _BY_PLACE_ALONE) if len(query) <= bounds[0]
-        )
-        bounded = {"location": float(np.clip(null.location, *location)), "scale": float(np.clip(null.scale, *scale))}
+        location, scale = next(bound[1:] for bound in _STRANGERS if len(query) <= bound[0])
+        bounded = {"location": min(null.location, location), "scale": min(null.scale, scale)}
         nulls["inliers"] = null.model_copy(update=bounded)
     return nulls
 

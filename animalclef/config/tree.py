@@ -34,11 +34,6 @@ class Config(Settings):
     cluster: ClusterConfig = ClusterConfig()
     decide: DecideConfig = DecideConfig()
 
-    @property
-    def verifies_shapes(self) -> bool:
-        """Whether inliers agree in orientation and size as well: SIFT by nearest neighbours."""
-        return self.rerank.matcher == "mutual-nearest" and self.keypoints.extractor == "sift"
-
     def of_embedders(self) -> dict[str, Config]:
         """Return by label the settings with a further embedder in place of the first."""
         asides = {"name", "optional"}

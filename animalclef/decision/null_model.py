@@ -24,7 +24,6 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 _CENTRAL = (0.1, 0.9)  # quantiles that the fit uses: two names of one animal, or empty photographs, do not move it
-_ONE_COUNT = (float(np.log(2)), 0.1)  # least location and scale of the logarithms of counts: strangers may reach one
 _NO_SPREAD = 0.1  # scale, as a share of the location, where all strangers score alike
 _LOOK_ALIKE = 0.01  # chance that any of a data set's strangers lies as far out
 _LOOKED_AT = 100  # pairs of photographs of each score column, the most alike first
@@ -56,19 +55,17 @@ class Null(Part):
         return -np.expm1(-np.exp(-np.clip(self.excess(value), -30, 700)))
 
 
-def fit_null(best: Floats, weight: Floats | None = None, *, individuals: int = 1, counts: bool = False) -> Null:
+def fit_null(best: Floats, weight: Floats | None = None, *, individuals: int = 1) -> Null:
     """Fit location and scale by a straight line through the central order statistics (a Gumbel probability plot).
 
     `best` holds one value per photograph, minus infinity or NaN where nothing was found; `weight` lets every individual
-    count alike. Extreme values have no say, so that two names of one animal do not hide themselves. Of logarithms of
-    `counts` location and scale have a least value: most strangers may have none.
+    count alike. Extreme values have no say, so that two names of one animal do not hide themselves.
     """
     usable = np.isfinite(best)
     values = np.asarray(best, dtype=np.float64)[usable]
     share = np.ones(len(values)) if weight is None else np.asarray(weight, dtype=np.float64)[usable]
     if not len(values):
         return Null(location=0.0, scale=1.0, photographs=0, individuals=individuals)
-    least_location, least_scale = _ONE_COUNT if counts else (-np.inf, 0.0)
     order = np.argsort(values, kind="stable")
     values, share = values[order], share[order] / share.sum()
     place = np.cumsum(share) - share / 2
@@ -80,8 +77,7 @@ def fit_null(best: Floats, weight: Floats | None = None, *, individuals: int = 1
     rise = float(np.average((reduced[used] - mean_x) * (values[used] - mean_y), weights=share[used]))
     scale = rise / spread if spread > 0 else 0.0
     scale = scale if scale > 1e-9 else max(abs(mean_y) * _NO_SPREAD, 1e-3)
-    location, scale = max(mean_y - scale * mean_x, least_location), max(scale, least_scale)
-    return Null(location=location, scale=scale, photographs=len(values), individuals=individuals)
+    return Null(location=mean_y - scale * mean_x, scale=scale, photographs=len(values), individuals=individuals)
 
 
 def strangers_best(part: PseudoQueries, column: str) -> Floats:
@@ -97,7 +93,7 @@ def nulls_of(part: PseudoQueries) -> dict[str, Null]:
     weight = weights_by_individual(part)
     others = max(len(set(part.splits.identity.tolist())) - 1, 1)
     return {
-        column: fit_null(strangers_best(part, column), weight, individuals=others, counts=is_count(column))
+        column: fit_null(strangers_best(part, column), weight, individuals=others)
         for column in scores_among(part.columns)
     }
 
@@ -144,8 +140,7 @@ def look_alikes(part: PseudoQueries, nulls: Mapping[str, Null], limit: int = 5) 
             if key in best or seen[row, slot] == -np.inf:
                 continue
             others = ~np.isin(identity, key)
-            strangers = seen[others].max(axis=1, initial=-np.inf)
-            null = fit_null(strangers, weight[others], counts=is_count(column))
+            null = fit_null(seen[others].max(axis=1, initial=-np.inf), weight[others])
             tail = float(null.false_acceptance(seen[row, slot])) if null.photographs >= _FEWEST else 1.0
             chance = float(-np.expm1(len(part) * np.log1p(-min(tail, 1 - 1e-12))))
             images = str(part.splits.image_id[row]), str(part.gallery_id[row, slot])

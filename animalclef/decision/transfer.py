@@ -24,12 +24,11 @@ __all__ = ["TRUE_MATCH_MEAN", "for_dataset", "nulls_of_queries", "prior_decision
 
 _AnyScale = TypeVar("_AnyScale", bound=Scale)
 
-TRUE_MATCH_MEAN = 7.0
-"""Prior: a true match lies an exponentially distributed number of null scales above the null's location, 7 on average.
+TRUE_MATCH_MEAN = 12.0
+"""Prior: a true match lies an exponentially distributed number of null scales above the null's location, 12 on average.
 
-On the databases of six real data sets the mean is 0 to 15. With strangers' tail exp(-z) the log-odds are
-z (1 - 1/7) - ln 7. sqrt(BAKS * BAUS) is expected to be best where exp(-z / 7) (1 - exp(-z)) is: at exp(-z) = 1/8, where
-1 - exp(-1/8) = 11.8 % of new individuals are accepted."""
+With strangers' tail exp(-z) the log-odds are z (1 - 1/12) - ln 12. sqrt(BAKS * BAUS) is expected to be best where
+exp(-z / 12) (1 - exp(-z)) is: at exp(-z) = 1/13, where 1 - exp(-1/13) = 7.4 % of new individuals are accepted."""
 
 
 def scale_free(part: PseudoQueries, nulls: Mapping[str, Null]) -> PseudoQueries:
@@ -108,9 +107,7 @@ def nulls_of_queries(columns: Mapping[str, NDArray[np.generic]], query: NDArray[
                 mine = best.setdefault(one, {})
                 mine[who] = max(mine.get(who, -np.inf), score)
         seconds = [sorted(mine.values())[-2] for mine in best.values() if len(mine) > 1]
-        found[column] = fit_null(
-            np.array(seconds, dtype=np.float64), individuals=max(individuals - 1, 1), counts=is_count(column)
-        )
+        found[column] = fit_null(np.array(seconds, dtype=np.float64), individuals=max(individuals - 1, 1))
     return found
 
 

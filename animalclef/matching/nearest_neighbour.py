@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.config import RerankConfig
 from animalclef.errors import StaleArtefactError
 from animalclef.features.local.unit_descriptors import comparable
-from animalclef.matching.geometric_check import distinct_places, inliers_of
 from animalclef.matching.jobs import FeatureReader, IsDone, Job, Matched, by_query
 from animalclef.structures import Correspondences, FloatArray, LocalFeatures
 
@@ -23,7 +23,7 @@ _ROWS = 256  # keypoints that are compared at once: their similarities to 512 ot
 class MutualNearest:
     """Scores of a pair: `matches` after the ratio test, `inliers` that agree on one transform, `inlier_weight`.
 
-    Inliers are counted by distinct places; of SIFT they agree in place, orientation and size.
+    Inliers are counted by distinct places.
 
     `inlier_weight` sums (1 - ratio) over the inliers, in units of 0.1: a distinctive match counts more than a doubtful
     one.
@@ -80,9 +80,26 @@ class MutualNearest:
         if swapped:
             order = np.argsort(second, kind="stable")
             first, second, ratio = first[order], second[order], ratio[order]
-        ends = (candidate, query, (second, first)) if swapped else (query, candidate, (first, second))
-        agrees = inliers_of(*ends, self.config.geometry, self.config.tolerance)
-        return Correspondences(query.keypoints_xy[first], candidate.keypoints_xy[second], 1 - ratio, agrees)
+        query_xy, gallery_xy = query.keypoints_xy[first], candidate.keypoints_xy[second]
+        goal = query if swapped else candidate
+        tolerance_px = self.config.tolerance * max(goal.image_size_wh)
+        ends = (gallery_xy, query_xy) if swapped else (query_xy, gallery_xy)
+        agrees = agreeing(*ends, self.config.geometry, tolerance_px)
+        return Correspondences(query_xy, gallery_xy, 1 - ratio, agrees)
+
+
+def distinct_places(matched: Correspondences) -> NDArray[np.int64]:
+    """Return rows of the inliers that count: of several at one place of either photograph only the most distinctive.
+
+    A keypoint with two orientations is one place, however often it was matched.
+    """
+    rows = np.flatnonzero(matched.is_inlier)
+    rows = rows[np.argsort(-matched.confidence[rows], kind="stable")]
+    for places in (matched.query_xy, matched.gallery_xy):
+        as_one = np.ascontiguousarray(places[rows], dtype=np.float32).view(np.int64).ravel()  # x and y in 64 bits
+        _, first = np.unique(as_one, return_index=True)
+        rows = rows[np.sort(first)]
+    return np.sort(rows)
 
 
 def _check_extractors(query: LocalFeatures, candidates: Sequence[LocalFeatures]) -> None:
@@ -173,3 +190,21 @@ def _ratio(best: FloatArray, second: FloatArray, neighbours: int) -> FloatArray:
         return np.zeros(len(best), np.float32)
     ratio = np.sqrt(np.maximum(1 - best, 0) / np.maximum(1 - second, 1e-6)).astype(np.float32)
     return np.where(second < best, ratio, np.float32(np.inf))
+
+
+def agreeing(from_xy: FloatArray, to_xy: FloatArray, geometry: str, tolerance_px: float) -> NDArray[np.bool_]:
+    """Return which matches follow the transform that most follow (RANSAC); none where there are too few."""
+    needed = {"similarity": 3, "affine": 4, "homography": 5}[geometry]
+    if len(from_xy) < needed:
+        return np.zeros(len(from_xy), dtype=bool)
+    if geometry == "homography":
+        _, mask = cv2.findHomography(from_xy, to_xy, cv2.USAC_MAGSAC, tolerance_px, maxIters=1000, confidence=0.999)
+    elif geometry == "affine":
+        _, mask = cv2.estimateAffine2D(
+            from_xy, to_xy, method=cv2.RANSAC, ransacReprojThreshold=tolerance_px, maxIters=500, refineIters=0
+        )
+    else:
+        _, mask = cv2.estimateAffinePartial2D(
+            from_xy, to_xy, method=cv2.RANSAC, ransacReprojThreshold=tolerance_px, maxIters=500, refineIters=0
+        )
+    return np.zeros(len(from_xy), dtype=bool) if mask is None else mask.ravel().astype(bool)

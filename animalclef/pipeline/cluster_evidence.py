@@ -49,7 +49,7 @@ def evidence_of(images: ImageTable, ranked: RankedCandidates | None, job: Cluste
     return {
         name: Evidence(
             linked_pairs(mine, table.image_id),
-            nulls_of_lists(mine, shapes=job.context.config.verifies_shapes),
+            nulls_of_lists(mine),
             KnownBest.none(len(table)) if ranked is None else known_best(table.image_id, ranked),
         )
         for name, (table, mine) in _by_dataset(images, scores).items()
@@ -70,7 +70,7 @@ def pools_of(job: ClusterJob, *, attaches: bool) -> dict[str, PseudoPool]:
     images = gallery.select(np.isin(gallery.image_id.astype(str), chosen))
     scores = _by_dataset(images, _among(images, job))
     ranked = _against_database(images, pools, job) if attaches else None
-    return {name: _pool(*scores[name], ranked, job) for name in pools if name in scores}
+    return {name: _pool(*scores[name], ranked, job.encounters) for name in pools if name in scores}
 
 
 def known_best(image_id: StrArray, ranked: RankedCandidates) -> KnownBest:
@@ -94,11 +94,12 @@ def used_columns(evidence: Mapping[str, Evidence], job: ClusterJob) -> tuple[str
     return tuple(named or common)
 
 
-def _pool(images: ImageTable, scores: PairScores, ranked: RankedCandidates | None, job: ClusterJob) -> PseudoPool:
+def _pool(
+    images: ImageTable, scores: PairScores, ranked: RankedCandidates | None, encounters: Encounters
+) -> PseudoPool:
     _, who = np.unique(images.identity.astype(str), return_inverse=True)
-    _, event = np.unique([job.encounters.of[one] for one in images.image_id], return_inverse=True)
-    nulls = nulls_of_lists(scores, shapes=job.context.config.verifies_shapes)
-    labelled = LabelledPairs(linked_pairs(scores, images.image_id), nulls, who, event)
+    _, event = np.unique([encounters.of[one] for one in images.image_id], return_inverse=True)
+    labelled = LabelledPairs(linked_pairs(scores, images.image_id), nulls_of_lists(scores), who, event)
     known = KnownBest.none(len(images)) if ranked is None else known_best(images.image_id, ranked)
     return PseudoPool(labelled, known)
 

@@ -101,7 +101,7 @@ def scores_fingerprint(config: Config, models: Models) -> str:
     votes = config.vote if "vote" in config.retrieve.sources else None
     rescore = [config.retrieve.rescore, config.retrieve.neighbours] if config.retrieve.rescore else []
     shortlist = [config.retrieve.top_k, *config.retrieve.sources, rescore]
-    return fingerprint(10, decoding, embed, weights, shortlist, votes, local, rerank)
+    return fingerprint(9, decoding, embed, weights, shortlist, votes, local, rerank)
 
 
 def _preparation(config: Config, segmenter: Segmenter | None) -> list[object]:

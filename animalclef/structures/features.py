@@ -44,11 +44,6 @@ class LocalFeatures:
     def __len__(self) -> int:
         return len(self.keypoints_xy)
 
-    @property
-    def has_shapes(self) -> bool:
-        """Whether keypoints have orientations and sizes; those of networks have places alone."""
-        return self.extractor == "sift"
-
     def select(self, rows: NDArray[np.generic]) -> LocalFeatures:
         """The given keypoints (indices or a mask), in that order."""
         names = ("keypoints_xy", "descriptors", "scale", "orientation_rad")

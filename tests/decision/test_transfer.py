@@ -72,12 +72,12 @@ def test_translation_into_raw_units_by_hand() -> None:
     assert set(pooled.weights) == {"inliers/null"}
     null = Null(location=2.0, scale=0.5, photographs=9, individuals=9)
     mine = for_dataset(pooled, {"inliers": null})
-    score = np.expm1(np.array([2.0, 2.0 + 0.5 * np.log(8)]))
-    slope, intercept = 6 / 7, -np.log(7)
+    score = np.expm1(np.array([2.0, 2.0 + 0.5 * np.log(13)]))
+    slope, intercept = 11 / 12, -np.log(12)
     np.testing.assert_allclose(
-        mine.calibrators["inliers"].log_odds(score), [intercept, slope * np.log(8) + intercept], atol=1e-9
+        mine.calibrators["inliers"].log_odds(score), [intercept, slope * np.log(13) + intercept], atol=1e-9
     )
-    assert mine.threshold == pytest.approx(1 / (1 + np.exp(-(slope * np.log(8) + intercept))))
+    assert mine.threshold == pytest.approx(1 / (1 + np.exp(-(slope * np.log(13) + intercept))))
     assert not mine.scale_free
 
 

@@ -7,7 +7,7 @@ import pytest
 from rows import Row, image_table
 
 from animalclef.config import Config, KeypointConfig, load_config
-from animalclef.matching.geometric_check import distinct_places
+from animalclef.matching.nearest_neighbour import distinct_places
 from animalclef.pipeline.keypoint_budget import affordable, count_pairs
 from animalclef.structures import Correspondences, ImageTable
 

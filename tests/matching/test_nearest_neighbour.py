@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from animalclef.config import RerankConfig
 from animalclef.errors import StaleArtefactError
 from animalclef.features.local.unit_descriptors import comparable, root_sift
-from animalclef.matching.geometric_check import agreeing
-from animalclef.matching.nearest_neighbour import MutualNearest, mutual_matches
+from animalclef.matching.nearest_neighbour import MutualNearest, agreeing, mutual_matches
 from animalclef.structures import LocalFeatures
 
 
@@ -132,22 +131,12 @@ def planted(geometry: str, outliers: int, seed: int) -> tuple[LocalFeatures, Loc
     matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     if geometry != "similarity":
         matrix = matrix @ np.array([[1.0, 0.3], [0.0, 0.7]])
-
-    def there(xy: np.ndarray) -> np.ndarray:
-        depth = 1 + xy @ [[4e-4], [2e-4]] if geometry == "homography" else 1
-        return np.asarray((xy @ matrix.T + [200, 30]) / depth)
-
-    base = replace(base, orientation_rad=rng.uniform(-4, 4, len(base)), scale=rng.uniform(3, 20, len(base)))
-    ahead = np.stack([np.cos(base.orientation_rad), np.sin(base.orientation_rad)], axis=1)
-    aside = ahead[:, ::-1] * [-1, 1]
-    moved = there(base.keypoints_xy)
-    one, other = (there(base.keypoints_xy + 1e-2 * way) - moved for way in (ahead, aside))
-    turned = np.arctan2(one[:, 1], one[:, 0])
-    size = base.scale * np.sqrt(np.abs(one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0])) / 1e-2
+    moved = base.keypoints_xy @ matrix.T + [200, 30]
+    if geometry == "homography":
+        moved = moved / (1 + base.keypoints_xy @ [[4e-4], [2e-4]])
     moved[60:] = rng.uniform(0, 1, (outliers, 2)) * [900, 1100]
     order = rng.permutation(60 + outliers)
-    found = features("bb", moved[order], base.descriptors[order], (900, 1100))
-    return base, replace(found, orientation_rad=turned[order].astype(np.float32), scale=size[order].astype(np.float32))
+    return base, features("bb", moved[order], base.descriptors[order], (900, 1100))
 
 
 @pytest.mark.parametrize("geometry", ["similarity", "affine", "homography"])
@@ -157,20 +146,6 @@ def test_a_planted_transform_is_recovered_among_outliers(geometry: str) -> None:
         found, inliers, _ = MutualNearest(RerankConfig(geometry=geometry, tolerance=0.005)).match(first, [second])[0]
         assert found == 100
         assert 60 <= inliers <= 64  # an outlier or two may lie on the transform by chance
-
-
-@pytest.mark.parametrize("geometry", ["similarity", "affine", "homography"])
-def test_a_keypoint_that_turns_or_grows_otherwise_is_no_inlier(geometry: str) -> None:
-    one, other = planted(geometry, outliers=0, seed=2)
-    matcher = MutualNearest(RerankConfig(geometry=geometry, tolerance=0.005))
-    rows = np.arange(60)
-    turned = np.where(rows < 20, np.radians(40), np.radians(20)).astype(np.float32)
-    grown = np.where((rows >= 20) & (rows < 30), 1.7, np.where(rows < 40, 1.0, 0.75)).astype(np.float32)
-    changed = replace(other, orientation_rad=other.orientation_rad + turned, scale=other.scale * grown)
-    for first, second in ((one, changed), (changed, one)):
-        assert matcher.match(first, [second])[0, 1] == 30
-    networks = [replace(image, extractor="xfeat") for image in (one, changed)]  # places alone
-    assert matcher.match(networks[0], [networks[1]])[0, 1] == 60
 
 
 def test_the_tolerance_is_a_share_of_the_long_side() -> None:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from animalclef.cli import app
 from animalclef.errors import DataError, OutputError, RunError, StaleArtefactError
 from animalclef.evaluation.outcomes import OUTCOMES
-from animalclef.matching.geometric_check import distinct_places
+from animalclef.matching.nearest_neighbour import distinct_places
 from animalclef.report import Matches, load_run
 from animalclef.report.write_report import write_report
 from animalclef.runtime.progress import Silent

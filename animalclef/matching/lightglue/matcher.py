@@ -13,9 +13,9 @@ import numpy as np
 
 from animalclef.config import RerankConfig
 from animalclef.errors import ConfigError
-from animalclef.matching.geometric_check import agreeing
 from animalclef.matching.jobs import FeatureReader, IsDone, Job, Matched, windows
 from animalclef.matching.lightglue.batched import MATCH_LEVELS, PairMatches
+from animalclef.matching.nearest_neighbour import agreeing
 from animalclef.runtime.devices import is_out_of_memory, release_memory
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.structures import Correspondences, FloatArray, LocalFeatures, MatchKey
