@@ -30,7 +30,7 @@ test: $(READY)
 # As `test`, with the share of lines that the tests run; fails below the floor.
 test-cov: $(READY)
 	$(BIN)/python -m pytest $(FAST) --cov --cov-report= --cov-fail-under=$(COVERAGE_FLOOR)
-	@$(BIN)/coverage report --skip-covered --sort=cover | head -25
+	@$(BIN)/coverage report --skip-covered --sort=cover | sed -n 1,25p
 
 # Damaged and hostile input for every reader, and `predict` killed 60 times; about ten minutes on two cores.
 fuzz: $(READY)
