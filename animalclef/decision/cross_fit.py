@@ -248,8 +248,7 @@ def nested_answers(held_out: CrossFitter, config: DecideConfig) -> dict[str, Nes
             whole.as_known[rows], whole.as_unknown[rows] = hits_of(found, choice.threshold)
             whole.best_is_right[rows] = found.right
             if name in thinner_odds:
-                found = TrialEvaluator(thinner.parts[name].select(rows), thinner_odds[name].select(rows)).answers(
-                    choice
-                )
+                seen = thinner.parts[name].select(rows)
+                found = TrialEvaluator(seen, thinner_odds[name].select(rows)).answers(choice)
             whole.with_one_more_hidden[rows] = hits_of(found, choice.threshold)[0]
     return answered

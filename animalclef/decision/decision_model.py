@@ -82,9 +82,11 @@ class Validation(Part):
     nested: float
     baks: float
     baus: float
-    low: float | None = Field(None, description="95 % interval of `nested`, individuals drawn with replacement")
+    low: float | None = Field(
+        None, description="lower end of the 95 % interval of `nested`, individuals drawn with replacement"
+    )
     high: float | None = Field(
-        None, description="its upper end, raised by what one more encounter of every individual is worth"
+        None, description="its upper end, raised by what one more encounter of each individual is worth"
     )
     plateau: tuple[float, float] | None = Field(None, description="thresholds that score within 1 % of the best")
     reliability: Reliability | None = None

@@ -29,7 +29,15 @@ from animalclef.pipeline.trial_sample import (
     try_on,
 )
 from animalclef.prepare.cut_out import prepared_table
-from animalclef.prepare.variant_choice import Evidence, Variant, believed, can_be_tried, choose_variant, mode_by_rule
+from animalclef.prepare.variant_choice import (
+    Evidence,
+    Margin,
+    Variant,
+    believed,
+    can_be_tried,
+    choose_variant,
+    mode_by_rule,
+)
 from animalclef.structures import ImageTable
 
 __all__ = ["choose_preparations"]
@@ -129,12 +137,14 @@ class _Chooser:
         order = sorted(scored, key=MODES.index)
         candidates = believed(order, evidence)
         best = max(candidates, key=lambda mode: np.nan_to_num(scored[mode].score, nan=-1.0))
-        behind = {mode: margin_between(scored[best], scored[mode]) for mode in order}
+        behind = {mode: margin_between(scored[best], scored[mode]) for mode in candidates}
         tied = [mode for mode in candidates if behind[mode].is_tie]
         first = max(tied, key=lambda mode: np.nan_to_num(scored[mode].rank1, nan=-1.0))
         in_rank1 = {mode: rank1_margin(scored[first], scored[mode]) for mode in tied}
         variants = [Variant(mode, scored[mode].score, scored[mode].rank1) for mode in order]
         mode, reason = choose_variant([one for one in variants if one.mode in candidates], behind, in_rank1, evidence)
+        if candidates != order:
+            reason = f"{reason}; whole photographs are matched by their backgrounds"
         sides = other_viewpoint_share(scored[mode].part)
         return DatasetPreparation(
             mode=mode,
@@ -150,8 +160,8 @@ class _Chooser:
             variants=tuple(
                 VariantScore(
                     mode=one.mode, score=_rounded(one.score), rank1=_rounded(one.rank1),
-                    behind=_rounded(behind[one.mode].difference if one.score == one.score else None),
-                    error=_rounded(behind[one.mode].error if one.score == one.score else None),
+                    behind=_rounded(behind[one.mode].difference if _compared(one, behind) else None),
+                    error=_rounded(behind[one.mode].error if _compared(one, behind) else None),
                 )
                 for one in variants
             ),
@@ -161,6 +171,11 @@ class _Chooser:
         if self.context.models.matcher is None:
             return None
         return off_animal_share(trial.part, described, self.context.models.matcher, sample, outlines.mask)
+
+
+def _compared(variant: Variant, behind: Mapping[Mode, Margin]) -> bool:
+    """Return whether a variant was validated, and is believed."""
+    return variant.score == variant.score and variant.mode in behind
 
 
 def _by_rule(photographs: int, evidence: Evidence) -> DatasetPreparation:

@@ -67,7 +67,7 @@ def _made_by(shortlists: Shortlists, allowance: Allowance | None, context: RunCo
     versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy", "faiss-cpu")]
     seen = [features.digest, images, encounters, *trained_on]
     made_by = [context.scores_id, embedder, matching, *versions]
-    return fingerprint(6, seen, made_by, config.decide, config.retrieve, config.vote, config.seed)
+    return fingerprint(7, seen, made_by, config.decide, config.retrieve, config.vote, config.seed)
 
 
 def _known(path: Path) -> Decision | None:

@@ -16,7 +16,6 @@ _SMALL = 0.35  # of the photograph: an animal smaller than this gains pixels by 
 _UNIFORM = 0.5  # of the photographs
 _LEAST_PHOTOGRAPHS = 100  # of the database: with fewer, a trial cannot tell
 _OFF_ANIMAL = 0.5  # of verified matches between different individuals
-_MATCHES_OFF = "most verified matches between different individuals lie off the animal"
 
 
 @dataclass(frozen=True)
@@ -98,8 +97,13 @@ def believed(modes: Sequence[Mode], evidence: Evidence) -> list[Mode]:
     >>> believed(["whole", "masked"], Evidence(photographs=200, outlined=1.0, filled=0.4, uniform=0.0, off_animal=0.9))
     ['masked']
     """
-    backgrounds = mode_by_rule(evidence)[1] == _MATCHES_OFF
-    return [mode for mode in modes if mode != "whole" or not backgrounds or len(modes) == 1]
+    if not _matches_backgrounds(evidence) or mode_by_rule(evidence)[0] == "whole":
+        return list(modes)
+    return [mode for mode in modes if mode != "whole"] or list(modes)
+
+
+def _matches_backgrounds(evidence: Evidence) -> bool:
+    return evidence.off_animal is not None and evidence.off_animal >= _OFF_ANIMAL
 
 
 def can_be_tried(photographs: int, evidence: Evidence) -> bool:
@@ -119,8 +123,8 @@ def mode_by_rule(evidence: Evidence) -> tuple[Mode, str]:
         return "whole", "the animal fills most of the photograph"
     if (evidence.uniform or 0.0) >= _UNIFORM and evidence.any_angle:
         return "along-body", "bodies lie at any angle before a uniform background"
-    if evidence.off_animal is not None and evidence.off_animal >= _OFF_ANIMAL:
-        return "cut-out", _MATCHES_OFF
+    if _matches_backgrounds(evidence):
+        return "cut-out", "most verified matches between different individuals lie off the animal"
     if evidence.filled < _SMALL:
         return "cut-out", "the animal fills less than about a third of the photograph"
     return "whole", "nothing speaks against the whole photograph"

@@ -18,7 +18,7 @@ from animalclef.features.embedding.vlad import Codebook, VladExtractor, dense_de
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.store.shard_store import ShardStore
-from animalclef.structures import Embeddings, FloatArray, ImageTable
+from animalclef.structures import Embeddings, FloatArray, ImageTable, StrArray
 
 if TYPE_CHECKING:
     from animalclef.features.embedding.timm_embedder import TimmExtractor
@@ -70,7 +70,7 @@ class Embedder:
 
         The PCA is fitted on the gallery and the queries together; no label is used. Fitted on the gallery alone it
         pushes gallery photographs apart from each other but not from queries, and thresholds tuned on gallery
-        photographs come out too low for queries. Of more than 30,000 photographs 30,000, drawn at random, are fitted.
+        photographs come out too low for queries. Of many photographs, 30,000 drawn at random are used.
         With `keeps_axes` it is fitted the first time that the codebook is used, and never again, so that a photograph's
         vector stays as it is when others come.
 
@@ -78,10 +78,10 @@ class Embedder:
             KeyError: a photograph has no whole entry in the store.
         """
         if self.network is not None:
-            return Embeddings(self.fingerprint, images.image_id, _stacked(images, store))
+            return Embeddings(self.fingerprint, images.image_id, _stacked(images.key, store))
         if keeps_axes:
             axes = self._axes(images, store)  # below in blocks of one photograph: the same to the last bit
-            return Embeddings(self.fingerprint, images.image_id, _projected(images, store, **axes, rows=1))
+            return Embeddings(self.fingerprint, images.image_id, _on_axes(images.key, store, **axes, rows=1))
         key = fingerprint(1, images.key.tolist(), self.config.embed.dimensions)
         made = ShardStore(store.folder.with_name(f"{store.folder.name}-vectors"))
         if made.verify([key]):
@@ -97,15 +97,15 @@ class Embedder:
 
     def _projected(self, images: ImageTable, store: ShardStore) -> FloatArray:
         if len(images) <= FITTED_ON:
-            return project(_stacked(images, store), self.config.embed.dimensions)
-        return _projected(images, store, **self._fitted_axes(images, store), rows=_BLOCK)
+            return project(_stacked(images.key, store), self.config.embed.dimensions)
+        return _on_axes(images.key, store, **self._fitted_axes(images, store), rows=_BLOCK)
 
     def _fitted_axes(self, images: ImageTable, store: ShardStore) -> dict[str, FloatArray]:
         chosen = np.arange(len(images))
         if len(images) > FITTED_ON:
             rng = np.random.default_rng([self.config.seed, 27])
             chosen = np.sort(rng.choice(len(images), FITTED_ON, replace=False))
-        fitted = principal_axes(_stacked(images.select(chosen), store), self.config.embed.dimensions)
+        fitted = principal_axes(_stacked(images.key[chosen], store), self.config.embed.dimensions)
         return dict(zip(("mean", "basis", "variance"), fitted, strict=True))
 
     def _fit(self, workers: int, progress: Progress) -> Codebook:
@@ -131,22 +131,20 @@ class Embedder:
         return fit_codebook(samples, config.embed, config.seed)
 
 
-def _stacked(images: ImageTable, store: ShardStore) -> FloatArray:
-    first = store.get(images.key[0])["embedding"]
-    stacked = np.empty((len(images), len(first)), np.float32)
-    for row, key in enumerate(images.key):
+def _stacked(keys: StrArray, store: ShardStore) -> FloatArray:
+    stacked = np.empty((len(keys), len(store.get(keys[0])["embedding"])), np.float32)
+    for row, key in enumerate(keys):
         stacked[row] = store.get(key)["embedding"]
     return stacked
 
 
-def _projected(
-    images: ImageTable, store: ShardStore, mean: FloatArray, basis: FloatArray, variance: FloatArray, rows: int
+def _on_axes(
+    keys: StrArray, store: ShardStore, mean: FloatArray, basis: FloatArray, variance: FloatArray, rows: int
 ) -> FloatArray:
-    """Return unit vectors (n, dimensions) on axes that are given, computed for so many photographs at once."""
+    """Return unit vectors (n, dimensions) on axes that are given, `rows` photographs at once."""
     scaled = whitened(basis, variance)
-    blocks = [np.arange(start, min(start + rows, len(images))) for start in range(0, len(images), rows)]
-    vectors = [unit((_stacked(images.select(block), store) - mean) @ scaled) for block in blocks]
-    return np.concatenate([np.zeros((0, scaled.shape[1]), np.float32), *vectors])
+    blocks = (_stacked(keys[start : start + rows], store) for start in range(0, len(keys), rows))
+    return np.concatenate([unit((block - mean) @ scaled) for block in blocks])
 
 
 def load_network(config: Config, device: str, folder: Path | None = None) -> TimmExtractor | None:
