@@ -143,7 +143,7 @@ class _Chooser:
         in_rank1 = {mode: rank1_margin(scored[first], scored[mode]) for mode in tied}
         variants = [Variant(mode, scored[mode].score, scored[mode].rank1) for mode in order]
         mode, reason = choose_variant([one for one in variants if one.mode in candidates], behind, in_rank1, evidence)
-        if candidates != order:
+        if candidates != order and not reason.endswith(mode_by_rule(evidence)[1]):
             reason = f"{reason}; whole photographs are matched by their backgrounds"
         sides = other_viewpoint_share(scored[mode].part)
         return DatasetPreparation(
