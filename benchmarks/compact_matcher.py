@@ -41,6 +41,7 @@ from animalclef.retrieval.knn import retrieve
 from animalclef.store.run_folder import RunFolder
 from animalclef.structures import LocalFeatures, PairScores, Shortlist
 from animalclef.training.matcher.lightglue_training import Batch, build_network, forward
+from animalclef.training.matcher.photograph_views import LONG_SIDE_PX
 
 LEVELS = (0.01, 0.05, 0.1, 0.2)  # matches are verified from each of these confidences on
 COLUMNS = (
@@ -112,6 +113,7 @@ class Both:
         size = {name: header[name] for name in MatcherNetworkConfig.model_fields}
         self.network = build_network(header["input_dim"], MatcherNetworkConfig(**size))
         self.network.load_state_dict(tensors, strict=True)
+        self.with_scale = bool(size["add_scale_ori"])
         self.network.eval()
         self.described, self.nearest, self.rerank = described, MutualNearest(config.rerank), config.rerank
         self.key_of = dict(zip(described.images.image_id, described.images.key, strict=True))
@@ -167,7 +169,7 @@ class Both:
         if not len(mine) or not filled:
             return scores
         others = [theirs[place] for place in filled]
-        first, second = padded([mine] * len(others)), padded(others)
+        first, second = (padded(images, with_scale=self.with_scale) for images in ([mine] * len(others), others))
         pairs = [(a, b) for a, b in zip(first, second, strict=True)]
         nothing = torch.zeros(0)
         with torch.inference_mode():
@@ -197,15 +199,20 @@ class Both:
         return np.array([likely.sum(), confidence[likely].sum(), *counted, *weighed], dtype=np.float32)
 
 
-def padded(images: Sequence[LocalFeatures]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Descriptors, normalised places and masks of some images."""
+def padded(images: Sequence[LocalFeatures], *, with_scale: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Descriptors, normalised places and masks of some images; scale and orientation follow where they are read."""
     most = max(len(one) for one in images)
-    descriptors, places = np.zeros((len(images), most, 128), np.float32), np.zeros((len(images), most, 2), np.float32)
+    width = 4 if with_scale else 2
+    descriptors = np.zeros((len(images), most, 128), np.float32)
+    places = np.zeros((len(images), most, width), np.float32)
     mask = np.zeros((len(images), most), dtype=bool)
     for row, one in enumerate(images):
         size = np.array(one.image_size_wh, dtype=np.float32)
         descriptors[row, : len(one)] = root_sift(one.descriptors)
-        places[row, : len(one)] = (one.keypoints_xy - size / 2) / (size.max() / 2)
+        places[row, : len(one), :2] = (one.keypoints_xy - size / 2) / (size.max() / 2)
+        if with_scale:
+            places[row, : len(one), 2] = one.scale * (LONG_SIDE_PX / size.max())
+            places[row, : len(one), 3] = np.mod(one.orientation_rad, 2 * np.pi)
         mask[row, : len(one)] = True
     return torch.from_numpy(descriptors), torch.from_numpy(places), torch.from_numpy(mask)
 

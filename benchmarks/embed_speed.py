@@ -1,9 +1,14 @@
 """Embedding photographs at MiewID's size: ours against the plain loop (Pillow, float32), on the same files.
 
 python benchmarks/embed_speed.py [--images FOLDER] [--count 32] [--threads 1] [--rounds 3]
+python benchmarks/embed_speed.py --device cuda [--batches 1 8 32 128] --threads 8
 
 Weights are random unless given: batch norms know the photographs, and residual branches are weak. Speed does not depend
 on them; cosines do, and those of a deep random network say little about a trained one.
+
+On a GPU a first round warms up and is not counted, and the network alone follows: batches, precisions, and the share
+of the speed of a large matrix product measured in the same round in the same precision (TF32 for float32, as cuDNN
+convolves by default).
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from torch.utils.flop_counter import FlopCounterMode
 
 from animalclef.config import DataConfig, EmbedConfig
 from animalclef.data.decode import read_image
@@ -44,18 +50,27 @@ def main() -> None:
         images = photographs(Path(folder) / "data", given.images, given.count)
         files = [images.root / path for path in images.path]
         config, way = settings(given, Path(folder), images)
-        fast = load_embedder(config, "cpu")
-        plain, folded = load_as(config, "plain"), load_as(config, "float32")
-        print(f"{len(images)} photographs, {way.size_wh[0]} px, {given.threads} thread(s), ours in {fast.precision}")
+        fast = load_embedder(config, given.device)
+        plain, folded = load_as(config, "plain", given.device), load_as(config, "float32", given.device)
+        own = str(fast.dtype).removeprefix("torch.")
+        print(f"{len(images)} photographs, {way.size_wh[0]} px, {given.threads} thread(s), ours in {own}")
         methods: dict[str, Callable[[], np.ndarray]] = {
             "plain, one by one": lambda: plain_loop(files, plain.model, way, 1),
             "plain, 32 a batch": lambda: plain_loop(files, plain.model, way, 32),
             "ours, float32": lambda: ours(images, folded, given.threads),
             "ours": lambda: ours(images, fast, given.threads),
         }
-        seconds, vectors = interleaved(methods, given.rounds)
-        report(seconds, vectors)
-        parts(images, fast)
+        if given.device == "cpu":
+            seconds, vectors = interleaved(methods, given.rounds)
+            report(seconds, vectors)
+            parts(images, fast)
+            return
+        half = load_as(config, "float16", given.device)
+        methods["ours, float16"] = lambda: ours(images, half, given.threads)
+        seconds, vectors = interleaved(methods, given.rounds + 1)
+        report({name: runs[1:] for name, runs in seconds.items()}, vectors)
+        parts(images, fast, time.perf_counter)
+        network_alone(plain, [folded, fast, half], given)
 
 
 def arguments() -> argparse.Namespace:
@@ -68,6 +83,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=32)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--batches", type=int, nargs="+", default=[1, 8, 32, 128], help="of the network alone, on a GPU"
+    )
     return parser.parse_args()
 
 
@@ -98,9 +117,9 @@ def settings(given: argparse.Namespace, folder: Path, images: ImageTable) -> tup
         way = Preprocessing((size, size), *(entry.mean_std or ((0.5,) * 3, (0.5,) * 3)), entry.resize)
         shown = [read_image(images, row, DataConfig()) for row in range(4)]
         batch = torch.from_numpy(np.stack([way.normalised(way.views(image)[0]) for image in shown]))
-        save_file(made_up(entry.family, entry.backbone, batch), weights)
+        save_file(made_up(entry.family, entry.backbone, batch.to(given.device)), weights)
     config = EmbedConfig(model=given.model, weights=str(weights), image_size=given.size, precision="auto")
-    return config, load_as(config, "plain").preprocessing
+    return config, load_as(config, "plain", "cpu").preprocessing
 
 
 def made_up(family: str, backbone: str, batch: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -113,24 +132,24 @@ def made_up(family: str, backbone: str, batch: torch.Tensor) -> dict[str, torch.
             is_branch_end = isinstance(getattr(module, "act", None), torch.nn.Identity)
             torch.nn.init.constant_(module.weight, 0.3 if is_branch_end else 1.0)
     with torch.no_grad():
-        model.train()(batch)
-    return model.state_dict()
+        model.train().to(batch.device)(batch)
+    return model.cpu().state_dict()
 
 
-def load_as(config: EmbedConfig, precision: str) -> TimmExtractor:
+def load_as(config: EmbedConfig, precision: str, device: str) -> TimmExtractor:
     """The network in another number format."""
-    return load_embedder(config.model_copy(update={"precision": precision}), "cpu")
+    return load_embedder(config.model_copy(update={"precision": precision}), device)
 
 
 def plain_loop(files: list[Path], model: torch.nn.Module, way: Preprocessing, batch_size: int) -> np.ndarray:
     """As in the models' own examples: open, resize, normalise, one forward per batch."""
     vectors = []
-    resize = RESIZERS[way.resize]
+    resize, device = RESIZERS[way.resize], next(model.parameters()).device
     with torch.no_grad():
         for start in range(0, len(files), batch_size):
             opened = [np.asarray(Image.open(path).convert("RGB")) for path in files[start:][:batch_size]]
             batch = torch.from_numpy(np.stack([way.normalised(resize(one, way.size_wh)) for one in opened]))
-            vectors.append(unit(model(batch).numpy()))
+            vectors.append(unit(model(batch.to(device)).cpu().numpy()))
     return np.concatenate(vectors)
 
 
@@ -168,20 +187,73 @@ def report(seconds: dict[str, list[tuple[float, float]]], vectors: dict[str, np.
               f"ours is {ratios[0]:.2f} x (processor {ratios[1]:.2f} x); least cosine {cosine:.5f}")  # fmt: skip
 
 
-def parts(images: ImageTable, extractor: TimmExtractor) -> None:
-    """The shares of decoding, preparing and the network in the processor time of ours."""
-    start = time.process_time()
+def parts(images: ImageTable, extractor: TimmExtractor, clock: Callable[[], float] = time.process_time) -> None:
+    """The shares of decoding, preparing and the network in the processor time of ours; a GPU needs the wall clock."""
+    start = clock()
     decoded = [read_image(images, row, DataConfig()) for row in range(len(images))]
-    decode = time.process_time() - start
-    start = time.process_time()
+    decode = clock() - start
+    start = clock()
     prepared = np.stack([extractor._prepare(image) for image in decoded])
-    prepare = time.process_time() - start
-    start = time.process_time()
+    prepare = clock() - start
+    start = clock()
     for first in range(0, len(prepared), extractor.config.batch_size):
         extractor._embed(prepared[first : first + extractor.config.batch_size])
-    network = time.process_time() - start
+    network = clock() - start
     total = decode + prepare + network
     print(f"ours, shares: decode {decode / total:.1%}, prepare {prepare / total:.1%}, network {network / total:.1%}")
+
+
+def network_alone(plain: TimmExtractor, ours: list[TimmExtractor], given: argparse.Namespace) -> None:
+    """Milliseconds a photograph of the network in batches: plain float32, and ours in every precision."""
+    device, (width, height) = torch.device(given.device), plain.preprocessing.size_wh
+    side = 8192 if device.type == "cuda" else 512
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        plain.model(torch.zeros(1, 3, height, width, device=device))
+    work = counter.get_total_flops()
+    print(f"the network alone, {work / 1e9:.1f} billion operations a photograph")
+    networks = {extractor.dtype or torch.float32: extractor.model for extractor in ours}
+    squares = {kind: torch.randn(side, side, device=device).to(kind) for kind in networks}
+    for count in given.batches:
+        shown = torch.randn(count, 3, height, width, device=device)
+        seconds: dict[str, list[float]] = {name: [] for name in ("plain", *map(str, networks))}
+        peak: dict[torch.dtype, list[float]] = {kind: [] for kind in networks}
+        for turn in range(given.rounds + 1):
+            taken = {"plain": device_seconds(plain.model, shown, device)}
+            for kind, network in networks.items():
+                own = shown.to(kind).contiguous(memory_format=torch.channels_last)
+                taken[str(kind)] = device_seconds(network, own, device)
+                peak[kind] += [device_seconds(product, squares[kind], device) / (2 * side**3)] if turn else []
+            for name, each in taken.items():
+                seconds[name] += [each] if turn else []
+        for name, runs in seconds.items():
+            products = peak[torch.float32] if name == "plain" else peak[getattr(torch, name.removeprefix("torch."))]
+            share = statistics.median(one * work * count / run for one, run in zip(products, runs, strict=True))
+            ratio = statistics.median(base / run for base, run in zip(seconds["plain"], runs, strict=True))
+            print(
+                f"batch {count:4d} {name.removeprefix('torch.'):9s} {statistics.median(runs) / count * 1e3:8.3f} ms a "
+                f"photograph, {ratio:5.2f} times plain, share of the product's speed {share:.3f}",
+                flush=True,
+            )
+
+
+def product(square: torch.Tensor) -> torch.Tensor:
+    """A matrix times itself; float32 is TF32."""
+    torch.set_float32_matmul_precision("high")
+    squared = square @ square
+    torch.set_float32_matmul_precision("highest")
+    return squared
+
+
+def device_seconds(run: Callable[[torch.Tensor], object], shown: torch.Tensor, device: torch.device) -> float:
+    """Seconds of one call, waiting for a GPU before and after."""
+    with torch.inference_mode():
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        run(shown)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -3,11 +3,15 @@
 python benchmarks/matching_speed.py
 python benchmarks/matching_speed.py --keypoints 512 --xfeat XFEAT.safetensors --weights LIGHTERGLUE.safetensors \
     --photographs FOLDER
+python benchmarks/matching_speed.py --device cuda --keypoints 256 512 1024 2048 --pairs 100
 
 Random weights (the shape of the released LightGlue: 9 layers, 256 wide) unless real ones are given. The ways take turns
 within one run on the same pairs, weights, thresholds and threads; a figure is a median, a ratio is the median over the
 turns. wildlife-tools' way: one batch in float32, every pair with its own copy of both images' features, padded to the
 longest.
+
+On a GPU all precisions take turns together, the first turn warms up and is not counted, (a) takes every fourth pair,
+and kornia's attention is in float16 there by its own choice. `kept`: ours again, the images' states on the device.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import argparse
 import resource
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -46,8 +51,13 @@ def main() -> None:
     model = random_model() if given.weights is None else load_lightglue(given.weights, "xfeat")
     device = torch.device(given.device)
     precisions = [torch.float32] + ([torch.bfloat16] if has_bfloat16_units(device) else [])
-    if len(precisions) == 1:
+    if given.device != "cpu":
+        torch.backends.cuda.enable_cudnn_sdp(not given.without_cudnn)
+        precisions.append(torch.float16)
+        given.rounds += 1  # the first one warms up
+    elif len(precisions) == 1:
         print("no bfloat16 units on this device: float32 only")
+    together = [[one] for one in precisions] if given.device == "cpu" else [precisions]
     for count in given.keypoints:
         for ragged in (False, True):
             if given.xfeat and ragged:
@@ -56,8 +66,12 @@ def main() -> None:
                 turns = [photographs(given, count)] * given.rounds
             else:
                 turns = [random_images(model.shape, count, given.pairs, ragged, turn) for turn in range(given.rounds)]
-            for dtype in precisions:
-                measure(model, turns, device, dtype, f"{count:5d} {'ragged' if ragged else 'equal':6s}")
+            for dtypes in together:
+                name = f"{count:5d} {'ragged' if ragged else 'equal':6s}"
+                if given.device == "cpu":
+                    measure(model, turns, device, dtypes[0], name)
+                else:
+                    measure_gpu(model, turns, device, dtypes, given.batch_size, name)
 
 
 def measure(
@@ -73,7 +87,7 @@ def measure(
     engine.match([(engine.prepare(turns[0][0]), engine.prepare(turns[0][1]))])
     for images in turns:
         query, *others = images
-        matcher = LightGlueMatcher(config, [DeviceWorker(engine, 4 << 30, 2048 if device.type == "cpu" else 65536)])
+        matcher = LightGlueMatcher(config, [DeviceWorker(engine, 4 << 30, 2048)])
         ways: dict[str, Callable[[], object]] = {
             "ours": partial(ours, matcher, images),
             "a": partial(pair_by_pair, kornia, query, others, device),
@@ -82,7 +96,7 @@ def measure(
         for way, run in ways.items():
             seconds[way].append(timed(run, device))
         work = sum(arithmetic(model.shape, len(query), len(other)) for other in others)
-        seconds["product"].append(product_seconds(device, dtype, work))
+        seconds["product"].append(product_seconds(device, dtype, work, 2048))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     rate = {way: len(others) / statistics.median(values) for way, values in seconds.items()}
     ratio = {way: median_ratio(seconds[way], seconds["ours"]) for way in ("a", "b")}
@@ -93,6 +107,53 @@ def measure(
         f"share of the matrix-product speed {share:.2f}   peak memory {peak:.2f} GB",
         flush=True,
     )
+
+
+def measure_gpu(
+    model: LightGlueModel,
+    turns: Sequence[Sequence[LocalFeatures]],
+    device: torch.device,
+    dtypes: Sequence[torch.dtype],
+    batch_size: int,
+    name: str,
+) -> None:
+    """Time ours in every precision, (a) and (b) in turn, and print a line per precision."""
+    config = RerankConfig(matcher="lightglue", verify=False, batch_size=batch_size)
+    engines = {dtype: BatchedLightGlue(model, device, dtype) for dtype in dtypes}
+    kornia = LightGlue(features=None, **model.shape.architecture)
+    kornia.load_state_dict(model.network.state_dict())
+    kornia = kornia.eval().to(device)
+    seconds: dict[object, list[float]] = defaultdict(list)
+    memory: dict[object, float] = {}
+    for number, images in enumerate(turns):
+        query, *others = images
+        some = others[::4]
+        ways: dict[object, Callable[[], object]] = {}
+        for dtype, engine in engines.items():
+            own_way = partial(ours, LightGlueMatcher(config, [DeviceWorker(engine, 4 << 30, 65536)]), images)
+            ways |= {("ours", dtype): own_way, ("kept", dtype): own_way}
+        ways |= {"a": partial(pair_by_pair, kornia, query, some, device)}
+        ways |= {"b": partial(one_batch, kornia, query, others, device)}
+        taken = {}
+        for way, run in ways.items():
+            taken[way], memory[way] = timed_gpu(run, device)
+        taken["a"] *= len(others) / len(some)
+        work = sum(arithmetic(model.shape, len(query), len(other)) for other in others)
+        taken |= {("product", dtype): product_seconds(device, dtype, work, 8192) for dtype in dtypes}
+        for way, value in taken.items():
+            seconds[way] += [value] if number else []
+    rate = {way: len(others) / statistics.median(values) for way, values in seconds.items()}
+    for dtype in dtypes:
+        own, kept = seconds["ours", dtype], seconds["kept", dtype]
+        print(
+            f"{name} {str(dtype).removeprefix('torch.'):9s} ours {rate['ours', dtype]:7.1f} pairs/s   kept "
+            f"{rate['kept', dtype]:7.1f}   (a) {rate['a']:6.1f}   (b) {rate['b']:6.1f}   "
+            f"ours/(a) {median_ratio(seconds['a'], own):5.2f}   ours/(b) {median_ratio(seconds['b'], own):5.2f}   "
+            f"share of the matrix-product speed {median_ratio(seconds['product', dtype], own):.3f}, kept "
+            f"{median_ratio(seconds['product', dtype], kept):.3f}   peak memory {memory['ours', dtype]:.2f} GB, (b) "
+            f"{memory['b']:.2f}",
+            flush=True,
+        )
 
 
 def ours(matcher: LightGlueMatcher, images: Sequence[LocalFeatures]) -> None:
@@ -138,11 +199,15 @@ def arithmetic(shape: Shape, left: int, right: int) -> float:
     return float(shape.n_layers * (linear + 4 * width * (left**2 + right**2 + 2 * left * right)))
 
 
-def product_seconds(device: torch.device, dtype: torch.dtype, work: float) -> float:
+def product_seconds(device: torch.device, dtype: torch.dtype, work: float, side: int) -> float:
     """How long as many operations take as one large matrix product, measured now."""
-    one, other = (torch.randn(2048, 2048, device=device).to(dtype) for _ in range(2))
+    if device.type == "cpu":
+        side = min(side, 2048)
+    one, other = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     one @ other
-    return timed(lambda: one @ other, device) * work / (2 * 2048**3)
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return timed(lambda: one @ other, device) * work / (2 * side**3)
 
 
 def timed(run: Callable[[], object], device: torch.device) -> float:
@@ -152,6 +217,15 @@ def timed(run: Callable[[], object], device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - start
+
+
+def timed_gpu(run: Callable[[], object], device: torch.device) -> tuple[float, float]:
+    """Seconds of one call, and the gigabytes of the device's memory that it took at most."""
+    if device.type != "cuda":
+        return timed(run, device), 0.0
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    return timed(run, device), torch.cuda.max_memory_allocated() / 1e9
 
 
 def median_ratio(values: Sequence[float], ours: Sequence[float]) -> float:
@@ -211,6 +285,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch-size", type=int, default=32, help="pairs a batch of ours; on a GPU alone")
+    parser.add_argument("--without-cudnn", action="store_true", help="on a GPU: torch's own attention kernels alone")
     parser.add_argument("--grid", type=int, default=64, help="1: half precision on a CPU gets every shape as it comes")
     parser.add_argument("--weights", type=Path, help="real LighterGlue weights, for made-up images or for photographs")
     parser.add_argument("--xfeat", type=Path)

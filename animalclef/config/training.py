@@ -120,6 +120,7 @@ class TrainMatcherConfig(Settings):
     held_out: float = Field(0.1, gt=0, lt=1, description="share of the groups kept for validation")
     validation_pairs: int = Field(200, ge=1, description="pairs of a validation")
     validate_every: int = Field(500, ge=1, description="steps between validations")
+    checkpoint_every: int = Field(100, ge=1, description="steps between checkpoints")
     precision: TrainingPrecision = Field("auto", description="auto: mixed on a GPU, float32 on the CPU")
 
     @model_validator(mode="after")

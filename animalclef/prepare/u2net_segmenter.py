@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import copy
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -54,7 +55,7 @@ class MapReader:
 
     def __init__(self, network: nn.Module, device: str, workers: int | None = None) -> None:
         self.device = torch.device(device)
-        self.format = choose_precision("auto", self.device)
+        self.format = torch.float16 if self.device.type == "cuda" else choose_precision("auto", self.device)
         self.made_by = [str(self.format), self.device.type, torch.__version__]  # what the last bits of a map depend on
         self.workers = workers or os.cpu_count() or 1
         self.network = network.eval().to(self.device, self.format).to(memory_format=torch.channels_last)
@@ -62,16 +63,22 @@ class MapReader:
     def read(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
         """Return a map of probabilities for each photograph (h, w, 3), SIDE or half of it on each side."""
         if self.device.type != "cpu":
-            starts = range(0, len(images), _GPU_BATCH)
-            return [one for start in starts for one in self._batch(images[start : start + _GPU_BATCH])]
+            return self._on_gpu(images)
         if self.workers == 1 or len(images) == 1:
             with _one_torch_thread():
-                return [self._batch([image])[0] for image in images]
+                return [self._batch([network_input(image)])[0] for image in images]
         with _one_torch_thread(), ThreadPoolExecutor(self.workers) as pool:
-            return list(pool.map(lambda image: self._batch([image])[0], images))
+            return list(pool.map(lambda image: self._batch([network_input(image)])[0], images))
 
-    def _batch(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        stacked = torch.from_numpy(np.stack([network_input(image) for image in images]))
+    def _on_gpu(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """The maps in batches; threads prepare the next batches meanwhile, which takes longer than the network."""
+        with ThreadPoolExecutor(self.workers) as pool:
+            inputs = pool.map(network_input, images)
+            batches = iter(lambda: list(islice(inputs, _GPU_BATCH)), [])
+            return [one for batch in batches for one in self._batch(batch)]
+
+    def _batch(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        stacked = torch.from_numpy(np.stack(inputs))
         with torch.inference_mode():
             moved = stacked.to(self.device, self.format).contiguous(memory_format=torch.channels_last)
             logits: Tensor = self.network(moved)[:, 0].float()
@@ -115,14 +122,9 @@ class U2NetSegmenter:
         """
         bounds = [_bounds(image, box) for image, box in zip(images, boxes or [None] * len(images), strict=True)]
         shown = [image[_slices(_widened(box, image))] for image, box in zip(images, bounds, strict=True)]
-        found = []
-        for image, box, part, values in zip(images, bounds, shown, self._reader.read(shown), strict=True):
-            mask = np.zeros(image.shape[:2], dtype=bool)
-            mask[_slices(_widened(box, image))] = mask_from_map(values, (part.shape[1], part.shape[0]))
-            inside = np.zeros_like(mask)
-            inside[_slices(box)] = mask[_slices(box)]
-            found.append(inside)
-        return found
+        maps = self._reader.read(shown)
+        with ThreadPoolExecutor(self.workers) as pool:  # beside a GPU this takes longer than the network
+            return list(pool.map(_mask_in_box, images, bounds, maps))
 
 
 def open_u2net(path: Path, device: str = "cpu", workers: int | None = None) -> U2NetSegmenter:
@@ -165,6 +167,16 @@ def _without_small_holes(mask: BoolArray) -> BoolArray:
     small = inside & (area < _MOST_HOLE * mask.sum())
     small[0] = False
     return np.asarray(mask | small[labels])
+
+
+def _mask_in_box(image: NDArray[np.uint8], box: Box, values: NDArray[np.float32]) -> BoolArray:
+    """The mask at the size of the photograph, cut from the map of the widened box and empty outside the box."""
+    mask = np.zeros(image.shape[:2], dtype=bool)
+    wide = mask[_slices(_widened(box, image))]
+    wide[:] = mask_from_map(values, (wide.shape[1], wide.shape[0]))
+    inside = np.zeros_like(mask)
+    inside[_slices(box)] = mask[_slices(box)]
+    return inside
 
 
 def _bounds(image: NDArray[np.uint8], box: Box | None) -> Box:

@@ -38,14 +38,16 @@ def averaged_model(network: nn.Module, config: AveragingConfig) -> AveragedModel
     Integer buffers (the count of a batch norm) are copied.
     """
 
-    def average(old: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
-        n = int(count)
-        if config.kind == "none" or not old.is_floating_point():
-            return new
+    def average(olds: Any, news: Any, count: Tensor | int) -> None:
+        n = int(count)  # once for all: on a GPU it waits for the step
         keep = min(config.decay, (1 + n) / (10 + n)) if config.kind == "ema" else n / (n + 1)
-        return old.lerp(new, 1 - keep)
+        for old, new in zip(olds, news, strict=True):
+            if config.kind == "none" or not old.is_floating_point():
+                old.copy_(new)
+            else:
+                old.lerp_(new, 1 - keep)
 
-    averaged = AveragedModel(network, avg_fn=average, use_buffers=True)
+    averaged = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
     if config.kind == "ema":
         averaged.n_averaged += 1  # the weights that training starts with count as the first
     return averaged

@@ -243,7 +243,8 @@ def test_settings_that_say_what_it_does_are_not_refused(tmp_path: Path) -> None:
         width_confidence=-1,
     )  # fmt: skip
     opened = open_superglue(config, "superpoint", "cpu")
-    assert opened.made_by[1] == ""  # a package that is imported without being installed has no version
+    assert opened.made_by[1] == superglue._version("transformers")
+    assert superglue._version("no-such-package") == ""  # imported without being installed: no version
     assert opened.lanes[0].kind == "cpu"
 
 

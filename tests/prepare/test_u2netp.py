@@ -14,6 +14,7 @@ from torch import nn
 
 from animalclef.errors import WeightsError
 from animalclef.hub.catalogue import WEIGHTS, shipped_segmenter
+from animalclef.prepare import u2net_segmenter
 from animalclef.prepare.segmenters import open_segmenter
 from animalclef.prepare.u2net_segmenter import SIDE, MapReader, U2NetSegmenter, mask_from_map, network_input
 from animalclef.prepare.u2netp import U2NetP, load_u2netp, read_onnx_convolutions
@@ -118,6 +119,19 @@ def test_the_map_of_a_photograph_does_not_depend_on_those_beside_it(network: U2N
     assert [one.shape for one in together] == [(SIDE, SIDE)] * 3
     alone = MapReader(network, "cpu", 1).read(images[1:])
     np.testing.assert_array_equal(together[1:], alone)
+
+
+def test_the_batches_of_a_gpu_have_the_maps_of_their_photographs(
+    network: U2NetP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(u2net_segmenter, "_GPU_BATCH", 2)
+    rng = np.random.default_rng(4)
+    images = [rng.integers(0, 255, (40 + n, 60, 3), dtype=np.uint8) for n in range(3)]  # two batches
+    reader = MapReader(network, "cpu", workers=2)
+    alone, together = reader.read(images), reader._on_gpu(images)
+    assert len(together) == len(images)
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_a_map_becomes_a_mask_by_hand() -> None:

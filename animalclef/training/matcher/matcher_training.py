@@ -24,10 +24,11 @@ from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.training.fabric import lock_folder, open_fabric
 from animalclef.training.matcher.assignment import assignment_loss, confidence_loss
+from animalclef.training.matcher.device_views import DeviceViews, fits_on
 from animalclef.training.matcher.lightglue_training import Batch, build_network, forward, save_network, start_from
 from animalclef.training.matcher.matcher_validation import Measured, measure, nearest_neighbours, network_matches
 from animalclef.training.matcher.training_folder import fill_store, find_photographs, subjects_of
-from animalclef.training.matcher.view_batches import Pair, PairSource, held_out
+from animalclef.training.matcher.view_batches import DrawnBatch, Pair, PairSource, held_out
 from animalclef.training.training_loop import TrainingLoop
 from animalclef.training.training_task import History, LoopSettings, Validation
 
@@ -44,7 +45,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _TRAIN, _VALIDATE, _SAMPLE = 21, 22, 23  # of the seeds of generators
-_CHECKPOINT_EVERY = 100  # steps
 _RATIOS = (0.8, 0.9, 1.0)  # of the nearest neighbours beside the network
 
 _LEAST_KEYPOINTS = 16  # of a view that is worth matching
@@ -74,26 +74,36 @@ class MatcherTask:
                 sample = [root_sift(pair.first.descriptors) for pair in pairs]
                 project_like(network, start, np.concatenate(sample))
         self.model = self.network = network.to(fabric.device)
+        keys = [key for subject in source.subjects for _, key in subject.views]
+        fits = fits_on(fabric.device, len(keys), config)
+        self._views = DeviceViews(keys, source.store, config, fabric.device) if fits else None
         self.optimiser = make_optimiser(network, config.optimiser)
         self._frozen_steps = config.frozen_steps if self._new else 0
         self.settings = LoopSettings(
             name=config.name, seed=config.seed, steps=config.steps,
             averaging=AveragingConfig(decay=config.optimiser.ema),
-            validate_every=config.validate_every, checkpoint_every=_CHECKPOINT_EVERY, frozen_steps=self._frozen_steps,
+            validate_every=config.validate_every, checkpoint_every=config.checkpoint_every,
+            frozen_steps=self._frozen_steps,
             accumulate=config.optimiser.accumulate, clip=config.optimiser.clip,
         )  # fmt: skip
 
-    def batch(self, number: int) -> Batch:
+    def batch(self, number: int) -> Batch | DrawnBatch:
         """Return the batch of this number, from 0."""
-        return self.source.batch(_TRAIN, number, 0)
+        make = self.source.batch if self._views is None else self.source.drawn_batch
+        return make(_TRAIN, number, 0)
 
-    def names(self, batch: Batch) -> Sequence[str]:
+    def names(self, batch: Batch | DrawnBatch) -> Sequence[str]:
         """Return the names of the pairs of a batch."""
         return batch.names
 
-    def losses(self, batch: Batch) -> Tensor:
+    def losses(self, batch: Batch | DrawnBatch) -> Tensor:
         """Return the loss of every pair, (b,)."""
-        return batch_loss(self.network, batch.to(self.fabric.device), self.config.loss.confidence_weight)
+        if isinstance(batch, DrawnBatch):
+            assert self._views is not None
+            moved = self._views.collate(batch)
+        else:
+            moved = batch.to(self.fabric.device)
+        return batch_loss(self.network, moved, self.config.loss.confidence_weight)
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of a step, from 0."""
@@ -157,7 +167,7 @@ def make_optimiser(network: nn.Module, config: OptimiserConfig) -> optim.Optimiz
     matrices = [one for one in network.parameters() if one.ndim > 1]
     vectors = [one for one in network.parameters() if one.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return optim.AdamW(groups, lr=config.learning_rate, foreach=False)
+    return optim.AdamW(groups, lr=config.learning_rate, foreach=matrices[0].is_cuda)
 
 
 def project_like(network: Any, start: Mapping[str, Tensor], sample: NDArray[np.float32]) -> None:
@@ -222,7 +232,7 @@ def train_matcher(
         fabric.launch()
         source, held = (PairSource(part, store, config) for part in (trained, apart))
         task = MatcherTask(config, source, held, fabric, weights, str(start))
-        settings = config.model_dump(mode="json", exclude={"name"})
+        settings = config.model_dump(mode="json", exclude={"name", "checkpoint_every"})
         settings["keypoints"]["spread"] = False  # once a setting
         recipe = fingerprint(3, "sift", settings, digest, shown, fabric.world_size)
         loop = TrainingLoop(task, task.settings, out, recipe, fabric, start=start, progress=progress, workers=workers)

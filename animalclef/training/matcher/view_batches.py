@@ -19,10 +19,42 @@ from animalclef.training.matcher.lightglue_training import Batch
 from animalclef.training.matcher.photograph_views import LONG_SIDE_PX, View
 from animalclef.training.matcher.training_folder import Subject
 
-__all__ = ["Pair", "PairSource", "collate", "held_out"]
+__all__ = ["Draw", "DrawnBatch", "Pair", "PairSource", "collate", "held_out", "kornia_places"]
 
 _KEPT = 0.75
 """Share of the strongest keypoints that is drawn, as another photograph lacks some of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """Which two views are a pair, and which of their keypoints."""
+
+    keys: tuple[str, str]  # of the store
+    rows: tuple[NDArray[np.int64], NDArray[np.int64]]  # keypoints of each view, ascending
+    photos: tuple[str, str]
+    same_subject: bool
+
+    @property
+    def name(self) -> str:
+        """Return what a message calls the pair."""
+        return f"{self.photos[0]} and {self.photos[1]}"
+
+    @property
+    def same_photo(self) -> bool:
+        """Return whether both are views of one photograph."""
+        return self.photos[0] == self.photos[1]
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnBatch:
+    """A batch whose views lie on the device already."""
+
+    draws: tuple[Draw, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the pairs."""
+        return tuple(draw.name for draw in self.draws)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +93,17 @@ class PairSource:
 
     def __init__(self, subjects: Sequence[Subject], store: ShardStore, config: TrainMatcherConfig) -> None:
         self.subjects, self.store, self.config = subjects, store, config
+        self._lengths: dict[str, int] = {}
         self._group: dict[str, list[int]] = defaultdict(list)
         for place, subject in enumerate(subjects):
             self._group[subject.group].append(place)
 
     def pairs(self, count: int, *numbers: int, points: int | None = None) -> list[Pair]:
         """Return `count` pairs that depend on the seed and the numbers; at most `points` keypoints of each view."""
+        return [self._pair(draw) for draw in self.draws(count, *numbers, points=points)]
+
+    def draws(self, count: int, *numbers: int, points: int | None = None) -> list[Draw]:
+        """Return which views and keypoints the pairs of these numbers consist of."""
         rng = np.random.default_rng((self.config.seed, *numbers))
         return [self._draw(rng, points) for _ in range(count)]
 
@@ -74,20 +111,34 @@ class PairSource:
         """Return a batch of the recipe's size."""
         return collate(self.pairs(self.config.batch_size, *numbers, points=self.config.points), self.config)
 
-    def _draw(self, rng: np.random.Generator, points: int | None) -> Pair:
+    def drawn_batch(self, *numbers: int) -> DrawnBatch:
+        """Return what the batch of these numbers consists of, for `DeviceViews`."""
+        return DrawnBatch(tuple(self.draws(self.config.batch_size, *numbers, points=self.config.points)))
+
+    def _draw(self, rng: np.random.Generator, points: int | None) -> Draw:
         place = int(rng.integers(len(self.subjects)))
         mine = self.subjects[place]
         others = self._others(place) if rng.random() < self.config.others else []
         if others:
             theirs = self.subjects[others[int(rng.integers(len(others)))]]
-            chosen = [one.views[int(rng.integers(len(one.views)))] for one in (mine, theirs)]
+            one, other = (subject.views[int(rng.integers(len(subject.views)))] for subject in (mine, theirs))
         else:
-            a, b = rng.choice(len(mine.views), 2, replace=False)
-            chosen = [mine.views[int(a)], mine.views[int(b)]]
-        first, second = (_thinned(View.of(self.store.get(key)), points, rng) for _, key in chosen)
-        same_photo = chosen[0][0] == chosen[1][0]
-        truth = true_assignment(first, second, self.config.loss, same_subject=not others, same_photo=same_photo)
-        return Pair(first, second, truth, f"{chosen[0][0]} and {chosen[1][0]}", not others, same_photo)
+            one, other = (mine.views[int(view)] for view in rng.choice(len(mine.views), 2, replace=False))
+        rows = [_thinned(self._length(key), points, rng) for _, key in (one, other)]
+        return Draw((one[1], other[1]), (rows[0], rows[1]), (one[0], other[0]), not others)
+
+    def _length(self, key: str) -> int:
+        if key not in self._lengths:
+            self._lengths[key] = len(self.store.get(key)["keypoints_xy"])
+        return self._lengths[key]
+
+    def _pair(self, draw: Draw) -> Pair:
+        first, second = (
+            View.of(self.store.get(key)).select(rows) for key, rows in zip(draw.keys, draw.rows, strict=True)
+        )
+        same = draw.same_subject
+        truth = true_assignment(first, second, self.config.loss, same_subject=same, same_photo=draw.same_photo)
+        return Pair(first, second, truth, draw.name, same, draw.same_photo)
 
     def _others(self, place: int) -> list[int]:
         """Return subjects of the same group, or of any group where it is the only one of its own."""
@@ -95,13 +146,13 @@ class PairSource:
         return mates or [one for one in range(len(self.subjects)) if one != place]
 
 
-def _thinned(view: View, points: int | None, rng: np.random.Generator) -> View:
-    """Return a random part of the strongest keypoints, in their order."""
-    if points is None or len(view) == 0:
-        return view
-    pool = min(len(view), round(points / _KEPT))
+def _thinned(length: int, points: int | None, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return a random part of the strongest of so many keypoints, ascending."""
+    if points is None or length == 0:
+        return np.arange(length)
+    pool = min(length, round(points / _KEPT))
     kept = min(points, max(1, round(pool * _KEPT)))
-    return view.select(np.sort(rng.choice(pool, kept, replace=False)))
+    return np.sort(rng.choice(pool, kept, replace=False))
 
 
 def collate(pairs: Sequence[Pair], config: TrainMatcherConfig) -> Batch:
@@ -119,7 +170,7 @@ def collate(pairs: Sequence[Pair], config: TrainMatcherConfig) -> Batch:
         truth = np.full((len(views), most), IGNORED, dtype=np.int64)
         for row, (view, partner) in enumerate(zip(views, partners, strict=True)):
             descriptors[row, : len(view)] = root_sift(view.descriptors)
-            places[row, : len(view)] = _places(view, with_scale)
+            places[row, : len(view)] = kornia_places(view, with_scale=with_scale)
             mask[row, : len(view)] = True
             truth[row, : len(view)] = partner
         mask[:, 0] |= ~mask.any(axis=1)  # an empty view keeps one padded point, as a softmax needs one
@@ -128,7 +179,7 @@ def collate(pairs: Sequence[Pair], config: TrainMatcherConfig) -> Batch:
     return Batch(together[0], together[1], together[2], together[3], tuple(pair.name for pair in pairs))
 
 
-def _places(view: View, with_scale: bool) -> NDArray[np.float32]:
+def kornia_places(view: View, *, with_scale: bool) -> NDArray[np.float32]:
     """Return keypoints as kornia normalises them: 0 in the middle, 1 at the end of the longer side.
 
     A scale is in pixels of a long side of 512, an orientation in [0, 2 pi).

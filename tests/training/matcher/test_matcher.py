@@ -38,7 +38,7 @@ def test_a_resumed_training_ends_with_the_same_weights(
     config = tiny_recipe(optimiser={"accumulate": 2})
     whole = train_matcher(config, images, tmp_path / "whole", device="cpu")
 
-    monkeypatch.setattr(running, "_CHECKPOINT_EVERY", 2)
+    often = tiny_recipe(optimiser={"accumulate": 2}, checkpoint_every=2)
     step = TrainingLoop._step
     calls: list[int] = []
 
@@ -51,8 +51,8 @@ def test_a_resumed_training_ends_with_the_same_weights(
 
     monkeypatch.setattr(TrainingLoop, "_step", killed_at_the_fourth)
     with pytest.raises(Killed):
-        train_matcher(config, images, tmp_path / "parts", device="cpu")
-    resumed = train_matcher(config, images, tmp_path / "parts", device="cpu")
+        train_matcher(often, images, tmp_path / "parts", device="cpu")
+    resumed = train_matcher(often, images, tmp_path / "parts", device="cpu")
     assert calls == [0, 1, 2, 3, 2, 3, 4, 5]
     assert resumed.path.read_bytes() == whole.path.read_bytes()
     assert resumed.measured["network"] == pytest.approx(whole.measured["network"], nan_ok=True)
