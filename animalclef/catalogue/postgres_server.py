@@ -87,6 +87,10 @@ class PostgresServer(Database):
                 f"{self.shown}: its encoding is {encoding}, which cannot hold every name. Make one with "
                 "createdb --encoding UTF8 --template template0."
             )
+        if connection.exec_driver_sql("SELECT current_schema()").scalar() is None:
+            raise OutputError(
+                f"{self.shown}: this user may use no schema there. Ask who runs the server for GRANT USAGE."
+            )
         super()._bring_up(connection, create=create, elsewhere=elsewhere)
 
     def _sentence(self, error: SQLAlchemyError, cause: str) -> DataError | OutputError:

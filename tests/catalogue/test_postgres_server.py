@@ -211,6 +211,10 @@ def test_a_user_who_may_only_read_changes_nothing(catalogue: Catalogue, server: 
     told = refused(lambda: reader.rename("Luna", "Stella", "Bob", ""))
     assert "may not be written (permission denied for table events). Ask who runs the server." in told
     assert names_of(catalogue) == START
+    with catalogue.reading() as connection:
+        connection.exec_driver_sql("REVOKE USAGE ON SCHEMA public FROM public")
+    told = refused(lambda: names_of(Catalogue(reader.folder)))
+    assert told.endswith("this user may use no schema there. Ask who runs the server for GRANT USAGE.")
 
 
 @pytest.mark.parametrize(
