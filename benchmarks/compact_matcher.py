@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,17 +20,15 @@ import numpy as np
 import torch
 from kornia.feature.lightglue import filter_matches
 from rich.console import Console
-from safetensors import safe_open
 
 from animalclef.cli.console import RichProgress
 from animalclef.config import Config, load_config
-from animalclef.config.training import MatcherNetworkConfig
 from animalclef.data.open_set_splits import choose_pseudo_queries, open_set_splits
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.decision.pseudo_query_scores import lay_out
-from animalclef.features.local.unit_descriptors import root_sift
+from animalclef.matching.lightglue.loading import Shape, load_lightglue, network_inputs
 from animalclef.matching.nearest_neighbour import MutualNearest, agreeing
 from animalclef.metrics.threshold_sweep import Answers, Roles, midpoints, sweep
 from animalclef.pipeline.features import FeatureSet, encounters_of, extract_all_features
@@ -40,8 +37,7 @@ from animalclef.pipeline.run_context import open_context
 from animalclef.retrieval.knn import retrieve
 from animalclef.store.run_folder import RunFolder
 from animalclef.structures import LocalFeatures, PairScores, Shortlist
-from animalclef.training.matcher.lightglue_training import Batch, build_network, forward
-from animalclef.training.matcher.photograph_views import LONG_SIDE_PX
+from animalclef.training.matcher.lightglue_training import Batch, forward
 
 LEVELS = (0.01, 0.05, 0.1, 0.2)  # matches are verified from each of these confidences on
 COLUMNS = (
@@ -107,14 +103,8 @@ class Both:
     """Scores pairs with both matchers, and remembers them."""
 
     def __init__(self, weights: Path, work: Path, part: str, described: FeatureSet, config: Config) -> None:
-        with safe_open(weights, framework="pt") as file:
-            header = json.loads(file.metadata()["lightglue"])
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        size = {name: header[name] for name in MatcherNetworkConfig.model_fields}
-        self.network = build_network(header["input_dim"], MatcherNetworkConfig(**size))
-        self.network.load_state_dict(tensors, strict=True)
-        self.with_scale = bool(size["add_scale_ori"])
-        self.network.eval()
+        model = load_lightglue(weights, "sift")
+        self.network, self.shape = model.network.eval(), model.shape
         self.described, self.nearest, self.rerank = described, MutualNearest(config.rerank), config.rerank
         self.key_of = dict(zip(described.images.image_id, described.images.key, strict=True))
         self.features: dict[str, LocalFeatures] = {}
@@ -169,7 +159,7 @@ class Both:
         if not len(mine) or not filled:
             return scores
         others = [theirs[place] for place in filled]
-        first, second = (padded(images, with_scale=self.with_scale) for images in ([mine] * len(others), others))
+        first, second = (padded(images, self.shape) for images in ([mine] * len(others), others))
         pairs = [(a, b) for a, b in zip(first, second, strict=True)]
         nothing = torch.zeros(0)
         with torch.inference_mode():
@@ -199,21 +189,16 @@ class Both:
         return np.array([likely.sum(), confidence[likely].sum(), *counted, *weighed], dtype=np.float32)
 
 
-def padded(images: Sequence[LocalFeatures], *, with_scale: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Descriptors, normalised places and masks of some images; scale and orientation follow where they are read."""
+def padded(images: Sequence[LocalFeatures], shape: Shape) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Descriptors, places as the network reads them, and masks of some images."""
+    inputs = [network_inputs(one, shape) for one in images]
     most = max(len(one) for one in images)
-    width = 4 if with_scale else 2
-    descriptors = np.zeros((len(images), most, 128), np.float32)
-    places = np.zeros((len(images), most, width), np.float32)
+    descriptors = np.zeros((len(images), most, shape.input_dim), np.float32)
+    places = np.zeros((len(images), most, inputs[0][0].shape[1]), np.float32)
     mask = np.zeros((len(images), most), dtype=bool)
-    for row, one in enumerate(images):
-        size = np.array(one.image_size_wh, dtype=np.float32)
-        descriptors[row, : len(one)] = root_sift(one.descriptors)
-        places[row, : len(one), :2] = (one.keypoints_xy - size / 2) / (size.max() / 2)
-        if with_scale:
-            places[row, : len(one), 2] = one.scale * (LONG_SIDE_PX / size.max())
-            places[row, : len(one), 3] = np.mod(one.orientation_rad, 2 * np.pi)
-        mask[row, : len(one)] = True
+    for row, (points, described) in enumerate(inputs):
+        places[row, : len(points)], descriptors[row, : len(points)] = points, described
+        mask[row, : len(points)] = True
     return torch.from_numpy(descriptors), torch.from_numpy(places), torch.from_numpy(mask)
 
 

@@ -18,11 +18,13 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from device_timing import Product, median_ratio, seconds_of
 from PIL import Image
 from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
@@ -206,54 +208,35 @@ def parts(images: ImageTable, extractor: TimmExtractor, clock: Callable[[], floa
 def network_alone(plain: TimmExtractor, ours: list[TimmExtractor], given: argparse.Namespace) -> None:
     """Milliseconds a photograph of the network in batches: plain float32, and ours in every precision."""
     device, (width, height) = torch.device(given.device), plain.preprocessing.size_wh
-    side = 8192 if device.type == "cuda" else 512
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         plain.model(torch.zeros(1, 3, height, width, device=device))
     work = counter.get_total_flops()
     print(f"the network alone, {work / 1e9:.1f} billion operations a photograph")
     networks = {extractor.dtype or torch.float32: extractor.model for extractor in ours}
-    squares = {kind: torch.randn(side, side, device=device).to(kind) for kind in networks}
+    products = {kind: Product(kind, device) for kind in networks}
     for count in given.batches:
         shown = torch.randn(count, 3, height, width, device=device)
         seconds: dict[str, list[float]] = {name: [] for name in ("plain", *map(str, networks))}
         peak: dict[torch.dtype, list[float]] = {kind: [] for kind in networks}
         for turn in range(given.rounds + 1):
-            taken = {"plain": device_seconds(plain.model, shown, device)}
-            for kind, network in networks.items():
-                own = shown.to(kind).contiguous(memory_format=torch.channels_last)
-                taken[str(kind)] = device_seconds(network, own, device)
-                peak[kind] += [device_seconds(product, squares[kind], device) / (2 * side**3)] if turn else []
+            with torch.inference_mode():
+                taken = {"plain": seconds_of(partial(plain.model, shown), device)}
+                for kind, network in networks.items():
+                    own = shown.to(kind).contiguous(memory_format=torch.channels_last)
+                    taken[str(kind)] = seconds_of(partial(network, own), device)
+                    product = products[kind]
+                    peak[kind] += [seconds_of(product, device) / product.operations] if turn else []
             for name, each in taken.items():
                 seconds[name] += [each] if turn else []
         for name, runs in seconds.items():
-            products = peak[torch.float32] if name == "plain" else peak[getattr(torch, name.removeprefix("torch."))]
-            share = statistics.median(one * work * count / run for one, run in zip(products, runs, strict=True))
-            ratio = statistics.median(base / run for base, run in zip(seconds["plain"], runs, strict=True))
+            beside = peak[torch.float32] if name == "plain" else peak[getattr(torch, name.removeprefix("torch."))]
+            share = median_ratio(beside, runs) * work * count
+            ratio = median_ratio(seconds["plain"], runs)
             print(
                 f"batch {count:4d} {name.removeprefix('torch.'):9s} {statistics.median(runs) / count * 1e3:8.3f} ms a "
                 f"photograph, {ratio:5.2f} times plain, share of the product's speed {share:.3f}",
                 flush=True,
             )
-
-
-def product(square: torch.Tensor) -> torch.Tensor:
-    """A matrix times itself; float32 is TF32."""
-    torch.set_float32_matmul_precision("high")
-    squared = square @ square
-    torch.set_float32_matmul_precision("highest")
-    return squared
-
-
-def device_seconds(run: Callable[[torch.Tensor], object], shown: torch.Tensor, device: torch.device) -> float:
-    """Seconds of one call, waiting for a GPU before and after."""
-    with torch.inference_mode():
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        run(shown)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter() - start
 
 
 if __name__ == "__main__":

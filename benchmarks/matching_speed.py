@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import resource
 import statistics
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from device_timing import median_ratio, seconds_of
 from kornia.feature import LightGlue, XFeat
 from safetensors.torch import load_file
 
@@ -94,7 +94,7 @@ def measure(
             "b": partial(one_batch, kornia, query, others, device),
         }
         for way, run in ways.items():
-            seconds[way].append(timed(run, device))
+            seconds[way].append(seconds_of(run, device))
         work = sum(arithmetic(model.shape, len(query), len(other)) for other in others)
         seconds["product"].append(product_seconds(device, dtype, work, 2048))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
@@ -205,32 +205,15 @@ def product_seconds(device: torch.device, dtype: torch.dtype, work: float, side:
         side = min(side, 2048)
     one, other = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     one @ other
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return timed(lambda: one @ other, device) * work / (2 * side**3)
-
-
-def timed(run: Callable[[], object], device: torch.device) -> float:
-    """Seconds of one call."""
-    start = time.perf_counter()
-    run()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return seconds_of(lambda: one @ other, device) * work / (2 * side**3)
 
 
 def timed_gpu(run: Callable[[], object], device: torch.device) -> tuple[float, float]:
     """Seconds of one call, and the gigabytes of the device's memory that it took at most."""
     if device.type != "cuda":
-        return timed(run, device), 0.0
-    torch.cuda.synchronize()
+        return seconds_of(run, device), 0.0
     torch.cuda.reset_peak_memory_stats()
-    return timed(run, device), torch.cuda.max_memory_allocated() / 1e9
-
-
-def median_ratio(values: Sequence[float], ours: Sequence[float]) -> float:
-    """Turn by turn, so that other work on the machine weighs on both."""
-    return statistics.median(value / own for value, own in zip(values, ours, strict=True))
+    return seconds_of(run, device), torch.cuda.max_memory_allocated() / 1e9
 
 
 def random_model() -> LightGlueModel:

@@ -23,6 +23,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from device_timing import Product, median_ratio, seconds_of
 from numpy.typing import NDArray
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -115,6 +116,7 @@ def network_alone(batches: list[int], rounds: int, device: torch.device) -> None
     plain = load_u2netp(shipped_segmenter()).to(device)
     networks = {kind: load_u2netp(shipped_segmenter()).to(device, kind) for kind in formats}
     ours = {kind: network.to(memory_format=torch.channels_last) for kind, network in networks.items()}
+    products = {kind: Product(kind, device) for kind in formats}
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         plain(torch.zeros(1, 3, SIDE, SIDE, device=device))
     work = counter.get_total_flops()
@@ -125,12 +127,13 @@ def network_alone(batches: list[int], rounds: int, device: torch.device) -> None
         for kind, network in ours.items():
             own = shown.to(kind).contiguous(memory_format=torch.channels_last)
             ways[str(kind)] = lambda network=network, own=own: network(own)  # type: ignore[misc]
-            ways[f"product {kind}"] = product(kind, device)
+            ways[f"product {kind}"] = products[kind]
         with torch.inference_mode():
             seconds = in_turn(ways, rounds, device)
         for name in ("plain", *map(str, formats)):
             speed = "torch.float32" if name == "plain" else name
-            share = median_ratio(seconds[f"product {speed}"], seconds[name]) * work * count / product_work(device)
+            product = median_ratio(seconds[f"product {speed}"], seconds[name])
+            share = product * work * count / products[torch.float32].operations
             each = 1e3 * statistics.median(seconds[name]) / count
             print(
                 f"batch {count:4d} {name.removeprefix('torch.'):9s} {each:7.3f} ms a photograph, "
@@ -147,51 +150,14 @@ def plain_map(network: nn.Module, image: NDArray[np.uint8], device: torch.device
         return np.asarray(torch.sigmoid(network(shown))[0, 0].cpu().numpy())
 
 
-def product(kind: torch.dtype, device: torch.device) -> Callable[[], object]:
-    """Return a large matrix product to be timed; float32 is TF32."""
-    side = product_side(device)
-    one, other = (torch.randn(side, side, device=device).to(kind) for _ in range(2))
-
-    def multiply() -> None:
-        torch.set_float32_matmul_precision("high")
-        one @ other
-        torch.set_float32_matmul_precision("highest")
-
-    return multiply
-
-
-def product_side(device: torch.device) -> int:
-    """Return the side of the matrices."""
-    return 8192 if device.type == "cuda" else 512
-
-
-def product_work(device: torch.device) -> float:
-    """Return the product's operations."""
-    return 2.0 * product_side(device) ** 3
-
-
 def in_turn(ways: dict[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, list[float]]:
     """Return seconds of every round, the ways in turn; a first round warms up."""
     seconds: dict[str, list[float]] = defaultdict(list)
     for turn in range(rounds + 1):
         for name, run in ways.items():
-            wait(device)
-            start = time.perf_counter()
-            run()
-            wait(device)
-            seconds[name] += [time.perf_counter() - start] if turn else []
+            taken = seconds_of(run, device)
+            seconds[name] += [taken] if turn else []
     return seconds
-
-
-def wait(device: torch.device) -> None:
-    """Wait until a GPU has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def median_ratio(values: list[float], own: list[float]) -> float:
-    """Turn by turn, so that other work on the machine weighs on both."""
-    return statistics.median(value / each for value, each in zip(values, own, strict=True))
 
 
 if __name__ == "__main__":

@@ -55,7 +55,8 @@ class MapReader:
 
     def __init__(self, network: nn.Module, device: str, workers: int | None = None) -> None:
         self.device = torch.device(device)
-        self.format = torch.float16 if self.device.type == "cuda" else choose_precision("auto", self.device)
+        wanted = "float16" if self.device.type == "cuda" else "auto"  # as the weights are stored; bfloat16 moves masks
+        self.format = choose_precision(wanted, self.device)
         self.made_by = [str(self.format), self.device.type, torch.__version__]  # what the last bits of a map depend on
         self.workers = workers or os.cpu_count() or 1
         self.network = network.eval().to(self.device, self.format).to(memory_format=torch.channels_last)
@@ -66,9 +67,12 @@ class MapReader:
             return self._on_gpu(images)
         if self.workers == 1 or len(images) == 1:
             with _one_torch_thread():
-                return [self._batch([network_input(image)])[0] for image in images]
+                return [self._alone(image) for image in images]
         with _one_torch_thread(), ThreadPoolExecutor(self.workers) as pool:
-            return list(pool.map(lambda image: self._batch([network_input(image)])[0], images))
+            return list(pool.map(self._alone, images))
+
+    def _alone(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.asarray(self._batch([network_input(image)])[0])
 
     def _on_gpu(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
         """The maps in batches; threads prepare the next batches meanwhile, which takes longer than the network."""

@@ -14,7 +14,17 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from animalclef.config.training import MatcherLossConfig
 from animalclef.training.matcher.photograph_views import View
 
-__all__ = ["IGNORED", "UNMATCHED", "Truth", "assignment_loss", "confidence_loss", "true_assignment"]
+__all__ = [
+    "IGNORED",
+    "UNMATCHED",
+    "Surface",
+    "Truth",
+    "assignment_loss",
+    "confidence_loss",
+    "surface_values",
+    "true_assignment",
+    "true_assignments",
+]
 
 UNMATCHED, IGNORED = -1, -2
 
@@ -28,52 +38,73 @@ class Truth:
     error_px: NDArray[np.float32]  # (m, n) larger of the two reprojection errors, infinite where a place is not known
 
 
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """What is known of the keypoints of one view of each pair, on one device."""
+
+    values: Tensor  # (b, m, 7), the columns of `surface_values`
+    mask: Tensor  # (b, m) False where padded
+
+
+def surface_values(view: View) -> NDArray[np.float32]:
+    """Return the surface place (2), turn, scale, pixels per unit, and whether on the surface or background, (m, 7)."""
+    columns = (
+        view.surface_xy, view.surface_turn_rad, view.surface_scale, view.px_per_unit, view.on_surface, view.background,
+    )  # fmt: skip
+    return np.column_stack(columns).astype(np.float32)
+
+
 def true_assignment(
     first: View, second: View, config: MatcherLossConfig, *, same_subject: bool, same_photo: bool
 ) -> Truth:
-    """Return the assignment of two views, from the places of their keypoints on the surface.
+    """Return the assignment of two views: `true_assignments` of one pair."""
+    flags = torch.tensor([same_subject]), torch.tensor([same_photo])
+    found = true_assignments(_surface(first), _surface(second), config, *flags)
+    of_first, of_second, error = (part[0].numpy() for part in found)
+    m, n = len(first), len(second)
+    return Truth(of_first[:m], of_second[:n], error[:m, :n])
+
+
+def _surface(view: View) -> Surface:
+    """Return one view as a batch; one without keypoints has one that is padding."""
+    values = np.zeros((1, max(1, len(view)), 7), dtype=np.float32)
+    values[0, : len(view)] = surface_values(view)
+    return Surface(torch.from_numpy(values), torch.arange(values.shape[1])[None] < len(view))
+
+
+def true_assignments(
+    first: Surface, second: Surface, config: MatcherLossConfig, same_subject: Tensor, same_photo: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the assignments of pairs of views, (b, m) and (b, n), and `Truth.error_px`, (b, m, n).
 
     A match: mutually nearest of those within `match_px` in both views whose scale and orientation agree. Unmatched: no
     keypoint within `miss_px`. What lies between is ignored. The background of two views of one photograph is ignored
     as well: it can be matched, but should not be; in different photographs, and in those of different subjects,
-    it has no match.
+    it has no match. `same_subject` and `same_photo` are (b,); padding is ignored.
     """
-    m, n = len(first), len(second)
-    error = np.full((m, n), np.inf, dtype=np.float32)
-    if same_subject and m and n:
-        gap = np.linalg.norm(first.surface_xy[:, None] - second.surface_xy[None], axis=2)
-        error = gap * np.maximum(first.px_per_unit[:, None], second.px_per_unit[None])
-        error[~(first.on_surface[:, None] & second.on_surface[None])] = np.inf
-    eligible = np.where(_agree(first, second, config) & (error <= config.match_px), error, np.inf)
-    of_first, of_second = (
-        _partners(eligible, error, config.miss_px),
-        _partners(eligible.T, error.T, config.miss_px),
-    )
-    if same_photo:
-        of_first[first.background] = IGNORED
-        of_second[second.background] = IGNORED
-    return Truth(of_first, of_second, error.astype(np.float32))
+    one, other = first.values[:, :, None], second.values[:, None]
+    known = [(side.values[..., 5] > 0) & side.mask for side in (first, second)]
+    error = torch.linalg.vector_norm(one[..., :2] - other[..., :2], dim=-1) * torch.maximum(one[..., 4], other[..., 4])
+    both = known[0][:, :, None] & known[1][:, None] & same_subject[:, None, None]
+    error = error.masked_fill(~both, float("inf"))
+    turn = (one[..., 2] - other[..., 2]).abs()
+    turn = torch.minimum(turn, 2 * np.pi - turn)
+    ratio = (one[..., 3].clamp(min=1e-12).log() - other[..., 3].clamp(min=1e-12).log()).abs()
+    agree = (turn <= np.radians(config.most_turn_deg)) & (ratio <= np.log(config.most_scale_ratio))
+    eligible = error.masked_fill(~(agree & (error <= config.match_px)), float("inf"))
+    found = []
+    for side, costs, errors in ((first, eligible, error), (second, eligible.mT, error.mT)):
+        partner = _partners(costs, errors, config.miss_px)
+        ignored = ~side.mask | ((side.values[..., 6] > 0) & same_photo[:, None])
+        found.append(partner.masked_fill(ignored, IGNORED))
+    return found[0], found[1], error
 
 
-def _agree(first: View, second: View, config: MatcherLossConfig) -> NDArray[np.bool_]:
-    """Return a mask (m, n) of pairs of keypoints whose scale and orientation on the surface agree."""
-    turn = np.abs(first.surface_turn_rad[:, None] - second.surface_turn_rad[None])
-    turn = np.minimum(turn, 2 * np.pi - turn)
-    sizes = np.log(np.maximum(first.surface_scale, 1e-12)), np.log(np.maximum(second.surface_scale, 1e-12))
-    ratio = np.abs(sizes[0][:, None] - sizes[1][None])
-    return np.asarray((turn <= np.radians(config.most_turn_deg)) & (ratio <= np.log(config.most_scale_ratio)))
-
-
-def _partners(eligible: NDArray[np.floating], error: NDArray[np.floating], miss_px: float) -> NDArray[np.int64]:
-    if not error.shape[1]:
-        return np.full(len(error), UNMATCHED, dtype=np.int64)
-    if not len(error):
-        return np.zeros(0, dtype=np.int64)
-    best = eligible.argmin(axis=1)
-    every = np.arange(len(error))
-    mutual = (eligible.argmin(axis=0)[best] == every) & np.isfinite(eligible[every, best])
-    lonely = error.min(axis=1) > miss_px
-    return np.where(mutual, best, np.where(lonely, UNMATCHED, IGNORED)).astype(np.int64)
+def _partners(eligible: Tensor, error: Tensor, miss_px: float) -> Tensor:
+    least, best = eligible.min(2)
+    back = eligible.argmin(1).gather(1, best)
+    mutual = (back == torch.arange(eligible.shape[1], device=eligible.device)) & least.isfinite()
+    return torch.where(mutual, best, torch.where(error.amin(2) > miss_px, UNMATCHED, IGNORED))
 
 
 def assignment_loss(log_assignment: Tensor, first: Tensor, second: Tensor) -> Tensor:
