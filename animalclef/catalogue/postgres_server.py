@@ -89,7 +89,8 @@ class PostgresServer(Database):
             )
         if connection.exec_driver_sql("SELECT current_schema()").scalar() is None:
             raise OutputError(
-                f"{self.shown}: this user may use no schema there. Ask who runs the server for GRANT USAGE."
+                f"{self.shown}: this user has no right to any schema of the database. Ask the server's administrator "
+                "for GRANT USAGE, CREATE ON SCHEMA public."
             )
         super()._bring_up(connection, create=create, elsewhere=elsewhere)
 

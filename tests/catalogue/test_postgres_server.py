@@ -214,7 +214,7 @@ def test_a_user_who_may_only_read_changes_nothing(catalogue: Catalogue, server: 
     with catalogue.reading() as connection:
         connection.exec_driver_sql("REVOKE USAGE ON SCHEMA public FROM public")
     told = refused(lambda: names_of(Catalogue(reader.folder)))
-    assert told.endswith("this user may use no schema there. Ask who runs the server for GRANT USAGE.")
+    assert told.endswith("Ask the server's administrator for GRANT USAGE, CREATE ON SCHEMA public.")
 
 
 @pytest.mark.parametrize(
