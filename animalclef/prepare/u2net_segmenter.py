@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from copy import copy
+from copy import copy, deepcopy
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from animalclef.config.loading import fingerprint
 from animalclef.hub.load import weights_digest
 from animalclef.prepare.u2netp import load_u2netp
-from animalclef.runtime.devices import choose_precision
+from animalclef.runtime.devices import has_float16_units
 
 __all__ = ["SIDE", "MapReader", "U2NetSegmenter", "mask_from_map", "network_input", "open_u2net"]
 
@@ -55,11 +55,12 @@ class MapReader:
 
     def __init__(self, network: nn.Module, device: str, workers: int | None = None) -> None:
         self.device = torch.device(device)
-        wanted = "float16" if self.device.type == "cuda" else "auto"  # as the weights are stored; bfloat16 moves masks
-        self.format = choose_precision(wanted, self.device)
+        # As the weights are stored, where it is fast. bfloat16 never: masks move, and some vanish.
+        self.format = torch.float16 if has_float16_units(self.device) else torch.float32
         self.made_by = [str(self.format), self.device.type, torch.__version__]  # what the last bits of a map depend on
         self.workers = workers or os.cpu_count() or 1
-        self.network = network.eval().to(self.device, self.format).to(memory_format=torch.channels_last)
+        own = deepcopy(network).eval()  # the caller's keeps its format
+        self.network = own.to(self.device, self.format).to(memory_format=torch.channels_last)
 
     def read(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
         """Return a map of probabilities for each photograph (h, w, 3), SIDE or half of it on each side."""

@@ -9,7 +9,14 @@ import torch
 
 from animalclef.errors import ConfigError
 
-__all__ = ["choose_precision", "halved", "has_bfloat16_units", "is_out_of_memory", "release_memory"]
+__all__ = [
+    "choose_precision",
+    "halved",
+    "has_bfloat16_units",
+    "has_float16_units",
+    "is_out_of_memory",
+    "release_memory",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +44,14 @@ def has_bfloat16_units(device: torch.device) -> bool:
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported", "_is_arm_bf16_supported")
     supported = (getattr(torch.cpu, name, None) for name in names)
     return any(bool(one()) for one in supported if one is not None)
+
+
+def has_float16_units(device: torch.device) -> bool:
+    """Return whether the hardware computes in float16; elsewhere torch emulates it, many times slower than float32."""
+    if device.type != "cpu":
+        return device.type == "cuda"
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_fp16_supported", None)
+    return supported is not None and bool(supported())
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -18,6 +18,7 @@ from animalclef.prepare import u2net_segmenter
 from animalclef.prepare.segmenters import open_segmenter
 from animalclef.prepare.u2net_segmenter import SIDE, MapReader, U2NetSegmenter, mask_from_map, network_input
 from animalclef.prepare.u2netp import U2NetP, load_u2netp, read_onnx_convolutions
+from animalclef.runtime import devices
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +122,15 @@ def test_the_map_of_a_photograph_does_not_depend_on_those_beside_it(network: U2N
     np.testing.assert_array_equal(together[1:], alone)
 
 
+@pytest.mark.parametrize(("fast", "format_"), [(True, torch.float16), (False, torch.float32)])
+def test_maps_are_never_computed_in_bfloat16(
+    network: U2NetP, monkeypatch: pytest.MonkeyPatch, fast: bool, format_: torch.dtype
+) -> None:
+    monkeypatch.setattr(devices, "has_bfloat16_units", lambda device: True)
+    monkeypatch.setattr(u2net_segmenter, "has_float16_units", lambda device: fast)
+    assert MapReader(network, "cpu").format == format_
+
+
 def test_the_batches_of_a_gpu_have_the_maps_of_their_photographs(
     network: U2NetP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,7 +216,8 @@ def test_the_segmenter_that_ships_opens_and_its_card_names_its_origin() -> None:
 
 
 @pytest.mark.shared
-def test_the_published_file_gives_the_same_maps_as_opencv(shared: Path) -> None:
+def test_the_published_file_gives_the_same_maps_as_opencv(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(u2net_segmenter, "has_float16_units", lambda device: False)
     path = shared / "weights" / "u2netp.onnx"
     photographs = sorted((shared / "data" / "wild2" / "images").rglob("*.jpg"))[::400]
     reference = cv2.dnn.readNetFromONNX(str(path))
