@@ -143,7 +143,8 @@ def predict(
 
     extra = [f"data.max_missing={max_missing}"] * (max_missing is not None) + ["prepare.mode=whole"] * (not auto)
     extra += [*column_settings(columns), *([] if budget is None else [f"budget.spend={json.dumps(budget)}"])]
-    config = load_config(config_name, *(assignments or []), *extra, seed=seed)
+    first = [] if auto else ["keypoints.upright=false"]  # nothing is tried; what --set says comes after
+    config = load_config(config_name, *first, *(assignments or []), *extra, seed=seed)
     dataset = Dataset(load(data, settings=config.data))
     protect_inputs(path for path in (decision, reviewed) if path is not None)
     target = target_file(out_path, config.name, config_name, run)

@@ -99,6 +99,11 @@ class KeypointConfig(Settings):
         gt=0,
         description="SIFT: contrast below which a keypoint is dropped; null: 0.02, lower for many keypoints",
     )
+    upright: Literal["auto"] | bool | tuple[str, ...] = Field(
+        "auto",
+        description="SIFT: describe keypoints upright, for photographs that are never turned; true, the names of data "
+        "sets, or auto: where database photographs are matched better so",
+    )
     equalise: bool = Field(True, description="SIFT: equalise contrast locally before detection (CLAHE)")
     batch_size: int = Field(8, ge=1, le=65_536, description="networks: photographs of one shape per batch")
     border: float = Field(0.0, ge=0, lt=0.5, description="width of a margin without keypoints, as a share of each side")
@@ -130,6 +135,12 @@ class KeypointConfig(Settings):
             return self.contrast_threshold
         most = self.sizes[1]
         return 0.02 if most <= 640 else 0.01 if most < 2048 else 0.005
+
+    def is_upright(self, dataset: str) -> bool:
+        """Return whether the keypoints of a data set are described upright; not where that is still to be chosen."""
+        if self.feature.family != "sift":
+            return False
+        return self.upright if isinstance(self.upright, bool) else self.upright != "auto" and dataset in self.upright
 
     @property
     def feature(self) -> Feature:

@@ -44,7 +44,7 @@ class Config(Settings):
 
     def of_matchers(self) -> dict[str, Config]:
         """Return by label the settings with a further matcher and its local features in place of the first."""
-        shared = {name: getattr(self.keypoints, name) for name in ("masks", "views", "border")}
+        shared = {name: getattr(self.keypoints, name) for name in ("masks", "views", "border", "upright")}
         asides = {"name", "optional", "keypoints"}
         return {
             one.label: self.model_copy(

@@ -43,6 +43,7 @@ class Preparation(Part):
     max_keypoints: int | None = None
     long_side: int | None = None
     matched: int | None = None
+    upright: bool | tuple[str, ...] = False
     vote_keypoints: int | None = None
 
     def applied_to(self, config: Config) -> Config:
@@ -51,7 +52,9 @@ class Preparation(Part):
         What the settings give themselves stays, so that a decision is refused where it does not fit.
         """
         keypoints, open_ones = config.keypoints, ("max_keypoints", "long_side", "matched")
-        sizes = {name: getattr(self, name) for name in open_ones if getattr(keypoints, name) is None}
+        sizes: dict[str, object] = {name: getattr(self, name) for name in open_ones if getattr(keypoints, name) is None}
+        if keypoints.upright == "auto":
+            sizes["upright"] = self.upright
         modes = config.prepare.mode
         given = {name: mode for name, mode in modes.items() if mode != "auto"} if isinstance(modes, dict) else {}
         update: dict[str, object] = {"keypoints": keypoints.model_copy(update=sizes)}

@@ -89,12 +89,17 @@ def background_of_run(
 
 def _run_features(run: FinishedRun) -> Callable[[str], LocalFeatures]:
     """Return a reader of the unmasked local features of an image_id."""
-    folder = run.keypoint_folder
-    if folder is None:
+    images, row_of = run.images, run.images.row_of
+    folders = {name: run.keypoint_folder(name) for name in images.datasets}
+    stores = {name: ShardStore(folder, folder.name) for name, folder in folders.items() if folder is not None}
+    if not stores:
         raise DataError(f"{run.path}: the run has no local features. Run predict with a matcher first.")
-    store = ShardStore(folder, folder.name)
-    key_of = dict(zip(run.images.image_id, run.images.key, strict=True))
-    return lambda image_id: features_from_entry(key_of[image_id], store.get(key_of[image_id]))
+
+    def read(image_id: str) -> LocalFeatures:
+        row = row_of[image_id]
+        return features_from_entry(images.key[row], stores[images.dataset[row]].get(images.key[row]))
+
+    return read
 
 
 def _mean(values: NDArray[np.float64]) -> float:

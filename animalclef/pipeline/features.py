@@ -18,7 +18,8 @@ from animalclef.features.embedding.embedder_registry import trained_on_keys
 from animalclef.features.embedding.timm_embedder import TimmExtractor
 from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extract_features
 from animalclef.features.local.query_views import ViewExtractor
-from animalclef.features.local.reader import FeatureReader, Wanted, apply_masks, matching_keys
+from animalclef.features.local.reader import FeatureReader, Wanted, apply_masks, matching_keys, store_name
+from animalclef.features.local.sift import SiftExtractor
 from animalclef.pipeline.cost import estimate
 from animalclef.pipeline.image_contents import Contents
 from animalclef.pipeline.run_context import Member, RunContext
@@ -79,13 +80,13 @@ def extract_all_features(contents: Contents, context: RunContext) -> FeatureSet:
     thumbnails, unreadable = thumbnail_stores(run, config)
     keyed, wanted, masks = matching_keys(images, config.keypoints)
     views = {name: chosen for name, chosen in config.keypoints.views.items() if name in images.datasets}
-    local = {one.label: _local_features(one, wanted, views, run, decoding) for one in extractors}
+    local = {one.label: _local_features(one, wanted, run, decoding) for one in extractors}
     tables = {name: images.select(images.dataset == name) for name in images.datasets}
     embed = {one.label: _Embedding(one, tables, run, context.fitted_on) for one in embedders}
     jobs = {
         name: [
             ExtractionJob(ThumbnailExtractor(), thumbnails),
-            *(job for one in extractors for job in _local_jobs(one, local[one.label], views.get(name, ()))),
+            *(job for one in extractors for job in _local_jobs(one, local[one.label], name, views.get(name, ()))),
             *(one.job(name, context) for one in embed.values()),
         ]
         for name in tables
@@ -192,28 +193,31 @@ def _among(gallery: ImageTable, keys: frozenset[str], workers: int) -> frozenset
 
 
 def _local_features(
-    member: Member,
-    wanted: Mapping[MatchKey, Wanted],
-    views: Mapping[str, tuple[str, ...]],
-    run: RunFolder,
-    decoding: list[object],
+    member: Member, wanted: Mapping[MatchKey, Wanted], run: RunFolder, decoding: list[object]
 ) -> FeatureReader:
     extractor = member.models.extractor
     made_by = fingerprint(3, None if extractor is None else extractor.fingerprint, decoding)
     folder = run.store("keypoints", made_by)
     stores = {"": ShardStore(folder, made_by)}
-    for view in sorted({view for chosen in views.values() for view in chosen}):
-        stores[view] = ShardStore(folder.with_name(f"{made_by}-{view}"), f"{made_by}-{view}")
+    for upright, view in sorted({(one.upright, one.view) for one in wanted.values()}):
+        own = store_name(view, upright=upright and isinstance(extractor, SiftExtractor))
+        name = f"{made_by}-{own}" if own else made_by
+        stores[store_name(view, upright=upright)] = ShardStore(folder.with_name(name), name)
     name = "" if extractor is None else extractor.name
     keypoints, masks = member.config.keypoints, ShardStore(run.store("masks", made_by))
     return FeatureReader(name, stores, masks, keypoints.border, wanted, keypoints.matched)
 
 
-def _local_jobs(member: Member, local: FeatureReader, views: tuple[str, ...]) -> list[ExtractionJob]:
-    extractor = member.models.extractor
+def _local_jobs(member: Member, local: FeatureReader, dataset: str, views: tuple[str, ...]) -> list[ExtractionJob]:
+    extractor, upright = member.models.extractor, member.config.keypoints.is_upright(dataset)
     if extractor is None:
         return []
+    if upright and isinstance(extractor, SiftExtractor):
+        extractor = extractor.as_upright()
     return [
-        ExtractionJob(extractor, local.stores[""]),
-        *(ExtractionJob(ViewExtractor(extractor, view), local.stores[view]) for view in views),
+        ExtractionJob(extractor, local.stores[store_name("", upright=upright)]),
+        *(
+            ExtractionJob(ViewExtractor(extractor, view), local.stores[store_name(view, upright=upright)])
+            for view in views
+        ),
     ]

@@ -37,6 +37,7 @@ _USED = {
 }
 
 _SIDES = "; each side is compared with its own"
+_UPRIGHT = "; keypoints are described upright, as photographs are matched better so"
 
 
 class DatasetPreparation(_Part):
@@ -45,6 +46,9 @@ class DatasetPreparation(_Part):
     mode: Mode
     reason: str
     same_viewpoint: bool = False
+    upright: bool | None = None  # keypoints are described upright; None where that was not to be chosen
+    upright_gain: float | None = None  # mean change of log((own inliers + 1) / (stranger's + 1)) if they are
+    upright_error: float | None = None  # its standard error over individuals
     photographs: int = 0  # of the sample
     queries: int = 0  # pseudo-queries of the sample
     outlined: float | None = None  # share of the sample on which an animal stands out
@@ -70,10 +74,15 @@ class PreparationRecord(_Part):
         """Return the data sets in which a query is compared with its own viewpoint only."""
         return tuple(sorted(name for name, one in self.datasets.items() if one.same_viewpoint))
 
+    @property
+    def upright(self) -> tuple[str, ...]:
+        """Return the data sets whose keypoints are described upright."""
+        return tuple(sorted(name for name, one in self.datasets.items() if one.upright))
+
     def sentences(self) -> list[str]:
         """Return a sentence per data set for the terminal."""
         return [
-            f"{name}: {_USED[one.mode]} ({one.reason}{_SIDES if one.same_viewpoint else ''})"
+            f"{name}: {_USED[one.mode]} ({one.reason}{_SIDES * one.same_viewpoint}{_UPRIGHT * bool(one.upright)})"
             for name, one in sorted(self.datasets.items())
         ]
 
@@ -102,5 +111,6 @@ def preparation_of(config: Config) -> Preparation:
         max_keypoints=keypoints.max_keypoints,
         long_side=keypoints.long_side,
         matched=keypoints.matched,
+        upright=False if keypoints.upright == "auto" else keypoints.upright,
         vote_keypoints=config.vote.max_keypoints,
     )

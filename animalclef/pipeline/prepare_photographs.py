@@ -19,12 +19,13 @@ from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extra
 from animalclef.features.local.entries import SiftExtractor
 from animalclef.pipeline.background_events import BackgroundLinks, link_by_background
 from animalclef.pipeline.choose_preparation import choose_preparations
+from animalclef.pipeline.choose_upright import choose_upright
 from animalclef.pipeline.cost import finding_sentence
 from animalclef.pipeline.cut_photographs import cut_photographs
 from animalclef.pipeline.features import thumbnail_stores
 from animalclef.pipeline.image_contents import Contents
 from animalclef.pipeline.keypoint_budget import sized_for_job
-from animalclef.pipeline.outlines import BatchSegmenter, Outlines, find_outlines
+from animalclef.pipeline.outlines import Outlines, find_outlines
 from animalclef.pipeline.preparation_table import DatasetPreparation, PreparationRecord, variants_csv
 from animalclef.pipeline.run_context import RunContext, open_pair_log
 from animalclef.runtime.atomic_files import write_text
@@ -42,8 +43,8 @@ def prepare_photographs(contents: Contents, context: RunContext) -> tuple[Conten
     """Return the table as it is used from here on, and the context with what was chosen.
 
     The boxes, masks and content keys are those of the prepared photographs; the settings name the number of keypoints,
-    the mode of every data set and where only the query's viewpoint is compared. What is settled is recorded in
-    `prepare.json` and `prepare.csv` of the run folder, and used again when the same run resumes.
+    the mode of every data set, where only the query's viewpoint is compared, and where keypoints are upright. What is
+    settled is recorded in `prepare.json` and `prepare.csv` of the run folder, and used again when the same run resumes.
 
     Raises:
         DataError: a photograph changed or is gone, or a mask that is given cannot be used.
@@ -53,22 +54,41 @@ def prepare_photographs(contents: Contents, context: RunContext) -> tuple[Conten
     context = _with_keypoints(contents.images, context)
     settled = {name: _given(name, contents.images, context.config) for name in contents.images.datasets}
     known = {name: one for name, one in settled.items() if one is not None}
-    if len(known) == len(settled) and all(one.mode == "whole" for one in known.values()):
-        return contents, _resolved(_written(PreparationRecord(datasets=known), context), context)
-    segmenter = context.models.segmenter
-    if segmenter is None:
-        none = {name: DatasetPreparation(mode="whole", reason="no segmenter") for name in settled}
-        return contents, _resolved(_written(PreparationRecord(datasets=none | known), context), context)
     path = _record_path(contents, known, context)
     record = _read(path)
     if record is None:
-        rest = [name for name in settled if name not in known]
-        chosen = choose_preparations(rest, contents, context, lambda images: _outlines(images, segmenter, context))
-        record = PreparationRecord(datasets=dict(sorted({**known, **chosen}.items())))
+        record = _chosen(contents, settled, context)
         write_text(path, record.model_dump_json(indent=1) + "\n")
-    if context.say is not None:
+    if context.say is not None and (
+        record.upright or any(record.datasets[name] != known.get(name) for name in settled)
+    ):
         context.say(" ".join(f"{sentence}." for sentence in record.sentences()))
-    return _prepared(contents, segmenter, _written(record, context), context, masks)
+    return _prepared(contents, _written(record, context), context, masks)
+
+
+def _chosen(
+    contents: Contents, settled: Mapping[str, DatasetPreparation | None], context: RunContext
+) -> PreparationRecord:
+    """Return what is settled, and a choice for everything else."""
+    rest = [name for name, one in settled.items() if one is None]
+    if context.models.segmenter is None:
+        chosen = {name: DatasetPreparation(mode="whole", reason="no segmenter") for name in rest}
+    else:
+        chosen = choose_preparations(rest, contents, context, lambda images: _outlines(images, context))
+    parts = {name: chosen[name] if one is None else one for name, one in sorted(settled.items())}
+    trials = choose_upright(
+        contents.images,
+        {name: one.mode for name, one in parts.items()},
+        context,
+        lambda images: _outlines(images, context),
+        lambda images: _encounters(images.gallery, BackgroundLinks({}), context),
+    )
+    for name, trial in trials.items():
+        gain, error = round(trial.gain, 4), round(trial.error, 4)
+        parts[name] = parts[name].model_copy(
+            update={"upright": trial.is_better, "upright_gain": gain, "upright_error": error}
+        )
+    return PreparationRecord(datasets=parts)
 
 
 def _with_keypoints(images: ImageTable, context: RunContext) -> RunContext:
@@ -94,14 +114,14 @@ def _given(dataset: str, images: ImageTable, config: Config) -> DatasetPreparati
 
 
 def _prepared(
-    contents: Contents, segmenter: BatchSegmenter, record: PreparationRecord, context: RunContext, masks: Masks | None
+    contents: Contents, record: PreparationRecord, context: RunContext, masks: Masks | None
 ) -> tuple[Contents, RunContext]:
     images, modes = contents.images, record.modes
     cut = np.array([modes[name] != "whole" for name in images.dataset], dtype=bool)
     context = _resolved(record, context)
     if not cut.any():
         return contents, context
-    outlines = _outlines(images.select(cut), segmenter, context)
+    outlines = _outlines(images.select(cut), context)
     prepared, kept = cut_photographs(images, outlines, modes, masks, context)
     digest = contents.digest
     if not kept.all():
@@ -123,6 +143,8 @@ def _resolved(record: PreparationRecord, context: RunContext) -> RunContext:
     if record.same_viewpoint and config.retrieve.same_viewpoint is not True:
         sides = tuple(sorted({*record.same_viewpoint, *(config.retrieve.same_viewpoint or ())}))
         update["retrieve"] = config.retrieve.model_copy(update={"same_viewpoint": sides})
+    if config.keypoints.upright == "auto":
+        update["keypoints"] = config.keypoints.model_copy(update={"upright": record.upright})
     return context.with_config(config.model_copy(update=update))
 
 
@@ -140,8 +162,10 @@ def _encounters(gallery: ImageTable, links: BackgroundLinks, context: RunContext
     return find_encounters(gallery, thumbnails, config.encounters, links.all())
 
 
-def _outlines(images: ImageTable, segmenter: BatchSegmenter, context: RunContext) -> Outlines:
-    config = context.config.data
+def _outlines(images: ImageTable, context: RunContext) -> Outlines:
+    config, segmenter = context.config.data, context.models.segmenter
+    if segmenter is None:
+        raise ValueError("expected a segmenter, got none.")
     store = ShardStore(context.folder.store("outlines", fingerprint(2, segmenter.fingerprint, decoding_of(config))))
     if context.say is not None:
         sentence = finding_sentence(images, len(store.missing(images.key)), segmenter, context)
@@ -158,7 +182,7 @@ def _record_path(contents: Contents, known: Mapping[str, DatasetPreparation], co
     settings = context.config.model_dump(mode="json", exclude={"cluster": True, "data": {"cache_gb"}}) | {"name": ""}
     given = [] if masks is None else masks.tolist()
     seen = [contents.digest, given, sorted((name, one.mode) for name, one in known.items())]
-    made = fingerprint(3, seen, settings, models, versions, context.given is None)
+    made = fingerprint(4, seen, settings, models, versions, context.given is None)
     return context.folder.path / "preparations" / f"{made}.json"
 
 

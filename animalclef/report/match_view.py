@@ -64,22 +64,24 @@ class Matches:
         self._most = run.config.keypoints.matched
         self._images, self._masks = run.images, find_masks(run.images, masks if own is None else Path(own))
         self._row_of_key = {key: row for row, key in reversed(list(enumerate(run.images.key)))}
-        self._key_of = dict(zip(run.images.image_id, run.images.key, strict=True))
-        self._store = None if self._matcher is None else _keypoint_store(run)
+        self._row_of = run.images.row_of
+        self._stores = {} if self._matcher is None else _keypoint_stores(run)  # by data set
         self._extractor = run.config.keypoints.extractor
 
     @property
     def are_there(self) -> bool:
         """The run matched pairs and still has its keypoints."""
-        return self._store is not None
+        return bool(self._stores)
 
     def features(self, image_id: str) -> LocalFeatures | None:
         """Return the keypoints of a photograph, or `None` if the run has none of it."""
-        key = self._key_of.get(image_id, "")
-        if self._store is None or key not in self._store:
+        row = self._row_of.get(image_id)
+        store = None if row is None else self._stores.get(self._images.dataset[row])
+        key = "" if row is None else self._images.key[row]
+        if store is None or key not in store:
             return None
         try:
-            found = features_from_entry(key, self._store.get(key), self._extractor)
+            found = features_from_entry(key, store.get(key), self._extractor)
         except KeyError:
             return None
         on_animal = self._on_animal(found, found.keypoints_xy) if self._drops else None
@@ -109,13 +111,15 @@ class Matches:
         return None if mask is None else inside(mask, points_xy, features.image_size_wh)
 
 
-def _keypoint_store(run: FinishedRun) -> ShardStore | None:
-    """Open the store that the run noted; for a run of an earlier version, the one with its photographs."""
+def _keypoint_stores(run: FinishedRun) -> dict[str, ShardStore]:
+    """Open the store of each data set that the run noted; for a run of an earlier version, the one with all."""
+    names = run.images.datasets
     if "keypoints" not in run.settings:
-        return store_with(run.path / "keypoints", [key for key in run.images.key if key])
-    folder = run.keypoint_folder
-    store = None if folder is None else ShardStore(folder, folder.name)
-    return store if store else None
+        store = store_with(run.path / "keypoints", [key for key in run.images.key if key])
+        return {} if store is None else dict.fromkeys(names, store)
+    folders = {name: run.keypoint_folder(name) for name in names}
+    stores = {name: ShardStore(folder, folder.name) for name, folder in folders.items() if folder is not None}
+    return {name: store for name, store in stores.items() if store}
 
 
 def store_with(folder: Path, keys: Sequence[str]) -> ShardStore | None:

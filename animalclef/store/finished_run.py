@@ -122,11 +122,12 @@ class FinishedRun:
         """
         return read_pseudo_queries(self.folder)
 
-    @property
-    def keypoint_folder(self) -> Path | None:
-        """The store of the local features; `None` where the run noted none, or one outside its folder."""
+    def keypoint_folder(self, dataset: str) -> Path | None:
+        """Return the store of a data set's local features; `None` where none is noted, or one outside the run."""
         noted = self.path / str(self.settings.get("keypoints") or "..")
-        return noted if noted.resolve().is_relative_to(self.path.resolve()) else None
+        if not noted.resolve().is_relative_to(self.path.resolve()):
+            return None
+        return noted.with_name(f"{noted.name}-upright") if self.config.keypoints.is_upright(dataset) else noted
 
     @cached_property
     def timings(self) -> Mapping[str, Mapping[str, float]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from animalclef.runtime.threads import worker_threads
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import ContentKey, ImageTable, LocalFeatures, MatchKey
 
-__all__ = ["FeatureReader", "Wanted", "apply_masks", "matching_keys"]
+__all__ = ["FeatureReader", "Wanted", "apply_masks", "matching_keys", "store_name"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,12 @@ class Wanted:
     content_key: ContentKey
     view: str  # "" for the photograph as it is
     masked: bool
+    upright: bool = False  # keypoints are described without a turn
+
+    @property
+    def store(self) -> str:
+        """Return the name of the store that its features are in."""
+        return store_name(self.view, upright=self.upright)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +48,7 @@ class FeatureReader:
     """Local features by matching key: a photograph's content key, or one derived from it by mask and view."""
 
     extractor: str
-    stores: Mapping[str, ShardStore]  # by view
+    stores: Mapping[str, ShardStore]  # by `store_name`
     kept: ShardStore  # which keypoints lie inside the mask, by matching key
     border: float
     wanted: Mapping[MatchKey, Wanted]
@@ -73,7 +79,16 @@ class FeatureReader:
     def whole(self, key: MatchKey) -> LocalFeatures:
         """With the keypoints that a mask or the border drops."""
         one = self.wanted[key]
-        return features_from_entry(key, self.stores[one.view].get(one.content_key), self.extractor)
+        return features_from_entry(key, self.stores[one.store].get(one.content_key), self.extractor)
+
+
+def store_name(view: str, *, upright: bool) -> str:
+    """Return the name of a store of local features.
+
+    >>> store_name("", upright=False), store_name("", upright=True), store_name("rot90", upright=True)
+    ('', 'upright', 'rot90-upright')
+    """
+    return "-".join(part for part in (view, "upright" if upright else "") if part)
 
 
 def matching_keys(
@@ -81,20 +96,25 @@ def matching_keys(
 ) -> tuple[ImageTable, dict[MatchKey, Wanted], Masks | None]:
     """The table with matching keys for content keys, what each stands for, and the masks.
 
-    A mask's content is part of the key, so that no pair matched under another mask is ever taken for this one.
+    A mask's content is part of the key, and so is whether keypoints are upright: no pair matched under another mask, or
+    turned, is ever taken for this one.
 
     Raises:
         DataError: a mask is named that is not there.
     """
     masks = find_masks(images, None if config.masks is None else Path(config.masks), report=False)
     digests = [""] * len(images) if masks is None else masks.digest
-    pairs = zip(images.key, digests, strict=True)
-    keys = [MatchKey(derived_key(key, "mask", digest) if digest else key) for key, digest in pairs]
+    upright = {name for name in images.datasets if config.is_upright(name)}
+    keys: list[MatchKey] = []
     wanted: dict[MatchKey, Wanted] = {}
-    for key, content_key, digest, dataset in zip(keys, images.key, digests, images.dataset, strict=True):
-        wanted[key] = Wanted(content_key, "", bool(digest))
+    for content_key, digest, dataset in zip(images.key, digests, images.dataset, strict=True):
+        key = MatchKey(derived_key(content_key, "mask", digest) if digest else content_key)
+        key = MatchKey(derived_key(key, "upright")) if dataset in upright else key
+        keys.append(key)
+        plain = Wanted(content_key, "", bool(digest), dataset in upright)
+        wanted[key] = plain
         for view in config.views.get(dataset, ()):
-            wanted[view_key(key, view)] = Wanted(content_key, view, bool(digest))
+            wanted[view_key(key, view)] = replace(plain, view=view)
     return images.with_columns(key=np.array(keys, dtype=object)), wanted, masks
 
 

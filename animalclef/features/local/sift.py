@@ -20,17 +20,25 @@ _NO_KEY = MatchKey("")  # it is given when the features are stored
 
 
 class SiftExtractor:
-    """SIFT (Lowe 2004) as the settings say; keypoints in original pixels."""
+    """SIFT (Lowe 2004) as the settings say; keypoints in original pixels.
+
+    The fingerprint does not tell upright features: their stores and keys have names of their own.
+    """
 
     in_batches = False
     weights = None
 
     def __init__(self, config: KeypointConfig) -> None:
         self.config, self.name = config, config.extractor
+        self.upright = config.upright is True
         wanted = {"extractor", "long_side", "least_long_side", "max_keypoints", "equalise"}
         settings = config.resolved().model_dump(mode="json", include=wanted)
         settings["contrast_threshold"] = config.contrast
         self.fingerprint = fingerprint(settings, cv2.__version__)
+
+    def as_upright(self) -> SiftExtractor:
+        """Return the same extractor for photographs that are never turned."""
+        return SiftExtractor(self.config.model_copy(update={"upright": True}))
 
     def extract_features(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
         """Return keypoints (m, 2) float32, descriptors (m, 128) uint8 and the `size_wh` of each image."""
@@ -48,7 +56,10 @@ class SiftExtractor:
 
 
 def extract_sift(image: DecodedImage, config: KeypointConfig) -> LocalFeatures:
-    """Return the strongest `max_keypoints` features, in a fixed order, those on transparent pixels left out."""
+    """Return the strongest `max_keypoints` features, in a fixed order, those on transparent pixels left out.
+
+    With `upright` set to true every keypoint is described as it stands, once, whatever its orientations.
+    """
     largest, most = config.sizes
     long_side = min(max(*image.pixels.shape[:2], config.least_long_side), largest)
     grey = cv2.cvtColor(resize_long_side(image.pixels, long_side, enlarge=True), cv2.COLOR_RGB2GRAY)
@@ -58,8 +69,14 @@ def extract_sift(image: DecodedImage, config: KeypointConfig) -> LocalFeatures:
     if image.alpha is not None:
         visible = cv2.resize(image.alpha, grey.shape[::-1], interpolation=cv2.INTER_AREA)
         visible = (visible > 127).astype(np.uint8)
-    detector = cv2.SIFT.create(nfeatures=most, contrastThreshold=config.contrast, enable_precise_upscale=True)
-    found, descriptors = detector.detectAndCompute(grey, visible)
+    upright = config.upright is True
+    kept = 0 if upright else most  # 0: all, of which the upright ones are chosen
+    detector = cv2.SIFT.create(nfeatures=kept, contrastThreshold=config.contrast, enable_precise_upscale=True)
+    if upright:
+        found = _upright(detector.detect(grey, visible), most)
+        found, descriptors = detector.compute(grey, found) if found else ([], None)
+    else:
+        found, descriptors = detector.detectAndCompute(grey, visible)
     if not found or descriptors is None:
         return no_features(image.original_size_wh, config)
     points, scale, angle = (
@@ -83,6 +100,14 @@ def no_features(size_wh: tuple[int, int], config: KeypointConfig, key: MatchKey 
     none_xy, empty = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
     descriptors = np.zeros((0, config.feature.dimensions), np.uint8)
     return LocalFeatures(key, none_xy, descriptors, empty, empty, size_wh, extractor=config.extractor)
+
+
+def _upright(found: Sequence[cv2.KeyPoint], most: int) -> list[cv2.KeyPoint]:
+    """Return the strongest keypoints without a turn, each place and size once."""
+    once = list({(keypoint.pt, keypoint.size): keypoint for keypoint in found}.values())
+    for keypoint in once:
+        keypoint.angle = 0.0
+    return [once[row] for row in _fixed_order(once, most)] if once else []
 
 
 def _fixed_order(found: Sequence[cv2.KeyPoint], most: int) -> NDArray[np.int64]:

@@ -1,0 +1,130 @@
+"""Choose, for each data set, whether keypoints are described upright: by how well database photographs are matched."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animalclef.config.prepare import Mode
+from animalclef.data.encounters import Encounters
+from animalclef.data.masks import find_masks
+from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.features.local.sift import SiftExtractor
+from animalclef.metrics.bootstrap import standard_error
+from animalclef.pipeline.candidate_search import CandidateSearch
+from animalclef.pipeline.features import extract_all_features
+from animalclef.pipeline.image_contents import Contents, keyed
+from animalclef.pipeline.outlines import Outlines
+from animalclef.pipeline.run_context import RunContext
+from animalclef.pipeline.trial_sample import draw_sample, trial_config, try_on
+from animalclef.prepare.cut_out import prepared_table
+from animalclef.structures import ImageTable
+
+__all__ = ["UprightTrial", "choose_upright", "upright_gain"]
+
+_LEAST_PHOTOGRAPHS = 40  # of the database: with fewer, a trial cannot tell
+_LEAST_QUERIES = 16  # that have a candidate of their own and one of a stranger
+
+FindOutlines = Callable[[ImageTable], Outlines]
+FindEncounters = Callable[[ImageTable], Encounters]
+
+
+@dataclass(frozen=True)
+class UprightTrial:
+    """How much better the pairs of a sample are told apart by upright keypoints."""
+
+    gain: float  # mean change of log((own inliers + 1) / (stranger's inliers + 1))
+    error: float  # its standard error over individuals
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the gain is more than its standard error; what cannot be told stays invariant to turns."""
+        return self.gain > self.error
+
+
+def choose_upright(
+    images: ImageTable,
+    modes: Mapping[str, Mode],
+    context: RunContext,
+    find_outlines: FindOutlines,
+    find_encounters: FindEncounters,
+) -> dict[str, UprightTrial]:
+    """Return what a trial says of each data set that it can tell something of.
+
+    `modes` says how the photographs of each data set are prepared. Database photographs are matched with their first
+    candidates, once with SIFT as it is, which follows every turn of a photograph, and once upright. The features and
+    pairs of the trial land in the run's own stores.
+    """
+    config = context.config
+    if config.keypoints.upright != "auto" or context.given is not None or not _can_be_matched(context):
+        return {}
+    drawn = {
+        name: draw_sample(images.select(images.dataset == name), config.prepare.trial_photographs, config.seed)
+        for name in modes
+    }
+    samples = {name: one for name, one in drawn.items() if len(one) >= _LEAST_PHOTOGRAPHS and _shows_twice(one)}
+    if not samples:
+        return {}
+    queries = Counter(images.queries.dataset.tolist())
+    context = replace(
+        context, announce=None, more_embedders=(), more_matchers=(),
+    ).with_config(trial_config(config, {name: queries[name] for name in samples}))  # fmt: skip
+    ids = np.concatenate([one.image_id for one in samples.values()]).astype(str)
+    sample = images.select(np.isin(images.image_id.astype(str), ids))
+    if context.say is not None:
+        names = ", ".join(samples)
+        context.say(f"Trying upright keypoints on {len(sample)} database photographs of {names}. --no-auto skips this.")
+    cut = np.array([modes[name] not in ("whole", "auto") for name in sample.dataset], dtype=bool)
+    prepared = sample
+    if cut.any():
+        outlines = find_outlines(sample.select(cut))
+        given = find_masks(sample, None, report=False)
+        prepared = prepared_table(sample, outlines.text, outlines.mask, modes, config.prepare.margin, given)
+    contents, encounters = Contents(keyed(prepared, context.workers), []), find_encounters(sample)
+    parts = []
+    for upright in (False, True):
+        keypoints = context.config.keypoints.model_copy(update={"upright": upright})
+        own = context.with_config(context.config.model_copy(update={"keypoints": keypoints}))
+        parts.append(try_on(CandidateSearch(extract_all_features(contents, own), own), encounters))
+    trials = {name: upright_gain(parts[0][name].part, parts[1][name].part) for name in samples if name in parts[0]}
+    return {name: one for name, one in trials.items() if one is not None}
+
+
+def upright_gain(turned: PseudoQueries, upright: PseudoQueries) -> UprightTrial | None:
+    """Compare the inliers of the same pseudo-queries; `None` where too few can be compared."""
+    if not np.array_equal(turned.splits.image_id, upright.splits.image_id):
+        return None
+    ratios = [_log_ratio(one) for one in (turned, upright)]
+    change = ratios[1] - ratios[0]
+    known = np.isfinite(change)
+    if known.sum() < _LEAST_QUERIES:
+        return None
+    change = change[known]
+    _, who = np.unique(turned.splits.identity[known].astype(str), return_inverse=True)
+    influence = np.bincount(who, change - change.mean()) / len(change)
+    return UprightTrial(float(change.mean()), standard_error(influence))
+
+
+def _log_ratio(part: PseudoQueries) -> NDArray[np.float64]:
+    """Return, (p,), how far the best own candidate is above the best stranger; NaN where either is missing."""
+    inliers = np.asarray(part.columns["inliers"], dtype=np.float64)
+    matched, seen = np.isfinite(inliers), part.as_known | part.as_unknown
+    own, stranger = part.same & part.as_known & matched, ~part.same & seen & matched
+    best = [np.where(rows, inliers, -1.0).max(axis=1, initial=-1.0) for rows in (own, stranger)]
+    there = (best[0] >= 0) & (best[1] >= 0)
+    return np.where(there, np.log1p(np.maximum(best[0], 0)) - np.log1p(np.maximum(best[1], 0)), np.nan)
+
+
+def _can_be_matched(context: RunContext) -> bool:
+    sift, log = isinstance(context.models.extractor, SiftExtractor), context.log
+    return sift and log is not None and "inliers" in log.columns
+
+
+def _shows_twice(sample: ImageTable) -> bool:
+    """Whether enough photographs show an individual that another one of the sample shows, too."""
+    photographs = Counter(sample.identity.tolist())
+    return sum(count for count in photographs.values() if count > 1) >= _LEAST_QUERIES

@@ -1,0 +1,127 @@
+"""Upright keypoints: chosen where photographs are never turned, kept apart from others, and carried by a decision."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from tiny import make_tiny_data, read_csv
+from whole_run import predict
+
+from animalclef.data.open_set_splits import OpenSetSplits
+from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.pipeline.choose_upright import UprightTrial, upright_gain
+from animalclef.report.match_view import Matches
+from animalclef.store.finished_run import load_run
+from animalclef.store.shard_store import ShardStore
+
+SETTINGS = ("prepare.mode=whole", "decide.trials=2", "prepare.trial_queries=24")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Newts are hardly turned; cats lie at any angle."""
+    folder = make_tiny_data(tmp_path_factory.mktemp("upright") / "data", individuals=12, gallery_images=4)
+    for number, row in enumerate(read_csv(folder / "metadata.csv")):
+        if row["dataset"] == "CatID":
+            path = folder / row["path"]
+            picture = cv2.imread(str(path))
+            height, width = picture.shape[:2]
+            turn = cv2.getRotationMatrix2D((width / 2, height / 2), 75.0 * number, 1.0)
+            cv2.imwrite(str(path), cv2.warpAffine(picture, turn, (width, height), borderMode=cv2.BORDER_REFLECT))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chosen(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    run = tmp_path_factory.mktemp("chosen") / "run"
+    return run, predict(data, run, *SETTINGS)
+
+
+def test_a_data_set_without_turns_is_described_upright(chosen: tuple[Path, bytes]) -> None:
+    run, _ = chosen
+    record = json.loads((run / "prepare.json").read_text())["datasets"]
+    assert record["NewtID"]["upright"] is True
+    assert record["NewtID"]["upright_gain"] > record["NewtID"]["upright_error"] > 0
+    assert record["CatID"]["upright"] is False
+    assert record["CatID"]["upright_gain"] < 0
+    assert load_run(run).config.keypoints.upright == ("NewtID",)
+
+
+def test_what_is_chosen_is_what_can_be_asked_for(data: Path, chosen: tuple[Path, bytes], tmp_path: Path) -> None:
+    run, submission = chosen
+    assert predict(data, tmp_path / "asked", *SETTINGS, "keypoints.upright=[NewtID]") == submission
+    decided = [(one / "decision.json").read_bytes() for one in (run, tmp_path / "asked")]
+    assert decided[0] == decided[1]
+    predict(data, tmp_path / "turned", *SETTINGS, "keypoints.upright=false")
+    assert (tmp_path / "turned" / "candidates.csv").read_bytes() != (run / "candidates.csv").read_bytes()
+
+
+def test_a_second_run_tries_nothing_again(data: Path, chosen: tuple[Path, bytes]) -> None:
+    run, submission = chosen
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.parent.name in ("preparations", "pairs")}
+    assert predict(data, run, *SETTINGS) == submission
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_decision_says_what_is_described_upright(data: Path, chosen: tuple[Path, bytes], tmp_path: Path) -> None:
+    run, submission = chosen
+    assert json.loads((run / "decision.json").read_text())["preparation"]["upright"] == ["NewtID"]
+    assert predict(data, tmp_path / "applied", "prepare.mode=whole", decision=run / "decision.json") == submission
+
+
+def test_matches_that_are_drawn_are_those_of_the_run(chosen: tuple[Path, bytes]) -> None:
+    run = load_run(chosen[0])
+    view, seen = Matches(run), set()
+    for row in run.candidates.groupby("query_id").head(1).itertuples():
+        found = view.of(row.query_id, row.gallery_id)
+        assert found is not None
+        assert len(found) == row.matches
+        seen.add(run.images.dataset[run.images.row_of[row.query_id]])
+    assert seen == {"CatID", "NewtID"}
+    features = view.features(str(run.images.image_id[run.images.dataset == "NewtID"][0]))
+    assert features is not None
+    assert not features.orientation_rad.any()
+
+
+def test_views_of_upright_photographs_are_upright_too(data: Path, tmp_path: Path) -> None:
+    predict(data, tmp_path / "run", *SETTINGS, "keypoints.upright=true", "keypoints.views={CatID: [rot90]}")
+    stores = {path.name.partition("-")[2]: path for path in (tmp_path / "run" / "keypoints").iterdir()}
+    assert set(stores) == {"upright", "rot90-upright"}
+    for path in stores.values():
+        store = ShardStore(path, path.name)
+        keys = [key for key in load_run(tmp_path / "run").images.key if key in store]
+        assert keys
+        assert not any(store.get(key)["orientation_rad"].any() for key in keys)
+
+
+def _pseudo_queries(own: list[float], stranger: list[float]) -> PseudoQueries:
+    count = len(own)
+    columns = {"inliers": np.stack([own, stranger], axis=1).astype(np.float32)}
+    same = np.tile([True, False], (count, 1))
+    everything = np.ones_like(same)
+    names = np.array([str(row) for row in range(count)], dtype=object)
+    who = np.array([f"animal {row // 2}" for row in range(count)], dtype=object)
+    known = np.ones((1, count), dtype=bool)
+    return PseudoQueries(columns, same, everything, everything, everything, OpenSetSplits(names, who, known, ~known))
+
+
+def test_the_gain_is_the_mean_change_of_the_log_ratio() -> None:
+    turned = _pseudo_queries([3.0] * 20, [1.0] * 20)
+    upright = _pseudo_queries([7.0, 3.0] * 10, [1.0] * 20)
+    trial = upright_gain(turned, upright)
+    assert trial is not None
+    assert trial.gain == pytest.approx(np.log(2) / 2)
+    assert trial.error == pytest.approx(0.0, abs=1e-12)  # every individual gains the same
+    assert trial.is_better
+
+
+def test_nothing_is_said_where_too_few_can_be_compared() -> None:
+    few = _pseudo_queries([3.0] * 15, [1.0] * 15)
+    assert upright_gain(few, few) is None
+    same = _pseudo_queries([3.0] * 20, [1.0] * 20)
+    assert upright_gain(same, same) == UprightTrial(0.0, 0.0)
+    assert not UprightTrial(0.0, 0.0).is_better
