@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from animalclef.config import KeypointConfig
+from animalclef.config import KeypointConfig, RerankConfig
 from animalclef.features.local.entries import SiftExtractor, extract_sift, features_from_entry
-from animalclef.structures import DecodedImage
+from animalclef.matching.nearest_neighbour import MutualNearest
+from animalclef.structures import DecodedImage, MatchKey
 
 PLAIN = KeypointConfig(equalise=False)
 
@@ -107,3 +109,49 @@ def test_an_entry_comes_back_as_the_features_it_was_made_of() -> None:
     for name in ("keypoints_xy", "descriptors", "scale", "orientation_rad"):
         np.testing.assert_array_equal(getattr(features, name), getattr(again, name))
     assert features.descriptors.dtype == np.uint8
+
+
+UPRIGHT = PLAIN.model_copy(update={"upright": True})
+
+
+def test_upright_keypoints_stand_once_at_a_place_without_a_turn() -> None:
+    image = DecodedImage(speckles(300, 420), None, (420, 300))
+    turned, upright = extract_sift(image, PLAIN), extract_sift(image, UPRIGHT)
+    assert not upright.orientation_rad.any()
+    standing = {(x, y, scale) for (x, y), scale in zip(upright.keypoints_xy.tolist(), upright.scale, strict=True)}
+    assert len(standing) == len(upright)
+    assert len({tuple(place) for place in turned.keypoints_xy.tolist()}) < len(turned)  # two orientations at a place
+    again = extract_sift(image, UPRIGHT)
+    np.testing.assert_array_equal(again.descriptors, upright.descriptors)
+    few = extract_sift(image, UPRIGHT.model_copy(update={"max_keypoints": 40}))
+    np.testing.assert_array_equal(few.keypoints_xy, upright.keypoints_xy[:40])
+    apart = np.abs(few.descriptors.astype(int) - upright.descriptors[:40].astype(int))
+    assert apart.max() <= 6  # OpenCV doubles the image only where a keypoint needs it
+
+
+def test_upright_descriptors_do_not_follow_a_turn() -> None:
+    pixels = speckles(360, 360)
+    pictures = [DecodedImage(np.ascontiguousarray(one), None, (360, 360)) for one in (pixels, np.rot90(pixels))]
+    matcher = MutualNearest(RerankConfig())
+    inliers = {}
+    for config in (PLAIN, UPRIGHT):
+        first, turned = (
+            replace(extract_sift(one, config), key=MatchKey(str(number))) for number, one in enumerate(pictures)
+        )
+        inliers[config.upright] = matcher.match(first, [first, turned])[:, matcher.columns.index("inliers")]
+    assert min(inliers["auto"]) > 100  # found again at any angle
+    assert inliers[True][0] > 100
+    assert inliers[True][1] < 10
+
+
+def test_the_extractor_describes_as_its_settings_say() -> None:
+    image = DecodedImage(speckles(200, 260), None, (260, 200))
+    with ThreadPoolExecutor(1) as pool:
+        asked, changed = (
+            one.extract_features([image], pool)[0]
+            for one in (SiftExtractor(UPRIGHT), SiftExtractor(PLAIN).as_upright())
+        )
+    assert asked.keys() == changed.keys()
+    for name, values in asked.items():
+        np.testing.assert_array_equal(values, changed[name])
+    assert SiftExtractor(UPRIGHT).fingerprint == SiftExtractor(PLAIN).fingerprint  # their stores have other names

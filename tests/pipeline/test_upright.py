@@ -8,9 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tiny import make_tiny_data, read_csv
+from tiny import TINY_SETTINGS, make_tiny_data, read_csv
+from typer.testing import CliRunner
 from whole_run import predict
 
+from animalclef.cli.app import app
 from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.pipeline.choose_upright import UprightTrial, upright_gain
@@ -60,6 +62,26 @@ def test_what_is_chosen_is_what_can_be_asked_for(data: Path, chosen: tuple[Path,
     assert (tmp_path / "turned" / "candidates.csv").read_bytes() != (run / "candidates.csv").read_bytes()
 
 
+def test_no_auto_tries_nothing_but_leaves_what_is_asked_for(data: Path, tmp_path: Path) -> None:
+    def made(name: str, *more: str) -> object:
+        settings = [part for one in (*TINY_SETTINGS, *more) for part in ("--set", one)]
+        arguments = [
+            "predict",
+            "--data",
+            str(data),
+            "--run",
+            str(tmp_path / name),
+            "--out",
+            str(tmp_path / f"{name}.csv"),
+        ]
+        result = CliRunner().invoke(app, [*arguments, "--no-auto", "--no-ledger", *settings], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return load_run(tmp_path / name).config.keypoints.upright
+
+    assert made("plain") is False
+    assert made("asked", "keypoints.upright=[CatID]") == ("CatID",)
+
+
 def test_a_second_run_tries_nothing_again(data: Path, chosen: tuple[Path, bytes]) -> None:
     run, submission = chosen
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.parent.name in ("preparations", "pairs")}
@@ -76,11 +98,12 @@ def test_a_decision_says_what_is_described_upright(data: Path, chosen: tuple[Pat
 def test_matches_that_are_drawn_are_those_of_the_run(chosen: tuple[Path, bytes]) -> None:
     run = load_run(chosen[0])
     view, seen = Matches(run), set()
-    for row in run.candidates.groupby("query_id").head(1).itertuples():
-        found = view.of(row.query_id, row.gallery_id)
+    best = run.candidates.groupby("query_id").head(1)
+    for query_id, gallery_id, matches in zip(best["query_id"], best["gallery_id"], best["matches"], strict=True):
+        found = view.of(str(query_id), str(gallery_id))
         assert found is not None
-        assert len(found) == row.matches
-        seen.add(run.images.dataset[run.images.row_of[row.query_id]])
+        assert len(found) == matches
+        seen.add(run.images.dataset[run.images.row_of[str(query_id)]])
     assert seen == {"CatID", "NewtID"}
     features = view.features(str(run.images.image_id[run.images.dataset == "NewtID"][0]))
     assert features is not None
