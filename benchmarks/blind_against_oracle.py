@@ -47,7 +47,7 @@ def main() -> None:
         text = {"query_id": str, "identity": str, "dataset": str}
         listed = pd.read_csv(arguments.run / "candidates.csv", dtype=text)
     best = listed.groupby("query_id", sort=False).first()
-    print("| data set | rank-1 | blind | 95 % | oracle | luck of the oracle | lost | thresholds | validated |")
+    print("| data set | rank-1 | blind | 95% | oracle | luck of the oracle | lost | thresholds | validated |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     rows = []
     for name in sorted(set(truth.dataset)):
@@ -107,7 +107,7 @@ class Scores:
         return np.sqrt(shares[self.is_known].mean(axis=0) * shares[~self.is_known].mean(axis=0))
 
     def interval(self, threshold: float) -> tuple[float, float]:
-        """Return the 95 % bootstrap interval of the score at a threshold, individuals drawn with replacement."""
+        """Return the 95% bootstrap interval of the score at a threshold, individuals drawn with replacement."""
         rng, shares = np.random.default_rng(1), self.shares(np.array([threshold]))[:, 0]
         sides = []
         for side in (self.is_known, ~self.is_known):

@@ -59,7 +59,7 @@ def main() -> None:
     arguments = parser.parse_args()
     seeds = [read_pseudo_queries(RunFolder(path)) for path in arguments.runs]
     names = sorted(seeds[0])
-    print("| variant | " + " | ".join(names) + " | mean | 95 % interval | from plain | seconds |")
+    print("| variant | " + " | ".join(names) + " | mean | 95% interval | from plain | seconds |")
     print("|" + " --- |" * (len(names) + 5))
     plain = None
     for name in arguments.only:

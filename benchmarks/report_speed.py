@@ -115,7 +115,7 @@ def scroll(page: Path) -> None:
         chromium.choose("order", "falling")
         sorting = time.perf_counter() - start
         told = ", ".join(f"{name} {value:.0f} ms" for name, value in zip(
-            ("median", "95 %", "longest"), np.quantile(gaps, [0.5, 0.95, 1]), strict=True))  # fmt: skip
+            ("median", "95%", "longest"), np.quantile(gaps, [0.5, 0.95, 1]), strict=True))  # fmt: skip
         print(f"opened in {opened:.1f} s; {len(gaps)} frames scrolled: {told}; sorted anew in {sorting:.2f} s")
         print(json.dumps(chromium.complaints()))
 

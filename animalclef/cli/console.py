@@ -81,7 +81,7 @@ def score_table(score: Score) -> Table:
 
 def decision_table(decision: Decision, datasets: Sequence[str]) -> Table:
     """List the decision of each data set and its validation."""
-    header = ("data set", "threshold", "validation", "95 %", "optimism", "weights")
+    header = ("data set", "threshold", "validation", "95%", "optimism", "weights")
     table = empty_table("decision, tuned on gallery photographs only", header)
     for name in datasets:
         part, seen = decision.of(name), decision.of(name).validation
@@ -91,7 +91,7 @@ def decision_table(decision: Decision, datasets: Sequence[str]) -> Table:
             plateau = f"\n{_range(*seen.plateau)}" if seen.plateau else ""
         label = name if part.fitted_on == name else f"{name} ({part.fitted_on})"
         table.add_row(label, _number(part.threshold) + plateau, *measured, _manner(part))
-    table.caption = "Below a threshold: the range that scores within 1 % of the best."
+    table.caption = "Below a threshold: the range that scores within 1% of the best."
     table.caption_justify = "left"
     return table
 
@@ -102,7 +102,7 @@ def honesty_lines(decision: Decision) -> list[str]:
     if whole is None:
         return small_validation_notes(decision)
     return [
-        f"Validation score {whole.nested:.3f}, 95 % interval {whole.low:.3f} to {whole.high:.3f} over individuals. "
+        f"Validation score {whole.nested:.3f}, 95% interval {whole.low:.3f} to {whole.high:.3f} over individuals. "
         f"On the photographs that it was tuned on, the score is {abs(whole.optimism):.3f} "
         f"{'higher' if whole.optimism >= 0 else 'lower'} (optimism).",
         *small_validation_notes(decision),
@@ -139,7 +139,7 @@ def _range(low: float | None, high: float | None) -> str:
 def retrieval_table(report: RetrievalReport) -> Table:
     """List rank-k and mAP with their intervals; viewpoints stand below their data set."""
     names = list(report.groups[0].measures) if report.groups else []
-    table = empty_table("known queries, 95 % bootstrap interval over individuals", ("data set", "queries", *names))
+    table = empty_table("known queries, 95% bootstrap interval over individuals", ("data set", "queries", *names))
     for group in report.groups:
         cells = [f"{one.mean:.3f}\n{_range(one.low, one.high)}" for one in group.measures.values()]
         name = group.dataset if group.viewpoint is None else f"  {group.viewpoint or 'no viewpoint'}"

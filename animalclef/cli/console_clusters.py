@@ -45,7 +45,7 @@ def cluster_score_table(scores: ClusterScores) -> Table:
 def _basis(rule: Mapping[str, Any]) -> str:
     """Say what the rule rests on."""
     if "ari" in rule:
-        return f"90 % interval; pseudo-tests on the database: ARI {rule['ari']:.2f}, AMI {rule['ami']:.2f}"
-    return {"other data sets": "90 % interval; chosen on the other data sets", "settings": "as the settings say"}.get(
+        return f"90% interval; pseudo-tests on the database: ARI {rule['ari']:.2f}, AMI {rule['ami']:.2f}"
+    return {"other data sets": "90% interval; chosen on the other data sets", "settings": "as the settings say"}.get(
         str(rule.get("chosen_on")), "from the null model of strangers"
     )

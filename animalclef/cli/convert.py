@@ -114,6 +114,6 @@ def _write_histories(
     if histories.undated:
         warn(f"{counted(histories.undated, 'photograph')} without a date left out.")
     count = f"{counted(histories.individuals, 'individual')} on {counted(len(histories.occasions), 'occasion')}"
-    interval = f"{histories.expected:.1f} on average, 95 % between {histories.low:.0f} and {histories.high:.0f}"
+    interval = f"{histories.expected:.1f} on average, 95% between {histories.low:.0f} and {histories.high:.0f}"
     out.print(f"{count}; with uncertain answers {interval}.", highlight=False)
     out.print(f"Capture histories: {out_path}", highlight=False, soft_wrap=True)

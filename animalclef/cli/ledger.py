@@ -39,7 +39,7 @@ def show(
     ] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """List every run: validation score with 95 % interval, share of new individuals, leaderboard, changes."""
+    """List every run: validation score with 95% interval, share of new individuals, leaderboard, changes."""
     from animalclef.store.ledger import Ledger
 
     kept = Ledger(_found(ledger))

@@ -173,7 +173,7 @@ def count_ratios(tests: Sequence[PseudoTests], rule: ClusterRule, seed: int) -> 
 
 
 def count_interval(ratios: Floats, counts: Floats) -> tuple[float, float]:
-    """Return a 90 % interval of the number of individuals; both kinds of count have the same weight in it."""
+    """Return a 90% interval of the number of individuals; both kinds of count have the same weight in it."""
     found = ratios * counts
     both = np.concatenate([found[:, :-1], np.repeat(found[:, -1:], len(counts) - 1, axis=1)])
     low, high = np.quantile(both, (0.05, 0.95))

@@ -65,7 +65,7 @@ class DecideConfig(Settings):
         1.0, ge=0, description="a more complicated choice must be better by so many standard errors"
     )
     safe_threshold: bool = Field(
-        True, description="where many thresholds score alike: a low one that 95 % of strangers stay below"
+        True, description="where many thresholds score alike: a low one that 95% of strangers stay below"
     )
     trials: int = Field(
         0, ge=0, le=1_000_000, description="Optuna trials per data set that `tune` adds to the default search; 0: 200"

@@ -86,12 +86,12 @@ class Validation(Part):
     baks: float
     baus: float
     low: float | None = Field(
-        None, description="lower end of the 95 % interval of `nested`, individuals drawn with replacement"
+        None, description="lower end of the 95% interval of `nested`, individuals drawn with replacement"
     )
     high: float | None = Field(
         None, description="its upper end, raised by what one more encounter of each individual is worth"
     )
-    plateau: tuple[float, float] | None = Field(None, description="thresholds that score within 1 % of the best")
+    plateau: tuple[float, float] | None = Field(None, description="thresholds that score within 1% of the best")
     reliability: Reliability | None = None
     answers: Reliability | None = Field(None, description="of probabilities of answers near the threshold, out of fold")
 
@@ -107,7 +107,7 @@ class Strangers(Part):
     photographs: int
     individuals: int
     new: float = Field(description="share that is answered as new, every individual counted alike")
-    low: float = Field(description="95 % interval of `new` (Wilson), over individuals")
+    low: float = Field(description="95% interval of `new` (Wilson), over individuals")
     high: float
     false_acceptance: float = Field(description="share of new individuals taken for a known one, by the null model")
 
@@ -156,7 +156,7 @@ class DatasetDecision(Part):
 
 
 class Summary(Part):
-    """The mean over data sets of the nested score, with its 95 % interval, and the optimism of the tuned one."""
+    """The mean over data sets of the nested score, with its 95% interval, and the optimism of the tuned one."""
 
     nested: float
     low: float

@@ -16,7 +16,7 @@ from animalclef.structures import PairScores, StrArray
 
 __all__ = ["Seen", "band", "distinct_among", "pairs_of", "surprises"]
 
-_Z = 2.576  # 99 % of a normal distribution
+_Z = 2.576  # 99% of a normal distribution
 _MOST_UNKNOWN = 0.8  # of the queries; with more of them unknown a warning is in place all the same
 _FACTOR = 2  # queries may show half or twice as many individuals as pseudo-queries: those are drawn evenly over them
 _LEAST_NAMED = 20  # fewer answers with a name say nothing about their variety
@@ -50,8 +50,8 @@ def pairs_of(pseudo: PseudoQueries, seen: NDArray[np.bool_]) -> PairScores:
 def surprises(dataset: str, answers: StrArray, seen: Seen) -> list[str]:
     """A sentence for each way in which the answers lie far from validation's, with what to check.
 
-    The expected share of new individuals reaches from that of known pseudo-queries (nobody unknown) to 80 % of the way
-    to that of unknown ones; beyond it a band of 99 % is allowed for, in which photographs of one individual count once.
+    The expected share of new individuals reaches from that of known pseudo-queries (nobody unknown) to 80% of the way
+    to that of unknown ones; beyond it a band of 99% is allowed for, in which photographs of one individual count once.
     """
     sentences = []
     if len(answers) and len(seen.as_known) and len(seen.as_unknown):
@@ -64,7 +64,7 @@ def surprises(dataset: str, answers: StrArray, seen: Seen) -> list[str]:
 
 
 def band(share: float, seen: int, asked: float) -> float:
-    """Half the width of the 99 % band of a difference of two shares, over `seen` and over `asked` individuals.
+    """Half the width of the 99% band of a difference of two shares, over `seen` and over `asked` individuals.
 
     The share is taken as (share * seen + 1) / (seen + 2), so that 0 and 1 have a width.
 

@@ -44,7 +44,7 @@ class SearchResult:
 def evaluate(evaluators: Sequence[TrialEvaluator], choice: DecisionParams, config: DecideConfig) -> SearchResult:
     """Return the choice with the threshold that scores best, unless the settings fix one.
 
-    All thresholds on a plateau score within 1 % of the best. Its middle is taken, or a lower one that keeps SAFE_SHARE
+    All thresholds on a plateau score within 1% of the best. Its middle is taken, or a lower one that keeps SAFE_SHARE
     of strangers below it by the null model: a higher threshold would only reject known animals that are harder to
     recognise than the database's photographs. Where no threshold finds a known animal the score tells nothing, and the
     threshold keeps strangers out.

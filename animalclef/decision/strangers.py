@@ -34,7 +34,7 @@ _PSEUDO_QUERIES, _INDIVIDUALS = 50, 20  # below either the score and the thresho
 def with_own_threshold(decision: DatasetDecision, part: PseudoQueries) -> DatasetDecision:
     """Return a transferred decision with its threshold moved to where the data set's own strangers allow it.
 
-    Between 1 % and 15 % of new individuals may be accepted as known ones, by the null model of the fused score.
+    Between 1% and 15% of new individuals may be accepted as known ones, by the null model of the fused score.
     """
     best = _strangers_log_odds(decision, part)
     null = fit_null(best, weights_by_individual(part))
@@ -71,7 +71,7 @@ def confidence_sentences(decision: Decision) -> list[str]:
             continue
         about = (
             f"{strangers.new:.0%} of new individuals are expected to be recognised as new "
-            f"(95 % interval {strangers.low:.0%} to {strangers.high:.0%})"
+            f"(95% interval {strangers.low:.0%} to {strangers.high:.0%})"
         )
         counts = f"{counted(strangers.photographs, 'photograph')} of {counted(strangers.individuals, 'individual')}"
         if seen is None:

@@ -28,7 +28,7 @@ TRUE_MATCH_MEAN = 12.0
 """Prior: a true match lies an exponentially distributed number of null scales above the null's location, 12 on average.
 
 With strangers' tail exp(-z) the log-odds are z (1 - 1/12) - ln 12. sqrt(BAKS * BAUS) is expected to be best where
-exp(-z / 12) (1 - exp(-z)) is: at exp(-z) = 1/13, where 1 - exp(-1/13) = 7.4 % of new individuals are accepted."""
+exp(-z / 12) (1 - exp(-z)) is: at exp(-z) = 1/13, where 1 - exp(-1/13) = 7.4% of new individuals are accepted."""
 
 
 def scale_free(part: PseudoQueries, nulls: Mapping[str, Null]) -> PseudoQueries:

@@ -43,7 +43,7 @@ RECALLS = (1, 10, 25, 100)
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95 % bootstrap interval over individuals."""
+    """A mean with its 95% bootstrap interval over individuals."""
 
     mean: float
     low: float
@@ -203,7 +203,7 @@ def bootstrap(
     rng: np.random.Generator,
     draws: int,
 ) -> Interval:
-    """The statistic with the middle 95 % of what it is when individuals are drawn with replacement."""
+    """The statistic with the middle 95% of what it is when individuals are drawn with replacement."""
     if not len(values):
         return Interval(float("nan"), float("nan"), float("nan"))
     rows_of = [np.flatnonzero(individual == who) for who in range(individual.max() + 1)]

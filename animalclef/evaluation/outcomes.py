@@ -120,7 +120,7 @@ def _outcome(identity: str, known: bool, answer: str | None) -> Outcome:
 
 
 def score_intervals(answers: Answers, draws: int = 1000, seed: int = 0) -> dict[str | None, Interval]:
-    """Return the official score per data set, and their mean under `None`, with 95 % bootstrap intervals.
+    """Return the official score per data set, and their mean under `None`, with 95% bootstrap intervals.
 
     Individuals are drawn with replacement, known and unknown ones separately.
     """

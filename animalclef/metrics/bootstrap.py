@@ -35,7 +35,7 @@ def interval_over_individuals(
     seed: int = 0,
     of_next: bool = True,
 ) -> tuple[float, float]:
-    """Return the ends of a 95 % interval of the score over pseudo-queries (the mean over splits of sqrt(BAKS * BAUS)).
+    """Return the ends of a 95% interval of the score over pseudo-queries (the mean over splits of sqrt(BAKS * BAUS)).
 
     `known_hit` says which pseudo-queries are named right with their individual in the gallery, `unknown_hit` which are
     called new without it, (p,) each. Individuals are drawn with replacement; all photographs of one come with it.
@@ -63,7 +63,7 @@ def interval_over_individuals(
 
 
 def wilson_interval(share: float, count: float) -> tuple[float, float]:
-    """Return the ends of Wilson's 95 % interval of a share that was seen among `count` independent cases.
+    """Return the ends of Wilson's 95% interval of a share that was seen among `count` independent cases.
 
     >>> low, high = wilson_interval(1.0, 10)
     >>> round(low, 2), round(high, 2)

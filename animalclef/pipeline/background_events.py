@@ -93,7 +93,7 @@ def link_by_background(gallery: ImageTable, mask_of: Mask, context: RunContext) 
 def linking_threshold(controls: Sequence[int]) -> int | None:
     """Return the verified matches that link two photographs; `None` where the background is always the same.
 
-    `controls` are those of random pairs of different individuals; 12 are needed, and more than 99 % of these have.
+    `controls` are those of random pairs of different individuals; 12 are needed, and more than 99% of these have.
 
     >>> linking_threshold([0, 1, 0, 2]), linking_threshold([0] * 95 + [30] * 5), linking_threshold([20, 25, 30])
     (12, 31, None)

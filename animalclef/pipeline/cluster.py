@@ -26,7 +26,7 @@ from animalclef.structures.clusters import ClusterCount, Clusters, Links
 __all__ = ["cluster_new_ones", "cluster_queries", "cluster_unnamed"]
 
 _SHOWN = 0.05  # probability from which a pair of two clusters is kept
-_STRICT, _LOOSE = 0.85, 0.31  # probabilities at which the null model accepts 1 % and 15 % of strangers
+_STRICT, _LOOSE = 0.85, 0.31  # probabilities at which the null model accepts 1% and 15% of strangers
 
 
 def cluster_queries(

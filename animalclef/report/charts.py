@@ -193,7 +193,7 @@ def _sweep(evidence: Evidence, swept: Sweep) -> Figure:
     at = int(np.clip(np.searchsorted(swept.threshold, evidence.threshold), 0, len(swept.score) - 1))
     caption = (
         f"At the threshold {swept.score[at]:.3f} (BAKS {swept.baks[at]:.3f}, BAUS {swept.baus[at]:.3f}); the best is "
-        f"{swept.score.max():.3f}, within 1 % of it from {low:.3f} to {high:.3f}."
+        f"{swept.score.max():.3f}, within 1% of it from {low:.3f} to {high:.3f}."
     )
     return Figure("Score against the threshold", plot.render(f"{evidence.dataset}: {caption}"), caption)
 

@@ -59,7 +59,7 @@ class ClusterCount:
     clusters: int
     singletons: int  # clusters of one photograph
     known: int  # clusters that show an individual of the database
-    low: int  # 90 % interval of the number of individuals, from pseudo-tests; without any, a range of the null model
+    low: int  # 90% interval of the number of individuals, from pseudo-tests; without any, a range of the null model
     high: int
     rule: Mapping[str, Any] = field(default_factory=dict)  # cut, attach, margin and what chose them
 

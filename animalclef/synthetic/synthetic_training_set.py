@@ -140,7 +140,7 @@ def _store(path: Path, picture: Photograph, close: float, rng: np.random.Generat
 
 
 def _cropped(picture: Photograph, rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Return the animal's box, each edge up to 4 % of the box's side inside or 14 % outside of it."""
+    """Return the animal's box, each edge up to 4% of the box's side inside or 14% outside of it."""
     rows, columns = (np.flatnonzero((picture.mask > 127).any(axis=axis)) for axis in (1, 0))
     if not len(rows) or not len(columns):
         return picture.pixels

@@ -88,7 +88,7 @@ def test_a_validation_on_few_photographs_is_called_a_guess() -> None:
     part = plain.pooled.model_copy(update={"validation": seen})
     whole = Summary(nested=0.8, low=0.6, high=0.9, optimism=0.1)
     first, note = console.honesty_lines(plain.model_copy(update={"datasets": {"LynxID": part}, "summary": whole}))
-    assert first.startswith("Validation score 0.800, 95 % interval 0.600 to 0.900 over individuals.")
+    assert first.startswith("Validation score 0.800, 95% interval 0.600 to 0.900 over individuals.")
     assert first.endswith("the score is 0.100 higher (optimism).")
     assert note.startswith("LynxID: validated on only 12 photographs of 4 individuals")
 

@@ -58,7 +58,7 @@ def test_an_individual_is_known_or_unknown_whole() -> None:
     splits = open_set_splits(table, table, alone(table), DecideConfig(unknown_share=0.4, splits=8), seed=0)
     assert splits.is_known.shape == (8, 30)
     assert (splits.is_known ^ splits.is_unknown).all()
-    assert (splits.is_unknown.sum(axis=1) == 4 * 3).all()  # 40 % of 10 individuals with 3 photographs each
+    assert (splits.is_unknown.sum(axis=1) == 4 * 3).all()  # 40% of 10 individuals with 3 photographs each
     by_individual = splits.is_unknown.reshape(8, 10, 3)
     assert (by_individual == by_individual[:, :, :1]).all()
     assert len({tuple(row) for row in splits.is_unknown.tolist()}) > 1

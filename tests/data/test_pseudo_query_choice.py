@@ -76,7 +76,7 @@ def test_all_photographs_of_an_individual_have_one_role() -> None:
         for identity, role in zip(identities, unknown, strict=True):
             roles[identity].add(bool(role))
         assert all(len(one) == 1 for one in roles.values())
-    assert splits.is_unknown.sum(axis=1).tolist() == [9] * 10  # 40 % of seven individuals are three, of three each
+    assert splits.is_unknown.sum(axis=1).tolist() == [9] * 10  # 40% of seven individuals are three, of three each
 
 
 @pytest.mark.parametrize("identities", [["a"] * 6, [f"i{row}" for row in range(6)]])

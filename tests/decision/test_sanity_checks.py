@@ -15,7 +15,7 @@ def answers(named: int, new: int, individuals: int = 10) -> np.ndarray:
     return np.array([f"i{number % individuals}" for number in range(named)] + [None] * new, dtype=object)
 
 
-# 20 % of known and 90 % of unknown pseudo-queries are called new.
+# 20% of known and 90% of unknown pseudo-queries are called new.
 SEEN = Seen(answers(80, 20), answers(10, 90), 100, 100, gallery_individuals=100, photographs_each=2.0)
 
 
@@ -42,7 +42,7 @@ def test_shares_beyond_the_band_are_told(share: float, words: str) -> None:
 
 
 def test_more_queries_of_more_individuals_narrow_the_band() -> None:
-    # 0.2 - 2.576 * sqrt(0.2059 * 0.7941 * (1/100 + 1/5000)) = 0.095: now 5 % is too few
+    # 0.2 - 2.576 * sqrt(0.2059 * 0.7941 * (1/100 + 1/5000)) = 0.095: now 5% is too few
     assert surprises("newt", answers(9500, 500, 100), replace(SEEN, as_known=answers(80, 20, 100))) != []
     # the same photographs, of five individuals: nothing can be said
     few = replace(SEEN, as_known=answers(80, 20, 100), photographs_each=2000.0)

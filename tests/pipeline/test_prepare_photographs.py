@@ -94,7 +94,7 @@ def test_few_photographs_are_decided_by_rule(tmp_path: Path, oval: Oval) -> None
     predict(data, run, "prepare.mode=auto")
     record = json.loads((run / "prepare.json").read_text())["datasets"]["NewtID"]
     assert record["variants"] == []
-    assert record["mode"] == "cut-out"  # the oval fills 28 % of a photograph
+    assert record["mode"] == "cut-out"  # the oval fills 28% of a photograph
     assert record["filled"] == pytest.approx(0.28, abs=0.01)
 
 

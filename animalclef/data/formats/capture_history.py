@@ -36,7 +36,7 @@ class Histories:
     undated: int  # photographs left out
     individuals: int
     expected: float  # mean number of individuals over draws of the uncertain answers
-    low: float  # 95 % interval of that number
+    low: float  # 95% interval of that number
     high: float
 
 
@@ -86,12 +86,12 @@ def mark_text(histories: Histories) -> str:
 
     >>> print(mark_text(Histories(["2023", "2024"], {"Ada": "11"}, 0, 1, 1.0, 1.0, 1.0)), end="")
     /* occasions: 2023 2024 */
-    /* individuals: 1; with uncertain answers 1.0 on average, 95 % between 1 and 1 */
+    /* individuals: 1; with uncertain answers 1.0 on average, 95% between 1 and 1 */
     /* Ada */ 11 1;
     """
     lines = [
         f"/* occasions: {' '.join(histories.occasions)} */",
-        f"/* individuals: {histories.individuals}; with uncertain answers {histories.expected:.1f} on average, 95 % "
+        f"/* individuals: {histories.individuals}; with uncertain answers {histories.expected:.1f} on average, 95% "
         f"between {histories.low:.0f} and {histories.high:.0f} */",
     ]
     lines += [f"/* {who.replace('*/', '* /')} */ {history} 1;" for who, history in histories.of.items()]
@@ -102,7 +102,7 @@ def capture_text(histories: Histories) -> str:
     """Return the histories as an input file of program CAPTURE: an X matrix with a number for each individual.
 
     >>> print(capture_text(Histories(["2023", "2024"], {"Ada": "11"}, 0, 1, 1.0, 1.0, 1.0)), end="")
-    title='1 individuals; with uncertain answers 1.0, 95 % between 1 and 1'
+    title='1 individuals; with uncertain answers 1.0, 95% between 1 and 1'
     task read captures occasions=2 x matrix
     format='(a6,1x,2f1.0)'
     read input data
@@ -113,7 +113,7 @@ def capture_text(histories: Histories) -> str:
     """
     count, between = histories.individuals, f"between {histories.low:.0f} and {histories.high:.0f}"
     lines = [
-        f"title='{count} individuals; with uncertain answers {histories.expected:.1f}, 95 % {between}'",
+        f"title='{count} individuals; with uncertain answers {histories.expected:.1f}, 95% {between}'",
         f"task read captures occasions={len(histories.occasions)} x matrix",
         f"format='(a6,1x,{len(histories.occasions)}f1.0)'",
         "read input data",
