@@ -86,7 +86,13 @@ def extract_all_features(contents: Contents, context: RunContext) -> FeatureSet:
     jobs = {
         name: [
             ExtractionJob(ThumbnailExtractor(), thumbnails),
-            *(job for one in extractors for job in _local_jobs(one, local[one.label], name, views.get(name, ()))),
+            *(
+                job
+                for one in extractors
+                for job in _local_jobs(
+                    one, local[one.label], views.get(name, ()), upright=config.keypoints.is_upright(name)
+                )
+            ),
             *(one.job(name, context) for one in embed.values()),
         ]
         for name in tables
@@ -208,8 +214,8 @@ def _local_features(
     return FeatureReader(name, stores, masks, keypoints.border, wanted, keypoints.matched)
 
 
-def _local_jobs(member: Member, local: FeatureReader, dataset: str, views: tuple[str, ...]) -> list[ExtractionJob]:
-    extractor, upright = member.models.extractor, member.config.keypoints.is_upright(dataset)
+def _local_jobs(member: Member, local: FeatureReader, views: tuple[str, ...], *, upright: bool) -> list[ExtractionJob]:
+    extractor = member.models.extractor
     if extractor is None:
         return []
     if upright and isinstance(extractor, SiftExtractor):

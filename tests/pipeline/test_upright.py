@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from tiny import TINY_SETTINGS, make_tiny_data, read_csv
 from typer.testing import CliRunner
 from whole_run import predict
@@ -15,6 +16,7 @@ from whole_run import predict
 from animalclef.cli.app import app
 from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.features.local.detectors import DETECTORS
 from animalclef.pipeline.choose_upright import UprightTrial, upright_gain
 from animalclef.report.match_view import Matches
 from animalclef.store.finished_run import load_run
@@ -148,3 +150,19 @@ def test_nothing_is_said_where_too_few_can_be_compared() -> None:
     same = _pseudo_queries([3.0] * 20, [1.0] * 20)
     assert upright_gain(same, same) == UprightTrial(0.0, 0.0)
     assert not UprightTrial(0.0, 0.0).is_better
+
+
+@pytest.mark.parametrize("first", ["sift", "aliked-t16"])
+def test_a_network_beside_sift_keeps_its_own_features(data: Path, tmp_path: Path, first: str) -> None:
+    """Upright keypoints are SIFT's; where a network comes first, its settings decide and nothing is upright."""
+    weights = tmp_path / "aliked.pth"
+    torch.manual_seed(0)
+    torch.save(DETECTORS["aliked"]("aliked-t16", 8).learned.state_dict(), weights)
+    aliked = f"{{extractor: aliked-t16, weights: '{weights}', long_side: 64, least_long_side: 32, max_keypoints: 32}}"
+    sift = "{extractor: sift, max_keypoints: 32}"
+    main, member = (sift, aliked) if first == "sift" else (aliked, sift)
+    keypoints = [f"keypoints.{part.strip()}".replace(": ", "=") for part in main.strip("{}").split(",")]
+    members = f"rerank.members=[{{name: other, keypoints: {member}}}]"
+    predict(data, tmp_path / "run", *SETTINGS, *keypoints, members, "keypoints.upright=true")
+    stores = sorted(path.name.partition("-")[2] for path in (tmp_path / "run" / "keypoints").iterdir())
+    assert stores == (["", "upright"] if first == "sift" else ["", ""])
