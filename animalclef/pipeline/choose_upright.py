@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,12 @@ from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.features.local.sift import SiftExtractor
 from animalclef.metrics.bootstrap import standard_error
 from animalclef.pipeline.candidate_search import CandidateSearch
+from animalclef.pipeline.cut_photographs import cut_photographs
 from animalclef.pipeline.features import extract_all_features
-from animalclef.pipeline.image_contents import Contents, keyed
+from animalclef.pipeline.image_contents import Contents
 from animalclef.pipeline.outlines import Outlines
 from animalclef.pipeline.run_context import RunContext
 from animalclef.pipeline.trial_sample import draw_sample, trial_config, try_on
-from animalclef.prepare.cut_out import prepared_table
 from animalclef.structures import ImageTable
 
 __all__ = ["UprightTrial", "choose_upright", "upright_gain"]
@@ -71,21 +72,20 @@ def choose_upright(
     if not samples:
         return {}
     queries = Counter(images.queries.dataset.tolist())
-    context = replace(
-        context, announce=None, more_embedders=(), more_matchers=(),
-    ).with_config(trial_config(config, {name: queries[name] for name in samples}))  # fmt: skip
+    context = replace(context, announce=None, more_matchers=()).with_config(
+        trial_config(config, {name: queries[name] for name in samples})
+    )
     ids = np.concatenate([one.image_id for one in samples.values()]).astype(str)
     sample = images.select(np.isin(images.image_id.astype(str), ids))
     if context.say is not None:
         names = ", ".join(samples)
         context.say(f"Trying upright keypoints on {len(sample)} database photographs of {names}. --no-auto skips this.")
-    cut = np.array([modes[name] not in ("whole", "auto") for name in sample.dataset], dtype=bool)
-    prepared = sample
+    encounters, cut = find_encounters(sample), np.array([modes[name] != "whole" for name in sample.dataset], dtype=bool)
     if cut.any():
-        outlines = find_outlines(sample.select(cut))
-        given = find_masks(sample, None, report=False)
-        prepared = prepared_table(sample, outlines.text, outlines.mask, modes, config.prepare.margin, given)
-    contents, encounters = Contents(keyed(prepared, context.workers), []), find_encounters(sample)
+        masks = None if config.keypoints.masks is None else Path(config.keypoints.masks)
+        given = find_masks(sample, masks, report=False)
+        sample, _ = cut_photographs(sample, find_outlines(sample.select(cut)), modes, given, context)
+    contents = Contents(sample, [])
     parts = []
     for upright in (False, True):
         keypoints = context.config.keypoints.model_copy(update={"upright": upright})

@@ -21,6 +21,7 @@ from animalclef.pipeline.candidate_search import CandidateSearch
 from animalclef.pipeline.match import match_pairs
 from animalclef.pipeline.pseudo_query_lists import build_pseudo_queries
 from animalclef.prepare.variant_choice import Margin
+from animalclef.runtime.regular_files import is_gone
 from animalclef.structures import ImageTable
 from animalclef.structures.arrays import BoolArray
 
@@ -60,7 +61,7 @@ class Trial:
 def draw_sample(images: ImageTable, most: int, seed: int) -> ImageTable:
     """Return database photographs of one data set, whole individuals in random order, up to six of each.
 
-    Individuals with one photograph are in it as often as in the database.
+    Individuals with one photograph are in it as often as in the database. Photographs that are gone are left out.
     """
     gallery = images.gallery
     rng = np.random.default_rng([seed, 12])
@@ -72,7 +73,8 @@ def draw_sample(images: ImageTable, most: int, seed: int) -> ImageTable:
     for mine in by_identity.values():
         if len(rows) + min(len(mine), _EACH) <= most:
             rows += mine[:_EACH]
-    return gallery.select(np.sort(np.array(rows, dtype=np.int64)))
+    there = [row for row in sorted(rows) if not is_gone(gallery.root / gallery.path[row])]
+    return gallery.select(np.array(there, dtype=np.int64))
 
 
 def trial_config(config: Config, queries: Mapping[str, int]) -> Config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -355,3 +356,21 @@ def test_a_large_catalogue_looks_at_candidates_alone_and_answers_the_same(
     expected = np.sort(np.argsort(-(vectors[:-1] @ vectors[-1]), kind="stable")[:top_k])
     query = table.select(np.array([0]))
     np.testing.assert_array_equal(nearest.rows(query), expected)
+
+
+@pytest.mark.parametrize("mode", ["whole", "cut-out"])
+def test_a_decision_is_tuned_again_although_a_photograph_is_gone(tmp_path: Path, mode: str) -> None:
+    data = make_tiny_data(tmp_path / "data", datasets=("NewtID",), individuals=12, gallery_images=4)
+    rows = read_csv(data / "metadata.csv")
+    for name, split in (("first", "database"), ("one", "query")):
+        part = [row for row in rows if row["split"] == split]
+        write_csv(data / f"{name}.csv", list(rows[0]), [list(row.values()) for row in part])
+    settings = ["cluster.new_ones=false", f"prepare.mode={mode}", "prepare.trial_queries=24"]
+    config = load_config(None, [*TINY_SETTINGS, *settings])
+    catalogue, _ = create_catalogue(tmp_path / "kept", loaded(data, "first"), config, "Ada", "", CPU)
+    table = catalogue.table()
+    (table.root / table.path[0]).unlink()
+    added = add_season(Catalogue(tmp_path / "kept"), loaded(data, "one"), "Ada", "", CPU, retune=True)
+    assert added.recognised + added.new == 14
+    prepared = json.loads((tmp_path / "kept" / "run" / "prepare.json").read_text())["datasets"]["NewtID"]
+    assert (prepared["mode"], prepared["upright"]) == (mode, True)
