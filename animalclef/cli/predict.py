@@ -108,7 +108,11 @@ def predict(
     ] = None,
     max_missing: MaxMissing = None,
     auto: Annotated[
-        bool, typer.Option("--auto/--no-auto", help="Try on database photographs how to prepare them (prepare.mode).")
+        bool,
+        typer.Option(
+            "--auto/--no-auto",
+            help="Try on database photographs how to prepare (prepare.mode) and describe them (keypoints.upright).",
+        ),
     ] = True,
     overwrite: Annotated[bool, typer.Option(help="Forget what an earlier run left in the run folder.")] = False,
     engine: EngineOption = "local",

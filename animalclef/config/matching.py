@@ -102,7 +102,7 @@ class KeypointConfig(Settings):
     upright: Literal["auto"] | bool | tuple[str, ...] = Field(
         "auto",
         description="SIFT: describe keypoints upright, for photographs that are never turned; true, the names of data "
-        "sets, or auto: where database photographs are matched better so",
+        "sets, or auto: where database photographs are matched better that way",
     )
     equalise: bool = Field(True, description="SIFT: equalise contrast locally before detection (CLAHE)")
     batch_size: int = Field(8, ge=1, le=65_536, description="networks: photographs of one shape per batch")
@@ -123,6 +123,11 @@ class KeypointConfig(Settings):
             raise ValueError(f"expected one of {', '.join(FEATURES)}")
         return name
 
+    @field_validator("upright")
+    @classmethod
+    def _in_order(cls, upright: bool | str | tuple[str, ...]) -> bool | str | tuple[str, ...]:
+        return tuple(sorted(set(upright))) if isinstance(upright, tuple) else upright
+
     @field_validator("views")
     @classmethod
     def _are_distinct(cls, views: dict[str, tuple[View, ...]]) -> dict[str, tuple[View, ...]]:
@@ -136,9 +141,14 @@ class KeypointConfig(Settings):
         most = self.sizes[1]
         return 0.02 if most <= 640 else 0.01 if most < 2048 else 0.005
 
+    @property
+    def is_sift(self) -> bool:
+        """Return whether the features are SIFT's."""
+        return self.feature.family == "sift"
+
     def is_upright(self, dataset: str) -> bool:
         """Return whether the keypoints of a data set are described upright; not where that is still to be chosen."""
-        if self.feature.family != "sift":
+        if not self.is_sift:
             return False
         return self.upright if isinstance(self.upright, bool) else self.upright != "auto" and dataset in self.upright
 
@@ -206,7 +216,7 @@ class RerankMember(MatcherSettings, Member):
     """A further pair of local features and matcher; as text EXTRACTOR or EXTRACTOR+MATCHER."""
 
     keypoints: KeypointConfig = Field(
-        KeypointConfig(), description="of its own; masks, views and border are those of the run"
+        KeypointConfig(), description="of its own; masks, views, border and upright are those of the run"
     )
 
     @model_validator(mode="before")
@@ -216,6 +226,12 @@ class RerankMember(MatcherSettings, Member):
             return given
         extractor, _, matcher = given.partition("+")
         return {"keypoints": {"extractor": extractor}} | ({"matcher": matcher} if matcher else {})
+
+    @model_validator(mode="after")
+    def _upright_as_the_run(self) -> Self:
+        if self.keypoints.upright != "auto":
+            raise ValueError("a member's keypoints.upright is that of the run; leave it out")
+        return self
 
     @property
     def default_label(self) -> str:

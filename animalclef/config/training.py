@@ -127,6 +127,8 @@ class TrainMatcherConfig(Settings):
     def _of_sift(self) -> TrainMatcherConfig:
         if self.keypoints.extractor != "sift":
             raise ValueError(f"keypoints.extractor = {self.keypoints.extractor}: a matcher is trained on sift alone")
+        if self.keypoints.upright not in ("auto", False):
+            raise ValueError("keypoints.upright: a matcher is trained on keypoints that follow every turn; leave it out")
         return self
 
 

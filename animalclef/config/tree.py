@@ -44,7 +44,8 @@ class Config(Settings):
 
     def of_matchers(self) -> dict[str, Config]:
         """Return by label the settings with a further matcher and its local features in place of the first."""
-        shared = {name: getattr(self.keypoints, name) for name in ("masks", "views", "border", "upright")}
+        shared = {name: getattr(self.keypoints, name) for name in ("masks", "views", "border")}
+        shared["upright"] = self.keypoints.upright if self.keypoints.is_sift else False  # part of the keys of all
         asides = {"name", "optional", "keypoints"}
         return {
             one.label: self.model_copy(

@@ -59,7 +59,8 @@ def encode_mask(mask: BoolArray) -> str:
 def find_masks(images: ImageTable, folder: Path | None, *, report: bool = True) -> Masks | None:
     """The mask of every row that has one, the folder's before the table's; `None` where no row has.
 
-    Without `report`, for masks that were found before, nothing is logged and no file's shape is looked at.
+    Without `report`, for some photographs of a table whose masks were found before, nothing is logged, the shape of
+    files is not looked at, and none of the photographs needs a mask.
 
     Raises:
         DataError: the folder is not there or has no mask for any photograph, or a file is absent, no mask, or has
@@ -81,7 +82,7 @@ def find_masks(images: ImageTable, folder: Path | None, *, report: bool = True) 
     if report:
         _check_files(images, source)
     count = int((source != "").sum())
-    if folder is not None and not count:
+    if folder is not None and not count and report:
         raise DataError(
             f"{folder}: no mask for any photograph; expected for example {mask_path(folder, images.path[0])}."
         )

@@ -90,14 +90,14 @@ def background_of_run(
 def _run_features(run: FinishedRun) -> Callable[[str], LocalFeatures]:
     """Return a reader of the unmasked local features of an image_id."""
     images, row_of = run.images, run.images.row_of
-    folders = {name: run.keypoint_folder(name) for name in images.datasets}
-    stores = {name: ShardStore(folder, folder.name) for name, folder in folders.items() if folder is not None}
+    folders = {name: folder for name in images.datasets if (folder := run.keypoint_folder(name)) is not None}
+    stores = {folder: ShardStore(folder, folder.name) for folder in set(folders.values())}
     if not stores:
         raise DataError(f"{run.path}: the run has no local features. Run predict with a matcher first.")
 
     def read(image_id: str) -> LocalFeatures:
         row = row_of[image_id]
-        return features_from_entry(images.key[row], stores[images.dataset[row]].get(images.key[row]))
+        return features_from_entry(images.key[row], stores[folders[images.dataset[row]]].get(images.key[row]))
 
     return read
 

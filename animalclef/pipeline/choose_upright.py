@@ -16,6 +16,7 @@ from animalclef.data.masks import find_masks
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.features.local.sift import SiftExtractor
 from animalclef.metrics.bootstrap import standard_error
+from animalclef.pipeline.background_events import BackgroundLinks, link_by_background
 from animalclef.pipeline.candidate_search import CandidateSearch
 from animalclef.pipeline.cut_photographs import cut_photographs
 from animalclef.pipeline.features import extract_all_features
@@ -25,14 +26,14 @@ from animalclef.pipeline.run_context import RunContext
 from animalclef.pipeline.trial_sample import draw_sample, trial_config, try_on
 from animalclef.structures import ImageTable
 
-__all__ = ["UprightTrial", "choose_upright", "upright_gain"]
+__all__ = ["UprightTrial", "can_try_upright", "choose_upright", "upright_gain"]
 
 _LEAST_PHOTOGRAPHS = 40  # of the database: with fewer, a trial cannot tell
 _SURE = 2.0  # standard errors; with one, HarborSealFaceID is chosen, whose validated score falls by .02
 _LEAST_QUERIES = 16  # that have a candidate of their own and one of a stranger
 
 FindOutlines = Callable[[ImageTable], Outlines]
-FindEncounters = Callable[[ImageTable], Encounters]
+FindEncounters = Callable[[ImageTable, BackgroundLinks], Encounters]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class UprightTrial:
 
     @property
     def is_better(self) -> bool:
-        """Whether the gain is more than twice its standard error; what cannot be told follows every turn."""
+        """Return whether the gain is more than twice its standard error; otherwise keypoints follow every turn."""
         return self.gain > _SURE * self.error
 
 
@@ -62,13 +63,15 @@ def choose_upright(
     pairs of the trial land in the run's own stores.
     """
     config = context.config
-    if config.keypoints.upright != "auto" or context.given is not None or not _can_be_matched(context):
+    if not can_try_upright(context):
         return {}
+    mine = {name: images.select(images.dataset == name) for name in modes}
     drawn = {
-        name: draw_sample(images.select(images.dataset == name), config.prepare.trial_photographs, config.seed)
-        for name in modes
+        name: draw_sample(one, config.prepare.trial_photographs, config.seed)
+        for name, one in mine.items()
+        if len(one.gallery) >= _LEAST_PHOTOGRAPHS
     }
-    samples = {name: one for name, one in drawn.items() if len(one) >= _LEAST_PHOTOGRAPHS and _shows_twice(one)}
+    samples = {name: one for name, one in drawn.items() if _shows_twice(one)}
     if not samples:
         return {}
     queries = Counter(images.queries.dataset.tolist())
@@ -79,13 +82,20 @@ def choose_upright(
     sample = images.select(np.isin(images.image_id.astype(str), ids))
     if context.say is not None:
         names = ", ".join(samples)
-        context.say(f"Trying upright keypoints on {len(sample)} database photographs of {names}. --no-auto skips this.")
-    encounters, cut = find_encounters(sample), np.array([modes[name] != "whole" for name in sample.dataset], dtype=bool)
+        context.say(
+            f"Trying upright keypoints on {len(sample)} database photographs of {names}. "
+            "The setting keypoints.upright=false skips this."
+        )
+    whole, links = sample, BackgroundLinks({})
+    cut = np.array([modes[name] != "whole" for name in sample.dataset], dtype=bool)
     if cut.any():
+        outlines = find_outlines(sample.select(cut))
+        if config.prepare.events:
+            links = link_by_background(sample.select(cut), outlines.mask, context)
         masks = None if config.keypoints.masks is None else Path(config.keypoints.masks)
         given = find_masks(sample, masks, report=False)
-        sample, _ = cut_photographs(sample, find_outlines(sample.select(cut)), modes, given, context)
-    contents = Contents(sample, [])
+        sample, _ = cut_photographs(sample, outlines, modes, given, context)
+    contents, encounters = Contents(sample, []), find_encounters(whole, links)
     parts = []
     for upright in (False, True):
         keypoints = context.config.keypoints.model_copy(update={"upright": upright})
@@ -120,12 +130,14 @@ def _log_ratio(part: PseudoQueries) -> NDArray[np.float64]:
     return np.where(there, np.log1p(np.maximum(best[0], 0)) - np.log1p(np.maximum(best[1], 0)), np.nan)
 
 
-def _can_be_matched(context: RunContext) -> bool:
+def can_try_upright(context: RunContext) -> bool:
+    """Return whether the choice is open, and the first matcher counts the inliers of SIFT."""
+    is_open = context.config.keypoints.upright == "auto" and context.given is None
     sift, log = isinstance(context.models.extractor, SiftExtractor), context.log
-    return sift and log is not None and "inliers" in log.columns
+    return is_open and sift and log is not None and "inliers" in log.columns
 
 
 def _shows_twice(sample: ImageTable) -> bool:
-    """Whether enough photographs show an individual that another one of the sample shows, too."""
+    """Return whether enough photographs show an individual that another one of the sample shows, too."""
     photographs = Counter(sample.identity.tolist())
     return sum(count for count in photographs.values() if count > 1) >= _LEAST_QUERIES

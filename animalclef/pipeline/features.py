@@ -218,8 +218,8 @@ def _local_jobs(member: Member, local: FeatureReader, views: tuple[str, ...], *,
     extractor = member.models.extractor
     if extractor is None:
         return []
-    if upright and isinstance(extractor, SiftExtractor):
-        extractor = extractor.as_upright()
+    if isinstance(extractor, SiftExtractor):
+        extractor = extractor.with_upright(upright=upright)
     return [
         ExtractionJob(extractor, local.stores[store_name("", upright=upright)]),
         *(

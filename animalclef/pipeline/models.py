@@ -95,7 +95,8 @@ def scores_fingerprint(config: Config, models: Models) -> str:
     masked = keypoints.masks is not None
     local: list[object] = [extractor and extractor.fingerprint, keypoints.border, masked, keypoints.views]
     local += [] if keypoints.matched is None else [keypoints.matched]
-    local += [["upright", upright]] if (upright := keypoints.upright) not in ("auto", False, ()) else []
+    if keypoints.is_sift and keypoints.upright not in ("auto", False, ()):
+        local += [["upright", keypoints.upright]]
     local += _preparation(config, models.segmenter)
     matching = config.rerank.model_dump(mode="json", exclude=_LAST_BITS)
     rerank = [matching, *models.made_by[:1]]

@@ -37,7 +37,7 @@ _USED = {
 }
 
 _SIDES = "; each side is compared with its own"
-_UPRIGHT = "; keypoints are described upright, as photographs are matched better so"
+_UPRIGHT = "; keypoints are described upright"
 
 
 class DatasetPreparation(_Part):
@@ -46,7 +46,7 @@ class DatasetPreparation(_Part):
     mode: Mode
     reason: str
     same_viewpoint: bool = False
-    upright: bool | None = None  # keypoints are described upright; None where that was not to be chosen
+    upright: bool = False  # keypoints are described upright
     upright_gain: float | None = None  # mean change of log((own inliers + 1) / (stranger's + 1)) if they are
     upright_error: float | None = None  # its standard error over individuals
     photographs: int = 0  # of the sample
@@ -82,7 +82,7 @@ class PreparationRecord(_Part):
     def sentences(self) -> list[str]:
         """Return a sentence per data set for the terminal."""
         return [
-            f"{name}: {_USED[one.mode]} ({one.reason}{_SIDES * one.same_viewpoint}{_UPRIGHT * bool(one.upright)})"
+            f"{name}: {_USED[one.mode]} ({one.reason}{_SIDES * one.same_viewpoint}{_UPRIGHT * one.upright})"
             for name, one in sorted(self.datasets.items())
         ]
 

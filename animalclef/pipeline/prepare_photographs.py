@@ -19,7 +19,7 @@ from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extra
 from animalclef.features.local.entries import SiftExtractor
 from animalclef.pipeline.background_events import BackgroundLinks, link_by_background
 from animalclef.pipeline.choose_preparation import choose_preparations
-from animalclef.pipeline.choose_upright import choose_upright
+from animalclef.pipeline.choose_upright import UprightTrial, can_try_upright, choose_upright
 from animalclef.pipeline.cost import finding_sentence
 from animalclef.pipeline.cut_photographs import cut_photographs
 from animalclef.pipeline.features import thumbnail_stores
@@ -54,11 +54,14 @@ def prepare_photographs(contents: Contents, context: RunContext) -> tuple[Conten
     context = _with_keypoints(contents.images, context)
     settled = {name: _given(name, contents.images, context.config) for name in contents.images.datasets}
     known = {name: one for name, one in settled.items() if one is not None}
-    path = _record_path(contents, known, context)
-    record = _read(path)
-    if record is None:
-        record = _chosen(contents, settled, context)
-        write_text(path, record.model_dump_json(indent=1) + "\n")
+    if len(known) == len(settled) and not can_try_upright(context):
+        record = PreparationRecord(datasets=_with_upright(known, {}, context))
+    else:
+        path = _record_path(contents, known, context)
+        kept = _read(path)
+        record = _chosen(contents, settled, context) if kept is None else kept
+        if kept is None:
+            write_text(path, record.model_dump_json(indent=1) + "\n")
     if context.say is not None and (
         record.upright or any(record.datasets[name] != known.get(name) for name in settled)
     ):
@@ -81,14 +84,25 @@ def _chosen(
         {name: one.mode for name, one in parts.items()},
         context,
         lambda images: _outlines(images, context),
-        lambda images: _encounters(images.gallery, BackgroundLinks({}), context),
+        lambda images, links: _encounters(images.gallery, links, context),
     )
-    for name, trial in trials.items():
-        gain, error = round(trial.gain, 4), round(trial.error, 4)
-        parts[name] = parts[name].model_copy(
-            update={"upright": trial.is_better, "upright_gain": gain, "upright_error": error}
-        )
-    return PreparationRecord(datasets=parts)
+    return PreparationRecord(datasets=_with_upright(parts, trials, context))
+
+
+def _with_upright(
+    parts: Mapping[str, DatasetPreparation], trials: Mapping[str, UprightTrial], context: RunContext
+) -> dict[str, DatasetPreparation]:
+    """Note where keypoints are described upright: as the settings say, or where a trial was better."""
+    noted = {}
+    for name, part in parts.items():
+        trial = trials.get(name)
+        if trial is None:
+            noted[name] = part.model_copy(update={"upright": context.config.keypoints.is_upright(name)})
+        else:
+            gain, error = round(trial.gain, 4), round(trial.error, 4)
+            found = {"upright": trial.is_better, "upright_gain": gain, "upright_error": error}
+            noted[name] = part.model_copy(update=found)
+    return noted
 
 
 def _with_keypoints(images: ImageTable, context: RunContext) -> RunContext:

@@ -117,9 +117,9 @@ def _keypoint_stores(run: FinishedRun) -> dict[str, ShardStore]:
     if "keypoints" not in run.settings:
         store = store_with(run.path / "keypoints", [key for key in run.images.key if key])
         return {} if store is None else dict.fromkeys(names, store)
-    folders = {name: run.keypoint_folder(name) for name in names}
-    stores = {name: ShardStore(folder, folder.name) for name, folder in folders.items() if folder is not None}
-    return {name: store for name, store in stores.items() if store}
+    folders = {name: folder for name in names if (folder := run.keypoint_folder(name)) is not None}
+    stores = {folder: ShardStore(folder, folder.name) for folder in set(folders.values())}
+    return {name: stores[folder] for name, folder in folders.items() if stores[folder]}
 
 
 def store_with(folder: Path, keys: Sequence[str]) -> ShardStore | None:

@@ -124,10 +124,9 @@ class FinishedRun:
 
     def keypoint_folder(self, dataset: str) -> Path | None:
         """Return the store of a data set's local features; `None` where none is noted, or one outside the run."""
-        noted = self.path / str(self.settings.get("keypoints") or "..")
-        if not noted.resolve().is_relative_to(self.path.resolve()):
-            return None
-        return noted.with_name(f"{noted.name}-upright") if self.config.keypoints.is_upright(dataset) else noted
+        ending = "-upright" if self.config.keypoints.is_upright(dataset) else ""
+        noted = self.path / f"{self.settings.get('keypoints') or '..'}{ending}"
+        return noted if noted.resolve().is_relative_to(self.path.resolve()) else None
 
     @cached_property
     def timings(self) -> Mapping[str, Mapping[str, float]]:

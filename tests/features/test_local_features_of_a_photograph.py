@@ -149,7 +149,7 @@ def test_the_extractor_describes_as_its_settings_say() -> None:
     with ThreadPoolExecutor(1) as pool:
         asked, changed = (
             one.extract_features([image], pool)[0]
-            for one in (SiftExtractor(UPRIGHT), SiftExtractor(PLAIN).as_upright())
+            for one in (SiftExtractor(UPRIGHT), SiftExtractor(PLAIN).with_upright(upright=True))
         )
     assert asked.keys() == changed.keys()
     for name, values in asked.items():

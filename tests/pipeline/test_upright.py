@@ -14,8 +14,10 @@ from typer.testing import CliRunner
 from whole_run import predict
 
 from animalclef.cli.app import app
+from animalclef.config import load_config
 from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.errors import ConfigError
 from animalclef.features.local.detectors import DETECTORS
 from animalclef.pipeline.choose_upright import UprightTrial, upright_gain
 from animalclef.report.match_view import Matches
@@ -164,5 +166,37 @@ def test_a_network_beside_sift_keeps_its_own_features(data: Path, tmp_path: Path
     keypoints = [f"keypoints.{part.strip()}".replace(": ", "=") for part in main.strip("{}").split(",")]
     members = f"rerank.members=[{{name: other, keypoints: {member}}}]"
     predict(data, tmp_path / "run", *SETTINGS, *keypoints, members, "keypoints.upright=true")
-    stores = sorted(path.name.partition("-")[2] for path in (tmp_path / "run" / "keypoints").iterdir())
-    assert stores == (["", "upright"] if first == "sift" else ["", ""])
+    turned = {}
+    for path in (tmp_path / "run" / "keypoints").iterdir():
+        store = ShardStore(path, path.name)
+        entry = store.get(next(key for key in load_run(tmp_path / "run").images.key if key in store))
+        turned["sift" if entry["descriptors"].dtype == np.uint8 else "aliked"] = entry["orientation_rad"].any()
+    assert set(turned) == {"sift", "aliked"}
+    assert turned["sift"] == (first != "sift")
+
+
+def test_the_order_of_names_makes_no_difference_and_members_do_as_the_run() -> None:
+    one, other = (load_config(None, [f"keypoints.upright=[{names}]"]) for names in ("B, A, A", "A, B"))
+    assert one == other
+    with pytest.raises(ConfigError, match=r"a member's keypoints\.upright is that of the run"):
+        load_config(None, ["rerank.members=[{name: up, keypoints: {upright: true}}]"])
+    with pytest.raises(ConfigError, match="upright"):
+        load_config(None, ["keypoints.upright=CatID"])
+
+
+def test_nothing_is_recorded_where_nothing_is_chosen(data: Path, tmp_path: Path) -> None:
+    predict(data, tmp_path / "run", *SETTINGS, "keypoints.upright=[CatID]")
+    assert not (tmp_path / "run" / "preparations").exists()
+    record = json.loads((tmp_path / "run" / "prepare.json").read_text())["datasets"]
+    assert {name: (one["upright"], one["upright_gain"]) for name, one in record.items()} == {
+        "CatID": (True, None), "NewtID": (False, None),
+    }  # fmt: skip
+
+
+def test_a_folder_of_masks_that_holds_none_of_the_sample_stops_no_trial(data: Path, tmp_path: Path) -> None:
+    row = next(row for row in read_csv(data / "metadata.csv") if row["split"] == "query")
+    mask = (tmp_path / "masks" / row["path"]).with_suffix(".png")
+    mask.parent.mkdir(parents=True)
+    cv2.imwrite(str(mask), np.full(cv2.imread(str(data / row["path"])).shape[:2], 255, np.uint8))
+    predict(data, tmp_path / "run", *SETTINGS, f"keypoints.masks={tmp_path / 'masks'}")
+    assert load_run(tmp_path / "run").config.keypoints.upright == ("NewtID",)

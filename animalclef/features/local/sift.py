@@ -22,7 +22,7 @@ _NO_KEY = MatchKey("")  # it is given when the features are stored
 class SiftExtractor:
     """SIFT (Lowe 2004) as the settings say; keypoints in original pixels.
 
-    The fingerprint does not tell upright features: their stores and keys have names of their own.
+    The fingerprint does not tell upright features apart: their stores and keys have names of their own.
     """
 
     in_batches = False
@@ -30,15 +30,14 @@ class SiftExtractor:
 
     def __init__(self, config: KeypointConfig) -> None:
         self.config, self.name = config, config.extractor
-        self.upright = config.upright is True
         wanted = {"extractor", "long_side", "least_long_side", "max_keypoints", "equalise"}
         settings = config.resolved().model_dump(mode="json", include=wanted)
         settings["contrast_threshold"] = config.contrast
         self.fingerprint = fingerprint(settings, cv2.__version__)
 
-    def as_upright(self) -> SiftExtractor:
-        """Return the same extractor for photographs that are never turned."""
-        return SiftExtractor(self.config.model_copy(update={"upright": True}))
+    def with_upright(self, *, upright: bool) -> SiftExtractor:
+        """Return the same extractor for photographs that are never turned, or for those that may be."""
+        return SiftExtractor(self.config.model_copy(update={"upright": upright}))
 
     def extract_features(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
         """Return keypoints (m, 2) float32, descriptors (m, 128) uint8 and the `size_wh` of each image."""

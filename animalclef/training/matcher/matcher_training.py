@@ -234,6 +234,7 @@ def train_matcher(
         task = MatcherTask(config, source, held, fabric, weights, str(start))
         settings = config.model_dump(mode="json", exclude={"name", "checkpoint_every"})
         settings["keypoints"]["spread"] = False  # once a setting
+        del settings["keypoints"]["upright"]  # always the same
         recipe = fingerprint(3, "sift", settings, digest, shown, fabric.world_size)
         loop = TrainingLoop(task, task.settings, out, recipe, fabric, start=start, progress=progress, workers=workers)
         measured = loop.run(overwrite=overwrite)
