@@ -37,7 +37,7 @@ VARIANTS: dict[str, list[str]] = {
     "no LNBNN": ["retrieve.sources=[embedding]"],
     "no events by background": ["prepare.events=false"],
     "512 keypoints": SMALL,
-    "keypoints follow turns": ["keypoints.upright=false"],
+    "rotation-invariant keypoints": ["keypoints.upright=false"],
     "all viewpoints": ["retrieve.same_viewpoint=false"],
     "one column": ["decide.scores=[inliers]"],
     "stage one alone": ["rerank.matcher=none"],

@@ -111,7 +111,7 @@ def predict(
         bool,
         typer.Option(
             "--auto/--no-auto",
-            help="Try on database photographs how to prepare (prepare.mode) and describe them (keypoints.upright).",
+            help="Choose prepare.mode and keypoints.upright by trials on database photographs.",
         ),
     ] = True,
     overwrite: Annotated[bool, typer.Option(help="Forget what an earlier run left in the run folder.")] = False,

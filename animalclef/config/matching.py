@@ -101,8 +101,8 @@ class KeypointConfig(Settings):
     )
     upright: Literal["auto"] | bool | tuple[str, ...] = Field(
         "auto",
-        description="SIFT: describe keypoints upright, for photographs that are never turned; true, the names of data "
-        "sets, or auto: where database photographs are matched better that way",
+        description="SIFT: ignore orientations of keypoints, for photographs that are never rotated: true, false, "
+        "names of data sets, or auto: where a trial on database photographs matches clearly better",
     )
     equalise: bool = Field(True, description="SIFT: equalise contrast locally before detection (CLAHE)")
     batch_size: int = Field(8, ge=1, le=65_536, description="networks: photographs of one shape per batch")

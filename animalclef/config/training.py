@@ -128,7 +128,7 @@ class TrainMatcherConfig(Settings):
         if self.keypoints.extractor != "sift":
             raise ValueError(f"keypoints.extractor = {self.keypoints.extractor}: a matcher is trained on sift alone")
         if self.keypoints.upright not in ("auto", False):
-            raise ValueError("keypoints.upright: a matcher is trained on keypoints that follow turns; leave it out")
+            raise ValueError("keypoints.upright: a matcher is trained on rotation-invariant keypoints; leave it out")
         return self
 
 

@@ -14,7 +14,6 @@ from animalclef.data.masks import find_masks, inside, read_mask
 from animalclef.errors import DataError
 from animalclef.features.local.entries import features_from_entry
 from animalclef.store.finished_run import FinishedRun
-from animalclef.store.shard_store import ShardStore
 from animalclef.structures import Correspondences, ImageTable, LocalFeatures
 
 __all__ = ["BackgroundShare", "background_of_run", "share_outside"]
@@ -90,14 +89,12 @@ def background_of_run(
 def _run_features(run: FinishedRun) -> Callable[[str], LocalFeatures]:
     """Return a reader of the unmasked local features of an image_id."""
     images, row_of = run.images, run.images.row_of
-    folders = {name: folder for name in images.datasets if (folder := run.keypoint_folder(name)) is not None}
-    stores = {folder: ShardStore(folder, folder.name) for folder in set(folders.values())}
-    if not stores:
+    if not run.keypoint_stores:
         raise DataError(f"{run.path}: the run has no local features. Run predict with a matcher first.")
 
     def read(image_id: str) -> LocalFeatures:
         row = row_of[image_id]
-        return features_from_entry(images.key[row], stores[folders[images.dataset[row]]].get(images.key[row]))
+        return features_from_entry(images.key[row], run.keypoint_stores[images.dataset[row]].get(images.key[row]))
 
     return read
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -65,7 +65,7 @@ class Matches:
         self._images, self._masks = run.images, find_masks(run.images, masks if own is None else Path(own))
         self._row_of_key = {key: row for row, key in reversed(list(enumerate(run.images.key)))}
         self._row_of = run.images.row_of
-        self._stores = {} if self._matcher is None else _keypoint_stores(run)  # by data set
+        self._stores: Mapping[str, ShardStore] = {} if self._matcher is None else _keypoint_stores(run)  # by data set
         self._extractor = run.config.keypoints.extractor
 
     @property
@@ -111,15 +111,12 @@ class Matches:
         return None if mask is None else inside(mask, points_xy, features.image_size_wh)
 
 
-def _keypoint_stores(run: FinishedRun) -> dict[str, ShardStore]:
+def _keypoint_stores(run: FinishedRun) -> Mapping[str, ShardStore]:
     """Open the store of each data set that the run noted; for a run of an earlier version, the one with all."""
-    names = run.images.datasets
     if "keypoints" not in run.settings:
         store = store_with(run.path / "keypoints", [key for key in run.images.key if key])
-        return {} if store is None else dict.fromkeys(names, store)
-    folders = {name: folder for name in names if (folder := run.keypoint_folder(name)) is not None}
-    stores = {folder: ShardStore(folder, folder.name) for folder in set(folders.values())}
-    return {name: stores[folder] for name, folder in folders.items() if stores[folder]}
+        return {} if store is None else dict.fromkeys(run.images.datasets, store)
+    return run.keypoint_stores
 
 
 def store_with(folder: Path, keys: Sequence[str]) -> ShardStore | None:

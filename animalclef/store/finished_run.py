@@ -25,6 +25,7 @@ from animalclef.errors import DataError, RunError, StaleArtefactError
 from animalclef.runtime.digests import check_digests
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
+from animalclef.store.shard_store import ShardStore
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped
 from animalclef.structures.arrays import text_array
 
@@ -122,11 +123,14 @@ class FinishedRun:
         """
         return read_pseudo_queries(self.folder)
 
-    def keypoint_folder(self, dataset: str) -> Path | None:
-        """Return the store of a data set's local features; `None` where none is noted, or one outside the run."""
-        ending = "-upright" if self.config.keypoints.is_upright(dataset) else ""
-        noted = self.path / f"{self.settings.get('keypoints') or '..'}{ending}"
-        return noted if noted.resolve().is_relative_to(self.path.resolve()) else None
+    @cached_property
+    def keypoint_stores(self) -> Mapping[str, ShardStore]:
+        """The store of each data set's local features; none where it is gone or empty, or lies outside the run."""
+        is_upright, noted = self.config.keypoints.is_upright, str(self.settings.get("keypoints") or "..")
+        folders = {name: self.path / f"{noted}{'-upright' * is_upright(name)}" for name in self.images.datasets}
+        inside = {one for one in folders.values() if one.resolve().is_relative_to(self.path.resolve())}
+        stores = {one: ShardStore(one, one.name) for one in inside}
+        return {name: stores[one] for name, one in folders.items() if stores.get(one)}
 
     @cached_property
     def timings(self) -> Mapping[str, Mapping[str, float]]:

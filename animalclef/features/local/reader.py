@@ -97,7 +97,7 @@ def matching_keys(
     """The table with matching keys for content keys, what each stands for, and the masks.
 
     A mask's content is part of the key, and so is whether keypoints are upright: no pair matched under another mask, or
-    turned, is ever taken for this one.
+    with other orientations, is ever taken for this one.
 
     Raises:
         DataError: a mask is named that is not there.

@@ -36,7 +36,7 @@ class SiftExtractor:
         self.fingerprint = fingerprint(settings, cv2.__version__)
 
     def with_upright(self, *, upright: bool) -> SiftExtractor:
-        """Return the same extractor for photographs that are never turned, or for those that may be."""
+        """Return the same extractor for photographs that are never rotated, or for any."""
         return SiftExtractor(self.config.model_copy(update={"upright": upright}))
 
     def extract_features(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
