@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from animalclef.config import DecideConfig
-from animalclef.data.open_set_splits import OpenSetSplits
-from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
 from animalclef.decision.cross_fit import nested_answers
 from animalclef.decision.tune import held_out_parts
 from animalclef.metrics.threshold_sweep import Roles, score_of

@@ -22,7 +22,7 @@ from rich.console import Console
 from animalclef.cli.console import RichProgress
 from animalclef.config import Config, load_config
 from animalclef.data.encounters import Encounters
-from animalclef.data.open_set_splits import choose_pseudo_queries, open_set_splits
+from animalclef.data.pseudo_query import choose_pseudo_queries, open_set_splits
 from animalclef.data.sources import find_source
 from animalclef.data.table import LoadedTable, load_table
 from animalclef.decision.pseudo_query_scores import lay_out

@@ -22,8 +22,8 @@ import numpy as np
 
 from animalclef.clustering.constraints import Constraints, constrained
 from animalclef.clustering.partition import Partitioner
-from animalclef.data.csv_text import read_table
 from animalclef.data.review_conflicts import consistent_pairs
+from animalclef.data.table_file import read_table
 from animalclef.decision.reviewed_answers import identity_options
 from animalclef.metrics.clustering_metrics import score_clusters
 from animalclef.review.question_queue import QuestionQueue

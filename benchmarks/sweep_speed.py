@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from animalclef.config import DecideConfig
-from animalclef.data.open_set_splits import OpenSetSplits
-from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
 from animalclef.decision.shared_study import Shared, new_study, objective, opened
 from animalclef.decision.trial_evaluator import DecisionParams, LogOdds, TrialEvaluator
 from animalclef.metrics.threshold_sweep import Roles, midpoints, sweep

@@ -19,8 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from animalclef.config import DecideConfig
-from animalclef.data.open_set_splits import choose_pseudo_queries, open_set_splits
-from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.data.pseudo_query import PseudoQueries, choose_pseudo_queries, open_set_splits
 from animalclef.decision.decide import decide
 from animalclef.decision.decision_model import Decision
 from animalclef.decision.fusion import fuse

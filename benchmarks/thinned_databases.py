@@ -19,8 +19,7 @@ import numpy as np
 from blind_against_oracle import Scores
 
 from animalclef.config import DecideConfig
-from animalclef.data.open_set_splits import OpenSetSplits
-from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
 from animalclef.data.submission import Truth, read_truth
 from animalclef.decision.fusion import fuse
 from animalclef.decision.tune import tune

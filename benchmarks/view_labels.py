@@ -18,9 +18,9 @@ from rich.console import Console
 from animalclef.cli.console import RichProgress
 from animalclef.config import load_config
 from animalclef.config.prepare import ViewLabelConfig
-from animalclef.data.csv_text import read_table
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
+from animalclef.data.table_file import read_table
 from animalclef.pipeline.embed_only import Embedding
 from animalclef.prepare.viewpoints import ViewLabels, label_views
 from animalclef.runtime.atomic_files import write_csv

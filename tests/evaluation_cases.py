@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rows import Row, image_table
 
-from animalclef.data.open_set_splits import OpenSetSplits
-from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
 from animalclef.decision.decision_model import Calibrator, DatasetDecision, Decision
 from animalclef.decision.trial_evaluator import DecisionParams, LogOdds, TrialEvaluator
 from animalclef.metrics.threshold_sweep import Answers

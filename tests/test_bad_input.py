@@ -14,11 +14,11 @@ from tiny import TINY_SETTINGS, make_masks, make_tiny_data, photograph, read_csv
 
 from animalclef import cli
 from animalclef.config import Config, DataConfig
-from animalclef.data.csv_text import read_table
 from animalclef.data.hashing import hash_images
 from animalclef.data.sources import find_source
 from animalclef.data.submission import check_submission
 from animalclef.data.table import load_table
+from animalclef.data.table_file import read_table
 from animalclef.errors import DataError
 from animalclef.runtime.progress import Silent
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from animalclef.data.csv_text import read_table
+from animalclef.data.table_file import read_table
 from animalclef.errors import DataError
 from animalclef.runtime.digests import check_answers, check_result
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped

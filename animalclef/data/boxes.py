@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from animalclef.data.columns import Group, column_of, find_column
-from animalclef.data.csv_text import Problem, Table
+from animalclef.data.columns import column_of, find_column
 from animalclef.data.decode import UnreadableImageError, upright_size_wh
 from animalclef.data.names import is_missing
+from animalclef.data.table_file import Problem, Table, grouped
 from animalclef.structures import FloatArray
 
 __all__ = ["box_numbers", "parse_boxes"]
@@ -53,7 +53,6 @@ def parse_boxes(table: Table, root: Path, paths: Sequence[str]) -> tuple[FloatAr
     Decimal commas are read. A row whose box makes no sense keeps the whole photograph.
     """
     name = table.path.name
-    bad = Group(name, "the box is not x, y, width, height (and theta); the whole photograph is used", fatal=False)
     texts, shape = _texts(table)
     boxes = [_numbers(row) for row in texts]
     problems = []
@@ -65,7 +64,7 @@ def parse_boxes(table: Table, root: Path, paths: Sequence[str]) -> tuple[FloatAr
         problems.append(Problem(name, None, sentence, fatal=False))
     boxes = [box if box and _has_area(box) else None for box in boxes]
     pairs = zip(texts, boxes, table.lines, strict=True)
-    bad.lines = [line for row, box, line in pairs if box is None and not all(map(is_missing, row))]
+    bad = [line for row, box, line in pairs if box is None and not all(map(is_missing, row))]
     turns = {line: box[4] for box, line in zip(boxes, table.lines, strict=True) if box and box[4]}
     beyond = [line for line, turn in turns.items() if abs(turn) > 2 * math.pi + 1e-6]
     if beyond or (turns and all(turn.is_integer() for turn in turns.values())):
@@ -77,7 +76,8 @@ def parse_boxes(table: Table, root: Path, paths: Sequence[str]) -> tuple[FloatAr
         if box is not None and _is_relative(box):
             boxes[row] = _in_pixels(box, root / paths[row])
     rows = [_WHOLE if box is None else box for box in boxes]
-    return np.array(rows, dtype=np.float32).reshape(-1, 5), bad.problem() + problems
+    refused = grouped(name, "the box is not x, y, width, height (and theta); the whole photograph is used", bad)
+    return np.array(rows, dtype=np.float32).reshape(-1, 5), refused + problems
 
 
 def box_numbers(cell: str) -> list[str]:

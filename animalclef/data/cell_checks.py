@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from animalclef.data.columns import ALIASES, NEW_INDIVIDUAL, Group, column_of, find_column
-from animalclef.data.csv_text import Problem, Table, control_character
+from animalclef.data.columns import ALIASES, NEW_INDIVIDUAL, column_of, find_column
 from animalclef.data.dates import DateOrder, day_of, parse_dates
 from animalclef.data.names import (
     Spellings,
@@ -18,6 +17,7 @@ from animalclef.data.names import (
     one_spelling,
     viewpoint_name,
 )
+from animalclef.data.table_file import Problem, Table, control_character, grouped
 from animalclef.structures import FloatArray
 
 __all__ = [
@@ -85,17 +85,15 @@ def name_problems(file: str, spelled: Spellings, dataset: Sequence[str], lines: 
 def identity_problems(table: Table, identity: Sequence[str], is_query: Sequence[bool]) -> list[Problem]:
     """Return warnings of queries with an identity, and of gallery photographs without one or with a reserved one."""
     name = table.path.name
-    told = Group(name, "a query has an identity; it is ignored and never read", fatal=False)
-    unnamed = Group(name, "a gallery photograph has no identity; it cannot be an answer", fatal=False)
-    reserved = Group(name, f"{NEW_INDIVIDUAL} is a reserved name; it cannot be an answer", fatal=False)
-    for who, query, line in zip(identity, is_query, table.lines, strict=True):
-        if query and who:
-            told.lines.append(line)
-        elif not query and not who:
-            unnamed.lines.append(line)
-        elif not query and who == NEW_INDIVIDUAL:
-            reserved.lines.append(line)
-    return told.problem() + unnamed.problem() + reserved.problem()
+    rows = list(zip(identity, is_query, table.lines, strict=True))
+    labelled = [line for who, query, line in rows if query and who]
+    unnamed = [line for who, query, line in rows if not query and not who]
+    reserved = [line for who, query, line in rows if not query and who == NEW_INDIVIDUAL]
+    return [
+        *grouped(name, "a query has an identity; it is ignored and never read", labelled),
+        *grouped(name, "a gallery photograph has no identity; it cannot be an answer", unnamed),
+        *grouped(name, f"{NEW_INDIVIDUAL} is a reserved name; it cannot be an answer", reserved),
+    ]
 
 
 def dataset_names(
@@ -114,9 +112,7 @@ def dataset_names(
     if absent and named:
         with_gallery = {bool(name) for name, query in zip(spelled.names, is_query, strict=True) if not query}
         default = named[0] if len(named) == 1 and len(with_gallery) < 2 else default
-        group = Group(file, f"{column}: empty; the photograph is taken for one of {default}", fatal=False)
-        group.lines = absent
-        problems += group.problem()
+        problems += grouped(file, f"{column}: empty; the photograph is taken for one of {default}", absent)
     return [name or default for name in spelled.names], problems
 
 
@@ -154,28 +150,22 @@ def date_column(table: Table, order: DateOrder | None) -> tuple[list[str], list[
     if cells is None:
         return [""] * len(table.rows), []
     parsed = parse_dates(cells, order)
-    name = table.path.name
-    problems = []
+    sentences = {}
     if parsed.unreadable:
-        group = Group(
-            name, f"date: not read, so it counts as absent: {cells[parsed.unreadable[0]][:40]!a}", fatal=False
-        )
-        group.lines = [table.lines[row] for row in parsed.unreadable]
-        problems += group.problem()
+        sentences[f"date: not read, so it counts as absent: {cells[parsed.unreadable[0]][:40]!a}"] = parsed.unreadable
     if parsed.ambiguous:
         shown = cells[parsed.ambiguous[0]][:40]
         sentence = f"date: {shown!a} may be {' or '.join(parsed.possible)}, and no date of the column settles it; read "
         sentence += f"as {parsed.possible[0]}. Say which with --columns date_order={parsed.possible[0]} or "
         sentence += f"date_order={parsed.possible[1]}"
-        group = Group(name, sentence, fatal=False)
-        group.lines = [table.lines[row] for row in parsed.ambiguous]
-        problems += group.problem()
+        sentences[sentence] = parsed.ambiguous
     vague = [row for row, text in enumerate(parsed.iso) if text and day_of(text) is None]
-    if vague:
-        group = Group(name, "date: a year or a month without a day, so it settles no encounter", fatal=False)
-        group.lines = [table.lines[row] for row in vague]
-        problems += group.problem()
-    return parsed.iso, problems
+    sentences["date: a year or a month without a day, so it settles no encounter"] = vague
+    return parsed.iso, [
+        problem
+        for sentence, rows in sentences.items()
+        for problem in grouped(table.path.name, sentence, [table.lines[row] for row in rows])
+    ]
 
 
 def viewpoint_column(table: Table) -> tuple[list[str], list[Problem]]:

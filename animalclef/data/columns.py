@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from animalclef.data.csv_text import Problem, Table
 from animalclef.data.names import is_missing
+from animalclef.data.table_file import Problem, Table
 from animalclef.errors import DataError
 
 __all__ = [
     "ALIASES",
     "NEW_INDIVIDUAL",
-    "Group",
     "column_of",
     "find_column",
     "image_ids",
@@ -52,32 +51,6 @@ _AS_THEY_ARE = {"viewpoint": ("orientation", "viewpoint")}  # names that need no
 
 _GALLERY = frozenset({"database", "train", "gallery", "reference", "training", "references"})
 _QUERY = frozenset({"query", "test", "queries", "testing", "probe"})
-
-
-class Group:
-    """Problems of one kind, reported as one with the lines they stand on."""
-
-    def __init__(self, file: str, message: str, *, fatal: bool) -> None:
-        self.file, self.message, self.fatal = file, message, fatal
-        self.lines: list[int] = []
-
-    def problem(self) -> list[Problem]:
-        """Return one problem, or none where no line was added."""
-        if not self.lines:
-            return []
-        first, others = self.lines[0], self.lines[1:]
-        if not others:
-            return [Problem(self.file, first, self.message, self.fatal)]
-        shown = ", ".join(str(line) for line in others[:5])
-        rest = f" and {len(others) - 5} more" if len(others) > 5 else ""
-        return [
-            Problem(
-                self.file,
-                first,
-                f"{self.message} (also line{'s' if len(others) > 1 else ''} {shown}{rest})",
-                self.fatal,
-            )
-        ]
 
 
 def with_columns(table: Table, names: Mapping[str, str]) -> Table:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from animalclef.data.columns import parse_split
-from animalclef.data.csv_text import Problem, control_character
 from animalclef.data.names import is_missing, looks_missing
+from animalclef.data.table_file import Problem, control_character
 from animalclef.runtime.wording import counted
 
 __all__ = [

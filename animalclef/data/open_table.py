@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from animalclef.data.columns import with_columns
-from animalclef.data.csv_text import Table, read_table
 from animalclef.data.formats.camtrap_dp import camtrap_table, is_camtrap
 from animalclef.data.formats.coco import coco_table, is_coco
 from animalclef.data.formats.json_file import read_json
 from animalclef.data.formats.megadetector import is_megadetector, megadetector_table
 from animalclef.data.formats.wildbook import is_wildbook, wildbook_table
 from animalclef.data.sources import Source
+from animalclef.data.table_file import Table, read_table
 from animalclef.errors import DataError
 
 __all__ = ["open_table", "read_any_table"]

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.data.columns import Group, find_column
-from animalclef.data.csv_text import Problem, Table
+from animalclef.data.columns import find_column
+from animalclef.data.table_file import Problem, Table, grouped
 
 __all__ = ["draw_segmentation", "is_segmentation", "mask_column", "parse_segmentation"]
 
@@ -30,24 +30,25 @@ def mask_column(table: Table) -> tuple[list[str] | None, list[Problem]]:
     if paths is None and cells is None:
         return None, []
     name = table.path.name
-    outside = Group(name, "mask: leaves the data folder; expected a path relative to the table", fatal=True)
-    strange = Group(name, "segmentation: neither COCO run lengths nor polygons; it is left out", fatal=False)
-    masks = []
+    masks, outside, strange = [], [], []
     for row, line in enumerate(table.lines):
         path = (paths[row] if paths else "").replace("\\", "/")
         text = path if is_segmentation(path) else ""
         if path and not text:
             parts = PurePosixPath(path)
             if parts.is_absolute() or ".." in parts.parts or PureWindowsPath(path).drive:
-                outside.lines.append(line)
+                outside.append(line)
             masks.append(str(parts))
             continue
         cell = (cells[row] if cells else "") or text
         parsed = parse_segmentation(cell) if cell else None
         if cell and parsed is None:
-            strange.lines.append(line)
+            strange.append(line)
         masks.append("" if parsed is None else json.dumps(parsed, separators=(",", ":")))
-    return masks, outside.problem() + strange.problem()
+    return masks, [
+        *grouped(name, "mask: leaves the data folder; expected a path relative to the table", outside, fatal=True),
+        *grouped(name, "segmentation: neither COCO run lengths nor polygons; it is left out", strange),
+    ]
 
 
 def is_segmentation(cell: str) -> bool:

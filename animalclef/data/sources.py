@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
 
-from animalclef.data.csv_text import Problem
 from animalclef.data.dates import DateOrder
 from animalclef.data.folders import IMAGE_SUFFIXES, holds_images, photographs_in_listing
+from animalclef.data.table_file import Problem
 from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import csv_text
 from animalclef.runtime.remote_files import open_copies, remote_url, write_copy

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from animalclef.data.columns import NEW_INDIVIDUAL
-from animalclef.data.csv_text import Problem, Table, parse_table, read_bytes_of_table, read_table
 from animalclef.data.names import one_spelling
 from animalclef.data.table import LoadedTable
+from animalclef.data.table_file import Problem, Table, parse_table, read_bytes_of_table, read_table
 from animalclef.errors import SubmissionError
 from animalclef.runtime.atomic_files import csv_text, write_text
 from animalclef.structures import Predictions, StrArray

@@ -25,20 +25,19 @@ from animalclef.data.cell_checks import (
 )
 from animalclef.data.columns import (
     NEW_INDIVIDUAL,
-    Group,
     column_of,
     find_column,
     image_ids,
     parse_split,
     taken_columns,
 )
-from animalclef.data.csv_text import Problem, Table, read_table
 from animalclef.data.dates import day_of
 from animalclef.data.folders import IMAGE_SUFFIXES, photographs_in_folders
 from animalclef.data.names import is_missing, one_spelling
 from animalclef.data.open_table import open_table
 from animalclef.data.segmentation_cells import mask_column
 from animalclef.data.sources import Source
+from animalclef.data.table_file import Problem, Table, grouped, read_table
 from animalclef.errors import DataError
 from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable
@@ -48,6 +47,7 @@ __all__ = ["LoadedTable", "count_images", "load_table"]
 
 logger = logging.getLogger(__name__)
 
+_MOST_TOLD = 450  # characters of the problems in one message
 _CLUSTERING_DATASET = "TexasHornedLizards"  # AnimalCLEF 2026 has it and no other competition does
 
 
@@ -90,9 +90,7 @@ def load_table(source: Source) -> LoadedTable:
         names_datasets = any(any(find_column(table, column) or ()) for column in ("dataset", "species"))
     sample_id, sample_columns, sample_problems = _read_sample(source, images)
     problems = [*source.problems, *problems, *sample_problems]
-    fatal = [problem for problem in problems if problem.fatal]
-    if fatal:
-        raise DataError(_told(fatal))
+    _refuse(problems)
     if not len(images):
         raise DataError(_nothing_there(source))
     is_clustering = "cluster" in sample_columns or _CLUSTERING_DATASET in images.datasets
@@ -128,18 +126,20 @@ def _nothing_there(source: Source) -> str:
     return f"{source.root}: no photographs in a folder per individual; expected NAME/photo.jpg, and queries in query/."
 
 
-def _told(problems: list[Problem], most: int = 450) -> str:
-    """Return one sentence for each problem, as many as fit into `most` characters."""
-    if len(problems) == 1:
-        return str(problems[0])
-    lines = [f"The table has {len(problems)} problems:"]
-    for number, problem in enumerate(problems):
+def _refuse(problems: list[Problem]) -> None:
+    """Raise a DataError of the fatal problems: a sentence for each, as many as fit into 450 characters."""
+    fatal = [problem for problem in problems if problem.fatal]
+    if len(fatal) == 1:
+        raise DataError(str(fatal[0]))
+    lines = [f"The table has {len(fatal)} problems:"]
+    for number, problem in enumerate(fatal):
         line = f"  {problem}"
-        if sum(map(len, lines)) + len(line) > most and number:
-            lines.append(f"  and {len(problems) - number} more")
+        if sum(map(len, lines)) + len(line) > _MOST_TOLD and number:
+            lines.append(f"  and {len(fatal) - number} more")
             break
         lines.append(line)
-    return "\n".join(lines)
+    if fatal:
+        raise DataError("\n".join(lines))
 
 
 def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[tuple[str, str]], list[Problem]]:
@@ -148,14 +148,13 @@ def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[tuple[st
     missing = [column for column in ("path", "identity") if column_of(table, column) is None]
     problems += [_missing_column(table, column) for column in missing]
     if missing:
-        raise DataError(_told([problem for problem in problems if problem.fatal]))
+        _refuse(problems)
     image_id = image_ids(table)
     identity = find_column(table, "identity") or []
     is_query, split_problems = _splits(table, identity)
     path, path_problems = _paths(table, root)
     problems += split_problems + path_problems + control_problems(table) + _duplicate_ids(table, image_id)
-    if any(problem.fatal for problem in problems):
-        raise DataError(_told([problem for problem in problems if problem.fatal]))
+    _refuse(problems)
     boxes, box_problems = parse_boxes(table, root, path)
     mask, mask_problems = mask_column(table)
     default = root.resolve().name or "photographs"
@@ -168,8 +167,7 @@ def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[tuple[st
     problems += box_problems + mask_problems + identity_problems(table, identity, is_query) + name_problems
     problems += two_names_problems(table, path, boxes, names) + date_problems + viewpoint_problems
     problems += dataset_problems + species_problems
-    if any(problem.fatal for problem in problems):
-        raise DataError(_told([problem for problem in problems if problem.fatal]))
+    _refuse(problems)
     images = ImageTable(
         root=root,
         image_id=text_array(image_id),
@@ -198,47 +196,43 @@ def _splits(table: Table, identity: list[str]) -> tuple[list[bool], list[Problem
     cells = find_column(table, "split")
     if cells is None:
         return [not who for who in identity], []
-    strange = Group(table.path.name, "split: expected database/query or train/test", fatal=True)
-    splits = []
-    for cell, line in zip(cells, table.lines, strict=True):
-        is_query = parse_split(cell)
-        if is_query is None:
-            strange.lines.append(line)
-        splits.append(bool(is_query))
-    return splits, strange.problem()
+    splits = [parse_split(cell) for cell in cells]
+    strange = [line for line, split in zip(table.lines, splits, strict=True) if split is None]
+    problems = grouped(table.path.name, "split: expected database/query or train/test", strange, fatal=True)
+    return [bool(split) for split in splits], problems
 
 
 def _paths(table: Table, root: Path) -> tuple[list[str], list[Problem]]:
     name = table.path.name
-    empty = Group(name, "path: empty", fatal=True)
-    outside = Group(name, "path: leaves the data folder; expected a path relative to the table", fatal=True)
-    unknown = Group(name, "path: not an image file by its ending; it is tried all the same", fatal=False)
-    paths = []
+    paths, empty, outside, unknown = [], [], [], []
     for cell, line in zip(find_column(table, "path") or [], table.lines, strict=True):
         path = PurePosixPath(cell.replace("\\", "/"))
         if path.is_absolute() and ".." not in path.parts and path.is_relative_to(root.absolute()):
             path = path.relative_to(root.absolute())
         if not cell:
-            empty.lines.append(line)
+            empty.append(line)
         elif path.is_absolute() or ".." in path.parts or PureWindowsPath(cell).drive:
-            outside.lines.append(line)
+            outside.append(line)
         elif path.suffix.lower() not in IMAGE_SUFFIXES:
-            unknown.lines.append(line)
+            unknown.append(line)
         paths.append(str(path))
-    return paths, empty.problem() + outside.problem() + unknown.problem()
+    return paths, [
+        *grouped(name, "path: empty", empty, fatal=True),
+        *grouped(name, "path: leaves the data folder; expected a path relative to the table", outside, fatal=True),
+        *grouped(name, "path: not an image file by its ending; it is tried all the same", unknown),
+    ]
 
 
 def _duplicate_ids(table: Table, image_id: list[str]) -> list[Problem]:
-    empty = Group(table.path.name, "image_id: empty", fatal=True)
     lines: dict[str, list[int]] = defaultdict(list)
     for value, line in zip(image_id, table.lines, strict=True):
-        (empty.lines if not value else lines[value]).append(line)
-    duplicates = [
+        lines[value].append(line)
+    empty = lines.pop("", [])
+    return grouped(table.path.name, "image_id: empty", empty, fatal=True) + [
         Problem(table.path.name, where[1], f"image_id {value} stands already on line {where[0]}; ids must be unique.")
         for value, where in lines.items()
         if len(where) > 1
     ]
-    return empty.problem() + duplicates
 
 
 def _read_sample(source: Source, images: ImageTable) -> tuple[list[str] | None, tuple[str, ...], list[Problem]]:

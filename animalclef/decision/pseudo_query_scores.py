@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.data.open_set_splits import OpenSetSplits
-from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
 from animalclef.decision.reviewed_answers import ReviewedAnimals
 from animalclef.structures import ImageTable, PairScores, RankedCandidates, ReviewedPairs, StrArray
 from animalclef.structures.arrays import text_array

@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from animalclef.data.open_set_splits import OpenSetSplits
-from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
 from animalclef.structures import PairScores
 
 __all__ = ["merged_pseudo_queries", "merged_scores", "union"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from animalclef.data.csv_text import read_table
 from animalclef.data.submission import Truth, read_cluster_submission
+from animalclef.data.table_file import read_table
 from animalclef.errors import RunError, SubmissionError
 from animalclef.evaluation.evaluate import truth_of_file, truth_of_run
 from animalclef.metrics.clustering_metrics import ClusterScores, score_datasets

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.data.open_set_splits import OpenSetSplits
+from animalclef.data.pseudo_query import OpenSetSplits
 from animalclef.data.submission import Truth
 from animalclef.evaluation.evaluate import Interval
 from animalclef.metrics.competition import identity_rank

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.data.open_set_splits import OpenSetSplits
+from animalclef.data.pseudo_query import OpenSetSplits
 
 __all__ = ["Answers", "Roles", "Sweep", "hits_of", "merged", "midpoints", "score_of", "sweep"]
 

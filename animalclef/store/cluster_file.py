@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from animalclef.data.csv_text import read_table
+from animalclef.data.table_file import read_table
 from animalclef.errors import AnimalClefError, RunError
 from animalclef.runtime.atomic_files import write_csv, write_text
 from animalclef.store.finished_run import FinishedRun

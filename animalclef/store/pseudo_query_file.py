@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from animalclef.data.open_set_splits import OpenSetSplits
-from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
 from animalclef.errors import StaleArtefactError
 from animalclef.runtime.atomic_files import write_bytes
 from animalclef.store.run_folder import RunFolder

@@ -1,14 +1,20 @@
-"""Array types and the check of a shape."""
+"""Array types, and what every artefact of arrays does: check their shapes, and select rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BoolArray", "FloatArray", "StrArray", "check_shape", "text_array"]
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
+__all__ = ["BoolArray", "FloatArray", "StrArray", "check_rows", "check_shape", "select_rows", "text_array"]
+
+Artefact = TypeVar("Artefact", bound="DataclassInstance")
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 StrArray = NDArray[np.object_]
@@ -28,3 +34,17 @@ def check_shape(name: str, array: NDArray[np.generic], expected: tuple[int | Non
     )
     if not fits:
         raise ValueError(f"{name}: expected shape {expected}, got {array.shape}.")
+
+
+def check_rows(artefact: object, count: int, *names: str) -> None:
+    """Check that these arrays of an artefact are (count,); one that is `None` is absent."""
+    for name in names:
+        array = getattr(artefact, name)
+        if array is not None:
+            check_shape(name, array, (count,))
+
+
+def select_rows(artefact: Artefact, rows: NDArray[np.generic], *names: str) -> Artefact:
+    """Return an artefact with the given rows (indices or a mask) of these arrays, in that order; `None` stays."""
+    arrays = {name: getattr(artefact, name) for name in names}
+    return replace(artefact, **{name: None if array is None else array[rows] for name, array in arrays.items()})

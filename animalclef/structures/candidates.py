@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.structures.arrays import FloatArray, StrArray, check_shape
+from animalclef.structures.arrays import FloatArray, StrArray, check_rows, check_shape, select_rows
 
 __all__ = ["Embeddings", "PairScores", "Predictions", "RankedCandidates", "Shortlist", "Votes"]
 
@@ -59,8 +59,7 @@ class Shortlist:
 
     def select(self, rows: NDArray[np.generic]) -> Shortlist:
         """Return the lists of the given queries (indices or a mask), in that order."""
-        vote = None if self.vote is None else self.vote[rows]
-        return Shortlist(self.query_id[rows], self.gallery_id, self.index[rows], self.similarity[rows], vote)
+        return select_rows(self, rows, "query_id", "index", "similarity", "vote")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +76,7 @@ class Votes:
     values: FloatArray  # (n,) above 0
 
     def __post_init__(self) -> None:
-        check_shape("image", self.image, (len(self.query),))
-        check_shape("values", self.values, (len(self.query),))
+        check_rows(self, len(self.query), "image", "values")
 
     @classmethod
     def of(cls, query_id: StrArray, gallery_id: StrArray, parts: Iterable[tuple[NDArray[np.generic], ...]]) -> Votes:
@@ -147,8 +145,8 @@ class RankedCandidates:
             object.__setattr__(self, "identity_probability", self.probability)
         if self.lead is None:
             object.__setattr__(self, "lead", np.full(len(self.query_id), np.inf))
-        for name in ("gallery_id", "identity", "dataset", "probability", "identity_probability", "lead"):
-            check_shape(name, getattr(self, name), (len(self.query_id),))
+        names = ("gallery_id", "identity", "dataset", "probability", "identity_probability", "lead")
+        check_rows(self, len(self.query_id), *names)
         if not np.all((self.probability >= 0) & (self.probability <= 1)):
             raise ValueError("probability: expected values in [0, 1].")
 
@@ -165,8 +163,7 @@ class Predictions:
     probability: NDArray[np.float64]  # (q,) of the best candidate, 0 where there was none
 
     def __post_init__(self) -> None:
-        check_shape("identity", self.identity, (len(self.image_id),))
-        check_shape("probability", self.probability, (len(self.image_id),))
+        check_rows(self, len(self.image_id), "identity", "probability")
 
     def named(self) -> Iterable[str]:
         """The identities given out."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.structures.arrays import FloatArray, StrArray, check_shape, text_array
+from animalclef.structures.arrays import FloatArray, StrArray, check_rows, check_shape, text_array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ class LinkedPairs:
     columns: Mapping[str, FloatArray]  # each (p,); the mean where either photograph had the other on its list
 
     def __post_init__(self) -> None:
-        check_shape("second", self.second, (len(self.first),))
+        check_rows(self, len(self.first), "second")
         for name, values in self.columns.items():
             check_shape(name, values, (len(self.first),))
         if (self.first >= self.second).any():
@@ -47,8 +47,7 @@ class Links:
     probability: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (p,)
 
     def __post_init__(self) -> None:
-        for name in ("second", "probability"):
-            check_shape(name, getattr(self, name), (len(self.first),))
+        check_rows(self, len(self.first), "second", "probability")
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,7 @@ class Clusters:
     links: Links = field(default_factory=Links)  # between the photographs
 
     def __post_init__(self) -> None:
-        for name in ("dataset", "number", "individual"):
-            check_shape(name, getattr(self, name), (len(self.image_id),))
+        check_rows(self, len(self.image_id), "dataset", "number", "individual")
 
     def __len__(self) -> int:
         return len(self.image_id)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NewType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.structures.arrays import BoolArray, FloatArray, check_shape
+from animalclef.structures.arrays import BoolArray, FloatArray, check_rows, check_shape, select_rows
 
 __all__ = ["ContentKey", "Correspondences", "LocalFeatures", "MatchKey"]
 
@@ -36,19 +36,14 @@ class LocalFeatures:
         m = len(self.keypoints_xy)
         check_shape("keypoints_xy", self.keypoints_xy, (m, 2))
         check_shape("descriptors", self.descriptors, (m, None))
-        check_shape("scale", self.scale, (m,))
-        check_shape("orientation_rad", self.orientation_rad, (m,))
-        if self.confidence is not None:
-            check_shape("confidence", self.confidence, (m,))
+        check_rows(self, m, "scale", "orientation_rad", "confidence")
 
     def __len__(self) -> int:
         return len(self.keypoints_xy)
 
     def select(self, rows: NDArray[np.generic]) -> LocalFeatures:
-        """The given keypoints (indices or a mask), in that order."""
-        names = ("keypoints_xy", "descriptors", "scale", "orientation_rad")
-        confidence = None if self.confidence is None else self.confidence[rows]
-        return replace(self, confidence=confidence, **{name: getattr(self, name)[rows] for name in names})
+        """Return the given keypoints (indices or a mask), in that order."""
+        return select_rows(self, rows, "keypoints_xy", "descriptors", "scale", "orientation_rad", "confidence")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +60,7 @@ class Correspondences:
         n = len(self.query_xy)
         check_shape("query_xy", self.query_xy, (n, 2))
         check_shape("gallery_xy", self.gallery_xy, (n, 2))
-        check_shape("confidence", self.confidence, (n,))
-        check_shape("is_inlier", self.is_inlier, (n,))
-        if self.is_outside is not None:
-            check_shape("is_outside", self.is_outside, (n,))
+        check_rows(self, n, "confidence", "is_inlier", "is_outside")
 
     def __len__(self) -> int:
         return len(self.query_xy)

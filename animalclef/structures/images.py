@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.structures.arrays import BoolArray, FloatArray, StrArray, check_shape
+from animalclef.structures.arrays import BoolArray, FloatArray, StrArray, check_rows, check_shape, select_rows
 
 __all__ = ["WHOLE_XYWHR", "DecodedImage", "ImageTable", "Skipped"]
 
 WHOLE_XYWHR: FloatArray = np.full(5, np.nan, dtype=np.float32)
 """The box of a whole photograph."""
 WHOLE_XYWHR.flags.writeable = False
+
+_COLUMNS = ("path", "dataset", "is_query", "identity", "date", "viewpoint", "species", "encounter", "key", "mask")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +44,7 @@ class ImageTable:
 
     def __post_init__(self) -> None:
         n = len(self.image_id)
-        if self.mask is not None:
-            check_shape("mask", self.mask, (n,))
-        for name in ("path", "dataset", "is_query", "identity", "date", "viewpoint", "species", "encounter", "key"):
-            check_shape(name, getattr(self, name), (n,))
+        check_rows(self, n, *_COLUMNS)
         check_shape("bbox_xywhr", self.bbox_xywhr, (n, 5))
         if len(set(self.image_id)) != n:
             raise ValueError("image_id: expected unique values.")
@@ -66,13 +65,8 @@ class ImageTable:
         return {image_id: row for row, image_id in enumerate(self.image_id)}
 
     def select(self, rows: NDArray[np.generic]) -> ImageTable:
-        """The given rows (indices or a mask), in that order."""
-        columns = {
-            name: getattr(self, name)[rows]
-            for name in ("image_id", "path", "dataset", "is_query", "identity", "date", "viewpoint", "species")
-        }
-        rest = {name: getattr(self, name)[rows] for name in ("encounter", "bbox_xywhr", "key")}
-        return ImageTable(root=self.root, **columns, **rest, mask=None if self.mask is None else self.mask[rows])
+        """Return the given rows (indices or a mask), in that order."""
+        return select_rows(self, rows, "image_id", "bbox_xywhr", *_COLUMNS)
 
     def viewpoints_agree(self, query_id: StrArray, gallery_id: StrArray) -> BoolArray:
         """Which pairs share their viewpoint; one that is not known agrees with all."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from animalclef.config import DecideConfig
-from animalclef.data.open_set_splits import OpenSetSplits, choose_pseudo_queries, open_set_splits
+from animalclef.data.pseudo_query import OpenSetSplits, choose_pseudo_queries, open_set_splits
 from animalclef.structures import ImageTable
 
 

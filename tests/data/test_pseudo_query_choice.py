@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from animalclef.config import DecideConfig
-from animalclef.data.open_set_splits import OpenSetSplits, choose_pseudo_queries, open_set_splits
+from animalclef.data.pseudo_query import OpenSetSplits, choose_pseudo_queries, open_set_splits
 
 
 def one_each(count: int) -> dict[str, str]:

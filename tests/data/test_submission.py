@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from animalclef.data.csv_text import read_table
 from animalclef.data.sources import find_source
 from animalclef.data.submission import (
     check_submission,
@@ -17,6 +16,7 @@ from animalclef.data.submission import (
     write_submission,
 )
 from animalclef.data.table import LoadedTable, load_table
+from animalclef.data.table_file import read_table
 from animalclef.errors import DataError, OutputError, SubmissionError
 from animalclef.structures import Predictions
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from tiny import write_csv
 
-from animalclef.data.csv_text import parse_table, read_table
 from animalclef.data.sources import Source, find_source
 from animalclef.data.table import LoadedTable, count_images, load_table
+from animalclef.data.table_file import parse_table, read_table
 from animalclef.errors import DataError
 from animalclef.structures import ImageTable
 

@@ -8,7 +8,7 @@ import numpy as np
 from evaluation_cases import answers_of, gallery_of
 from rows import Row, image_table
 
-from animalclef.data.open_set_splits import OpenSetSplits
+from animalclef.data.pseudo_query import OpenSetSplits
 from animalclef.decision.pseudo_query_scores import answered_queries, joined, lay_out
 from animalclef.metrics.threshold_sweep import hits_of
 from animalclef.structures import PairScores, RankedCandidates, ReviewedPairs

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 from evaluation_cases import gallery_of
 
-from animalclef.data.open_set_splits import OpenSetSplits
-from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
 from animalclef.decision.pseudo_query_scores import lay_out
 from animalclef.decision.run_union import merged_pseudo_queries, merged_scores, union
 from animalclef.structures import PairScores

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from rows import strings
 
-from animalclef.data.open_set_splits import OpenSetSplits
-from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
 from animalclef.decision.viewpoint_bias import events_show_through, from_own_side_only
 
 

@@ -77,7 +77,7 @@ def test_the_sweep_by_hand(answers: Answers) -> None:
 
 
 def test_the_sweep_agrees_with_what_validation_scores() -> None:
-    from animalclef.data.open_set_splits import OpenSetSplits
+    from animalclef.data.pseudo_query import OpenSetSplits
     from animalclef.evaluation.outcomes import sweep_thresholds
 
     rng = np.random.default_rng(4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from animalclef.data.open_set_splits import OpenSetSplits
+from animalclef.data.pseudo_query import OpenSetSplits
 from animalclef.metrics.bootstrap import (
     influence_of_individuals,
     interval_over_individuals,

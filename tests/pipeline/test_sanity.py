@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from rows import Row, image_table, strings
 
-from animalclef.data.open_set_splits import OpenSetSplits
+from animalclef.data.pseudo_query import OpenSetSplits
 from animalclef.decision.decision_model import Calibrator, DatasetDecision, Decision
 from animalclef.decision.pseudo_query_scores import lay_out
 from animalclef.pipeline.sanity import sanity_warnings

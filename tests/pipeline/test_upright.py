@@ -15,8 +15,7 @@ from whole_run import predict
 
 from animalclef.cli.app import app
 from animalclef.config import load_config
-from animalclef.data.open_set_splits import OpenSetSplits
-from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
 from animalclef.errors import ConfigError
 from animalclef.features.local.detectors import DETECTORS
 from animalclef.pipeline.choose_upright import UprightTrial, upright_gain

@@ -10,8 +10,7 @@ import pytest
 from rows import strings
 from tiny_run import copy_run
 
-from animalclef.data.open_set_splits import OpenSetSplits
-from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
 from animalclef.report import FinishedRun, load_run
 from animalclef.report.charts import Plot, charts_of
 from animalclef.report.evidence import Evidence, evidence_of

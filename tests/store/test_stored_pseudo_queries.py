@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from rows import Row, image_table
 
-from animalclef.data.open_set_splits import OpenSetSplits
-from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
 from animalclef.decision.pseudo_query_scores import lay_out
 from animalclef.errors import StaleArtefactError
 from animalclef.store.pseudo_query_file import Stamp, holds_pseudo_queries, read_pseudo_queries, write_pseudo_queries

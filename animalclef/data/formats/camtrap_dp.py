@@ -11,9 +11,9 @@ from pathlib import Path
 
 import animalclef
 from animalclef.data.answers import Answer
-from animalclef.data.csv_text import Problem, Table, read_bytes_of_table, read_table
 from animalclef.data.formats.json_file import rows_to_table, web_addresses
 from animalclef.data.names import is_missing
+from animalclef.data.table_file import Problem, Table, read_bytes_of_table, read_table
 from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.regular_files import read_regular

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from animalclef.data.csv_text import Problem, Table
 from animalclef.data.formats.json_file import number, objects, rows_to_table, text
+from animalclef.data.table_file import Problem, Table
 from animalclef.runtime.wording import counted
 
 __all__ = ["coco_table", "is_coco"]

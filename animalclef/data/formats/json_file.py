@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from animalclef.data.csv_text import Problem, Table, read_bytes_of_table
+from animalclef.data.table_file import Problem, Table, read_bytes_of_table
 from animalclef.errors import DataError
 
 __all__ = ["number", "objects", "read_json", "rows_to_table", "text", "web_addresses"]

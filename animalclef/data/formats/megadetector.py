@@ -9,9 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from animalclef.data.csv_text import Problem, Table
 from animalclef.data.folders import place_in_folders
 from animalclef.data.formats.json_file import number, objects, rows_to_table, text
+from animalclef.data.table_file import Problem, Table
 from animalclef.runtime.wording import counted
 
 __all__ = ["is_megadetector", "megadetector_table"]

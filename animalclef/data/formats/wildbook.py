@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from animalclef.data.answers import Answer
-from animalclef.data.csv_text import Table
 from animalclef.data.dates import day_of
 from animalclef.data.formats.json_file import rows_to_table, web_addresses
 from animalclef.data.names import is_missing
+from animalclef.data.table_file import Table
 from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import write_csv
 from animalclef.runtime.output_guard import check_output

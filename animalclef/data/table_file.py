@@ -1,22 +1,25 @@
-"""CSV files as people make them: byte-order marks, semicolons, repeated headers."""
+"""CSV files and .xlsx workbooks as people make them: byte-order marks, semicolons, repeated headers."""
 
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import re
 import unicodedata
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from animalclef.errors import DataError
 
-__all__ = ["Problem", "Table", "control_character", "parse_table", "read_bytes_of_table", "read_table", "table_of_rows"]
+__all__ = ["Problem", "Table", "control_character", "grouped", "parse_table", "read_bytes_of_table", "read_table"]
 
 _MOST_BYTES = 2 << 30  # of one table
+_MOST_UNPACKED = 1 << 30  # bytes of all the parts of a workbook
+_MOST_COLUMNS = 2_000
 _LONGEST_CELL = 1 << 28  # characters; Python's own limit is 131,072, less than one detailed polygon
 _SEPARATOR = re.compile(r"\s*\"?sep=([,;\t])\"?[,;\t]*\r?\n", re.IGNORECASE)
 _ALLOWED_CONTROLS = "\n\t"  # a CSV file can hold them and give them back
@@ -34,6 +37,20 @@ class Problem:
     def __str__(self) -> str:
         where = self.file if self.line is None else f"{self.file}, line {self.line}"
         return f"{where}: {self.message}"
+
+
+def grouped(file: str, message: str, lines: Sequence[int], *, fatal: bool = False) -> list[Problem]:
+    """Return problems of one kind as one that names the lines they stand on; none where there is no line.
+
+    >>> print(*grouped("metadata.csv", "path: empty", [2, 5, 7]))
+    metadata.csv, line 2: path: empty (also lines 5, 7)
+    """
+    if not lines:
+        return []
+    others = lines[1:]
+    shown = f"{', '.join(map(str, others[:5]))}{f' and {len(others) - 5} more' if len(others) > 5 else ''}"
+    also = f" (also line{'s' if len(others) > 1 else ''} {shown})" if others else ""
+    return [Problem(file, lines[0], f"{message}{also}", fatal)]
 
 
 @dataclass(frozen=True)
@@ -68,9 +85,7 @@ def read_table(path: Path) -> Table:
     """
     content = read_bytes_of_table(path)
     if zipfile.is_zipfile(io.BytesIO(content)):
-        from animalclef.data.spreadsheet import rows_of_workbook
-
-        return table_of_rows(rows_of_workbook(content, path), path)
+        return _table_of_rows(_rows_of_workbook(content, path), path)
     return parse_table(_decoded(content, path), path)
 
 
@@ -84,7 +99,7 @@ def parse_table(text: str, path: Path) -> Table:
     if mark is not None:
         text = "\n" * mark[0].count("\n") + text[mark.end() :]  # lines count from 1 as before
     header = text.lstrip().partition("\n")[0]
-    sign = mark[1] if mark is not None and mark[1] in header else _delimiter(header)
+    sign = mark[1] if mark is not None and mark[1] in header else max(",;\t", key=header.count)
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True)
 
@@ -95,19 +110,15 @@ def parse_table(text: str, path: Path) -> Table:
             yield line, cells
 
     try:
-        return table_of_rows(numbered(), path)
+        return _table_of_rows(numbered(), path)
     except csv.Error as error:
         raise DataError(
             f"{path}, line {reader.line_num}: not a CSV row ({error}). Check the quotes on that line."
         ) from error
 
 
-def table_of_rows(rows: Iterable[tuple[int, Sequence[str]]], path: Path) -> Table:
-    """Build a table from numbered rows of cells; the first row that is not empty is the header.
-
-    Raises:
-        DataError: there is no header.
-    """
+def _table_of_rows(rows: Iterable[tuple[int, Sequence[str]]], path: Path) -> Table:
+    """Build a table from numbered rows of cells; the first row that is not empty is the header."""
     numbered = iter(rows)
     first = next((cells for _, cells in numbered if any(cell.strip() for cell in cells)), None)
     if first is None:
@@ -121,7 +132,10 @@ def table_of_rows(rows: Iterable[tuple[int, Sequence[str]]], path: Path) -> Tabl
         if row is not None:
             found.append(row)
             lines.append(line)
-    problems.extend(_repeated_columns(path, columns))
+    repeated = sorted({name for name in columns if name and columns.count(name) > 1})
+    problems += [
+        Problem(path.name, 1, f"the column {name} stands twice; the first is used.", fatal=False) for name in repeated
+    ]
     return Table(path, tuple(dict.fromkeys(columns)), found, lines, problems)
 
 
@@ -162,10 +176,6 @@ def _decoded(content: bytes, path: Path) -> str:
     return text
 
 
-def _delimiter(header: str) -> str:
-    return max(",;\t", key=header.count)
-
-
 def _row(
     path: Path, columns: list[str], cells: Sequence[str], line: int, problems: list[Problem]
 ) -> dict[str, str] | None:
@@ -186,8 +196,42 @@ def _row(
     return row
 
 
-def _repeated_columns(path: Path, columns: list[str]) -> list[Problem]:
-    repeated = sorted({name for name in columns if name and columns.count(name) > 1})
-    return [
-        Problem(path.name, 1, f"the column {name} stands twice; the first is used.", fatal=False) for name in repeated
-    ]
+def _rows_of_workbook(content: bytes, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield (row number, cells) of the first sheet; trailing cells without a header are left out.
+
+    Dates become `YYYY-MM-DD`, with ` HH:MM:SS` where they have a time; whole numbers have no decimals.
+    """
+    import openpyxl  # 0.3 s that a CSV table need not wait for
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as parts:
+            if "[Content_Types].xml" not in parts.namelist():
+                raise DataError(f"{path}: a zip archive, and no .xlsx workbook. Unpack it, or save the table as CSV.")
+            size = sum(part.file_size for part in parts.infolist())
+        if size > _MOST_UNPACKED:
+            raise DataError(f"{path}: this workbook unpacks to {size / 1e9:.1f} GB. Save the table as CSV (UTF-8).")
+        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+        sheet = book.worksheets[0]
+        width = 0
+        for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
+            cells = [_cell_text(value) for value in row[:_MOST_COLUMNS]]
+            if not width:
+                width = max((place for place, cell in enumerate(cells, start=1) if cell.strip()), default=0)
+            fitted = [*cells, *[""] * width][:width]
+            yield number, cells if any(cells[width:]) else fitted
+    except DataError:
+        raise
+    except Exception as error:  # a damaged workbook fails in many ways inside openpyxl
+        reason = (str(error).splitlines() or [""])[0][:120] or type(error).__name__
+        raise DataError(f"{path}: not a readable .xlsx workbook ({reason}). Save the table as CSV (UTF-8).") from error
+
+
+def _cell_text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime.datetime):
+        has_time = (value.hour, value.minute, value.second) != (0, 0, 0)
+        return value.strftime("%Y-%m-%d %H:%M:%S" if has_time else "%Y-%m-%d")
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)
