@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 import animalclef
 from animalclef.data.review_conflicts import consistent_pairs
 from animalclef.errors import DataError, StaleArtefactError
-from animalclef.runtime.atomic_files import output_error
+from animalclef.runtime.atomic_files import append_bytes
 from animalclef.runtime.file_lock import locked
 from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable
@@ -129,7 +129,8 @@ class ReviewLog:
             if not self.header:
                 head = {"kind": "review", "format": _FORMAT, "when": _now(), "animalclef": animalclef.__version__}
                 lines.insert(0, head | self._run)
-            _write(self.path, self._offset, "".join(map(_text, lines)).encode())
+            text = "".join(json.dumps(one, ensure_ascii=False, allow_nan=False) + "\n" for one in lines)
+            append_bytes(self.path, text.encode(), self._offset)
             self._read()
             return len(self._lines) + 1
 
@@ -257,27 +258,6 @@ def _answered(number: int, line: Mapping[str, Any]) -> Answered:
     first, second = sides
     said: Said = line["said"]
     return Answered(number, str(line["when"]), str(line["who"]), said, first, second, bool(line.get("settles")))
-
-
-def _write(path: Path, offset: int, content: bytes) -> None:
-    """Write at an offset and cut off what was behind it; at an error the file ends there."""
-    try:
-        with path.open("r+b" if path.exists() else "xb") as file:
-            file.truncate(offset)
-            file.seek(offset)
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                os.truncate(path, offset)
-                raise
-    except OSError as error:
-        raise output_error(path, error) from error
-
-
-def _text(line: Mapping[str, Any]) -> str:
-    return json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _now() -> str:

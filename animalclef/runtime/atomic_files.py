@@ -16,6 +16,7 @@ from animalclef.errors import OutputError
 from animalclef.runtime.output_guard import refuse_input
 
 __all__ = [
+    "append_bytes",
     "check_writable",
     "csv_text",
     "make_folder",
@@ -83,6 +84,29 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """Write `content` whole, as UTF-8 with the line ends it has; of a file name that is not UTF-8, as escapes."""
     write_bytes(path, content.encode("utf-8", errors="backslashreplace"))
+
+
+def append_bytes(path: Path, content: bytes, at: int | None = None) -> None:
+    """Write `content` behind the first `at` bytes of a file (all of them), and wait until it is on the disk.
+
+    With `at` 0 the file may be absent.
+
+    Raises:
+        OutputError: it cannot be written; the file then ends there.
+    """
+    try:
+        with path.open("xb" if at == 0 and not path.exists() else "r+b") as file:
+            start = file.seek(0, os.SEEK_END) if at is None else file.seek(at)
+            file.truncate(start)
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                os.truncate(path, start)
+                raise
+    except OSError as error:
+        raise output_error(path, error) from error
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -99,20 +99,18 @@ class FinishedRun:
     @cached_property
     def sources(self) -> pd.DataFrame | None:
         """Rank of every candidate in each candidate source, from 1; `None` for a run of an earlier version."""
-        path = self.path / "sources.csv"
-        return _read(path, _PAIR[:3]) if path.is_file() else None
+        return _read(self.folder.sources, _PAIR[:3]) if self.folder.sources.is_file() else None
 
     @cached_property
     def order(self) -> list[str]:
         """Queries in the order of the submission."""
-        return [str(image_id) for image_id in _read(self.path / "order.csv", ("image_id",))["image_id"]]
+        return [str(image_id) for image_id in _read(self.folder.order, ("image_id",))["image_id"]]
 
     @cached_property
     def encounters(self) -> str:
         """The text of encounters.csv."""
-        path = self.path / "encounters.csv"
-        with _reading(path):
-            return path.read_text(encoding="utf-8")
+        with _reading(self.folder.encounters):
+            return self.folder.encounters.read_text(encoding="utf-8")
 
     @cached_property
     def pseudo_queries(self) -> dict[str, PseudoQueries]:
@@ -182,7 +180,7 @@ def load_run(path: Path, data: Path | None = None) -> FinishedRun:
         raise RunError(_not_of_a_run(folder.candidates))
     decision = load_decision(folder.decision)
     predictions = _predictions(folder.answers, images, ranked, decision)
-    skipped = _skipped(folder.path / "set_aside.csv")
+    skipped = _skipped(folder.skipped)
     run = FinishedRun(folder, settings, config, images, ranked, decision, predictions, skipped)
     run.check_unchanged()
     return run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,12 +136,10 @@ def dotted(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Return old and new value of every setting and digest that differs; `None` stands for a missing key."""
     old, new = before.get("settings") or {}, after.get("settings") or {}
-    keys: Iterable[str] = sorted({*old, *new})
-    changed = {key: [old.get(key), new.get(key)] for key in keys if _plain(old.get(key)) != _plain(new.get(key))}
-    for key in _BY_SETTINGS:
-        if before.get(key) != after.get(key):
-            changed[key] = [before.get(key), after.get(key)]
-    return changed
+    pairs = {key: [old.get(key), new.get(key)] for key in sorted({*old, *new})}
+    pairs = {key: pair for key, pair in pairs.items() if _plain(pair[0]) != _plain(pair[1])}
+    digests = {key: [before.get(key), after.get(key)] for key in _BY_SETTINGS if before.get(key) != after.get(key)}
+    return pairs | digests
 
 
 def _parsed(text: bytes) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.errors import OutputError, StaleArtefactError
-from animalclef.runtime.atomic_files import make_folder, output_error, write_bytes, write_text
+from animalclef.runtime.atomic_files import append_bytes, make_folder, write_bytes, write_text
 from animalclef.structures import FloatArray, MatchKey, StrArray
 
 __all__ = ["PairLog"]
@@ -69,7 +69,8 @@ class PairLog:
         if not fresh:
             return
         records = np.array([(low, high, row) for (low, high), row in fresh.items()], dtype=self._record)
-        self._write(records.tobytes(), len(records))
+        body = records.tobytes()
+        append_bytes(self.path, _FRAME.pack(_MARK, len(records), _checksum(len(records), body)) + body)
         self._hold(records)
 
     def earlier(self, plan: Sequence[tuple[MatchKey, MatchKey]]) -> set[tuple[MatchKey, MatchKey]]:
@@ -85,7 +86,7 @@ class PairLog:
         present = np.array([pair in self for pair in plan], dtype=bool)
         bits = begun.get(digest)
         before = present if bits is None else self._unpacked(bits, present)
-        if bits is None or before is present:
+        if before is present:
             begun[digest] = np.packbits(present).tobytes()
             encoded = {name: base64.b64encode(held).decode() for name, held in begun.items()}
             write_text(self._plans, json.dumps(encoded, indent=1) + "\n")
@@ -138,18 +139,6 @@ class PairLog:
         self._row.update(zip(pairs, range(self._rows, self._rows + len(records)), strict=True))
         self._rows += len(records)
         self._scores.append(records["scores"].copy())
-
-    def _write(self, body: bytes, count: int) -> None:
-        frame = _FRAME.pack(_MARK, count, _checksum(count, body)) + body
-        size = self.path.stat().st_size
-        try:
-            with self.path.open("ab") as file:
-                file.write(frame)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            os.truncate(self.path, size)
-            raise output_error(self.path, error) from error
 
     def _read(self) -> None:
         content = self.path.read_bytes() if self.path.exists() else b""

@@ -56,16 +56,16 @@ def write_pseudo_queries(run: RunFolder, pseudo: Mapping[str, PseudoQueries], st
         datasets.append({"name": name, **names})
     header: dict[str, Any] = {"format": _FORMAT, "stamp": vars(stamp or Stamp()), "datasets": datasets}
     header["sha256"] = _digest(header, arrays)
-    write_bytes(_path(run), save(arrays, metadata={"animalclef": json.dumps(header, ensure_ascii=False)}))
+    write_bytes(run.pseudo_queries, save(arrays, metadata={"animalclef": json.dumps(header, ensure_ascii=False)}))
 
 
 def read_pseudo_queries(run: RunFolder) -> dict[str, PseudoQueries]:
-    """The pseudo-queries that the run's decision was tuned on, by data set.
+    """Return the pseudo-queries that the run's decision was tuned on, by data set.
 
     Raises:
         StaleArtefactError: there are none, the file is damaged, or it belongs to other settings than the run's results.
     """
-    path = _path(run)
+    path = run.pseudo_queries
     again = (
         f"Run `animalclef predict --run {run.path}` again with the run's data and settings, without --decision; "
         "what is finished is kept."
@@ -84,21 +84,17 @@ def read_pseudo_queries(run: RunFolder) -> dict[str, PseudoQueries]:
 
 
 def holds_pseudo_queries(run: RunFolder, made_by: str) -> bool:
-    """Whether whole pseudo-queries made by this are in the run folder."""
+    """Return whether whole pseudo-queries made by this are in the run folder."""
     try:
-        header, _ = _read(_path(run))
+        header, _ = _read(run.pseudo_queries)
         return bool(header["stamp"]["made_by"] == made_by)
     except _DAMAGE:
         return False
 
 
 def digest_of_pseudo_queries(run: RunFolder) -> str:
-    """Changes with anything in the file; for work that must not resume with other pseudo-queries."""
-    return hashlib.sha256(_path(run).read_bytes()).hexdigest()
-
-
-def _path(run: RunFolder) -> Path:
-    return run.path / "validation.safetensors"
+    """Return a digest of the whole file; for work that must not resume with other pseudo-queries."""
+    return hashlib.sha256(run.pseudo_queries.read_bytes()).hexdigest()
 
 
 def _finished(run: RunFolder) -> tuple[str, str] | None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import logging
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,14 +13,12 @@ import pandas as pd
 
 from animalclef.data.encounters import Encounters
 from animalclef.errors import OutputError, StaleArtefactError
-from animalclef.runtime.atomic_files import check_writable, remove_parts, write_text
+from animalclef.runtime.atomic_files import check_writable, remove_parts, write_csv, write_text
 from animalclef.runtime.file_lock import locked_folder
 from animalclef.runtime.output_guard import RUN_MARKER
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped
 
 __all__ = ["RunFolder"]
-
-logger = logging.getLogger(__name__)
 
 
 class RunFolder:
@@ -31,45 +26,22 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-
-    @property
-    def decision(self) -> Path:
-        """The decision that the last `predict` applied."""
-        return self.path / "decision.json"
+        self.decision = path / "decision.json"  # that the last `predict` applied
+        self.finished = path / "finished.json"  # written last: the results in this folder belong together
+        self.candidates = path / "candidates.csv"  # ranked, of every query, with raw scores
+        self.sources = path / "sources.csv"  # rank of each candidate in each candidate source
+        self.table = path / "table.csv"  # every photograph; queries have no identity, a skipped one has `used` 0
+        self.skipped = path / "set_aside.csv"  # photographs that could not be used, and why
+        self.encounters = path / "encounters.csv"
+        self.order = path / "order.csv"  # the queries in the order of the submission
+        self.answers = path / "answers.csv"  # to every query
+        self.clusters = path / "clusters.csv"  # the individual on every photograph without a name, known or new
+        self.pseudo_queries = path / "validation.safetensors"  # that the decision was tuned on
+        self.timings = path / "timings.json"  # seconds of every stage of the last `predict`; never the same twice
 
     def decision_of(self, fingerprint: str) -> Path:
         """Return the file of the decision tuned with these settings on this data."""
         return self.path / "decisions" / f"{fingerprint}.json"
-
-    @property
-    def finished(self) -> Path:
-        """Written last: the results in this folder belong together."""
-        return self.path / "finished.json"
-
-    @property
-    def candidates(self) -> Path:
-        """Ranked candidates of every query, with raw scores."""
-        return self.path / "candidates.csv"
-
-    @property
-    def table(self) -> Path:
-        """Every photograph; queries have no identity, a skipped photograph has `used` 0."""
-        return self.path / "table.csv"
-
-    @property
-    def answers(self) -> Path:
-        """The answer to every query."""
-        return self.path / "answers.csv"
-
-    @property
-    def clusters(self) -> Path:
-        """The individual on every photograph without a name, known or new."""
-        return self.path / "clusters.csv"
-
-    @property
-    def timings(self) -> Path:
-        """Seconds of every stage of the last `predict`; never the same twice."""
-        return self.path / "timings.json"
 
     @property
     def data_digest(self) -> str:
@@ -115,37 +87,41 @@ class RunFolder:
     def write_set_aside(self, items: Iterable[Skipped]) -> None:
         """Write `set_aside.csv`: the skipped photographs."""
         rows = [(item.image_id, item.path, item.split, item.reason) for item in items]
-        write_text(self.path / "set_aside.csv", _csv(("image_id", "path", "split", "reason"), rows))
+        write_csv(self.skipped, ("image_id", "path", "split", "reason"), rows)
 
     def write_encounters(self, encounters: Encounters) -> None:
         """Write `encounters.csv`, and the linked near-duplicates into `near_duplicates.csv`."""
-        write_text(self.path / "encounters.csv", _csv(("image_id", "encounter"), sorted(encounters.of.items())))
-        header = ("image_id", "other_image_id", "correlation")
-        write_text(self.path / "near_duplicates.csv", _csv(header, encounters.links))
+        write_csv(self.encounters, ("image_id", "encounter"), sorted(encounters.of.items()))
+        write_csv(self.path / "near_duplicates.csv", ("image_id", "other_image_id", "correlation"), encounters.links)
 
     def write_table(self, images: ImageTable, used: ImageTable) -> None:
         """Write `table.csv`: the columns for reports and notebooks; `used` are the rows that were not skipped."""
         key_of = dict(zip(used.image_id, used.key, strict=True))
-        identity = [who or "" for who in images.identity]
-        split = ["query" if query else "gallery" for query in images.is_query]
-        columns = {"image_id": images.image_id, "identity": identity, "path": images.path, "dataset": images.dataset}
-        columns |= {"split": split, "viewpoint": images.viewpoint, "date": images.date, "species": images.species}
-        columns |= {"used": [int(one in key_of) for one in images.image_id]}
-        columns |= {"key": [key_of.get(one, "") for one in images.image_id]}
-        boxes = [json.dumps(box.tolist()) if np.isfinite(box).all() else "" for box in images.bbox_xywhr]
-        columns |= {"bbox_xywhr": boxes}
+        columns = {
+            "image_id": images.image_id,
+            "identity": [who or "" for who in images.identity],
+            "path": images.path,
+            "dataset": images.dataset,
+            "split": ["query" if query else "gallery" for query in images.is_query],
+            "viewpoint": images.viewpoint,
+            "date": images.date,
+            "species": images.species,
+            "used": [int(one in key_of) for one in images.image_id],
+            "key": [key_of.get(one, "") for one in images.image_id],
+            "bbox_xywhr": [json.dumps(box.tolist()) if np.isfinite(box).all() else "" for box in images.bbox_xywhr],
+        }
         columns |= {} if images.mask is None else {"mask": images.mask}
-        write_text(self.table, _csv(tuple(columns), zip(*columns.values(), strict=True)))
+        write_csv(self.table, tuple(columns), zip(*columns.values(), strict=True))
 
     def write_order(self, submission_id: Sequence[str]) -> None:
         """Write `order.csv`: the queries in the order of the submission."""
-        write_text(self.path / "order.csv", _csv(("image_id",), [(one,) for one in submission_id]))
+        write_csv(self.order, ("image_id",), [(one,) for one in submission_id])
 
     def write_answers(self, predictions: Predictions) -> None:
         """Write `answers.csv`: the answer to every query; an empty identity is a new individual."""
         rows = zip(predictions.image_id, predictions.identity, predictions.probability.tolist(), strict=True)
         content = [(one, who or "", f"{probability:.6g}") for one, who, probability in rows]
-        write_text(self.answers, _csv(("image_id", "identity", "probability"), content))
+        write_csv(self.answers, ("image_id", "identity", "probability"), content)
 
     def write_timings(self, seconds: Mapping[str, float], counts: Mapping[str, int]) -> None:
         """Write `timings.json`: seconds of each stage of this call, and its amount of work."""
@@ -164,26 +140,16 @@ class RunFolder:
                 **{name: values.astype("float64") for name, values in ranked.columns.items()},
             }
         )
-        text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-        write_text(self.candidates, text)
+        write_text(self.candidates, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
     def write_sources(self, ranks: pd.DataFrame) -> None:
         """Write `sources.csv`: each candidate's rank in every source; the last column is the matched shortlist."""
-        text = ranks.to_csv(index=False, float_format="%.0f", lineterminator="\n")
-        write_text(self.path / "sources.csv", text)
+        write_text(self.sources, ranks.to_csv(index=False, float_format="%.0f", lineterminator="\n"))
 
 
 def _is_ours(item: Path) -> bool:
     """Recognise the files that a run writes before its marker."""
     return item.name == ".lock" or (item.name.startswith(f".{RUN_MARKER}.") and item.name.endswith(".part"))
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _remove(path: Path) -> None:

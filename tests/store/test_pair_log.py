@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from animalclef.errors import OutputError, StaleArtefactError
-from animalclef.store import pair_log as pairs
 from animalclef.store.pair_log import PairLog
 
 KEYS = [f"{number:016x}{0:016x}" for number in range(1, 20)]
@@ -147,7 +146,7 @@ def test_a_full_disk_keeps_every_whole_frame(path: Path, monkeypatch: pytest.Mon
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(pairs.os, "fsync", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(OutputError, match=r"pairs.log: the disk is full.*finished work is kept"):
             log.append([KEYS[11]], [KEYS[12]], np.ones((1, 2), np.float32))
     assert path.read_bytes() == whole
