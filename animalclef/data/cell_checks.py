@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -133,15 +134,15 @@ def two_names_problems(
 ) -> list[Problem]:
     """Return a warning for each photograph (or box of it) that stands under two identities."""
     first: dict[tuple[str, bytes], int] = {}
-    problems = []
+    found = []
     for row, (path, box, who) in enumerate(zip(paths, boxes, names, strict=True)):
         if who is None:
             continue
         earlier = first.setdefault((path, np.asarray(box).tobytes()), row)
         if names[earlier] != who:
             sentence = f"{path} stands under two identities: {names[earlier]} (line {table.lines[earlier]}) and {who}."
-            problems.append(Problem(table.path.name, table.lines[row], sentence, fatal=False))
-    return problems[:_MOST_PAIRS] + _more(table.path.name, len(problems), "photographs under two identities")
+            found.append((table.lines[row], sentence))
+    return _listed(table.path.name, "photographs under two identities", found)
 
 
 def date_column(table: Table, order: DateOrder | None) -> tuple[list[str], list[Problem]]:
@@ -174,11 +175,11 @@ def viewpoint_column(table: Table) -> tuple[list[str], list[Problem]]:
     if cells is None:
         return [""] * len(table.rows), []
     views = [viewpoint_name(cell) if cell else "" for cell in cells]
-    changed = sorted({(cell, view) for cell, view in zip(cells, views, strict=True) if cell != view})
-    several = {
-        view for _, view in changed if len({cell for cell, one in zip(cells, views, strict=True) if one == view}) > 1
-    }
-    shown = [f"{cell!a} as {view}" for cell, view in changed if view in several]
+    spellings: dict[str, set[str]] = defaultdict(set)
+    for cell, view in zip(cells, views, strict=True):
+        spellings[view].add(cell)
+    several = [(cell, view) for view, spelled in spellings.items() for cell in spelled if len(spelled) > 1]
+    shown = [f"{cell!a} as {view}" for cell, view in sorted(several) if cell != view]
     if not shown:
         return views, []
     more = f" and {len(shown) - _MOST_PAIRS} more" if len(shown) > _MOST_PAIRS else ""
@@ -196,10 +197,5 @@ def _merged(file: str, column: str, what: str, spelled: Spellings) -> list[Probl
 def _listed(file: str, what: str, found: Sequence[tuple[int | None, str]]) -> list[Problem]:
     """Return a warning for each of the first findings, and one that counts the others."""
     shown = [Problem(file, line, sentence, fatal=False) for line, sentence in found[:_MOST_PAIRS]]
-    return shown + _more(file, len(found), what)
-
-
-def _more(file: str, count: int, what: str) -> list[Problem]:
-    if count <= _MOST_PAIRS:
-        return []
-    return [Problem(file, None, f"and {count - _MOST_PAIRS} more {what}.", fatal=False)]
+    more = len(found) - _MOST_PAIRS
+    return shown + ([Problem(file, None, f"and {more} more {what}.", fatal=False)] if more > 0 else [])

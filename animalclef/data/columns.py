@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from animalclef.data.names import is_missing
@@ -15,6 +16,7 @@ __all__ = [
     "column_of",
     "find_column",
     "image_ids",
+    "numbered",
     "parse_split",
     "taken_columns",
     "with_columns",
@@ -80,18 +82,13 @@ def column_of(table: Table, subject: str) -> str | None:
     """
     if subject in table.names:
         return table.names[subject]
-    taken = set(table.names.values())
-    present: dict[str, str] = {}
-    for column in table.filled_first:
-        if column not in taken:
-            present.setdefault(column.lower(), column)
-    for alias in ALIASES[subject]:
-        if alias in present:
-            return present[alias]
-    plain: dict[str, str] = {}
-    for lowered, column in present.items():
-        plain.setdefault(_plain(lowered), column)
-    return next((plain[_plain(alias)] for alias in ALIASES[subject] if _plain(alias) in plain), None)
+    columns = [column for column in table.filled_first if column not in table.names.values()]
+    for spelled in (str.lower, _plain):
+        present = {spelled(column): column for column in reversed(columns)}  # the first of one spelling
+        for alias in ALIASES[subject]:
+            if spelled(alias) in present:
+                return present[spelled(alias)]
+    return None
 
 
 def find_column(table: Table, name: str) -> list[str] | None:
@@ -115,13 +112,22 @@ def image_ids(table: Table) -> list[str]:
     given = find_column(table, "image_id")
     if given is not None and ("image_id" in table.names or not _is_another_id(table, given)):
         return given
-    seen: dict[str, int] = {}
-    ids = []
-    for path in find_column(table, "path") or [""] * len(table.rows):
-        plain = path.replace("\\", "/")
-        seen[plain] = count = seen.get(plain, 0) + 1
-        ids.append(plain if count == 1 else f"{plain}#{count}")
-    return ids
+    paths = find_column(table, "path") or [""] * len(table.rows)
+    return numbered(path.replace("\\", "/") for path in paths)
+
+
+def numbered(ids: Iterable[str]) -> list[str]:
+    """Return ids that are unique: further ones of a name get `#2`, `#3` and so on behind it.
+
+    >>> numbered(["a", "b", "a"])
+    ['a', 'b', 'a#2']
+    """
+    seen: Counter[str] = Counter()
+    unique = []
+    for one in ids:
+        seen[one] += 1
+        unique.append(one if seen[one] == 1 else f"{one}#{seen[one]}")
+    return unique
 
 
 def taken_columns(table: Table) -> list[Problem]:
@@ -150,4 +156,4 @@ def _is_another_id(table: Table, cells: list[str]) -> bool:
 
 
 def _plain(column: str) -> str:
-    return "".join(one for one in column if one.isalnum())
+    return "".join(one for one in column.lower() if one.isalnum())

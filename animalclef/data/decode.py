@@ -87,9 +87,7 @@ def decode(content: bytes, box_xywhr: NDArray[np.float32], long_side: int, max_p
     try:
         image, size_wh = _open(content, None if boxed else long_side, max_pixels)
         pixels, alpha = to_rgb(image)
-    except UnreadableImageError:
-        raise
-    except MemoryError:
+    except (UnreadableImageError, MemoryError):
         raise
     except Exception as error:
         raise UnreadableImageError(_why(content, error)) from error
@@ -119,7 +117,7 @@ def read_image(images: ImageTable, row: int, config: DataConfig) -> DecodedImage
 
 
 def upright_size_wh(path: Path) -> tuple[int, int]:
-    """Width and height of a photograph as its EXIF tag turns it; only the head of the file is read.
+    """Return width and height of a photograph as its EXIF tag turns it; only the head of the file is read.
 
     Raises:
         UnreadableImageError: not an image.

@@ -83,7 +83,9 @@ def photographs_in_folders(root: Path) -> tuple[list[FolderPhotograph], list[Pro
     folders are followed. Files of the operating system (`._photo.jpg`, `__MACOSX`, `@eaDir`, hidden folders) are no
     photographs.
     """
-    return _photographs(_walk(root), root.name or str(root))
+    seen = _Seen()
+    seen.files.extend(_files(root, seen))
+    return _photographs(seen, root.name or str(root))
 
 
 def photographs_in_listing(paths: Sequence[str], name: str) -> tuple[list[FolderPhotograph], list[Problem]]:
@@ -162,12 +164,6 @@ def _split_of(folder: str) -> bool | None:
     return parse_split(words[0]) if len(words) == 1 else None
 
 
-def _walk(root: Path) -> _Seen:
-    seen = _Seen()
-    seen.files.extend(_files(root, seen))
-    return seen
-
-
 def _files(root: Path, seen: _Seen) -> Iterator[str]:
     """Yield regular files as paths below `root`; a link that leads back up is not followed."""
     pending: list[tuple[str, frozenset[str]]] = [("", frozenset({os.path.realpath(root)}))]
@@ -230,24 +226,17 @@ def _holds(check: Callable[[], bool]) -> bool:
 
 def _left_out(seen: _Seen) -> list[str]:
     sentences = []
-    kinds: dict[str, Counter[str]] = {"raw photographs": Counter(), "videos": Counter(), "other files": Counter()}
-    for path in seen.files:
-        suffix = PurePosixPath(path).suffix.lower()
-        if suffix in _RAW:
-            kinds["raw photographs"][suffix] += 1
-        elif suffix in _VIDEO:
-            kinds["videos"][suffix] += 1
-        elif suffix not in IMAGE_SUFFIXES and suffix not in _BESIDE:
-            kinds["other files"][suffix[:12]] += 1
-    advice = {
-        "raw photographs": "Save them as JPEG or TIFF.",
-        "videos": "Save frames of them as JPEG.",
-        "other files": "Only photographs in usual formats are read.",
-    }
-    for kind, suffixes in kinds.items():
-        if suffixes:
-            shown = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(6))
-            sentences.append(f"{suffixes.total()} {kind} left out ({shown}). {advice[kind]}")
+    suffixes = [PurePosixPath(path).suffix.lower() for path in seen.files]
+    known = IMAGE_SUFFIXES | _BESIDE | _RAW | _VIDEO
+    for kind, met, advice in (
+        ("raw photographs", [one for one in suffixes if one in _RAW], "Save them as JPEG or TIFF."),
+        ("videos", [one for one in suffixes if one in _VIDEO], "Save frames of them as JPEG."),
+        ("other files", [one[:12] for one in suffixes if one not in known],
+         "Only photographs in usual formats are read."),
+    ):  # fmt: skip
+        if met:
+            shown = ", ".join(f"{count} {suffix}" for suffix, count in Counter(met).most_common(6))
+            sentences.append(f"{len(met)} {kind} left out ({shown}). {advice}")
     if seen.system:
         sentences.append(f"{seen.system} files and folders of the operating system (such as ._x.jpg, @eaDir) left out.")
     for paths, noun, what in (

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def content_key(content: bytes, box_xywhr: NDArray[np.float32]) -> str:
-    """32 hex digits of a file's bytes and the box in it."""
+    """Return 32 hex digits of a file's bytes and the box in it."""
     digest = hashlib.sha256(content)
     if np.isfinite(box_xywhr).all():
         digest.update(np.asarray(box_xywhr, dtype="<f4").tobytes())
@@ -34,12 +32,12 @@ def content_key(content: bytes, box_xywhr: NDArray[np.float32]) -> str:
 
 
 def derived_key(key: str, *parts: str) -> str:
-    """The key of something made of an image's content: its masked keypoints, a view of it; as many hex digits."""
+    """Return the key, 32 hex digits, of something made of an image's content: its masked keypoints, a view of it."""
     return hashlib.sha256("\n".join([key, *parts]).encode()).hexdigest()[:32]
 
 
 def photograph_keys(images: ImageTable, workers: int) -> list[str]:
-    """The key of every row's whole photograph, whichever box the row has; "" where the file is gone."""
+    """Return the key of every row's whole photograph, whichever box the row has; "" where the file is gone."""
 
     def of_row(row: int) -> str:
         if images.key[row] and not np.isfinite(images.bbox_xywhr[row]).all():
@@ -64,14 +62,15 @@ def hash_images(
     keys: list[str] = []
     set_aside: list[Skipped] = []
     with worker_threads(workers) as pool, progress.task("reading files", len(images), "images") as advance:
-        for row, (key, reason) in enumerate(_read_all(images, pool)):
+        paths = (images.root / path for path in images.path)
+        for row, (key, reason) in enumerate(pool.map(_read_one, paths, images.bbox_xywhr)):
             keys.append(key)
             if reason:
                 split = "query" if images.is_query[row] else "gallery"
                 set_aside.append(Skipped(images.image_id[row], images.path[row], split, reason))
             advance(1)
     missing = [item for item in set_aside if item.reason == "no such file"]
-    if len(missing) > 0 and len(missing) / len(images) > config.max_missing:
+    if missing and len(missing) / len(images) > config.max_missing:
         share = math.ceil(1000 * len(missing) / len(images)) / 1000
         go_on = f" Continue without them with --max-missing {share:g}." if share < 1 else ""
         raise DataError(
@@ -80,9 +79,8 @@ def hash_images(
         )
     for sentence in _two_names(images, keys):
         logger.warning("%s", sentence)
-    array = np.array(keys, dtype=object)
-    usable = np.array([bool(key) for key in keys], dtype=bool)
-    return images.with_columns(key=array).select(usable), set_aside
+    key = np.array(keys, dtype=object)
+    return images.with_columns(key=key).select(key != ""), set_aside
 
 
 def _two_names(images: ImageTable, keys: list[str], most: int = 10) -> list[str]:
@@ -96,11 +94,6 @@ def _two_names(images: ImageTable, keys: list[str], most: int = 10) -> list[str]
             sentences.append("The same photograph under two identities: {} ({}) and {} ({}).".format(*pair))
     more = [f"And {len(sentences) - most} more photographs under two identities."] if len(sentences) > most else []
     return sentences[:most] + more
-
-
-def _read_all(images: ImageTable, pool: ThreadPoolExecutor) -> Iterator[tuple[str, str]]:
-    jobs = ((images.root / path, box) for path, box in zip(images.path, images.bbox_xywhr, strict=True))
-    return pool.map(lambda job: _read_one(*job), jobs)
 
 
 def _read_one(path: Path, box_xywhr: NDArray[np.float32]) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Where the table and the photographs are."""
+"""Find the table and the photographs of a data set, and open the table, whichever program wrote it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
 
+from animalclef.data.columns import with_columns
 from animalclef.data.dates import DateOrder
 from animalclef.data.folders import IMAGE_SUFFIXES, holds_images, photographs_in_listing
-from animalclef.data.table_file import Problem
+from animalclef.data.formats.camtrap_dp import camtrap_table, is_camtrap
+from animalclef.data.formats.coco import coco_table, is_coco
+from animalclef.data.formats.json_file import read_json
+from animalclef.data.formats.megadetector import is_megadetector, megadetector_table
+from animalclef.data.formats.wildbook import is_wildbook, wildbook_table
+from animalclef.data.table_file import Problem, Table, read_table
 from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import csv_text
 from animalclef.runtime.remote_files import open_copies, remote_url, write_copy
 
-__all__ = ["IMAGE_SUFFIXES", "KAGGLE_INPUT", "Source", "find_source"]
+__all__ = ["IMAGE_SUFFIXES", "KAGGLE_INPUT", "Source", "find_source", "open_table"]
 
 KAGGLE_INPUT = Path("/kaggle/input")
 _NOT_A_TABLE = frozenset({"sample_submission.csv", "submission.csv", "truth.csv", "answers.csv"})
@@ -72,6 +78,36 @@ def find_source(
         problems = [*found.problems, Problem(found.root.name, None, sentence, fatal=False)]
         found, columns = replace(found, problems=problems), None
     return replace(found, columns=dict(columns or {}), date_order=date_order, merge_case=merge_case)
+
+
+def open_table(source: Source) -> Table:
+    """Return the rows of a source's table as text, with the columns that the user named.
+
+    CSV and .xlsx tables are read as they are. MegaDetector and COCO JSON files, Camtrap DP packages and Wildbook sheets
+    become rows with the columns of this program.
+
+    Raises:
+        DataError: there is no table, or it cannot be read.
+    """
+    if source.table is None:
+        raise DataError(f"{source.root}: a folder per individual has no table.")
+    return with_columns(_any_table(source.table), source.columns)
+
+
+def _any_table(path: Path) -> Table:
+    if is_camtrap(path):
+        return camtrap_table(path)
+    if path.suffix.lower() == ".json":
+        content = read_json(path)
+        if is_megadetector(content):
+            return megadetector_table(content, path)
+        if is_coco(content):
+            return coco_table(content, path)
+        raise DataError(
+            f"{path}: neither MegaDetector's JSON nor COCO; expected images with detections or annotations."
+        )
+    table = read_table(path)
+    return wildbook_table(table) if is_wildbook(table) else table
 
 
 def _at(data: Path) -> Source:

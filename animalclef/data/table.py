@@ -34,9 +34,8 @@ from animalclef.data.columns import (
 from animalclef.data.dates import day_of
 from animalclef.data.folders import IMAGE_SUFFIXES, photographs_in_folders
 from animalclef.data.names import is_missing, one_spelling
-from animalclef.data.open_table import open_table
 from animalclef.data.segmentation_cells import mask_column
-from animalclef.data.sources import Source
+from animalclef.data.sources import Source, open_table
 from animalclef.data.table_file import Problem, Table, grouped, read_table
 from animalclef.errors import DataError
 from animalclef.runtime.wording import counted

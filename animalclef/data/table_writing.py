@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from animalclef.data.columns import column_of, image_ids
-from animalclef.data.open_table import open_table
-from animalclef.data.sources import Source
+from animalclef.data.sources import Source, open_table
 from animalclef.data.table import LoadedTable
 from animalclef.runtime.atomic_files import write_csv
 from animalclef.structures import FloatArray, ImageTable

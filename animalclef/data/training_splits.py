@@ -20,6 +20,7 @@ from animalclef.data.encounters import day_of, events_of
 from animalclef.errors import DataError, LeakError
 from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable, StrArray
+from animalclef.structures.arrays import text_array
 
 __all__ = ["TrainingSplit", "refuse_shared_events", "species_groups", "split_rows"]
 
@@ -123,9 +124,9 @@ def species_groups(table: ImageTable) -> StrArray:
     several: dict[str, set[str]] = defaultdict(set)
     for (dataset, _), name in species.items():
         several[dataset].add(name)
-    groups = np.empty(len(table), dtype=object)
-    groups[:] = [f"{key[0]}/{species[key]}" if key in species and len(several[key[0]]) > 1 else key[0] for key in keys]
-    return groups
+    return text_array(
+        [f"{key[0]}/{species[key]}" if key in species and len(several[key[0]]) > 1 else key[0] for key in keys]
+    )
 
 
 Photographs = dict[int, Rows]  # of one individual: rows by event, rising

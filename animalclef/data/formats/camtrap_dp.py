@@ -11,13 +11,12 @@ from pathlib import Path
 
 import animalclef
 from animalclef.data.answers import Answer
-from animalclef.data.formats.json_file import rows_to_table, web_addresses
+from animalclef.data.formats.json_file import left_out, rows_to_table, web_addresses
 from animalclef.data.names import is_missing
-from animalclef.data.table_file import Problem, Table, read_bytes_of_table, read_table
+from animalclef.data.table_file import Table, read_bytes_of_table, read_table
 from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.regular_files import read_regular
-from animalclef.runtime.wording import counted
 
 __all__ = ["RawTable", "camtrap_table", "is_camtrap", "write_camtrap"]
 
@@ -59,10 +58,7 @@ def camtrap_table(path: Path) -> Table:
             if is_own or event is not seen:
                 rows.append(_row(seen, photograph, _name(seen) or (_name(event) if is_own and event else ""), is_own))
     problems = [*observations.problems, *media.problems, *web_addresses(media.path, rows)]
-    others = len(observations.rows) - len(animals)
-    if others:
-        sentence = f"{counted(others, 'observation')} of no animal left out."
-        problems.append(Problem(path.name, None, sentence, fatal=False))
+    problems += left_out(path, (len(observations.rows) - len(animals), "observation", "of no animal"))
     return rows_to_table(path, _COLUMNS, rows, problems)
 
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from animalclef.data.formats.json_file import number, objects, rows_to_table, text
-from animalclef.data.table_file import Problem, Table
-from animalclef.runtime.wording import counted
+from animalclef.data.columns import numbered
+from animalclef.data.formats.json_file import left_out, number, objects, rows_to_table, text
+from animalclef.data.table_file import Table
 
 __all__ = ["coco_table", "is_coco"]
 
@@ -55,15 +55,14 @@ def coco_table(content: dict[str, Any], path: Path) -> Table:
         elif species.lower() not in _EMPTY:
             used.add(image_id)
             rows.append(_row(annotation, image, species, names, len(rows)))
-    _make_ids_unique(rows)
-    problems = []
-    for count, noun, what in (
+    for row, image_id in zip(rows, numbered(row["image_id"] for row in rows), strict=True):
+        row["image_id"] = image_id
+    problems = left_out(
+        path,
         (strays, "annotation", "of photographs that are not listed"),
         (len(people - used), "photograph", "of people or vehicles alone"),
         (len(images) - len(used | people), "photograph", "without an animal"),
-    ):
-        if count:
-            problems.append(Problem(path.name, None, f"{counted(count, noun)} {what} left out.", fatal=False))
+    )
     columns = _COLUMNS if any(row["split"] for row in rows) else tuple(one for one in _COLUMNS if one != "split")
     return rows_to_table(path, columns, rows, problems)
 
@@ -112,10 +111,3 @@ def _box(annotation: Mapping[str, Any]) -> str:
             theta = number(annotation.get("theta")) or 0.0
             return json.dumps([*box, theta] if theta else box)
     return next((json.dumps(box)[:200] for box in boxes if box), "")
-
-
-def _make_ids_unique(rows: list[dict[str, str]]) -> None:
-    seen: dict[str, int] = {}
-    for row in rows:
-        seen[row["image_id"]] = count = seen.get(row["image_id"], 0) + 1
-        row["image_id"] += "" if count == 1 else f"#{count}"

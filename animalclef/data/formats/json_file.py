@@ -1,4 +1,4 @@
-"""JSON files of other programs, read within bounds."""
+"""Read files of other programs within bounds, and build tables of their rows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 from animalclef.data.table_file import Problem, Table, read_bytes_of_table
 from animalclef.errors import DataError
+from animalclef.runtime.wording import counted
 
-__all__ = ["number", "objects", "read_json", "rows_to_table", "text", "web_addresses"]
+__all__ = ["left_out", "number", "objects", "read_json", "rows_to_table", "text", "web_addresses"]
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -60,6 +61,15 @@ def number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if abs(value) < 1e12 else None
+
+
+def left_out(path: Path, *kinds: tuple[int, str, str]) -> list[Problem]:
+    """Return a warning for each kind (a count, its noun, what it is) that there is any of."""
+    return [
+        Problem(path.name, None, f"{counted(count, noun)} {what} left out.", fatal=False)
+        for count, noun, what in kinds
+        if count
+    ]
 
 
 def web_addresses(path: Path, rows: Sequence[Mapping[str, str]]) -> list[Problem]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from animalclef.data.folders import place_in_folders
-from animalclef.data.formats.json_file import number, objects, rows_to_table, text
+from animalclef.data.formats.json_file import left_out, number, objects, rows_to_table, text
 from animalclef.data.table_file import Problem, Table
 from animalclef.runtime.wording import counted
 
@@ -58,10 +58,9 @@ def megadetector_table(content: dict[str, Any], path: Path) -> Table:
         where = places.get(file)
         row["identity"] = "" if where is None else where.individual or ""
         row["split"] = "database" if row["identity"] else "query"
-    problems = []
-    for count, what in ((empty, "without an animal"), (failed, "that it could not read")):
-        if count:
-            problems.append(Problem(path.name, None, f"{counted(count, 'photograph')} {what} left out.", fatal=False))
+    problems = left_out(
+        path, (empty, "photograph", "without an animal"), (failed, "photograph", "that it could not read")
+    )
     if names := sorted({row["identity"] for row in rows if row["identity"]}):
         sentence = (
             f"{counted(len(names), 'individual', 'is')} named by the folders of the photographs (first: {names[0]})."

@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from animalclef.data.answers import Answer
+from animalclef.data.columns import numbered
 from animalclef.data.dates import day_of
 from animalclef.data.formats.json_file import rows_to_table, web_addresses
 from animalclef.data.names import is_missing
@@ -52,12 +54,10 @@ def wildbook_table(sheet: Table) -> Table:
             if path:
                 rows.append(_row(plain, name, path, line))
                 lines.append(line)
-    seen: dict[str, int] = defaultdict(int)
-    for row in rows:
-        seen[row["path"]] += 1
-        row["image_id"] = row["path"] if seen[row["path"]] == 1 else f"{row['path']}#{seen[row['path']]}"
+    for row, image_id in zip(rows, numbered(row["path"] for row in rows), strict=True):
+        row["image_id"] = image_id
     table = rows_to_table(sheet.path, _COLUMNS, rows, [*sheet.problems, *web_addresses(sheet.path, rows)])
-    return Table(table.path, table.columns, table.rows, lines, table.problems)
+    return replace(table, lines=lines)
 
 
 def _assets(columns: Sequence[str]) -> dict[str, list[str]]:
@@ -97,9 +97,8 @@ def write_wildbook(images: ImageTable, answers: Sequence[Answer], out: Path) -> 
     columns = [*_SHEET, *assets[1:]]
     rows = [_encounter(images, group, assets) for group in grouped.values()]
     sheets = [rows[start : start + MOST_ENCOUNTERS] for start in range(0, len(rows), MOST_ENCOUNTERS)]
-    paths = (
-        [out] if len(sheets) == 1 else [out.with_name(f"{out.stem}-{n}{out.suffix}") for n in range(1, len(sheets) + 1)]
-    )
+    paths = [out.with_name(f"{out.stem}-{number}{out.suffix}") for number in range(1, len(sheets) + 1)]
+    paths = paths if len(paths) > 1 else [out]
     for path in paths:
         check_output(path, "Wildbook sheet")
     for path, sheet in zip(paths, sheets, strict=True):
