@@ -183,7 +183,17 @@ def _compact(text: str) -> str:
 
 
 def _number(text: str) -> str:
-    return _of_number(float(text.replace(",", "."))) if _NUMBER.match(text) else ""
+    """Return the date of unix seconds (or milli-, micro-, nanoseconds), or a spreadsheet's day number; else ""."""
+    if not _NUMBER.match(text):
+        return ""
+    value = float(text.replace(",", "."))
+    if _EXCEL_DAYS[0] <= value <= _EXCEL_DAYS[1]:
+        when = datetime.datetime(1899, 12, 30) + datetime.timedelta(days=value)
+        return when.strftime("%Y-%m-%d" if value.is_integer() else "%Y-%m-%d %H:%M:%S")
+    units = _UNIX_DIGITS.get(len(str(int(value))))
+    if units is None or not _UNIX_SECONDS[0] <= value / units <= _UNIX_SECONDS[1]:
+        return ""
+    return datetime.datetime.fromtimestamp(int(value / units), datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _partial(text: str) -> str:
@@ -221,14 +231,3 @@ def _with_time(when: str, clock: Sequence[str]) -> str:
     if hour > 23 or minute > 59 or second > 60:
         return ""
     return f"{when} {hour:02d}:{minute:02d}:{min(second, 59):02d}"
-
-
-def _of_number(value: float) -> str:
-    """Return the date of unix seconds (or milli-, micro-, nanoseconds), or a spreadsheet's day number; else ""."""
-    if _EXCEL_DAYS[0] <= value <= _EXCEL_DAYS[1]:
-        when = datetime.datetime(1899, 12, 30) + datetime.timedelta(days=value)
-        return when.strftime("%Y-%m-%d" if value.is_integer() else "%Y-%m-%d %H:%M:%S")
-    units = _UNIX_DIGITS.get(len(str(int(value))))
-    if units is None or not _UNIX_SECONDS[0] <= value / units <= _UNIX_SECONDS[1]:
-        return ""
-    return datetime.datetime.fromtimestamp(int(value / units), datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,4 +1,4 @@
-"""Which gallery photographs belong to one event.
+"""Find which gallery photographs belong to one event.
 
 An encounter is what the `encounter` column says; else one individual on one day; else, without a day, near-duplicate
 photographs of one individual, linked by the correlation of their thumbnails. Encounters keep gallery-against-gallery
@@ -41,21 +41,20 @@ class Encounters:
         encounter: dict[str, set[str]] = defaultdict(set)
         copies: dict[str, set[str]] = defaultdict(set)
         individual: dict[tuple[str, str], set[str]] = defaultdict(set)
-        for image_id, dataset, identity in zip(gallery.image_id, gallery.dataset, gallery.identity, strict=True):
+        rows = zip(gallery.image_id, gallery.dataset, gallery.identity, gallery.key, strict=True)
+        for image_id, dataset, who, key in rows:
             encounter[self.of[image_id]].add(image_id)
-            individual[dataset, identity].add(image_id)
-        for image_id, key in zip(gallery.image_id, gallery.key, strict=True):
+            individual[dataset, who].add(image_id)
             copies[key].add(image_id)
         shown = zip(queries.image_id, queries.key, strict=True)
         hidden = {image_id: frozenset(encounter[self.of[image_id]] | copies[key]) for image_id, key in shown}
         day = dict(zip(gallery.image_id, map(day_of, gallery.date), strict=True)) if any((days or {}).values()) else {}
+        others: dict[str, int] = {}
         for image_id, dataset, who in zip(queries.image_id, queries.dataset, queries.identity, strict=True):
-            span = (days or {}).get(dataset, 0)
+            span, mine = (days or {}).get(dataset, 0), individual[dataset, who]
             if span and day[image_id] is not None:
-                near = {one for one in individual[dataset, who] if _apart(day[one], day[image_id]) <= span}
-                hidden[image_id] |= near
-        whose = zip(queries.image_id, queries.dataset, queries.identity, strict=True)
-        others = {image_id: len(individual[dataset, who] - hidden[image_id]) for image_id, dataset, who in whose}
+                hidden[image_id] |= {one for one in mine if _apart(day[one], day[image_id]) <= span}
+            others[image_id] = len(mine - hidden[image_id])
         return hidden, others
 
 
@@ -98,7 +97,7 @@ def find_encounters(
 
 
 def events_of(table: ImageTable, encounter_of: Mapping[str, str]) -> NDArray[np.int64]:
-    """(n,) a number per event: photographs that share an encounter, their content or their file, and so on in a chain.
+    """Return (n,) a number per event: photographs with one encounter, content or file, and so on in a chain.
 
     Raises:
         KeyError: a photograph has no encounter.
@@ -128,12 +127,12 @@ def linked_rows(count: int, links: Iterable[tuple[int, int]]) -> NDArray[np.int6
 
 
 def _apart(one: int | None, other: int | None) -> float:
-    """Days between; infinite where either is not known."""
+    """Return the days between; infinite where either is not known."""
     return float("inf") if one is None or other is None else abs(one - other)
 
 
 def _safe(name: str) -> str:
-    """A name in which a slash cannot be taken for the one between names."""
+    """Return a name in which a slash cannot be taken for the one between names."""
     return name.replace("%", "%25").replace("/", "%2F")
 
 

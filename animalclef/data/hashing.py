@@ -17,6 +17,7 @@ from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import worker_threads
 from animalclef.runtime.wording import counted
 from animalclef.structures import WHOLE_XYWHR, ImageTable, Skipped
+from animalclef.structures.arrays import text_array
 
 __all__ = ["content_key", "derived_key", "hash_images", "photograph_keys"]
 
@@ -79,8 +80,8 @@ def hash_images(
         )
     for sentence in _two_names(images, keys):
         logger.warning("%s", sentence)
-    key = np.array(keys, dtype=object)
-    return images.with_columns(key=key).select(key != ""), set_aside
+    usable = np.array([bool(key) for key in keys], dtype=bool)
+    return images.with_columns(key=text_array(keys)).select(usable), set_aside
 
 
 def _two_names(images: ImageTable, keys: list[str], most: int = 10) -> list[str]:

@@ -20,6 +20,7 @@ from animalclef.data.segmentation_cells import draw_segmentation, is_segmentatio
 from animalclef.errors import DataError
 from animalclef.runtime.regular_files import read_regular
 from animalclef.structures import FloatArray, ImageTable, StrArray
+from animalclef.structures.arrays import BoolArray, select_rows
 
 __all__ = ["Masks", "encode_mask", "find_masks", "inside", "mask_path", "mask_paths", "read_mask"]
 
@@ -28,7 +29,6 @@ logger = logging.getLogger(__name__)
 _WARNED = 10  # photographs whose segmentations are left out are named with a warning
 _left_out: set[Path] = set()
 
-BoolArray = NDArray[np.bool_]
 _NO_PICTURE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
@@ -40,8 +40,8 @@ class Masks:
     digest: StrArray  # (n,) of its content, "" where there is none
 
     def select(self, rows: NDArray[np.generic]) -> Masks:
-        """The given rows (indices or a mask), in that order."""
-        return Masks(self.source[rows], self.digest[rows])
+        """Return the given rows (indices or a mask), in that order."""
+        return select_rows(self, rows, "source", "digest")
 
 
 def encode_mask(mask: BoolArray) -> str:
@@ -57,7 +57,7 @@ def encode_mask(mask: BoolArray) -> str:
 
 
 def find_masks(images: ImageTable, folder: Path | None, *, report: bool = True) -> Masks | None:
-    """The mask of every row that has one, the folder's before the table's; `None` where no row has.
+    """Return the mask of every row that has one, the folder's before the table's; `None` where no row has.
 
     Without `report`, for some photographs of a table whose masks were found before, nothing is logged, the shape of
     files is not looked at, and none of the photographs needs a mask.
@@ -69,12 +69,10 @@ def find_masks(images: ImageTable, folder: Path | None, *, report: bool = True) 
     if folder is not None and not folder.is_dir():
         raise DataError(f"{folder}: no such folder of masks (keypoints.masks). `animalclef mask` makes one.")
     source = np.full(len(images), "", dtype=object)
-    files = dict(
-        zip(images.path, [None] * len(images) if folder is None else mask_paths(folder, list(images.path)), strict=True)
-    )
+    files = {} if folder is None else dict(zip(images.path, mask_paths(folder, list(images.path)), strict=True))
     for row, path in enumerate(images.path):
         named = "" if images.mask is None else images.mask[row]
-        file = files[path]
+        file = files.get(path)
         if file is not None and file.is_file():
             source[row] = str(file)
         elif named:
@@ -114,7 +112,7 @@ def _check_files(images: ImageTable, source: StrArray) -> None:
 
 
 def mask_path(folder: Path, path: str) -> Path:
-    """Where the mask of a photograph lies in a folder of masks: under the photograph's own path, as a PNG."""
+    """Return where the mask of a photograph lies in a folder of masks: under the photograph's own path, as a PNG."""
     return (folder / path).with_suffix(".png")
 
 
@@ -130,7 +128,7 @@ def mask_paths(folder: Path, paths: Sequence[str]) -> list[Path]:
 
 
 def read_mask(images: ImageTable, row: int, source: str, size_wh: tuple[int, int]) -> BoolArray | None:
-    """(h, w), true on the animal, over the row's image (cut to its box) of `size_wh` pixels, at any scale.
+    """Return (h, w), true on the animal, over the row's image (cut to its box) of `size_wh` pixels, at any scale.
 
     A segmentation that has not the photograph's shape is left out with a warning: `None`.
 
@@ -161,7 +159,7 @@ def _warn_left_out(photograph: Path, shape: str) -> None:
 
 
 def inside(mask: BoolArray, keypoints_xy: FloatArray, size_wh: tuple[int, int]) -> BoolArray:
-    """Which keypoints of an image of `size_wh` lie on a mask of any scale."""
+    """Return which keypoints of an image of `size_wh` lie on a mask of any scale."""
     height, width = mask.shape
     places = np.floor((keypoints_xy + 0.5) * (width / size_wh[0], height / size_wh[1])).astype(np.int64)
     column, row = np.clip(places, 0, (width - 1, height - 1)).T
@@ -179,7 +177,7 @@ def _digest(source: str) -> str:
 
 
 def _read_file(path: Path) -> BoolArray:
-    """Brighter than half the brightest value; of a file with transparency, what is opaque."""
+    """Return what is brighter than half the brightest value; of a file with transparency, what is opaque."""
     try:
         with Image.open(path) as image:
             if "A" in image.getbands():
@@ -202,7 +200,7 @@ def _shapes(want_wh: tuple[int, int], have_wh: tuple[int, ...]) -> str:
 
 
 def _same_shape(one_wh: tuple[int, ...], other_wh: tuple[int, int]) -> bool:
-    """Whether one size is the other one scaled and rounded."""
+    """Return whether one size is the other one scaled and rounded."""
     (width, height), (other_width, other_height) = one_wh, other_wh
     off_wh = (abs(height * other_width / other_height - width), abs(width * other_height / other_width - height))
     return any(off <= min(1, 0.05 * side) for off, side in zip(off_wh, (width, height), strict=True))

@@ -32,19 +32,19 @@ def to_rgb(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | N
     rgb = np.empty((image.height, image.width, 3), np.uint8)
     if image.mode.startswith("I") or image.mode == "F":
         low, high = _range(image)
-        for top, bottom, band in _bands(image):
-            rgb[top:bottom] = _grey(np.asarray(band), low, high)[:, :, None]
+        for rows, band in _bands(image):
+            rgb[rows] = _grey(np.asarray(band), low, high)[:, :, None]
         return rgb, None
     if image.mode in _LAYERED or "transparency" in image.info:
         alpha = np.empty((image.height, image.width), np.uint8)
-        for top, bottom, band in _bands(image):
+        for rows, band in _bands(image):
             layered = band.convert("RGBA")
             grey = Image.new("RGBA", layered.size, (128, 128, 128, 255))
-            rgb[top:bottom] = np.asarray(Image.alpha_composite(grey, layered).convert("RGB"))
-            alpha[top:bottom] = np.asarray(layered.getchannel("A"))
+            rgb[rows] = np.asarray(Image.alpha_composite(grey, layered).convert("RGB"))
+            alpha[rows] = np.asarray(layered.getchannel("A"))
         return rgb, alpha
-    for top, bottom, band in _bands(image):
-        rgb[top:bottom] = np.asarray(band.convert("RGB"))
+    for rows, band in _bands(image):
+        rgb[rows] = np.asarray(band.convert("RGB"))
     return rgb, None
 
 
@@ -83,22 +83,22 @@ def _is_deep(image: Image.Image, content: bytes) -> bool:
     return image.format == "JPEG2000"  # its depth is known once it is decoded
 
 
-def _bands(image: Image.Image) -> Iterator[tuple[int, int, Image.Image]]:
-    rows = max(1, _BAND_PIXELS // max(1, image.width))
-    if rows >= image.height:
-        yield 0, image.height, image
+def _bands(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    height = max(1, _BAND_PIXELS // max(1, image.width))
+    if height >= image.height:
+        yield slice(None), image
         return
-    for top in range(0, image.height, rows):
-        bottom = min(image.height, top + rows)
+    for top in range(0, image.height, height):
+        bottom = min(image.height, top + height)
         band = image.crop((0, top, image.width, bottom))
         if "transparency" in image.info:
             band.info["transparency"] = image.info["transparency"]
-        yield top, bottom, band
+        yield slice(top, bottom), band
 
 
 def _range(image: Image.Image) -> tuple[float, float]:
     low, high = np.inf, -np.inf
-    for _, _, band in _bands(image):
+    for _, band in _bands(image):
         values = np.nan_to_num(np.asarray(band).astype(np.float64), posinf=1e300, neginf=-1e300)
         low, high = min(low, float(values.min())), max(high, float(values.max()))
     return low, high

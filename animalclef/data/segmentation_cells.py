@@ -9,10 +9,10 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from animalclef.data.columns import find_column
 from animalclef.data.table_file import Problem, Table, grouped
+from animalclef.structures.arrays import BoolArray
 
 __all__ = ["draw_segmentation", "is_segmentation", "mask_column", "parse_segmentation"]
 
@@ -21,7 +21,6 @@ _FURTHEST = 1e7  # pixels: a polygon beyond this is no polygon on a photograph
 _MOST_DIGITS = 50_000_000  # characters of a cell
 
 Segmentation = dict[str, object] | list[list[float]]
-BoolArray = NDArray[np.bool_]
 
 
 def mask_column(table: Table) -> tuple[list[str] | None, list[Problem]]:

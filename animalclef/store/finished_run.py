@@ -73,7 +73,7 @@ class FinishedRun:
     @property
     def used(self) -> NDArray[np.bool_]:
         """Which rows of `images` were not skipped, (n,)."""
-        return np.array([bool(key) for key in self.images.key], dtype=bool)
+        return np.asarray(self.images.key != "", dtype=bool)
 
     @cached_property
     def row_of(self) -> Mapping[str, int]:

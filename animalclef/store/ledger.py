@@ -20,7 +20,6 @@ from animalclef.runtime.regular_files import read_regular
 __all__ = ["Ledger", "LedgerRow", "differences", "dotted", "ledger_of"]
 
 _NAME = "ledger.jsonl"
-_SCORES = ("public", "private")
 _BY_SETTINGS = ("weights", "data", "decision")  # digests that are compared besides the settings
 
 
@@ -146,34 +145,31 @@ def _parsed(text: bytes) -> dict[str, Any] | None:
     """Return a line that can be used, `None` where it is damaged or a value has another type than is written."""
     try:
         line = json.loads(text)
-        whole = line["kind"] in ("run", "board") and isinstance(line["submission_sha256"], str)
-        if whole and line["kind"] == "board":
-            whole = _is_board(line["given"])
-        elif whole:
-            whole = isinstance(line["settings"], dict) and _is_run(line)
+        is_whole = {"run": _is_run, "board": _is_board}[line["kind"]]
+        return line if isinstance(line["submission_sha256"], str) and is_whole(line) else None
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return line if whole else None
 
 
-def _is_board(given: Any) -> bool:
-    return isinstance(given, dict) and all(given.get(name) is None or _is_number(given[name]) for name in _SCORES)
+def _is_board(line: Mapping[str, Any]) -> bool:
+    return isinstance(line["given"], dict) and _are_numbers(line["given"], "public", "private")
 
 
 def _is_run(line: Mapping[str, Any]) -> bool:
     seen, changed = line.get("validation") or {}, line.get("changed") or {}
     return (
-        isinstance(seen, dict)
-        and all(seen.get(name) is None or _is_number(seen[name]) for name in ("score", "low", "high"))
-        and (line.get("new_share") is None or _is_number(line["new_share"]))
+        all(isinstance(one, dict) for one in (line["settings"], seen, changed))
         and isinstance(line.get("warnings") or [], list)
-        and isinstance(changed, dict)
+        and _are_numbers(seen, "score", "low", "high")
+        and _are_numbers(line, "new_share")
         and all(isinstance(pair, list) and len(pair) == 2 for pair in changed.values())
     )
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+def _are_numbers(values: Mapping[str, Any], *names: str) -> bool:
+    """Return whether each of these is a finite number, or absent."""
+    given = [values[name] for name in names if values.get(name) is not None]
+    return all(isinstance(one, int | float) and not isinstance(one, bool) and abs(one) < 1e300 for one in given)
 
 
 def _plain(value: Any) -> Any:
