@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from animalclef.data.columns import ALIASES, NEW_INDIVIDUAL, column_of, find_column
+from animalclef.data.columns import ALIASES, NEW_INDIVIDUAL, cells_of, column_of
 from animalclef.data.dates import DateOrder, day_of, parse_dates
 from animalclef.data.names import (
     Spellings,
@@ -105,7 +105,7 @@ def dataset_names(
     Where one data set alone is named, the rows without one belong to it, unless both have database photographs.
     """
     column = "dataset" if column_of(table, "dataset") is not None else "species"
-    cells = find_column(table, column) or [""] * len(table.rows)
+    cells = cells_of(table, column)
     spelled = one_spelling(cells, [""] * len(cells), merge=merge)
     file, named = table.path.name, sorted({name for name in spelled.names if name})
     problems = _merged(file, column, f"spellings of the {column}", spelled)
@@ -122,7 +122,7 @@ def species_names(table: Table, *, merge: bool) -> tuple[list[str], list[Problem
 
     Where the species are the data sets, `dataset_names` reports the spellings.
     """
-    cells = find_column(table, "species") or [""] * len(table.rows)
+    cells = cells_of(table, "species")
     spelled = one_spelling(cells, [""] * len(cells), merge=merge)
     if column_of(table, "dataset") is None:
         return spelled.names, []
@@ -147,9 +147,7 @@ def two_names_problems(
 
 def date_column(table: Table, order: DateOrder | None) -> tuple[list[str], list[Problem]]:
     """Return the dates as ISO 8601, "" where there is none, and what was not plain in them."""
-    cells = find_column(table, "date")
-    if cells is None:
-        return [""] * len(table.rows), []
+    cells = cells_of(table, "date")
     parsed = parse_dates(cells, order)
     sentences = {}
     if parsed.unreadable:
@@ -171,9 +169,7 @@ def date_column(table: Table, order: DateOrder | None) -> tuple[list[str], list[
 
 def viewpoint_column(table: Table) -> tuple[list[str], list[Problem]]:
     """Return the viewpoints in one spelling each, and which spellings were brought together."""
-    cells = find_column(table, "viewpoint")
-    if cells is None:
-        return [""] * len(table.rows), []
+    cells = cells_of(table, "viewpoint")
     views = [viewpoint_name(cell) if cell else "" for cell in cells]
     spellings: dict[str, set[str]] = defaultdict(set)
     for cell, view in zip(cells, views, strict=True):

@@ -13,6 +13,7 @@ from animalclef.errors import DataError
 __all__ = [
     "ALIASES",
     "NEW_INDIVIDUAL",
+    "cells_of",
     "column_of",
     "find_column",
     "image_ids",
@@ -104,6 +105,11 @@ def find_column(table: Table, name: str) -> list[str] | None:
     return ["" if is_missing(cell, name=nobody) else cell for cell in table.column(column)]
 
 
+def cells_of(table: Table, name: str) -> list[str]:
+    """Return what `find_column` does; where the table has no such column, an empty cell for every row."""
+    return find_column(table, name) or [""] * len(table.rows)
+
+
 def image_ids(table: Table) -> list[str]:
     """Return the id of every row: its `image_id`, or without such a column its path.
 
@@ -112,8 +118,7 @@ def image_ids(table: Table) -> list[str]:
     given = find_column(table, "image_id")
     if given is not None and ("image_id" in table.names or not _is_another_id(table, given)):
         return given
-    paths = find_column(table, "path") or [""] * len(table.rows)
-    return numbered(path.replace("\\", "/") for path in paths)
+    return numbered(path.replace("\\", "/") for path in cells_of(table, "path"))
 
 
 def numbered(ids: Iterable[str]) -> list[str]:
@@ -137,7 +142,7 @@ def taken_columns(table: Table) -> list[Problem]:
         column = column_of(table, subject)
         if column is None or subject in table.names or column.lower() in _AS_THEY_ARE.get(subject, aliases[:1]):
             continue
-        if subject == "image_id" and _is_another_id(table, find_column(table, subject) or []):
+        if subject == "image_id" and _is_another_id(table, cells_of(table, subject)):
             continue
         sentence = f"the column {column} is read as {aliases[0]}."
         problems.append(Problem(table.path.name, 1, sentence, fatal=False))

@@ -12,6 +12,7 @@ import errno
 import json
 import logging
 import os
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,7 +191,18 @@ def resolved(path: Path, answers: Sequence[Answered], images: ImageTable) -> lis
     Raises:
         StaleArtefactError: there are answers, and none is about these photographs.
     """
-    id_of = _Finder(images)
+    of_key: dict[str, list[str]] = defaultdict(list)
+    for image_id, key in zip(images.image_id, images.key, strict=True):
+        of_key[key].append(image_id)
+    path_of = dict(zip(images.image_id, images.path, strict=True))
+
+    def id_of(photograph: SeenPhotograph) -> str | None:
+        """Return the image_id of a photograph now, `None` where it is gone."""
+        held = of_key.get(photograph.key, []) if photograph.key else []
+        if held and photograph.image_id not in held:
+            return held[0]
+        return photograph.image_id if held or path_of.get(photograph.image_id) == photograph.path else None
+
     found = [((id_of(one.first), id_of(one.second)), one.said) for one in answers]
     there = [((a, b), said) for (a, b), said in found if a is not None and b is not None and a != b]
     if answers and not there:
@@ -201,25 +213,6 @@ def resolved(path: Path, answers: Sequence[Answered], images: ImageTable) -> lis
     if len(there) < len(found):
         logger.warning("%s: %d answers are about photographs that are not here.", path, len(found) - len(there))
     return there
-
-
-class _Finder:
-    """Finds the photographs of a log in a table."""
-
-    def __init__(self, images: ImageTable) -> None:
-        self._of_key: dict[str, list[str]] = {}
-        for image_id, key in zip(images.image_id, images.key, strict=True):
-            self._of_key.setdefault(key, []).append(image_id)
-        self._path = dict(zip(images.image_id, images.path, strict=True))
-
-    def __call__(self, photograph: SeenPhotograph) -> str | None:
-        """Return the image_id of a photograph now, `None` where it is gone."""
-        held = self._of_key.get(photograph.key, []) if photograph.key else []
-        if held and photograph.image_id not in held:
-            return held[0]
-        if held or self._path.get(photograph.image_id) == photograph.path:
-            return photograph.image_id
-        return None
 
 
 def consistent(answers: Sequence[tuple[tuple[str, str], Said]], images: ImageTable | None = None) -> ReviewedPairs:

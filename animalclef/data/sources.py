@@ -8,7 +8,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from animalclef.data.columns import with_columns
 from animalclef.data.dates import DateOrder
-from animalclef.data.folders import IMAGE_SUFFIXES, holds_images, photographs_in_listing
+from animalclef.data.folders import holds_images, photographs_in_listing
 from animalclef.data.formats.camtrap_dp import camtrap_table, is_camtrap
 from animalclef.data.formats.coco import coco_table, is_coco
 from animalclef.data.formats.json_file import read_json
@@ -19,7 +19,7 @@ from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import csv_text
 from animalclef.runtime.remote_files import open_copies, remote_url, write_copy
 
-__all__ = ["IMAGE_SUFFIXES", "KAGGLE_INPUT", "Source", "find_source", "open_table"]
+__all__ = ["KAGGLE_INPUT", "Source", "find_source", "open_table"]
 
 KAGGLE_INPUT = Path("/kaggle/input")
 _NOT_A_TABLE = frozenset({"sample_submission.csv", "submission.csv", "truth.csv", "answers.csv"})

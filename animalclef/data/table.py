@@ -25,6 +25,7 @@ from animalclef.data.cell_checks import (
 )
 from animalclef.data.columns import (
     NEW_INDIVIDUAL,
+    cells_of,
     column_of,
     find_column,
     image_ids,
@@ -86,7 +87,7 @@ def load_table(source: Source) -> LoadedTable:
     else:
         table = open_table(source)
         images, merged, problems = _from_table(source, table)
-        names_datasets = any(any(find_column(table, column) or ()) for column in ("dataset", "species"))
+        names_datasets = any(any(cells_of(table, column)) for column in ("dataset", "species"))
     sample_id, sample_columns, sample_problems = _read_sample(source, images)
     problems = [*source.problems, *problems, *sample_problems]
     _refuse(problems)
@@ -149,7 +150,7 @@ def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[tuple[st
     if missing:
         _refuse(problems)
     image_id = image_ids(table)
-    identity = find_column(table, "identity") or []
+    identity = cells_of(table, "identity")
     is_query, split_problems = _splits(table, identity)
     path, path_problems = _paths(table, root)
     problems += split_problems + path_problems + control_problems(table) + _duplicate_ids(table, image_id)
@@ -177,7 +178,7 @@ def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[tuple[st
         date=text_array(date),
         viewpoint=text_array(viewpoint),
         species=text_array(species),
-        encounter=text_array(find_column(table, "encounter") or [""] * len(image_id)),
+        encounter=text_array(cells_of(table, "encounter")),
         bbox_xywhr=boxes,
         key=text_array([""] * len(image_id)),
         mask=None if mask is None else text_array(mask),
@@ -204,7 +205,7 @@ def _splits(table: Table, identity: list[str]) -> tuple[list[bool], list[Problem
 def _paths(table: Table, root: Path) -> tuple[list[str], list[Problem]]:
     name = table.path.name
     paths, empty, outside, unknown = [], [], [], []
-    for cell, line in zip(find_column(table, "path") or [], table.lines, strict=True):
+    for cell, line in zip(cells_of(table, "path"), table.lines, strict=True):
         path = PurePosixPath(cell.replace("\\", "/"))
         if path.is_absolute() and ".." not in path.parts and path.is_relative_to(root.absolute()):
             path = path.relative_to(root.absolute())

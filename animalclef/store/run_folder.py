@@ -154,6 +154,6 @@ def _is_ours(item: Path) -> bool:
 
 def _remove(path: Path) -> None:
     try:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     except OSError as error:
         raise OutputError(f"{path}: cannot be removed ({error.strerror}).") from error

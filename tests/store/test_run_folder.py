@@ -79,6 +79,16 @@ def test_overwrite_empties_a_run(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "run").iterdir()} - {".lock"} == {"animalclef-run.json"}
 
 
+def test_overwrite_removes_a_link_and_leaves_the_folder_that_it_leads_to(tmp_path: Path) -> None:
+    opened(tmp_path / "run")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "kept.safetensors").write_text("keypoints on another disk")
+    (tmp_path / "run" / "keypoints").symlink_to(tmp_path / "elsewhere")
+    opened(tmp_path / "run", overwrite=True)
+    assert not (tmp_path / "run" / "keypoints").is_symlink()
+    assert (tmp_path / "elsewhere" / "kept.safetensors").is_file()
+
+
 def test_what_a_kill_left_half_written_is_cleared_away(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()

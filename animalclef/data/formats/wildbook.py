@@ -24,8 +24,8 @@ from animalclef.structures import ImageTable
 
 __all__ = ["is_wildbook", "wildbook_table", "write_wildbook"]
 
-MOST_ENCOUNTERS = 200  # of one sheet, as Wildbook advises
-NEW_KEYWORD = "new individual"
+_MOST_ENCOUNTERS = 200  # of one sheet, as Wildbook advises
+_NEW_KEYWORD = "new individual"
 
 _COLUMNS = ("image_id", "path", "identity", "date", "orientation", "species", "encounter")
 _ASSET = re.compile(r"encounter\.mediaasset\.?(\d+)(?:\.(?P<part>filename|filepath|imageurl|url))?$")  # lower case
@@ -96,7 +96,7 @@ def write_wildbook(images: ImageTable, answers: Sequence[Answer], out: Path) -> 
     assets = [f"Encounter.mediaAsset{place}" for place in range(most)]
     columns = [*_SHEET, *assets[1:]]
     rows = [_encounter(images, group, assets) for group in grouped.values()]
-    sheets = [rows[start : start + MOST_ENCOUNTERS] for start in range(0, len(rows), MOST_ENCOUNTERS)]
+    sheets = [rows[start : start + _MOST_ENCOUNTERS] for start in range(0, len(rows), _MOST_ENCOUNTERS)]
     paths = [out.with_name(f"{out.stem}-{number}{out.suffix}") for number in range(1, len(sheets) + 1)]
     paths = paths if len(paths) > 1 else [out]
     for path in paths:
@@ -159,6 +159,6 @@ def _encounter(images: ImageTable, group: Sequence[Answer], assets: Sequence[str
         "Encounter.day": str(int(date[8:10])) if is_day else "",
         "Encounter.occurrenceID": str(images.encounter[row]),
         "MarkedIndividual.individualID": group[0].individual or "",
-        "Encounter.mediaAsset0.keywords": "" if group[0].individual is not None else NEW_KEYWORD,
+        "Encounter.mediaAsset0.keywords": "" if group[0].individual is not None else _NEW_KEYWORD,
         **{asset: answer.path for asset, answer in zip(assets, group, strict=False)},
     }
