@@ -206,16 +206,13 @@ def _duplicates(table: Table) -> list[Problem]:
 
 
 def _check_ids(table: Table, loaded: LoadedTable) -> list[Problem]:
-    name, ids = table.path.name, table.column("image_id")
-    wanted = loaded.submission_id
-    problems = _duplicates(table)
-    strangers = set(ids) - set(wanted)
-    problems += [
+    name, ids, wanted = table.path.name, table.column("image_id"), loaded.submission_id
+    known, given = set(wanted), set(ids)
+    problems = _duplicates(table) + [
         Problem(name, line, f"image_id {image_id} is no query of the data.")
         for line, image_id in zip(table.lines, ids, strict=True)
-        if image_id in strangers
+        if image_id not in known
     ]
-    given = set(ids)
     if missing := [image_id for image_id in wanted if image_id not in given]:
         shown = ", ".join(missing[:5])
         problems.append(Problem(name, None, f"queries without a row: {len(missing)} (first: {shown})."))

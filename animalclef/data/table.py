@@ -129,6 +129,8 @@ def _nothing_there(source: Source) -> str:
 def _refuse(problems: list[Problem]) -> None:
     """Raise a DataError of the fatal problems: a sentence for each, as many as fit into 450 characters."""
     fatal = [problem for problem in problems if problem.fatal]
+    if not fatal:
+        return
     if len(fatal) == 1:
         raise DataError(str(fatal[0]))
     lines = [f"The table has {len(fatal)} problems:"]
@@ -138,8 +140,7 @@ def _refuse(problems: list[Problem]) -> None:
             lines.append(f"  and {len(fatal) - number} more")
             break
         lines.append(line)
-    if fatal:
-        raise DataError("\n".join(lines))
+    raise DataError("\n".join(lines))
 
 
 def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[tuple[str, str]], list[Problem]]:

@@ -89,9 +89,7 @@ class ShardStore:
         path = self.folder / f"{digest}-{len(entries)}.safetensors"
         made_by = {"made_by": self.made_by} if self.made_by else {}
         write_bytes(path, save(arrays, metadata={"crc32": json.dumps(checksums), **made_by}))
-        self._open.pop(path, None)
-        self._index(path)
-        self._files.add(path)
+        self._renew(path)
         return path
 
     def include(self, path: Path | None) -> None:
@@ -100,16 +98,14 @@ class ShardStore:
         Raises:
             OutputError: it is not there, so that process has another disk.
         """
-        if path is None or self.folder / path.name in self._files:
+        if path is None or (here := self.folder / path.name) in self._files:
             return
         if not path.exists():
             raise OutputError(
                 f"{path}: another node wrote this file, but it is not here. The run folder must lie on a disk that "
                 "every node sees."
             )
-        self._open.pop(self.folder / path.name, None)
-        self._index(self.folder / path.name)
-        self._files.add(self.folder / path.name)
+        self._renew(here)
 
     def get(self, key: str) -> dict[str, NDArray[np.generic]]:
         """Return the arrays of one entry.
@@ -151,6 +147,12 @@ class ShardStore:
             for oldest in list(self._open)[:-_MOST_OPEN]:
                 self._open.pop(oldest, None)
         return file
+
+    def _renew(self, path: Path) -> None:
+        """Index a file that was written just now, perhaps in place of one that is open."""
+        self._open.pop(path, None)
+        self._index(path)
+        self._files.add(path)
 
     def _index(self, path: Path) -> None:
         """Index a file; an entry that was damaged and made again is in several files."""
