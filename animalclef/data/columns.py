@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import PurePosixPath, PureWindowsPath
 
 from animalclef.data.names import is_missing
 from animalclef.data.table_file import Problem, Table
@@ -17,6 +18,7 @@ __all__ = [
     "column_of",
     "find_column",
     "image_ids",
+    "leaves_folder",
     "numbered",
     "parse_split",
     "taken_columns",
@@ -153,6 +155,16 @@ def parse_split(cell: str) -> bool | None:
     """Return True for a query, False for the gallery, None for neither."""
     word = cell.lower()
     return True if word in _QUERY else False if word in _GALLERY else None
+
+
+def leaves_folder(cell: str) -> bool:
+    """Return whether a path in a cell leads out of the data folder, here or on Windows.
+
+    >>> leaves_folder("Ada/1.jpg"), leaves_folder("../1.jpg"), leaves_folder("C:\\\\1.jpg")
+    (False, True, True)
+    """
+    path = PurePosixPath(cell.replace("\\", "/"))
+    return path.is_absolute() or ".." in path.parts or bool(PureWindowsPath(cell).drive)
 
 
 def _is_another_id(table: Table, cells: list[str]) -> bool:

@@ -21,7 +21,7 @@ from animalclef.config import EncounterConfig
 from animalclef.data.dates import day_of
 from animalclef.structures import FloatArray, ImageTable, StrArray
 
-__all__ = ["Encounters", "day_of", "events_of", "find_encounters", "linked_rows", "thumbnail"]
+__all__ = ["Encounters", "events_of", "find_encounters", "linked_rows", "thumbnail"]
 
 
 @dataclass(frozen=True, eq=False)

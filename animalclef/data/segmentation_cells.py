@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath
 
 import cv2
 import numpy as np
 
-from animalclef.data.columns import find_column
+from animalclef.data.columns import find_column, leaves_folder
 from animalclef.data.table_file import Problem, Table, grouped
 from animalclef.structures.arrays import BoolArray
 
@@ -34,10 +34,9 @@ def mask_column(table: Table) -> tuple[list[str] | None, list[Problem]]:
         path = (paths[row] if paths else "").replace("\\", "/")
         text = path if is_segmentation(path) else ""
         if path and not text:
-            parts = PurePosixPath(path)
-            if parts.is_absolute() or ".." in parts.parts or PureWindowsPath(path).drive:
+            if leaves_folder(path):
                 outside.append(line)
-            masks.append(str(parts))
+            masks.append(str(PurePosixPath(path)))
             continue
         cell = (cells[row] if cells else "") or text
         parsed = parse_segmentation(cell) if cell else None

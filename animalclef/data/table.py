@@ -6,7 +6,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from animalclef.data.columns import (
     column_of,
     find_column,
     image_ids,
+    leaves_folder,
     parse_split,
     taken_columns,
 )
@@ -207,12 +208,12 @@ def _paths(table: Table, root: Path) -> tuple[list[str], list[Problem]]:
     name = table.path.name
     paths, empty, outside, unknown = [], [], [], []
     for cell, line in zip(cells_of(table, "path"), table.lines, strict=True):
-        path = PurePosixPath(cell.replace("\\", "/"))
+        path, is_outside = PurePosixPath(cell.replace("\\", "/")), leaves_folder(cell)
         if path.is_absolute() and ".." not in path.parts and path.is_relative_to(root.absolute()):
-            path = path.relative_to(root.absolute())
+            path, is_outside = path.relative_to(root.absolute()), False
         if not cell:
             empty.append(line)
-        elif path.is_absolute() or ".." in path.parts or PureWindowsPath(cell).drive:
+        elif is_outside:
             outside.append(line)
         elif path.suffix.lower() not in IMAGE_SUFFIXES:
             unknown.append(line)

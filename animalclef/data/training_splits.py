@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.config.data import SplitConfig
-from animalclef.data.encounters import day_of, events_of
+from animalclef.data.dates import day_of
+from animalclef.data.encounters import events_of
 from animalclef.errors import DataError, LeakError
 from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable, StrArray

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from animalclef.config import Config
+from animalclef.data.columns import leaves_folder
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.data.segmentation_cells import is_segmentation
 from animalclef.data.sources import find_source
@@ -217,8 +218,7 @@ def _images(path: Path, root: Path) -> ImageTable:
     unchanged = [name for name in _TABLE if name not in ("identity", "split")]
     masks = [one for one in frame.get("mask", ()) if one and not is_segmentation(one)]
     for name in (*frame["path"], *masks):
-        parts = PurePosixPath(name.replace("\\", "/"))
-        if not name or parts.is_absolute() or ".." in parts.parts or PureWindowsPath(name).drive:
+        if not name or leaves_folder(name):
             raise RunError(f"{path}: the path {name!r} leaves the data folder, so this run is not opened.")
     with _reading(path):
         return ImageTable(

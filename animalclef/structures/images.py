@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.structures.arrays import BoolArray, FloatArray, StrArray, check_rows, check_shape, select_rows
+from animalclef.structures.arrays import (
+    BoolArray,
+    FloatArray,
+    StrArray,
+    check_rows,
+    check_shape,
+    select_rows,
+    text_array,
+)
 
 __all__ = ["WHOLE_XYWHR", "DecodedImage", "ImageTable", "Skipped"]
 
@@ -69,16 +77,13 @@ class ImageTable:
         return select_rows(self, rows, "image_id", "bbox_xywhr", *_COLUMNS)
 
     def viewpoints_agree(self, query_id: StrArray, gallery_id: StrArray) -> BoolArray:
-        """Which pairs share their viewpoint; one that is not known agrees with all."""
+        """Return which pairs share their viewpoint; one that is not known agrees with all."""
         viewpoint = dict(zip(self.image_id, self.viewpoint, strict=True))
-        pairs = zip(query_id, gallery_id, strict=True)
-        agree = [
-            viewpoint[one] == viewpoint[other] or not viewpoint[one] or not viewpoint[other] for one, other in pairs
-        ]
-        return np.array(agree, dtype=bool)
+        one, other = (text_array([viewpoint[image_id] for image_id in ids]) for ids in (query_id, gallery_id))
+        return np.asarray((one == other) | (one == "") | (other == ""), dtype=bool)
 
     def with_columns(self, **columns: NDArray[np.generic]) -> ImageTable:
-        """A copy with some columns replaced."""
+        """Return a copy with some columns replaced."""
         return replace(self, **columns)  # type: ignore[arg-type]
 
     @property
