@@ -85,8 +85,9 @@ class PairLog:
         begun = self._begun()
         present = np.array([pair in self for pair in plan], dtype=bool)
         bits = begun.get(digest)
-        before = present if bits is None else self._unpacked(bits, present)
-        if before is present:
+        before = None if bits is None else self._unpacked(bits, present)
+        if before is None:
+            before = present
             begun[digest] = np.packbits(present).tobytes()
             encoded = {name: base64.b64encode(held).decode() for name, held in begun.items()}
             write_text(self._plans, json.dumps(encoded, indent=1) + "\n")
@@ -96,16 +97,16 @@ class PairLog:
     def _plans(self) -> Path:
         return self.path.with_suffix(".plans.json")
 
-    def _unpacked(self, bits: bytes, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return which pairs were in the log when a plan was begun; `present` (now) if the bits do not fit."""
+    def _unpacked(self, bits: bytes, present: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        """Return which pairs were in the log when a plan was begun; `None` if the bits do not fit those there now."""
         packed = np.frombuffer(bits, dtype=np.uint8)
         if len(packed) != (len(present) + 7) // 8:
             logger.warning("%s: a plan of other pairs; it starts with the pairs in the log.", self._plans)
-            return present
+            return None
         before = np.unpackbits(packed, count=len(present)).astype(bool)
         if (before & ~present).any():
             logger.warning("%s: pairs that a plan started with are lost; it starts again.", self._plans)
-            return present
+            return None
         return before
 
     def _begun(self) -> dict[str, bytes]:
