@@ -8,10 +8,8 @@ interrupted process left, and is removed before the next is written.
 from __future__ import annotations
 
 import datetime
-import errno
 import json
 import logging
-import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from animalclef.data.review_conflicts import consistent_pairs
 from animalclef.errors import DataError, StaleArtefactError
 from animalclef.runtime.atomic_files import append_bytes
 from animalclef.runtime.file_lock import locked
+from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable
 from animalclef.structures.reviewed import ReviewedPairs
@@ -138,19 +137,12 @@ class ReviewLog:
     def _read(self) -> None:
         """Read the whole lines that were added since the last look."""
         try:
-            if self.path.exists() and not self.path.is_file():  # opening a pipe would wait for a writer
-                raise OSError(errno.EINVAL, "not a regular file")
-            with self.path.open("rb") as file:
-                if file.seek(0, os.SEEK_END) < self._offset:
-                    self.header, self._lines, self._offset = {}, [], 0
-                file.seek(self._offset)
-                content = file.read()
-        except FileNotFoundError:
-            self.header, self._lines, self._offset = {}, [], 0
-            return
+            content = read_regular(self.path) if self.path.exists() else b""
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read ({error.strerror}).") from error
-        whole = content[: content.rfind(b"\n") + 1]
+        if len(content) < self._offset:
+            self.header, self._lines, self._offset = {}, [], 0
+        whole = content[self._offset : content.rfind(b"\n") + 1]
         for text in whole.splitlines():
             number = len(self._lines) + 1 + bool(self.header)
             line = _parsed(self.path, number, text)
