@@ -79,13 +79,14 @@ def parse_dates(cells: Sequence[str], order: DateOrder | None = None) -> ParsedD
     >>> parse_dates(["5/1/2023 9:05", "5/13/2023"]).iso
     ['2023-05-01 09:05:00', '2023-05-13']
     """
-    readings = [_readings(_plain(cell)) if 0 < len(cell) <= _LONGEST else {} for cell in cells]
+    plain = [_plain(cell) if len(cell) <= _LONGEST else "" for cell in cells]
+    readings = [_readings(text) for text in plain]
     possible = _possible(readings) if order is None else (order,)
     iso: list[str] = []
     unreadable: list[int] = []
     ambiguous: list[int] = []
     for row, (cell, found) in enumerate(zip(cells, readings, strict=True)):
-        text = (_chosen(found, possible) if found else _iso(cell)) if cell else ""
+        text = _chosen(found, possible) if found else _iso(cell, plain[row])
         if text and len(possible) > 1 and len(set(found.values())) > 1 and "." not in cell.split()[0]:
             ambiguous.append(row)
         if cell and not text:
@@ -144,11 +145,10 @@ def _plain(cell: str) -> str:
     return _WEEKDAY.sub("", plain).rstrip(".")
 
 
-def _iso(cell: str) -> str:
-    """Return the ISO text of a date whose order is plain, "" for no date."""
-    if len(cell) > _LONGEST:
+def _iso(cell: str, text: str) -> str:
+    """Return the ISO text of a date whose order is plain, "" for no date; `text` is the cell without decoration."""
+    if not text:
         return ""
-    text = _plain(cell)
     for given in (cell, text):
         if _ISO.match(given):
             return given if day_of(given) is not None else ""

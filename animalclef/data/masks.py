@@ -20,7 +20,7 @@ from animalclef.data.segmentation_cells import draw_segmentation, is_segmentatio
 from animalclef.errors import DataError
 from animalclef.runtime.regular_files import read_regular
 from animalclef.structures import FloatArray, ImageTable, StrArray
-from animalclef.structures.arrays import BoolArray, select_rows
+from animalclef.structures.arrays import BoolArray, select_rows, text_array
 
 __all__ = ["Masks", "encode_mask", "find_masks", "inside", "mask_path", "mask_paths", "read_mask"]
 
@@ -91,7 +91,7 @@ def find_masks(images: ImageTable, folder: Path | None, *, report: bool = True) 
         logger.log(
             level, "%d of %d photographs have no mask, so nothing of them is masked.", len(images) - count, len(images)
         )
-    return Masks(source, np.array([_digest(one) for one in source], dtype=object))
+    return Masks(source, text_array([_digest(one) for one in source]))
 
 
 def _check_files(images: ImageTable, source: StrArray) -> None:

@@ -109,14 +109,10 @@ def one_spelling(names: Sequence[str], groups: Sequence[str], *, merge: bool = T
         if name:
             counts[group, comparable(name)][name] += 1
     chosen = {key: spellings.most_common(1)[0][0] for key, spellings in counts.items()}
-    merged = [
-        (spelling, chosen[key])
-        for key, spellings in counts.items()
-        for spelling in spellings
-        if spelling != chosen[key]
-    ]
-    pairs = zip(names, groups, strict=True)
-    return Spellings([chosen[group, comparable(name)] if name else name for name, group in pairs], sorted(set(merged)))
+    pairs = {(spelling, chosen[key]) for key, spellings in counts.items() for spelling in spellings}
+    merged = sorted((spelling, used) for spelling, used in pairs if spelling != used)
+    rows = zip(names, groups, strict=True)
+    return Spellings([chosen[group, comparable(name)] if name else name for name, group in rows], merged)
 
 
 def spelled_as(

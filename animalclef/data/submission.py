@@ -19,6 +19,7 @@ from animalclef.data.table_file import Problem, Table, parse_table, read_bytes_o
 from animalclef.errors import SubmissionError
 from animalclef.runtime.atomic_files import csv_text, write_text
 from animalclef.structures import Predictions, StrArray
+from animalclef.structures.arrays import text_array
 from animalclef.structures.clusters import Clusters
 
 __all__ = [
@@ -162,10 +163,7 @@ def read_truth(path: Path, *, merge_case: bool = True) -> Truth:
     identity = one_spelling(identity, dataset, merge=merge_case).names
     _refuse_both(path, table, identity, known)
     return Truth(
-        np.array(table.column("image_id"), dtype=object),
-        np.array(identity, dtype=object),
-        np.array(dataset, dtype=object),
-        np.array(known, dtype=bool),
+        text_array(table.column("image_id")), text_array(identity), text_array(dataset), np.array(known, dtype=bool)
     )
 
 

@@ -13,6 +13,7 @@ from animalclef.data.sources import Source, open_table
 from animalclef.data.table import LoadedTable
 from animalclef.runtime.atomic_files import write_csv
 from animalclef.structures import FloatArray, ImageTable
+from animalclef.structures.arrays import text_array
 
 __all__ = ["CONFIDENCE", "without_filled", "write_boxes", "write_plain_table", "write_viewpoints"]
 
@@ -62,7 +63,7 @@ def without_filled(images: ImageTable, source: Source) -> ImageTable:
     rows = open_table(source)
     filled = {one for one, cell in zip(image_ids(rows), rows.column(CONFIDENCE), strict=True) if cell}
     viewpoint = [("" if one in filled else view) for one, view in zip(images.image_id, images.viewpoint, strict=True)]
-    return images.with_columns(viewpoint=np.array(viewpoint, dtype=object).reshape(len(images)))
+    return images.with_columns(viewpoint=text_array(viewpoint))
 
 
 def write_viewpoints(source: Source, out: Path, filled: Mapping[str, tuple[str, float]]) -> None:

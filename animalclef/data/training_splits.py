@@ -67,8 +67,7 @@ def split_rows(table: ImageTable, encounter_of: Mapping[str, str], config: Split
             has no dates.
         KeyError: a named photograph has no encounter.
     """
-    named = np.array([who is not None for who in table.identity], dtype=bool) & ~table.is_query
-    rows = np.flatnonzero(named)
+    rows = np.flatnonzero(table.is_named)
     database = table.select(rows)
     taken = _Taken(events_of(database, encounter_of), _individuals(database))
     rng = np.random.default_rng([seed, 11])

@@ -116,7 +116,7 @@ def _of_dataset(
     """The best viewpoint and its probability where one is absent, and how good they are."""
     view, absent = images.viewpoint, images.viewpoint == ""
     best, confidence = np.full(len(images), "", dtype=object), np.full(len(images), np.nan)
-    named = np.flatnonzero(~absent & np.array([who is not None for who in images.identity], dtype=bool))
+    named = np.flatnonzero(~absent & images.is_named)
     quality = _quality(name, images, vectors, named, config, seed)
     if absent.any() and not quality.why_not:
         strength = _best_strength(vectors[named], view[named], images.identity[named], config, seed)

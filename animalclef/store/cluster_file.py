@@ -12,6 +12,7 @@ from animalclef.errors import AnimalClefError, RunError
 from animalclef.runtime.atomic_files import write_csv, write_text
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.run_folder import RunFolder
+from animalclef.structures.arrays import text_array
 from animalclef.structures.clusters import ClusterCount, Clusters, Links
 
 __all__ = ["is_clustering", "read_clusters", "write_clusters"]
@@ -51,14 +52,14 @@ def read_clusters(run: FinishedRun) -> Clusters | None:
         return None
     try:
         table = read_table(folder.clusters)
-        columns = {name: np.array(table.column(name), dtype=object) for name in _COLUMNS}
+        columns = {name: text_array(table.column(name)) for name in _COLUMNS}
         number = np.array([int(label.rpartition("_")[2]) for label in columns["cluster"]], dtype=np.int64)
         links, counts = _links(folder), _counts(folder)
         if not {*links.first, *links.second} <= set(columns["image_id"]):
             raise ValueError("a link is of no query")
     except (AnimalClefError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder.clusters}: not what a run wrote ({error}). Run the same command again.") from error
-    who = np.array([name if name in known else None for name in columns["individual"]], dtype=object)
+    who = text_array([name if name in known else None for name in columns["individual"]])
     return Clusters(columns["image_id"], columns["dataset"], number, who, counts, frozenset(known), links)
 
 
@@ -68,7 +69,7 @@ def _links(folder: RunFolder) -> Links:
     if not path.is_file():
         return Links()
     table = read_table(path)
-    first, second = (np.array(table.column(name), dtype=object) for name in _LINKS[:2])
+    first, second = (text_array(table.column(name)) for name in _LINKS[:2])
     return Links(first, second, np.array(table.column(_LINKS[2]), dtype=np.float64))
 
 

@@ -92,10 +92,14 @@ class ImageTable:
         return self.select(self.is_query)
 
     @property
+    def is_named(self) -> BoolArray:
+        """Which rows have a name, (n,); a query has none."""
+        return np.array([identity is not None for identity in self.identity], dtype=bool)
+
+    @property
     def gallery(self) -> ImageTable:
         """The rows that can be answers: not a query, and with a name."""
-        named = np.array([identity is not None for identity in self.identity], dtype=bool)
-        return self.select(~self.is_query & named)
+        return self.select(self.is_named)
 
 
 @dataclass(frozen=True)

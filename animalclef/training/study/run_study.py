@@ -104,7 +104,7 @@ class Study:
 
     def _parts(self, read_truth: Callable[[], Mapping[str, str | None]] | None) -> _Parts:
         images = self.images
-        named = np.flatnonzero(np.array([who is not None for who in images.identity], dtype=bool) & ~images.is_query)
+        named = np.flatnonzero(images.is_named)
         if read_truth is None:
             named, events = self._usable_events(named)
             encounter_of = {images.image_id[row]: event for row, event in events.items()}
