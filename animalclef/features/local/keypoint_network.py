@@ -89,11 +89,9 @@ def load_extractor_network(config: KeypointConfig, path: Path, device: str) -> N
         WeightsError: the weights are absent or do not fit, key by key.
     """
     detector = DETECTORS[config.feature.family](config.extractor, config.sizes[1])
-    state = read_weights(path)
-    if detector.prefix and any(name.startswith(detector.prefix) for name in state):
-        state = {name.removeprefix(detector.prefix): value for name, value in state.items()
-                 if name.startswith(detector.prefix)}  # fmt: skip
-    load_strictly(detector.learned, state, path, detector.derived)
+    state, prefix = read_weights(path), detector.prefix
+    inside = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    load_strictly(detector.learned, inside or state, path, detector.derived)
     detector.learned.to(device)
     return NetworkExtractor(detector, config, device)
 
