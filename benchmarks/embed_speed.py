@@ -34,7 +34,8 @@ from animalclef.data.decode import read_image
 from animalclef.data.hashing import hash_images
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
-from animalclef.features.embedding.embedder_registry import EMBEDDERS, FAMILIES, find_embedder
+from animalclef.features.embedding.embedder_families import FAMILIES
+from animalclef.features.embedding.embedder_registry import EMBEDDERS, find_embedder
 from animalclef.features.embedding.preprocessing import RESIZERS, Preprocessing
 from animalclef.features.embedding.principal_components import unit
 from animalclef.features.embedding.timm_embedder import TimmExtractor, load_embedder

@@ -17,7 +17,7 @@ import numpy as np
 
 from animalclef.config import VoteConfig
 from animalclef.features.local.unit_descriptors import root_sift
-from animalclef.retrieval.descriptor_index import build_index
+from animalclef.retrieval.descriptor_index import DescriptorIndex, build_block, train_codebook
 from animalclef.retrieval.descriptor_votes import local_votes
 from animalclef.structures import FloatArray
 
@@ -41,12 +41,14 @@ def main() -> None:
         read(image)
     reading = (time.process_time() - start) / 100
     config, start = VoteConfig(), time.process_time()
-    index = build_index(read, arguments.images, config, 0)
+    codebook = train_codebook(read, arguments.images, config, 0)
+    block = build_block(read, range(arguments.images), codebook)
+    index = DescriptorIndex(codebook, lambda: [block], config.probes)
     making = time.process_time() - start - 2 * arguments.images * reading
     barred = np.zeros(arguments.images, dtype=bool)
     start = time.process_time()
     for image in range(arguments.asked):
-        distance, owner = index.search(read(image), config.neighbours + 17)
+        [(distance, owner)] = index.search([read(image)], config.neighbours + 17)
         local_votes(distance, owner, barred, config.neighbours)
     asking = (time.process_time() - start) / arguments.asked - reading
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

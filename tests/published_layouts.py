@@ -8,7 +8,8 @@ import torch
 from kornia.feature import ALIKED, LightGlue
 from safetensors.torch import save_file
 
-from animalclef.features.embedding.embedder_registry import EMBEDDERS, FAMILIES
+from animalclef.features.embedding.embedder_families import FAMILIES
+from animalclef.features.embedding.embedder_registry import EMBEDDERS
 from animalclef.hub.bundle import write_manifest
 
 __all__ = ["fill_bundle"]

@@ -75,7 +75,8 @@ def verify(
     names: Names = None, config_name: ConfigOption = None, assignments: SetOption = None, folder: Folder = None
 ) -> None:
     """Check the digests of weights on this machine. Exit status 2 if one is damaged, or absent though named."""
-    from animalclef.hub.cache import WEIGHTS, file_digest, locate
+    from animalclef.hub.cache import WEIGHTS, locate
+    from animalclef.runtime.digests import file_digest
 
     is_asked, wrong = bool(names or config_name), False
     for name in _chosen(names, config_name, assignments):

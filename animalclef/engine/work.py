@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
-__all__ = ["Capacity", "Engine", "ThisMachine", "Work", "batched"]
+__all__ = ["Capacity", "Engine", "ThisMachine", "ThreadedWork", "Work", "batched"]
 
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
@@ -44,6 +44,17 @@ class Work(Protocol[Chunk, Result]):
     def with_threads(self, threads: int) -> Work[Chunk, Result]:
         """Return the same work on so many threads."""
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class ThreadedWork:
+    """What works on `workers` threads have in common."""
+
+    workers: int = field(kw_only=True)
+
+    def with_threads(self, threads: int) -> Self:
+        """Return the same work on so many threads."""
+        return replace(self, workers=threads)
 
 
 @dataclass(frozen=True)

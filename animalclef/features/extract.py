@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -13,10 +13,9 @@ import numpy as np
 from animalclef.config import DataConfig
 from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.data.encounters import thumbnail
-from animalclef.engine.work import Engine, ThisMachine
-from animalclef.runtime.prefetch import one_ahead
+from animalclef.engine.work import Engine, ThisMachine, ThreadedWork
 from animalclef.runtime.progress import Progress
-from animalclef.runtime.threads import one_thread_each, worker_threads
+from animalclef.runtime.threads import one_ahead, one_thread_each, worker_threads
 from animalclef.store.shard_store import Entry, ShardStore
 from animalclef.structures import DecodedImage, ImageTable, Skipped
 
@@ -30,10 +29,7 @@ NO_MEMORY = "not enough memory to decode it"
 class Extractor(Protocol):
     """Makes one store entry per image; with `in_batches` its last bits may depend on the images beside it."""
 
-    @property
-    def in_batches(self) -> bool:
-        """Whether images are described together."""
-        ...
+    in_batches: bool  # images are described together
 
     def extract_features(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
         """Entries of the given images, in their order; `pool` has the run's worker threads."""
@@ -81,43 +77,18 @@ def extract_features(
     """
     full = [job for job in looks if getattr(job.extractor, "decodes_fully", False)]
     rest = [job for job in looks if job not in full]
-    skipped: dict[str, Skipped] = {}
-    engine = engine or ThisMachine()
+    passes = []
     if full:
         unreduced = config.model_copy(update={"decode_long_side": _UNREDUCED})
-        found = _extract(images, full, unreadable, unreduced, workers, progress, min(chunk, _FULL_CHUNK), engine)
-        skipped |= {item.image_id: item for item in found}
+        passes.append((full, unreduced, min(chunk, _FULL_CHUNK)))
     if rest or not full:
-        found = _extract(images, rest, unreadable, config, workers, progress, chunk, engine)
-        skipped |= {item.image_id: item for item in found}
-    return [skipped[image_id] for image_id in images.image_id if image_id in skipped]
-
-
-def _extract(
-    images: ImageTable,
-    looks: Sequence[ExtractionJob],
-    unreadable: ShardStore,
-    config: DataConfig,
-    workers: int,
-    progress: Progress,
-    chunk: int,
-    engine: Engine,
-) -> list[Skipped]:
-    broken = set(images.key) - set(unreadable.verify(images.key))
-    lacking = [(look.extractor.in_batches, set(look.store.verify(images.key)) - broken) for look in looks]
-    first_row = {key: row for row, key in reversed(list(enumerate(images.key)))}
-    rows = sorted(first_row.values())
-    whole = [rows[start : start + chunk] for start in range(0, len(rows), chunk)]
-    chunks = [part for part in (_needed(images, part, lacking, broken) for part in whole) if part]
-    reason_of = {key: unreadable.get(key)["reason"].tobytes().decode() for key in broken}
-    parts = (images.select(np.array(part)) for part in chunks)
-    absent = [keys for _, keys in lacking]
-    with progress.task("describing photographs", sum(map(len, chunks)), "images") as advance:
-        for one in engine.ordered(_Description(looks, absent, unreadable, config, workers), parts):
-            for store, path in zip([*(look.store for look in looks), unreadable], one.files, strict=True):
-                store.include(path)
-            reason_of.update(one.reason_of)
-            advance(one.count)
+        passes.append((rest, config, chunk))
+    reason_of: dict[str, str] = {}
+    for some, reading, size in passes:
+        broken = set(images.key) - set(unreadable.verify(images.key))
+        lacking = [set(look.store.verify(images.key)) - broken for look in some]
+        work = _Description(some, lacking, broken, unreadable, reading, workers=workers)
+        reason_of |= _extract(images, work, progress, size, engine or ThisMachine())
     return [
         Skipped(image_id, path, "query" if query else "gallery", reason_of[key])
         for image_id, path, query, key in zip(images.image_id, images.path, images.is_query, images.key, strict=True)
@@ -125,7 +96,22 @@ def _extract(
     ]
 
 
-Lacking = list[tuple[bool, set[str]]]
+def _extract(images: ImageTable, work: _Description, progress: Progress, chunk: int, engine: Engine) -> dict[str, str]:
+    """Do the work; return why photographs could not be decoded, by content key."""
+    first_row = {key: row for row, key in reversed(list(enumerate(images.key)))}
+    rows = sorted(first_row.values())
+    chunks = [work.needed(images, rows[start : start + chunk]) for start in range(0, len(rows), chunk)]
+    parts = (images.select(np.array(part)) for part in chunks if part)
+    reason_of = {key: work.unreadable.get(key)["reason"].tobytes().decode() for key in work.broken}
+    with progress.task("describing photographs", sum(map(len, chunks)), "images") as advance:
+        for one in engine.ordered(work, parts):
+            for store, path in zip([*(look.store for look in work.looks), work.unreadable], one.files, strict=True):
+                store.include(path)
+            reason_of.update(one.reason_of)
+            advance(one.count)
+    return reason_of
+
+
 Tried = DecodedImage | UnreadableImageError | MemoryError
 
 
@@ -139,16 +125,24 @@ class _Described:
 
 
 @dataclass(frozen=True, eq=False)
-class _Description:
+class _Description(ThreadedWork):
     """The work of describing chunks of photographs; each is written before the next one is begun."""
 
     looks: Sequence[ExtractionJob]
     lacking: Sequence[set[str]]  # keys without an entry in the store of each look, as the first process saw it
+    broken: set[str]  # keys of photographs that could not be decoded before
     unreadable: ShardStore
     config: DataConfig
-    workers: int
     title = "describing photographs"
     chunks_a_task = 4
+
+    def needed(self, images: ImageTable, part: list[int]) -> list[int]:
+        """Return rows of a chunk to decode: those that lack something, or all where a batch is to be made again."""
+        keys = {images.key[row] for row in part}
+        batched = [lacks for look, lacks in zip(self.looks, self.lacking, strict=True) if look.extractor.in_batches]
+        again = any(keys & lacks for lacks in batched)
+        wanted = keys - self.broken if again else keys & set().union(*self.lacking)
+        return [row for row in part if images.key[row] in wanted]
 
     def run(self, chunks: Iterable[ImageTable]) -> Iterator[_Described]:
         """Describe chunks; the next one is decoded meanwhile."""
@@ -165,10 +159,6 @@ class _Description:
         """Return the first photograph of a chunk."""
         return f"{chunk.path[0]} and what follows it"
 
-    def with_threads(self, threads: int) -> _Description:
-        """Return the same work on so many threads."""
-        return replace(self, workers=threads)
-
     def _describe(self, decoded: dict[str, Tried], pool: Executor) -> _Described:
         good = {key: image for key, image in decoded.items() if isinstance(image, DecodedImage)}
         files = []
@@ -183,14 +173,6 @@ class _Description:
         )
         reasons = {key: failed.get(key, NO_MEMORY) for key in decoded.keys() - good.keys()}
         return _Described(len(decoded), files, reasons)
-
-
-def _needed(images: ImageTable, part: list[int], lacking: Lacking, broken: set[str]) -> list[int]:
-    """Rows of a chunk that must be decoded: those that lack something, or all where a batch is to be made again."""
-    keys = {images.key[row] for row in part}
-    together = any(in_batches and keys & absent for in_batches, absent in lacking)
-    wanted = keys - broken if together else {key for _, absent in lacking for key in keys & absent}
-    return [row for row in part if images.key[row] in wanted]
 
 
 def _decode(chunk: ImageTable, config: DataConfig, pool: Executor) -> tuple[ImageTable, list[Future[Tried]]]:

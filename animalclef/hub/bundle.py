@@ -7,13 +7,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import animalclef
 from animalclef.errors import WeightsError
-from animalclef.hub.cache import MANIFEST, WEIGHTS, WeightsEntry, file_digest, locate
+from animalclef.hub.cache import MANIFEST, WEIGHTS, WeightsEntry, locate
 from animalclef.hub.download import pull
 from animalclef.runtime.atomic_files import make_folder, write_text, write_with
+from animalclef.runtime.digests import file_digest
 from animalclef.runtime.output_guard import check_output
 from animalclef.runtime.progress import Progress
 
@@ -46,7 +48,7 @@ def make_bundle(
             _check_kept(entry, folder)
         else:
             source = pull(entry, accept_terms=accept_terms, progress=progress)
-            write_with(folder / entry.file, lambda target, source=source: _copy(source, target))  # type: ignore[misc]
+            write_with(folder / entry.file, partial(shutil.copyfile, source))
     if wheels:
         fetch_wheels(make_folder(folder / "wheels"))
     write_manifest(folder)
@@ -79,10 +81,6 @@ def _check_kept(entry: WeightsEntry, folder: Path) -> None:
             f"{found.path}: its SHA-256 is not {found.digest[:16]}..., so it is damaged or another file. Remove it "
             "and run the same command again."
         )
-
-
-def _copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
 
 
 def fetch_wheels(folder: Path) -> None:

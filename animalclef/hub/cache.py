@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from huggingface_hub import constants as hub_constants
 from animalclef.errors import WeightsError
 from animalclef.hub.catalogue import WEIGHTS, WeightsEntry
 from animalclef.runtime.atomic_files import write_text
+from animalclef.runtime.digests import file_digest
 
 __all__ = [
     "MANIFEST",
@@ -24,7 +24,6 @@ __all__ = [
     "LocatedWeights",
     "WeightsEntry",
     "caches",
-    "file_digest",
     "find_weights",
     "known_digest",
     "locate",
@@ -131,12 +130,6 @@ def read_lock() -> dict[str, str]:
 def record_digest(name: str, digest: str) -> None:
     """Record the digest of weights that are published without one."""
     write_text(_lock_file(), json.dumps({**read_lock(), name: digest}, indent=1, sort_keys=True) + "\n")
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest_of(path: Path) -> str:

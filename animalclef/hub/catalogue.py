@@ -65,16 +65,15 @@ def _on_hub(
     name: str,
     repo: str,
     licence: str,
-    revision: str | None = None,
+    revision: str = "main",
     path: str = "model.safetensors",
     size: int | None = None,
     sha256: str | None = None,
     terms: str | None = None,
 ) -> WeightsEntry:
-    suffix = path[path.rfind(".") :]
     source = f"https://huggingface.co/{repo}"
     return WeightsEntry(
-        name, f"{name}{suffix}", source, licence, size, sha256, repo, revision or "main", path, terms=terms
+        name, f"{name}{Path(path).suffix}", source, licence, size, sha256, repo, revision, path, terms=terms
     )
 
 

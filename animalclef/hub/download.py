@@ -8,9 +8,11 @@ import urllib.request
 from pathlib import Path
 
 from animalclef.errors import WeightsError
-from animalclef.hub.cache import WeightsEntry, caches, file_digest, known_digest, locate, record_digest
+from animalclef.hub.cache import WeightsEntry, caches, known_digest, locate, record_digest
 from animalclef.runtime.atomic_files import make_folder
+from animalclef.runtime.digests import file_digest
 from animalclef.runtime.progress import Progress, Silent
+from animalclef.runtime.wording import first_line
 
 __all__ = ["download", "pull"]
 
@@ -25,15 +27,18 @@ def pull(entry: WeightsEntry, *, accept_terms: bool = False, progress: Progress 
         WeightsError: there is no network, the terms are not accepted, or other bytes came than expected.
     """
     found = locate(entry, None)
-    if found is None:
-        if entry.terms is not None and not accept_terms:
-            raise WeightsError(
-                f"{entry.name}: its licence ({entry.licence}) has to be accepted first: read {entry.terms}, and where "
-                f"you agree run `animalclef weights pull {entry.name} --accept-terms`."
-            )
-        path = _from_hub(entry) if entry.repo is not None else _from_url(entry, progress or Silent())
-    else:
+    if found is None and entry.terms is not None and not accept_terms:
+        raise WeightsError(
+            f"{entry.name}: its licence ({entry.licence}) has to be accepted first: read {entry.terms}, and where "
+            f"you agree run `animalclef weights pull {entry.name} --accept-terms`."
+        )
+    if found is not None:
         path = found.path
+    elif entry.repo is not None:
+        path = _from_hub(entry)
+    else:
+        path = caches()[1] / (entry.aliases[-1] if entry.aliases else entry.file)
+        download(entry.source, path, known_digest(entry), progress or Silent())
     digest, expected = file_digest(path), known_digest(entry)
     if expected is None:
         record_digest(entry.name, digest)
@@ -67,8 +72,7 @@ def download(url: str, target: Path, expected: str | None, progress: Progress) -
             reason = str(getattr(error, "reason", "") or error) or type(error).__name__
     else:
         raise _no_network(target.name, reason)
-    if expected is not None and file_digest(part) != expected:
-        digest = file_digest(part)
+    if expected is not None and (digest := file_digest(part)) != expected:
         part.unlink()
         raise WeightsError(f"{url}: SHA-256 {digest[:16]}... came, expected {expected[:16]}...; nothing was kept.")
     part.replace(target)
@@ -98,12 +102,6 @@ def _fetch(url: str, part: Path, progress: Progress) -> bool:
     return total is None or part.stat().st_size == total
 
 
-def _from_url(entry: WeightsEntry, progress: Progress) -> Path:
-    target = caches()[1] / (entry.aliases[-1] if entry.aliases else entry.file)
-    download(entry.source, target, known_digest(entry), progress)
-    return target
-
-
 def _from_hub(entry: WeightsEntry) -> Path:
     import huggingface_hub
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
@@ -120,7 +118,7 @@ def _from_hub(entry: WeightsEntry) -> Path:
     except LocalEntryNotFoundError as error:
         raise _no_network(entry.name, str(error.__cause__ or "no connection")) from error
     except (OSError, ValueError, HfHubHTTPError) as error:
-        raise _no_network(entry.name, (str(error).splitlines() or [type(error).__name__])[0]) from error
+        raise _no_network(entry.name, first_line(error)) from error
     return Path(path)
 
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from animalclef.errors import WeightsError
+from animalclef.runtime.wording import first_line
 
 __all__ = ["load_strictly", "read_weights", "unwrapped", "weights_digest"]
 
@@ -29,7 +30,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"{path}: no such weight file.")
     if path.suffix == ".safetensors":
-        return _read_safetensors(path)
+        try:
+            return dict(load_file(path))
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise WeightsError(f"{path}: cannot be read as safetensors ({first_line(error)}).") from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -38,7 +42,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
                 f"{path}: this file holds code beside its tensors and is not opened. "
                 "Convert it to .safetensors where you trust it, and give that file."
             ) from error
-        raise WeightsError(f"{path}: not a readable weight file ({_first_line(error)}).") from error
+        raise WeightsError(f"{path}: not a readable weight file ({first_line(error)}).") from error
     try:
         tensors = _flat(content, "")
     except RecursionError as error:
@@ -66,7 +70,7 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path, der
     try:
         model.load_state_dict({**own, **state}, strict=True)
     except (RuntimeError, TypeError) as error:
-        raise WeightsError(f"{path}: its tensors do not fit the model ({_first_line(error)}).") from error
+        raise WeightsError(f"{path}: its tensors do not fit the model ({first_line(error)}).") from error
 
 
 def unwrapped(state: Mapping[str, Tensor], expected: Collection[str]) -> dict[str, Tensor]:
@@ -93,13 +97,6 @@ def weights_digest(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return dict(load_file(path))
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise WeightsError(f"{path}: cannot be read as safetensors ({_first_line(error)}).") from error
-
-
 def _flat(content: object, prefix: str) -> dict[str, Tensor]:
     if isinstance(content, Tensor):
         return {prefix.removesuffix("."): content} if prefix else {}
@@ -108,7 +105,3 @@ def _flat(content: object, prefix: str) -> dict[str, Tensor]:
         for name, value in content.items():
             found |= _flat(value, f"{prefix}{name}.")
     return found
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 from animalclef.config import Config
 from animalclef.config.matching import family
@@ -12,20 +10,12 @@ from animalclef.errors import WeightsError
 from animalclef.hub.cache import find_weights
 from animalclef.hub.catalogue import SUPERGLUE, WEIGHTS, shipped_matcher
 
-__all__ = ["matcher_file", "needed_weights", "require_weights"]
+__all__ = ["matcher_file", "needed_weights", "published_lightglue", "require_weights"]
 
-# The published LightGlue of each extractor.
-_MATCHERS: Mapping[str, str] = MappingProxyType(
-    {
-        "aliked-n16": "lightglue-aliked",
-        "aliked-n16rot": "lightglue-aliked",
-        "aliked-n32": "lightglue-aliked",
-        "disk": "lightglue-disk",
-        "superpoint": "lightglue-superpoint",
-        "sift": "lightglue-sift",
-        "xfeat": "lighterglue",
-    }
-)
+
+def published_lightglue(features: str) -> str:
+    """Return the name of the published LightGlue for a kind of features, such as `aliked`."""
+    return "lighterglue" if features == "xfeat" else f"lightglue-{features}"
 
 
 def needed_weights(config: Config, *, optional: bool = True) -> list[str]:
@@ -58,7 +48,7 @@ def _of_first(config: Config) -> list[str]:
     elif matcher == "superglue":
         wanted.append(SUPERGLUE)
     elif matcher == "lightglue" and shipped_matcher(family(extractor)) is None:
-        wanted.append(_MATCHERS.get(extractor, ""))
+        wanted.append(published_lightglue(family(extractor)))
     return wanted
 
 

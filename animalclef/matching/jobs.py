@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.structures import FloatArray, LocalFeatures, MatchKey
 
-__all__ = ["FeatureReader", "IsDone", "Job", "Matched", "by_query", "whole_jobs", "windows"]
+__all__ = ["FeatureReader", "IsDone", "Job", "Matched", "Pair", "by_query", "left_jobs", "whole_jobs", "windows"]
 
 FeatureReader = Callable[[MatchKey], LocalFeatures]
-IsDone = Callable[[tuple[MatchKey, MatchKey]], bool]  # the pair is in the log
+Pair = tuple[MatchKey, MatchKey]
+IsDone = Callable[[Pair], bool]  # the pair is in the log
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Job:
     candidates: tuple[MatchKey, ...]
 
     @property
-    def pairs(self) -> list[tuple[MatchKey, MatchKey]]:
+    def pairs(self) -> list[Pair]:
         """Return each pair as (query, candidate)."""
         return [(self.query, candidate) for candidate in self.candidates]
 
@@ -31,7 +32,7 @@ class Job:
 class Matched:
     """One finished batch of pairs."""
 
-    pairs: Sequence[tuple[MatchKey, MatchKey]]
+    pairs: Sequence[Pair]
     scores: FloatArray  # (pairs, columns)
 
 
@@ -45,14 +46,18 @@ def by_query(
     """Yield a batch per query, in order; for matchers that score a pair the same whatever is matched beside it."""
 
     def work(job: Job) -> Matched:
-        scores = match(read(job.query), [read(key) for key in job.candidates])
-        return Matched(job.pairs, scores)
+        return Matched(job.pairs, match(read(job.query), [read(key) for key in job.candidates]))
 
-    left = [Job(job.query, tuple(pair[1] for pair in job.pairs if not is_done(pair))) for job in jobs]
-    left = [job for job in left if job.candidates]
+    left = left_jobs(jobs, is_done)
     with one_thread_each(), worker_threads(workers) as pool:
         for start in range(0, len(left), 8 * workers):
             yield from pool.map(work, left[start : start + 8 * workers])
+
+
+def left_jobs(jobs: Sequence[Job], is_done: IsDone) -> list[Job]:
+    """Return the jobs without the pairs that are done."""
+    left = [Job(job.query, tuple(pair[1] for pair in job.pairs if not is_done(pair))) for job in jobs]
+    return [job for job in left if job.candidates]
 
 
 def whole_jobs(jobs: Sequence[Job], pairs: int) -> Iterator[list[Job]]:
@@ -69,7 +74,7 @@ def whole_jobs(jobs: Sequence[Job], pairs: int) -> Iterator[list[Job]]:
         yield gathered
 
 
-def windows(jobs: Sequence[Job], pairs: int) -> Iterator[list[tuple[MatchKey, MatchKey]]]:
+def windows(jobs: Sequence[Job], pairs: int) -> Iterator[list[Pair]]:
     """Yield the pairs of whole jobs together, at least `pairs` at a time; each pair has its lower match key first.
 
     What lies in a window depends on the jobs alone, never on what is done already.

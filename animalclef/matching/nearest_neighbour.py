@@ -45,9 +45,9 @@ class MutualNearest:
         descriptors = comparable(query.descriptors)
         space = np.empty(_ROWS * max(len(candidates[row]) for row in filled), dtype=np.float32)
         for row in filled:
-            candidate = candidates[row]
-            compared = _compare(descriptors, comparable(candidate.descriptors), space)
-            scores[row] = self._score(query, candidate, compared)
+            matched = self._matched(query, candidates[row], descriptors, space)
+            counted = distinct_places(matched)
+            scores[row] = len(matched), len(counted), 10 * matched.confidence[counted].sum()
         return scores
 
     def match_jobs(self, jobs: Sequence[Job], is_done: IsDone, read: FeatureReader, workers: int) -> Iterator[Matched]:
@@ -65,16 +65,12 @@ class MutualNearest:
             none_xy, nothing = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
             return Correspondences(none_xy, none_xy, nothing, np.zeros(0, dtype=bool))
         space = np.empty(_ROWS * len(candidate), dtype=np.float32)
-        compared = _compare(comparable(query.descriptors), comparable(candidate.descriptors), space)
-        return self._matched(query, candidate, compared)
+        return self._matched(query, candidate, comparable(query.descriptors), space)
 
-    def _score(self, query: LocalFeatures, candidate: LocalFeatures, compared: _Compared) -> FloatArray:
-        matched = self._matched(query, candidate, compared)
-        counted = distinct_places(matched)
-        weight = 10 * matched.confidence[counted].sum()
-        return np.array([len(matched), len(counted), weight], dtype=np.float32)
-
-    def _matched(self, query: LocalFeatures, candidate: LocalFeatures, compared: _Compared) -> Correspondences:
+    def _matched(
+        self, query: LocalFeatures, candidate: LocalFeatures, descriptors: FloatArray, space: FloatArray
+    ) -> Correspondences:
+        compared = _compare(descriptors, comparable(candidate.descriptors), space)
         first, second, ratio = _mutual(compared, self.config.ratio)
         swapped = candidate.key < query.key  # the geometric check is not symmetric: it always runs the same way
         if swapped:
@@ -199,12 +195,9 @@ def agreeing(from_xy: FloatArray, to_xy: FloatArray, geometry: str, tolerance_px
         return np.zeros(len(from_xy), dtype=bool)
     if geometry == "homography":
         _, mask = cv2.findHomography(from_xy, to_xy, cv2.USAC_MAGSAC, tolerance_px, maxIters=1000, confidence=0.999)
-    elif geometry == "affine":
-        _, mask = cv2.estimateAffine2D(
-            from_xy, to_xy, method=cv2.RANSAC, ransacReprojThreshold=tolerance_px, maxIters=500, refineIters=0
-        )
     else:
-        _, mask = cv2.estimateAffinePartial2D(
+        estimate = cv2.estimateAffine2D if geometry == "affine" else cv2.estimateAffinePartial2D
+        _, mask = estimate(
             from_xy, to_xy, method=cv2.RANSAC, ransacReprojThreshold=tolerance_px, maxIters=500, refineIters=0
         )
     return np.zeros(len(from_xy), dtype=bool) if mask is None else mask.ravel().astype(bool)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from animalclef.engine.work import Engine, ThisMachine
-from animalclef.matching.jobs import FeatureReader, IsDone, Job, Matched, whole_jobs
+from animalclef.engine.work import Engine, ThisMachine, ThreadedWork
+from animalclef.matching.jobs import FeatureReader, IsDone, Job, Matched, Pair, left_jobs, whole_jobs
 from animalclef.runtime.progress import Progress
 from animalclef.store.pair_log import PairLog
-from animalclef.structures import ImageTable, MatchKey, PairScores, Shortlist
+from animalclef.structures import ImageTable, PairScores, Shortlist
 
 __all__ = ["Matcher", "rerank", "scores_without_matching"]
-
-
-Pair = tuple[MatchKey, MatchKey]
 
 
 class Matcher(Protocol):
@@ -61,13 +58,6 @@ def _plan(shortlist: Shortlist, images: ImageTable) -> list[Job]:
     return jobs
 
 
-def _fresh(jobs: Sequence[Job], log: PairLog) -> list[Job]:
-    """Return the jobs without the pairs of earlier plans; the same when an interrupted plan is resumed."""
-    earlier = log.earlier([pair for job in jobs for pair in job.pairs])
-    fresh = [Job(job.query, tuple(pair[1] for pair in job.pairs if pair not in earlier)) for job in jobs]
-    return [job for job in fresh if job.candidates]
-
-
 def rerank(
     shortlist: Shortlist,
     images: ImageTable,
@@ -86,9 +76,11 @@ def rerank(
     total = sum(pair not in log for job in jobs for pair in job.pairs)
     with progress.task("matching pairs", total, "pairs") as advance:
         if total:
-            fresh = _fresh(jobs, log)
+            # pairs of earlier plans are left out: the same ones when an interrupted plan is resumed
+            earlier = log.earlier([pair for job in jobs for pair in job.pairs])
+            fresh = left_jobs(jobs, earlier.__contains__)
             shards = (_Shard(tuple(some), log) for some in whole_jobs(fresh, matcher.pairs_a_shard))
-            for matched in (engine or ThisMachine()).ordered(_Matching(matcher, read, workers), shards):
+            for matched in (engine or ThisMachine()).ordered(_Matching(matcher, read, workers=workers), shards):
                 before = len(log)
                 log.append([one for one, _ in matched.pairs], [other for _, other in matched.pairs], matched.scores)
                 advance(len(log) - before)
@@ -109,12 +101,11 @@ class _Shard:
 
 
 @dataclass(frozen=True, eq=False)
-class _Matching:
+class _Matching(ThreadedWork):
     """The work of matching shards of a plan."""
 
     matcher: Matcher
     read: FeatureReader
-    workers: int
     title = "matching pairs"
     chunks_a_task = 1
 
@@ -130,10 +121,6 @@ class _Matching:
         """Return the first query of a shard."""
         return f"the pairs of photograph {chunk.jobs[0].query} and what follows it"
 
-    def with_threads(self, threads: int) -> _Matching:
-        """Return the same work on so many threads."""
-        return replace(self, workers=threads)
-
 
 def scores_without_matching(shortlist: Shortlist) -> PairScores:
     """Return the stage-one `similarity` of every pair of the shortlist, in its order."""
@@ -146,9 +133,9 @@ def _collect(shortlist: Shortlist, images: ImageTable, log: PairLog) -> PairScor
     plain = scores_without_matching(shortlist)
     query_id, gallery_id = plain.query_id, plain.gallery_id
     key_of = dict(zip(images.image_id, images.key, strict=True))
-    scores = log.lookup(
-        np.array([key_of[image_id] for image_id in query_id], dtype=object),
-        np.array([key_of[image_id] for image_id in gallery_id], dtype=object),
+    query_key, gallery_key = (
+        np.array([key_of[image_id] for image_id in ids], dtype=object) for ids in (query_id, gallery_id)
     )
+    scores = log.lookup(query_key, gallery_key)
     columns = {name: scores[:, place] for place, name in enumerate(log.columns)}
     return PairScores(query_id, gallery_id, {**plain.columns, **columns})

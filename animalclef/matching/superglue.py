@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 
 from animalclef.config import RerankConfig
 from animalclef.config.matching import family
@@ -30,9 +30,6 @@ from animalclef.matching.lightglue.loading import keypoints_inside
 from animalclef.matching.lightglue.matcher import DeviceWorker, LightGlueMatcher
 from animalclef.structures import FloatArray, LocalFeatures
 
-if TYPE_CHECKING:
-    import torch
-
 __all__ = ["SuperGlue", "load_superglue", "normalised", "open_superglue", "transport"]
 
 _THRESHOLD = 0.2  # least confidence of a match, as in the authors' demonstration
@@ -44,20 +41,6 @@ _LIGHTGLUES: Mapping[str, tuple[object, ...]] = {  # settings of another network
 }  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
-class _Image:
-    """One image on the device, as far as it does not depend on what it is compared with."""
-
-    tokens: torch.Tensor  # (1, m, 256)
-
-    def __len__(self) -> int:
-        return self.tokens.shape[1]
-
-    @property
-    def nbytes(self) -> int:
-        return self.tokens.numel() * self.tokens.element_size()
-
-
 class SuperGlue:
     """transformers' network in float32 on one device; matches below `threshold` are none."""
 
@@ -67,14 +50,12 @@ class SuperGlue:
         self._layers = list(zip(kinds, network.gnn.layers, strict=True))
         self._alone = kinds.index("cross") if "cross" in kinds else len(kinds)  # layers before an image sees the other
 
-    def prepare(self, features: LocalFeatures) -> _Image:
-        """Return descriptors with place and confidence in them, after the first self-attention.
+    def prepare(self, features: LocalFeatures) -> torch.Tensor:
+        """Return descriptors with place and confidence in them, after the first self-attention: (1, m, 256).
 
         Raises:
             StaleArtefactError: the features are not SuperPoint's.
         """
-        import torch
-
         place, descriptors = normalised(features), features.descriptors.astype(np.float32)
         fits = family(features.extractor) == "superpoint" and descriptors.shape[1] == _DIMENSIONS
         if features.confidence is None or not fits:
@@ -84,22 +65,18 @@ class SuperGlue:
             )
         with torch.inference_mode():
             given = (place, features.confidence.astype(np.float32), descriptors)
-            points, scores, tokens = (torch.from_numpy(part)[None].to(self.device) for part in given)
-            tokens = tokens + self.network.keypoint_encoder(points, scores)[0]
+            points, scores, plain = (torch.from_numpy(part)[None].to(self.device) for part in given)
+            tokens: torch.Tensor = plain + self.network.keypoint_encoder(points, scores)[0]
             for _, layer in self._layers[: self._alone]:
                 tokens = tokens + layer(tokens)[0]
-        return _Image(tokens)
+        return tokens
 
     def match(self, pairs: Sequence[tuple[Any, Any]], *, counts_only: bool = False) -> list[PairMatches]:
         """Return the matches of every pair, one after another."""
-        import torch
-
         with torch.inference_mode():
-            return [self._match(left.tokens, right.tokens) for left, right in pairs]
+            return [self._match(left, right) for left, right in pairs]
 
     def _match(self, left: torch.Tensor, right: torch.Tensor) -> PairMatches:
-        import torch
-
         for kind, layer in self._layers[self._alone :]:
             if kind == "self":
                 change = layer(left)[0], layer(right)[0]
@@ -129,8 +106,6 @@ def transport(similarity: torch.Tensor, alone: torch.Tensor, iterations: int) ->
 
     Every keypoint has the mass 1; the bin of either image takes up to all of the other's (Sarlin et al. 2020, eq. 8-9).
     """
-    import torch
-
     m, n = similarity.shape
     scores = alone.to(similarity).expand(m + 1, n + 1).clone()
     scores[:m, :n] = similarity
@@ -155,7 +130,7 @@ def load_superglue(path: Path) -> Any:
     network = _network()
     _check_parts(network)
     network.keypoint_detector = None
-    state = _own(read_weights(path))
+    state = {name: value for name, value in read_weights(path).items() if not name.startswith("keypoint_detector.")}
     derived = [name for name in network.state_dict() if name.endswith("num_batches_tracked")]
     load_strictly(network, state, path, derived)
     return network.eval().requires_grad_(False)
@@ -196,8 +171,6 @@ def _network() -> Any:
             "rerank.matcher superglue needs transformers 4.49 or later, and its weights may not be used commercially. "
             "Where that is right: pip install 'animalclef[noncommercial]'."
         ) from error
-    import torch
-
     with torch.random.fork_rng(devices=[]):
         return SuperGlueForKeypointMatching(SuperGlueConfig())
 
@@ -208,8 +181,6 @@ def _check_parts(network: Any) -> None:
     Raises:
         ConfigError: transformers' SuperGlue is built in another way.
     """
-    import torch
-
     tokens = torch.zeros(1, 2, _DIMENSIONS)
     shapes = []
     try:
@@ -249,7 +220,3 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return ""
-
-
-def _own(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: value for name, value in state.items() if not name.startswith("keypoint_detector.")}

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from animalclef.config import fingerprint
 from animalclef.pipeline.features import FeatureSet
 from animalclef.pipeline.run_context import RunContext
-from animalclef.retrieval.candidate_groups import candidate_groups
-from animalclef.retrieval.knn import retrieve
+from animalclef.retrieval.knn import candidate_groups, retrieve
 from animalclef.retrieval.lnbnn import LnbnnScorer
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import Embeddings, FloatArray, ImageTable, Shortlist, Votes

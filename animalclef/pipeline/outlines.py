@@ -20,9 +20,8 @@ from animalclef.data.segmentation_cells import draw_segmentation
 from animalclef.engine.work import Engine, ThisMachine
 from animalclef.prepare.body_box import plain_ground
 from animalclef.prepare.segmenters import with_workers
-from animalclef.runtime.prefetch import one_ahead
 from animalclef.runtime.progress import Progress
-from animalclef.runtime.threads import worker_threads
+from animalclef.runtime.threads import one_ahead, worker_threads
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import DecodedImage, ImageTable
 from animalclef.structures.arrays import BoolArray

@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.config import VoteConfig
-from animalclef.features.local.unit_descriptors import comparable
 from animalclef.runtime.threads import one_thread_each
-from animalclef.structures import FloatArray, LocalFeatures
+from animalclef.structures import FloatArray
 
-__all__ = ["Codebook", "DescriptorIndex", "build_block", "build_index", "train_codebook", "unit_descriptors"]
+__all__ = ["Codebook", "DescriptorIndex", "build_block", "train_codebook"]
 
 Rows = NDArray[np.int64]
 Reader = Callable[[int], FloatArray]
@@ -67,20 +66,12 @@ class DescriptorIndex:
     def __len__(self) -> int:
         return self.codebook.total
 
-    def search(self, descriptors: FloatArray, count: int) -> Found:
-        """Return Euclidean distances (m, n) of the `count` nearest descriptors, nearest first.
+    def search(self, asked: Sequence[FloatArray], count: int, each: Map = map) -> list[Found]:
+        """Return for each of several images the `count` nearest descriptors of each of its own, nearest first.
 
-        The second array (m, n) holds the images that they lie in.
-
-        Where an inverted file finds fewer, the rest holds infinity and -1. What a row gets does not depend on the
-        images asked before or after.
-        """
-        return self.search_many([descriptors], count)[0]
-
-    def search_many(self, asked: Sequence[FloatArray], count: int, each: Map = map) -> list[Found]:
-        """Return what `search` returns for each of several images; every block is read once for all of them.
-
-        Of equal distances those of an earlier block come first.
+        Euclidean distances (m, n), and the images (m, n) that they lie in. Where an inverted file finds fewer, the rest
+        holds infinity and -1. What a row gets does not depend on the images asked before or after. Every block is read
+        once for all of them; of equal distances those of an earlier block come first.
         """
         count = min(count, len(self))
         found: list[Found] = [_nothing(len(one), count) for one in asked]
@@ -115,11 +106,6 @@ class DescriptorIndex:
             distance, image = block.search_preassigned(short, count, cells[1], cells[0])
         distance[image < 0] = np.inf
         return distance, image
-
-
-def unit_descriptors(features: LocalFeatures, most: int) -> FloatArray:
-    """Return the first `most` descriptors, the strongest, as unit vectors; SIFT's bytes become RootSIFT."""
-    return comparable(features.descriptors[:most])
 
 
 def train_codebook(read: Reader, images: int, config: VoteConfig, seed: int) -> Codebook:
@@ -179,13 +165,6 @@ def build_block(read: Reader, images: Sequence[int], codebook: Codebook, each: M
         values, pointer = np.concatenate(short), faiss.swig_ptr
         index.add_core(len(labels), pointer(values), pointer(labels), pointer(np.ascontiguousarray(cells)))
     return codebook.empty_block(1) if index is None else index
-
-
-def build_index(read: Reader, images: int, config: VoteConfig, seed: int) -> DescriptorIndex:
-    """Index the unit descriptors that `read` gives for each of the images 0 to `images` - 1, in one block in memory."""
-    codebook = train_codebook(read, images, config, seed)
-    block = build_block(read, range(images), codebook)
-    return DescriptorIndex(codebook, lambda: [block], config.probes)
 
 
 def _nothing(rows: int, count: int) -> Found:

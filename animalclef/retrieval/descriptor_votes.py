@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.config import VoteConfig
-from animalclef.engine.work import batched
-from animalclef.retrieval.descriptor_index import Codebook, DescriptorIndex, Found, Map, build_block, unit_descriptors
+from animalclef.engine.work import ThreadedWork, batched
+from animalclef.features.local.unit_descriptors import comparable
+from animalclef.retrieval.descriptor_index import Codebook, DescriptorIndex, Found, Map, build_block
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.store.shard_store import Entry, ShardStore
 from animalclef.structures import FloatArray, LocalFeatures, MatchKey
@@ -52,8 +53,8 @@ class VotingGallery:
         return [f"{start}-{min(start + self.block, count)}" for start in range(0, count, self.block)]
 
     def unit(self, key: MatchKey) -> FloatArray:
-        """Return the descriptors of a photograph."""
-        return unit_descriptors(self.read(key), self.config.max_keypoints)
+        """Return the strongest descriptors of a photograph as unit vectors; SIFT's bytes become RootSIFT."""
+        return comparable(self.read(key).descriptors[: self.config.max_keypoints])
 
     def build(self, rows: Sequence[int], each: Map) -> Any:
         """Return the FAISS index of some photographs."""
@@ -84,12 +85,11 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class Indexing:
+class Indexing(ThreadedWork):
     """The work of indexing blocks of the gallery, each named by its rows and written as one file."""
 
     gallery: VotingGallery
     store: ShardStore
-    workers: int
     title = "indexing local descriptors"
     chunks_a_task = 1
 
@@ -104,18 +104,13 @@ class Indexing:
         """Return the first photograph of a block."""
         return f"photograph {self.gallery.keys[int(chunk.split('-')[0])]} and what follows it"
 
-    def with_threads(self, threads: int) -> Indexing:
-        """Return the same work on so many threads."""
-        return replace(self, workers=threads)
-
 
 @dataclass(frozen=True, eq=False)
-class Voting:
+class Voting(ThreadedWork):
     """The work of chunks of queries; those of a task are written together."""
 
     gallery: VotingGallery
     store: ShardStore
-    workers: int
     title = "local descriptors vote"
 
     @property
@@ -134,22 +129,15 @@ class Voting:
             for some in batched(chunks, self.chunks_a_task):
                 everyone = [one for chunk in some for one in chunk]
                 descriptors = list(each(lambda one: self.gallery.unit(one.key), everyone))
-                found = _enough(
-                    self.gallery.index(each), descriptors, everyone, self.gallery.config.neighbours + 1, each
-                )
-                entries = iter(
-                    [_entry(*both, self.gallery.config.neighbours) for both in zip(everyone, found, strict=True)]
-                )
+                neighbours = self.gallery.config.neighbours
+                found = _enough(self.gallery.index(each), descriptors, everyone, neighbours + 1, each)
+                entries = iter([_entry(*both, neighbours) for both in zip(everyone, found, strict=True)])
                 for chunk in some:
                     yield len(chunk), self.store.put({one.name: next(entries) for one in chunk})
 
     def named(self, chunk: Sequence[Asked]) -> str:
         """Return the first query of a chunk."""
         return f"photograph {chunk[0].key} and what follows it"
-
-    def with_threads(self, threads: int) -> Voting:
-        """Return the same work on so many threads."""
-        return replace(self, workers=threads)
 
 
 @contextmanager
@@ -200,13 +188,13 @@ def _enough(
     """Return the neighbours of every descriptor, so many that `needed` of them lie in images that no view bars."""
     count = needed + _SPARE
     barred = [np.unique(np.concatenate(one.barred)) for one in asked]
-    found = index.search_many(descriptors, count, each)
+    found = index.search(descriptors, count, each)
     if count >= len(index):
         return found
     left = [_short(image, bar, needed) for (_, image), bar in zip(found, barred, strict=True)]
     while count < len(index) and (again := [place for place, rows in enumerate(left) if len(rows)]):
         count *= 4
-        more = index.search_many([descriptors[place][left[place]] for place in again], count, each)
+        more = index.search([descriptors[place][left[place]] for place in again], count, each)
         for place, wide in zip(again, more, strict=True):
             found[place] = _replaced(found[place], left[place], _counting(wide, asked[place].barred, needed))
             left[place] = left[place][_short(wide[1], barred[place], needed)]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from animalclef.config import RetrieveConfig
 from animalclef.engine.work import Engine
-from animalclef.retrieval.candidate_groups import candidate_groups
 from animalclef.retrieval.large_gallery import search_gallery
 from animalclef.structures import Embeddings, ImageTable, Shortlist
 
-__all__ = ["retrieve"]
+__all__ = ["candidate_groups", "retrieve"]
+
+Rows = NDArray[np.int64]
 
 
 def retrieve(
@@ -60,3 +62,22 @@ def retrieve(
             index[row, : len(best)] = rows[kept][best]
             similarity[row, : len(best)] = values[kept][best]
     return Shortlist(queries.image_id, gallery.image_id, index, similarity)
+
+
+def candidate_groups(
+    queries: ImageTable, gallery: ImageTable, same_viewpoint: bool | Sequence[str]
+) -> Iterator[tuple[Rows, Rows]]:
+    """Yield rows of queries that share their candidates, with the rows of those candidates: their own data set.
+
+    Where `same_viewpoint` holds (for all, or for the data sets named) candidates share the query's viewpoint or have
+    none; a query without a viewpoint sees all.
+    """
+    for dataset in queries.datasets:
+        restricted = same_viewpoint if isinstance(same_viewpoint, bool) else dataset in same_viewpoint
+        in_queries, in_gallery = queries.dataset == dataset, gallery.dataset == dataset
+        if not restricted:
+            yield np.flatnonzero(in_queries), np.flatnonzero(in_gallery)
+            continue
+        for viewpoint in sorted(set(queries.viewpoint[in_queries])):
+            fits = (gallery.viewpoint == viewpoint) | (gallery.viewpoint == "") if viewpoint else True
+            yield np.flatnonzero(in_queries & (queries.viewpoint == viewpoint)), np.flatnonzero(in_gallery & fits)

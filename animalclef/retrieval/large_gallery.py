@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.engine.work import Engine, ThisMachine
+from animalclef.engine.work import Engine, ThisMachine, ThreadedWork
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.structures import FloatArray
 
@@ -122,16 +122,11 @@ def _quantizer(centroids: FloatArray) -> Any:
 
 def _empty(quantizer: Any, cells: int, shape: tuple[int, ...], memory_gb: float) -> Any:
     count, dimensions = shape
-    index: Any
-    kinds = ((2, faiss.ScalarQuantizer.QT_fp16), (1, faiss.ScalarQuantizer.QT_8bit))
-    for width, kind in kinds:
+    for width, kind in ((2, faiss.ScalarQuantizer.QT_fp16), (1, faiss.ScalarQuantizer.QT_8bit)):
         if count * dimensions * width <= memory_gb * 1e9:
-            index = faiss.IndexIVFScalarQuantizer(quantizer, dimensions, cells, kind, faiss.METRIC_INNER_PRODUCT, False)
-            break
-    else:
-        parts = max(part for part in range(1, max(1, dimensions // 4) + 1) if dimensions % part == 0)
-        index = faiss.IndexIVFPQ(quantizer, dimensions, cells, parts, 8, faiss.METRIC_INNER_PRODUCT)
-    return index
+            return faiss.IndexIVFScalarQuantizer(quantizer, dimensions, cells, kind, faiss.METRIC_INNER_PRODUCT, False)
+    parts = max(part for part in range(1, max(1, dimensions // 4) + 1) if dimensions % part == 0)
+    return faiss.IndexIVFPQ(quantizer, dimensions, cells, parts, 8, faiss.METRIC_INNER_PRODUCT)
 
 
 def _probes(
@@ -168,7 +163,7 @@ def exact_search(
         return _exact(query, gallery, most)
     blocks = ((start, gallery[start : start + _BLOCK]) for start in range(0, len(gallery), _BLOCK))
     found, scores = np.zeros((len(query), 0), np.int64), np.zeros((len(query), 0), np.float32)
-    for more, theirs in (engine or ThisMachine()).ordered(_ExactSearch(query, most, workers), blocks):
+    for more, theirs in (engine or ThisMachine()).ordered(_ExactSearch(query, most, workers=workers), blocks):
         found, scores = np.concatenate([found, more], axis=1), np.concatenate([scores, theirs], axis=1)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :most]  # of equal ones the first in the gallery
         found, scores = np.take_along_axis(found, order, axis=1), np.take_along_axis(scores, order, axis=1)
@@ -176,12 +171,11 @@ def exact_search(
 
 
 @dataclass(frozen=True, eq=False)
-class _ExactSearch:
+class _ExactSearch(ThreadedWork):
     """The work of searching blocks of the gallery, each with the row that it begins at."""
 
     query: FloatArray
     most: int
-    workers: int
     title = "searching embeddings"
     chunks_a_task = 1
 
@@ -204,10 +198,6 @@ class _ExactSearch:
     def named(self, chunk: tuple[int, FloatArray]) -> str:
         """Return the first row of a block."""
         return f"database photograph {chunk[0]:,} and what follows it"
-
-    def with_threads(self, threads: int) -> _ExactSearch:
-        """Return the same work on so many threads."""
-        return replace(self, workers=threads)
 
 
 @contextmanager

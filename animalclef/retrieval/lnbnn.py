@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from animalclef.config import VoteConfig, fingerprint
 from animalclef.engine.work import Engine, ThisMachine, batched
-from animalclef.retrieval.descriptor_index import Codebook, train_codebook, unit_descriptors
+from animalclef.features.local.unit_descriptors import comparable
+from animalclef.retrieval.descriptor_index import Codebook, train_codebook
 from animalclef.retrieval.descriptor_votes import Asked, FeatureReader, Indexing, Voting, VotingGallery
 from animalclef.runtime.progress import Progress
 from animalclef.store.shard_store import Entry, ShardStore
@@ -88,7 +89,7 @@ class LnbnnScorer:
         advance(len(names) - len(absent))
         if absent:
             asked = (Asked(name, queries.key[row_of[name]], [bar[row_of[name]] for bar in barred]) for name in absent)
-            work = Voting(self._gallery(of, gallery), store, self.workers)
+            work = Voting(self._gallery(of, gallery), store, workers=self.workers)
             for count, path in self.engine.ordered(work, batched(asked, _CHUNK)):
                 store.include(path)
                 advance(count)
@@ -99,7 +100,7 @@ class LnbnnScorer:
         if of not in self._galleries:
             keys, blocks = [MatchKey(key) for key in gallery.key], self.keep("descriptors", of)
             codebook = _stored_codebook(blocks) or train_codebook(
-                lambda row: unit_descriptors(self.read(keys[row]), self.config.max_keypoints),
+                lambda row: comparable(self.read(keys[row]).descriptors[: self.config.max_keypoints]),
                 len(keys), self.config, self.seed,
             )  # fmt: skip
             size = 2 * self.config.dimensions + 12  # bytes of a descriptor in the index
@@ -117,7 +118,7 @@ class LnbnnScorer:
             blocks.put({"codebook": {"total": np.array([book.total]), **arrays}})
         absent = blocks.verify(gallery.block_names)
         with self.progress.task("indexing local descriptors", len(absent), "blocks") as advance:
-            for path in self.engine.ordered(Indexing(gallery, blocks, self.workers), absent):
+            for path in self.engine.ordered(Indexing(gallery, blocks, workers=self.workers), absent):
                 blocks.include(path)
                 advance(1)
 

@@ -46,7 +46,7 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def write_with(path: Path, write: Callable[[Path], None]) -> None:
+def write_with(path: Path, write: Callable[[Path], object]) -> None:
     """Fill a temporary file beside `path` with `write`, flush it to disk and rename it into place.
 
     Raises:
@@ -56,7 +56,7 @@ def write_with(path: Path, write: Callable[[Path], None]) -> None:
     replace_with(path, write)
 
 
-def replace_with(path: Path, write: Callable[[Path], None]) -> None:
+def replace_with(path: Path, write: Callable[[Path], object]) -> None:
     """Do what `write_with` does, also for a file that this command reads: for copies of what lies elsewhere.
 
     Raises:
@@ -68,17 +68,16 @@ def replace_with(path: Path, write: Callable[[Path], None]) -> None:
         write(temporary)
         _flush(temporary)
         temporary.replace(path)
-    except OSError as error:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
-        raise output_error(path, error) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise output_error(path, error) from error
         raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` whole."""
-    write_with(path, lambda temporary: _write_all(temporary, content))
+    write_with(path, lambda temporary: temporary.write_bytes(content))
 
 
 def write_text(path: Path, content: str) -> None:
@@ -150,11 +149,6 @@ def remove_parts(folder: Path) -> None:
     """Remove what killed processes left half written under a folder that nobody else is working in."""
     for path in folder.rglob(".*.part"):
         path.unlink(missing_ok=True)
-
-
-def _write_all(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
 
 
 def _flush(path: Path) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import torch
 
 from animalclef.errors import ConfigError
 
 __all__ = [
+    "Batches",
     "choose_precision",
-    "halved",
     "has_bfloat16_units",
     "has_float16_units",
     "is_out_of_memory",
@@ -19,6 +20,9 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def choose_precision(wanted: str, device: torch.device | str) -> torch.dtype:
@@ -61,28 +65,43 @@ def is_out_of_memory(error: BaseException) -> bool:
     return named or "out of memory" in text or "can't allocate memory" in text
 
 
-def halved(batch: int, error: BaseException, setting: str, device: str, advice: str) -> int:
-    """Return half the batch size after a batch of `batch` photographs failed with `error`.
+class Batches:
+    """Run a device over batches; where its memory is full it gets half as many photographs at a time from then on.
 
     `setting` names what was chosen, `advice` what would need less.
-
-    Raises:
-        ConfigError: not even one photograph at a time fits.
-        BaseException: `error` itself, where it is of another kind.
     """
-    if not is_out_of_memory(error):
-        raise error
-    if batch == 1:
-        raise ConfigError(
-            f"{setting}: not even one photograph at a time fits into the memory of {device}. {advice}, or --device cpu."
-        ) from error
-    logger.warning("Out of memory with %d photographs a batch; going on with %d.", batch, batch // 2)
-    release_memory()
-    return batch // 2
+
+    def __init__(self, size: int, setting: str, device: str, advice: str) -> None:
+        self.size, self.setting, self.device, self.advice = size, setting, device, advice
+
+    def run(self, work: Callable[[Sequence[Item]], Iterable[Result]], items: Sequence[Item]) -> Iterator[Result]:
+        """Yield the results of all items, in their order.
+
+        Raises:
+            ConfigError: not even one photograph at a time fits.
+        """
+        start = 0
+        while start < len(items):
+            some = items[start : start + self.size]
+            try:
+                found = work(some)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if len(some) == 1:
+                    raise ConfigError(
+                        f"{self.setting}: not even one photograph at a time fits into the memory of {self.device}. "
+                        f"{self.advice}, or --device cpu."
+                    ) from error
+                self.size = len(some) // 2
+                logger.warning("Out of memory with %d photographs a batch; going on with %d.", len(some), self.size)
+                release_memory()
+                continue
+            yield from found
+            start += len(some)
 
 
 def release_memory() -> None:
     """Release cached blocks of the GPU, for another process or for batches of another size."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
+    if torch.cuda.is_available():
         torch.cuda.empty_cache()

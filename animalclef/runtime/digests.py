@@ -11,7 +11,7 @@ from typing import Any
 from animalclef.errors import StaleArtefactError
 
 __all__ = [
-    "RESULTS", "check_answers", "check_digests", "check_result", "content_digest", "digests_of", "file_digest",
+    "RESULTS", "check_answers", "check_digests", "check_result", "content_digest", "file_digest",
     "with_digests",
 ]  # fmt: skip
 
@@ -20,11 +20,6 @@ RESULTS = (
     "near_duplicates.csv", "decision.json",
 )  # fmt: skip
 """Results of a run whose digests stand in its `finished.json`."""
-
-
-def digests_of(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every result that lies in a run folder, by file name."""
-    return {name: file_digest(folder / name) for name in RESULTS if (folder / name).is_file()}
 
 
 def content_digest(content: Mapping[str, Any]) -> str:
@@ -39,7 +34,8 @@ def content_digest(content: Mapping[str, Any]) -> str:
 
 def with_digests(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return the content of `finished.json`: the settings, the digests of the results, and its own."""
-    content = {**settings, "files": digests_of(folder)}
+    files = {name: file_digest(folder / name) for name in RESULTS if (folder / name).is_file()}
+    content = {**settings, "files": files}
     return {**content, "digest": content_digest(json.loads(json.dumps(content)))}
 
 
@@ -51,11 +47,11 @@ def check_digests(folder: Path, settings: Mapping[str, Any]) -> None:
     """
     own, files = settings.get("digest"), settings.get("files")
     if own is not None and own != content_digest(settings):
-        raise _changed(folder / "finished.json", folder)
+        raise _changed(folder / "finished.json")
     for name, digest in files.items() if isinstance(files, Mapping) else ():
         path = folder / name
         if name in RESULTS and (not path.is_file() or file_digest(path) != digest):
-            raise _changed(path, folder)
+            raise _changed(path)
 
 
 def check_result(path: Path) -> None:
@@ -67,7 +63,7 @@ def check_result(path: Path) -> None:
     files = _object(path.parent / "finished.json").get("files")
     digest = files.get(path.name) if isinstance(files, dict) and path.name in RESULTS else None
     if digest is not None and digest != file_digest(path):
-        raise _changed(path, path.parent)
+        raise _changed(path)
 
 
 def check_answers(path: Path) -> None:
@@ -95,11 +91,12 @@ def _object(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _changed(path: Path, folder: Path) -> StaleArtefactError:
+def _changed(path: Path) -> StaleArtefactError:
     what = "is not what the run wrote" if path.is_file() else "is gone"
-    return StaleArtefactError(f"{path}: this file {what}. Run predict with --run {folder} again.")
+    return StaleArtefactError(f"{path}: this file {what}. Run predict with --run {path.parent} again.")
 
 
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -24,19 +24,16 @@ def locked(path: Path, option: str, seconds: float = _SECONDS) -> Iterator[None]
         OutputError: another process has held it for `seconds`, or files cannot be locked there.
     """
     make_folder(path.parent)
-    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=seconds)
     try:
-        lock.acquire()
+        held = FileLock(path.with_name(f".{path.name}.lock"), timeout=seconds).acquire()
     except Timeout as error:
         raise OutputError(f"{path}: another process has locked it. Run the same command again later.") from error
     except NotImplementedError as error:
         raise OutputError(f"{path}: files cannot be locked in this folder. Give {option} another one.") from error
     except OSError as error:
         raise output_error(path, error) from error
-    try:
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager
@@ -47,16 +44,13 @@ def locked_folder(folder: Path, busy: str, option: str) -> Iterator[None]:
         RunInUseError: another process holds it.
         OutputError: files cannot be locked there; `option` names another folder.
     """
-    lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        held = FileLock(folder / ".lock").acquire(timeout=0)
     except Timeout as error:
         raise RunInUseError(f"{folder}: {busy}") from error
     except (OSError, NotImplementedError) as error:
         raise OutputError(
             f"{folder}: files cannot be locked in this folder ({error}). Give {option} a folder on a local disk."
         ) from error
-    try:
+    with held:
         yield
-    finally:
-        lock.release()

@@ -6,6 +6,7 @@ import json
 import struct
 import zlib
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 
 from animalclef.errors import OutputError
@@ -47,12 +48,10 @@ def protect_inputs(paths: Iterable[Path]) -> None:
 
 def protect_photographs(root: Path, paths: Iterable[str]) -> None:
     """Note the photographs of a table, by their paths below `root`; each folder is resolved once."""
-    resolved: dict[Path, Path] = {}
+    resolve = cache(Path.resolve)
     for path in paths:
         whole = root / path
-        if whole.parent not in resolved:
-            resolved[whole.parent] = whole.parent.resolve()
-        _inputs[str(resolved[whole.parent] / whole.name)] = None
+        _inputs[str(resolve(whole.parent) / whole.name)] = None
 
 
 def forget_inputs() -> None:

@@ -19,9 +19,8 @@ from torch import Tensor, nn
 
 from animalclef.errors import OutputError, TrainingError
 from animalclef.runtime.atomic_files import write_text
-from animalclef.runtime.prefetch import prefetch
 from animalclef.runtime.progress import Progress, Silent
-from animalclef.runtime.threads import one_thread_each
+from animalclef.runtime.threads import one_thread_each, prefetch
 from animalclef.training.fabric import (
     average_buffers,
     average_gradients,

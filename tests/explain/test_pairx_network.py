@@ -13,7 +13,7 @@ from animalclef.config import EmbedConfig
 from animalclef.errors import ConfigError
 from animalclef.explain.pairx import Agreement, agreeing_cells, cell_centres, heat_of, scaled
 from animalclef.explain.pairx_network import agreement_of_network, layers_of, relevance_of
-from animalclef.features.embedding.embedder_registry import FAMILIES
+from animalclef.features.embedding.embedder_families import FAMILIES
 from animalclef.features.embedding.preprocessing import Preprocessing
 from animalclef.features.embedding.timm_embedder import TimmExtractor
 from animalclef.structures import DecodedImage

@@ -19,7 +19,8 @@ from animalclef.errors import ConfigError, WeightsError
 from animalclef.features.embedding import embedder_registry as embedders
 from animalclef.features.embedding import timm_embedder as zoo
 from animalclef.features.embedding.acceleration import fold_batch_norms
-from animalclef.features.embedding.embedder_registry import EMBEDDERS, FAMILIES, find_embedder
+from animalclef.features.embedding.embedder_families import FAMILIES
+from animalclef.features.embedding.embedder_registry import EMBEDDERS, find_embedder
 from animalclef.features.embedding.preprocessing import RESIZERS, Preprocessing
 from animalclef.features.embedding.timm_embedder import TimmExtractor, load_embedder
 from animalclef.hub.cache import WEIGHTS

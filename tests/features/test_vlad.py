@@ -18,10 +18,11 @@ from animalclef.features.embedding.principal_components import principal_axes, p
 from animalclef.features.embedding.vlad import (
     Codebook,
     VladExtractor,
-    _aggregate,
     dense_descriptors,
     dense_root_sift,
     fit_codebook,
+    residuals_of,
+    vlad_of,
 )
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import DecodedImage
@@ -130,15 +131,24 @@ def test_threads_change_nothing() -> None:
         np.testing.assert_array_equal(first["embedding"], second["embedding"])
 
 
-def test_residuals_are_aggregated_by_hand() -> None:
-    words = np.array([[0, 0], [10, 0]], np.float32)
-    points = np.array([[1, 0], [0, 1], [10, 4]], np.float32)
-    # word 0 sums (1, 1), word 1 sums (0, 4); unit each, signed roots, unit together
+def test_sums_of_residuals_are_normalised_by_hand() -> None:
+    sums = np.array([[1, 1], [0, 4]], np.float32)
+    # each unit, signed roots, unit together
     expected = np.sqrt([np.sqrt(0.5), np.sqrt(0.5), 0, 1])
-    np.testing.assert_allclose(_aggregate(points, words), expected / np.linalg.norm(expected), rtol=1e-5)
-    assert not _aggregate(np.zeros((0, 2), np.float32), words).any()
-    mirrored = _aggregate(-points, -words)
-    np.testing.assert_allclose(mirrored, -expected / np.linalg.norm(expected), rtol=1e-5)
+    np.testing.assert_allclose(vlad_of(sums), expected / np.linalg.norm(expected), rtol=1e-5)
+    assert not vlad_of(np.zeros((2, 2), np.float32)).any()
+    np.testing.assert_allclose(vlad_of(-sums), -expected / np.linalg.norm(expected), rtol=1e-5)
+
+
+def test_residuals_are_those_to_the_nearest_word_and_a_blank_photograph_has_none() -> None:
+    codebook = fit_codebook([dense_descriptors(speckled(90, 130, 1), SMALL)], SMALL, seed=0)
+    residuals, word, places = residuals_of(speckled(90, 130, 2), codebook, SMALL)
+    apart = np.linalg.norm(codebook.words[word] + residuals - codebook.words[:, None], axis=2)
+    np.testing.assert_allclose(apart[word, np.arange(len(word))], apart.min(axis=0), atol=1e-5)
+    assert len(residuals) == len(places) > 0
+    blank = DecodedImage(np.full((90, 130, 3), 99, np.uint8), None, (130, 90))
+    with ThreadPoolExecutor(1) as pool:
+        assert not VladExtractor(codebook, SMALL).extract_features([blank], pool)[0]["embedding"].any()
 
 
 def covariance_of(values: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -21,11 +21,11 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from animalclef.config import load_config
 from animalclef.errors import OutputError, WeightsError
-from animalclef.hub import cache as weights
 from animalclef.hub.bundle import make_bundle, write_manifest
 from animalclef.hub.cache import WEIGHTS, WeightsEntry, find_weights, read_lock
 from animalclef.hub.download import download, pull
 from animalclef.hub.needed_weights import needed_weights
+from animalclef.runtime.digests import file_digest
 from animalclef.runtime.progress import Silent
 
 CONTENT = bytes(range(256)) * 400
@@ -70,7 +70,7 @@ def test_every_entry_has_what_a_user_must_know() -> None:
 @pytest.mark.shared
 def test_the_aliked_digests_are_those_of_the_authors_files(shared: Path) -> None:
     for name in ("aliked-n16", "aliked-t16"):
-        assert weights.file_digest(shared / "weights" / WEIGHTS[name].file) == WEIGHTS[name].sha256
+        assert file_digest(shared / "weights" / WEIGHTS[name].file) == WEIGHTS[name].sha256
         assert (shared / "weights" / WEIGHTS[name].file).stat().st_size == WEIGHTS[name].size
 
 

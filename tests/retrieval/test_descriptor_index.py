@@ -8,8 +8,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from animalclef.config import VoteConfig
-from animalclef.retrieval.descriptor_index import build_index, train_codebook, unit_descriptors
-from animalclef.structures import LocalFeatures
+from animalclef.retrieval.descriptor_index import DescriptorIndex, build_block, train_codebook
 
 LENGTHS = [40, 0, 25, 60, 1] * 8
 
@@ -29,10 +28,16 @@ def by_definition(images: list[np.ndarray], asked: np.ndarray, count: int) -> tu
     return np.take_along_axis(apart, best, axis=1), owner[best]
 
 
+def build_index(images: list[np.ndarray], config: VoteConfig, seed: int = 0) -> DescriptorIndex:
+    codebook = train_codebook(lambda image: images[image], len(images), config, seed)
+    block = build_block(lambda image: images[image], range(len(images)), codebook)
+    return DescriptorIndex(codebook, lambda: [block], config.probes)
+
+
 def test_the_exact_index_finds_the_nearest() -> None:
     images = clusters(0)
-    index = build_index(lambda image: images[image], len(images), VoteConfig(), 0)
-    distance, image = index.search(images[0][:5], 9)
+    index = build_index(images, VoteConfig())
+    distance, image = index.search([images[0][:5]], 9)[0]
     expected_distance, expected_image = by_definition(images, images[0][:5], 9)
     np.testing.assert_allclose(distance, expected_distance, atol=1e-3)
     np.testing.assert_array_equal(image[:, 1:], expected_image[:, 1:])
@@ -41,8 +46,8 @@ def test_the_exact_index_finds_the_nearest() -> None:
 def test_the_approximate_index_finds_nearly_all_of_them_and_always_the_same() -> None:
     images = clusters(1)
     config = VoteConfig(exact_descriptors=100, dimensions=12, probes=8)
-    indexes = [build_index(lambda image: images[image], len(images), config, 3) for _ in range(2)]
-    results = [index.search(images[2], 6) for index in indexes]
+    indexes = [build_index(images, config, 3) for _ in range(2)]
+    results = [index.search([images[2]], 6)[0] for index in indexes]
     np.testing.assert_array_equal(results[0][0], results[1][0])
     np.testing.assert_array_equal(results[0][1], results[1][1])
     _, expected = by_definition(images, images[2], 6)
@@ -53,29 +58,19 @@ def test_the_approximate_index_finds_nearly_all_of_them_and_always_the_same() ->
 @pytest.mark.parametrize("exact", [0, 10**6])
 def test_more_neighbours_than_descriptors(exact: int) -> None:
     images = clusters(2)[:4]
-    index = build_index(lambda image: images[image], 4, VoteConfig(exact_descriptors=exact, probes=64), 0)
-    distance, image = index.search(images[0][:3], 10_000)
+    index = build_index(images, VoteConfig(exact_descriptors=exact, probes=64))
+    distance, image = index.search([images[0][:3]], 10_000)[0]
     assert distance.shape == (3, sum(LENGTHS[:4]))
     assert (np.diff(distance, axis=1)[np.isfinite(distance[:, 1:])] >= 0).all()
     assert set(image[np.isfinite(distance)].tolist()) <= {0, 2, 3}
 
 
 def test_an_empty_index_and_an_empty_question() -> None:
-    index = build_index(lambda image: np.zeros((0, 8), np.float32), 3, VoteConfig(), 0)
-    assert index.search(np.zeros((2, 8), np.float32), 4)[0].shape == (2, 0)
+    index = build_index([np.zeros((0, 8), np.float32)] * 3, VoteConfig())
+    assert index.search([np.zeros((2, 8), np.float32)], 4)[0][0].shape == (2, 0)
     images = clusters(0)
-    index = build_index(lambda image: images[image], len(images), VoteConfig(), 0)
-    assert index.search(np.zeros((0, 16), np.float32), 4)[1].shape[0] == 0
-
-
-def test_unit_descriptors_of_bytes_and_of_floats() -> None:
-    def of(descriptors: np.ndarray) -> LocalFeatures:
-        nothing = np.zeros(len(descriptors), np.float32)
-        return LocalFeatures("", np.zeros((len(descriptors), 2), np.float32), descriptors, nothing, nothing, (3, 2))
-
-    sift = unit_descriptors(of(np.array([[9, 16, 0, 0], [1, 0, 0, 0]], np.uint8)), 1)
-    np.testing.assert_allclose(sift, [[0.6, 0.8, 0, 0]], atol=1e-3)
-    np.testing.assert_allclose(unit_descriptors(of(np.array([[3.0, 4.0], [0, 0]])), 9), [[0.6, 0.8], [0, 0]], atol=1e-3)
+    index = build_index(images, VoteConfig())
+    assert index.search([np.zeros((0, 16), np.float32)], 4)[0][1].shape[0] == 0
 
 
 def test_the_codebook_has_the_same_bytes_on_any_number_of_threads() -> None:

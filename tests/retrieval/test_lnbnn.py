@@ -12,9 +12,9 @@ from rows import Row, image_table
 from animalclef.config import VoteConfig
 from animalclef.engine.work import Engine
 from animalclef.retrieval import descriptor_votes
-from animalclef.retrieval.candidate_groups import candidate_groups
-from animalclef.retrieval.descriptor_index import Codebook, build_index
+from animalclef.retrieval.descriptor_index import Codebook, DescriptorIndex, build_block, train_codebook
 from animalclef.retrieval.descriptor_votes import Asked, Voting, VotingGallery, local_votes
+from animalclef.retrieval.knn import candidate_groups
 from animalclef.retrieval.lnbnn import LnbnnScorer
 from animalclef.runtime.progress import Silent
 from animalclef.store.shard_store import ShardStore
@@ -115,7 +115,9 @@ def test_a_descriptor_with_many_hidden_neighbours_does_not_widen_those_of_the_ot
     """All 500 descriptors of image 0 lie nearest to the first of two; only the second view sees them."""
     angles = {0: np.linspace(0, 5, 500).tolist(), 1: [20.0, 30.0], 2: [50.0], 3: np.linspace(170, 190, 40).tolist()}
     units = {image: features("", some).descriptors for image, some in angles.items()}
-    index = build_index(lambda image: units[image], 4, VoteConfig(neighbours=1), 0)
+    codebook = train_codebook(units.__getitem__, 4, VoteConfig(neighbours=1), 0)
+    block = build_block(units.__getitem__, range(4), codebook)
+    index = DescriptorIndex(codebook, lambda: [block], probes=1)
     hidden, nobody = np.array([0]), np.array([], np.int64)
     for views, wanted in (((hidden,), [1, 1]), ((hidden, nobody), [0, 0, 1, 1])):
         asked = [Asked("q", MatchKey("q"), views)]
@@ -132,7 +134,7 @@ def test_a_cluster_waits_longer_for_votes_that_read_blocks(blocks: bool, seconds
     keys, store = [MatchKey(str(row)) for row in range(70)], ShardStore(tmp_path)
     codebook = Codebook(1, *[np.zeros((0, 0), np.float32)] * 3)
     gallery = VotingGallery(features, keys, codebook, VoteConfig(), store if blocks else None, 32)  # type: ignore[arg-type]
-    assert Voting(gallery, store, 1).patience_s == seconds
+    assert Voting(gallery, store, workers=1).patience_s == seconds
 
 
 @pytest.mark.parametrize("gallery", [{}, {"g0": []}])

@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import PIL
+import timm
+import torch
 
 from animalclef.config import Config, fingerprint
 from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.features.embedding.principal_components import principal_axes, project, unit, whitened
+from animalclef.features.embedding.timm_embedder import TimmExtractor, choose_device, load_embedder
 from animalclef.features.embedding.vlad import Codebook, VladExtractor, dense_descriptors, fit_codebook
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import Embeddings, FloatArray, ImageTable, StrArray
-
-if TYPE_CHECKING:
-    from animalclef.features.embedding.timm_embedder import TimmExtractor
 
 __all__ = ["FITTED_ON", "Embedder", "join_embeddings", "load_network"]
 
@@ -46,9 +45,6 @@ class Embedder:
         if network is None:
             parts += [cv2.__version__, config.seed, sorted(gallery.key)]
         else:
-            import timm
-            import torch
-
             number_format = "plain" if network.dtype is None else str(network.dtype).removeprefix("torch.")
             parts += [[asdict(network.preprocessing), number_format, config.embed.batch_size]]
             parts += [network.digest, torch.__version__, timm.__version__, network.device.split(":")[0]]
@@ -156,10 +152,6 @@ def load_network(config: Config, device: str, folder: Path | None = None) -> Tim
         ConfigError: there is no such network or device.
         WeightsError: the weights are absent or do not fit.
     """
-    if config.embed.model == "rootsift-vlad" and device in ("auto", "cpu"):
-        return None
-    from animalclef.features.embedding.timm_embedder import choose_device, load_embedder  # torch's import takes seconds
-
     chosen = choose_device(device)
     return None if config.embed.model == "rootsift-vlad" else load_embedder(config.embed, chosen, folder)
 

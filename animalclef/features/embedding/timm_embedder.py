@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from animalclef.config import EmbedConfig
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.features.embedding.acceleration import accelerate
-from animalclef.features.embedding.embedder_registry import FAMILIES, EmbedderEntry, find_embedder, trained_on_keys
+from animalclef.features.embedding.embedder_families import FAMILIES
+from animalclef.features.embedding.embedder_registry import EmbedderEntry, find_embedder, trained_on_keys
 from animalclef.features.embedding.preprocessing import RESIZERS, Preprocessing
 from animalclef.features.embedding.principal_components import unit
 from animalclef.hub.cache import WEIGHTS, find_weights
 from animalclef.hub.load import load_strictly, read_weights, unwrapped, weights_digest
-from animalclef.runtime.devices import choose_precision, halved
+from animalclef.runtime.devices import Batches, choose_precision
+from animalclef.runtime.wording import first_line
 from animalclef.store.shard_store import Entry
 from animalclef.structures import DecodedImage, FloatArray
 
@@ -48,7 +50,8 @@ class TimmExtractor:
         self.dtype, self.digest = dtype, digest
         width, height = preprocessing.size_wh
         most = max(1, _CPU_PIXELS // (width * height)) if device == "cpu" else config.batch_size
-        self._batch_size = min(config.batch_size, most)
+        chosen, less = f"embed.model {config.model}", "Give a smaller embed.image_size"
+        self._batches = Batches(min(config.batch_size, most), chosen, device, less)
         self.trained_on: frozenset[str] = frozenset()  # keys of photographs, where they are known
 
     @property
@@ -67,18 +70,11 @@ class TimmExtractor:
             ConfigError: not even one image at a time fits into memory.
         """
         prepared = [pool.submit(self._prepare, image) for image in images]
-        entries: list[Entry] = []
-        while len(entries) < len(images):
-            start = len(entries)
-            batch = np.stack([one.result() for one in prepared[start : start + self._batch_size]])
-            try:
-                vectors = self._embed(batch)
-            except (RuntimeError, MemoryError) as error:
-                chosen, less = f"embed.model {self.config.model}", "Give a smaller embed.image_size"
-                self._batch_size = halved(len(batch), error, chosen, self.device, less)
-                continue
-            entries += [{"embedding": row} for row in vectors]
-        return entries
+
+        def embed(some: Sequence[Future[NDArray[Any]]]) -> FloatArray:
+            return self._embed(np.stack([one.result() for one in some]))
+
+        return [{"embedding": row} for row in self._batches.run(embed, prepared)]
 
     def _prepare(self, image: DecodedImage) -> NDArray[Any]:
         """Return (crops, H, W, 3) bytes, to be normalised on the device; without a `dtype` (crops, 3, H, W) float32."""
@@ -149,8 +145,7 @@ def choose_device(wanted: str) -> str:
     try:
         torch.zeros(1, device=wanted)
     except (RuntimeError, AssertionError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"--device {wanted}: not available ({reason}). Use cpu, or auto.") from error
+        raise ConfigError(f"--device {wanted}: not available ({first_line(error)}). Use cpu, or auto.") from error
     return wanted
 
 
@@ -228,9 +223,8 @@ def _try_size(extractor: TimmExtractor) -> None:
             given = extractor.preprocessing.normalised(blank) if extractor.dtype is None else blank
             features = extractor.model(extractor._on_device(given[None]))
     except (RuntimeError, AssertionError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(
-            f"embed.model {config.model}: it cannot take images of {width} x {height} pixels ({reason}). "
+            f"embed.model {config.model}: it cannot take images of {width} x {height} pixels ({first_line(error)}). "
             "Leave embed.image_size out, or give the model its size, as in embed.model_options={img_size: 384}."
         ) from error
     if features.ndim != 2:

@@ -112,9 +112,10 @@ class VladExtractor:
         return list(pool.map(self._describe_one, images))
 
     def _describe_one(self, image: DecodedImage) -> Entry:
-        descriptors, places = dense_descriptors(image, self.config)
-        vector = _aggregate(_shorten(descriptors, places, self.codebook, self.config), self.codebook.words)
-        return {"embedding": vector.astype(np.float16)}
+        residuals, nearest, _ = residuals_of(image, self.codebook, self.config)
+        sums = np.zeros_like(self.codebook.words)
+        np.add.at(sums, nearest, residuals)
+        return {"embedding": vlad_of(sums).astype(np.float16)}
 
 
 def dense_descriptors(image: DecodedImage, config: EmbedConfig) -> tuple[FloatArray, FloatArray]:
@@ -169,7 +170,7 @@ def residuals_of(
     """
     descriptors, places = dense_descriptors(image, config)
     points = _shorten(descriptors, places, codebook, config)
-    nearest = _nearest(points, codebook.words)
+    nearest = (points @ codebook.words.T - (codebook.words**2).sum(axis=1) / 2).argmax(axis=1)
     return points - codebook.words[nearest], nearest, places
 
 
@@ -177,16 +178,3 @@ def vlad_of(sums: FloatArray) -> FloatArray:
     """Return the unit vector of sums of residuals per word, (k, d + 2): each scaled to length 1, then signed roots."""
     sums = unit(sums)
     return unit((np.sign(sums) * np.sqrt(np.abs(sums))).ravel())
-
-
-def _nearest(points: FloatArray, words: FloatArray) -> NDArray[np.int64]:
-    return np.asarray((points @ words.T - (words**2).sum(axis=1) / 2).argmax(axis=1), dtype=np.int64)
-
-
-def _aggregate(points: FloatArray, words: FloatArray) -> FloatArray:
-    """Sum residuals to the nearest word, per word."""
-    sums = np.zeros_like(words)
-    if len(points):
-        nearest = _nearest(points, words)
-        np.add.at(sums, nearest, points - words[nearest])
-    return vlad_of(sums)

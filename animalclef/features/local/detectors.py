@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import torch
 
 from animalclef.errors import ConfigError
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = ["DETECTORS", "Detected", "Detector"]
 
@@ -73,8 +72,6 @@ def _disk(name: str, most: int) -> Detector:
 
 def _superpoint(name: str, most: int) -> Detector:
     """SuperPoint (DeTone et al. 2018) as transformers carries it; its weights may not be used commercially."""
-    import torch
-
     try:
         from transformers import SuperPointConfig, SuperPointForKeypointDetection
     except ImportError as error:
@@ -88,13 +85,8 @@ def _superpoint(name: str, most: int) -> Detector:
         weights = batch.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
         out = model((batch * weights).sum(dim=1, keepdim=True).expand(-1, 3, -1, -1))
         size_wh = torch.tensor([batch.shape[3], batch.shape[2]], device=batch.device)
-        found = []
-        for row in range(len(batch)):
-            real = out.mask[row].bool()
-            found.append(
-                Detected(out.keypoints[row][real] * size_wh, out.descriptors[row][real], out.scores[row][real])
-            )
-        return found
+        rows = zip(out.mask.bool(), out.keypoints, out.descriptors, out.scores, strict=True)
+        return [Detected(xy[real] * size_wh, values[real], scores[real]) for real, xy, values, scores in rows]
 
     return Detector(model, detect)
 

@@ -13,7 +13,7 @@ from animalclef.features.local.keypoint_network import NetworkExtractor, load_ex
 from animalclef.features.local.sift import SiftExtractor, extract_sift
 from animalclef.hub.cache import find_weights
 from animalclef.store.shard_store import Entry
-from animalclef.structures import FloatArray, LocalFeatures, MatchKey
+from animalclef.structures import LocalFeatures, MatchKey
 
 __all__ = ["LocalExtractor", "SiftExtractor", "extract_sift", "features_from_entry", "load_extractor"]
 
@@ -50,15 +50,11 @@ def features_from_entry(key: str, entry: Entry, extractor: str | None = None) ->
     descriptors = entry["descriptors"]
     return LocalFeatures(
         key=MatchKey(key),
-        keypoints_xy=_single(entry, "keypoints_xy"),
+        keypoints_xy=entry["keypoints_xy"].astype(np.float32),
         descriptors=descriptors if descriptors.dtype == np.uint8 else descriptors.astype(np.float32),
-        scale=_single(entry, "scale"),
-        orientation_rad=_single(entry, "orientation_rad"),
+        scale=entry["scale"].astype(np.float32),
+        orientation_rad=entry["orientation_rad"].astype(np.float32),
         image_size_wh=(int(entry["size_wh"][0]), int(entry["size_wh"][1])),
-        confidence=_single(entry, "confidence") if "confidence" in entry else None,
+        confidence=entry["confidence"].astype(np.float32) if "confidence" in entry else None,
         extractor=made_by,
     )
-
-
-def _single(entry: Entry, name: str) -> FloatArray:
-    return entry[name].astype(np.float32)

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from animalclef.config import KeypointConfig, fingerprint
-from animalclef.features.local.detectors import DETECTORS, Detector
+from animalclef.features.embedding.preprocessing import RESIZERS
+from animalclef.features.local.detectors import DETECTORS, Detected, Detector
 from animalclef.hub.load import load_strictly, read_weights, weights_digest
-from animalclef.runtime.devices import halved
+from animalclef.runtime.devices import Batches
 from animalclef.store.shard_store import Entry
 from animalclef.structures import DecodedImage, FloatArray
-
-if TYPE_CHECKING:
-    from animalclef.features.local.detectors import Detected
 
 __all__ = ["NetworkExtractor", "load_extractor_network", "scaled_size"]
 
@@ -34,10 +32,10 @@ class NetworkExtractor:
 
     def __init__(self, detector: Detector, config: KeypointConfig, device: str) -> None:
         import kornia
-        import torch
 
         self.name, self.config, self.device, self._detector = config.extractor, config, device, detector
-        self._batch_size = config.batch_size
+        chosen, less = f"keypoints.extractor {self.name}", "Give a smaller keypoints.long_side"
+        self._batches = Batches(config.batch_size, chosen, device, less)
         self.weights: str | None = weights_digest(detector.learned)
         wanted = {"extractor", "long_side", "least_long_side", "max_keypoints", "batch_size"}
         settings = config.resolved().model_dump(mode="json", include=wanted)
@@ -52,40 +50,22 @@ class NetworkExtractor:
             rows_of[pixels.shape].append(row)
         entries: dict[int, Entry] = {}
         for rows in rows_of.values():
-            for row, found in zip(rows, self._all_detected([scaled[row] for row in rows]), strict=True):
+            for row, found in zip(rows, self._batches.run(self._detect, [scaled[row] for row in rows]), strict=True):
                 entries[row] = self._entry(images[row], scaled[row], found)
         return [entries[row] for row in range(len(images))]
 
     def _scaled(self, image: DecodedImage) -> NDArray[np.uint8]:
         size = scaled_size((image.pixels.shape[1], image.pixels.shape[0]), self.config)
-        if size == image.pixels.shape[1::-1]:
-            return image.pixels
-        shrinks = size[0] * size[1] < image.pixels.shape[0] * image.pixels.shape[1]
-        method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-        return np.asarray(cv2.resize(image.pixels, size, interpolation=method), dtype=np.uint8)
-
-    def _all_detected(self, pixels: Sequence[NDArray[np.uint8]]) -> Iterator[Detected]:
-        """In batches; a device that runs out of memory gets half as many photographs at a time from then on."""
-        start = 0
-        while start < len(pixels):
-            some = pixels[start : start + self._batch_size]
-            try:
-                yield from self._detect(some)
-                start += len(some)
-            except (RuntimeError, MemoryError) as error:
-                chosen, less = f"keypoints.extractor {self.name}", "Give a smaller keypoints.long_side"
-                self._batch_size = halved(len(some), error, chosen, self.device, less)
+        return image.pixels if size == image.pixels.shape[1::-1] else RESIZERS["opencv-adaptive"](image.pixels, size)
 
     def _detect(self, pixels: Sequence[NDArray[np.uint8]]) -> list[Detected]:
-        import torch
-
         batch = torch.from_numpy(np.stack(pixels)).to(self.device).permute(0, 3, 1, 2).float().div(255)
         with torch.inference_mode():
             return self._detector.detect(batch)
 
     def _entry(self, image: DecodedImage, pixels: NDArray[np.uint8], found: Detected) -> Entry:
         xy, descriptors, confidence = (np.asarray(part.float().cpu().numpy(), dtype=np.float32) for part in found)
-        kept = np.zeros(0, np.int64) if pixels.min() == pixels.max() else _fixed_order(xy, confidence)
+        kept = np.zeros(0, np.int64) if pixels.min() == pixels.max() else np.lexsort((xy[:, 0], xy[:, 1], -confidence))
         if image.alpha is not None:
             kept = kept[_is_visible(xy[kept], image.alpha, pixels.shape)]
         seen_wh = np.array(pixels.shape[1::-1], dtype=np.float32)
@@ -109,11 +89,9 @@ def load_extractor_network(config: KeypointConfig, path: Path, device: str) -> N
         WeightsError: the weights are absent or do not fit, key by key.
     """
     detector = DETECTORS[config.feature.family](config.extractor, config.sizes[1])
-    state = read_weights(path)
-    if detector.prefix and any(name.startswith(detector.prefix) for name in state):
-        state = {name.removeprefix(detector.prefix): value for name, value in state.items()
-                 if name.startswith(detector.prefix)}  # fmt: skip
-    load_strictly(detector.learned, state, path, detector.derived)
+    state, prefix = read_weights(path), detector.prefix
+    inside = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    load_strictly(detector.learned, inside or state, path, detector.derived)
     detector.learned.to(device)
     return NetworkExtractor(detector, config, device)
 
@@ -129,11 +107,6 @@ def scaled_size(size_wh: tuple[int, int], config: KeypointConfig) -> tuple[int, 
     scale = min(max(*size_wh, config.least_long_side), largest) / max(size_wh)
     width, height = (max(_LEAST_SIDE, round(side * scale / multiple) * multiple) for side in size_wh)
     return width, height
-
-
-def _fixed_order(xy: FloatArray, confidence: FloatArray) -> NDArray[np.int64]:
-    """Strongest first; equal ones by place."""
-    return np.lexsort((xy[:, 0], xy[:, 1], -confidence))
 
 
 def _is_visible(xy: FloatArray, alpha: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -35,12 +35,7 @@ class ViewExtractor:
     """Local features of a view; keypoints in pixels of the view, as a matcher wants them."""
 
     def __init__(self, extractor: LocalExtractor, view: str) -> None:
-        self.extractor, self.view = extractor, view
-
-    @property
-    def in_batches(self) -> bool:
-        """As the extractor."""
-        return self.extractor.in_batches
+        self.extractor, self.view, self.in_batches = extractor, view, extractor.in_batches
 
     def extract_features(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
         """Entries as the extractor makes them."""

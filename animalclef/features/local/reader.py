@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -136,11 +135,21 @@ def apply_masks(
     }
     absent = set(reader.kept.verify(key for keys in keys_of.values() for key in keys.values()))
     rows = [row for row, keys in keys_of.items() if absent & set(keys.values())]
-    job = partial(_inside_mask, reader, images, masks, keys_of)
+
+    def inside_mask(row: int) -> list[tuple[MatchKey, BoolArray]]:
+        size_wh = reader.whole(keys_of[row][""]).image_size_wh
+        mask = read_mask(images, row, masks.source[row], size_wh)
+        found = []
+        for view, key in keys_of[row].items():
+            features = reader.whole(key)
+            xy = upright_xy(features.keypoints_xy, features.image_size_wh, view)
+            found.append((key, np.ones(len(xy), dtype=bool) if mask is None else inside(mask, xy, size_wh)))
+        return found
+
     with worker_threads(workers) as pool, progress.task("applying masks", len(rows), "images") as advance:
         for start in range(0, len(rows), 64):
             some = rows[start : start + 64]
-            found = {key: flags for one in pool.map(job, some) for key, flags in one if key in absent}
+            found = {key: flags for one in pool.map(inside_mask, some) for key, flags in one if key in absent}
             reader.kept.put({key: {"inside": flags.astype(np.uint8)} for key, flags in found.items()})
             absent -= set(found)
             advance(len(some))
@@ -151,23 +160,6 @@ def apply_masks(
             "%d of %d masks keep no keypoint of their photograph, so nothing of it is matched (first: of %s). Look at "
             "the masks.", len(bare), len(keys_of), images.path[bare[0]],
         )  # fmt: skip
-
-
-def _inside_mask(
-    reader: FeatureReader, images: ImageTable, masks: Masks, keys_of: Mapping[int, Mapping[str, MatchKey]], row: int
-) -> list[tuple[MatchKey, BoolArray]]:
-    return list(_flags(reader, images, masks, keys_of[row], row))
-
-
-def _flags(
-    reader: FeatureReader, images: ImageTable, masks: Masks, keys: Mapping[str, MatchKey], row: int
-) -> Iterator[tuple[MatchKey, BoolArray]]:
-    size_wh = reader.whole(keys[""]).image_size_wh
-    mask = read_mask(images, row, masks.source[row], size_wh)
-    for view, key in keys.items():
-        features = reader.whole(key)
-        xy = upright_xy(features.keypoints_xy, features.image_size_wh, view)
-        yield key, np.ones(len(xy), dtype=bool) if mask is None else inside(mask, xy, size_wh)
 
 
 def _away_from_border(features: LocalFeatures, border: float) -> BoolArray:

@@ -10,27 +10,23 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from animalclef.matching.lightglue.layers import Layers, Ragged, on_grid
 from animalclef.matching.lightglue.loading import LightGlueModel, network_inputs
 from animalclef.structures import FloatArray, LocalFeatures
 
-if TYPE_CHECKING:
-    import torch
-
-    _Side = tuple[
-        torch.Tensor, torch.Tensor, torch.Tensor
-    ]  # projected (pairs, m, d), log matchability (pairs, m), origin (pairs, m)
-    _Part = tuple[list[int], torch.Tensor, torch.Tensor]  # places, counts, rows
-
 __all__ = ["MATCH_LEVELS", "BatchedLightGlue", "ImageState", "PairMatches"]
 
 MATCH_LEVELS = (0.2, 0.5, 0.8)  # matches are counted from each of these confidences on
 
+_Side = Sequence[torch.Tensor]  # projected (pairs, m, d), log matchability (pairs, m), origin (pairs, m)
+_Part = tuple[list[int], torch.Tensor, torch.Tensor]  # places, counts, rows
 _FAR = -1e9  # similarity of padding: no share in a softmax over real points
 
 
@@ -48,7 +44,7 @@ class ImageState:
     @property
     def nbytes(self) -> int:
         """Return the bytes it takes on the device."""
-        return sum(part.numel() * part.element_size() for part in (self.tokens, self.cos, self.sin))
+        return self.tokens.nbytes + self.cos.nbytes + self.sin.nbytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +89,6 @@ class BatchedLightGlue:
         self, model: LightGlueModel, device: torch.device, dtype: torch.dtype, *, compiles: bool = False,
         padded: bool | None = None,
     ) -> None:  # fmt: skip
-        import torch
-
         network, self.shape = copy.deepcopy(model.network), model.shape
         self.device, self.dtype, self.padded = device, dtype, padded
         self.prunes_from = int(network.pruning_min_kpts(device))  # an image with fewer keypoints keeps them all
@@ -113,12 +107,9 @@ class BatchedLightGlue:
         Raises:
             StaleArtefactError: the features are of another kind than the network.
         """
-        import torch
-        from torch.nn.functional import linear
-
         points, descriptors = network_inputs(features, self.shape)
         with torch.inference_mode():
-            angle = linear(torch.from_numpy(points).to(self.device), self.positions)
+            angle = functional.linear(torch.from_numpy(points).to(self.device), self.positions)
             cos, sin = angle.cos().to(self.dtype), angle.sin().to(self.dtype)
             tokens = on_grid(self.projection, torch.from_numpy(descriptors).to(self.device, self.dtype))
             ragged = Ragged([len(tokens)], self.device, padded=False)
@@ -126,8 +117,6 @@ class BatchedLightGlue:
 
     def match(self, pairs: Sequence[tuple[ImageState, ImageState]], *, counts_only: bool = False) -> list[PairMatches]:
         """Return the matches of every pair, all in one transfer from the device; every image needs a keypoint."""
-        import torch
-
         if not pairs:
             return []
         with torch.inference_mode():
@@ -138,8 +127,6 @@ class BatchedLightGlue:
         return _unpacked(flat, shapes, len(pairs), counts_only=counts_only)
 
     def _begin(self, pairs: Sequence[tuple[ImageState, ImageState]]) -> _Batch:
-        import torch
-
         states = [left for left, _ in pairs] + [right for _, right in pairs]
         ragged = Ragged([len(state) for state in states], self.device, padded=self.padded)
         tokens, cos, sin = (torch.cat([getattr(state, name) for state in states]) for name in ("tokens", "cos", "sin"))
@@ -163,8 +150,6 @@ class BatchedLightGlue:
 
     def _adapt(self, batch: _Batch, number: int, parts: list[_Part]) -> _Batch:
         """Take out settled pairs with their matches, and points without a match; one transfer finds both."""
-        import torch
-
         ragged, of = batch.ragged, batch.ragged.sequence_of
         count, pairs = len(ragged.lengths), ragged.pairs
         stays = torch.ones(len(of), dtype=torch.bool, device=self.device)
@@ -196,26 +181,19 @@ class BatchedLightGlue:
 
     def _assign(self, batch: _Batch, number: int) -> list[_Part]:
         """Return the matches after layer `number`: (places, counts, rows) per group of pairs of the same lengths."""
-        from torch.nn.functional import logsigmoid
-
         head, ragged = self.heads[number], batch.ragged
         projected = on_grid(head.final_proj, batch.tokens).float() / head.final_proj.out_features**0.25
-        matchable = logsigmoid(on_grid(head.matchability, batch.tokens).float()).squeeze(-1)
+        matchable = functional.logsigmoid(on_grid(head.matchability, batch.tokens).float()).squeeze(-1)
+        parts = (projected, matchable, batch.origin)
         if ragged.padded:
             token, real, _ = ragged.grid()
             half = ragged.pairs
-            left, right = (
-                (projected[part], matchable[part], batch.origin[part]) for part in (token[:half], token[half:])
-            )
+            left, right = ([part[at] for part in parts] for at in (token[:half], token[half:]))
             return [(batch.places, *self._matches(left, right, (real[:half], real[half:])))]
         found: list[_Part] = []
         for first, other, count in ragged.cross_runs:
             if first < ragged.pairs:
-                left, right = (
-                    (ragged.cut(projected, at, count), ragged.cut(matchable, at, count),
-                     ragged.cut(batch.origin, at, count))
-                    for at in (first, other)
-                )  # fmt: skip
+                left, right = ([ragged.cut(part, at, count) for part in parts] for at in (first, other))
                 found.append((batch.places[first : first + count], *self._matches(left, right, None)))
         return found
 
@@ -226,8 +204,6 @@ class BatchedLightGlue:
 
         The log of the assignment is log_softmax over rows + over columns + both matchabilities.
         """
-        import torch
-
         similarity = left[0] @ right[0].transpose(1, 2)
         if masks is not None:
             both = masks[0][:, :, None] & masks[1][:, None]
@@ -255,8 +231,6 @@ def _sums(values: torch.Tensor, sequence_of: torch.Tensor, count: int) -> torch.
 
 
 def _tokens_of(ragged: Ragged, pairs: Sequence[int], sequence_of: torch.Tensor) -> torch.Tensor:
-    import torch
-
     chosen = set(pairs)
     wanted = [place % ragged.pairs in chosen for place in range(len(ragged.lengths))]
     return torch.tensor(wanted, device=ragged.device)[sequence_of]
@@ -268,9 +242,8 @@ def _unpacked(
     """Return matches in the order of the pairs; a pair that is in no part lost all its points and has none."""
     nothing = PairMatches(np.zeros(2 + len(MATCH_LEVELS), np.float32), *_told(np.zeros((0, 3), np.float32)))
     found: dict[int, PairMatches] = {}
-    at = 0
+    at, width = 0, 2 + len(MATCH_LEVELS)
     for places, shape in parts:
-        width = 2 + len(MATCH_LEVELS)
         counts = flat[at : at + len(places) * width].reshape(len(places), width)
         at += counts.size
         rows = np.zeros((len(places), 0, 3), np.float32)

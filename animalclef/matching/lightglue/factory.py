@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
 
 from animalclef.config import RerankConfig
 from animalclef.config.matching import family
@@ -13,9 +14,6 @@ from animalclef.matching.lightglue.loading import LightGlueModel, find_lightglue
 from animalclef.matching.lightglue.matcher import DeviceWorker, Engine, LightGlueMatcher
 from animalclef.matching.lightglue.package_backend import PackageLightGlue
 from animalclef.runtime.devices import choose_precision
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = ["devices_of", "memory_budget", "open_lightglue"]
 
@@ -34,11 +32,7 @@ def open_lightglue(config: RerankConfig, extractor: str, device: str, folder: Pa
     """
     features = family(extractor)
     path, released = find_lightglue(features, config.weights, folder)
-    given = {
-        name: value
-        for name in ("depth_confidence", "width_confidence", "filter_threshold")
-        if (value := getattr(config, name)) is not None
-    }
+    given = config.model_dump(include={"depth_confidence", "width_confidence", "filter_threshold"}, exclude_none=True)
     model = load_lightglue(path, features, released=released).with_settings(given)
     devices = devices_of(device)
     dtype = choose_precision("float32" if config.backend == "lightglue" else config.precision, devices[0])
@@ -49,8 +43,6 @@ def open_lightglue(config: RerankConfig, extractor: str, device: str, folder: Pa
 
 def devices_of(name: str) -> list[torch.device]:
     """Return every GPU for `cuda`; anything else as it is."""
-    import torch
-
     count = torch.cuda.device_count() if name == "cuda" else 0
     return [torch.device("cuda", number) for number in range(count)] if count > 1 else [torch.device(name)]
 
@@ -63,8 +55,6 @@ def _engine(config: RerankConfig, model: LightGlueModel, device: torch.device, d
 
 def memory_budget(device: torch.device) -> tuple[int, int]:
     """Return the bytes that image states and keypoints may take at a time."""
-    import torch
-
     if device.type != "cuda":
         return _CPU_CACHE, _CPU_TOKENS
     free, _ = torch.cuda.mem_get_info(device)

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import torch
+import torch
+from torch.nn import functional
 
 __all__ = ["CrossLayer", "FeedForward", "Layers", "Ragged", "SelfLayer", "on_grid"]
 
@@ -55,8 +54,6 @@ class Ragged:
     @property
     def sequence_of(self) -> torch.Tensor:
         """Return the sequence that each token belongs to, (tokens,)."""
-        import torch
-
         return torch.from_numpy(np.repeat(np.arange(len(self.lengths)), self.lengths)).to(self.device)
 
     def grid(self) -> tuple[torch.Tensor, ...]:
@@ -64,8 +61,6 @@ class Ragged:
 
         The mask says which of them are real, the places where those lie in the grid.
         """
-        import torch
-
         if self._grid is None:
             place = np.arange(max(self.lengths))[None]
             real = place < np.array(self.lengths)[:, None]
@@ -84,15 +79,12 @@ class Ragged:
 
         It takes (tokens, heads, size) and returns (tokens, width).
         """
-        import torch
-        from torch.nn.functional import scaled_dot_product_attention as attention
-
         if self.padded:
             token, real, places = self.grid()
             theirs, shown = (token[self.partner], real[self.partner]) if cross else (token, real)
             parts = [query[token], key[theirs], value[theirs]]
             q, k, v = (part.transpose(1, 2) for part in parts)
-            found = attention(q, k, v, attn_mask=shown[:, None, None])
+            found = functional.scaled_dot_product_attention(q, k, v, attn_mask=shown[:, None, None])
             return found.transpose(1, 2).flatten(0, 1)[places].flatten(1)
         outcome = []
         for first, other, count in self.cross_runs if cross else self.self_runs:
@@ -108,11 +100,9 @@ def on_grid(apply: Callable[..., torch.Tensor], *tokens: torch.Tensor) -> torch.
     A CPU's half-precision kernels are written anew for every shape and kept: 2 ms and a megabyte each, more than the
     arithmetic takes.
     """
-    from torch.nn.functional import pad
-
     rows = len(tokens[0])
     short = _short(tokens[0], rows)
-    return apply(*(pad(part, (0, 0, 0, short)) for part in tokens))[:rows] if short else apply(*tokens)
+    return apply(*(functional.pad(part, (0, 0, 0, short)) for part in tokens))[:rows] if short else apply(*tokens)
 
 
 def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
@@ -120,24 +110,21 @@ def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> t
 
     Lengths are padded to the grid, and the padding is masked, where that is faster.
     """
-    import torch
-    from torch.nn.functional import pad, scaled_dot_product_attention
-
     length, theirs = query.shape[2], key.shape[2]
     short = _short(key, theirs)
     mask = torch.arange(theirs + short, device=key.device) < theirs if short else None
     if short:
-        key, value = pad(key, (0, 0, 0, short)), pad(value, (0, 0, 0, short))
+        key, value = functional.pad(key, (0, 0, 0, short)), functional.pad(value, (0, 0, 0, short))
     if missing := _short(query, length):
-        query = pad(query, (0, 0, 0, missing))
-    found = scaled_dot_product_attention(query, key, value, attn_mask=None if mask is None else mask[None, None, None])
+        query = functional.pad(query, (0, 0, 0, missing))
+    found = functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=None if mask is None else mask[None, None, None]
+    )
     return found[:, :, :length]
 
 
 def _short(tokens: torch.Tensor, length: int) -> int:
     """Return how many tokens are missing to the grid; none where every length is as good."""
-    import torch
-
     return -length % _GRID if tokens.device.type == "cpu" and tokens.dtype != torch.float32 else 0
 
 
@@ -145,32 +132,16 @@ def _short(tokens: torch.Tensor, length: int) -> int:
 class FeedForward:
     """x + W2 gelu(norm(W1 [x, context])), the end of both kinds of layer."""
 
-    mix: Callable[..., torch.Tensor]  # the arithmetic, plain or compiled
-    first: torch.Tensor  # (2 d, 2 d), the attention's output projection multiplied in
-    first_bias: torch.Tensor
-    norm: torch.Tensor
-    norm_bias: torch.Tensor
-    second: torch.Tensor  # (d, 2 d)
-    second_bias: torch.Tensor
+    mix: Callable[..., torch.Tensor]  # `_feed_forward`, plain or compiled
+    weights: tuple[torch.Tensor, ...]
 
     def __call__(self, tokens: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
-        values = (self.first, self.first_bias, self.norm, self.norm_bias, self.second, self.second_bias)
-        return on_grid(lambda one, other: self.mix(one, other, *values), tokens, context)
+        return on_grid(lambda one, other: self.mix(one, other, *self.weights), tokens, context)
 
 
-def _feed_forward(
-    tokens: torch.Tensor,
-    context: torch.Tensor,
-    first: torch.Tensor,
-    first_bias: torch.Tensor,
-    norm: torch.Tensor,
-    norm_bias: torch.Tensor,
-    second: torch.Tensor,
-    second_bias: torch.Tensor,
-) -> torch.Tensor:
-    import torch
-    from torch.nn import functional
-
+def _feed_forward(tokens: torch.Tensor, context: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+    """`weights`: W1 (2 d, 2 d), the attention's output projection in it, the norm, W2 (d, 2 d), each and its bias."""
+    first, first_bias, norm, norm_bias, second, second_bias = weights
     hidden = functional.linear(torch.cat([tokens, context], dim=-1), first, first_bias)
     hidden = functional.gelu(functional.layer_norm(hidden, norm.shape, norm, norm_bias))
     return tokens + functional.linear(hidden, second, second_bias)
@@ -187,9 +158,7 @@ class SelfLayer:
     rotate: Callable[..., torch.Tensor]
 
     def __call__(self, tokens: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, ragged: Ragged) -> torch.Tensor:
-        from torch.nn.functional import linear
-
-        parts = on_grid(lambda rows: linear(rows, self.weight, self.bias), tokens)
+        parts = on_grid(lambda rows: functional.linear(rows, self.weight, self.bias), tokens)
         parts = parts.reshape(len(tokens), 3, self.heads, -1)
         turned = self.rotate(parts[:, :2], cos, sin)
         return self.feed(tokens, ragged.attend(turned[:, 0], turned[:, 1], parts[:, 2], cross=False))
@@ -197,8 +166,6 @@ class SelfLayer:
 
 def _rotate(parts: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     """Turn the two halves of every head by its token's angles; cos and sin are (tokens, size / 2)."""
-    import torch
-
     one, other = parts.chunk(2, dim=-1)
     cos, sin = cos[:, None, None], sin[:, None, None]
     return torch.cat([one * cos - other * sin, other * cos + one * sin], dim=-1)
@@ -214,9 +181,7 @@ class CrossLayer:
     feed: FeedForward
 
     def __call__(self, tokens: torch.Tensor, ragged: Ragged) -> torch.Tensor:
-        from torch.nn.functional import linear
-
-        parts = on_grid(lambda rows: linear(rows, self.weight, self.bias), tokens)
+        parts = on_grid(lambda rows: functional.linear(rows, self.weight, self.bias), tokens)
         parts = parts.reshape(len(tokens), 2, self.heads, -1)
         return self.feed(tokens, ragged.attend(parts[:, 0], parts[:, 0], parts[:, 1], cross=True))
 
@@ -226,8 +191,6 @@ class Layers:
     numbers of tokens."""
 
     def __init__(self, dtype: torch.dtype, device: torch.device, *, compiles: bool = False) -> None:
-        import torch
-
         self.dtype, self.device = dtype, device
         self._mix: Callable[..., torch.Tensor] = _feed_forward
         self._rotate: Callable[..., torch.Tensor] = _rotate
@@ -237,8 +200,6 @@ class Layers:
 
     def self_layer(self, block: Any) -> SelfLayer:
         """Build the layer of a self-attention block, whose rows are ordered (head, size, query-key-value)."""
-        import torch
-
         heads, size = block.num_heads, block.head_dim
         halves = torch.cat([torch.arange(0, size, 2), torch.arange(1, size, 2)])
 
@@ -251,23 +212,19 @@ class Layers:
 
     def cross_layer(self, block: Any) -> CrossLayer:
         """Build the layer of a cross-attention block."""
-        import torch
-
         weight = torch.cat([block.to_qk.weight, block.to_v.weight])
         bias = torch.cat([block.to_qk.bias, block.to_v.bias])
         return CrossLayer(block.heads, self._own(weight), self._own(bias), self._folded(block.ffn, block.to_out))
 
     def _folded(self, parts: Any, output: Any) -> FeedForward:
         """W1 [x, Wo c + bo] = [W1x, W1m Wo] [x, c] + W1m bo, multiplied in double precision."""
-        import torch
-
         first, norm, _, second = parts
         width = output.weight.shape[0]
         weight, message = first.weight.double()[:, :width], first.weight.double()[:, width:]
         folded = torch.cat([weight, message @ output.weight.double()], dim=1)
         bias = first.bias.double() + message @ output.bias.double()
         values = (folded, bias, norm.weight, norm.bias, second.weight, second.bias)
-        return FeedForward(self._mix, *(self._own(value) for value in values))
+        return FeedForward(self._mix, tuple(self._own(value) for value in values))
 
     def _own(self, values: torch.Tensor) -> torch.Tensor:
         return values.detach().to(self.device, self.dtype).contiguous()

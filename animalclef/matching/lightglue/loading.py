@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from pydantic import TypeAdapter, ValidationError
 
 from animalclef.config.matching import family
@@ -22,16 +23,12 @@ from animalclef.errors import ConfigError, StaleArtefactError, WeightsError
 from animalclef.features.local.unit_descriptors import root_sift
 from animalclef.hub.catalogue import lightglue_header, shipped_matcher
 from animalclef.hub.load import load_strictly, read_weights, weights_digest
-from animalclef.hub.needed_weights import matcher_file
+from animalclef.hub.needed_weights import matcher_file, published_lightglue
 from animalclef.structures import FloatArray, LocalFeatures
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = [
     "SCALE_LONG_SIDE",
     "LightGlueModel",
-    "NetworkInputs",
     "Shape",
     "find_lightglue",
     "keypoints_inside",
@@ -44,7 +41,6 @@ _DERIVED = "confidence_thresholds"  # computed from the number of layers; some r
 _NEVER = -1.0
 
 SCALE_LONG_SIDE = 512  # a keypoint's scale is told as its diameter in pixels of the photograph at this long side
-NetworkInputs = tuple[FloatArray, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -95,7 +91,7 @@ def find_lightglue(features: str, weights: str | None, folder: Path | None = Non
     shipped = shipped_matcher(features) if weights is None else None
     if shipped is not None:
         return shipped, False
-    return matcher_file(weights, "lighterglue" if features == "xfeat" else f"lightglue-{features}", folder)
+    return matcher_file(weights, published_lightglue(features), folder)
 
 
 def load_lightglue(path: Path, features: str, *, released: bool = False) -> LightGlueModel:
@@ -126,7 +122,6 @@ def new_network(**architecture: Any) -> Any:
     Its constructor switches torch's fast attention for the whole process, and older versions print a line: the switch
     is put back, and the line does not reach the standard output, which may be JSON.
     """
-    import torch
     from kornia.feature import LightGlue
 
     switches: Any = torch.backends.cuda
@@ -195,7 +190,7 @@ def _without_idle_parts(shape: Shape, state: Mapping[str, torch.Tensor]) -> Shap
     return shape
 
 
-def network_inputs(features: LocalFeatures, shape: Shape) -> NetworkInputs:
+def network_inputs(features: LocalFeatures, shape: Shape) -> tuple[FloatArray, FloatArray]:
     """Return normalised keypoints (m, 2), or (m, 4) with scale and orientation, and descriptors (m, d).
 
     Keypoints: 0 in the middle of the image, 1 at the end of its longer side. The released SIFT weights were trained on

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from animalclef.config import RerankConfig
 from animalclef.errors import ConfigError
-from animalclef.matching.jobs import FeatureReader, IsDone, Job, Matched, windows
+from animalclef.matching.jobs import FeatureReader, IsDone, Job, Matched, Pair, windows
 from animalclef.matching.lightglue.batched import MATCH_LEVELS, PairMatches
 from animalclef.matching.nearest_neighbour import agreeing
 from animalclef.runtime.devices import is_out_of_memory, release_memory
@@ -24,16 +25,12 @@ __all__ = ["DeviceWorker", "Engine", "LightGlueMatcher", "State"]
 
 logger = logging.getLogger(__name__)
 
-Pair = tuple[MatchKey, MatchKey]
-
 _COUNTS = ("matches", "confidence_sum", *(f"matches_{level}" for level in MATCH_LEVELS))
 _WINDOW = 24  # batches that are gathered before they are cut by length
 
 
 class State(Protocol):
     """One image as an engine keeps it."""
-
-    def __len__(self) -> int: ...
 
     @property
     def nbytes(self) -> int:
@@ -194,7 +191,7 @@ class LightGlueMatcher:
         left, right = (images[key] for key in pair)
         found = self._found(self.lanes[0], [(left, right)], counts_only=False)[0]
         ends = [left.keypoints_xy[found.first], right.keypoints_xy[found.second]]
-        inlier = agreeing(ends[0], ends[1], self.config.geometry, self.config.tolerance * right.long_side)
+        inlier = self._agreeing((left, right), found)
         first, second = ends if pair[0] == query.key else reversed(ends)
         return Correspondences(first, second, found.confidence, inlier)
 
@@ -243,7 +240,7 @@ class LightGlueMatcher:
         scores = np.array([one.counts for one in found], dtype=np.float32).reshape(len(pairs), len(_COUNTS))
         if not self.config.verify:
             return scores
-        inliers = np.array(list(pool.map(self._inliers, sides, found)), dtype=np.float32)
+        inliers = np.array([agrees.sum() for agrees in pool.map(self._agreeing, sides, found)], dtype=np.float32)
         ratio = inliers / np.maximum(scores[:, 0], 1)
         return np.column_stack([scores, inliers, ratio]).astype(np.float32)
 
@@ -259,10 +256,10 @@ class LightGlueMatcher:
             found[place] = one
         return found
 
-    def _inliers(self, sides: tuple[_Image, _Image], found: PairMatches) -> int:
+    def _agreeing(self, sides: tuple[_Image, _Image], found: PairMatches) -> NDArray[np.bool_]:
         left, right = sides
         from_xy, to_xy = left.keypoints_xy[found.first], right.keypoints_xy[found.second]
-        return int(agreeing(from_xy, to_xy, self.config.geometry, self.config.tolerance * right.long_side).sum())
+        return agreeing(from_xy, to_xy, self.config.geometry, self.config.tolerance * right.long_side)
 
 
 def _left_first(pair: Pair, length: Mapping[MatchKey, int]) -> Pair:

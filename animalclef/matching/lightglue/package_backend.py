@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from animalclef.errors import ConfigError
@@ -18,9 +19,6 @@ from animalclef.hub.load import load_strictly
 from animalclef.matching.lightglue.batched import PairMatches
 from animalclef.matching.lightglue.loading import LightGlueModel, keypoints_inside, network_inputs
 from animalclef.structures import FloatArray, LocalFeatures
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = ["PackageLightGlue"]
 
@@ -31,12 +29,9 @@ class _Image:
 
     data: dict[str, torch.Tensor]
 
-    def __len__(self) -> int:
-        return self.data["keypoints"].shape[1]
-
     @property
     def nbytes(self) -> int:
-        return sum(part.numel() * part.element_size() for part in self.data.values())
+        return sum(part.nbytes for part in self.data.values())
 
 
 class PackageLightGlue:
@@ -67,8 +62,6 @@ class PackageLightGlue:
 
     def prepare(self, features: LocalFeatures) -> _Image:
         """Keypoints in pixels, descriptors, the image's size, and scale and orientation where they are asked for."""
-        import torch
-
         points, descriptors = network_inputs(features, self.shape)
         parts: dict[str, FloatArray] = {"keypoints": keypoints_inside(features), "descriptors": descriptors}
         if self.shape.add_scale_ori:
@@ -79,8 +72,6 @@ class PackageLightGlue:
 
     def match(self, pairs: Sequence[tuple[Any, Any]], *, counts_only: bool = False) -> list[PairMatches]:
         """Return the matches of every pair, one after another."""
-        import torch
-
         with torch.inference_mode():
             found = [self.network({"image0": left.data, "image1": right.data}) for left, right in pairs]
         return [_told(one["matches"][0].cpu().numpy(), one["scores"][0].float().cpu().numpy()) for one in found]

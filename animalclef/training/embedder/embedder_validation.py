@@ -19,7 +19,7 @@ from animalclef.data.training_splits import TrainingSplit, species_groups
 from animalclef.errors import TrainingError
 from animalclef.features.embedding.preprocessing import Preprocessing
 from animalclef.metrics.retrieval_metrics import Candidates, RetrievalFigures, retrieval_of_split
-from animalclef.runtime.prefetch import prefetch
+from animalclef.runtime.threads import prefetch
 from animalclef.structures import DecodedImage, FloatArray, ImageTable, StrArray
 from animalclef.training.embedder.image_cache import ImageCache
 from animalclef.training.embedder.training_labels import species_of

@@ -16,13 +16,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from animalclef.config import EmbedConfig
 from animalclef.config.embedder_training import EmbedderNetworkConfig
 from animalclef.errors import ConfigError, WeightsError
-from animalclef.features.embedding.embedder_registry import CLASSIFIERS, FAMILIES, METADATA, find_embedder
+from animalclef.features.embedding.embedder_families import CLASSIFIERS, FAMILIES
+from animalclef.features.embedding.embedder_registry import METADATA, find_embedder
 from animalclef.features.embedding.preprocessing import Preprocessing
 from animalclef.features.embedding.timm_embedder import build, preprocessing_of
 from animalclef.hub.cache import WEIGHTS, find_weights
 from animalclef.hub.catalogue import SHIPPED, shipped_embedder
 from animalclef.hub.load import load_strictly, read_weights, unwrapped
 from animalclef.runtime.atomic_files import write_bytes
+from animalclef.runtime.wording import first_line
 
 __all__ = [
     "Started",
@@ -93,8 +95,8 @@ def build_trained(config: EmbedderNetworkConfig) -> TrainedNetwork:
         with torch.inference_mode():
             shape = tuple(module.eval()(torch.zeros(1, 3, height, width)).shape)
     except (RuntimeError, AssertionError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"network: {config.model} cannot take {width} x {height} pixels ({reason}).") from error
+        size = f"{width} x {height} pixels"
+        raise ConfigError(f"network: {config.model} cannot take {size} ({first_line(error)}).") from error
     if len(shape) != 2:
         raise ConfigError(f"network: {config.model} gives shape {shape[1:]} per photograph, not one vector.")
     return TrainedNetwork(module, preprocessing, shape[1], config, options)

@@ -14,8 +14,8 @@ from animalclef.config.training import WarpConfig
 from animalclef.errors import DataError, OutputError
 from animalclef.features.local.sift import extract_sift
 from animalclef.features.local.unit_descriptors import root_sift
-from animalclef.runtime.prefetch import prefetch
 from animalclef.runtime.progress import Silent
+from animalclef.runtime.threads import prefetch
 from animalclef.structures import DecodedImage, LocalFeatures
 from animalclef.training.matcher.photograph_views import Source, View, make_views
 from animalclef.training.matcher.rendered_subjects import read_surface, render_subjects

@@ -1,15 +1,21 @@
-"""The heads of embedding networks: a neck as ArcFace classifiers have it, and MiewID's pooling and batch norm."""
+"""The makes of embedding networks, with the keys of their files: timm's own, those with an ArcFace neck, MiewID."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
 import timm
 import torch
 from torch import Tensor, nn
 
-__all__ = ["BackboneAndNeck", "GeM", "MiewId", "published_keys"]
+__all__ = ["CLASSIFIERS", "FAMILIES", "BackboneAndNeck", "Family", "GeM", "MiewId"]
 
+Options = Mapping[str, str | int | float | bool]
+State = Mapping[str, Tensor]
+CLASSIFIERS = ("classifier.", "head.fc.", "fc.", "head.")
 _DIMENSIONS = 512
 
 
@@ -34,7 +40,7 @@ class BackboneAndNeck(nn.Module):
     Two options are not timm's: `neck_dimensions` (0: there is no neck) and `neck_pool`, `avg` or `gem`.
     """
 
-    def __init__(self, backbone: str, options: Mapping[str, str | int | float | bool]) -> None:
+    def __init__(self, backbone: str, options: Options) -> None:
         """Build the network.
 
         Raises:
@@ -68,13 +74,11 @@ class BackboneAndNeck(nn.Module):
         return self.head(self.pooled(x))
 
 
-class MiewId(nn.Module):
-    """The network, without weights; nothing is downloaded."""
+class MiewId(BackboneAndNeck):
+    """The network, without weights: no neck, and a batch norm of the pooled features."""
 
-    def __init__(self, backbone: str, options: Mapping[str, str | int | float | bool]) -> None:
-        super().__init__()
-        self.backbone = timm.create_model(backbone, pretrained=False, num_classes=0, global_pool="", **options)
-        self.pooling = GeM()
+    def __init__(self, backbone: str, options: Options) -> None:
+        super().__init__(backbone, {"neck_dimensions": 0, "neck_pool": "gem", **options})
         self.bn = nn.BatchNorm1d(self.backbone.num_features)
 
     def pooled(self, x: Tensor) -> Tensor:
@@ -82,19 +86,43 @@ class MiewId(nn.Module):
         features: Tensor = self.pooling(self.backbone.forward_features(x))
         return features
 
-    def head(self, pooled: Tensor) -> Tensor:
-        """Return the embedding of pooled features."""
-        normalised: Tensor = self.bn(pooled)
-        return normalised
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the embedding of (b, 3, h, w)."""
-        return self.head(self.pooled(x))
+def _timm_network(backbone: str, options: Options) -> nn.Module:
+    network: nn.Module = timm.create_model(backbone, pretrained=False, **{"num_classes": 0, **options})
+    return network
 
 
-def published_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _miewid_keys(state: State) -> dict[str, Tensor]:
     """Return either published layout in ours: the exponent is `pooling.p`, or `backbone.global_pool.p`."""
     kept = dict(state)
     if "pooling.p" not in kept and "backbone.global_pool.p" in kept:
         kept["pooling.p"] = kept.pop("backbone.global_pool.p")
     return kept
+
+
+def _swin_keys(state: State) -> dict[str, Tensor]:
+    """Drop derived buffers; older files count the layer that a down-sampling ends, newer ones the one it begins."""
+    kept = {name: value for name, value in state.items() if not name.endswith(("relative_position_index", "attn_mask"))}
+    if not any(name.startswith("layers.0.downsample.") for name in kept):
+        return kept
+    later: Callable[[re.Match[str]], str] = lambda found: f"layers.{int(found[1]) + 1}.downsample"  # noqa: E731
+    return {re.sub(r"layers\.(\d+)\.downsample", later, name): value for name, value in kept.items()}
+
+
+@dataclass(frozen=True)
+class Family:
+    """One make of networks: how to build one, and how the keys of published files map to ours."""
+
+    build: Callable[[str, Options], nn.Module]
+    keys: Callable[[State], dict[str, Tensor]]
+    heads: tuple[str, ...]  # a training head's keys begin so; the head is not part of the embedding
+
+
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        "timm": Family(_timm_network, dict, CLASSIFIERS),
+        "swin": Family(_timm_network, _swin_keys, CLASSIFIERS),
+        "miewid": Family(MiewId, _miewid_keys, ("final.",)),
+        "arcface": Family(BackboneAndNeck, dict, ("head.",)),
+    }
+)
