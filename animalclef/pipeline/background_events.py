@@ -19,7 +19,7 @@ from animalclef.data.dates import day_of
 from animalclef.data.decode import decoding_of
 from animalclef.data.encounters import linked_rows
 from animalclef.data.masks import inside
-from animalclef.features.extract import ExtractionJob, extract_features
+from animalclef.features.extract import ExtractionJob
 from animalclef.features.local.entries import SiftExtractor, features_from_entry
 from animalclef.features.local.sift import no_features
 from animalclef.matching.nearest_neighbour import MutualNearest
@@ -140,15 +140,11 @@ def _without(pairs: Sequence[Pair], gone: set[int]) -> list[Pair]:
 
 def _described(images: ImageTable, wanted: NDArray[np.int64], context: RunContext) -> tuple[ShardStore, set[int]]:
     """Describe the backgrounds of the wanted rows; return the store, and the rows that are gone and not in it."""
-    config, run = context.config, context.folder
-    extractor = SiftExtractor(_KEYPOINTS)
-    decoding = decoding_of(config.data)
+    run, extractor, decoding = context.folder, SiftExtractor(_KEYPOINTS), decoding_of(context.config.data)
     store = ShardStore(run.store("backgrounds", fingerprint(1, extractor.fingerprint, decoding)))
     unreadable = ShardStore(run.store("unreadable", fingerprint(1, decoding, "backgrounds")))
     gone = {row for row in wanted.tolist() if images.key[row] not in store and is_gone(images.root / images.path[row])}
-    images = images.select(np.setdiff1d(wanted, list(gone)))
-    job = ExtractionJob(extractor, store)
-    extract_features(images, [job], unreadable, config.data, context.workers, context.progress, engine=context.engine)
+    context.extract(images.select(np.setdiff1d(wanted, list(gone))), [ExtractionJob(extractor, store)], unreadable)
     return store, gone
 
 
