@@ -77,7 +77,10 @@ def link_by_background(gallery: ImageTable, mask_of: Mask, context: RunContext) 
     if not len(wanted):
         return BackgroundLinks({})
     store, gone = _described(usable, wanted.astype(np.int64), context)
-    plan = {name: (_without(same, gone), _without(other, gone)) for name, (same, other) in plan.items()}
+    plan = {
+        name: ([pair for pair in same if gone.isdisjoint(pair)], [pair for pair in other if gone.isdisjoint(pair)])
+        for name, (same, other) in plan.items()
+    }
     every = [pair for same, other in plan.values() for pair in [*same, *other]]
     scores = _matched(every, usable, mask_of, store, context)
     links = {}
@@ -132,10 +135,6 @@ def _pairs_of(images: ImageTable, dataset: str, seed: int) -> tuple[list[Pair], 
     drawn = rng.choice(rows, size=(min(2 * len(same), _CONTROLS), 2)) if len(rows) else np.zeros((0, 2), int)
     other = [(min(pair), max(pair)) for pair in drawn.tolist() if images.identity[pair[0]] != images.identity[pair[1]]]
     return (same, list(dict.fromkeys(other))) if same else ([], [])
-
-
-def _without(pairs: Sequence[Pair], gone: set[int]) -> list[Pair]:
-    return [pair for pair in pairs if gone.isdisjoint(pair)]
 
 
 def _described(images: ImageTable, wanted: NDArray[np.int64], context: RunContext) -> tuple[ShardStore, set[int]]:

@@ -83,20 +83,13 @@ def extract_all_features(contents: Contents, context: RunContext) -> FeatureSet:
     local = {one.label: _local_features(one, wanted, run, decoding) for one in extractors}
     tables = {name: images.select(images.dataset == name) for name in images.datasets}
     embed = {one.label: _Embedding(one, tables, run, context.fitted_on) for one in embedders}
-    jobs = {
-        name: [
-            ExtractionJob(ThumbnailExtractor(), thumbnails),
-            *(
-                job
-                for one in extractors
-                for job in _local_jobs(
-                    one, local[one.label], views.get(name, ()), upright=config.keypoints.is_upright(name)
-                )
-            ),
-            *(one.job(name, context) for one in embed.values()),
-        ]
-        for name in tables
-    }
+    jobs = {}
+    for name in tables:
+        upright = config.keypoints.is_upright(name)
+        jobs[name] = [ExtractionJob(ThumbnailExtractor(), thumbnails)]
+        for one in extractors:
+            jobs[name] += _local_jobs(one, local[one.label], views.get(name, ()), upright=upright)
+        jobs[name] += [one.job(name, context) for one in embed.values()]
     if context.announce is not None:
         context.announce(estimate(images, jobs, context))
     set_aside = list(contents.set_aside)
@@ -228,9 +221,8 @@ def _local_jobs(member: Member, local: FeatureReader, views: tuple[str, ...], *,
     if isinstance(extractor, SiftExtractor):
         extractor = extractor.with_upright(upright=upright)
     return [
-        ExtractionJob(extractor, local.stores[store_name("", upright=upright)]),
-        *(
-            ExtractionJob(ViewExtractor(extractor, view), local.stores[store_name(view, upright=upright)])
-            for view in views
-        ),
+        ExtractionJob(
+            ViewExtractor(extractor, view) if view else extractor, local.stores[store_name(view, upright=upright)]
+        )
+        for view in ("", *views)
     ]

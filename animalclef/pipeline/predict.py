@@ -26,7 +26,7 @@ from animalclef.pipeline.match import match_pairs, skipped_matchers
 from animalclef.pipeline.prepare_photographs import prepare_photographs
 from animalclef.pipeline.run_context import RunContext
 from animalclef.pipeline.sanity import sanity_warnings
-from animalclef.pipeline.shortlist import Shortlists, make_shortlists
+from animalclef.pipeline.shortlists import Shortlists, make_shortlists
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.digests import with_digests
 from animalclef.store.cluster_file import write_clusters

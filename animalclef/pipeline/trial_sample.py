@@ -21,7 +21,7 @@ from animalclef.metrics.bootstrap import paired_difference, standard_error
 from animalclef.metrics.threshold_sweep import Roles, score_of
 from animalclef.pipeline.candidate_search import CandidateSearch
 from animalclef.pipeline.match import match_pairs
-from animalclef.pipeline.pseudo_query_lists import build_pseudo_queries
+from animalclef.pipeline.shortlists import build_pseudo_queries
 from animalclef.prepare.variant_choice import Margin
 from animalclef.runtime.regular_files import is_gone
 from animalclef.structures import ImageTable, StrArray

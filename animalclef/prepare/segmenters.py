@@ -70,10 +70,11 @@ def open_segmenter(
     if name == "grabcut":
         return GrabCut(workers=count)
     if name in ("animal", "u2netp") or Path(name).suffix in _WEIGHT_FILES:
-        from animalclef.prepare.u2net_segmenter import open_u2net
+        from animalclef.prepare.u2net_segmenter import U2NetSegmenter
+        from animalclef.prepare.u2netp import load_u2netp
 
         published = find_weights(name, weights) if name == "u2netp" else Path(name)
-        return open_u2net(shipped_segmenter() if name == "animal" else published, device, count)
+        return U2NetSegmenter(load_u2netp(shipped_segmenter() if name == "animal" else published), device, count)
     return _open_sam(name, device)
 
 

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from itertools import islice
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,10 +18,9 @@ from torch import Tensor, nn
 from animalclef.config.loading import fingerprint
 from animalclef.hub.load import weights_digest
 from animalclef.prepare.body_box import large_patches
-from animalclef.prepare.u2netp import load_u2netp
 from animalclef.runtime.devices import has_float16_units
 
-__all__ = ["SIDE", "MapReader", "U2NetSegmenter", "mask_from_map", "network_input", "open_u2net"]
+__all__ = ["SIDE", "MapReader", "U2NetSegmenter", "mask_from_map", "network_input"]
 
 SIDE = 320  # pixels: the network sees every photograph at SIDE x SIDE, whatever its shape
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet
@@ -131,15 +129,6 @@ class U2NetSegmenter:
         maps = self._reader.read(shown)
         with ThreadPoolExecutor(self.workers) as pool:  # beside a GPU this takes longer than the network
             return list(pool.map(_mask_in_box, images, bounds, maps))
-
-
-def open_u2net(path: Path, device: str = "cpu", workers: int | None = None) -> U2NetSegmenter:
-    """Return the segmenter with the weights of a file.
-
-    Raises:
-        WeightsError: the file is absent, damaged, or holds the weights of another network.
-    """
-    return U2NetSegmenter(load_u2netp(path), device, workers)
 
 
 def mask_from_map(values: NDArray[np.float32], size_wh: tuple[int, int]) -> BoolArray:
