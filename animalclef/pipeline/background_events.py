@@ -73,20 +73,15 @@ def link_by_background(gallery: ImageTable, mask_of: Mask, context: RunContext) 
     masked = np.array([mask_of(key) is not None for key in gallery.key], dtype=bool)
     usable = gallery.select(undated & masked)
     plan = {name: _pairs_of(usable, name, context.config.seed) for name in usable.datasets}
-    wanted = np.unique([row for same, other in plan.values() for pair in [*same, *other] for row in pair])
-    if not len(wanted):
-        return BackgroundLinks({})
-    store, gone = _described(usable, wanted.astype(np.int64), context)
-    plan = {
-        name: ([pair for pair in same if gone.isdisjoint(pair)], [pair for pair in other if gone.isdisjoint(pair)])
-        for name, (same, other) in plan.items()
-    }
     every = [pair for same, other in plan.values() for pair in [*same, *other]]
-    scores = _matched(every, usable, mask_of, store, context)
+    if not every:
+        return BackgroundLinks({})
+    store, gone = _described(usable, np.unique(np.array(every, dtype=np.int64)), context)
+    scores = _matched([pair for pair in every if gone.isdisjoint(pair)], usable, mask_of, store, context)
     links = {}
     for name, (same, other) in plan.items():
-        least = linking_threshold([scores[pair] for pair in other])
-        found = [pair for pair in same if least is not None and scores[pair] >= least]
+        least = linking_threshold([scores[pair] for pair in other if pair in scores])
+        found = [pair for pair in same if least is not None and scores.get(pair, 0) >= least]
         if not leave_enough(found, usable.identity[usable.dataset == name].tolist(), usable.identity):
             found = []
         links[name] = tuple((str(usable.image_id[a]), str(usable.image_id[b]), scores[a, b]) for a, b in found)

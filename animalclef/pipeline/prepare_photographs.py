@@ -85,13 +85,11 @@ def _with_upright(
     """Note where keypoints are described upright: as the settings say, or where a trial was better."""
     noted = {}
     for name, part in parts.items():
-        trial = trials.get(name)
-        if trial is None:
-            noted[name] = part.model_copy(update={"upright": context.config.keypoints.is_upright(name)})
-        else:
+        found: dict[str, object] = {"upright": context.config.keypoints.is_upright(name)}
+        if trial := trials.get(name):
             gain, error = round(trial.gain, 4), round(trial.error, 4)
             found = {"upright": trial.is_better, "upright_gain": gain, "upright_error": error}
-            noted[name] = part.model_copy(update=found)
+        noted[name] = part.model_copy(update=found)
     return noted
 
 
