@@ -27,8 +27,8 @@ from animalclef.pipeline.candidate_search import CandidateSearch
 from animalclef.pipeline.features import encounters_of, extract_all_features
 from animalclef.pipeline.image_contents import read_contents
 from animalclef.pipeline.match import match_pairs
-from animalclef.pipeline.pseudo_query_lists import PseudoQuerySet, build_pseudo_queries
 from animalclef.pipeline.run_context import open_context
+from animalclef.pipeline.shortlists import PseudoQuerySet, build_pseudo_queries
 from animalclef.runtime.progress import Silent
 from animalclef.store.run_folder import RunFolder
 from animalclef.structures import PairScores

@@ -27,9 +27,8 @@ from animalclef.clustering.partition import Partitioner
 from animalclef.config import load_config
 from animalclef.evaluation.evaluate import truth_of_run
 from animalclef.metrics.clustering_metrics import ClusterScore, score_clusters
-from animalclef.pipeline.cluster import cluster_queries
+from animalclef.pipeline.cluster import cluster_queries, job_of_run, ranked_of_run
 from animalclef.pipeline.cluster_evidence import evidence_of, pools_of, used_columns
-from animalclef.pipeline.cluster_run import job_of_run, ranked_of_run
 from animalclef.runtime.progress import Silent
 from animalclef.store.finished_run import load_run
 

@@ -42,9 +42,8 @@ from animalclef.pipeline.budget import settle_budget
 from animalclef.pipeline.features import FeatureSet, extract_all_features
 from animalclef.pipeline.image_contents import read_contents
 from animalclef.pipeline.match import match_pairs
-from animalclef.pipeline.pseudo_query_lists import PseudoQuerySet
 from animalclef.pipeline.run_context import RunContext, open_context
-from animalclef.pipeline.shortlist import make_shortlists
+from animalclef.pipeline.shortlists import PseudoQuerySet, make_shortlists
 from animalclef.runtime.progress import Progress
 from animalclef.store.pair_log import PairLog
 from animalclef.store.run_folder import RunFolder

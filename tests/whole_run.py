@@ -24,10 +24,9 @@ from animalclef.features.local.entries import SiftExtractor
 from animalclef.matching.nearest_neighbour import MutualNearest
 from animalclef.pipeline import decide as deciding
 from animalclef.pipeline import features as describing
-from animalclef.pipeline.cost import Plan
 from animalclef.pipeline.image_contents import read_contents
 from animalclef.pipeline.predict import predict as predict_all
-from animalclef.pipeline.run_context import open_context
+from animalclef.pipeline.run_context import Plan, open_context
 from animalclef.runtime.progress import Silent
 from animalclef.store.run_folder import RunFolder
 

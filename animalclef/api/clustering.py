@@ -14,8 +14,7 @@ from animalclef.config import Config
 from animalclef.config import load_config as load_settings
 from animalclef.errors import ConfigError, DataError
 from animalclef.hub.needed_weights import require_weights
-from animalclef.pipeline.cluster import cluster_unnamed
-from animalclef.pipeline.cluster_run import cluster_run
+from animalclef.pipeline.cluster import cluster_run, cluster_unnamed
 from animalclef.pipeline.image_contents import read_contents
 from animalclef.pipeline.predict import predict
 from animalclef.pipeline.run_context import open_context

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from animalclef.evaluation.evaluate import RetrievalReport
     from animalclef.metrics.competition import Score
     from animalclef.metrics.retrieval_metrics import RetrievalFigures
-    from animalclef.pipeline.cost import Plan
+    from animalclef.pipeline.run_context import Plan
     from animalclef.prepare.viewpoints import ViewQuality
     from animalclef.structures import Skipped
     from animalclef.training.embedder.embedder_task import TrainingPlan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import comb, sqrt
 
@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.decision.decide import decide
+from animalclef.decision.decision_model import Decision
+from animalclef.decision.fusion import fuse
 from animalclef.runtime.wording import counted
-from animalclef.structures import PairScores, StrArray
+from animalclef.structures import ImageTable, PairScores, Predictions, StrArray
 
-__all__ = ["Seen", "band", "distinct_among", "pairs_of", "surprises"]
+__all__ = ["Seen", "band", "distinct_among", "sanity_warnings", "surprises"]
 
 _Z = 2.576  # 99% of a normal distribution
 _MOST_UNKNOWN = 0.8  # of the queries; with more of them unknown a warning is in place all the same
@@ -34,17 +37,20 @@ class Seen:
     photographs_each: float  # of an individual in the gallery, on average
 
 
-def pairs_of(pseudo: PseudoQueries, seen: NDArray[np.bool_]) -> PairScores:
-    """The pairs that pseudo-queries see in one of their roles, as the stages take them.
-
-    Raises:
-        ValueError: the pseudo-queries do not say which photographs their candidates are.
-    """
-    if pseudo.gallery_id is None:
-        raise ValueError("these pseudo-queries do not name their candidates.")
-    rows, slots = np.nonzero(seen)
-    columns = {name: values[rows, slots] for name, values in pseudo.columns.items()}
-    return PairScores(pseudo.splits.image_id[rows], pseudo.gallery_id[rows, slots], columns)
+def sanity_warnings(
+    predictions: Predictions, images: ImageTable, pseudo: Mapping[str, PseudoQueries], decision: Decision
+) -> list[str]:
+    """What is odd about the answers, data set by data set; `images` are the photographs that could be used."""
+    answer = dict(zip(predictions.image_id, predictions.identity, strict=True))
+    queries, gallery = images.queries, images.gallery
+    sentences = []
+    for name, part in sorted(pseudo.items()):
+        asked = queries.image_id[queries.dataset == name]
+        if len(part) and len(asked) and part.gallery_id is not None:
+            answers = np.array([answer[image_id] for image_id in asked], dtype=object)
+            mine = gallery.select(gallery.dataset == name)
+            sentences += surprises(name, answers, _seen(part, mine, decision))
+    return sentences
 
 
 def surprises(dataset: str, answers: StrArray, seen: Seen) -> list[str]:
@@ -83,6 +89,31 @@ def distinct_among(names: Sequence[str], drawn: int) -> float:
     """
     total = comb(len(names), drawn)
     return sum(1 - comb(len(names) - count, drawn) / total for count in Counter(names).values())
+
+
+def _seen(part: PseudoQueries, gallery: ImageTable, decision: Decision) -> Seen:
+    splits, row_of = part.splits, gallery.row_of
+    asked = gallery.select(np.array([row_of[image_id] for image_id in splits.image_id], dtype=np.int64))
+    as_known, as_unknown = (
+        decide(fuse(_pairs(part, seen), gallery, decision), asked, decision).identity
+        for seen in (part.as_known, part.as_unknown)
+    )
+    known, individuals = splits.is_known.any(axis=0), len(set(gallery.identity))
+    return Seen(
+        as_known=as_known[known],
+        as_unknown=as_unknown,
+        individuals_known=len(set(splits.identity[known])),
+        individuals_unknown=len(set(splits.identity)),
+        gallery_individuals=individuals,
+        photographs_each=len(gallery) / individuals,
+    )
+
+
+def _pairs(part: PseudoQueries, seen: NDArray[np.bool_]) -> PairScores:
+    """Return the pairs that pseudo-queries see in one of their roles, as the stages take them."""
+    rows, slots = np.nonzero(seen)
+    columns = {name: values[rows, slots] for name, values in part.columns.items()}
+    return PairScores(part.splits.image_id[rows], np.asarray(part.gallery_id)[rows, slots], columns)
 
 
 def _share_of_new(dataset: str, answers: StrArray, seen: Seen) -> list[str]:

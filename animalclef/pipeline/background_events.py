@@ -19,7 +19,7 @@ from animalclef.data.dates import day_of
 from animalclef.data.decode import decoding_of
 from animalclef.data.encounters import linked_rows
 from animalclef.data.masks import inside
-from animalclef.features.extract import ExtractionJob, extract_features
+from animalclef.features.extract import ExtractionJob
 from animalclef.features.local.entries import SiftExtractor, features_from_entry
 from animalclef.features.local.sift import no_features
 from animalclef.matching.nearest_neighbour import MutualNearest
@@ -73,17 +73,15 @@ def link_by_background(gallery: ImageTable, mask_of: Mask, context: RunContext) 
     masked = np.array([mask_of(key) is not None for key in gallery.key], dtype=bool)
     usable = gallery.select(undated & masked)
     plan = {name: _pairs_of(usable, name, context.config.seed) for name in usable.datasets}
-    wanted = np.unique([row for same, other in plan.values() for pair in [*same, *other] for row in pair])
-    if not len(wanted):
-        return BackgroundLinks({})
-    store, gone = _described(usable, wanted.astype(np.int64), context)
-    plan = {name: (_without(same, gone), _without(other, gone)) for name, (same, other) in plan.items()}
     every = [pair for same, other in plan.values() for pair in [*same, *other]]
-    scores = _matched(every, usable, mask_of, store, context)
+    if not every:
+        return BackgroundLinks({})
+    store, gone = _described(usable, np.unique(np.array(every, dtype=np.int64)), context)
+    scores = _matched([pair for pair in every if gone.isdisjoint(pair)], usable, mask_of, store, context)
     links = {}
     for name, (same, other) in plan.items():
-        least = linking_threshold([scores[pair] for pair in other])
-        found = [pair for pair in same if least is not None and scores[pair] >= least]
+        least = linking_threshold([scores[pair] for pair in other if pair in scores])
+        found = [pair for pair in same if least is not None and scores.get(pair, 0) >= least]
         if not leave_enough(found, usable.identity[usable.dataset == name].tolist(), usable.identity):
             found = []
         links[name] = tuple((str(usable.image_id[a]), str(usable.image_id[b]), scores[a, b]) for a, b in found)
@@ -134,21 +132,13 @@ def _pairs_of(images: ImageTable, dataset: str, seed: int) -> tuple[list[Pair], 
     return (same, list(dict.fromkeys(other))) if same else ([], [])
 
 
-def _without(pairs: Sequence[Pair], gone: set[int]) -> list[Pair]:
-    return [pair for pair in pairs if gone.isdisjoint(pair)]
-
-
 def _described(images: ImageTable, wanted: NDArray[np.int64], context: RunContext) -> tuple[ShardStore, set[int]]:
     """Describe the backgrounds of the wanted rows; return the store, and the rows that are gone and not in it."""
-    config, run = context.config, context.folder
-    extractor = SiftExtractor(_KEYPOINTS)
-    decoding = decoding_of(config.data)
+    run, extractor, decoding = context.folder, SiftExtractor(_KEYPOINTS), decoding_of(context.config.data)
     store = ShardStore(run.store("backgrounds", fingerprint(1, extractor.fingerprint, decoding)))
     unreadable = ShardStore(run.store("unreadable", fingerprint(1, decoding, "backgrounds")))
     gone = {row for row in wanted.tolist() if images.key[row] not in store and is_gone(images.root / images.path[row])}
-    images = images.select(np.setdiff1d(wanted, list(gone)))
-    job = ExtractionJob(extractor, store)
-    extract_features(images, [job], unreadable, config.data, context.workers, context.progress, engine=context.engine)
+    context.extract(images.select(np.setdiff1d(wanted, list(gone))), [ExtractionJob(extractor, store)], unreadable)
     return store, gone
 
 

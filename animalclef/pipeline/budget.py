@@ -17,9 +17,8 @@ from animalclef.decision.early_exit_curve import held_out_chances, limit_for, tr
 from animalclef.decision.tune import tune
 from animalclef.pipeline.features import FeatureSet
 from animalclef.pipeline.match import Allowance, match_pairs
-from animalclef.pipeline.pseudo_query_lists import PseudoQuerySet, sample_pseudo_queries
 from animalclef.pipeline.run_context import RunContext
-from animalclef.pipeline.shortlist import Shortlists
+from animalclef.pipeline.shortlists import PseudoQuerySet, Shortlists, sample_pseudo_queries
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.progress import Silent
 from animalclef.store.pair_log import PairLog

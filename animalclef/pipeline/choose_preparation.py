@@ -3,136 +3,89 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from animalclef.config import Config
 from animalclef.config.prepare import MODES, Mode
-from animalclef.data.masks import find_masks
+from animalclef.data.masks import Masks
 from animalclef.pipeline.background_events import link_by_background
 from animalclef.pipeline.candidate_search import CandidateSearch
+from animalclef.pipeline.cut_photographs import prepared_table
 from animalclef.pipeline.features import FeatureSet, encounters_of, extract_all_features
 from animalclef.pipeline.image_contents import Contents, keyed
-from animalclef.pipeline.outlines import Outlines
+from animalclef.pipeline.outlines import Outlines, outlines_of
 from animalclef.pipeline.preparation_table import DatasetPreparation, VariantScore
 from animalclef.pipeline.run_context import RunContext
 from animalclef.pipeline.trial_evidence import off_animal_share, other_viewpoint_share, outline_evidence
 from animalclef.pipeline.trial_sample import (
     Trial,
-    draw_sample,
+    draw_samples,
     margin_between,
     rank1_margin,
+    rows_of,
     score_trials,
     trial_config,
     try_on,
 )
-from animalclef.prepare.cut_out import prepared_table
-from animalclef.prepare.variant_choice import (
-    Evidence,
-    Margin,
-    Variant,
-    believed,
-    can_be_tried,
-    choose_variant,
-    mode_by_rule,
-)
+from animalclef.prepare.variant_choice import Evidence, believed, can_be_tried, choose_variant, mode_by_rule
 from animalclef.structures import ImageTable
 
 __all__ = ["choose_preparations"]
 
 _OWN_PATTERN = 0.25  # of the usual share: with fewer verified matches across viewpoints, each side has its own pattern
 
-FindOutlines = Callable[[ImageTable], Outlines]
+Samples = Mapping[str, ImageTable]
 
 
 def choose_preparations(
-    names: Sequence[str], contents: Contents, context: RunContext, find: FindOutlines
+    names: Sequence[str], images: ImageTable, masks: Masks | None, context: RunContext
 ) -> dict[str, DatasetPreparation]:
-    """Return the choice for each of the data sets named; a run that applies a given decision leaves them whole."""
-    if not names:
-        return {}
+    """Return the choice for each of the data sets named; a run that applies a given decision leaves them whole.
+
+    `masks` are those of the table. Features and pairs land in the run's own stores, so that the chosen ones are used
+    again.
+    """
     if context.given is not None:
         reason = "the given decision names no preparation"
         return {name: DatasetPreparation(mode="whole", reason=reason) for name in names}
-    return _Chooser(contents.images, context, find)(names)
+    none = DatasetPreparation(mode="whole", reason="no database photograph to try it on")
+    samples = {name: one for name, one in draw_samples(images, names, context.config).items() if len(one)}
+    if not samples:
+        return dict.fromkeys(names, none)
+    outlines = outlines_of(images.select(rows_of(images, samples)), context)
+    evidence = {name: outline_evidence(table, outlines) for name, table in samples.items()}
+    database = Counter(images.gallery.dataset.tolist())
+    tried = {name: table for name, table in samples.items() if can_be_tried(database[name], evidence[name])}
+    chosen = {
+        name: _decided(evidence[name], *mode_by_rule(evidence[name])) if name in samples else none
+        for name in names
+        if name not in tried
+    }
+    if not tried:
+        return chosen
+    trials = _try_all(tried, evidence, images, masks, outlines, context)
+    return chosen | {name: trials.choose(name, evidence[name]) for name in tried}
 
 
 @dataclass(frozen=True, eq=False)
-class _Chooser:
-    """Tries preparations; features and pairs land in the run's own stores, so that the chosen ones are used again."""
+class _Trials:
+    """The trials of every preparation on the samples, with the features of whole photographs."""
 
-    images: ImageTable
+    trials: Mapping[Mode, Mapping[str, Trial]]
+    whole: FeatureSet
+    outlines: Outlines
     context: RunContext
-    find: FindOutlines
 
-    def __call__(self, names: Sequence[str]) -> dict[str, DatasetPreparation]:
-        config = self.context.config
-        mine = {name: self.images.select(self.images.dataset == name) for name in names}
-        drawn = {name: draw_sample(one, config.prepare.trial_photographs, config.seed) for name, one in mine.items()}
-        samples = {name: table for name, table in drawn.items() if len(table)}
-        none = DatasetPreparation(mode="whole", reason="no database photograph to try it on")
-        if not samples:
-            return dict.fromkeys(names, none)
-        outlines = self.find(self._joined(samples))
-        evidence = {name: outline_evidence(table, outlines) for name, table in samples.items()}
-        tried = {
-            name: table for name, table in samples.items() if can_be_tried(len(mine[name].gallery), evidence[name])
-        }
-        chosen = dict.fromkeys(names, none) | {
-            name: _by_rule(len(table), evidence[name]) for name, table in samples.items() if name not in tried
-        }
-        return chosen | (self._by_trial(tried, outlines, evidence) if tried else {})
-
-    def _joined(self, samples: Mapping[str, ImageTable]) -> ImageTable:
-        ids = np.concatenate([table.image_id for table in samples.values()]).astype(str)
-        return self.images.select(np.isin(self.images.image_id.astype(str), ids))
-
-    def _by_trial(
-        self, samples: Mapping[str, ImageTable], outlines: Outlines, evidence: Mapping[str, Evidence]
-    ) -> dict[str, DatasetPreparation]:
-        queries = Counter(self.images.queries.dataset.tolist())
-        config = trial_config(self.context.config, {name: queries[name] for name in samples})
-        context = replace(self.context, config=config, announce=None)
-        if context.say is not None:
-            context.say(_cost_sentence(samples, config, 1 + len(self._plan(evidence, list(samples)))))
-        sample = self._joined(samples)
-        whole = extract_all_features(Contents(sample, []), context)
-        links = link_by_background(sample, outlines.mask, context).all() if config.prepare.events else ()
-        encounters = encounters_of(whole, config, links)
-        trials: dict[Mode, dict[str, Trial]] = {"whole": try_on(CandidateSearch(whole, context), encounters)}
-        for mode, names in self._plan(evidence, list(samples)).items():
-            table = sample.select(np.isin(sample.dataset.astype(str), names))
-            modes = dict.fromkeys(names, mode)
-            given = find_masks(table, None, report=False)  # with a folder of masks nothing is tried
-            prepared = prepared_table(table, outlines.text, outlines.mask, modes, config.prepare.margin, given)
-            described = extract_all_features(Contents(keyed(prepared, context.workers), []), context)
-            trials[mode] = try_on(CandidateSearch(described, context), encounters)
-        return {
-            name: self._chosen(name, table, evidence[name], trials, whole, outlines, config)
-            for name, table in samples.items()
-        }
-
-    def _plan(self, evidence: Mapping[str, Evidence], names: list[str]) -> dict[Mode, list[str]]:
-        """Which data sets try which preparation beside `whole`."""
-        matched = self.context.models.matcher is not None
-        plan: dict[Mode, list[str]] = {"masked": names if matched else [], "cut-out": names}
-        plan["along-body"] = [name for name in names if evidence[name].any_angle]
-        return {mode: chosen for mode, chosen in plan.items() if chosen}
-
-    def _chosen(
-        self,
-        name: str,
-        sample: ImageTable,
-        evidence: Evidence,
-        trials: Mapping[Mode, Mapping[str, Trial]],
-        whole: FeatureSet,
-        outlines: Outlines,
-        config: Config,
-    ) -> DatasetPreparation:
-        scored = score_trials(name, {mode: found[name] for mode, found in trials.items() if name in found}, config)
-        before = self._off(scored["whole"], whole, sample, outlines)
+    def choose(self, name: str, evidence: Evidence) -> DatasetPreparation:
+        """Return the preparation of one data set by its nested scores, then by rank-1, then by rule."""
+        of_modes = {mode: found[name] for mode, found in self.trials.items() if name in found}
+        scored = score_trials(name, of_modes, self.context.config)
+        matcher, before = self.context.models.matcher, None
+        if matcher is not None:
+            before = off_animal_share(scored["whole"].part, self.whole, matcher, self.outlines.mask)
         evidence = replace(evidence, off_animal=before)
         order = sorted(scored, key=MODES.index)
         candidates = believed(order, evidence)
@@ -141,57 +94,70 @@ class _Chooser:
         tied = [mode for mode in candidates if behind[mode].is_tie]
         first = max(tied, key=lambda mode: np.nan_to_num(scored[mode].rank1, nan=-1.0))
         in_rank1 = {mode: rank1_margin(scored[first], scored[mode]) for mode in tied}
-        variants = [Variant(mode, scored[mode].score, scored[mode].rank1) for mode in order]
-        mode, reason = choose_variant([one for one in variants if one.mode in candidates], behind, in_rank1, evidence)
+        compared = [mode for mode in candidates if not np.isnan(scored[mode].score)]
+        mode, reason = choose_variant(compared, behind, in_rank1, evidence)
         if candidates != order and not reason.endswith(mode_by_rule(evidence)[1]):
             reason = f"{reason}; whole photographs are matched by their backgrounds"
         sides = other_viewpoint_share(scored[mode].part)
-        return DatasetPreparation(
-            mode=mode,
-            reason=reason,
+        return _decided(
+            evidence,
+            mode,
+            reason,
             same_viewpoint=sides is not None and sides < _OWN_PATTERN,
-            photographs=len(sample),
             queries=len(scored[mode].part),
-            outlined=_rounded(evidence.outlined),
-            filled=_rounded(evidence.filled),
-            uniform=_rounded(evidence.uniform),
-            off_animal_before=_rounded(before),
-            other_viewpoints=_rounded(sides),
+            other_viewpoints=sides,
             variants=tuple(
                 VariantScore(
-                    mode=one.mode, score=_rounded(one.score), rank1=_rounded(one.rank1),
-                    behind=_rounded(behind[one.mode].difference if _compared(one, behind) else None),
-                    error=_rounded(behind[one.mode].error if _compared(one, behind) else None),
+                    mode=one,
+                    score=scored[one].score,
+                    rank1=scored[one].rank1,
+                    behind=behind[one].difference if one in compared else None,
+                    error=behind[one].error if one in compared else None,
                 )
-                for one in variants
+                for one in order
             ),
-        )  # fmt: skip
-
-    def _off(self, trial: Trial, described: FeatureSet, sample: ImageTable, outlines: Outlines) -> float | None:
-        if self.context.models.matcher is None:
-            return None
-        return off_animal_share(trial.part, described, self.context.models.matcher, sample, outlines.mask)
+        )
 
 
-def _compared(variant: Variant, behind: Mapping[Mode, Margin]) -> bool:
-    """Return whether a variant was validated, and is believed."""
-    return variant.score == variant.score and variant.mode in behind
+def _try_all(
+    samples: Samples, evidence: Mapping[str, Evidence], images: ImageTable, masks: Masks | None, outlines: Outlines,
+    context: RunContext,
+) -> _Trials:  # fmt: skip
+    """Match the samples as whole photographs, and in each way that may suit them."""
+    context = replace(context, config=trial_config(context.config, images, samples), announce=None)
+    config, names = context.config, list(samples)
+    plan: dict[Mode, list[str]] = {
+        "masked": [] if context.models.matcher is None else names,
+        "cut-out": names,
+        "along-body": [name for name in names if evidence[name].any_angle],
+    }
+    plan = {mode: some for mode, some in plan.items() if some}
+    if context.say is not None:
+        context.say(_cost_sentence(samples, context, 1 + len(plan)))
+    rows = rows_of(images, samples)
+    sample, given = images.select(rows), None if masks is None else masks.select(rows)
+    whole = extract_all_features(Contents(sample, []), context)
+    links = link_by_background(sample, outlines.mask, context).all() if config.prepare.events else ()
+    encounters = encounters_of(whole, config, links)
+    trials: dict[Mode, dict[str, Trial]] = {"whole": try_on(CandidateSearch(whole, context), encounters)}
+    for mode, some in plan.items():
+        mine = np.isin(sample.dataset.astype(str), some)
+        own = None if given is None else given.select(mine)
+        prepared = prepared_table(sample.select(mine), outlines, dict.fromkeys(some, mode), config.prepare.margin, own)
+        described = extract_all_features(Contents(keyed(prepared, context.workers), []), context)
+        trials[mode] = try_on(CandidateSearch(described, context), encounters)
+    return _Trials(trials, whole, outlines, context)
 
 
-def _by_rule(photographs: int, evidence: Evidence) -> DatasetPreparation:
-    mode, reason = mode_by_rule(evidence)
+def _decided(evidence: Evidence, mode: Mode, reason: str, **more: Any) -> DatasetPreparation:
     return DatasetPreparation(
-        mode=mode, reason=reason, photographs=photographs, outlined=_rounded(evidence.outlined),
-        filled=_rounded(evidence.filled), uniform=_rounded(evidence.uniform),
+        mode=mode, reason=reason, photographs=evidence.photographs, outlined=evidence.outlined, filled=evidence.filled,
+        uniform=evidence.uniform, off_animal_before=evidence.off_animal, **more,
     )  # fmt: skip
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None or value != value else round(value, 4)
-
-
-def _cost_sentence(samples: Mapping[str, ImageTable], config: Config, ways: int) -> str:
-    photographs = sum(map(len, samples.values()))
+def _cost_sentence(samples: Samples, context: RunContext, ways: int) -> str:
+    config, photographs = context.config, sum(map(len, samples.values()))
     queries = sum(min(config.decide.of("pseudo_queries", name), len(one)) for name, one in samples.items())
     return (
         f"Trying how to prepare the photographs of {', '.join(samples)}: {ways} ways, each on {photographs} database "

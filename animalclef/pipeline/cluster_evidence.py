@@ -47,11 +47,7 @@ def evidence_of(images: ImageTable, ranked: RankedCandidates | None, job: Cluste
     """Return for every data set the pairs of some photographs, and their best known individuals."""
     scores = _among(images, job)
     return {
-        name: Evidence(
-            linked_pairs(mine, table.image_id),
-            nulls_of_lists(mine),
-            KnownBest.none(len(table)) if ranked is None else known_best(table.image_id, ranked),
-        )
+        name: Evidence(linked_pairs(mine, table.image_id), nulls_of_lists(mine), known_best(table.image_id, ranked))
         for name, (table, mine) in _by_dataset(images, scores).items()
     }
 
@@ -73,8 +69,10 @@ def pools_of(job: ClusterJob, *, attaches: bool) -> dict[str, PseudoPool]:
     return {name: _pool(*scores[name], ranked, job.encounters) for name in pools if name in scores}
 
 
-def known_best(image_id: StrArray, ranked: RankedCandidates) -> KnownBest:
-    """Return the best known individual of each photograph."""
+def known_best(image_id: StrArray, ranked: RankedCandidates | None) -> KnownBest:
+    """Return the best known individual of each photograph; none where nothing is ranked."""
+    if ranked is None:
+        return KnownBest.none(len(image_id))
     first: dict[str, int] = {}
     for row, query_id in enumerate(ranked.query_id):
         first.setdefault(query_id, row)
@@ -100,8 +98,7 @@ def _pool(
     _, who = np.unique(images.identity.astype(str), return_inverse=True)
     _, event = np.unique([encounters.of[one] for one in images.image_id], return_inverse=True)
     labelled = LabelledPairs(linked_pairs(scores, images.image_id), nulls_of_lists(scores), who, event)
-    known = KnownBest.none(len(images)) if ranked is None else known_best(images.image_id, ranked)
-    return PseudoPool(labelled, known)
+    return PseudoPool(labelled, known_best(images.image_id, ranked))
 
 
 def _among(images: ImageTable, job: ClusterJob) -> PairScores:

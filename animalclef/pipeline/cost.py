@@ -8,21 +8,20 @@ from dataclasses import replace
 
 import numpy as np
 
-from animalclef.config import Config, DataConfig
+from animalclef.config import DataConfig
 from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.errors import DataError
 from animalclef.features.extract import ExtractionJob
 from animalclef.features.local.entries import LocalExtractor, features_from_entry
 from animalclef.pipeline.keypoint_budget import count_pairs
 from animalclef.pipeline.models import AnyMatcher
-from animalclef.pipeline.outlines import BatchSegmenter
 from animalclef.pipeline.run_context import Plan, RunContext
-from animalclef.prepare.segmenters import with_workers
+from animalclef.prepare.segmenters import Segmenter, with_workers
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.runtime.wording import counted, duration
 from animalclef.structures import DecodedImage, ImageTable
 
-__all__ = ["Plan", "estimate", "finding_sentence"]
+__all__ = ["estimate", "finding_sentence"]
 
 _FEW = 100  # photographs: their animals are found within a minute
 
@@ -41,7 +40,7 @@ def estimate(images: ImageTable, jobs: Mapping[str, Sequence[ExtractionJob]], co
     each = count_pairs(images, config, tunes=context.given is None, groups_all=context.groups_all)
     left = [(max(0, each - len(one.log or ())), one.models) for one in context.matchers]
     pairs = sum(count for count, _ in left)
-    views = max((_views(name, config) for name in images.datasets), default=1)
+    views = max((1 + len(config.keypoints.views.get(name, ())) for name in images.datasets), default=1)
     if not len(images):
         return Plan(0, to_do, pairs, 0.0, 0.0, views)
     sample = sorted({int(row) for row in np.linspace(0, len(images) - 1, 6)})
@@ -84,7 +83,7 @@ def _on_cluster(
     )  # fmt: skip
 
 
-def finding_sentence(images: ImageTable, absent: int, segmenter: BatchSegmenter, context: RunContext) -> str | None:
+def finding_sentence(images: ImageTable, absent: int, segmenter: Segmenter, context: RunContext) -> str | None:
     """Say how long it takes to find the animals on `absent` photographs, by the clock on three of them.
 
     `None` for what takes less than a minute on this machine.
@@ -106,10 +105,6 @@ def finding_sentence(images: ImageTable, absent: int, segmenter: BatchSegmenter,
     seconds /= max(1, capacity.lanes)
     hours = f"{capacity.machines * seconds / 3600:,.1f} machine hours"
     return f"{to_do}, on {counted(capacity.machines, 'machine')}: about {duration(seconds)} ({hours})."
-
-
-def _views(dataset: str, config: Config) -> int:
-    return 1 + len(config.keypoints.views.get(dataset, ()))
 
 
 def _read(images: ImageTable, row: int, config: DataConfig) -> DecodedImage | None:

@@ -7,7 +7,6 @@ from importlib import metadata
 from pathlib import Path
 
 from animalclef.config import fingerprint
-from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.decision_model import Decision, load_decision
 from animalclef.decision.tune import tune
 from animalclef.errors import StaleArtefactError
@@ -15,11 +14,11 @@ from animalclef.pipeline.image_contents import gallery_digest
 from animalclef.pipeline.match import Allowance, match_pairs
 from animalclef.pipeline.preparation_table import preparation_of
 from animalclef.pipeline.run_context import RunContext
-from animalclef.pipeline.shortlist import Shortlists
+from animalclef.pipeline.shortlists import Shortlists
 from animalclef.runtime.atomic_files import write_text
 from animalclef.store.pseudo_query_file import Stamp, holds_pseudo_queries, write_pseudo_queries
 
-__all__ = ["match_pseudo_queries", "tune_decision"]
+__all__ = ["tune_decision"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +32,9 @@ def tune_decision(shortlists: Shortlists, allowance: Allowance | None, context: 
     if known is not None and holds_pseudo_queries(context.folder, made):
         return known
     with context.timed("validate"):
-        pseudo = match_pseudo_queries(shortlists, allowance, context)
+        roles = shortlists.pseudo.as_known, shortlists.pseudo.as_unknown
+        known_scores, unknown_scores = (match_pairs(one, features, context, allowance) for one in roles)
+        pseudo = shortlists.pseudo.laid_out(known_scores, unknown_scores, config.retrieve.top_k)
         write_pseudo_queries(context.folder, pseudo, stamp)
     if known is not None:
         return known
@@ -45,17 +46,6 @@ def tune_decision(shortlists: Shortlists, allowance: Allowance | None, context: 
     decision = decision.model_copy(update={"preparation": preparation_of(config)})
     write_text(path, decision.model_dump_json(indent=1) + "\n")
     return decision
-
-
-def match_pseudo_queries(
-    shortlists: Shortlists, allowance: Allowance | None, context: RunContext
-) -> dict[str, PseudoQueries]:
-    """Match gallery photographs against the gallery: with their own encounter hidden, and with their individual."""
-    pseudo = shortlists.pseudo
-    known, unknown = (
-        match_pairs(one, shortlists.features, context, allowance) for one in (pseudo.as_known, pseudo.as_unknown)
-    )
-    return pseudo.laid_out(known, unknown, context.config.retrieve.top_k)
 
 
 def _made_by(shortlists: Shortlists, allowance: Allowance | None, context: RunContext) -> str:

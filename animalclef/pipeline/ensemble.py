@@ -18,11 +18,11 @@ from animalclef.data.table import LoadedTable
 from animalclef.decision.decide import decide
 from animalclef.decision.fusion import fuse
 from animalclef.decision.run_union import merged_pseudo_queries, merged_scores
+from animalclef.decision.sanity_checks import sanity_warnings
 from animalclef.decision.tune import tune
 from animalclef.errors import DataError, StaleArtefactError
 from animalclef.pipeline.image_contents import gallery_digest
 from animalclef.pipeline.predict import Outcome
-from animalclef.pipeline.sanity import sanity_warnings
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.digests import with_digests
 from animalclef.runtime.progress import Progress

@@ -16,7 +16,7 @@ from animalclef.errors import ConfigError, DataError
 from animalclef.features.embedding.embedder import Embedder, join_embeddings
 from animalclef.features.embedding.embedder_registry import trained_on_keys
 from animalclef.features.embedding.timm_embedder import TimmExtractor
-from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extract_features
+from animalclef.features.extract import ExtractionJob, ThumbnailExtractor
 from animalclef.features.local.query_views import ViewExtractor
 from animalclef.features.local.reader import FeatureReader, Wanted, apply_masks, matching_keys, store_name
 from animalclef.features.local.sift import SiftExtractor
@@ -27,7 +27,7 @@ from animalclef.store.run_folder import RunFolder
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import Embeddings, FloatArray, ImageTable, MatchKey, Skipped
 
-__all__ = ["FeatureSet", "encounters_of", "extract_all_features", "thumbnail_stores"]
+__all__ = ["FeatureSet", "encounters_of", "encounters_of_whole", "extract_all_features", "thumbnail_stores"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,27 +83,18 @@ def extract_all_features(contents: Contents, context: RunContext) -> FeatureSet:
     local = {one.label: _local_features(one, wanted, run, decoding) for one in extractors}
     tables = {name: images.select(images.dataset == name) for name in images.datasets}
     embed = {one.label: _Embedding(one, tables, run, context.fitted_on) for one in embedders}
-    jobs = {
-        name: [
-            ExtractionJob(ThumbnailExtractor(), thumbnails),
-            *(
-                job
-                for one in extractors
-                for job in _local_jobs(
-                    one, local[one.label], views.get(name, ()), upright=config.keypoints.is_upright(name)
-                )
-            ),
-            *(one.job(name, context) for one in embed.values()),
-        ]
-        for name in tables
-    }
+    jobs = {}
+    for name in tables:
+        upright = config.keypoints.is_upright(name)
+        jobs[name] = [ExtractionJob(ThumbnailExtractor(), thumbnails)]
+        for one in extractors:
+            jobs[name] += _local_jobs(one, local[one.label], views.get(name, ()), upright=upright)
+        jobs[name] += [one.job(name, context) for one in embed.values()]
     if context.announce is not None:
         context.announce(estimate(images, jobs, context))
     set_aside = list(contents.set_aside)
     for name, table in tables.items():
-        set_aside += extract_features(
-            table, jobs[name], unreadable, config.data, context.workers, context.progress, engine=context.engine
-        )
+        set_aside += context.extract(table, jobs[name], unreadable)
     bad = {item.image_id for item in set_aside}
     usable = np.array([one not in bad for one in images.image_id], dtype=bool)
     images = images.select(usable)
@@ -169,6 +160,15 @@ def encounters_of(features: FeatureSet, config: Config, links: Sequence[tuple[st
     return find_encounters(gallery, thumbnails, config.encounters, links)
 
 
+def encounters_of_whole(gallery: ImageTable, links: Sequence[tuple[str, str, int]], context: RunContext) -> Encounters:
+    """Find encounters by thumbnails of whole photographs: cut to the animal, those of different events look alike."""
+    store, unreadable = thumbnail_stores(context.folder, context.config)
+    gone = {one.image_id for one in context.extract(gallery, [ExtractionJob(ThumbnailExtractor(), store)], unreadable)}
+    gallery = gallery.select(np.array([one not in gone for one in gallery.image_id], dtype=bool))
+    thumbnails = {key: store.get(key)["thumbnail"].astype(np.float32) for key in dict.fromkeys(gallery.key)}
+    return find_encounters(gallery, thumbnails, context.config.encounters, links)
+
+
 def thumbnail_stores(run: RunFolder, config: Config) -> tuple[ShardStore, ShardStore]:
     """Return the stores of thumbnails and of why a photograph could not be decoded."""
     decoding = decoding_of(config.data)
@@ -221,9 +221,8 @@ def _local_jobs(member: Member, local: FeatureReader, views: tuple[str, ...], *,
     if isinstance(extractor, SiftExtractor):
         extractor = extractor.with_upright(upright=upright)
     return [
-        ExtractionJob(extractor, local.stores[store_name("", upright=upright)]),
-        *(
-            ExtractionJob(ViewExtractor(extractor, view), local.stores[store_name(view, upright=upright)])
-            for view in views
-        ),
+        ExtractionJob(
+            ViewExtractor(extractor, view) if view else extractor, local.stores[store_name(view, upright=upright)]
+        )
+        for view in ("", *views)
     ]

@@ -14,7 +14,7 @@ from animalclef.errors import AnimalClefError
 from animalclef.metrics.bootstrap import mean_interval
 from animalclef.store.ledger import Ledger, dotted, ledger_of
 
-__all__ = ["record", "validated"]
+__all__ = ["record"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def record(
         "run": str(run),
         "submission": None if submission is None else str(submission),
         "submission_sha256": "" if submission is None else hashlib.sha256(submission.read_bytes()).hexdigest(),
-        "validation": validated(decision),
+        "validation": _validated(decision),
         "data": data,
         "weights": weights,
         "decision": hashlib.sha256(decided.encode()).hexdigest()[:16],
@@ -60,23 +60,16 @@ def record(
         return None
 
 
-def validated(decision: Decision) -> dict[str, Any]:
-    """The nested score with its interval, of every data set and of their mean; `None` where nothing was validated."""
-    datasets: dict[str, dict[str, float | None]] = {}
-    whole: dict[str, tuple[float, float, float]] = {}
-    for name, part in sorted(decision.datasets.items()):
-        seen = part.validation
-        if seen is None:
-            continue
-        low, high = getattr(seen, "low", None), getattr(seen, "high", None)
-        datasets[name] = {"score": seen.nested, "low": low, "high": high}
-        if low is not None and high is not None:
-            whole[name] = (seen.nested, low, high)
-    scores = [seen["score"] for seen in datasets.values() if seen["score"] is not None]
-    interval = mean_interval(whole) if len(whole) == len(datasets) else None
-    return {
-        "score": sum(scores) / len(scores) if scores else None,
-        "low": None if interval is None else interval[1],
-        "high": None if interval is None else interval[2],
-        "datasets": datasets,
+def _validated(decision: Decision) -> dict[str, Any]:
+    """Return the nested score with its interval of every data set and of their mean; `None` where none was made."""
+    seen = {name: part.validation for name, part in sorted(decision.datasets.items()) if part.validation is not None}
+    datasets = {name: {"score": one.nested, "low": one.low, "high": one.high} for name, one in seen.items()}
+    whole = {
+        name: (one.nested, one.low, one.high)
+        for name, one in seen.items()
+        if one.low is not None and one.high is not None
     }
+    interval = mean_interval(whole) if len(whole) == len(seen) else None
+    _, low, high = interval or (None, None, None)
+    score = sum(one.nested for one in seen.values()) / len(seen) if seen else None
+    return {"score": score, "low": low, "high": high, "datasets": datasets}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -52,7 +53,7 @@ def match_pairs(
     """
     if context.log is None:
         return unmatched_pairs(shortlist, features, context)
-    match: Scorer = lambda part: _match_all(part, features, context, skipped)  # noqa: E731
+    match = partial(_match_all, features=features, context=context, skipped=skipped)
     if allowance is None:
         return match(shortlist)
     plain = unmatched_pairs(shortlist, features, context)

@@ -79,11 +79,10 @@ def open_matcher(config: Config, device: str, weights: Path | None) -> AnyMatche
     """
     if config.rerank.matcher == "none":
         return None
-    if config.rerank.matcher == "lightglue":
-        return open_lightglue(config.rerank, config.keypoints.extractor, choose_device(device), weights)
-    if config.rerank.matcher == "superglue":
-        return open_superglue(config.rerank, config.keypoints.extractor, choose_device(device), weights)
-    return MutualNearest(config.rerank)
+    if config.rerank.matcher == "mutual-nearest":
+        return MutualNearest(config.rerank)
+    opened = open_lightglue if config.rerank.matcher == "lightglue" else open_superglue
+    return opened(config.rerank, config.keypoints.extractor, choose_device(device), weights)
 
 
 def scores_fingerprint(config: Config, models: Models) -> str:

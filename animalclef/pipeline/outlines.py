@@ -7,44 +7,31 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from animalclef.config import DataConfig
-from animalclef.data.decode import UnreadableImageError, read_image
+from animalclef.config import DataConfig, fingerprint
+from animalclef.data.decode import UnreadableImageError, decoding_of, read_image
 from animalclef.data.masks import encode_mask
 from animalclef.data.segmentation_cells import draw_segmentation
 from animalclef.engine.work import Engine, ThisMachine
+from animalclef.pipeline.cost import finding_sentence
+from animalclef.pipeline.run_context import RunContext
 from animalclef.prepare.body_box import plain_ground
-from animalclef.prepare.segmenters import with_workers
+from animalclef.prepare.segmenters import Segmenter, with_workers
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import one_ahead, worker_threads
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import DecodedImage, ImageTable
 from animalclef.structures.arrays import BoolArray
 
-__all__ = ["BatchSegmenter", "Outlines", "find_outlines"]
+__all__ = ["Outlines", "find_outlines", "outlines_of"]
 
 _LONG_SIDE = 320  # of a stored outline in pixels; a salient-object network sees 320 x 320
 _SHOWN_SIDE = 640  # of the photograph that a segmenter is given
 _LEAST, _MOST = 0.005, 0.97  # of the photograph: a mask outside these shows no outline
 _CHUNK = 16
-
-
-class BatchSegmenter(Protocol):
-    """Finds the animal on whole photographs."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes with the weights and with whatever shapes a mask."""
-        ...
-
-    def segment(self, images: Sequence[NDArray[np.uint8]]) -> Sequence[BoolArray]:
-        """Return a mask (h, w) for each RGB photograph (h, w, 3), true on the animal."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +58,22 @@ class Outlines:
         return bool(self.store.get(key)["uniform"][0])
 
 
+def outlines_of(images: ImageTable, context: RunContext) -> Outlines:
+    """Find the outlines of photographs that the run does not have yet; what takes long is said before."""
+    config, segmenter = context.config.data, context.models.segmenter
+    if segmenter is None:
+        raise ValueError("expected a segmenter, got none.")
+    store = ShardStore(context.folder.store("outlines", fingerprint(2, segmenter.fingerprint, decoding_of(config))))
+    if context.say is not None:
+        sentence = finding_sentence(images, len(store.missing(images.key)), segmenter, context)
+        if sentence is not None:
+            context.say(sentence)
+    return find_outlines(images, segmenter, store, config, context.workers, context.progress, context.engine)
+
+
 def find_outlines(
     images: ImageTable,
-    segmenter: BatchSegmenter,
+    segmenter: Segmenter,
     store: ShardStore,
     config: DataConfig,
     workers: int,
@@ -104,7 +104,7 @@ def find_outlines(
 class _Segmentation:
     """The work of finding animals in chunks of photographs; each is written before the next one is begun."""
 
-    segmenter: BatchSegmenter
+    segmenter: Segmenter
     store: ShardStore
     config: DataConfig
     workers: int
@@ -149,14 +149,11 @@ def _read(images: ImageTable, row: int, config: DataConfig) -> DecodedImage | No
         return None
 
 
-def _outline_texts(decoded: Sequence[DecodedImage | None], segmenter: BatchSegmenter) -> list[str]:
-    opaque = [None if image is None else image.opaque for image in decoded]
-    shown = [image for image, mask in zip(decoded, opaque, strict=True) if image is not None and mask is None]
-    found = iter(segmenter.segment([image.pixels for image in shown]) if shown else ())
-    masks = [
-        None if image is None else next(found) if mask is None else mask
-        for image, mask in zip(decoded, opaque, strict=True)
-    ]
+def _outline_texts(decoded: Sequence[DecodedImage | None], segmenter: Segmenter) -> list[str]:
+    masks = [None if image is None else image.opaque for image in decoded]
+    shown = {row: image.pixels for row, image in enumerate(decoded) if image is not None and masks[row] is None}
+    for row, mask in zip(shown, segmenter.segment(list(shown.values())) if shown else (), strict=True):
+        masks[row] = mask
     return ["" if mask is None else _outline_text(mask) for mask in masks]
 
 

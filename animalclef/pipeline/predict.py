@@ -14,6 +14,7 @@ from animalclef.decision.decide import decide
 from animalclef.decision.decision_model import Decision
 from animalclef.decision.fusion import fuse
 from animalclef.decision.reviewed_answers import apply_reviewed
+from animalclef.decision.sanity_checks import sanity_warnings
 from animalclef.errors import ConfigError, DataError
 from animalclef.pipeline.budget import settle_budget
 from animalclef.pipeline.candidate_search import ranks_of_sources
@@ -25,8 +26,7 @@ from animalclef.pipeline.image_contents import Contents, gallery_digest
 from animalclef.pipeline.match import match_pairs, skipped_matchers
 from animalclef.pipeline.prepare_photographs import prepare_photographs
 from animalclef.pipeline.run_context import RunContext
-from animalclef.pipeline.sanity import sanity_warnings
-from animalclef.pipeline.shortlist import Shortlists, make_shortlists
+from animalclef.pipeline.shortlists import Shortlists, make_shortlists
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.digests import with_digests
 from animalclef.store.cluster_file import write_clusters

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Annotated
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from animalclef.config import Config
 from animalclef.config.prepare import Mode
@@ -19,14 +19,21 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or value != value else round(value, 4)
+
+
+Figure = Annotated[float | None, AfterValidator(_rounded)]  # four decimals; None for NaN
+
+
 class VariantScore(_Part):
     """What a trial measured of one preparation of one data set."""
 
     mode: Mode
-    score: float | None  # nested validation score on the sample
-    behind: float | None  # behind the best score
-    error: float | None  # standard error of that difference
-    rank1: float | None  # of stage one alone
+    score: Figure  # nested validation score on the sample
+    behind: Figure  # behind the best score
+    error: Figure  # standard error of that difference
+    rank1: Figure  # of stage one alone
 
 
 _USED = {
@@ -47,15 +54,15 @@ class DatasetPreparation(_Part):
     reason: str
     same_viewpoint: bool = False
     upright: bool = False  # keypoints are described upright
-    upright_gain: float | None = None  # mean change of log((own inliers + 1) / (stranger's + 1)) if they are
-    upright_error: float | None = None  # its standard error over individuals
+    upright_gain: Figure = None  # mean change of log((own inliers + 1) / (stranger's + 1)) if they are
+    upright_error: Figure = None  # its standard error over individuals
     photographs: int = 0  # of the sample
     queries: int = 0  # pseudo-queries of the sample
-    outlined: float | None = None  # share of the sample on which an animal stands out
-    filled: float | None = None  # median share of a photograph that the animal fills
-    uniform: float | None = None  # share of the sample with a background of one colour
-    off_animal_before: float | None = None  # share of verified matches off the animal, whole photographs
-    other_viewpoints: float | None = None  # share of verified right matches that are of another viewpoint
+    outlined: Figure = None  # share of the sample on which an animal stands out
+    filled: Figure = None  # median share of a photograph that the animal fills
+    uniform: Figure = None  # share of the sample with a background of one colour
+    off_animal_before: Figure = None  # share of verified matches off the animal, whole photographs
+    other_viewpoints: Figure = None  # share of verified right matches that are of another viewpoint
     variants: tuple[VariantScore, ...] = ()
 
 
@@ -94,10 +101,8 @@ def variants_csv(datasets: Mapping[str, DatasetPreparation]) -> str:
         for name, chosen in sorted(datasets.items())
         for one in chosen.variants
     ]
-    columns: Sequence[str] = ("dataset", "mode", "score", "behind", "error", "rank1", "chosen")
-    text = io.StringIO()
-    pd.DataFrame(rows, columns=list(columns)).to_csv(text, index=False, float_format="%.4f", lineterminator="\n")
-    return text.getvalue()
+    columns = ["dataset", "mode", "score", "behind", "error", "rank1", "chosen"]
+    return pd.DataFrame(rows, columns=columns).to_csv(index=False, float_format="%.4f", lineterminator="\n")
 
 
 def preparation_of(config: Config) -> Preparation:

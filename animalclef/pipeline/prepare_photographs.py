@@ -12,24 +12,17 @@ import numpy as np
 from pydantic import ValidationError
 
 from animalclef.config import Config, fingerprint
-from animalclef.data.decode import decoding_of
-from animalclef.data.encounters import Encounters, find_encounters
 from animalclef.data.masks import Masks, find_masks
-from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extract_features
 from animalclef.features.local.entries import SiftExtractor
-from animalclef.pipeline.background_events import BackgroundLinks, link_by_background
 from animalclef.pipeline.choose_preparation import choose_preparations
 from animalclef.pipeline.choose_upright import UprightTrial, can_try_upright, choose_upright
-from animalclef.pipeline.cost import finding_sentence
-from animalclef.pipeline.cut_photographs import cut_photographs
-from animalclef.pipeline.features import thumbnail_stores
+from animalclef.pipeline.cut_photographs import cut_and_link
+from animalclef.pipeline.features import encounters_of_whole
 from animalclef.pipeline.image_contents import Contents
 from animalclef.pipeline.keypoint_budget import sized_for_job
-from animalclef.pipeline.outlines import Outlines, find_outlines
 from animalclef.pipeline.preparation_table import DatasetPreparation, PreparationRecord, variants_csv
 from animalclef.pipeline.run_context import RunContext, open_pair_log
 from animalclef.runtime.atomic_files import write_text
-from animalclef.store.shard_store import ShardStore
 from animalclef.structures import ImageTable
 
 __all__ = ["prepare_photographs"]
@@ -49,43 +42,40 @@ def prepare_photographs(contents: Contents, context: RunContext) -> tuple[Conten
     Raises:
         DataError: a photograph changed or is gone, or a mask that is given cannot be used.
     """
-    folder = context.config.keypoints.masks
-    masks = find_masks(contents.images, None if folder is None else Path(folder))
-    context = _with_keypoints(contents.images, context)
-    settled = {name: _given(name, contents.images, context.config) for name in contents.images.datasets}
+    images, folder = contents.images, context.config.keypoints.masks
+    masks = find_masks(images, None if folder is None else Path(folder))
+    context = _with_keypoints(images, context)
+    settled = {name: _given(name, images, context.config) for name in images.datasets}
     known = {name: one for name, one in settled.items() if one is not None}
     if len(known) == len(settled) and not can_try_upright(context):
         record = PreparationRecord(datasets=_with_upright(known, {}, context))
     else:
         path = _record_path(contents, known, context)
         kept = _read(path)
-        record = _chosen(contents, settled, context) if kept is None else kept
+        record = _chosen(images, masks, known, context) if kept is None else kept
         if kept is None:
             write_text(path, record.model_dump_json(indent=1) + "\n")
-    if context.say is not None and (
-        record.upright or any(record.datasets[name] != known.get(name) for name in settled)
-    ):
+    if context.say is not None and (record.upright or record.datasets != known):
         context.say(" ".join(f"{sentence}." for sentence in record.sentences()))
-    return _prepared(contents, _written(record, context), context, masks)
+    write_text(context.folder.path / "prepare.json", record.model_dump_json(indent=1) + "\n")
+    write_text(context.folder.path / "prepare.csv", variants_csv(record.datasets))
+    context = _resolved(record, context)
+    if set(record.modes.values()) <= {"whole"}:
+        return contents, context
+    return _cut(contents, record, masks, context), context
 
 
 def _chosen(
-    contents: Contents, settled: Mapping[str, DatasetPreparation | None], context: RunContext
+    images: ImageTable, masks: Masks | None, known: Mapping[str, DatasetPreparation], context: RunContext
 ) -> PreparationRecord:
     """Return what is settled, and a choice for everything else."""
-    rest = [name for name, one in settled.items() if one is None]
+    rest = [name for name in images.datasets if name not in known]
     if context.models.segmenter is None:
         chosen = {name: DatasetPreparation(mode="whole", reason="no segmenter") for name in rest}
     else:
-        chosen = choose_preparations(rest, contents, context, lambda images: _outlines(images, context))
-    parts = {name: chosen[name] if one is None else one for name, one in sorted(settled.items())}
-    trials = choose_upright(
-        contents.images,
-        {name: one.mode for name, one in parts.items()},
-        context,
-        lambda images: _outlines(images, context),
-        lambda images, links: _encounters(images.gallery, links, context),
-    )
+        chosen = choose_preparations(rest, images, masks, context)
+    parts = {name: known.get(name) or chosen[name] for name in images.datasets}
+    trials = choose_upright(images, {name: one.mode for name, one in parts.items()}, masks, context)
     return PreparationRecord(datasets=_with_upright(parts, trials, context))
 
 
@@ -95,13 +85,11 @@ def _with_upright(
     """Note where keypoints are described upright: as the settings say, or where a trial was better."""
     noted = {}
     for name, part in parts.items():
-        trial = trials.get(name)
-        if trial is None:
-            noted[name] = part.model_copy(update={"upright": context.config.keypoints.is_upright(name)})
-        else:
+        found: dict[str, object] = {"upright": context.config.keypoints.is_upright(name)}
+        if trial := trials.get(name):
             gain, error = round(trial.gain, 4), round(trial.error, 4)
             found = {"upright": trial.is_better, "upright_gain": gain, "upright_error": error}
-            noted[name] = part.model_copy(update=found)
+        noted[name] = part.model_copy(update=found)
     return noted
 
 
@@ -127,27 +115,16 @@ def _given(dataset: str, images: ImageTable, config: Config) -> DatasetPreparati
     return None
 
 
-def _prepared(
-    contents: Contents, record: PreparationRecord, context: RunContext, masks: Masks | None
-) -> tuple[Contents, RunContext]:
-    images, modes = contents.images, record.modes
-    cut = np.array([modes[name] != "whole" for name in images.dataset], dtype=bool)
-    context = _resolved(record, context)
-    if not cut.any():
-        return contents, context
-    outlines = _outlines(images.select(cut), context)
-    prepared, kept = cut_photographs(images, outlines, modes, masks, context)
-    digest = contents.digest
+def _cut(contents: Contents, record: PreparationRecord, masks: Masks | None, context: RunContext) -> Contents:
+    """Cut the photographs, and find the encounters of whole ones."""
+    prepared, kept, links = cut_and_link(contents.images, record.modes, masks, context)
+    for sentence in links.sentences():
+        logger.warning("%s", sentence)
+    images, digest = contents.images.select(kept), contents.digest
     if not kept.all():
-        cut, images = cut[kept], images.select(kept)
         digest = Contents(images, contents.set_aside).digest
-    links = BackgroundLinks({})
-    if context.config.prepare.events:
-        links = link_by_background(images.select(cut).gallery, outlines.mask, context)
-        for sentence in links.sentences():
-            logger.warning("%s", sentence)
-    encounters = _encounters(images.gallery, links, context)
-    return Contents(prepared, contents.set_aside, encounters, digest), context
+    encounters = encounters_of_whole(images.gallery, links.all(), context)
+    return Contents(prepared, contents.set_aside, encounters, digest)
 
 
 def _resolved(record: PreparationRecord, context: RunContext) -> RunContext:
@@ -160,32 +137,6 @@ def _resolved(record: PreparationRecord, context: RunContext) -> RunContext:
     if config.keypoints.upright == "auto":
         update["keypoints"] = config.keypoints.model_copy(update={"upright": record.upright})
     return context.with_config(config.model_copy(update=update))
-
-
-def _encounters(gallery: ImageTable, links: BackgroundLinks, context: RunContext) -> Encounters:
-    """Find encounters by thumbnails of whole photographs: cut to the animal, those of different events look alike."""
-    config = context.config
-    store, unreadable = thumbnail_stores(context.folder, config)
-    job = ExtractionJob(ThumbnailExtractor(), store)
-    skipped = extract_features(
-        gallery, [job], unreadable, config.data, context.workers, context.progress, engine=context.engine
-    )
-    gone = {one.image_id for one in skipped}
-    gallery = gallery.select(np.array([one not in gone for one in gallery.image_id], dtype=bool))
-    thumbnails = {key: store.get(key)["thumbnail"].astype(np.float32) for key in dict.fromkeys(gallery.key)}
-    return find_encounters(gallery, thumbnails, config.encounters, links.all())
-
-
-def _outlines(images: ImageTable, context: RunContext) -> Outlines:
-    config, segmenter = context.config.data, context.models.segmenter
-    if segmenter is None:
-        raise ValueError("expected a segmenter, got none.")
-    store = ShardStore(context.folder.store("outlines", fingerprint(2, segmenter.fingerprint, decoding_of(config))))
-    if context.say is not None:
-        sentence = finding_sentence(images, len(store.missing(images.key)), segmenter, context)
-        if sentence is not None:
-            context.say(sentence)
-    return find_outlines(images, segmenter, store, config, context.workers, context.progress, context.engine)
 
 
 def _record_path(contents: Contents, known: Mapping[str, DatasetPreparation], context: RunContext) -> Path:
@@ -208,10 +159,3 @@ def _read(path: Path) -> PreparationRecord | None:
     except ValidationError:
         logger.warning("%s: not a preparation of this version; it is chosen again.", path)
         return None
-
-
-def _written(record: PreparationRecord, context: RunContext) -> PreparationRecord:
-    """Write the record and its table where people look for them."""
-    write_text(context.folder.path / "prepare.json", record.model_dump_json(indent=1) + "\n")
-    write_text(context.folder.path / "prepare.csv", variants_csv(record.datasets))
-    return record

@@ -26,12 +26,14 @@ from animalclef.runtime.output_guard import check_output, protect_inputs, refuse
 from animalclef.structures import ImageTable, Predictions
 from animalclef.structures.clusters import Clusters
 
-__all__ = ["check_target", "summary", "summary_of", "target_file", "write_results"]
+__all__ = ["check_target", "summary_of", "target_file", "write_results"]
 
-_ENDINGS = (".config.yaml", ".metrics.json", ".decision.json", ".manifest.json")  # for the suffix of a submission
-
-_KINDS = dict(zip(_ENDINGS, ("settings file", "metrics file", "decision", "manifest"), strict=True))
-
+_KINDS = {  # of the files beside a submission, by what stands in place of its suffix
+    ".config.yaml": "settings file",
+    ".metrics.json": "metrics file",
+    ".decision.json": "decision",
+    ".manifest.json": "manifest",
+}
 _LIBRARIES = ("numpy", "opencv-python-headless", "faiss-cpu", "torch", "timm", "scikit-learn", "optuna", "pillow")
 
 
@@ -43,10 +45,10 @@ def write_results(
     `answers.csv` (NAME.answers.csv where the submission has a name of its own) lists the answers for people; `images`
     are all photographs of the table. Further arguments are written into the manifest.
     """
-    settings_file, metrics_file, decision_file, manifest_file = (submission.with_suffix(one) for one in _ENDINGS)
-    settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    write_text(settings_file, settings)
-    write_text(metrics_file, _json(summary(outcome)))
+    settings_file, metrics_file, decision_file, manifest_file = map(submission.with_suffix, _KINDS)
+    write_text(settings_file, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    figures = summary_of(outcome.decision, outcome.predictions, outcome.warnings, outcome.clusters)
+    write_text(metrics_file, _json(figures))
     write_text(decision_file, outcome.decision.model_dump_json(indent=1) + "\n")
     thresholds = {name: outcome.decision.of(name).threshold for name in images.datasets}
     rows = answer_rows(images, outcome.predictions, outcome.ranked, thresholds, outcome.set_aside, outcome.clusters)
@@ -104,11 +106,6 @@ def check_target(target: Path, run: Path | None) -> None:
         refuse_run_file(path, run)
         check_output(path, kind)
     check_writable(target.parent)
-
-
-def summary(outcome: Outcome) -> dict[str, Any]:
-    """Return the figures of a run as `summary_of` has them."""
-    return summary_of(outcome.decision, outcome.predictions, outcome.warnings, outcome.clusters)
 
 
 def summary_of(

@@ -19,12 +19,14 @@ from animalclef.decision.decision_model import Decision
 from animalclef.engine.work import Engine, ThisMachine
 from animalclef.errors import WeightsError
 from animalclef.features.embedding.embedder import load_network
+from animalclef.features.extract import ExtractionJob, extract_features
 from animalclef.features.local.entries import load_extractor
 from animalclef.pipeline.models import Models, open_matcher, open_models, scores_fingerprint
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.store.pair_log import PairLog
 from animalclef.store.run_folder import RunFolder
-from animalclef.structures import ReviewedPairs
+from animalclef.store.shard_store import ShardStore
+from animalclef.structures import ImageTable, ReviewedPairs, Skipped
 
 __all__ = ["Member", "Plan", "RunContext", "open_context", "open_pair_log"]
 
@@ -76,9 +78,7 @@ class RunContext:
     more_matchers: tuple[Member, ...] = ()
     say: Callable[[str], None] | None = None  # gets a sentence before a trial of preparations
     reviewed: ReviewedPairs | None = None  # what people answered; it decides their queries
-    fitted_on: frozenset[str] | None = (
-        None  # of a catalogue: what its weight-free embedder was fitted on; empty: not yet
-    )
+    fitted_on: frozenset[str] | None = None  # photographs of a catalogue's weight-free embedder; empty: not yet fitted
     groups_all: bool = False  # groups all queries by individual, not the new ones alone
     seconds: dict[str, float] = field(default_factory=dict)  # of each stage so far
     engine: Engine = field(default_factory=ThisMachine)  # runs the long stages
@@ -119,6 +119,12 @@ class RunContext:
     def match_columns(self) -> tuple[str, ...]:
         """Names of the scores that matching gives a pair."""
         return tuple(one.column(name) for one in self.matchers if one.log is not None for name in one.log.columns)
+
+    def extract(self, images: ImageTable, jobs: Sequence[ExtractionJob], unreadable: ShardStore) -> list[Skipped]:
+        """Fill the jobs' stores with what they lack of some photographs; return those that cannot be decoded."""
+        return extract_features(
+            images, jobs, unreadable, self.config.data, self.workers, self.progress, engine=self.engine
+        )
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

@@ -58,29 +58,26 @@ def lie_at_any_angle(masks: Sequence[BoolArray]) -> bool:
     return bool(np.median(long) >= _LONG and np.hypot(np.cos(doubled).mean(), np.sin(doubled).mean()) < _ANY_ANGLE)
 
 
-def off_animal_share(
-    part: PseudoQueries, described: FeatureSet, matcher: AnyMatcher, images: ImageTable, mask_of: Mask
-) -> float | None:
+def off_animal_share(part: PseudoQueries, whole: FeatureSet, matcher: AnyMatcher, mask_of: Mask) -> float | None:
     """Return the share of verified matches with an end off the animal; `None` where too few pairs are verified.
 
     Of each pseudo-query the best candidate of another individual is looked at, so that none of the matches can be
-    right. `images` are the whole photographs that masks belong to; `described` must hold them whole.
+    right. `whole` are the features of whole photographs, which masks belong to.
     """
     column = part.columns.get("inliers")
     if column is None or part.gallery_id is None:
         return None
-    keys = dict(zip(images.image_id, images.key, strict=True))
-    matching_key = dict(zip(described.images.image_id, described.images.key, strict=True))
+    matching_key = dict(zip(whole.images.image_id, whole.images.key, strict=True))
     values = np.where(part.as_unknown & ~part.same, np.nan_to_num(column, nan=-1.0), -1.0)
     best = values.argmax(axis=1)
     rows = np.flatnonzero(values[np.arange(len(part)), best] >= _VERIFIED)[:_MOST_PAIRS]
     off = []
     for row in rows.tolist():
-        ids = str(part.splits.image_id[row]), str(part.gallery_id[row, best[row]])
-        masks = [mask_of(keys[one]) for one in ids]
+        keys = [matching_key[one] for one in (part.splits.image_id[row], part.gallery_id[row, best[row]])]
+        masks = [mask_of(whole.local.wanted[key].content_key) for key in keys]
         if masks[0] is None or masks[1] is None:
             continue
-        ends = [described.local(matching_key[one]) for one in ids]
+        ends = [whole.local(key) for key in keys]
         found = matcher.correspondences(ends[0], ends[1])
         first = inside(masks[0], found.query_xy, ends[0].image_size_wh)
         second = inside(masks[1], found.gallery_xy, ends[1].image_size_wh)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from animalclef.config import Config
 from animalclef.config.prepare import Mode
@@ -19,13 +21,23 @@ from animalclef.metrics.bootstrap import paired_difference, standard_error
 from animalclef.metrics.threshold_sweep import Roles, score_of
 from animalclef.pipeline.candidate_search import CandidateSearch
 from animalclef.pipeline.match import match_pairs
-from animalclef.pipeline.pseudo_query_lists import build_pseudo_queries
+from animalclef.pipeline.shortlists import build_pseudo_queries
 from animalclef.prepare.variant_choice import Margin
 from animalclef.runtime.regular_files import is_gone
-from animalclef.structures import ImageTable
+from animalclef.structures import ImageTable, StrArray
 from animalclef.structures.arrays import BoolArray
 
-__all__ = ["Trial", "draw_sample", "margin_between", "rank1_margin", "score_trials", "trial_config", "try_on"]
+__all__ = [
+    "Trial",
+    "draw_samples",
+    "margin_between",
+    "mean_over_individuals",
+    "rank1_margin",
+    "rows_of",
+    "score_trials",
+    "trial_config",
+    "try_on",
+]
 
 _EACH = 6  # photographs of one individual in the sample, at most
 _SHARE_OF_QUERIES = 0.5  # pseudo-queries of the trial, as a share of the data set's queries, at most
@@ -58,16 +70,24 @@ class Trial:
         return float(right[findable].mean()) if findable.any() else float("nan")
 
 
-def draw_sample(images: ImageTable, most: int, seed: int) -> ImageTable:
-    """Return database photographs of one data set, whole individuals in random order, up to six of each.
+def draw_samples(images: ImageTable, names: Iterable[str], config: Config) -> dict[str, ImageTable]:
+    """Return database photographs of each data set, whole individuals in random order, up to six of each.
 
     Individuals with one photograph are in it as often as in the database. Photographs that are gone are left out.
     """
-    gallery = images.gallery
-    rng = np.random.default_rng([seed, 12])
-    order = rng.permutation(len(gallery))
+    most, gallery = config.prepare.trial_photographs, images.gallery
+    return {name: _sample(gallery.select(gallery.dataset == name), most, config.seed) for name in names}
+
+
+def rows_of(images: ImageTable, samples: Mapping[str, ImageTable]) -> BoolArray:
+    """Return which rows are in one of the samples."""
+    ids = np.concatenate([table.image_id for table in samples.values()]).astype(str)
+    return np.asarray(np.isin(images.image_id.astype(str), ids))
+
+
+def _sample(gallery: ImageTable, most: int, seed: int) -> ImageTable:
     by_identity: dict[str, list[int]] = {}
-    for row in order.tolist():
+    for row in np.random.default_rng([seed, 12]).permutation(len(gallery)).tolist():
         by_identity.setdefault(gallery.identity[row], []).append(row)
     rows: list[int] = []
     for mine in by_identity.values():
@@ -77,13 +97,13 @@ def draw_sample(images: ImageTable, most: int, seed: int) -> ImageTable:
     return gallery.select(np.array(there, dtype=np.int64))
 
 
-def trial_config(config: Config, queries: Mapping[str, int]) -> Config:
-    """Return the settings of a trial: few pseudo-queries, short shortlists.
+def trial_config(config: Config, images: ImageTable, names: Collection[str]) -> Config:
+    """Return the settings of a trial of some data sets: few pseudo-queries, short shortlists.
 
-    `queries` counts those of each data set; a trial never has more than half as many pseudo-queries, but 24 at least.
+    A trial never has more than half as many pseudo-queries as its data set has queries, but 24 at least.
     """
-    wanted = config.prepare.trial_queries
-    pseudo = {name: min(wanted, max(24, round(_SHARE_OF_QUERIES * count))) for name, count in queries.items()}
+    wanted, queries = config.prepare.trial_queries, Counter(images.queries.dataset.tolist())
+    pseudo = {name: min(wanted, max(24, round(_SHARE_OF_QUERIES * queries[name]))) for name in names}
     decide = config.decide.model_copy(update={"pseudo_queries": pseudo})
     retrieve = config.retrieve.model_copy(update={"top_k": min(config.retrieve.top_k, config.prepare.trial_candidates)})
     return config.model_copy(update={"decide": decide, "retrieve": retrieve})
@@ -141,6 +161,11 @@ def rank1_margin(best: Trial, other: Trial) -> Margin:
     difference = right[findable].astype(np.float64) - theirs[findable]
     if best is other or not len(difference):
         return Margin(0.0, 0.0)
-    _, who = np.unique(best.part.splits.identity[findable].astype(str), return_inverse=True)
-    influence = np.bincount(who, difference - difference.mean()) / len(difference)
-    return Margin(float(difference.mean()), standard_error(influence))
+    return Margin(*mean_over_individuals(difference, best.part.splits.identity[findable]))
+
+
+def mean_over_individuals(values: NDArray[np.float64], identity: StrArray) -> tuple[float, float]:
+    """Return the mean of one value per photograph, and its standard error over individuals."""
+    _, who = np.unique(identity.astype(str), return_inverse=True)
+    influence = np.bincount(who, values - values.mean()) / len(values)
+    return float(values.mean()), standard_error(influence)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
 from animalclef.config import Config, fingerprint, load_config
-from animalclef.decision.cross_fit import CrossFitter
 from animalclef.decision.decision_model import Decision, load_decision
 from animalclef.decision.pseudo_query_scores import AnsweredQueries, answered_queries
 from animalclef.decision.search import SearchResult
@@ -70,19 +69,18 @@ def tune_run(
         StaleArtefactError: the run keeps no pseudo-queries, or the storage's studies were made with other settings.
         OutputError: the storage cannot be used.
     """
-    trials = config.decide.trials or TRIALS
-    config = config.model_copy(update={"decide": config.decide.model_copy(update={"trials": trials})})
-    settings = config.decide
+    settings = config.decide.model_copy(update={"trials": config.decide.trials or TRIALS})
+    config = config.model_copy(update={"decide": settings})
     before = load_decision(run.decision)
     pseudo = read_pseudo_queries(run)
-    plain = config.decide.model_copy(update={"trials": 1})
+    plain = settings.model_copy(update={"trials": 1})
     said = [] if reviewed is None or reviewed.is_empty else [reviewed.digest]
     made_with = fingerprint(3, before.scores, digest_of_pseudo_queries(run), plain, config.seed, *said)
     answered = {} if reviewed is None else _answered(run, reviewed)
     shared = Shared(url, made_with, config.seed)
 
     def final(name: str, evaluators: Sequence[TrialEvaluator]) -> SearchResult:
-        beside = [_Worker(run.path, config.model_dump_json(), shared, name, answered)] * (workers - 1)
+        beside = [partial(_work, run.path, config.model_dump_json(), shared, name, answered)] * (workers - 1)
         return explore(shared, name, evaluators, settings, beside)
 
     decision = tune(pseudo, settings, config.seed, before.scores, before.gallery, progress, final, answered)
@@ -97,27 +95,16 @@ def _answered(run: RunFolder, reviewed: ReviewedPairs) -> dict[str, AnsweredQuer
     return answered
 
 
-@dataclass(frozen=True)
-class _Worker:
-    """A further process on one study, which reads the run folder again."""
-
-    run: Path
-    config: str
-    shared: Shared
-    name: str
-    answered: Mapping[str, AnsweredQueries]
-
-    def __call__(self, number: int) -> None:
-        config = Config.model_validate_json(self.config)
-        held_out = self._held_out(config)
-        evaluators = list(evaluators_of(held_out).values())
-        with threadpool_limits(limits=1):
-            work(self.shared, opened(self.shared, self.name), evaluators, config.decide, number, parallel=True)
-
-    def _held_out(self, config: Config) -> CrossFitter:
-        pseudo = read_pseudo_queries(RunFolder(self.run))
-        studies = [
-            *held_out_parts(pseudo, config.decide, config.seed, self.answered),
-            pooled_parts(pseudo, config.decide, config.seed, self.answered),
-        ]
-        return next(one for one in studies if one.name == self.name)
+def _work(
+    run: Path, settings: str, shared: Shared, name: str, answered: Mapping[str, AnsweredQueries], number: int
+) -> None:
+    """Take part in one study, as a further process that reads the run folder again."""
+    config = Config.model_validate_json(settings)
+    pseudo = read_pseudo_queries(RunFolder(run))
+    studies = [
+        *held_out_parts(pseudo, config.decide, config.seed, answered),
+        pooled_parts(pseudo, config.decide, config.seed, answered),
+    ]
+    evaluators = list(evaluators_of(next(one for one in studies if one.name == name)).values())
+    with threadpool_limits(limits=1):
+        work(shared, opened(shared, name), evaluators, config.decide, number, parallel=True)

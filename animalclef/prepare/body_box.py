@@ -1,4 +1,4 @@
-"""Where an animal lies in its outline: a box around it, or along its body with the head up."""
+"""Find the box of an animal in its outline: around it, or along its body with the head up."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["body_box", "is_whole", "outline_box", "plain_ground"]
+from animalclef.structures import WHOLE_XYWHR, FloatArray
+from animalclef.structures.arrays import BoolArray
 
-BoolArray = NDArray[np.bool_]
+__all__ = ["body_box", "cut_out_box", "is_whole", "large_patches", "outline_box", "plain_ground"]
+
 Bytes = NDArray[np.uint8]
 Box = tuple[float, float, float, float, float]  # x, y, width, height, clockwise rotation in radians about the centre
 
@@ -21,6 +23,7 @@ _WHOLE = 0.8  # of the animal must be one patch
 _PART = 0.05  # of the largest patch: smaller ones are no part of the animal
 _HOLE = 0.02  # of the animal: smaller holes are glare or dirt on it
 _MARGIN = 0.06  # of a side, added to it
+_NEARLY_ALL = 0.9  # of the photograph: a cut-out as large as this is the photograph itself
 _WIDE = 0.65  # of the largest half width: the body, beside it are limbs, neck and tail
 _LIMB = 0.45  # of the largest half width: what is narrower is no part of the box
 
@@ -50,10 +53,9 @@ def outline_box(mask: BoolArray, margin: float = _MARGIN) -> Box:
     Raises:
         ValueError: the mask is empty.
     """
-    labels, area = _patches(mask)
-    if not area.any():
+    if not mask.any():
         raise ValueError(_EMPTY)
-    x, y, width, height = cv2.boundingRect((area >= _PART * area.max())[labels].astype(np.uint8))
+    x, y, width, height = cv2.boundingRect(large_patches(mask, _PART).astype(np.uint8))
     margin_x, margin_y = margin * width / 2, margin * height / 2
     return x - margin_x, y - margin_y, width + 2 * margin_x, height + 2 * margin_y, 0.0
 
@@ -81,6 +83,37 @@ def body_box(mask: BoolArray) -> Box:
     behind = (towards.mean(axis=0) - centre) @ axis if len(towards) else axis[1]
     head = -axis if behind > 0 else axis
     return _along(places, head)
+
+
+def cut_out_box(
+    mask: BoolArray, size_wh: tuple[int, int], margin: float = _MARGIN, *, along_body: bool = False
+) -> FloatArray:
+    """Return the box (5,) around the animal, in pixels of a photograph of `size_wh`; NaN for the whole photograph.
+
+    An upright box is widened by `margin` of each side and stays inside the photograph. With `along_body` it is turned
+    along the animal, head up, where the animal is in one piece. A box of nearly the whole photograph is none.
+
+    >>> mask = np.zeros((40, 60), dtype=bool)
+    >>> mask[10:20, 30:50] = True
+    >>> cut_out_box(mask, (120, 80), 0.1).tolist()
+    [58.0, 19.0, 44.0, 22.0, 0.0]
+    """
+    if not mask.any():
+        return WHOLE_XYWHR
+    scale_x, scale_y = size_wh[0] / mask.shape[1], size_wh[1] / mask.shape[0]
+    if along_body and is_whole(mask):
+        x, y, width, height, rotation_rad = body_box(mask)
+        scale = (scale_x + scale_y) / 2
+        centre_x, centre_y = (x + width / 2) * scale_x, (y + height / 2) * scale_y
+        width, height = width * scale, height * scale
+        sides = np.round([centre_x - width / 2, centre_y - height / 2, width, height], 2)
+        return np.array([*sides, round(rotation_rad, 5)], np.float32)
+    x, y, width, height, _ = outline_box(mask, margin)
+    left, top = max(0.0, x * scale_x), max(0.0, y * scale_y)
+    right, bottom = min(size_wh[0], (x + width) * scale_x), min(size_wh[1], (y + height) * scale_y)
+    if (right - left) * (bottom - top) >= _NEARLY_ALL * size_wh[0] * size_wh[1]:
+        return WHOLE_XYWHR
+    return np.array([*np.round([left, top, right - left, bottom - top], 2), 0.0], np.float32)
 
 
 def _along(places: NDArray[np.float64], head: NDArray[np.float64]) -> Box:
@@ -123,9 +156,15 @@ def _largest(mask: BoolArray | Bytes) -> Bytes:
     return np.asarray((labels == area.argmax()) & (mask > 0), dtype=np.uint8)
 
 
-def _patches(mask: BoolArray | Bytes) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def large_patches(mask: BoolArray, least: float, connectivity: int = 4) -> BoolArray:
+    """Return an (H, W) mask without the patches that are smaller than the share `least` of its largest one."""
+    labels, area = _patches(mask, connectivity)
+    return np.asarray((area >= least * area.max())[labels] & mask)
+
+
+def _patches(mask: BoolArray | Bytes, connectivity: int = 4) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """(H, W) the number of the patch that each pixel is of, and the area by number; 0 is the ground, with area 0."""
-    labels, statistics = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)[1:3]
+    labels, statistics = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=connectivity)[1:3]
     area = statistics[:, cv2.CC_STAT_AREA].copy()
     area[0] = 0
     return np.asarray(labels, dtype=np.int32), np.asarray(area, dtype=np.int32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,10 +67,12 @@ def make_masks(
     boxes: dict[str, list[_BoxArray]] = defaultdict(list)
     for path, box in zip(images.path, images.bbox_xywhr, strict=True):
         boxes[str(path)] += [box] if np.isfinite(box).all() else []
-    files = dict(zip(boxes, mask_paths(folder, list(boxes)), strict=True))
+    paths = list(boxes)
+    files = dict(zip(paths, mask_paths(folder, paths), strict=True))
     unclear, unreadable, kept = [], [], 0
-    with progress.task("making masks", len(boxes), "images") as advance:
-        for chunk in _chunks(list(boxes)):
+    with progress.task("making masks", len(paths), "images") as advance:
+        for start in range(0, len(paths), _AT_ONCE):
+            chunk = paths[start : start + _AT_ONCE]
             found = _read(images.root, chunk, boxes, segmenter.fingerprint)
             unreadable += [path for path in chunk if path not in found]
             todo = {path: one for path, one in found.items() if not _is_kept(files[path], one.key, overwrite)}
@@ -85,12 +87,8 @@ def make_masks(
                     unclear.append(path)
                 _write(files[path], mask if mask.any() else ~mask, one.key)
             advance(len(chunk))
-    made = len(boxes) - kept - len(unreadable)
+    made = len(paths) - kept - len(unreadable)
     return Made(made, kept, tuple(unclear), tuple(unreadable))
-
-
-def _chunks(paths: Sequence[str]) -> Iterator[Sequence[str]]:
-    yield from (paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE))
 
 
 def _read(

@@ -18,6 +18,7 @@ from animalclef.errors import ConfigError, WeightsError
 from animalclef.hub.cache import find_weights
 from animalclef.hub.catalogue import shipped_segmenter
 from animalclef.hub.load import weights_digest
+from animalclef.prepare.body_box import large_patches
 from animalclef.runtime.threads import one_thread_each, worker_threads
 
 if TYPE_CHECKING:
@@ -69,10 +70,11 @@ def open_segmenter(
     if name == "grabcut":
         return GrabCut(workers=count)
     if name in ("animal", "u2netp") or Path(name).suffix in _WEIGHT_FILES:
-        from animalclef.prepare.u2net_segmenter import open_u2net
+        from animalclef.prepare.u2net_segmenter import U2NetSegmenter
+        from animalclef.prepare.u2netp import load_u2netp
 
         published = find_weights(name, weights) if name == "u2netp" else Path(name)
-        return open_u2net(shipped_segmenter() if name == "animal" else published, device, count)
+        return U2NetSegmenter(load_u2netp(shipped_segmenter() if name == "animal" else published), device, count)
     return _open_sam(name, device)
 
 
@@ -180,13 +182,8 @@ def _tidied(mask: BoolArray) -> BoolArray:
 
     It is grown by a hundredth of the long side.
     """
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    if count < 2:
-        return mask
-    area = statistics[:, cv2.CC_STAT_AREA].astype(np.int64)
-    area[0] = 0
-    kept = (area >= 0.1 * area.max())[labels]
-    outlines, _ = cv2.findContours(kept.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    kept = large_patches(mask, 0.1).astype(np.uint8)
+    outlines, _ = cv2.findContours(kept, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = cv2.drawContours(np.zeros(mask.shape, np.uint8), outlines, -1, 1, cv2.FILLED)
     reach = 2 * max(1, round(0.01 * max(mask.shape))) + 1
     return np.asarray(cv2.dilate(filled, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))) > 0)

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from itertools import islice
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,10 +17,10 @@ from torch import Tensor, nn
 
 from animalclef.config.loading import fingerprint
 from animalclef.hub.load import weights_digest
-from animalclef.prepare.u2netp import load_u2netp
+from animalclef.prepare.body_box import large_patches
 from animalclef.runtime.devices import has_float16_units
 
-__all__ = ["SIDE", "MapReader", "U2NetSegmenter", "mask_from_map", "network_input", "open_u2net"]
+__all__ = ["SIDE", "MapReader", "U2NetSegmenter", "mask_from_map", "network_input"]
 
 SIDE = 320  # pixels: the network sees every photograph at SIDE x SIDE, whatever its shape
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet
@@ -132,15 +131,6 @@ class U2NetSegmenter:
             return list(pool.map(_mask_in_box, images, bounds, maps))
 
 
-def open_u2net(path: Path, device: str = "cpu", workers: int | None = None) -> U2NetSegmenter:
-    """Return the segmenter with the weights of a file.
-
-    Raises:
-        WeightsError: the file is absent, damaged, or holds the weights of another network.
-    """
-    return U2NetSegmenter(load_u2netp(path), device, workers)
-
-
 def mask_from_map(values: NDArray[np.float32], size_wh: tuple[int, int]) -> BoolArray:
     """Return the mask (h, w) of a map of probabilities, at the size of its photograph.
 
@@ -153,20 +143,13 @@ def mask_from_map(values: NDArray[np.float32], size_wh: tuple[int, int]) -> Bool
     if high < _SURE:
         return empty
     full = cv2.resize(values, size_wh, interpolation=cv2.INTER_LINEAR) > min(_THRESHOLD, (low + high) / 2)
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats(full.astype(np.uint8), connectivity=8)
-    if count < 2:
-        return empty
-    area = statistics[:, cv2.CC_STAT_AREA].astype(np.int64)
-    area[0] = 0
-    kept = (area >= _LEAST_PART * area.max())[labels]
+    kept = large_patches(full, _LEAST_PART, connectivity=8)
     return _without_small_holes(kept) if kept.mean() >= _LEAST_SHARE else empty
 
 
 def _without_small_holes(mask: BoolArray) -> BoolArray:
     """The mask with its small holes filled; a large one, as inside a curled tail, is background."""
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
-    if count < 2:
-        return mask
+    labels, statistics = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)[1:3]
     left, top, width, height, area = statistics[:, :5].T
     inside = (left > 0) & (top > 0) & (left + width < mask.shape[1]) & (top + height < mask.shape[0])
     small = inside & (area < _MOST_HOLE * mask.sum())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ _STAGES = (7, 6, 5, 4, 0, 0)  # levels of the six encoder blocks, fine to coarse
 _DILATIONS = (1, 2, 4, 8)  # of a block without pooling
 
 FloatArray = NDArray[np.float32]
+Value = TypeVar("Value", int, bytes)
 # Field numbers of onnx.proto.
 _GRAPH, _NODE, _INITIALIZER = 7, 1, 5
 _NODE_INPUT, _NODE_OPERATION = 1, 4
@@ -158,19 +160,15 @@ def read_onnx_convolutions(path: Path) -> list[tuple[FloatArray, FloatArray]]:
         WeightsError: the file cannot be read, or is not an ONNX file with float32 convolutions.
     """
     try:
-        content = read_regular(path)
-        graph = next(value for number, value in _fields(content) if number == _GRAPH and isinstance(value, bytes))
+        graph = _values(read_regular(path), _GRAPH, bytes)[0]
         tensors: dict[str, FloatArray] = {}
-        inputs: list[list[str]] = []
-        for number, value in _fields(graph):
-            if number == _INITIALIZER and isinstance(value, bytes):
-                tensors |= _tensor(value)
-            elif number == _NODE and isinstance(value, bytes):
-                inputs += _convolution_inputs(value)
+        for message in _values(graph, _INITIALIZER, bytes):
+            tensors |= _tensor(message)
+        inputs = [names for node in _values(graph, _NODE, bytes) if (names := _convolution_inputs(node))]
         return [(tensors[weight], tensors[bias]) for _, weight, bias in inputs]
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror}).") from error
-    except (IndexError, KeyError, ValueError, StopIteration) as error:
+    except (IndexError, KeyError, ValueError) as error:
         raise WeightsError(f"{path}: not a whole ONNX file. Remove it and pull or copy it again.") from error
 
 
@@ -192,30 +190,23 @@ def _fill(network: U2NetP, path: Path) -> None:
 
 def _tensor(message: bytes) -> dict[str, FloatArray]:
     """The one named float32 tensor of a message; nothing for a tensor of another type."""
-    shape, name, kind, content = [], "", 0, b""
-    for number, value in _fields(message):
-        if number == _TENSOR_SIDE and isinstance(value, int):
-            shape.append(value)
-        elif number == _TENSOR_TYPE and isinstance(value, int):
-            kind = value
-        elif number == _TENSOR_NAME and isinstance(value, bytes):
-            name = value.decode()
-        elif number == _TENSOR_BYTES and isinstance(value, bytes):
-            content = value
-    if kind != _FLOAT32 or len(content) != 4 * math.prod(shape):
+    shape, content = _values(message, _TENSOR_SIDE, int), b"".join(_values(message, _TENSOR_BYTES, bytes)[-1:])
+    if _values(message, _TENSOR_TYPE, int)[-1:] != [_FLOAT32] or len(content) != 4 * math.prod(shape):
         return {}
+    name = b"".join(_values(message, _TENSOR_NAME, bytes)[-1:]).decode()
     return {name: np.frombuffer(content, "<f4").reshape(shape)}
 
 
-def _convolution_inputs(message: bytes) -> list[list[str]]:
+def _convolution_inputs(message: bytes) -> list[str]:
     """Names of image, weight and bias where the node is a convolution."""
-    names, operation = [], ""
-    for number, value in _fields(message):
-        if number == _NODE_INPUT and isinstance(value, bytes):
-            names.append(value.decode())
-        elif number == _NODE_OPERATION and isinstance(value, bytes):
-            operation = value.decode()
-    return [names] if operation == "Conv" and len(names) == 3 else []
+    names = [name.decode() for name in _values(message, _NODE_INPUT, bytes)]
+    is_convolution = _values(message, _NODE_OPERATION, bytes)[-1:] == [b"Conv"]
+    return names if is_convolution and len(names) == 3 else []
+
+
+def _values(message: bytes, number: int, kind: type[Value]) -> list[Value]:
+    """Return the values of one field of a protobuf message that are of the expected kind."""
+    return [value for field, value in _fields(message) if field == number and isinstance(value, kind)]
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from animalclef.config.prepare import MODES, Mode
 
-__all__ = ["Evidence", "Margin", "Variant", "believed", "can_be_tried", "choose_variant", "mode_by_rule"]
+__all__ = ["Evidence", "Margin", "believed", "can_be_tried", "choose_variant", "mode_by_rule"]
 
 _SURE_OUTLINES = 0.8  # of the photographs: with fewer, no rule cuts; .95 or more on each of the six real data sets
 _FEW_OUTLINES = 0.5  # of the photographs: with fewer outlines than this, nothing is cut
@@ -31,15 +31,6 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Variant:
-    """What validation on the sample says of one preparation; NaN where there was nothing to validate."""
-
-    mode: Mode
-    score: float  # nested validation score
-    rank1: float  # of stage one alone
-
-
-@dataclass(frozen=True)
 class Margin:
     """How far one variant is behind the best one, with the standard error of that difference (paired)."""
 
@@ -53,30 +44,28 @@ class Margin:
 
 
 def choose_variant(
-    variants: Sequence[Variant],
+    tried: Sequence[Mode],
     behind: Mapping[Mode, Margin],
     behind_in_rank1: Mapping[Mode, Margin],
     evidence: Evidence,
 ) -> tuple[Mode, str]:
     """Return the chosen mode and the reason in words.
 
-    `variants` are those whose validation is `believed`. The best nested score wins; variants within one standard error
-    of it are tied. Of tied ones the best rank-1 of stage one wins, by the same rule. What is still tied goes to the
-    mode of the rule (`mode_by_rule`) where that is among them, else to the cheapest. `behind` holds the margin of every
-    mode to the best nested score, `behind_in_rank1` that to the best rank-1 among the tied.
+    `tried` are the modes with a nested validation score that is `believed`. The best score wins; modes within one
+    standard error of it are tied. Of tied ones the best rank-1 of stage one wins, by the same rule. What is still tied
+    goes to the mode of the rule (`mode_by_rule`) where that is among them, else to the cheapest. `behind` holds the
+    margin of every mode to the best nested score, `behind_in_rank1` that to the best rank-1 among the tied.
 
     >>> sample = Evidence(photographs=200, outlined=1.0, filled=0.5, uniform=0.0, off_animal=0.1)
-    >>> both = [Variant("whole", 0.5, 0.3), Variant("cut-out", 0.6, 0.5)]
     >>> ahead = {"whole": Margin(0.1, 0.02), "cut-out": Margin(0.0, 0.0)}
-    >>> choose_variant(both, ahead, {}, sample)
+    >>> choose_variant(["whole", "cut-out"], ahead, {}, sample)
     ('cut-out', 'the best nested score')
     """
-    tried = [one for one in variants if one.score == one.score]
     if evidence.outlined < _FEW_OUTLINES:
         return "whole", "an animal stands out on fewer than half of the photographs"
     if not tried:
         return mode_by_rule(evidence)
-    tied = [one.mode for one in tried if behind[one.mode].is_tie]
+    tied = [mode for mode in tried if behind[mode].is_tie]
     if len(tied) == 1:
         return tied[0], "the best nested score"
     ahead = [mode for mode in tied if mode not in behind_in_rank1 or behind_in_rank1[mode].is_tie]

@@ -15,7 +15,7 @@ from whole_run import artefacts, count_work, predict
 from animalclef.config import load_config
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.hub.needed_weights import needed_weights
-from animalclef.pipeline.cluster_run import cluster_run
+from animalclef.pipeline.cluster import cluster_run
 from animalclef.store.finished_run import load_run
 
 PHOTOGRAPHS, QUERIES, GALLERY = 17, 5, 12

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from animalclef.data.decode import crop
-from animalclef.prepare.body_box import body_box, is_whole, outline_box, plain_ground
+from animalclef.prepare.body_box import body_box, cut_out_box, is_whole, outline_box, plain_ground
 
 GROUND, SKIN, HEAD, TAIL, LEG = (128, 128, 128), (90, 150, 60), (250, 0, 0), (0, 0, 250), (0, 250, 0)
 WIDTH, HEIGHT = 640, 480
@@ -135,3 +135,41 @@ def test_noise_and_the_traces_of_jpeg_are_ground() -> None:
     assert clean is not None
     assert found is not None
     assert (clean ^ found).mean() < 0.02
+
+
+def rectangle(left: int, top: int, right: int, bottom: int, width: int = 60, height: int = 40) -> np.ndarray:
+    mask = np.zeros((height, width), dtype=bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+def test_the_box_is_in_pixels_of_the_photograph_with_a_margin() -> None:
+    # 20 x 10 pixels of the mask from (30, 10), a tenth wider: from 29 to 51 and from 9.5 to 20.5, twice as large
+    box = cut_out_box(rectangle(30, 10, 50, 20), (120, 80), 0.1)
+    assert box.tolist() == [58.0, 19.0, 44.0, 22.0, 0.0]
+
+
+def test_the_box_stays_inside_the_photograph() -> None:
+    box = cut_out_box(rectangle(0, 0, 20, 20), (60, 40), 0.5)
+    assert box.tolist() == [0.0, 0.0, 25.0, 25.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "mask", [np.zeros((40, 60), dtype=bool), np.ones((40, 60), dtype=bool), rectangle(1, 1, 59, 39)]
+)
+def test_nothing_or_nearly_all_is_no_box(mask: np.ndarray) -> None:
+    assert np.isnan(cut_out_box(mask, (60, 40))).all()
+
+
+def test_three_animals_share_one_box() -> None:
+    mask = rectangle(10, 10, 14, 14) | rectangle(20, 20, 24, 24) | rectangle(30, 10, 34, 14)
+    assert cut_out_box(mask, (60, 40), 0.0).tolist() == [10.0, 10.0, 24.0, 14.0, 0.0]
+
+
+def test_along_the_body_the_box_is_turned() -> None:
+    canvas = np.zeros((100, 160), np.uint8)
+    cv2.ellipse(canvas, (80, 50), (50, 12), 30, 0, 360, 1, -1)
+    x, y, width, height, rotation_rad = cut_out_box(canvas > 0, (320, 200), along_body=True).tolist()
+    assert height > 3 * width
+    assert (x + width / 2, y + height / 2) == pytest.approx((160, 100), abs=4)
+    assert abs(np.degrees(rotation_rad)) % 180 == pytest.approx(60, abs=4)  # from upright to 30 degrees below level

@@ -10,7 +10,6 @@ from animalclef.config.prepare import MODES, Mode
 from animalclef.prepare.variant_choice import (
     Evidence,
     Margin,
-    Variant,
     believed,
     can_be_tried,
     choose_variant,
@@ -24,27 +23,23 @@ NONE = Margin(0.0, 0.0)
 THREE: tuple[Mode, ...] = ("whole", "masked", "cut-out")
 
 
-def variants(*scores: float) -> list[Variant]:
-    return [Variant(mode, score, 0.5) for mode, score in zip(THREE, scores, strict=True)]
-
-
 def behind(*pairs: tuple[float, float]) -> dict[Mode, Margin]:
     return {mode: Margin(*pair) for mode, pair in zip(THREE, pairs, strict=True)}
 
 
 def test_the_best_wins_where_it_is_more_than_a_standard_error_ahead() -> None:
-    chosen = choose_variant(variants(0.5, 0.5, 0.6), behind((0.1, 0.03), (0.1, 0.04), (0, 0)), {}, SCENE)
+    chosen = choose_variant(THREE, behind((0.1, 0.03), (0.1, 0.04), (0, 0)), {}, SCENE)
     assert chosen == ("cut-out", "the best nested score")
 
 
 def test_a_tie_goes_to_the_cheapest() -> None:
-    chosen = choose_variant(variants(0.58, 0.59, 0.6), behind((0.02, 0.03), (0.01, 0.04), (0, 0)), {}, SCENE)
+    chosen = choose_variant(THREE, behind((0.02, 0.03), (0.01, 0.04), (0, 0)), {}, SCENE)
     assert chosen == ("whole", "validation scores alike; the cheapest")
 
 
 def test_of_tied_ones_the_best_stage_one_wins() -> None:
     rank1: dict[Mode, Margin] = {"whole": Margin(0.2, 0.05), "masked": Margin(0.2, 0.05), "cut-out": NONE}
-    chosen = choose_variant(variants(0.58, 0.59, 0.6), behind((0.02, 0.03), (0.01, 0.04), (0, 0)), rank1, SCENE)
+    chosen = choose_variant(THREE, behind((0.02, 0.03), (0.01, 0.04), (0, 0)), rank1, SCENE)
     assert chosen[0] == "cut-out"
 
 
@@ -55,13 +50,13 @@ def test_a_tie_goes_to_the_cut_out_where_the_background_speaks_for_it(
     filled: float, off_animal: float, expected: Mode
 ) -> None:
     evidence = Evidence(200, 0.9, filled, 0.0, off_animal=off_animal)
-    chosen = choose_variant(variants(0.6, 0.6, 0.6), behind((0, 0.1), (0, 0.1), (0, 0)), {}, evidence)
+    chosen = choose_variant(THREE, behind((0, 0.1), (0, 0.1), (0, 0)), {}, evidence)
     assert chosen[0] == expected
 
 
 def test_without_outlines_nothing_is_cut() -> None:
     faces = Evidence(photographs=200, outlined=0.3, filled=0.2, uniform=0.0)
-    chosen = choose_variant(variants(0.5, 0.5, 0.9), behind((0.4, 0.01), (0.4, 0.01), (0, 0)), {}, faces)
+    chosen = choose_variant(THREE, behind((0.4, 0.01), (0.4, 0.01), (0, 0)), {}, faces)
     assert chosen[0] == "whole"
     assert not can_be_tried(500, faces)
     assert can_be_tried(500, SCENE)
@@ -69,8 +64,7 @@ def test_without_outlines_nothing_is_cut() -> None:
 
 
 def test_nothing_to_validate_is_decided_by_rule() -> None:
-    nothing = variants(float("nan"), float("nan"), float("nan"))
-    assert choose_variant(nothing, {}, {}, SCENE)[0] == "whole"
+    assert choose_variant([], {}, {}, SCENE)[0] == "whole"
     assert mode_by_rule(Evidence(20, 1.0, 0.2, 0.0))[0] == "cut-out"
     assert mode_by_rule(Evidence(20, 1.0, 0.2, 1.0, any_angle=True))[0] == "along-body"
     assert mode_by_rule(Evidence(20, 1.0, 0.8, 1.0, any_angle=True))[0] == "whole"  # a lynx cut to the frame
@@ -79,7 +73,7 @@ def test_nothing_to_validate_is_decided_by_rule() -> None:
 
 def test_a_rule_that_validation_rules_out_is_not_followed() -> None:
     small = Evidence(200, 0.9, filled=0.2, uniform=0.0)  # the rule alone would cut
-    chosen = choose_variant(variants(0.6, 0.58, 0.4), behind((0, 0), (0.02, 0.03), (0.2, 0.05)), {}, small)
+    chosen = choose_variant(THREE, behind((0, 0), (0.02, 0.03), (0.2, 0.05)), {}, small)
     assert chosen == ("whole", "validation scores alike; the cheapest")
 
 

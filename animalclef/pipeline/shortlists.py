@@ -1,11 +1,15 @@
-"""Build pseudo-queries: gallery photographs as queries, once of known animals and once of unknown ones."""
+"""Step two: make the shortlist of every query, and those of pseudo-queries where a decision is tuned.
+
+A pseudo-query is a gallery photograph as a query, once of a known animal and once of an unknown one.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +19,12 @@ from animalclef.data.encounters import Encounters
 from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries, choose_pseudo_queries, open_set_splits
 from animalclef.decision.pseudo_query_scores import joined, lay_out
 from animalclef.decision.viewpoint_bias import events_show_through, from_own_side_only
-from animalclef.pipeline.candidate_search import CandidateSearch
-from animalclef.pipeline.features import FeatureSet
+from animalclef.pipeline.candidate_search import CandidateSearch, united
+from animalclef.pipeline.features import FeatureSet, encounters_of
+from animalclef.pipeline.run_context import RunContext
 from animalclef.structures import ImageTable, PairScores, Shortlist
 
-__all__ = ["PseudoQuerySet", "build_pseudo_queries", "sample_pseudo_queries", "warn_train_overlap"]
+__all__ = ["PseudoQuerySet", "Shortlists", "build_pseudo_queries", "make_shortlists", "sample_pseudo_queries"]
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +70,32 @@ class PseudoQuerySet:
         return from_own_side_only(part, np.isin(part.splits.image_id.astype(str), list(self.own_side)))
 
 
+@dataclass(frozen=True, eq=False)
+class Shortlists:
+    """The candidates of queries and pseudo-queries."""
+
+    features: FeatureSet
+    encounters: Encounters
+    queries: Shortlist
+    by_source: Mapping[str, Shortlist]  # each source's own list of the queries
+    search: CandidateSearch
+
+    @cached_property
+    def pseudo(self) -> PseudoQuerySet:
+        """Pseudo-queries with their shortlists; built at the first use, and once a run."""
+        return build_pseudo_queries(self.search, self.encounters)
+
+
+def make_shortlists(features: FeatureSet, context: RunContext, encounters: Encounters | None = None) -> Shortlists:
+    """Search the gallery for `retrieve.top_k` candidates of every query; `encounters` where they are known already."""
+    search = CandidateSearch(features, context)
+    encounters = encounters or encounters_of(features, context.config)
+    if context.given is None:
+        _warn_train_overlap(features.images.gallery, features.trained_on, encounters, context.config)
+    [lists] = search.by_source(features.images.queries)
+    return Shortlists(features, encounters, united(list(lists.values()), context.config.retrieve.top_k), lists, search)
+
+
 def build_pseudo_queries(search: CandidateSearch, encounters: Encounters) -> PseudoQuerySet:
     """Draw pseudo-queries of every data set and make their shortlists."""
     config, gallery = search.context.config, search.features.images.gallery
@@ -73,11 +104,9 @@ def build_pseudo_queries(search: CandidateSearch, encounters: Encounters) -> Pse
     days = {name: config.decide.of("hidden_days", name) for name in gallery.datasets}
     hidden, others = encounters.hidden_from(queries, gallery, days)
     findable = frozenset(image_id for image_id, count in others.items() if count)
-    views = [hidden, _whole_individual(queries, gallery, hidden)]
-    own_side = _seen_from_own_side(queries, gallery, hidden)
-    return PseudoQuerySet(
-        gallery, queries, encounters.of, splits, findable, own_side, *search.shortlists(queries, views)
-    )
+    whole_individual, own_side = _of_individuals(queries, gallery, hidden)
+    as_known, as_unknown = search.shortlists(queries, [hidden, whole_individual])
+    return PseudoQuerySet(gallery, queries, encounters.of, splits, findable, own_side, as_known, as_unknown)
 
 
 def sample_pseudo_queries(
@@ -114,21 +143,19 @@ def _drawn(
     return np.concatenate(chosen).astype(str), splits
 
 
-def warn_train_overlap(
+def _warn_train_overlap(
     gallery: ImageTable, trained_on: frozenset[str], encounters: Encounters, config: Config
-) -> list[str]:
-    """What to say of data sets whose pseudo-queries trained the embedder, for want of enough that did not."""
-    sentences = []
+) -> None:
+    """Warn of data sets whose pseudo-queries trained the embedder, for want of enough that did not."""
     for name in gallery.datasets:
         table = gallery.select(gallery.dataset == name)
         seen = len(trained_on & set(table.image_id))
         if seen and _fresh(table, trained_on, encounters, config) is None:
-            sentences.append(
-                f"{name}: the embedder was trained on {seen} of the {len(table)} database photographs, and too few are "
-                "left as pseudo-queries. The validation score is too high and the threshold too strict. Hold some out "
-                "when it is trained: train --set 'validation.split={kind: open-set}'."
-            )
-    return sentences
+            logger.warning(
+                "%s: the embedder was trained on %d of the %d database photographs, and too few are left as "
+                "pseudo-queries. The validation score is too high and the threshold too strict. Hold some out when it "
+                "is trained: train --set 'validation.split={kind: open-set}'.", name, seen, len(table),
+            )  # fmt: skip
 
 
 def _fresh(table: ImageTable, trained_on: frozenset[str], encounters: Encounters, config: Config) -> ImageTable | None:
@@ -142,29 +169,22 @@ def _fresh(table: ImageTable, trained_on: frozenset[str], encounters: Encounters
     return fresh if enough else None
 
 
-def _seen_from_own_side(
+def _of_individuals(
     queries: ImageTable, gallery: ImageTable, hidden: Mapping[str, frozenset[str]]
-) -> frozenset[str]:
-    sides: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
-    for image_id, dataset, who, side in zip(
-        gallery.image_id, gallery.dataset, gallery.identity, gallery.viewpoint, strict=True
-    ):
-        sides[dataset, who].append((image_id, side))
-    found = set()
-    for image_id, dataset, who, side in zip(
-        queries.image_id, queries.dataset, queries.identity, queries.viewpoint, strict=True
-    ):
-        others = [view for one, view in sides[dataset, who] if one not in hidden[image_id]]
-        if any(not side or not view or side == view for view in others):
-            found.add(image_id)
-    return frozenset(found)
+) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
+    """Return what is hidden with all of a query's individual, and the queries that may see it from their own side."""
+    sides: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for image_id, dataset, who, side in _sides(gallery):
+        sides[dataset, who][image_id] = side
+    whole, own_side = {}, set()
+    for image_id, dataset, who, side in _sides(queries):
+        mine = sides[dataset, who]
+        whole[image_id] = hidden[image_id].union(mine)
+        seen = [view for one, view in mine.items() if one not in hidden[image_id]]
+        if any(not side or not view or side == view for view in seen):
+            own_side.add(image_id)
+    return whole, frozenset(own_side)
 
 
-def _whole_individual(
-    queries: ImageTable, gallery: ImageTable, hidden: Mapping[str, frozenset[str]]
-) -> dict[str, frozenset[str]]:
-    own: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for image_id, dataset, identity in zip(gallery.image_id, gallery.dataset, gallery.identity, strict=True):
-        own[dataset, identity].add(image_id)
-    whose = zip(queries.image_id, queries.dataset, queries.identity, strict=True)
-    return {image_id: hidden[image_id] | own[dataset, who] for image_id, dataset, who in whose}
+def _sides(images: ImageTable) -> Iterator[tuple[str, str, str, str]]:
+    return zip(images.image_id, images.dataset, images.identity, images.viewpoint, strict=True)
