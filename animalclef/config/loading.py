@@ -18,7 +18,7 @@ from animalclef.config.problems import explain
 from animalclef.config.tree import Config
 from animalclef.errors import ConfigError, shortened
 
-__all__ = ["fingerprint", "load_config", "load_recipe", "load_settings", "shipped_configs"]
+__all__ = ["fingerprint", "load_config", "load_recipe", "shipped_configs"]
 
 _MOST_BYTES, _MOST_VALUES = 10_000_000, 100_000  # of a YAML file
 
@@ -56,15 +56,6 @@ def load_recipe(
     """
     tree = {} if source is None else _read_yaml(_find(source, shipped_configs(group)))
     return _settings(model, tree, source, assignments, seed)
-
-
-def load_settings(model: type[_AnySettings], assignments: Sequence[str]) -> _AnySettings:
-    """Make settings from `a=c` assignments alone.
-
-    Raises:
-        ConfigError: a key or a value is not right; the message names the nearest key.
-    """
-    return _settings(model, {}, None, assignments, None)
 
 
 def _settings(

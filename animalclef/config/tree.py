@@ -7,9 +7,8 @@ from collections.abc import Collection
 from pydantic import Field
 
 from animalclef.config.base import Settings
-from animalclef.config.clustering import ClusterConfig
 from animalclef.config.data import DataConfig, EncounterConfig
-from animalclef.config.decision import DecideConfig
+from animalclef.config.decision import ClusterConfig, DecideConfig
 from animalclef.config.matching import BudgetConfig, KeypointConfig, RerankConfig
 from animalclef.config.prepare import PrepareConfig
 from animalclef.config.retrieval import EmbedConfig, RetrieveConfig, VoteConfig

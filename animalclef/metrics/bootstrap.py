@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.data.open_set_splits import OpenSetSplits
 from animalclef.metrics.threshold_sweep import Roles
+from animalclef.structures.arrays import Bools, Floats
 
 __all__ = [
     "influence_of_individuals",
@@ -20,8 +21,6 @@ __all__ = [
     "wilson_interval",
 ]
 
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 _LEVEL, _Z = 0.95, 1.96
 
@@ -33,15 +32,14 @@ def interval_over_individuals(
     *,
     draws: int = 1000,
     seed: int = 0,
-    of_next: bool = True,
 ) -> tuple[float, float]:
     """Return the ends of a 95% interval of the score over pseudo-queries (the mean over splits of sqrt(BAKS * BAUS)).
 
     `known_hit` says which pseudo-queries are named right with their individual in the gallery, `unknown_hit` which are
     called new without it, (p,) each. Individuals are drawn with replacement; all photographs of one come with it.
 
-    With `of_next` the interval is for the score of other queries, as `of_other_queries` has it. Where all draws score
-    0, or all score 1, the ends are those of BAKS and BAUS by Wilson's interval.
+    The interval is for the score of other queries, as `of_other_queries` has it. Where all draws score 0, or all score
+    1, the ends are those of BAKS and BAUS by Wilson's interval.
     """
     name, who = np.unique(splits.identity.astype(str), return_inverse=True)
     if not len(name) or not len(splits.is_known):
@@ -59,7 +57,7 @@ def interval_over_individuals(
     ends = min(float(low), here), max(float(high), here)
     if ends[0] == ends[1] and here in (0.0, 1.0):
         ends = _wilson_ends(known, unknown)
-    return of_other_queries(here, *ends) if of_next else ends
+    return of_other_queries(here, *ends)
 
 
 def wilson_interval(share: float, count: float) -> tuple[float, float]:
@@ -116,14 +114,14 @@ def of_other_queries(score: float, low: float, high: float) -> tuple[float, floa
     return max(0.0, score - wider * (score - low)), min(1.0, score + wider * (high - score))
 
 
-def mean_interval(parts: Mapping[str, tuple[float, float, float]]) -> tuple[float, float, float] | None:
+def mean_interval(parts: Collection[tuple[float, float, float]]) -> tuple[float, float, float] | None:
     """Return score, low and high of the mean over data sets, from those of each; their errors are independent.
 
     The distances from the score add in squares. `None` without a data set.
     """
     if not parts:
         return None
-    score, low, high = (np.array(values) for values in zip(*parts.values(), strict=True))
+    score, low, high = (np.array(values) for values in zip(*parts, strict=True))
     mean = float(score.mean())
     below, above = (float(np.sqrt(((end - score) ** 2).sum())) / len(score) for end in (low, high))
     return mean, max(0.0, mean - below), min(1.0, mean + above)

@@ -63,7 +63,7 @@ def record(
 def validated(decision: Decision) -> dict[str, Any]:
     """The nested score with its interval, of every data set and of their mean; `None` where nothing was validated."""
     datasets: dict[str, dict[str, float | None]] = {}
-    whole: dict[str, tuple[float, float, float]] = {}
+    whole: list[tuple[float, float, float]] = []
     for name, part in sorted(decision.datasets.items()):
         seen = part.validation
         if seen is None:
@@ -71,7 +71,7 @@ def validated(decision: Decision) -> dict[str, Any]:
         low, high = getattr(seen, "low", None), getattr(seen, "high", None)
         datasets[name] = {"score": seen.nested, "low": low, "high": high}
         if low is not None and high is not None:
-            whole[name] = (seen.nested, low, high)
+            whole.append((seen.nested, low, high))
     scores = [seen["score"] for seen in datasets.values() if seen["score"] is not None]
     interval = mean_interval(whole) if len(whole) == len(datasets) else None
     return {

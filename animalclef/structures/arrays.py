@@ -7,11 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BoolArray", "FloatArray", "StrArray", "check_shape", "text_array"]
+__all__ = ["BoolArray", "Bools", "FloatArray", "Floats", "Integers", "StrArray", "check_shape", "text_array"]
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 StrArray = NDArray[np.object_]
+
+# What decisions are computed with.
+Bools = BoolArray
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 def text_array(values: Sequence[object]) -> StrArray:

@@ -27,10 +27,12 @@ def test_all_right_and_all_wrong_are_no_certainty() -> None:
     roles = splits(["a", "a", "b", "c"], [[1, 1, 0, 0], [0, 0, 1, 0]])  # a and b are known; b, c and a unknown
     always, never = np.ones(4, bool), np.zeros(4, bool)
     low = np.sqrt(0.3424 * 0.4385)
-    assert interval_over_individuals(always, always, roles, of_next=False) == pytest.approx((low, 1.0), abs=1e-3)
-    high = np.sqrt(1.0 * 0.5615)
-    assert interval_over_individuals(always, never, roles, of_next=False) == pytest.approx((0.0, high), abs=1e-3)
     assert interval_over_individuals(always, always, roles) == pytest.approx((1 - np.sqrt(2) * (1 - low), 1), abs=2e-3)
+    nobody = splits(["a", "b", "c", "d"], [[1, 1, 0, 0]])
+    high = np.sqrt(0.6576 * 0.6576)  # of 0 of 2, both ways
+    never = never[:4]
+    found = interval_over_individuals(never, never, nobody)
+    assert found == pytest.approx((0.0, np.sqrt(2) * high), abs=2e-3)
 
 
 def test_nothing_to_draw_from_has_no_interval() -> None:
@@ -86,8 +88,8 @@ def test_other_queries_lie_sqrt_2_times_as_far_and_within_the_scale() -> None:
 
 
 def test_the_mean_over_data_sets_adds_distances_in_squares() -> None:
-    assert mean_interval({}) is None
-    found = mean_interval({"a": (0.5, 0.2, 0.8), "b": (0.7, 0.3, 0.7)})
+    assert mean_interval([]) is None
+    found = mean_interval([(0.5, 0.2, 0.8), (0.7, 0.3, 0.7)])
     assert found == pytest.approx((0.6, 0.6 - 0.25, 0.6 + 0.15))
 
 
