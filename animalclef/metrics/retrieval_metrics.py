@@ -82,9 +82,7 @@ class Candidates:
 
     def select(self, rows: NDArray[np.generic]) -> Candidates:
         """The given rows (indices or a mask), in that order."""
-        viewpoint = None if self.viewpoint is None else self.viewpoint[rows]
-        event = None if self.event is None else self.event[rows]
-        return Candidates(self.embeddings[rows], self.identity[rows], self.species[rows], viewpoint, event)
+        return Candidates(**{name: None if values is None else values[rows] for name, values in vars(self).items()})
 
 
 def one_against_all(photographs: Candidates) -> RetrievalFigures:
