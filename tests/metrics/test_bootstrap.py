@@ -30,7 +30,6 @@ def test_all_right_and_all_wrong_are_no_certainty() -> None:
     assert interval_over_individuals(always, always, roles) == pytest.approx((1 - np.sqrt(2) * (1 - low), 1), abs=2e-3)
     nobody = splits(["a", "b", "c", "d"], [[1, 1, 0, 0]])
     high = np.sqrt(0.6576 * 0.6576)  # of 0 of 2, both ways
-    never = never[:4]
     found = interval_over_individuals(never, never, nobody)
     assert found == pytest.approx((0.0, np.sqrt(2) * high), abs=2e-3)
 
