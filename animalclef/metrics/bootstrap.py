@@ -32,14 +32,15 @@ def interval_over_individuals(
     *,
     draws: int = 1000,
     seed: int = 0,
+    of_next: bool = True,
 ) -> tuple[float, float]:
     """Return the ends of a 95% interval of the score over pseudo-queries (the mean over splits of sqrt(BAKS * BAUS)).
 
     `known_hit` says which pseudo-queries are named right with their individual in the gallery, `unknown_hit` which are
     called new without it, (p,) each. Individuals are drawn with replacement; all photographs of one come with it.
 
-    The interval is for the score of other queries, as `of_other_queries` has it. Where all draws score 0, or all score
-    1, the ends are those of BAKS and BAUS by Wilson's interval.
+    With `of_next` the interval is for the score of other queries, as `of_other_queries` has it. Where all draws score
+    0, or all score 1, the ends are those of BAKS and BAUS by Wilson's interval.
     """
     name, who = np.unique(splits.identity.astype(str), return_inverse=True)
     if not len(name) or not len(splits.is_known):
@@ -57,7 +58,7 @@ def interval_over_individuals(
     ends = min(float(low), here), max(float(high), here)
     if ends[0] == ends[1] and here in (0.0, 1.0):
         ends = _wilson_ends(known, unknown)
-    return of_other_queries(here, *ends)
+    return of_other_queries(here, *ends) if of_next else ends
 
 
 def wilson_interval(share: float, count: float) -> tuple[float, float]:

@@ -82,7 +82,9 @@ class Candidates:
 
     def select(self, rows: NDArray[np.generic]) -> Candidates:
         """The given rows (indices or a mask), in that order."""
-        return Candidates(**{name: None if values is None else values[rows] for name, values in vars(self).items()})
+        viewpoint = None if self.viewpoint is None else self.viewpoint[rows]
+        event = None if self.event is None else self.event[rows]
+        return Candidates(self.embeddings[rows], self.identity[rows], self.species[rows], viewpoint, event)
 
 
 def one_against_all(photographs: Candidates) -> RetrievalFigures:

@@ -27,11 +27,10 @@ def test_all_right_and_all_wrong_are_no_certainty() -> None:
     roles = splits(["a", "a", "b", "c"], [[1, 1, 0, 0], [0, 0, 1, 0]])  # a and b are known; b, c and a unknown
     always, never = np.ones(4, bool), np.zeros(4, bool)
     low = np.sqrt(0.3424 * 0.4385)
+    assert interval_over_individuals(always, always, roles, of_next=False) == pytest.approx((low, 1.0), abs=1e-3)
+    high = np.sqrt(1.0 * 0.5615)
+    assert interval_over_individuals(always, never, roles, of_next=False) == pytest.approx((0.0, high), abs=1e-3)
     assert interval_over_individuals(always, always, roles) == pytest.approx((1 - np.sqrt(2) * (1 - low), 1), abs=2e-3)
-    nobody = splits(["a", "b", "c", "d"], [[1, 1, 0, 0]])
-    high = np.sqrt(0.6576 * 0.6576)  # of 0 of 2, both ways
-    found = interval_over_individuals(never, never, nobody)
-    assert found == pytest.approx((0.0, np.sqrt(2) * high), abs=2e-3)
 
 
 def test_nothing_to_draw_from_has_no_interval() -> None:
