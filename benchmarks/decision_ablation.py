@@ -81,7 +81,7 @@ def measured(
     for seed, pseudo in enumerate(seeds):
         of, drawn = {}, {}
         for held_out in held_out_parts(pseudo, config, seed):
-            for name, answered in nested_answers(held_out, config).items():
+            for name, answered in nested_answers(held_out).items():
                 splits = held_out.parts[name].splits
                 of[name] = score_of(answered.hits, Roles.of(splits))[0]
                 drawn[name] = redrawn(splits, answered.hits, seed)

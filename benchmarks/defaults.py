@@ -68,7 +68,7 @@ def nested(pseudo: dict[str, PseudoQueries], config: DecideConfig, seed: int) ->
     """Return the nested score of every data set that has one."""
     found = {}
     for held_out in held_out_parts(pseudo, config, seed):
-        for name, answered in nested_answers(held_out, config).items():
+        for name, answered in nested_answers(held_out).items():
             found[name] = score_of(answered.hits, Roles.of(held_out.parts[name].splits))[0]
     return found
 

@@ -55,7 +55,7 @@ def measured(
     config = DecideConfig(scores=columns, trials=trials)
     found = {}
     for held_out in held_out_parts(pseudo, config, seed):
-        for name, answered in nested_answers(held_out, config).items():
+        for name, answered in nested_answers(held_out).items():
             splits = held_out.parts[name].splits
             known = splits.is_known.any(axis=0)
             found[name] = score_of(answered.hits, Roles.of(splits))[0], float(answered.best_is_right[known].mean())

@@ -112,7 +112,7 @@ def one_draw(sets: list[Set2025], config: DecideConfig, draw: int) -> list[dict[
         low, high = interval_of(pseudo[one.name], gallery, decision, found.nested, found.tuned)
         measured[one.name] = (found.nested, low, high, true, found.tuned)
         rows.append(row_of(draw, one.name, *measured[one.name]))
-    mean = mean_interval({name: values[:3] for name, values in measured.items()})
+    mean = mean_interval([values[:3] for values in measured.values()])
     assert mean is not None
     true, tuned = (float(np.mean([values[place] for values in measured.values()])) for place in (3, 4))
     return [*rows, row_of(draw, "mean", *mean, true, tuned)]

@@ -109,9 +109,10 @@ def _add(
     if len(recogniser.gallery.gallery) or len(new.gallery):
         outcome = recogniser.season(new, retune=retune)
         answers, decision = _answers(outcome), outcome.decision
-        skipped = [*skipped, *_mine(outcome, new)]
-        read = {one.image_id for one in skipped}
-        new = new.select(np.array([one not in read for one in new.image_id], dtype=bool))
+        own = set(new.image_id)
+        unread = [one for one in outcome.set_aside if one.image_id in own]
+        skipped = [*skipped, *unread]
+        new = new.select(~np.isin(new.image_id.astype(str), [one.image_id for one in unread]))
     else:
         found = recogniser.unnamed(new)
         answers = {one: Answer(None, 0.0, group) for one, group in zip(found.image_id, found.label, strict=True)}
@@ -158,11 +159,6 @@ def _of_season(images: ImageTable, season: int, folder: Path) -> ImageTable:
         image_id=text_array([f"{season}/{one}" for one in images.image_id]),
         path=text_array([f"photographs/{season}/{one}" for one in images.path]), mask=mask,
     )  # fmt: skip
-
-
-def _mine(outcome: Outcome, new: ImageTable) -> list[Skipped]:
-    own = set(new.image_id)
-    return [one for one in outcome.set_aside if one.image_id in own]
 
 
 def _answers(outcome: Outcome) -> dict[str, Answer]:

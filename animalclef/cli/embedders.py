@@ -79,12 +79,12 @@ def evaluate_embedder(
     """
     from animalclef.cli.console import embedder_table
     from animalclef.config.data import SplitConfig
-    from animalclef.config.loading import load_settings
+    from animalclef.config.loading import load_recipe
     from animalclef.pipeline.embed_only import evaluate_embedder as evaluate
 
     if split_settings and not split:
         raise ConfigError("--set-split needs --split: paper, closed-set, open-set, disjoint or time.")
-    parts = None if split is None else load_settings(SplitConfig, [f"kind={split}", *(split_settings or [])])
+    parts = None if split is None else load_recipe(SplitConfig, None, [f"kind={split}", *(split_settings or [])])
     embedding = _embedding(config_name, assignments, columns, seed, device, workers, run, weights)
     loaded = load(data, settings=embedding.config.data)
     figures, set_aside = evaluate(loaded, embedding, parts, hide_events=not see_encounter)

@@ -13,6 +13,7 @@ from animalclef.clustering.constraints import Forest
 from animalclef.clustering.partition import Partitioner, attach
 from animalclef.decision.calibrators import sigmoid
 from animalclef.metrics.clustering_metrics import agreement
+from animalclef.structures.arrays import Floats, Integers
 
 __all__ = [
     "CUTS",
@@ -25,8 +26,6 @@ __all__ = [
     "counts_of",
 ]
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 CUTS = tuple(np.round(sigmoid(np.linspace(-4, 3, 15)), 4).tolist())
 _ATTACH = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, None)  # the first is preferred: more likely right than wrong
@@ -123,7 +122,7 @@ def _with_cut(tests: Sequence[PseudoTests], rule: ClusterRule, cuts: Sequence[fl
     """
     table = np.concatenate([one.scores(rule, cuts) for one in tests])
     best = int(table.mean(axis=0).argmax())
-    alike = [cut for at, cut in enumerate(cuts) if _mean(table[:, best] - table[:, at]) <= _error(table[:, best])]
+    alike = [cut for at, cut in enumerate(cuts) if (table[:, best] - table[:, at]).mean() <= _error(table[:, best])]
     return replace(rule, cut=cuts[best], alike=tuple(alike))
 
 
@@ -136,8 +135,8 @@ def _with_attach(tests: Sequence[PseudoTests], rule: ClusterRule, given: Mapping
         fixed = replace(rule, attach=given["attach"])
         options = [replace(fixed, margin=margin) for margin in margins]
     scores = [np.concatenate([one.scores(option, [rule.cut])[:, 0] for one in tests]) for option in options]
-    best = max(range(len(options)), key=lambda at: _mean(scores[at]))
-    fine = (at for at in range(len(options)) if _mean(scores[best] - scores[at]) <= _error(scores[best] - scores[at]))
+    best = max(range(len(options)), key=lambda at: float(scores[at].mean()))
+    fine = (at for at in range(len(options)) if (scores[best] - scores[at]).mean() <= _error(scores[best] - scores[at]))
     return options[next(fine)]
 
 
@@ -178,10 +177,6 @@ def count_interval(ratios: Floats, counts: Floats) -> tuple[float, float]:
     both = np.concatenate([found[:, :-1], np.repeat(found[:, -1:], len(counts) - 1, axis=1)])
     low, high = np.quantile(both, (0.05, 0.95))
     return float(low), float(high)
-
-
-def _mean(scores: Floats) -> float:
-    return float(scores.mean())
 
 
 def _error(scores: Floats) -> float:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from animalclef.clustering.constraints import Forest
 from animalclef.structures import StrArray
+from animalclef.structures.arrays import Floats, Integers
 from animalclef.structures.clusters import Clusters
 
 __all__ = ["Doubt", "suspected_merges", "suspected_splits"]
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

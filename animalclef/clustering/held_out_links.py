@@ -6,19 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from animalclef.clustering.link_model import LinkModel, fit_link_model, link_inputs
 from animalclef.decision.calibrators import sigmoid
 from animalclef.decision.leak_guard import Fitted
 from animalclef.decision.null_model import Null
+from animalclef.structures.arrays import Bools, Floats, Integers
 from animalclef.structures.clusters import LinkedPairs
 
 __all__ = ["LabelledPairs", "fit_pooled", "held_out_probability"]
 
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 _FOLDS = 4
 _LEAST_PAIRS, _LEAST_INDIVIDUALS = 10, 5  # of one individual in different encounters; with fewer, others' pairs help

@@ -20,12 +20,11 @@ from animalclef.decision.null_model import Null
 from animalclef.decision.score_columns import NULL, is_count, scores_among
 from animalclef.decision.transfer import prior_decision, scale_free_columns
 from animalclef.structures import PairScores, StrArray
+from animalclef.structures.arrays import Bools, Floats
 from animalclef.structures.clusters import LinkedPairs
 
 __all__ = ["LinkModel", "fit_link_model", "link_inputs", "linked_pairs", "nulls_of_lists", "prior_link_model"]
 
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 _MIDDLE = (0.25, 0.5)  # part of each list, best first, that holds strangers for certain and still high scores
 _LOWEST = -5.0  # scales, of a pair without a score

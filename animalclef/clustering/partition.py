@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
 from animalclef.clustering.constraints import Forest
+from animalclef.structures.arrays import Floats, Integers
 
-__all__ = ["LOWEST_CUT", "Partitioner", "attach", "numbered_in_order"]
+__all__ = ["LOWEST_CUT", "Partitioner", "attach"]
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 LOWEST_CUT = 0.01
 _ROUNDING = 1e-9  # of a mean probability
@@ -70,7 +69,7 @@ class Partitioner:
         for number in range(len(joins) - 1, -1, -1):
             for part in joins[number]:
                 top[part] = top[count + number]
-        return numbered_in_order(np.array(top[:count], dtype=np.int64)[self._place])
+        return pd.factorize(np.array(top[:count], dtype=np.int64)[self._place])[0]
 
     def _joined(self, named: list[bool], apart: list[set[int]]) -> list[tuple[float, int, int]]:
         """Return every join with its mean probability, which falls; the n-th of c components' makes cluster c + n."""
@@ -119,15 +118,3 @@ class Partitioner:
             if a != b:
                 near[a][b] = near[b][a] = near[a].get(b, 0.0) + p
         return near
-
-
-def numbered_in_order(labels: NDArray[np.generic]) -> Integers:
-    """Return the labels as numbers from 0 in order of first appearance.
-
-    >>> numbered_in_order(np.array([7, 3, 7, 9])).tolist()
-    [0, 1, 0, 2]
-    """
-    _, first, place = np.unique(labels, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[place]

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.structures import ImageTable
+from animalclef.structures.arrays import Integers
 
 __all__ = ["Pool", "draw_pool", "draw_tests", "thinned_like"]
 
-Integers = NDArray[np.int64]
 
 _EACH = 12  # photographs of one individual in the pool, at most
 _SHARE = 0.75  # of the individuals in each pseudo-test

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-import reprlib
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,10 +14,11 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from animalclef.config.base import Settings
+from animalclef.config.problems import explain
 from animalclef.config.tree import Config
 from animalclef.errors import ConfigError, shortened
 
-__all__ = ["fingerprint", "load_config", "load_recipe", "load_settings", "shipped_configs"]
+__all__ = ["fingerprint", "load_config", "load_recipe", "shipped_configs"]
 
 _MOST_BYTES, _MOST_VALUES = 10_000_000, 100_000  # of a YAML file
 
@@ -59,15 +58,6 @@ def load_recipe(
     return _settings(model, tree, source, assignments, seed)
 
 
-def load_settings(model: type[_AnySettings], assignments: Sequence[str]) -> _AnySettings:
-    """Make settings from `a=c` assignments alone.
-
-    Raises:
-        ConfigError: a key or a value is not right; the message names the nearest key.
-    """
-    return _settings(model, {}, None, assignments, None)
-
-
 def _settings(
     model: type[_AnySettings],
     tree: dict[str, Any],
@@ -82,7 +72,7 @@ def _settings(
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(_explain(error, source, model)) from error
+        raise ConfigError(explain(error, source, model)) from error
 
 
 def shipped_configs(group: str = "") -> dict[str, Path]:
@@ -170,44 +160,6 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
         tree[leaf] = _parsed(value)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"--set {assignment}: the value is not valid YAML ({_first_line(error)}).") from error
-
-
-def _explain(error: ValidationError, source: str | Path | None, model: type[BaseModel]) -> str:
-    sentences = []
-    for problem in error.errors():
-        if problem["type"] == "default_factory_not_called":  # follows from another problem
-            continue
-        key = shortened(".".join(str(part) for part in problem["loc"]), 80)
-        if problem["type"] == "extra_forbidden":
-            sentences.append(f"{key}: no such setting{_nearest(key, model)}")
-        else:
-            message = problem["msg"][0].lower() + problem["msg"][1:]
-            sentences.append(f"{key}: {message}, got {_echoed(problem['input'])}.")
-    more = f" And {len(sentences) - 5} more." if len(sentences) > 5 else ""
-    return f"{source or 'settings'}: " + " ".join(sentences[:5]) + more
-
-
-def _echoed(value: object) -> str:
-    """Return a value as it was given, cut where it is long."""
-    return shortened(reprlib.repr(value) if isinstance(value, dict | list) else repr(value), 80)
-
-
-def _nearest(key: str, model: type[BaseModel]) -> str:
-    keys = list(_keys(model))
-    by_leaf = {known.rsplit(".", 1)[-1]: known for known in keys}
-    close = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
-    close_leaf = difflib.get_close_matches(key.rsplit(".", 1)[-1], by_leaf, n=1, cutoff=0.6)
-    best = close[0] if close else by_leaf[close_leaf[0]] if close_leaf else None
-    top = ", ".join(model.model_fields)
-    return f"; did you mean {best}?" if best else f"; known: {top}. `animalclef config show` lists what is in them."
-
-
-def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    for name, info in model.model_fields.items():
-        nested = info.annotation
-        if isinstance(nested, type) and issubclass(nested, BaseModel):
-            yield from _keys(nested, f"{prefix}{name}.")
-        yield f"{prefix}{name}"
 
 
 def _first_line(error: BaseException) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pydantic import Field
 
 from animalclef.config.base import Settings
-from animalclef.config.clustering import ClusterConfig
 from animalclef.config.data import DataConfig, EncounterConfig
-from animalclef.config.decision import DecideConfig
+from animalclef.config.decision import ClusterConfig, DecideConfig
 from animalclef.config.matching import BudgetConfig, KeypointConfig, RerankConfig
 from animalclef.config.prepare import PrepareConfig
 from animalclef.config.retrieval import EmbedConfig, RetrieveConfig, VoteConfig
+from animalclef.errors import ConfigError
 
 __all__ = ["Config"]
 
@@ -33,6 +35,24 @@ class Config(Settings):
     budget: BudgetConfig = BudgetConfig()
     cluster: ClusterConfig = ClusterConfig()
     decide: DecideConfig = DecideConfig()
+
+    def check_datasets(self, known: Collection[str]) -> None:
+        """Check that settings by data set name none that a table does not hold; such a setting would have no effect.
+
+        Raises:
+            ConfigError: a data set is not among the known ones.
+        """
+        by_dataset: dict[str, object] = {
+            "prepare.mode": self.prepare.mode,
+            "retrieve.same_viewpoint": self.retrieve.same_viewpoint,
+            "keypoints.upright": self.keypoints.upright,
+            "keypoints.views": self.keypoints.views,
+            **{f"decide.{name}": value for name, value in self.decide if isinstance(value, dict)},
+        }
+        for setting, value in by_dataset.items():
+            named = value if isinstance(value, dict | tuple) else ()
+            if absent := sorted(set(named) - set(known)):
+                raise ConfigError(f"{setting}: the table has no data set {absent[0]}; it has {', '.join(known)}.")
 
     def of_embedders(self) -> dict[str, Config]:
         """Return by label the settings with a further embedder in place of the first."""

@@ -5,15 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from animalclef.config.decision import Aggregation
+from animalclef.structures.arrays import Bools, Floats, Integers
 
-__all__ = ["BestIdentity", "Candidates"]
+__all__ = ["BestIdentity", "Candidates", "places_in_list"]
 
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+
+def places_in_list(query: NDArray[np.generic]) -> Integers:
+    """Return the place of each pair, from 0, among the pairs of its query.
+
+    >>> places_in_list(np.array([3, 3, 5, 3]))
+    array([0, 1, 0, 2])
+    """
+    return np.asarray(pd.Series(query).groupby(query, sort=False).cumcount(), dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +40,10 @@ class Candidates:
         self.shape = visible.shape
         rows, slots = np.nonzero(visible)
         key = rows * (int(who.max(initial=0)) + 1) + who[rows, slots]
-        _, first, group = np.unique(key, return_index=True, return_inverse=True)
-        place = np.empty(len(first), dtype=np.int64)
-        place[np.argsort(first)] = np.arange(len(first))
-        order = np.argsort(place[group], kind="stable")
+        group = pd.factorize(key)[0]  # numbered in order of first appearance
+        order = np.argsort(group, kind="stable")
         self.pair = (rows * self.shape[1] + slots)[order]  # flat indices into (q, k), grouped by query and identity
-        self._group = place[group][order]
+        self._group = group[order]
         self._start = np.flatnonzero(np.diff(self._group, prepend=-1))
         lead_pair = self.pair[self._start]
         self._row, self._slot = lead_pair // max(self.shape[1], 1), lead_pair % max(self.shape[1], 1)

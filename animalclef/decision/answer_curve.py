@@ -6,22 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from animalclef.config import DecideConfig
 from animalclef.decision.calibrators import sigmoid
 from animalclef.decision.cross_fit import CrossFitter
 from animalclef.decision.decision_model import AnswerCurve, Reliability
 from animalclef.decision.fit_calibrators import fit_logistic
 from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
+from animalclef.structures.arrays import Bools, Floats
 
 __all__ = ["AnswerFit", "reliability"]
 
-Floats = NDArray[np.float64]
 
 _NEAR = 2.0  # log-odds around the threshold within which calibration is measured
-
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,20 +28,17 @@ class AnswerFit:
     reliability: Reliability | None
 
     @classmethod
-    def of(
-        cls, held_out: CrossFitter, evaluators: Mapping[str, TrialEvaluator], choice: DecisionParams,
-        config: DecideConfig,
-    ) -> AnswerFit:  # fmt: skip
+    def of(cls, held_out: CrossFitter, evaluators: Mapping[str, TrialEvaluator], choice: DecisionParams) -> AnswerFit:
         """Fit on best identities of pseudo-queries, with and without their individual in the gallery.
 
         The log-odds come from folds that the individual is not in; so do the probabilities that are compared with the
         outcomes. Roles are weighted as if `unknown_share` of the queries showed new individuals.
         """
-        if config.threshold is not None:  # a fixed threshold is one of uncalibrated probabilities
+        if held_out.config.threshold is not None:  # a fixed threshold is one of uncalibrated probabilities
             return cls(None, None)
-        tables = [_answers(held_out, name, evaluator, choice, config) for name, evaluator in evaluators.items()]
+        tables = [_answers(held_out, name, evaluator, choice) for name, evaluator in evaluators.items()]
         value, right, weight, fold = (np.concatenate(one) for one in zip(*tables, strict=True))
-        shares = [float(config.of("unknown_share", name)) for name in evaluators]
+        shares = [float(held_out.config.of("unknown_share", name)) for name in evaluators]
         curve = _fit(value, right > 0, weight, float(np.mean(shares)))
         if curve is None:
             return cls(None, None)
@@ -65,10 +58,10 @@ class AnswerFit:
 
 
 def _answers(
-    held_out: CrossFitter, name: str, evaluator: TrialEvaluator, choice: DecisionParams, config: DecideConfig
+    held_out: CrossFitter, name: str, evaluator: TrialEvaluator, choice: DecisionParams
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Return log-odds, outcome, weight and fold of each answer of one part, in both roles."""
-    found, share = evaluator.answers(choice), float(config.of("unknown_share", name))
+    found, share = evaluator.answers(choice), float(held_out.config.of("unknown_share", name))
     splits = evaluator.part.splits
     known = np.zeros(len(evaluator.part), dtype=bool)
     if len(splits.is_known):
@@ -84,7 +77,7 @@ def _answers(
     return value[usable], right[usable], weight[usable], folds[usable]
 
 
-def _fit(value: Floats, right: NDArray[np.bool_], weight: Floats, share: float) -> AnswerCurve | None:
+def _fit(value: Floats, right: Bools, weight: Floats, share: float) -> AnswerCurve | None:
     used = weight > 0
     value, right, weight = value[used], right[used], weight[used]
     if not right.any() or right.all() or value.std() < 1e-9:

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from animalclef.structures.arrays import Floats
+
 __all__ = ["LARGEST", "Calibrator", "Part", "Scale", "shaped", "sigmoid"]
 
-Floats = NDArray[np.float64]
 
 LARGEST = 30.0  # a score counts as at most this many spreads from the mean
 

@@ -20,15 +20,13 @@ from animalclef.decision.pseudo_query_scores import AnsweredQueries
 from animalclef.decision.score_columns import is_count, scores_among
 from animalclef.decision.trial_evaluator import ROLES, LogOdds, Role, TrialEvaluator, numbered, seen_as
 from animalclef.metrics.threshold_sweep import hits_of
+from animalclef.structures.arrays import Bools, Floats
 
 __all__ = ["CrossFitter", "Curves", "NestedAnswers", "nested_answers"]
 
-Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 _MOST_PAIRS = 12_000  # are enough for a curve: every pair of one individual, and evenly spaced others
-
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -37,15 +35,6 @@ class Curves:
 
     of: Mapping[str, Calibrator]
     pair_model: PairModel | None
-
-
-@dataclass(frozen=True, eq=False)
-class _Sample:
-    """Pairs that curves are fitted on; `place` holds part, rows and slots of each run of pairs."""
-
-    place: list[tuple[PseudoQueries, Rows, Rows]]
-    same: NDArray[np.bool_]
-    weight: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,19 +131,19 @@ class CrossFitter:
         return "learned" in self.config.fusions
 
     def _fit(self, sources: Sequence[_Source]) -> Curves:
-        sample = self._sample(sources)
+        places, same, weight = self._sample(sources)
         curves: dict[str, Calibrator] = {}
         for column in self.columns:
-            score = _joined([_column(part, column, rows, slots) for part, rows, slots in sample.place])
+            score = _joined([_column(part, column, rows, slots) for part, rows, slots in places])
             others = self.others.get(column)
-            curves[column] = fit_calibrator(
-                score, sample.same, log=is_count(column), others=others, weight=sample.weight
-            )
+            curves[column] = fit_calibrator(score, same, log=is_count(column), others=others, weight=weight)
         return Curves(curves, self._fit_model(sources, curves) if self._learns else None)
 
-    def _sample(self, sources: Sequence[_Source]) -> _Sample:
-        """Pairs as either role sees them, weighted by the share of unknown individuals that a data set expects."""
-        place, same, weight = [], [], []
+    def _sample(self, sources: Sequence[_Source]) -> tuple[list[tuple[PseudoQueries, Rows, Rows]], Bools, Floats]:
+        """Return part, rows and slots of runs of pairs as either role sees them; whether a pair shows one individual,
+        and its weight, by the share of unknown individuals that a data set expects.
+        """
+        places, same, weight = [], [], []
         total = sum(int(source.pairs(role).sum()) for source in sources for role in source.weight)
         step = max(1, -(-total // _MOST_PAIRS))
         for source in sources:
@@ -163,10 +152,10 @@ class CrossFitter:
                 mine = source.part.same[source.rows[at], slots]
                 kept = mine | (np.arange(len(mine)) % step == 0)
                 at, slots, mine = at[kept], slots[kept], mine[kept]
-                place.append((source.part, source.rows[at], slots))
+                places.append((source.part, source.rows[at], slots))
                 same.append(mine)
                 weight.append(np.where(mine, 1.0, step) * counts)
-        return _Sample(place, _joined(same).astype(bool), _joined(weight).astype(np.float64))
+        return places, _joined(same).astype(bool), _joined(weight).astype(np.float64)
 
     def _fit_model(self, sources: Sequence[_Source], curves: Mapping[str, Calibrator]) -> PairModel:
         """Fit on pairs as either role sees them: a model must know the best stranger of an unknown query."""
@@ -217,7 +206,7 @@ class NestedAnswers:
         return self.as_known, self.as_unknown
 
 
-def nested_answers(held_out: CrossFitter, config: DecideConfig) -> dict[str, NestedAnswers]:
+def nested_answers(held_out: CrossFitter) -> dict[str, NestedAnswers]:
     """Return the answers to each part's pseudo-queries, every fold answered by a choice tuned on the other folds.
 
     A pseudo-query counts as wrong where nothing could be tuned without its fold.
@@ -228,7 +217,7 @@ def nested_answers(held_out: CrossFitter, config: DecideConfig) -> dict[str, Nes
     thinner = held_out.with_one_more_hidden()
     changed = [name for name, part in held_out.parts.items() if part.one_more is not None and part.one_more.any()]
     thinner_odds = {name: thinner.log_odds(name) for name in changed}
-    for fold in range(config.folds):
+    for fold in range(held_out.config.folds):
         outside = held_out.outside(fold)
         log_odds = {name: held_out.log_odds(name, frozenset({fold})) for name in held_out.parts}
         evaluators = [
@@ -239,7 +228,7 @@ def nested_answers(held_out: CrossFitter, config: DecideConfig) -> dict[str, Nes
         if not usable:
             continue
         shaping = frozenset(who for name, rows in outside.items() for who in held_out.individuals[name][rows])
-        chosen = Fitted(search(usable, config).choice, shaping)
+        chosen = Fitted(search(usable, held_out.config).choice, shaping)
         for name, part in held_out.parts.items():
             rows = np.flatnonzero(held_out.fold_of[name] == fold)
             choice = chosen.for_scoring(held_out.individuals[name][rows])

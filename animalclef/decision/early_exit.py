@@ -12,26 +12,22 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
+from animalclef.decision.aggregation import places_in_list
+from animalclef.decision.calibrators import Part
 from animalclef.decision.decide import decide
 from animalclef.decision.decision_model import Decision
 from animalclef.decision.fusion import fuse
 from animalclef.structures import ImageTable, PairScores, StrArray
+from animalclef.structures.arrays import Floats, Integers
 
-__all__ = ["Curve", "Rehearsal", "StopRule", "learn_rule", "only_first", "rehearse", "slots_of"]
+__all__ = ["Curve", "Rehearsal", "StopRule", "learn_rule", "only_first", "rehearse"]
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 _STATE = 6  # numbers that describe a query's state
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Curve(_Part):
+class Curve(Part):
     """A logistic curve over a query's standardised state."""
 
     mean: tuple[float, ...]
@@ -45,7 +41,7 @@ class Curve(_Part):
         return np.asarray(1 / (1 + np.exp(-(z @ np.array(self.slope) + self.intercept))))
 
 
-class StopRule(_Part):
+class StopRule(Part):
     """Whether a query goes on after each of `steps` candidates; without curves all go on."""
 
     steps: tuple[int, ...]
@@ -97,16 +93,9 @@ class Rehearsal:
         return np.asarray((chance <= limit).argmax(axis=0))
 
 
-def slots_of(scores: PairScores) -> Integers:
-    """The place of each pair among its query's, from 0; a query's pairs lie together."""
-    _, first, count = np.unique(scores.query_id.astype(str), return_index=True, return_counts=True)
-    begin = np.repeat(np.sort(first), count[np.argsort(first)])
-    return np.arange(len(scores)) - begin
-
-
 def only_first(scores: PairScores, count: int | Integers, match_columns: Collection[str]) -> PairScores:
     """As if of every query's pairs only the first `count` had been matched; the others' match columns are NaN."""
-    unseen = slots_of(scores) >= count
+    unseen = places_in_list(scores.query_id) >= count
     columns = {
         name: np.where(unseen, np.float32(np.nan), values) if name in match_columns else values
         for name, values in scores.columns.items()
@@ -118,18 +107,15 @@ def rehearse(
     scores: PairScores, images: ImageTable, decision: Decision, steps: Sequence[int], match_columns: Collection[str]
 ) -> Rehearsal:
     """Go through the steps of queries whose candidates were all matched."""
-    queries = images.select(np.isin(images.image_id.astype(str), np.unique(scores.query_id.astype(str))))
-    _, length = np.unique(scores.query_id.astype(str), return_counts=True)
-    of = dict(zip(np.unique(scores.query_id.astype(str)), length, strict=True))
+    names, length = np.unique(scores.query_id.astype(str), return_counts=True)
+    queries = images.select(np.isin(images.image_id.astype(str), names))
+    of = dict(zip(names, length, strict=True))
     longest = int(length.max(initial=1))
     counts = [step for step in steps if step < longest] + [longest]
     seen = [only_first(scores, count, match_columns) for count in counts]
     looks = [_look(one, queries, images, decision, match_columns) for one in seen]
     pairs = np.minimum(np.array(counts)[:, None], np.array([of[str(one)] for one in queries.image_id])[None])
-    answer = np.empty(pairs.shape, dtype=object)
-    for row, (_, given) in enumerate(looks):
-        answer[row] = given
-    state = np.stack([one for one, _ in looks])
+    state, answer = (np.stack(one) for one in zip(*looks, strict=True))
     return Rehearsal(queries.image_id, queries.dataset, queries.identity, pairs, state, answer)
 
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from animalclef.decision.early_exit import Rehearsal, learn_rule
 from animalclef.metrics.competition import ScoreKernel
 from animalclef.runtime.atomic_files import write_text, write_with
+from animalclef.structures.arrays import Floats
 
 __all__ = ["TradeOff", "held_out_chances", "limit_for", "trade_off", "write_trade_off"]
 
-Floats = NDArray[np.float64]
 
 LIMITS = (0.0, *(float(f"{limit:.6f}") for limit in np.geomspace(0.0005, 0.5, 40)), 1.0)
 

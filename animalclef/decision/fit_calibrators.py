@@ -11,11 +11,9 @@ from sklearn.linear_model import LogisticRegression
 
 from animalclef.decision.calibrators import Calibrator, Scale, shaped
 from animalclef.decision.pair_classifier import PairModel
+from animalclef.structures.arrays import Bools, Floats
 
 __all__ = ["Pairs", "fit_calibrator", "fit_logistic", "fit_pair_model"]
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,18 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.decision.aggregation import Candidates
+from animalclef.decision.aggregation import Candidates, places_in_list
 from animalclef.decision.calibrators import sigmoid
 from animalclef.decision.decision_model import DatasetDecision, Decision
 from animalclef.decision.score_columns import scores_among
 from animalclef.decision.transfer import for_dataset, nulls_of_queries
 from animalclef.structures import ImageTable, PairScores, RankedCandidates
+from animalclef.structures.arrays import Bools, Floats, Integers
 
 __all__ = ["fuse", "fuse_lists"]
-
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 def fuse(scores: PairScores, images: ImageTable, decision: Decision) -> RankedCandidates:
@@ -55,11 +52,13 @@ def fuse(scores: PairScores, images: ImageTable, decision: Decision) -> RankedCa
 
 
 def _fused(
-    columns: Mapping[str, NDArray[np.generic]], query: Integers, who: Integers, agrees: NDArray[np.bool_],
+    columns: Mapping[str, NDArray[np.generic]], query: Integers, who: Integers, agrees: Bools,
     decision: DatasetDecision,
 ) -> tuple[Floats, Floats, Floats]:  # fmt: skip
     """Return per pair of one data set its probability, its identity's, and the lead of the query's best identity."""
-    rows, slots, shape = _places(query)
+    _, rows = np.unique(query, return_inverse=True)
+    slots = places_in_list(rows)
+    shape = int(rows.max()) + 1, int(slots.max()) + 1
     laid = {name: _laid_out(values, rows, slots, shape, np.nan) for name, values in columns.items()}
     whose = _laid_out(who, rows, slots, shape, -1).astype(np.int64)
     filled = _laid_out(np.ones_like(agrees), rows, slots, shape, 0).astype(bool)
@@ -91,16 +90,6 @@ def fuse_lists(
     if decision.answer_curve is not None:
         identity = decision.answer_curve.slope * identity + decision.answer_curve.intercept
     return np.where(seen, sigmoid(log_odds), 0.0), sigmoid(candidates.of_pairs(identity)), lead
-
-
-def _places(query: Integers) -> tuple[Integers, Integers, tuple[int, int]]:
-    """Return row and slot of each pair in a table of queries; pairs of one query keep their order."""
-    _, rows = np.unique(query, return_inverse=True)
-    order = np.argsort(rows, kind="stable")
-    begin = np.searchsorted(rows[order], np.arange(int(rows.max()) + 1))
-    slots = np.empty(len(rows), dtype=np.int64)
-    slots[order] = np.arange(len(rows)) - begin[rows[order]]
-    return rows, slots, (int(rows.max()) + 1, int(slots.max()) + 1)
 
 
 def _laid_out(

@@ -40,7 +40,7 @@ def choices_tried(evaluators: Sequence[TrialEvaluator], config: DecideConfig) ->
     for aggregation in config.aggregations:
         base = DecisionParams({}, aggregation=aggregation)
         alone = [evaluate(evaluators, replace(base, weights={name: 1.0}), config) for name in names]
-        order = sorted(range(len(names)), key=lambda place, alone=alone: (-alone[place].score, place))  # type: ignore[misc]
+        order = np.argsort([-one.score for one in alone], kind="stable")
         best = sorted(names[place] for place in order[:_PARTNERS])
         sums = [dict.fromkeys(pair, 0.5) for pair in itertools.combinations(best, 2)]
         if len(names) > 2:

@@ -17,11 +17,10 @@ from pydantic import Field
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.calibrators import Part, shaped
 from animalclef.decision.score_columns import is_count, scores_among
+from animalclef.structures.arrays import Floats
 
 __all__ = ["LookAlike", "Null", "fit_null", "look_alikes", "nulls_of", "strangers_best"]
 
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 _CENTRAL = (0.1, 0.9)  # quantiles that the fit uses: two names of one animal, or empty photographs, do not move it
 _NO_SPREAD = 0.1  # scale, as a share of the location, where all strangers score alike
@@ -82,10 +81,14 @@ def fit_null(best: Floats, weight: Floats | None = None, *, individuals: int = 1
 
 def strangers_best(part: PseudoQueries, column: str) -> Floats:
     """Return the best score, (p,), that each pseudo-query reaches without its individual; NaN where there is none."""
-    values = shaped(part.columns[column], log=is_count(column))
-    seen = np.where(part.as_unknown & np.isfinite(values), values, -np.inf)
-    best = seen.max(axis=1, initial=-np.inf)
+    best = _as_unknown(part, column).max(axis=1, initial=-np.inf)
     return np.where(np.isfinite(best), best, np.nan)
+
+
+def _as_unknown(part: PseudoQueries, column: str) -> Floats:
+    """Return the scores, (p, k), that pseudo-queries see without their individual; minus infinity elsewhere."""
+    values = shaped(part.columns[column], log=is_count(column))
+    return np.where(part.as_unknown & np.isfinite(values), values, -np.inf)
 
 
 def nulls_of(part: PseudoQueries) -> dict[str, Null]:
@@ -130,8 +133,7 @@ def look_alikes(part: PseudoQueries, nulls: Mapping[str, Null], limit: int = 5) 
     found: dict[tuple[str, str], list[LookAlike]] = {}
     identity, weight = part.splits.identity.astype(str), weights_by_individual(part)
     for column in names:
-        values = shaped(part.columns[column], log=is_count(column))
-        seen = np.where(part.as_unknown & np.isfinite(values), values, -np.inf)
+        seen = _as_unknown(part, column)
         best: dict[tuple[str, str], LookAlike] = {}
         for place in np.argsort(-seen, axis=None, kind="stable")[:_LOOKED_AT]:
             row, slot = divmod(int(place), seen.shape[1])
@@ -145,8 +147,8 @@ def look_alikes(part: PseudoQueries, nulls: Mapping[str, Null], limit: int = 5) 
             chance = float(-np.expm1(len(part) * np.log1p(-min(tail, 1 - 1e-12))))
             images = str(part.splits.image_id[row]), str(part.gallery_id[row, slot])
             best[key] = LookAlike(*key, *images, column, chance)
-        best = {key: one for key, one in best.items() if one.chance < _LOOK_ALIKE}
         for key, one in best.items():
-            found.setdefault(key, []).append(one)
+            if one.chance < _LOOK_ALIKE:
+                found.setdefault(key, []).append(one)
     agreed = [min(ones, key=lambda one: one.chance) for ones in found.values() if len(ones) >= min(2, len(names))]
     return sorted(agreed, key=lambda one: (one.chance, one.first, one.second))[:limit]

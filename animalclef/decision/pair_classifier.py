@@ -16,11 +16,10 @@ from pydantic import model_validator
 
 from animalclef.decision.calibrators import Part, Scale
 from animalclef.decision.score_columns import CONTEXT
+from animalclef.structures.arrays import Bools, Floats
 
 __all__ = ["PairModel", "best_of_others", "pair_inputs"]
 
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 Columns = Mapping[str, NDArray[np.generic]]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
+from animalclef.decision.aggregation import places_in_list
 from animalclef.decision.reviewed_answers import ReviewedAnimals
 from animalclef.structures import ImageTable, PairScores, RankedCandidates, ReviewedPairs, StrArray
 from animalclef.structures.arrays import text_array
@@ -79,7 +80,7 @@ def lay_out(
     position = {image_id: row for row, image_id in enumerate(splits.image_id)}
     mine = np.array([image_id in position for image_id in scores.query_id], dtype=bool)
     rows = np.array([position[image_id] for image_id in scores.query_id[mine]], dtype=np.int64)
-    slots = _running_count(rows)
+    slots = places_in_list(rows)
     shape = (len(position), int(slots.max()) + 1 if len(slots) else 1)
     row_of = gallery.row_of
     identity = gallery.identity[[row_of[image_id] for image_id in scores.gallery_id[mine]]]
@@ -120,33 +121,18 @@ def _one_more(
     return marked
 
 
-def _running_count(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The place of each element among the equal ones before it.
-
-    >>> _running_count(np.array([3, 3, 5, 3]))
-    array([0, 1, 0, 2])
-    """
-    seen: dict[int, int] = {}
-    places = np.zeros(len(rows), dtype=np.int64)
-    for place, row in enumerate(rows.tolist()):
-        places[place] = seen.get(row, 0)
-        seen[row] = places[place] + 1
-    return places
-
-
 def joined(known: PseudoQueries, unknown: PseudoQueries) -> PseudoQueries:
     """The candidates of both roles side by side: those of `known` are seen as known, those of `unknown` as unknown.
 
     A vote of local descriptors, and which pairs a budget lets be matched, depend on who is in the gallery. The two
     hold the same pseudo-queries in the same order.
     """
-    tables: dict[str, Any] = {}
-    for field in fields(known):
-        one, other = getattr(known, field.name), getattr(unknown, field.name)
-        if isinstance(one, np.ndarray):
-            tables[field.name] = np.concatenate([one, other], axis=1)
-    tables["columns"] = {name: np.concatenate([one, unknown.columns[name]], axis=1)
-                         for name, one in known.columns.items()}  # fmt: skip
-    tables["as_known"] = np.concatenate([known.as_known, np.zeros_like(unknown.as_known)], axis=1)
-    tables["as_unknown"] = np.concatenate([np.zeros_like(known.as_unknown), unknown.as_unknown], axis=1)
-    return replace(known, **tables)
+    first = replace(known, as_unknown=np.zeros_like(known.as_unknown))
+    second = replace(unknown, as_known=np.zeros_like(unknown.as_known))
+    tables: dict[str, Any] = {
+        field.name: np.concatenate([getattr(first, field.name), getattr(second, field.name)], axis=1)
+        for field in fields(known)
+        if isinstance(getattr(known, field.name), np.ndarray)
+    }
+    columns = {name: np.concatenate([one, unknown.columns[name]], axis=1) for name, one in known.columns.items()}
+    return replace(known, columns=columns, **tables)

@@ -8,7 +8,6 @@ score that the run gave any candidate of that query: it would have stood below t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
+from animalclef.decision.pseudo_query_scores import joined
 from animalclef.structures import PairScores
 
 __all__ = ["merged_pseudo_queries", "merged_scores", "union"]
 
 _PAIR = ["query_id", "gallery_id"]
 _MARKS = ("same", "agrees", "as_known", "as_unknown", "one_more")
-_NAMES = ("gallery_id", "identity")
 
 
 def union(frames: Mapping[str, pd.DataFrame], columns: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -69,12 +68,7 @@ def merged_pseudo_queries(
     rows = np.array([row for row, image_id in enumerate(first.splits.image_id) if image_id in common], dtype=np.int64)
     splits = first.splits.select(rows)
     known, unknown = (_in_role(role, parts, columns, splits) for role in ("as_known", "as_unknown"))
-    sides = (
-        replace(known, as_unknown=np.zeros_like(known.same)), replace(unknown, as_known=np.zeros_like(unknown.same))
-    )  # fmt: skip
-    both = {name: np.concatenate([getattr(one, name) for one in sides], axis=1) for name in (*_MARKS, *_NAMES)}
-    scores = {name: np.concatenate([one.columns[name] for one in sides], axis=1) for name in known.columns}
-    return PseudoQueries(columns=scores, splits=splits, **both)
+    return joined(known, unknown)
 
 
 def _in_role(

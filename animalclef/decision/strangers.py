@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.decision_model import DatasetDecision, Decision, Strangers
@@ -14,6 +13,7 @@ from animalclef.decision.null_model import fit_null, look_alikes, nulls_of, weig
 from animalclef.decision.trial_evaluator import numbered
 from animalclef.metrics.bootstrap import wilson_interval
 from animalclef.runtime.wording import counted
+from animalclef.structures.arrays import Floats
 
 __all__ = [
     "confidence_sentences",
@@ -23,7 +23,6 @@ __all__ = [
     "with_own_threshold",
 ]
 
-Floats = NDArray[np.float64]
 
 _STRICTEST, _LOOSEST = 0.01, 0.15  # false acceptance that a threshold learned elsewhere may have in a data set
 _FEW = 10  # individuals; with fewer a validation score says little

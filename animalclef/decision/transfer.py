@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from animalclef.data.pseudo_query import PseudoQueries
@@ -101,13 +102,10 @@ def nulls_of_queries(columns: Mapping[str, NDArray[np.generic]], query: NDArray[
     found = {}
     for column in scores_among(columns):
         value = shaped(columns[column], log=is_count(column))
-        best: dict[object, dict[object, float]] = {}
-        for one, who, score in zip(query.tolist(), identity.tolist(), value.tolist(), strict=True):
-            if np.isfinite(score):
-                mine = best.setdefault(one, {})
-                mine[who] = max(mine.get(who, -np.inf), score)
-        seconds = [sorted(mine.values())[-2] for mine in best.values() if len(mine) > 1]
-        found[column] = fit_null(np.array(seconds, dtype=np.float64), individuals=max(individuals - 1, 1))
+        pairs = pd.DataFrame({"query": query, "who": identity, "score": value})[np.isfinite(value)]
+        best = pairs.groupby(["query", "who"])["score"].max().sort_values()
+        seconds = best.groupby("query").nth(-2).to_numpy()
+        found[column] = fit_null(seconds, individuals=max(individuals - 1, 1))
     return found
 
 

@@ -14,11 +14,10 @@ from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.aggregation import BestIdentity, Candidates
 from animalclef.decision.calibrators import sigmoid
 from animalclef.metrics.threshold_sweep import Answers, Roles
+from animalclef.structures.arrays import Bools, Floats
 
 __all__ = ["ROLES", "DecisionParams", "LogOdds", "Role", "TrialEvaluator", "numbered", "seen_as"]
 
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 Role = Literal["known", "unknown"]
 ROLES: tuple[Role, Role] = ("known", "unknown")

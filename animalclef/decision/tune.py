@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from animalclef.config import DecideConfig
@@ -47,7 +46,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-Bools = NDArray[np.bool_]
 _PAIRS_OF_OTHERS = 10_000  # are enough for a curve
 
 Search = Callable[[str, Sequence[TrialEvaluator]], SearchResult]
@@ -84,7 +82,7 @@ def tune(
     with threadpool_limits(limits=1):
         own = [held_out for held_out in held_out_parts(pseudo, config, seed, answered) if held_out.name != "pooled"]
         asked = [*own, pooled_parts(pseudo, config, seed, answered)] if scored else []
-        work = _Searches(config, seed, final, validates_pooled=len(own) < len(scored))
+        work = _Searches(seed, final, validates_pooled=len(own) < len(scored))
         decided: dict[str, DatasetDecision] = {}
         with progress.task("tuning the decision", len(asked), "studies") as advance:
             for held_out, found in zip(asked, engine.ordered(work, asked), strict=True):
@@ -118,12 +116,11 @@ def _transferred(pooled: DatasetDecision, part: PseudoQueries, config: DecideCon
 
 
 def _summary(datasets: Mapping[str, DatasetDecision], own: Sequence[CrossFitter]) -> Summary | None:
-    tuned = {held_out.name: datasets[held_out.name].validation for held_out in own}
-    seen = {name: one for name, one in tuned.items() if one is not None}
-    whole = mean_interval({name: (one.nested, one.low or 0.0, one.high or 0.0) for name, one in seen.items()})
+    seen = [one for held_out in own if (one := datasets[held_out.name].validation) is not None]
+    whole = mean_interval([(one.nested, one.low or 0.0, one.high or 0.0) for one in seen])
     if whole is None:
         return None
-    optimism = float(np.mean([one.optimism for one in seen.values()]))
+    optimism = float(np.mean([one.optimism for one in seen]))
     return Summary(nested=whole[0], low=whole[1], high=whole[2], optimism=optimism)
 
 
@@ -180,7 +177,6 @@ class _Searches:
     The folds of a data set share fitted models, so they stay together.
     """
 
-    config: DecideConfig
     seed: int
     final: Search | None
     validates_pooled: bool
@@ -205,14 +201,14 @@ class _Searches:
     def _tuned(self, held_out: CrossFitter) -> DatasetDecision:
         evaluators = evaluators_of(held_out)
         asked = list(evaluators.values())
-        found = search(asked, self.config) if self.final is None else self.final(held_out.name, asked)
+        found = search(asked, held_out.config) if self.final is None else self.final(held_out.name, asked)
         fitted = held_out.fitted()
         curves, choice = fitted.for_use, found.choice
-        answer = AnswerFit.of(held_out, evaluators, choice, self.config)
+        answer = AnswerFit.of(held_out, evaluators, choice)
         pooled = held_out.name == "pooled"
         validation = None
         if self.validates_pooled or not pooled:
-            validation = _validated(held_out, evaluators, found, answer, self.config, self.seed)
+            validation = _validated(held_out, evaluators, found, answer, self.seed)
         return DatasetDecision(
             calibrators={column: curves.of[column] for column in held_out.columns},
             weights={column: choice.weights.get(column, 0.0) for column in held_out.columns},
@@ -230,22 +226,17 @@ class _Searches:
 
 
 def _validated(
-    held_out: CrossFitter,
-    evaluators: Mapping[str, TrialEvaluator],
-    found: SearchResult,
-    answer: AnswerFit,
-    config: DecideConfig,
-    seed: int,
+    held_out: CrossFitter, evaluators: Mapping[str, TrialEvaluator], found: SearchResult, answer: AnswerFit, seed: int
 ) -> Validation:
-    measured = {}
-    for name, answered in nested_answers(held_out, config).items():
+    measured = []
+    for name, answered in nested_answers(held_out).items():
         roles = evaluators[name].roles
         score = score_of(answered.hits, roles)[0]
         low, high = interval_over_individuals(*answered.hits, held_out.parts[name].splits, seed=seed)
         # A query has an encounter of its individual more to be found in than a pseudo-query. What the next one
         # hidden costs bounds what that is worth.
         worth = score - score_of((answered.with_one_more_hidden, answered.as_unknown), roles)[0]
-        measured[name] = (score, low, min(1.0, high + max(0.0, worth)))
+        measured.append((score, low, min(1.0, high + max(0.0, worth))))
     score, low, high = mean_interval(measured) or (0.0, 0.0, 1.0)
     logger.info("%s: %s, nested score %.3f", held_out.name, found.choice, score)
     return Validation(

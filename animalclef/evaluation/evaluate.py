@@ -6,13 +6,12 @@ The truth is read here and nowhere else, after every choice has been made.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from animalclef.data.names import one_spelling, spelled_as
 from animalclef.data.submission import Truth, read_submission, read_truth
@@ -21,6 +20,7 @@ from animalclef.metrics.competition import Score, ScoreKernel, average_precision
 from animalclef.runtime.wording import counted
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import ImageTable
+from animalclef.structures.arrays import Floats, Integers
 
 __all__ = [
     "Group",
@@ -192,27 +192,21 @@ def _per_query(truth: Truth, run: FinishedRun) -> pd.DataFrame:
 def _group(dataset: str, viewpoint: str | None, rows: pd.DataFrame, rng: np.random.Generator, draws: int) -> Group:
     names = [f"rank-{k}" for k in RANKS] + ["mAP"]
     _, who = np.unique(rows["identity"].to_numpy(dtype=str), return_inverse=True)
-    measures = {name: bootstrap(rows[name].to_numpy(dtype=float), who, np.mean, rng, draws) for name in names}
+    measures = {name: bootstrap(rows[name].to_numpy(dtype=float), who, rng, draws) for name in names}
     return Group(dataset, viewpoint, len(rows), len(set(who)), measures)
 
 
-def bootstrap(
-    values: NDArray[np.float64],
-    individual: NDArray[np.int64],
-    statistic: Callable[[NDArray[np.float64]], np.floating],
-    rng: np.random.Generator,
-    draws: int,
-) -> Interval:
-    """The statistic with the middle 95% of what it is when individuals are drawn with replacement."""
+def bootstrap(values: Floats, individual: Integers, rng: np.random.Generator, draws: int) -> Interval:
+    """Return the mean with the middle 95% of what it is when individuals are drawn with replacement."""
     if not len(values):
         return Interval(float("nan"), float("nan"), float("nan"))
     rows_of = [np.flatnonzero(individual == who) for who in range(individual.max() + 1)]
     drawn = [
-        float(statistic(values[np.concatenate([rows_of[who] for who in rng.integers(0, len(rows_of), len(rows_of))])]))
+        float(values[np.concatenate([rows_of[who] for who in rng.integers(0, len(rows_of), len(rows_of))])].mean())
         for _ in range(draws)
     ]
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return Interval(float(statistic(values)), float(low), float(high))
+    return Interval(float(values.mean()), float(low), float(high))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from animalclef.metrics.competition import identity_rank
 from animalclef.metrics.threshold_sweep import Answers as BestValues
 from animalclef.metrics.threshold_sweep import Roles, Sweep, sweep
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, StrArray
-from animalclef.structures.arrays import text_array
+from animalclef.structures.arrays import Floats, text_array
 
 __all__ = [
     "OUTCOMES",
@@ -30,8 +30,6 @@ __all__ = [
 
 Outcome = Literal["right", "misidentification", "false acceptance", "false rejection"]
 OUTCOMES: tuple[Outcome, ...] = ("right", "misidentification", "false acceptance", "false rejection")
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

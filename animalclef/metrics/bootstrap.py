@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.data.pseudo_query import OpenSetSplits
 from animalclef.metrics.threshold_sweep import Roles
+from animalclef.structures.arrays import Bools, Floats
 
 __all__ = [
     "influence_of_individuals",
@@ -20,8 +21,6 @@ __all__ = [
     "wilson_interval",
 ]
 
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 _LEVEL, _Z = 0.95, 1.96
 
@@ -116,14 +115,14 @@ def of_other_queries(score: float, low: float, high: float) -> tuple[float, floa
     return max(0.0, score - wider * (score - low)), min(1.0, score + wider * (high - score))
 
 
-def mean_interval(parts: Mapping[str, tuple[float, float, float]]) -> tuple[float, float, float] | None:
+def mean_interval(parts: Collection[tuple[float, float, float]]) -> tuple[float, float, float] | None:
     """Return score, low and high of the mean over data sets, from those of each; their errors are independent.
 
     The distances from the score add in squares. `None` without a data set.
     """
     if not parts:
         return None
-    score, low, high = (np.array(values) for values in zip(*parts.values(), strict=True))
+    score, low, high = (np.array(values) for values in zip(*parts, strict=True))
     mean = float(score.mean())
     below, above = (float(np.sqrt(((end - score) ** 2).sum())) / len(score) for end in (low, high))
     return mean, max(0.0, mean - below), min(1.0, mean + above)

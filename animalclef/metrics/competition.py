@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.structures import StrArray
+from animalclef.structures.arrays import Floats
 
 __all__ = ["NEW", "DatasetScore", "Score", "ScoreKernel", "average_precision", "identity_rank", "precision_at_places"]
 
 NEW = -1  # the code of "a new individual"
 
 Codes = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -55,25 +55,22 @@ class ScoreKernel:
 
     def __init__(self, identity: StrArray, dataset: StrArray, known: NDArray[np.bool_]) -> None:
         """identity, dataset, known: one per query, in the order that predictions will come in."""
-        self.dataset_names, self._dataset = np.unique(dataset.astype(str), return_inverse=True)
+        self.dataset_names, place = np.unique(dataset.astype(str), return_inverse=True)
         self.known = known.astype(bool)
         roles = zip(dataset, identity, self.known, strict=True)
         individuals = np.array([f"{where}\x00{who}\x00{is_known}" for where, who, is_known in roles], dtype=object)
-        _, group = np.unique(individuals.astype(str), return_inverse=True)
+        _, first, group, count = np.unique(
+            individuals.astype(str), return_index=True, return_inverse=True, return_counts=True
+        )
         names = sorted(set(identity))
         self._code = {name: code for code, name in enumerate(names)}
         self.truth = np.array([self._code[name] for name in identity], dtype=np.int64)
-        count = np.bincount(group) if len(group) else np.zeros(0, dtype=np.int64)
-        n_datasets = len(self.dataset_names)
-        self._weight = np.zeros(len(identity))
-        self._slot = 2 * self._dataset + self.known
-        groups_per_slot = np.zeros(2 * n_datasets)
-        for slot in range(2 * n_datasets):
-            groups_per_slot[slot] = len(np.unique(group[self._slot == slot]))
-        if len(identity):
-            self._weight = 1.0 / (count[group] * groups_per_slot[self._slot])
+        slots = 2 * len(self.dataset_names)
+        self._slot = 2 * place + self.known
+        groups_per_slot = np.bincount(self._slot[first], minlength=slots)
+        self._weight = 1.0 / (count[group] * groups_per_slot[self._slot])
         self._present = groups_per_slot > 0
-        self._queries = np.bincount(self._slot, minlength=2 * n_datasets)
+        self._queries = np.bincount(self._slot, minlength=slots)
 
     def encode(self, identity: StrArray) -> Codes:
         """Predictions as codes; `None` is NEW, a name that no query has is a code of its own."""

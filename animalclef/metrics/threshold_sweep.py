@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.data.pseudo_query import OpenSetSplits
+from animalclef.structures.arrays import Bools, Floats
 
 __all__ = ["Answers", "Roles", "Sweep", "hits_of", "merged", "midpoints", "score_of", "sweep"]
-
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +46,6 @@ class Sweep:
 
     threshold: Floats  # (t,) rising
     score: Floats  # (t,) mean over splits of sqrt(BAKS * BAUS)
-    error: Floats  # (t,) standard error of that mean
     baks: Floats  # (t,) mean over splits
     baus: Floats  # (t,)
 
@@ -79,15 +76,13 @@ def sweep(answers: Answers, roles: Roles, threshold: Floats) -> Sweep:
     baks = np.round(above, 12)  # a difference of equal sums is 0, not 1e-17, whose root would count
     baus = np.round(_below(threshold, answers.unknown, roles.unknown), 12)
     score = np.sqrt(np.clip(baks, 0, 1) * np.clip(baus, 0, 1))
-    error = score.std(axis=0, ddof=1) / np.sqrt(len(score)) if len(score) > 1 else np.zeros(score.shape[1])
-    return Sweep(threshold, score.mean(axis=0), error, baks.mean(axis=0), baus.mean(axis=0))
+    return Sweep(threshold, score.mean(axis=0), baks.mean(axis=0), baus.mean(axis=0))
 
 
 def merged(sweeps: Sequence[Sweep]) -> Sweep:
     """The mean of several data sets' sweeps over the same thresholds."""
     score, baks, baus = (np.mean([getattr(one, name) for one in sweeps], axis=0) for name in ("score", "baks", "baus"))
-    error = np.sqrt(np.sum([one.error**2 for one in sweeps], axis=0)) / len(sweeps)
-    return Sweep(sweeps[0].threshold, score, error, baks, baus)
+    return Sweep(sweeps[0].threshold, score, baks, baus)
 
 
 def hits_of(answers: Answers, threshold: float | Floats) -> tuple[Bools, Bools]:

@@ -142,7 +142,7 @@ def score_trials(name: str, trials: Mapping[Mode, Trial], config: Config) -> dic
     for mode, part in parts.items():
         trial = Trial(part, trials[mode].own_side)
         for held_out in held_out_parts({name: part}, config.decide, config.seed):
-            hits = nested_answers(held_out, config.decide)[name].hits
+            hits = nested_answers(held_out)[name].hits
             trial = Trial(part, trial.own_side, hits, score_of(hits, Roles.of(part.splits))[0])
         scored[mode] = trial
     return scored

@@ -12,12 +12,28 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["BoolArray", "FloatArray", "StrArray", "check_rows", "check_shape", "select_rows", "text_array"]
+__all__ = [
+    "BoolArray",
+    "Bools",
+    "FloatArray",
+    "Floats",
+    "Integers",
+    "StrArray",
+    "check_rows",
+    "check_shape",
+    "select_rows",
+    "text_array",
+]
 
 Artefact = TypeVar("Artefact", bound="DataclassInstance")
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 StrArray = NDArray[np.object_]
+
+# What decisions are computed with.
+Bools = BoolArray
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 def text_array(values: Sequence[object]) -> StrArray:

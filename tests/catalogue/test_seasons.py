@@ -177,6 +177,19 @@ def test_a_photograph_that_cannot_be_read_is_left_out(folder: Path, data: Path, 
     assert len(answers(folder)) == 2
 
 
+def test_one_that_cannot_be_read_is_not_mistaken_for_another_of_the_season(
+    folder: Path, data: Path, tmp_path: Path
+) -> None:
+    """The catalogue calls photograph 7 of season 2 `2/7`; the table may have a photograph of that name itself."""
+    rows = read_csv(data / "one.csv")
+    rows[0]["image_id"], rows[1]["image_id"] = "2/7", "7"
+    shutil.copytree(data, tmp_path / "data")
+    (tmp_path / "data" / rows[0]["path"]).write_bytes(b"")
+    write_csv(tmp_path / "data" / "one.csv", list(rows[0]), [list(row.values()) for row in rows])
+    added = add(folder, tmp_path / "data", "one")
+    assert (added.season, len(added.skipped), added.recognised + added.new) == (2, 1, 2)
+
+
 def test_a_moved_season_is_told_by_check(folder: Path, data: Path, tmp_path: Path) -> None:
     shutil.copytree(data, tmp_path / "data")
     add(folder, tmp_path / "data", "one")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import pandas as pd
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from animalclef.clustering.constraints import Constraints, Forest, constrained
-from animalclef.clustering.partition import Partitioner, attach, numbered_in_order
+from animalclef.clustering.partition import Partitioner, attach
 
 # Two tight pairs (0, 1) and (2, 3) with one middling link between 1 and 2; 4 is alone.
 FIRST, SECOND = np.array([0, 2, 1]), np.array([1, 3, 2])
@@ -35,7 +36,7 @@ def test_it_is_the_average_linkage_of_scipy() -> None:
     tree = linkage(1 - probability, "average")
     part = Partitioner(Forest(50), first[kept], second[kept], probability[kept])
     for cut in (0.05, 0.1, 0.2, 0.4, 0.8):
-        expected = numbered_in_order(fcluster(tree, 1 - cut, criterion="distance"))
+        expected = pd.factorize(fcluster(tree, 1 - cut, criterion="distance"))[0]
         assert part.at(cut).tolist() == expected.tolist()
     assert 1 < part.at(0.2).max() < 49
 

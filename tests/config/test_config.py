@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from animalclef.config import Config, TrainMatcherConfig, fingerprint, load_config, load_recipe, shipped_configs
+from animalclef.config import (
+    Config,
+    TrainConfig,
+    TrainMatcherConfig,
+    fingerprint,
+    load_config,
+    load_recipe,
+    shipped_configs,
+)
 from animalclef.errors import ConfigError
 
 
@@ -239,3 +247,68 @@ def test_a_setting_that_has_gone_loads_and_is_told_where_it_was_used(caplog: pyt
 def test_a_matcher_is_trained_on_sift_alone() -> None:
     with pytest.raises(ConfigError, match=r"keypoints\.extractor = disk: a matcher is trained on sift alone"):
         load_recipe(TrainMatcherConfig, "lightglue-sift", ["keypoints.extractor=disk"])
+
+
+@pytest.mark.parametrize(
+    ("assignment", "sentence"),
+    [
+        (
+            "keypoints.upright=CatID",
+            "keypoints.upright is auto, true, false or a list of data sets such as [CatID]; got 'CatID'.",
+        ),
+        ("keypoints.upright=[1]", "keypoints.upright.0: input should be a valid string, got 1."),
+        (
+            "prepare.mode=cut",
+            "prepare.mode is auto, whole, masked, cut-out, along-body or a mapping such as {CatID: VALUE}; got 'cut'.",
+        ),
+        (
+            "prepare.mode={CatID: cut}",
+            "prepare.mode.CatID: input should be 'auto', 'whole', 'masked', 'cut-out' or 'along-body', got 'cut'.",
+        ),
+        ("decide.unknown_share=2", "decide.unknown_share: input should be less than 1, got 2."),
+        ("decide.unknown_share={CatID: 2}", "decide.unknown_share.CatID: input should be less than 1, got 2."),
+        (
+            "decide.pseudo_queries=x",
+            "decide.pseudo_queries is a whole number or a mapping such as {CatID: VALUE}; got 'x'.",
+        ),
+        (
+            "rerank.members=[{keypoints: {upright: 3}}]",
+            "rerank.members.0.keypoints.upright is auto, true, false or a list of data sets such as [CatID]; got 3.",
+        ),
+        (
+            "embed.model_options={depth: [1]}",
+            "embed.model_options.depth is text, a whole number, a number, true or false; got [1].",
+        ),
+    ],
+)
+def test_a_setting_of_several_kinds_is_explained_in_one_sentence(assignment: str, sentence: str) -> None:
+    assert refused(assignment) == f"settings: {sentence}"
+
+
+def test_a_date_of_a_recipe_is_explained_in_one_sentence() -> None:
+    with pytest.raises(ConfigError, match=r"cut_off is a day \(YYYY-MM-DD\) or a mapping .*; got 'May'"):
+        load_recipe(TrainConfig, None, ["validation.split={kind: time, cut_off: May}"])
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "keypoints.upright=[CatID, KatID]",
+        "keypoints.views={KatID: [flip]}",
+        "prepare.mode={KatID: whole}",
+        "retrieve.same_viewpoint=[KatID]",
+        "decide.hidden_days={KatID: 1}",
+    ],
+)
+def test_a_setting_for_an_unknown_data_set_is_an_error(assignment: str) -> None:
+    setting = assignment.partition("=")[0]
+    with pytest.raises(ConfigError) as error:
+        load_config(None, [assignment]).check_datasets(["CatID", "NewtID"])
+    assert str(error.value) == f"{setting}: the table has no data set KatID; it has CatID, NewtID."
+
+
+@pytest.mark.parametrize(
+    "assignment", ["keypoints.upright=[CatID]", "prepare.mode={NewtID: whole}", "keypoints.upright=true", "seed=1"]
+)
+def test_settings_for_known_data_sets_pass(assignment: str) -> None:
+    load_config(None, [assignment]).check_datasets(["CatID", "NewtID"])

@@ -9,7 +9,7 @@ import pytest
 from rows import Row, image_table, strings
 
 from animalclef.decision.decision_model import Calibrator, DatasetDecision, Decision
-from animalclef.decision.early_exit import Curve, Rehearsal, StopRule, learn_rule, only_first, rehearse, slots_of
+from animalclef.decision.early_exit import Curve, Rehearsal, StopRule, learn_rule, only_first, rehearse
 from animalclef.decision.early_exit_curve import held_out_chances, limit_for, trade_off, write_trade_off
 from animalclef.structures import PairScores
 
@@ -27,10 +27,6 @@ def scores() -> PairScores:
 
 
 IMAGES = image_table([Row("q"), Row("r"), Row("a1", "a"), Row("b1", "b"), Row("a2", "a")])
-
-
-def test_slots_count_within_a_query() -> None:
-    assert slots_of(scores()).tolist() == [0, 1, 2, 0]
 
 
 def test_only_first_hides_what_matching_would_find_out() -> None:

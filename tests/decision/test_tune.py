@@ -101,7 +101,7 @@ def test_whether_the_best_is_right_is_told_of_the_columns_as_they_were_fused() -
     for columns in (("similarity",), ("inliers",), ("similarity", "inliers")):
         config = DecideConfig(folds=3, scores=columns)
         [held_out] = held_out_parts({"lynx": part}, config, 0)
-        answered = nested_answers(held_out, config)["lynx"]
+        answered = nested_answers(held_out)["lynx"]
         assert (answered.best_is_right | ~answered.hits[0]).all()
         found[columns] = answered.best_is_right.mean()
     assert found["similarity", "inliers"] == 1

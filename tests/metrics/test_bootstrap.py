@@ -86,8 +86,8 @@ def test_other_queries_lie_sqrt_2_times_as_far_and_within_the_scale() -> None:
 
 
 def test_the_mean_over_data_sets_adds_distances_in_squares() -> None:
-    assert mean_interval({}) is None
-    found = mean_interval({"a": (0.5, 0.2, 0.8), "b": (0.7, 0.3, 0.7)})
+    assert mean_interval([]) is None
+    found = mean_interval([(0.5, 0.2, 0.8), (0.7, 0.3, 0.7)])
     assert found == pytest.approx((0.6, 0.6 - 0.25, 0.6 + 0.15))
 
 

@@ -164,16 +164,16 @@ def test_average_precision_by_hand() -> None:
 def test_bootstrap_draws_individuals_not_queries() -> None:
     values = np.array([1.0, 1, 1, 1, 0])
     individual = np.array([0, 0, 0, 0, 1])
-    interval = bootstrap(values, individual, np.mean, np.random.default_rng(0), draws=400)
+    interval = bootstrap(values, individual, np.random.default_rng(0), draws=400)
     assert interval.mean == 0.8
     assert (interval.low, interval.high) == (0, 1)  # both draws of one individual are common
 
 
 def test_bootstrap_of_one_individual_has_no_width_and_of_none_is_nan() -> None:
     rng = np.random.default_rng(0)
-    one = bootstrap(np.array([0.0, 1.0]), np.array([0, 0]), np.mean, rng, draws=50)
+    one = bootstrap(np.array([0.0, 1.0]), np.array([0, 0]), rng, draws=50)
     assert (one.mean, one.low, one.high) == (0.5, 0.5, 0.5)
-    none = bootstrap(np.zeros(0), np.zeros(0, dtype=np.int64), np.mean, rng, draws=50)
+    none = bootstrap(np.zeros(0), np.zeros(0, dtype=np.int64), rng, draws=50)
     assert math.isnan(none.mean)
     assert math.isnan(none.low)
     assert math.isnan(none.high)
@@ -183,7 +183,7 @@ def test_bootstrap_narrows_with_more_individuals() -> None:
     width = []
     for count in (10, 1000):
         values = np.tile([0.0, 1.0], count // 2)
-        interval = bootstrap(values, np.arange(count), np.mean, np.random.default_rng(0), draws=300)
+        interval = bootstrap(values, np.arange(count), np.random.default_rng(0), draws=300)
         width.append(interval.high - interval.low)
     assert width[1] == pytest.approx(2 * 1.96 * 0.5 / math.sqrt(1000), rel=0.2)
     assert width[0] == pytest.approx(width[1] * 10, rel=0.3)

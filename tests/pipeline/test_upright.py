@@ -65,6 +65,11 @@ def test_what_is_chosen_is_what_can_be_asked_for(data: Path, chosen: tuple[Path,
     assert (tmp_path / "turned" / "candidates.csv").read_bytes() != (run / "candidates.csv").read_bytes()
 
 
+def test_a_data_set_that_the_table_does_not_hold_stops_the_run(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"keypoints\.upright: the table has no data set KatID; it has CatID, NewtID"):
+        predict(data, tmp_path / "run", *SETTINGS, "keypoints.upright=[KatID]")
+
+
 def test_no_auto_tries_nothing_but_leaves_what_is_asked_for(data: Path, tmp_path: Path) -> None:
     def made(name: str, *more: str) -> object:
         settings = [part for one in (*TINY_SETTINGS, *more) for part in ("--set", one)]
