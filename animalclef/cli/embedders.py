@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from animalclef.cli import console
+from animalclef.cli import options as opt
 from animalclef.cli.app import app
-from animalclef.cli.options import (
-    ColumnsOption,
-    ConfigOption,
-    DataOption,
-    DeviceOption,
-    JsonOption,
-    SeedOption,
-    SetOption,
-    WeightsOption,
-    Workers,
-    column_settings,
-    err,
-    load,
-    out,
-    print_json,
-    refuse_overwriting,
-    tell_where_paths_start,
-    warn,
-)
+from animalclef.cli.printing import out, print_result, progress, warn
 from animalclef.errors import ConfigError, DataError
+from animalclef.runtime.output_guard import check_output
 from animalclef.runtime.wording import counted
 
 if TYPE_CHECKING:
-    from animalclef.pipeline.embed_only import Embedding
+    from animalclef.structures import Skipped
 
 __all__ = ["evaluate_embedder", "label_views"]
 
@@ -44,10 +29,10 @@ RunOption = Annotated[
 
 @app.command()
 def evaluate_embedder(
-    data: DataOption = None,
-    columns: ColumnsOption = None,
-    config_name: ConfigOption = None,
-    assignments: SetOption = None,
+    data: opt.Data = None,
+    columns: opt.Columns = None,
+    config_name: opt.Config = None,
+    assignments: opt.Set = None,
     split: Annotated[
         str | None,
         typer.Option(help="paper, closed-set, open-set, disjoint or time; default: one against all others."),
@@ -59,12 +44,12 @@ def evaluate_embedder(
         bool,
         typer.Option(help="Do not hide photographs of a query's own encounter; the figures become too optimistic."),
     ] = False,
-    seed: SeedOption = None,
-    device: DeviceOption = "auto",
-    workers: Workers = None,
+    seed: opt.Seed = None,
+    device: opt.Device = "auto",
+    workers: opt.Workers = None,
     run: RunOption = None,
-    weights: WeightsOption = None,
-    as_json: JsonOption = False,
+    weights: opt.Weights = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Measure rank-1/5/10/20 and mAP of an embedder on the database photographs, per species and averaged.
 
@@ -77,24 +62,21 @@ def evaluate_embedder(
 
     - `animalclef evaluate-embedder --data my-photos --split paper --set-split share=0.5 --seed 1`
     """
-    from animalclef.cli.console import embedder_table
     from animalclef.config.data import SplitConfig
     from animalclef.config.loading import load_settings
+    from animalclef.pipeline.embed_only import Embedding
     from animalclef.pipeline.embed_only import evaluate_embedder as evaluate
 
     if split_settings and not split:
         raise ConfigError("--set-split needs --split: paper, closed-set, open-set, disjoint or time.")
     parts = None if split is None else load_settings(SplitConfig, [f"kind={split}", *(split_settings or [])])
-    embedding = _embedding(config_name, assignments, columns, seed, device, workers, run, weights)
-    loaded = load(data, settings=embedding.config.data)
+    config = opt.run_config(config_name, assignments, columns, seed)
+    embedding = Embedding(config, device, opt.cores(workers), progress, weights, run)
+    loaded = opt.load(data, settings=config.data)
     figures, set_aside = evaluate(loaded, embedding, parts, hide_events=not see_encounter)
-    if set_aside:
-        first = f"{set_aside[0].path}: {set_aside[0].reason}"
-        warn(f"{counted(len(set_aside), 'photograph')} cannot be used (first: {first}).")
-    if as_json:
-        print_json({"mean": figures.mean, "species": [dataclasses.asdict(one) for one in figures.species]})
-        return
-    out.print(embedder_table(figures))
+    _warn_of(set_aside)
+    content = {"mean": figures.mean, "species": [asdict(one) for one in figures.species]}
+    print_result(content, console.embedder_table(figures), as_json=as_json)
 
 
 @app.command()
@@ -102,19 +84,19 @@ def label_views(
     out_path: Annotated[
         Path, typer.Option("--out", help="The table to write. Its paths are relative to the folder of the old one.")
     ],
-    data: DataOption = None,
-    columns: ColumnsOption = None,
-    config_name: ConfigOption = None,
-    assignments: SetOption = None,
+    data: opt.Data = None,
+    columns: opt.Columns = None,
+    config_name: opt.Config = None,
+    assignments: opt.Set = None,
     confidence: Annotated[
         float, typer.Option(min=0, max=1, help="A viewpoint of lower confidence stays absent.")
     ] = 0.8,
-    seed: SeedOption = None,
-    device: DeviceOption = "auto",
-    workers: Workers = None,
+    seed: opt.Seed = None,
+    device: opt.Device = "auto",
+    workers: opt.Workers = None,
     run: RunOption = None,
-    weights: WeightsOption = None,
-    as_json: JsonOption = False,
+    weights: opt.Weights = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Fill absent viewpoints (the column orientation), predicted from photographs whose viewpoint is known.
 
@@ -126,49 +108,30 @@ def label_views(
 
     - `animalclef label-views --data my-photos --out my-photos/labelled.csv`
     """
-    from animalclef.cli.console import viewpoints_table
     from animalclef.config.prepare import ViewLabelConfig
     from animalclef.data.table_writing import write_viewpoints
-    from animalclef.pipeline.embed_only import fill_viewpoints
-    from animalclef.runtime.output_guard import check_output
+    from animalclef.pipeline.embed_only import Embedding, fill_viewpoints
 
-    embedding = _embedding(config_name, assignments, columns, seed, device, workers, run, weights)
-    loaded = load(data, settings=embedding.config.data)
-    table = (
-        loaded.source.table or loaded.source.root
-    )  # without a table there are no viewpoints, which is reported below
-    refuse_overwriting(loaded, out_path)
+    config = opt.run_config(config_name, assignments, columns, seed)
+    embedding = Embedding(config, device, opt.cores(workers), progress, weights, run)
+    loaded = opt.load(data, settings=config.data)
+    opt.refuse_overwriting(loaded, out_path)
     check_output(out_path, "table with viewpoints")
     labels, set_aside = fill_viewpoints(loaded, embedding, ViewLabelConfig(least_confidence=confidence))
     if not as_json:
-        out.print(viewpoints_table(labels.quality))
+        out.print(console.viewpoints_table(labels.quality))
     if all(one.why_not for one in labels.quality):
+        table = loaded.source.table or loaded.source.root
         reasons = "; ".join(f"{one.dataset}: {one.why_not}" for one in labels.quality)
         raise DataError(f"{table}: viewpoints cannot be predicted ({reasons}). Nothing was written.")
     write_viewpoints(loaded.source, out_path, labels.filled())
+    _warn_of(set_aside)
+    opt.tell_where_paths_start(loaded, data, out_path)
+    content = {"table": str(out_path), "datasets": [asdict(one) for one in labels.quality]}
+    print_result(content, f"Table: {out_path}", as_json=as_json)
+
+
+def _warn_of(set_aside: Sequence[Skipped]) -> None:
     if set_aside:
         first = f"{set_aside[0].path}: {set_aside[0].reason}"
         warn(f"{counted(len(set_aside), 'photograph')} cannot be used (first: {first}).")
-    tell_where_paths_start(loaded, data, out_path)
-    if as_json:
-        print_json({"table": str(out_path), "datasets": [dataclasses.asdict(one) for one in labels.quality]})
-        return
-    out.print(f"Table: {out_path}", highlight=False, soft_wrap=True)
-
-
-def _embedding(
-    config_name: str | None,
-    assignments: list[str] | None,
-    columns: str | None,
-    seed: int | None,
-    device: str,
-    workers: int | None,
-    run: Path | None,
-    weights: Path | None,
-) -> Embedding:
-    from animalclef.cli.console import RichProgress
-    from animalclef.config import load_config
-    from animalclef.pipeline.embed_only import Embedding
-
-    config = load_config(config_name, [*(assignments or []), *column_settings(columns)], seed)
-    return Embedding(config, device, workers or os.cpu_count() or 1, RichProgress(err), weights, run)

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from animalclef.cli import options as opt
 from animalclef.cli.app import app
-from animalclef.cli.options import (
-    AddressOption,
-    ColumnsOption,
-    DataOption,
-    DeviceOption,
-    EngineOption,
-    JsonOption,
-    Workers,
-    err,
-    escaped,
-    load,
-    out,
-    print_json,
-)
+from animalclef.cli.printing import print_result, progress
 from animalclef.errors import ConfigError, DataError
+from animalclef.runtime.atomic_files import make_folder, write_text
+from animalclef.runtime.output_guard import check_output
 
 __all__ = ["study"]
 
@@ -32,8 +21,8 @@ __all__ = ["study"]
 def study(
     out_path: Annotated[Path, typer.Option("--out", help="Folder for the trainings, the embeddings and the table.")],
     config: Annotated[str, typer.Option("--config", help="A YAML study, or the name of a shipped one.")],
-    data: DataOption = None,
-    columns: ColumnsOption = None,
+    data: opt.Data = None,
+    columns: opt.Columns = None,
     start: Annotated[
         list[str] | None,
         typer.Option("--start", metavar="NAME=FILE", help="Weights that arms of the study start from."),
@@ -45,12 +34,12 @@ def study(
             "read after the last training. Default: queries from a split of the database."
         ),
     ] = None,
-    device: DeviceOption = "auto",
-    workers: Workers = None,
+    device: opt.Device = "auto",
+    workers: opt.Workers = None,
     overwrite: Annotated[bool, typer.Option(help="Discard trainings of other settings in the folder.")] = False,
-    engine: EngineOption = "local",
-    address: AddressOption = "auto",
-    as_json: JsonOption = False,
+    engine: opt.Engine = "local",
+    address: opt.Address = "auto",
+    as_json: opt.Json = False,
 ) -> None:
     """Train several embedders and compare how well each retrieves individuals.
 
@@ -64,37 +53,30 @@ def study(
 
     - `animalclef study --config losses --data wild --out s --start shipped=a.safetensors --start imagenet=b.pth`
     """  # fmt: skip
-    from animalclef.cli.console import RichProgress
     from animalclef.config import load_recipe
     from animalclef.config.training import StudyConfig
     from animalclef.engine.open_engine import open_engine
     from animalclef.evaluation.evaluate import right_answers
     from animalclef.features.embedding.timm_embedder import choose_device
-    from animalclef.runtime.atomic_files import make_folder, write_text
-    from animalclef.runtime.output_guard import check_output
     from animalclef.training.study.run_study import Study
     from animalclef.training.study.study_scores import study_markdown, study_rows
 
     if truth is not None and not truth.is_file():
         raise DataError(f"{truth}: no such file. Give the truth of the table's queries, or leave --truth out.")
-    settings, count = load_recipe(StudyConfig, config, group="studies"), workers or os.cpu_count() or 1
+    settings, count = load_recipe(StudyConfig, config, group="studies"), opt.cores(workers)
     starts = dict(_named(one) for one in start or [])
-    loaded = load(data, columns)
+    loaded = opt.load(data, columns)
     check_output(out_path / "table.md", "study table")
     check_output(out_path / "lines.json", "list of study lines")
     if engine != "local":
         device = choose_device(device)
         make_folder(out_path)
     with open_engine(engine, address, device=device, folders=(loaded.source.root, out_path)) as opened:
-        asked = Study(settings, loaded, out_path, starts, device, count, RichProgress(err), overwrite, opened)
+        asked = Study(settings, loaded, out_path, starts, device, count, progress, overwrite, opened)
         lines = asked.run(None if truth is None else lambda: right_answers(truth, loaded.images))
     table = study_markdown(settings, lines, queries=truth is not None)
     write_text(out_path / "table.md", table)
-    if as_json:
-        print_json(study_rows(lines))
-        return
-    out.print(escaped(table), highlight=False, soft_wrap=True)
-    out.print(f"Table: {out_path / 'table.md'}", highlight=False, soft_wrap=True)
+    print_result(study_rows(lines), table, f"Table: {out_path / 'table.md'}", as_json=as_json)
 
 
 def _named(given: str) -> tuple[str, Path]:

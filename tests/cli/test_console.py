@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from animalclef.cli import app, console
 from animalclef.cli.app import PANELS
-from animalclef.cli.console_clusters import count_lines
 from animalclef.cli.predict import _single_members
 from animalclef.decision.decision_model import Summary, Validation
 from animalclef.evaluation.evaluate import Group, Interval, RetrievalReport, SourceRecall
@@ -122,7 +121,7 @@ def test_an_ensemble_that_is_one_run_says_so() -> None:
 
 def test_equal_ends_of_the_number_of_individuals_are_one_number() -> None:
     one = ClusterCount(photographs=12, clusters=1, known=0, singletons=0, low=1, high=1, rule={})
-    [line] = count_lines({"birds": one}, "photographs")
+    [line] = console.count_lines({"birds": one}, "photographs")
     assert line == (
         "birds: 12 photographs are grouped as 1 individual, 0 on one photograph alone. Their true number: about 1 "
         "(from the null model of strangers)."
