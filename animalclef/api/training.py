@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from animalclef.api.datasets import Dataset, table_of
+from animalclef.api.datasets import Dataset, PathLike, path_or_none, table_of
 from animalclef.config import TrainConfig, TrainMatcherConfig, load_recipe
 from animalclef.runtime.progress import Progress
 from animalclef.training.embedder.embedder_task import TrainingPlan
@@ -16,8 +16,6 @@ from animalclef.training.matcher.matcher_training import TrainedMatcher
 from animalclef.training.matcher.matcher_training import train_matcher as train_on_images
 
 __all__ = ["train_embedder", "train_matcher"]
-
-PathLike = str | os.PathLike[str]
 
 
 def train_embedder(
@@ -61,8 +59,7 @@ def train_embedder(
     return train_network(
         config, table_of(data, config.data).images, Path(out), start=None if start is None else str(start),
         device=device, devices=devices, workers=workers or os.cpu_count() or 1, overwrite=overwrite,
-        image_cache=None if image_cache is None else Path(image_cache),
-        reviewed=None if reviewed is None else Path(reviewed), progress=progress, announce=announce,
+        image_cache=path_or_none(image_cache), reviewed=path_or_none(reviewed), progress=progress, announce=announce,
     )  # fmt: skip
 
 
@@ -99,6 +96,6 @@ def train_matcher(
     if not isinstance(recipe, TrainMatcherConfig):
         recipe = load_recipe(TrainMatcherConfig, recipe, list(settings), seed)
     return train_on_images(
-        recipe, Path(images), Path(out), start=None if start is None else Path(start), device=device, devices=devices,
+        recipe, Path(images), Path(out), start=path_or_none(start), device=device, devices=devices,
         workers=workers or os.cpu_count() or 1, overwrite=overwrite, progress=progress,
     )  # fmt: skip

@@ -67,14 +67,13 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except AnimalClefError as error:
-        say("error:", "bold red", str(error))
-        raise SystemExit(2) from None
+        sentence = str(error)
     except MemoryError:
-        say("error:", "bold red", "this machine has not enough memory for it. Use smaller settings or fewer workers.")
-        raise SystemExit(2) from None
+        sentence = "this machine has not enough memory for it. Use smaller settings or fewer workers."
     except OSError as error:
-        say("error:", "bold red", shortened(f"{error.filename or 'a file'}: {error.strerror or error}."))
-        raise SystemExit(2) from None
+        sentence = shortened(f"{error.filename or 'a file'}: {error.strerror or error}.")
+    say("error:", "bold red", sentence)
+    raise SystemExit(2)
 
 
 class _Escaped(logging.Formatter):

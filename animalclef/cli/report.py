@@ -68,14 +68,12 @@ def report(
 
     - `animalclef report runs/my-run --data /mnt/photographs --out my-report.html`
     """
-    from animalclef.report import Explanations, load_run
     from animalclef.report.write_report import write_report
+    from animalclef.store.finished_run import load_run
 
-    finished = load_run(run, data)
     written = write_report(
-        finished, truth, out_path, candidates, opt.cores(workers), progress, matched=matched, masks=masks,
-        weights=weights, explained=explain,
-        explanations=Explanations(finished, layer, weights) if explain else None,
+        load_run(run, data), truth, out_path, candidates, opt.cores(workers), progress, matched=matched, masks=masks,
+        weights=weights, explained=explain, layer=layer,
     )  # fmt: skip
     for note in written.notes:
         warn(note)
@@ -106,7 +104,9 @@ def show(
 
     - `animalclef show 17 --run runs/demo --explain --out 17-explained.png`
     """
-    from animalclef.report import Explanations, draw_query, load_run, write_picture
+    from animalclef.report.explanations import Explanations
+    from animalclef.report.query_picture import draw_query, write_picture
+    from animalclef.store.finished_run import load_run
 
     target = out_path or Path(re.sub(r"[^\w.-]+", "_", image_id) + ".png")
     check_output(target, "picture")

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,27 +14,19 @@ from animalclef.config import Config
 from animalclef.data.masks import find_masks, inside, read_mask
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.features.local.entries import features_from_entry
-from animalclef.pipeline.models import open_matcher
+from animalclef.pipeline.models import AnyMatcher, open_matcher
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import Correspondences, FloatArray, LocalFeatures
 
-__all__ = ["Matches", "PairMatcher", "matcher_of", "store_with"]
+__all__ = ["Matches", "matcher_of", "store_with"]
 
 logger = logging.getLogger(__name__)
 
 BoolArray = NDArray[np.bool_]
 
 
-class PairMatcher(Protocol):
-    """Finds the matches of one pair."""
-
-    def correspondences(self, query: LocalFeatures, candidate: LocalFeatures) -> Correspondences:
-        """Return the matches of the pair."""
-        ...
-
-
-def matcher_of(config: Config, weights: Path | None = None) -> PairMatcher | None:
+def matcher_of(config: Config, weights: Path | None = None) -> AnyMatcher | None:
     """Open the matcher of a run; return `None` if it matched nothing, or its weights or package are missing now.
 
     Published weights are searched for in the folder `weights` first.

@@ -64,21 +64,23 @@ def write_report(
     matched: int | None = None,
     masks: Path | None = None,
     weights: Path | None = None,
-    explanations: Explanations | None = None,
     explained: int = 0,
+    layer: str | None = None,
     single_up_to: int = SINGLE_FILE_QUERIES,
 ) -> Written:
     """Write the report of a run; for more than `single_up_to` queries a folder with `index.html`.
 
     Matched keypoints are kept for the first `matched` candidates of a query, or for all that are shown; those outside
-    the `masks` are marked. `explanations` show for the first `explained` queries which regions the embedding matched
-    with the best candidate. Published weights of the matcher are searched for in the folder `weights` first.
+    the `masks` are marked. For the first `explained` queries the page shows which regions the embedding matched with
+    the best candidate, at the `layer` of its network. Published weights are searched for in the folder `weights` first.
 
     Raises:
+        ConfigError: the embedder has no such layer.
         DataError: the truth is of other data.
         SubmissionError: the truth file is not right.
         OutputError: the place cannot be written to, or holds something else.
     """
+    explanations = Explanations(run, layer, weights) if explained else None
     alone = len(run.images.queries) <= single_up_to
     target = _target(run, out, alone=alone)
     answers, retrieval = None, None
@@ -96,14 +98,14 @@ def write_report(
         copies = copies_within(run, wanted, _LONG_SIDE_ALONE, _COPIES_BYTES, workers, progress)
         sources = {name: _inline(copy) for name, copy in copies.items() if copy is not None}
         data = _data(run, answers, shown, wanted, copies, sources) | {"matches": matches, "explained": agreed}
-        write_text(target, render_page(page, data, REPORT_SIGN))
+        write_text(target, render_page(page, data))
     else:
         copies = _write_copies(run, wanted, target.parent, workers, progress)
         sources = {name: f"thumbnails/{_file_name(run, name)}" for name, copy in copies.items() if copy is not None}
         _write_matches(matches, target.parent)
         data = _data(run, answers, shown, wanted, copies, sources) | {"chunk": _CHUNK, "explained": agreed}
         write_text(target.parent / "data.js", f"window.animalclefData = {_json(data)};\n")
-        write_text(target, render_page(page, None, REPORT_SIGN))
+        write_text(target, render_page(page, None))
     return Written(target, _notes(run, wanted, copies))
 
 
@@ -206,7 +208,7 @@ def _notes(run: FinishedRun, wanted: Sequence[str], copies: Mapping[str, Copy | 
     ]
 
 
-def render_page(page: Page, data: Any, sign: str) -> str:
+def render_page(page: Page, data: Any) -> str:
     """Render the HTML; without `data` the page reads `data.js` beside it."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("animalclef.report"),
@@ -217,7 +219,7 @@ def render_page(page: Page, data: Any, sign: str) -> str:
     )
     environment.filters |= {"number": _number, "interval": _interval}
     return environment.get_template("report.html.j2").render(
-        page=page, data=data, sign=Markup(sign), style=_asset("report.css"), script=_asset("report.js")
+        page=page, data=data, sign=Markup(REPORT_SIGN), style=_asset("report.css"), script=_asset("report.js")
     )
 
 
