@@ -108,14 +108,9 @@ def competition_score(truth: PathLike | pd.DataFrame, predictions: Answers, *, m
 def _truth(truth: PathLike | pd.DataFrame, merge_case: bool) -> Truth:
     if not isinstance(truth, pd.DataFrame):
         return truth_of_file(Path(truth), merge_case=merge_case)
-    absent = {"image_id", "identity", "dataset", "known"} - set(truth.columns)
-    if absent:
-        raise SubmissionError(
-            f"truth: expected the columns image_id, identity, dataset, known; {sorted(absent)} absent."
-        )
-    image_id, identity, dataset = (
-        truth[name].astype(str).to_numpy(dtype=object) for name in ("image_id", "identity", "dataset")
-    )
+    _check_columns(truth, "truth", ("image_id", "identity", "dataset", "known"))
+    names = ("image_id", "identity", "dataset")
+    image_id, identity, dataset = (truth[name].astype(str).to_numpy(dtype=object) for name in names)
     return Truth(image_id, identity, dataset, truth["known"].astype(int).to_numpy() == 1)
 
 
@@ -124,10 +119,16 @@ def _answers(predictions: Answers) -> Mapping[str, str | None]:
         return {str(image_id): who for image_id, who in predictions.items()}
     if not isinstance(predictions, pd.DataFrame):
         return read_submission(Path(predictions))
+    _check_columns(predictions, "predictions", ("image_id", "identity"))
     rows = zip(predictions["image_id"].astype(str), predictions["identity"], strict=True)
     return {
         image_id: None if who is None or who != who or who == NEW_INDIVIDUAL else str(who) for image_id, who in rows
     }
+
+
+def _check_columns(frame: pd.DataFrame, what: str, names: Sequence[str]) -> None:
+    if absent := sorted(set(names) - set(frame.columns)):
+        raise SubmissionError(f"{what}: expected the columns {', '.join(names)}; {absent} absent.")
 
 
 def _candidates(embeddings: Vectors, identity: Sequence[str]) -> Candidates:

@@ -55,7 +55,8 @@ def train_embedder(
         >>> Embedder(f"file:{trained.path}").embed(photographs).values.shape[0]
         12
     """
-    config = recipe if isinstance(recipe, TrainConfig) else load_recipe(TrainConfig, recipe, list(settings), seed)
+    base, name = (recipe, None) if isinstance(recipe, TrainConfig) else (None, recipe)
+    config = load_recipe(TrainConfig, name, settings, seed, base)
     return train_network(
         config, table_of(data, config.data).images, Path(out), start=None if start is None else str(start),
         device=device, devices=devices, workers=workers or os.cpu_count() or 1, overwrite=overwrite,
@@ -93,9 +94,9 @@ def train_matcher(
         >>> trained.path.suffix
         '.safetensors'
     """
-    if not isinstance(recipe, TrainMatcherConfig):
-        recipe = load_recipe(TrainMatcherConfig, recipe, list(settings), seed)
+    base, name = (recipe, None) if isinstance(recipe, TrainMatcherConfig) else (None, recipe)
+    config = load_recipe(TrainMatcherConfig, name, settings, seed, base)
     return train_on_images(
-        recipe, Path(images), Path(out), start=path_or_none(start), device=device, devices=devices,
+        config, Path(images), Path(out), start=path_or_none(start), device=device, devices=devices,
         workers=workers or os.cpu_count() or 1, overwrite=overwrite, progress=progress,
     )  # fmt: skip

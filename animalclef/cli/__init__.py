@@ -14,7 +14,6 @@ from animalclef.cli import (  # noqa: F401
     prepare,
     report,
     score,
-    study,
     train,
     weights,
 )

@@ -12,7 +12,7 @@ import typer
 
 from animalclef.cli.printing import warn
 from animalclef.errors import ConfigError, DataError
-from animalclef.runtime.output_guard import protect_inputs, protect_photographs
+from animalclef.runtime.output_guard import check_output, protect_inputs, protect_photographs
 
 if TYPE_CHECKING:
     from animalclef.config import Config as RunConfig
@@ -113,17 +113,19 @@ def column_settings(text: str | None) -> list[str]:
     return [f"data.{name}={json.dumps(value)}" for name, value in parse_columns(text).items() if value]
 
 
-def refuse_overwriting(loaded: LoadedTable, out_path: Path) -> None:
-    """Check that a table is not written over the one that was read.
+def check_table(loaded: LoadedTable, out_path: Path, what: str) -> None:
+    """Check that a table may be written: never over the one that was read, nor over a file of another kind.
 
     Raises:
-        ConfigError: it would be.
+        ConfigError: it is the table that was read.
+        OutputError: another file is there.
     """
     table = loaded.source.table
     if table is not None and out_path.exists() and out_path.samefile(table):
         raise ConfigError(
             f"{out_path}: this is the table itself. Give --out another name; what was given is kept apart."
         )
+    check_output(out_path, what)
 
 
 def tell_where_paths_start(loaded: LoadedTable, data: Path | None, out_path: Path) -> None:

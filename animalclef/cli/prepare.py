@@ -62,9 +62,7 @@ def mask(
         raise ConfigError(f"--to {to}: masks in {root} would be read as photographs. Give a folder outside it.")
     for path in mask_paths(to, list(dict.fromkeys(images.path))):
         refuse_input(path)
-    if sheet is not None:
-        check_output(sheet, "picture")
-        check_writable(sheet.parent)
+    _check_sheet(sheet)
     count = opt.cores(workers)
     segmenter = open_segmenter(model, "cpu" if model == "grabcut" else choose_device(device), weights, count)
     made = make_masks(images, to, segmenter, count, progress, overwrite=overwrite)
@@ -118,12 +116,9 @@ def boxes(
 
     loaded = opt.load(data, columns)
     images = loaded.images
-    opt.refuse_overwriting(loaded, out_path)
-    for path in (out_path, *([] if sheet is None else [sheet])):
-        check_writable(path.parent)
-    if sheet is not None:
-        check_output(sheet, "picture")
-    check_output(out_path, "table with boxes")
+    opt.check_table(loaded, out_path, "table with boxes")
+    check_writable(out_path.parent)
+    _check_sheet(sheet)
     if absent := sorted(set(along_body or []) - set(images.datasets)):
         raise ConfigError(f"--along-body {absent[0]}: no such data set; there are {', '.join(images.datasets)}.")
     turned = frozenset(along_body or [])
@@ -139,3 +134,9 @@ def boxes(
     opt.tell_where_paths_start(loaded, data, out_path)
     content = {"table": str(out_path), "datasets": outcomes}
     print_result(content, console.boxes_table(outcomes), f"Table: {out_path}", as_json=as_json)
+
+
+def _check_sheet(sheet: Path | None) -> None:
+    if sheet is not None:
+        check_output(sheet, "picture")
+        check_writable(sheet.parent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.config import Config
 from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.errors import ConfigError, DataError, WeightsError
 from animalclef.explain.pairx import Agreement, agreement_of_vlad, heat_of
@@ -44,12 +44,14 @@ class Explanations:
     def __init__(self, run: FinishedRun, layer: str | None = None, weights: Path | None = None) -> None:
         self._run, self._layer = run, layer
         self._network: TimmExtractor | None = None
-        self._codebooks: dict[str, Codebook | None] = {}
+        self._codebook = cache(self._found_codebook)
         self.are_there = True
         if layer is not None and run.config.embed.model == "rootsift-vlad":
             raise ConfigError(f"--layer {layer}: the weight-free embedding has no layers. Leave --layer out.")
         try:
-            self._network = load_network(_plain(run.config), "cpu", weights)
+            # Compiled or mixed-precision networks hide their layers.
+            plain = run.config.embed.model_copy(update={"precision": "plain", "compile": False})
+            self._network = load_network(run.config.model_copy(update={"embed": plain}), "cpu", weights)
         except WeightsError as error:
             logger.warning("The embedding cannot be explained: %s", error)
             self.are_there = False
@@ -77,20 +79,13 @@ class Explanations:
         except (DataError, UnreadableImageError, KeyError):
             return None
 
-    def _codebook(self, dataset: str) -> Codebook | None:
-        """Return the codebook that the run fitted on the gallery of a data set."""
-        if dataset not in self._codebooks:
-            self._codebooks[dataset] = _stored_codebook(self._run, dataset)
-            if self._codebooks[dataset] is None:
-                sentence = "The embedding cannot be explained: %s keeps no codebook of %s that fits its settings."
-                logger.warning(sentence, self._run.path, dataset)
-        return self._codebooks[dataset]
-
-
-def _plain(config: Config) -> Config:
-    """Return the settings of the plain network: compiled or mixed-precision ones hide their layers."""
-    plain = config.embed.model_copy(update={"precision": "plain", "compile": False})
-    return config.model_copy(update={"embed": plain})
+    def _found_codebook(self, dataset: str) -> Codebook | None:
+        """Return the codebook that the run fitted on the gallery of a data set; warn where it is gone."""
+        codebook = _stored_codebook(self._run, dataset)
+        if codebook is None:
+            sentence = "The embedding cannot be explained: %s keeps no codebook of %s that fits its settings."
+            logger.warning(sentence, self._run.path, dataset)
+        return codebook
 
 
 def _stored_codebook(run: FinishedRun, dataset: str) -> Codebook | None:

@@ -50,14 +50,13 @@ class Matches:
 
     def __init__(self, run: FinishedRun, masks: Path | None = None, weights: Path | None = None) -> None:
         self._matcher = matcher_of(run.config, weights)
-        own = run.config.keypoints.masks
+        self._keypoints = run.config.keypoints
+        own = self._keypoints.masks
         self._drops = own is not None or run.images.mask is not None
-        self._most = run.config.keypoints.matched
         self._images, self._masks = run.images, find_masks(run.images, masks if own is None else Path(own))
         self._row_of_key = {key: row for row, key in reversed(list(enumerate(run.images.key)))}
         self._row_of = run.images.row_of
         self._stores: Mapping[str, ShardStore] = {} if self._matcher is None else _keypoint_stores(run)  # by data set
-        self._extractor = run.config.keypoints.extractor
 
     @property
     def are_there(self) -> bool:
@@ -72,12 +71,12 @@ class Matches:
         if store is None or key not in store:
             return None
         try:
-            found = features_from_entry(key, store.get(key), self._extractor)
+            found = features_from_entry(key, store.get(key), self._keypoints.extractor)
         except KeyError:
             return None
         on_animal = self._on_animal(found, found.keypoints_xy) if self._drops else None
         kept = found if on_animal is None else found.select(on_animal)
-        return kept if self._most is None else kept.select(np.arange(min(len(kept), self._most)))
+        return kept.select(np.arange(len(kept))[: self._keypoints.matched])
 
     def of(self, query_id: str, gallery_id: str) -> Correspondences | None:
         """Return the matches of a pair, or `None` if its keypoints are missing."""

@@ -16,12 +16,11 @@ from markupsafe import Markup
 
 from animalclef.errors import OutputError
 from animalclef.evaluation.evaluate import Interval, evaluate_run, truth_of_run
-from animalclef.evaluation.outcomes import Answers, judge
+from animalclef.evaluation.outcomes import judge
 from animalclef.report.evidence import evidence_of
 from animalclef.report.explanations import Explanations
 from animalclef.report.match_view import Matches
 from animalclef.report.query_cards import (
-    Shown,
     explained_pairs,
     matches_of,
     photograph_table,
@@ -97,15 +96,20 @@ def write_report(
     if alone:
         copies = copies_within(run, wanted, _LONG_SIDE_ALONE, _COPIES_BYTES, workers, progress)
         sources = {name: _inline(copy) for name, copy in copies.items() if copy is not None}
-        data = _data(run, answers, shown, wanted, copies, sources) | {"matches": matches, "explained": agreed}
-        write_text(target, render_page(page, data))
     else:
         copies = _write_copies(run, wanted, target.parent, workers, progress)
         sources = {name: f"thumbnails/{_file_name(run, name)}" for name, copy in copies.items() if copy is not None}
         _write_matches(matches, target.parent)
-        data = _data(run, answers, shown, wanted, copies, sources) | {"chunk": _CHUNK, "explained": agreed}
+    data = {
+        "scores": list(run.ranked.columns),
+        "photographs": photograph_table(run, wanted, copies, sources),
+        "queries": queries_of(run, answers, shown, {image_id: number for number, image_id in enumerate(wanted)}),
+        **({"matches": matches} if alone else {"chunk": _CHUNK}),
+        "explained": agreed,
+    }
+    if not alone:
         write_text(target.parent / "data.js", f"window.animalclefData = {_json(data)};\n")
-        write_text(target, render_page(page, None))
+    write_text(target, render_page(page, data if alone else None))
     return Written(target, _notes(run, wanted, copies))
 
 
@@ -132,22 +136,6 @@ def _is_report(page: Path) -> bool:
     if page.is_file():
         return REPORT_SIGN in page.read_text(encoding="utf-8", errors="replace")[:2000]
     return {path.name for path in page.parent.iterdir()} <= mine
-
-
-def _data(
-    run: FinishedRun,
-    answers: Answers | None,
-    shown: Sequence[Shown],
-    wanted: Sequence[str],
-    copies: Mapping[str, Copy | None],
-    sources: Mapping[str, str],
-) -> dict[str, Any]:
-    numbers = {image_id: number for number, image_id in enumerate(wanted)}
-    return {
-        "scores": list(run.ranked.columns),
-        "photographs": photograph_table(run, wanted, copies, sources),
-        "queries": queries_of(run, answers, shown, numbers),
-    }
 
 
 def _inline(copy: Copy) -> str:
