@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -29,7 +28,7 @@ from animalclef.report.query_cards import (
     shown_candidates,
 )
 from animalclef.report.summary import Page, summarise
-from animalclef.report.thumbnails import Copy, copies_within, copy_photographs
+from animalclef.report.thumbnails import Copy, copies_within, copy_photographs, data_address
 from animalclef.runtime.atomic_files import check_writable, write_bytes, write_text
 from animalclef.runtime.output_guard import REPORT_SIGN, check_output
 from animalclef.runtime.progress import Progress
@@ -95,7 +94,7 @@ def write_report(
     page = summarise(run, answers, retrieval, evidence_of(run, answers), wanted)
     if alone:
         copies = copies_within(run, wanted, _LONG_SIDE_ALONE, _COPIES_BYTES, workers, progress)
-        sources = {name: _inline(copy) for name, copy in copies.items() if copy is not None}
+        sources = {name: data_address("image/jpeg", copy.jpeg) for name, copy in copies.items() if copy is not None}
     else:
         copies = _write_copies(run, wanted, target.parent, workers, progress)
         sources = {name: f"thumbnails/{_file_name(run, name)}" for name, copy in copies.items() if copy is not None}
@@ -136,10 +135,6 @@ def _is_report(page: Path) -> bool:
     if page.is_file():
         return REPORT_SIGN in page.read_text(encoding="utf-8", errors="replace")[:2000]
     return {path.name for path in page.parent.iterdir()} <= mine
-
-
-def _inline(copy: Copy) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(copy.jpeg).decode()}"
 
 
 def _file_name(run: FinishedRun, image_id: str) -> str:
