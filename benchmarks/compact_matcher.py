@@ -21,7 +21,7 @@ import torch
 from kornia.feature.lightglue import filter_matches
 from rich.console import Console
 
-from animalclef.cli.console import RichProgress
+from animalclef.cli.printing import RichProgress
 from animalclef.config import Config, load_config
 from animalclef.data.pseudo_query import PseudoQueries, choose_pseudo_queries, open_set_splits
 from animalclef.data.sources import find_source

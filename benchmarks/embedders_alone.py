@@ -19,7 +19,7 @@ import numpy as np
 from compact_matcher import measured, show
 from rich.console import Console
 
-from animalclef.cli.console import RichProgress
+from animalclef.cli.printing import RichProgress
 from animalclef.config import Config, load_config
 from animalclef.data.encounters import Encounters
 from animalclef.data.pseudo_query import choose_pseudo_queries, open_set_splits

@@ -32,7 +32,7 @@ from kornia.feature import LightGlue
 from rich.console import Console
 from stages_alone import measured as figures
 
-from animalclef.cli.console import RichProgress
+from animalclef.cli.printing import RichProgress
 from animalclef.config import Config, load_config
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table

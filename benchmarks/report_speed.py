@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from animalclef.cli.console import RichProgress
+from animalclef.cli.printing import RichProgress
 from animalclef.report import load_run
 from animalclef.report.write_report import write_report
 

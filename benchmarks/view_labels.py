@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from animalclef.cli.console import RichProgress
+from animalclef.cli.printing import RichProgress
 from animalclef.config import load_config
 from animalclef.config.prepare import ViewLabelConfig
 from animalclef.data.sources import find_source

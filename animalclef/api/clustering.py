@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from animalclef.api.datasets import Dataset, load_config, table_of
+from animalclef.api.datasets import Dataset, PathLike, load_config, path_or_none, table_of
 from animalclef.api.finished import Run
 from animalclef.clustering.constraints import NOTHING_SAID, Constraints
 from animalclef.config import Config
@@ -29,7 +29,6 @@ __all__ = ["Clusters", "cluster"]
 
 logger = logging.getLogger(__name__)
 
-PathLike = str | os.PathLike[str]
 Pairs = Sequence[tuple[str, str]]
 
 
@@ -66,10 +65,13 @@ def cluster(
     """
     constraints = Constraints(tuple(must_link), tuple(cannot_link))
     count, shown = workers or os.cpu_count() or 1, progress or Silent()
-    found = None if isinstance(run_or_data, Dataset) or run_or_data is None else _run_of(run_or_data)
-    folder_of_weights = None if weights is None else Path(weights)
+    found, folder_of_weights = _run_of(run_or_data), path_or_none(weights)
     if found is not None:
-        _only_clustering(settings)
+        if others := [one for one in settings if not one.strip().startswith("cluster.")]:
+            raise ConfigError(
+                f"--set {others[0]}: a finished run keeps its features and pairs, so only settings of the group "
+                "cluster can change. Run predict with this setting first."
+            )
         if "reviewed" in found.settings and constraints == NOTHING_SAID:
             logger.warning("%s was made with a review; give its pairs (--reviewed) to keep its answers.", found.path)
         changed = load_settings(None, list(settings), None, base=found.config)
@@ -97,17 +99,10 @@ def cluster(
     return clusters
 
 
-def _run_of(given: Run | PathLike) -> FinishedRun | None:
+def _run_of(given: Run | Dataset | PathLike | None) -> FinishedRun | None:
     """Return the finished run that is meant, `None` for data."""
     if isinstance(given, Run):
         return given.finished
-    return read_run(Path(given)) if RunFolder(Path(given)).finished.is_file() else None
-
-
-def _only_clustering(settings: Sequence[str]) -> None:
-    others = [one for one in settings if not one.strip().startswith("cluster.")]
-    if others:
-        raise ConfigError(
-            f"--set {others[0]}: a finished run keeps its features and pairs, so only settings of the group cluster "
-            "can change. Run predict with this setting first."
-        )
+    if given is None or isinstance(given, Dataset) or not RunFolder(Path(given)).finished.is_file():
+        return None
+    return read_run(Path(given))

@@ -17,7 +17,9 @@ from animalclef.data.sources import find_source
 from animalclef.data.table import LoadedTable, load_table
 from animalclef.runtime.wording import counted
 
-__all__ = ["Dataset", "load_config", "load_dataset", "table_of"]
+__all__ = ["Dataset", "PathLike", "load_config", "load_dataset", "path_or_none", "table_of"]
+
+PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,7 @@ class Dataset:
 
 
 def load_dataset(
-    path: str | os.PathLike[str] | None = None,
+    path: PathLike | None = None,
     *,
     columns: Mapping[str, str] | None = None,
     date_order: DateOrder | None = None,
@@ -92,7 +94,7 @@ def load_dataset(
         >>> len(load_dataset(data_folder))
         18
     """
-    where = None if path is None else Path(path)
+    where = path_or_none(path)
     source = find_source(where, columns=columns, date_order=date_order, merge_case=merge_case, cache_gb=cache_gb)
     return Dataset(load_table(source))
 
@@ -111,7 +113,12 @@ def load_config(name: str | None = None, *overrides: str, seed: int | None = Non
     return settings.load_config(name, list(overrides), seed)
 
 
-def table_of(data: Dataset | str | os.PathLike[str] | None, settings: DataConfig) -> LoadedTable:
+def path_or_none(path: PathLike | None) -> Path | None:
+    """Return a path where one is given."""
+    return None if path is None else Path(path)
+
+
+def table_of(data: Dataset | PathLike | None, settings: DataConfig) -> LoadedTable:
     """Return the table of a data set, read as the settings say where a path is given."""
     if isinstance(data, Dataset):
         return data.table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from animalclef.api.datasets import PathLike
 from animalclef.api.open_images import Images, Photograph, in_chunks, open_images
 from animalclef.config import Config, EmbedConfig, KeypointConfig, load_config
 from animalclef.config.prepare import PrepareConfig
@@ -23,7 +25,7 @@ from animalclef.prepare.segmenters import open_segmenter
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.structures import Embeddings, LocalFeatures, StrArray
 
-__all__ = ["Embedder", "LocalFeatureExtractor", "Masks", "segment", "settings_with"]
+__all__ = ["Embedder", "LocalFeatureExtractor", "Masks", "segment", "settings_with", "weights_of"]
 
 
 class Embedder:
@@ -44,10 +46,8 @@ class Embedder:
         ((12, 16), 1.0)
     """
 
-    def __init__(
-        self, name: str, *, weights: str | os.PathLike[str] | None = None, device: str = "auto", **settings: Any
-    ) -> None:
-        file, folder = _weights(weights)
+    def __init__(self, name: str, *, weights: PathLike | None = None, device: str = "auto", **settings: Any) -> None:
+        file, folder = weights_of(weights)
         self.name = name
         self._config = settings_with("embed", model=name, weights=file, **settings)
         self._network = load_network(self._config, device, folder)
@@ -92,14 +92,9 @@ class LocalFeatureExtractor:
     """
 
     def __init__(
-        self,
-        name: str = "sift",
-        *,
-        weights: str | os.PathLike[str] | None = None,
-        device: str = "auto",
-        **settings: Any,
+        self, name: str = "sift", *, weights: PathLike | None = None, device: str = "auto", **settings: Any
     ) -> None:
-        file, folder = _weights(weights)
+        file, folder = weights_of(weights)
         self.name = name
         self._config: KeypointConfig = settings_with("keypoints", extractor=name, weights=file, **settings).keypoints
         self._extractor = load_extractor(self._config, device, folder)
@@ -125,16 +120,12 @@ def settings_with(group: str, **values: Any) -> Config:
         ConfigError: there is no such setting, or a value does not fit.
     """
     given = {name: value for name, value in values.items() if value is not None}
-    return load_config(None, [f"{group}.{name}={_yaml(value)}" for name, value in given.items()])
+    return load_config(
+        None, [f"{group}.{name}={json.dumps(value, default=os.fspath)}" for name, value in given.items()]
+    )
 
 
-def _yaml(value: Any) -> str:
-    import json
-
-    return json.dumps(os.fspath(value) if isinstance(value, os.PathLike) else value)
-
-
-def _weights(weights: str | os.PathLike[str] | None) -> tuple[str | None, Path | None]:
+def weights_of(weights: PathLike | None) -> tuple[str | None, Path | None]:
     """Return a file of weights (or `hub`) and a folder of them; one of the two is `None`."""
     if weights is None:
         return None, None

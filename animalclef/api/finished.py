@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image as PilImage
 
+from animalclef.api.datasets import PathLike, path_or_none
 from animalclef.config import Config
 from animalclef.data.columns import NEW_INDIVIDUAL
 from animalclef.data.sources import Source
@@ -30,8 +31,6 @@ from animalclef.store.finished_run import FinishedRun
 from animalclef.store.finished_run import load_run as read_run
 
 __all__ = ["Run", "path_of", "write_report"]
-
-PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,17 +171,13 @@ def write_report(
         'report.html'
     """
     opened = run if isinstance(run, Run) else Run(read_run(Path(run)))
-    explanations = Explanations(opened.finished, layer, opened.weights) if explain else None
     return write_page(
-        opened.finished, _path(truth), _path(path), candidates, workers or os.cpu_count() or 1, progress or Silent(),
-        matched=matched, masks=_path(masks), weights=opened.weights, explanations=explanations, explained=explain,
+        opened.finished, path_or_none(truth), path_or_none(path), candidates, workers or os.cpu_count() or 1,
+        progress or Silent(), matched=matched, masks=path_or_none(masks), weights=opened.weights, explained=explain,
+        layer=layer,
     ).page  # fmt: skip
 
 
 def path_of(run: Run | PathLike) -> Path:
     """Return the folder of a run."""
     return run.path if isinstance(run, Run) else Path(run)
-
-
-def _path(path: PathLike | None) -> Path | None:
-    return None if path is None else Path(path)

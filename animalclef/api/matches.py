@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -16,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 
-from animalclef.api.extractors import LocalFeatureExtractor, settings_with
+from animalclef.api.datasets import PathLike
+from animalclef.api.extractors import LocalFeatureExtractor, settings_with, weights_of
 from animalclef.api.open_images import Image, pixels_of
 from animalclef.matching.nearest_neighbour import distinct_places
 from animalclef.pipeline.models import open_matcher
@@ -115,12 +114,11 @@ class Matcher:
         name: str = "mutual-nearest",
         *,
         features: str = "sift",
-        weights: str | os.PathLike[str] | None = None,
+        weights: PathLike | None = None,
         device: str = "auto",
         **settings: Any,
     ) -> None:
-        folder = Path(weights) if weights is not None and Path(weights).is_dir() else None
-        file = None if folder is not None else weights
+        file, folder = weights_of(weights)
         config = settings_with("rerank", matcher=name, weights=file, **settings)
         keypoints = config.keypoints.model_copy(update={"extractor": features})
         matcher = open_matcher(config.model_copy(update={"keypoints": keypoints}), device, folder)

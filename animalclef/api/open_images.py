@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageOps
 
-from animalclef.api.datasets import Dataset
+from animalclef.api.datasets import Dataset, PathLike
 from animalclef.config import DataConfig
 from animalclef.data.decode import UnreadableImageError, decode, read_image, resize_long_side
 from animalclef.data.pixels import to_rgb
@@ -25,7 +25,7 @@ from animalclef.structures import WHOLE_XYWHR, DecodedImage
 
 __all__ = ["Image", "Images", "Photograph", "in_chunks", "open_images", "pixels_of"]
 
-Image = str | os.PathLike[str] | PilImage.Image | NDArray[np.uint8]
+Image = PathLike | PilImage.Image | NDArray[np.uint8]
 Images = Image | Sequence[Image] | Dataset
 
 _SETTINGS = DataConfig()

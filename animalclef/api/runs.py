@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from animalclef.api.datasets import Dataset, load_config, table_of
+from animalclef.api.datasets import Dataset, PathLike, load_config, path_or_none, table_of
 from animalclef.api.finished import Run, path_of
 from animalclef.config import Config
 from animalclef.config import load_config as load_settings
@@ -32,8 +32,6 @@ from animalclef.store.remote_run import RemoteRun
 from animalclef.store.run_folder import RunFolder
 
 __all__ = ["ensemble", "load_run", "predict", "tune_decision"]
-
-PathLike = str | os.PathLike[str]
 
 
 def predict(
@@ -83,12 +81,11 @@ def predict(
     if budget is not None:
         settings = load_settings(None, [f"budget.spend={json.dumps(str(budget))}"], None, base=settings)
     given = decision if isinstance(decision, Decision) or decision is None else load_decision(Path(decision))
-    folder_of_weights = None if weights is None else Path(weights)
+    folder_of_weights, log = path_or_none(weights), path_or_none(reviewed)
     require_weights(settings, folder_of_weights)
     loaded = table_of(data, settings.data)
     count, shown = workers or os.cpu_count() or 1, progress or Silent()
     contents = read_contents(loaded, settings, count, shown)
-    log = None if reviewed is None else Path(reviewed)
     said = None if log is None else read_review(log, contents.images)  # refused before the long part
     remote = _remote_run(run_dir, engine)
     default = Path("runs") / f"{settings.name}-{contents.digest[:8]}"
@@ -130,8 +127,7 @@ def load_run(path: PathLike, *, data: PathLike | None = None, weights: PathLike 
         >>> run
         Run(6 queries, ...)
     """
-    run = read_run(Path(path), None if data is None else Path(data))
-    return Run(run, None if weights is None else Path(weights))
+    return Run(read_run(Path(path), path_or_none(data)), path_or_none(weights))
 
 
 def tune_decision(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from animalclef.api.datasets import PathLike
 from animalclef.config import RetrieveConfig
 from animalclef.data.columns import NEW_INDIVIDUAL
 from animalclef.data.submission import Truth, read_submission
@@ -21,7 +22,8 @@ from animalclef.structures import Embeddings, ImageTable, Shortlist, StrArray
 
 __all__ = ["competition_score", "retrieval_metrics", "retrieve"]
 
-Answers = str | os.PathLike[str] | pd.DataFrame | Mapping[str, str | None]
+Answers = PathLike | pd.DataFrame | Mapping[str, str | None]
+Vectors = Embeddings | np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
 
 def retrieve(queries: Embeddings, gallery: Embeddings, *, k: int = 100) -> Shortlist:
@@ -55,10 +57,10 @@ def retrieve(queries: Embeddings, gallery: Embeddings, *, k: int = 100) -> Short
 
 
 def retrieval_metrics(
-    embeddings: Embeddings | np.ndarray[tuple[int, int], np.dtype[np.float32]],
+    embeddings: Vectors,
     identity: Sequence[str],
     *,
-    gallery: Embeddings | np.ndarray[tuple[int, int], np.dtype[np.float32]] | None = None,
+    gallery: Vectors | None = None,
     gallery_identity: Sequence[str] | None = None,
 ) -> RetrievalFigures:
     """Return rank-1, rank-5, rank-10, rank-20 and mAP: every image against all others, or against a gallery.
@@ -81,9 +83,7 @@ def retrieval_metrics(
     return query_against_gallery(queries, _candidates(gallery, gallery_identity))
 
 
-def competition_score(
-    truth: str | os.PathLike[str] | pd.DataFrame, predictions: Answers, *, merge_case: bool = True
-) -> Score:
+def competition_score(truth: PathLike | pd.DataFrame, predictions: Answers, *, merge_case: bool = True) -> Score:
     """Return the score of AnimalCLEF 2025: the mean over data sets of sqrt(BAKS * BAUS).
 
     `truth` has the columns image_id, identity, dataset and known (1 or 0): a file or a DataFrame. `predictions` is a
@@ -105,17 +105,12 @@ def competition_score(
     )
 
 
-def _truth(truth: str | os.PathLike[str] | pd.DataFrame, merge_case: bool) -> Truth:
+def _truth(truth: PathLike | pd.DataFrame, merge_case: bool) -> Truth:
     if not isinstance(truth, pd.DataFrame):
         return truth_of_file(Path(truth), merge_case=merge_case)
-    absent = {"image_id", "identity", "dataset", "known"} - set(truth.columns)
-    if absent:
-        raise SubmissionError(
-            f"truth: expected the columns image_id, identity, dataset, known; {sorted(absent)} absent."
-        )
-    image_id, identity, dataset = (
-        truth[name].astype(str).to_numpy(dtype=object) for name in ("image_id", "identity", "dataset")
-    )
+    _check_columns(truth, "truth", ("image_id", "identity", "dataset", "known"))
+    names = ("image_id", "identity", "dataset")
+    image_id, identity, dataset = (truth[name].astype(str).to_numpy(dtype=object) for name in names)
     return Truth(image_id, identity, dataset, truth["known"].astype(int).to_numpy() == 1)
 
 
@@ -124,15 +119,19 @@ def _answers(predictions: Answers) -> Mapping[str, str | None]:
         return {str(image_id): who for image_id, who in predictions.items()}
     if not isinstance(predictions, pd.DataFrame):
         return read_submission(Path(predictions))
+    _check_columns(predictions, "predictions", ("image_id", "identity"))
     rows = zip(predictions["image_id"].astype(str), predictions["identity"], strict=True)
     return {
         image_id: None if who is None or who != who or who == NEW_INDIVIDUAL else str(who) for image_id, who in rows
     }
 
 
-def _candidates(
-    embeddings: Embeddings | np.ndarray[tuple[int, int], np.dtype[np.float32]], identity: Sequence[str]
-) -> Candidates:
+def _check_columns(frame: pd.DataFrame, what: str, names: Sequence[str]) -> None:
+    if absent := sorted(set(names) - set(frame.columns)):
+        raise SubmissionError(f"{what}: expected the columns {', '.join(names)}; {absent} absent.")
+
+
+def _candidates(embeddings: Vectors, identity: Sequence[str]) -> Candidates:
     values = embeddings.values if isinstance(embeddings, Embeddings) else np.asarray(embeddings, dtype=np.float32)
     who = np.array([str(one) for one in identity], dtype=object)
     return Candidates(values, who, np.full(len(who), "all", dtype=object))

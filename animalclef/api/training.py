@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from animalclef.api.datasets import Dataset, table_of
+from animalclef.api.datasets import Dataset, PathLike, path_or_none, table_of
 from animalclef.config import TrainConfig, TrainMatcherConfig, load_recipe
 from animalclef.runtime.progress import Progress
 from animalclef.training.embedder.embedder_task import TrainingPlan
@@ -16,8 +16,6 @@ from animalclef.training.matcher.matcher_training import TrainedMatcher
 from animalclef.training.matcher.matcher_training import train_matcher as train_on_images
 
 __all__ = ["train_embedder", "train_matcher"]
-
-PathLike = str | os.PathLike[str]
 
 
 def train_embedder(
@@ -57,12 +55,12 @@ def train_embedder(
         >>> Embedder(f"file:{trained.path}").embed(photographs).values.shape[0]
         12
     """
-    config = recipe if isinstance(recipe, TrainConfig) else load_recipe(TrainConfig, recipe, list(settings), seed)
+    base, name = (recipe, None) if isinstance(recipe, TrainConfig) else (None, recipe)
+    config = load_recipe(TrainConfig, name, settings, seed, base)
     return train_network(
         config, table_of(data, config.data).images, Path(out), start=None if start is None else str(start),
         device=device, devices=devices, workers=workers or os.cpu_count() or 1, overwrite=overwrite,
-        image_cache=None if image_cache is None else Path(image_cache),
-        reviewed=None if reviewed is None else Path(reviewed), progress=progress, announce=announce,
+        image_cache=path_or_none(image_cache), reviewed=path_or_none(reviewed), progress=progress, announce=announce,
     )  # fmt: skip
 
 
@@ -96,9 +94,9 @@ def train_matcher(
         >>> trained.path.suffix
         '.safetensors'
     """
-    if not isinstance(recipe, TrainMatcherConfig):
-        recipe = load_recipe(TrainMatcherConfig, recipe, list(settings), seed)
+    base, name = (recipe, None) if isinstance(recipe, TrainMatcherConfig) else (None, recipe)
+    config = load_recipe(TrainMatcherConfig, name, settings, seed, base)
     return train_on_images(
-        recipe, Path(images), Path(out), start=None if start is None else Path(start), device=device, devices=devices,
+        config, Path(images), Path(out), start=path_or_none(start), device=device, devices=devices,
         workers=workers or os.cpu_count() or 1, overwrite=overwrite, progress=progress,
     )  # fmt: skip

@@ -1,48 +1,22 @@
-"""The command line: parse, call, print. One module per group of commands."""
+"""The command line: parse, call, print. One module per group of commands, which register as they are imported."""
 
-from animalclef.cli import (
+from animalclef.cli import (  # noqa: F401
     catalogue,
     catalogue_edits,
     cluster,
     config,
     convert,
     datasets,
-    diff,
     doctor,
     embedders,
     ledger,
     predict,
     prepare,
     report,
-    review,
     score,
-    study,
     train,
-    tune,
     weights,
 )
 from animalclef.cli.app import app, main
 
-__all__ = [
-    "app",
-    "catalogue",
-    "catalogue_edits",
-    "cluster",
-    "config",
-    "convert",
-    "datasets",
-    "diff",
-    "doctor",
-    "embedders",
-    "ledger",
-    "main",
-    "predict",
-    "prepare",
-    "report",
-    "review",
-    "score",
-    "study",
-    "train",
-    "tune",
-    "weights",
-]
+__all__ = ["app", "main"]

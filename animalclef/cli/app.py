@@ -11,7 +11,7 @@ from rich.logging import RichHandler
 from typer.core import TyperGroup
 
 import animalclef
-from animalclef.cli.options import err, out, say, tolerate_any_console
+from animalclef.cli.printing import err, print_lines, say, tell, tolerate_any_console
 from animalclef.errors import AnimalClefError, printable, shortened
 from animalclef.runtime.output_guard import forget_inputs
 
@@ -45,7 +45,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            err.print("Interrupted. Finished work is kept; run the same command again to resume.", soft_wrap=True)
+            tell("Interrupted. Finished work is kept; run the same command again to resume.")
             raise SystemExit(130) from None
 
 
@@ -67,14 +67,13 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except AnimalClefError as error:
-        say("error:", "bold red", str(error))
-        raise SystemExit(2) from None
+        sentence = str(error)
     except MemoryError:
-        say("error:", "bold red", "this machine has not enough memory for it. Use smaller settings or fewer workers.")
-        raise SystemExit(2) from None
+        sentence = "this machine has not enough memory for it. Use smaller settings or fewer workers."
     except OSError as error:
-        say("error:", "bold red", shortened(f"{error.filename or 'a file'}: {error.strerror or error}."))
-        raise SystemExit(2) from None
+        sentence = shortened(f"{error.filename or 'a file'}: {error.strerror or error}.")
+    say("error:", "bold red", sentence)
+    raise SystemExit(2)
 
 
 class _Escaped(logging.Formatter):
@@ -86,7 +85,7 @@ class _Escaped(logging.Formatter):
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        out.print(f"animalclef {animalclef.__version__}", highlight=False)
+        print_lines(f"animalclef {animalclef.__version__}")
         raise typer.Exit
 
 

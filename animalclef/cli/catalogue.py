@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from animalclef.cli import console
+from animalclef.cli import options as opt
 from animalclef.cli.app import app
-from animalclef.cli.options import (
-    ColumnsOption,
-    ConfigOption,
-    DataOption,
-    DeviceOption,
-    JsonOption,
-    SeedOption,
-    SetOption,
-    WeightsOption,
-    Workers,
-    column_settings,
-    err,
-    load,
-    login,
-    out,
-    parse_columns,
-    print_json,
-    tell,
-    warn,
-)
+from animalclef.cli.printing import print_lines, print_result, progress, tell, warn
 
 if TYPE_CHECKING:
     from animalclef.catalogue.catalogue_folder import Catalogue
@@ -35,7 +19,7 @@ if TYPE_CHECKING:
     from animalclef.catalogue.seasons import Added
     from animalclef.config.data import DataConfig
 
-__all__ = ["Folder", "Who", "Why", "catalogue", "opened", "tell_line"]
+__all__ = ["Folder", "Who", "Why", "catalogue", "opened"]
 
 catalogue = typer.Typer(
     no_args_is_help=True,
@@ -54,22 +38,19 @@ def _said(text: str) -> str:
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The catalogue's folder.")]
 Who = Annotated[str | None, typer.Option("--who", help="Your name in the history. Default: your login.")]
 Why = Annotated[str, typer.Option("--why", help="The reason, for the history.", callback=_said)]
-DatasetOption = Annotated[
-    str | None, typer.Option("--dataset", help="The photograph's data set, where the catalogue holds several.")
-]
 
 
 @catalogue.command()
 def create(
     folder: Folder,
-    data: DataOption = None,
-    columns: ColumnsOption = None,
-    config_name: ConfigOption = None,
-    assignments: SetOption = None,
-    seed: SeedOption = None,
-    device: DeviceOption = "auto",
-    weights: WeightsOption = None,
-    workers: Workers = None,
+    data: opt.Data = None,
+    columns: opt.Columns = None,
+    config_name: opt.Config = None,
+    assignments: opt.Set = None,
+    seed: opt.Seed = None,
+    device: opt.Device = "auto",
+    weights: opt.Weights = None,
+    workers: opt.Workers = None,
     database: Annotated[
         str | None,
         typer.Option(
@@ -81,7 +62,7 @@ def create(
     ] = None,
     who: Who = None,
     why: Why = "first season",
-    as_json: JsonOption = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Begin a catalogue with a first season; its names are taken as they are, other photographs are recognised.
 
@@ -93,30 +74,29 @@ def create(
 
     - `animalclef catalogue create my-catalogue --data my-photos --database postgresql://ada@localhost/newts`
     """
-    from animalclef.api.datasets import load_config
     from animalclef.catalogue.seasons import create_catalogue
 
-    config = load_config(config_name, *(assignments or []), *column_settings(columns), seed=seed)
-    loaded = load(data, settings=config.data)
+    config = opt.run_config(config_name, assignments, columns, seed)
+    loaded = opt.load(data, settings=config.data)
     machine = _machine(device, weights, workers)
-    _, added = create_catalogue(folder, loaded, config, login(who), why, machine, database)
+    _, added = create_catalogue(folder, loaded, config, opt.login(who), why, machine, database)
     _tell_added(folder, added, as_json=as_json)
 
 
 @catalogue.command()
 def add(
     folder: Folder,
-    data: DataOption = None,
-    columns: ColumnsOption = None,
+    data: opt.Data = None,
+    columns: opt.Columns = None,
     retune: Annotated[
         bool, typer.Option("--retune", help="Tune a new decision on all confirmed photographs first.")
     ] = False,
-    device: DeviceOption = "auto",
-    weights: WeightsOption = None,
-    workers: Workers = None,
+    device: opt.Device = "auto",
+    weights: opt.Weights = None,
+    workers: opt.Workers = None,
     who: Who = None,
     why: Why = "a new season",
-    as_json: JsonOption = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Add a season: only its photographs are computed, and only its pairs are matched.
 
@@ -129,7 +109,8 @@ def add(
 
     kept = opened(folder)
     machine = _machine(device, weights, workers)
-    added = add_season(kept, load(data, settings=_reading(kept, columns)), login(who), why, machine, retune=retune)
+    loaded = opt.load(data, settings=_reading(kept, columns))
+    added = add_season(kept, loaded, opt.login(who), why, machine, retune=retune)
     _tell_added(folder, added, as_json=as_json)
 
 
@@ -137,12 +118,14 @@ def add(
 def who(
     folder: Folder,
     photograph: Annotated[Path, typer.Argument(help="A photograph, which is not added.")],
-    dataset: DatasetOption = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="The photograph's data set, where the catalogue holds several.")
+    ] = None,
     most: Annotated[int, typer.Option("--candidates", min=1, max=100, help="Individuals that are listed.")] = 5,
-    device: DeviceOption = "auto",
-    weights: WeightsOption = None,
-    workers: Workers = None,
-    as_json: JsonOption = False,
+    device: opt.Device = "auto",
+    weights: opt.Weights = None,
+    workers: opt.Workers = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Say which individual is on one photograph.
 
@@ -151,49 +134,36 @@ def who(
     from animalclef.catalogue.recogniser import Recogniser
 
     seen = Recogniser(opened(folder), _machine(device, weights, workers)).who(photograph, dataset, most)
-    if as_json:
-        print_json({"individual": seen.name, "threshold": seen.threshold, "candidates": seen.candidates})
-        return
-    out.print(f"{photograph.name}: {seen.name or 'a new individual'}", highlight=False, soft_wrap=True)
-    for name, probability in seen.candidates:
-        out.print(f"  {probability:.3f}  {name}", highlight=False, soft_wrap=True)
+    lines = [f"{photograph.name}: {seen.name or 'a new individual'}"]
+    lines += [f"  {probability:.3f}  {name}" for name, probability in seen.candidates]
+    found = {"individual": seen.name, "threshold": seen.threshold, "candidates": seen.candidates}
+    print_result(found, *lines, as_json=as_json)
 
 
 @catalogue.command()
-def history(folder: Folder, as_json: JsonOption = False) -> None:
+def history(folder: Folder, as_json: opt.Json = False) -> None:
     """List every change, with who made it and why.
 
     Example: `animalclef catalogue history my-catalogue`
     """
-    from dataclasses import asdict
-
-    events = opened(folder).history()
-    if as_json:
-        print_json([asdict(one) for one in events])
-        return
+    events, lines = opened(folder).history(), []
     for one in events:
         after = f" [undone by event {one.undone_by}]" if one.undone_by is not None else ""
-        tell_line(f"{one.id}. {one.when}, {one.who}: {one.told} ({one.why}){after}")
+        lines.append(f"{one.id}. {one.when}, {one.who}: {one.told} ({one.why}){after}")
+    print_result([asdict(one) for one in events], *lines, as_json=as_json)
 
 
 @catalogue.command()
-def check(folder: Folder, as_json: JsonOption = False) -> None:
+def check(folder: Folder, as_json: opt.Json = False) -> None:
     """List what to look at: one animal under two names, two under one, sides never joined, photographs that are gone.
 
     Example: `animalclef catalogue check my-catalogue`
     """
-    from dataclasses import asdict
-
     from animalclef.catalogue.catalogue_check import check_catalogue
 
     findings = check_catalogue(opened(folder))
-    if as_json:
-        print_json([asdict(one) for one in findings])
-        return
-    for one in findings:
-        tell_line(f"{one.kind}: {one.sentence}")
-    if not findings:
-        tell_line("Nothing to look at.")
+    lines = [f"{one.kind}: {one.sentence}" for one in findings] or ["Nothing to look at."]
+    print_result([asdict(one) for one in findings], *lines, as_json=as_json)
 
 
 @catalogue.command()
@@ -214,8 +184,7 @@ def export(
     """
     from animalclef.catalogue.export import export_catalogue
 
-    for line in export_catalogue(opened(folder), to, out_path, occasion, season):
-        tell_line(line)
+    print_lines(*export_catalogue(opened(folder), to, out_path, occasion, season))
 
 
 def opened(folder: Path) -> Catalogue:
@@ -230,39 +199,25 @@ def _reading(kept: Catalogue, columns: str | None) -> DataConfig:
     from animalclef.config import Config
 
     own = Config.model_validate_json(kept.value("config") or "{}").data
-    given = {name: value for name, value in parse_columns(columns).items() if value}
+    given = {name: value for name, value in opt.parse_columns(columns).items() if value}
     return own.model_copy(update=given)
 
 
 def _machine(device: str, weights: Path | None, workers: int | None) -> Machine:
-    import os
 
     from animalclef.catalogue.recogniser import Machine
-    from animalclef.cli import console
 
-    return Machine(
-        device, weights, workers or os.cpu_count() or 1, console.RichProgress(err),
-        lambda plan: tell(console.plan_sentence(plan)), tell,
-    )  # fmt: skip
+    return Machine(device, weights, opt.cores(workers), progress, lambda plan: tell(console.plan_sentence(plan)), tell)
 
 
 def _tell_added(folder: Path, added: Added, *, as_json: bool) -> None:
-    from dataclasses import asdict
-
     for one in added.skipped[:10]:
         warn(f"{one.path}: left out ({one.reason}).")
-    if as_json:
-        print_json(asdict(added))
-        return
     known = f" {added.known} were in the catalogue already." if added.known else ""
-    tell_line(
+    lines = [
         f"Season {added.season}: {added.named} named, {added.recognised} recognised, {added.new} of new individuals."
         f"{known} Event {added.event}."
-    )
+    ]
     if (added.recognised or added.new) and (folder / "run" / "finished.json").is_file():
-        tell_line(f"To review: animalclef review {folder}")
-
-
-def tell_line(sentence: str) -> None:
-    """Print a sentence as it is."""
-    out.print(sentence, highlight=False, soft_wrap=True)
+        lines.append(f"To review: animalclef review {folder}")
+    print_result(asdict(added), *lines, as_json=as_json)

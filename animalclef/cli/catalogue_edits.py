@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from animalclef.cli.catalogue import Folder, Who, Why, catalogue, opened, tell_line
-from animalclef.cli.options import login
+from animalclef.cli import options as opt
+from animalclef.cli.catalogue import Folder, Who, Why, catalogue, opened
+from animalclef.cli.printing import print_lines
 from animalclef.errors import ConfigError
 
 __all__ = ["confirm", "merge", "rename", "split", "undo"]
@@ -28,7 +29,7 @@ def merge(
 
     Example: `animalclef catalogue merge my-catalogue Luna Tara --why "same spots, checked by hand"`
     """
-    tell_line(opened(folder).merge(kept, other, login(who), why))
+    print_lines(opened(folder).merge(kept, other, opt.login(who), why))
 
 
 @catalogue.command()
@@ -45,7 +46,7 @@ def split(
 
     Example: `animalclef catalogue split my-catalogue 1/database/Luna/1.jpg --to Stella --why "another ear"`
     """
-    tell_line(opened(folder).split(photographs, name, login(who), why))
+    print_lines(opened(folder).split(photographs, name, opt.login(who), why))
 
 
 @catalogue.command()
@@ -60,7 +61,7 @@ def rename(
 
     Example: `animalclef catalogue rename my-catalogue I3 Stella --why "named by the village"`
     """
-    tell_line(opened(folder).rename(individual, name, login(who), why))
+    print_lines(opened(folder).rename(individual, name, opt.login(who), why))
 
 
 @catalogue.command()
@@ -87,9 +88,9 @@ def confirm(
         raise ConfigError(f"confirm: give photographs ({photographs[0]}) or --reviewed {reviewed}, not both.")
     kept = opened(folder)
     if reviewed is not None:
-        tell_line(accept_review(kept, reviewed, login(who), why))
+        print_lines(accept_review(kept, reviewed, opt.login(who), why))
     else:
-        tell_line(kept.confirm(photographs, login(who), why))
+        print_lines(kept.confirm(photographs, opt.login(who), why))
 
 
 @catalogue.command()
@@ -103,5 +104,5 @@ def undo(
 
     Example: `animalclef catalogue undo my-catalogue`
     """
-    undone = opened(folder).undo(event, login(who), why)
-    tell_line(f"Undid event {undone.id}: {undone.told}.")
+    undone = opened(folder).undo(event, opt.login(who), why)
+    print_lines(f"Undid event {undone.id}: {undone.told}.")

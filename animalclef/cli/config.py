@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from animalclef.cli import options as opt
 from animalclef.cli.app import app
-from animalclef.cli.options import ConfigOption, JsonOption, SetOption, print_json
+from animalclef.cli.printing import print_json
 from animalclef.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ def show_config(
             help="The command that the settings belong to: predict, train, train-matcher or train-segmenter."
         ),
     ] = "predict",
-    config_name: ConfigOption = None,
-    assignments: SetOption = None,
-    as_json: JsonOption = False,
+    config_name: opt.Config = None,
+    assignments: opt.Set = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Print the settings of a command as YAML: defaults, the changes of --config and --set, and a comment for each.
 
@@ -48,16 +49,14 @@ def show_config(
     from animalclef.config.base import commented_yaml
     from animalclef.config.training import TrainSegmenterConfig
 
-    changed = assignments or []
+    recipes: dict[str, type[Settings]] = {
+        "train": TrainConfig, "train-matcher": TrainMatcherConfig, "train-segmenter": TrainSegmenterConfig,
+    }  # fmt: skip
     settings: Settings
     if command == "predict":
-        settings = load_config(config_name, changed)
-    elif command == "train":
-        settings = load_recipe(TrainConfig, config_name, changed)
-    elif command == "train-matcher":
-        settings = load_recipe(TrainMatcherConfig, config_name, changed)
-    elif command == "train-segmenter":
-        settings = load_recipe(TrainSegmenterConfig, config_name, changed)
+        settings = load_config(config_name, assignments or [])
+    elif command in recipes:
+        settings = load_recipe(recipes[command], config_name, assignments or [])
     else:
         raise ConfigError(f"{command}: no such settings. Expected predict, train, train-matcher or train-segmenter.")
     if as_json:

@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich import box
 from rich.table import Table
 
-from animalclef.cli.progress_bar import RichProgress
-from animalclef.decision.strangers import small_validation_notes
 from animalclef.runtime.wording import counted, duration
 
 if TYPE_CHECKING:
     from animalclef.decision.decision_model import DatasetDecision, Decision
     from animalclef.evaluation.background_share import BackgroundShare
     from animalclef.evaluation.evaluate import RetrievalReport
+    from animalclef.metrics.clustering_metrics import ClusterScores
     from animalclef.metrics.competition import Score
     from animalclef.metrics.retrieval_metrics import RetrievalFigures
     from animalclef.pipeline.run_context import Plan
     from animalclef.prepare.viewpoints import ViewQuality
     from animalclef.structures import Skipped
+    from animalclef.structures.clusters import ClusterCount
     from animalclef.training.embedder.embedder_task import TrainingPlan
 
 __all__ = [
-    "RichProgress",
     "answer_lines",
     "background_table",
     "boxes_table",
+    "cluster_score_table",
+    "count_lines",
     "decision_table",
     "embedder_table",
-    "empty_table",
     "honesty_lines",
     "measured_table",
+    "number_cell",
     "plan_sentence",
     "recall_table",
     "retrieval_table",
@@ -70,34 +73,31 @@ def set_aside_sentence(set_aside: Sequence[Skipped], run: Path) -> str:
 
 def score_table(score: Score) -> Table:
     """List BAKS, BAUS and the score per data set, and the mean."""
-    table = empty_table("score", ("data set", "BAKS", "BAUS", "score", "known", "unknown"))
-    for name, part in score.datasets.items():
-        numbers = (_number(part.baks), _number(part.baus), _number(part.score))
-        table.add_row(name, *numbers, str(part.known), str(part.unknown))
-    table.add_section()
-    table.add_row("mean over data sets", "", "", _number(score.overall), "", "", style="bold")
-    return table
+    header = ("data set", "BAKS", "BAUS", "score", "known", "unknown")
+    rows = [(name, one.baks, one.baus, one.score, one.known, one.unknown) for name, one in score.datasets.items()]
+    return _table("score", header, rows, mean=("mean over data sets", "", "", score.overall, "", ""))
 
 
 def decision_table(decision: Decision, datasets: Sequence[str]) -> Table:
     """List the decision of each data set and its validation."""
-    header = ("data set", "threshold", "validation", "95%", "optimism", "weights")
-    table = empty_table("decision, tuned on gallery photographs only", header)
+    rows = []
     for name in datasets:
         part, seen = decision.of(name), decision.of(name).validation
         measured, plateau = ["-"] * 3, ""
         if seen is not None:
-            measured = [_number(seen.nested), _range(seen.low, seen.high), f"{seen.optimism:+.3f}"]
+            measured = [number_cell(seen.nested), _range(seen.low, seen.high), f"{seen.optimism:+.3f}"]
             plateau = f"\n{_range(*seen.plateau)}" if seen.plateau else ""
         label = name if part.fitted_on == name else f"{name} ({part.fitted_on})"
-        table.add_row(label, _number(part.threshold) + plateau, *measured, _manner(part))
-    table.caption = "Below a threshold: the range that scores within 1% of the best."
-    table.caption_justify = "left"
-    return table
+        rows.append((label, number_cell(part.threshold) + plateau, *measured, _manner(part)))
+    header = ("data set", "threshold", "validation", "95%", "optimism", "weights")
+    note = "Below a threshold: the range that scores within 1% of the best."
+    return _table("decision, tuned on gallery photographs only", header, rows, note=note)
 
 
 def honesty_lines(decision: Decision) -> list[str]:
     """Describe the validation score over all data sets, its optimism, and data sets with few photographs."""
+    from animalclef.decision.strangers import small_validation_notes
+
     whole = decision.summary
     if whole is None:
         return small_validation_notes(decision)
@@ -139,114 +139,123 @@ def _range(low: float | None, high: float | None) -> str:
 def retrieval_table(report: RetrievalReport) -> Table:
     """List rank-k and mAP with their intervals; viewpoints stand below their data set."""
     names = list(report.groups[0].measures) if report.groups else []
-    table = empty_table("known queries, 95% bootstrap interval over individuals", ("data set", "queries", *names))
+    rows = []
     for group in report.groups:
         cells = [f"{one.mean:.3f}\n{_range(one.low, one.high)}" for one in group.measures.values()]
         name = group.dataset if group.viewpoint is None else f"  {group.viewpoint or 'no viewpoint'}"
-        table.add_row(name, str(group.queries), *cells)
-    return table
+        rows.append((name, group.queries, *cells))
+    title = "known queries, 95% bootstrap interval over individuals"
+    return _table(title, ("data set", "queries", *names), rows)
 
 
 def recall_table(report: RetrievalReport) -> Table:
     """List how often each source of candidates has the right individual among its first k."""
     names = [name.removeprefix("recall") for name in report.recall[0].recall] if report.recall else []
     title = "known queries: share with the right individual among the first k candidates (recall@k)"
-    table = empty_table(title, ("data set", "source", "queries", *names))
-    for one in report.recall:
-        table.add_row(one.dataset, one.source, str(one.queries), *[_number(value) for value in one.recall.values()])
-    return table
+    rows = [(one.dataset, one.source, one.queries, *one.recall.values()) for one in report.recall]
+    return _table(title, ("data set", "source", "queries", *names), rows)
 
 
 def background_table(shares: Sequence[BackgroundShare]) -> Table:
     """List the share of the best candidates' matches that lie outside the masks."""
-    table = empty_table("outside the masks, best candidate of each query", ("data set", "pairs", "matches", "inliers"))
-    for one in shares:
-        table.add_row(one.dataset, str(one.pairs), _number(one.matches), _number(one.inliers))
-    return table
+    rows = [(one.dataset, one.pairs, one.matches, one.inliers) for one in shares]
+    return _table("outside the masks, best candidate of each query", ("data set", "pairs", "matches", "inliers"), rows)
 
 
-def measured_table(rows: Mapping[str, Mapping[str, float]]) -> Table:
+def measured_table(measured: Mapping[str, Mapping[str, float]]) -> Table:
     """List the figures of matchers on held-out views."""
     header = {"precision": "precision", "recall": "recall", "auc_5px": "AUC 5px", "auc_10px": "AUC 10px",
               "separation": "separation", "false_matches": "false"}  # fmt: skip
-    table = empty_table("held-out views", ("matcher", *header.values()))
-    for name, figures in rows.items():
-        table.add_row(name, *[_number(figures[key]) for key in header])
-    return table
+    rows = [(name, *[figures[key] for key in header]) for name, figures in measured.items()]
+    return _table("held-out views", ("matcher", *header.values()), rows)
 
 
 def embedder_table(figures: RetrievalFigures) -> Table:
     """List rank-k and mAP of an embedding per species, and their mean."""
     names = list(figures.mean)
-    header = ("species", "queries", "alone", "candidates", *names)
-    table = empty_table("stage one alone, database photographs", header)
-    for one in figures.species:
-        counts = (one.queries, one.alone, one.candidates)
-        table.add_row(one.species, *map(str, counts), *[_number(one.measures[name]) for name in names])
-    table.add_section()
-    table.add_row("mean over species", *[""] * 3, *[_number(figures.mean[name]) for name in names], style="bold")
-    table.caption = "alone: queries without another photograph of their individual; not counted."
-    table.caption_justify = "left"
-    return table
+    rows = [(one.species, one.queries, one.alone, one.candidates, *[one.measures[name] for name in names])
+            for one in figures.species]  # fmt: skip
+    return _table(
+        "stage one alone, database photographs", ("species", "queries", "alone", "candidates", *names), rows,
+        mean=("mean over species", "", "", "", *figures.mean.values()),
+        note="alone: queries without another photograph of their individual; not counted.",
+    )  # fmt: skip
 
 
 def viewpoints_table(quality: Sequence[ViewQuality]) -> Table:
     """List the accuracy of predicted viewpoints on held-out individuals, and how many were filled."""
     header = ("data set", "labelled", "absent", "majority", "accuracy", "confident", "correct", "filled")
-    table = empty_table("viewpoints, predicted for held-out individuals", header)
-    for one in quality:
-        figures = [_number(value) for value in (one.majority, one.accuracy, one.sure, one.sure_accuracy)]
-        table.add_row(one.dataset, str(one.labelled), str(one.absent), *figures, str(one.filled))
+    rows = [(one.dataset, one.labelled, one.absent, one.majority, one.accuracy, one.sure, one.sure_accuracy, one.filled)
+            for one in quality]  # fmt: skip
     notes = ["confident: share above the confidence limit; correct: accuracy among these."]
     notes += [f"{one.dataset}: nothing filled, {one.why_not}." for one in quality if one.why_not]
-    table.caption, table.caption_justify = "\n".join(notes), "left"
-    return table
+    return _table("viewpoints, predicted for held-out individuals", header, rows, note="\n".join(notes))
 
 
 def boxes_table(counted: Mapping[str, Mapping[str, int]]) -> Table:
     """List how many boxes were found, and why others were not."""
-    table = empty_table("boxes", ("data set", "found", "given", "unclear", "unreadable"))
-    for name, part in counted.items():
-        table.add_row(name, *[f"{part.get(column, 0):,}" for column in ("found", "given", "unclear", "unreadable")])
-    return table
+    outcomes = ("found", "given", "unclear", "unreadable")
+    rows = [(name, *[f"{part.get(one, 0):,}" for one in outcomes]) for name, part in counted.items()]
+    return _table("boxes", ("data set", *outcomes), rows)
 
 
 def statistics_table(statistics: Mapping[str, Any]) -> Table:
     """List the counts of `inspect`."""
-    header = ("data set", "gallery", "queries", "individuals", "singletons", "dated", "viewpoints")
-    table = empty_table(f"{statistics['photographs']:,} photographs, {statistics['task']} task", header)
+    counts = ("gallery", "queries", "individuals", "singletons", "dated")
+    rows = []
     for name, part in statistics["datasets"].items():
         viewpoints = ", ".join(f"{view or 'none'} {count}" for view, count in part["viewpoints"].items())
-        table.add_row(name, *[f"{part[column]:,}" for column in header[1:-1]], viewpoints)
-    return table
+        rows.append((name, *[f"{part[column]:,}" for column in counts], viewpoints))
+    title = f"{statistics['photographs']:,} photographs, {statistics['task']} task"
+    return _table(title, ("data set", *counts, "viewpoints"), rows)
 
 
-def empty_table(title: str, header: Sequence[str]) -> Table:
-    """Return a table without rows that fits 80 columns: numbers are right-aligned and never wrapped."""
+def retrieved_table(networks: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
+    """List retrieval among held-out photographs: the mean over species, then each species."""
+    names = ("rank-1", "rank-5", "rank-10", "rank-20", "mAP")
+    rows = [(network, species, *[measures[one] for one in names])
+            for network, figures in networks.items() for species, measures in figures.items()]  # fmt: skip
+    return _table("held-out photographs", ("network", "species", *names), rows)
+
+
+def cluster_score_table(scores: ClusterScores) -> Table:
+    """List ARI, AMI, pairwise precision and recall, and the number of individuals of each data set, and the mean."""
+    header = ("data set", "ARI", "AMI", "precision", "recall", "photographs", "clusters", "individuals")
+    rows = [(name, one.ari, one.ami, one.precision, one.recall, one.photographs, one.clusters, one.individuals)
+            for name, one in scores.datasets.items()]  # fmt: skip
+    return _table("clusters", header, rows, mean=("mean over data sets", scores.ari, scores.ami, *[""] * 5))
+
+
+def _table(
+    title: str, header: Sequence[str], rows: Iterable[Sequence[Any]], mean: Sequence[Any] = (), note: str = ""
+) -> Table:
+    """Return a table that fits 80 columns: numbers are right-aligned and never wrapped.
+
+    Fractions get three digits. `mean` is a last line, `note` stands below the table.
+    """
     table = Table(
         title=title, title_justify="left", header_style="bold", pad_edge=False, box=box.SIMPLE_HEAD,
-        collapse_padding=True,
+        collapse_padding=True, caption=note or None, caption_justify="left",
     )  # fmt: skip
     for place, name in enumerate(header):
         wraps = name in ("weights", "viewpoints")
         justify: Literal["left", "right"] = "left" if place == 0 or wraps or name in ("species", "source") else "right"
         table.add_column(name, justify=justify, no_wrap=not wraps)
+    for row in rows:
+        table.add_row(*map(_text, row))
+    if mean:
+        table.add_section()
+        table.add_row(*map(_text, mean), style="bold")
     return table
 
 
-def _number(value: float) -> str:
-    return "-" if value != value else f"{value:.3f}"
+def _text(cell: Any) -> str:
+    return str(cell) if isinstance(cell, str | Integral) else number_cell(cell)
 
 
-def retrieved_table(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
-    """Return retrieval among held-out photographs: the mean over species, then each species."""
-    header = ("rank-1", "rank-5", "rank-10", "rank-20", "mAP")
-    table = empty_table("held-out photographs", ("network", "species", *header))
-    for name, figures in rows.items():
-        for species, measures in figures.items():
-            values = [measures[one] for one in header]
-            table.add_row(name, species, *["-" if one is None else f"{one:.3f}" for one in values])
-    return table
+def number_cell(value: float | None) -> str:
+    """Return a number with three digits; NaN and `None` are a dash."""
+    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
 def training_sentence(plan: TrainingPlan) -> str:
@@ -259,4 +268,26 @@ def training_sentence(plan: TrainingPlan) -> str:
     return (
         f"{plan.images:,} photographs of {plan.classes:,} classes{held}: {plan.epochs:,} epochs, {plan.steps:,} "
         f"steps{begun} of {plan.batch:,} photographs."
+    )
+
+
+def count_lines(counts: Mapping[str, ClusterCount], what: str) -> list[str]:
+    """Say for each data set how many individuals its photographs show; `what` names the photographs."""
+    lines = []
+    for name, one in counts.items():
+        known = f", {one.known} of them known" if one.known else ""
+        between = f"about {one.low}" if one.low == one.high else f"{one.low} to {one.high}"
+        lines.append(
+            f"{name}: {one.photographs:,} {what} are grouped as {counted(one.clusters, 'individual')}{known}, "
+            f"{one.singletons:,} on one photograph alone. Their true number: {between} ({_basis(one.rule)})."
+        )
+    return lines
+
+
+def _basis(rule: Mapping[str, Any]) -> str:
+    """Say what the rule rests on."""
+    if "ari" in rule:
+        return f"90% interval; pseudo-tests on the database: ARI {rule['ari']:.2f}, AMI {rule['ami']:.2f}"
+    return {"other data sets": "90% interval; chosen on the other data sets", "settings": "as the settings say"}.get(
+        str(rule.get("chosen_on")), "from the null model of strangers"
     )

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from animalclef.cli import options as opt
 from animalclef.cli.app import app
-from animalclef.cli.options import ColumnsOption, DataOption, load, out, warn
-from animalclef.errors import ConfigError
+from animalclef.cli.printing import print_lines, warn
+from animalclef.errors import ConfigError, OutputError
+from animalclef.runtime.atomic_files import write_text
+from animalclef.runtime.output_guard import check_output, protect_inputs
 from animalclef.runtime.wording import counted
 
 if TYPE_CHECKING:
@@ -24,8 +27,8 @@ Format = Literal["table", "camtrap-dp", "wildbook", "capture-history", "capture"
 @app.command()
 def convert(
     out_path: Annotated[Path, typer.Option("--out", help="The file to write; for camtrap-dp a new folder.")],
-    data: DataOption = None,
-    columns: ColumnsOption = None,
+    data: opt.Data = None,
+    columns: opt.Columns = None,
     to: Annotated[Format, typer.Option(help="What to write.")] = "table",
     answers: Annotated[
         Path | None, typer.Option(help="The answers.csv that predict wrote. Needed for every format but table.")
@@ -50,9 +53,8 @@ def convert(
     - `animalclef convert --data my-photos --to capture-history --answers answers.csv --out histories.inp`
     """
     from animalclef.data.answers import read_answers
-    from animalclef.runtime.output_guard import protect_inputs
 
-    loaded = load(data, columns)
+    loaded = opt.load(data, columns)
     if to == "table":
         _write_table(loaded, out_path)
         return
@@ -70,25 +72,23 @@ def convert(
 
 def _write_table(loaded: LoadedTable, out_path: Path) -> None:
     from animalclef.data.table_writing import write_plain_table
-    from animalclef.runtime.output_guard import check_output
 
     check_output(out_path, "plain table")
     write_plain_table(loaded.images, out_path)
     if out_path.resolve().parent != loaded.source.root.resolve():
         warn(f"The paths in {out_path} start at {loaded.source.root}; put the table there.")
-    out.print(f"Table: {out_path} ({len(loaded.images):,} rows)", highlight=False, soft_wrap=True)
+    print_lines(f"Table: {out_path} ({len(loaded.images):,} rows)")
 
 
 def _write_camtrap(loaded: LoadedTable, given: list[Answer], out_path: Path) -> None:
     from animalclef.data.formats.camtrap_dp import is_camtrap, write_camtrap
-    from animalclef.errors import OutputError
 
     if loaded.source.table is None or not is_camtrap(loaded.source.table):
         raise ConfigError("--to camtrap-dp needs --data: the Camtrap DP package that the answers are about.")
     if out_path.exists() and (not out_path.is_dir() or any(out_path.iterdir())):
         raise OutputError(f"{out_path}: exists already. Give --out a new folder.")
     filled = write_camtrap(loaded.source.root, out_path, given)
-    out.print(f"Package: {out_path} ({filled:,} observations named)", highlight=False, soft_wrap=True)
+    print_lines(f"Package: {out_path} ({filled:,} observations named)")
 
 
 def _write_wildbook(loaded: LoadedTable, given: list[Answer], out_path: Path) -> None:
@@ -97,16 +97,13 @@ def _write_wildbook(loaded: LoadedTable, given: list[Answer], out_path: Path) ->
     paths, notes = write_wildbook(loaded.images, given, out_path)
     for note in notes:
         warn(note)
-    for path in paths:
-        out.print(f"Sheet: {path}", highlight=False, soft_wrap=True)
+    print_lines(*(f"Sheet: {path}" for path in paths))
 
 
 def _write_histories(
     loaded: LoadedTable, given: list[Answer], out_path: Path, occasion: Literal["day", "month", "year"], for_mark: bool
 ) -> None:
     from animalclef.data.formats.capture_history import capture_histories, capture_text, mark_text
-    from animalclef.runtime.atomic_files import write_text
-    from animalclef.runtime.output_guard import check_output
 
     check_output(out_path, "capture history" if for_mark else "file for CAPTURE")
     histories = capture_histories(loaded.images, given, occasion)
@@ -115,5 +112,4 @@ def _write_histories(
         warn(f"{counted(histories.undated, 'photograph')} without a date left out.")
     count = f"{counted(histories.individuals, 'individual')} on {counted(len(histories.occasions), 'occasion')}"
     interval = f"{histories.expected:.1f} on average, 95% between {histories.low:.0f} and {histories.high:.0f}"
-    out.print(f"{count}; with uncertain answers {interval}.", highlight=False)
-    out.print(f"Capture histories: {out_path}", highlight=False, soft_wrap=True)
+    print_lines(f"{count}; with uncertain answers {interval}.", f"Capture histories: {out_path}")

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from animalclef.cli import console
+from animalclef.cli import options as opt
 from animalclef.cli.app import app
-from animalclef.cli.options import (
-    ColumnsOption,
-    DataOption,
-    JsonOption,
-    Workers,
-    err,
-    escaped,
-    load,
-    out,
-    print_json,
-)
+from animalclef.cli.printing import print_lines, print_result, progress
 from animalclef.errors import ConfigError
 
 __all__ = ["demo", "inspect", "validate"]
@@ -51,14 +42,13 @@ def demo(
         float | None,
         typer.Option(min=0, max=1, help="Of a synthetic training set: share cropped to the animal. Default 0.6."),
     ] = None,
-    workers: Workers = None,
+    workers: opt.Workers = None,
 ) -> None:
     """Render a demo data set: three synthetic species in the competition's layout, with a truth.csv to score against.
 
     With `--synthetic-training-set 84`: a training set of 84 synthetic species, about 8 photographs a second and core.
     If interrupted, run the same command again: it resumes.
     """
-    from animalclef.cli.console import RichProgress
     from animalclef.synthetic import DemoConfig, TrainingSetConfig, render_demo, render_training_set
 
     given = {"animals": animals, "photographs": photographs, "close": cropped}
@@ -67,7 +57,7 @@ def demo(
         raise ConfigError(
             "--animals, --photographs and --cropped need --synthetic-training-set; the demo has a size of its own."
         )
-    count = workers or os.cpu_count() or 1
+    count = opt.cores(workers)
     with ExitStack() as stack:
         advance: list[Callable[[int], None]] = []
         shown = 0
@@ -75,7 +65,7 @@ def demo(
         def tell(finished: int, total: int) -> None:
             nonlocal shown
             if not advance:
-                advance.append(stack.enter_context(RichProgress(err).task("rendering photographs", total, "images")))
+                advance.append(stack.enter_context(progress.task("rendering photographs", total, "images")))
             advance[0](finished - shown)
             shown = finished
 
@@ -84,41 +74,31 @@ def demo(
             render_training_set(directory, config, workers=count, progress=tell)
         else:
             render_demo(directory, DemoConfig(seed=seed), workers=count, progress=tell)
-    out.print(f"{'Training' if species else 'Demo'} data set: {directory}", highlight=False, soft_wrap=True)
+    print_lines(f"{'Training' if species else 'Demo'} data set: {directory}")
 
 
 @app.command()
-def inspect(data: DataOption = None, columns: ColumnsOption = None, as_json: JsonOption = False) -> None:
+def inspect(data: opt.Data = None, columns: opt.Columns = None, as_json: opt.Json = False) -> None:
     """Check a data set's table and count what is in it; photographs are not opened."""
     from animalclef.data.table import count_images
 
-    loaded = load(data, columns)
-    statistics = count_images(loaded)
-    if as_json:
-        print_json(statistics)
-        return
-    from animalclef.cli.console import statistics_table
-
-    out.print(statistics_table(statistics))
+    statistics = count_images(opt.load(data, columns))
+    print_result(statistics, console.statistics_table(statistics), as_json=as_json)
 
 
 @app.command()
 def validate(
     submission: Annotated[Path, typer.Argument(help="The file to check.")],
-    data: DataOption = None,
-    columns: ColumnsOption = None,
-    as_json: JsonOption = False,
+    data: opt.Data = None,
+    columns: opt.Columns = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Check a submission against its data set, and name every row that is not right. Exit status 2 if any is."""
     from animalclef.data.submission import check_submission_file
 
-    problems = check_submission_file(submission, load(data, columns))
-    if as_json:
-        print_json({"valid": not problems, "problems": [dataclasses.asdict(problem) for problem in problems]})
-    else:
-        for problem in problems[:50]:
-            out.print(escaped(str(problem)), highlight=False, soft_wrap=True)
-        more = f" ({len(problems) - 50} more)" if len(problems) > 50 else ""
-        verdict = f"{len(problems)} problems{more}" if problems else "valid"
-        out.print(f"{submission}: {verdict}.", highlight=False, soft_wrap=True)
+    problems = check_submission_file(submission, opt.load(data, columns))
+    more = f" ({len(problems) - 50} more)" if len(problems) > 50 else ""
+    verdict = f"{len(problems)} problems{more}" if problems else "valid"
+    content = {"valid": not problems, "problems": [asdict(problem) for problem in problems]}
+    print_result(content, *map(str, problems[:50]), f"{submission}: {verdict}.", as_json=as_json)
     raise typer.Exit(2 if problems else 0)

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from animalclef.cli import options as opt
 from animalclef.cli.app import app
-from animalclef.cli.options import JsonOption, WeightsOption, out, print_json
+from animalclef.cli.printing import print_result
 
 __all__ = ["EXTRAS", "Finding", "doctor"]
 
@@ -36,21 +37,18 @@ class Finding:
 
 
 @app.command()
-def doctor(weights: WeightsOption = None, as_json: JsonOption = False) -> None:
+def doctor(weights: opt.Weights = None, as_json: opt.Json = False) -> None:
     """Show what of this machine is used, and what is missing: cores, memory, GPU, caches, extras and weights.
 
     Example: `animalclef doctor`
     """
     findings = [*_machine(), *_folders(), *_extras(), *_weights(weights)]
-    if as_json:
-        print_json([asdict(one) for one in findings])
-        return
     from rich.table import Column, Table
 
     table = Table("what", Column("found", overflow="fold"), Column("what to do", overflow="fold"))
     for one in findings:
         table.add_row(one.subject, one.found, one.advice)
-    out.print(table)
+    print_result([asdict(one) for one in findings], table, as_json=as_json)
 
 
 def _machine() -> Iterator[Finding]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich import box
+from rich.table import Table
 
+from animalclef.cli import options as opt
 from animalclef.cli.app import app
-from animalclef.cli.options import JsonOption, out, print_json, warn
+from animalclef.cli.console import number_cell
+from animalclef.cli.printing import print_lines, print_result, warn
 from animalclef.errors import DataError
+from animalclef.runtime.wording import counted
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-__all__ = ["add", "change_cell", "difference_table", "ledger", "ledger_notes", "ledger_table", "show"]
+__all__ = ["add", "ledger", "ledger_notes", "ledger_table", "show"]
 
 ledger = typer.Typer(
     no_args_is_help=True, help="List runs with their validation and leaderboard scores; add leaderboard scores."
@@ -37,7 +40,7 @@ def show(
     last: Annotated[
         int, typer.Option("--last", "-n", min=0, help="List only this many of the latest runs; 0: all.")
     ] = 0,
-    as_json: JsonOption = False,
+    as_json: opt.Json = False,
 ) -> None:
     """List every run: validation score with 95% interval, share of new individuals, leaderboard, changes."""
     from animalclef.store.ledger import Ledger
@@ -46,13 +49,9 @@ def show(
     rows = kept.rows()
     _warn_of_damage(kept.damaged, kept.path)
     shown = rows[-last:] if last else rows
-    if as_json:
-        print_json([{**row.run, "board": row.board} for row in shown])
-    else:
-        pairs, hidden = [(row.run, row.board) for row in shown], len(rows) - len(shown)
-        out.print(ledger_table(pairs, str(kept.path), hidden))
-        for line in ledger_notes(pairs, hidden):
-            out.print(line, highlight=False, soft_wrap=True, markup=False)
+    pairs, hidden = [(row.run, row.board) for row in shown], len(rows) - len(shown)
+    table, notes = ledger_table(pairs, str(kept.path), hidden), ledger_notes(pairs, hidden)
+    print_result([{**row.run, "board": row.board} for row in shown], table, *notes, as_json=as_json)
 
 
 @ledger.command()
@@ -68,8 +67,6 @@ def add(
 
     Example: `animalclef ledger add --public 0.51 --submission submission.csv`
     """
-    import hashlib
-
     from animalclef.store.ledger import Ledger, ledger_of
 
     values = {"public": public, "private": private, "note": note}
@@ -93,7 +90,7 @@ def add(
         raise DataError(f"{kept.path}: no run with a submission yet. Run predict first.")
     kept.add_board(sent[-1]["submission_sha256"], given)
     added = ", ".join(f"{name} {value}" for name, value in given.items())
-    out.print(f"{sent[-1]['submission']}: {added}.", highlight=False, soft_wrap=True, markup=False)
+    print_lines(f"{sent[-1]['submission']}: {added}.")
 
 
 def _found(given: Path | None) -> Path:
@@ -116,13 +113,13 @@ def _found(given: Path | None) -> Path:
 
 def _warn_of_damage(count: int, path: Path) -> None:
     if count:
-        warn(f"{path}: {count} damaged line{'s' if count > 1 else ''} left out.")
+        warn(f"{path}: {counted(count, 'damaged line')} left out.")
 
 
 def ledger_table(rows: Sequence[Row], path: str, hidden: int) -> Table:
     """List every run, numbered, with its leaderboard scores."""
     title = f"{path}" + (f" ({hidden} earlier runs not shown)" if hidden else "")
-    table = _table(title, ())
+    table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False, box=box.SIMPLE_HEAD)
     for name in ("", "when", "run"):
         table.add_column(name, no_wrap=name != "run", overflow="fold")
     for name in ("validation", "new", "public", "private"):
@@ -130,7 +127,7 @@ def ledger_table(rows: Sequence[Row], path: str, hidden: int) -> Table:
     for number, (run, board) in enumerate(rows, start=hidden + 1):
         cells = [str(number), str(run.get("when", ""))[5:16].replace("T", " "), _short(run)]
         cells += [_with_interval(run.get("validation") or {}), _share(run.get("new_share"))]
-        table.add_row(*cells, *[_number(board.get(name)) for name in ("public", "private")])
+        table.add_row(*cells, *[number_cell(board.get(name)) for name in ("public", "private")])
     return table
 
 
@@ -138,14 +135,14 @@ def ledger_notes(rows: Sequence[Row], hidden: int) -> list[str]:
     """Return lines below the table: changes from run to run, warnings, and the user's remarks."""
     lines = []
     for number, (run, board) in enumerate(rows, start=hidden + 1):
-        parts = [f"changed {change_cell(run['changed'])}"] if run.get("changed") else []
+        parts = [f"changed {_changes(run['changed'])}"] if run.get("changed") else []
         parts += [f"warnings: {len(run['warnings'])}"] if run.get("warnings") else []
         parts += [str(board["note"])] if board.get("note") else []
         lines += [f"{number}: {'; '.join(parts)}"] if parts else []
     return lines
 
 
-def change_cell(changed: Mapping[str, Sequence[Any]], most: int = 4) -> str:
+def _changes(changed: Mapping[str, Sequence[Any]], most: int = 4) -> str:
     """Return the differences from the run before, in a few words."""
     parts = []
     for key, (old, new) in changed.items():
@@ -157,33 +154,10 @@ def change_cell(changed: Mapping[str, Sequence[Any]], most: int = 4) -> str:
     return ", ".join(parts[:most]) + more
 
 
-def difference_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
-    """List counts per data set, kind of difference and cause; with a truth, how often each file is right."""
-    judged = any("a_right" in row for row in rows)
-    table = _table(title, ("data set", "A answers", "B answers", "cause"))
-    for name in ("rows", "A right", "B right", "neither") if judged else ("rows",):
-        table.add_column(name, justify="right")
-    for row in rows:
-        cells = [str(row[name]) for name in ("dataset", "a", "b", "cause")]
-        numbers = [row["rows"], *([row["a_right"], row["b_right"], row["neither"]] if judged else [])]
-        table.add_row(*cells, *[f"{number:,}" for number in numbers])
-    return table
-
-
-def _table(title: str, text: Sequence[str]) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False, box=box.SIMPLE_HEAD)
-    for name in text:
-        table.add_column(name, overflow="fold")
-    return table
-
-
 def _with_interval(seen: Mapping[str, Any]) -> str:
     low, high = seen.get("low"), seen.get("high")
     around = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
-    return _number(seen.get("score")) + around
+    return number_cell(seen.get("score")) + around
 
 
 def _short(run: Mapping[str, Any]) -> str:
@@ -200,7 +174,3 @@ def _value(value: object) -> str:
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.0%}"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

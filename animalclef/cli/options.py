@@ -1,140 +1,87 @@
-"""Define what the commands share: options, the two consoles, loading a table, printing."""
+"""Define the options that commands share, and read what they name: tables, columns, logins."""
 
 from __future__ import annotations
 
-import io
+import getpass
 import json
-import sys
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
-from animalclef.errors import ConfigError, DataError, printable
+from animalclef.cli.printing import warn
+from animalclef.errors import ConfigError, DataError
+from animalclef.runtime.output_guard import check_output, protect_inputs, protect_photographs
 
 if TYPE_CHECKING:
+    from animalclef.config import Config as RunConfig
     from animalclef.config.data import DataConfig
     from animalclef.data.table import LoadedTable
 
-__all__ = [
-    "AddressOption",
-    "ColumnsOption",
-    "ConfigOption",
-    "DataOption",
-    "DeviceOption",
-    "DevicesOption",
-    "EngineOption",
-    "FinishedRunOption",
-    "JsonOption",
-    "LedgerOption",
-    "MaxMissing",
-    "NoLedgerOption",
-    "OverwriteTraining",
-    "SeedOption",
-    "SetOption",
-    "TrainingFolder",
-    "TruthOption",
-    "WeightsOption",
-    "Workers",
-    "column_settings",
-    "err",
-    "escaped",
-    "load",
-    "login",
-    "out",
-    "parse_columns",
-    "print_json",
-    "refuse_overwriting",
-    "say",
-    "tell",
-    "tell_where_paths_start",
-    "tolerate_any_console",
-    "warn",
-]
-
-
-class PlainConsole(Console):
-    """A console that prints text as it is: no markup, and control characters as escapes.
-
-    Names of data sets and individuals come from files; `[/red]` or an escape sequence in one must not act.
-    """
-
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, markup=False, emoji=False)
-
-    def render_str(self, text: str, **options: Any) -> Text:
-        """Return text without control characters."""
-        return super().render_str(printable(text), **options)
-
-
-out, err = PlainConsole(), PlainConsole(stderr=True)
-
-DataOption = Annotated[
+Data = Annotated[
     Path | None,
     typer.Option(help="Folder with metadata.csv and the photographs, a CSV file, or a folder per individual "
                       "(queries under query/). On Kaggle it is found automatically."),
 ]  # fmt: skip
-ColumnsOption = Annotated[
+MovedData = Annotated[
+    Path | None, typer.Option("--data", help="Folder of the photographs if they have moved since predict.")
+]
+Columns = Annotated[
     str | None,
     typer.Option("--columns", metavar="SUBJECT=COLUMN,...",
                  help="The table's columns, such as path=filename,identity=individual. date_order=day-first, "
                       "month-first or year-first settles dates such as 5/1/2023 and 23-05-01."),
 ]  # fmt: skip
-ConfigOption = Annotated[str | None, typer.Option("--config", help="A YAML file, or the name of a shipped one.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-LedgerOption = Annotated[
+Config = Annotated[str | None, typer.Option("--config", help="A YAML file, or the name of a shipped one.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Ledger = Annotated[
     Path | None,
     typer.Option("--ledger", help="File that a line is added to. Default: ledger.jsonl in the folder of submissions."),
 ]
-NoLedgerOption = Annotated[bool, typer.Option("--no-ledger", help="Add no line to a ledger.")]
-SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ...")]
-DevicesOption = Annotated[int, typer.Option(min=1, help="How many GPUs, or processes on the CPU.")]
-FinishedRunOption = Annotated[Path, typer.Option(help="A finished run folder.")]
-TruthOption = Annotated[Path, typer.Option(help="CSV with image_id, identity, dataset, known (1 or 0).")]
+NoLedger = Annotated[bool, typer.Option("--no-ledger", help="Add no line to a ledger.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ...")]
+Devices = Annotated[int, typer.Option(min=1, help="How many GPUs, or processes on the CPU.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Worker threads. Default: the number of cores.")]
+Weights = Annotated[
+    Path | None, typer.Option("--weights", help="Folder of network weights, as `weights bundle` makes it.")
+]
+FinishedRun = Annotated[Path, typer.Option(help="A finished run folder.")]
+Truth = Annotated[Path, typer.Option(help="CSV with image_id, identity, dataset, known (1 or 0).")]
 TrainingFolder = Annotated[Path, typer.Option("--out", help="Folder for the network, its checkpoint and its log.")]
 OverwriteTraining = Annotated[bool, typer.Option(help="Discard another training in the folder.")]
 MaxMissing = Annotated[
     float | None, typer.Option(min=0, max=1, help="Share of missing photographs above which to stop. Default 0.01.")
 ]
-EngineOption = Annotated[str, typer.Option("--engine", help="local, or ray: the long stages run on a Ray cluster.")]
-AddressOption = Annotated[
+Engine = Annotated[str, typer.Option("--engine", help="local, or ray: the long stages run on a Ray cluster.")]
+Address = Annotated[
     str, typer.Option("--address", help="Address of the Ray cluster: auto, HOST:PORT, ray://HOST:PORT, local.")
 ]
-WeightsOption = Annotated[
-    Path | None, typer.Option("--weights", help="Folder of network weights, as `weights bundle` makes it.")
-]
-Workers = Annotated[int | None, typer.Option(min=1, help="Worker threads. Default: the number of cores.")]
 
 
-def warn(sentence: str) -> None:
-    """One warning on standard error."""
-    say("warning:", "yellow", sentence)
+def cores(workers: int | None) -> int:
+    """Return the number of worker threads: all cores by default."""
+    return workers or os.cpu_count() or 1
 
 
-def say(label: str, style: str, sentence: str) -> None:
-    """Print one sentence on standard error, behind a coloured label."""
-    err.print(Text.assemble((label, style), " ", printable(sentence)), highlight=False, soft_wrap=True)
+def run_config(name: str | None, assignments: list[str] | None, columns: str | None, seed: int | None) -> RunConfig:
+    """Return the settings of a run that `--config`, `--set`, `--columns` and `--seed` come to."""
+    from animalclef.config import load_config
 
-
-def tell(sentence: str) -> None:
-    """Print one sentence on standard error, before something that takes minutes."""
-    err.print(escaped(sentence), highlight=False, soft_wrap=True)
+    return load_config(name, [*(assignments or []), *column_settings(columns)], seed)
 
 
 def load(data: Path | None, columns: str | None = None, settings: DataConfig | None = None) -> LoadedTable:
     """Return the table of a data set, read as `--columns` or the settings say; warn of what is odd in it."""
     from animalclef.data.sources import find_source
     from animalclef.data.table import load_table
-    from animalclef.runtime.output_guard import protect_inputs, protect_photographs
 
     given = parse_columns(columns) if settings is None else settings.reading
     loaded = load_table(find_source(data, **given))
     source = loaded.source
-    protect_inputs([path for path in (source.table, source.sample) if path is not None])
+    protect_inputs(path for path in (source.table, source.sample) if path is not None)
     protect_photographs(source.root, loaded.images.path)
     for problem in loaded.problems:
         warn(str(problem))
@@ -163,28 +110,22 @@ def parse_columns(text: str | None) -> dict[str, Any]:
 
 def column_settings(text: str | None) -> list[str]:
     """Return `--columns` as assignments of settings, so that a run keeps them."""
-    given = {name: value for name, value in parse_columns(text).items() if value}
-    return [f"data.{name}={json.dumps(value)}" for name, value in given.items()]
+    return [f"data.{name}={json.dumps(value)}" for name, value in parse_columns(text).items() if value]
 
 
-def tolerate_any_console() -> None:
-    """Print what the console's encoding lacks as `?`, instead of failing at the end of the work."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-
-
-def refuse_overwriting(loaded: LoadedTable, out_path: Path) -> None:
-    """What was given is kept apart from what is made of it.
+def check_table(loaded: LoadedTable, out_path: Path, what: str) -> None:
+    """Check that a table may be written: never over the one that was read, nor over a file of another kind.
 
     Raises:
-        ConfigError: the table to be written is the one that was read.
+        ConfigError: it is the table that was read.
+        OutputError: another file is there.
     """
     table = loaded.source.table
     if table is not None and out_path.exists() and out_path.samefile(table):
         raise ConfigError(
             f"{out_path}: this is the table itself. Give --out another name; what was given is kept apart."
         )
+    check_output(out_path, what)
 
 
 def tell_where_paths_start(loaded: LoadedTable, data: Path | None, out_path: Path) -> None:
@@ -203,35 +144,12 @@ def tell_where_paths_start(loaded: LoadedTable, data: Path | None, out_path: Pat
         warn(f"The paths in {out_path} start at {root}; put the table there, or link the photographs.")
 
 
-def escaped(text: str) -> str:
-    """Return text as any console shows it: control characters become escapes."""
-    return printable(text)
-
-
-def print_json(content: Any) -> None:
-    """The result on standard output; NaN becomes null."""
-    unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
-    sys.stdout.write(json.dumps(_without_nan(content), indent=1, ensure_ascii=not unicode) + "\n")
-
-
-def _without_nan(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {key: _without_nan(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_without_nan(value) for value in content]
-    return None if isinstance(content, float) and content != content else content
-
-
 def login(who: str | None) -> str:
     """Return the name that signs an answer or a change: the one given, or that of the login.
 
     Raises:
         ConfigError: none is given, and this system has no name for the login.
     """
-    import getpass
-
-    from animalclef.errors import ConfigError
-
     try:
         return who or getpass.getuser()
     except (KeyError, ImportError, OSError) as error:

@@ -1,4 +1,4 @@
-"""`predict`, `ensemble`: answer the queries, and say what was made."""
+"""`predict`, `ensemble`, `tune`: answer the queries, fuse runs, search their decisions further."""
 
 from __future__ import annotations
 
@@ -9,39 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from animalclef.cli import console
+from animalclef.cli import options as opt
 from animalclef.cli.app import app
-from animalclef.cli.options import (
-    AddressOption,
-    ColumnsOption,
-    ConfigOption,
-    DataOption,
-    DeviceOption,
-    EngineOption,
-    JsonOption,
-    LedgerOption,
-    MaxMissing,
-    NoLedgerOption,
-    SeedOption,
-    SetOption,
-    WeightsOption,
-    Workers,
-    column_settings,
-    err,
-    load,
-    out,
-    print_json,
-    tell,
-    warn,
-)
+from animalclef.cli.printing import print_result, progress, tell, warn
+from animalclef.runtime.atomic_files import write_text
+from animalclef.runtime.output_guard import check_output, protect_inputs
 
 if TYPE_CHECKING:
     from animalclef.api.finished import Run
     from animalclef.decision.decision_model import Decision
 
-__all__ = ["ensemble", "finish", "predict"]
+__all__ = ["ensemble", "predict", "tune"]
 
 
-def finish(
+def _finish(
     command: str,
     made: Run,
     submission: Path,
@@ -52,8 +34,6 @@ def finish(
     warnings: Sequence[str] = (),
 ) -> None:
     """Write the submission and a line of the ledger; print warnings, the decision, and where the results are."""
-    from animalclef.cli.console import answer_lines, decision_table, honesty_lines, set_aside_sentence
-    from animalclef.cli.console_clusters import count_lines
     from animalclef.pipeline.ledger_entry import record
     from animalclef.store.cluster_file import is_clustering
 
@@ -65,36 +45,34 @@ def finish(
             weights=made.outcome.weights if made.outcome else None, submission=submission, summary=summary,
         )  # fmt: skip
     if made.finished.skipped:
-        warn(set_aside_sentence(made.finished.skipped, made.path))
+        warn(console.set_aside_sentence(made.finished.skipped, made.path))
     for sentence in (*summary["warnings"], *warnings):
         warn(sentence)
-    if as_json:
-        print_json({"submission": str(submission), "run": str(made.path), **made.manifest, **summary})
-        return
-    out.print(decision_table(made.decision, made.finished.images.queries.datasets))
-    answered, *rest = answer_lines(summary, submission, made.path)
+    table = console.decision_table(made.decision, made.finished.images.queries.datasets)
+    answered, *rest = console.answer_lines(summary, submission, made.path)
     counts = []
     if made.outcome is not None and made.outcome.clusters is not None:
         what = "queries" if is_clustering(made.finished) else "photographs of new individuals"
-        counts = count_lines(made.outcome.clusters.counts, what)
-    lines = [*honesty_lines(made.decision), answered, *counts, *rest]
-    out.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
+        counts = console.count_lines(made.outcome.clusters.counts, what)
+    lines = [*console.honesty_lines(made.decision), answered, *counts, *rest]
+    content = {"submission": str(submission), "run": str(made.path), **made.manifest, **summary}
+    print_result(content, table, *lines, as_json=as_json)
 
 
 @app.command()
 def predict(
-    data: DataOption = None,
+    data: opt.Data = None,
     out_path: Annotated[
         Path | None, typer.Option("--out", help="Default: submissions/DATE-CONFIG/submission.csv.")
     ] = None,
-    columns: ColumnsOption = None,
-    config_name: ConfigOption = None,
-    assignments: SetOption = None,
-    seed: SeedOption = None,
-    device: DeviceOption = "auto",
-    workers: Workers = None,
+    columns: opt.Columns = None,
+    config_name: opt.Config = None,
+    assignments: opt.Set = None,
+    seed: opt.Seed = None,
+    device: opt.Device = "auto",
+    workers: opt.Workers = None,
     run: Annotated[Path | None, typer.Option(help="Where work is kept. Default: runs/CONFIG-DIGEST.")] = None,
-    weights: WeightsOption = None,
+    weights: opt.Weights = None,
     decision: Annotated[Path | None, typer.Option(help="Apply this decision.json instead of tuning one.")] = None,
     reviewed: Annotated[
         Path | None, typer.Option(help="Log of `animalclef review`: its answers decide their queries.")
@@ -106,7 +84,7 @@ def predict(
             "change an answer. Default: all of them."
         ),
     ] = None,
-    max_missing: MaxMissing = None,
+    max_missing: opt.MaxMissing = None,
     auto: Annotated[
         bool,
         typer.Option(
@@ -115,11 +93,11 @@ def predict(
         ),
     ] = True,
     overwrite: Annotated[bool, typer.Option(help="Forget what an earlier run left in the run folder.")] = False,
-    engine: EngineOption = "local",
-    address: AddressOption = "auto",
-    ledger: LedgerOption = None,
-    no_ledger: NoLedgerOption = False,
-    as_json: JsonOption = False,
+    engine: opt.Engine = "local",
+    address: opt.Address = "auto",
+    ledger: opt.Ledger = None,
+    no_ledger: opt.NoLedger = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Name the individual on every query photograph and write submission.csv.
 
@@ -139,26 +117,27 @@ def predict(
 
     - `animalclef predict --data next-year --decision submissions/this-year/submission.decision.json`
     """
-    from animalclef.api.datasets import Dataset, load_config
+    from animalclef.api.datasets import Dataset
     from animalclef.api.runs import predict as predict_run
-    from animalclef.cli import console
     from animalclef.pipeline.results import target_file
-    from animalclef.runtime.output_guard import protect_inputs
 
-    extra = [f"data.max_missing={max_missing}"] * (max_missing is not None) + ["prepare.mode=whole"] * (not auto)
-    extra += [*column_settings(columns), *([] if budget is None else [f"budget.spend={json.dumps(budget)}"])]
-    first = [] if auto else ["keypoints.upright=false"]  # nothing is tried; what --set says comes after
-    config = load_config(config_name, *first, *(assignments or []), *extra, seed=seed)
-    dataset = Dataset(load(data, settings=config.data))
+    settings = list(assignments or [])
+    if max_missing is not None:
+        settings.append(f"data.max_missing={max_missing}")
+    if not auto:  # nothing is tried; what --set says of upright comes after
+        settings = ["keypoints.upright=false", *settings, "prepare.mode=whole"]
+    if budget is not None:
+        settings.append(f"budget.spend={json.dumps(budget)}")
+    config = opt.run_config(config_name, settings, columns, seed)
+    dataset = Dataset(opt.load(data, settings=config.data))
     protect_inputs(path for path in (decision, reviewed) if path is not None)
     target = target_file(out_path, config.name, config_name, run)
     made = predict_run(
         dataset, config=config, run_dir=run, weights=weights, decision=decision, reviewed=reviewed, device=device,
-        workers=workers,
-        overwrite=overwrite, progress=console.RichProgress(err), say=tell,
+        workers=workers, overwrite=overwrite, progress=progress, say=tell,
         announce=lambda plan: tell(console.plan_sentence(plan)), engine=engine, address=address,
     )  # fmt: skip
-    finish("predict", made, target, ledger=ledger, no_ledger=no_ledger, as_json=as_json)
+    _finish("predict", made, target, ledger=ledger, no_ledger=no_ledger, as_json=as_json)
 
 
 @app.command()
@@ -167,15 +146,15 @@ def ensemble(
     out_path: Annotated[
         Path | None, typer.Option("--out", help="Default: submissions/DATE-ensemble/submission.csv.")
     ] = None,
-    assignments: SetOption = None,
+    assignments: opt.Set = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the search. Default: the first run's.")] = None,
     run: Annotated[
         Path | None,
         typer.Option("--run", help="Where candidates and decision are kept. Default: runs/ensemble-DIGEST."),
     ] = None,
-    ledger: LedgerOption = None,
-    no_ledger: NoLedgerOption = False,
-    as_json: JsonOption = False,
+    ledger: opt.Ledger = None,
+    no_ledger: opt.NoLedger = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Fuse the scores of several finished runs (other embedders, other matchers) into one submission.
 
@@ -185,13 +164,12 @@ def ensemble(
     Example: `animalclef ensemble runs/miewid runs/vlad --out submission.csv`
     """
     from animalclef.api.runs import ensemble as fuse
-    from animalclef.cli import console
     from animalclef.pipeline.results import target_file
 
     target = target_file(out_path, "ensemble", None, run)
-    made = fuse(runs, run_dir=run, settings=assignments or [], seed=seed, progress=console.RichProgress(err))
+    made = fuse(runs, run_dir=run, settings=assignments or [], seed=seed, progress=progress)
     single = _single_members(made.decision, made.finished.images.queries.datasets)
-    finish("ensemble", made, target, ledger=ledger, no_ledger=no_ledger, as_json=as_json, warnings=single)
+    _finish("ensemble", made, target, ledger=ledger, no_ledger=no_ledger, as_json=as_json, warnings=single)
 
 
 def _single_members(decision: Decision, datasets: list[str]) -> list[str]:
@@ -205,3 +183,65 @@ def _single_members(decision: Decision, datasets: list[str]) -> list[str]:
                 f"{name}: only the scores of {members.pop()} have weight, so the other runs change nothing."
             )
     return sentences
+
+
+@app.command()
+def tune(
+    run: opt.FinishedRun,
+    trials: Annotated[int | None, typer.Option(min=1, help="Optuna trials per data set, in all.")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="Storage of the studies: sqlite:///FILE or a PostgreSQL address. "
+            "Default: studies.db in the run folder; with --reviewed one of its own for each state of the log."
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that work on each study.")] = 1,
+    reviewed: Annotated[
+        Path | None, typer.Option(help="Log of `animalclef review`: further labelled pairs for calibration.")
+    ] = None,
+    out_path: Annotated[Path | None, typer.Option("--out", help="Default: tuned.json in the run folder.")] = None,
+    assignments: opt.Set = None,
+    seed: opt.Seed = None,
+    ledger: opt.Ledger = None,
+    no_ledger: opt.NoLedger = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Search weights and thresholds further, on the stored pseudo-queries of a finished run.
+
+    If interrupted, run the same command again: it resumes, also from several machines with one storage.
+    optuna-dashboard shows the studies. The validation score is nested: each fold of individuals is scored with
+    settings that were chosen on the others.
+
+    Examples:
+
+    - `animalclef tune --run runs/my-run --trials 500 --workers 2`
+
+    - `animalclef tune --run runs/my-run --set 'decide.aggregations=[max, top2]' --out tuned.json`
+
+    - `animalclef predict --data my-photos --run runs/my-run --decision tuned.json`
+
+    - `animalclef tune --run runs/my-run --reviewed runs/my-run.review.jsonl`
+    """  # fmt: skip
+    from animalclef.api.runs import default_storage, tune_decision
+    from animalclef.pipeline.ledger_entry import record
+    from animalclef.pipeline.tune import settings_of_run
+    from animalclef.runtime.database_address import shown_address
+    from animalclef.store.run_folder import RunFolder
+
+    target = out_path or run / "tuned.json"
+    protect_inputs([] if reviewed is None else [reviewed])
+    check_output(target, "decision")
+    settings = [*(assignments or []), *([] if trials is None else [f"decide.trials={trials}"])]
+    decision = tune_decision(
+        run, settings=settings, seed=seed, storage=storage, reviewed=reviewed, workers=workers, progress=progress
+    )
+    url = storage or default_storage(run, reviewed)
+    write_text(target, decision.model_dump_json(indent=1) + "\n")
+    if not no_ledger:
+        config, data = settings_of_run(RunFolder(run), settings, seed), RunFolder(run).data_digest
+        record("tune", ledger, config, decision, data=data, run=run)
+    content = {"decision": str(target), "storage": shown_address(url), **decision.model_dump()}
+    table = console.decision_table(decision, sorted(decision.datasets) or ["pooled"])
+    lines = [*console.honesty_lines(decision), f"Decision: {target}", f"Studies: {shown_address(url)}"]
+    print_result(content, table, *lines, as_json=as_json)

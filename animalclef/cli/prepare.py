@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import os
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from animalclef.cli import console
+from animalclef.cli import options as opt
 from animalclef.cli.app import app
-from animalclef.cli.options import (
-    ColumnsOption,
-    DataOption,
-    DeviceOption,
-    JsonOption,
-    WeightsOption,
-    Workers,
-    err,
-    load,
-    out,
-    print_json,
-    refuse_overwriting,
-    tell_where_paths_start,
-    warn,
-)
+from animalclef.cli.printing import print_result, progress, warn
+from animalclef.errors import ConfigError
+from animalclef.runtime.atomic_files import check_writable, write_bytes
+from animalclef.runtime.output_guard import check_output, mark_picture, refuse_input
 from animalclef.runtime.wording import counted
 
 __all__ = ["boxes", "mask"]
@@ -32,8 +24,8 @@ __all__ = ["boxes", "mask"]
 @app.command()
 def mask(
     to: Annotated[Path, typer.Option(help="Folder that gets a PNG per photograph, under the photograph's own path.")],
-    data: DataOption = None,
-    columns: ColumnsOption = None,
+    data: opt.Data = None,
+    columns: opt.Columns = None,
     model: Annotated[
         str,
         typer.Option(
@@ -41,12 +33,12 @@ def mask(
             " or a SAM model: a folder, or its hub name where it is cached."
         ),
     ] = "animal",
-    device: DeviceOption = "auto",
-    weights: WeightsOption = None,
+    device: opt.Device = "auto",
+    weights: opt.Weights = None,
     sheet: Annotated[Path | None, typer.Option(help="Also draw up to 96 of the masks into this JPEG.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Make again the masks that this command made before.")] = False,
-    workers: Workers = None,
-    as_json: JsonOption = False,
+    workers: opt.Workers = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Make a mask of every photograph, so that keypoints on the background are dropped.
 
@@ -58,41 +50,29 @@ def mask(
 
     - `animalclef mask --data my-photos --to my-masks --sheet masks.jpg`
     """
-    import dataclasses
-
-    from animalclef.cli.console import RichProgress
     from animalclef.data.masks import mask_paths
-    from animalclef.errors import ConfigError
     from animalclef.features.embedding.timm_embedder import choose_device
     from animalclef.prepare.contact_sheet import mask_sheet
     from animalclef.prepare.make_masks import make_masks
     from animalclef.prepare.segmenters import open_segmenter
-    from animalclef.runtime.atomic_files import check_writable, write_bytes
-    from animalclef.runtime.output_guard import check_output, mark_picture, refuse_input
 
-    loaded = load(data, columns)
+    loaded = opt.load(data, columns)
     images, root = loaded.images, loaded.source.root.resolve()
     if loaded.source.table is None and to.resolve().is_relative_to(root):
         raise ConfigError(f"--to {to}: masks in {root} would be read as photographs. Give a folder outside it.")
     for path in mask_paths(to, list(dict.fromkeys(images.path))):
         refuse_input(path)
-    if sheet is not None:
-        check_output(sheet, "picture")
-        check_writable(sheet.parent)
-    count = workers or os.cpu_count() or 1
+    _check_sheet(sheet)
+    count = opt.cores(workers)
     segmenter = open_segmenter(model, "cpu" if model == "grabcut" else choose_device(device), weights, count)
-    made = make_masks(images, to, segmenter, count, RichProgress(err), overwrite=overwrite)
+    made = make_masks(images, to, segmenter, count, progress, overwrite=overwrite)
     if sheet is not None:
         write_bytes(sheet, mark_picture(mask_sheet(images, to)))
     if made.unreadable:
         warn(f"{counted(len(made.unreadable), 'photograph')} cannot be read (first: {made.unreadable[0]}).")
-    if as_json:
-        print_json(dataclasses.asdict(made))
-        return
     unclear = f" ({len(made.unclear)} without a clear animal: all is kept)" if made.unclear else ""
-    out.print(
-        f"{made.masks} masks made{unclear}, {made.kept} were there. Folder: {to}", highlight=False, soft_wrap=True
-    )
+    sentence = f"{made.masks} masks made{unclear}, {made.kept} were there. Folder: {to}"
+    print_result(asdict(made), sentence, as_json=as_json)
 
 
 @app.command()
@@ -100,8 +80,8 @@ def boxes(
     out_path: Annotated[
         Path, typer.Option("--out", help="The table to write. Paths in it start where those of the old one do.")
     ],
-    data: DataOption = None,
-    columns: ColumnsOption = None,
+    data: opt.Data = None,
+    columns: opt.Columns = None,
     along_body: Annotated[
         list[str] | None,
         typer.Option(
@@ -115,8 +95,8 @@ def boxes(
         typer.Option(help="Folder of masks (see `mask`) for photographs without a uniform background."),
     ] = None,
     sheet: Annotated[Path | None, typer.Option(help="Also draw up to 96 of the boxes into this JPEG.")] = None,
-    workers: Workers = None,
-    as_json: JsonOption = False,
+    workers: opt.Workers = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Cut out the animal: write a table with a box for each photograph.
 
@@ -129,29 +109,20 @@ def boxes(
 
     - `animalclef boxes --data my-photos --along-body NewtID --out my-photos/boxed.csv --sheet boxes.jpg`
     """
-    from collections import Counter
-
-    from animalclef.cli.console import RichProgress, boxes_table
     from animalclef.data.masks import find_masks
     from animalclef.data.table_writing import write_boxes
-    from animalclef.errors import ConfigError
     from animalclef.prepare.contact_sheet import crop_sheet
     from animalclef.prepare.find_boxes import find_boxes
-    from animalclef.runtime.atomic_files import check_writable, write_bytes
-    from animalclef.runtime.output_guard import check_output, mark_picture
 
-    loaded = load(data, columns)
+    loaded = opt.load(data, columns)
     images = loaded.images
-    refuse_overwriting(loaded, out_path)
-    for path in (out_path, *([] if sheet is None else [sheet])):
-        check_writable(path.parent)
-    if sheet is not None:
-        check_output(sheet, "picture")
-    check_output(out_path, "table with boxes")
+    opt.check_table(loaded, out_path, "table with boxes")
+    check_writable(out_path.parent)
+    _check_sheet(sheet)
     if absent := sorted(set(along_body or []) - set(images.datasets)):
         raise ConfigError(f"--along-body {absent[0]}: no such data set; there are {', '.join(images.datasets)}.")
-    count, progress = workers or os.cpu_count() or 1, RichProgress(err)
-    found = find_boxes(images, find_masks(images, masks), frozenset(along_body or []), count, progress)
+    turned = frozenset(along_body or [])
+    found = find_boxes(images, find_masks(images, masks), turned, opt.cores(workers), progress)
     write_boxes(loaded, out_path, found.bbox_xywhr)
     boxed = images.with_columns(bbox_xywhr=found.bbox_xywhr).select(found.outcome == "found")
     if sheet is not None and len(boxed):
@@ -159,10 +130,13 @@ def boxes(
     elif sheet is not None:
         sheet.unlink(missing_ok=True)
         warn(f"No box was found, so there is no {sheet}.")
-    counted = {name: Counter(found.outcome[images.dataset == name].tolist()) for name in images.datasets}
-    tell_where_paths_start(loaded, data, out_path)
-    if as_json:
-        print_json({"table": str(out_path), "datasets": counted})
-        return
-    out.print(boxes_table(counted))
-    out.print(f"Table: {out_path}", highlight=False, soft_wrap=True)
+    outcomes = {name: Counter(found.outcome[images.dataset == name].tolist()) for name in images.datasets}
+    opt.tell_where_paths_start(loaded, data, out_path)
+    content = {"table": str(out_path), "datasets": outcomes}
+    print_result(content, console.boxes_table(outcomes), f"Table: {out_path}", as_json=as_json)
+
+
+def _check_sheet(sheet: Path | None) -> None:
+    if sheet is not None:
+        check_output(sheet, "picture")
+        check_writable(sheet.parent)

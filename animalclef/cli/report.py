@@ -1,29 +1,21 @@
-"""`report`, `show`: look at a finished run."""
+"""`report`, `show`, `review`: look at a finished run."""
 
 from __future__ import annotations
 
-import os
+import re
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from animalclef.cli import options as opt
 from animalclef.cli.app import app
-from animalclef.cli.options import (
-    FinishedRunOption,
-    JsonOption,
-    Workers,
-    err,
-    out,
-    print_json,
-    warn,
-)
+from animalclef.cli.printing import print_lines, print_result, progress, tell, warn
+from animalclef.runtime.output_guard import check_output
 
-__all__ = ["report", "show"]
+__all__ = ["report", "review", "show"]
 
-MovedOption = Annotated[
-    Path | None, typer.Option("--data", help="Folder of the photographs if they have moved since predict.")
-]
 LayerOption = Annotated[
     str | None,
     typer.Option(help="With --explain: the layer of the network whose map is explained. Default: the last with a map."),
@@ -42,7 +34,7 @@ def report(
     truth: Annotated[
         Path | None, typer.Option(help="CSV with image_id, identity, dataset, known: adds outcomes and the score.")
     ] = None,
-    data: MovedOption = None,
+    data: opt.MovedData = None,
     out_path: Annotated[
         Path | None,
         typer.Option("--out", help="An HTML file, or a folder. Default: report.html, or report/, in the run folder."),
@@ -63,8 +55,8 @@ def report(
     ] = 0,
     layer: LayerOption = None,
     weights: WeightsOption = None,
-    workers: Workers = None,
-    as_json: JsonOption = False,
+    workers: opt.Workers = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Write an HTML report: scores, charts, and every query beside its candidates with their matched keypoints.
 
@@ -76,29 +68,24 @@ def report(
 
     - `animalclef report runs/my-run --data /mnt/photographs --out my-report.html`
     """
-    from animalclef.cli.console import RichProgress
-    from animalclef.report import Explanations, load_run
     from animalclef.report.write_report import write_report
+    from animalclef.store.finished_run import load_run
 
-    finished = load_run(run, data)
-    count, progress = workers or os.cpu_count() or 1, RichProgress(err)
     written = write_report(
-        finished, truth, out_path, candidates, count, progress, matched=matched, masks=masks, weights=weights,
-        explained=explain, explanations=Explanations(finished, layer, weights) if explain else None,
+        load_run(run, data), truth, out_path, candidates, opt.cores(workers), progress, matched=matched, masks=masks,
+        weights=weights, explained=explain, layer=layer,
     )  # fmt: skip
     for note in written.notes:
         warn(note)
-    if as_json:
-        print_json({"report": str(written.page), "notes": written.notes})
-    else:
-        out.print(f"Report: {written.page}", highlight=False, soft_wrap=True)
+    content = {"report": str(written.page), "notes": written.notes}
+    print_result(content, f"Report: {written.page}", as_json=as_json)
 
 
 @app.command()
 def show(
     image_id: Annotated[str, typer.Argument(help="The query's image_id.")],
-    run: FinishedRunOption,
-    data: MovedOption = None,
+    run: opt.FinishedRun,
+    data: opt.MovedData = None,
     out_path: Annotated[Path | None, typer.Option("--out", help="A .png or .jpg. Default: IMAGE_ID.png.")] = None,
     candidates: Annotated[
         int, typer.Option(min=1, max=100, help="How many of the best individuals, each by its best photograph.")
@@ -117,14 +104,60 @@ def show(
 
     - `animalclef show 17 --run runs/demo --explain --out 17-explained.png`
     """
-    import re
-
-    from animalclef.report import Explanations, draw_query, load_run, write_picture
-    from animalclef.runtime.output_guard import check_output
+    from animalclef.report.explanations import Explanations
+    from animalclef.report.query_picture import draw_query, write_picture
+    from animalclef.store.finished_run import load_run
 
     target = out_path or Path(re.sub(r"[^\w.-]+", "_", image_id) + ".png")
     check_output(target, "picture")
     finished = load_run(run, data)
     explanations = Explanations(finished, layer, weights) if explain else None
     write_picture(target, draw_query(finished, image_id, candidates, explanations, weights))
-    out.print(f"Picture: {target}", highlight=False, soft_wrap=True)
+    print_lines(f"Picture: {target}")
+
+
+@app.command()
+def review(
+    run: Annotated[Path, typer.Argument(help="A finished run folder, or a catalogue.")],
+    log: Annotated[
+        Path | None, typer.Option(help="File that answers are added to. Default: RUN.review.jsonl beside RUN.")
+    ] = None,
+    who: Annotated[str | None, typer.Option("--who", help="Your name in the log. Default: your login.")] = None,
+    data: opt.MovedData = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0: a free one.")] = 0,
+    weights: opt.Weights = None,
+    browser: Annotated[bool, typer.Option("--browser", help="Open the page in this machine's browser.")] = False,
+) -> None:
+    """Review a run in the browser: two photographs at a time, and your answer: same, different, or can't tell.
+
+    Questions come in the order of how many photographs an answer is expected to put right, by name or by group. Each
+    answer is on the disk before the page says so. The page is served to this machine alone, at an address with a secret
+    token. Give the log to `predict --reviewed`, `cluster`, `tune` or `train` afterwards.
+
+    Examples:
+
+    - `animalclef review runs/my-run --who Ada`
+
+    - `animalclef predict --data my-photos --run runs/my-run --reviewed runs/my-run.review.jsonl`
+    """
+    from animalclef.catalogue.catalogue_folder import Catalogue, is_catalogue
+    from animalclef.data.review_log import ReviewLog
+    from animalclef.review.server import bind, serve
+    from animalclef.review.session import ReviewSession, review_path
+    from animalclef.store.finished_run import load_run
+
+    place = review_path(run)
+    if is_catalogue(run):
+        season = max(Catalogue(run).roots(), default=1)
+        place, run = run / f"season-{season}.review.jsonl", run / "run"
+    finished = load_run(run, data)
+    kept = ReviewLog(log or place, {"run": finished.name, "data": finished.data})
+    session = ReviewSession(finished, kept, opt.login(who), weights)
+
+    def announce(address: str) -> None:
+        print_lines(f"Review: {address}")
+        tell(f"Answers: {kept.path}. Stop with Ctrl-C; every saved answer is kept.")
+        if browser:
+            webbrowser.open(address)
+
+    serve(session, bind(port), announce)

@@ -1,66 +1,55 @@
-"""`score`, `evaluate`: against a truth file."""
+"""`score`, `evaluate`, `diff`: compare answers with a truth file, or two submissions."""
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
+from rich import box
+from rich.table import Table
 
+from animalclef.cli import console
+from animalclef.cli import options as opt
 from animalclef.cli.app import app
-from animalclef.cli.options import (
-    FinishedRunOption,
-    JsonOption,
-    TruthOption,
-    load,
-    out,
-    print_json,
-)
-from animalclef.errors import DataError
+from animalclef.cli.printing import print_result
+from animalclef.errors import DataError, SubmissionError
+from animalclef.runtime.atomic_files import write_csv
+from animalclef.runtime.output_guard import check_output, protect_inputs
 
-if TYPE_CHECKING:
-    from animalclef.evaluation.background_share import BackgroundShare
-    from animalclef.store.finished_run import FinishedRun
-
-__all__ = ["evaluate", "score"]
+__all__ = ["diff", "evaluate", "score"]
 
 
 @app.command()
 def score(
-    truth: TruthOption,
+    truth: opt.Truth,
     submission: Annotated[Path, typer.Option(help="CSV with image_id and identity, or cluster.")],
     merge_case: Annotated[
         bool,
         typer.Option("--merge-case/--no-merge-case", help="Treat names that differ only in case or spaces as one."),
     ] = True,
-    as_json: JsonOption = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Compute the competition's score: the mean over data sets of sqrt(BAKS * BAUS), or of the ARI of clusters."""
-    from animalclef.cli.console import score_table
-    from animalclef.cli.console_clusters import cluster_score_table
     from animalclef.evaluation.evaluate import score_files
     from animalclef.evaluation.evaluate_clusters import holds_clusters, score_cluster_file
 
     if holds_clusters(submission):
         scores = score_cluster_file(truth, submission, merge_case=merge_case)
-        if as_json:
-            print_json({"score": scores.ari, "ami": scores.ami, **dataclasses.asdict(scores)})
-        else:
-            out.print(cluster_score_table(scores))
+        content = {"score": scores.ari, "ami": scores.ami, **asdict(scores)}
+        print_result(content, console.cluster_score_table(scores), as_json=as_json)
         return
     result = score_files(truth, submission, merge_case=merge_case)
-    if as_json:
-        parts = {name: {**dataclasses.asdict(part), "score": part.score} for name, part in result.datasets.items()}
-        print_json({"score": result.overall, "datasets": parts})
-    else:
-        out.print(score_table(result))
+    parts = {name: {**asdict(part), "score": part.score} for name, part in result.datasets.items()}
+    print_result({"score": result.overall, "datasets": parts}, console.score_table(result), as_json=as_json)
 
 
 @app.command()
 def evaluate(
-    run: FinishedRunOption,
-    truth: TruthOption,
+    run: opt.FinishedRun,
+    truth: opt.Truth,
     masked_data: Annotated[
         Path | None,
         typer.Option("--data", help="The data set: also list the share of matches outside its masks."),
@@ -70,46 +59,112 @@ def evaluate(
         Path | None,
         typer.Option(help="With --data: folder that is searched first for the matcher's published weights."),
     ] = None,
-    as_json: JsonOption = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Compute rank-1/5/20/25 and mAP of a run's candidates, per data set and viewpoint, with bootstrap intervals.
 
     A second table lists recall@1/10/25/100 of each source of candidates and of the shortlist, a third one how well the
     groups of photographs agree with the individuals (ARI, AMI), if the run grouped its new ones.
     """
-    from animalclef.cli.console import background_table, recall_table, retrieval_table
-    from animalclef.cli.console_clusters import cluster_score_table
+    from animalclef.evaluation.background_share import background_of_run
     from animalclef.evaluation.evaluate import evaluate_run
     from animalclef.evaluation.evaluate_clusters import score_clusters_of_run
+    from animalclef.report.match_view import matcher_of
     from animalclef.store.finished_run import load_run
 
     if masks is not None and masked_data is None:
         raise DataError("--masks needs --data: the data set that the masks belong to.")
     finished = load_run(run, masked_data)
-    report = evaluate_run(finished, truth)
-    clusters = score_clusters_of_run(finished, truth)
-    shares = [] if masked_data is None else _background(finished, masked_data, masks, weights)
-    if as_json:
-        background = {} if masked_data is None else {"background": [dataclasses.asdict(one) for one in shares]}
-        grouped = {} if clusters is None else {"clusters": dataclasses.asdict(clusters)["datasets"]}
-        print_json({**dataclasses.asdict(report), **grouped, **background})
-        return
-    out.print(retrieval_table(report))
+    report, clusters = evaluate_run(finished, truth), score_clusters_of_run(finished, truth)
+    content, tables = asdict(report), [console.retrieval_table(report)]
     if report.recall:
-        out.print(recall_table(report))
+        tables.append(console.recall_table(report))
     if clusters is not None:
-        out.print(cluster_score_table(clusters))
+        content["clusters"] = asdict(clusters)["datasets"]
+        tables.append(console.cluster_score_table(clusters))
     if masked_data is not None:
-        out.print(background_table(shares))
+        matcher = matcher_of(finished.config, weights)
+        if matcher is None:
+            raise DataError(
+                f"{finished.path}: no matches to measure; the run matched nothing, or its matcher cannot be opened "
+                "any more."
+            )
+        images = opt.load(masked_data, settings=finished.config.data).images
+        shares = background_of_run(finished, images, masks, matcher.correspondences)
+        content["background"] = [asdict(one) for one in shares]
+        tables.append(console.background_table(shares))
+    print_result(content, *tables, as_json=as_json)
 
 
-def _background(run: FinishedRun, data: Path, masks: Path | None, weights: Path | None) -> list[BackgroundShare]:
-    from animalclef.evaluation.background_share import background_of_run
-    from animalclef.report.match_view import matcher_of
+@app.command()
+def diff(
+    a: Annotated[Path, typer.Argument(metavar="A.csv", help="A submission.")],
+    b: Annotated[Path, typer.Argument(metavar="B.csv", help="Another one for the same queries.")],
+    data: opt.Data = None,
+    columns: opt.Columns = None,
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(help="The finished run folder of both, or twice: the run of A, then the run of B."),
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="CSV with image_id, identity, dataset, known: count which file is right.")
+    ] = None,
+    out_path: Annotated[Path | None, typer.Option("--out", help="Write every difference to this CSV file.")] = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Compare two submissions: count the answers that differ, by data set and cause.
 
-    matcher = matcher_of(run.config, weights)
-    if matcher is None:
-        raise DataError(
-            f"{run.path}: no matches to measure; the run matched nothing, or its matcher cannot be opened any more."
-        )
-    return background_of_run(run, load(data, settings=run.config.data).images, masks, matcher.correspondences)
+    The cause is found with the run folders: the *threshold* (the best candidate is the same, the threshold is not), its
+    *probability* (it crossed the threshold), *another best candidate*, or a *skipped* photograph.
+
+    Examples:
+
+    - `animalclef diff old.csv new.csv --data animal-clef-2025`
+
+    - `animalclef diff old.csv new.csv --run runs/old --run runs/new --out changed.csv`
+    """
+    from animalclef.evaluation.compare import check_answers, counts, differences, explain_with, read_pair, rows_of
+    from animalclef.evaluation.evaluate import right_answers
+    from animalclef.store.finished_run import load_run
+
+    runs = [explain_with(load_run(one)) for one in run or []]
+    if len(runs) > 2:
+        raise DataError(f"diff: --run was given {len(runs)} times; expected one run for both files, or A's and B's.")
+    if out_path is not None:
+        protect_inputs(path for path in (a, b, truth) if path is not None)
+        check_output(out_path, "list of differences")
+    answers, others = read_pair(a, b)
+    check_answers(a, b, (answers, others), runs)
+    dataset: dict[str, str] | None = None if runs else {}
+    if data is not None:
+        queries = opt.load(data, columns).images.queries
+        dataset = dict(zip(queries.image_id, queries.dataset, strict=True))
+        if stray := [image_id for image_id in answers if image_id not in dataset]:
+            raise SubmissionError(
+                f"{a}: image_id {stray[0]} is no query of {data}; give the data of these submissions."
+            )
+    right = None if truth is None else right_answers(truth)
+    found = differences(answers, others, dataset=dataset, runs=runs, truth=right)
+    grouped = counts(found)
+    shown: list[Table | str] = [_difference_table(grouped, f"A: {a}, B: {b}")] if found else []
+    shown.append(f"{len(found):,} of {len(answers):,} answers differ.")
+    if out_path is not None:
+        write_csv(out_path, *rows_of(found))
+        shown.append(f"Every one of them: {out_path}")
+    content = {"queries": len(answers), "differ": len(found), "counts": grouped, "rows": [asdict(one) for one in found]}
+    print_result(content, *shown, as_json=as_json)
+
+
+def _difference_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
+    """List counts per data set, kind of difference and cause; with a truth, how often each file is right."""
+    judged = any("a_right" in row for row in rows)
+    table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False, box=box.SIMPLE_HEAD)
+    for name in ("data set", "A answers", "B answers", "cause"):
+        table.add_column(name, overflow="fold")
+    for name in ("rows", "A right", "B right", "neither") if judged else ("rows",):
+        table.add_column(name, justify="right")
+    for row in rows:
+        cells = [str(row[name]) for name in ("dataset", "a", "b", "cause")]
+        numbers = [row["rows"], *([row["a_right"], row["b_right"], row["neither"]] if judged else [])]
+        table.add_row(*cells, *[f"{number:,}" for number in numbers])
+    return table

@@ -8,46 +8,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from animalclef.cli import console
+from animalclef.cli import options as opt
 from animalclef.cli.app import app
-from animalclef.cli.options import (
-    ColumnsOption,
-    DataOption,
-    DeviceOption,
-    DevicesOption,
-    JsonOption,
-    MaxMissing,
-    OverwriteTraining,
-    SeedOption,
-    SetOption,
-    TrainingFolder,
-    WeightsOption,
-    Workers,
-    column_settings,
-    err,
-    load,
-    out,
-    print_json,
-    warn,
-)
+from animalclef.cli.printing import print_result, progress, tell, warn
 from animalclef.errors import DataError
+from animalclef.runtime.output_guard import protect_inputs
 from animalclef.runtime.wording import counted
 
 if TYPE_CHECKING:
     from animalclef.training.embedder.embedder_task import TrainingPlan
-    from animalclef.training.embedder.trained_network import Started
 
 __all__ = ["train", "train_matcher", "train_segmenter"]
 
 
 @app.command()
 def train(
-    out_path: TrainingFolder,
-    data: DataOption = None,
-    columns: ColumnsOption = None,
+    out_path: opt.TrainingFolder,
+    data: opt.Data = None,
+    columns: opt.Columns = None,
     recipe: Annotated[
         str | None, typer.Option("--config", help="A YAML recipe, or the name of a shipped one (miewid).")
     ] = None,
-    assignments: SetOption = None,
+    assignments: opt.Set = None,
     start: Annotated[
         str | None,
         typer.Option(
@@ -55,10 +38,10 @@ def train(
             "(`embedder-small`), or `published`."
         ),
     ] = None,
-    seed: SeedOption = None,
-    device: DeviceOption = "auto",
-    devices: DevicesOption = 1,
-    workers: Workers = None,
+    seed: opt.Seed = None,
+    device: opt.Device = "auto",
+    devices: opt.Devices = 1,
+    workers: opt.Workers = None,
     image_cache: Annotated[
         Path | None,
         typer.Option(
@@ -71,9 +54,9 @@ def train(
         Path | None,
         typer.Option(help="Log of `animalclef review`: queries whose individual it says are trained on, too."),
     ] = None,
-    max_missing: MaxMissing = None,
-    overwrite: OverwriteTraining = False,
-    as_json: JsonOption = False,
+    max_missing: opt.MaxMissing = None,
+    overwrite: opt.OverwriteTraining = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Train or fine-tune an embedder on the named photographs of a data set.
 
@@ -92,53 +75,43 @@ def train(
 
     - `torchrun --nproc-per-node 4 -m animalclef train --data my-photos --config miewid --out my-miewid`
     """
-    from animalclef.cli.console import RichProgress, retrieved_table
     from animalclef.config import TrainConfig, load_recipe
-    from animalclef.runtime.output_guard import protect_inputs
     from animalclef.training.embedder.embedder_training import train_embedder
 
     extra = [] if max_missing is None else [f"data.max_missing={max_missing}"]
-    config = load_recipe(TrainConfig, recipe, [*(assignments or []), *extra, *column_settings(columns)], seed)
-    table = load(data, settings=config.data).images
-    protect_inputs(path for path in (reviewed,) if path is not None)
+    config = load_recipe(TrainConfig, recipe, [*(assignments or []), *extra, *opt.column_settings(columns)], seed)
+    table = opt.load(data, settings=config.data).images
+    protect_inputs([] if reviewed is None else [reviewed])
     outcome = train_embedder(
         config, table, out_path, start=start, device=device,
         devices=max(devices, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))),  # torchrun's
-        workers=workers or os.cpu_count() or 1, overwrite=overwrite, image_cache=image_cache, reviewed=reviewed,
-        progress=RichProgress(err), announce=_announce,
+        workers=opt.cores(workers), overwrite=overwrite, image_cache=image_cache, reviewed=reviewed,
+        progress=progress, announce=_announce,
     )  # fmt: skip
     if not outcome.is_first:
         return
     if outcome.skipped:
         first = outcome.skipped[0]
         warn(f"{counted(len(outcome.skipped), 'photograph', 'was')} left out (first: {first.path}: {first.reason}).")
-    if as_json:
-        print_json({"network": str(outcome.path), **outcome.measured})
-        return
     rows = {name: outcome.measured[name] for name in ("start", "trained") if outcome.measured[name]}
-    if rows:
-        out.print(retrieved_table(rows))
-    out.print(f"Network: {outcome.path}", highlight=False, soft_wrap=True)
+    shown = [console.retrieved_table(rows)] if rows else []
+    content = {"network": str(outcome.path), **outcome.measured}
+    print_result(content, *shown, f"Network: {outcome.path}", as_json=as_json)
 
 
 def _announce(plan: TrainingPlan) -> None:
-    from animalclef.cli.console import training_sentence
-
-    err.print(training_sentence(plan), highlight=False, soft_wrap=True)
-    if plan.started is not None and plan.seconds is None:
-        _print_start(plan.started)
-
-
-def _print_start(started: Started) -> None:
+    tell(console.training_sentence(plan))
+    started = plan.started
+    if started is None or plan.seconds is not None:
+        return
     for names, what in ((started.new, "Not in the start, so new"), (started.unused, "In the start, but not used")):
         if names:
-            shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-            err.print(f"{what}: {shown}", highlight=False, soft_wrap=True)
+            tell(f"{what}: {', '.join(names[:6])}" + (f" and {len(names) - 6} more" if len(names) > 6 else ""))
 
 
 @app.command()
 def train_matcher(
-    out_path: TrainingFolder,
+    out_path: opt.TrainingFolder,
     images: Annotated[
         Path | None, typer.Option(help="Folder of photographs to train on; no names are needed. Default: OUT/images.")
     ] = None,
@@ -148,16 +121,16 @@ def train_matcher(
     recipe: Annotated[
         str | None, typer.Option("--config", help="A YAML recipe, or the name of a shipped one (lightglue-sift).")
     ] = None,
-    assignments: SetOption = None,
+    assignments: opt.Set = None,
     start: Annotated[
         Path | None, typer.Option(help="Start from this LightGlue (.safetensors, kornia's names) of the same size.")
     ] = None,
-    seed: SeedOption = None,
-    device: DeviceOption = "auto",
-    devices: DevicesOption = 1,
-    workers: Workers = None,
-    overwrite: OverwriteTraining = False,
-    as_json: JsonOption = False,
+    seed: opt.Seed = None,
+    device: opt.Device = "auto",
+    devices: opt.Devices = 1,
+    workers: opt.Workers = None,
+    overwrite: opt.OverwriteTraining = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Train a LightGlue matcher on warped views of photographs, without any names.
 
@@ -172,7 +145,6 @@ def train_matcher(
 
     - `animalclef train-matcher --images my-photos --set steps=20000 --set network.n_layers=6 --out my-matcher`
     """
-    from animalclef.cli.console import RichProgress, measured_table
     from animalclef.config import TrainMatcherConfig, load_recipe
     from animalclef.training.matcher.matcher_training import train_matcher as train
     from animalclef.training.matcher.rendered_subjects import PHOTOGRAPHS_PER_SPECIES, render_subjects
@@ -181,8 +153,7 @@ def train_matcher(
     folder = images or out_path / "images"
     if not render and not folder.is_dir():
         raise DataError(f"{folder}: nothing to train on. Give a folder of photographs with --images, or --render 2880.")
-    progress = RichProgress(err)
-    count = workers or os.cpu_count() or 1
+    count = opt.cores(workers)
     if render:
         total = -(-render // PHOTOGRAPHS_PER_SPECIES) * PHOTOGRAPHS_PER_SPECIES
         with progress.task("rendering photographs", total, "images") as advance:
@@ -198,16 +169,14 @@ def train_matcher(
             f"Left out: {counted(len(outcome.unreadable), 'photograph')} that cannot be read "
             f"(first: {outcome.unreadable[0]})."
         )
-    if as_json:
-        print_json({"network": str(outcome.path), "steps": config.steps, "measured": outcome.measured})
-        return
-    out.print(measured_table(outcome.measured))
-    out.print(f"Network: {outcome.path}", highlight=False, soft_wrap=True)
+    content = {"network": str(outcome.path), "steps": config.steps, "measured": outcome.measured}
+    table = console.measured_table(outcome.measured)
+    print_result(content, table, f"Network: {outcome.path}", as_json=as_json)
 
 
 @app.command()
 def train_segmenter(
-    out_path: TrainingFolder,
+    out_path: opt.TrainingFolder,
     start: Annotated[
         Path | None,
         typer.Option(help="Weights of U2-Net-P to start from (.onnx, .safetensors). Default: the pulled u2netp."),
@@ -216,20 +185,20 @@ def train_segmenter(
         Path | None,
         typer.Option(help="Also train on photographs of your own: a table or folder, as for predict, with masks."),
     ] = None,
-    columns: ColumnsOption = None,
+    columns: opt.Columns = None,
     masks: Annotated[
         Path | None,
         typer.Option(help="Folder of masks for --data, as `mask` makes it. Default: those that the table names."),
     ] = None,
     recipe: Annotated[str | None, typer.Option("--config", help="A YAML recipe.")] = None,
-    assignments: SetOption = None,
-    weights: WeightsOption = None,
-    seed: SeedOption = None,
-    device: DeviceOption = "auto",
-    devices: DevicesOption = 1,
-    workers: Workers = None,
-    overwrite: OverwriteTraining = False,
-    as_json: JsonOption = False,
+    assignments: opt.Set = None,
+    weights: opt.Weights = None,
+    seed: opt.Seed = None,
+    device: opt.Device = "auto",
+    devices: opt.Devices = 1,
+    workers: opt.Workers = None,
+    overwrite: opt.OverwriteTraining = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Train the segmenter on rendered animals with exact masks, and on your photographs with masks.
 
@@ -243,7 +212,6 @@ def train_segmenter(
 
     - `animalclef train-segmenter --data my-photos --masks my-masks --set steps=300 --out my-segmenter`
     """
-    from animalclef.cli.console import RichProgress
     from animalclef.config import load_recipe
     from animalclef.config.training import TrainSegmenterConfig
     from animalclef.data.masks import find_masks
@@ -251,17 +219,15 @@ def train_segmenter(
     from animalclef.training.segmenter.segmenter_training import train_segmenter as train
 
     config = load_recipe(TrainSegmenterConfig, recipe, assignments or [], seed)
-    images = None if data is None else load(data, columns).images
+    images = None if data is None else opt.load(data, columns).images
     outcome = train(
         config, start or find_weights("u2netp", weights), out_path, images=images,
         masks=None if images is None else find_masks(images, masks), device=device, devices=devices,
-        workers=workers or os.cpu_count() or 1, overwrite=overwrite, progress=RichProgress(err),
+        workers=opt.cores(workers), overwrite=overwrite, progress=progress,
     )  # fmt: skip
     if not outcome.is_first:
         return
-    if as_json:
-        print_json({"network": str(outcome.path), "steps": config.steps, "measured": outcome.measured})
-        return
+    content = {"network": str(outcome.path), "steps": config.steps, "measured": outcome.measured}
     before, after = (outcome.measured[name]["mean_iou"] for name in ("start", "network"))
-    out.print(f"Mean IoU with the masks of held-out photographs: {after:.3f}, at the start {before:.3f}.")
-    out.print(f"Network: {outcome.path}", highlight=False, soft_wrap=True)
+    sentence = f"Mean IoU with the masks of held-out photographs: {after:.3f}, at the start {before:.3f}."
+    print_result(content, sentence, f"Network: {outcome.path}", as_json=as_json)

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.table import Column, Table
 
+from animalclef.cli import options as opt
 from animalclef.cli.app import app
-from animalclef.cli.options import ConfigOption, JsonOption, SetOption, err, out, print_json
+from animalclef.cli.printing import print_lines, print_result, progress
+from animalclef.errors import WeightsError
 
 __all__ = ["bundle", "list_weights", "pull_weights", "verify"]
 
@@ -23,35 +26,28 @@ Terms = Annotated[bool, typer.Option(help="You have read the terms of weights th
 @commands.command("list")
 def list_weights(
     names: Names = None,
-    config_name: ConfigOption = None,
-    assignments: SetOption = None,
+    config_name: opt.Config = None,
+    assignments: opt.Set = None,
     folder: Folder = None,
-    as_json: JsonOption = False,
+    as_json: opt.Json = False,
 ) -> None:
     """List licence, size, digest and place of published weights; with --config, of those that a run loads.
 
     Example: `animalclef weights list --config animalclef2025`
     """
     rows = [_row(name, folder) for name in _chosen(names, config_name, assignments)]
-    if as_json:
-        print_json(rows)
-        return
-    if not rows:
-        out.print("These settings need no published weights.")
-        return
-    from rich.table import Column, Table
-
     table = Table(Column("weights", no_wrap=True), "licence", "MB", "SHA-256", Column("where", overflow="fold"))
     for row in rows:
         size = "?" if row["size"] is None else f"{row['size'] / 1e6:.1f}"
         digest = "not known yet" if row["sha256"] is None else row["sha256"][:12]
         table.add_row(row["name"], row["licence"], size, digest, row["place"] or "not here")
-    out.print(table)
+    shown = table if rows else "These settings need no published weights."
+    print_result(rows, shown, as_json=as_json)
 
 
 @commands.command("pull")
 def pull_weights(
-    names: Names = None, config_name: ConfigOption = None, assignments: SetOption = None, accept_terms: Terms = False
+    names: Names = None, config_name: opt.Config = None, assignments: opt.Set = None, accept_terms: Terms = False
 ) -> None:
     """Download weights into the caches of huggingface_hub and torch hub; an interrupted download resumes.
 
@@ -61,24 +57,23 @@ def pull_weights(
 
     - `animalclef weights pull dinov3-s --accept-terms`
     """
-    from animalclef.cli.console import RichProgress
     from animalclef.hub.cache import WEIGHTS
     from animalclef.hub.download import pull
 
-    for name in _asked(names, config_name, assignments):
-        path = pull(WEIGHTS[name], accept_terms=accept_terms, progress=RichProgress(err))
-        out.print(f"{name}: {path} ({WEIGHTS[name].licence})", highlight=False, soft_wrap=True)
+    for name in _chosen(names, config_name, assignments, may_be_all=False):
+        path = pull(WEIGHTS[name], accept_terms=accept_terms, progress=progress)
+        print_lines(f"{name}: {path} ({WEIGHTS[name].licence})")
 
 
 @commands.command()
 def verify(
-    names: Names = None, config_name: ConfigOption = None, assignments: SetOption = None, folder: Folder = None
+    names: Names = None, config_name: opt.Config = None, assignments: opt.Set = None, folder: Folder = None
 ) -> None:
     """Check the digests of weights on this machine. Exit status 2 if one is damaged, or absent though named."""
     from animalclef.hub.cache import WEIGHTS, locate
     from animalclef.runtime.digests import file_digest
 
-    is_asked, wrong = bool(names or config_name), False
+    is_asked, wrong = bool(names or config_name or assignments), False
     for name in _chosen(names, config_name, assignments):
         found = locate(WEIGHTS[name], folder)
         if found is None:
@@ -93,7 +88,7 @@ def verify(
             verdict = verdict if is_right else f"NOT {verdict}"
         if found is not None or is_asked:
             where = "" if found is None else f" {found.path}:"
-            out.print(f"{name}:{where} {verdict}.", highlight=False, soft_wrap=True)
+            print_lines(f"{name}:{where} {verdict}.")
     raise typer.Exit(2 if wrong else 0)
 
 
@@ -101,8 +96,8 @@ def verify(
 def bundle(
     to: Annotated[Path, typer.Option(help="Folder to make.")],
     names: Names = None,
-    config_name: ConfigOption = None,
-    assignments: SetOption = None,
+    config_name: opt.Config = None,
+    assignments: opt.Set = None,
     wheels: Annotated[bool, typer.Option(help="Also the packages that a hosted notebook may lack.")] = False,
     accept_terms: Terms = False,
 ) -> None:
@@ -110,17 +105,17 @@ def bundle(
 
     Example: `animalclef weights bundle --config animalclef2025 --to my-weights --wheels`
     """
-    from animalclef.cli.console import RichProgress
     from animalclef.hub.bundle import make_bundle
 
-    chosen = _asked(names, config_name, assignments)
-    make_bundle(chosen, to, config_name, RichProgress(err), wheels=wheels, accept_terms=accept_terms)
-    out.print(f"Bundle: {to} ({', '.join(chosen)}). Use it with --weights.", highlight=False, soft_wrap=True)
+    chosen = _chosen(names, config_name, assignments, may_be_all=False)
+    make_bundle(chosen, to, config_name, progress, wheels=wheels, accept_terms=accept_terms)
+    print_lines(f"Bundle: {to} ({', '.join(chosen)}). Use it with --weights.")
 
 
-def _chosen(names: list[str] | None, config_name: str | None, assignments: list[str] | None) -> list[str]:
+def _chosen(
+    names: list[str] | None, config_name: str | None, assignments: list[str] | None, *, may_be_all: bool = True
+) -> list[str]:
     from animalclef.config import load_config
-    from animalclef.errors import WeightsError
     from animalclef.hub.cache import WEIGHTS
     from animalclef.hub.needed_weights import needed_weights
 
@@ -129,16 +124,11 @@ def _chosen(names: list[str] | None, config_name: str | None, assignments: list[
             raise WeightsError(f"{name}: no such weights. Known: {', '.join(sorted(WEIGHTS))}.")
     if names:
         return list(dict.fromkeys(names))
-    return needed_weights(load_config(config_name, assignments or [])) if config_name or assignments else list(WEIGHTS)
-
-
-def _asked(names: list[str] | None, config_name: str | None, assignments: list[str] | None) -> list[str]:
-    """Return `_chosen`, but refuse to choose everything."""
-    from animalclef.errors import WeightsError
-
-    if not (names or config_name or assignments):
+    if config_name or assignments:
+        return needed_weights(load_config(config_name, assignments or []))
+    if not may_be_all:
         raise WeightsError("expected the names of weights, or --config NAME; `animalclef weights list` shows all.")
-    return _chosen(names, config_name, assignments)
+    return list(WEIGHTS)
 
 
 def _row(name: str, folder: Path | None) -> dict[str, Any]:

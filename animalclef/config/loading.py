@@ -46,6 +46,7 @@ def load_recipe(
     source: str | Path | None = None,
     assignments: Sequence[str] = (),
     seed: int | None = None,
+    base: _AnySettings | None = None,
     *,
     group: str = "training",
 ) -> _AnySettings:
@@ -54,7 +55,8 @@ def load_recipe(
     Raises:
         ConfigError: the file, a key or a value is not right; the message names the nearest key.
     """
-    tree = {} if source is None else _read_yaml(_find(source, shipped_configs(group)))
+    tree = {} if base is None else base.model_dump(mode="json")
+    tree |= {} if source is None else _read_yaml(_find(source, shipped_configs(group)))
     return _settings(model, tree, source, assignments, seed)
 
 

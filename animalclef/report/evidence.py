@@ -88,7 +88,7 @@ def _of_pseudo_queries(name: str, pseudo: PseudoQueries, decision: DatasetDecisi
     if pseudo.can_be_scored:
         swept = sweep_thresholds(best, right, without, pseudo.splits, decision.threshold)
     order = np.argsort(-np.where(pseudo.as_known, whole, -1.0), axis=1, kind="stable")
-    ranks = np.array([_rank(*one) for one in zip(order, pseudo.same & pseudo.as_known, strict=True)])
+    hits = np.take_along_axis(pseudo.same & pseudo.as_known, order, axis=1)  # best candidate first
     return Evidence(
         dataset=name,
         source="pseudo-queries",
@@ -97,7 +97,7 @@ def _of_pseudo_queries(name: str, pseudo: PseudoQueries, decision: DatasetDecisi
         unknown=np.maximum(without, 0.0),
         sweep=swept,
         reliability=reliability(probability[pseudo.as_known], pseudo.same[pseudo.as_known]),
-        ranks=ranks[findable],
+        ranks=hits[findable].argmax(axis=1) + 1.0,
     )
 
 
@@ -112,12 +112,6 @@ def _best(probability: Floats, visible: NDArray[np.bool_], same: NDArray[np.bool
     seen = np.where(visible, probability, -np.inf)
     rows, best = np.arange(len(seen)), seen.argmax(axis=1)
     return seen[rows, best], same[rows, best] & visible[rows, best]
-
-
-def _rank(order: NDArray[np.int64], same: NDArray[np.bool_]) -> float:
-    """Return the rank of the first photograph of the right individual."""
-    places = np.flatnonzero(same[order])
-    return float(places[0] + 1) if len(places) else float("inf")
 
 
 def _stored_pseudo_queries(run: FinishedRun) -> Mapping[str, PseudoQueries]:

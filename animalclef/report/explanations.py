@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import logging
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.config import Config
-from animalclef.data.decode import UnreadableImageError, read_image
-from animalclef.errors import ConfigError, DataError, WeightsError
+from animalclef.errors import ConfigError, WeightsError
 from animalclef.explain.pairx import Agreement, agreement_of_vlad, heat_of
 from animalclef.explain.pairx_network import agreement_of_network
 from animalclef.features.embedding.embedder import Embedder, load_network
 from animalclef.features.embedding.timm_embedder import TimmExtractor
 from animalclef.features.embedding.vlad import Codebook
+from animalclef.report.thumbnails import data_address, read_photograph
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.shard_store import ShardStore
-from animalclef.structures import DecodedImage, FloatArray
+from animalclef.structures import FloatArray
 
 __all__ = ["Explanations", "cosine_text", "draw_agreement", "overlay_of", "packed_agreement"]
 
@@ -44,12 +43,14 @@ class Explanations:
     def __init__(self, run: FinishedRun, layer: str | None = None, weights: Path | None = None) -> None:
         self._run, self._layer = run, layer
         self._network: TimmExtractor | None = None
-        self._codebooks: dict[str, Codebook | None] = {}
+        self._codebook = cache(self._found_codebook)
         self.are_there = True
         if layer is not None and run.config.embed.model == "rootsift-vlad":
             raise ConfigError(f"--layer {layer}: the weight-free embedding has no layers. Leave --layer out.")
         try:
-            self._network = load_network(_plain(run.config), "cpu", weights)
+            # Compiled or mixed-precision networks hide their layers.
+            plain = run.config.embed.model_copy(update={"precision": "plain", "compile": False})
+            self._network = load_network(run.config.model_copy(update={"embed": plain}), "cpu", weights)
         except WeightsError as error:
             logger.warning("The embedding cannot be explained: %s", error)
             self.are_there = False
@@ -62,7 +63,8 @@ class Explanations:
         """
         if not self.are_there:
             return None
-        query, gallery = self._photograph(query_id), self._photograph(gallery_id)
+        long_side = self._run.config.data.decode_long_side  # as the run decoded them
+        query, gallery = (read_photograph(self._run, one, long_side) for one in (query_id, gallery_id))
         if query is None or gallery is None:
             return None
         if self._network is not None:
@@ -70,27 +72,13 @@ class Explanations:
         codebook = self._codebook(str(self._run.images.dataset[self._run.row_of[query_id]]))
         return None if codebook is None else agreement_of_vlad(query, gallery, codebook, self._run.config.embed)
 
-    def _photograph(self, image_id: str) -> DecodedImage | None:
-        """Decode a photograph as the run did."""
-        try:
-            return read_image(self._run.images, self._run.row_of[image_id], self._run.config.data)
-        except (DataError, UnreadableImageError, KeyError):
-            return None
-
-    def _codebook(self, dataset: str) -> Codebook | None:
-        """Return the codebook that the run fitted on the gallery of a data set."""
-        if dataset not in self._codebooks:
-            self._codebooks[dataset] = _stored_codebook(self._run, dataset)
-            if self._codebooks[dataset] is None:
-                sentence = "The embedding cannot be explained: %s keeps no codebook of %s that fits its settings."
-                logger.warning(sentence, self._run.path, dataset)
-        return self._codebooks[dataset]
-
-
-def _plain(config: Config) -> Config:
-    """Return the settings of the plain network: compiled or mixed-precision ones hide their layers."""
-    plain = config.embed.model_copy(update={"precision": "plain", "compile": False})
-    return config.model_copy(update={"embed": plain})
+    def _found_codebook(self, dataset: str) -> Codebook | None:
+        """Return the codebook that the run fitted on the gallery of a data set; warn where it is gone."""
+        codebook = _stored_codebook(self._run, dataset)
+        if codebook is None:
+            sentence = "The embedding cannot be explained: %s keeps no codebook of %s that fits its settings."
+            logger.warning(sentence, self._run.path, dataset)
+        return codebook
 
 
 def _stored_codebook(run: FinishedRun, dataset: str) -> Codebook | None:
@@ -148,7 +136,7 @@ def packed_agreement(agreed: Agreement) -> Any:
     overlays = [overlay_of(cells) for cells in (agreed.query_map, agreed.gallery_map)]
     return {
         "cosine": cosine_text(agreed),
-        "overlays": [f"data:image/png;base64,{base64.b64encode(one).decode()}" for one in overlays],
+        "overlays": [data_address("image/png", one) for one in overlays],
         "places": [int(value) for value in np.round(places).ravel()],
     }
 

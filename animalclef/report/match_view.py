@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,27 +14,19 @@ from animalclef.config import Config
 from animalclef.data.masks import find_masks, inside, read_mask
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.features.local.entries import features_from_entry
-from animalclef.pipeline.models import open_matcher
+from animalclef.pipeline.models import AnyMatcher, open_matcher
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import Correspondences, FloatArray, LocalFeatures
 
-__all__ = ["Matches", "PairMatcher", "matcher_of", "store_with"]
+__all__ = ["Matches", "matcher_of", "store_with"]
 
 logger = logging.getLogger(__name__)
 
 BoolArray = NDArray[np.bool_]
 
 
-class PairMatcher(Protocol):
-    """Finds the matches of one pair."""
-
-    def correspondences(self, query: LocalFeatures, candidate: LocalFeatures) -> Correspondences:
-        """Return the matches of the pair."""
-        ...
-
-
-def matcher_of(config: Config, weights: Path | None = None) -> PairMatcher | None:
+def matcher_of(config: Config, weights: Path | None = None) -> AnyMatcher | None:
     """Open the matcher of a run; return `None` if it matched nothing, or its weights or package are missing now.
 
     Published weights are searched for in the folder `weights` first.
@@ -59,14 +50,13 @@ class Matches:
 
     def __init__(self, run: FinishedRun, masks: Path | None = None, weights: Path | None = None) -> None:
         self._matcher = matcher_of(run.config, weights)
-        own = run.config.keypoints.masks
+        self._keypoints = run.config.keypoints
+        own = self._keypoints.masks
         self._drops = own is not None or run.images.mask is not None
-        self._most = run.config.keypoints.matched
         self._images, self._masks = run.images, find_masks(run.images, masks if own is None else Path(own))
         self._row_of_key = {key: row for row, key in reversed(list(enumerate(run.images.key)))}
         self._row_of = run.images.row_of
         self._stores: Mapping[str, ShardStore] = {} if self._matcher is None else _keypoint_stores(run)  # by data set
-        self._extractor = run.config.keypoints.extractor
 
     @property
     def are_there(self) -> bool:
@@ -81,12 +71,12 @@ class Matches:
         if store is None or key not in store:
             return None
         try:
-            found = features_from_entry(key, store.get(key), self._extractor)
+            found = features_from_entry(key, store.get(key), self._keypoints.extractor)
         except KeyError:
             return None
         on_animal = self._on_animal(found, found.keypoints_xy) if self._drops else None
         kept = found if on_animal is None else found.select(on_animal)
-        return kept if self._most is None else kept.select(np.arange(min(len(kept), self._most)))
+        return kept.select(np.arange(len(kept))[: self._keypoints.matched])
 
     def of(self, query_id: str, gallery_id: str) -> Correspondences | None:
         """Return the matches of a pair, or `None` if its keypoints are missing."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import matplotlib
@@ -33,8 +33,7 @@ _BACKGROUND, _INK, _FAINT = (22, 24, 28), (240, 240, 240), (150, 156, 164)
 _RAMP = np.array([(79, 141, 255), (53, 208, 186), (255, 225, 77)], dtype=np.float64)  # little to much confidence
 
 
-@dataclass(frozen=True)
-class _Frame:
+class _Frame(NamedTuple):
     """The rectangle of a photograph in the picture, in pixels."""
 
     left: float
@@ -47,11 +46,6 @@ class _Frame:
         share = (points_xy + 0.5) / np.array(size_wh, dtype=np.float64)
         placed = share * (self.width, self.height) + (self.left, self.top)
         return np.asarray(placed.round().astype(np.int64))
-
-    @property
-    def box(self) -> tuple[float, float, float, float]:
-        """Left, top, width and height."""
-        return self.left, self.top, self.width, self.height
 
 
 def draw_query(
@@ -157,7 +151,7 @@ def _pair(run: FinishedRun, matches: Matches, query_id: str, row: int, explanati
     agreed = explanations.of(query_id, gallery_id)
     if agreed is None:
         return np.vstack([drawn, _captioned(photographs, "the embedding cannot be explained for this pair")])
-    heated = draw_agreement(photographs, first.box, second.box, agreed)
+    heated = draw_agreement(photographs, first, second, agreed)
     return np.vstack([drawn, _captioned(heated, f"regions that the embedding matched   {cosine_text(agreed)}")])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,7 +17,7 @@ from animalclef.prepare.contact_sheet import CELL, contact_sheet, spread_rows
 from animalclef.report.charts import Figure, charts_of
 from animalclef.report.evidence import Evidence
 from animalclef.report.individual_sheets import DatasetIndividuals, individual_sheets
-from animalclef.report.thumbnails import outlined, read_photograph
+from animalclef.report.thumbnails import data_address, outlined, read_photograph
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Skipped
 
@@ -193,5 +192,4 @@ def _sheet(run: FinishedRun, dataset: str) -> str:
     chosen = [str(ids[row]) for row in spread_rows(len(ids), _SHOWN)]
     read = [(image_id, read_photograph(run, image_id, 2 * CELL)) for image_id in chosen]
     cells = [(None if image is None else outlined(run, image_id, image).pixels, image_id) for image_id, image in read]
-    jpeg = contact_sheet(cells, _ACROSS)
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+    return data_address("image/jpeg", contact_sheet(cells, _ACROSS))

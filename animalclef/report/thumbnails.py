@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -25,6 +26,7 @@ __all__ = [
     "copies_within",
     "copy_of",
     "copy_photographs",
+    "data_address",
     "draw_outline",
     "mask_in_run",
     "outlined",
@@ -104,6 +106,11 @@ def copy_of(image: DecodedImage, long_side: int) -> Copy:
     pixels = resize_long_side(image.pixels, long_side, enlarge=False)
     jpeg = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
     return Copy(jpeg, (pixels.shape[1], pixels.shape[0]))
+
+
+def data_address(kind: str, content: bytes) -> str:
+    """Return a picture as an address that holds it."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _shrunk(copy: Copy, long_side: int) -> Copy:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -16,12 +15,11 @@ from markupsafe import Markup
 
 from animalclef.errors import OutputError
 from animalclef.evaluation.evaluate import Interval, evaluate_run, truth_of_run
-from animalclef.evaluation.outcomes import Answers, judge
+from animalclef.evaluation.outcomes import judge
 from animalclef.report.evidence import evidence_of
 from animalclef.report.explanations import Explanations
 from animalclef.report.match_view import Matches
 from animalclef.report.query_cards import (
-    Shown,
     explained_pairs,
     matches_of,
     photograph_table,
@@ -30,7 +28,7 @@ from animalclef.report.query_cards import (
     shown_candidates,
 )
 from animalclef.report.summary import Page, summarise
-from animalclef.report.thumbnails import Copy, copies_within, copy_photographs
+from animalclef.report.thumbnails import Copy, copies_within, copy_photographs, data_address
 from animalclef.runtime.atomic_files import check_writable, write_bytes, write_text
 from animalclef.runtime.output_guard import REPORT_SIGN, check_output
 from animalclef.runtime.progress import Progress
@@ -64,21 +62,23 @@ def write_report(
     matched: int | None = None,
     masks: Path | None = None,
     weights: Path | None = None,
-    explanations: Explanations | None = None,
     explained: int = 0,
+    layer: str | None = None,
     single_up_to: int = SINGLE_FILE_QUERIES,
 ) -> Written:
     """Write the report of a run; for more than `single_up_to` queries a folder with `index.html`.
 
     Matched keypoints are kept for the first `matched` candidates of a query, or for all that are shown; those outside
-    the `masks` are marked. `explanations` show for the first `explained` queries which regions the embedding matched
-    with the best candidate. Published weights of the matcher are searched for in the folder `weights` first.
+    the `masks` are marked. For the first `explained` queries the page shows which regions the embedding matched with
+    the best candidate, at the `layer` of its network. Published weights are searched for in the folder `weights` first.
 
     Raises:
+        ConfigError: the embedder has no such layer.
         DataError: the truth is of other data.
         SubmissionError: the truth file is not right.
         OutputError: the place cannot be written to, or holds something else.
     """
+    explanations = Explanations(run, layer, weights) if explained else None
     alone = len(run.images.queries) <= single_up_to
     target = _target(run, out, alone=alone)
     answers, retrieval = None, None
@@ -94,16 +94,21 @@ def write_report(
     page = summarise(run, answers, retrieval, evidence_of(run, answers), wanted)
     if alone:
         copies = copies_within(run, wanted, _LONG_SIDE_ALONE, _COPIES_BYTES, workers, progress)
-        sources = {name: _inline(copy) for name, copy in copies.items() if copy is not None}
-        data = _data(run, answers, shown, wanted, copies, sources) | {"matches": matches, "explained": agreed}
-        write_text(target, render_page(page, data, REPORT_SIGN))
+        sources = {name: data_address("image/jpeg", copy.jpeg) for name, copy in copies.items() if copy is not None}
     else:
         copies = _write_copies(run, wanted, target.parent, workers, progress)
         sources = {name: f"thumbnails/{_file_name(run, name)}" for name, copy in copies.items() if copy is not None}
         _write_matches(matches, target.parent)
-        data = _data(run, answers, shown, wanted, copies, sources) | {"chunk": _CHUNK, "explained": agreed}
+    data = {
+        "scores": list(run.ranked.columns),
+        "photographs": photograph_table(run, wanted, copies, sources),
+        "queries": queries_of(run, answers, shown, {image_id: number for number, image_id in enumerate(wanted)}),
+        **({"matches": matches} if alone else {"chunk": _CHUNK}),
+        "explained": agreed,
+    }
+    if not alone:
         write_text(target.parent / "data.js", f"window.animalclefData = {_json(data)};\n")
-        write_text(target, render_page(page, None, REPORT_SIGN))
+    write_text(target, render_page(page, data if alone else None))
     return Written(target, _notes(run, wanted, copies))
 
 
@@ -130,26 +135,6 @@ def _is_report(page: Path) -> bool:
     if page.is_file():
         return REPORT_SIGN in page.read_text(encoding="utf-8", errors="replace")[:2000]
     return {path.name for path in page.parent.iterdir()} <= mine
-
-
-def _data(
-    run: FinishedRun,
-    answers: Answers | None,
-    shown: Sequence[Shown],
-    wanted: Sequence[str],
-    copies: Mapping[str, Copy | None],
-    sources: Mapping[str, str],
-) -> dict[str, Any]:
-    numbers = {image_id: number for number, image_id in enumerate(wanted)}
-    return {
-        "scores": list(run.ranked.columns),
-        "photographs": photograph_table(run, wanted, copies, sources),
-        "queries": queries_of(run, answers, shown, numbers),
-    }
-
-
-def _inline(copy: Copy) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(copy.jpeg).decode()}"
 
 
 def _file_name(run: FinishedRun, image_id: str) -> str:
@@ -206,7 +191,7 @@ def _notes(run: FinishedRun, wanted: Sequence[str], copies: Mapping[str, Copy | 
     ]
 
 
-def render_page(page: Page, data: Any, sign: str) -> str:
+def render_page(page: Page, data: Any) -> str:
     """Render the HTML; without `data` the page reads `data.js` beside it."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("animalclef.report"),
@@ -217,7 +202,7 @@ def render_page(page: Page, data: Any, sign: str) -> str:
     )
     environment.filters |= {"number": _number, "interval": _interval}
     return environment.get_template("report.html.j2").render(
-        page=page, data=data, sign=Markup(sign), style=_asset("report.css"), script=_asset("report.js")
+        page=page, data=data, sign=Markup(REPORT_SIGN), style=_asset("report.css"), script=_asset("report.js")
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from importlib import resources
-from typing import Any, Literal
+from typing import Any
 
 import jinja2
 import uvicorn
@@ -94,18 +94,14 @@ def review_app(session: ReviewSession, token: str, port: int) -> ASGIApp:
     def matches(request: Request) -> Response:
         return JSONResponse(session.matches(request.path_params["first"], request.path_params["second"]))
 
-    async def post(request: Request) -> Response:
-        body = await _body(request)
-        if body is None:
-            return PlainTextResponse("the request is not right", 400)
-        what = request.path_params["what"]
-        if what == "answer":
-            done = await run_in_threadpool(
-                session.answer, body.first, body.second, body.said, settles=body.settles
-            )  # fmt: skip
-        else:
-            done = await run_in_threadpool(session.undo if what == "undo" else lambda: session.skip(body.first))
-        return JSONResponse(done)
+    def answer(body: _Body) -> dict[str, Any]:
+        return session.answer(body.first, body.second, body.said, settles=body.settles)
+
+    def undo(_: _Body) -> dict[str, Any]:
+        return session.undo()
+
+    def skip(body: _Body) -> dict[str, Any]:
+        return session.skip(body.first)
 
     page = _page(session)
     routes = [
@@ -115,7 +111,7 @@ def review_app(session: ReviewSession, token: str, port: int) -> ASGIApp:
         Route("/pair/{first:int}/{second:int}", pair),
         Route("/photograph/{row:int}/{size:int}", photograph),
         Route("/matches/{first:int}/{second:int}", matches),
-        *(Route(f"/{what}", _posted(post, what), methods=["POST"]) for what in ("answer", "undo", "skip")),
+        *(Route(f"/{act.__name__}", _posted(act), methods=["POST"]) for act in (answer, undo, skip)),
     ]
     handlers: Any = {AnimalClefError: _told, IndexError: _told}
     return _Guard(Starlette(routes=[Mount(f"/{token}", routes=routes)], exception_handlers=handlers), token, port)
@@ -177,10 +173,14 @@ async def _body(request: Request) -> _Body | None:
         return None
 
 
-def _posted(post: Callable[[Request], Any], what: Literal["answer", "undo", "skip"] | str) -> Callable[[Request], Any]:
-    async def endpoint(request: Request) -> Any:
-        request.path_params["what"] = what
-        return await post(request)
+def _posted(act: Callable[[_Body], dict[str, Any]]) -> Callable[[Request], Awaitable[Response]]:
+    """Return an endpoint that answers with what `act` returns for the request's body."""
+
+    async def endpoint(request: Request) -> Response:
+        body = await _body(request)
+        if body is None:
+            return PlainTextResponse("the request is not right", 400)
+        return JSONResponse(await run_in_threadpool(act, body))
 
     return endpoint
 

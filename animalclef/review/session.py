@@ -153,7 +153,10 @@ class ReviewSession:
             "open": sum(one.gain >= _SETTLED for one in questions),
             "expected": round(sum(one.gain for one in questions), 1),
             "changed": sum(a != b for a, b in zip(now.submitted.values(), self.run.predictions.identity, strict=True)),
-            "conflicts": [self._conflict(now, one) for one in now.conflicts],
+            "conflicts": [
+                {"by": one.by, "photographs": [self._card(now, self.run.row_of[image_id]) for image_id in one.chain]}
+                for one in now.conflicts
+            ],
         }
 
     def _question(self, now: _Now, one: Question) -> dict[str, Any]:
@@ -190,10 +193,6 @@ class ReviewSession:
         submitted = dict(zip(self.run.predictions.image_id, self.run.predictions.identity, strict=True))
         name, probability = self.run.images.identity[self.run.row_of[second]], self._queue.probability(first, second)
         return {"run": self.run.name, "submitted": submitted.get(first), "name": name, "probability": probability}
-
-    def _conflict(self, now: _Now, one: Conflict) -> dict[str, Any]:
-        rows = [self.run.row_of[image_id] for image_id in one.chain]
-        return {"by": one.by, "photographs": [self._card(now, row) for row in rows]}
 
     def _rows_of(self, one: Answered) -> tuple[str, str] | None:
         try:

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from animalclef.cli import app, console
 from animalclef.cli.app import PANELS
-from animalclef.cli.console_clusters import count_lines
 from animalclef.cli.predict import _single_members
 from animalclef.decision.decision_model import Summary, Validation
 from animalclef.evaluation.evaluate import Group, Interval, RetrievalReport, SourceRecall
+from animalclef.metrics.clustering_metrics import ClusterScore, ClusterScores
 from animalclef.pipeline.run_context import Plan
 from animalclef.structures.clusters import ClusterCount
 
@@ -50,8 +50,8 @@ def test_help_loses_no_placeholder(path: str, command: Any) -> None:
     assert [text for text in texts if re.search(r"(?<!`)<\w[^>`]*>", text)] == [], path
 
 
-def printed(table: object) -> list[str]:
-    out = Console(width=80, record=True, file=StringIO())
+def printed(table: object, width: int = 80) -> list[str]:
+    out = Console(width=width, record=True, file=StringIO())
     out.print(table)
     return out.export_text().splitlines()
 
@@ -122,8 +122,17 @@ def test_an_ensemble_that_is_one_run_says_so() -> None:
 
 def test_equal_ends_of_the_number_of_individuals_are_one_number() -> None:
     one = ClusterCount(photographs=12, clusters=1, known=0, singletons=0, low=1, high=1, rule={})
-    [line] = count_lines({"birds": one}, "photographs")
+    [line] = console.count_lines({"birds": one}, "photographs")
     assert line == (
         "birds: 12 photographs are grouped as 1 individual, 0 on one photograph alone. Their true number: about 1 "
         "(from the null model of strangers)."
     )
+
+
+def test_a_figure_that_does_not_exist_is_a_dash() -> None:
+    """Seven photographs of seven individuals in seven clusters have no pair to be right about."""
+    one = ClusterScore(ari=1.0, ami=1.0, precision=float("nan"), recall=float("nan"), photographs=7, clusters=7,
+                       individuals=7)  # fmt: skip
+    lines = printed(console.cluster_score_table(ClusterScores({"NewtID": one})), width=100)
+    [line] = [line for line in lines if "NewtID" in line]
+    assert line.split() == ["NewtID", "1.000", "1.000", "-", "-", "7", "7", "7"]

@@ -73,3 +73,8 @@ def test_a_bundle_of_what_a_configuration_needs(tmp_path: Path) -> None:
     status, shown = run("bundle", "--config", "offline", "--to", str(tmp_path / "made"))
     assert (status, "Use it with --weights" in shown) == (0, True)
     assert json.loads((tmp_path / "made" / "manifest.json").read_text())["weights"] == {}
+
+
+def test_weights_that_a_setting_needs_are_asked_for() -> None:
+    status, shown = run("verify", "--set", "embed.model=megadescriptor-l")
+    assert (status, "megadescriptor-l: absent." in shown) == (2, True)

@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import save as save_safetensors
 
 from animalclef.cli.ledger import ledger_notes, ledger_table
-from animalclef.cli.options import PlainConsole
+from animalclef.cli.printing import PlainConsole
 from animalclef.config import Config, load_config
 from animalclef.data.decode import decode, upright_size_wh
 from animalclef.data.review_log import ReviewLog, SeenPhotograph, read_review

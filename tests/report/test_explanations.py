@@ -102,13 +102,12 @@ def test_without_weights_one_warning_and_the_rest(
     run = load_run(folder)
     query = run.images.queries.image_id[0]
     with caplog.at_level(logging.WARNING):
-        explanations = Explanations(run)
-        drawn = draw_query(run, query, 3, explanations)
-        written = write_report(run, None, tmp_path / "r.html", 2, 1, Silent(), explanations=explanations, explained=3)
+        drawn = draw_query(run, query, 3, Explanations(run))
+        written = write_report(run, None, tmp_path / "r.html", 2, 1, Silent(), explained=3)
     assert [record.message for record in caplog.records if "cannot be explained" in record.message] == [
         record.message for record in caplog.records
     ]
-    assert len(caplog.records) == 1
+    assert len(caplog.records) == 2  # of the picture, and of the report
     assert "gone.safetensors" in caplog.text
     np.testing.assert_array_equal(drawn, draw_query(run, query, 3))
     assert '"explained":{}' in written.page.read_text().replace(" ", "")

@@ -10,7 +10,7 @@ from browser import Browser, browser
 from tiny import read_csv
 from tiny_run import EVIL
 
-from animalclef.report import Explanations, load_run
+from animalclef.report import load_run
 from animalclef.report.write_report import write_report
 from animalclef.runtime.progress import Silent
 
@@ -138,8 +138,7 @@ def test_what_the_embedding_agreed_on_is_a_layer(
     chromium: Browser, tiny_run: tuple[Path, Path], tmp_path: Path, alone: int
 ) -> None:
     run = load_run(tiny_run[1])
-    page = write_report(run, None, tmp_path / "explained", 5, 1, Silent(), explanations=Explanations(run), explained=1,
-                        single_up_to=alone).page  # fmt: skip
+    page = write_report(run, None, tmp_path / "explained", 5, 1, Silent(), explained=1, single_up_to=alone).page
     chromium.open(page)
     chromium.run("arguments[0].click()", chromium.one(".card .candidate button"))
     assert chromium.until("return document.querySelectorAll('#heat image').length === 2")
