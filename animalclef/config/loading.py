@@ -19,8 +19,9 @@ from animalclef.config.base import Settings
 from animalclef.config.tree import Config
 from animalclef.errors import ConfigError, shortened
 
-__all__ = ["fingerprint", "load_config", "load_recipe", "load_settings", "shipped_configs"]
+__all__ = ["fingerprint", "load_config", "load_recipe", "load_settings", "refuse_removed", "shipped_configs"]
 
+_REMOVED = {"embedder-small": "embedder-lite", "embedder-tune": "embedder-lite-tune"}  # embedders and recipes
 _MOST_BYTES, _MOST_VALUES = 10_000_000, 100_000  # of a YAML file
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)
@@ -92,6 +93,16 @@ def shipped_configs(group: str = "") -> dict[str, Path]:
     return {path.stem: path for path in sorted((folder / group).glob("*.yaml"), key=lambda path: path.stem)}
 
 
+def refuse_removed(asked: str, name: str) -> None:
+    """Refuse an embedder or a recipe of an earlier version; `asked` says where it was named.
+
+    Raises:
+        ConfigError: it was one.
+    """
+    if better := _REMOVED.get(name):
+        raise ConfigError(f"{asked} {name}: it was removed because {better} is better; use {better}.")
+
+
 def fingerprint(*parts: object) -> str:
     """Return sixteen hex digits that change with any setting, version or digest given."""
     text = json.dumps([_plain(part) for part in parts], sort_keys=True, ensure_ascii=False)
@@ -108,6 +119,7 @@ def _find(source: str | Path, shipped: dict[str, Path]) -> Path:
         return path
     if str(source) in shipped:
         return shipped[str(source)]
+    refuse_removed("configuration", str(source))
     raise ConfigError(f"{source}: no such configuration file. Shipped ones: {', '.join(shipped)}.")
 
 

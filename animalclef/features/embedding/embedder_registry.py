@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
+from animalclef.config.loading import refuse_removed
 from animalclef.errors import ConfigError
 from animalclef.hub.catalogue import SHIPPED, shipped_embedder
 
@@ -154,6 +155,7 @@ def find_embedder(model: str) -> EmbedderEntry:
         return EmbedderEntry("arcface", rest)
     if kind == "file" and rest:
         return _of_file(Path(rest))
+    refuse_removed("embed.model", model)
     known = ", ".join(["rootsift-vlad", *SHIPPED, *EMBEDDERS])
     raise ConfigError(f"embed.model {model}: no such embedder. Known: {known}, timm:NAME, arcface:BACKBONE, file:PATH.")
 

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from animalclef.config import EmbedConfig
 from animalclef.config.embedder_training import EmbedderNetworkConfig
+from animalclef.config.loading import refuse_removed
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.features.embedding.embedder_registry import CLASSIFIERS, FAMILIES, METADATA, find_embedder
 from animalclef.features.embedding.preprocessing import Preprocessing
@@ -72,7 +73,7 @@ def build_trained(config: EmbedderNetworkConfig) -> TrainedNetwork:
     if config.model in SHIPPED:
         raise ConfigError(
             f"network.model {config.model}: these are weights. Start from them with --start {config.model}, and name "
-            "the network itself as the recipe embedder-tune does."
+            "the network itself as the recipe embedder-lite-tune does."
         )
     if config.model == "rootsift-vlad":
         raise ConfigError("network.model rootsift-vlad: it has no weights to train. Name a network, or timm:NAME.")
@@ -152,9 +153,11 @@ def find_start(start: Path | str, model: str) -> Path:
 
     Raises:
         WeightsError: no weights of this model are published, or they are not on this machine.
+        ConfigError: it is an embedder that shipped with an earlier version.
     """
     if str(start) in SHIPPED:
         return shipped_embedder(str(start))
+    refuse_removed("--start", str(start))
     if str(start) != PUBLISHED:
         return Path(start)
     if model not in WEIGHTS:
