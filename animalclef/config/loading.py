@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from animalclef.config.base import Settings
 from animalclef.config.tree import Config
-from animalclef.errors import ConfigError, shortened
+from animalclef.errors import AnimalClefError, ConfigError, WeightsError, shortened
 
 __all__ = ["fingerprint", "load_config", "load_recipe", "load_settings", "refuse_removed", "shipped_configs"]
 
@@ -93,14 +93,10 @@ def shipped_configs(group: str = "") -> dict[str, Path]:
     return {path.stem: path for path in sorted((folder / group).glob("*.yaml"), key=lambda path: path.stem)}
 
 
-def refuse_removed(asked: str, name: str) -> None:
-    """Refuse an embedder or a recipe of an earlier version; `asked` says where it was named.
-
-    Raises:
-        ConfigError: it was one.
-    """
+def refuse_removed(asked: str, name: str, error: type[AnimalClefError] = WeightsError) -> None:
+    """Raise `error` for an embedder or a recipe of an earlier version; `asked` says where it was named."""
     if better := _REMOVED.get(name):
-        raise ConfigError(f"{asked} {name}: it was removed because {better} is better; use {better}.")
+        raise error(f"{asked} {name}: it was removed because {better} is better; use {better}.")
 
 
 def fingerprint(*parts: object) -> str:
@@ -119,7 +115,7 @@ def _find(source: str | Path, shipped: dict[str, Path]) -> Path:
         return path
     if str(source) in shipped:
         return shipped[str(source)]
-    refuse_removed("configuration", str(source))
+    refuse_removed("configuration", str(source), ConfigError)
     raise ConfigError(f"{source}: no such configuration file. Shipped ones: {', '.join(shipped)}.")
 
 

@@ -143,6 +143,7 @@ def find_embedder(model: str) -> EmbedderEntry:
 
     Raises:
         ConfigError: there is no such embedder.
+        WeightsError: it shipped with an earlier version.
     """
     if model in EMBEDDERS:
         return EMBEDDERS[model]

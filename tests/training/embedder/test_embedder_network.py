@@ -88,7 +88,6 @@ def test_the_file_says_what_it_is_and_keeps_small_tensors_and_large_numbers_whol
 
 @pytest.mark.parametrize(("model", "sentence"), [
     ("embedder-lite", "Start from them with --start embedder-lite"), ("rootsift-vlad", "it has no weights to train"),
-    ("embedder-small", "it was removed because embedder-lite is better; use embedder-lite"),
 ])  # fmt: skip
 def test_what_is_no_network_is_not_trained(model: str, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
