@@ -21,7 +21,10 @@ from animalclef.errors import AnimalClefError, ConfigError, WeightsError, shorte
 
 __all__ = ["fingerprint", "load_config", "load_recipe", "load_settings", "refuse_removed", "shipped_configs"]
 
-_REMOVED = {"embedder-small": "embedder-lite", "embedder-tune": "embedder-lite-tune"}  # embedders and recipes
+_REMOVED = {  # embedders and recipes
+    "embedder-small": "it was removed because embedder-lite is better; use embedder-lite.",
+    "embedder-tune": "it was removed with embedder-small; use embedder-lite-tune.",
+}
 _MOST_BYTES, _MOST_VALUES = 10_000_000, 100_000  # of a YAML file
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)
@@ -95,8 +98,8 @@ def shipped_configs(group: str = "") -> dict[str, Path]:
 
 def refuse_removed(asked: str, name: str, error: type[AnimalClefError] = WeightsError) -> None:
     """Raise `error` for an embedder or a recipe of an earlier version; `asked` says where it was named."""
-    if better := _REMOVED.get(name):
-        raise error(f"{asked} {name}: it was removed because {better} is better; use {better}.")
+    if name in _REMOVED:
+        raise error(f"{asked} {name}: {_REMOVED[name]}")
 
 
 def fingerprint(*parts: object) -> str:
