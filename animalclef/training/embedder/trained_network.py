@@ -103,8 +103,8 @@ def build_trained(config: EmbedderNetworkConfig) -> TrainedNetwork:
 
 def backbone_of(module: nn.Module) -> nn.Module:
     """Return the part that takes photographs; a network without a neck is all backbone."""
-    backbone = getattr(module, "backbone", module)
-    return backbone if isinstance(backbone, nn.Module) else module
+    backbone: nn.Module = getattr(module, "backbone", module)
+    return backbone
 
 
 def set_mode(module: nn.Module, *, frozen: bool, batch_norm: str) -> None:
@@ -125,7 +125,6 @@ def measure_batch_norms(module: nn.Module, inputs: Tensor) -> None:
     The network computes the same as before. It is needed where batch norms were folded into the weights (statistics 0
     and 1): the first step in training mode would otherwise change everything.
     """
-    import torch
 
     def measure(norm: _BatchNorm, given: tuple[Tensor, ...]) -> None:
         if norm.running_mean is None or norm.running_var is None or norm.weight is None or norm.bias is None:
@@ -152,8 +151,8 @@ def find_start(start: Path | str, model: str) -> Path:
     """Return the file of a start: a path, one that ships, or with `published` the model's weights on this machine.
 
     Raises:
-        WeightsError: no weights of this model are published, or they are not on this machine.
-        ConfigError: it is an embedder that shipped with an earlier version.
+        WeightsError: no weights of this model are published, or they are not on this machine; or it is an embedder
+            that shipped with an earlier version.
     """
     if str(start) in SHIPPED:
         return shipped_embedder(str(start))

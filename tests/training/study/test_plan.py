@@ -13,8 +13,7 @@ from rows import Row, image_table
 from animalclef.config.training import ArmConfig, StudyConfig
 from animalclef.errors import DataError
 from animalclef.runtime.progress import Silent
-from animalclef.training.study.arm_trainings import ArmSeed, ArmTrainings
-from animalclef.training.study.study_plan import Job, plan_arm
+from animalclef.training.study.arm_trainings import ArmSeed, ArmTrainings, Job, plan_arm
 
 
 def test_one_network_for_all() -> None:
