@@ -188,7 +188,7 @@ def _developed(scene: FloatArray, light: Light, rng: np.random.Generator) -> NDA
     energy = energy * _falloff(energy.shape[0], energy.shape[1], vignette)
     energy = energy * _exposure(energy, brightness) * (floats((1.0, 1.0, 1.0)) if infrared else balance)
     read = noise * rng.standard_normal((*energy.shape[:2], 1 if infrared else 3), dtype=np.float32)
-    grain = floats(read * (0.6 + 2.0 * np.sqrt(np.maximum(energy, 0.0))))  # of reading, and shot noise
+    grain = floats(read * (0.6 + 2.0 * np.sqrt(np.maximum(energy, 0.0))))  # read noise and shot noise
     positive = floats(np.maximum(energy + grain, 0.0))
     rolled = positive * (1.0 + positive / 6.0) / (1.0 + positive)  # a soft shoulder
     return np.round(255.0 * np.clip(1.25 * rolled, 0.0, 1.0) ** (1.0 / 2.2)).astype(np.uint8)

@@ -28,7 +28,7 @@ from animalclef.training.embedder.batch_sampling import Batch, BatchSource
 from animalclef.training.embedder.embedder_task import EmbedderTask, TrainingPlan
 from animalclef.training.embedder.embedder_validation import ValidationSet, hold_out
 from animalclef.training.embedder.image_cache import ImageCache, cache_images
-from animalclef.training.embedder.trained_network import Started, TrainedNetwork, build_trained, find_start, start_from
+from animalclef.training.embedder.trained_network import Started, build_trained, find_start, start_from
 from animalclef.training.embedder.training_labels import TrainingSet, by_side, label_rows, named_rows
 from animalclef.training.fabric import lock_folder, open_fabric
 from animalclef.training.training_loop import TrainingLoop
@@ -107,8 +107,7 @@ def train_embedder(
         )  # fmt: skip
         plan = _plan(task, started)
         loop: TrainingLoop[Batch] = TrainingLoop(
-            task, out, _recipe(config, network, begun, training_set, held, fabric.world_size), fabric,
-            start=begun, progress=progress, workers=workers,
+            task, out, _recipe(task, begun), fabric, start=begun, progress=progress, workers=workers,
             announce=lambda pace: announce(replace(plan, **vars(pace))) if announce is not None and is_first else None,
         )  # fmt: skip
         measured = loop.run(overwrite=overwrite)
@@ -153,23 +152,17 @@ def _split(named: ImageTable, images: ImageCache, config: TrainConfig) -> tuple[
     return label_rows(sided.select(split.train), config.labels), hold_out(sided, encounter_of, split, config.labels)
 
 
-def _recipe(
-    config: TrainConfig,
-    network: TrainedNetwork,
-    start: Path | None,
-    training_set: TrainingSet,
-    held: ValidationSet | None,
-    processes: int,
-) -> str:
+def _recipe(task: EmbedderTask, start: Path | None) -> str:
     """Return a digest of the settings, the start, the photographs, their split, and the number of processes.
 
     The machine and the versions of libraries are no part of it, though the weights depend on them: a training may be
     resumed elsewhere, and ends with other bytes there.
     """
-    shown = [training_set.table.key.tolist(), training_set.label.tolist(), network.preprocessing.size_wh]
+    config, training_set, held = task.config, task.source.training_set, task.held
+    shown = [training_set.table.key.tolist(), training_set.label.tolist(), task.trained.preprocessing.size_wh]
     if config.data.decode_long_side != DataConfig().decode_long_side:  # the default is no part of older digests
         shown.append(config.data.decode_long_side)
     apart = [] if held is None else [held.table.key.tolist(), held.split.query.tolist(), held.split.gallery.tolist()]
     begun = "" if start is None else file_digest(start)
     settings = config.model_dump(mode="json", exclude={"name", "data", "checkpoint_every"})
-    return fingerprint(2, settings, begun, shown, apart, processes)
+    return fingerprint(2, settings, begun, shown, apart, task.fabric.world_size)
