@@ -191,7 +191,7 @@ def _developed(scene: FloatArray, light: Light, rng: np.random.Generator) -> NDA
     grain = floats(read * (0.6 + 2.0 * np.sqrt(np.maximum(energy, 0.0))))  # read noise and shot noise
     positive = floats(np.maximum(energy + grain, 0.0))
     rolled = positive * (1.0 + positive / 6.0) / (1.0 + positive)  # a soft shoulder
-    return np.round(255.0 * np.clip(1.25 * rolled, 0.0, 1.0) ** (1.0 / 2.2)).astype(np.uint8)
+    return np.asarray(np.round(255.0 * np.clip(1.25 * rolled, 0.0, 1.0) ** (1.0 / 2.2)), dtype=np.uint8)
 
 
 def _exposure(light: FloatArray, brightness: float) -> float:
