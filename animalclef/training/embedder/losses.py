@@ -158,6 +158,8 @@ def batch_hard_losses(embeddings: Tensor, labels: Tensor, margin: float | None, 
     same = labels[:, None] == labels[None]
     positive = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     usable = positive.any(1) & ~same.all(1)
+    if not len(labels):
+        return embeddings.sum(1)
     farthest = distances.masked_fill(~positive, -1).amax(1)
     nearest = distances.masked_fill(same, torch.inf).amin(1)
     gap = torch.where(usable, farthest - torch.where(usable, nearest, 0), 0)
