@@ -1,7 +1,7 @@
 """Embedders beside each other, alone and added, as stage one on database photographs.
 
     python benchmarks/embedders_alone.py --data DIR --run DIR --embedder vlad=rootsift-vlad \
-        --embedder small=embedder-small --seeds 0 1 2
+        --embedder lite=embedder-lite --seeds 0 1 2
 
 Pseudo-queries and open-set splits of the database are drawn as `predict` draws them, one draw per seed; each sees the
 gallery of its data set without its own encounter. Printed per data set: rank-1 of the pseudo-queries that can be found,

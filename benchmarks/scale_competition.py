@@ -29,8 +29,7 @@ from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.synthetic.coats import Animal
 from animalclef.synthetic.photograph import photograph
-from animalclef.synthetic.roster import DEMO_SPECIES
-from animalclef.synthetic.species import PatternStyle, Species
+from animalclef.synthetic.species import DEMO_SPECIES, PatternStyle, Species
 from animalclef.synthetic.visits import draw_visit
 
 CAT, NEWT, TURTLE = DEMO_SPECIES

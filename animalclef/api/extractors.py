@@ -32,7 +32,7 @@ class Embedder:
     """An embedding model: one unit vector per image.
 
     `name` is rootsift-vlad (needs no weights; fitted on the images that it embeds), a model that ships
-    (embedder-small), a published one (miewid-msv3), `timm:NAME`, or `file:PATH`. `weights` is a file, or the folder of
+    (embedder-lite), a published one (miewid-msv3), `timm:NAME`, or `file:PATH`. `weights` is a file, or the folder of
     a bundle. Further settings are those of the group `embed`.
 
     Raises:

@@ -99,7 +99,7 @@ def _extras() -> Iterator[Finding]:
 def _weights(folder: Path | None) -> Iterator[Finding]:
     from animalclef.hub.cache import WEIGHTS, locate
 
-    yield Finding("weights that ship", "embedder-lite, embedder-small, animal (segmenter)")
+    yield Finding("weights that ship", "embedder-lite, animal (segmenter)")
     found = [name for name, entry in sorted(WEIGHTS.items()) if locate(entry, folder) is not None]
     absent = [name for name in sorted(WEIGHTS) if name not in found]
     yield Finding("published weights here", ", ".join(found) or "none; the defaults need none")

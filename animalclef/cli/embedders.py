@@ -200,9 +200,11 @@ def study(
 
 
 def _named(given: str) -> tuple[str, Path]:
+    from animalclef.config.loading import refuse_removed
     from animalclef.hub.catalogue import SHIPPED, shipped_embedder
 
     name, equals, file = given.partition("=")
+    refuse_removed("--start", file)
     path = shipped_embedder(file) if file in SHIPPED else Path(file)
     if not equals or not name or not path.is_file():
         raise ConfigError(f"--start {given}: expected NAME=FILE with a file that is there, or NAME={SHIPPED[0]}.")

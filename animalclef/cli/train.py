@@ -35,7 +35,7 @@ def train(
         str | None,
         typer.Option(
             help="Weights of the backbone or of the whole network to start from: a file, an embedder that ships "
-            "(`embedder-small`), or `published`."
+            "(`embedder-lite`), or `published`."
         ),
     ] = None,
     seed: opt.Seed = None,
@@ -71,7 +71,7 @@ def train(
 
     - `animalclef train --data my-photos --config triplet-resnet50 --set epochs=40 --out my-triplets`
 
-    - `animalclef train --data my-photos --start embedder-small --reviewed runs/my-run.review.jsonl --out mine`
+    - `animalclef train --data my-photos --start embedder-lite --reviewed runs/my-run.review.jsonl --out mine`
 
     - `torchrun --nproc-per-node 4 -m animalclef train --data my-photos --config miewid --out my-miewid`
     """

@@ -16,10 +16,14 @@ from pydantic import BaseModel, ValidationError
 from animalclef.config.base import Settings
 from animalclef.config.problems import explain
 from animalclef.config.tree import Config
-from animalclef.errors import ConfigError, shortened
+from animalclef.errors import AnimalClefError, ConfigError, WeightsError, shortened
 
-__all__ = ["fingerprint", "load_config", "load_recipe", "shipped_configs"]
+__all__ = ["fingerprint", "load_config", "load_recipe", "refuse_removed", "shipped_configs"]
 
+_REMOVED = {  # embedders and recipes
+    "embedder-small": "it was removed because embedder-lite is better; use embedder-lite.",
+    "embedder-tune": "it was removed with embedder-small; use embedder-lite-tune.",
+}
 _MOST_BYTES, _MOST_VALUES = 10_000_000, 100_000  # of a YAML file
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)
@@ -84,6 +88,12 @@ def shipped_configs(group: str = "") -> dict[str, Path]:
     return {path.stem: path for path in sorted((folder / group).glob("*.yaml"), key=lambda path: path.stem)}
 
 
+def refuse_removed(asked: str, name: str, error: type[AnimalClefError] = WeightsError) -> None:
+    """Raise `error` for an embedder or a recipe of an earlier version; `asked` says where it was named."""
+    if name in _REMOVED:
+        raise error(f"{asked} {name}: {_REMOVED[name]}")
+
+
 def fingerprint(*parts: object) -> str:
     """Return sixteen hex digits that change with any setting, version or digest given."""
     text = json.dumps([_plain(part) for part in parts], sort_keys=True, ensure_ascii=False)
@@ -100,6 +110,7 @@ def _find(source: str | Path, shipped: dict[str, Path]) -> Path:
         return path
     if str(source) in shipped:
         return shipped[str(source)]
+    refuse_removed("configuration", str(source), ConfigError)
     raise ConfigError(f"{source}: no such configuration file. Shipped ones: {', '.join(shipped)}.")
 
 

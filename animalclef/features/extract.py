@@ -17,9 +17,9 @@ from animalclef.engine.work import Engine, ThisMachine, ThreadedWork
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import one_ahead, one_thread_each, worker_threads
 from animalclef.store.shard_store import Entry, ShardStore
-from animalclef.structures import DecodedImage, ImageTable, Skipped
+from animalclef.structures import DecodedImage, FloatArray, ImageTable, Skipped
 
-__all__ = ["NO_MEMORY", "ExtractionJob", "Extractor", "ThumbnailExtractor", "extract_features"]
+__all__ = ["NO_MEMORY", "ExtractionJob", "Extractor", "ThumbnailExtractor", "extract_features", "stored_thumbnails"]
 
 _UNREDUCED, _FULL_CHUNK = 1_000_000, 8  # long side; whole photographs in memory at once
 
@@ -52,6 +52,11 @@ class ThumbnailExtractor:
     def extract_features(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
         """`thumbnail`: (1024,) float32."""
         return [{"thumbnail": thumbnail(image.pixels)} for image in images]
+
+
+def stored_thumbnails(store: ShardStore, keys: Iterable[str]) -> dict[str, FloatArray]:
+    """Return the thumbnails (1024,) that a store holds, by content key."""
+    return {key: store.get(key)["thumbnail"].astype(np.float32) for key in dict.fromkeys(keys)}
 
 
 def extract_features(

@@ -39,7 +39,7 @@ _U2NETP = "https://github.com/danielgatis/rembg/releases/download/v0.0.0/u2netp.
 _DISK = "https://raw.githubusercontent.com/cvlab-epfl/disk/8dc6d4d65b47210f629e21ad1fbfb56944b11696/depth-save.pth"
 _MEGA, _NC = "BVRA/MegaDescriptor-{}", "CC-BY-NC-4.0"
 _DINOV3_TERMS = "https://ai.meta.com/resources/models-and-libraries/dinov3-license/"
-SHIPPED = ("embedder-lite", "embedder-small")
+SHIPPED = ("embedder-lite",)
 """Embedders whose weights come with the package."""
 _FOLDER = Path(__file__).resolve().parents[1] / "weights"
 

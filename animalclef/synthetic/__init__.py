@@ -9,8 +9,7 @@ from animalclef.synthetic.coats import Animal, Coat, coat_of
 from animalclef.synthetic.photograph import Photograph, photograph
 from animalclef.synthetic.plan import DemoConfig
 from animalclef.synthetic.render import render_demo
-from animalclef.synthetic.roster import DEMO_SPECIES, random_species
-from animalclef.synthetic.species import BodyStyle, Palette, PatternStyle, Species
+from animalclef.synthetic.species import DEMO_SPECIES, BodyStyle, Palette, PatternStyle, Species, random_species
 from animalclef.synthetic.synthetic_training_set import TrainingSetConfig, render_training_set
 from animalclef.synthetic.visits import Light, Visit, draw_visit
 

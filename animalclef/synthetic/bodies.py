@@ -14,7 +14,7 @@ from animalclef.synthetic.ribbons import Ribbon
 from animalclef.synthetic.species import BodyFamily, BodyStyle
 from animalclef.synthetic.turtle import turtle_ribbons
 
-__all__ = ["Sheet", "individual_body", "pose_body", "sheet_of"]
+__all__ = ["SHEETS", "Sheet", "individual_body", "pose_body"]
 
 
 @dataclass(frozen=True)
@@ -42,22 +42,18 @@ class Sheet:
         return floats((body_xy - floats(self.left_top_xy)) * self.px_per_unit - 0.5)
 
 
-_SHEETS: dict[BodyFamily, Sheet] = {
+SHEETS: dict[BodyFamily, Sheet] = {
     "quadruped": Sheet((-1.15, -0.75), (2.95, 1.8), 190.0),
     "newt": Sheet((-0.1, -0.55), (2.25, 1.1), 210.0),
     "turtle": Sheet((-1.0, -1.15), (2.0, 2.3), 170.0),
 }
+"""The coat sheet of each body family."""
 
 _POSES: dict[BodyFamily, Callable[[BodyStyle, np.random.Generator], list[Ribbon]]] = {
     "quadruped": quadruped_ribbons,
     "newt": newt_ribbons,
     "turtle": turtle_ribbons,
 }
-
-
-def sheet_of(family: BodyFamily) -> Sheet:
-    """Return the coat sheet of a body family."""
-    return _SHEETS[family]
 
 
 def individual_body(style: BodyStyle, rng: np.random.Generator) -> BodyStyle:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import cv2
 import numpy as np
 
-from animalclef.synthetic.bodies import Sheet, individual_body, sheet_of
+from animalclef.synthetic.bodies import SHEETS, Sheet, individual_body
 from animalclef.synthetic.coat_regions import finish_newt, finish_quadruped, finish_turtle
 from animalclef.synthetic.fields import FloatArray, fractal_noise
 from animalclef.synthetic.markings import Markings, draw_markings, individual_pattern
-from animalclef.synthetic.species import BodyStyle, Palette, Rgb, Species
+from animalclef.synthetic.species import BodyStyle, Palette, Species
+from animalclef.synthetic.strokes import shifted
 
 __all__ = ["Animal", "Coat", "body_of", "coat_of"]
 
@@ -58,7 +59,7 @@ def coat_of(animal: Animal, side: str) -> Coat:
     pattern = individual_pattern(animal.species.pattern, shared)
     palette = _individual_palette(animal.species.palette, shared)
     rng = np.random.default_rng((*animal.seed, 3, sides.index(side)))
-    sheet = sheet_of(animal.species.body.family)
+    sheet = SHEETS[animal.species.body.family]
     return _painted(rng, sheet, draw_markings(rng, sheet, pattern), palette, animal.species)
 
 
@@ -83,12 +84,7 @@ def _hair(rng: np.random.Generator, sheet: Sheet, fur: float) -> FloatArray:
 
 def _individual_palette(palette: Palette, rng: np.random.Generator) -> Palette:
     """Return the species' colours with the slight variation of one animal."""
-
-    def drifted(colour: Rgb) -> Rgb:
-        gain = np.exp(rng.normal(0.0, palette.drift) + rng.normal(0.0, 0.3 * palette.drift, 3))
-        red, green, blue = (int(v) for v in np.clip(np.array(colour) * gain, 0, 255))
-        return red, green, blue
-
+    drifted = partial(shifted, rng=rng, amount=palette.drift, hue=0.3)
     return replace(
         palette,
         base=drifted(palette.base),

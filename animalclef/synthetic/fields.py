@@ -32,10 +32,6 @@ class Cells:
     edge: FloatArray  # (H, W) distance to the cell border, seed units
     radius: FloatArray  # (H, W) distance to the seed, seed units
 
-    def __post_init__(self) -> None:
-        if not self.label.shape == self.edge.shape == self.radius.shape:
-            raise ValueError(f"Cells need one shape, got {self.label.shape}, {self.edge.shape}, {self.radius.shape}.")
-
 
 def floats(values: ArrayLike) -> FloatArray:
     """Return the values as a float32 array of the same shape."""
@@ -125,14 +121,8 @@ def warp_field(rng: np.random.Generator, field: FloatArray, amount_px: float, sc
 
 def voronoi_cells(seeds_xy: FloatArray, grid_xy: FloatArray) -> Cells:
     """Return cells of `seeds_xy` (n, 2) at the points `grid_xy` (H, W, 2), both in the same unit."""
-    distance, index = cKDTree(seeds_xy).query(grid_xy.reshape(-1, 2), k=2)
-    shape = grid_xy.shape[:2]
-    gap = 0.5 * (distance[:, 1] - distance[:, 0])
-    return Cells(
-        label=index[:, 0].reshape(shape),
-        edge=gap.reshape(shape).astype(np.float32),
-        radius=distance[:, 0].reshape(shape).astype(np.float32),
-    )
+    distance, index = cKDTree(seeds_xy).query(grid_xy, k=2)
+    return Cells(index[..., 0], floats(0.5 * (distance[..., 1] - distance[..., 0])), floats(distance[..., 0]))
 
 
 def _standardised(field: FloatArray) -> FloatArray:

@@ -23,10 +23,6 @@ class Layer:
     colour: FloatArray  # (H, W, 3) linear RGB
     alpha: FloatArray  # (H, W) 0-1
 
-    def __post_init__(self) -> None:
-        if self.colour.shape != (*self.alpha.shape, 3):
-            raise ValueError(f"Expected one colour per pixel, got {self.colour.shape} for {self.alpha.shape}.")
-
     def over(self, scene: FloatArray, light: FloatArray) -> FloatArray:
         """Return the scene (H, W, 3) behind this layer, which is lit by `light` (3,)."""
         return np.asarray(scene + self.alpha[..., None] * (self.colour * light - scene), dtype=np.float32)

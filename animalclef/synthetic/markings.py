@@ -29,10 +29,6 @@ class Markings:
     mark: FloatArray  # (H, W) 0-1, the main marking
     accent: FloatArray  # (H, W) 0-1, the second pigment
 
-    def __post_init__(self) -> None:
-        if self.mark.shape != self.accent.shape:
-            raise ValueError(f"Both maps need one shape, got {self.mark.shape} and {self.accent.shape}.")
-
 
 def individual_pattern(style: PatternStyle, rng: np.random.Generator) -> PatternStyle:
     """Return the species' pattern with the slight variation of one animal."""

@@ -19,7 +19,7 @@ from animalclef.synthetic.shading import ground_shadow, lit_body, ragged, shadow
 from animalclef.synthetic.species import BodyFamily, Species
 from animalclef.synthetic.visits import Light, Visit
 
-__all__ = ["Photograph", "Sensor", "develop", "draw_sensor", "photograph"]
+__all__ = ["Photograph", "box_around", "photograph"]
 
 _FILL: dict[BodyFamily, tuple[float, float]] = {"quadruped": (0.74, 1.0), "newt": (0.92, 1.15), "turtle": (0.72, 1.02)}
 
@@ -58,8 +58,21 @@ def photograph(animal: Animal, visit: Visit, side: str, rng: np.random.Generator
     scene = scene + alpha[..., None] * (_veiled(skin, visit.light, rng) - scene)
     if rng.random() < animal.species.clutter:
         scene = draw_foreground(visit.habitat, size, rng).over(scene, _overall(visit.light))
-    sensor = draw_sensor(rng, size[0], infrared=visit.light.mode == "infrared", murky=visit.light.mode == "water")
-    return Photograph(develop(scene, sensor, rng), np.round(255.0 * alpha).astype(np.uint8), body.sheet_xy)
+    return Photograph(_developed(scene, visit.light, rng), np.round(255.0 * alpha).astype(np.uint8), body.sheet_xy)
+
+
+def box_around(
+    shown: NDArray[np.bool_], outwards: tuple[float, float], rng: np.random.Generator
+) -> tuple[slice, slice] | None:
+    """Return the rows and columns of a mask's box, each edge a random share of the side further out; `None` without."""
+    if not shown.any():
+        return None
+    box = []
+    for axis, length in ((1, shown.shape[0]), (0, shown.shape[1])):
+        at = np.flatnonzero(shown.any(axis=axis))
+        before, after = rng.uniform(*outwards, 2) * (at[-1] + 1 - at[0])
+        box.append(slice(max(0, round(at[0] - before)), min(length, round(at[-1] + 1 + after))))
+    return box[0], box[1]
 
 
 def _image_size(species: Species, rng: np.random.Generator) -> tuple[int, int]:
@@ -106,7 +119,7 @@ def _background(
     visit: Visit, species: Species, camera: Camera, alpha: FloatArray, rng: np.random.Generator
 ) -> FloatArray:
     """Return the lit place (H, W, 3) with the animal's shadow on it."""
-    canvas = _cropped(place_canvas(visit.habitat, visit.place_seed), visit, species, camera, alpha, rng)
+    canvas = _cropped(place_canvas(visit.habitat, visit.place_seed), species, camera, alpha, rng)
     if species.body.family == "quadruped":
         shadow = ground_shadow(alpha, visit.light, camera.px_per_unit)
     else:
@@ -124,14 +137,9 @@ def _overall(light: Light) -> FloatArray:
 
 
 def _cropped(
-    canvas: FloatArray,
-    visit: Visit,
-    species: Species,
-    camera: Camera,
-    alpha: FloatArray,
-    rng: np.random.Generator,
+    canvas: FloatArray, species: Species, camera: Camera, alpha: FloatArray, rng: np.random.Generator
 ) -> FloatArray:
-    """A window of the place: seen from the side its feet line meets the animal's feet, from above any window."""
+    """Return a window of the place: seen from the side its feet line meets the animal's feet, from above any window."""
     width, height = camera.image_size_wh
     room_h, room_w = canvas.shape[:2]
     largest = min(room_w / width, room_h / height)
@@ -164,65 +172,42 @@ def _veiled(skin: FloatArray, light: Light, rng: np.random.Generator) -> FloatAr
     return np.asarray(lit + float(rng.uniform(0.12, 0.6)) * (veil - lit), dtype=np.float32)
 
 
-@dataclass(frozen=True)
-class Sensor:
-    """Settings of one exposure."""
-
-    brightness: float
-    """Mean linear level that the automatic exposure aims at."""
-    balance: tuple[float, float, float]
-    defocus_px: float
-    shake_px: float
-    shake_rad: float
-    noise: float
-    """Deviation of the read noise, linear."""
-    vignette: float
-    infrared: bool
-
-
-def draw_sensor(rng: np.random.Generator, width_px: int, *, infrared: bool, murky: bool = False) -> Sensor:
-    """Draw the settings of a photograph, most of them good, a few poor, more of them in `murky` water."""
-    scale = max(width_px / 400.0, 0.6)  # blur grows with the image
-    poor = rng.random() < (0.25 if murky else 0.18)
-    red, green, blue = (float(g) for g in np.exp(rng.normal(0.0, 0.07, 3)))
+def _developed(scene: FloatArray, light: Light, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return a linear scene (H, W, 3) as sRGB pixels, most of them well exposed, a few poorly, more under water."""
+    infrared, scale = light.mode == "infrared", max(scene.shape[1] / 400.0, 0.6)  # blur grows with the image
+    poor = rng.random() < (0.25 if light.mode == "water" else 0.18)
+    balance = floats(np.exp(rng.normal(0.0, 0.07, 3)))
     noise = float(rng.gamma(2.0, 0.003)) * (1.6 if infrared else 1.0)
-    return Sensor(
-        brightness=float(0.2 * np.exp(rng.normal(0.0, 0.28))),
-        balance=(red, green, blue),
-        defocus_px=float(scale * (rng.uniform(1.0, 2.2) if poor else rng.uniform(0.3, 0.9))),
-        shake_px=float(scale * rng.exponential(5.0 if poor else 1.0)),
-        shake_rad=float(rng.uniform(0.0, math.pi)),
-        noise=noise,
-        vignette=float(rng.uniform(0.3, 0.8) if infrared else rng.uniform(0.0, 0.3)),
-        infrared=infrared,
-    )
+    brightness = float(0.2 * np.exp(rng.normal(0.0, 0.28)))
+    defocus_px = float(scale * (rng.uniform(1.0, 2.2) if poor else rng.uniform(0.3, 0.9)))
+    shake_px = float(scale * rng.exponential(5.0 if poor else 1.0))
+    energy = _blurred(scene, defocus_px, shake_px, float(rng.uniform(0.0, math.pi)))
+    vignette = float(rng.uniform(0.3, 0.8) if infrared else rng.uniform(0.0, 0.3))
+    if infrared:
+        energy = np.repeat((energy @ floats([0.45, 0.4, 0.15]))[..., None], 3, axis=2)
+    energy = energy * _falloff(energy.shape[0], energy.shape[1], vignette)
+    energy = energy * _exposure(energy, brightness) * (floats((1.0, 1.0, 1.0)) if infrared else balance)
+    read = noise * rng.standard_normal((*energy.shape[:2], 1 if infrared else 3), dtype=np.float32)
+    grain = floats(read * (0.6 + 2.0 * np.sqrt(np.maximum(energy, 0.0))))  # read noise and shot noise
+    positive = floats(np.maximum(energy + grain, 0.0))
+    rolled = positive * (1.0 + positive / 6.0) / (1.0 + positive)  # a soft shoulder
+    return np.asarray(np.round(255.0 * np.clip(1.25 * rolled, 0.0, 1.0) ** (1.0 / 2.2)), dtype=np.uint8)
 
 
-def develop(scene: FloatArray, sensor: Sensor, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return a linear scene (H, W, 3) as sRGB pixels (H, W, 3)."""
-    light = _blurred(scene, sensor)
-    if sensor.infrared:
-        light = np.repeat((light @ floats([0.45, 0.4, 0.15]))[..., None], 3, axis=2)
-    light = light * _falloff(light.shape[0], light.shape[1], sensor.vignette)
-    light = light * _exposure(light, sensor) * floats((1.0, 1.0, 1.0) if sensor.infrared else sensor.balance)
-    light = light + _grain(light, sensor, rng)
-    return _tone(light)
-
-
-def _exposure(light: FloatArray, sensor: Sensor) -> float:
+def _exposure(light: FloatArray, brightness: float) -> float:
     """Return the gain that brings the mean to the wanted level without clipping highlights."""
     sample = light[::4, ::4].mean(axis=2)
     bright = float(np.quantile(sample, 0.98))
-    return min(sensor.brightness / max(float(sample.mean()), 1e-4), 3.8 * sensor.brightness / max(bright, 1e-4))
+    return min(brightness / max(float(sample.mean()), 1e-4), 3.8 * brightness / max(bright, 1e-4))
 
 
-def _blurred(scene: FloatArray, sensor: Sensor) -> FloatArray:
-    soft = cv2.GaussianBlur(scene, (0, 0), max(sensor.defocus_px, 0.3))
-    length = int(sensor.shake_px)
+def _blurred(scene: FloatArray, defocus_px: float, shake_px: float, shake_rad: float) -> FloatArray:
+    soft = cv2.GaussianBlur(scene, (0, 0), max(defocus_px, 0.3))
+    length = int(shake_px)
     if length < 2:
         return np.asarray(soft, dtype=np.float32)
     kernel = np.zeros((2 * length + 1, 2 * length + 1), dtype=np.float32)
-    dx, dy = 0.5 * length * math.cos(sensor.shake_rad), 0.5 * length * math.sin(sensor.shake_rad)
+    dx, dy = 0.5 * length * math.cos(shake_rad), 0.5 * length * math.sin(shake_rad)
     start, end = (round(length - dx), round(length - dy)), (round(length + dx), round(length + dy))
     cv2.line(kernel, start, end, 1.0, 1)
     return np.asarray(cv2.filter2D(soft, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT), dtype=np.float32)
@@ -233,18 +218,3 @@ def _falloff(height: int, width: int, strength: float) -> FloatArray:
     y = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None]
     x = np.linspace(-1.0, 1.0, width, dtype=np.float32)[None, :]
     return np.asarray(1.0 - strength * 0.5 * (x * x + y * y), dtype=np.float32)[..., None]
-
-
-def _grain(light: FloatArray, sensor: Sensor, rng: np.random.Generator) -> FloatArray:
-    """Return read and shot noise, coloured by day and grey in infrared."""
-    shape = (*light.shape[:2], 1 if sensor.infrared else 3)
-    read = sensor.noise * rng.standard_normal(shape, dtype=np.float32)
-    return np.asarray(read * (0.6 + 2.0 * np.sqrt(np.maximum(light, 0.0))), dtype=np.float32)
-
-
-def _tone(light: FloatArray) -> NDArray[np.uint8]:
-    """Apply a soft shoulder and gamma 2.2."""
-    positive = np.maximum(light, 0.0)
-    rolled = positive * (1.0 + positive / 6.0) / (1.0 + positive)
-    curve = np.clip(1.25 * rolled, 0.0, 1.0) ** (1.0 / 2.2)
-    return np.round(255.0 * curve).astype(np.uint8)

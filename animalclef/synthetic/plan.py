@@ -11,8 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from animalclef.synthetic.coats import Animal
-from animalclef.synthetic.roster import DEMO_SPECIES
-from animalclef.synthetic.species import Species
+from animalclef.synthetic.species import DEMO_SPECIES, Species
 from animalclef.synthetic.visits import Visit, draw_visit
 
 __all__ = ["DemoConfig", "Oddity", "Shot", "plan_demo"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 
@@ -15,20 +14,19 @@ import numpy as np
 from PIL import Image
 
 from animalclef.errors import OutputError
-from animalclef.runtime.atomic_files import check_writable
+from animalclef.runtime.atomic_files import check_writable, write_csv, write_text
 from animalclef.runtime.processes import in_processes
 from animalclef.synthetic.photograph import Photograph, photograph
 from animalclef.synthetic.plan import DemoConfig, Oddity, Shot, plan_demo
 
-__all__ = ["GENERATOR_VERSION", "TINY_SIZE_WH", "render_demo", "store_photograph"]
+__all__ = ["TINY_SIZE_WH", "render_demo"]
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-GENERATOR_VERSION = 1
+_VERSION = 1
 """Raised whenever the same config would give other files."""
 
 _COLUMNS = ("image_id", "identity", "path", "date", "orientation", "species", "split", "dataset")
-_NEW_INDIVIDUAL = "new_individual"
 _STAMP = "demo.json"
 
 TINY_SIZE_WH = (16, 11)
@@ -64,12 +62,12 @@ def render_demo(
         draft.replace(directory)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
-    _logger.info("rendered the demonstration data into %s", directory)
+    logger.info("rendered the demonstration data into %s", directory)
     return directory
 
 
 def _stamp(config: DemoConfig) -> dict[str, object]:
-    return {"generator": GENERATOR_VERSION, "config": config.model_dump(mode="json")}
+    return {"generator": _VERSION, "config": config.model_dump(mode="json")}
 
 
 def _is_done(directory: Path, config: DemoConfig) -> bool:
@@ -99,16 +97,12 @@ def _render_into(root: Path, config: DemoConfig, workers: int, progress: Callabl
             progress(done, len(shots))
     rows = sorted(shots, key=lambda shot: shot.image_id)
     queries = [shot for shot in rows if shot.split == "query"]
-    _write_csv(root / "metadata.csv", _COLUMNS, (_row(shot) for shot in rows))
-    _write_csv(
-        root / "sample_submission.csv", ("image_id", "identity"), ((s.image_id, _NEW_INDIVIDUAL) for s in queries)
-    )
-    _write_csv(
-        root / "truth.csv",
-        ("image_id", "identity", "dataset", "known"),
-        ((s.image_id, s.identity, s.dataset, int(s.known)) for s in queries),
-    )
-    (root / _STAMP).write_text(json.dumps(_stamp(config), indent=2) + "\n", encoding="utf-8")
+    write_csv(root / "metadata.csv", _COLUMNS, map(_row, rows))
+    submission = [(shot.image_id, "new_individual") for shot in queries]
+    write_csv(root / "sample_submission.csv", ("image_id", "identity"), submission)
+    truth = [(shot.image_id, shot.identity, shot.dataset, int(shot.known)) for shot in queries]
+    write_csv(root / "truth.csv", ("image_id", "identity", "dataset", "known"), truth)
+    write_text(root / _STAMP, json.dumps(_stamp(config), indent=2) + "\n")
 
 
 def _render_batch(batch: tuple[Path, tuple[Shot, ...]]) -> int:
@@ -116,32 +110,17 @@ def _render_batch(batch: tuple[Path, tuple[Shot, ...]]) -> int:
     for shot in shots:
         rng = np.random.default_rng(shot.seed)
         photo = photograph(shot.animal, shot.visit, shot.side, rng)
-        store_photograph(root / shot.path, photo, shot.oddity, rng)
+        _store_photograph(root / shot.path, photo, shot.oddity, rng)
     return len(shots)
 
 
 def _row(shot: Shot) -> tuple[object, ...]:
     identity = shot.identity if shot.split == "database" else ""
-    return (
-        shot.image_id,
-        identity,
-        shot.path,
-        shot.date,
-        shot.orientation,
-        shot.species_name,
-        shot.split,
-        shot.dataset,
-    )
+    place = shot.path, shot.date, shot.orientation
+    return shot.image_id, identity, *place, shot.species_name, shot.split, shot.dataset
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-
-
-def store_photograph(path: Path, photo: Photograph, oddity: Oddity, rng: np.random.Generator) -> None:
+def _store_photograph(path: Path, photo: Photograph, oddity: Oddity, rng: np.random.Generator) -> None:
     """Write a photograph as JPEG of varying quality, or as its oddity asks.
 
     `tiny` shrinks it to 16 x 11 pixels, `grey` has a single channel, `exif` stores it lying on its side with an

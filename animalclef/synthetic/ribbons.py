@@ -47,10 +47,6 @@ class Camera:
     offset_xy: NDArray[np.float64]  # (2,) pixels
     image_size_wh: tuple[int, int]
 
-    def __post_init__(self) -> None:
-        if self.linear.shape != (2, 2) or self.offset_xy.shape != (2,):
-            raise ValueError(f"Expected (2, 2) and (2,), got {self.linear.shape} and {self.offset_xy.shape}.")
-
     @property
     def px_per_unit(self) -> float:
         """Return the geometric mean scale."""
@@ -69,10 +65,6 @@ class BodyMap:
     sheet_xy: FloatArray  # (H, W, 2) place on the coat sheet, body units
     height: FloatArray  # (H, W) towards the camera, pixels
     dim: FloatArray  # (H, W) brightness of the part
-
-    def __post_init__(self) -> None:
-        if self.sheet_xy.shape != (*self.alpha.shape, 2) or self.height.shape != self.alpha.shape:
-            raise ValueError(f"Maps of one size expected, got {self.alpha.shape} and {self.sheet_xy.shape}.")
 
 
 def curve(points_xy: Sequence[tuple[float, float]] | FloatArray, n: int = 28) -> FloatArray:

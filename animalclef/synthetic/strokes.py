@@ -16,9 +16,9 @@ ByteImage = NDArray[np.uint8]
 _SHIFT = 4  # fractional bits of the drawing coordinates
 
 
-def shifted(colour: Rgb, rng: np.random.Generator, amount: float) -> Rgb:
-    """Return a similar colour: brightness changed by about `amount` (log), hue slightly."""
-    gain = np.exp(rng.normal(0.0, amount) + rng.normal(0.0, 0.15 * amount, 3))
+def shifted(colour: Rgb, rng: np.random.Generator, amount: float, hue: float = 0.15) -> Rgb:
+    """Return a similar colour: brightness changed by about `amount` (log), each channel by the share `hue` of it."""
+    gain = np.exp(rng.normal(0.0, amount) + rng.normal(0.0, hue * amount, 3))
     red, green, blue = (int(v) for v in np.clip(np.array(colour) * gain, 0, 255))
     return red, green, blue
 

@@ -21,9 +21,8 @@ from animalclef.errors import OutputError
 from animalclef.runtime.atomic_files import make_folder, write_bytes, write_csv, write_text
 from animalclef.runtime.processes import in_processes
 from animalclef.synthetic.coats import Animal
-from animalclef.synthetic.photograph import Photograph, photograph
-from animalclef.synthetic.roster import random_species
-from animalclef.synthetic.species import Species
+from animalclef.synthetic.photograph import Photograph, box_around, photograph
+from animalclef.synthetic.species import Species, random_species
 from animalclef.synthetic.visits import Visit, draw_visit
 
 __all__ = ["TrainingSetConfig", "render_training_set"]
@@ -131,22 +130,9 @@ def _draw_visits(config: TrainingSetConfig, number: int, species: Species, rng: 
 
 def _store(path: Path, picture: Photograph, close: float, rng: np.random.Generator) -> None:
     pixels = picture.pixels
-    if rng.random() < close:
-        pixels = _cropped(picture, rng)
+    if rng.random() < close and (box := box_around(picture.mask > 127, (-0.04, 0.14), rng)) is not None:
+        pixels = np.ascontiguousarray(pixels[box])
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=int(rng.integers(55, 96)))
     make_folder(path.parent)
     write_bytes(path, file.getvalue())
-
-
-def _cropped(picture: Photograph, rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Return the animal's box, each edge up to 4% of the box's side inside or 14% outside of it."""
-    rows, columns = (np.flatnonzero((picture.mask > 127).any(axis=axis)) for axis in (1, 0))
-    if not len(rows) or not len(columns):
-        return picture.pixels
-    edges = []
-    for first, last, size in ((rows[0], rows[-1], len(picture.mask)), (columns[0], columns[-1], picture.mask.shape[1])):
-        side = last - first + 1
-        low, high = rng.uniform(-0.04, 0.14, 2) * side
-        edges.append(slice(max(0, round(first - low)), min(size, round(last + 1 + high))))
-    return np.ascontiguousarray(picture.pixels[edges[0], edges[1]])

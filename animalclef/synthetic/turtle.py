@@ -10,10 +10,10 @@ from animalclef.synthetic.fields import FloatArray
 from animalclef.synthetic.ribbons import Ribbon, ribbon
 from animalclef.synthetic.species import BodyStyle
 
-__all__ = ["CARAPACE_WIDTH", "EYE_XY", "carapace_half_width", "scute_seeds", "turtle_ribbons"]
+__all__ = ["EYE_XY", "carapace_half_width", "scute_seeds", "turtle_ribbons"]
 
 EYE_XY = (0.76, 0.062)
-CARAPACE_WIDTH = (0.05, 0.16, 0.24, 0.3, 0.345, 0.378, 0.4, 0.41, 0.408, 0.395, 0.365, 0.31, 0.22, 0.1)
+_CARAPACE_WIDTH = (0.05, 0.16, 0.24, 0.3, 0.345, 0.378, 0.4, 0.41, 0.408, 0.395, 0.365, 0.31, 0.22, 0.1)
 """Half widths, evenly spread from the tail end to the neck."""
 
 _TAIL_X, _NECK_X = -0.56, 0.44
@@ -25,24 +25,24 @@ _REAR = [(-0.4, 0.14), (-0.56, 0.26), (-0.7, 0.34), (-0.8, 0.38)]
 
 def carapace_half_width(x: FloatArray) -> FloatArray:
     """Return the half width of the shell at body place `x`."""
-    knots = np.linspace(_TAIL_X, _NECK_X, len(CARAPACE_WIDTH))
-    return np.interp(x, knots, CARAPACE_WIDTH).astype(np.float32)
+    knots = np.linspace(_TAIL_X, _NECK_X, len(_CARAPACE_WIDTH))
+    return np.interp(x, knots, _CARAPACE_WIDTH).astype(np.float32)
 
 
-def scute_seeds(rng: np.random.Generator, jitter: float = 1.0) -> tuple[FloatArray, int]:
+def scute_seeds(rng: np.random.Generator) -> tuple[FloatArray, int]:
     """Return centres (n, 2) of the scutes and the number of large ones; the rest form the rim.
 
     Five or six vertebral scutes, four or five pairs of costal ones, a dozen pairs of marginal ones.
     """
     vertebral = int(rng.choice([5, 5, 5, 6]))
-    xs = np.linspace(-0.47, 0.35, vertebral) + rng.normal(0, 0.022 * jitter, vertebral)
-    large = [(x, rng.normal(0, 0.014 * jitter)) for x in xs]
+    xs = np.linspace(-0.47, 0.35, vertebral) + rng.normal(0, 0.022, vertebral)
+    large = [(x, rng.normal(0, 0.014)) for x in xs]
     for side in (-1, 1):
         costal = int(rng.choice([4, 4, 5, 5]))
-        xs = np.linspace(-0.36, 0.28, costal) + rng.normal(0, 0.026 * jitter, costal)
-        large += [(x, side * (0.215 + rng.normal(0, 0.016 * jitter))) for x in xs]
+        xs = np.linspace(-0.36, 0.28, costal) + rng.normal(0, 0.026, costal)
+        large += [(x, side * (0.215 + rng.normal(0, 0.016))) for x in xs]
     rim: list[tuple[float, float]] = []
-    for angle in np.linspace(0.0, 2 * math.pi, 25)[:-1] + rng.normal(0, 0.03 * jitter, 24):
+    for angle in np.linspace(0.0, 2 * math.pi, 25)[:-1] + rng.normal(0, 0.03, 24):
         x = -0.06 + 0.54 * math.cos(angle)
         rim.append((x, 0.415 * math.sin(angle) * (1.0 + 0.02 * float(rng.normal()))))
     return np.array([*large, *rim], dtype=np.float32), len(large)
@@ -56,7 +56,7 @@ def turtle_ribbons(style: BodyStyle, rng: np.random.Generator) -> list[Ribbon]:
         limbs.append(_flipper(style, _REAR, (0.06, 0.1, 0.105, 0.03), side, float(rng.normal(0, 0.25)), 0.0))
         swing = stroke + float(rng.normal(0, 0.18))
         limbs.append(_flipper(style, _FRONT, (0.11, 0.12, 0.115, 0.085, 0.015), side, swing, float(rng.normal(0, 0.2))))
-    girth = [w * style.girth for w in CARAPACE_WIDTH]
+    girth = [w * style.girth for w in _CARAPACE_WIDTH]
     roll = float(rng.normal(0, 0.1))
     shell = ribbon(_SHELL, _SHELL, girth, lift=0.1, depth=0.55, blend=0.02, wrap=0.35, roll_rad=roll, n=40)
     return [*limbs, _head(style, rng), shell]

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from animalclef.errors import ConfigError
+from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.devices import choose_precision
 from animalclef.runtime.file_lock import locked_folder
 
@@ -95,12 +96,13 @@ def average_buffers(fabric: Any, model: nn.Module) -> None:
 
 @contextmanager
 def lock_folder(out: Path, rank: int) -> Iterator[None]:
-    """Keep other trainings out of the folder; the further processes of this one (`rank` above 0) need no lock.
+    """Make the folder, and keep other trainings out; the further processes of this one (`rank` above 0) need no lock.
 
     Raises:
         RunInUseError: another training holds it.
-        OutputError: files cannot be locked there.
+        OutputError: it cannot be made, or files cannot be locked there.
     """
+    make_folder(out)
     if rank:
         yield
         return

@@ -29,7 +29,7 @@ from animalclef.training.fabric import (
     skips_overflow,
 )
 from animalclef.training.training_state import TrainingLog, averaged_model, load_state, save_state
-from animalclef.training.training_task import History, LoopSettings, Pace, TrainingTask, Validation
+from animalclef.training.training_task import History, Pace, TrainingTask, Validation
 
 __all__ = ["TrainingLoop"]
 
@@ -43,7 +43,6 @@ class TrainingLoop(Generic[_Batch]):
     def __init__(
         self,
         task: TrainingTask[_Batch],
-        settings: LoopSettings,
         out: Path,
         recipe: str,
         fabric: Any,
@@ -58,11 +57,11 @@ class TrainingLoop(Generic[_Batch]):
         `start` is the file of weights to start from, which is never replaced. `workers` threads prepare batches
         ahead; `announce` is called at the start and once the speed is known.
         """
-        self.task, self.settings, self.out, self.recipe, self.fabric = task, settings, out, recipe, fabric
+        self.task, self.settings, self.out, self.recipe, self.fabric = task, task.settings, out, recipe, fabric
         self._start = start
         self.progress, self.workers, self.announce = progress or Silent(), workers, announce
-        self.network_path, self._state = out / f"{settings.name}.safetensors", out / "state.safetensors"
-        self.averaged = averaged_model(task.network, settings.averaging)
+        self.network_path, self._state = out / f"{self.settings.name}.safetensors", out / "state.safetensors"
+        self.averaged = averaged_model(task.network, self.settings.averaging)
         self.history, self._best = History(), dict[str, Tensor]()
         self._is_first = bool(fabric.global_rank == 0)
         self._moments: list[float] = []  # when the first steps began
@@ -103,10 +102,6 @@ class TrainingLoop(Generic[_Batch]):
                 self._after_step(step + 1)
                 advance(1)
         return self._finish()
-
-    @property
-    def _per_epoch(self) -> int:
-        return self.settings.steps_per_epoch or self.settings.steps
 
     @property
     def _written(self) -> list[Path]:
@@ -181,13 +176,13 @@ class TrainingLoop(Generic[_Batch]):
 
     def _after_step(self, done: int) -> None:
         """Average, and where it is time validate and write the checkpoint."""
-        settings, ends_epoch = self.settings, done % self._per_epoch == 0
-        averaging = settings.averaging
+        settings, averaging = self.settings, self.settings.averaging
+        ends_epoch = done % settings.per_epoch == 0
         if averaging.kind != "swa":
             self.averaged.update_parameters(self.task.network)
         elif ends_epoch:
-            epochs = settings.steps // self._per_epoch
-            if done // self._per_epoch - int(averaging.start * epochs) <= 1:
+            epochs = settings.steps // settings.per_epoch
+            if done // settings.per_epoch - int(averaging.start * epochs) <= 1:
                 self.averaged.n_averaged.zero_()  # the average begins here
             self.averaged.update_parameters(self.task.network)
         self.history.steps = done

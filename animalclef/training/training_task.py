@@ -58,11 +58,35 @@ class Pace:
     frozen: bool = False  # they were timed while a part of the network was frozen
 
 
+@dataclass(frozen=True)
+class LoopSettings:
+    """How long a training lasts, and what it does besides steps."""
+
+    name: str  # of the file with the network
+    seed: int
+    steps: int
+    averaging: AveragingConfig
+    validate_every: int  # steps; the last step is validated too
+    checkpoint_every: int  # steps; each epoch ends with a checkpoint too
+    steps_per_epoch: int | None = None  # default: all steps are one epoch
+    frozen_steps: int = 0
+    accumulate: int = 1  # batches per step
+    clip: float | None = 1.0  # largest norm of the gradient
+    patience: int | None = None  # validations without a better score before training ends
+    validate_start: bool = False
+
+    @property
+    def per_epoch(self) -> int:
+        """Return the number of steps of an epoch."""
+        return self.steps_per_epoch or self.steps
+
+
 class TrainingTask(Protocol[_Batch]):
     """What is trained. Its modules lie on the device that the training uses."""
 
     model: nn.Module  # everything that is trained: the network, and a loss with weights of its own
     network: nn.Module  # the part that is averaged, validated and written
+    settings: LoopSettings
     optimiser: optim.Optimizer
     """A group's `factor`, where it has one, multiplies the learning rate."""
 
@@ -86,21 +110,3 @@ class TrainingTask(Protocol[_Batch]):
 
     def finish(self, network: nn.Module, history: History, path: Path) -> Mapping[str, Any]:
         """Write the network for use to `path`; return what was measured, for `measured.json`."""
-
-
-@dataclass(frozen=True)
-class LoopSettings:
-    """How long a training lasts, and what it does besides steps."""
-
-    name: str  # of the file with the network
-    seed: int
-    steps: int
-    averaging: AveragingConfig
-    validate_every: int  # steps; the last step is validated too
-    checkpoint_every: int  # steps; each epoch ends with a checkpoint too
-    steps_per_epoch: int | None = None  # default: all steps are one epoch
-    frozen_steps: int = 0
-    accumulate: int = 1  # batches per step
-    clip: float | None = 1.0  # largest norm of the gradient
-    patience: int | None = None  # validations without a better score before training ends
-    validate_start: bool = False

@@ -59,7 +59,7 @@ def test_entries_build_and_give_the_published_number_of_numbers(name: str) -> No
 def test_an_unknown_name_lists_what_there_is() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"embed.model miewid: no such embedder. Known: rootsift-vlad, embedder-lite, embedder-small, mie.*file:",
+        match=r"embed.model miewid: no such embedder. Known: rootsift-vlad, embedder-lite, mie.*file:",
     ):
         find_embedder("miewid")
 
@@ -240,7 +240,7 @@ def test_auto_is_the_number_format_that_the_device_computes_fast_in(monkeypatch:
         assert devices.choose_precision("auto", "cpu") == chosen
     assert devices.choose_precision("float32", "cpu") == torch.float32
     with pytest.raises(ConfigError, match=r"embed\.precision float16: processors are slow at it"):
-        load_embedder(EmbedConfig(model="embedder-small", precision="float16"), "cpu")
+        load_embedder(EmbedConfig(model="embedder-lite", precision="float16"), "cpu")
 
 
 def test_folded_batch_norms_change_nothing_and_are_gone() -> None:

@@ -147,7 +147,7 @@ def test_a_member_whose_weights_are_absent_stops_the_run_or_is_left_out(
 @pytest.mark.parametrize(
     ("setting", "label"),
     [
-        ("embed.members=[embedder-small]", "embedder-small"),
+        ("embed.members=[embedder-lite]", "embedder-lite"),
         ("embed.members=[{model: 'timm:tf_efficientnet_lite0'}]", "tf_efficientnet_lite0"),
         ("embed.members=[{model: 'file:/some/where/mine.safetensors'}]", "mine"),
         ("embed.members=[{model: miewid-msv3, name: wid}]", "wid"),
@@ -175,7 +175,7 @@ def test_the_weights_of_members_are_needed_too() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["embed.members=[embedder-small, embedder-small]"], "two members are called embedder-small"),
+        (["embed.members=[embedder-lite, embedder-lite]"], "two members are called embedder-lite"),
         (["rerank.members=[sift, sift]"], "two members are called sift"),
         (["rerank.matcher=none", "rerank.members=[sift]"], "none of them can be `none`"),
         (["embed.members=[{model: x, name: 'a:b'}]"], "embed.members"),
@@ -190,9 +190,9 @@ def test_members_that_cannot_be(settings: list[str], message: str) -> None:
 def test_an_imagenet_network_joins_the_weight_free_embedding(data: Path, shared: Path, tmp_path: Path) -> None:
     weights = next((shared / "weights").glob("*efficientnet_lite0*"))
     member = f"{{model: 'timm:tf_efficientnet_lite0', weights: {weights}}}"
-    predict(data, tmp_path / "run", f"embed.members=[embedder-small, {member}]")
+    predict(data, tmp_path / "run", f"embed.members=[embedder-lite, {member}]")
     rows: list[dict[str, Any]] = read_csv(tmp_path / "run" / "candidates.csv")
-    names = ["similarity", "similarity:embedder-small", "similarity:tf_efficientnet_lite0"]
+    names = ["similarity", "similarity:embedder-lite", "similarity:tf_efficientnet_lite0"]
     assert all(-1 <= float(row[name]) <= 1.0001 for row in rows for name in names)
     assert len({row[names[2]] for row in rows}) > len(rows) // 2
 

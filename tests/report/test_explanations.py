@@ -92,12 +92,19 @@ def test_a_network_is_explained_with_the_cosine_that_it_ranked_by(tmp_path: Path
         Explanations(run, layer="nowhere").of(query, gallery)
 
 
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ({"model": "timm:test_efficientnet", "weights": "gone.safetensors"}, "gone.safetensors"),
+        ({"model": "embedder-small"}, "it was removed because embedder-lite is better; use embedder-lite."),
+    ],
+)
 def test_without_weights_one_warning_and_the_rest(
-    tiny_run: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    model: dict[str, str], told: str, tiny_run: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = copy_run(tiny_run[1], tmp_path / "run")
     settings = json.loads((folder / "finished.json").read_text())
-    settings["config"]["embed"] |= {"model": "timm:test_efficientnet", "weights": str(tmp_path / "gone.safetensors")}
+    settings["config"]["embed"] |= model
     (folder / "finished.json").write_text(json.dumps(settings))
     run = load_run(folder)
     query = run.images.queries.image_id[0]
@@ -108,7 +115,7 @@ def test_without_weights_one_warning_and_the_rest(
         record.message for record in caplog.records
     ]
     assert len(caplog.records) == 2  # of the picture, and of the report
-    assert "gone.safetensors" in caplog.text
+    assert told in caplog.text
     np.testing.assert_array_equal(drawn, draw_query(run, query, 3))
     assert '"explained":{}' in written.page.read_text().replace(" ", "")
 

@@ -17,7 +17,7 @@ from animalclef.synthetic import (
     photograph,
     random_species,
 )
-from animalclef.synthetic.bodies import sheet_of
+from animalclef.synthetic.bodies import SHEETS
 from animalclef.synthetic.fields import FloatArray, fractal_noise, turing_field, voronoi_cells, wide_blur
 from animalclef.synthetic.ribbons import Camera, draw_body, ribbon
 
@@ -63,7 +63,7 @@ def test_two_photographs_show_one_texture() -> None:
     seen = []
     for part in (straight, bent):
         body = draw_body([part], camera)
-        u, v = np.moveaxis(sheet_of("quadruped").texel(body.sheet_xy), -1, 0)
+        u, v = np.moveaxis(SHEETS["quadruped"].texel(body.sheet_xy), -1, 0)
         skin = [cv2.remap(coat_of(Animal(CAT, (s,)), "left").mark, u, v, cv2.INTER_LINEAR) for s in (1, 2)]
         inside = body.alpha > 0.9
         grid = np.round(body.sheet_xy[inside] * 60).astype(int)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from tiny import read_csv
@@ -13,7 +14,8 @@ from animalclef.cli import app
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.errors import ConfigError, OutputError
-from animalclef.synthetic import TrainingSetConfig, render_training_set, synthetic_training_set
+from animalclef.synthetic import TrainingSetConfig, render_training_set
+from animalclef.synthetic.photograph import box_around
 
 TINY = TrainingSetConfig(seed=3, species=2, animals=2, photographs=3, visits=2)
 
@@ -88,20 +90,16 @@ def test_other_content_is_refused(rendered: Path, tmp_path: Path) -> None:
         render_training_set(rendered, TINY.model_copy(update={"seed": 4}))
 
 
-def test_a_close_photograph_shows_the_animal_larger() -> None:
-    import numpy as np
-
-    from animalclef.synthetic import Photograph
-
-    mask = np.zeros((100, 200), dtype=np.uint8)
-    mask[40:60, 50:150] = 255
-    pixels = np.repeat(mask[..., None], 3, axis=2)
-    picture = Photograph(pixels, mask, np.zeros((100, 200, 2), dtype=np.float32))
-    cropped = synthetic_training_set._cropped(picture, np.random.default_rng(0))
-    assert 18 <= cropped.shape[0] <= 26
-    assert 91 <= cropped.shape[1] <= 129
-    empty = Photograph(pixels, np.zeros_like(mask), picture.sheet_xy)
-    assert synthetic_training_set._cropped(empty, np.random.default_rng(0)).shape == pixels.shape
+def test_the_box_of_a_close_photograph() -> None:
+    mask = np.zeros((100, 200), dtype=bool)
+    mask[40:60, 50:150] = True
+    assert box_around(mask, (0, 0), np.random.default_rng(0)) == (slice(40, 60), slice(50, 150))
+    assert box_around(mask, (9, 9), np.random.default_rng(0)) == (slice(0, 100), slice(0, 200))
+    for seed in range(5):
+        cropped = mask[box_around(mask, (-0.04, 0.14), np.random.default_rng(seed))]
+        assert 18 <= cropped.shape[0] <= 26
+        assert 91 <= cropped.shape[1] <= 129
+    assert box_around(np.zeros_like(mask), (0, 0), np.random.default_rng(0)) is None
 
 
 def test_the_command(tmp_path: Path) -> None:

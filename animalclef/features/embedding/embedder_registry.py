@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 
+from animalclef.config.loading import refuse_removed
 from animalclef.errors import ConfigError
 from animalclef.hub.catalogue import SHIPPED, shipped_embedder
 
@@ -78,6 +79,7 @@ def find_embedder(model: str) -> EmbedderEntry:
 
     Raises:
         ConfigError: there is no such embedder.
+        WeightsError: it shipped with an earlier version.
     """
     if model in EMBEDDERS:
         return EMBEDDERS[model]
@@ -90,6 +92,7 @@ def find_embedder(model: str) -> EmbedderEntry:
         return EmbedderEntry("arcface", rest)
     if kind == "file" and rest:
         return _of_file(Path(rest))
+    refuse_removed("embed.model", model)
     known = ", ".join(["rootsift-vlad", *SHIPPED, *EMBEDDERS])
     raise ConfigError(f"embed.model {model}: no such embedder. Known: {known}, timm:NAME, arcface:BACKBONE, file:PATH.")
 

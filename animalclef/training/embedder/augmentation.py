@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from animalclef.config.embedder_training import AugmentConfig
 from animalclef.features.embedding.preprocessing import RESIZERS
-from animalclef.training.embedder.appearance import (
+from animalclef.training.appearance import (
     clahe,
     compressed,
     corner_cut,
@@ -48,14 +48,7 @@ def augment(
 
     The recipe `none` resizes with `resize`, a key of `RESIZERS`; the others warp. `mirror` is the share of mirrored
     views.
-
-    Raises:
-        ValueError: the photograph is empty or not (H, W, 3) bytes, or the size is not positive.
     """
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-        raise ValueError(f"Expected bytes of shape (H, W, 3); got {pixels.dtype} of shape {pixels.shape}.")
-    if min(size_wh) < 1:
-        raise ValueError(f"Expected a width and height of one pixel or more; got {size_wh}.")
     if config.recipe == "none":
         return RESIZERS[resize](pixels, size_wh)
     return np.ascontiguousarray(_RECIPES[config.recipe](np.ascontiguousarray(pixels), size_wh, config, rng))

@@ -28,27 +28,14 @@ Rows = NDArray[np.int64]
 _AUGMENTATION = 31  # of the seeds of generators
 
 
-class _Dealer(Protocol):
-    def rows(self, step: int) -> Rows: ...
-
-
-@dataclass(frozen=True, eq=False)
-class BatchPlan:
+class BatchPlan(Protocol):
     """An endless sequence of batches; `steps_per_epoch` of them hold about as many photographs as can be drawn."""
 
-    batch_size: int
-    steps_per_epoch: int
-    _dealer: _Dealer
+    @property
+    def steps_per_epoch(self) -> int: ...
 
     def batch(self, step: int) -> Rows:
-        """Return the rows (batch_size,) of a batch; steps count from 0 and may come in any order.
-
-        Raises:
-            ValueError: the step is negative.
-        """
-        if step < 0:
-            raise ValueError(f"Steps count from 0; got {step}.")
-        return self._dealer.rows(step)
+        """Return the rows (batch_size,) of a batch; steps count from 0 and may come in any order."""
 
 
 def plan_batches(
@@ -64,27 +51,20 @@ def plan_batches(
       `singletons` is set; with `one_species` so are those that are alone in their species.
 
     Raises:
-        ValueError: labels and species differ in length, or the batch size is below 1.
-        TrainingError: there are no rows; or, for pxk, a batch cannot be divided so, or no two individuals can be drawn.
+        TrainingError: for pxk a batch cannot be divided so, or no two individuals can be drawn.
     """
-    if label.shape != (len(label),) or species.shape != label.shape:
-        raise ValueError(f"Expected as many labels as species; got {label.shape} and {species.shape}.")
-    if batch_size < 1:
-        raise ValueError(f"A batch holds one photograph or more, not {batch_size}.")
-    if not len(label):
-        raise TrainingError("No photographs are left to train on. Check the recipe's labels.")
     if config.kind == "pxk":
         return _plan_pxk(label, species, config, batch_size, seed)
     every = np.arange(len(label))
     steps = -(-len(label) // batch_size)
     if config.kind == "shuffled":
-        return BatchPlan(batch_size, steps, _Even(_Deck(every, (), (seed, 1, 0)), batch_size, steps))
+        return _Even(_Deck(every, (), (seed, 1, 0)), batch_size, steps, by_epoch=True)
     groups = _split(every, species) if config.kind == "species-balanced" else [every]
     classes = [_split(rows, label) for rows in groups]
     decks = [tuple(_Deck(rows, (), (seed, 3, int(rows[0]))) for rows in of_one) for of_one in classes]
     middle = [_Deck(every[:0], own, (seed, 2, place)) for place, own in enumerate(decks)]
     top = _Deck(every[:0], tuple(middle), (seed, 1, 0)) if len(middle) > 1 else middle[0]
-    return BatchPlan(batch_size, steps, _Even(top, batch_size, None))
+    return _Even(top, batch_size, steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,15 +93,16 @@ class _Deck:
 
 @dataclass(frozen=True, eq=False)
 class _Even:
-    """Consecutive batches of a deck; with epochs, each begins a new round."""
+    """Consecutive batches of a deck; with `by_epoch` each epoch begins a new round."""
 
     deck: _Deck
     batch_size: int
-    steps_per_epoch: int | None
+    steps_per_epoch: int
+    by_epoch: bool = False
 
-    def rows(self, step: int) -> Rows:
+    def batch(self, step: int) -> Rows:
         first = step * self.batch_size
-        if self.steps_per_epoch is not None:
+        if self.by_epoch:
             epoch, place = divmod(step, self.steps_per_epoch)
             first = epoch * len(self.deck.cards) + place * self.batch_size
         return self.deck.deal(first + np.arange(self.batch_size))
@@ -140,8 +121,9 @@ class _PerIndividual:
     animals: int
     photographs: int
     seed: int
+    steps_per_epoch: int
 
-    def rows(self, step: int) -> Rows:
+    def batch(self, step: int) -> Rows:
         round_, place = divmod(step, len(self.parts))
         group, part = self.parts[_order(len(self.parts), self.seed, 1, 0, round_)[place]]
         individuals = self.groups[group]
@@ -178,8 +160,8 @@ def _plan_pxk(
         )
     parts = [(group, part) for group, own in enumerate(groups) for part in range(max(1, len(own) // animals))]
     usable = sum(len(rows) for own in groups for rows in own)
-    dealer = _PerIndividual(tuple(groups), tuple(parts), animals, config.per_individual, seed)
-    return BatchPlan(batch_size, -(-usable // batch_size), dealer)
+    steps = -(-usable // batch_size)
+    return _PerIndividual(tuple(groups), tuple(parts), animals, config.per_individual, seed, steps)
 
 
 def _split(rows: Rows, key: NDArray[np.generic]) -> Sequence[Rows]:

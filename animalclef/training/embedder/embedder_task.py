@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from animalclef.training.embedder.trained_network import (
 )
 from animalclef.training.training_task import History, LoopSettings, Validation
 
-__all__ = ["EmbedderTask", "TrainingPlan", "loop_settings", "make_optimiser", "schedule_factor", "warning_if_worse"]
+__all__ = ["EmbedderTask", "TrainingPlan", "make_optimiser", "schedule_factor"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,17 +51,17 @@ class TrainingPlan:
     frozen: bool = False  # they were timed while the backbone was frozen
 
 
-def warning_if_worse(start: Mapping[str, Any] | None, best: Mapping[str, Any] | None, epoch: int) -> str | None:
-    """Return a warning where the best epoch has a lower rank-1 on the held-out photographs than the start."""
-    if start is None or best is None:
-        return None
-    before, after = (float(figures["mean"]["rank-1"] or 0.0) for figures in (start, best))
-    if after >= before:
-        return None
-    return (
-        f"Training made it worse: rank-1 of the held-out photographs was {before:.3f} at the start and {after:.3f} at "
-        f"best (epoch {epoch}), which is what is written. Lower optimiser.learning_rate, or keep the start."
-    )
+def _warn_if_worse(history: History, epoch: int) -> None:
+    """Warn where the best epoch has a lower rank-1 on the held-out photographs than the start."""
+    if history.start is None or history.best is None:
+        return
+    before, after = (float(figures["mean"]["rank-1"] or 0.0) for figures in (history.start, history.best))
+    if after < before:
+        logger.warning(
+            "Training made it worse: rank-1 of the held-out photographs was %.3f at the start and %.3f at best "
+            "(epoch %d), which is what is written. Lower optimiser.learning_rate, or keep the start.",
+            before, after, epoch,
+        )  # fmt: skip
 
 
 def schedule_factor(step: int, config: ScheduleConfig, steps_per_epoch: int, frozen_epochs: int, epochs: int) -> float:
@@ -71,21 +71,17 @@ def schedule_factor(step: int, config: ScheduleConfig, steps_per_epoch: int, fro
     step of a warm-up is at the peak, and the last step of a cosine just above `lowest`. With `ramp-decay` the share is
     constant within an epoch, as MiewID's: `first` + (1 - `first`) e / ramp in epoch e of the ramp, then the peak.
     """
-    start = frozen_epochs * steps_per_epoch
+    start, warm = frozen_epochs * steps_per_epoch, round(config.warmup_epochs * steps_per_epoch)
     if step < start:
-        return _warm(step, min(_steps(config.warmup_epochs, steps_per_epoch), start), config.first)
+        return _warm(step, min(warm, start), config.first)
     step, total = step - start, (epochs - frozen_epochs) * steps_per_epoch
     if config.kind == "ramp-decay":
         return _ramp_decay(step // steps_per_epoch, config)
-    warm = min(_steps(config.warmup_epochs, steps_per_epoch), total // 2)
+    warm = min(warm, total // 2)
     if step < warm or config.kind == "constant":
         return _warm(step, warm, config.first)
     share = 0.5 * (1 + math.cos(math.pi * (step - warm) / max(total - warm, 1)))
     return config.lowest + (1 - config.lowest) * share
-
-
-def _steps(epochs: float, steps_per_epoch: int) -> int:
-    return round(epochs * steps_per_epoch)
 
 
 def _warm(step: int, warm: int, first: float) -> float:
@@ -100,7 +96,7 @@ def _ramp_decay(epoch: int, config: ScheduleConfig) -> float:
     return config.lowest + (1 - config.lowest) * float(config.decay**past)
 
 
-def loop_settings(config: TrainConfig, source: BatchSource, processes: int) -> LoopSettings:
+def _loop_settings(config: TrainConfig, source: BatchSource, processes: int) -> LoopSettings:
     """Return how long the training of a recipe lasts, in steps of the optimiser."""
     each = config.optimiser.accumulate * processes
     per_epoch = config.steps_per_epoch or math.ceil(source.plan.steps_per_epoch / each)
@@ -153,7 +149,7 @@ class EmbedderTask:
         """
         self.config, self.trained, self.source, self.held = config, trained, source, held
         self.fabric, self.workers, self.trained_on = fabric, workers, trained_on
-        self.settings = loop_settings(config, source, fabric.world_size)
+        self.settings = _loop_settings(config, source, fabric.world_size)
         self.network: nn.Module = trained.module.to(fabric.device).to(memory_format=torch.channels_last)
         if config.network.batch_norm == "measured":
             batches = [source.batch(number).pixels for number in range(math.ceil(_MEASURED / config.batch_size))]
@@ -194,8 +190,7 @@ class EmbedderTask:
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of a step, from 0."""
         config = self.config
-        per_epoch = self.settings.steps_per_epoch or self.settings.steps
-        share = schedule_factor(step, config.schedule, per_epoch, config.frozen_epochs, config.epochs)
+        share = schedule_factor(step, config.schedule, self.settings.per_epoch, config.frozen_epochs, config.epochs)
         return config.optimiser.learning_rate * share
 
     def set_mode(self, *, frozen: bool) -> None:
@@ -225,12 +220,10 @@ class EmbedderTask:
 
     def finish(self, network: nn.Module, history: History, path: Path) -> dict[str, Any]:
         """Write the network for use; return the figures of the start and of the best epoch."""
-        per_epoch = self.settings.steps_per_epoch or self.settings.steps
-        epoch = history.best_step // per_epoch
-        if warning := warning_if_worse(history.start, history.best, epoch):
-            logger.warning("%s", warning)
+        epoch = history.best_step // self.settings.per_epoch
+        _warn_if_worse(history, epoch)
         save_embedder(path, network.state_dict(), self.trained, self.trained_on)
-        done = history.steps // per_epoch
+        done = history.steps // self.settings.per_epoch
         return {"start": history.start, "trained": history.best, "epoch": epoch, "epochs": done}
 
 

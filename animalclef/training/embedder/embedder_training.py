@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,14 +20,15 @@ from animalclef.data.review_log import read_review
 from animalclef.data.training_splits import split_rows
 from animalclef.decision.reviewed_answers import with_reviewed_names
 from animalclef.features.embedding.embedder_registry import trained_on_keys
-from animalclef.runtime.atomic_files import make_folder
+from animalclef.features.extract import stored_thumbnails
+from animalclef.runtime.digests import file_digest
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.structures import ImageTable, Skipped
 from animalclef.training.embedder.batch_sampling import Batch, BatchSource
 from animalclef.training.embedder.embedder_task import EmbedderTask, TrainingPlan
 from animalclef.training.embedder.embedder_validation import ValidationSet, hold_out
 from animalclef.training.embedder.image_cache import ImageCache, cache_images
-from animalclef.training.embedder.trained_network import Started, TrainedNetwork, build_trained, find_start, start_from
+from animalclef.training.embedder.trained_network import Started, build_trained, find_start, start_from
 from animalclef.training.embedder.training_labels import TrainingSet, by_side, label_rows, named_rows
 from animalclef.training.fabric import lock_folder, open_fabric
 from animalclef.training.training_loop import TrainingLoop
@@ -88,7 +88,6 @@ def train_embedder(
     network = build_trained(config.network)
     begun = None if start is None else find_start(start, config.network.model)
     started = None if begun is None else start_from(network, begun)
-    make_folder(out)
     with lock_folder(out, fabric.global_rank):
         rows = table if reviewed is not None else named_rows(table, config.labels)
         named, skipped = hash_images(rows, config.data, workers, progress)
@@ -108,8 +107,7 @@ def train_embedder(
         )  # fmt: skip
         plan = _plan(task, started)
         loop: TrainingLoop[Batch] = TrainingLoop(
-            task, task.settings, out, _recipe(config, network, begun, training_set, held, fabric.world_size), fabric,
-            start=begun, progress=progress, workers=workers,
+            task, out, _recipe(task, begun), fabric, start=begun, progress=progress, workers=workers,
             announce=lambda pace: announce(replace(plan, **vars(pace))) if announce is not None and is_first else None,
         )  # fmt: skip
         measured = loop.run(overwrite=overwrite)
@@ -149,28 +147,22 @@ def _split(named: ImageTable, images: ImageCache, config: TrainConfig) -> tuple[
     sided = by_side(named, config.labels)
     if config.validation.split is None:
         return label_rows(sided, config.labels), None
-    encounter_of = find_encounters(named, images.thumbnails(list(named.key)), config.encounters).of
+    encounter_of = find_encounters(named, stored_thumbnails(images.store, named.key), config.encounters).of
     split = split_rows(sided, encounter_of, config.validation.split, config.seed)
     return label_rows(sided.select(split.train), config.labels), hold_out(sided, encounter_of, split, config.labels)
 
 
-def _recipe(
-    config: TrainConfig,
-    network: TrainedNetwork,
-    start: Path | None,
-    training_set: TrainingSet,
-    held: ValidationSet | None,
-    processes: int,
-) -> str:
+def _recipe(task: EmbedderTask, start: Path | None) -> str:
     """Return a digest of the settings, the start, the photographs, their split, and the number of processes.
 
     The machine and the versions of libraries are no part of it, though the weights depend on them: a training may be
     resumed elsewhere, and ends with other bytes there.
     """
-    shown = [training_set.table.key.tolist(), training_set.label.tolist(), network.preprocessing.size_wh]
+    config, training_set, held = task.config, task.source.training_set, task.held
+    shown = [training_set.table.key.tolist(), training_set.label.tolist(), task.trained.preprocessing.size_wh]
     if config.data.decode_long_side != DataConfig().decode_long_side:  # the default is no part of older digests
         shown.append(config.data.decode_long_side)
     apart = [] if held is None else [held.table.key.tolist(), held.split.query.tolist(), held.split.gallery.tolist()]
-    begun = "" if start is None else hashlib.sha256(start.read_bytes()).hexdigest()
+    begun = "" if start is None else file_digest(start)
     settings = config.model_dump(mode="json", exclude={"name", "data", "checkpoint_every"})
-    return fingerprint(2, settings, begun, shown, apart, processes)
+    return fingerprint(2, settings, begun, shown, apart, task.fabric.world_size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from animalclef.errors import DataError
 from animalclef.features.extract import NO_MEMORY, ExtractionJob, extract_features
 from animalclef.runtime.progress import Progress
 from animalclef.store.shard_store import Entry, ShardStore
-from animalclef.structures import DecodedImage, FloatArray, ImageTable, Skipped
+from animalclef.structures import DecodedImage, ImageTable, Skipped
 
 __all__ = ["LARGER", "ImageCache", "cache_images"]
 
@@ -35,10 +35,6 @@ class ImageCache:
     def pixels(self, key: str) -> NDArray[np.uint8]:
         """Return (H, W, 3) RGB."""
         return self.store.get(key)["pixels"].astype(np.uint8, copy=False)
-
-    def thumbnails(self, keys: list[str]) -> Mapping[str, FloatArray]:
-        """Return the thumbnails (1024,) that near-duplicates are found by, by key."""
-        return {key: self.store.get(key)["thumbnail"].astype(np.float32) for key in dict.fromkeys(keys)}
 
 
 def cache_images(

@@ -10,6 +10,9 @@ embeddings' number format, and its triplet loss returns no numbers for photograp
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,8 +23,7 @@ from animalclef.config.embedder_training import LossConfig
 
 __all__ = [
     "ArcFaceLoss",
-    "BatchHardTripletLoss",
-    "ContrastiveLoss",
+    "BatchLoss",
     "SoftmaxLoss",
     "arcface_losses",
     "batch_hard_losses",
@@ -39,17 +41,12 @@ def build_loss(config: LossConfig, counts: NDArray[np.integer], dimensions: int,
 
     `counts` (c,) holds the photographs of each class. Parameters (class centres, a classifier; triplets and contrast
     have none) start from `seed` and are trained with the network.
-
-    Raises:
-        ValueError: there are no classes or no dimensions, or a class has no photograph.
     """
-    counts = _checked(counts)
-    if dimensions < 1:
-        raise ValueError(f"An embedding has one dimension or more, not {dimensions}.")
     if config.kind == "triplet":
-        return BatchHardTripletLoss(config.triplet_margin, unit_length=config.triplet_unit_length)
+        margin, unit_length = config.triplet_margin, config.triplet_unit_length
+        return BatchLoss(partial(batch_hard_losses, margin=margin, unit_length=unit_length))
     if config.kind == "contrastive":
-        return ContrastiveLoss(config.temperature)
+        return BatchLoss(partial(contrastive_losses, temperature=config.temperature))
     if config.kind == "softmax":
         return SoftmaxLoss(len(counts), dimensions, seed)
     many = config.kind == "sub-centre-arcface"
@@ -80,31 +77,17 @@ class ArcFaceLoss(nn.Module):
             return arcface_losses(cosines, labels, self.margins_rad.float()[labels], self.scale)
 
 
-class BatchHardTripletLoss(nn.Module):
-    """Batch-hard triplets; without a margin the soft one."""
+class BatchLoss(nn.Module):
+    """A loss of the photographs of one batch, without parameters."""
 
-    def __init__(self, margin: float | None, *, unit_length: bool) -> None:
+    def __init__(self, losses: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__()
-        self.margin, self.unit_length = margin, unit_length
+        self.losses = losses
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Return `batch_hard_losses`."""
+        """Return the losses (b,), computed in float32."""
         with torch.autocast(embeddings.device.type, enabled=False):
-            values = embeddings.float()
-            return batch_hard_losses(_unit(values) if self.unit_length else values, labels, self.margin)
-
-
-class ContrastiveLoss(nn.Module):
-    """Supervised contrast."""
-
-    def __init__(self, temperature: float) -> None:
-        super().__init__()
-        self.temperature = temperature
-
-    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Return `contrastive_losses`."""
-        with torch.autocast(embeddings.device.type, enabled=False):
-            return contrastive_losses(embeddings.float(), labels, self.temperature)
+            return self.losses(embeddings.float(), labels)
 
 
 class SoftmaxLoss(nn.Module):
@@ -139,13 +122,8 @@ def dynamic_margins(counts: NDArray[np.integer], low_rad: float, high_rad: float
 
     t_c = n_c^(-1/4), then (t_c - min t) / (max t - min t) * (high - low) + low. Where all counts are equal, one class
     alone included, every class is the rarest: all margins are `high_rad`.
-
-    Raises:
-        ValueError: there are no classes, a class has no photograph, or `low_rad` is above `high_rad`.
     """
-    if low_rad > high_rad:
-        raise ValueError(f"The low margin {low_rad} must not be above the high one {high_rad}.")
-    rarity = _checked(counts).astype(np.float64) ** -0.25
+    rarity = counts.astype(np.float64) ** -0.25
     spread = rarity.max() - rarity.min()
     share = (rarity - rarity.min()) / spread if spread > 0 else np.ones_like(rarity)
     return np.asarray(share * (high_rad - low_rad) + low_rad)
@@ -168,12 +146,14 @@ def arcface_losses(cosines: Tensor, labels: Tensor, margins_rad: Tensor, scale: 
     return cross_entropy(logits, labels, reduction="none")
 
 
-def batch_hard_losses(embeddings: Tensor, labels: Tensor, margin: float | None) -> Tensor:
+def batch_hard_losses(embeddings: Tensor, labels: Tensor, margin: float | None, *, unit_length: bool = False) -> Tensor:
     """Return, for each photograph (b,), farthest of its class - nearest of another + margin, at least 0.
 
-    Without a margin log(1 + exp(farthest - nearest)), the soft margin. Distances are Euclidean. A photograph that is
-    the only one of its class in the batch, or whose class is the only one, has the loss 0 and no gradient.
+    Without a margin log(1 + exp(farthest - nearest)), the soft margin. Distances are Euclidean, with `unit_length` of
+    embeddings scaled to length 1. A photograph that is the only one of its class in the batch, or whose class is the
+    only one, has the loss 0 and no gradient.
     """
+    embeddings = _unit(embeddings) if unit_length else embeddings
     distances = torch.cdist(embeddings, embeddings, compute_mode="donot_use_mm_for_euclid_dist")
     same = labels[:, None] == labels[None]
     positive = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
@@ -208,10 +188,3 @@ def _directions(shape: tuple[int, ...], seed: int) -> Tensor:
 
 def _unit(vectors: Tensor) -> Tensor:
     return normalize(vectors, dim=-1, eps=_SHORTEST)
-
-
-def _checked(counts: NDArray[np.integer]) -> NDArray[np.integer]:
-    counts = np.asarray(counts)
-    if counts.ndim != 1 or not len(counts) or counts.min() < 1:
-        raise ValueError(f"Expected the number of photographs, one or more, of each class; got {counts.tolist()}.")
-    return counts

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from animalclef.config import EmbedConfig
 from animalclef.config.embedder_training import EmbedderNetworkConfig
+from animalclef.config.loading import refuse_removed
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.features.embedding.embedder_families import CLASSIFIERS, FAMILIES
 from animalclef.features.embedding.embedder_registry import METADATA, find_embedder
@@ -74,7 +75,7 @@ def build_trained(config: EmbedderNetworkConfig) -> TrainedNetwork:
     if config.model in SHIPPED:
         raise ConfigError(
             f"network.model {config.model}: these are weights. Start from them with --start {config.model}, and name "
-            "the network itself as the recipe embedder-tune does."
+            "the network itself as the recipe embedder-lite-tune does."
         )
     if config.model == "rootsift-vlad":
         raise ConfigError("network.model rootsift-vlad: it has no weights to train. Name a network, or timm:NAME.")
@@ -104,8 +105,8 @@ def build_trained(config: EmbedderNetworkConfig) -> TrainedNetwork:
 
 def backbone_of(module: nn.Module) -> nn.Module:
     """Return the part that takes photographs; a network without a neck is all backbone."""
-    backbone = getattr(module, "backbone", module)
-    return backbone if isinstance(backbone, nn.Module) else module
+    backbone: nn.Module = getattr(module, "backbone", module)
+    return backbone
 
 
 def set_mode(module: nn.Module, *, frozen: bool, batch_norm: str) -> None:
@@ -126,7 +127,6 @@ def measure_batch_norms(module: nn.Module, inputs: Tensor) -> None:
     The network computes the same as before. It is needed where batch norms were folded into the weights (statistics 0
     and 1): the first step in training mode would otherwise change everything.
     """
-    import torch
 
     def measure(norm: _BatchNorm, given: tuple[Tensor, ...]) -> None:
         if norm.running_mean is None or norm.running_var is None or norm.weight is None or norm.bias is None:
@@ -153,10 +153,12 @@ def find_start(start: Path | str, model: str) -> Path:
     """Return the file of a start: a path, one that ships, or with `published` the model's weights on this machine.
 
     Raises:
-        WeightsError: no weights of this model are published, or they are not on this machine.
+        WeightsError: no weights of this model are published, or they are not on this machine; or it is an embedder
+            that shipped with an earlier version.
     """
     if str(start) in SHIPPED:
         return shipped_embedder(str(start))
+    refuse_removed("--start", str(start))
     if str(start) != PUBLISHED:
         return Path(start)
     if model not in WEIGHTS:

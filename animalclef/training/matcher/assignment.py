@@ -136,7 +136,7 @@ def confidence_loss(
         for side, (logit, mine, last) in enumerate(zip(logits, _partner_of_each(scores), final, strict=True)):
             loss = binary_cross_entropy_with_logits(logit.float(), (mine == last).float(), reduction="none")
             total = total + 0.5 * _mean(loss, masks[side])
-    return total / max(len(confidences), 1) if len(confidences) else torch.zeros_like(total)
+    return total / max(len(confidences), 1)
 
 
 def _partner_of_each(log_assignment: Tensor) -> tuple[Tensor, Tensor]:

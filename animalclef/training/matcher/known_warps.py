@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.config.training import WarpConfig
+from animalclef.training.appearance import out_of_focus, shrunk
 
 __all__ = ["Warp", "Warped", "degrade", "draw_warp"]
 
@@ -148,11 +149,6 @@ def _relit(view: Pixels, rng: np.random.Generator) -> Pixels:
 
 def _blurred(view: Pixels, rng: np.random.Generator) -> Pixels:
     """Blur, or reduce the resolution."""
-    height, width = view.shape[:2]
     if rng.random() < 0.5:
-        return np.asarray(cv2.GaussianBlur(view, (0, 0), float(rng.uniform(0.5, 2.0))), dtype=np.uint8)
-    share = float(rng.uniform(0.4, 0.9))
-    small = cv2.resize(
-        view, (max(1, round(width * share)), max(1, round(height * share))), interpolation=cv2.INTER_AREA
-    )
-    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+        return out_of_focus(view, rng.uniform(0.5, 2.0))
+    return shrunk(view, rng.uniform(0.4, 0.9))

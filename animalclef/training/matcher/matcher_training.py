@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -20,15 +19,14 @@ from animalclef.config.training import AveragingConfig, OptimiserConfig, TrainMa
 from animalclef.features.embedding.principal_components import principal_axes
 from animalclef.features.local.unit_descriptors import root_sift
 from animalclef.hub.load import read_weights
-from animalclef.runtime.atomic_files import make_folder
+from animalclef.runtime.digests import file_digest
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.training.fabric import lock_folder, open_fabric
 from animalclef.training.matcher.assignment import assignment_loss, confidence_loss
-from animalclef.training.matcher.device_views import DeviceViews, fits_on
 from animalclef.training.matcher.lightglue_training import Batch, build_network, forward, save_network, start_from
-from animalclef.training.matcher.matcher_validation import Measured, measure, nearest_neighbours, network_matches
+from animalclef.training.matcher.matcher_validation import measure, nearest_neighbours, network_matches
 from animalclef.training.matcher.training_folder import fill_store, find_photographs, subjects_of
-from animalclef.training.matcher.view_batches import DrawnBatch, Pair, PairSource, held_out
+from animalclef.training.matcher.view_batches import DeviceViews, Draw, Pair, PairSource, fits_on, held_out
 from animalclef.training.training_loop import TrainingLoop
 from animalclef.training.training_task import History, LoopSettings, Validation
 
@@ -87,22 +85,22 @@ class MatcherTask:
             accumulate=config.optimiser.accumulate, clip=config.optimiser.clip,
         )  # fmt: skip
 
-    def batch(self, number: int) -> Batch | DrawnBatch:
-        """Return the batch of this number, from 0."""
-        make = self.source.batch if self._views is None else self.source.drawn_batch
+    def batch(self, number: int) -> Batch | list[Draw]:
+        """Return the batch of this number, from 0; where the views lie on the device, what it consists of."""
+        make = self.source.batch if self._views is None else self.source.batch_draws
         return make(_TRAIN, number, 0)
 
-    def names(self, batch: Batch | DrawnBatch) -> Sequence[str]:
+    def names(self, batch: Batch | list[Draw]) -> Sequence[str]:
         """Return the names of the pairs of a batch."""
-        return batch.names
+        return batch.names if isinstance(batch, Batch) else [draw.name for draw in batch]
 
-    def losses(self, batch: Batch | DrawnBatch) -> Tensor:
+    def losses(self, batch: Batch | list[Draw]) -> Tensor:
         """Return the loss of every pair, (b,)."""
-        if isinstance(batch, DrawnBatch):
+        if isinstance(batch, Batch):
+            moved = batch.to(self.fabric.device)
+        else:
             assert self._views is not None
             moved = self._views.collate(batch)
-        else:
-            moved = batch.to(self.fabric.device)
         return batch_loss(self.network, moved, self.config.loss.confidence_weight)
 
     def learning_rate(self, step: int) -> float:
@@ -119,19 +117,19 @@ class MatcherTask:
 
     def validate(self, network: nn.Module) -> Validation:
         """Measure matches on the held-out pairs; the weights of the last step are kept."""
-        row = self._measure(network).row()
+        row = self._measure(network)
         return Validation(row, row)
 
     def finish(self, network: nn.Module, history: History, path: Path) -> dict[str, Any]:
         """Write the network for use; return its figures on the held-out pairs, and those of nearest neighbours."""
         save_network(path, network.state_dict(), self.config.network)
         pairs, match_px = self._held_pairs(), self.config.loss.match_px
-        rows = {"network": self._measure(network).row()}
+        rows = {"network": self._measure(network)}
         for ratio in _RATIOS:
-            rows[f"mutual nearest {ratio}"] = measure(nearest_neighbours(ratio), pairs, match_px).row()
+            rows[f"mutual nearest {ratio}"] = measure(nearest_neighbours(ratio), pairs, match_px)
         return rows
 
-    def _measure(self, network: nn.Module) -> Measured:
+    def _measure(self, network: nn.Module) -> dict[str, float]:
         return measure(network_matches(network, self.config), self._held_pairs(), self.config.loss.match_px)
 
     def _held_pairs(self) -> list[Pair]:
@@ -221,13 +219,12 @@ def train_matcher(
     progress = progress if progress is not None and fabric.global_rank == 0 else Silent()
     photos = find_photographs(images)
     weights = None if start is None else read_weights(start)
-    make_folder(out)
     with lock_folder(out, fabric.global_rank):
         store, key_of, unreadable = fill_store(photos, out / "views", config, workers, progress)
         subjects = subjects_of(photos, key_of, store, config.warps.views, _LEAST_KEYPOINTS)
         trained, apart = held_out(subjects, config.held_out, config.seed)
         logger.info("%d subjects to train on, %d held out", len(trained), len(apart))
-        digest = "" if start is None else hashlib.sha256(start.read_bytes()).hexdigest()
+        digest = "" if start is None else file_digest(start)
         shown = [view for subject in subjects for view in subject.views]
         fabric.launch()
         source, held = (PairSource(part, store, config) for part in (trained, apart))
@@ -236,6 +233,6 @@ def train_matcher(
         settings["keypoints"]["spread"] = False  # once a setting
         del settings["keypoints"]["upright"]  # always the same
         recipe = fingerprint(3, "sift", settings, digest, shown, fabric.world_size)
-        loop = TrainingLoop(task, task.settings, out, recipe, fabric, start=start, progress=progress, workers=workers)
+        loop = TrainingLoop(task, out, recipe, fabric, start=start, progress=progress, workers=workers)
         measured = loop.run(overwrite=overwrite)
         return TrainedMatcher(loop.network_path, measured, unreadable, fabric.global_rank == 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 
 import cv2
 import numpy as np
@@ -21,27 +20,10 @@ from animalclef.training.matcher.lightglue_training import forward
 from animalclef.training.matcher.photograph_views import LONG_SIDE_PX
 from animalclef.training.matcher.view_batches import Pair, collate
 
-__all__ = ["Matches", "Measured", "measure", "nearest_neighbours", "network_matches"]
+__all__ = ["Matches", "measure", "nearest_neighbours", "network_matches"]
 
 Matches = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 """Rows of the first view, rows of the second, and a confidence each."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Means over pairs; shares of 0-1, `nan` where nothing could be counted."""
-
-    pairs: int
-    precision: float  # share of correct matches between views of one subject
-    recall: float  # share of the true matches that were found
-    auc_5px: float  # area under the curve of the homography's corner error up to 5 px (long side 512)
-    auc_10px: float
-    separation: float  # chance that a pair of one subject has more confidence than a pair of two
-    false_matches: float  # matches in a pair of two subjects
-
-    def row(self) -> dict[str, float]:
-        """Return the figures by name, rounded."""
-        return {name: round(float(value), 4) for name, value in asdict(self).items()}
 
 
 def network_matches(
@@ -75,8 +57,15 @@ def nearest_neighbours(ratio: float) -> Callable[[Pair], Matches]:
     return match
 
 
-def measure(match: Callable[[Pair], Matches], pairs: Sequence[Pair], right_px: float) -> Measured:
-    """Match every pair and compare with the truth; a match within `right_px` is correct."""
+def measure(match: Callable[[Pair], Matches], pairs: Sequence[Pair], right_px: float) -> dict[str, float]:
+    """Match every pair and compare with the truth; return means over pairs, NaN where nothing could be counted.
+
+    - precision: share of correct matches (within `right_px`) between views of one subject.
+    - recall: share of the true matches that were found.
+    - auc_5px, auc_10px: area under the curve of the homography's corner error up to that many px (long side 512).
+    - separation: chance that a pair of one subject has more confidence than a pair of two.
+    - false_matches: matches in a pair of two subjects.
+    """
     precision, recall, errors, weight, false = [], [], [], [], []
     for pair in pairs:
         rows, columns, confidence = match(pair)
@@ -95,15 +84,16 @@ def measure(match: Callable[[Pair], Matches], pairs: Sequence[Pair], right_px: f
         if corner is not None:
             errors.append(corner)
     same = np.array([pair.same_subject for pair in pairs], dtype=bool)
-    return Measured(
-        pairs=len(pairs),
-        precision=_mean(precision),
-        recall=_mean(recall),
-        auc_5px=_area(errors, 5.0),
-        auc_10px=_area(errors, 10.0),
-        separation=_separation(np.array(weight), same),
-        false_matches=_mean(false),
-    )
+    figures = {
+        "pairs": len(pairs),
+        "precision": _mean(precision),
+        "recall": _mean(recall),
+        "auc_5px": _area(errors, 5.0),
+        "auc_10px": _area(errors, 10.0),
+        "separation": _separation(np.array(weight), same),
+        "false_matches": _mean(false),
+    }
+    return {name: round(float(value), 4) for name, value in figures.items()}
 
 
 def _corner_error(pair: Pair, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> float | None:

@@ -17,7 +17,7 @@ from animalclef.config.training import WarpConfig
 from animalclef.structures import FloatArray, LocalFeatures
 from animalclef.training.matcher.known_warps import degrade, draw_warp
 
-__all__ = ["LONG_SIDE_PX", "Source", "View", "extracted", "make_views"]
+__all__ = ["LONG_SIDE_PX", "Source", "View", "make_views"]
 
 FeatureExtractor = Callable[[NDArray[np.uint8]], LocalFeatures]
 
@@ -85,7 +85,7 @@ class View:
 def make_views(source: Source, extract: FeatureExtractor, config: WarpConfig, rng: np.random.Generator) -> list[View]:
     """Return the photograph as it is, and `config.views - 1` warped and degraded views of it."""
     height, width = source.pixels.shape[:2]
-    views = [extracted(source.pixels, source.surface_xy, source.on_surface, ~source.on_surface, np.eye(3), extract)]
+    views = [_extracted(source, ~source.on_surface, np.eye(3), extract)]
     for _ in range(config.views - 1):
         warp = draw_warp((width, height), config, rng)
         map_xy = warp.source_map((width, height))
@@ -94,26 +94,21 @@ def make_views(source: Source, extract: FeatureExtractor, config: WarpConfig, rn
         shown = cv2.remap(source.on_surface.astype(np.uint8), map_xy, None, cv2.INTER_NEAREST) > 0
         known, background = shown & seen.is_source, ~shown & seen.is_source
         homography = warp.to_source if warp.is_homography else np.zeros((3, 3))
-        views.append(extracted(seen.pixels, surface, known, background, homography, extract))
+        views.append(_extracted(Source(seen.pixels, surface, known), background, homography, extract))
     return views
 
 
-def extracted(
-    pixels: NDArray[np.uint8],
-    surface_xy: FloatArray,
-    known: NDArray[np.bool_],
-    background: NDArray[np.bool_],
-    to_source: NDArray[np.float64],
-    extract: FeatureExtractor,
+def _extracted(
+    seen: Source, background: NDArray[np.bool_], to_source: NDArray[np.float64], extract: FeatureExtractor
 ) -> View:
     """Extract features, with the surface map read at each keypoint."""
-    height, width = pixels.shape[:2]
-    features = extract(pixels)
+    height, width = seen.pixels.shape[:2]
+    features = extract(seen.pixels)
     nearest = np.clip(np.round(features.keypoints_xy), 0, [width - 1, height - 1]).astype(np.int64)
     column, row = nearest.T
-    jacobian = _jacobian(surface_xy, column, row)
+    jacobian = _jacobian(seen.surface_xy, column, row)
     area = np.abs(np.linalg.det(jacobian))
-    place = surface_xy[row, column] + np.einsum("nij,nj->ni", jacobian, features.keypoints_xy - nearest)
+    place = seen.surface_xy[row, column] + np.einsum("nij,nj->ni", jacobian, features.keypoints_xy - nearest)
     angle = features.orientation_rad
     forward = np.einsum("nij,nj->ni", jacobian, np.stack([np.cos(angle), np.sin(angle)], axis=1))
     unit_per_px = np.sqrt(np.maximum(area, 1e-12))
@@ -127,7 +122,7 @@ def extracted(
         surface_turn_rad=np.arctan2(forward[:, 1], forward[:, 0]).astype(np.float32),
         surface_scale=(features.scale * unit_per_px).astype(np.float32),
         px_per_unit=(LONG_SIDE_PX / max(width, height) / unit_per_px).astype(np.float32),
-        on_surface=known[row, column] & (area > 1e-12),
+        on_surface=seen.on_surface[row, column] & (area > 1e-12),
         background=background[row, column],
         to_source=to_source,
     )

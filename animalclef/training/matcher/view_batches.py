@@ -1,28 +1,42 @@
-"""Draw pairs of views and batches of them; a batch depends on the seed and its number alone."""
+"""Draw pairs of views and batches of them; a batch depends on the seed and its number alone.
+
+On a GPU all views and the truth of a batch are kept and made there: on a CPU a batch of 64 pairs takes longer to make
+than a GPU takes to learn from it.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from animalclef.config.training import TrainMatcherConfig
 from animalclef.errors import DataError
 from animalclef.features.local.unit_descriptors import root_sift
 from animalclef.store.shard_store import ShardStore
-from animalclef.training.matcher.assignment import IGNORED, Truth, true_assignment
+from animalclef.training.matcher.assignment import (
+    IGNORED,
+    Surface,
+    Truth,
+    surface_values,
+    true_assignment,
+    true_assignments,
+)
 from animalclef.training.matcher.lightglue_training import Batch
 from animalclef.training.matcher.photograph_views import LONG_SIDE_PX, View
 from animalclef.training.matcher.training_folder import Subject
 
-__all__ = ["Draw", "DrawnBatch", "Pair", "PairSource", "collate", "held_out", "kornia_places"]
+__all__ = ["DeviceViews", "Draw", "Pair", "PairSource", "collate", "fits_on", "held_out"]
 
 _KEPT = 0.75
 """Share of the strongest keypoints that is drawn, as another photograph lacks some of them."""
+_VALUES = 11  # numbers of a keypoint beside its descriptor
+_SHARE = 0.5  # of the device's free memory that views may take
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,18 +57,6 @@ class Draw:
     def same_photo(self) -> bool:
         """Return whether both are views of one photograph."""
         return self.photos[0] == self.photos[1]
-
-
-@dataclass(frozen=True, eq=False)
-class DrawnBatch:
-    """A batch whose views lie on the device already."""
-
-    draws: tuple[Draw, ...]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Return the names of the pairs."""
-        return tuple(draw.name for draw in self.draws)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,9 +113,9 @@ class PairSource:
         """Return a batch of the recipe's size."""
         return collate(self.pairs(self.config.batch_size, *numbers, points=self.config.points), self.config)
 
-    def drawn_batch(self, *numbers: int) -> DrawnBatch:
+    def batch_draws(self, *numbers: int) -> list[Draw]:
         """Return what the batch of these numbers consists of, for `DeviceViews`."""
-        return DrawnBatch(tuple(self.draws(self.config.batch_size, *numbers, points=self.config.points)))
+        return self.draws(self.config.batch_size, *numbers, points=self.config.points)
 
     def _draw(self, rng: np.random.Generator, points: int | None) -> Draw:
         place = int(rng.integers(len(self.subjects)))
@@ -170,7 +172,7 @@ def collate(pairs: Sequence[Pair], config: TrainMatcherConfig) -> Batch:
         truth = np.full((len(views), most), IGNORED, dtype=np.int64)
         for row, (view, partner) in enumerate(zip(views, partners, strict=True)):
             descriptors[row, : len(view)] = root_sift(view.descriptors)
-            places[row, : len(view)] = kornia_places(view, with_scale=with_scale)
+            places[row, : len(view)] = _kornia_places(view, with_scale=with_scale)
             mask[row, : len(view)] = True
             truth[row, : len(view)] = partner
         mask[:, 0] |= ~mask.any(axis=1)  # an empty view keeps one padded point, as a softmax needs one
@@ -179,7 +181,7 @@ def collate(pairs: Sequence[Pair], config: TrainMatcherConfig) -> Batch:
     return Batch(together[0], together[1], together[2], together[3], tuple(pair.name for pair in pairs))
 
 
-def kornia_places(view: View, *, with_scale: bool) -> NDArray[np.float32]:
+def _kornia_places(view: View, *, with_scale: bool) -> NDArray[np.float32]:
     """Return keypoints as kornia normalises them: 0 in the middle, 1 at the end of the longer side.
 
     A scale is in pixels of a long side of 512, an orientation in [0, 2 pi).
@@ -190,3 +192,65 @@ def kornia_places(view: View, *, with_scale: bool) -> NDArray[np.float32]:
         turn = np.mod(view.orientation_rad, 2 * np.pi)
         places = np.column_stack([places, view.scale * (LONG_SIDE_PX / size.max()), turn])
     return np.asarray(places, dtype=np.float32)
+
+
+def fits_on(device: torch.device, views: int, config: TrainMatcherConfig) -> bool:
+    """Return whether so many views fit into half of a GPU's free memory; False on anything but a GPU."""
+    if device.type != "cuda":
+        return False
+    each = config.keypoints.sizes[1] * (2 * config.keypoints.feature.dimensions + 4 * _VALUES)
+    return views * each <= _SHARE * torch.cuda.mem_get_info(device)[0]
+
+
+class DeviceViews:
+    """All views of a store on one device."""
+
+    def __init__(
+        self, keys: Iterable[str], store: ShardStore, config: TrainMatcherConfig, device: torch.device
+    ) -> None:
+        """Copy the views of `keys` to the device, padded to the longest; half precision holds RootSIFT exactly."""
+        self.config, self.device = config, device
+        views = {key: View.of(store.get(key)) for key in sorted(set(keys))}
+        self._place = {key: place for place, key in enumerate(views)}
+        shape = len(views), max(len(view) for view in views.values())
+        descriptors = np.zeros((*shape, config.keypoints.feature.dimensions), dtype=np.float16)
+        values = np.zeros((*shape, _VALUES), dtype=np.float32)
+        for place, view in enumerate(views.values()):
+            descriptors[place, : len(view)] = root_sift(view.descriptors)
+            values[place, : len(view), :4] = _kornia_places(view, with_scale=True)
+            values[place, : len(view), 4:] = surface_values(view)
+        self._descriptors = torch.from_numpy(descriptors).to(device)
+        self._values = torch.from_numpy(values).to(device)
+
+    def collate(self, draws: Sequence[Draw]) -> Batch:
+        """Return the batch on the device, the shorter views padded; the same as `collate` makes of its pairs."""
+        width = 4 if self.config.network.add_scale_ori else 2
+        descriptors, places, surfaces = [], [], []
+        for side in (0, 1):
+            views, rows, mask = self._drawn(draws, side)
+            values = self._values[views, rows]
+            descriptors.append(self._descriptors[views, rows].float() * mask[..., None])
+            places.append(values[..., :width] * mask[..., None])
+            surfaces.append(Surface(values[..., 4:], mask))
+        first, second = surfaces
+        same_subject = self._flags(draw.same_subject for draw in draws)
+        same_photo = self._flags(draw.same_photo for draw in draws)
+        of_first, of_second, _ = true_assignments(first, second, self.config.loss, same_subject, same_photo)
+        return Batch(
+            (descriptors[0], descriptors[1]), (places[0], places[1]), (first.mask, second.mask),
+            (of_first, of_second), tuple(draw.name for draw in draws),
+        )  # fmt: skip
+
+    def _flags(self, values: Iterable[bool]) -> Tensor:
+        return torch.tensor(list(values), device=self.device)
+
+    def _drawn(self, draws: Sequence[Draw], side: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the view of each pair (b, 1), the rows of its keypoints (b, m), and which of them are no padding."""
+        chosen = [draw.rows[side] for draw in draws]
+        rows = np.zeros((len(chosen), max(1, *(len(one) for one in chosen))), dtype=np.int64)
+        mask = np.zeros(rows.shape, dtype=bool)
+        for number, one in enumerate(chosen):
+            rows[number, : len(one)], mask[number, : len(one)] = one, True
+        mask[:, 0] |= ~mask.any(axis=1)
+        views = torch.tensor([self._place[draw.keys[side]] for draw in draws], device=self.device)[:, None]
+        return views, torch.from_numpy(rows).to(self.device), torch.from_numpy(mask).to(self.device)

@@ -18,6 +18,7 @@ from animalclef.data.masks import Masks, read_mask
 from animalclef.prepare.u2net_segmenter import network_input
 from animalclef.structures import ImageTable
 from animalclef.synthetic import Animal, draw_visit, photograph, random_species
+from animalclef.synthetic.photograph import box_around
 
 __all__ = ["Example", "ExampleSource", "MaskBatch", "render_example"]
 
@@ -105,13 +106,9 @@ def as_batch(examples: Sequence[Example], side: int) -> MaskBatch:
 
 
 def _close(example: Example, rng: np.random.Generator) -> Example:
-    """The animal's box, with a random margin on each side, so that it fills the frame."""
-    ends = []
-    for axis, length in ((1, example.mask.shape[0]), (0, example.mask.shape[1])):
-        shown = np.flatnonzero((example.mask > 0.5).any(axis=axis))
-        if not len(shown):
-            return example
-        before, after = rng.uniform(0, _MARGIN, 2) * (shown[-1] - shown[0] + 1)
-        ends.append(slice(max(0, round(shown[0] - before)), min(length, round(shown[-1] + 1 + after))))
-    pixels, mask = example.pixels[ends[0], ends[1]], example.mask[ends[0], ends[1]]
+    """Return the animal's box, with a random margin on each side, so that it fills the frame."""
+    box = box_around(example.mask > 0.5, (0, _MARGIN), rng)
+    if box is None:
+        return example
+    pixels, mask = example.pixels[box], example.mask[box]
     return Example(example.name, np.ascontiguousarray(pixels), np.ascontiguousarray(mask))

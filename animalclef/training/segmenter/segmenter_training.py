@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from animalclef.data.masks import Masks
 from animalclef.errors import DataError
 from animalclef.prepare.u2net_segmenter import mask_from_map
 from animalclef.prepare.u2netp import U2NetP, load_u2netp
-from animalclef.runtime.atomic_files import make_folder, write_bytes
+from animalclef.runtime.atomic_files import write_bytes
+from animalclef.runtime.digests import file_digest
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.structures import ImageTable
 from animalclef.training.fabric import lock_folder, open_fabric
@@ -178,16 +178,12 @@ def train_segmenter(
             f"{images.path[row]} {key} {masks.digest[row]} {images.bbox_xywhr[row].tolist()}"
             for row, key in zip(rows, keys, strict=True)
         ]
-    make_folder(out)
     with lock_folder(out, fabric.global_rank):
         fabric.launch()
         source = ExampleSource(config, config.seed, *parts[0])
         task = SegmenterTask(config, network, source, ExampleSource(config, config.seed + _APART, *parts[1]), fabric)
-        digest = hashlib.sha256(start.read_bytes()).hexdigest()
         settings = config.model_dump(mode="json", exclude={"name", "checkpoint_every"})
-        recipe = fingerprint(2, settings, digest, used, fabric.world_size)
-        loop = TrainingLoop[MaskBatch](
-            task, task.settings, out, recipe, fabric, start=start, progress=progress, workers=workers
-        )  # fmt: skip
+        recipe = fingerprint(2, settings, file_digest(start), used, fabric.world_size)
+        loop = TrainingLoop(task, out, recipe, fabric, start=start, progress=progress, workers=workers)
         measured = loop.run(overwrite=overwrite)
         return TrainedSegmenter(loop.network_path, measured, fabric.global_rank == 0)

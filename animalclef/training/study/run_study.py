@@ -19,15 +19,14 @@ from animalclef.data.table import LoadedTable
 from animalclef.data.training_splits import split_rows
 from animalclef.engine.work import Engine, ThisMachine
 from animalclef.errors import ConfigError, DataError
-from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extract_features
+from animalclef.features.extract import ExtractionJob, ThumbnailExtractor, extract_features, stored_thumbnails
 from animalclef.pipeline.embed_only import Embedding
 from animalclef.pipeline.image_contents import read_contents
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.progress import Progress
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import ImageTable
-from animalclef.training.study.arm_trainings import ArmSeed, ArmTrainings
-from animalclef.training.study.study_plan import plan_arm
+from animalclef.training.study.arm_trainings import ArmSeed, ArmTrainings, plan_arm
 from animalclef.training.study.study_scores import Asked, Line, score_dataset, thinned
 
 __all__ = ["Study"]
@@ -149,21 +148,20 @@ class Study:
         aside = extract_features(gallery, [look], unreadable, settings.data, self.workers, self.progress)
         bad = {one.image_id for one in aside}
         usable = np.array([row for row in named.tolist() if images.image_id[row] not in bad], dtype=np.int64)
-        keys = dict.fromkeys(images.key[usable])
-        thumbnails = {key: store.get(key)["thumbnail"].astype(np.float32) for key in keys}
+        thumbnails = stored_thumbnails(store, images.key[usable])
         found = find_encounters(images.select(usable), thumbnails, settings.encounters).of
         return usable, {row: found[images.image_id[row]] for row in usable.tolist()}
 
     def _embedded(self, one: ArmSeed, made: Mapping[str, Path], parts: _Parts) -> _Embedded:
         """Embed every data set with its own network of an arm."""
         arm, plan = one.arm, one.plan
-        network_of = {name: self._start(arm) if job is None else made[job] for name, job in plan.network_of.items()}
-        vectors = {path: self._vectors(path, names, parts) for path, names in _by_value(network_of).items()}
+        start = str(arm.start)
+        network_of = {name: self.starts[start] if job is None else made[job] for name, job in plan.network_of.items()}
+        vectors = {}
+        for path in dict.fromkeys(network_of.values()):
+            vectors[path] = self._vectors(path, [name for name, own in network_of.items() if own == path], parts)
         router = None if plan.router is None else self._vectors(made[plan.router], parts.datasets, parts)
         return _Embedded({name: vectors[path] for name, path in network_of.items()}, router)
-
-    def _start(self, arm: ArmConfig) -> Path:
-        return self.starts[str(arm.start)]
 
     def _vectors(self, network: Path, datasets: Sequence[str], parts: _Parts) -> NDArray[np.float32]:
         """Return vectors (n, d) of the data sets' photographs; zeros elsewhere, and for unreadable ones."""
@@ -212,13 +210,6 @@ def _sent(router: NDArray[np.float32], asked: Asked) -> NDArray[np.object_]:
         similarity[gallery == row] = -np.inf
         sent[row] = asked.dataset[gallery[int(similarity.argmax())]]
     return sent
-
-
-def _by_value(network_of: Mapping[str, Path]) -> dict[Path, list[str]]:
-    turned: dict[Path, list[str]] = {}
-    for name, path in network_of.items():
-        turned.setdefault(path, []).append(name)
-    return turned
 
 
 def _plain(line: Line) -> dict[str, object]:

@@ -58,11 +58,10 @@ def score_dataset(
     queries, gallery = (rows[asked.dataset[rows] == name] for rows in (asked.query, asked.gallery))
     gallery = gallery[embeddings[gallery].any(axis=1)]  # what cannot be read is no candidate
     sent = queries if routed is None else queries[routed[queries]]
-    own = not len(asked.gallery)
-    found = _figures(asked, sent, gallery, embeddings, own=own)
+    found = _figures(asked, sent, gallery, embeddings)
     if routed is None:
         return DatasetFigures(name, found.queries, found.measures)
-    everyone = _figures(asked, queries, gallery, embeddings, own=own).queries
+    everyone = _figures(asked, queries, gallery, embeddings).queries
     if not everyone:
         return DatasetFigures(name, 0, dict.fromkeys(MEASURES, float("nan")))
     share = found.queries / everyone
@@ -70,13 +69,11 @@ def score_dataset(
     return DatasetFigures(name, everyone, measures)
 
 
-def _figures(
-    asked: Asked, queries: Rows, gallery: Rows, embeddings: NDArray[np.float32], *, own: bool
-) -> DatasetFigures:
+def _figures(asked: Asked, queries: Rows, gallery: Rows, embeddings: NDArray[np.float32]) -> DatasetFigures:
     photographs = Candidates(embeddings, asked.identity, asked.dataset, event=asked.event)
     if not len(queries):
         return DatasetFigures("", 0, dict.fromkeys(MEASURES, float("nan")))
-    if own:
+    if not len(asked.gallery):
         figures = one_against_all(photographs.select(queries))
     else:
         figures = query_against_gallery(photographs.select(queries), photographs.select(gallery))

@@ -208,17 +208,3 @@ def test_the_default_recipes_keep_most_of_the_photograph() -> None:
         shown = augment(picture, (120, 90), strong(**framing, turn_deg=20), np.random.default_rng(seed))
         inside = np.count_nonzero(shown.min(axis=2) > 200)
         assert inside > 2 / 3 * np.pi * 40 * 30
-
-
-@pytest.mark.parametrize(
-    "pixels",
-    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4, 3))],
-)
-def test_what_is_no_photograph(pixels: Any) -> None:
-    with pytest.raises(ValueError, match=r"Expected bytes of shape \(H, W, 3\)"):
-        augment(pixels, (8, 8), AugmentConfig(), np.random.default_rng(0))
-
-
-def test_a_size_that_is_none() -> None:
-    with pytest.raises(ValueError, match="one pixel or more"):
-        augment(coat(), (8, 0), AugmentConfig(), np.random.default_rng(0))

@@ -87,7 +87,7 @@ def test_the_file_says_what_it_is_and_keeps_small_tensors_and_large_numbers_whol
 
 
 @pytest.mark.parametrize(("model", "sentence"), [
-    ("embedder-small", "Start from them with --start embedder-small"), ("rootsift-vlad", "it has no weights to train"),
+    ("embedder-lite", "Start from them with --start embedder-lite"), ("rootsift-vlad", "it has no weights to train"),
 ])  # fmt: skip
 def test_what_is_no_network_is_not_trained(model: str, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):

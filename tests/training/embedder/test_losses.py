@@ -47,23 +47,11 @@ def test_classes_of_equal_size_are_all_the_rarest(counts: list[int]) -> None:
     assert dynamic_margins(np.array(counts), 0.2, 0.328) == pytest.approx([0.328] * len(counts))
 
 
-@pytest.mark.parametrize("counts", [[], [3, 0], [[1, 2]]])
-def test_counts_that_are_none(counts: list[Any]) -> None:
-    with pytest.raises(ValueError, match="number of photographs, one or more, of each class"):
-        dynamic_margins(np.array(counts, dtype=np.int64), 0.2, 0.3)
-    with pytest.raises(ValueError, match="number of photographs"):
-        build_loss(LossConfig(), np.array(counts, dtype=np.int64), 4)
-
-
-def test_margins_in_the_wrong_order_and_no_dimensions() -> None:
-    with pytest.raises(ValueError, match=r"low margin 0\.4"):
-        dynamic_margins(TWO, 0.4, 0.3)
+def test_margins_in_the_wrong_order() -> None:
     with pytest.raises(ValidationError, match="must not be below low_margin_rad"):
         LossConfig(margin_rad=0.1)
     assert LossConfig(margin_rad=0.1, dynamic_margins=False).margin_rad == 0.1
     assert LossConfig(kind="arcface", margin_rad=0.1).margin_rad == 0.1
-    with pytest.raises(ValueError, match="one dimension or more"):
-        build_loss(LossConfig(), TWO, 0)
 
 
 def test_arcface_by_hand() -> None:

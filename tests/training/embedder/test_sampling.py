@@ -127,17 +127,6 @@ def test_what_pxk_cannot_do() -> None:
         plan(8, label=np.arange(14), kind="pxk", one_species=False)
 
 
-def test_wrong_arguments() -> None:
-    with pytest.raises(ValueError, match="as many labels as species"):
-        plan(4, species=SPECIES[:3])
-    with pytest.raises(ValueError, match="one photograph or more"):
-        plan(0)
-    with pytest.raises(ValueError, match="count from 0"):
-        plan(4).batch(-1)
-    with pytest.raises(TrainingError, match="No photographs are left"):
-        plan(4, label=LABEL[:0], species=SPECIES[:0])
-
-
 KINDS = st.sampled_from(["shuffled", "balanced", "species-balanced", "pxk"])
 
 

@@ -11,10 +11,9 @@ from training_cases import tiny_recipe
 
 from animalclef.runtime.progress import Silent
 from animalclef.training.matcher.assignment import IGNORED, UNMATCHED
-from animalclef.training.matcher.device_views import DeviceViews, fits_on
 from animalclef.training.matcher.rendered_subjects import render_subjects
 from animalclef.training.matcher.training_folder import fill_store, find_photographs, subjects_of
-from animalclef.training.matcher.view_batches import PairSource
+from animalclef.training.matcher.view_batches import DeviceViews, PairSource, fits_on
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
 
@@ -32,7 +31,7 @@ def test_a_batch_made_on_the_device_is_the_batch(device: str, with_scale: bool, 
     views = DeviceViews(keys, store, config, torch.device(device))
     seen: Counter[int] = Counter()
     for number in range(4):
-        expected, made = source.batch(number), views.collate(source.drawn_batch(number))
+        expected, made = source.batch(number), views.collate(source.batch_draws(number))
         assert made.names == expected.names
         for side in (0, 1):
             assert torch.equal(made.descriptors[side].cpu(), expected.descriptors[side])

@@ -136,11 +136,11 @@ def test_what_is_measured_by_hand() -> None:
         return np.array([0, 2, 3]), np.array([0, 2, 3]), np.array([0.9, 0.5, 0.4], np.float32)
 
     found = measure(match, [pair, strangers], 4.0)
-    assert found.precision == pytest.approx(1 / 2)  # (2, 2) is 7 px off and not counted, (3, 3) is wrong
-    assert found.recall == pytest.approx(0.5)  # of (0, 0) and (1, 1) the first
-    assert (found.separation, found.false_matches, found.auc_5px) == (1.0, 1.0, 0.0)
+    assert found["precision"] == pytest.approx(1 / 2)  # (2, 2) is 7 px off and not counted, (3, 3) is wrong
+    assert found["recall"] == pytest.approx(0.5)  # of (0, 0) and (1, 1) the first
+    assert (found["separation"], found["false_matches"], found["auc_5px"]) == (1.0, 1.0, 0.0)
     nearest = measure(nearest_neighbours(0.9), [pair], 4.0)
-    assert nearest.recall == 1.0  # one-hot descriptors: each is its own nearest
+    assert nearest["recall"] == 1.0  # one-hot descriptors: each is its own nearest
 
 
 def test_the_command_trains_and_says_what_it_came_to(

@@ -41,5 +41,5 @@ def test_it_finds_more_on_warped_photographs_than_nearest_neighbours_do(tmp_path
     pairs = PairSource(subjects_of(photos, key_of, store, 2, 16), store, recipe).pairs(8, 1)
     ours = measure(network_matches(network, recipe), pairs, 4.0)
     theirs = measure(nearest_neighbours(0.9), pairs, 4.0)
-    assert ours.precision > 0.6
-    assert ours.recall > theirs.recall
+    assert ours["precision"] > 0.6
+    assert ours["recall"] > theirs["recall"]

@@ -13,8 +13,7 @@ from rows import Row, image_table
 from animalclef.config.training import ArmConfig, StudyConfig
 from animalclef.errors import DataError
 from animalclef.runtime.progress import Silent
-from animalclef.training.study.arm_trainings import ArmSeed, ArmTrainings
-from animalclef.training.study.study_plan import Job, plan_arm
+from animalclef.training.study.arm_trainings import ArmSeed, ArmTrainings, Job, plan_arm
 
 
 def test_one_network_for_all() -> None:
@@ -69,7 +68,7 @@ def test_arms_that_share_a_training_go_to_one_worker_and_others_apart() -> None:
     ]
     asked = [ArmSeed(arm, plan_arm(arm, ["A", "B"]), seed) for seed in (1, 2) for arm in arms]
     images = image_table([Row("a", "x", dataset="A")])
-    config = StudyConfig(arms=tuple(arms), recipe="embedder-small")
+    config = StudyConfig(arms=tuple(arms))
     work = ArmTrainings(config, images, np.zeros(1, np.int64), Path("out"), {}, "cpu", 1, Silent())
     chunks = [[(one.arm.name, one.seed) for one in chunk] for chunk in work.chunks(asked)]
     assert chunks == [

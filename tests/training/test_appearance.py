@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from animalclef.training.embedder.appearance import (
+from animalclef.training.appearance import (
     clahe,
     compressed,
     corner_cut,
