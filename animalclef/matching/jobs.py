@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from animalclef.runtime.threads import one_thread_each, worker_threads
@@ -55,7 +55,7 @@ def by_query(
             yield from pool.map(work, left[start : start + 8 * workers])
 
 
-def whole_jobs(jobs: Sequence[Job], pairs: int) -> Iterator[list[Job]]:
+def whole_jobs(jobs: Iterable[Job], pairs: int) -> Iterator[list[Job]]:
     """Yield whole jobs together, at least `pairs` pairs at a time."""
     gathered: list[Job] = []
     count = 0
