@@ -39,9 +39,9 @@ class Bytes:
     embedding: int = 128 * 66 * 2  # VLAD in half precision, in the store
     rest: int = 6_000  # thumbnail, outline
     pair: int = 28  # in the pair log
-    pair_in_memory: int = 170  # of the driver
+    pair_in_memory: int = 100  # of the driver: the log and the plan (`store_scale.py`, part `pairs`)
     entry_in_memory: int = 1_200  # of the driver: four stores, the table
-    votes_in_memory: int = 512 * 5 * 12  # of a query, in the driver: descriptors, neighbours, bytes of a vote
+    lists_in_memory: int = 3 * CANDIDATES * 12  # of a query, in the driver: three sources
     vlad_in_memory: int = 128 * 66 * 4  # of the driver, for the PCA
     descriptors: int = 512 * 140  # of a database photograph, in the LNBNN index
 
@@ -81,7 +81,7 @@ def stages(photographs: int, rates: Rates, sizes: Bytes) -> list[Stage]:
             "LNBNN, index and search",
             (asked * slower / rates.lnbnn + 512 * gallery * cells * 128 / rates.search_flops) / 3600,
             10 * 40 * cells**2 * 128 / rates.search_flops / 3600,  # k-means
-            gallery * sizes.descriptors / giga, asked * sizes.votes_in_memory / giga,
+            gallery * sizes.descriptors / giga, asked * sizes.lists_in_memory / giga,
         ),
         Stage(
             "matching pairs", pairs / rates.matching / 3600, 0, pairs * sizes.pair / giga,

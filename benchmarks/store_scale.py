@@ -13,6 +13,7 @@ and the whole of it with the pages of the feature files that the system keeps fo
 `vlad`       the step from stored VLAD vectors (8,448 numbers) to 256 principal components, of 30,000 photographs and
              of `--vlad`.
 `resume`     a run with every pair in its log, and with half of them, until the first photograph is read for matching.
+`pairs`      the pair log and the plan of `--planned` queries with 100 candidates each, half of them in the log.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from animalclef.store.shard_store import Entry, ShardStore
 from animalclef.structures import ImageTable, LocalFeatures, Shortlist
 
 KEYPOINTS, DIMENSIONS, TOP_K, SIZE_WH = 512, 128, 100, (1024, 683)
-PARTS = ("disk", "nearest", "lightglue", "vlad", "resume")
+PARTS = ("disk", "nearest", "lightglue", "vlad", "resume", "pairs")
 
 
 def main() -> None:
@@ -161,10 +162,11 @@ def part_vlad(given: argparse.Namespace) -> dict[str, float]:
 class Peak:
     """The most memory owned within a block, looked at ten times a second."""
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Peak:
         self.gigabytes, self._ended = owned(), threading.Event()
         self._watch = threading.Thread(target=self._look)
         self._watch.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
@@ -212,6 +214,29 @@ def part_resume(given: argparse.Namespace) -> dict[str, float]:
     np.isnan(grid[:, :, 0]).sum()
     told["dense grid: s to open and count"] = time.perf_counter() - start
     return told | {"GB owned": owned()}
+
+
+def part_pairs(given: argparse.Namespace) -> dict[str, float]:
+    """Memory and seconds until the first photograph is read for matching."""
+    many = argparse.Namespace(**{**vars(given), "queries": given.planned})
+    table, shortlist = images(many), candidates(many, given.planned, TOP_K, spread=False)
+    columns, path = MutualNearest.columns, fresh(given.out / "pairs.log")
+    log = PairLog(path, "benchmark", columns)
+    for row in range(0, given.planned, 2):
+        others = [key(int(at)) for at in shortlist.index[row]]
+        log.append([key(given.images + row)] * TOP_K, others, np.zeros((TOP_K, len(columns)), np.float32))
+    del log
+    count, before, start = shortlist.pair_count, owned(), time.perf_counter()
+    with Peak() as opening:
+        log = PairLog(path, "benchmark", columns)
+    told = {"pairs planned": float(count), "s to open the log": time.perf_counter() - start}
+    told["bytes a pair of the log"] = (owned() - before) * 1e9 / len(log)
+    told["bytes a pair at most"] = (opening.gigabytes - before) * 1e9 / len(log)
+    before, start = owned(), time.perf_counter()
+    with Peak() as planning, contextlib.suppress(Reached):
+        rerank(shortlist, table, stop, MutualNearest(RerankConfig()), log, 1, Silent())
+    told["plan: s"] = time.perf_counter() - start
+    return told | {"plan: bytes a pair at most": (planning.gigabytes - before) * 1e9 / count}
 
 
 class Reached(Exception):
@@ -300,6 +325,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--queries", type=int, default=2_135)
     parser.add_argument("--matched", type=int, default=300, help="queries that are matched for the peak of memory")
     parser.add_argument("--vlad", type=int, default=60_000, help="photographs of the part of that name")
+    parser.add_argument("--planned", type=int, default=20_000, help="queries of `pairs`")
     parser.add_argument("--part", choices=PARTS, help="this part alone, as JSON")
     return parser.parse_args()
 

@@ -32,7 +32,8 @@ def fuse(scores: PairScores, images: ImageTable, decision: Decision) -> RankedCa
         rows = np.flatnonzero(dataset == name)
         columns = {column: values[rows] for column, values in scores.columns.items()}
         agrees = images.viewpoints_agree(scores.query_id[rows], scores.gallery_id[rows])
-        _, who = np.unique(images.identity[gallery_row[rows]].astype(str), return_inverse=True)
+        shown, place = np.unique(gallery_row[rows], return_inverse=True)
+        who = np.unique(images.identity[shown].astype(str), return_inverse=True)[1][place]
         rule = decision.of(name)
         if rule.scale_free:
             rule = for_dataset(rule, nulls_of_queries(columns, query_row[rows], who, int(who.max()) + 1))

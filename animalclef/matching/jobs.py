@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.structures import FloatArray, LocalFeatures, MatchKey
 
-__all__ = ["FeatureReader", "IsDone", "Job", "Matched", "Pair", "by_query", "left_jobs", "whole_jobs", "windows"]
+__all__ = ["FeatureReader", "IsDone", "Job", "Matched", "Pair", "by_query", "whole_jobs", "windows"]
 
 FeatureReader = Callable[[MatchKey], LocalFeatures]
 Pair = tuple[MatchKey, MatchKey]
@@ -48,19 +48,14 @@ def by_query(
     def work(job: Job) -> Matched:
         return Matched(job.pairs, match(read(job.query), [read(key) for key in job.candidates]))
 
-    left = left_jobs(jobs, is_done)
+    left = [Job(job.query, tuple(pair[1] for pair in job.pairs if not is_done(pair))) for job in jobs]
+    left = [job for job in left if job.candidates]
     with one_thread_each(), worker_threads(workers) as pool:
         for start in range(0, len(left), 8 * workers):
             yield from pool.map(work, left[start : start + 8 * workers])
 
 
-def left_jobs(jobs: Sequence[Job], is_done: IsDone) -> list[Job]:
-    """Return the jobs without the pairs that are done."""
-    left = [Job(job.query, tuple(pair[1] for pair in job.pairs if not is_done(pair))) for job in jobs]
-    return [job for job in left if job.candidates]
-
-
-def whole_jobs(jobs: Sequence[Job], pairs: int) -> Iterator[list[Job]]:
+def whole_jobs(jobs: Iterable[Job], pairs: int) -> Iterator[list[Job]]:
     """Yield whole jobs together, at least `pairs` pairs at a time."""
     gathered: list[Job] = []
     count = 0

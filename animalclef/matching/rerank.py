@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from animalclef.engine.work import Engine, ThisMachine, ThreadedWork
-from animalclef.matching.jobs import FeatureReader, IsDone, Job, Matched, Pair, left_jobs, whole_jobs
+from animalclef.matching.jobs import FeatureReader, IsDone, Job, Matched, Pair, whole_jobs
 from animalclef.runtime.progress import Progress
 from animalclef.store.pair_log import PairLog
-from animalclef.structures import ImageTable, PairScores, Shortlist
+from animalclef.structures import ImageTable, PairScores, Shortlist, StrArray
+from animalclef.structures.arrays import BoolArray
 
 __all__ = ["Matcher", "rerank", "scores_without_matching"]
 
@@ -39,23 +42,40 @@ class Matcher(Protocol):
         ...
 
 
-def _plan(shortlist: Shortlist, images: ImageTable) -> list[Job]:
-    """Return every pair of the shortlist once, by content key, whether it has been matched or not."""
-    key_of = dict(zip(images.image_id, images.key, strict=True))
-    gallery_key = np.array([key_of[image_id] for image_id in shortlist.gallery_id], dtype=object)
-    planned: set[frozenset[str]] = set()
-    jobs = []
-    for query_id, index in zip(shortlist.query_id, shortlist.index, strict=True):
-        query_key = key_of[query_id]
-        fresh = []
-        for key in gallery_key[index[index >= 0]]:
-            pair = frozenset((query_key, key))
-            if pair not in planned:
-                planned.add(pair)
-                fresh.append(key)
-        if fresh:
-            jobs.append(Job(query_key, tuple(fresh)))
-    return jobs
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """Pairs of a shortlist by match key, each once, in the shortlist's order."""
+
+    row: NDArray[np.int64]  # (p,) of the shortlist, rising
+    query: StrArray  # (p,)
+    candidate: StrArray  # (p,)
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def select(self, kept: BoolArray) -> _Plan:
+        """Return some of the pairs."""
+        return _Plan(self.row[kept], self.query[kept], self.candidate[kept])
+
+    def jobs(self) -> Iterator[Job]:
+        """Yield the pairs of each row of the shortlist together."""
+        starts = np.flatnonzero(np.diff(self.row, prepend=-1)).tolist()
+        for start, end in pairwise([*starts, len(self)]):
+            yield Job(self.query[start], tuple(self.candidate[start:end]))
+
+
+def _plan(shortlist: Shortlist, images: ImageTable) -> _Plan:
+    """Return every pair of the shortlist, whether it has been matched or not."""
+    keys, number = np.unique(images.key.astype(str), return_inverse=True)
+    number_of = dict(zip(images.image_id, number.tolist(), strict=True))
+    row, slot = np.nonzero(shortlist.index >= 0)
+    query = np.array([number_of[one] for one in shortlist.query_id], dtype=np.int64)[row]
+    gallery = np.array([number_of[one] for one in shortlist.gallery_id], dtype=np.int64)
+    candidate = gallery[shortlist.index[row, slot]]
+    pair = np.minimum(query, candidate) * len(keys) + np.maximum(query, candidate)
+    first = np.sort(np.unique(pair, return_index=True)[1])
+    names = keys.astype(object)
+    return _Plan(row[first], names[query[first]], names[candidate[first]])
 
 
 def rerank(
@@ -72,13 +92,12 @@ def rerank(
 
     Each batch is logged as soon as it is matched; what the log holds already is neither matched nor written again.
     """
-    jobs = _plan(shortlist, images)
-    total = sum(pair not in log for job in jobs for pair in job.pairs)
+    plan = _plan(shortlist, images)
+    total = len(plan) - int(log.contains(plan.query, plan.candidate).sum())
     with progress.task("matching pairs", total, "pairs") as advance:
         if total:
             # pairs of earlier plans are left out: the same ones when an interrupted plan is resumed
-            earlier = log.earlier([pair for job in jobs for pair in job.pairs])
-            fresh = left_jobs(jobs, earlier.__contains__)
+            fresh = plan.select(~log.earlier(plan.query, plan.candidate)).jobs()
             shards = (_Shard(tuple(some), log) for some in whole_jobs(fresh, matcher.pairs_a_shard))
             for matched in (engine or ThisMachine()).ordered(_Matching(matcher, read, workers=workers), shards):
                 before = len(log)

@@ -17,7 +17,7 @@ from animalclef.retrieval.lnbnn import LnbnnScorer
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import Embeddings, FloatArray, ImageTable, Shortlist, Votes
 
-__all__ = ["CandidateSearch", "cosines", "ranks_of_sources", "shortlist_of_votes", "united"]
+__all__ = ["CandidateSearch", "VoteColumns", "cosines", "ranks_of_sources", "united"]
 
 Hidden = Mapping[str, frozenset[str]]
 Rows = NDArray[np.integer]
@@ -50,9 +50,11 @@ class CandidateSearch:
                     found[f"embedding:{label}"] = _with_similarity(theirs, embeddings)
         if "vote" in config.sources:
             groups = candidate_groups(queries, gallery, config.same_viewpoint)
-            for found, votes in zip(lists, self._scorer.vote(queries, gallery, groups, views), strict=True):
-                found.update({name: _with_votes(shortlist, votes) for name, shortlist in found.items()})
-                found["vote"] = shortlist_of_votes(votes, embeddings, config.top_k)
+            columns = [VoteColumns(found, queries, gallery, config.top_k) for found in lists]
+            for row, votes in self._scorer.vote(queries, gallery, groups, views):
+                for column, of_view in zip(columns, votes, strict=True):
+                    column.take(row, of_view)
+            lists = [column.lists(embeddings) for column in columns]
         return lists
 
     def shortlists(self, queries: ImageTable, views: Sequence[Hidden] = ({},)) -> list[Shortlist]:
@@ -86,21 +88,29 @@ def ranks_of_sources(lists: Mapping[str, Shortlist], images: ImageTable) -> pd.D
     return frame
 
 
-def shortlist_of_votes(votes: Votes, embeddings: Embeddings, top_k: int) -> Shortlist:
-    """Return the `top_k` images with the best LNBNN scores, equal ones in gallery order; none with a score of 0."""
-    row_of = {image_id: row for row, image_id in enumerate(embeddings.image_id)}
-    vector_of = np.array([row_of[one] for one in votes.gallery_id], dtype=np.int64)
-    shape = (len(votes.query_id), top_k)
-    index, found = np.full(shape, -1, dtype=np.int32), np.full(shape, np.nan, dtype=np.float32)
-    similarity = found.copy()
-    for row, query_id in enumerate(votes.query_id):
-        images, values = votes.of_query(row)
-        order = np.argsort(-values, kind="stable")[:top_k]
-        best = images[order]
-        index[row, : len(best)], found[row, : len(best)] = best, values[order]
-        vectors = embeddings.values[vector_of[best]]
-        similarity[row, : len(best)] = np.einsum("gd,d->g", vectors, embeddings.values[row_of[query_id]])
-    return Shortlist(votes.query_id, votes.gallery_id, index, similarity, found)
+class VoteColumns:
+    """The LNBNN scores of every list's candidates, and the list of the best images by LNBNN; a query at a time."""
+
+    def __init__(self, lists: Mapping[str, Shortlist], queries: ImageTable, gallery: ImageTable, top_k: int) -> None:
+        self._lists, self._query_id, self._gallery_id = lists, queries.image_id, gallery.image_id
+        self._votes = {name: np.where(one.index >= 0, np.float32(0), np.float32("nan")) for name, one in lists.items()}
+        self._index = np.full((len(queries), top_k), -1, dtype=np.int32)
+        self._best = np.full((len(queries), top_k), np.nan, dtype=np.float32)
+
+    def take(self, row: int, votes: Votes) -> None:
+        """Take the votes of one query; of equal ones in its list the first in the gallery comes first."""
+        for name, one in self._lists.items():
+            used = one.index[row] >= 0
+            self._votes[name][row, used] = votes.of(one.index[row, used])
+        order = np.argsort(-votes.values, kind="stable")[: self._index.shape[1]]
+        self._index[row, : len(order)], self._best[row, : len(order)] = votes.image[order], votes.values[order]
+
+    def lists(self, embeddings: Embeddings) -> dict[str, Shortlist]:
+        """Return the lists with their LNBNN scores, and the list `vote`."""
+        with_votes = {name: replace(one, vote=self._votes[name]) for name, one in self._lists.items()}
+        nothing = np.full(self._index.shape, np.nan, dtype=np.float32)
+        best = Shortlist(self._query_id, self._gallery_id, self._index, nothing, self._best)
+        return {**with_votes, "vote": _with_similarity(best, embeddings)}
 
 
 def united(lists: Sequence[Shortlist], top_k: int) -> Shortlist:
@@ -130,9 +140,13 @@ def _column(shortlist: Shortlist, name: str) -> np.ndarray:
 def _with_similarity(shortlist: Shortlist, embeddings: Embeddings) -> Shortlist:
     """Replace the similarities of a further embedder by those of the first."""
     rows, slots = np.nonzero(shortlist.index >= 0)
-    query, gallery = embeddings.of(shortlist.query_id), embeddings.of(shortlist.gallery_id)
+    row_of = {image_id: row for row, image_id in enumerate(embeddings.image_id)}
+    query, gallery = (
+        np.array([row_of[one] for one in ids], dtype=np.int64) for ids in (shortlist.query_id, shortlist.gallery_id)
+    )
     similarity = np.full(shortlist.index.shape, np.nan, dtype=np.float32)
-    similarity[rows, slots] = cosines(query, gallery, rows, shortlist.index[rows, slots])
+    pairs = query[rows], gallery[shortlist.index[rows, slots]]
+    similarity[rows, slots] = cosines(embeddings.values, embeddings.values, *pairs)
     return replace(shortlist, similarity=similarity)
 
 
@@ -143,11 +157,3 @@ def cosines(query: FloatArray, gallery: FloatArray, rows: Rows, columns: Rows) -
         some = slice(start, start + _PAIRS)
         found[some] = np.einsum("pd,pd->p", query[rows[some]], gallery[columns[some]])
     return found
-
-
-def _with_votes(shortlist: Shortlist, votes: Votes) -> Shortlist:
-    """Add the LNBNN score of every candidate."""
-    filled = np.full(shortlist.index.shape, np.nan, dtype=np.float32)
-    rows, slots = np.nonzero(shortlist.index >= 0)
-    filled[rows, slots] = votes.at(rows, shortlist.index[rows, slots])
-    return replace(shortlist, vote=filled)

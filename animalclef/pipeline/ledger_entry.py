@@ -64,11 +64,7 @@ def _validated(decision: Decision) -> dict[str, Any]:
     """Return the nested score with its interval of every data set and of their mean; `None` where none was made."""
     seen = {name: part.validation for name, part in sorted(decision.datasets.items()) if part.validation is not None}
     datasets = {name: {"score": one.nested, "low": one.low, "high": one.high} for name, one in seen.items()}
-    whole = [
-        (one.nested, one.low, one.high)
-        for one in seen.values()
-        if one.low is not None and one.high is not None
-    ]
+    whole = [(one.nested, one.low, one.high) for one in seen.values() if one.low is not None and one.high is not None]
     interval = mean_interval(whole) if len(whole) == len(seen) else None
     _, low, high = interval or (None, None, None)
     score = sum(one.nested for one in seen.values()) / len(seen) if seen else None

@@ -58,23 +58,26 @@ class LnbnnScorer:
         gallery: ImageTable,
         groups: Iterable[tuple[Rows, Rows]],
         views: Sequence[Hidden] = ({},),
-    ) -> list[Votes]:
-        """Return the votes of every query's descriptors, once for each of `views`.
+    ) -> Iterator[tuple[int, list[Votes]]]:
+        """Yield for every query its row and the votes of its descriptors, once for each of `views`.
 
         A view says what is hidden from a query.
 
-        `groups` are rows of queries with the rows of the gallery that they are compared with. A photograph never votes
-        for itself; a neighbour in it or in a hidden one does not count, neither as a vote nor as the background.
+        `groups` are rows of queries with the rows of the gallery that they are compared with; a query is in one group.
+        A photograph never votes for itself; a neighbour in it or in a hidden one does not count, neither as a vote nor
+        as the background.
         """
-        found: list[list[tuple[NDArray[np.generic], ...]]] = [[] for _ in views]
         with self.progress.task("local descriptors vote", len(queries), "photographs") as advance:
             for query_rows, gallery_rows in groups:
                 some, others = queries.select(query_rows), gallery.select(gallery_rows)
-                for row, entry in zip(query_rows, self._entries(some, others, views, advance), strict=True):
-                    for number, part in enumerate(found):
-                        places = gallery_rows[entry[f"image{number}"]].astype(np.int32)
-                        part.append((np.full(len(places), row, np.int32), places, entry[f"vote{number}"]))
-        return [Votes.of(queries.image_id, gallery.image_id, part) for part in found]
+                for row, entry in zip(query_rows.tolist(), self._entries(some, others, views, advance), strict=True):
+                    yield (
+                        row,
+                        [
+                            Votes(gallery_rows[entry[f"image{number}"]], entry[f"vote{number}"].astype(np.float32))
+                            for number in range(len(views))
+                        ],
+                    )
 
     def _entries(
         self, queries: ImageTable, gallery: ImageTable, views: Sequence[Hidden], advance: Callable[[int], None]

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from animalclef.errors import OutputError, StaleArtefactError
 from animalclef.runtime.atomic_files import append_bytes, make_folder, write_bytes, write_text
 from animalclef.structures import FloatArray, MatchKey, StrArray
+from animalclef.structures.arrays import BoolArray
 
 __all__ = ["PairLog"]
 
@@ -33,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 _FRAME = struct.Struct("<4sII")  # mark, count of records, checksum of the count and the records
 _MARK = b"\xf7prs"
+_KEY = np.dtype("S16")  # two match keys' first 64 bits, the lower one first
+_RECENT = 1 << 20  # pairs that are not sorted in yet, at most
+_BLOCK = 1 << 16  # pairs whose keys are made at once
 
 
 class PairLog:
@@ -43,17 +47,22 @@ class PairLog:
         self.columns = tuple(columns)
         self._record = np.dtype([("low", "<u8"), ("high", "<u8"), ("scores", "<f4", (len(columns),))])
         self._header = (json.dumps({"format": 2, "fingerprint": fingerprint, "columns": self.columns}) + "\n").encode()
-        self._row: dict[int, int] = {}  # of a pair, whose two numbers make one of 128 bits
-        self._scores = [np.zeros((0, len(columns)), np.float32)]  # in parts, of the rows in their order
-        self._rows = 0
+        self._keys = np.zeros(0, _KEY)  # (n,) of the pairs, rising
+        self._scores = np.zeros((0, len(columns)), np.float32)  # (n, columns)
+        self._recent: dict[bytes, FloatArray] = {}  # scores by key of the last pairs, not yet among the others
         make_folder(path.parent)
         self._read()
 
     def __len__(self) -> int:
-        return len(self._row)
+        return len(self._keys) + len(self._recent)
 
     def __contains__(self, pair: tuple[MatchKey, MatchKey]) -> bool:
-        return _joined(*_pair(*pair)) in self._row
+        key = _key(*pair)
+        return key in self._recent or self._sorted_rows(np.array([key], dtype=_KEY))[0] >= 0
+
+    def contains(self, first: StrArray, second: StrArray) -> BoolArray:
+        """Return which of the given pairs are in the log, (n,)."""
+        return self._rows(first, second) >= 0
 
     def append(self, first: Sequence[MatchKey], second: Sequence[MatchKey], scores: FloatArray) -> None:
         """Add one frame of pairs; `scores` is (n, columns). A repeated pair is written once.
@@ -61,29 +70,32 @@ class PairLog:
         Raises:
             OutputError: the disk is full; the log keeps every whole frame.
         """
-        fresh: dict[tuple[int, int], FloatArray] = {}
-        for a, b, row in zip(first, second, scores, strict=True):
-            pair = _pair(a, b)
-            if _joined(*pair) not in self._row:
-                fresh.setdefault(pair, np.asarray(row, dtype=np.float32))
+        fresh: dict[bytes, FloatArray] = {}
+        for pair, row in zip(zip(first, second, strict=True), scores, strict=True):
+            if pair not in self:
+                fresh.setdefault(_key(*pair), np.asarray(row, dtype=np.float32))
         if not fresh:
             return
-        records = np.array([(low, high, row) for (low, high), row in fresh.items()], dtype=self._record)
+        numbers = np.frombuffer(b"".join(fresh), dtype=">u8").reshape(-1, 2)
+        records = np.empty(len(fresh), dtype=self._record)
+        records["low"], records["high"], records["scores"] = numbers[:, 0], numbers[:, 1], list(fresh.values())
         body = records.tobytes()
         append_bytes(self.path, _FRAME.pack(_MARK, len(records), _checksum(len(records), body)) + body)
-        self._hold(records)
+        self._recent |= fresh
+        if len(self._recent) >= _RECENT:
+            self._settle()
 
-    def earlier(self, plan: Sequence[tuple[MatchKey, MatchKey]]) -> set[tuple[MatchKey, MatchKey]]:
-        """Return the pairs of a plan that were in the log when the plan was first begun, now if it is new.
+    def earlier(self, first: StrArray, second: StrArray) -> BoolArray:
+        """Return which pairs of a plan were in the log when the plan was first begun, now if it is new; (n,).
 
         A plan is begun again if one of these pairs has been lost since.
 
         Raises:
             OutputError: the file of plans cannot be read or written.
         """
-        digest = hashlib.sha256("\n".join(map(" ".join, plan)).encode()).hexdigest()
+        digest = _digest(first, second)
         begun = self._begun()
-        present = np.array([pair in self for pair in plan], dtype=bool)
+        present = self.contains(first, second)
         bits = begun.get(digest)
         before = None if bits is None else self._unpacked(bits, present)
         if before is None:
@@ -91,13 +103,13 @@ class PairLog:
             begun[digest] = np.packbits(present).tobytes()
             encoded = {name: base64.b64encode(held).decode() for name, held in begun.items()}
             write_text(self._plans, json.dumps(encoded, indent=1) + "\n")
-        return {pair for pair, was in zip(plan, before, strict=True) if was}
+        return before
 
     @property
     def _plans(self) -> Path:
         return self.path.with_suffix(".plans.json")
 
-    def _unpacked(self, bits: bytes, present: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    def _unpacked(self, bits: bytes, present: BoolArray) -> BoolArray | None:
         """Return which pairs were in the log when a plan was begun; `None` if the bits do not fit those there now."""
         packed = np.frombuffer(bits, dtype=np.uint8)
         if len(packed) != (len(present) + 7) // 8:
@@ -126,20 +138,41 @@ class PairLog:
 
     def lookup(self, first: StrArray, second: StrArray) -> FloatArray:
         """Return the scores of the given pairs, (n, columns); NaN for a pair that was never matched."""
-        if len(self._scores) > 1:
-            self._scores = [np.concatenate(self._scores)]
-        pairs = map(_pair, first, second)
-        rows = np.fromiter((self._row.get(_joined(*pair), -1) for pair in pairs), np.int64, len(first))
+        rows = self._rows(first, second)
         found = np.full((len(rows), len(self.columns)), np.nan, dtype=np.float32)
-        found[rows >= 0] = self._scores[0][rows[rows >= 0]]
+        found[rows >= 0] = self._scores[rows[rows >= 0]]
         return found
 
-    def _hold(self, records: NDArray[np.void]) -> None:
-        """Add records to what is in memory; of two of one pair the last counts."""
-        pairs = map(_joined, records["low"].tolist(), records["high"].tolist())
-        self._row.update(zip(pairs, range(self._rows, self._rows + len(records)), strict=True))
-        self._rows += len(records)
-        self._scores.append(records["scores"].copy())
+    def _rows(self, first: StrArray, second: StrArray) -> NDArray[np.int64]:
+        """Return where pairs stand in the log, -1 for one that does not."""
+        self._settle()
+        rows = np.full(len(first), -1)
+        for start in range(0, len(first), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            keys = map(_key, first[block], second[block])
+            rows[block] = self._sorted_rows(np.frombuffer(b"".join(keys), dtype=_KEY))
+        return rows
+
+    def _sorted_rows(self, keys: NDArray[np.bytes_]) -> NDArray[np.int64]:
+        if not len(self._keys):
+            return np.full(len(keys), -1)
+        rows = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return np.where(self._keys[rows] == keys, rows, -1)
+
+    def _settle(self) -> None:
+        """Sort the last pairs in among the others."""
+        if self._recent:
+            keys = np.frombuffer(b"".join(self._recent), dtype=_KEY)
+            self._hold([self._keys, keys], [self._scores, np.array(list(self._recent.values()))])
+            self._recent = {}
+
+    def _hold(self, keys: Sequence[NDArray[np.bytes_]], scores: Sequence[FloatArray]) -> None:
+        """Keep these parts as one sorted log; of two records of one pair the last counts."""
+        joined = np.concatenate(keys)
+        order = np.argsort(joined, kind="stable")
+        joined = joined[order]
+        last = np.append(joined[1:] != joined[:-1], True)
+        self._keys, self._scores = joined[last], np.concatenate(scores)[order[last]]
 
     def _read(self) -> None:
         content = self.path.read_bytes() if self.path.exists() else b""
@@ -150,26 +183,29 @@ class PairLog:
             raise StaleArtefactError(
                 f"{self.path}: matched with other settings than this run's. Use another --run, or --overwrite."
             )
-        whole, end, at = [self._header], len(self._header), len(self._header)
+        at = end = kept = len(self._header)
+        whole: list[tuple[int, int]] = [(0, end)]
+        keys, scores = [self._keys], [self._scores]
         while at >= 0:
             frame = self._frame_at(content, at)
             if frame is None:
                 at = content.find(_MARK, at + 1)
                 continue
             records, after = frame
-            self._hold(records)
-            whole.append(content[at:after])
+            keys.append(np.stack([records["low"], records["high"]], axis=1).astype(">u8").view(_KEY)[:, 0])
+            scores.append(records["scores"])
+            whole.append((at, after))
+            kept += after - at
             end = at = after
-        self._repair(whole, end, len(content))
-
-    def _repair(self, whole: list[bytes], end: int, size: int) -> None:
-        """Leave only the complete frames in the file; the last of them ends at `end`."""
-        kept = sum(map(len, whole))
+        if len(keys) > 1:
+            self._hold(keys, scores)
         if kept < end:
-            logger.warning("%s: removed %d damaged bytes; the pairs in them are matched again.", self.path, size - kept)
-            write_bytes(self.path, b"".join(whole))
-        elif end < size:
-            logger.warning("%s: removed %d bytes of an interrupted run.", self.path, size - end)
+            logger.warning(
+                "%s: removed %d damaged bytes; the pairs in them are matched again.", self.path, len(content) - kept
+            )
+            write_bytes(self.path, b"".join(content[start:after] for start, after in whole))
+        elif end < len(content):
+            logger.warning("%s: removed %d bytes of an interrupted run.", self.path, len(content) - end)
             os.truncate(self.path, end)
 
     def _frame_at(self, content: bytes, start: int) -> tuple[NDArray[np.void], int] | None:
@@ -178,21 +214,26 @@ class PairLog:
             return None
         mark, count, checksum = _FRAME.unpack(content[start:body_start])
         end = body_start + count * self._record.itemsize
-        body = content[body_start:end]
+        body = memoryview(content)[body_start:end]
         if mark != _MARK or count == 0 or end > len(content) or _checksum(count, body) != checksum:
             return None
         return np.frombuffer(body, dtype=self._record), end
 
 
-def _joined(low: int, high: int) -> int:
-    """Return a pair as one number: half the memory of a tuple of two."""
-    return low << 64 | high
-
-
-def _checksum(count: int, body: bytes) -> int:
+def _checksum(count: int, body: bytes | memoryview) -> int:
     return zlib.crc32(body, count)
 
 
-def _pair(first: MatchKey, second: MatchKey) -> tuple[int, int]:
-    a, b = int(first[:16], 16), int(second[:16], 16)
-    return (a, b) if a < b else (b, a)
+def _key(first: MatchKey, second: MatchKey) -> bytes:
+    """Return the key of a pair, the same in both orders."""
+    return bytes.fromhex("".join(sorted((first[:16], second[:16]))))
+
+
+def _digest(first: StrArray, second: StrArray) -> str:
+    """Return the digest of a plan: its pairs, in order."""
+    digest = hashlib.sha256()
+    separator = ""
+    for pair in zip(first, second, strict=True):
+        digest.update((separator + " ".join(pair)).encode())
+        separator = "\n"
+    return digest.hexdigest()

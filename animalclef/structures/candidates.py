@@ -64,46 +64,24 @@ class Shortlist:
 
 @dataclass(frozen=True, eq=False)
 class Votes:
-    """How much the local descriptors of every query speak for gallery images, long and sparse.
+    """How much the local descriptors of one query speak for gallery images; images without a vote are left out."""
 
-    Rows are sorted by query, then by image.
-    """
-
-    query_id: StrArray  # (q,)
-    gallery_id: StrArray  # (g,)
-    query: NDArray[np.int32]  # (n,) index into query_id
-    image: NDArray[np.int32]  # (n,) index into gallery_id
+    image: NDArray[np.int64]  # (n,) rows of the gallery, rising
     values: FloatArray  # (n,) above 0
 
     def __post_init__(self) -> None:
-        check_rows(self, len(self.query), "image", "values")
+        check_rows(self, len(self.image), "values")
 
-    @classmethod
-    def of(cls, query_id: StrArray, gallery_id: StrArray, parts: Iterable[tuple[NDArray[np.generic], ...]]) -> Votes:
-        """Return the votes of parts (query, image, values), in any order."""
-        none = (np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))
-        query, image, values = (np.concatenate(column) for column in zip(none, *parts, strict=True))
-        order = np.lexsort((image, query))
-        return cls(query_id, gallery_id, query[order], image[order], values[order].astype(np.float32))
+    def of(self, image: NDArray[np.integer]) -> FloatArray:
+        """Return the votes of images, in their shape; 0 where there is none.
 
-    def of_query(self, row: int) -> tuple[NDArray[np.int32], FloatArray]:
-        """Return the images that a query's descriptors vote for, and the votes."""
-        part = slice(*np.searchsorted(self.query, [row, row + 1]))
-        return self.image[part], self.values[part]
-
-    def at(self, query: NDArray[np.integer], image: NDArray[np.integer]) -> FloatArray:
-        """Return the votes of pairs, in their shape; 0 where there is none.
-
-        >>> votes = Votes.of(np.array(["q"]), np.array(["a", "b"]), [(np.array([0]), np.array([1]), np.array([2.5]))])
-        >>> votes.at(np.array([0, 0]), np.array([0, 1])).tolist()
-        [0.0, 2.5]
+        >>> Votes(np.array([1, 4]), np.array([2.5, 0.5], np.float32)).of(np.array([4, 0, 1])).tolist()
+        [0.5, 0.0, 2.5]
         """
-        if not len(self.query):
-            return np.zeros(query.shape, np.float32)
-        width = len(self.gallery_id)
-        wanted, held = query.astype(np.int64) * width + image, self.query.astype(np.int64) * width + self.image
-        place = np.minimum(np.searchsorted(held, wanted), len(held) - 1)
-        return np.where(held[place] == wanted, self.values[place], np.float32(0))
+        if not len(self.image):
+            return np.zeros(image.shape, np.float32)
+        place = np.minimum(np.searchsorted(self.image, image), len(self.image) - 1)
+        return np.where(self.image[place] == image, self.values[place], np.float32(0))
 
 
 @dataclass(frozen=True, eq=False)

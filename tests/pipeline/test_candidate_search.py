@@ -11,7 +11,7 @@ from rows import Row, embeddings_of, image_table, strings
 from tiny import make_tiny_data, read_csv
 from whole_run import predict
 
-from animalclef.pipeline.candidate_search import shortlist_of_votes, united
+from animalclef.pipeline.candidate_search import VoteColumns, united
 from animalclef.structures import Shortlist, Votes
 
 NAN = np.nan
@@ -51,9 +51,14 @@ def test_nothing_to_unite() -> None:
 
 def test_what_only_the_vote_found_has_its_similarity() -> None:
     images = image_table([Row("q"), Row("g0", "a"), Row("g1", "b"), Row("g2", "c"), Row("g3", "d")])
-    some = np.zeros(3, np.int64), np.array([3, 1, 2]), np.array([2, 2, 5], np.float32)
-    votes = Votes.of(images.queries.image_id, images.gallery.image_id, [some])
-    found = shortlist_of_votes(votes, embeddings_of(images, [[1, 0], [1, 0], [0.6, 0.8], [0.8, 0.6], [0, 1]]), 4)
+    lists = {"embedding": Shortlist(
+        images.queries.image_id, images.gallery.image_id, np.array([[0, 2, -1]], np.int32), np.zeros((1, 3), np.float32)
+    )}  # fmt: skip
+    columns = VoteColumns(lists, images.queries, images.gallery, 4)
+    columns.take(0, Votes(np.array([1, 2, 3]), np.array([2, 5, 2], np.float32)))
+    both = columns.lists(embeddings_of(images, [[1, 0], [1, 0], [0.6, 0.8], [0.8, 0.6], [0, 1]]))
+    np.testing.assert_array_equal(both["embedding"].vote, [[0, 5, NAN]])
+    found = both["vote"]
     assert found.index.tolist() == [[2, 1, 3, -1]]  # equal ones in gallery order, no candidate without a vote
     np.testing.assert_allclose(found.similarity, [[0.8, 0.6, 0, NAN]], rtol=1e-6)
     assert found.vote is not None

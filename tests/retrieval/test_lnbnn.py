@@ -52,8 +52,11 @@ def votes_of(
     read = lambda key: features(key, angles[of_key[key]])  # noqa: E731
     keep = lambda kind, of: ShardStore(folder / kind / of)  # noqa: E731
     scorer = LnbnnScorer(read, keep, VoteConfig(**settings), 0, Silent(), memory_gb, 2, engine)
-    cells = np.indices((len(queries), len(images.gallery)))
-    return [one.at(*cells) for one in scorer.vote(queries, images.gallery, groups, views)]
+    every = np.arange(len(images.gallery))
+    found = np.zeros((len(views), len(queries), len(every)), np.float32)
+    for row, votes in scorer.vote(queries, images.gallery, groups, views):
+        found[:, row] = [one.of(every) for one in votes]
+    return list(found)
 
 
 def test_each_neighbour_votes_with_the_background_minus_its_own_distance() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 from animalclef.errors import OutputError, StaleArtefactError
+from animalclef.store import pair_log
 from animalclef.store.pair_log import PairLog
 
 KEYS = [f"{number:016x}{0:016x}" for number in range(1, 20)]
@@ -52,6 +55,47 @@ def test_keys_with_the_highest_bit_set(tmp_path: Path) -> None:
     log = open_log(tmp_path / "pairs.log")
     log.append(["f" * 32], ["0" * 32], np.array([[3.5, 4.5]], np.float32))
     assert open_log(log.path).lookup(strings("0" * 32), strings("f" * 32)).tolist() == [[3.5, 4.5]]
+
+
+def test_pairs_are_served_before_and_after_they_are_sorted_in(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pair_log, "_RECENT", 4)
+    log = open_log(path)
+    frame(log, 3)
+    frame(log, 4)  # six recent pairs: sorted in
+    frame(log, 5)
+    others = strings(*KEYS[1:19])
+    alone = strings(*[KEYS[0]] * 18)
+    assert all((KEYS[0], one) in log for one in others)
+    assert log.contains(others, alone).all()
+    assert not log.contains(others[:-1], others[1:]).any()
+    expected = [[10 * number + place, place] for number in range(6) for place in range(3)]
+    assert log.lookup(alone, others).tolist() == expected
+    assert len(log) == 18
+    assert open_log(path).lookup(others, alone).tolist() == expected
+
+
+def test_of_two_records_of_one_pair_the_last_counts(path: Path) -> None:
+    first = path.read_bytes()
+    log = open_log(path.with_name("other.log"))
+    log.append([KEYS[1]], [KEYS[0]], np.array([[7, 8]], np.float32))
+    header = len(first) - 3 * (12 + 3 * 24)
+    with path.open("ab") as file:
+        file.write(log.path.read_bytes()[header:])
+    log = open_log(path)
+    assert len(log) == 9
+    assert log.lookup(strings(KEYS[0]), strings(KEYS[1])).tolist() == [[7, 8]]
+
+
+def test_a_plan_is_known_again_by_its_pairs(path: Path) -> None:
+    log = open_log(path)
+    plan = strings(*[KEYS[0]] * 4), strings(*KEYS[8:12])
+    assert log.earlier(*plan).tolist() == [True, True, False, False]
+    [digest] = json.loads(path.with_suffix(".plans.json").read_text())
+    lines = "\n".join(f"{KEYS[0]} {one}" for one in KEYS[8:12])
+    assert digest == hashlib.sha256(lines.encode()).hexdigest()
+    frame(log, 3)
+    assert log.contains(*plan).tolist() == [True, True, True, True]
+    assert log.earlier(*plan).tolist() == [True, True, False, False]
 
 
 def test_a_repeated_pair_is_written_once(path: Path) -> None:
