@@ -20,7 +20,7 @@ from animalclef.config import Config, load_config
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.decision.decision_model import Decision
-from animalclef.decision.early_exit import Rehearsal, only_first, rehearse
+from animalclef.decision.early_exit import Trace, only_first, trace_of
 from animalclef.decision.early_exit_curve import held_out_chances, limit_for, trade_off, write_trade_off
 from animalclef.decision.tune import tune
 from animalclef.pipeline.candidate_search import CandidateSearch
@@ -35,7 +35,7 @@ from animalclef.structures import PairScores
 
 
 def main() -> None:
-    """Match, rehearse, print."""
+    """Match, trace_of, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
@@ -63,7 +63,7 @@ def measure(arguments: argparse.Namespace) -> None:
     scores = [match_pairs(one, described, context) for one in (played.as_known, played.as_unknown)]
     print(f"{len(played.queries)} pseudo-queries, {played.pair_count:,} pairs", flush=True)
     whole = tuned(played, scores, drawn)
-    roles = [rehearse(one, described.images, whole, config.budget.steps, columns) for one in scores]
+    roles = [trace_of(one, described.images, whole, config.budget.steps, columns) for one in scores]
     chances = held_out_chances(roles)
     points = trade_off(roles[0], roles[1], chances, played.findable)
     write_trade_off(points, arguments.out / "budget.csv", arguments.out / "budget.png")
@@ -86,9 +86,7 @@ def tuned(played: PseudoQuerySet, scores: Sequence[PairScores], config: Config) 
     return tune(laid, config.decide, config.seed, "", "", Silent())
 
 
-def budgeted(
-    scores: PairScores, role: Rehearsal, chance: np.ndarray, limit: float, columns: Sequence[str]
-) -> PairScores:
+def budgeted(scores: PairScores, role: Trace, chance: np.ndarray, limit: float, columns: Sequence[str]) -> PairScores:
     """The scores that are left when every query stops as soon as it is settled."""
     stop = role.stopped_at(chance, limit)
     count = dict(zip(role.image_id, role.pairs[stop, np.arange(len(stop))], strict=True))

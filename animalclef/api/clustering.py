@@ -56,7 +56,8 @@ def cluster(
         DataError: the table cannot be used, a pair names a photograph that is not there, or pairs contradict each
             other.
         RunError: the run was fused from others, or its photographs have moved.
-        ConfigError: a setting does not exist, or would change a finished run's features.
+        ConfigError: a setting does not exist, or would change a finished run's features; `config` beside a finished
+            run.
 
     Example:
         >>> clusters = cluster(run_folder, cannot_link=[("3", "7")])
@@ -67,6 +68,8 @@ def cluster(
     count, shown = workers or os.cpu_count() or 1, progress or Silent()
     found, folder_of_weights = _run_of(run_or_data), path_or_none(weights)
     if found is not None:
+        if config is not None:
+            raise ConfigError("config: a finished run keeps its settings; change the group cluster by settings=.")
         if others := [one for one in settings if not one.strip().startswith("cluster.")]:
             raise ConfigError(
                 f"--set {others[0]}: a finished run keeps its features and pairs, so only settings of the group "

@@ -219,11 +219,11 @@ def retrieved_table(networks: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> 
 
 
 def cluster_score_table(scores: ClusterScores) -> Table:
-    """List ARI, AMI, pairwise precision and recall, and the number of individuals of each data set, and the mean."""
-    header = ("data set", "ARI", "AMI", "precision", "recall", "photographs", "clusters", "individuals")
+    """List ARI, AMI, pairwise precision and recall of each data set, its clusters and true individuals, and the mean."""
+    header = ("data set", "ARI", "AMI", "precision", "recall", "images", "clusters", "true")
     rows = [(name, one.ari, one.ami, one.precision, one.recall, one.photographs, one.clusters, one.individuals)
             for name, one in scores.datasets.items()]  # fmt: skip
-    return _table("clusters", header, rows, mean=("mean over data sets", scores.ari, scores.ami, *[""] * 5))
+    return _table("clusters", header, rows, mean=("mean", scores.ari, scores.ami, *[""] * 5))
 
 
 def _table(

@@ -11,7 +11,7 @@ from animalclef.clustering.link_model import LinkModel, fit_link_model, link_inp
 from animalclef.decision.calibrators import sigmoid
 from animalclef.decision.leak_guard import Fitted
 from animalclef.decision.null_model import Null
-from animalclef.structures.arrays import Bools, Floats, Integers
+from animalclef.structures.arrays import BoolArray, Floats, Integers
 from animalclef.structures.clusters import LinkedPairs
 
 __all__ = ["LabelledPairs", "fit_pooled", "held_out_probability"]
@@ -31,12 +31,12 @@ class LabelledPairs:
     event: Integers  # (n,)
 
     @property
-    def same(self) -> Bools:
+    def same(self) -> BoolArray:
         """Return which pairs show one individual, (p,)."""
         return np.asarray(self.who[self.pairs.first] == self.who[self.pairs.second])
 
     @property
-    def usable(self) -> Bools:
+    def usable(self) -> BoolArray:
         """Return which pairs a model is fitted on: those of different encounters, (p,)."""
         return np.asarray(self.event[self.pairs.first] != self.event[self.pairs.second])
 
@@ -47,7 +47,7 @@ class LabelledPairs:
         individuals = len(set(self.who[self.pairs.first[positive]].tolist()))
         return int(positive.sum()) >= _LEAST_PAIRS and individuals >= _LEAST_INDIVIDUALS
 
-    def fit(self, columns: Sequence[str], kept: Bools | None = None) -> Fitted[LinkModel]:
+    def fit(self, columns: Sequence[str], kept: BoolArray | None = None) -> Fitted[LinkModel]:
         """Fit a model on the usable pairs, or on those of them that are `kept`."""
         used = self.usable if kept is None else self.usable & kept
         inputs = link_inputs(self.pairs, self.nulls, columns)

@@ -20,7 +20,7 @@ from animalclef.decision.null_model import Null
 from animalclef.decision.score_columns import NULL, is_count, scores_among
 from animalclef.decision.transfer import prior_decision, scale_free_columns
 from animalclef.structures import PairScores, StrArray
-from animalclef.structures.arrays import Bools, Floats
+from animalclef.structures.arrays import BoolArray, Floats
 from animalclef.structures.clusters import LinkedPairs
 
 __all__ = ["LinkModel", "fit_link_model", "link_inputs", "linked_pairs", "nulls_of_lists", "prior_link_model"]
@@ -61,7 +61,7 @@ class LinkModel:
         return sigmoid(self.log_odds(pairs, nulls))
 
 
-def fit_link_model(inputs: Floats, columns: Sequence[str], same: Bools, weight: Floats | None = None) -> LinkModel:
+def fit_link_model(inputs: Floats, columns: Sequence[str], same: BoolArray, weight: Floats | None = None) -> LinkModel:
     """Fit on pairs of different encounters; `inputs` (p, columns) come from `link_inputs`.
 
     A column that would lower the probability as it rises is left out. With one class only every pair has the smoothed

@@ -20,7 +20,7 @@ from animalclef.structures.arrays import select_rows
 
 __all__ = ["OpenSetSplits", "PseudoQueries", "choose_pseudo_queries", "open_set_splits"]
 
-Bools = NDArray[np.bool_]
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +33,8 @@ class OpenSetSplits:
 
     image_id: StrArray  # (p,)
     identity: StrArray  # (p,)
-    is_known: Bools  # (splits, p)
-    is_unknown: Bools  # (splits, p)
+    is_known: BoolArray  # (splits, p)
+    is_unknown: BoolArray  # (splits, p)
 
     def __post_init__(self) -> None:
         if np.any(self.is_known & self.is_unknown):
@@ -57,14 +57,14 @@ class PseudoQueries:
     """
 
     columns: Mapping[str, NDArray[np.float32]]  # each (p, k), NaN where there is no candidate
-    same: Bools  # (p, k)
-    agrees: Bools  # (p, k) the viewpoints are the same, or one is not known
-    as_known: Bools  # (p, k)
-    as_unknown: Bools  # (p, k)
+    same: BoolArray  # (p, k)
+    agrees: BoolArray  # (p, k) the viewpoints are the same, or one is not known
+    as_known: BoolArray  # (p, k)
+    as_unknown: BoolArray  # (p, k)
     splits: OpenSetSplits
     gallery_id: StrArray | None = None  # (p, k) the candidates, None in a slot without one
     identity: StrArray | None = None  # (p, k) whom they show
-    one_more: Bools | None = None  # (p, k), where encounters are known
+    one_more: BoolArray | None = None  # (p, k), where encounters are known
 
     def __len__(self) -> int:
         return len(self.same)
@@ -149,7 +149,7 @@ def open_set_splits(
     return OpenSetSplits(pseudo.image_id, pseudo.identity, is_known, is_unknown).select(np.arange(len(pseudo)))
 
 
-def _hide(findable: Bools, share: float, rng: np.random.Generator) -> Bools:
+def _hide(findable: BoolArray, share: float, rng: np.random.Generator) -> BoolArray:
     """Return the individuals that are unknown, about `share` of those that take part: findable ones and singletons in
     random order, as many of the one as of the other, more findable ones where there are too few singletons.
 

@@ -28,7 +28,7 @@ __all__ = ["TrainingSplit", "refuse_shared_events", "species_groups", "split_row
 logger = logging.getLogger(__name__)
 
 Rows = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +191,7 @@ class _Taken:
             self.kept[others[~self.of_queries[others]]] = True
 
 
-def _by_individual(groups: StrArray, taken: _Taken, config: SplitConfig, rng: np.random.Generator) -> Bools:
+def _by_individual(groups: StrArray, taken: _Taken, config: SplitConfig, rng: np.random.Generator) -> BoolArray:
     """Draw the tested individuals of each group; which rows may train or be searched comes back."""
     hidden: set[int] = set()
     untested: list[str] = []
@@ -247,7 +247,7 @@ def _next(
     return None
 
 
-def _by_time(database: ImageTable, taken: _Taken, config: SplitConfig, rng: np.random.Generator) -> Bools:
+def _by_time(database: ImageTable, taken: _Taken, config: SplitConfig, rng: np.random.Generator) -> BoolArray:
     """Draw the queries from the cut-off on; which rows may train or be searched comes back."""
     if isinstance(config.cut_off, dict) and (absent := sorted(set(config.cut_off) - set(database.datasets))):
         known = ", ".join(database.datasets) or "none"
@@ -284,7 +284,7 @@ def _individuals(table: ImageTable) -> Rows:
     return np.array([number[key] for key in keys], dtype=np.int64)
 
 
-def _often_enough(who: Rows, chosen: Bools, least: int) -> Bools:
+def _often_enough(who: Rows, chosen: BoolArray, least: int) -> BoolArray:
     """Of the chosen rows those of individuals with at least `least` of them."""
     count = np.bincount(who[chosen], minlength=int(who.max(initial=-1)) + 1)
     return np.asarray(chosen & (count[who] >= least), dtype=bool)

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from animalclef.config.decision import Aggregation
-from animalclef.structures.arrays import Bools, Floats, Integers
+from animalclef.structures.arrays import BoolArray, Floats, Integers
 
 __all__ = ["BestIdentity", "Candidates", "places_in_list"]
 
@@ -35,7 +35,7 @@ class BestIdentity:
 class Candidates:
     """The candidates that some queries see, in an order that makes gathering by identity a few passes over an array."""
 
-    def __init__(self, visible: Bools, who: Integers) -> None:
+    def __init__(self, visible: BoolArray, who: Integers) -> None:
         """visible, who: (q, k); `who` numbers the identities, which keep the order of the list where they are equal."""
         self.shape = visible.shape
         rows, slots = np.nonzero(visible)

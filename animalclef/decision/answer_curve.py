@@ -12,7 +12,7 @@ from animalclef.decision.cross_fit import CrossFitter
 from animalclef.decision.decision_model import AnswerCurve, Reliability
 from animalclef.decision.fit_calibrators import fit_logistic
 from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
-from animalclef.structures.arrays import Bools, Floats
+from animalclef.structures.arrays import BoolArray, Floats
 
 __all__ = ["AnswerFit", "reliability"]
 
@@ -77,7 +77,7 @@ def _answers(
     return value[usable], right[usable], weight[usable], folds[usable]
 
 
-def _fit(value: Floats, right: Bools, weight: Floats, share: float) -> AnswerCurve | None:
+def _fit(value: Floats, right: BoolArray, weight: Floats, share: float) -> AnswerCurve | None:
     used = weight > 0
     value, right, weight = value[used], right[used], weight[used]
     if not right.any() or right.all() or value.std() < 1e-9:
@@ -88,7 +88,7 @@ def _fit(value: Floats, right: Bools, weight: Floats, share: float) -> AnswerCur
     return AnswerCurve(slope=slope, intercept=intercept - slope * mean, unknown_share=share) if slope > 1e-9 else None
 
 
-def reliability(probability: Floats, same: Bools, bins: int = 10, weight: Floats | None = None) -> Reliability:
+def reliability(probability: Floats, same: BoolArray, bins: int = 10, weight: Floats | None = None) -> Reliability:
     """Sort pairs or answers into bins of equal width by their probability, and compare it with their outcome.
 
     >>> reliability(np.array([0.05, 0.07, 0.95]), np.array([False, False, True])).pairs

@@ -20,7 +20,7 @@ from animalclef.decision.pseudo_query_scores import AnsweredQueries
 from animalclef.decision.score_columns import is_count, scores_among
 from animalclef.decision.trial_evaluator import ROLES, LogOdds, Role, TrialEvaluator, numbered, seen_as
 from animalclef.metrics.threshold_sweep import hits_of
-from animalclef.structures.arrays import Bools, Floats
+from animalclef.structures.arrays import BoolArray, Floats
 
 __all__ = ["CrossFitter", "Curves", "NestedAnswers", "nested_answers"]
 
@@ -45,9 +45,9 @@ class _Source:
     who: NDArray[np.int64]
     rows: Rows
     weight: Mapping[Role, float]
-    labelled: Bools | None = None  # of queries that people answered: pairs whose answer is known
+    labelled: BoolArray | None = None  # of queries that people answered: pairs whose answer is known
 
-    def pairs(self, role: Role) -> Bools:
+    def pairs(self, role: Role) -> BoolArray:
         """Return the pairs of the rows that models are fitted on, (rows, k)."""
         seen = seen_as(self.part, role)[self.rows]
         return seen if self.labelled is None else seen & self.labelled[self.rows]
@@ -139,7 +139,7 @@ class CrossFitter:
             curves[column] = fit_calibrator(score, same, log=is_count(column), others=others, weight=weight)
         return Curves(curves, self._fit_model(sources, curves) if self._learns else None)
 
-    def _sample(self, sources: Sequence[_Source]) -> tuple[list[tuple[PseudoQueries, Rows, Rows]], Bools, Floats]:
+    def _sample(self, sources: Sequence[_Source]) -> tuple[list[tuple[PseudoQueries, Rows, Rows]], BoolArray, Floats]:
         """Return part, rows and slots of runs of pairs as either role sees them; whether a pair shows one individual,
         and its weight, by the share of unknown individuals that a data set expects.
         """
@@ -195,13 +195,13 @@ def _folds(individuals: NDArray[np.object_], folds: int, seed: int) -> NDArray[n
 class NestedAnswers:
     """Which pseudo-queries are right when a choice that never saw their individuals answers them."""
 
-    as_known: Bools  # (p,) answered right with their individual in the gallery
-    as_unknown: Bools  # (p,) and without
-    best_is_right: Bools  # (p,) the best identity of the known role is the true one, at any threshold
-    with_one_more_hidden: Bools  # (p,) answered right as known with one more encounter of the individual hidden
+    as_known: BoolArray  # (p,) answered right with their individual in the gallery
+    as_unknown: BoolArray  # (p,) and without
+    best_is_right: BoolArray  # (p,) the best identity of the known role is the true one, at any threshold
+    with_one_more_hidden: BoolArray  # (p,) answered right as known with one more encounter of the individual hidden
 
     @property
-    def hits(self) -> tuple[Bools, Bools]:
+    def hits(self) -> tuple[BoolArray, BoolArray]:
         """Which pseudo-queries are answered right, as known and as unknown, (p,) each."""
         return self.as_known, self.as_unknown
 

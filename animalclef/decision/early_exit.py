@@ -21,7 +21,7 @@ from animalclef.decision.fusion import fuse
 from animalclef.structures import ImageTable, PairScores, StrArray
 from animalclef.structures.arrays import Floats, Integers
 
-__all__ = ["Curve", "Rehearsal", "StopRule", "learn_rule", "only_first", "rehearse"]
+__all__ = ["Curve", "StopRule", "Trace", "learn_rule", "only_first", "trace_of"]
 
 
 _STATE = 6  # numbers that describe a query's state
@@ -60,7 +60,7 @@ class StopRule(Part):
 
 
 @dataclass(frozen=True, eq=False)
-class Rehearsal:
+class Trace:
     """What would have been seen of queries whose candidates were all matched, after each step."""
 
     image_id: StrArray  # (n,)
@@ -75,9 +75,9 @@ class Rehearsal:
         """(steps, n): the answer is not yet the last one."""
         return np.asarray(self.answer != self.answer[-1], dtype=bool)
 
-    def select(self, rows: NDArray[np.generic]) -> Rehearsal:
+    def select(self, rows: NDArray[np.generic]) -> Trace:
         """Some of the queries."""
-        return Rehearsal(
+        return Trace(
             self.image_id[rows], self.dataset[rows], self.identity[rows],
             self.pairs[:, rows], self.state[:, rows], self.answer[:, rows],
         )  # fmt: skip
@@ -103,9 +103,9 @@ def only_first(scores: PairScores, count: int | Integers, match_columns: Collect
     return PairScores(scores.query_id, scores.gallery_id, columns)
 
 
-def rehearse(
+def trace_of(
     scores: PairScores, images: ImageTable, decision: Decision, steps: Sequence[int], match_columns: Collection[str]
-) -> Rehearsal:
+) -> Trace:
     """Go through the steps of queries whose candidates were all matched."""
     names, length = np.unique(scores.query_id.astype(str), return_counts=True)
     queries = images.select(np.isin(images.image_id.astype(str), names))
@@ -116,14 +116,14 @@ def rehearse(
     looks = [_look(one, queries, images, decision, match_columns) for one in seen]
     pairs = np.minimum(np.array(counts)[:, None], np.array([of[str(one)] for one in queries.image_id])[None])
     state, answer = (np.stack(one) for one in zip(*looks, strict=True))
-    return Rehearsal(queries.image_id, queries.dataset, queries.identity, pairs, state, answer)
+    return Trace(queries.image_id, queries.dataset, queries.identity, pairs, state, answer)
 
 
-def learn_rule(rehearsals: Sequence[Rehearsal], least: int = 40) -> dict[str, Curve]:
+def learn_rule(traces: Sequence[Trace], least: int = 40) -> dict[str, Curve]:
     """A curve for each data set in which at least `least` states were seen, and `pooled` for the others."""
-    state = np.concatenate([_unfinished(one, one.state) for one in rehearsals])
-    changes = np.concatenate([_unfinished(one, one.changes) for one in rehearsals])
-    names = np.concatenate([_unfinished(one, np.broadcast_to(one.dataset, one.pairs.shape)) for one in rehearsals])
+    state = np.concatenate([_unfinished(one, one.state) for one in traces])
+    changes = np.concatenate([_unfinished(one, one.changes) for one in traces])
+    names = np.concatenate([_unfinished(one, np.broadcast_to(one.dataset, one.pairs.shape)) for one in traces])
     curves = {"pooled": _fit(state, changes)}
     for name in sorted(set(names)):
         rows = names == name
@@ -132,8 +132,8 @@ def learn_rule(rehearsals: Sequence[Rehearsal], least: int = 40) -> dict[str, Cu
     return curves
 
 
-def _unfinished(rehearsal: Rehearsal, values: NDArray[np.generic]) -> NDArray[np.generic]:
-    return np.asarray(values[rehearsal.pairs < rehearsal.pairs[-1]])
+def _unfinished(trace: Trace, values: NDArray[np.generic]) -> NDArray[np.generic]:
+    return np.asarray(values[trace.pairs < trace.pairs[-1]])
 
 
 def _fit(state: Floats, changes: NDArray[np.bool_]) -> Curve:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.decision.early_exit import Rehearsal, learn_rule
+from animalclef.decision.early_exit import Trace, learn_rule
 from animalclef.metrics.competition import ScoreKernel
 from animalclef.runtime.atomic_files import write_text, write_with
 from animalclef.structures.arrays import Floats
@@ -32,7 +32,7 @@ class TradeOff:
     agreement: float  # share of answers that are those of all candidates
 
 
-def held_out_chances(roles: Sequence[Rehearsal], folds: int = 4) -> list[Floats]:
+def held_out_chances(roles: Sequence[Trace], folds: int = 4) -> list[Floats]:
     """(steps, n) for each role: chances by curves that were learned on other individuals."""
     names = sorted({f"{a}/{b}" for role in roles for a, b in zip(role.dataset, role.identity, strict=True)})
     fold_of_name = {name: number % folds for number, name in enumerate(names)}
@@ -49,9 +49,7 @@ def held_out_chances(roles: Sequence[Rehearsal], folds: int = 4) -> list[Floats]
     return chances
 
 
-def limit_for(
-    known: Rehearsal, unknown: Rehearsal, chances: Sequence[Floats], share: float, unknown_share: float
-) -> float:
+def limit_for(known: Trace, unknown: Trace, chances: Sequence[Floats], share: float, unknown_share: float) -> float:
     """The smallest limit at which queries take at most `share` of their pairs, unknown ones counted by their share."""
     for limit in LIMITS:
         spent = [_spent(role, chance, limit) for role, chance in zip((known, unknown), chances, strict=True)]
@@ -60,9 +58,7 @@ def limit_for(
     return LIMITS[-1]
 
 
-def trade_off(
-    known: Rehearsal, unknown: Rehearsal, chances: Sequence[Floats], findable: Collection[str]
-) -> list[TradeOff]:
+def trade_off(known: Trace, unknown: Trace, chances: Sequence[Floats], findable: Collection[str]) -> list[TradeOff]:
     """The curve of stopping when settled, and of giving every query its first few candidates.
 
     Of `known` those count that are `findable`: there is a photograph to find them by.
@@ -87,13 +83,13 @@ def write_trade_off(points: Sequence[TradeOff], table: Path, picture: Path) -> N
     write_with(picture, lambda path: _draw(points, path))
 
 
-def _spent(role: Rehearsal, chance: Floats, limit: float) -> float:
+def _spent(role: Trace, chance: Floats, limit: float) -> float:
     stop = role.stopped_at(chance, limit)
     taken = role.pairs[stop, np.arange(len(stop))]
     return float(taken.sum() / max(role.pairs[-1].sum(), 1))
 
 
-def _point(rule: str, limit: float, roles: Sequence[Rehearsal], stops: Sequence[NDArray[np.int64]]) -> TradeOff:
+def _point(rule: str, limit: float, roles: Sequence[Trace], stops: Sequence[NDArray[np.int64]]) -> TradeOff:
     places = [(stop, np.arange(len(stop))) for stop in stops]
     answers = np.concatenate([role.answer[place] for role, place in zip(roles, places, strict=True)])
     final = np.concatenate([role.answer[-1] for role in roles])

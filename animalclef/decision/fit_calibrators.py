@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from animalclef.decision.calibrators import Calibrator, Scale, shaped
 from animalclef.decision.pair_classifier import PairModel
-from animalclef.structures.arrays import Bools, Floats
+from animalclef.structures.arrays import BoolArray, Floats
 
 __all__ = ["Pairs", "fit_calibrator", "fit_logistic", "fit_pair_model"]
 
@@ -21,7 +21,7 @@ class Pairs:
     """Scores of other data sets' pairs, standardised within each; together they count as `positives` matching pairs."""
 
     z: Floats  # (n,)
-    same: Bools  # (n,)
+    same: BoolArray  # (n,)
     positives: float
 
     @property
@@ -32,7 +32,7 @@ class Pairs:
 
 def fit_calibrator(
     score: NDArray[np.generic],
-    same: Bools,
+    same: BoolArray,
     *,
     log: bool,
     others: Pairs | None = None,
@@ -67,7 +67,7 @@ def fit_calibrator(
 
 
 def fit_pair_model(
-    scales: Mapping[str, Scale], inputs: Mapping[str, Floats], same: Bools, weight: Floats | None = None
+    scales: Mapping[str, Scale], inputs: Mapping[str, Floats], same: BoolArray, weight: Floats | None = None
 ) -> PairModel:
     """Fit a ridge-penalised logistic regression; both classes keep their frequencies."""
     names = sorted(inputs)
@@ -87,7 +87,7 @@ def fit_pair_model(
     )  # fmt: skip
 
 
-def fit_logistic(inputs: Floats, same: Bools, weight: Floats, ridge: float = 1.0) -> tuple[Floats, float]:
+def fit_logistic(inputs: Floats, same: BoolArray, weight: Floats, ridge: float = 1.0) -> tuple[Floats, float]:
     """Return slopes and intercept of a logistic regression whose slopes have an L2 penalty of ridge / 2."""
     model = LogisticRegression(C=1 / ridge, solver="newton-cholesky", tol=1e-8, max_iter=100)
     model.fit(inputs, same, sample_weight=weight)

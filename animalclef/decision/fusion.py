@@ -13,7 +13,7 @@ from animalclef.decision.decision_model import DatasetDecision, Decision
 from animalclef.decision.score_columns import scores_among
 from animalclef.decision.transfer import for_dataset, nulls_of_queries
 from animalclef.structures import ImageTable, PairScores, RankedCandidates
-from animalclef.structures.arrays import Bools, Floats, Integers
+from animalclef.structures.arrays import BoolArray, Floats, Integers
 
 __all__ = ["fuse", "fuse_lists"]
 
@@ -53,7 +53,7 @@ def fuse(scores: PairScores, images: ImageTable, decision: Decision) -> RankedCa
 
 
 def _fused(
-    columns: Mapping[str, NDArray[np.generic]], query: Integers, who: Integers, agrees: Bools,
+    columns: Mapping[str, NDArray[np.generic]], query: Integers, who: Integers, agrees: BoolArray,
     decision: DatasetDecision,
 ) -> tuple[Floats, Floats, Floats]:  # fmt: skip
     """Return per pair of one data set its probability, its identity's, and the lead of the query's best identity."""
@@ -69,7 +69,11 @@ def _fused(
 
 
 def fuse_lists(
-    columns: Mapping[str, NDArray[np.generic]], visible: Bools, who: Integers, agrees: Bools, decision: DatasetDecision
+    columns: Mapping[str, NDArray[np.generic]],
+    visible: BoolArray,
+    who: Integers,
+    agrees: BoolArray,
+    decision: DatasetDecision,
 ) -> tuple[Floats, Floats, Floats]:
     """Return pair probabilities and identity probabilities, (q, k), and per list the best identity's lead, (q,).
 

@@ -16,7 +16,7 @@ from pydantic import model_validator
 
 from animalclef.decision.calibrators import Part, Scale
 from animalclef.decision.score_columns import CONTEXT
-from animalclef.structures.arrays import Bools, Floats
+from animalclef.structures.arrays import BoolArray, Floats
 
 __all__ = ["PairModel", "best_of_others", "pair_inputs"]
 
@@ -41,7 +41,7 @@ class PairModel(Part):
             raise ValueError(f"the covariate {gone[0]} has gone; leave the decision out to tune a new one")
         return self
 
-    def log_odds(self, columns: Columns, visible: Bools, who: NDArray[np.int64], agrees: Bools) -> Floats:
+    def log_odds(self, columns: Columns, visible: BoolArray, who: NDArray[np.int64], agrees: BoolArray) -> Floats:
         """Return log-odds, (q, k), of every visible pair; 0 elsewhere."""
         inputs = pair_inputs(columns, self.scales, visible, who, agrees)
         total = np.full(int(visible.sum()), self.intercept)
@@ -53,7 +53,7 @@ class PairModel(Part):
 
 
 def pair_inputs(
-    columns: Columns, scales: Mapping[str, Scale], visible: Bools, who: NDArray[np.int64], agrees: Bools
+    columns: Columns, scales: Mapping[str, Scale], visible: BoolArray, who: NDArray[np.int64], agrees: BoolArray
 ) -> dict[str, Floats]:
     """Return the inputs of the model, each (pairs,), for the visible pairs in row order."""
     inputs = {"agrees": agrees[visible].astype(np.float64)}
@@ -83,7 +83,7 @@ def best_of_others(level: Floats, who: NDArray[np.int64]) -> Floats:
     return np.where(of_leader, second[:, None], np.where(np.isfinite(best), best, 0.0)[:, None])
 
 
-def _column(columns: Columns, name: str, visible: Bools) -> NDArray[np.generic]:
+def _column(columns: Columns, name: str, visible: BoolArray) -> NDArray[np.generic]:
     return columns[name] if name in columns else np.full(visible.shape, np.nan)
 
 

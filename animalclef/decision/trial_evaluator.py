@@ -14,7 +14,7 @@ from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.aggregation import BestIdentity, Candidates
 from animalclef.decision.calibrators import sigmoid
 from animalclef.metrics.threshold_sweep import Answers, Roles
-from animalclef.structures.arrays import Bools, Floats
+from animalclef.structures.arrays import BoolArray, Floats
 
 __all__ = ["ROLES", "DecisionParams", "LogOdds", "Role", "TrialEvaluator", "numbered", "seen_as"]
 
@@ -81,12 +81,12 @@ class TrialEvaluator:
         seen = self._seen(role, choice.same_viewpoint)
         return seen.best(seen.identity_log_odds(self._pairs(choice, role), choice.aggregation))
 
-    def pair_probability(self, choice: DecisionParams) -> tuple[Floats, Bools]:
+    def pair_probability(self, choice: DecisionParams) -> tuple[Floats, BoolArray]:
         """Of every pair that a known query sees: its probability, and whether it shows one individual."""
         seen = self._seen("known", choice.same_viewpoint)
         return sigmoid(self._pairs(choice, "known")), self.part.same.ravel()[seen.pair]
 
-    def right(self, best: BestIdentity) -> Bools:
+    def right(self, best: BestIdentity) -> BoolArray:
         """Whether the best identity is the pseudo-query's own."""
         return np.asarray((best.slot >= 0) & self.part.same[np.arange(len(self.part)), best.slot])
 
@@ -122,7 +122,7 @@ class TrialEvaluator:
         return self._taken[place]
 
 
-def seen_as(part: PseudoQueries, role: Role) -> Bools:
+def seen_as(part: PseudoQueries, role: Role) -> BoolArray:
     """Return the candidates, (p, k), that pseudo-queries see with their individual in the gallery, or without."""
     return part.as_known if role == "known" else part.as_unknown
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from animalclef.data.pseudo_query import OpenSetSplits
 from animalclef.metrics.threshold_sweep import Roles
-from animalclef.structures.arrays import Bools, Floats
+from animalclef.structures.arrays import BoolArray, Floats
 
 __all__ = [
     "influence_of_individuals",
@@ -26,8 +26,8 @@ _LEVEL, _Z = 0.95, 1.96
 
 
 def interval_over_individuals(
-    known_hit: Bools,
-    unknown_hit: Bools,
+    known_hit: BoolArray,
+    unknown_hit: BoolArray,
     splits: OpenSetSplits,
     *,
     draws: int = 1000,
@@ -84,7 +84,7 @@ def _wilson_ends(known: tuple[Floats, Floats], unknown: tuple[Floats, Floats]) -
     return float(np.sqrt(low * other_low)), float(np.sqrt(high * other_high))
 
 
-def influence_of_individuals(hits: tuple[Bools, Bools], roles: Roles, individual: NDArray[np.int64]) -> Floats:
+def influence_of_individuals(hits: tuple[BoolArray, BoolArray], roles: Roles, individual: NDArray[np.int64]) -> Floats:
     """Return, (individuals,), the first-order change of the score with the weight of each individual (Efron 1982).
 
     `hits` says which pseudo-queries are right as known and as unknown; see `standard_error`.
@@ -98,7 +98,7 @@ def influence_of_individuals(hits: tuple[Bools, Bools], roles: Roles, individual
     return np.asarray(added, dtype=np.float64)
 
 
-def _deviation(role: Floats, hit: Bools, other: Floats) -> Floats:
+def _deviation(role: Floats, hit: BoolArray, other: Floats) -> Floats:
     """Return, (splits, p), how much each pseudo-query moves sqrt(BAKS * BAUS); `other` is the other factor."""
     share = np.asarray(role @ hit, dtype=np.float64)
     slope = 0.5 * np.sqrt(other / np.maximum(share, 0.02))
@@ -128,7 +128,7 @@ def mean_interval(parts: Collection[tuple[float, float, float]]) -> tuple[float,
     return mean, max(0.0, mean - below), min(1.0, mean + above)
 
 
-def _share(hit: Bools, role: Bools, who: NDArray[np.int64]) -> tuple[Floats, Floats]:
+def _share(hit: BoolArray, role: BoolArray, who: NDArray[np.int64]) -> tuple[Floats, Floats]:
     """Return, (individuals, splits), the share of an individual's hits in a role, and whether it has that role."""
     member = np.zeros((int(who.max()) + 1, len(who)))
     member[who, np.arange(len(who))] = 1.0
@@ -161,7 +161,7 @@ def standard_error(influence: Floats) -> float:
 
 
 def paired_difference(
-    first: tuple[Bools, Bools], second: tuple[Bools, Bools], splits: OpenSetSplits
+    first: tuple[BoolArray, BoolArray], second: tuple[BoolArray, BoolArray], splits: OpenSetSplits
 ) -> tuple[float, float]:
     """Return how far the second score is behind the first, and the standard error of that difference.
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.data.pseudo_query import OpenSetSplits
-from animalclef.structures.arrays import Bools, Floats
+from animalclef.structures.arrays import BoolArray, Floats
 
 __all__ = ["Answers", "Roles", "Sweep", "hits_of", "merged", "midpoints", "score_of", "sweep"]
 
@@ -22,7 +22,7 @@ class Answers:
     """
 
     known: Floats  # (p,) log-odds, or any value that a threshold is put on
-    right: Bools  # (p,) the best identity of `known` is the true one
+    right: BoolArray  # (p,) the best identity of `known` is the true one
     unknown: Floats  # (p,)
 
 
@@ -85,20 +85,20 @@ def merged(sweeps: Sequence[Sweep]) -> Sweep:
     return Sweep(sweeps[0].threshold, score, baks, baus)
 
 
-def hits_of(answers: Answers, threshold: float | Floats) -> tuple[Bools, Bools]:
+def hits_of(answers: Answers, threshold: float | Floats) -> tuple[BoolArray, BoolArray]:
     """Which pseudo-queries are answered right as known, and as unknown; `threshold` may be one per pseudo-query."""
     named = (answers.known > -np.inf) & (answers.known >= threshold)
     named_anyway = (answers.unknown > -np.inf) & (answers.unknown >= threshold)
     return answers.right & named, ~named_anyway
 
 
-def score_of(hits: tuple[Bools, Bools], roles: Roles) -> tuple[float, float, float]:
+def score_of(hits: tuple[BoolArray, BoolArray], roles: Roles) -> tuple[float, float, float]:
     """Score, BAKS and BAUS, means over splits."""
     baks, baus = roles.known @ hits[0], roles.unknown @ hits[1]
     return float(np.sqrt(baks * baus).mean()), float(baks.mean()), float(baus.mean())
 
 
-def _weights(role: Bools, who: NDArray[np.int64]) -> Floats:
+def _weights(role: BoolArray, who: NDArray[np.int64]) -> Floats:
     if not role.size:
         return np.zeros(role.shape)
     counts = np.stack([np.bincount(who[rows], minlength=int(who.max()) + 1) for rows in role])

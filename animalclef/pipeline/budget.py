@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from animalclef.config import fingerprint
-from animalclef.decision.early_exit import StopRule, learn_rule, rehearse
+from animalclef.decision.early_exit import StopRule, learn_rule, trace_of
 from animalclef.decision.early_exit_curve import held_out_chances, limit_for, trade_off, write_trade_off
 from animalclef.decision.tune import tune
 from animalclef.pipeline.features import FeatureSet
@@ -105,7 +105,7 @@ def _learn(sample: PseudoQuerySet, share: float, features: FeatureSet, context: 
     scores = [match_pairs(one, features, context) for one in (sample.as_known, sample.as_unknown)]
     laid = sample.laid_out(scores[0], scores[1], config.retrieve.top_k)
     provisional = tune(laid, config.decide, config.seed, "", "", Silent(), engine=context.engine)
-    roles = [rehearse(one, features.images, provisional, steps, columns) for one in scores]
+    roles = [trace_of(one, features.images, provisional, steps, columns) for one in scores]
     chances = held_out_chances(roles)
     unknown = float(np.mean([config.decide.of("unknown_share", name) for name in features.images.gallery.datasets]))
     limit = limit_for(roles[0], roles[1], chances, share, unknown)

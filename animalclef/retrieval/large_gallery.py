@@ -115,8 +115,10 @@ def _quantizer(centroids: FloatArray) -> Any:
         return flat
     graph, threads = faiss.IndexHNSWFlat(dimensions, 32, faiss.METRIC_INNER_PRODUCT), faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
-    graph.add(centroids)
-    faiss.omp_set_num_threads(threads)
+    try:
+        graph.add(centroids)
+    finally:
+        faiss.omp_set_num_threads(threads)
     return graph
 
 

@@ -13,12 +13,12 @@ from animalclef.structures import Embeddings, FloatArray, Shortlist
 
 __all__ = ["rescore"]
 
-Bools = NDArray[np.bool_]
+BoolArray = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
 def rescore(
-    shortlist: Shortlist, embeddings: Embeddings, config: RetrieveConfig, visible: Bools | None = None
+    shortlist: Shortlist, embeddings: Embeddings, config: RetrieveConfig, visible: BoolArray | None = None
 ) -> dict[str, FloatArray]:
     """Return one (q, k) array per name in `config.rescore`; NaN where there is no candidate or it is not `visible`."""
     row_of = {image_id: row for row, image_id in enumerate(embeddings.image_id)}

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BoolArray",
-    "Bools",
     "FloatArray",
     "Floats",
     "Integers",
@@ -31,7 +30,6 @@ BoolArray = NDArray[np.bool_]
 StrArray = NDArray[np.object_]
 
 # What decisions are computed with.
-Bools = BoolArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 

@@ -1,4 +1,4 @@
-"""When a query stops, on rehearsals made by hand."""
+"""When a query stops, on traces made by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from rows import Row, image_table, strings
 
 from animalclef.decision.decision_model import Calibrator, DatasetDecision, Decision
-from animalclef.decision.early_exit import Curve, Rehearsal, StopRule, learn_rule, only_first, rehearse
+from animalclef.decision.early_exit import Curve, StopRule, Trace, learn_rule, only_first, trace_of
 from animalclef.decision.early_exit_curve import held_out_chances, limit_for, trade_off, write_trade_off
 from animalclef.structures import PairScores
 
@@ -38,7 +38,7 @@ def test_only_first_hides_what_matching_would_find_out() -> None:
 
 
 def test_a_rehearsal_by_hand() -> None:
-    done = rehearse(scores(), IMAGES, DECISION, (1, 2, 50), ("inliers",))
+    done = trace_of(scores(), IMAGES, DECISION, (1, 2, 50), ("inliers",))
     assert done.pairs.tolist() == [[1, 1], [2, 1], [3, 1]]
     assert done.answer.tolist() == [[None, None], ["b", None], ["b", None]]  # 1 / (1 + e^-1) < 0.9 < 1 / (1 + e^-5)
     assert done.changes.tolist() == [[True, False], [False, False], [False, False]]
@@ -48,7 +48,7 @@ def test_a_rehearsal_by_hand() -> None:
     np.testing.assert_allclose(done.state[2, 0, :3], [5, 25, 1], rtol=1e-2)
 
 
-def made_up(n: int = 60) -> Rehearsal:
+def made_up(n: int = 60) -> Trace:
     """Every other query has its answer after the first step, and then a high state; the others change at the end."""
     early = np.arange(n) % 2 == 0
     pairs = np.repeat(np.array([[5], [10], [20]]), n, axis=1)
@@ -58,7 +58,7 @@ def made_up(n: int = 60) -> Rehearsal:
     identity = strings(*[f"i{row}" for row in range(n)])
     answer[:, early] = identity[early]
     answer[2] = identity
-    return Rehearsal(identity, strings(*["newt"] * n), identity, pairs, state, answer)
+    return Trace(identity, strings(*["newt"] * n), identity, pairs, state, answer)
 
 
 def test_the_rule_stops_settled_queries_and_lets_the_others_go_on() -> None:
@@ -93,7 +93,7 @@ def test_the_limit_that_keeps_to_a_share() -> None:
 
 def test_the_curve_and_its_files(tmp_path: Path) -> None:
     done = made_up()
-    unknown = Rehearsal(done.image_id, done.dataset, done.identity, done.pairs, done.state, np.full((3, 60), None))
+    unknown = Trace(done.image_id, done.dataset, done.identity, done.pairs, done.state, np.full((3, 60), None))
     points = trade_off(done, unknown, held_out_chances([done, unknown]), set(done.image_id))
     whole = next(point for point in points if point.limit == 0)
     assert (whole.pair_share, whole.score, whole.agreement) == (1, 1, 1)

@@ -113,6 +113,8 @@ def test_a_finished_run_is_clustered_without_computing_anything_twice(
     assert all(count.rule["cut"] == 0.9999 for count in second.counts.values())
     with pytest.raises(ConfigError, match="only settings of the group cluster"):
         animalclef.cluster(run.path, settings=["rerank.ratio=0.9"])
+    with pytest.raises(ConfigError, match="a finished run keeps its settings"):
+        animalclef.cluster(run.path, config=CONFIG)
 
 
 def test_constraints_hold_and_contradictions_are_refused(run: animalclef.Run, data: Path) -> None:
