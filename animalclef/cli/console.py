@@ -219,7 +219,7 @@ def retrieved_table(networks: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> 
 
 
 def cluster_score_table(scores: ClusterScores) -> Table:
-    """List ARI, AMI, pairwise precision and recall of each data set, its clusters and true individuals, and the mean."""
+    """List ARI, AMI, pairwise precision and recall of each data set, its clusters and its true individuals."""
     header = ("data set", "ARI", "AMI", "precision", "recall", "images", "clusters", "true")
     rows = [(name, one.ari, one.ami, one.precision, one.recall, one.photographs, one.clusters, one.individuals)
             for name, one in scores.datasets.items()]  # fmt: skip

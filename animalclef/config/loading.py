@@ -22,7 +22,7 @@ __all__ = ["fingerprint", "load_config", "load_recipe", "refuse_removed", "shipp
 
 _REMOVED = {  # embedders and recipes
     "embedder-small": "it was removed because embedder-lite is better; use embedder-lite.",
-    "embedder-tune": "it was removed with embedder-small; use embedder-lite-tune.",
+    "embedder-tune": "it was removed with embedder-small; use embedder-lite-laptop.",
 }
 _MOST_BYTES, _MOST_VALUES = 10_000_000, 100_000  # of a YAML file
 

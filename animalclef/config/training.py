@@ -201,7 +201,7 @@ class StudyConfig(Settings):
 
     name: str = Field("study", pattern=r"^[A-Za-z0-9._-]+$")
     question: str = Field("", description="printed above the table")
-    recipe: str = Field("embedder-lite-tune", description="the training recipe that arms start from")
+    recipe: str = Field("embedder-lite-laptop", description="the training recipe that arms start from")
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="every arm is trained once with each")
     split: SplitConfig = Field(
         SplitConfig(kind="closed-set"),

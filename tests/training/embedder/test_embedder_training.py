@@ -395,7 +395,7 @@ def test_the_command_trains_and_its_file_works_in_the_pipeline(
 
 
 @pytest.mark.parametrize("name", ["miewid", "triplet-resnet50", "resnet50-arcface", "efficientnet-b3-arcface",
-                                  "embedder-lite", "embedder-lite-tune"])  # fmt: skip
+                                  "embedder-lite", "embedder-lite-tune", "embedder-lite-laptop"])  # fmt: skip
 def test_the_shipped_recipes_are_valid(name: str) -> None:
     assert name in shipped_configs("training")
     recipe = load_recipe(TrainConfig, name)
