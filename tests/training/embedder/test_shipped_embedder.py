@@ -123,5 +123,5 @@ def test_the_embedder_that_was_removed_is_refused_with_its_successor(
 
 
 def test_a_study_of_the_recipe_that_was_removed_is_refused() -> None:
-    with pytest.raises(ConfigError, match="embedder-tune: it was removed with .*use embedder-lite-laptop"):
+    with pytest.raises(ConfigError, match=r"embedder-tune: it was removed with .*use embedder-lite-laptop"):
         load_recipe(TrainConfig, StudyConfig(recipe="embedder-tune", arms=(ArmConfig(name="a"),)).recipe)
