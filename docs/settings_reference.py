@@ -20,7 +20,7 @@ from animalclef.config.training import StudyConfig, TrainSegmenterConfig
 PAGE = Path(__file__).with_name("settings.md")
 
 TREES: Mapping[str, tuple[type[BaseModel], str]] = {
-    "A run": (Config, "`predict`, `inspect` and every command with `--config` and `--set`."),
+    "A run": (Config, "`predict` and every command with `--config` and `--set`."),
     "Training an embedder": (TrainConfig, "`train --config RECIPE --set KEY=VALUE`; see [Training](training.md)."),
     "Training a matcher": (TrainMatcherConfig, "`train-matcher --config RECIPE --set KEY=VALUE`."),
     "Training a segmenter": (TrainSegmenterConfig, "`train-segmenter --config RECIPE --set KEY=VALUE`."),

@@ -142,7 +142,7 @@ def test_a_file_that_is_no_table(small: Path, predict: Command, text: str | byte
 
 
 def test_a_missing_table(tmp_path: Path, predict: Command) -> None:
-    stops_with(predict(tmp_path / "absent.csv"), "absent.csv: no such file. Give --data the folder that holds")
+    stops_with(predict(tmp_path / "absent.csv"), "absent.csv: no such file. Give --data a folder of photographs")
     (tmp_path / "empty").mkdir()
     stops_with(predict(tmp_path / "empty"), "neither a table (metadata.csv) nor a folder of photographs per individual")
 

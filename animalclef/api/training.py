@@ -40,7 +40,8 @@ def train_embedder(
     Queries are used where a `reviewed` log (of `animalclef review`) says whom they show, and never otherwise.
 
     `recipe` is a shipped one (miewid, triplet-resnet50 ...), a YAML file or settings; `settings` changes it
-    ("epochs=40"). `start` is a weight file, embedder-lite or `published`. Reduced copies of the photographs are kept
+    ("epochs=40"). `start` is a weight file, `published`, or
+    embedder-lite (with the recipe embedder-lite-laptop). Reduced copies of the photographs are kept
     in `image_cache` (default: in `out`). An interrupted call resumes from the last checkpoint in `out`. The result's
     `.path` is the network; use it with `Embedder(f"file:{path}")`.
 

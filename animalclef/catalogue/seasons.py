@@ -62,9 +62,11 @@ def create_catalogue(
     with other settings.
 
     Raises:
+        ConfigError: a setting is for data sets alone that the table does not hold.
         DataError: there is a catalogue already.
         OutputError: the folder or the database cannot be written to, or another process begins the catalogue.
     """
+    config.check_datasets(loaded.images.datasets)
     catalogue = Catalogue(folder, create=True, address=address)
     with catalogue.database.adding():
         catalogue.refuse_seasons()

@@ -204,7 +204,8 @@ def _named(given: str) -> tuple[str, Path]:
     from animalclef.hub.catalogue import SHIPPED, shipped_embedder
 
     name, equals, file = given.partition("=")
-    refuse_removed("--start", file)
+    if not Path(file).exists():
+        refuse_removed("--start", file)
     path = shipped_embedder(file) if file in SHIPPED else Path(file)
     if not equals or not name or not path.is_file():
         raise ConfigError(f"--start {given}: expected NAME=FILE with a file that is there, or NAME={SHIPPED[0]}.")

@@ -71,7 +71,7 @@ def train(
 
     - `animalclef train --data my-photos --config triplet-resnet50 --set epochs=40 --out my-triplets`
 
-    - `animalclef train --data my-photos --start embedder-lite --reviewed runs/my-run.review.jsonl --out mine`
+    - `animalclef train --data my-photos --config embedder-lite-laptop --start embedder-lite --out mine`
 
     - `torchrun --nproc-per-node 4 -m animalclef train --data my-photos --config miewid --out my-miewid`
     """

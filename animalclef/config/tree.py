@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 
 from pydantic import Field
@@ -15,6 +16,8 @@ from animalclef.config.retrieval import EmbedConfig, RetrieveConfig, VoteConfig
 from animalclef.errors import ConfigError
 
 __all__ = ["Config"]
+
+logger = logging.getLogger(__name__)
 
 
 class Config(Settings):
@@ -37,10 +40,12 @@ class Config(Settings):
     decide: DecideConfig = DecideConfig()
 
     def check_datasets(self, known: Collection[str]) -> None:
-        """Check that settings by data set name none that a table does not hold; such a setting would have no effect.
+        """Check settings by data set; one that names data sets the table does not hold has no effect.
+
+        A setting that also names one that is there may serve several tables: it is a warning.
 
         Raises:
-            ConfigError: a data set is not among the known ones.
+            ConfigError: a setting names no data set of the table.
         """
         by_dataset: dict[str, object] = {
             "prepare.mode": self.prepare.mode,
@@ -51,8 +56,12 @@ class Config(Settings):
         }
         for setting, value in by_dataset.items():
             named = value if isinstance(value, dict | tuple) else ()
-            if absent := sorted(set(named) - set(known)):
-                raise ConfigError(f"{setting}: the table has no data set {absent[0]}; it has {', '.join(known)}.")
+            absent = sorted(set(named) - set(known))
+            told = f"{setting}: the table has no data set {', '.join(absent)}; it has {', '.join(known)}."
+            if absent and len(absent) == len(set(named)):
+                raise ConfigError(told)
+            if absent:
+                logger.warning("%s", told)
 
     def of_embedders(self) -> dict[str, Config]:
         """Return by label the settings with a further embedder in place of the first."""

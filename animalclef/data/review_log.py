@@ -8,6 +8,7 @@ interrupted process left, and is removed before the next is written.
 from __future__ import annotations
 
 import datetime
+import errno
 import json
 import logging
 from collections import defaultdict
@@ -21,7 +22,6 @@ from animalclef.data.review_conflicts import consistent_pairs
 from animalclef.errors import DataError, StaleArtefactError
 from animalclef.runtime.atomic_files import append_bytes
 from animalclef.runtime.file_lock import locked
-from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable
 from animalclef.structures.reviewed import ReviewedPairs
@@ -137,12 +137,19 @@ class ReviewLog:
     def _read(self) -> None:
         """Read the whole lines that were added since the last look."""
         try:
-            content = read_regular(self.path) if self.path.exists() else b""
+            there = self.path.exists()
+            if there and not self.path.is_file():  # opening a pipe would wait for a writer
+                raise OSError(errno.EINVAL, "not a regular file")
+            if not there or self.path.stat().st_size < self._offset:
+                self.header, self._lines, self._offset = {}, [], 0
+            content = b""
+            if there:
+                with self.path.open("rb") as file:
+                    file.seek(self._offset)
+                    content = file.read()
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read ({error.strerror}).") from error
-        if len(content) < self._offset:
-            self.header, self._lines, self._offset = {}, [], 0
-        whole = content[self._offset : content.rfind(b"\n") + 1]
+        whole = content[: content.rfind(b"\n") + 1]
         for text in whole.splitlines():
             number = len(self._lines) + 1 + bool(self.header)
             line = _parsed(self.path, number, text)

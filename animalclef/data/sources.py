@@ -22,6 +22,7 @@ from animalclef.runtime.remote_files import open_copies, remote_url, write_copy
 __all__ = ["KAGGLE_INPUT", "Source", "find_source", "open_table"]
 
 KAGGLE_INPUT = Path("/kaggle/input")
+_EXPECTED = "a folder of photographs (database/ and query/), or the folder that holds metadata.csv"
 _NOT_A_TABLE = frozenset({"sample_submission.csv", "submission.csv", "truth.csv", "answers.csv"})
 _WRITTEN = ("path,answer,probability,", "image_id,dataset,cluster,", "image_id,dataset,a,b,cause")  # by commands
 _TABLES = ("metadata.csv", "metadata.xlsx")
@@ -115,9 +116,9 @@ def _at(data: Path) -> Source:
         return Source(data.parent, data)
     if not data.is_dir():
         if data.exists():
-            raise DataError(f"{data}: neither a file nor a folder. Give --data the folder that holds metadata.csv.")
+            raise DataError(f"{data}: neither a file nor a folder. Give --data {_EXPECTED}.")
         kind = "file" if data.suffix.lower() in (".csv", ".xlsx", ".json") else "folder"
-        raise DataError(f"{data}: no such {kind}. Give --data the folder that holds metadata.csv.")
+        raise DataError(f"{data}: no such {kind}. Give --data {_EXPECTED}.")
     table = _table_in(data)
     if table is not None:
         return Source(data, table)
@@ -159,7 +160,7 @@ def _on_kaggle(kaggle: Path) -> Source:
     found = _tables_below(kaggle) if kaggle.is_dir() else []
     competition = [path for path in found if "animal-clef" in path.parent.name] or found
     if not competition:
-        raise DataError("No data: give --data the folder that holds metadata.csv and the photographs.")
+        raise DataError(f"No data: give --data {_EXPECTED}.")
     if len(competition) > 1:
         raise DataError(f"{len(competition)} data sets are mounted ({_names(competition)}). Give --data one of them.")
     return Source(competition[0].parent, competition[0])

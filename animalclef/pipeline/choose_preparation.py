@@ -124,7 +124,8 @@ def _try_all(
     context: RunContext,
 ) -> _Trials:  # fmt: skip
     """Match the samples as whole photographs, and in each way that may suit them."""
-    context = replace(context, config=trial_config(context.config, images, samples), announce=None)
+    # a catalogue's axes are fitted by its first whole run, never by a sample without queries
+    context = replace(context, config=trial_config(context.config, images, samples), announce=None, fitted_on=None)
     config, names = context.config, list(samples)
     plan: dict[Mode, list[str]] = {
         "masked": [] if context.models.matcher is None else names,

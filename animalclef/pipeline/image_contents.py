@@ -44,7 +44,7 @@ def read_contents(loaded: LoadedTable, config: Config, workers: int, progress: P
     """Read every file of a table once.
 
     Raises:
-        ConfigError: a setting is for a data set that the table does not hold.
+        ConfigError: a setting is for data sets alone that the table does not hold.
         DataError: too many files are missing, or nothing in the gallery can be used.
     """
     config.check_datasets(loaded.images.datasets)

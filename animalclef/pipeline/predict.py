@@ -214,10 +214,13 @@ def _warn_about_data(asked: ImageTable, features: FeatureSet, context: RunContex
             "%s: no usable database photograph with an identity; its queries (%d) are all answered as new.", name, count
         )
     if given is not None and context.models.network is None and given.gallery != gallery_digest(images):
-        logger.warning("The decision was fitted on another gallery, and so was its weight-free embedding.")
+        logger.warning(
+            "The decision was fitted on another gallery, and so was its weight-free embedding. Tune a new one at times."
+        )
     known = set(given.datasets) if given is not None else set(images.gallery.datasets)
     for name in sorted(set(images.queries.datasets) & set(images.gallery.datasets) - known):
         logger.warning(
             "%s: the decision has no part for this data set (it was made on %s), so its queries are answered by the "
-            "pooled part. Leave --decision out to tune one of its own.", name, ", ".join(sorted(known)) or "none",
+            "pooled part. Leave --decision out to tune one of its own; if the animals are the same ones, give the data "
+            "set the same name (a folder's own name, or the column dataset).", name, ", ".join(sorted(known)) or "none",
         )  # fmt: skip

@@ -152,7 +152,7 @@ def _decoded(photograph: _Photograph) -> DecodedImage | None:
     config = DataConfig()
     try:
         return decode(photograph.content, WHOLE_XYWHR, config.decode_long_side, config.max_pixels)
-    except (UnreadableImageError, MemoryError):
+    except UnreadableImageError:
         return None
 
 

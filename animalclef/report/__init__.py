@@ -4,7 +4,14 @@ Every name is loaded on first use.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from animalclef.report.explanations import Explanations
+    from animalclef.report.match_view import Matches
+    from animalclef.report.query_picture import draw_pair, draw_query, write_picture
+    from animalclef.report.write_report import Written
+    from animalclef.store.finished_run import FinishedRun, load_run
 
 __all__ = [
     "Explanations",

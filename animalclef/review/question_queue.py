@@ -140,12 +140,16 @@ class QuestionQueue:
 
 
 def _beliefs(options: dict[str, float], barred: frozenset[str]) -> dict[str, float]:
-    """Return the probability of each individual that is left, given that the query shows none of the others.
+    """Return the probability of each individual that is left: its own, times that of all better ones being wrong.
 
-    >>> _beliefs({"Luna": 0.5, "Tara": 0.3}, frozenset({"Luna"}))
-    {'Tara': 0.6}
+    The best individual keeps the probability that the answers file gives it.
+
+    >>> _beliefs({"Luna": 0.5, "Tara": 0.4, "Mia": 0.5}, frozenset({"Mia"}))
+    {'Luna': 0.5, 'Tara': 0.2}
     """
-    total = max(1.0, sum(options.values()))
-    left = 1 - sum(options.get(name, 0.0) for name in barred) / total
-    kept = {name: value / total for name, value in options.items() if name not in barred}
-    return {name: min(1.0, value / left) if left > 1e-9 else 0.0 for name, value in kept.items()}
+    beliefs, left = {}, 1.0
+    for name, probability in sorted(options.items(), key=lambda option: -option[1]):
+        if name not in barred:
+            beliefs[name] = left * probability
+            left *= 1 - probability
+    return beliefs

@@ -93,18 +93,17 @@ def append_bytes(path: Path, content: bytes, at: int | None = None) -> None:
     Raises:
         OutputError: it cannot be written; the file then ends there.
     """
+    start = None
     try:
         with path.open("xb" if at == 0 and not path.exists() else "r+b") as file:
             start = file.seek(0, os.SEEK_END) if at is None else file.seek(at)
             file.truncate(start)
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                os.truncate(path, start)
-                raise
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
+        if start is not None:
+            os.truncate(path, start)  # once it is closed: closing writes what is left in the buffer
         raise output_error(path, error) from error
 
 

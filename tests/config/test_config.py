@@ -293,7 +293,7 @@ def test_a_date_of_a_recipe_is_explained_in_one_sentence() -> None:
 @pytest.mark.parametrize(
     "assignment",
     [
-        "keypoints.upright=[CatID, KatID]",
+        "keypoints.upright=[KatID]",
         "keypoints.views={KatID: [flip]}",
         "prepare.mode={KatID: whole}",
         "retrieve.same_viewpoint=[KatID]",
@@ -312,3 +312,8 @@ def test_a_setting_for_an_unknown_data_set_is_an_error(assignment: str) -> None:
 )
 def test_settings_for_known_data_sets_pass(assignment: str) -> None:
     load_config(None, [assignment]).check_datasets(["CatID", "NewtID"])
+
+
+def test_a_setting_that_serves_another_table_as_well_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    load_config(None, ["keypoints.upright=[CatID, KatID]"]).check_datasets(["CatID", "NewtID"])
+    assert caplog.messages == ["keypoints.upright: the table has no data set KatID; it has CatID, NewtID."]

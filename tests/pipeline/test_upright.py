@@ -13,15 +13,22 @@ from tiny import TINY_SETTINGS, make_tiny_data, read_csv
 from typer.testing import CliRunner
 from whole_run import predict
 
+from animalclef.catalogue.recogniser import Machine
+from animalclef.catalogue.seasons import create_catalogue
 from animalclef.cli.app import app
-from animalclef.config import load_config
+from animalclef.config import DataConfig, load_config
+from animalclef.data.hashing import hash_images
 from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
+from animalclef.data.sources import find_source
+from animalclef.data.table import load_table
 from animalclef.errors import ConfigError
 from animalclef.features.local.detectors import DETECTORS
 from animalclef.pipeline.choose_upright import UprightTrial, upright_gain
 from animalclef.report.match_view import Matches
+from animalclef.runtime.progress import Silent
 from animalclef.store.finished_run import load_run
 from animalclef.store.shard_store import ShardStore
+from animalclef.structures import ImageTable
 
 SETTINGS = ("prepare.mode=whole", "decide.trials=2", "prepare.trial_queries=24")
 
@@ -204,3 +211,24 @@ def test_a_folder_of_masks_that_holds_none_of_the_sample_stops_no_trial(data: Pa
     cv2.imwrite(str(mask), np.full(cv2.imread(str(data / row["path"])).shape[:2], 255, np.uint8))
     predict(data, tmp_path / "run", *SETTINGS, f"keypoints.masks={tmp_path / 'masks'}")
     assert load_run(tmp_path / "run").config.keypoints.upright == ("NewtID",)
+
+
+def test_the_axes_of_a_catalogue_come_from_all_its_photographs_not_from_a_trial(data: Path, tmp_path: Path) -> None:
+    config = load_config(None, [*TINY_SETTINGS, *SETTINGS, "retrieve.top_k=12", "embed.members=[]"])
+    loaded = load_table(find_source(data))
+    create_catalogue(tmp_path / "kept", loaded, config, "Ada", "", Machine(device="cpu"))
+    embeddings = tmp_path / "kept" / "run" / "embeddings"
+    fitted = sorted(embeddings.glob("*-axes"))
+    assert len(fitted) == 2
+    for folder in fitted:
+        axes = ShardStore(folder).get("axes")
+        store = ShardStore(folder.with_name(folder.name.removesuffix("-axes")))
+        keys = [key for key in loaded_keys(loaded.images) if key in store]
+        assert len(keys) == len(store) > 48  # the queries, too
+        values = np.stack([store.get(key)["embedding"].astype(np.float32) for key in keys])
+        np.testing.assert_allclose(axes["mean"], values.mean(axis=0), atol=1e-4)
+        assert np.count_nonzero(axes["variance"]) == len(keys) // 4  # others are compared on them, too
+
+
+def loaded_keys(images: ImageTable) -> list[str]:
+    return list(dict.fromkeys(hash_images(images, DataConfig(), 1, Silent())[0].key.tolist()))

@@ -27,8 +27,8 @@ class NoCurve(SimpleNamespace):
 
 def queue(clusters: Clusters | None = None) -> QuestionQueue:
     rows = [
-        ("q1", "l", "Luna", 0.9), ("q1", "t", "Tara", 0.05),  # named Luna; without her new, which has .05
-        ("q2", "l2", "Luna", 0.4), ("q2", "l", "Luna", 0.4), ("q2", "t", "Tara", 0.2),  # Luna; without: new, .4
+        ("q1", "l", "Luna", 0.9), ("q1", "t", "Tara", 0.05),  # named Luna; without her new, which has .1 * .95
+        ("q2", "l2", "Luna", 0.4), ("q2", "l", "Luna", 0.4), ("q2", "t", "Tara", 0.2),  # Tara: .6 * .2
         ("q3", "m", "Milo", 0.3), ("q3", "t", "Tara", 0.1),  # new: .3
         ("q4", "m", "Milo", 0.005),  # new, and hardly anything else
     ]  # fmt: skip
@@ -49,21 +49,21 @@ def asked(reviewed: ReviewedPairs, unsure: tuple[tuple[str, str], ...] = ()) -> 
 
 
 def test_the_answer_that_is_expected_to_put_most_right_comes_first() -> None:
-    assert asked(ReviewedPairs()) == [("q2", "l2", 0.4), ("q3", "m", 0.3), ("q1", "l", 0.05)]
+    assert asked(ReviewedPairs()) == [("q2", "l2", 0.48), ("q3", "m", 0.3), ("q1", "l", 0.095)]
 
 
 def test_a_settled_query_is_not_asked_about() -> None:
-    assert asked(ReviewedPairs(same=(("l", "q2"), ("m", "q3")))) == [("q1", "l", 0.05)]
+    assert asked(ReviewedPairs(same=(("l", "q2"), ("m", "q3")))) == [("q1", "l", 0.095)]
 
 
 def test_after_different_the_others_become_likelier_and_the_name_is_decided_again() -> None:
-    # q2 is not Luna: Tara's .2 becomes .2 / .6 = .333; the threshold is on .2, so it is new now, and .333 may change it
-    assert asked(ReviewedPairs(different=(("l2", "q2"),)))[0] == ("q2", "t", 0.333)
+    # q2 is not Luna: Tara's .6 * .2 becomes .2; it is new now, and .2 may change it
+    assert asked(ReviewedPairs(different=(("l2", "q2"),)))[1] == ("q2", "t", 0.2)
     assert [q for q, *_ in asked(ReviewedPairs(different=(("l2", "q2"), ("q2", "t"))))] == ["q3", "q1"]
 
 
 def test_an_unsure_pair_is_not_asked_again() -> None:
-    assert asked(ReviewedPairs(), (("l2", "q2"),))[:2] == [("q3", "m", 0.3), ("q2", "t", 0.2)]
+    assert asked(ReviewedPairs(), (("l2", "q2"),))[:2] == [("q3", "m", 0.3), ("q2", "t", 0.12)]
 
 
 def test_submitted_names_follow_the_answers() -> None:
@@ -71,13 +71,13 @@ def test_submitted_names_follow_the_answers() -> None:
     assert names == ["Luna", "Luna", "Tara", "Tara"]
 
 
-def test_probabilities_that_sum_to_more_than_one_are_shares() -> None:
+def test_a_sure_name_stays_sure_whatever_stands_behind_it() -> None:
     one = queue()
     one._options = {"q1": {"Luna": 0.9, "Tara": 0.6}}
     [question] = one.open(ReviewedPairs()).questions
-    # Luna .6, Tara .4: without Luna, Tara is named
-    assert (question.name, question.gain) == ("Luna", pytest.approx(0.4))
-    assert question.change == pytest.approx(1 - 0.9 / 1.5)
+    # without Luna, Tara is named, who has .1 * .6
+    assert (question.name, question.gain) == ("Luna", pytest.approx(0.06))
+    assert question.change == pytest.approx(0.1)
 
 
 def test_a_run_without_queries_asks_nothing() -> None:

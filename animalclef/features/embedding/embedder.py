@@ -24,6 +24,7 @@ from animalclef.structures import Embeddings, FloatArray, ImageTable, StrArray
 
 __all__ = ["FITTED_ON", "Embedder", "join_embeddings", "load_network"]
 
+_PHOTOGRAPHS_AN_AXIS = 4  # where the axes serve other photographs, too (docs/lab/experiments.md)
 FITTED_ON = 30_000  # photographs that a PCA is fitted on at most: 1 GB of VLAD vectors
 _BLOCK = 4096  # photographs that are projected at once
 
@@ -68,7 +69,7 @@ class Embedder:
         pushes gallery photographs apart from each other but not from queries, and thresholds tuned on gallery
         photographs come out too low for queries. Of many photographs, 30,000 drawn at random are used.
         With `keeps_axes` it is fitted the first time that the codebook is used, and never again, so that a photograph's
-        vector stays as it is when others come.
+        vector stays as it is when others come; it then has an axis for every four photographs at most.
 
         Raises:
             KeyError: a photograph has no whole entry in the store.
@@ -101,8 +102,11 @@ class Embedder:
         if len(images) > FITTED_ON:
             rng = np.random.default_rng([self.config.seed, 27])
             chosen = np.sort(rng.choice(len(images), FITTED_ON, replace=False))
-        fitted = principal_axes(_stacked(images.key[chosen], store), self.config.embed.dimensions)
-        return dict(zip(("mean", "basis", "variance"), fitted, strict=True))
+        mean, basis, variance = principal_axes(_stacked(images.key[chosen], store), self.config.embed.dimensions)
+        # few photographs are nearly orthogonal on as many axes; others are not, so a threshold would not hold for them
+        most = max(2, len(chosen) // _PHOTOGRAPHS_AN_AXIS)
+        basis[:, most:], variance[most:] = 0, 0
+        return {"mean": mean, "basis": basis, "variance": variance}
 
     def _fit(self, workers: int, progress: Progress) -> Codebook:
         config = self.config

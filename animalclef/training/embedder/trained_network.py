@@ -158,8 +158,9 @@ def find_start(start: Path | str, model: str) -> Path:
     """
     if str(start) in SHIPPED:
         return shipped_embedder(str(start))
-    refuse_removed("--start", str(start))
     if str(start) != PUBLISHED:
+        if not Path(start).exists():
+            refuse_removed("--start", str(start))
         return Path(start)
     if model not in WEIGHTS:
         raise WeightsError(f"--start {PUBLISHED}: no weights of {model} are published. Give a file.")
