@@ -173,11 +173,11 @@ def measured_table(measured: Mapping[str, Mapping[str, float]]) -> Table:
 def embedder_table(figures: RetrievalFigures) -> Table:
     """List rank-k and mAP of an embedding per species, and their mean."""
     names = list(figures.mean)
-    rows = [(one.species, one.queries, one.alone, one.candidates, *[one.measures[name] for name in names])
+    rows = [(one.species, one.queries, one.alone, *[one.measures[name] for name in names])
             for one in figures.species]  # fmt: skip
     return _table(
-        "stage one alone, database photographs", ("species", "queries", "alone", "candidates", *names), rows,
-        mean=("mean over species", "", "", "", *figures.mean.values()),
+        "stage one alone, database photographs", ("species", "queries", "alone", *names), rows,
+        mean=("mean", "", "", *figures.mean.values()),
         note="alone: queries without another photograph of their individual; not counted.",
     )  # fmt: skip
 

@@ -102,6 +102,9 @@ def _echoed(value: object) -> str:
 
 def _nearest(key: str, model: type[BaseModel]) -> str:
     keys = list(_keys(model))
+    if key in keys:
+        group, _, setting = key.partition(".")
+        return f": in YAML, write {group}: {{{setting}: ...}}."
     by_leaf = {known.rsplit(".", 1)[-1]: known for known in keys}
     close = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
     close_leaf = difflib.get_close_matches(key.rsplit(".", 1)[-1], by_leaf, n=1, cutoff=0.6)

@@ -317,3 +317,11 @@ def test_settings_for_known_data_sets_pass(assignment: str) -> None:
 def test_a_setting_that_serves_another_table_as_well_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     load_config(None, ["keypoints.upright=[CatID, KatID]"]).check_datasets(["CatID", "NewtID"])
     assert caplog.messages == ["keypoints.upright: the table has no data set KatID; it has CatID, NewtID."]
+
+
+def test_a_dotted_name_in_a_file_is_told_how_to_be_written(tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text("prepare.mode: whole\n")
+    with pytest.raises(
+        ConfigError, match=r"prepare\.mode: no such setting: in YAML, write prepare: \{mode: \.\.\.\}\."
+    ):
+        load_config(tmp_path / "my.yaml")
