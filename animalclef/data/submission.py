@@ -149,9 +149,11 @@ def read_truth(path: Path, *, merge_case: bool = True) -> Truth:
             0, or one individual is called both known and unknown.
     """
     table = read_table(path)
-    for column in ("image_id", "identity", "dataset", "known"):
-        if column not in table.columns:
-            raise SubmissionError(f"{path}: the column {column} is missing; there are {', '.join(table.columns)}.")
+    if absent := [one for one in ("image_id", "identity", "dataset", "known") if one not in table.columns]:
+        raise SubmissionError(
+            f"{path}: {', '.join(absent)}: no such column; there are {', '.join(table.columns)}. A truth file has "
+            "image_id (as submitted), identity, dataset, and known (1: the database has the individual, 0: new)."
+        )
     if broken := _broken_rows(table):
         raise SubmissionError(str(broken[0]))
     known = [_KNOWN.get(cell.lower()) for cell in table.column("known")]

@@ -5,6 +5,7 @@ The truth is read here and nowhere else, after every choice has been made.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,8 @@ __all__ = [
     "truth_of_file",
     "truth_of_run",
 ]
+
+logger = logging.getLogger(__name__)
 
 RANKS = (1, 5, 20, 25)
 
@@ -169,6 +172,12 @@ def truth_of_run(run: FinishedRun, truth_path: Path) -> Truth:
     strangers = set(truth.image_id) - set(run.images.image_id)
     if strangers:
         raise DataError(f"{truth_path}: {len(strangers)} of its queries are not in {run.path} (one: {min(strangers)}).")
+    home = dict(zip(run.images.image_id, run.images.dataset, strict=True))
+    for image_id, dataset in zip(truth.image_id, truth.dataset, strict=True):
+        if home[image_id] != dataset:
+            raise DataError(f"{truth_path}: {image_id} is of {dataset} there and of {home[image_id]} in {run.path}.")
+    if missing := sorted(set(run.images.queries.image_id) - set(truth.image_id)):
+        logger.warning("%s: %s not in it (one: %s).", truth_path, counted(len(missing), "query", "is"), missing[0])
     return truth
 
 

@@ -185,7 +185,9 @@ def test_read_truth(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("image_id,identity,dataset\n1,Ada,N\n", "the column known is missing; there are image_id, identity, dataset."),
+        ("image_id,identity,dataset\n1,Ada,N\n",
+         "known: no such column; there are image_id, identity, dataset. A truth file has image_id (as submitted), "
+         "identity, dataset, and known (1: the database has the individual, 0: new)."),
         ("image_id,identity,dataset,known\n1,Ada,N,1\n1,Ada,N,1\n", "line 3: image_id 1 stands already on line 2."),
         ("image_id,identity,dataset,known\n1,Ada,N,yes\n", "line 2: known: expected 1 or 0, got 'yes'."),
         ("image_id,identity,dataset,known\n1,Ada,N\n", "line 2: expected 4 cells, got 3; check commas and quotes."),

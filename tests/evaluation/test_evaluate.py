@@ -60,6 +60,15 @@ def test_the_truth_of_other_data_is_refused(run: Path) -> None:
     write_csv(run.parent / "other.csv", TRUTH, [("q1", "01", "lynx", 1), ("z9", "01", "lynx", 1)])
     with pytest.raises(DataError, match=r"other.csv: 1 of its queries are not in .* \(one: z9\)"):
         evaluate_run(run, run.parent / "other.csv")
+    write_csv(run.parent / "other.csv", TRUTH, [("q1", "01", "ounce", 1)])
+    with pytest.raises(DataError, match=r"other.csv: q1 is of ounce there and of lynx in "):
+        evaluate_run(run, run.parent / "other.csv")
+
+
+def test_queries_that_a_truth_leaves_out_are_told(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_csv(run.parent / "other.csv", TRUTH, [("q1", "01", "lynx", 1)])
+    truth_of_run(load_run(run), run.parent / "other.csv")
+    assert "other.csv: 3 queries are not in it (one: q2)." in caplog.text
 
 
 def test_measures_of_a_run_by_hand(run: Path) -> None:
