@@ -134,7 +134,7 @@ def who(
     from animalclef.catalogue.recogniser import Recogniser
 
     seen = Recogniser(opened(folder), _machine(device, weights, workers)).who(photograph, dataset, most)
-    lines = [f"{photograph.name}: {seen.name or 'a new individual'}"]
+    lines = [f"{photograph.name}: {seen.name or 'a new individual'} (named from {seen.threshold:.3f})"]
     lines += [f"  {probability:.3f}  {name}" for name, probability in seen.candidates]
     found = {"individual": seen.name, "threshold": seen.threshold, "candidates": seen.candidates}
     print_result(found, *lines, as_json=as_json)

@@ -132,9 +132,9 @@ def species_names(table: Table, *, merge: bool) -> tuple[list[str], list[Problem
 def two_names_problems(
     table: Table, paths: Sequence[str], boxes: FloatArray, names: Sequence[str | None]
 ) -> list[Problem]:
-    """Return a warning for each photograph (or box of it) that stands under two identities."""
+    """Return a warning for each photograph (or box of it) that stands under two identities, or twice under one."""
     first: dict[tuple[str, bytes], int] = {}
-    found = []
+    found, repeated = [], []
     for row, (path, box, who) in enumerate(zip(paths, boxes, names, strict=True)):
         if who is None:
             continue
@@ -142,7 +142,13 @@ def two_names_problems(
         if names[earlier] != who:
             sentence = f"{path} stands under two identities: {names[earlier]} (line {table.lines[earlier]}) and {who}."
             found.append((table.lines[row], sentence))
-    return _listed(table.path.name, "photographs under two identities", found)
+        elif earlier != row:
+            repeated.append(table.lines[row])
+    twice = "path: this photograph stands under the same identity on an earlier line; leave out one of the two"
+    return [
+        *_listed(table.path.name, "photographs under two identities", found),
+        *grouped(table.path.name, twice, repeated),
+    ]
 
 
 def date_column(table: Table, order: DateOrder | None) -> tuple[list[str], list[Problem]]:

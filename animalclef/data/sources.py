@@ -175,7 +175,8 @@ def _table_in(folder: Path) -> Path | None:
     candidates = sorted([*folder.glob("*.csv"), *folder.glob("*.xlsx")])
     tables = [path for path in candidates if path.is_file() and not _is_no_table(path)]
     if len(tables) > 1:
-        raise DataError(f"{folder}: no metadata.csv, but {len(tables)} tables. Give --data the right file.")
+        names = ", ".join(path.name for path in tables[:3])
+        raise DataError(f"{folder}: no metadata.csv, but {len(tables)} tables ({names}). Give --data the right file.")
     return tables[0] if tables else None
 
 

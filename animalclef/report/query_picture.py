@@ -60,9 +60,12 @@ def draw_query(
     `explanations` add the regions that the embedding matched below each pair. Published weights of the matcher are
     searched for in the folder `weights` first.
 
+    `query_id` may also be the name of a query's file, with or without its ending, where only one has it.
+
     Raises:
         DataError: the run has no such query.
     """
+    query_id = _query_of(run, query_id)
     rows = _best_rows(run, query_id, candidates)
     matches = Matches(run, weights=weights)
     pairs = [_pair(run, matches, query_id, row, explanations) for row in rows]
@@ -103,14 +106,23 @@ def write_picture(path: Path, pixels: Pixels) -> None:
     write_bytes(path, mark_picture(cv2.imencode(suffix, pixels[:, :, ::-1], options)[1].tobytes()))
 
 
+def _query_of(run: FinishedRun, name: str) -> str:
+    """Return the query of an image_id, or of a file's name."""
+    queries = run.images.queries
+    if name in set(queries.image_id):
+        return name
+    file = Path(name)
+    found = [image_id for image_id, path in zip(queries.image_id, queries.path, strict=True)
+             if (Path(path).name if file.suffix else Path(path).stem) == file.name]  # fmt: skip
+    if len(found) == 1:
+        return str(found[0])
+    example = found or difflib.get_close_matches(name, list(queries.image_id), n=1) or list(queries.image_id[:1])
+    hint = f"; a query is, for example, {example[0]}." if example else "; it has no queries."
+    raise DataError(f"{name}: no query of {run.path}{hint}")
+
+
 def _best_rows(run: FinishedRun, query_id: str, most: int) -> list[int]:
     """Return the rows of the best individuals' best photographs."""
-    queries = list(run.images.queries.image_id)
-    if query_id not in set(queries):
-        near = difflib.get_close_matches(query_id, queries, n=1)
-        example = near or queries[:1]
-        hint = f"; a query is, for example, {example[0]}." if example else "; it has no queries."
-        raise DataError(f"{query_id}: no query of {run.path}{hint}")
     own = run.rows_of.get(query_id, slice(0, 0))
     first: dict[str, int] = {}
     for row in range(own.start, own.stop):

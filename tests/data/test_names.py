@@ -153,3 +153,11 @@ def test_columns_that_the_user_names(tmp_path: Path) -> None:
     assert loaded.images.identity.tolist() == ["Ada", None]
     assert loaded.images.image_id.tolist() == ["1", "2"]
     assert loaded.problems == []
+
+
+def test_a_photograph_that_stands_twice_under_one_name_is_told(tmp_path: Path) -> None:
+    loaded = load(tmp_path, "path,identity\na.jpg,Ada\nb.jpg,Bea\na.jpg,Ada\n")
+    assert [str(one) for one in loaded.problems] == [
+        "metadata.csv, line 4: path: this photograph stands under the same identity on an earlier line; leave out one "
+        "of the two"
+    ]

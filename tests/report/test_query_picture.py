@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import pytest
+from rows import strings
 from tiny import read_csv
 from tiny_run import copy_run
 from typer.testing import CliRunner
@@ -14,6 +17,7 @@ from typer.testing import CliRunner
 from animalclef.cli import app
 from animalclef.errors import DataError, OutputError
 from animalclef.report import draw_query, load_run, write_picture
+from animalclef.report.query_picture import _query_of
 
 
 def first_query(data: Path) -> str:
@@ -55,6 +59,16 @@ def test_photographs_that_are_gone_leave_placeholders(tiny_run: tuple[Path, Path
     gone = draw_query(load_run(tiny_run[1], tmp_path / "elsewhere"), first_query(tiny_run[0]))
     assert gone.shape == there.shape
     assert not np.array_equal(gone, there)
+
+
+def test_a_query_is_found_by_the_name_of_its_file_where_one_alone_has_it() -> None:
+    paths = strings("a/IMG_1.jpg", "b/IMG_2.jpg", "c/IMG_2.jpg")
+    queries = SimpleNamespace(image_id=strings("7", "8", "9"), path=paths)
+    run = cast(Any, SimpleNamespace(images=SimpleNamespace(queries=queries), path="runs/r"))
+    assert [_query_of(run, name) for name in ("7", "IMG_1.jpg", "IMG_1", "elsewhere/IMG_1.jpg")] == ["7"] * 4
+    for name in ("IMG_2.jpg", "IMG_3", "IMG_1.png"):
+        with pytest.raises(DataError, match=f"{name}: no query of runs/r; a query is, for example, [789]"):
+            _query_of(run, name)
 
 
 def test_who_is_no_query_is_told(tiny_run: tuple[Path, Path]) -> None:
