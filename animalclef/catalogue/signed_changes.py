@@ -118,12 +118,15 @@ def last_to_undo(connection: sa.Connection) -> int:
     """Return the number of the last event that still holds and is no undo.
 
     Raises:
-        DataError: there is none.
+        DataError: there is none, or it added a whole season, which is only undone by its number.
     """
-    standing = [one.id for one in history(connection) if one.undone_by is None and one.kind != "undo"]
+    standing = [one for one in history(connection) if one.undone_by is None and one.kind != "undo"]
     if not standing:
         raise DataError("There is nothing to undo in this catalogue.")
-    return standing[-1]
+    last = standing[-1]
+    if last.kind == "add":
+        raise DataError(f"The last change {last.told}. To undo a whole season, give its number: {last.id}.")
+    return last.id
 
 
 def now() -> str:

@@ -204,7 +204,6 @@ def _reading(kept: Catalogue, columns: str | None) -> DataConfig:
 
 
 def _machine(device: str, weights: Path | None, workers: int | None) -> Machine:
-
     from animalclef.catalogue.recogniser import Machine
 
     return Machine(device, weights, opt.cores(workers), progress, lambda plan: tell(console.plan_sentence(plan)), tell)

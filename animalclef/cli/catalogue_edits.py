@@ -10,7 +10,7 @@ import typer
 from animalclef.cli import options as opt
 from animalclef.cli.catalogue import Folder, Who, Why, catalogue, opened
 from animalclef.cli.printing import print_lines
-from animalclef.errors import ConfigError, DataError
+from animalclef.errors import ConfigError
 
 __all__ = ["confirm", "merge", "rename", "split", "undo"]
 
@@ -107,10 +107,6 @@ def undo(
     Example: `animalclef catalogue undo my-catalogue`
     """
     catalogue = opened(folder)
-    standing = [one for one in catalogue.history() if one.undone_by is None and one.kind != "undo"]
-    if event is None and standing and standing[-1].kind == "add":
-        last = standing[-1]
-        raise DataError(f"The last change {last.told}. To undo a whole season, give its number: {last.id}.")
     undone = catalogue.undo(event, opt.login(who), why)
     back = f"animalclef catalogue undo {folder} {catalogue.history()[-1].id}"
     print_lines(f"Undid event {undone.id}: {undone.told}.", f"To take that back: {back}")

@@ -138,7 +138,7 @@ def _column(shortlist: Shortlist, name: str) -> np.ndarray:
 
 
 def _with_similarity(shortlist: Shortlist, embeddings: Embeddings) -> Shortlist:
-    """Replace the similarities of a further embedder by those of the first."""
+    """Return a list with the similarities of the first embedder, whatever found its candidates."""
     rows, slots = np.nonzero(shortlist.index >= 0)
     row_of = {image_id: row for row, image_id in enumerate(embeddings.image_id)}
     query, gallery = (

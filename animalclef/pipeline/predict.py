@@ -220,7 +220,7 @@ def _warn_about_data(asked: ImageTable, features: FeatureSet, context: RunContex
     known = set(given.datasets) if given is not None else set(images.gallery.datasets)
     for name in sorted(set(images.queries.datasets) & set(images.gallery.datasets) - known):
         logger.warning(
-            "%s: the decision has no part for this data set (it was made on %s), so its queries are answered by the "
-            "pooled part. Leave --decision out to tune one of its own; if the animals are the same ones, give the data "
-            "set the same name (a folder's own name, or the column dataset).", name, ", ".join(sorted(known)) or "none",
+            "%s: --decision was made on %s and has no settings for this data set; its queries are answered by the "
+            "pooled ones. Leave --decision out to tune it on %s. If these are the same animals, give the data set the "
+            "same name (rename its folder, or set the column dataset).", name, ", ".join(sorted(known)) or "none", name,
         )  # fmt: skip

@@ -57,8 +57,7 @@ class PairLog:
         return len(self._keys) + len(self._recent)
 
     def __contains__(self, pair: tuple[MatchKey, MatchKey]) -> bool:
-        key = _key(*pair)
-        return key in self._recent or self._sorted_rows(np.array([key], dtype=_KEY))[0] >= 0
+        return self._holds(_key(*pair))
 
     def contains(self, first: StrArray, second: StrArray) -> BoolArray:
         """Return which of the given pairs are in the log, (n,)."""
@@ -71,9 +70,10 @@ class PairLog:
             OutputError: the disk is full; the log keeps every whole frame.
         """
         fresh: dict[bytes, FloatArray] = {}
-        for pair, row in zip(zip(first, second, strict=True), scores, strict=True):
-            if pair not in self:
-                fresh.setdefault(_key(*pair), np.asarray(row, dtype=np.float32))
+        for one, other, row in zip(first, second, scores, strict=True):
+            key = _key(one, other)
+            if not self._holds(key):
+                fresh.setdefault(key, np.asarray(row, dtype=np.float32))
         if not fresh:
             return
         numbers = np.frombuffer(b"".join(fresh), dtype=">u8").reshape(-1, 2)
@@ -142,6 +142,9 @@ class PairLog:
         found = np.full((len(rows), len(self.columns)), np.nan, dtype=np.float32)
         found[rows >= 0] = self._scores[rows[rows >= 0]]
         return found
+
+    def _holds(self, key: bytes) -> bool:
+        return key in self._recent or bool(self._sorted_rows(np.array([key], dtype=_KEY))[0] >= 0)
 
     def _rows(self, first: StrArray, second: StrArray) -> NDArray[np.int64]:
         """Return where pairs stand in the log, -1 for one that does not."""

@@ -153,7 +153,9 @@ def test_what_a_later_event_changed_is_not_undone_under_it(catalogue: Catalogue)
     assert names_of(catalogue) == START
 
 
-def test_a_whole_season_can_be_undone(catalogue: Catalogue) -> None:
+def test_a_whole_season_can_be_undone_by_its_number_alone(catalogue: Catalogue) -> None:
+    with pytest.raises(DataError, match=r"added season 2: .*To undo a whole season, give its number: 2"):
+        catalogue.undo(None, "Ada", "")
     catalogue.undo(2, "Ada", "the wrong folder")
     assert names_of(catalogue) == {one: who for one, who in START.items() if one.startswith("1/")}
     assert [one.name for one in catalogue.individuals()] == ["Luna", "Tara"]

@@ -45,7 +45,7 @@ def test_a_catalogue_is_begun_again_until_it_has_a_season(tmp_path: Path) -> Non
     kept = Catalogue(tmp_path, create=True)
     Catalogue(tmp_path, create=True)
     grow(kept, 1, [("a", "Luna", "")])
-    kept.undo(None, "Ada", "")
+    kept.undo(1, "Ada", "")
     with pytest.raises(DataError, match="there is a catalogue already"):
         Catalogue(tmp_path, create=True)
 

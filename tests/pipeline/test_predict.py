@@ -199,9 +199,9 @@ def test_a_decision_made_on_other_data_sets_is_told(
     content["datasets"] = {"Elsewhere": content["datasets"][names[0]]}
     (tmp_path / "other.json").write_text(json.dumps(content))
     predict(data, again, decision=tmp_path / "other.json")
-    told = [one.getMessage() for one in caplog.records if "no part for this data set" in one.getMessage()]
+    told = [one.getMessage() for one in caplog.records if "has no settings for this data set" in one.getMessage()]
     assert [one.split(":")[0] for one in told] == names
-    assert "it was made on Elsewhere" in told[0]
+    assert "--decision was made on Elsewhere and has" in told[0]
 
 
 def rewritten(data: Path, target: Path, **cells: str) -> Path:
