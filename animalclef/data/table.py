@@ -270,7 +270,7 @@ def _from_folders(source: Source) -> tuple[ImageTable, list[tuple[str, str]], li
     if nameless:
         where = counted(nameless, "photograph", "lies")
         sentence = f"{where} in a folder that is no name, such as unknown; no answer can name them."
-        sentence += " Queries belong into query/."
+        sentence += " Queries belong in query/."
         problems.append(Problem(root.name, None, sentence, fatal=False))
     path, absent = text_array([row.path for row in rows]), text_array([""] * len(rows))
     images = ImageTable(
