@@ -55,7 +55,7 @@ class NearestPhotographs:
             and not context.more_embedders
             and config.retrieve.sources == ("embedding",)
             and not config.retrieve.rescore
-            and config.retrieve.same_viewpoint is False
+            and config.retrieve.same_viewpoint in ("auto", False)
             and given is not None
             and set(modes.values() if isinstance(modes, dict) else [modes]) <= {"whole"}
         )

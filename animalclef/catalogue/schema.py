@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -84,7 +85,15 @@ def _first(connection: sa.Connection) -> None:
     _tables.create_all(connection)
 
 
-_MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_first,)
+def _second(connection: sa.Connection) -> None:
+    """Version 2: `retrieve.same_viewpoint` that may be chosen is `auto`; it was `false` before."""
+    config = json.loads(connection.execute(sa.select(meta.c.value).where(meta.c.name == "config")).scalar() or "{}")
+    if config.get("retrieve", {}).get("same_viewpoint") is False:
+        config["retrieve"]["same_viewpoint"] = "auto"
+        put_meta(connection, "config", json.dumps(config))
+
+
+_MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_first, _second)
 """Each brings a database from the version of its place to the next; none is ever changed or removed."""
 
 SCHEMA = len(_MIGRATIONS)

@@ -131,8 +131,10 @@ class RetrieveConfig(Settings):
         description="candidate sources: embedding search, and LNBNN descriptor voting as in HotSpotter (vote); two "
         "lists are interleaved up to top_k",
     )
-    same_viewpoint: bool | tuple[str, ...] = Field(
-        False, description="only candidates with the query's viewpoint: true, or a list of data sets"
+    same_viewpoint: Literal["auto"] | bool | tuple[str, ...] = Field(
+        "auto",
+        description="only candidates with the query's viewpoint: true, false, a list of data sets, or where the "
+        "database shows that sides differ (auto)",
     )
     rescore: tuple[Literal["expanded", "reciprocal"], ...] = Field(
         (),
@@ -153,6 +155,11 @@ class RetrieveConfig(Settings):
         description="inverted file: least recall@100 against exact search, measured on 200 queries; cells are added "
         "until it is reached",
     )
+
+    def compares_one_side(self, dataset: str) -> bool:
+        """Return whether candidates share the query's viewpoint in a data set; not where that is still to be chosen."""
+        sides = self.same_viewpoint
+        return sides if isinstance(sides, bool) else sides != "auto" and dataset in sides
 
 
 class VoteConfig(Settings):

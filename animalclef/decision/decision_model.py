@@ -60,7 +60,7 @@ class Preparation(Part):
         update: dict[str, object] = {"keypoints": keypoints.model_copy(update=sizes)}
         if modes == "auto" or isinstance(modes, dict) or set(self.modes.values()) == {modes}:
             update["prepare"] = config.prepare.model_copy(update={"mode": {**self.modes, **given}})
-        if config.retrieve.same_viewpoint is False:
+        if config.retrieve.same_viewpoint == "auto":
             update["retrieve"] = config.retrieve.model_copy(update={"same_viewpoint": self.same_viewpoint})
         if self.vote_keypoints is not None and config.vote == VoteConfig():
             update["vote"] = config.vote.model_copy(update={"max_keypoints": self.vote_keypoints})

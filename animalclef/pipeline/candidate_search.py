@@ -49,7 +49,7 @@ class CandidateSearch:
                     theirs = retrieve(queries, gallery, one, config, hidden, *where)
                     found[f"embedding:{label}"] = _with_similarity(theirs, embeddings)
         if "vote" in config.sources:
-            groups = candidate_groups(queries, gallery, config.same_viewpoint)
+            groups = candidate_groups(queries, gallery, config)
             columns = [VoteColumns(found, queries, gallery, config.top_k) for found in lists]
             for row, votes in self._scorer.vote(queries, gallery, groups, views):
                 for column, of_view in zip(columns, votes, strict=True):

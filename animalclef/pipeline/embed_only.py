@@ -80,8 +80,8 @@ def evaluate_embedder(
     described = embedding.extract_features(loaded, queries=False)
     images = described.images
     encounter_of = encounters_of(described, embedding.config).of
-    same = embedding.config.retrieve.same_viewpoint
-    restricted = np.array([same if isinstance(same, bool) else one in same for one in images.dataset], dtype=bool)
+    one_side = [name for name in images.datasets if embedding.config.retrieve.compares_one_side(name)]
+    restricted = np.isin(images.dataset, one_side)
     photographs = Candidates(
         described.embeddings.of(images.image_id),
         images.identity,

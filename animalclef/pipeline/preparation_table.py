@@ -112,7 +112,7 @@ def preparation_of(config: Config) -> Preparation:
     keypoints = config.keypoints
     return Preparation(
         modes=dict(sorted(modes.items())),
-        same_viewpoint=sides if isinstance(sides, bool) else tuple(sides),
+        same_viewpoint=False if sides == "auto" else sides,
         max_keypoints=keypoints.max_keypoints,
         long_side=keypoints.long_side,
         matched=keypoints.matched,

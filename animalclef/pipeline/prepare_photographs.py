@@ -48,7 +48,7 @@ def prepare_photographs(contents: Contents, context: RunContext) -> tuple[Conten
     settled = {name: _given(name, images, context.config) for name in images.datasets}
     known = {name: one for name, one in settled.items() if one is not None}
     if len(known) == len(settled) and not can_try_upright(context):
-        record = PreparationRecord(datasets=_with_upright(known, {}, context))
+        record = PreparationRecord(datasets=_with_settings(known, {}, context))
     else:
         path = _record_path(contents, known, context)
         kept = _read(path)
@@ -76,19 +76,21 @@ def _chosen(
         chosen = choose_preparations(rest, images, masks, context)
     parts = {name: known.get(name) or chosen[name] for name in images.datasets}
     trials = choose_upright(images, {name: one.mode for name, one in parts.items()}, masks, context)
-    return PreparationRecord(datasets=_with_upright(parts, trials, context))
+    return PreparationRecord(datasets=_with_settings(parts, trials, context))
 
 
-def _with_upright(
+def _with_settings(
     parts: Mapping[str, DatasetPreparation], trials: Mapping[str, UprightTrial], context: RunContext
 ) -> dict[str, DatasetPreparation]:
-    """Note where keypoints are described upright: as the settings say, or where a trial was better."""
-    noted = {}
+    """Note whose keypoints are described upright and whose sides are told apart: settings come before trials."""
+    noted, retrieve = {}, context.config.retrieve
     for name, part in parts.items():
         found: dict[str, object] = {"upright": context.config.keypoints.is_upright(name)}
+        if retrieve.same_viewpoint != "auto":
+            found["same_viewpoint"] = retrieve.compares_one_side(name)
         if trial := trials.get(name):
             gain, error = round(trial.gain, 4), round(trial.error, 4)
-            found = {"upright": trial.is_better, "upright_gain": gain, "upright_error": error}
+            found |= {"upright": trial.is_better, "upright_gain": gain, "upright_error": error}
         noted[name] = part.model_copy(update=found)
     return noted
 
@@ -131,8 +133,8 @@ def _resolved(record: PreparationRecord, context: RunContext) -> RunContext:
     """Return the context with what was chosen in its settings, so that a finished run says what was done."""
     config = context.config
     update: dict[str, object] = {"prepare": config.prepare.model_copy(update={"mode": record.modes})}
-    if record.same_viewpoint and config.retrieve.same_viewpoint is not True:
-        sides = tuple(sorted({*record.same_viewpoint, *(config.retrieve.same_viewpoint or ())}))
+    if config.retrieve.same_viewpoint == "auto":
+        sides = record.same_viewpoint or False
         update["retrieve"] = config.retrieve.model_copy(update={"same_viewpoint": sides})
     if config.keypoints.upright == "auto":
         update["keypoints"] = config.keypoints.model_copy(update={"upright": record.upright})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ def retrieve(
     index = np.full((len(queries), config.top_k), -1, dtype=np.int32)
     similarity = np.full((len(queries), config.top_k), np.nan, dtype=np.float32)
     position = gallery.row_of
-    for query_rows, gallery_rows in candidate_groups(queries, gallery, config.same_viewpoint):
+    for query_rows, gallery_rows in candidate_groups(queries, gallery, config):
         barred = [{position[one] for one in hidden.get(queries.image_id[row], ()) if one in position}
                   | {position.get(queries.image_id[row], -1)} for row in query_rows]  # fmt: skip
         most = config.top_k + max(map(len, barred), default=0)
@@ -64,18 +64,15 @@ def retrieve(
     return Shortlist(queries.image_id, gallery.image_id, index, similarity)
 
 
-def candidate_groups(
-    queries: ImageTable, gallery: ImageTable, same_viewpoint: bool | Sequence[str]
-) -> Iterator[tuple[Rows, Rows]]:
+def candidate_groups(queries: ImageTable, gallery: ImageTable, config: RetrieveConfig) -> Iterator[tuple[Rows, Rows]]:
     """Yield rows of queries that share their candidates, with the rows of those candidates: their own data set.
 
-    Where `same_viewpoint` holds (for all, or for the data sets named) candidates share the query's viewpoint or have
-    none; a query without a viewpoint sees all.
+    Where `same_viewpoint` holds for the data set, candidates share the query's viewpoint or have none; a query without
+    a viewpoint sees all.
     """
     for dataset in queries.datasets:
-        restricted = same_viewpoint if isinstance(same_viewpoint, bool) else dataset in same_viewpoint
         in_queries, in_gallery = queries.dataset == dataset, gallery.dataset == dataset
-        if not restricted:
+        if not config.compares_one_side(dataset):
             yield np.flatnonzero(in_queries), np.flatnonzero(in_gallery)
             continue
         for viewpoint in sorted(set(queries.viewpoint[in_queries])):

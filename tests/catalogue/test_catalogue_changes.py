@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -317,6 +318,17 @@ def test_an_older_catalogue_is_brought_up(begin: Begin, tmp_path: Path, monkeypa
     assert opened.value("schema") == str(SCHEMA + 1)
     with opened.reading() as connection:
         assert connection.exec_driver_sql("SELECT name, sex FROM individuals").all() == [("Luna", None)]
+
+
+@pytest.mark.parametrize(("kept", "brought"), [(False, "auto"), (True, True), (["NewtID"], ["NewtID"])])
+def test_viewpoints_that_could_be_chosen_in_version_1_can_be_chosen_still(
+    catalogue: Catalogue, kept: object, brought: object
+) -> None:
+    with catalogue.changing() as connection:
+        put_meta(connection, "schema", "1")
+        put_meta(connection, "config", json.dumps({"retrieve": {"same_viewpoint": kept, "top_k": 7}}))
+    config = json.loads(Catalogue(catalogue.folder).value("config") or "")
+    assert config == {"retrieve": {"same_viewpoint": brought, "top_k": 7}}
 
 
 def test_a_renamed_photograph_is_known_and_one_that_was_encoded_again_is_not(catalogue: Catalogue) -> None:

@@ -19,7 +19,8 @@ from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.engine.work import Capacity
 from animalclef.errors import WeightsError
-from animalclef.pipeline import cost, models
+from animalclef.pipeline import cost, models, prepare_photographs
+from animalclef.pipeline.preparation_table import DatasetPreparation
 
 
 class Oval:
@@ -96,6 +97,21 @@ def test_few_photographs_are_decided_by_rule(tmp_path: Path, oval: Oval) -> None
     assert record["variants"] == []
     assert record["mode"] == "cut-out"  # the oval fills 28% of a photograph
     assert record["filled"] == pytest.approx(0.28, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("setting", "used", "noted"),
+    [("auto", ["NewtID"], True), ("false", False, False), ("true", True, True), ("[NewtID]", ["NewtID"], True)],
+)
+def test_viewpoints_are_chosen_only_where_the_setting_is_auto(
+    tmp_path: Path, oval: Oval, monkeypatch: pytest.MonkeyPatch, setting: str, used: object, noted: bool
+) -> None:
+    chosen = DatasetPreparation(mode="whole", reason="a trial", same_viewpoint=True)
+    monkeypatch.setattr(prepare_photographs, "choose_preparations", lambda names, *_: dict.fromkeys(names, chosen))
+    data, run = make_tiny_data(tmp_path / "data", datasets=("NewtID",)), tmp_path / "run"
+    predict(data, run, "prepare.mode=auto", f"retrieve.same_viewpoint={setting}")
+    assert json.loads((run / "finished.json").read_text())["config"]["retrieve"]["same_viewpoint"] == used
+    assert json.loads((run / "prepare.json").read_text())["datasets"]["NewtID"]["same_viewpoint"] is noted
 
 
 def test_boxes_and_masks_of_the_table_win(tmp_path: Path, oval: Oval) -> None:

@@ -70,7 +70,10 @@ def test_hidden_photographs_are_left_out_and_do_not_cost_a_slot() -> None:
     assert len(listed(shortlist)["g1"]) == 2
 
 
-@pytest.mark.parametrize(("same_viewpoint", "restricted"), [(True, True), (("lynx",), True), (("newt",), False)])
+@pytest.mark.parametrize(
+    ("same_viewpoint", "restricted"),
+    [(True, True), (("lynx",), True), (("newt",), False), (False, False), ("auto", False)],
+)
 def test_same_viewpoint(same_viewpoint: object, restricted: bool) -> None:
     rows = [Row("q", viewpoint="left"), Row("r"), Row("l", "a", "left"), Row("o", "b", "right"), Row("n", "c")]
     images = image_table(rows)
