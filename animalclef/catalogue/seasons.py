@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -12,7 +14,7 @@ import sqlalchemy as sa
 from animalclef.catalogue.catalogue_folder import Catalogue, link_photographs
 from animalclef.catalogue.individual_lookup import new_individual
 from animalclef.catalogue.recogniser import Machine, Recogniser, box_text
-from animalclef.catalogue.schema import individuals, meta, next_id, photographs, put_meta, seasons
+from animalclef.catalogue.schema import changes, individuals, meta, next_id, photographs, put_meta, seasons
 from animalclef.catalogue.signed_changes import Change, apply_event, now
 from animalclef.config import Config
 from animalclef.data.hashing import hash_images
@@ -27,6 +29,8 @@ from animalclef.structures import ImageTable, Skipped
 from animalclef.structures.arrays import text_array
 
 __all__ = ["Added", "Answer", "add_season", "create_catalogue", "write_season"]
+
+logger = logging.getLogger(__name__)
 
 Name = tuple[str, str]  # data set and name of an individual
 
@@ -214,18 +218,24 @@ class _Individuals:
         self._connection, self.made = connection, list[Change]()
         self._groups: dict[Name, int] = {}
         into = {row.id: row.into for row in rows if row.state == "merged"}
+        self._name_of = {row.id: row.name for row in rows}
         self._now: dict[Name, int] = {(row.dataset, row.name): row.id for row in rows if row.state == "active"}
         self._before, active = dict(self._now), set(self._now.values())
         for name, earlier in before.items():
-            number = earlier
-            while number in into:
-                number = into[number]
-            if number in active:
+            if (number := _last(earlier, into)) in active:
                 self._before[name] = number
+        self._former = {name: number for name, earlier in _former_names(connection, rows)
+                        if (number := _last(earlier, into)) in active}  # fmt: skip
 
     def named(self, dataset: str, name: str) -> int:
-        """Return the id of a name as it is now."""
-        return self._now[dataset, name] if (dataset, name) in self._now else self._made(dataset, name)
+        """Return the id of a name as it is now; an individual that had the name before is told."""
+        if (dataset, name) in self._now:
+            return self._now[dataset, name]
+        if (dataset, name) in self._former:
+            now_called = self._name_of[self._former[dataset, name]]
+            told = "%s was renamed to or merged into %s; %s of this season is a new individual. If they are the same "
+            logger.warning(told + "animal, join them: animalclef catalogue merge.", name, now_called, name)
+        return self._made(dataset, name)
 
     def answered(self, dataset: str, answer: Answer) -> int:
         """Return the id of an answer's name as it was; for a new individual that of its group."""
@@ -242,6 +252,23 @@ class _Individuals:
         self._now[dataset, one.name] = one.id
         self._before.setdefault((dataset, one.name), one.id)
         return one.id
+
+
+def _last(number: int, into: Mapping[int, int]) -> int:
+    """Return the id that an individual was merged into in the end; its own if it was not."""
+    while number in into:
+        number = into[number]
+    return number
+
+
+def _former_names(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> Iterator[tuple[Name, int]]:
+    """Yield the names that individuals had before they were renamed or merged, with their ids."""
+    of = {row.id: row.dataset for row in rows}
+    renamed = (changes.c.table == "individuals") & (changes.c.column == "name") & changes.c.before.is_not(None)
+    for row, name in connection.execute(sa.select(changes.c.row, changes.c.before).where(renamed)):
+        if name is not None and row in of:
+            yield (of[row], name), row
+    yield from (((row.dataset, row.name), row.id) for row in rows if row.state == "merged")
 
 
 def _values(new: ImageTable, row: int) -> dict[str, object]:

@@ -6,10 +6,11 @@ import logging
 import re
 import textwrap
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 __all__ = ["Member", "Settings", "commented_yaml", "distinct"]
 
@@ -39,6 +40,15 @@ class Settings(BaseModel):
                 told = "%s: this setting of an earlier version has gone and has no effect (see CHANGELOG). Remove it."
                 logger.warning(told, name)
         return {name: value for name, value in given.items() if name not in cls.gone}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        kind = cls.model_fields[info.field_name or ""].annotation
+        kinds = {kind, *get_args(kind)}
+        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+            raise PydanticCustomError("number", "a number is expected")
+        return value
 
 
 class Member(Settings):

@@ -138,16 +138,31 @@ def numbered(ids: Iterable[str]) -> list[str]:
 
 
 def taken_columns(table: Table) -> list[Problem]:
-    """Return a sentence for every column that is read under another name than its own."""
+    """Return a sentence for every column that is read under another name than its own, or that has a rival."""
     problems = []
     for subject, aliases in ALIASES.items():
         column = column_of(table, subject)
+        problems += [] if column is None else _rivals(table, column)
         if column is None or subject in table.names or column.lower() in _AS_THEY_ARE.get(subject, aliases[:1]):
             continue
         if subject == "image_id" and _is_another_id(table, cells_of(table, subject)):
             continue
         sentence = f"the column {column} is read as {aliases[0]}."
         problems.append(Problem(table.path.name, 1, sentence, fatal=False))
+    return problems
+
+
+def _rivals(table: Table, column: str) -> list[Problem]:
+    """Return a problem for each column that is called alike but for case, and says something else in a row."""
+    problems = []
+    for rival in table.columns:
+        if rival == column or rival.lower() != column.lower():
+            continue
+        pairs = zip(table.lines, table.column(column), table.column(rival), strict=True)
+        line = next((line for line, one, other in pairs if one and other and one != other), None)
+        if line is not None:
+            sentence = f"the columns {column} and {rival} differ; remove one, or name the right one with --columns."
+            problems.append(Problem(table.path.name, line, sentence))
     return problems
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
 
-from animalclef.data.columns import with_columns
+from animalclef.data.columns import column_of, with_columns
 from animalclef.data.dates import DateOrder
-from animalclef.data.folders import holds_images, photographs_in_listing
+from animalclef.data.folders import IMAGE_SUFFIXES, holds_images, photographs_in_listing
 from animalclef.data.formats.camtrap_dp import camtrap_table, is_camtrap
 from animalclef.data.formats.coco import coco_table, is_coco
 from animalclef.data.formats.json_file import read_json
@@ -25,7 +25,9 @@ KAGGLE_INPUT = Path("/kaggle/input")
 _EXPECTED = "a folder of photographs (database/ and query/), or the folder that holds metadata.csv"
 _NOT_A_TABLE = frozenset({"sample_submission.csv", "submission.csv", "truth.csv", "answers.csv"})
 _WRITTEN = ("path,answer,probability,", "image_id,dataset,cluster,", "image_id,dataset,a,b,cause")  # by commands
-_TABLES = ("metadata.csv", "metadata.xlsx")
+_TABLES = ("metadata.csv", "metadata.xlsx", "metadata.tsv", "metadata.txt")
+_MAY_HOLD_TABLES = frozenset({".csv", ".tsv", ".xlsx", ".xls", ".ods", ".json"})
+_LOOKED_AT = 20  # rows of a file that may be the table
 _DEEPEST = 3  # folders below the given one that may hold the table
 _LISTING = ".photographs-in-folders.csv"  # of a bucket without a table
 
@@ -117,7 +119,7 @@ def _at(data: Path) -> Source:
     if not data.is_dir():
         if data.exists():
             raise DataError(f"{data}: neither a file nor a folder. Give --data {_EXPECTED}.")
-        kind = "file" if data.suffix.lower() in (".csv", ".xlsx", ".json") else "folder"
+        kind = "file" if data.suffix.lower() in (".csv", ".tsv", ".xlsx", ".json") else "folder"
         raise DataError(f"{data}: no such {kind}. Give --data {_EXPECTED}.")
     table = _table_in(data)
     if table is not None:
@@ -128,7 +130,7 @@ def _at(data: Path) -> Source:
     if below:
         raise DataError(_several(data, below))
     if holds_images(data):
-        return Source(data, None)
+        return Source(data, None, problems=_not_read(data))
     raise DataError(f"{data}: neither a table (metadata.csv) nor a folder of photographs per individual is there.")
 
 
@@ -167,17 +169,41 @@ def _on_kaggle(kaggle: Path) -> Source:
 
 
 def _table_in(folder: Path) -> Path | None:
+    files = sorted((path for path in folder.iterdir() if path.is_file()), key=lambda path: path.name)
+    called = {path.name.lower(): path for path in files} | {path.name: path for path in files}
     for name in _TABLES:
-        if (folder / name).is_file():
-            return folder / name
-    if all((folder / name).is_file() for name in ("media.csv", "observations.csv")):
-        return folder / "observations.csv"  # a Camtrap DP package
-    candidates = sorted([*folder.glob("*.csv"), *folder.glob("*.xlsx")])
-    tables = [path for path in candidates if path.is_file() and not _is_no_table(path)]
+        if name in called:
+            return called[name]
+    if "media.csv" in called and "observations.csv" in called:
+        return called["observations.csv"]  # a Camtrap DP package
+    candidates = [path for path in files if path.suffix.lower() in (".csv", ".tsv", ".xlsx") and not _is_no_table(path)]
+    has_notes = bool(candidates) and holds_images(folder)  # a sheet of notes may lie beside a folder per individual
+    tables = [path for path in candidates if _names_photographs(path)] if has_notes else candidates
     if len(tables) > 1:
         names = ", ".join(path.name for path in tables[:3])
         raise DataError(f"{folder}: no metadata.csv, but {len(tables)} tables ({names}). Give --data the right file.")
     return tables[0] if tables else None
+
+
+def _names_photographs(path: Path) -> bool:
+    """Return whether a file has a column of paths, by its name or by its cells; not one that is no table at all."""
+    try:
+        table = _any_table(path)
+    except DataError:
+        return False
+    cells = (cell for row in table.rows[:_LOOKED_AT] for cell in row.values())
+    return column_of(table, "path") is not None or any(PurePath(one).suffix.lower() in IMAGE_SUFFIXES for one in cells)
+
+
+def _not_read(folder: Path) -> list[Problem]:
+    """Return one warning that names the files beside a tree of photographs that may be meant as its table."""
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _MAY_HOLD_TABLES and path.is_file())
+    names = [path.name for path in files if not _is_no_table(path)]
+    if not names:
+        return []
+    told = f"{', '.join(names[:3])}{' and others' * (len(names) > 3)}"
+    sentence = f"not taken for the table of the photographs ({told}). If one is, give --data that file."
+    return [Problem(folder.name, None, sentence, fatal=False)]
 
 
 def _is_no_table(path: Path) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from animalclef.data.columns import NEW_INDIVIDUAL
 from animalclef.data.names import one_spelling, spelled_as
 from animalclef.data.submission import Truth, read_submission, read_truth
 from animalclef.errors import DataError, SubmissionError
@@ -81,7 +82,23 @@ def score_files(truth_path: Path, submission_path: Path, *, merge_case: bool = T
         SubmissionError: a file is not right, or a query of the truth has no answer.
     """
     truth, answers = read_truth(truth_path, merge_case=merge_case), read_submission(submission_path)
+    _tell_oddities(answers, truth, submission_path)
     return score_answers(truth, answers, str(submission_path), str(truth_path), merge_case=merge_case)
+
+
+def _tell_oddities(answers: Mapping[str, str | None], truth: Truth, path: Path) -> None:
+    """Warn of rows that Kaggle refuses, and of the word for a new individual in another spelling."""
+    further = sorted(set(answers) - set(truth.image_id))
+    if further:
+        told = "%s: %s no query of the truth (first: %s); Kaggle refuses such a file."
+        logger.warning(told, path, "1 row is" if len(further) == 1 else f"{len(further)} rows are", further[0])
+    odd = sorted({one for one in answers.values() if one and _letters(one) == _letters(NEW_INDIVIDUAL)})
+    if odd:
+        logger.warning("%s: %s is taken for a name; an unknown animal is %s.", path, ", ".join(odd), NEW_INDIVIDUAL)
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalpha, name.lower()))
 
 
 def score_answers(

@@ -65,12 +65,18 @@ def refuse_input(path: Path) -> None:
     Raises:
         OutputError: it is one of the files that this command reads, or a device, a pipe or a folder.
     """
-    if path.exists() and not path.is_file():
+    if (path.exists() and not path.is_file()) or _is_of_devices(path):
         kind = "a folder" if path.is_dir() else "a device or a pipe"
         raise OutputError(f"{path}: this is {kind}, so no file can be written there. Choose another name.")
     names = (str(path.parent.resolve() / path.name), str(path.resolve()))
     if _inputs and (any(name in _inputs for name in names) or _is_linked(path)):
         raise OutputError(f"{path}: this command reads this file, so it is not overwritten. Choose another name.")
+
+
+def _is_of_devices(path: Path) -> bool:
+    """Return whether a path lies among the devices: /dev/stdout leads to a file if it is redirected."""
+    parts = path.absolute().parts[1:3]
+    return parts[:1] in (("dev",), ("proc",)) and parts[1:] != ("shm",)
 
 
 def refuse_run_file(path: Path, run: Path | None = None) -> None:

@@ -320,6 +320,18 @@ def test_an_older_catalogue_is_brought_up(begin: Begin, tmp_path: Path, monkeypa
         assert connection.exec_driver_sql("SELECT name, sex FROM individuals").all() == [("Luna", None)]
 
 
+def test_a_former_name_is_told_when_a_season_brings_it_again(
+    catalogue: Catalogue, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalogue.rename("Luna", "Stella", "Ada", "")
+    catalogue.merge("Stella", "Tara", "Ada", "")
+    grow(catalogue, 3, [("p", "Luna", ""), ("q", "Luna", ""), ("r", "Tara", ""), ("s", "Stella", ""), ("t", "Nia", "")])
+    former = [record.getMessage() for record in caplog.records if "renamed to or merged" in record.getMessage()]
+    assert [one.split(";")[0] for one in former] == [
+        "Luna was renamed to or merged into Stella", "Tara was renamed to or merged into Stella",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("kept", "brought"), [(False, "auto"), (True, True), (["NewtID"], ["NewtID"])])
 def test_viewpoints_that_could_be_chosen_in_version_1_can_be_chosen_still(
     catalogue: Catalogue, kept: object, brought: object

@@ -285,6 +285,11 @@ def test_a_setting_of_several_kinds_is_explained_in_one_sentence(assignment: str
     assert refused(assignment) == f"settings: {sentence}"
 
 
+@pytest.mark.parametrize("assignment", ["retrieve.top_k=true", "decide.threshold=yes", "seed=false"])
+def test_true_is_no_number(assignment: str) -> None:
+    assert "a number is expected, got " in refused(assignment)
+
+
 def test_a_date_of_a_recipe_is_explained_in_one_sentence() -> None:
     with pytest.raises(ConfigError, match=r"cut_off is a day \(YYYY-MM-DD\) or a mapping .*; got 'May'"):
         load_recipe(TrainConfig, None, ["validation.split={kind: time, cut_off: May}"])

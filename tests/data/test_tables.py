@@ -392,6 +392,38 @@ def test_the_only_table_of_another_name(tmp_path: Path) -> None:
         find_source(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["METADATA.CSV", "Metadata.csv", "metadata.tsv", "metadata.TXT"])
+def test_the_table_in_another_spelling_of_its_name(tmp_path: Path, name: str) -> None:
+    text = TABLE_2025 if name.lower().endswith(".csv") else TABLE_2025.replace(",", "\t")
+    table = save(tmp_path, text, name)
+    (tmp_path / "img").mkdir()
+    save(tmp_path / "img", b"", "a.jpg")
+    assert find_source(tmp_path) == Source(tmp_path, table)
+    assert len(load_table(find_source(tmp_path)).images) == 4
+
+
+def test_a_sheet_of_notes_beside_folders_is_not_the_table(tmp_path: Path) -> None:
+    (tmp_path / "database" / "Luna").mkdir(parents=True)
+    save(tmp_path / "database" / "Luna", b"", "1.jpg")
+    save(tmp_path, "name;weight\nLuna;4\n", "notes.csv")
+    save(tmp_path, "{}", "labels.json")
+    loaded = load_table(find_source(tmp_path))
+    assert loaded.images.identity.tolist() == ["Luna"]
+    told = [one for one in warnings_of(loaded) if "not taken for the table" in one]
+    assert told[0].endswith("(labels.json, notes.csv). If one is, give --data that file.")
+    save(tmp_path, "bild;weight\ndatabase/Luna/1.jpg;4\n", "notes.csv")  # it names photographs
+    with pytest.raises(DataError, match="the column path is missing"):
+        load_table(find_source(tmp_path))
+
+
+def test_two_columns_of_one_name_but_for_case(tmp_path: Path) -> None:
+    header, row = HEADER_2025 + ",Identity", ROWS_2025[0]
+    both = "the columns identity and Identity differ; remove one"
+    assert both in refusal(tmp_path, f"{header}\n{row},lynx_38\n")
+    for same in ("", "LynxID2025_lynx_37"):
+        assert load(tmp_path, f"{header}\n{row},{same}\n").images.identity.tolist() == ["LynxID2025_lynx_37"]
+
+
 @pytest.mark.parametrize("name", ["absent", "empty"])
 def test_folders_without_data(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()

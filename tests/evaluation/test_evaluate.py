@@ -111,6 +111,17 @@ def test_score_of_files_by_hand(run: Path) -> None:
     assert part.score == pytest.approx((2 / 3) ** 0.5)
 
 
+def test_rows_and_words_that_kaggle_does_not_know_are_told(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    answers = [("q1", "01"), ("q2", "New individual"), ("q3", "c"), ("q4", "new-individual"), ("q9", "c")]
+    submission = write_csv(run.parent / "submission.csv", ("image_id", "identity"), answers)
+    assert score_files(run.parent / "truth.csv", submission).datasets["lynx"].baus == 0
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [
+        f"{submission}: 1 row is no query of the truth (first: q9); Kaggle refuses such a file.",
+        f"{submission}: New individual, new-individual is taken for a name; an unknown animal is new_individual.",
+    ]
+
+
 def test_a_query_without_an_answer_is_named(run: Path) -> None:
     submission = write_csv(run.parent / "submission.csv", ("image_id", "identity"), [("q1", "01")])
     with pytest.raises(SubmissionError, match=r"no row for 3 queries .*\(first: q2\)"):

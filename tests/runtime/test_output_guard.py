@@ -72,9 +72,19 @@ def test_an_input_is_recognised_through_another_spelling_of_its_folder(tmp_path:
             write_text(path, "lost")
 
 
+def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path: Path) -> None:
+    (tmp_path / "share").mkdir()
+    (tmp_path / "latest.csv").symlink_to("share/who.csv")
+    for text in ("first", "second"):  # the link leads to nothing, then to a file
+        write_text(tmp_path / "latest.csv", text)
+        assert (tmp_path / "share" / "who.csv").read_text() == text
+    assert (tmp_path / "latest.csv").is_symlink()
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["latest.csv", "who.csv"]
+
+
 def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path / "pipe", Path("/dev/null")):
+    for path in (tmp_path / "pipe", *map(Path, ("/dev/null", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"))):
         with pytest.raises(OutputError, match="a device or a pipe"):
             refuse_input(path)
     with pytest.raises(OutputError, match="a folder"):
