@@ -140,6 +140,35 @@ def who(
     print_result(found, *lines, as_json=as_json)
 
 
+@catalogue.command("list")
+def list_all(
+    folder: Folder,
+    out_path: Annotated[Path | None, typer.Option("--out", help="Write the list as this CSV file, too.")] = None,
+    as_json: opt.Json = False,
+) -> None:
+    """List the individuals: photographs, seasons, and the dates of the first and the last photograph.
+
+    Examples:
+
+    - `animalclef catalogue list my-catalogue`
+
+    - `animalclef catalogue list my-catalogue --out individuals.csv`
+    """
+    from animalclef.api.catalogues import load_catalogue
+    from animalclef.runtime.atomic_files import write_csv
+    from animalclef.runtime.output_guard import check_output
+
+    if out_path is not None:
+        check_output(out_path, "list of individuals")
+    table = load_catalogue(folder).individuals
+    rows = table.astype(object).where(table.notna(), None)
+    if out_path is not None:
+        write_csv(out_path, list(rows.columns), rows.itertuples(index=False))
+    told = [] if out_path is None else [f"Individuals: {out_path}"]
+    records = rows.to_dict("records")
+    print_result(records, console.individuals_table(records), *told, as_json=as_json)
+
+
 @catalogue.command()
 def history(folder: Folder, as_json: opt.Json = False) -> None:
     """List every change, with who made it and why.

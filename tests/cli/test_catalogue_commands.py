@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from grown import empty_catalogue, two_seasons
 from tiny import TINY_SETTINGS, make_tiny_data, read_csv, write_csv
 from typer.testing import CliRunner
 
 from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.cli import app
 from animalclef.cli.catalogue import _reading
-from animalclef.errors import ConfigError
+from animalclef.errors import ConfigError, OutputError
 
 SETTINGS = [part for one in TINY_SETTINGS for part in ("--set", one)]
 
@@ -39,6 +41,34 @@ def test_later_seasons_are_read_as_the_first_and_only_a_run_is_to_be_reviewed(tm
     assert _reading(catalogue, None).columns == {"path": "where it lies"}
     other = _reading(catalogue, "path=file")
     assert (other.columns, other.date_order) == ({"path": "file"}, "month-first")
+
+
+def test_list_counts_the_photographs_of_each_individual(tmp_path: Path) -> None:
+    kept = two_seasons(empty_catalogue(tmp_path / "kept"))
+    kept.split(["1/c"], "Bella", "Ada", "another animal")  # Tara is left without a photograph
+    told = run("list", tmp_path / "kept", "--out", tmp_path / "list.csv")
+    assert "4 individuals on 5 photographs" in told
+    lines = [line.split() for line in told.splitlines()]
+    assert ["Luna", "I1", "NewtID", "3", "1–2", "2023-05-01", "2024-05-01"] in lines
+    assert ["Tara", "I2", "NewtID", "0", "-", "-", "-"] in lines
+    assert max(map(len, told.splitlines()[:-1])) <= 80
+    listed = json.loads(run("list", tmp_path / "kept", "--json"))
+    assert listed[0] == {
+        "name": "Luna", "id": "I1", "dataset": "NewtID", "photographs": 3, "confirmed": 2, "first_season": 1,
+        "last_season": 2, "first_date": "2023-05-01", "last_date": "2024-05-01",
+    }  # fmt: skip
+    assert listed[1] | {"photographs": 0, "first_season": None, "first_date": ""} == listed[1]
+    assert [one["confirmed"] for one in listed] == [2, 0, 0, 1]
+    table = read_csv(tmp_path / "list.csv")
+    assert [list(row.values()) for row in table] == [
+        ["" if cell is None else str(cell) for cell in one.values()] for one in listed
+    ]
+    run("list", tmp_path / "kept", "--out", tmp_path / "list.csv")  # its own list may be replaced
+    (tmp_path / "notes.csv").write_text("a,b\n")
+    with pytest.raises(OutputError, match="no list of individuals"):
+        run("list", tmp_path / "kept", "--out", tmp_path / "notes.csv")
+    empty_catalogue(tmp_path / "empty")
+    assert "0 individuals on 0 photographs" in run("list", tmp_path / "empty")
 
 
 def test_photographs_and_a_log_are_not_confirmed_at_once(tmp_path: Path) -> None:
