@@ -12,6 +12,7 @@ __all__ = [
     "EngineError",
     "LeakError",
     "OutputError",
+    "PhotographError",
     "RunError",
     "RunInUseError",
     "StaleArtefactError",
@@ -45,6 +46,10 @@ class ConfigError(AnimalClefError):
 
 class DataError(AnimalClefError):
     """The table or the photographs cannot be used as they are."""
+
+
+class PhotographError(DataError):
+    """One photograph cannot be used; others can."""
 
 
 class LeakError(AnimalClefError):
