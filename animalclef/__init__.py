@@ -9,6 +9,7 @@ from typing import Any
 __version__ = "0.2.0"
 
 _HOME = {
+    "Catalogue": "catalogues",
     "Dataset": "datasets",
     "Clusters": "clustering",
     "Embedder": "extractors",
@@ -20,6 +21,7 @@ _HOME = {
     "cluster": "clustering",
     "competition_score": "scoring",
     "ensemble": "runs",
+    "load_catalogue": "catalogues",
     "load_config": "datasets",
     "load_dataset": "datasets",
     "load_run": "runs",
@@ -34,6 +36,7 @@ _HOME = {
 }  # module of animalclef.api by public name
 
 __all__ = [
+    "Catalogue",
     "Clusters",
     "Dataset",
     "Embedder",
@@ -45,6 +48,7 @@ __all__ = [
     "cluster",
     "competition_score",
     "ensemble",
+    "load_catalogue",
     "load_config",
     "load_dataset",
     "load_run",

@@ -1,6 +1,9 @@
-"""Errors that the user can fix."""
+"""Errors that the user can fix, and what their sentences are made of."""
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 __all__ = [
     "AnimalClefError",
@@ -9,12 +12,14 @@ __all__ = [
     "EngineError",
     "LeakError",
     "OutputError",
+    "PhotographError",
     "RunError",
     "RunInUseError",
     "StaleArtefactError",
     "SubmissionError",
     "TrainingError",
     "WeightsError",
+    "nearest",
     "printable",
     "shortened",
 ]
@@ -41,6 +46,10 @@ class ConfigError(AnimalClefError):
 
 class DataError(AnimalClefError):
     """The table or the photographs cannot be used as they are."""
+
+
+class PhotographError(DataError):
+    """One photograph cannot be used; others can."""
 
 
 class LeakError(AnimalClefError):
@@ -91,6 +100,23 @@ def shortened(text: str, most: int = _LONGEST) -> str:
     head = min(_HEAD, (most - len(gap)) * 2 // 3)
     tail = most - head - len(gap)
     return text[:head] + gap + text[len(text) - tail :]
+
+
+def nearest(text: str, names: Iterable[str], most: int = 1) -> list[str]:
+    """Return at most `most` of the names that are spelled nearly like a text, best first; none where none is near.
+
+    Names that differ from the text by case alone stand for all others.
+
+    >>> names = ["Tara", "Lena", "Luna"]
+    >>> nearest("Lana", names, 2), nearest("luna", names, 2), nearest("x", names)
+    (['Luna', 'Lena'], ['Luna'], [])
+    """
+    spellings: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        spellings.setdefault(name.casefold(), []).append(name)
+    sought = text.casefold()
+    close = [sought] if sought in spellings else difflib.get_close_matches(sought, spellings, n=most)
+    return [name for one in close for name in spellings[one]][:most]
 
 
 def printable(text: str) -> str:

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from embedder_cases import tiny_training
+from grown import empty_catalogue, two_seasons
 from tiny import TINY_SETTINGS, make_tiny_data, read_csv
 from whole_run import predict
 
@@ -38,12 +39,13 @@ PUBLIC = [name for name in animalclef.__all__ if not name.startswith("__")]
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The names that examples use: a drawn data set, its photographs, and two finished runs."""
+    """The names that examples use: a drawn data set, its photographs, two finished runs, and a catalogue."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("api")
     data = make_tiny_data(folder / "data", datasets=("NewtID",), individuals=4, unknown=2)
     for run, setting in (("run", "rerank.ratio=0.9"), ("other", "rerank.ratio=0.8")):
         predict(data, folder / run, setting)
+    two_seasons(empty_catalogue(folder / "catalogue"))
     database = [data / row["path"] for row in read_csv(data / "metadata.csv") if row["split"] == "database"]
     return {
         **{name: getattr(animalclef, name) for name in PUBLIC},
@@ -54,6 +56,7 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "photographs": database,
         "run_folder": folder / "run",
         "other_run_folder": folder / "other",
+        "catalogue_folder": folder / "catalogue",
         "small_config": load_config(None, TINY_SETTINGS),
         "small_recipe": tiny_training(),
         "small_matcher": TrainMatcherConfig.model_validate(TINY_MATCHER),

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from animalclef.catalogue.schema import individuals, next_id
 from animalclef.catalogue.signed_changes import Change
 from animalclef.data.names import comparable, is_missing
-from animalclef.errors import DataError
+from animalclef.errors import DataError, nearest
 
 __all__ = ["Individual", "check_name", "find_individual", "goal_of", "named_individual", "new_individual", "shown"]
 
@@ -68,15 +68,20 @@ def find_individual(connection: sa.Connection, text: str) -> Individual:
         if row is not None and row.state == "active":
             found[row.id] = row
     if not found:
-        raise DataError(
-            f"{text}: the catalogue has no such individual. `animalclef catalogue who` and `check` list ids."
-        )
+        raise DataError(f"{text}: the catalogue has no such individual. {_advice(connection, text)}")
     if len(found) > 1:
         mark = "I" if text.startswith("#") else "#"
         ids = ", ".join(f"{mark}{row.id} ({row.name}, {row.dataset})" for row in found.values())
         raise DataError(f"{text}: several individuals have this id or name: {ids}. Give the id as it stands here.")
     [row] = found.values()
     return Individual(row.id, row.dataset, row.name)
+
+
+def _advice(connection: sa.Connection, text: str) -> str:
+    """Return the active individuals that are called nearly so, as a question; else the command that lists all."""
+    names = connection.execute(sa.select(individuals.c.name).where(individuals.c.state == "active")).scalars()
+    close = nearest(text, names, 3)
+    return f"Did you mean {' or '.join(close)}?" if close else "`animalclef catalogue list` lists them."
 
 
 def named_individual(connection: sa.Connection, dataset: str, name: str) -> Individual | None:

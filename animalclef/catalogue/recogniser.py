@@ -18,7 +18,7 @@ from animalclef.data.sources import Source
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decision_model import Decision, parse_decision
 from animalclef.decision.reviewed_answers import identity_options
-from animalclef.errors import DataError
+from animalclef.errors import DataError, PhotographError
 from animalclef.pipeline.cluster import cluster_unnamed
 from animalclef.pipeline.image_contents import Contents
 from animalclef.pipeline.predict import Outcome, identify, predict
@@ -106,8 +106,11 @@ class Recogniser:
     def who(self, photograph: Path, dataset: str | None = None, most: int = 5) -> Sighting:
         """Name the individual on one photograph, which is not added.
 
+        Further photographs are named with the models that were opened for the first.
+
         Raises:
-            DataError: the catalogue knows nobody yet, holds several data sets, or the file is no photograph.
+            PhotographError: the file is no photograph.
+            DataError: the catalogue knows nobody yet, or holds several data sets.
         """
         if self.decision is None or not len(self.gallery.gallery):
             raise DataError(f"{self.catalogue.folder}: the catalogue has no confirmed individual yet.")
@@ -120,7 +123,7 @@ class Recogniser:
             outcome, _, _ = identify(self._loaded(table), Contents(table, []), context)
         mine = [one.reason for one in outcome.set_aside if one.image_id == query.image_id[0]]
         if mine:
-            raise DataError(f"{photograph}: {mine[-1]}.")
+            raise PhotographError(f"{photograph}: {mine[-1]}.")
         found = list(identity_options(outcome.ranked).get(query.image_id[0], {}).items())
         rule = self.decision.of(query.dataset[0])
         return Sighting(outcome.predictions.identity[0], rule.threshold, found[:most])
@@ -163,12 +166,12 @@ def one_row(photograph: Path, dataset: str) -> ImageTable:
     """Return a table of one query.
 
     Raises:
-        DataError: the file cannot be read.
+        PhotographError: the file cannot be read.
     """
     try:
         key = content_key(read_regular(photograph), WHOLE_XYWHR)
     except OSError as error:
-        raise DataError(f"{photograph}: cannot be read ({error.strerror}).") from error
+        raise PhotographError(f"{photograph}: cannot be read ({error.strerror}).") from error
     one = {name: text_array([""]) for name in ("date", "viewpoint", "species", "encounter")}
     return ImageTable(
         root=photograph.resolve().parent, image_id=text_array([f"who/{key}"]),

@@ -83,6 +83,20 @@ class _Escaped(logging.Formatter):
         return printable(super().format(record))
 
 
+class _Once(logging.Filter):
+    """Drop a line that this command has logged before, such as one about the catalogue for every photograph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        is_new = text not in self._seen
+        self._seen.add(text)
+        return is_new
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         print_lines(f"animalclef {animalclef.__version__}")
@@ -100,4 +114,5 @@ def _common(
     level = logging.INFO if verbose else logging.WARNING
     handler = RichHandler(console=err, show_path=False, show_time=False, markup=False)
     handler.setFormatter(_Escaped("%(message)s"))
+    handler.addFilter(_Once())
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -11,6 +11,7 @@ import typer
 from animalclef.cli import console
 from animalclef.cli import options as opt
 from animalclef.cli.app import app
+from animalclef.cli.catalogue_answers import print_one, print_several
 from animalclef.cli.printing import print_lines, print_result, progress, tell, warn
 
 if TYPE_CHECKING:
@@ -117,9 +118,11 @@ def add(
 @catalogue.command()
 def who(
     folder: Folder,
-    photograph: Annotated[Path, typer.Argument(help="A photograph, which is not added.")],
+    photographs: Annotated[
+        list[Path], typer.Argument(metavar="PHOTOGRAPH...", help="Photographs, or folders of them; none is added.")
+    ],
     dataset: Annotated[
-        str | None, typer.Option(help="The photograph's data set, where the catalogue holds several.")
+        str | None, typer.Option(help="The photographs' data set, where the catalogue holds several.")
     ] = None,
     most: Annotated[int, typer.Option("--candidates", min=1, max=100, help="Individuals that are listed.")] = 5,
     device: opt.Device = "auto",
@@ -127,17 +130,54 @@ def who(
     workers: opt.Workers = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Say which individual is on one photograph.
+    """Say which individual is on each photograph.
 
-    Example: `animalclef catalogue who my-catalogue seen-today.jpg`
+    Photographs are answered in the order given, those of a folder by path. One that cannot be read is skipped with a
+    warning.
+
+    Examples:
+
+    - `animalclef catalogue who my-catalogue seen-today.jpg`
+
+    - `animalclef catalogue who my-catalogue seen-today.jpg seen-this-week`
     """
-    from animalclef.catalogue.recogniser import Recogniser
+    from animalclef.catalogue.recogniser import Machine, Recogniser
 
-    seen = Recogniser(opened(folder), _machine(device, weights, workers)).who(photograph, dataset, most)
-    lines = [f"{photograph.name}: {seen.name or 'a new individual'} (named from {seen.threshold:.3f})"]
-    lines += [f"  {probability:.3f}  {name}" for name, probability in seen.candidates]
-    found = {"individual": seen.name, "threshold": seen.threshold, "candidates": seen.candidates}
-    print_result(found, *lines, as_json=as_json)
+    if len(photographs) == 1 and not photographs[0].is_dir():
+        recogniser = Recogniser(opened(folder), _machine(device, weights, workers))
+        print_one(recogniser.who(photographs[0], dataset, most), photographs[0].name, as_json=as_json)
+        return
+    recogniser = Recogniser(opened(folder), Machine(device, weights, opt.cores(workers), say=tell))
+    print_several(photographs, lambda one: recogniser.who(one, dataset, most), as_json=as_json)
+
+
+@catalogue.command("list")
+def list_all(
+    folder: Folder,
+    out_path: Annotated[Path | None, typer.Option("--out", help="Write the list as this CSV file, too.")] = None,
+    as_json: opt.Json = False,
+) -> None:
+    """List the individuals: photographs, seasons, and the dates of the first and the last photograph.
+
+    Examples:
+
+    - `animalclef catalogue list my-catalogue`
+
+    - `animalclef catalogue list my-catalogue --out individuals.csv`
+    """
+    from animalclef.api.catalogues import load_catalogue
+    from animalclef.runtime.atomic_files import write_csv
+    from animalclef.runtime.output_guard import check_output
+
+    if out_path is not None:
+        check_output(out_path, "list of individuals")
+    table = load_catalogue(folder).individuals
+    rows = table.astype(object).where(table.notna(), None)
+    if out_path is not None:
+        write_csv(out_path, list(rows.columns), rows.itertuples(index=False))
+    told = [] if out_path is None else [f"Individuals: {out_path}"]
+    records = rows.to_dict("records")
+    print_result(records, console.individuals_table(records), *told, as_json=as_json)
 
 
 @catalogue.command()

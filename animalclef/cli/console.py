@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from numbers import Integral
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.table import Table
 
+from animalclef.cli.aligned_table import aligned_table, number_cell
 from animalclef.runtime.wording import counted, duration
 
 if TYPE_CHECKING:
@@ -35,8 +33,8 @@ __all__ = [
     "decision_table",
     "embedder_table",
     "honesty_lines",
+    "individuals_table",
     "measured_table",
-    "number_cell",
     "plan_sentence",
     "recall_table",
     "retrieval_table",
@@ -75,7 +73,7 @@ def score_table(score: Score) -> Table:
     """List BAKS, BAUS and the score per data set, and the mean."""
     header = ("data set", "BAKS", "BAUS", "score", "known", "unknown")
     rows = [(name, one.baks, one.baus, one.score, one.known, one.unknown) for name, one in score.datasets.items()]
-    return _table("score", header, rows, mean=("mean over data sets", "", "", score.overall, "", ""))
+    return aligned_table("score", header, rows, mean=("mean over data sets", "", "", score.overall, "", ""))
 
 
 def decision_table(decision: Decision, datasets: Sequence[str]) -> Table:
@@ -91,7 +89,7 @@ def decision_table(decision: Decision, datasets: Sequence[str]) -> Table:
         rows.append((label, number_cell(part.threshold) + plateau, *measured, _manner(part)))
     header = ("data set", "threshold", "validation", "95%", "optimism", "weights")
     note = "Below a threshold: the range that scores within 1% of the best."
-    return _table("decision, tuned on gallery photographs only", header, rows, note=note)
+    return aligned_table("decision, tuned on gallery photographs only", header, rows, note=note)
 
 
 def honesty_lines(decision: Decision) -> list[str]:
@@ -145,7 +143,7 @@ def retrieval_table(report: RetrievalReport) -> Table:
         name = group.dataset if group.viewpoint is None else f"  {group.viewpoint or 'no viewpoint'}"
         rows.append((name, group.queries, *cells))
     title = "known queries, 95% bootstrap interval over individuals"
-    return _table(title, ("data set", "queries", *names), rows)
+    return aligned_table(title, ("data set", "queries", *names), rows)
 
 
 def recall_table(report: RetrievalReport) -> Table:
@@ -153,13 +151,14 @@ def recall_table(report: RetrievalReport) -> Table:
     names = [name.removeprefix("recall") for name in report.recall[0].recall] if report.recall else []
     title = "known queries: share with the right individual among the first k candidates (recall@k)"
     rows = [(one.dataset, one.source, one.queries, *one.recall.values()) for one in report.recall]
-    return _table(title, ("data set", "source", "queries", *names), rows)
+    return aligned_table(title, ("data set", "source", "queries", *names), rows)
 
 
 def background_table(shares: Sequence[BackgroundShare]) -> Table:
     """List the share of the best candidates' matches that lie outside the masks."""
     rows = [(one.dataset, one.pairs, one.matches, one.inliers) for one in shares]
-    return _table("outside the masks, best candidate of each query", ("data set", "pairs", "matches", "inliers"), rows)
+    title = "outside the masks, best candidate of each query"
+    return aligned_table(title, ("data set", "pairs", "matches", "inliers"), rows)
 
 
 def measured_table(measured: Mapping[str, Mapping[str, float]]) -> Table:
@@ -167,7 +166,7 @@ def measured_table(measured: Mapping[str, Mapping[str, float]]) -> Table:
     header = {"precision": "precision", "recall": "recall", "auc_5px": "AUC 5px", "auc_10px": "AUC 10px",
               "separation": "separation", "false_matches": "false"}  # fmt: skip
     rows = [(name, *[figures[key] for key in header]) for name, figures in measured.items()]
-    return _table("held-out views", ("matcher", *header.values()), rows)
+    return aligned_table("held-out views", ("matcher", *header.values()), rows)
 
 
 def embedder_table(figures: RetrievalFigures) -> Table:
@@ -175,7 +174,7 @@ def embedder_table(figures: RetrievalFigures) -> Table:
     names = list(figures.mean)
     rows = [(one.species, one.queries, one.alone, *[one.measures[name] for name in names])
             for one in figures.species]  # fmt: skip
-    return _table(
+    return aligned_table(
         "stage one alone, database photographs", ("species", "queries", "alone", *names), rows,
         mean=("mean", "", "", *figures.mean.values()),
         note="alone: queries without another photograph of their individual; not counted.",
@@ -189,14 +188,14 @@ def viewpoints_table(quality: Sequence[ViewQuality]) -> Table:
             for one in quality]  # fmt: skip
     notes = ["confident: share above the confidence limit; correct: accuracy among these."]
     notes += [f"{one.dataset}: nothing filled, {one.why_not}." for one in quality if one.why_not]
-    return _table("viewpoints, predicted for held-out individuals", header, rows, note="\n".join(notes))
+    return aligned_table("viewpoints, predicted for held-out individuals", header, rows, note="\n".join(notes))
 
 
 def boxes_table(counted: Mapping[str, Mapping[str, int]]) -> Table:
     """List how many boxes were found, and why others were not."""
     outcomes = ("found", "given", "unclear", "unreadable")
     rows = [(name, *[f"{part.get(one, 0):,}" for one in outcomes]) for name, part in counted.items()]
-    return _table("boxes", ("data set", *outcomes), rows)
+    return aligned_table("boxes", ("data set", *outcomes), rows)
 
 
 def statistics_table(statistics: Mapping[str, Any]) -> Table:
@@ -207,7 +206,19 @@ def statistics_table(statistics: Mapping[str, Any]) -> Table:
         viewpoints = ", ".join(f"{view or 'none'} {count}" for view, count in part["viewpoints"].items())
         rows.append((name, *[f"{part[column]:,}" for column in counts], viewpoints))
     title = f"{statistics['photographs']:,} photographs, {statistics['task']} task"
-    return _table(title, ("data set", *counts, "viewpoints"), rows)
+    return aligned_table(title, ("data set", *counts, "viewpoints"), rows)
+
+
+def individuals_table(records: Sequence[Mapping[str, Any]]) -> Table:
+    """List the individuals of a catalogue: photographs, seasons, and the days of the first and the last one."""
+    rows = []
+    for one in records:
+        seasons = dict.fromkeys(str(one[name]) for name in ("first_season", "last_season") if one[name] is not None)
+        days = [one[name][:10] or "-" for name in ("first_date", "last_date")]
+        rows.append((one["name"], one["id"], one["dataset"], one["photographs"], "–".join(seasons) or "-", *days))
+    photographs = counted(sum(one["photographs"] for one in records), "photograph")
+    header = ("individual", "id", "data set", "images", "seasons", "first", "last")
+    return aligned_table(f"{counted(len(records), 'individual')} on {photographs}", header, rows)
 
 
 def retrieved_table(networks: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
@@ -215,7 +226,7 @@ def retrieved_table(networks: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> 
     names = ("rank-1", "rank-5", "rank-10", "rank-20", "mAP")
     rows = [(network, species, *[measures[one] for one in names])
             for network, figures in networks.items() for species, measures in figures.items()]  # fmt: skip
-    return _table("held-out photographs", ("network", "species", *names), rows)
+    return aligned_table("held-out photographs", ("network", "species", *names), rows)
 
 
 def cluster_score_table(scores: ClusterScores) -> Table:
@@ -223,39 +234,7 @@ def cluster_score_table(scores: ClusterScores) -> Table:
     header = ("data set", "ARI", "AMI", "precision", "recall", "images", "clusters", "true")
     rows = [(name, one.ari, one.ami, one.precision, one.recall, one.photographs, one.clusters, one.individuals)
             for name, one in scores.datasets.items()]  # fmt: skip
-    return _table("clusters", header, rows, mean=("mean", scores.ari, scores.ami, *[""] * 5))
-
-
-def _table(
-    title: str, header: Sequence[str], rows: Iterable[Sequence[Any]], mean: Sequence[Any] = (), note: str = ""
-) -> Table:
-    """Return a table that fits 80 columns: numbers are right-aligned and never wrapped.
-
-    Fractions get three digits. `mean` is a last line, `note` stands below the table.
-    """
-    table = Table(
-        title=title, title_justify="left", header_style="bold", pad_edge=False, box=box.SIMPLE_HEAD,
-        collapse_padding=True, caption=note or None, caption_justify="left",
-    )  # fmt: skip
-    for place, name in enumerate(header):
-        wraps = name in ("weights", "viewpoints")
-        justify: Literal["left", "right"] = "left" if place == 0 or wraps or name in ("species", "source") else "right"
-        table.add_column(name, justify=justify, no_wrap=not wraps)
-    for row in rows:
-        table.add_row(*map(_text, row))
-    if mean:
-        table.add_section()
-        table.add_row(*map(_text, mean), style="bold")
-    return table
-
-
-def _text(cell: Any) -> str:
-    return str(cell) if isinstance(cell, str | Integral) else number_cell(cell)
-
-
-def number_cell(value: float | None) -> str:
-    """Return a number with three digits; NaN and `None` are a dash."""
-    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+    return aligned_table("clusters", header, rows, mean=("mean", scores.ari, scores.ami, *[""] * 5))
 
 
 def training_sentence(plan: TrainingPlan) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import reprlib
 import types
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from animalclef.errors import shortened
+from animalclef.errors import nearest, shortened
 
 __all__ = ["explain"]
 
@@ -106,8 +105,7 @@ def _nearest(key: str, model: type[BaseModel]) -> str:
         group, _, setting = key.partition(".")
         return f": in YAML, write {group}: {{{setting}: ...}}."
     by_leaf = {known.rsplit(".", 1)[-1]: known for known in keys}
-    close = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
-    close_leaf = difflib.get_close_matches(key.rsplit(".", 1)[-1], by_leaf, n=1, cutoff=0.6)
+    close, close_leaf = nearest(key, keys), nearest(key.rsplit(".", 1)[-1], by_leaf)
     best = close[0] if close else by_leaf[close_leaf[0]] if close_leaf else None
     top = ", ".join(model.model_fields)
     return f"; did you mean {best}?" if best else f"; known: {top}. `animalclef config show` lists what is in them."

@@ -15,8 +15,8 @@ from animalclef.data.table_file import Problem, control_character
 from animalclef.runtime.wording import counted
 
 __all__ = [
-    "IMAGE_SUFFIXES", "FolderPhotograph", "holds_images", "photographs_in_folders", "photographs_in_listing",
-    "place_in_folders",
+    "IMAGE_SUFFIXES", "FolderPhotograph", "holds_images", "photographs_below", "photographs_in_folders",
+    "photographs_in_listing", "place_in_folders",
 ]  # fmt: skip
 
 IMAGE_SUFFIXES = frozenset({
@@ -103,8 +103,7 @@ def place_in_folders(paths: Sequence[str]) -> dict[str, FolderPhotograph]:
 
 
 def _photographs(seen: _Seen, name: str) -> tuple[list[FolderPhotograph], list[Problem]]:
-    images = [path for path in seen.files if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
-    placed = _placed(sorted(images, key=PurePosixPath))
+    placed = _placed(sorted(filter(_is_image, seen.files), key=PurePosixPath))
     problems = [*_left_out(seen), *_misplaced(placed)]
     return placed.rows, [Problem(name, None, sentence, fatal=False) for sentence in problems]
 
@@ -154,7 +153,16 @@ def _is_no_name(folder: str) -> bool:
 
 def holds_images(root: Path) -> bool:
     """Return whether any photograph lies under a folder."""
-    return any(PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES for path in _files(root, _Seen()))
+    return any(_is_image(path) for path in _files(root, _Seen()))
+
+
+def photographs_below(root: Path) -> list[Path]:
+    """Return all photographs under a folder, sorted by path; files of the operating system are none."""
+    return [root / path for path in sorted(filter(_is_image, _files(root, _Seen())), key=PurePosixPath)]
+
+
+def _is_image(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _split_of(folder: str) -> bool | None:

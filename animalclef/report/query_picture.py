@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from animalclef.data.decode import resize_long_side
-from animalclef.errors import DataError, OutputError
+from animalclef.errors import DataError, OutputError, nearest
 from animalclef.report.explanations import Explanations, cosine_text, draw_agreement
 from animalclef.report.match_view import Matches
 from animalclef.report.thumbnails import draw_outline, mask_in_run, read_photograph
@@ -116,7 +115,7 @@ def _query_of(run: FinishedRun, name: str) -> str:
              if (Path(path).name if file.suffix else Path(path).stem) == file.name]  # fmt: skip
     if len(found) == 1:
         return str(found[0])
-    example = found or difflib.get_close_matches(name, list(queries.image_id), n=1) or list(queries.image_id[:1])
+    example = found or nearest(name, queries.image_id) or list(queries.image_id[:1])
     hint = f"; a query is, for example, {example[0]}." if example else "; it has no queries."
     raise DataError(f"{name}: no query of {run.path}{hint}")
 

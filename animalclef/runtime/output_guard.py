@@ -170,6 +170,7 @@ def _is_ledger(head: bytes) -> bool:
 
 _KINDS: dict[str, Callable[[bytes], bool]] = {
     "submission": lambda head: _first_line(head) in ("image_id,identity", "image_id,cluster"),
+    "list of individuals": _begins("name,id,dataset,photographs,confirmed,"),
     "clusters": _begins("image_id,dataset,cluster,individual"),
     "list of answers": _begins("path,answer,probability,threshold,"),
     "table with boxes": _columns("bbox"),

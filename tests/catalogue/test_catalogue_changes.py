@@ -70,6 +70,22 @@ def test_an_id_that_is_the_name_of_another_is_refused(begin: Begin, tmp_path: Pa
         kept.find("I" + "9" * 30)
 
 
+def test_a_name_that_is_not_there_is_answered_by_the_nearest_ones(begin: Begin, tmp_path: Path) -> None:
+    kept = begin(tmp_path / "kept")
+    grow(kept, 1, [("a", "Luna", ""), ("b", "Lena", ""), ("c", "Tara", "")])
+    for text, near in (("luna", "Luna"), ("Lana", "Luna or Lena"), ("tra", "Tara")):
+        told = rf"^{text}: the catalogue has no such individual\. Did you mean {near}\?"
+        with pytest.raises(DataError, match=told):
+            kept.find(text)
+        with pytest.raises(DataError, match=told):
+            kept.rename(text, "Bella", "Ada", "")
+    kept.merge("Luna", "Lena", "Ada", "one animal")  # what was merged has no name to go by
+    with pytest.raises(DataError, match=r"lena: .* Did you mean Luna\?"):
+        kept.merge("Tara", "lena", "Ada", "")
+    with pytest.raises(DataError, match=r"Bartholomew: .* `animalclef catalogue list` lists them"):
+        kept.find("Bartholomew")
+
+
 def test_a_new_individual_gets_a_free_name(begin: Begin, tmp_path: Path) -> None:
     kept = begin(tmp_path / "kept")
     grow(kept, 1, [("a", "new_2", ""), ("b", None, "")], {"b": (None, 0.1)})  # the one of b has id 2

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from pathlib import Path
 
+import cv2
 import pytest
-from tiny import TINY_SETTINGS, make_tiny_data, read_csv, write_csv
+from grown import empty_catalogue, two_seasons
+from tiny import TINY_SETTINGS, make_tiny_data, photograph, read_csv, write_csv
 from typer.testing import CliRunner
 
 from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.cli import app
+from animalclef.cli.app import _Once
 from animalclef.cli.catalogue import _reading
-from animalclef.errors import ConfigError
+from animalclef.errors import ConfigError, DataError, OutputError
+from animalclef.pipeline import run_context
 
 SETTINGS = [part for one in TINY_SETTINGS for part in ("--set", one)]
 
@@ -41,7 +47,75 @@ def test_later_seasons_are_read_as_the_first_and_only_a_run_is_to_be_reviewed(tm
     assert (other.columns, other.date_order) == ({"path": "file"}, "month-first")
 
 
+def test_list_counts_the_photographs_of_each_individual(tmp_path: Path) -> None:
+    kept = two_seasons(empty_catalogue(tmp_path / "kept"))
+    kept.split(["1/c"], "Bella", "Ada", "another animal")  # Tara is left without a photograph
+    told = run("list", tmp_path / "kept", "--out", tmp_path / "list.csv")
+    assert "4 individuals on 5 photographs" in told
+    lines = [line.split() for line in told.splitlines()]
+    assert ["Luna", "I1", "NewtID", "3", "1–2", "2023-05-01", "2024-05-01"] in lines
+    assert ["Tara", "I2", "NewtID", "0", "-", "-", "-"] in lines
+    assert max(map(len, told.splitlines()[:-1])) <= 80
+    listed = json.loads(run("list", tmp_path / "kept", "--json"))
+    assert listed[0] == {
+        "name": "Luna", "id": "I1", "dataset": "NewtID", "photographs": 3, "confirmed": 2, "first_season": 1,
+        "last_season": 2, "first_date": "2023-05-01", "last_date": "2024-05-01",
+    }  # fmt: skip
+    assert listed[1] | {"photographs": 0, "first_season": None, "first_date": ""} == listed[1]
+    assert [one["confirmed"] for one in listed] == [2, 0, 0, 1]
+    table = read_csv(tmp_path / "list.csv")
+    assert [list(row.values()) for row in table] == [
+        ["" if cell is None else str(cell) for cell in one.values()] for one in listed
+    ]
+    run("list", tmp_path / "kept", "--out", tmp_path / "list.csv")  # its own list may be replaced
+    (tmp_path / "notes.csv").write_text("a,b\n")
+    with pytest.raises(OutputError, match="no list of individuals"):
+        run("list", tmp_path / "kept", "--out", tmp_path / "notes.csv")
+    empty_catalogue(tmp_path / "empty")
+    assert "0 individuals on 0 photographs" in run("list", tmp_path / "empty")
+
+
+def test_who_answers_several_photographs_and_folders_in_order_with_models_that_are_opened_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_tiny_data(tmp_path / "data", datasets=("NewtID",), queries=0, unknown=0)
+    run("create", tmp_path / "kept", "--data", data, "--device", "cpu", *SETTINGS)
+    seen = tmp_path / "seen"
+    for name, animal in (("b/2.jpg", 1), ("b/1.jpg", 3), ("a.jpg", 2), ("c.jpg", 0)):
+        (seen / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(seen / name), photograph([0, 0, animal], 8))
+    (seen / "bad.jpg").write_bytes(b"no photograph")
+    (seen / "none").mkdir()
+    given = [seen / name for name in ("c.jpg", "bad.jpg", "b", "gone.jpg", "none", "a.jpg")]
+    opened: list[object] = []
+    real = run_context.open_models
+    monkeypatch.setattr(run_context, "open_models", lambda *asked: opened.append(asked) or real(*asked))
+    several = run("who", tmp_path / "kept", *given, "--device", "cpu")
+    assert len(opened) == 1
+    answered = [seen / name for name in ("c.jpg", "b/1.jpg", "b/2.jpg", "a.jpg")]
+    heads = [line for line in several.splitlines() if "named from" in line]
+    assert [line.partition(":")[0] for line in heads] == [str(one) for one in answered]
+    for name in ("bad.jpg: not a readable image", "gone.jpg: cannot be read", "none: there is no photograph"):
+        assert f"warning: {seen / name}" in several
+    assert several.count("warning:") == 3
+    alone = "".join(run("who", tmp_path / "kept", one, "--device", "cpu") for one in answered)
+    for one in answered:  # each as if it were the only one; alone it goes by its file's name
+        head = next(line for line in heads if line.startswith(str(one)))
+        assert head.replace(f"{one.parent}/", "") in alone
+    listed = json.loads(run("who", tmp_path / "kept", seen / "b", "--device", "cpu", "--json"))
+    assert [one["photograph"] for one in listed] == [str(seen / "b" / "1.jpg"), str(seen / "b" / "2.jpg")]
+    assert [one["candidates"][0][0] for one in listed] == ["NewtID_3", "NewtID_1"]
+    with pytest.raises(DataError, match="no photograph can be read"):
+        run("who", tmp_path / "kept", seen / "bad.jpg", seen / "none", "--device", "cpu")
+
+
 def test_photographs_and_a_log_are_not_confirmed_at_once(tmp_path: Path) -> None:
     command = ["catalogue", "confirm", str(tmp_path), "1/a", "--reviewed", "log.jsonl"]
     with pytest.raises(ConfigError, match=r"give photographs \(1/a\) or --reviewed log.jsonl, not both"):
         CliRunner().invoke(app, command, catch_exceptions=False)
+
+
+def test_a_warning_is_printed_once_in_a_command() -> None:
+    once = _Once()
+    lines = [logging.LogRecord("a", logging.WARNING, "", 0, "%d pairs", (count,), None) for count in (2, 3, 2)]
+    assert [once.filter(line) for line in lines] == [True, True, False]
