@@ -93,7 +93,9 @@ class Run:
         return None if clusters is None else clusters.table
 
     def show(self, query_id: str, *, candidates: int = 4, explain: bool = False) -> PilImage.Image:
-        """Draw a query beside its best `candidates`, with the matched keypoints; `explain` adds the embedding's view.
+        """Draw a query beside its best individuals, with the matched keypoints; `explain` adds the embedding's view.
+
+        `candidates` is the number of individuals. Each is shown by its best photograph.
 
         Raises:
             DataError: the run has no such query, or its photographs are not where they were.
@@ -156,10 +158,11 @@ def write_report(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Write a run's report as HTML: scores, charts, every query beside its candidates. Return the page.
+    """Write a run's report as HTML: scores, charts, every query beside its best individuals. Return the page.
 
     Without `path` it is report.html in the run folder, or report/index.html above 500 queries. With `truth` outcomes
-    and the score are added. `matched` limits the candidates whose keypoints are kept; matches outside `masks` are
+    and the score are added. `candidates` is the number of individuals beside a query, each shown by its best
+    photograph. `matched` limits those whose keypoints are kept; matches outside `masks` are
     marked; for the first `explain` queries the embedding's view is added.
 
     Raises:

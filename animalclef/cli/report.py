@@ -39,10 +39,14 @@ def report(
         Path | None,
         typer.Option("--out", help="An HTML file, or a folder. Default: report.html, or report/, in the run folder."),
     ] = None,
-    candidates: Annotated[int, typer.Option(min=1, max=100, help="Candidates shown beside each query.")] = 5,
+    candidates: Annotated[
+        int, typer.Option(min=1, max=100, help="Best individuals shown beside each query, each by its best photograph.")
+    ] = 5,
     matched: Annotated[
         int | None,
-        typer.Option(min=0, help="Candidates whose matched keypoints are kept for drawing. Default: all shown."),
+        typer.Option(
+            min=0, help="Individuals of a query whose matched keypoints are kept for drawing. Default: all shown."
+        ),
     ] = None,
     masks: Annotated[
         Path | None, typer.Option(help="Folder of masks: matches outside the animals are drawn in another colour.")
@@ -58,8 +62,9 @@ def report(
     workers: opt.Workers = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Write an HTML report: scores, charts, and every query beside its candidates with their matched keypoints.
+    """Write an HTML report: scores, charts, and every query beside its best individuals with the matched keypoints.
 
+    Each individual is shown by its best photograph, with the number of its further photographs among the candidates.
     Up to 500 queries it is one HTML file, for more a folder with index.html. It opens in a browser without a network.
 
     Examples:
@@ -87,16 +92,16 @@ def show(
     run: opt.FinishedRun,
     data: opt.MovedData = None,
     out_path: Annotated[Path | None, typer.Option("--out", help="A .png or .jpg. Default: IMAGE_ID.png.")] = None,
-    candidates: Annotated[
-        int, typer.Option(min=1, max=100, help="How many of the best individuals, each by its best photograph.")
-    ] = 4,
+    candidates: Annotated[int, typer.Option(min=1, max=100, help="Best individuals, each by its best photograph.")] = 4,
     explain: Annotated[
         bool, typer.Option("--explain", help="Also draw the regions that the embedding matched.")
     ] = False,
     layer: LayerOption = None,
     weights: WeightsOption = None,
 ) -> None:
-    """Draw one query beside its best candidates, with the inliers (matched keypoints that fit one transform).
+    """Draw one query beside its best individuals, with the inliers (matched keypoints that fit one transform).
+
+    Each individual is shown by its best photograph, with the number of its further photographs among the candidates.
 
     Examples:
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from animalclef.evaluation.outcomes import Answers
+from animalclef.report.best_photographs import BestPhotograph, best_photographs
 from animalclef.report.explanations import Explanations, packed_agreement
 from animalclef.report.match_view import Matches
 from animalclef.report.thumbnails import Copy
@@ -35,23 +36,25 @@ _MATCH_BYTES = 22  # size of one match as text
 
 @dataclass(frozen=True)
 class Shown:
-    """A query and the rows of the run's ranked candidates that are shown beside it."""
+    """A query and the photographs that are shown beside it, one of each individual."""
 
     query_id: str
-    rows: Sequence[int]
+    best: Sequence[BestPhotograph]
+
+    @property
+    def rows(self) -> list[int]:
+        """The rows of the run's ranked candidates."""
+        return [one.row for one in self.best]
 
 
 def shown_candidates(run: FinishedRun, answers: Answers | None, most: int) -> list[Shown]:
-    """Return the best `most` candidates of every query, and the best photograph of the true individual after them."""
+    """Return the best photograph of each of a query's `most` best individuals, and of the true one after them."""
     truth = {} if answers is None else dict(zip(answers.image_id, answers.truth, strict=True))
     shown = []
     for query_id in run.images.queries.image_id:
-        own = run.rows_of.get(query_id, slice(0, 0))
-        rows = list(range(own.start, min(own.stop, own.start + most)))
-        right = np.flatnonzero(run.ranked.identity[own] == truth.get(query_id)) + own.start
-        if len(right) and right[0] not in rows:
-            rows.append(int(right[0]))
-        shown.append(Shown(query_id, rows))
+        best = best_photographs(run, query_id)
+        right = [one for one in best[most:] if run.ranked.identity[one.row] == truth.get(query_id)]
+        shown.append(Shown(query_id, best[:most] + right))
     return shown
 
 
@@ -69,7 +72,7 @@ def queries_of(run: FinishedRun, answers: Answers | None, shown: Sequence[Shown]
     judged = {} if answers is None else {image_id: row for row, image_id in enumerate(answers.image_id)}
     queries = []
     for one in shown:
-        row, first = row_of[one.query_id], run.rows_of.get(one.query_id, slice(0, 0)).start
+        row = row_of[one.query_id]
         dataset = str(run.images.dataset[run.row_of[one.query_id]])
         query = {
             "photo": numbers[one.query_id],
@@ -77,7 +80,7 @@ def queries_of(run: FinishedRun, answers: Answers | None, shown: Sequence[Shown]
             "threshold": _short(run.decision.of(dataset).threshold),
             "answer": predictions.identity[row],
             "probability": _short(predictions.probability[row]),
-            "candidates": [_candidate(run, line, line - first + 1, numbers) for line in one.rows],
+            "candidates": [_candidate(run, best, numbers) for best in one.best],
         }
         if answers is not None and one.query_id in judged:
             at = judged[one.query_id]
@@ -196,12 +199,16 @@ def _thousandths(points_xy: FloatArray, size_wh: tuple[int, int]) -> np.ndarray[
     return np.clip(np.round((points_xy + 0.5) / size * 1000), 0, 1000).astype(np.int64)
 
 
-def _candidate(run: FinishedRun, row: int, place: int, numbers: Mapping[str, int]) -> list[Any]:
-    """Return photograph, place in the list, probability of the individual and of the photograph, and the raw scores."""
-    ranked = run.ranked
+def _candidate(run: FinishedRun, best: BestPhotograph, numbers: Mapping[str, int]) -> list[Any]:
+    """Return the candidate as the script reads it.
+
+    These are the photograph, the individual's rank, the photograph's place among all candidates, the number of further
+    photographs of the individual, the probabilities of the individual and of the photograph, and the raw scores.
+    """
+    ranked, row = run.ranked, best.row
     probabilities = [_short(ranked.identity_probability[row]), _short(ranked.probability[row])]
     scores = [_short(values[row]) for values in ranked.columns.values()]
-    return [numbers[ranked.gallery_id[row]], place, *probabilities, *scores]
+    return [numbers[ranked.gallery_id[row]], best.rank, best.place, best.further, *probabilities, *scores]
 
 
 def _short(value: float) -> float | None:

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from animalclef.data.decode import resize_long_side
 from animalclef.errors import DataError, OutputError, nearest
+from animalclef.report.best_photographs import BestPhotograph, best_photographs, further_photographs
 from animalclef.report.explanations import Explanations, cosine_text, draw_agreement
 from animalclef.report.match_view import Matches
 from animalclef.report.thumbnails import draw_outline, mask_in_run, read_photograph
@@ -65,9 +66,9 @@ def draw_query(
         DataError: the run has no such query.
     """
     query_id = _query_of(run, query_id)
-    rows = _best_rows(run, query_id, candidates)
+    best = best_photographs(run, query_id)
     matches = Matches(run, weights=weights)
-    pairs = [_pair(run, matches, query_id, row, explanations) for row in rows]
+    pairs = [_pair(run, matches, query_id, one.row, _title(run, one), explanations) for one in best[:candidates]]
     if not pairs:
         tile, _ = _tile(run, query_id, 0)
         pairs = [_captioned(tile, "no candidates")]
@@ -89,7 +90,9 @@ def draw_pair(run: FinishedRun, query_id: str, gallery_id: str, explanations: Ex
     rows = np.flatnonzero(run.ranked.gallery_id[own] == gallery_id)
     if not len(rows):
         raise DataError(f"{gallery_id}: no candidate of {query_id} in {run.path}.")
-    return _pair(run, Matches(run), query_id, own.start + int(rows[0]), explanations)
+    row = own.start + int(rows[0])
+    title = f"{run.ranked.identity[row]}: photograph {gallery_id}"
+    return _pair(run, Matches(run), query_id, row, title, explanations)
 
 
 def write_picture(path: Path, pixels: Pixels) -> None:
@@ -120,15 +123,6 @@ def _query_of(run: FinishedRun, name: str) -> str:
     raise DataError(f"{name}: no query of {run.path}{hint}")
 
 
-def _best_rows(run: FinishedRun, query_id: str, most: int) -> list[int]:
-    """Return the rows of the best individuals' best photographs."""
-    own = run.rows_of.get(query_id, slice(0, 0))
-    first: dict[str, int] = {}
-    for row in range(own.start, own.stop):
-        first.setdefault(run.ranked.identity[row], row)
-    return list(first.values())[:most]
-
-
 def _headline(run: FinishedRun, query_id: str) -> str:
     at = int(np.flatnonzero(run.predictions.image_id == query_id)[0])
     dataset = run.images.dataset[run.row_of[query_id]]
@@ -138,8 +132,17 @@ def _headline(run: FinishedRun, query_id: str) -> str:
     return f"{dataset}, query {query_id}: {answer}   ({best})"
 
 
-def _pair(run: FinishedRun, matches: Matches, query_id: str, row: int, explanations: Explanations | None) -> Pixels:
-    """Draw two photographs with lines between the inliers."""
+def _title(run: FinishedRun, best: BestPhotograph) -> str:
+    """Return rank and name of an individual, its photograph, and how many others of it were candidates."""
+    name = run.ranked.identity[best.row]
+    shown = f"{best.rank}. {name}: photograph {run.ranked.gallery_id[best.row]}"
+    return ", ".join(filter(None, [shown, further_photographs(best.further, name)]))
+
+
+def _pair(
+    run: FinishedRun, matches: Matches, query_id: str, row: int, title: str, explanations: Explanations | None
+) -> Pixels:
+    """Draw two photographs with lines between the inliers, the title and the probabilities below."""
     ranked = run.ranked
     gallery_id = ranked.gallery_id[row]
     left, first = _tile(run, query_id, 0)
@@ -156,7 +159,7 @@ def _pair(run: FinishedRun, matches: Matches, query_id: str, row: int, explanati
     inliers = "" if counted is None else f"   {counted[row]:.0f} inliers"
     whole, single = ranked.identity_probability[row], ranked.probability[row]
     probabilities = f"individual {whole:.2f}, photograph {single:.2f}"
-    drawn = _captioned(canvas, f"{ranked.identity[row]}   probability: {probabilities}{inliers}")
+    drawn = _captioned(_captioned(canvas, title), f"probability: {probabilities}{inliers}")
     if explanations is None or not explanations.are_there:
         return drawn
     agreed = explanations.of(query_id, gallery_id)

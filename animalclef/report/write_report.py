@@ -68,9 +68,10 @@ def write_report(
 ) -> Written:
     """Write the report of a run; for more than `single_up_to` queries a folder with `index.html`.
 
-    Matched keypoints are kept for the first `matched` candidates of a query, or for all that are shown; those outside
-    the `masks` are marked. For the first `explained` queries the page shows which regions the embedding matched with
-    the best candidate, at the `layer` of its network. Published weights are searched for in the folder `weights` first.
+    Beside a query are its `candidates` best individuals, each by its best photograph. Matched keypoints are kept for
+    the first `matched` of them, or for all; those outside the `masks` are marked. For the first `explained` queries the
+    page shows which regions the embedding matched with the best candidate, at the `layer` of its network. Published
+    weights are searched for in the folder `weights` first.
 
     Raises:
         ConfigError: the embedder has no such layer.

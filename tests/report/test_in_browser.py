@@ -119,7 +119,7 @@ def test_a_match_opens_steps_and_closes(chromium: Browser, page: Path) -> None:
     outliers = len(chromium.all("#pair g.outlier"))  # of one candidate, or of the next
     title = chromium.one("#match-title").text
     chromium.press(Keys.ARROW_RIGHT)
-    assert chromium.until("return document.getElementById('match-title').textContent.includes('candidate 2')")
+    assert chromium.until("return document.getElementById('match-title').textContent.includes(' and 2. ')")
     assert chromium.until(f"return {outliers} + document.querySelectorAll('#pair g.outlier').length > 0")
     chromium.press(Keys.ARROW_LEFT)
     chromium.press(Keys.ARROW_LEFT)  # the first one: stays

@@ -128,7 +128,7 @@
 
   function candidate(number, one, place) {
     const query = data.queries[number];
-    const [photoNumber, position, individual, single, ...scores] = one;
+    const [photoNumber, rank, position, further, individual, single, ...scores] = one;
     const photo = data.photographs[photoNumber];
     const figures = data.scores.map((name, at) => [name, shown(scores[at])]);
     const first = [["prob. individual", probability(individual)], ["prob. photograph", probability(single)]];
@@ -136,13 +136,16 @@
     const same = isSame(query, photo);
     const button = make("button", { type: "button", "data-candidate": place },
       picture(photo, `candidate ${photo.id} of ${shown(photo.identity)}`),
-      make("span", { class: "who" }, shown(photo.identity)),
+      make("span", { class: "who" }, `${rank}. ${shown(photo.identity)}`),
       same ? make("span", { class: "same-mark" }, "✓ right individual") : null,
-      make("small", {}, [`candidate ${position}: ${photo.id}`, photo.viewpoint, photo.date].filter(Boolean).join(", ")));
+      make("small", {}, [`candidate ${position}: ${photo.id}`, photo.viewpoint, photo.date].filter(Boolean).join(", ")),
+      further ? make("small", { class: "further" }, `and ${furtherOf(further, photo.identity)}`) : null);
     button.addEventListener("click", () => show(number, place));
     return make("div", { class: `candidate${same ? " same" : ""}` }, button, listOf([...first, ...inliers]),
       make("details", {}, make("summary", {}, "all scores"), listOf(figures.filter(([name]) => name !== "inliers"))));
   }
+
+  const furtherOf = (count, who) => `${count} more photograph${count === 1 ? "" : "s"} of ${shown(who)}`;
 
   function listOf(figures) {
     const list = make("dl", {});
@@ -260,10 +263,10 @@
   async function show(number, place) {
     open = { number, place };
     const query = data.queries[number];
-    const [photoNumber, position, individual, single, ...scores] = query.candidates[place];
+    const [photoNumber, rank, position, further, individual, single, ...scores] = query.candidates[place];
     const [left, right] = [data.photographs[query.photo], data.photographs[photoNumber]];
     const same = query.truth === undefined ? "" : isSame(query, right) ? " – the same individual" : " – another individual";
-    $("match-title").textContent = `${left.id} and ${shown(right.identity)} (${right.id}), candidate ${position}${same}`;
+    $("match-title").textContent = `${left.id} and ${rank}. ${shown(right.identity)} (${right.id}), candidate ${position}${same}`;
     stepButtons();
     if (!dialog.open) dialog.showModal();
     const flat = await matchesOf(number, place);
@@ -277,7 +280,8 @@
     $("pair").replaceChildren(drawPair(left, right, found, $("show-heat").checked ? agreed : undefined));
     const figures = data.scores.map((name, at) => `${name} ${shown(scores[at])}`).join(", ");
     const count = flat === null ? "The matches of this pair were not kept." : `${found.length} of ${all.length} matches drawn.`;
-    $("pair-text").textContent = `${count} Probability of the individual ${probability(individual)}, of this photograph ${probability(single)}; ${figures}.`;
+    const others = further ? ` ${furtherOf(further, right.identity)} among the candidates.` : "";
+    $("pair-text").textContent = `${count} Probability of the individual ${probability(individual)}, of this photograph ${probability(single)}; ${figures}.${others}`;
   }
 
   const withCandidates = () => listed.filter((number) => data.queries[number].candidates.length);
