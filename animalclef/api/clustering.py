@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from animalclef.api.datasets import Dataset, PathLike, load_config, path_or_none, table_of
 from animalclef.api.finished import Run
@@ -38,7 +39,6 @@ def cluster(
     must_link: Pairs = (),
     cannot_link: Pairs = (),
     config: Config | str | None = None,
-    settings: Sequence[str] = (),
     run_dir: PathLike | None = None,
     weights: PathLike | None = None,
     device: str = "auto",
@@ -47,42 +47,38 @@ def cluster(
 ) -> Clusters:
     """Group the photographs without a name by individual: known ones of the database, and new ones.
 
-    A finished run (or its folder) is used as it is: its features and matched pairs are not computed again, and
-    `settings` may change the group `cluster` alone ("cluster.cut=0.4"). Of data, everything is kept in `run_dir` as
-    `predict` does; nobody needs to have a name. `must_link` and `cannot_link` are pairs of image_ids that show one
-    individual, or two; either may be a photograph of the database. `clusters.table` is a DataFrame.
+    A finished run (or its folder) is used as it is: its features and matched pairs are not computed again. Of data,
+    everything is kept in `run_dir` as `predict` does; nobody needs to have a name. `config` is the settings, a YAML
+    file, or the name of a shipped config. For a finished run only the group `cluster` may change: give
+    `load_config(run.config, "cluster.cut=0.4")`, or a YAML file of this group. `must_link` and `cannot_link` are pairs
+    of image_ids that show one individual, or two; either may be a photograph of the database. `clusters.table` is a
+    DataFrame.
 
     Raises:
         DataError: the table cannot be used, a pair names a photograph that is not there, or pairs contradict each
             other.
         RunError: the run was fused from others, or its photographs have moved.
-        ConfigError: a setting does not exist, or would change a finished run's features; `config` beside a finished
-            run.
+        ConfigError: a setting does not exist, or would change a finished run's features.
 
     Example:
         >>> clusters = cluster(run_folder, cannot_link=[("3", "7")])
         >>> list(clusters.table.columns), len(clusters)
         (['image_id', 'dataset', 'cluster', 'individual'], 6)
+        >>> run = load_run(run_folder)
+        >>> len(cluster(run, config=load_config(run.config, "cluster.cut=0.9")))
+        6
     """
     constraints = Constraints(tuple(must_link), tuple(cannot_link))
     count, shown = workers or os.cpu_count() or 1, progress or Silent()
     found, folder_of_weights = _run_of(run_or_data), path_or_none(weights)
     if found is not None:
-        if config is not None:
-            raise ConfigError("config: a finished run keeps its settings; change the group cluster by settings=.")
-        if others := [one for one in settings if not one.strip().startswith("cluster.")]:
-            raise ConfigError(
-                f"--set {others[0]}: a finished run keeps its features and pairs, so only settings of the group "
-                "cluster can change. Run predict with this setting first."
-            )
         if "reviewed" in found.settings and constraints == NOTHING_SAID:
             logger.warning("%s was made with a review; give its pairs (--reviewed) to keep its answers.", found.path)
-        changed = load_settings(None, list(settings), None, base=found.config)
         return cluster_run(
-            found, changed, constraints, device=device, weights=folder_of_weights, workers=count, progress=shown
-        )
-    base = config if isinstance(config, Config) else load_config(config)
-    chosen = load_settings(None, list(settings), None, base=base)
+            found, _changed(found.config, config), constraints, device=device, weights=folder_of_weights,
+            workers=count, progress=shown,
+        )  # fmt: skip
+    chosen = config if isinstance(config, Config) else load_config(config)
     require_weights(chosen, folder_of_weights)
     data = run_or_data.path if isinstance(run_or_data, Run) else run_or_data
     loaded = table_of(data, chosen.data)
@@ -100,6 +96,27 @@ def cluster(
     if clusters is None:
         raise DataError(f"{folder.path}: nothing was clustered.")
     return clusters
+
+
+def _changed(own: Config, config: Config | str | None) -> Config:
+    """Return the settings that a finished run is grouped with: its own, but for the group `cluster`."""
+    chosen = config if isinstance(config, Config) else load_settings(config, base=own)
+    before, after = (dict(_single(one.model_dump(mode="json", exclude={"name", "cluster"}))) for one in (own, chosen))
+    if others := [name for name in after if after[name] != before[name]]:
+        raise ConfigError(
+            f"{others[0]}: a finished run keeps its features and pairs, so only settings of the group cluster can "
+            "change (in Python: load_config(run.config, 'cluster.cut=0.4')). For other settings run predict again."
+        )
+    return chosen
+
+
+def _single(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the name and value of every setting."""
+    for group, settings in tree.items():
+        if isinstance(settings, dict):
+            yield from ((f"{group}.{name}", value) for name, value in settings.items())
+        else:
+            yield group, settings
 
 
 def _run_of(given: Run | Dataset | PathLike | None) -> FinishedRun | None:

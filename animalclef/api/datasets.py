@@ -99,8 +99,10 @@ def load_dataset(
     return Dataset(load_table(source))
 
 
-def load_config(name: str | None = None, *overrides: str, seed: int | None = None) -> Config:
-    """Return the settings of a run: defaults, or a YAML file, or a shipped config by name, with single changes.
+def load_config(name: Config | str | None = None, *overrides: str, seed: int | None = None) -> Config:
+    """Return the settings of a run, with single changes.
+
+    They begin with the defaults, with a YAML file or a shipped config by name, or with settings such as `run.config`.
 
     Raises:
         ConfigError: there is no such file or setting, or a value does not fit.
@@ -109,7 +111,11 @@ def load_config(name: str | None = None, *overrides: str, seed: int | None = Non
         >>> config = load_config(None, "retrieve.top_k=25", "rerank.matcher=none", seed=1)
         >>> config.retrieve.top_k, config.rerank.matcher, config.seed
         (25, 'none', 1)
+        >>> load_config(config, "retrieve.top_k=30").rerank.matcher
+        'none'
     """
+    if isinstance(name, Config):
+        return settings.load_config(None, list(overrides), seed, base=name)
     return settings.load_config(name, list(overrides), seed)
 
 

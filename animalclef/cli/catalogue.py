@@ -119,7 +119,7 @@ def add(
 def who(
     folder: Folder,
     photographs: Annotated[
-        list[Path], typer.Argument(metavar="PHOTOGRAPH...", help="Photographs, or folders of them; none is added.")
+        list[Path], typer.Argument(metavar="PHOTOGRAPH", help="Photographs, or folders of them; none is added.")
     ],
     dataset: Annotated[
         str | None, typer.Option(help="The photographs' data set, where the catalogue holds several.")

@@ -53,18 +53,20 @@ def cluster(
     - `animalclef cluster --run runs/my-run --set cluster.cut=0.4 --out clusters.csv`
     """
     from animalclef.api.clustering import cluster as cluster_photographs
-    from animalclef.api.datasets import Dataset
+    from animalclef.api.datasets import Dataset, load_config
+    from animalclef.api.finished import Run
+    from animalclef.api.runs import load_run
     from animalclef.data.review_log import read_review
-    from animalclef.store.finished_run import load_run
     from animalclef.structures import ReviewedPairs
 
-    source: Path | Dataset
+    source: Run | Dataset
     if data is None and run is not None:
         if config_name or seed is not None or columns:
             raise ConfigError(
                 f"--run {run}: a finished run keeps its settings; give --data to begin a run with others."
             )
-        source, config, images = run, None, load_run(run).images  # which refuses what is no finished run
+        source = load_run(run)  # which refuses what is no finished run
+        config, images = load_config(source.config, *(assignments or [])), source.finished.images
     else:
         config = opt.run_config(config_name, assignments, columns, seed)
         source = Dataset(opt.load(data, settings=config.data))
@@ -73,9 +75,8 @@ def cluster(
     check_output(out_path, "clusters")
     said = ReviewedPairs() if reviewed is None else read_review(reviewed, images)
     clusters = cluster_photographs(
-        source, must_link=said.same, cannot_link=said.different, config=config,
-        settings=(assignments or []) if config is None else [], run_dir=run, weights=weights, device=device,
-        workers=workers, progress=progress,
+        source, must_link=said.same, cannot_link=said.different, config=config, run_dir=run, weights=weights,
+        device=device, workers=workers, progress=progress,
     )  # fmt: skip
     write_csv(out_path, list(clusters.table.columns), clusters.table.itertuples(index=False))
     counts = {name: asdict(one) for name, one in clusters.counts.items()}

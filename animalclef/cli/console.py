@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -209,7 +209,7 @@ def statistics_table(statistics: Mapping[str, Any]) -> Table:
     return aligned_table(title, ("data set", *counts, "viewpoints"), rows)
 
 
-def individuals_table(records: Sequence[Mapping[str, Any]]) -> Table:
+def individuals_table(records: Sequence[Mapping[Hashable, Any]]) -> Table:
     """List the individuals of a catalogue: photographs, seasons, and the days of the first and the last one."""
     rows = []
     for one in records:

@@ -107,14 +107,27 @@ def test_a_finished_run_is_clustered_without_computing_anything_twice(
 ) -> None:
     first = animalclef.cluster(run.path, workers=1)
     counts = count_work(monkeypatch)
-    second = animalclef.cluster(run.path, settings=["cluster.cut=0.9999"], workers=1)
+    second = animalclef.cluster(run.path, config=animalclef.load_config(run.config, "cluster.cut=0.9999"), workers=1)
     assert counts == {}
     assert first.number.max() <= second.number.max()
     assert all(count.rule["cut"] == 0.9999 for count in second.counts.values())
     with pytest.raises(ConfigError, match="only settings of the group cluster"):
-        animalclef.cluster(run.path, settings=["rerank.ratio=0.9"])
-    with pytest.raises(ConfigError, match="a finished run keeps its settings"):
-        animalclef.cluster(run.path, config=CONFIG)
+        animalclef.cluster(run.path, config=animalclef.load_config(run.config, "rerank.ratio=0.7"))
+    with pytest.raises(ConfigError, match=r"^prepare\.mode: a finished run keeps .* load_config\(run\.config"):
+        animalclef.cluster(run.path, config=CONFIG)  # as it was given; the run's own says what was done
+
+
+def test_a_finished_run_is_clustered_with_a_file_of_other_settings(run: animalclef.Run, tmp_path: Path) -> None:
+    settings = tmp_path / "strict.yaml"
+    settings.write_text("cluster: {cut: 0.9999}\n")
+    clusters = animalclef.cluster(run, config=str(settings), workers=1)
+    assert all(count.rule["cut"] == 0.9999 for count in clusters.counts.values())
+    command = ["cluster", "--run", str(run.path), "--out", str(tmp_path / "c.csv"), "--workers", "1", "--set"]
+    done = CliRunner().invoke(app, [*command, "cluster.cut=0.9999"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert [row["cluster"] for row in read_csv(tmp_path / "c.csv")] == clusters.label.tolist()
+    with pytest.raises(ConfigError, match=r"^seed: a finished run keeps its features"):
+        CliRunner().invoke(app, [*command, "seed=7"], catch_exceptions=False)
 
 
 def test_constraints_hold_and_contradictions_are_refused(run: animalclef.Run, data: Path) -> None:
