@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -147,7 +148,7 @@ def who(
         recogniser = Recogniser(opened(folder), _machine(device, weights, workers))
         print_one(recogniser.who(photographs[0], dataset, most), photographs[0].name, as_json=as_json)
         return
-    recogniser = Recogniser(opened(folder), Machine(device, weights, opt.cores(workers), say=tell))
+    recogniser = Recogniser(opened(folder), Machine(device, weights, opt.cores(workers), say=cache(tell)))  # once
     print_several(photographs, lambda one: recogniser.who(one, dataset, most), as_json=as_json)
 
 
