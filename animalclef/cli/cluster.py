@@ -23,7 +23,8 @@ __all__ = ["cluster"]
 def cluster(
     data: opt.Data = None,
     run: Annotated[
-        Path | None, typer.Option(help="A finished run to group. With --data: the folder in which work is kept.")
+        Path | None,
+        typer.Option(help="A finished run to group. With --data: a folder of its own, in which work is kept."),
     ] = None,
     out_path: Annotated[Path, typer.Option("--out", help="Table of the photographs.")] = Path("clusters.csv"),
     columns: opt.Columns = None,

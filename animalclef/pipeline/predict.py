@@ -73,6 +73,7 @@ def predict(
         DataError: no gallery photograph has an identity, or constraints contradict each other.
         ConfigError: a budget is set, and all queries are to be grouped.
     """
+    made_by = "cluster" if everybody else "predict"
     everybody = everybody or loaded.is_clustering
     if everybody and context.config.budget.spend is not None:
         raise ConfigError("budget.spend: grouping all queries matches them with each other. Leave the budget out.")
@@ -83,7 +84,7 @@ def predict(
     outcome = replace(
         outcome, clusters=_clusters(outcome, loaded, shortlists, context, constraints, everybody=everybody)
     )
-    _write_run(outcome, loaded, shortlists, context)
+    _write_run(outcome, loaded, shortlists, context, made_by)
     return outcome
 
 
@@ -167,7 +168,9 @@ def _constraints(reviewed: ReviewedPairs, predictions: Predictions, there: set[s
     return Constraints(same, different)
 
 
-def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, context: RunContext) -> None:
+def _write_run(
+    outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, context: RunContext, made_by: str
+) -> None:
     """Write what later commands read; `finished.json` last."""
     folder, features = context.folder, shortlists.features
     folder.finished.unlink(missing_ok=True)
@@ -184,6 +187,7 @@ def _write_run(outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, co
     counts = {"photographs": len(features.images), "query pairs": shortlists.queries.pair_count}
     folder.write_timings(context.seconds, counts | {"pairs in the log": sum(map(len, context.logs))})
     settings = {"scores": context.scores_id, "data": features.digest, "config": context.config.model_dump(mode="json")}
+    settings |= {"made_by": made_by}
     settings |= {"root": str(loaded.source.root.resolve())} | ({"task": "clustering"} if loaded.is_clustering else {})
     if context.reviewed is not None:
         settings["reviewed"] = outcome.reviewed.digest

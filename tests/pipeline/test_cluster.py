@@ -16,7 +16,7 @@ from whole_run import count_work
 import animalclef
 from animalclef.cli import app
 from animalclef.config import load_config
-from animalclef.errors import ConfigError, DataError
+from animalclef.errors import ConfigError, DataError, OutputError
 from animalclef.pipeline.predict import _constraints
 from animalclef.structures import Predictions, ReviewedPairs
 
@@ -205,6 +205,27 @@ def test_grouping_everybody_leaves_an_identification_run_as_it_is(
     made = animalclef.load_run(folder)
     assert "task" not in made.finished.settings
     assert read_csv(made.to_submission(tmp_path / "submission.csv"))[0].keys() == {"image_id", "identity"}
+
+
+def test_a_run_of_predict_is_not_overwritten_and_one_of_cluster_is_made_again(
+    data: Path, run: animalclef.Run, tmp_path: Path
+) -> None:
+    before = {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()}
+    settings = [part for one in CONFIG_ARGUMENTS for part in ("--set", one)]
+    places = ["--data", str(data), "--run", str(run.path), "--out", str(tmp_path / "c.csv")]
+    told = r"run: this is a finished run of another command, such as predict, .* Give --run another folder, or leave out --data to group this run"
+    with pytest.raises(OutputError, match=told):
+        CliRunner().invoke(app, ["cluster", *places, "--workers", "1", *settings], catch_exceptions=False)
+    with pytest.raises(OutputError, match=told):
+        animalclef.cluster(data, config=CONFIG, run_dir=run.path, workers=1)
+    assert {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()} == before
+    places[3] = str(tmp_path / "own")
+    for _ in range(2):  # the same command may be given again
+        done = CliRunner().invoke(app, ["cluster", *places, "--workers", "1", *settings], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+    (tmp_path / "own" / "finished.json").write_text("{")  # nobody knows what made it
+    with pytest.raises(OutputError, match=r"own: this is a finished run"):
+        animalclef.cluster(data, config=CONFIG, run_dir=tmp_path / "own", workers=1)
 
 
 def test_a_clustering_task_with_a_budget_is_refused(data: Path, tmp_path: Path) -> None:
