@@ -51,7 +51,8 @@ def refuse_other_run(folder: RunFolder) -> None:
     if not isinstance(settings, dict) or settings.get("made_by") != "cluster":
         raise OutputError(
             f"{folder.path}: this is a finished run of another command, such as predict, and its answers would be "
-            "overwritten. Give --run another folder, or leave out --data to group this run (in Python: give the run in place of the data)."
+            "overwritten. Give --run another folder, or leave out --data to group this run (in Python: give the run in "
+            "place of the data)."
         )
 
 
