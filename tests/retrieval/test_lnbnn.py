@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rows import Row, image_table
 
-from animalclef.config import VoteConfig
+from animalclef.config import RetrieveConfig, VoteConfig
 from animalclef.engine.work import Engine
 from animalclef.retrieval import descriptor_votes
 from animalclef.retrieval.descriptor_index import Codebook, DescriptorIndex, build_block, train_codebook
@@ -48,7 +48,7 @@ def votes_of(
     """The votes of each view, (queries, gallery)."""
     of_key = dict(zip(images.key, images.image_id, strict=True))
     queries = images.queries if queries is None else queries
-    groups = candidate_groups(queries, images.gallery, False)
+    groups = candidate_groups(queries, images.gallery, RetrieveConfig(same_viewpoint=False))
     read = lambda key: features(key, angles[of_key[key]])  # noqa: E731
     keep = lambda kind, of: ShardStore(folder / kind / of)  # noqa: E731
     scorer = LnbnnScorer(read, keep, VoteConfig(**settings), 0, Silent(), memory_gb, 2, engine)
