@@ -49,10 +49,10 @@ def cluster(
 
     A finished run (or its folder) is used as it is: its features and matched pairs are not computed again. Of data,
     everything is kept in `run_dir` as `predict` does; nobody needs to have a name. `config` is the settings, a YAML
-    file, or the name of a shipped config. For a finished run only the group `cluster` may change: give
-    `load_config(run.config, "cluster.cut=0.4")`, or a YAML file of this group. `must_link` and `cannot_link` are pairs
-    of image_ids that show one individual, or two; either may be a photograph of the database. `clusters.table` is a
-    DataFrame.
+    file, or the name of a shipped config. For a finished run only the settings under `cluster` can be changed: pass as
+    `config` either `load_config(run.config, "cluster.cut=0.4")` or a YAML file of `cluster` settings. `must_link` and
+    `cannot_link` are pairs of image_ids that show one individual, or two; either may be a photograph of the database.
+    `clusters.table` is a DataFrame.
 
     Raises:
         DataError: the table cannot be used, a pair names a photograph that is not there, or pairs contradict each

@@ -233,8 +233,11 @@ class _Individuals:
             return self._now[dataset, name]
         if (dataset, name) in self._former:
             now_called = self._name_of[self._former[dataset, name]]
-            told = "%s was renamed to or merged into %s; %s of this season is a new individual. If they are the same "
-            logger.warning(told + "animal, join them: animalclef catalogue merge.", name, now_called, name)
+            told = (
+                "The catalogue's earlier %s is now %s (renamed or merged), so the %s of this season was added as a new "
+            )
+            told += "individual. If they are the same animal: animalclef catalogue merge CATALOGUE %s %s."
+            logger.warning(told, name, now_called, name, now_called, name)
         return self._made(dataset, name)
 
     def answered(self, dataset: str, answer: Answer) -> int:
@@ -266,7 +269,7 @@ def _former_names(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> Ite
     of = {row.id: row.dataset for row in rows}
     renamed = (changes.c.table == "individuals") & (changes.c.column == "name") & changes.c.before.is_not(None)
     for row, name in connection.execute(sa.select(changes.c.row, changes.c.before).where(renamed)):
-        if name is not None and row in of:
+        if row in of:
             yield (of[row], name), row
     yield from (((row.dataset, row.name), row.id) for row in rows if row.state == "merged")
 

@@ -133,8 +133,8 @@ class RetrieveConfig(Settings):
     )
     same_viewpoint: Literal["auto"] | bool | tuple[str, ...] = Field(
         "auto",
-        description="only candidates with the query's viewpoint: true, false, a list of data sets, or where the "
-        "database shows that sides differ (auto)",
+        description="compare a query only with photographs of its viewpoint: true (always), false (never), a list of "
+        "data sets, or auto (in data sets whose database photographs show that an animal's sides look different)",
     )
     rescore: tuple[Literal["expanded", "reciprocal"], ...] = Field(
         (),

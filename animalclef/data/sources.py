@@ -24,9 +24,14 @@ __all__ = ["KAGGLE_INPUT", "Source", "find_source", "open_table"]
 KAGGLE_INPUT = Path("/kaggle/input")
 _EXPECTED = "a folder of photographs (database/ and query/), or the folder that holds metadata.csv"
 _NOT_A_TABLE = frozenset({"sample_submission.csv", "submission.csv", "truth.csv", "answers.csv"})
-_WRITTEN = ("path,answer,probability,", "image_id,dataset,cluster,", "image_id,dataset,a,b,cause")  # by commands
+_WRITTEN = (
+    "path,answer,probability,",
+    "image_id,dataset,cluster,",
+    "image_id,dataset,a,b,cause",
+    "name,id,dataset,photographs,confirmed,",
+)  # by commands
 _TABLES = ("metadata.csv", "metadata.xlsx", "metadata.tsv", "metadata.txt")
-_MAY_HOLD_TABLES = frozenset({".csv", ".tsv", ".xlsx", ".xls", ".ods", ".json"})
+_SHEETS = frozenset({".csv", ".tsv", ".xlsx", ".xls", ".ods"})
 _LOOKED_AT = 20  # rows of a file that may be the table
 _DEEPEST = 3  # folders below the given one that may hold the table
 _LISTING = ".photographs-in-folders.csv"  # of a bucket without a table
@@ -197,12 +202,13 @@ def _names_photographs(path: Path) -> bool:
 
 def _not_read(folder: Path) -> list[Problem]:
     """Return one warning that names the files beside a tree of photographs that may be meant as its table."""
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _MAY_HOLD_TABLES and path.is_file())
-    names = [path.name for path in files if not _is_no_table(path)]
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not _is_no_table(path))
+    names = [path.name for path in files if path.suffix.lower() in _SHEETS
+             or (path.suffix.lower() == ".json" and _names_photographs(path))]  # fmt: skip
     if not names:
         return []
     told = f"{', '.join(names[:3])}{' and others' * (len(names) > 3)}"
-    sentence = f"not taken for the table of the photographs ({told}). If one is, give --data that file."
+    sentence = f"ignored, as no table of the photographs: {told}. If one is the table, give --data that file."
     return [Problem(folder.name, None, sentence, fatal=False)]
 
 

@@ -94,7 +94,7 @@ def _tell_oddities(answers: Mapping[str, str | None], truth: Truth, path: Path) 
         logger.warning(told, path, "1 row is" if len(further) == 1 else f"{len(further)} rows are", further[0])
     odd = sorted({one for one in answers.values() if one and _letters(one) == _letters(NEW_INDIVIDUAL)})
     if odd:
-        logger.warning("%s: %s is taken for a name; an unknown animal is %s.", path, ", ".join(odd), NEW_INDIVIDUAL)
+        logger.warning("%s: taken for a name: %s. An unknown animal is %s.", path, ", ".join(odd), NEW_INDIVIDUAL)
 
 
 def _letters(name: str) -> str:

@@ -62,7 +62,7 @@ def replace_with(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         OutputError: the disk is full, or the place cannot be written to.
     """
-    path = path.resolve() if path.is_symlink() else path  # what a link leads to is replaced, and the link stays
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path  # what a link leads to is replaced; it stays
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name[:_NAMED]}.{_HOST}.{os.getpid()}.{threading.get_native_id()}.part")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zlib
 from collections.abc import Callable, Iterable
@@ -68,7 +69,7 @@ def refuse_input(path: Path) -> None:
     if (path.exists() and not path.is_file()) or _is_of_devices(path):
         kind = "a folder" if path.is_dir() else "a device or a pipe"
         raise OutputError(f"{path}: this is {kind}, so no file can be written there. Choose another name.")
-    names = (str(path.parent.resolve() / path.name), str(path.resolve()))
+    names = (str(path.parent.resolve() / path.name), os.path.realpath(path))  # links may lead to each other
     if _inputs and (any(name in _inputs for name in names) or _is_linked(path)):
         raise OutputError(f"{path}: this command reads this file, so it is not overwritten. Choose another name.")
 

@@ -50,9 +50,9 @@ def refuse_other_run(folder: RunFolder) -> None:
         settings = {}
     if not isinstance(settings, dict) or settings.get("made_by") != "cluster":
         raise OutputError(
-            f"{folder.path}: this is a finished run of another command, such as predict, and its answers would be "
-            "overwritten. Give --run another folder, or leave out --data to group this run (in Python: give the run in "
-            "place of the data)."
+            f"{folder.path}: this folder holds a finished run of another command, such as predict, and cluster would "
+            "overwrite its results. To begin anew, give --run another folder. To group the photographs of that run, "
+            "leave out --data (in Python: pass the run in place of the data)."
         )
 
 

@@ -342,10 +342,11 @@ def test_a_former_name_is_told_when_a_season_brings_it_again(
     catalogue.rename("Luna", "Stella", "Ada", "")
     catalogue.merge("Stella", "Tara", "Ada", "")
     grow(catalogue, 3, [("p", "Luna", ""), ("q", "Luna", ""), ("r", "Tara", ""), ("s", "Stella", ""), ("t", "Nia", "")])
-    former = [record.getMessage() for record in caplog.records if "renamed to or merged" in record.getMessage()]
-    assert [one.split(";")[0] for one in former] == [
-        "Luna was renamed to or merged into Stella", "Tara was renamed to or merged into Stella",
+    former = [record.getMessage() for record in caplog.records if "renamed or merged" in record.getMessage()]
+    assert [one.partition(" (")[0] for one in former] == [
+        "The catalogue's earlier Luna is now Stella", "The catalogue's earlier Tara is now Stella",
     ]  # fmt: skip
+    assert former[0].endswith("animalclef catalogue merge CATALOGUE Stella Luna.")
 
 
 @pytest.mark.parametrize(("kept", "brought"), [(False, "auto"), (True, True), (["NewtID"], ["NewtID"])])

@@ -406,11 +406,12 @@ def test_a_sheet_of_notes_beside_folders_is_not_the_table(tmp_path: Path) -> Non
     (tmp_path / "database" / "Luna").mkdir(parents=True)
     save(tmp_path / "database" / "Luna", b"", "1.jpg")
     save(tmp_path, "name;weight\nLuna;4\n", "notes.csv")
-    save(tmp_path, "{}", "labels.json")
+    save(tmp_path, "{}", "who.decision.json")  # what predict writes beside a submission
+    save(tmp_path, '{"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": []}', "coco.json")
     loaded = load_table(find_source(tmp_path))
     assert loaded.images.identity.tolist() == ["Luna"]
-    told = [one for one in warnings_of(loaded) if "not taken for the table" in one]
-    assert told[0].endswith("(labels.json, notes.csv). If one is, give --data that file.")
+    told = [one for one in warnings_of(loaded) if "no table of the photographs" in one]
+    assert told[0].endswith("photographs: coco.json, notes.csv. If one is the table, give --data that file.")
     save(tmp_path, "bild;weight\ndatabase/Luna/1.jpg;4\n", "notes.csv")  # it names photographs
     with pytest.raises(DataError, match="the column path is missing"):
         load_table(find_source(tmp_path))

@@ -118,7 +118,7 @@ def test_rows_and_words_that_kaggle_does_not_know_are_told(run: Path, caplog: py
     told = [record.getMessage() for record in caplog.records]
     assert told == [
         f"{submission}: 1 row is no query of the truth (first: q9); Kaggle refuses such a file.",
-        f"{submission}: New individual, new-individual is taken for a name; an unknown animal is new_individual.",
+        f"{submission}: taken for a name: New individual, new-individual. An unknown animal is new_individual.",
     ]
 
 

@@ -213,7 +213,9 @@ def test_a_run_of_predict_is_not_overwritten_and_one_of_cluster_is_made_again(
     before = {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()}
     settings = [part for one in CONFIG_ARGUMENTS for part in ("--set", one)]
     places = ["--data", str(data), "--run", str(run.path), "--out", str(tmp_path / "c.csv")]
-    told = "a finished run of another command, .* Give --run another folder, or leave out --data to group this run"
+    told = (
+        "a finished run of another command, .* give --run another folder. To group the photographs of that run, leave"
+    )
     with pytest.raises(OutputError, match=told):
         CliRunner().invoke(app, ["cluster", *places, "--workers", "1", *settings], catch_exceptions=False)
     with pytest.raises(OutputError, match=told):
@@ -224,7 +226,7 @@ def test_a_run_of_predict_is_not_overwritten_and_one_of_cluster_is_made_again(
         done = CliRunner().invoke(app, ["cluster", *places, "--workers", "1", *settings], catch_exceptions=False)
         assert done.exit_code == 0, done.output
     (tmp_path / "own" / "finished.json").write_text("{")  # nobody knows what made it
-    with pytest.raises(OutputError, match=r"own: this is a finished run"):
+    with pytest.raises(OutputError, match="own: this folder holds a finished run"):
         animalclef.cluster(data, config=CONFIG, run_dir=tmp_path / "own", workers=1)
 
 

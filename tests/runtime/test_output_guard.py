@@ -79,6 +79,12 @@ def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path: Path) -> N
         write_text(tmp_path / "latest.csv", text)
         assert (tmp_path / "share" / "who.csv").read_text() == text
     assert (tmp_path / "latest.csv").is_symlink()
+    (tmp_path / "a.csv").symlink_to("b.csv")
+    (tmp_path / "b.csv").symlink_to("a.csv")
+    write_text(tmp_path / "a.csv", "of a loop")
+    assert (tmp_path / "b.csv").read_text() == "of a loop"
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).unlink()
     assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["latest.csv", "who.csv"]
 
 

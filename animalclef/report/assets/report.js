@@ -266,7 +266,7 @@
     const [photoNumber, rank, position, further, individual, single, ...scores] = query.candidates[place];
     const [left, right] = [data.photographs[query.photo], data.photographs[photoNumber]];
     const same = query.truth === undefined ? "" : isSame(query, right) ? " – the same individual" : " – another individual";
-    $("match-title").textContent = `${left.id} and ${rank}. ${shown(right.identity)} (${right.id}), candidate ${position}${same}`;
+    $("match-title").textContent = `query ${left.id} and ${shown(right.identity)} (${right.id}), individual ${rank}, candidate ${position}${same}`;
     stepButtons();
     if (!dialog.open) dialog.showModal();
     const flat = await matchesOf(number, place);
