@@ -67,9 +67,9 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         """The validation score of every data set, how many queries were named or new, and warnings."""
-        warnings = () if self.outcome is None else self.outcome.warnings
-        clusters = None if self.outcome is None else self.outcome.clusters
-        return summary_of(self.decision, self.finished.predictions, warnings, clusters)
+        made = self.outcome
+        warnings, clusters, spent = ((), None, None) if made is None else (made.warnings, made.clusters, made.spent)
+        return summary_of(self.decision, self.finished.predictions, warnings, clusters, spent)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:

@@ -55,6 +55,7 @@ def plan_sentence(plan: Plan) -> str:
         work = f"{plan.images_to_describe:,} of {plan.images:,} photographs to extract features from"
         work += f", up to {plan.pairs:,} pairs to match"
     work += f" (up to {plan.views} views of a query)" if plan.views > 1 else ""
+    work += f" within the budget of {plan.budget}" if plan.budget else ""
     if plan.network_megabytes:
         hours = plan.machines * plan.seconds / 3600
         work += f", on {counted(plan.machines, 'machine')}: about {duration(plan.seconds)} ({hours:,.1f} machine hours)"

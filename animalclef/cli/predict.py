@@ -54,7 +54,8 @@ def _finish(
     if made.outcome is not None and made.outcome.clusters is not None:
         what = "queries" if is_clustering(made.finished) else "photographs of new individuals"
         counts = console.count_lines(made.outcome.clusters.counts, what)
-    lines = [*console.honesty_lines(made.decision), answered, *counts, *rest]
+    spent = [made.outcome.spent.sentence] if made.outcome is not None and made.outcome.spent is not None else []
+    lines = [*console.honesty_lines(made.decision), *spent, answered, *counts, *rest]
     content = {"submission": str(submission), "run": str(made.path), **made.manifest, **summary}
     print_result(content, table, *lines, as_json=as_json)
 
@@ -80,8 +81,8 @@ def predict(
     budget: Annotated[
         str | None,
         typer.Option(
-            help="Match at most this many pairs (50000), or what takes this long (30min): first what may still "
-            "change an answer. Default: all of them."
+            help="Match so many pairs of photographs (50000), or for so long (30min), first where an answer may "
+            "still change. Default: all pairs."
         ),
     ] = None,
     max_missing: opt.MaxMissing = None,

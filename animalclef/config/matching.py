@@ -1,9 +1,7 @@
-"""Settings of local features, of matching, and of a budget for matching; the registry of local features."""
+"""Settings of local features and of matching; the registry of local features."""
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,10 +11,9 @@ from pydantic import Field, field_validator, model_validator
 
 from animalclef.config.base import Member, Settings, distinct
 
-__all__ = ["FEATURES", "BudgetConfig", "Feature", "KeypointConfig", "RerankConfig", "RerankMember", "View", "family"]
+__all__ = ["FEATURES", "Feature", "KeypointConfig", "RerankConfig", "RerankMember", "View", "family"]
 
 View = Literal["rot90", "rot180", "rot270", "flip"]
-_AMOUNT = re.compile(r"(\d+)|(\d+(?:\.\d+)?) ?min")
 
 
 @dataclass(frozen=True)
@@ -253,48 +250,3 @@ class RerankConfig(MatcherSettings):
         if self.members and "none" in (self.matcher, *(one.matcher for one in self.members)):
             raise ValueError("with members every matcher must match, so none of them can be `none`")
         return self
-
-
-class BudgetConfig(Settings):
-    """A limit on the pairs that are matched."""
-
-    spend: str | None = Field(
-        None, description="pairs (50000) or minutes (30min) for queries and validation together; null: no limit"
-    )
-    sample: int = Field(
-        100,
-        ge=12,
-        description="pseudo-queries of each data set that are matched completely, to learn when a query may stop",
-    )
-    sample_share: float = Field(0.25, gt=0, le=1, description="largest share of the budget for this sample")
-    steps: tuple[int, ...] = Field(
-        (3, 6, 10, 15, 20, 30, 40, 60, 80),
-        min_length=1,
-        description="numbers of candidates after which a query may stop",
-    )
-
-    @field_validator("spend", mode="before")
-    @classmethod
-    def _amount(cls, value: object) -> object:
-        text = str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else value
-        if text is not None and not (isinstance(text, str) and _AMOUNT.fullmatch(text)):
-            raise ValueError("expected a number of pairs (50000) or of minutes (30min)")
-        return text
-
-    @field_validator("steps")
-    @classmethod
-    def _rising(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
-        if steps[0] < 1 or any(after <= before for before, after in itertools.pairwise(steps)):
-            raise ValueError("expected rising numbers from 1")
-        return steps
-
-    @property
-    def pairs(self) -> int | None:
-        """The budget in pairs, `None` if it is given in minutes."""
-        return int(self.spend) if self.spend is not None and self.spend.isdigit() else None
-
-    @property
-    def minutes(self) -> float | None:
-        """The budget in minutes, `None` if it is given in pairs."""
-        found = None if self.spend is None else _AMOUNT.fullmatch(self.spend)
-        return float(found[2]) if found is not None and found[2] is not None else None

@@ -8,9 +8,10 @@ from collections.abc import Collection
 from pydantic import Field
 
 from animalclef.config.base import Settings
+from animalclef.config.budget import BudgetConfig
 from animalclef.config.data import DataConfig, EncounterConfig
 from animalclef.config.decision import ClusterConfig, DecideConfig
-from animalclef.config.matching import BudgetConfig, KeypointConfig, RerankConfig
+from animalclef.config.matching import KeypointConfig, RerankConfig
 from animalclef.config.prepare import PrepareConfig
 from animalclef.config.retrieval import EmbedConfig, RetrieveConfig, VoteConfig
 from animalclef.errors import ConfigError

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from animalclef.config import fingerprint
+from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.early_exit import StopRule, learn_rule, trace_of
 from animalclef.decision.early_exit_curve import held_out_chances, limit_for, trade_off, write_trade_off
 from animalclef.decision.tune import tune
@@ -22,13 +24,55 @@ from animalclef.pipeline.shortlists import PseudoQuerySet, Shortlists, sample_ps
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.progress import Silent
 from animalclef.store.pair_log import PairLog
-from animalclef.structures import Shortlist
+from animalclef.structures import PairScores, Shortlist
+from animalclef.structures.arrays import BoolArray
 
-__all__ = ["pair_seconds", "settle_budget"]
+__all__ = ["Spent", "pair_seconds", "settle_budget", "spent_on"]
 
 logger = logging.getLogger(__name__)
 
 _LEAST_SAMPLE = 12  # pseudo-queries per data set; with fewer no rule is learned
+
+
+@dataclass(frozen=True)
+class Spent:
+    """How many pairs a run with a budget matched, of how many; two photographs are one pair on whichever list."""
+
+    asked: str  # with its unit, such as "200 pairs"
+    query_pairs_matched: int
+    query_pairs: int
+    validation_pairs_matched: int = 0  # 0 of 0 where the decision was given
+    validation_pairs: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """Say how many pairs were matched, of how many."""
+        parts = [("queries", self.query_pairs_matched, self.query_pairs)]
+        parts += [("validation", self.validation_pairs_matched, self.validation_pairs)]
+        counts = [f"{matched:,} of {every:,} pairs of {what}" for what, matched, every in parts if every]
+        return f"Budget of {self.asked}: matched {' and '.join(counts)}; the others are scored without keypoints."
+
+
+def spent_on(scores: PairScores, pseudo: Mapping[str, PseudoQueries], context: RunContext) -> Spent | None:
+    """Return what a budget was spent on, by the scores that the pairs have; `None` without a budget."""
+    asked, names = context.config.budget.text, context.match_columns
+    if asked is None or not names:
+        return None
+    matched, every = set[frozenset[str]](), set[frozenset[str]]()
+    for part in pseudo.values():
+        listed = part.as_known | part.as_unknown
+        seen = np.isfinite(part.columns[names[0]]) & listed
+        every |= _pairs(part, listed)
+        matched |= _pairs(part, seen)
+    return Spent(asked, int(np.isfinite(scores.columns[names[0]]).sum()), len(scores), len(matched), len(every))
+
+
+def _pairs(part: PseudoQueries, chosen: BoolArray) -> set[frozenset[str]]:
+    """Return the pairs of photographs in some slots (p, k) of pseudo-queries."""
+    if part.gallery_id is None:
+        return set()
+    rows, slots = np.nonzero(chosen)
+    return {frozenset(pair) for pair in zip(part.splits.image_id[rows], part.gallery_id[rows, slots], strict=True)}
 
 
 class _Record(BaseModel):

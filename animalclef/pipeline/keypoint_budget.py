@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from animalclef.config import Config, VoteConfig
 from animalclef.structures import ImageTable
 
-__all__ = ["KeypointSize", "affordable", "count_pairs", "sized_for_job"]
+__all__ = ["KeypointSize", "affordable", "count_distinct_pairs", "count_pairs", "sized_for_job"]
 
 _MINUTES, _PHOTOGRAPHS = 22.0, 3500  # the default budget: so many minutes for so many photographs
 _CORES = 2
@@ -72,12 +72,25 @@ def affordable(photographs: int, pairs: int, minutes: float) -> KeypointSize:
 
 
 def count_pairs(images: ImageTable, config: Config, *, tunes: bool, groups_all: bool = False) -> int:
-    """Return how many pairs are matched at most, every view of a query counted.
+    """Return how many pairs are asked for at most, within a budget in pairs, every view of a query counted.
 
     Queries and pseudo-queries are matched with their candidates. Those that are grouped by individual (new ones, with
     `groups_all` all queries, or everything where there are none) are matched with each other, and so is a sample of the
     database.
     """
+    pairs = _asked_pairs(images, config, tunes=tunes, groups_all=groups_all, distinct=False)
+    return pairs if config.budget.pairs is None else min(pairs, config.budget.pairs)
+
+
+def count_distinct_pairs(images: ImageTable, config: Config, *, tunes: bool, groups_all: bool = False) -> int:
+    """Return how many pairs are matched at most without a budget: each once, however many steps ask for it.
+
+    In a small job most pairs are asked for more than once.
+    """
+    return _asked_pairs(images, config, tunes=tunes, groups_all=groups_all, distinct=True)
+
+
+def _asked_pairs(images: ImageTable, config: Config, *, tunes: bool, groups_all: bool, distinct: bool) -> int:
     grouping = config.cluster
     groups = (groups_all or grouping.new_ones) and config.budget.spend is None
     if config.rerank.matcher == "none":
@@ -90,9 +103,18 @@ def count_pairs(images: ImageTable, config: Config, *, tunes: bool, groups_all: 
         tested = min(gallery, grouping.photographs)
         if groups_all and not images.is_query.any():
             queries, gallery, pseudo, tested = gallery, 0, 0, 0
-        asked = (queries + pseudo) * min(config.retrieve.top_k, gallery)
+        listed = min(config.retrieve.top_k, gallery)
+        among, named = 0, pseudo * listed  # pairs of two queries, and of two database photographs
         if groups:
-            asked += sum(count * min(grouping.neighbours, max(0, count - 1)) for count in (queries, tested))
-            asked += tested * min(config.retrieve.top_k, gallery) if groups_all else 0
-        pairs += asked * (1 + len(config.keypoints.views.get(name, ())))
-    return pairs if config.budget.pairs is None else min(pairs, config.budget.pairs)
+            among = queries * min(grouping.neighbours, max(0, queries - 1))
+            named += tested * min(grouping.neighbours, max(0, tested - 1)) + (tested * listed if groups_all else 0)
+        views = 1 + len(config.keypoints.views.get(name, ()))
+        if distinct and views == 1:  # a view belongs to one of the two, so both directions are matched
+            among, named = min(among, _pairs_of(queries)), min(named, _pairs_of(gallery))
+        pairs += (queries * listed + among + named) * views
+    return pairs
+
+
+def _pairs_of(count: int) -> int:
+    """Return the number of pairs among so many photographs, each once."""
+    return count * (count - 1) // 2

@@ -16,7 +16,7 @@ from animalclef.decision.fusion import fuse
 from animalclef.decision.reviewed_answers import apply_reviewed
 from animalclef.decision.sanity_checks import sanity_warnings
 from animalclef.errors import ConfigError, DataError
-from animalclef.pipeline.budget import settle_budget
+from animalclef.pipeline.budget import Spent, settle_budget, spent_on
 from animalclef.pipeline.candidate_search import ranks_of_sources
 from animalclef.pipeline.cluster import cluster_new_ones, cluster_queries
 from animalclef.pipeline.cluster_evidence import ClusterJob
@@ -54,6 +54,7 @@ class Outcome:
     warnings: tuple[str, ...] = ()  # answers that are far from what validation saw
     reviewed: ReviewedPairs = field(default_factory=ReviewedPairs)  # what people answered, as it was used
     clusters: Clusters | None = None  # the individual on every query; None where new ones were not grouped
+    spent: Spent | None = None  # pairs that a budget let be matched; None without one
 
 
 def predict(
@@ -150,7 +151,7 @@ def _answer(
         matcher_weights=next(iter(map(str, context.models.made_by)), None),
         device="cpu" if network is None else network.device,
         warnings=tuple(sanity_warnings(predictions, features.images, pseudo, decision)),
-        reviewed=reviewed,
+        reviewed=reviewed, spent=spent_on(scores, pseudo, context),
     )  # fmt: skip
 
 
@@ -185,6 +186,8 @@ def _write_run(
     folder.write_answers(outcome.predictions)
     write_clusters(folder, outcome.clusters)
     counts = {"photographs": len(features.images), "query pairs": shortlists.queries.pair_count}
+    if outcome.spent is not None:
+        counts["query pairs matched"] = outcome.spent.query_pairs_matched
     folder.write_timings(context.seconds, counts | {"pairs in the log": sum(map(len, context.logs))})
     settings = {"scores": context.scores_id, "data": features.digest, "config": context.config.model_dump(mode="json")}
     settings |= {"made_by": made_by}

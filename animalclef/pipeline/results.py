@@ -19,6 +19,7 @@ from animalclef.config import Config
 from animalclef.data.answers import ANSWERS_COLUMNS, answer_rows, answers_path
 from animalclef.decision.decision_model import Decision
 from animalclef.errors import OutputError
+from animalclef.pipeline.budget import Spent
 from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.atomic_files import check_writable, write_csv, write_text
 from animalclef.runtime.digests import file_digest
@@ -47,7 +48,7 @@ def write_results(
     """
     settings_file, metrics_file, decision_file, manifest_file = map(submission.with_suffix, _KINDS)
     write_text(settings_file, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
-    figures = summary_of(outcome.decision, outcome.predictions, outcome.warnings, outcome.clusters)
+    figures = summary_of(outcome.decision, outcome.predictions, outcome.warnings, outcome.clusters, outcome.spent)
     write_text(metrics_file, _json(figures))
     write_text(decision_file, outcome.decision.model_dump_json(indent=1) + "\n")
     thresholds = {name: outcome.decision.of(name).threshold for name in images.datasets}
@@ -109,7 +110,11 @@ def check_target(target: Path, run: Path | None) -> None:
 
 
 def summary_of(
-    decision: Decision, predictions: Predictions, warnings: Sequence[str], clusters: Clusters | None = None
+    decision: Decision,
+    predictions: Predictions,
+    warnings: Sequence[str],
+    clusters: Clusters | None = None,
+    spent: Spent | None = None,
 ) -> dict[str, Any]:
     """Return the validation score per data set, made from the gallery alone, and counts of the answers."""
     datasets = {}
@@ -126,6 +131,7 @@ def summary_of(
         "new_individuals": sum(who is None for who in predictions.identity),
         "individuals_named": len(set(predictions.named())),
         "warnings": list(warnings),
+        **({} if spent is None else {"budget": asdict(spent)}),
         **({} if clusters is None else {"clusters": {name: asdict(one) for name, one in clusters.counts.items()}}),
     }
 

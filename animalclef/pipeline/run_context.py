@@ -46,6 +46,7 @@ class Plan:
     views: int = 1  # of a query, where it has most
     machines: int = 1
     network_megabytes: float = 0.0  # between the machines of a cluster and its disk
+    budget: str | None = None  # for matching, with its unit
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from rows import Row, image_table
 
 from animalclef.config import Config, KeypointConfig, load_config
 from animalclef.matching.nearest_neighbour import distinct_places
-from animalclef.pipeline.keypoint_budget import affordable, count_pairs
+from animalclef.pipeline.keypoint_budget import affordable, count_distinct_pairs, count_pairs
 from animalclef.structures import Correspondences, ImageTable
 
 
@@ -45,6 +45,22 @@ def table(queries: int) -> ImageTable:
 def test_pairs_of_grouping_are_part_of_the_job(settings: list[str], groups_all: bool, pairs: int) -> None:
     images = table(queries=3)
     assert count_pairs(images, load_config(None, settings), tunes=True, groups_all=groups_all) == pairs
+
+
+@pytest.mark.parametrize(
+    ("settings", "pairs"),
+    [
+        ([], 3 * 4 + 3 + 6),  # queries with the database, and with each other; the database with itself
+        (["cluster.new_ones=false"], 3 * 4 + 6),
+        (["cluster.neighbours=1", "retrieve.top_k=1"], 3 + 3 + 6),  # of the database 4 + 4 pairs are asked for
+        (["keypoints.views={data: [flip]}"], 2 * ((3 + 4) * 4 + 3 * 2 + 4 * 3)),  # a view has two directions
+        (["budget.spend=1"], 3 * 4 + 6),
+    ],
+)
+def test_a_pair_that_is_asked_for_twice_is_matched_once(settings: list[str], pairs: int) -> None:
+    images = table(queries=3)
+    settings = [one.replace("data:", f"{images.datasets[0]}:") for one in settings]
+    assert count_distinct_pairs(images, load_config(None, settings), tunes=True) == pairs
 
 
 def test_where_nobody_has_a_name_every_photograph_is_grouped() -> None:

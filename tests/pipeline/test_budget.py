@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -118,8 +119,32 @@ def test_what_a_budget_may_be(text: str, pairs: int | None, minutes: float | Non
 
 @pytest.mark.parametrize("text", ["much", "-5", "3.5", "30h", "true"])
 def test_what_a_budget_may_not_be(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"budget.spend: .*number of pairs \(50000\) or of minutes \(30min\)"):
+    said = r"budget.spend: .*pairs \(50000\) or of minutes \(30min\); a plain number means pairs of photographs"
+    with pytest.raises(ConfigError, match=said):
         load_config(None, [f"budget.spend={text}"])
+
+
+def test_what_was_matched_is_counted_by_the_scores() -> None:
+    scores = PairScores(
+        strings("q", "q", "q"), strings("g0", "g1", "g2"), {"inliers": np.array([4, np.nan, 0], dtype=np.float32)}
+    )
+    listed = np.array([[True, True, False], [True, False, True]])
+    inliers = np.array([[3, np.nan, np.nan], [7, 8, 3]], dtype=np.float32)  # the 8 is on neither list
+    part: Any = SimpleNamespace(
+        columns={"inliers": inliers}, as_known=listed, as_unknown=listed & False,
+        splits=SimpleNamespace(image_id=strings("a", "b")),
+        gallery_id=np.array([["b", "c", "d"], ["c", "d", "a"]], dtype=object),  # a with b stands twice
+    )  # fmt: skip
+    context: Any = SimpleNamespace(config=load_config(None, ["budget.spend=200"]), match_columns=("inliers",))
+    spent = budgeting.spent_on(scores, {"NewtID": part}, context)
+    assert spent == budgeting.Spent("200 pairs", 2, 3, 2, 3)
+    assert spent is not None
+    assert spent.sentence == (
+        "Budget of 200 pairs: matched 2 of 3 pairs of queries and 2 of 3 pairs of validation; the others are scored "
+        "without keypoints."
+    )
+    context.config = load_config(None)
+    assert budgeting.spent_on(scores, {}, context) is None
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +188,8 @@ def test_a_budget_is_kept_by_the_whole_run(data: Path, run: Path, monkeypatch: p
     assert 0 < record["sample_pairs"] < 144
     assert (run / "budget.png").read_bytes().startswith(b"\x89PNG")
     assert read_csv(run / "budget.csv")[0]["rule"] == "settled"
+    counts = json.loads((run / "timings.json").read_text())["counts"]
+    assert (counts["query pairs matched"], counts["query pairs"]) == (matched_pairs(run), len(candidates))
 
 
 def test_a_huge_budget_is_none(data: Path, run: Path, tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,6 +34,7 @@ from animalclef.pipeline.models import Models
 from animalclef.pipeline.run_context import RunContext, open_pair_log
 from animalclef.store.run_folder import RunFolder
 from animalclef.store.shard_store import ShardStore
+from animalclef.structures import LocalFeatures, MatchKey
 
 PHOTOGRAPHS = 17  # four known animals of three photographs, five queries
 PAIRS = 12 * 5 + 12 * 11 // 2
@@ -265,8 +267,8 @@ def test_the_plan_tells_what_views_cost(data: Path, tmp_path: Path) -> None:
         folder = RunFolder(tmp_path / name)
         log = open_pair_log(config, folder, models)
         counts[name] = estimate(loaded, {"NewtID": []}, RunContext(config, folder, models, log))
-    assert counts["plain"].pairs == (5 + 12) * 12 + 5 * 4 + 12 * 11  # and the grouping of new ones, with its tests
-    assert counts["turned"].pairs == 3 * counts["plain"].pairs
+    assert counts["plain"].pairs == 5 * 12 + 5 * 4 // 2 + 12 * 11 // 2  # queries; new ones; database, each once
+    assert counts["turned"].pairs == 3 * ((5 + 12) * 12 + 5 * 4 + 12 * 11)  # with a view no pair is asked for twice
     assert "(up to 3 views of a query)" in plan_sentence(counts["turned"])
     assert "views" not in plan_sentence(counts["plain"])
 
@@ -275,6 +277,47 @@ class Cluster(ThisMachine):
     """This machine, said to be four with eight cores in all."""
 
     capacity = Capacity(4, 8)
+
+
+def test_the_plan_times_pairs_of_as_many_keypoints_as_are_matched(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = load_table(find_source(data)).images
+    config = load_config(None, ["keypoints.matched=40"])
+    models = Models(None, SiftExtractor(config.keypoints), MutualNearest(config.rerank))
+    seen: list[tuple[int, bool]] = []
+    original = MutualNearest.match
+
+    def spying(self: MutualNearest, query: LocalFeatures, others: Sequence[LocalFeatures]) -> Any:
+        seen.append((max(len(one) for one in (query, *others)), any(one is query for one in others)))
+        return original(self, query, others)
+
+    monkeypatch.setattr(MutualNearest, "match", spying)
+    folder = RunFolder(tmp_path / "run")
+    log = open_pair_log(config, folder, models)
+    estimate(loaded, {"NewtID": []}, RunContext(config, folder, models, log))
+    assert {most for most, _ in seen} == {40}
+    assert not any(itself for _, itself in seen[1:])  # the first one is not timed
+
+
+def test_the_plan_stays_within_a_budget_that_the_log_does_not_use_up(data: Path, tmp_path: Path) -> None:
+    loaded = load_table(find_source(data)).images
+    plans = {}
+    for budget in ("30", "0.01min"):
+        config = load_config(None, [f"budget.spend={budget}"])
+        models = Models(None, SiftExtractor(config.keypoints), MutualNearest(config.rerank))
+        folder = RunFolder(tmp_path / budget)
+        log = open_pair_log(config, folder, models)
+        assert log is not None
+        log.append(
+            [MatchKey("f" * 32)] * 40,
+            [MatchKey(f"{row:016x}" * 2) for row in range(40)],
+            np.zeros((40, len(log.columns)), dtype=np.float32),
+        )
+        plans[budget] = estimate(loaded, {"NewtID": []}, RunContext(config, folder, models, log))
+    assert plans["30"].pairs == 30
+    assert "up to 30 pairs to match within the budget of 30 pairs:" in plan_sentence(plans["30"])
+    assert "within the budget of 0.01 minutes:" in plan_sentence(plans["0.01min"])
 
 
 def test_the_plan_of_a_cluster_tells_machines_hours_disk_and_network(data: Path, tmp_path: Path) -> None:
