@@ -147,6 +147,25 @@ def test_a_missing_table(tmp_path: Path, predict: Command) -> None:
     stops_with(predict(tmp_path / "empty"), "neither a table (metadata.csv) nor a folder of photographs per individual")
 
 
+@pytest.mark.parametrize("given", [("--data", ""), ("--data=",), ("--data", ".", "--weights", "")])
+def test_an_empty_path_is_not_the_current_folder(command: Command, given: tuple[str, ...]) -> None:
+    option = given[-2] if given[-1] == "" else "--data"
+    stops_with(command("predict", *given), f"error: {option}: the text given is empty. If a script gives a variable")
+
+
+def test_an_empty_argument_is_told_and_an_empty_note_is_none(command: Command) -> None:
+    stops_with(command("show", "", "--run", "run"), "error: an argument: the text given is empty.")
+    assert "the text given" not in command("ledger", "add", "--public", "0.5", "--note", "").stderr
+
+
+@pytest.mark.parametrize("name", ["predict", "cluster", "report", "doctor", "weights list"])
+def test_a_folder_of_weights_that_is_not_there(small: Path, command: Command, name: str) -> None:
+    more = {"predict": ["--data", small], "cluster": ["--data", small], "report": ["run"]}.get(name, [])
+    stops_with(command(*name.split(), *more, "--weights", "absent"), "--weights absent: no such folder.")
+    table = small / "metadata.csv"
+    stops_with(command(*name.split(), *more, "--weights", table), "metadata.csv: this is a file; give the folder")
+
+
 def test_no_database_rows(small: Path, predict: Command) -> None:
     edit(small, lambda row: row if is_query(row) else None)
     stops_with(predict(small), "metadata.csv: no database rows with an identity, so nobody can be recognised.")

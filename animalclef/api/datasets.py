@@ -120,7 +120,13 @@ def load_config(name: Config | str | None = None, *overrides: str, seed: int | N
 
 
 def path_or_none(path: PathLike | None) -> Path | None:
-    """Return a path where one is given."""
+    """Return a path where one is given.
+
+    Raises:
+        ValueError: it is an empty text, which would be the current folder.
+    """
+    if path is not None and not os.fspath(path):
+        raise ValueError("expected a path, got an empty text. Write '.' for the current folder.")
     return None if path is None else Path(path)
 
 
