@@ -206,6 +206,28 @@ def test_missing_photographs(small: Path, predict: Command) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("written", "there", "how"),
+    [
+        ("images/NewtID/0_2.JPG", "images/NewtID/0_2.jpg", "which differs in upper and lower case"),
+        ("Images/newtid/0_2.jpg", "images/NewtID/0_2.jpg", "which differs in upper and lower case"),
+        ("images/é.jpg", "images/e\u0301.jpg", "whose accents are encoded in another form of Unicode"),
+    ],
+)
+def test_a_photograph_that_is_spelled_otherwise_is_named(
+    small: Path, predict: Command, written: str, there: str, how: str
+) -> None:
+    (small / "images/NewtID/0_2.jpg").rename(small / there)
+    if (small / written).exists():
+        pytest.skip("these names are one on this file system")
+    edit(small, lambda row: row | {"path": written} if row["image_id"] == "2" else row)
+    reason = f"no such file; {there} is there, {how}"
+    advice = "Rename the files or change the table (1 such name). Continue without them"
+    stops_with(predict(small), f"missing: 1 of 10 photographs (first: {written}: {reason}). {advice}")
+    assert f"(first: {written}: {reason}); see " in predict(small, "--max-missing", "0.1").stderr
+    assert read_csv(Path("run/set_aside.csv"))[0]["reason"] == reason
+
+
 @pytest.mark.parametrize(("present", "absent", "named"), [(2, 1, "0.334"), (71, 29, "0.29"), (9, 1, "0.1")])
 def test_the_share_that_is_named_goes_on(tmp_path: Path, present: int, absent: int, named: str) -> None:
     total = present + absent

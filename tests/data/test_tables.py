@@ -567,3 +567,24 @@ def test_an_absolute_path_below_the_table_is_read(tmp_path: Path) -> None:
     loaded = load(tmp_path, f"image_id,path,identity\n1,{tmp_path}/in/a.jpg,Ada\n")
     assert loaded.images.path.tolist() == ["in/a.jpg"]
     assert "leaves the data folder" in refusal(tmp_path, f"image_id,path,identity\n1,{tmp_path.parent}/a.jpg,Ada\n")
+
+
+def test_a_path_that_comes_back_into_the_folder_is_straightened(tmp_path: Path) -> None:
+    cells = ("in/../in/a.jpg", "in\\..\\b.jpg", f"{tmp_path}/in/../in/c.jpg", f"in/../../{tmp_path.name}/d.jpg")
+    rows = [f"{number},{cell},Ada\n" for number, cell in enumerate(cells[:3])]
+    loaded = load(tmp_path, "".join(["image_id,path,identity\n", *rows]))
+    assert loaded.images.path.tolist() == ["in/a.jpg", "b.jpg", "in/c.jpg"]
+    assert "line 2: path: leaves" in refusal(tmp_path, f"image_id,path,identity\n1,{cells[3]},Ada\n")
+
+
+def test_an_absolute_path_reaches_the_folder_through_a_link(tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    (real / "data").mkdir(parents=True)
+    link.symlink_to(real)
+    rows = [f"1,{link}/data/in/a.jpg,Ada\n", f"2,{real}/data/b.jpg,Ada\n"]
+    for root in (real, link):
+        (root / "data/metadata.csv").write_text("".join(["image_id,path,identity\n", *rows]))
+        assert load_table(find_source(root / "data")).images.path.tolist() == ["in/a.jpg", "b.jpg"]
+    (real / "data/metadata.csv").write_text(f"image_id,path,identity\n1,{link}/other/a.jpg,Ada\n")
+    with pytest.raises(DataError, match="leaves the data folder"):
+        load_table(find_source(link / "data"))
