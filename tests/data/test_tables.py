@@ -75,13 +75,26 @@ def test_the_2025_layout(tmp_path: Path) -> None:
         b"\xfe\xff" + TABLE_2025.encode("utf-16-be"),
         TABLE_2025.replace(",", ";"),
         TABLE_2025.replace(",", "\t"),
+        TABLE_2025.replace(",", "|"),
         TABLE_2025.replace("\n", "\r\n"),
         TABLE_2025.replace("\n", "\r"),
         TABLE_2025.rstrip("\n"),
         "\n\n" + TABLE_2025 + "\n\n",
         TABLE_2025.replace(",", " , "),
     ],
-    ids=["bom", "utf-16", "utf-16-be", "semicolons", "tabs", "crlf", "cr", "no last newline", "blank lines", "spaces"],
+    ids=[
+        "bom",
+        "utf-16",
+        "utf-16-be",
+        "semicolons",
+        "tabs",
+        "bars",
+        "crlf",
+        "cr",
+        "no last newline",
+        "blank lines",
+        "spaces",
+    ],
 )
 def test_the_same_table_in_other_clothes(tmp_path: Path, content: str | bytes) -> None:
     loaded = load(tmp_path, content)
@@ -110,6 +123,31 @@ def test_a_repeated_header_line_is_skipped_with_a_warning(tmp_path: Path) -> Non
     loaded = load(tmp_path, "\n".join([HEADER_2025, *ROWS_2025[:2], HEADER_2025, *ROWS_2025[2:]]))
     check_2025(loaded.images)
     assert warnings_of(loaded) == ["metadata.csv, line 4: the header is repeated here; this line is skipped."]
+
+
+@pytest.mark.parametrize("sign", [",", ";", "|"])
+def test_comments_above_the_header_are_skipped_with_a_warning(tmp_path: Path, sign: str) -> None:
+    comments = f"# Photographs of 2020, made by Ada\n\n# {sign} {sign}\n"
+    loaded = load(tmp_path, comments + TABLE_2025.replace(",", sign))
+    check_2025(loaded.images)
+    assert warnings_of(loaded) == ["metadata.csv, line 1: a comment before the header is skipped (also line 3)"]
+    assert "metadata.csv, line 6: image_id: empty" in refusal(
+        tmp_path, f"{comments}image_id,path,identity\n\n,a.jpg,Ada\n"
+    )
+
+
+def test_a_header_may_begin_with_a_number_sign() -> None:
+    table = parse_table("#id;path\n#1;a,b.jpg\n2;c,d.jpg\n", Path("x.csv"))
+    assert table.columns == ("#id", "path")
+    assert table.rows == [{"#id": "#1", "path": "a,b.jpg"}, {"#id": "2", "path": "c,d.jpg"}]
+    assert parse_table("# only this", Path("x.csv")).columns == ("# only this",)
+    assert parse_table("a|b,path\n1|2,c.jpg\n", Path("x.csv")).columns == ("a|b", "path")
+
+
+def test_a_comment_that_may_be_a_header_is_named(tmp_path: Path) -> None:
+    text = refusal(tmp_path, "# Ada, in May, 2020\nimage_id,path,identity\n1,a.jpg,Ada\n")
+    assert "line 1: the column path is missing; there are # Ada, in May, 2020." in text
+    assert "If that line is a comment, remove it." in text
 
 
 def test_a_repeated_column_that_agrees_is_a_warning(tmp_path: Path) -> None:
