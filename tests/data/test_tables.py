@@ -412,6 +412,17 @@ def test_a_folder_above_the_data_set(tmp_path: Path) -> None:
     assert find_source(tmp_path) == Source(inner, inner / "metadata.csv")
 
 
+@pytest.mark.parametrize("name", ["METADATA.CSV", "Metadata.csv"])
+def test_a_table_below_is_found_in_capitals(tmp_path: Path, name: str) -> None:
+    inner = tmp_path / "a" / "comp"
+    inner.mkdir(parents=True)
+    table = save(inner, TABLE_2025, name)
+    assert find_source(tmp_path) == Source(inner, table)
+    assert find_source(None, kaggle=tmp_path) == Source(inner, table)
+    small = save(inner, TABLE_2025)
+    assert find_source(tmp_path) == Source(inner, small)
+
+
 def test_two_data_sets_below_are_named(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
