@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.api.datasets import PathLike
+from animalclef.api.datasets import PathLike, path_or_none
 from animalclef.api.open_images import Images, Photograph, in_chunks, open_images
 from animalclef.config import Config, EmbedConfig, KeypointConfig, load_config
 from animalclef.config.prepare import PrepareConfig
+from animalclef.errors import WeightsError
 from animalclef.features.embedding.embedder import load_network
 from animalclef.features.embedding.principal_components import project
 from animalclef.features.embedding.timm_embedder import choose_device
@@ -138,10 +139,17 @@ def _whole(photograph: Photograph, mask: NDArray[np.bool_]) -> NDArray[np.bool_]
 
 
 def weights_of(weights: PathLike | None) -> tuple[str | None, Path | None]:
-    """Return a file of weights (or `hub`) and a folder of them; one of the two is `None`."""
-    if weights is None:
+    """Return a file of weights (or a name, such as `hub`) and a folder of them; one of the two is `None`.
+
+    Raises:
+        WeightsError: a path is given, and nothing is there.
+    """
+    path = path_or_none(weights)
+    if path is None:
         return None, None
-    return (None, Path(weights)) if Path(weights).is_dir() else (os.fspath(weights), None)
+    if (path.suffix or len(path.parts) > 1) and not path.exists():
+        raise WeightsError(f"weights {path}: no such file or folder.")
+    return (None, path) if path.is_dir() else (str(path), None)
 
 
 def _fitted(photographs: Sequence[Photograph], config: EmbedConfig, seed: int) -> VladExtractor:

@@ -15,7 +15,7 @@ import animalclef as ac
 from animalclef.api.datasets import path_or_none
 from animalclef.api.matches import Matches
 from animalclef.api.open_images import open_image, open_images
-from animalclef.errors import ConfigError
+from animalclef.errors import ConfigError, WeightsError
 
 WIDE, HIGH = 2100, 1500
 
@@ -98,6 +98,13 @@ def test_changes_that_are_none(change: Any) -> None:
 def test_changes_in_place_of_a_file(name: Any) -> None:
     with pytest.raises(ConfigError, match=r'expected a file or a name, got .*load_config\(None, "a.b=c"\)'):
         ac.load_config(name)
+
+
+@pytest.mark.parametrize("weights", ["absent/folder", "absent.safetensors"])
+def test_weights_that_are_not_there_are_told_where_none_are_needed(weights: str) -> None:
+    for made in (ac.Embedder, ac.LocalFeatureExtractor, ac.Matcher):
+        with pytest.raises(WeightsError, match=f"weights {weights}: no such file or folder."):
+            made(*(["embedder-lite"] if made is ac.Embedder else []), weights=weights)
 
 
 def test_an_empty_text_is_no_path() -> None:
