@@ -158,7 +158,7 @@ def test_an_empty_argument_is_told_and_an_empty_note_is_none(command: Command) -
     assert "the text given" not in command("ledger", "add", "--public", "0.5", "--note", "").stderr
 
 
-@pytest.mark.parametrize("name", ["predict", "cluster", "report", "doctor", "weights list"])
+@pytest.mark.parametrize("name", ["predict", "cluster", "report", "evaluate", "doctor", "weights list"])
 def test_a_folder_of_weights_that_is_not_there(small: Path, command: Command, name: str) -> None:
     more = {"predict": ["--data", small], "cluster": ["--data", small], "report": ["run"]}.get(name, [])
     stops_with(command(*name.split(), *more, "--weights", "absent"), "--weights absent: no such folder.")
