@@ -200,7 +200,7 @@ def path_in_folder(cell: str, root: Path) -> str | None:
     if path.is_absolute():
         whole = root.absolute()
         if not path.is_relative_to(whole):
-            real = _real(str(root))
+            real = _real(str(whole))
             whole = next((Path(above) for above in path.parents if _real(str(above)) == real), whole)
         path = path.relative_to(whole) if path.is_relative_to(whole) else path
     return None if leaves_folder(str(path)) else str(path)

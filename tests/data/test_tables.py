@@ -626,7 +626,7 @@ def test_a_path_that_comes_back_into_the_folder_is_straightened(tmp_path: Path) 
     assert "line 2: path: leaves" in refusal(tmp_path, f"image_id,path,identity\n1,{cells[3]},Ada\n")
 
 
-def test_an_absolute_path_reaches_the_folder_through_a_link(tmp_path: Path) -> None:
+def test_an_absolute_path_reaches_the_folder_through_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
     (real / "data").mkdir(parents=True)
     link.symlink_to(real)
@@ -634,6 +634,11 @@ def test_an_absolute_path_reaches_the_folder_through_a_link(tmp_path: Path) -> N
     for root in (real, link):
         (root / "data/metadata.csv").write_text("".join(["image_id,path,identity\n", *rows]))
         assert load_table(find_source(root / "data")).images.path.tolist() == ["in/a.jpg", "b.jpg"]
+    for folder in ("other", "data"):  # `.` is another folder now
+        (real / folder).mkdir(exist_ok=True)
+        monkeypatch.chdir(real / folder)
+        Path("metadata.csv").write_text(f"image_id,path,identity\n1,{link}/{folder}/a.jpg,Ada\n")
+        assert load_table(find_source(Path())).images.path.tolist() == ["a.jpg"]
     (real / "data/metadata.csv").write_text(f"image_id,path,identity\n1,{link}/other/a.jpg,Ada\n")
     with pytest.raises(DataError, match="leaves the data folder"):
         load_table(find_source(link / "data"))
