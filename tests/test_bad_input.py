@@ -147,6 +147,25 @@ def test_a_missing_table(tmp_path: Path, predict: Command) -> None:
     stops_with(predict(tmp_path / "empty"), "neither a table (metadata.csv) nor a folder of photographs per individual")
 
 
+@pytest.mark.parametrize("given", [("--data", ""), ("--data=",), ("--data", ".", "--weights", "")])
+def test_an_empty_path_is_not_the_current_folder(command: Command, given: tuple[str, ...]) -> None:
+    option = given[-2] if given[-1] == "" else "--data"
+    stops_with(command("predict", *given), f"error: {option}: the text given is empty. If a script gives a variable")
+
+
+def test_an_empty_argument_is_told_and_an_empty_note_is_none(command: Command) -> None:
+    stops_with(command("show", "", "--run", "run"), "error: an argument: the text given is empty.")
+    assert "the text given" not in command("ledger", "add", "--public", "0.5", "--note", "").stderr
+
+
+@pytest.mark.parametrize("name", ["predict", "cluster", "report", "evaluate", "doctor", "weights list"])
+def test_a_folder_of_weights_that_is_not_there(small: Path, command: Command, name: str) -> None:
+    more = {"predict": ["--data", small], "cluster": ["--data", small], "report": ["run"]}.get(name, [])
+    stops_with(command(*name.split(), *more, "--weights", "absent"), "--weights absent: no such folder.")
+    table = small / "metadata.csv"
+    stops_with(command(*name.split(), *more, "--weights", table), "metadata.csv: this is a file; give the folder")
+
+
 def test_no_database_rows(small: Path, predict: Command) -> None:
     edit(small, lambda row: row if is_query(row) else None)
     stops_with(predict(small), "metadata.csv: no database rows with an identity, so nobody can be recognised.")
@@ -185,6 +204,28 @@ def test_missing_photographs(small: Path, predict: Command) -> None:
     assert read_csv(Path("run/set_aside.csv")) == [
         {"image_id": "2", "path": "images/NewtID/0_2.jpg", "split": "query", "reason": "no such file"}
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "there", "how"),
+    [
+        ("images/NewtID/0_2.JPG", "images/NewtID/0_2.jpg", "which differs in upper and lower case"),
+        ("Images/newtid/0_2.jpg", "images/NewtID/0_2.jpg", "which differs in upper and lower case"),
+        ("images/é.jpg", "images/e\u0301.jpg", "whose accents are encoded in another form of Unicode"),
+    ],
+)
+def test_a_photograph_that_is_spelled_otherwise_is_named(
+    small: Path, predict: Command, written: str, there: str, how: str
+) -> None:
+    (small / "images/NewtID/0_2.jpg").rename(small / there)
+    if (small / written).exists():
+        pytest.skip("these names are one on this file system")
+    edit(small, lambda row: row | {"path": written} if row["image_id"] == "2" else row)
+    reason = f"no such file; {there} is there, {how}"
+    advice = "Rename the files or change the table (1 such name). Continue without them"
+    stops_with(predict(small), f"missing: 1 of 10 photographs (first: {written}: {reason}). {advice}")
+    assert f"(first: {written}: {reason}); see " in predict(small, "--max-missing", "0.1").stderr
+    assert read_csv(Path("run/set_aside.csv"))[0]["reason"] == reason
 
 
 @pytest.mark.parametrize(("present", "absent", "named"), [(2, 1, "0.334"), (71, 29, "0.29"), (9, 1, "0.1")])

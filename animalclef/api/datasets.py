@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from animalclef.config import Config, DataConfig
 from animalclef.data.dates import DateOrder
 from animalclef.data.sources import find_source
 from animalclef.data.table import LoadedTable, load_table
+from animalclef.errors import ConfigError
 from animalclef.runtime.wording import counted
 
 __all__ = ["Dataset", "PathLike", "load_config", "load_dataset", "path_or_none", "table_of"]
@@ -99,10 +100,13 @@ def load_dataset(
     return Dataset(load_table(source))
 
 
-def load_config(name: Config | str | None = None, *overrides: str, seed: int | None = None) -> Config:
+def load_config(
+    name: Config | PathLike | None = None, *overrides: str | Sequence[str], seed: int | None = None
+) -> Config:
     """Return the settings of a run, with single changes.
 
     They begin with the defaults, with a YAML file or a shipped config by name, or with settings such as `run.config`.
+    Changes are texts such as "retrieve.top_k=25", or lists of them.
 
     Raises:
         ConfigError: there is no such file or setting, or a value does not fit.
@@ -114,13 +118,28 @@ def load_config(name: Config | str | None = None, *overrides: str, seed: int | N
         >>> load_config(config, "retrieve.top_k=30").rerank.matcher
         'none'
     """
+    changes: list[str] = []
+    for one in overrides:
+        listed = [one] if isinstance(one, str) else one
+        if not isinstance(listed, list | tuple) or not all(isinstance(text, str) for text in listed):
+            raise ConfigError(f'expected changes such as "retrieve.top_k=25", got {one!r}.')
+        changes += listed
     if isinstance(name, Config):
-        return settings.load_config(None, list(overrides), seed, base=name)
-    return settings.load_config(name, list(overrides), seed)
+        return settings.load_config(None, changes, seed, base=name)
+    is_file = isinstance(name, str | os.PathLike) and ("=" not in os.fspath(name) or Path(name).is_file())
+    if name is not None and not is_file:
+        raise ConfigError(f'expected a file or a name, got {name!r}. For changes write load_config(None, "a.b=c").')
+    return settings.load_config(None if name is None else os.fspath(name), changes, seed)
 
 
 def path_or_none(path: PathLike | None) -> Path | None:
-    """Return a path where one is given."""
+    """Return a path where one is given.
+
+    Raises:
+        ValueError: it is an empty text, which would be the current folder.
+    """
+    if path is not None and not os.fspath(path):
+        raise ValueError("expected a path, got an empty text. Write '.' for the current folder.")
     return None if path is None else Path(path)
 
 

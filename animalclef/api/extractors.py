@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.api.datasets import PathLike
+from animalclef.api.datasets import PathLike, path_or_none
 from animalclef.api.open_images import Images, Photograph, in_chunks, open_images
 from animalclef.config import Config, EmbedConfig, KeypointConfig, load_config
 from animalclef.config.prepare import PrepareConfig
+from animalclef.errors import WeightsError
 from animalclef.features.embedding.embedder import load_network
 from animalclef.features.embedding.principal_components import project
 from animalclef.features.embedding.timm_embedder import choose_device
@@ -55,9 +57,12 @@ class Embedder:
     def embed(self, images: Images) -> Embeddings:
         """Return `values`, (n, d) float32 with rows of length 1, and `image_id`, (n,), in the order of the images.
 
+        A large JPEG file is reduced while it is decoded, so its vector differs slightly from that of the same picture
+        opened before. Give files, or opened pictures, not both.
+
         Raises:
             DataError: an image cannot be read.
-            ValueError: there is no image.
+            ValueError: there is no image, or an empty one.
         """
         opened = list(open_images(images)) if self._network is None else open_images(images)
         names: list[str] = []
@@ -125,11 +130,26 @@ def settings_with(group: str, **values: Any) -> Config:
     )
 
 
+def _whole(photograph: Photograph, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return a mask in the size of the image, which may have been reduced."""
+    size_wh = photograph.image.original_size_wh
+    if mask.shape[::-1] == size_wh:
+        return mask
+    return np.asarray(cv2.resize(mask.astype(np.uint8), size_wh, interpolation=cv2.INTER_NEAREST) > 0)
+
+
 def weights_of(weights: PathLike | None) -> tuple[str | None, Path | None]:
-    """Return a file of weights (or `hub`) and a folder of them; one of the two is `None`."""
-    if weights is None:
+    """Return a file of weights (or a name, such as `hub`) and a folder of them; one of the two is `None`.
+
+    Raises:
+        WeightsError: a path is given, and nothing is there.
+    """
+    path = path_or_none(weights)
+    if path is None:
         return None, None
-    return (None, Path(weights)) if Path(weights).is_dir() else (os.fspath(weights), None)
+    if (path.suffix or len(path.parts) > 1) and not path.exists():
+        raise WeightsError(f"weights {path}: no such file or folder.")
+    return (None, path) if path.is_dir() else (str(path), None)
 
 
 def _fitted(photographs: Sequence[Photograph], config: EmbedConfig, seed: int) -> VladExtractor:
@@ -174,5 +194,5 @@ def segment(images: Images, *, model: str | None = None, device: str = "auto") -
     found: list[NDArray[np.bool_]] = []
     for some in in_chunks(open_images(images)):
         names += [one.image_id for one in some]
-        found += segmenter.segment([one.image.pixels for one in some])
+        found += map(_whole, some, segmenter.segment([one.image.pixels for one in some]))
     return Masks(np.array(names, dtype=object), tuple(found))

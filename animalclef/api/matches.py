@@ -16,7 +16,7 @@ from PIL import Image as PilImage
 
 from animalclef.api.datasets import PathLike
 from animalclef.api.extractors import LocalFeatureExtractor, settings_with, weights_of
-from animalclef.api.open_images import Image, pixels_of
+from animalclef.api.open_images import Image, open_image
 from animalclef.matching.nearest_neighbour import distinct_places
 from animalclef.pipeline.models import open_matcher
 from animalclef.structures import Correspondences, FloatArray, LocalFeatures
@@ -67,10 +67,14 @@ class Matches:
         pair = self.images if a is None or b is None else (a, b)
         if pair is None:
             raise ValueError("draw: features were matched, so give both images: matches.draw(a, b).")
-        sides = [pixels_of(one) for one in pair]
-        scales = [_HEIGHT / side.shape[0] for side in sides]
+        sides = [open_image(one) for one in pair]
+        scales = [_HEIGHT / side.original_size_wh[1] for side in sides]
         small = [
-            cv2.resize(side, (max(1, round(side.shape[1] * scale)), _HEIGHT), interpolation=cv2.INTER_AREA)
+            cv2.resize(
+                side.pixels,
+                (max(1, round(side.original_size_wh[0] * scale)), _HEIGHT),
+                interpolation=cv2.INTER_AREA,
+            )
             for side, scale in zip(sides, scales, strict=True)
         ]
         canvas = np.ascontiguousarray(np.hstack(small))

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PilImage
@@ -23,7 +24,7 @@ from animalclef.errors import DataError
 from animalclef.runtime.regular_files import read_regular
 from animalclef.structures import WHOLE_XYWHR, DecodedImage
 
-__all__ = ["Image", "Images", "Photograph", "in_chunks", "open_images", "pixels_of"]
+__all__ = ["Image", "Images", "Photograph", "in_chunks", "open_image", "open_images"]
 
 Image = PathLike | PilImage.Image | NDArray[np.uint8]
 Images = Image | Sequence[Image] | Dataset
@@ -46,13 +47,14 @@ class Photograph:
 
 
 def open_images(images: Images) -> Iterator[Photograph]:
-    """Yield the images upright as 8-bit RGB, one at a time.
+    """Yield the images upright as 8-bit RGB, one at a time, reduced to a long side of 1,024 pixels.
 
+    A JPEG file is reduced while it is decoded, so its pixels differ slightly from those of the picture opened before.
     An image's `image_id` is that of the data set's row, its path, or its number in the sequence.
 
     Raises:
         DataError: a file is not there, or is not a photograph.
-        ValueError: an array is not (h, w, 3) uint8.
+        ValueError: an image is nothing of these, is empty, or an array is not (h, w, 3) uint8.
     """
     if isinstance(images, Dataset):
         table = images.table.images
@@ -60,9 +62,11 @@ def open_images(images: Images) -> Iterator[Photograph]:
             yield Photograph(str(image_id), _read(images, row))
         return
     single = isinstance(images, str | os.PathLike | PilImage.Image) or (
-        isinstance(images, np.ndarray) and images.ndim == 3
+        isinstance(images, np.ndarray) and images.ndim in (2, 3)
     )
-    listed: Sequence[Any] = [images] if single else images  # type: ignore[assignment]
+    if not single and not isinstance(images, Iterable):
+        raise _unknown(images)
+    listed: Iterable[Any] = [images] if single else images  # type: ignore[assignment]
     for number, image in enumerate(listed):
         name = os.fspath(image) if isinstance(image, str | os.PathLike) else str(number)
         yield Photograph(name, _opened(image))
@@ -75,9 +79,9 @@ def in_chunks(photographs: Iterable[Photograph], size: int = 32) -> Iterator[lis
         yield some
 
 
-def pixels_of(image: Image) -> NDArray[np.uint8]:
-    """Return one image as (h, w, 3) RGB."""
-    return next(open_images([image])).image.pixels
+def open_image(image: Image) -> DecodedImage:
+    """Return one image."""
+    return next(open_images([image])).image
 
 
 def _read(dataset: Dataset, row: int) -> DecodedImage:
@@ -90,13 +94,15 @@ def _read(dataset: Dataset, row: int) -> DecodedImage:
 
 def _opened(image: Image) -> DecodedImage:
     if isinstance(image, PilImage.Image):
-        pixels, alpha = to_rgb(ImageOps.exif_transpose(image))
-        return DecodedImage(np.ascontiguousarray(pixels), alpha, (pixels.shape[1], pixels.shape[0]))
+        if not image.width or not image.height:
+            raise ValueError(f"images: expected pictures with pixels, got one of {image.width} x {image.height}.")
+        return _reduced(*to_rgb(ImageOps.exif_transpose(image)))
     if isinstance(image, np.ndarray):
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ValueError(f"images: expected arrays (h, w, 3) of uint8, got {image.shape} of {image.dtype}.")
-        pixels = resize_long_side(image, _SETTINGS.decode_long_side, enlarge=False)
-        return DecodedImage(np.ascontiguousarray(pixels), None, (image.shape[1], image.shape[0]))
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise ValueError(f"images: expected filled arrays (h, w, 3) of uint8, got {image.shape} of {image.dtype}.")
+        return _reduced(image, None)
+    if not isinstance(image, str | os.PathLike):
+        raise _unknown(image)
     path = Path(image)
     try:
         return decode(read_regular(path), WHOLE_XYWHR, _SETTINGS.decode_long_side, _SETTINGS.max_pixels)
@@ -104,3 +110,15 @@ def _opened(image: Image) -> DecodedImage:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
     except UnreadableImageError as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def _reduced(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> DecodedImage:
+    """Return an image as `decode` reduces one of a file."""
+    small = np.ascontiguousarray(resize_long_side(pixels, _SETTINGS.decode_long_side, enlarge=False))
+    alpha = None if alpha is None else cv2.resize(alpha, small.shape[1::-1], interpolation=cv2.INTER_AREA)
+    return DecodedImage(small, None if alpha is None else np.asarray(alpha, np.uint8), pixels.shape[1::-1])
+
+
+def _unknown(image: object) -> ValueError:
+    kinds = "paths, PIL pictures, arrays (h, w, 3) of uint8, or a data set"
+    return ValueError(f"images: expected {kinds}, got {type(image).__name__}.")

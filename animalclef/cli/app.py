@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +14,7 @@ from typer.core import TyperGroup
 
 import animalclef
 from animalclef.cli.printing import err, print_lines, say, tell, tolerate_any_console
-from animalclef.errors import AnimalClefError, printable, shortened
+from animalclef.errors import AnimalClefError, ConfigError, printable, shortened
 from animalclef.runtime.output_guard import forget_inputs
 
 __all__ = ["PANELS", "app", "main"]
@@ -26,6 +28,7 @@ PANELS = {
     "Improve": ("boxes", "mask", "label-views", "tune", "ensemble"),
     "Train": ("train", "train-matcher", "train-segmenter", "evaluate-embedder", "study"),
 }
+_MAY_BE_EMPTY = ("--columns", "--note", "--who", "--why")
 
 
 class _Commands(TyperGroup):
@@ -40,6 +43,11 @@ class _Commands(TyperGroup):
         if command is not None:
             command.rich_help_panel = next((panel for panel, names in PANELS.items() if cmd_name in names), "Other")
         return command
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:
+            _refuse_empty(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -74,6 +82,17 @@ def main() -> None:
         sentence = shortened(f"{error.filename or 'a file'}: {error.strerror or error}.")
     say("error:", "bold red", sentence)
     raise SystemExit(2)
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Raise `ConfigError` for an empty argument: a variable of a script that is not set, and no current folder."""
+    for before, text in pairwise(["", *arguments]):
+        option, equals, value = text.partition("=") if text.startswith("--") else (before, "=", text)
+        if equals and not value and option not in _MAY_BE_EMPTY:
+            what = option if option.startswith("--") else "an argument"
+            raise ConfigError(
+                f"{what}: the text given is empty. If a script gives a variable here, check that it is set."
+            )
 
 
 class _Escaped(logging.Formatter):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from animalclef.cli import options as opt
 from animalclef.cli.app import app
-from animalclef.cli.printing import print_json
+from animalclef.cli.printing import print_json, print_text
 from animalclef.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -62,4 +61,4 @@ def show_config(
     if as_json:
         print_json(settings.model_dump(mode="json"))
     else:
-        sys.stdout.write(commented_yaml(settings))
+        print_text(commented_yaml(settings))

@@ -19,6 +19,20 @@ if TYPE_CHECKING:
     from animalclef.config.data import DataConfig
     from animalclef.data.table import LoadedTable
 
+
+def weights_there(folder: Path | None) -> Path | None:
+    """Return the folder that `--weights` names.
+
+    Raises:
+        WeightsError: it is not there, even if no weights are needed.
+    """
+    if folder is not None:
+        from animalclef.hub.needed_weights import check_folder
+
+        check_folder(folder)
+    return folder
+
+
 Data = Annotated[
     Path | None,
     typer.Option(help="Folder with metadata.csv and the photographs, a CSV file, or a folder per individual "
@@ -46,7 +60,8 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 .
 Devices = Annotated[int, typer.Option(min=1, help="How many GPUs, or processes on the CPU.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Worker threads. Default: the number of cores.")]
 Weights = Annotated[
-    Path | None, typer.Option("--weights", help="Folder of network weights, as `weights bundle` makes it.")
+    Path | None,
+    typer.Option("--weights", help="Folder of network weights, as `weights bundle` makes it.", callback=weights_there),
 ]
 FinishedRun = Annotated[Path, typer.Option(help="A finished run folder.")]
 Truth = Annotated[Path, typer.Option(help="CSV with image_id, identity, dataset, known (1 or 0).")]

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Column
 from rich.text import Text
 
-from animalclef.errors import printable
+from animalclef.errors import OutputError, printable
 from animalclef.runtime.wording import duration
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "print_json",
     "print_lines",
     "print_result",
+    "print_text",
     "progress",
     "say",
     "tell",
@@ -60,14 +61,21 @@ def tolerate_any_console() -> None:
 
 def print_lines(*lines: str) -> None:
     """Print lines of text on standard output; no line is wrapped."""
-    for line in lines:
-        out.print(line, soft_wrap=True)
+    with _standard_output():
+        for line in lines:
+            out.print(line, soft_wrap=True)
 
 
 def print_json(content: Any) -> None:
     """Print the result as JSON on standard output; NaN becomes null."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
-    sys.stdout.write(json.dumps(_without_nan(content), indent=1, ensure_ascii=not unicode) + "\n")
+    print_text(json.dumps(_without_nan(content), indent=1, ensure_ascii=not unicode) + "\n")
+
+
+def print_text(text: str) -> None:
+    """Print a text on standard output as it is."""
+    with _standard_output():
+        sys.stdout.write(text)
 
 
 def print_result(content: Any, *shown: RenderableType, as_json: bool) -> None:
@@ -75,8 +83,24 @@ def print_result(content: Any, *shown: RenderableType, as_json: bool) -> None:
     if as_json:
         print_json(content)
         return
-    for one in shown:
-        out.print(one, soft_wrap=isinstance(one, str))
+    with _standard_output():
+        for one in shown:
+            out.print(one, soft_wrap=isinstance(one, str))
+
+
+@contextmanager
+def _standard_output() -> Iterator[None]:
+    """Say of an error that it is one of standard output; that a reader has gone is none."""
+    try:
+        yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stdout = io.StringIO()  # Python would flush it once more at its end, and complain again
+        sentence = f"standard output cannot be written ({error.strerror}). Free some space, or send it elsewhere."
+        raise OutputError(sentence) from error
 
 
 def _without_nan(content: Any) -> Any:

@@ -23,7 +23,8 @@ LayerOption = Annotated[
 WeightsOption = Annotated[
     Path | None,
     typer.Option(
-        help="Folder searched first for published weights of the run's matcher, and with --explain of its network."
+        help="Folder searched first for published weights of the run's matcher, and with --explain of its network.",
+        callback=opt.weights_there,
     ),
 ]
 

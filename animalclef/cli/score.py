@@ -57,7 +57,10 @@ def evaluate(
     masks: Annotated[Path | None, typer.Option(help="Folder of masks for --data, if its table names none.")] = None,
     weights: Annotated[
         Path | None,
-        typer.Option(help="With --data: folder that is searched first for the matcher's published weights."),
+        typer.Option(
+            help="With --data: folder that is searched first for the matcher's published weights.",
+            callback=opt.weights_there,
+        ),
     ] = None,
     as_json: opt.Json = False,
 ) -> None:

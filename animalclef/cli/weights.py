@@ -19,7 +19,9 @@ commands = typer.Typer(no_args_is_help=True, help="Published weight files: which
 app.add_typer(commands, name="weights")
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Default: all, or those of --config.")]
-Folder = Annotated[Path | None, typer.Option("--weights", help="A bundle to look into first.")]
+Folder = Annotated[
+    Path | None, typer.Option("--weights", help="A bundle to look into first.", callback=opt.weights_there)
+]
 Terms = Annotated[bool, typer.Option(help="You have read the terms of weights that have some, and agree.")]
 
 

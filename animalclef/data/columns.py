@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import PurePosixPath, PureWindowsPath
+from functools import lru_cache
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from animalclef.data.names import is_missing
 from animalclef.data.table_file import Problem, Table
@@ -21,6 +24,7 @@ __all__ = [
     "leaves_folder",
     "numbered",
     "parse_split",
+    "path_in_folder",
     "taken_columns",
     "with_columns",
 ]
@@ -180,6 +184,31 @@ def leaves_folder(cell: str) -> bool:
     """
     path = PurePosixPath(cell.replace("\\", "/"))
     return path.is_absolute() or ".." in path.parts or bool(PureWindowsPath(cell).drive)
+
+
+def path_in_folder(cell: str, root: Path) -> str | None:
+    """Return a path in a cell as it starts at the data folder; `None` where it leads out of it.
+
+    A path that leaves a folder and comes back is straightened. An absolute one may reach the data folder through a
+    symbolic link.
+
+    >>> path_in_folder("Ada/../Bo/1.jpg", Path("data")), path_in_folder("../1.jpg", Path("data"))
+    ('Bo/1.jpg', None)
+    """
+    text = cell.replace("\\", "/")
+    path = PurePosixPath(posixpath.normpath(text) if ".." in PurePosixPath(text).parts else text)
+    if path.is_absolute():
+        whole = root.absolute()
+        if not path.is_relative_to(whole):
+            real = _real(str(whole))
+            whole = next((Path(above) for above in path.parents if _real(str(above)) == real), whole)
+        path = path.relative_to(whole) if path.is_relative_to(whole) else path
+    return None if leaves_folder(str(path)) else str(path)
+
+
+@lru_cache(maxsize=4096)
+def _real(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def _is_another_id(table: Table, cells: list[str]) -> bool:

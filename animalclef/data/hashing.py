@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.config import DataConfig
+from animalclef.data.near_names import NearNames
 from animalclef.errors import DataError
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.regular_files import read_regular
@@ -22,6 +23,8 @@ from animalclef.structures.arrays import text_array
 __all__ = ["content_key", "derived_key", "hash_images", "photograph_keys"]
 
 logger = logging.getLogger(__name__)
+
+_MISSING = "no such file"
 
 
 def content_key(content: bytes, box_xywhr: NDArray[np.float32]) -> str:
@@ -62,26 +65,38 @@ def hash_images(
     """
     keys: list[str] = []
     set_aside: list[Skipped] = []
+    near = NearNames(images.root)
     with worker_threads(workers) as pool, progress.task("reading files", len(images), "images") as advance:
         paths = (images.root / path for path in images.path)
         for row, (key, reason) in enumerate(pool.map(_read_one, paths, images.bbox_xywhr)):
             keys.append(key)
             if reason:
+                hint = near.hint(images.path[row]) if reason == _MISSING else ""
                 split = "query" if images.is_query[row] else "gallery"
-                set_aside.append(Skipped(images.image_id[row], images.path[row], split, reason))
+                told = f"{reason}; {hint}" if hint else reason
+                set_aside.append(Skipped(images.image_id[row], images.path[row], split, told))
             advance(1)
-    missing = [item for item in set_aside if item.reason == "no such file"]
+    missing = [item for item in set_aside if item.reason.startswith(_MISSING)]
     if missing and len(missing) / len(images) > config.max_missing:
-        share = math.ceil(1000 * len(missing) / len(images)) / 1000
-        go_on = f" Continue without them with --max-missing {share:g}." if share < 1 else ""
-        raise DataError(
-            f"{images.root}: missing: {len(missing):,} of {counted(len(images), 'photograph')} "
-            f"(first: {missing[0].path}). Is this the right folder?{go_on}"
-        )
+        raise DataError(_too_many_missing(images, missing))
     for sentence in _two_names(images, keys):
         logger.warning("%s", sentence)
     usable = np.array([bool(key) for key in keys], dtype=bool)
     return images.with_columns(key=text_array(keys)).select(usable), set_aside
+
+
+def _too_many_missing(images: ImageTable, missing: list[Skipped]) -> str:
+    share = math.ceil(1000 * len(missing) / len(images)) / 1000
+    go_on = f" Continue without them with --max-missing {share:g}." if share < 1 else ""
+    first, advice = missing[0].path, "Is this the right folder?"
+    hinted = [item for item in missing if item.reason != _MISSING]
+    if hinted:
+        first = f"{hinted[0].path}: {hinted[0].reason}"
+        advice = f"Rename the files or change the table ({counted(len(hinted), 'such name')})."
+    return (
+        f"{images.root}: missing: {len(missing):,} of {counted(len(images), 'photograph')} (first: {first}). "
+        f"{advice}{go_on}"
+    )
 
 
 def _two_names(images: ImageTable, keys: list[str], most: int = 10) -> list[str]:
@@ -101,7 +116,7 @@ def _read_one(path: Path, box_xywhr: NDArray[np.float32]) -> tuple[str, str]:
     try:
         content = read_regular(path)
     except FileNotFoundError:
-        return "", "no such file"
+        return "", _MISSING
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its name is no file name"
         return "", f"cannot be read ({reason})"

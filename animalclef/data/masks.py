@@ -63,18 +63,17 @@ def find_masks(images: ImageTable, folder: Path | None, *, report: bool = True) 
     files is not looked at, and none of the photographs needs a mask.
 
     Raises:
-        DataError: the folder is not there or has no mask for any photograph, or a file is absent, no mask, or has
-            another shape than its photograph.
+        DataError: the folder is not there or has no mask for any photograph, or a file is absent, no mask, the mask of
+            one of two photographs, or has another shape than its photograph.
     """
     if folder is not None and not folder.is_dir():
         raise DataError(f"{folder}: no such folder of masks (keypoints.masks). `animalclef mask` makes one.")
     source = np.full(len(images), "", dtype=object)
-    files = {} if folder is None else dict(zip(images.path, mask_paths(folder, list(images.path)), strict=True))
+    files = {} if folder is None else _files_in(folder, images.path, report=report)
     for row, path in enumerate(images.path):
         named = "" if images.mask is None else images.mask[row]
-        file = files.get(path)
-        if file is not None and file.is_file():
-            source[row] = str(file)
+        if path in files:
+            source[row] = str(files[path])
         elif named:
             source[row] = named if is_segmentation(named) else str(images.root / named)
     if report:
@@ -92,6 +91,27 @@ def find_masks(images: ImageTable, folder: Path | None, *, report: bool = True) 
             level, "%d of %d photographs have no mask, so nothing of them is masked.", len(images) - count, len(images)
         )
     return Masks(source, text_array([_digest(one) for one in source]))
+
+
+def _files_in(folder: Path, paths: StrArray, *, report: bool) -> dict[str, Path]:
+    """Return the file of every photograph that has one: a.jpg.png, or a.png if no other photograph is called a.
+
+    The first one is the same for any part of a table, so that a trial on some photographs finds the masks of all.
+    """
+    claims: dict[Path, dict[str, None]] = defaultdict(dict)
+    for path in paths:
+        claims[mask_path(folder, path)][path] = None
+    found: dict[str, Path] = {}
+    for file, photographs in claims.items():
+        own = {path: folder / f"{path}.png" for path in photographs}
+        found |= {path: one for path, one in own.items() if one not in claims and one.is_file()}
+        left = [path for path in photographs if path not in found]
+        if left and len(photographs) == 1 and file.is_file():
+            found[left[0]] = file
+        elif left and report and file.is_file():
+            names = " and ".join(f"{path}.png" for path in photographs)
+            raise DataError(f"{file}: the mask of {' or of '.join(photographs)}? Call their masks {names}.")
+    return found
 
 
 def _check_files(images: ImageTable, source: StrArray) -> None:

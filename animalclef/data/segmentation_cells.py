@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from pathlib import Path
 
 import cv2
 import numpy as np
 
-from animalclef.data.columns import find_column, leaves_folder
+from animalclef.data.columns import find_column, path_in_folder
 from animalclef.data.table_file import Problem, Table, grouped
 from animalclef.structures.arrays import BoolArray
 
@@ -23,7 +23,7 @@ _MOST_DIGITS = 50_000_000  # characters of a cell
 Segmentation = dict[str, object] | list[list[float]]
 
 
-def mask_column(table: Table) -> tuple[list[str] | None, list[Problem]]:
+def mask_column(table: Table, root: Path) -> tuple[list[str] | None, list[Problem]]:
     """Return per row the path of a mask or a segmentation as JSON, "" for neither; `None` without such columns."""
     paths, cells = find_column(table, "mask"), find_column(table, "segmentation")
     if paths is None and cells is None:
@@ -34,9 +34,10 @@ def mask_column(table: Table) -> tuple[list[str] | None, list[Problem]]:
         path = (paths[row] if paths else "").replace("\\", "/")
         text = path if is_segmentation(path) else ""
         if path and not text:
-            if leaves_folder(path):
+            inside = path_in_folder(path, root)
+            if inside is None:
                 outside.append(line)
-            masks.append(str(PurePosixPath(path)))
+            masks.append(inside or "")
             continue
         cell = (cells[row] if cells else "") or text
         parsed = parse_segmentation(cell) if cell else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
+from typing import TypeVar
 
 from animalclef.data.columns import column_of, with_columns
 from animalclef.data.dates import DateOrder
@@ -17,7 +18,7 @@ from animalclef.data.formats.wildbook import is_wildbook, wildbook_table
 from animalclef.data.table_file import Problem, Table, read_table
 from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import csv_text
-from animalclef.runtime.remote_files import open_copies, remote_url, write_copy
+from animalclef.runtime.remote_files import is_table, open_copies, remote_url, write_copy
 
 __all__ = ["KAGGLE_INPUT", "Source", "find_source", "open_table"]
 
@@ -33,6 +34,7 @@ _WRITTEN = (
 _TABLES = ("metadata.csv", "metadata.xlsx", "metadata.tsv", "metadata.txt")
 _SHEETS = frozenset({".csv", ".tsv", ".xlsx", ".xls", ".ods"})
 _LOOKED_AT = 20  # rows of a file that may be the table
+_AnyPath = TypeVar("_AnyPath", bound=PurePath)
 _DEEPEST = 3  # folders below the given one that may hold the table
 _LISTING = ".photographs-in-folders.csv"  # of a bucket without a table
 
@@ -142,14 +144,13 @@ def _at(data: Path) -> Source:
 def _in_bucket(url: str, cache_gb: float) -> Source:
     """Find the table of a bucket's folder; without one, a table is written of its tree of folders."""
     name = url.rsplit("/", 1)[-1]
-    is_table = Path(name).suffix.lower() in (".csv", ".xlsx", ".json")
-    root, paths = open_copies(url.removesuffix(f"/{name}") if is_table else url, cache_gb)
-    if is_table:
+    root, paths = open_copies(url.removesuffix(f"/{name}") if is_table(name) else url, cache_gb)
+    if is_table(name):
         return _at(root / name)
     table = _table_in(root)
     if table is not None:
         return Source(root, table)
-    below = [one for one in map(PurePosixPath, paths) if one.name == _TABLES[0] and len(one.parts) <= _DEEPEST + 1]
+    below = _one_each(one for one in map(PurePosixPath, paths) if len(one.parts) <= _DEEPEST + 1)
     if len(below) == 1:
         return _in_bucket(f"{url}/{below[0].parent}", cache_gb)
     if below:
@@ -225,8 +226,17 @@ def _is_no_table(path: Path) -> bool:
 
 
 def _tables_below(folder: Path) -> list[Path]:
+    capitals = "".join(f"[{one}{one.upper()}]" if one.isalpha() else one for one in _TABLES[0])
     depths = ("/".join("*" * depth) for depth in range(1, _DEEPEST + 1))
-    return [path for depth in depths for path in sorted(folder.glob(f"{depth}/{_TABLES[0]}"))]
+    return [path for depth in depths for path in _one_each(folder.glob(f"{depth}/{capitals}"))]
+
+
+def _one_each(paths: Iterable[_AnyPath]) -> list[_AnyPath]:
+    """Return the paths of tables called metadata.csv, in capitals or not; one of each folder, sorted."""
+    tables = sorted(
+        (path for path in paths if path.name.lower() == _TABLES[0]), key=lambda path: (path.parent, path.name)
+    )
+    return list({path.parent: path for path in tables}.values())  # small letters come last
 
 
 def _several(data: Path | str, tables: Sequence[PurePath]) -> str:

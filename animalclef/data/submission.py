@@ -265,16 +265,17 @@ def check_submission_file(path: Path, loaded: LoadedTable) -> list[Problem]:
         return [Problem(name, None, "the file is empty; expected a header line and a row for every query.")]
     table = parse_table(text, path)
     repeated = [
-        Problem(one.file, one.line, "the header is repeated here; the competition reads it as a row. Remove the line.")
+        Problem(one.file, one.line, f"{what}; the competition reads it as {taken}. Remove the line.")
         for one in table.problems
-        if "the header is repeated" in one.message
+        for what, taken in (("the header is repeated here", "a row"), ("a comment before the header", "the header"))
+        if one.message.startswith(what)
     ]
     written = _delimiter_problems(text, name) or _cell_problems(text, name)
     return [*written, *repeated, *check_submission(table, loaded)]
 
 
 def _delimiter_problems(text: str, name: str) -> list[Problem]:
-    header, signs = text.partition("\n")[0], ((";", "semicolons"), ("\t", "tabs"))
+    header, signs = text.partition("\n")[0], ((";", "semicolons"), ("\t", "tabs"), ("|", "bars"))
     if header.lower().strip('" ').startswith("sep="):
         return [Problem(name, 1, "a line for Excel; the competition reads it as the header. Remove it.")]
     found = [word for sign, word in signs if header.count(sign) > header.count(",")]

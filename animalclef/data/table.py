@@ -29,8 +29,8 @@ from animalclef.data.columns import (
     column_of,
     find_column,
     image_ids,
-    leaves_folder,
     parse_split,
+    path_in_folder,
     taken_columns,
 )
 from animalclef.data.dates import day_of
@@ -158,7 +158,7 @@ def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[tuple[st
     problems += split_problems + path_problems + control_problems(table) + _duplicate_ids(table, image_id)
     _refuse(problems)
     boxes, box_problems = parse_boxes(table, root, path)
-    mask, mask_problems = mask_column(table)
+    mask, mask_problems = mask_column(table, root)
     default = root.resolve().name or "photographs"
     dataset, dataset_problems = dataset_names(table, default, is_query, merge=source.merge_case)
     spelled, name_problems = gallery_names(table, identity, is_query, dataset, merge=source.merge_case)
@@ -191,6 +191,7 @@ def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[tuple[st
 def _missing_column(table: Table, column: str) -> Problem:
     have = ", ".join(table.columns)
     hint = f" Name it with --columns {column}=COLUMN." if column in ("path", "identity") else ""
+    hint += " If that line is a comment, remove it." if have.startswith("#") else ""
     return Problem(table.path.name, 1, f"the column {column} is missing; there are {have}.{hint}")
 
 
@@ -208,16 +209,14 @@ def _paths(table: Table, root: Path) -> tuple[list[str], list[Problem]]:
     name = table.path.name
     paths, empty, outside, unknown = [], [], [], []
     for cell, line in zip(cells_of(table, "path"), table.lines, strict=True):
-        path, is_outside = PurePosixPath(cell.replace("\\", "/")), leaves_folder(cell)
-        if path.is_absolute() and ".." not in path.parts and path.is_relative_to(root.absolute()):
-            path, is_outside = path.relative_to(root.absolute()), False
+        path = path_in_folder(cell, root)
         if not cell:
             empty.append(line)
-        elif is_outside:
+        elif path is None:
             outside.append(line)
-        elif path.suffix.lower() not in IMAGE_SUFFIXES:
+        elif PurePosixPath(path).suffix.lower() not in IMAGE_SUFFIXES:
             unknown.append(line)
-        paths.append(str(path))
+        paths.append(path or "")
     return paths, [
         *grouped(name, "path: empty", empty, fatal=True),
         *grouped(name, "path: leaves the data folder; expected a path relative to the table", outside, fatal=True),

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain, takewhile
 from pathlib import Path
 
 from animalclef.errors import DataError
@@ -21,7 +22,7 @@ _MOST_BYTES = 2 << 30  # of one table
 _MOST_UNPACKED = 1 << 30  # bytes of all the parts of a workbook
 _MOST_COLUMNS = 2_000
 _LONGEST_CELL = 1 << 28  # characters; Python's own limit is 131,072, less than one detailed polygon
-_SEPARATOR = re.compile(r"\s*\"?sep=([,;\t])\"?[,;\t]*\r?\n", re.IGNORECASE)
+_SEPARATOR = re.compile(r"\s*\"?sep=([,;\t|])\"?[,;\t|]*\r?\n", re.IGNORECASE)
 _ALLOWED_CONTROLS = "\n\t"  # a CSV file can hold them and give them back
 
 
@@ -98,10 +99,8 @@ def parse_table(text: str, path: Path) -> Table:
     mark = _SEPARATOR.match(text)  # Excel's own first line
     if mark is not None:
         text = "\n" * mark[0].count("\n") + text[mark.end() :]  # lines count from 1 as before
-    header = text.lstrip().partition("\n")[0]
-    sign = mark[1] if mark is not None and mark[1] in header else max(",;\t", key=header.count)
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_sign(text, mark and mark[1]), strict=True)
 
     def numbered() -> Iterable[tuple[int, Sequence[str]]]:
         start = 1
@@ -117,14 +116,50 @@ def parse_table(text: str, path: Path) -> Table:
         ) from error
 
 
+def _sign(text: str, named: str | None) -> str:
+    """Return the sign between cells: the one that Excel's own first line names, or the most frequent one of the header.
+
+    Where the first line begins with #, it may be the header or a comment: a sign that it has, too, is preferred.
+    """
+    lines = (found[0] for found in re.finditer(r"\S[^\n]*", text))
+    first = next(lines, "")
+    header = next((line for line in lines if not line.startswith("#")), first) if first.startswith("#") else first
+    if named is not None and named in header:
+        return named
+    signs = ",;\t" if re.search("[,;\t]", header) else "|"  # a bar may well stand in a name
+    return max(signs, key=lambda sign: (min(first.count(sign), header.count(sign)), header.count(sign)))
+
+
+def _without_comments(
+    rows: Iterator[tuple[int, Sequence[str]]],
+) -> tuple[list[int], Iterator[tuple[int, Sequence[str]]]]:
+    """Return the lines of the comments before the header, and the rows from the header on.
+
+    A row that begins with # is a comment if fewer of its cells are filled than of the first row without #.
+    """
+    leading, after = [], []
+    for line, cells in rows:
+        if not cells[0].lstrip().startswith("#"):
+            after = [(line, cells)]
+            break
+        leading.append((line, cells))
+    width = max((_filled(cells) for _, cells in after), default=0)
+    comments = [line for line, _ in takewhile(lambda one: _filled(one[1]) < width, leading)]
+    return comments, chain(leading[len(comments) :], after, rows)
+
+
+def _filled(cells: Sequence[str]) -> int:
+    return sum(bool(cell.strip()) for cell in cells)
+
+
 def _table_of_rows(rows: Iterable[tuple[int, Sequence[str]]], path: Path) -> Table:
     """Build a table from numbered rows of cells; the first row that is not empty is the header."""
-    numbered = iter(rows)
-    first = next((cells for _, cells in numbered if any(cell.strip() for cell in cells)), None)
+    comments, numbered = _without_comments((line, cells) for line, cells in rows if _filled(cells))
+    first = next((cells for _, cells in numbered), None)
     if first is None:
         raise DataError(f"{path}: there is no header line with the names of the columns.")
     columns = [name.strip() for name in first]
-    problems: list[Problem] = []
+    problems = grouped(path.name, "a comment before the header is skipped", comments)
     found: list[dict[str, str]] = []
     lines: list[int] = []
     for line, cells in numbered:

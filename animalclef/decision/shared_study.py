@@ -8,7 +8,6 @@ timing, and the decision made of a storage is reproducible, but the storage is n
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from animalclef.decision.search import SearchResult, evaluate
 from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
 from animalclef.errors import ConfigError, OutputError, StaleArtefactError
 from animalclef.runtime.database_address import shown_address
+from animalclef.runtime.processes import SPAWN, hidden_script
 
 __all__ = ["Shared", "explore", "new_study", "objective", "opened", "work"]
 
@@ -65,10 +65,10 @@ def explore(
         OutputError: the storage cannot be reached, or stays locked.
     """
     study = opened(shared, name)
-    spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=one, args=(number,)) for number, one in enumerate(workers, start=1)]
-    for process in processes:
-        process.start()
+    processes = [SPAWN.Process(target=one, args=(number,)) for number, one in enumerate(workers, start=1)]
+    with hidden_script():
+        for process in processes:
+            process.start()
     try:
         work(shared, study, evaluators, config, parallel=bool(processes))
     finally:

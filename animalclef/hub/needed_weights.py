@@ -10,7 +10,7 @@ from animalclef.errors import WeightsError
 from animalclef.hub.cache import find_weights
 from animalclef.hub.catalogue import SUPERGLUE, WEIGHTS, shipped_matcher
 
-__all__ = ["matcher_file", "needed_weights", "published_lightglue", "require_weights"]
+__all__ = ["check_folder", "matcher_file", "needed_weights", "published_lightglue", "require_weights"]
 
 
 def published_lightglue(features: str) -> str:
@@ -52,12 +52,24 @@ def _of_first(config: Config) -> list[str]:
     return wanted
 
 
+def check_folder(folder: Path | None) -> None:
+    """Check that a folder of weights is there, where one is given.
+
+    Raises:
+        WeightsError: it is not, or it is no folder.
+    """
+    if folder is not None and not folder.is_dir():
+        what = "this is a file; give the folder that holds it" if folder.exists() else "no such folder"
+        raise WeightsError(f"--weights {folder}: {what}. `animalclef weights bundle --to DIR` makes one.")
+
+
 def require_weights(config: Config, folder: Path | None) -> None:
-    """Check before a run that the weights that it needs are on this machine.
+    """Check before a run that the weights that it needs are on this machine, and that their folder is there.
 
     Raises:
         WeightsError: they are not, or are damaged.
     """
+    check_folder(folder)
     from_hub = {one.model for one in (config.embed, *config.embed.members) if one.weights == "hub"}
     for name in needed_weights(config, optional=False):
         if name not in from_hub:

@@ -66,10 +66,8 @@ def crop_sheet(images: ImageTable, most: int = 96) -> bytes:
 def mask_sheet(images: ImageTable, folder: Path, most: int = 96) -> bytes:
     """Return a JPEG of at most `most` photographs, evenly taken from the table, darkened outside their masks."""
     rows = spread_rows(len(images), most)
-    files = mask_paths(folder, list(images.path[rows]))
-    return contact_sheet(
-        [(_darkened(images, row, file), str(images.image_id[row])) for row, file in zip(rows, files, strict=True)]
-    )
+    files = mask_paths(folder, list(images.path))
+    return contact_sheet([(_darkened(images, row, files[row]), str(images.image_id[row])) for row in rows])
 
 
 def _darkened(images: ImageTable, row: int, file: Path) -> NDArray[np.uint8] | None:

@@ -79,6 +79,7 @@ class Batches:
 
         Raises:
             ConfigError: not even one photograph at a time fits.
+            MemoryError: this machine has no memory to prepare one, whatever the device has.
         """
         start = 0
         while start < len(items):
@@ -86,7 +87,7 @@ class Batches:
             try:
                 found = work(some)
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
+                if not is_out_of_memory(error) or (len(some) == 1 and isinstance(error, MemoryError)):
                     raise
                 if len(some) == 1:
                     raise ConfigError(

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from types import ModuleType
 from typing import TypeVar
 
 import cv2
 
-__all__ = ["in_processes"]
+__all__ = ["SPAWN", "hidden_script", "in_processes"]
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+SPAWN = multiprocessing.get_context("spawn")  # fork copies the locks of OpenCV's and torch's threads
+
+
+@contextmanager
+def hidden_script() -> Iterator[None]:
+    """Hide the script that runs from processes that are started here, which would run it again from its first line."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def in_processes(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
@@ -23,9 +39,9 @@ def in_processes(work: Callable[[Job], Result], jobs: Sequence[Job], workers: in
     if workers == 1:
         yield from map(work, jobs)
         return
-    context = multiprocessing.get_context("spawn")  # fork copies the locks of OpenCV's and torch's threads
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        futures = [pool.submit(work, job) for job in jobs]
+    with ProcessPoolExecutor(workers, mp_context=SPAWN, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        with hidden_script():
+            futures = [pool.submit(work, job) for job in jobs]
         try:
             yield from (future.result() for future in as_completed(futures))
         except BaseException:

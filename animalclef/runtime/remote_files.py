@@ -27,6 +27,7 @@ from animalclef.runtime.bucket import bucket_of
 __all__ = [
     "copies_folder",
     "fetch",
+    "is_table",
     "marker_text",
     "open_copies",
     "place_marker",
@@ -37,7 +38,7 @@ __all__ = [
 
 MARKER = ".animalclef-remote.json"
 _STORES = ("s3", "gs")
-_TABLES = frozenset({".csv", ".xlsx", ".json"})
+_TABLES = frozenset({".csv", ".tsv", ".xlsx", ".json"})
 _PART, _DAY = ".part", 86_400.0  # seconds
 _SCANNED = 0.05  # of the bound: how much may come before sizes are summed again
 _come: dict[Path, float] = {}  # bytes since then, by folder of copies
@@ -91,8 +92,8 @@ def open_copies(url: str, gigabytes: float) -> tuple[Path, list[str]]:
         with suppress(OSError):
             if time.time() - part.stat().st_ctime > _DAY:
                 part.unlink()
-    tables = {path for path in listed if re.fullmatch(r"[^./][^/]*", path) and _is_table(path)}
-    for table in filter(_is_table, folder.glob("[!.]*")):
+    tables = {path for path in listed if re.fullmatch(r"[^./][^/]*", path) and is_table(path)}
+    for table in filter(is_table, folder.glob("[!.]*")):
         status = table.stat()
         if listed.get(table.name) == (status.st_size, status.st_mtime):
             tables.remove(table.name)
@@ -165,8 +166,10 @@ def _remote_of(folder: Path) -> _Remote | None:
     return None
 
 
-def _is_table(path: PurePath | str) -> bool:
-    return PurePath(path).suffix.lower() in _TABLES
+def is_table(path: PurePath | str) -> bool:
+    """Return whether a file in a bucket may be a table, by its name."""
+    name = PurePath(path).name.lower()
+    return name == "metadata.txt" or PurePath(name).suffix in _TABLES
 
 
 def _copies(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
@@ -176,7 +179,7 @@ def _copies(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
             continue
         with suppress(OSError):
             status = path.stat()
-            if stat.S_ISREG(status.st_mode) and path.name != MARKER and not (path.parent == root and _is_table(path)):
+            if stat.S_ISREG(status.st_mode) and path.name != MARKER and not (path.parent == root and is_table(path)):
                 yield path, status
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -136,3 +139,16 @@ def test_a_figure_that_does_not_exist_is_a_dash() -> None:
     lines = printed(console.cluster_score_table(ClusterScores({"NewtID": one})), width=100)
     [line] = [line for line in lines if "NewtID" in line]
     assert line.split() == ["NewtID", "1.000", "1.000", "-", "-", "7", "7", "7"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("more", [[], ["--json"]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_standard_output_is_told(more: list[str], unbuffered: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "animalclef", "config", "show", *more], stdout=full, stderr=subprocess.PIPE,
+            text=True, check=False, env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+    told = "error: standard output cannot be written (No space left on device). Free some space, or send it elsewhere."
+    assert (ran.returncode, " ".join(ran.stderr.split())) == (2, told)

@@ -183,6 +183,17 @@ def test_columns_that_are_named_for_a_tree_are_not_used_and_it_is_said(tmp_path:
 
 
 @pytest.mark.usefixtures("store")
+def test_a_table_in_a_bucket_may_be_in_capitals_or_have_another_ending() -> None:
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    for folder, name in (("capitals-here", "METADATA.CSV"), ("capitals-below", "Comp/METADATA.CSV"),
+                         ("tabs-here", "metadata.tsv"), ("text-here", "Metadata.TXT")):  # fmt: skip
+        address = in_bucket(folder, "Ada/a.jpg")
+        memory.pipe(f"/{folder}/{name}", b"path\tidentity\na.jpg\tBo\n")
+        assert load_table(find_source(Path(address))).images.identity.tolist() == ["Bo"]
+        assert load_table(find_source(Path(f"{address}/{name}"))).images.identity.tolist() == ["Bo"]
+
+
+@pytest.mark.usefixtures("store")
 def test_a_table_below_a_bucket_is_found() -> None:
     address = in_bucket("table-below", "Comp/a.jpg")
     memory = pytest.importorskip("fsspec").filesystem("memory")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rows import Row, image_table, strings
 
-from animalclef.data.masks import find_masks, inside, mask_path, read_mask
+from animalclef.data.masks import find_masks, inside, mask_path, mask_paths, read_mask
 from animalclef.errors import DataError
 from animalclef.structures import ImageTable
 
@@ -65,6 +65,34 @@ def test_the_folder_goes_before_the_table(images: ImageTable, tmp_path: Path) ->
     masks = find_masks(named, tmp_path / "masks")
     assert masks is not None
     assert masks.source[0] == str(outer)
+
+
+def test_two_photographs_of_one_name_have_masks_of_their_own(images: ImageTable, tmp_path: Path) -> None:
+    folder, table = tmp_path / "masks", images.with_columns(path=strings("lynx/a.jpg", "lynx/a.png"))
+    files = mask_paths(folder, list(table.path))
+    assert files == [folder / "lynx/a.jpg.png", folder / "lynx/a.png.png"]
+    shared = store(folder / "lynx/a.png", half(60, 40))
+    with pytest.raises(DataError) as told:
+        find_masks(table, folder)
+    assert str(told.value) == (
+        f"{shared}: the mask of lynx/a.jpg or of lynx/a.png? Call their masks lynx/a.jpg.png and lynx/a.png.png."
+    )
+    for file in files:
+        store(file, half(60, 40))
+    store(tmp_path / "lynx/a.png", half(60, 40))
+    for part in (table, table.select(np.array([0])), table.select(np.array([1]))):
+        masks = find_masks(part, folder)
+        assert masks is not None
+        assert masks.source.tolist() == [f"{folder / path}.png" for path in part.path]
+
+
+def test_a_photograph_that_is_called_as_a_mask_keeps_its_own(images: ImageTable, tmp_path: Path) -> None:
+    table, folder = images.with_columns(path=strings("b.jpg", "b.jpg.png")), tmp_path / "masks"
+    store(tmp_path / "b.jpg.png", half(60, 40))
+    files = [store(file, half(60, 40)) for file in mask_paths(folder, list(table.path))]
+    masks = find_masks(table, folder)
+    assert masks is not None
+    assert masks.source.tolist() == [str(folder / "b.png"), str(folder / "b.jpg.png")] == [str(file) for file in files]
 
 
 def test_no_mask_at_all_is_none_or_an_error(images: ImageTable, tmp_path: Path) -> None:

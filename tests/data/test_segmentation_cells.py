@@ -134,5 +134,11 @@ def test_a_strange_segmentation_is_told_and_a_path_outside_is_refused(tmp_path: 
             load_table(find_source(table(tmp_path / "two", "mask", cell)))
 
 
+def test_a_mask_whose_path_comes_back_is_found(tmp_path: Path) -> None:
+    images = load_table(find_source(table(tmp_path, "mask", "m/../n/a.png"))).images
+    assert images.mask is not None
+    assert images.mask.tolist() == ["n/a.png", ""]
+
+
 def test_a_table_without_masks_has_none(tiny_data: Path) -> None:
     assert load_table(find_source(tiny_data)).images.mask is None

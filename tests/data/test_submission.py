@@ -221,6 +221,8 @@ def test_a_name_of_another_data_set_is_told(tmp_path: Path) -> None:
         ('image_id,identity\n3,"Ada "\n', "answer.csv, line 2: spaces around 'Ada '"),
         ("image_id, identity\n3,Ada\n", "answer.csv, line 1: spaces around ' identity'"),
         ("image_id,identity\n3,Ada\nimage_id,identity\n", "answer.csv, line 3: the header is repeated here"),
+        ("image_id|identity\n3|Ada\n", "answer.csv, line 1: the cells are separated by bars"),
+        ("# mine\nimage_id,identity\n3,Ada\n", "answer.csv, line 1: a comment before the header; the competition"),
         ("sep=,\nimage_id,identity\n3,Ada\n", "answer.csv, line 1: a line for Excel"),
         ('image_id,identity\n3,"Ada, of the lake"\n', "answer.csv, line 2: identity Ada, of the lake is no individual"),
         ("image_id,identity\n3,Ada\n".encode("utf-16"), "answer.csv: the file is UTF-16"),

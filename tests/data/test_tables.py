@@ -75,13 +75,26 @@ def test_the_2025_layout(tmp_path: Path) -> None:
         b"\xfe\xff" + TABLE_2025.encode("utf-16-be"),
         TABLE_2025.replace(",", ";"),
         TABLE_2025.replace(",", "\t"),
+        TABLE_2025.replace(",", "|"),
         TABLE_2025.replace("\n", "\r\n"),
         TABLE_2025.replace("\n", "\r"),
         TABLE_2025.rstrip("\n"),
         "\n\n" + TABLE_2025 + "\n\n",
         TABLE_2025.replace(",", " , "),
     ],
-    ids=["bom", "utf-16", "utf-16-be", "semicolons", "tabs", "crlf", "cr", "no last newline", "blank lines", "spaces"],
+    ids=[
+        "bom",
+        "utf-16",
+        "utf-16-be",
+        "semicolons",
+        "tabs",
+        "bars",
+        "crlf",
+        "cr",
+        "no last newline",
+        "blank lines",
+        "spaces",
+    ],
 )
 def test_the_same_table_in_other_clothes(tmp_path: Path, content: str | bytes) -> None:
     loaded = load(tmp_path, content)
@@ -110,6 +123,31 @@ def test_a_repeated_header_line_is_skipped_with_a_warning(tmp_path: Path) -> Non
     loaded = load(tmp_path, "\n".join([HEADER_2025, *ROWS_2025[:2], HEADER_2025, *ROWS_2025[2:]]))
     check_2025(loaded.images)
     assert warnings_of(loaded) == ["metadata.csv, line 4: the header is repeated here; this line is skipped."]
+
+
+@pytest.mark.parametrize("sign", [",", ";", "|"])
+def test_comments_above_the_header_are_skipped_with_a_warning(tmp_path: Path, sign: str) -> None:
+    comments = f"# Photographs of 2020, made by Ada\n\n# {sign} {sign}\n"
+    loaded = load(tmp_path, comments + TABLE_2025.replace(",", sign))
+    check_2025(loaded.images)
+    assert warnings_of(loaded) == ["metadata.csv, line 1: a comment before the header is skipped (also line 3)"]
+    assert "metadata.csv, line 6: image_id: empty" in refusal(
+        tmp_path, f"{comments}image_id,path,identity\n\n,a.jpg,Ada\n"
+    )
+
+
+def test_a_header_may_begin_with_a_number_sign() -> None:
+    table = parse_table("#id;path\n#1;a,b.jpg\n2;c,d.jpg\n", Path("x.csv"))
+    assert table.columns == ("#id", "path")
+    assert table.rows == [{"#id": "#1", "path": "a,b.jpg"}, {"#id": "2", "path": "c,d.jpg"}]
+    assert parse_table("# only this", Path("x.csv")).columns == ("# only this",)
+    assert parse_table("a|b,path\n1|2,c.jpg\n", Path("x.csv")).columns == ("a|b", "path")
+
+
+def test_a_comment_that_may_be_a_header_is_named(tmp_path: Path) -> None:
+    text = refusal(tmp_path, "# Ada, in May, 2020\nimage_id,path,identity\n1,a.jpg,Ada\n")
+    assert "line 1: the column path is missing; there are # Ada, in May, 2020." in text
+    assert "If that line is a comment, remove it." in text
 
 
 def test_a_repeated_column_that_agrees_is_a_warning(tmp_path: Path) -> None:
@@ -374,6 +412,17 @@ def test_a_folder_above_the_data_set(tmp_path: Path) -> None:
     assert find_source(tmp_path) == Source(inner, inner / "metadata.csv")
 
 
+@pytest.mark.parametrize("name", ["METADATA.CSV", "Metadata.csv"])
+def test_a_table_below_is_found_in_capitals(tmp_path: Path, name: str) -> None:
+    inner = tmp_path / "a" / "comp"
+    inner.mkdir(parents=True)
+    table = save(inner, TABLE_2025, name)
+    assert find_source(tmp_path) == Source(inner, table)
+    assert find_source(None, kaggle=tmp_path) == Source(inner, table)
+    small = save(inner, TABLE_2025)
+    assert find_source(tmp_path) == Source(inner, small)
+
+
 def test_two_data_sets_below_are_named(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -567,3 +616,29 @@ def test_an_absolute_path_below_the_table_is_read(tmp_path: Path) -> None:
     loaded = load(tmp_path, f"image_id,path,identity\n1,{tmp_path}/in/a.jpg,Ada\n")
     assert loaded.images.path.tolist() == ["in/a.jpg"]
     assert "leaves the data folder" in refusal(tmp_path, f"image_id,path,identity\n1,{tmp_path.parent}/a.jpg,Ada\n")
+
+
+def test_a_path_that_comes_back_into_the_folder_is_straightened(tmp_path: Path) -> None:
+    cells = ("in/../in/a.jpg", "in\\..\\b.jpg", f"{tmp_path}/in/../in/c.jpg", f"in/../../{tmp_path.name}/d.jpg")
+    rows = [f"{number},{cell},Ada\n" for number, cell in enumerate(cells[:3])]
+    loaded = load(tmp_path, "".join(["image_id,path,identity\n", *rows]))
+    assert loaded.images.path.tolist() == ["in/a.jpg", "b.jpg", "in/c.jpg"]
+    assert "line 2: path: leaves" in refusal(tmp_path, f"image_id,path,identity\n1,{cells[3]},Ada\n")
+
+
+def test_an_absolute_path_reaches_the_folder_through_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    (real / "data").mkdir(parents=True)
+    link.symlink_to(real)
+    rows = [f"1,{link}/data/in/a.jpg,Ada\n", f"2,{real}/data/b.jpg,Ada\n"]
+    for root in (real, link):
+        (root / "data/metadata.csv").write_text("".join(["image_id,path,identity\n", *rows]))
+        assert load_table(find_source(root / "data")).images.path.tolist() == ["in/a.jpg", "b.jpg"]
+    for folder in ("other", "data"):  # `.` is another folder now
+        (real / folder).mkdir(exist_ok=True)
+        monkeypatch.chdir(real / folder)
+        Path("metadata.csv").write_text(f"image_id,path,identity\n1,{link}/{folder}/a.jpg,Ada\n")
+        assert load_table(find_source(Path())).images.path.tolist() == ["a.jpg"]
+    (real / "data/metadata.csv").write_text(f"image_id,path,identity\n1,{link}/other/a.jpg,Ada\n")
+    with pytest.raises(DataError, match="leaves the data folder"):
+        load_table(find_source(link / "data"))

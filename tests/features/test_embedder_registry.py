@@ -195,6 +195,16 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(caplog: pytest.LogCap
         vectors(extractor(Counting(most=0)), images)
 
 
+def test_a_photograph_that_finds_no_memory_is_not_told_as_a_full_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    network = extractor(Counting())
+    monkeypatch.setattr(network, "_prepare", no_memory)
+    with pytest.raises(MemoryError):
+        vectors(network, [photograph(20, 10, seed) for seed in range(3)])
+
+
 def test_a_cpu_gets_no_more_pixels_at_once_than_its_caches_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     images = [photograph(20, 10, seed) for seed in range(7)]
     whole = vectors(extractor(Counting()), images)

@@ -84,5 +84,6 @@ def test_each_command_hands_its_weights_to_the_matcher(
         "report": ["report", str(run), "--out", str(tmp_path / "a.html"), "--candidates", "1"],
         "evaluate": ["evaluate", "--run", str(run), "--truth", str(data / "truth.csv"), "--data", str(data)],
     }[command]
+    given.mkdir()
     CliRunner().invoke(app, [*words, "--weights", str(given)])
     assert asked == [given]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import socket
@@ -10,12 +11,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from animalclef.errors import OutputError
 from animalclef.runtime import atomic_files as files
 from animalclef.runtime.atomic_files import (
+    append_bytes,
     check_writable,
     make_folder,
     remove_parts,
@@ -83,6 +86,35 @@ def test_an_interrupt_leaves_no_part(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_with(tmp_path / "file.bin", interrupted)
     assert list(tmp_path.iterdir()) == []
+
+
+class _OnceFull(io.FileIO):
+    """A file on a disk that is full in the middle of the first write, and has room again afterwards."""
+
+    was_full = False
+
+    def write(self, content: Any) -> int:
+        if self.was_full:
+            return super().write(content)
+        self.was_full = True
+        super().write(bytes(content)[: len(content) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("size", [10, 100_000])  # within the buffer of an open file, and beyond it
+@pytest.mark.parametrize("at", [None, 4])
+def test_an_append_to_a_full_disk_leaves_neither_a_part_nor_zeros(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, at: int | None
+) -> None:
+    path = tmp_path / "pairs.log"
+    path.write_bytes(b"whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda self, mode: io.BufferedRandom(_OnceFull(self, mode.replace("b", ""))))
+        with pytest.raises(OutputError, match=r"pairs.log: the disk is full.*finished work is kept"):
+            append_bytes(path, b"x" * size, at)
+    assert path.read_bytes() == b"whole"[:at]  # what is left of the buffer is not written behind the end
+    append_bytes(path, b" again")
+    assert path.read_bytes() == b"whole"[:at] + b" again"
 
 
 LIMITED = """
