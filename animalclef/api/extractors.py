@@ -64,7 +64,8 @@ class Embedder:
             DataError: an image cannot be read.
             ValueError: there is no image, or an empty one.
         """
-        opened = list(open_images(images)) if self._network is None else open_images(images)
+        whole = self._network is not None and self._network.decodes_fully
+        opened = list(open_images(images)) if self._network is None else open_images(images, whole=whole)
         names: list[str] = []
         vectors: list[np.ndarray[Any, Any]] = []
         with one_thread_each(), worker_threads(os.cpu_count() or 1) as pool:

@@ -29,7 +29,8 @@ __all__ = ["Image", "Images", "Photograph", "in_chunks", "open_image", "open_ima
 Image = PathLike | PilImage.Image | NDArray[np.uint8]
 Images = Image | Sequence[Image] | Dataset
 
-_SETTINGS = DataConfig()
+_REDUCED = DataConfig()
+_WHOLE = _REDUCED.model_copy(update={"decode_long_side": 1 << 30})
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +47,8 @@ class Photograph:
         return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:32]
 
 
-def open_images(images: Images) -> Iterator[Photograph]:
-    """Yield the images upright as 8-bit RGB, one at a time, reduced to a long side of 1,024 pixels.
+def open_images(images: Images, *, whole: bool = False) -> Iterator[Photograph]:
+    """Yield the images upright as 8-bit RGB, one at a time, reduced to a long side of 1,024 pixels unless `whole`.
 
     A JPEG file is reduced while it is decoded, so its pixels differ slightly from those of the picture opened before.
     An image's `image_id` is that of the data set's row, its path, or its number in the sequence.
@@ -56,10 +57,11 @@ def open_images(images: Images) -> Iterator[Photograph]:
         DataError: a file is not there, or is not a photograph.
         ValueError: an image is nothing of these, is empty, or an array is not (h, w, 3) uint8.
     """
+    settings = _WHOLE if whole else _REDUCED
     if isinstance(images, Dataset):
         table = images.table.images
         for row, image_id in enumerate(table.image_id):
-            yield Photograph(str(image_id), _read(images, row))
+            yield Photograph(str(image_id), _read(images, row, settings))
         return
     single = isinstance(images, str | os.PathLike | PilImage.Image) or (
         isinstance(images, np.ndarray) and images.ndim in (2, 3)
@@ -69,7 +71,7 @@ def open_images(images: Images) -> Iterator[Photograph]:
     listed: Iterable[Any] = [images] if single else images  # type: ignore[assignment]
     for number, image in enumerate(listed):
         name = os.fspath(image) if isinstance(image, str | os.PathLike) else str(number)
-        yield Photograph(name, _opened(image))
+        yield Photograph(name, _opened(image, settings))
 
 
 def in_chunks(photographs: Iterable[Photograph], size: int = 32) -> Iterator[list[Photograph]]:
@@ -84,37 +86,37 @@ def open_image(image: Image) -> DecodedImage:
     return next(open_images([image])).image
 
 
-def _read(dataset: Dataset, row: int) -> DecodedImage:
+def _read(dataset: Dataset, row: int, settings: DataConfig) -> DecodedImage:
     table = dataset.table.images
     try:
-        return read_image(table, row, _SETTINGS)
+        return read_image(table, row, settings)
     except UnreadableImageError as error:
         raise DataError(f"{table.root / table.path[row]}: {error}") from error
 
 
-def _opened(image: Image) -> DecodedImage:
+def _opened(image: Image, settings: DataConfig) -> DecodedImage:
     if isinstance(image, PilImage.Image):
         if not image.width or not image.height:
             raise ValueError(f"images: expected pictures with pixels, got one of {image.width} x {image.height}.")
-        return _reduced(*to_rgb(ImageOps.exif_transpose(image)))
+        return _reduced(*to_rgb(ImageOps.exif_transpose(image)), settings)
     if isinstance(image, np.ndarray):
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise ValueError(f"images: expected filled arrays (h, w, 3) of uint8, got {image.shape} of {image.dtype}.")
-        return _reduced(image, None)
+        return _reduced(image, None, settings)
     if not isinstance(image, str | os.PathLike):
         raise _unknown(image)
     path = Path(image)
     try:
-        return decode(read_regular(path), WHOLE_XYWHR, _SETTINGS.decode_long_side, _SETTINGS.max_pixels)
+        return decode(read_regular(path), WHOLE_XYWHR, settings.decode_long_side, settings.max_pixels)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
     except UnreadableImageError as error:
         raise DataError(f"{path}: {error}") from error
 
 
-def _reduced(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> DecodedImage:
+def _reduced(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, settings: DataConfig) -> DecodedImage:
     """Return an image as `decode` reduces one of a file."""
-    small = np.ascontiguousarray(resize_long_side(pixels, _SETTINGS.decode_long_side, enlarge=False))
+    small = np.ascontiguousarray(resize_long_side(pixels, settings.decode_long_side, enlarge=False))
     alpha = None if alpha is None else cv2.resize(alpha, small.shape[1::-1], interpolation=cv2.INTER_AREA)
     return DecodedImage(small, None if alpha is None else np.asarray(alpha, np.uint8), pixels.shape[1::-1])
 

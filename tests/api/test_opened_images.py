@@ -111,3 +111,26 @@ def test_an_empty_text_is_no_path() -> None:
     assert path_or_none(".") == Path()
     with pytest.raises(ValueError, match=r"expected a path, got an empty text. Write '.' for the current folder."):
         ac.load_dataset("")
+
+
+@pytest.mark.parametrize(("fully", "shape"), [(True, (HIGH, WIDE, 3)), (False, (731, 1024, 3))])
+def test_an_embedder_sees_as_many_pixels_as_in_a_run(
+    tmp_path: Path, large: NDArray[np.uint8], fully: bool, shape: tuple[int, int, int]
+) -> None:
+    seen = []
+
+    class Network:
+        """Stands in for a network that resizes from the full size, as MiewID does, or not."""
+
+        decodes_fully = fully
+
+        def extract_features(self, images: Any, pool: Any) -> list[dict[str, NDArray[np.float32]]]:
+            seen.extend(image.pixels.shape for image in images)
+            return [{"embedding": np.array([1, 0], np.float32)} for _ in images]
+
+    path = tmp_path / "large.jpg"
+    Image.fromarray(large).save(path)
+    embedder = ac.Embedder("rootsift-vlad")
+    embedder._network = Network()  # type: ignore[assignment]
+    embedder.embed([path, large])
+    assert seen == [shape, shape]
