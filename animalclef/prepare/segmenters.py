@@ -20,13 +20,13 @@ from animalclef.hub.catalogue import shipped_segmenter
 from animalclef.hub.load import weights_digest
 from animalclef.prepare.body_box import large_patches
 from animalclef.runtime.threads import one_thread_each, worker_threads
+from animalclef.structures.arrays import BoolArray
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["GrabCut", "SamSegmenter", "Segmenter", "open_segmenter", "with_workers"]
 
-BoolArray = NDArray[np.bool_]
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 AnySegmenter = TypeVar("AnySegmenter")
 Boxes = Sequence[Box | None] | None  # one for each photograph, or none at all
