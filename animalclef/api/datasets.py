@@ -109,8 +109,8 @@ def load_config(name: Config | str | None = None, *overrides: str, seed: int | N
 
     Example:
         >>> config = load_config(None, "retrieve.top_k=25", "rerank.matcher=none", seed=1)
-        >>> config.retrieve.top_k, config.rerank.matcher, config.seed
-        (25, 'none', 1)
+        >>> config  # what differs from the defaults
+        Config(seed=1, retrieve=RetrieveConfig(top_k=25), rerank=RerankConfig(matcher='none'))
         >>> load_config(config, "retrieve.top_k=30").rerank.matcher
         'none'
     """

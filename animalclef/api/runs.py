@@ -155,9 +155,8 @@ def tune_decision(
         StaleArtefactError: the run keeps no pseudo-queries, or the log is of another run.
 
     Example:
-        >>> decision = tune_decision(run_folder, trials=2)
-        >>> sorted(decision.datasets)
-        ['NewtID']
+        >>> tune_decision(run_folder, trials=2)
+        Decision(NewtID: named from ..., validation score ...)
     """
     folder = RunFolder(path_of(run))
     extra = [] if trials is None else [f"decide.trials={trials}"]

@@ -38,6 +38,8 @@ def retrieve(queries: Embeddings, gallery: Embeddings, *, k: int = 100) -> Short
     Example:
         >>> embeddings = Embedder("rootsift-vlad", words=8, dimensions=16).embed(photographs)
         >>> shortlist = retrieve(embeddings, embeddings, k=3)
+        >>> shortlist
+        Shortlist(12 queries, the best 3 of 12 gallery images each)
         >>> shortlist.index.shape, bool((shortlist.index[:, 0] != np.arange(12)).all())
         ((12, 3), True)
     """
