@@ -231,7 +231,11 @@ def test_the_2026_task(small: Path, predict: Command) -> None:
 
 
 def test_unknown_settings(small: Path, predict: Command) -> None:
-    stops_with(predict(small, "--config", "ofline"), "ofline: no such configuration file. Shipped ones:", "offline")
+    stops_with(
+        predict(small, "--config", "ofline"),
+        "ofline: no such configuration file. Did you mean offline? Shipped ones:",
+        "offline",
+    )
     said = predict(small, "--set", "retrieve.topk=3")
     stops_with(said, "retrieve.topk: no such setting; did you mean retrieve.top_k?")
     assert said.stderr.endswith("top_k?\n")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageOps
 
+from animalclef.api.argument_kinds import check_kind
 from animalclef.api.datasets import Dataset, PathLike
 from animalclef.config import DataConfig
 from animalclef.data.decode import UnreadableImageError, decode, read_image, resize_long_side
@@ -29,6 +31,7 @@ Image = PathLike | PilImage.Image | NDArray[np.uint8]
 Images = Image | Sequence[Image] | Dataset
 
 _SETTINGS = DataConfig()
+_EXPECTED = "the path of a photograph, a PIL image, an array (h, w, 3) of uint8"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +55,7 @@ def open_images(images: Images) -> Iterator[Photograph]:
 
     Raises:
         DataError: a file is not there, or is not a photograph.
+        TypeError: an image is of another kind.
         ValueError: an array is not (h, w, 3) uint8.
     """
     if isinstance(images, Dataset):
@@ -62,6 +66,8 @@ def open_images(images: Images) -> Iterator[Photograph]:
     single = isinstance(images, str | os.PathLike | PilImage.Image) or (
         isinstance(images, np.ndarray) and images.ndim == 3
     )
+    if not single and (isinstance(images, Mapping | pd.DataFrame) or not isinstance(images, Iterable)):
+        check_kind("images", images, Dataset, f"{_EXPECTED}, or a list of them, or a Dataset")
     listed: Sequence[Any] = [images] if single else images  # type: ignore[assignment]
     for number, image in enumerate(listed):
         name = os.fspath(image) if isinstance(image, str | os.PathLike) else str(number)
@@ -97,6 +103,7 @@ def _opened(image: Image) -> DecodedImage:
             raise ValueError(f"images: expected arrays (h, w, 3) of uint8, got {image.shape} of {image.dtype}.")
         pixels = resize_long_side(image, _SETTINGS.decode_long_side, enlarge=False)
         return DecodedImage(np.ascontiguousarray(pixels), None, (image.shape[1], image.shape[0]))
+    check_kind("images", image, (str, os.PathLike), _EXPECTED)
     path = Path(image)
     try:
         return decode(read_regular(path), WHOLE_XYWHR, _SETTINGS.decode_long_side, _SETTINGS.max_pixels)

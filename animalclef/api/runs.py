@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from animalclef.api.datasets import Dataset, PathLike, load_config, path_or_none, table_of
+from animalclef.api.argument_kinds import check_kind
+from animalclef.api.datasets import Dataset, PathLike, load_config, path_or_none, settings_of, table_of
 from animalclef.api.finished import Run, path_of
 from animalclef.config import Config
-from animalclef.config import load_config as load_settings
 from animalclef.data.review_log import read_review
 from animalclef.decision.decision_model import Decision, load_decision
-from animalclef.engine.open_engine import open_engine
+from animalclef.engine.open_engine import check_engine, open_engine
 from animalclef.errors import ConfigError
 from animalclef.features.embedding.timm_embedder import choose_device
 from animalclef.hub.needed_weights import require_weights
@@ -24,7 +24,7 @@ from animalclef.pipeline.ensemble import read_ensemble
 from animalclef.pipeline.image_contents import read_contents
 from animalclef.pipeline.predict import predict as predict_table
 from animalclef.pipeline.run_context import Plan, open_context
-from animalclef.pipeline.tune import settings_of_run, tune_run
+from animalclef.pipeline.tune import check_decide_alone, tune_run
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.remote_files import remote_url
 from animalclef.store.finished_run import load_run as read_run
@@ -37,7 +37,7 @@ __all__ = ["ensemble", "load_run", "predict", "tune_decision"]
 def predict(
     data: Dataset | PathLike | None = None,
     *,
-    config: Config | str | None = None,
+    config: Config | PathLike | None = None,
     run_dir: PathLike | None = None,
     weights: PathLike | None = None,
     decision: Decision | PathLike | None = None,
@@ -77,9 +77,10 @@ def predict(
         >>> len(run.predictions), list(run.predictions.columns)
         (6, ['image_id', 'dataset', 'identity', 'probability'])
     """
-    settings = config if isinstance(config, Config) else load_config(config)
-    if budget is not None:
-        settings = load_settings(None, [f"budget.spend={json.dumps(str(budget))}"], None, base=settings)
+    spend = [] if budget is None else [f"budget.spend={json.dumps(str(budget))}"]
+    settings = load_config(config, *spend)
+    check_engine(engine)
+    choose_device(device)  # refused before the long part
     given = decision if isinstance(decision, Decision) or decision is None else load_decision(Path(decision))
     folder_of_weights, log = path_or_none(weights), path_or_none(reviewed)
     require_weights(settings, folder_of_weights)
@@ -134,7 +135,7 @@ def tune_decision(
     run: Run | PathLike,
     *,
     trials: int | None = None,
-    settings: Sequence[str] = (),
+    config: Config | PathLike | None = None,
     seed: int | None = None,
     storage: str | None = None,
     reviewed: PathLike | None = None,
@@ -143,8 +144,9 @@ def tune_decision(
 ) -> Decision:
     """Search weights and thresholds of a finished run further; no photograph is read.
 
-    `trials` is their number per data set, in all (default: that of the settings, or 200); `settings` changes the group
-    `decide` ("decide.fusions=[weighted]"). Studies are kept in `storage` (default: studies.db in the run folder), and
+    `trials` is their number per data set, in all (default: that of the settings, or 200). `config` is settings that
+    differ from those of the run in the group `decide` alone: `load_config(run.config, "decide.fusions=[weighted]")`, or
+    a YAML file of `decide` settings. Studies are kept in `storage` (default: studies.db in the run folder), and
     the same call resumes them. The answers of a `reviewed` log (of `animalclef review`) about queries are further
     labelled pairs for calibration; the default storage then has a name of its own for each state of the answers.
 
@@ -160,10 +162,13 @@ def tune_decision(
     """
     folder = RunFolder(path_of(run))
     extra = [] if trials is None else [f"decide.trials={trials}"]
-    config = settings_of_run(folder, [*settings, *extra], seed)
-    said = None if reviewed is None else read_review(Path(reviewed), read_run(folder.path).images)
+    finished = read_run(folder.path)
+    chosen = settings_of(config, model=Config, base=finished.config)
+    check_decide_alone(finished, chosen)
+    said = None if reviewed is None else read_review(Path(reviewed), finished.images)
     url = storage or default_storage(folder.path, reviewed)
-    return tune_run(folder, config, url, workers, progress or Silent(), said)
+    chosen = load_config(chosen, *extra, seed=seed)
+    return tune_run(folder, chosen, url, workers, progress or Silent(), said)
 
 
 def default_storage(run: Path, reviewed: PathLike | None = None) -> str:
@@ -176,14 +181,15 @@ def ensemble(
     runs: Sequence[Run | PathLike],
     *,
     run_dir: PathLike | None = None,
-    settings: Sequence[str] = (),
+    config: Config | PathLike | None = None,
     seed: int | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Fuse the scores of two or more finished runs over the same data into one run; no photograph is read.
 
-    Settings are those of the first run with the changes of `settings`. The result is kept in `run_dir` (default:
-    runs/ensemble-<digest>).
+    `config` is the settings, such as `load_config(first.config, "decide.fusions=[weighted]")`, or a YAML file of what
+    differs from those of the first run (the default). The result is kept in `run_dir`, by default
+    runs/ensemble-<digest>.
 
     Raises:
         RunError: a folder holds no finished run.
@@ -194,11 +200,13 @@ def ensemble(
         >>> len(fused.predictions)
         6
     """
+    check_kind("runs", runs, (list, tuple), "a list of two or more runs")
     parts = read_ensemble([path_of(one) for one in runs])
-    config = load_settings(None, ["name=ensemble", *settings], seed, base=parts.first.config)
+    chosen = settings_of(config, model=Config, base=parts.first.config)
+    chosen = load_config(chosen, "name=ensemble", seed=seed)
     folder = RunFolder(Path(run_dir or Path("runs") / f"ensemble-{parts.scores[:8]}"))
     with folder.claimed():
         folder.open(overwrite=False)
-        outcome = fuse_runs(parts, config, folder, progress or Silent())
+        outcome = fuse_runs(parts, chosen, folder, progress or Silent())
     members = {name: {"run": str(one.path), "scores_digest": one.scores} for name, one in parts.runs.items()}
-    return Run(read_run(folder.path), None, outcome, config, {"runs": members})
+    return Run(read_run(folder.path), None, outcome, chosen, {"runs": members})

@@ -164,11 +164,14 @@ def ensemble(
 
     Example: `animalclef ensemble runs/miewid runs/vlad --out submission.csv`
     """
+    from animalclef.api.datasets import load_config
     from animalclef.api.runs import ensemble as fuse
+    from animalclef.api.runs import load_run
     from animalclef.pipeline.results import target_file
 
     target = target_file(out_path, "ensemble", None, run)
-    made = fuse(runs, run_dir=run, settings=assignments or [], seed=seed, progress=progress)
+    config = load_config(load_run(runs[0]).config, *(assignments or []), seed=seed)
+    made = fuse(runs, run_dir=run, config=config, progress=progress)
     single = _single_members(made.decision, made.finished.images.queries.datasets)
     _finish("ensemble", made, target, ledger=ledger, no_ledger=no_ledger, as_json=as_json, warnings=single)
 
@@ -224,9 +227,9 @@ def tune(
 
     - `animalclef tune --run runs/my-run --reviewed runs/my-run.review.jsonl`
     """  # fmt: skip
-    from animalclef.api.runs import default_storage, tune_decision
+    from animalclef.api.datasets import load_config
+    from animalclef.api.runs import default_storage, load_run, tune_decision
     from animalclef.pipeline.ledger_entry import record
-    from animalclef.pipeline.tune import settings_of_run
     from animalclef.runtime.database_address import shown_address
     from animalclef.store.run_folder import RunFolder
 
@@ -234,14 +237,12 @@ def tune(
     protect_inputs([] if reviewed is None else [reviewed])
     check_output(target, "decision")
     settings = [*(assignments or []), *([] if trials is None else [f"decide.trials={trials}"])]
-    decision = tune_decision(
-        run, settings=settings, seed=seed, storage=storage, reviewed=reviewed, workers=workers, progress=progress
-    )
+    config = load_config(load_run(run).config, *settings, seed=seed)
+    decision = tune_decision(run, config=config, storage=storage, reviewed=reviewed, workers=workers, progress=progress)
     url = storage or default_storage(run, reviewed)
     write_text(target, decision.model_dump_json(indent=1) + "\n")
     if not no_ledger:
-        config, data = settings_of_run(RunFolder(run), settings, seed), RunFolder(run).data_digest
-        record("tune", ledger, config, decision, data=data, run=run)
+        record("tune", ledger, config, decision, data=RunFolder(run).data_digest, run=run)
     content = {"decision": str(target), "storage": shown_address(url), **decision.model_dump()}
     table = console.decision_table(decision, sorted(decision.datasets) or ["pooled"])
     lines = [*console.honesty_lines(decision), f"Decision: {target}", f"Studies: {shown_address(url)}"]

@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from animalclef.cli import options as opt
 from animalclef.cli.app import app
 from animalclef.cli.printing import print_lines, print_result, progress
-from animalclef.errors import WeightsError
+from animalclef.errors import WeightsError, suggestion
 
 __all__ = ["bundle", "list_weights", "pull_weights", "verify"]
 
@@ -121,7 +121,8 @@ def _chosen(
 
     for name in names or []:
         if name not in WEIGHTS:
-            raise WeightsError(f"{name}: no such weights. Known: {', '.join(sorted(WEIGHTS))}.")
+            known = sorted(WEIGHTS)
+            raise WeightsError(f"{name}: no such weights.{suggestion(name, known)} Known: {', '.join(known)}.")
     if names:
         return list(dict.fromkeys(names))
     if config_name or assignments:

@@ -259,11 +259,13 @@ def test_a_matcher_is_trained_on_sift_alone() -> None:
         ("keypoints.upright=[1]", "keypoints.upright.0: input should be a valid string, got 1."),
         (
             "prepare.mode=cut",
-            "prepare.mode is auto, whole, masked, cut-out, along-body or a mapping such as {CatID: VALUE}; got 'cut'.",
+            "prepare.mode is auto, whole, masked, cut-out, along-body or a mapping such as {CatID: VALUE}; got 'cut'. "
+            "Did you mean cut-out?",
         ),
         (
             "prepare.mode={CatID: cut}",
-            "prepare.mode.CatID: input should be 'auto', 'whole', 'masked', 'cut-out' or 'along-body', got 'cut'.",
+            "prepare.mode.CatID: input should be 'auto', 'whole', 'masked', 'cut-out' or 'along-body', got 'cut'. "
+            "Did you mean cut-out?",
         ),
         ("decide.unknown_share=2", "decide.unknown_share: input should be less than 1, got 2."),
         ("decide.unknown_share={CatID: 2}", "decide.unknown_share.CatID: input should be less than 1, got 2."),
