@@ -16,7 +16,7 @@ from animalclef.config import Config
 from animalclef.data.review_log import read_review
 from animalclef.decision.decision_model import Decision, load_decision
 from animalclef.engine.open_engine import check_engine, open_engine
-from animalclef.errors import ConfigError
+from animalclef.errors import ConfigError, OutputError
 from animalclef.features.embedding.timm_embedder import choose_device
 from animalclef.hub.needed_weights import require_weights
 from animalclef.pipeline.ensemble import ensemble as fuse_runs
@@ -70,6 +70,7 @@ def predict(
         ConfigError: a setting, a model or the device does not exist.
         WeightsError: weights are not on this machine, or do not fit.
         StaleArtefactError: the decision was fitted on scores of other settings.
+        OutputError: `run_dir` holds a finished run of another command, such as `cluster`.
         EngineError: the cluster cannot be used, or a part of the work failed on it again and again.
 
     Example:
@@ -84,11 +85,13 @@ def predict(
     given = decision if isinstance(decision, Decision) or decision is None else load_decision(Path(decision))
     folder_of_weights, log = path_or_none(weights), path_or_none(reviewed)
     require_weights(settings, folder_of_weights)
+    remote = _remote_run(run_dir, engine)
+    if run_dir is not None and remote is None and not overwrite:
+        _refuse_run_of_others(RunFolder(Path(run_dir)), "predict")  # before the long part
     loaded = table_of(data, settings.data)
     count, shown = workers or os.cpu_count() or 1, progress or Silent()
     contents = read_contents(loaded, settings, count, shown)
     said = None if log is None else read_review(log, contents.images)  # refused before the long part
-    remote = _remote_run(run_dir, engine)
     default = Path("runs") / f"{settings.name}-{contents.digest[:8]}"
     folder = RunFolder(Path(run_dir or default) if remote is None else remote.folder)
     if overwrite and log is not None and log.resolve().is_relative_to(folder.path.resolve()):
@@ -99,6 +102,8 @@ def predict(
     with folder.claimed(), open_engine(engine, address, device=device, folders=folders) as opened:
         if remote is not None:
             remote.pull(overwrite=overwrite)
+            if not overwrite:
+                _refuse_run_of_others(folder, "predict")
         folder.open(overwrite=overwrite)
         context = open_context(settings, folder, device, folder_of_weights, count, shown, announce, given, say, opened)
         context = replace(context, reviewed=said, after_stage=None if remote is None else remote.push)
@@ -115,6 +120,20 @@ def _remote_run(run_dir: PathLike | None, engine: str) -> RemoteRun | None:
             f"--run {url}: with --engine {engine} the run folder must lie on a disk that every node sees."
         )
     return None if url is None else RemoteRun(url)
+
+
+def _refuse_run_of_others(folder: RunFolder, command: str) -> None:
+    """Raise an OutputError where a folder holds a finished run that another command made."""
+    try:
+        settings = json.loads(folder.finished.read_bytes())
+    except (OSError, ValueError):  # there is none, or a damaged one, which is made again
+        return
+    made_by = settings.get("made_by", "predict") if isinstance(settings, dict) else command
+    if made_by != command:
+        raise OutputError(
+            f"{folder.path}: this folder holds a finished run of {made_by}, and {command} would overwrite its results. "
+            "Give --run another folder."
+        )
 
 
 def load_run(path: PathLike, *, data: PathLike | None = None, weights: PathLike | None = None) -> Run:
@@ -194,6 +213,7 @@ def ensemble(
     Raises:
         RunError: a folder holds no finished run.
         DataError: there are fewer than two runs, one twice, or they are over other data.
+        OutputError: `run_dir` holds a finished run of another command.
 
     Example:
         >>> fused = ensemble([run_folder, other_run_folder], run_dir=folder / "fused")
@@ -205,6 +225,7 @@ def ensemble(
     chosen = settings_of(config, model=Config, base=parts.first.config)
     chosen = load_config(chosen, "name=ensemble", seed=seed)
     folder = RunFolder(Path(run_dir or Path("runs") / f"ensemble-{parts.scores[:8]}"))
+    _refuse_run_of_others(folder, "ensemble")
     with folder.claimed():
         folder.open(overwrite=False)
         outcome = fuse_runs(parts, chosen, folder, progress or Silent())
