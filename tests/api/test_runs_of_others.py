@@ -17,7 +17,8 @@ from animalclef.store.run_folder import RunFolder
 def test_only_its_own_finished_run_is_made_again(command: str, maker: str, tmp_path: Path) -> None:
     (tmp_path / "finished.json").write_text(json.dumps({"made_by": maker}))
     if command == maker:
-        return _refuse_run_of_others(RunFolder(tmp_path), command)
+        _refuse_run_of_others(RunFolder(tmp_path), command)
+        return
     with pytest.raises(OutputError, match=f"finished run of {maker}, and {command} would overwrite its results. Give"):
         _refuse_run_of_others(RunFolder(tmp_path), command)
 
