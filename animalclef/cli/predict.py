@@ -86,14 +86,13 @@ def predict(
         ),
     ] = None,
     max_missing: opt.MaxMissing = None,
-    auto: Annotated[
+    no_auto: Annotated[
         bool,
-        typer.Option(
-            "--auto/--no-auto",
-            help="Choose prepare.mode and keypoints.upright by trials on database photographs.",
-        ),
-    ] = True,
-    overwrite: Annotated[bool, typer.Option(help="Forget what an earlier run left in the run folder.")] = False,
+        typer.Option("--no-auto", help="No trials on database photographs choose prepare.mode and keypoints.upright."),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Forget what an earlier run left in the run folder.")
+    ] = False,
     engine: opt.Engine = "local",
     address: opt.Address = "auto",
     ledger: opt.Ledger = None,
@@ -125,7 +124,7 @@ def predict(
     settings = list(assignments or [])
     if max_missing is not None:
         settings.append(f"data.max_missing={max_missing}")
-    if not auto:  # nothing is tried; what --set says of upright comes after
+    if no_auto:  # nothing is tried; what --set says of upright comes after
         settings = ["keypoints.upright=false", *settings, "prepare.mode=whole"]
     if budget is not None:
         settings.append(f"budget.spend={json.dumps(budget)}")

@@ -20,7 +20,9 @@ app.add_typer(commands, name="weights")
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Default: all, or those of --config.")]
 Folder = Annotated[Path | None, typer.Option("--weights", help="A bundle to look into first.")]
-Terms = Annotated[bool, typer.Option(help="You have read the terms of weights that have some, and agree.")]
+Terms = Annotated[
+    bool, typer.Option("--accept-terms", help="You have read the terms of weights that have some, and agree.")
+]
 
 
 @commands.command("list")
@@ -98,7 +100,9 @@ def bundle(
     names: Names = None,
     config_name: opt.Config = None,
     assignments: opt.Set = None,
-    wheels: Annotated[bool, typer.Option(help="Also the packages that a hosted notebook may lack.")] = False,
+    wheels: Annotated[
+        bool, typer.Option("--wheels", help="Also the packages that a hosted notebook may lack.")
+    ] = False,
     accept_terms: Terms = False,
 ) -> None:
     """Make the folder to upload for a notebook without internet: weights, digests, README; `predict --weights` uses it.
