@@ -57,6 +57,7 @@ def cluster(
             other.
         RunError: the run was fused from others, or its photographs have moved.
         ConfigError: a setting does not exist, or would change a finished run's features.
+        ValueError: `must_link` or `cannot_link` does not hold pairs.
         OutputError: with data, `run_dir` holds a finished run of `predict`.
 
     Example:
@@ -67,7 +68,7 @@ def cluster(
         >>> len(cluster(run, config=load_config(run.config, "cluster.cut=0.9")))
         6
     """
-    constraints = Constraints(tuple(must_link), tuple(cannot_link))
+    constraints = Constraints(_pairs("must_link", must_link), _pairs("cannot_link", cannot_link))
     count, shown = workers or os.cpu_count() or 1, progress or Silent()
     found, folder_of_weights = _run_of(run_or_data), path_or_none(weights)
     if found is not None:
@@ -97,6 +98,13 @@ def cluster(
     if clusters is None:
         raise DataError(f"{folder.path}: nothing was clustered.")
     return clusters
+
+
+def _pairs(name: str, given: Pairs) -> tuple[tuple[str, str], ...]:
+    for pair in given:
+        if isinstance(pair, str) or len(pair) != 2:
+            raise ValueError(f"{name}: expected pairs of image_ids such as [('3', '7')], got {pair!r}.")
+    return tuple((str(one), str(other)) for one, other in given)
 
 
 def _changed(own: Config, config: Config | PathLike | None) -> Config:

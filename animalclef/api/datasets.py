@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar, overload
+from typing import Literal, TypeVar, get_args, overload
 
 import numpy as np
 import pandas as pd
@@ -99,11 +99,16 @@ def load_dataset(
 
     Raises:
         DataError: nothing usable is there; one message names all problems.
+        ConfigError: there is no such order of dates.
 
     Example:
         >>> len(load_dataset(data_folder))
         18
     """
+    check_kind("columns", columns, (Mapping, type(None)), "a mapping such as {'identity': 'individual_name'}")
+    if date_order not in (None, *get_args(DateOrder)):
+        near = suggestion(str(date_order), get_args(DateOrder))
+        raise ConfigError(f"date_order {date_order}: expected one of {', '.join(get_args(DateOrder))}.{near}")
     where = path_or_none(path)
     source = find_source(where, columns=columns, date_order=date_order, merge_case=merge_case, cache_gb=cache_gb)
     return Dataset(load_table(source))

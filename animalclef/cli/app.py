@@ -60,7 +60,7 @@ def _tell_where_a_run_goes(error: Any) -> None:
     takes = [name for option in getattr(command, "params", []) for name in option.opts]
     if getattr(error, "option_name", None) == "--run" and {"run", "runs"} & set(takes):
         error.possibilities = None
-        error.message += f". Give the folder alone: animalclef {command.name} RUN."
+        error.message = f"{error.message.rstrip('.')}. Give the folder alone: animalclef {command.name} RUN."
     elif "unexpected extra argument" in getattr(error, "message", "") and "--run" in takes:
         error.message += ". A run folder is given as --run RUN."
 

@@ -33,7 +33,8 @@ class Settings(BaseModel):
         """Yield what is not the default, so that settings can be read in a notebook."""
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            if field.is_required() or value != field.get_default(call_default_factory=True):
+            default = field.get_default(call_default_factory=True, validated_data=self.__dict__)
+            if value != default:
                 yield name, value
 
     @model_validator(mode="before")

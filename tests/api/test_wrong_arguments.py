@@ -33,6 +33,7 @@ TRUTH = pd.DataFrame({"image_id": [1], "identity": ["Ada"], "dataset": "Newts", 
         (lambda: ac.load_config("offlin"), "offline"),
         (lambda: ac.predict("nowhere", engine="rai"), "ray"),
         (lambda: ac.train_embedder("nowhere", "out", config="miewd"), "miewid"),
+        (lambda: ac.load_dataset("nowhere", date_order="dayfirst"), "day-first"),  # type: ignore[arg-type]
     ],
 )
 def test_a_misspelled_name_gets_a_suggestion(call: Callable[[], Any], nearest: str) -> None:
@@ -50,6 +51,7 @@ def test_a_misspelled_name_gets_a_suggestion(call: Callable[[], Any], nearest: s
         (lambda: ac.segment(TRUTH, model="grabcut"), "images: expected .*got DataFrame"),  # type: ignore[arg-type]
         (lambda: ac.predict("nowhere", config={"seed": 1}), "config: expected settings .*got dict"),  # type: ignore[arg-type]
         (lambda: ac.load_config(None, ["seed=1"]), "load_config: expected changes such as .*got list"),  # type: ignore[call-overload]
+        (lambda: ac.load_dataset("nowhere", columns="a=b"), "columns: expected a mapping such as .*got str"),  # type: ignore[arg-type]
         (lambda: ac.ensemble("runs/a"), "runs: expected a list of two or more runs, got str"),
         (lambda: ac.competition_score(TRUTH, ["Ada"]), "predictions: expected a submission file, .*got list"),  # type: ignore[arg-type]
     ],
@@ -57,6 +59,12 @@ def test_a_misspelled_name_gets_a_suggestion(call: Callable[[], Any], nearest: s
 def test_an_argument_of_another_kind_is_told(call: Callable[[], Any], sentence: str) -> None:
     with pytest.raises(TypeError, match=sentence):
         call()
+
+
+@pytest.mark.parametrize("pairs", ["ab", [("1", "2", "3")], ["12"]])
+def test_pairs_are_two_photographs(pairs: Any) -> None:
+    with pytest.raises(ValueError, match=r"must_link: expected pairs of image_ids such as \[\('3', '7'\)\], got "):
+        ac.cluster("nowhere", must_link=pairs)
 
 
 def test_identities_are_as_many_as_embeddings() -> None:
