@@ -22,6 +22,7 @@ __all__ = [
     "nearest",
     "printable",
     "shortened",
+    "suggestion",
 ]
 
 _LONGEST, _HEAD = 500, 340
@@ -117,6 +118,16 @@ def nearest(text: str, names: Iterable[str], most: int = 1) -> list[str]:
     sought = text.casefold()
     close = [sought] if sought in spellings else difflib.get_close_matches(sought, spellings, n=most)
     return [name for one in close for name in spellings[one]][:most]
+
+
+def suggestion(text: str, names: Iterable[str]) -> str:
+    """Return a further sentence of an error that names the nearest of the names; nothing where none is near.
+
+    >>> suggestion("shift", ["sift", "disk"]), suggestion("x", ["sift", "disk"])
+    (' Did you mean sift?', '')
+    """
+    close = nearest(text, names)
+    return f" Did you mean {close[0]}?" if close else ""
 
 
 def printable(text: str) -> str:

@@ -58,7 +58,7 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "other_run_folder": folder / "other",
         "catalogue_folder": folder / "catalogue",
         "small_config": load_config(None, TINY_SETTINGS),
-        "small_recipe": tiny_training(),
+        "small_training": tiny_training(),
         "small_matcher": TrainMatcherConfig.model_validate(TINY_MATCHER),
     }
 

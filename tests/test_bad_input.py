@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -272,7 +273,11 @@ def test_the_2026_task(small: Path, predict: Command) -> None:
 
 
 def test_unknown_settings(small: Path, predict: Command) -> None:
-    stops_with(predict(small, "--config", "ofline"), "ofline: no such configuration file. Shipped ones:", "offline")
+    stops_with(
+        predict(small, "--config", "ofline"),
+        "ofline: no such configuration file. Did you mean offline? Shipped ones:",
+        "offline",
+    )
     said = predict(small, "--set", "retrieve.topk=3")
     stops_with(said, "retrieve.topk: no such setting; did you mean retrieve.top_k?")
     assert said.stderr.endswith("top_k?\n")
@@ -441,15 +446,38 @@ def test_photographs_that_tell_nothing_apart(small: Path, predict: Command, kind
 def test_the_same_table_in_other_clothes(
     small: Path, command: Command, change: Callable[[str], str | bytes], warning: str | None
 ) -> None:
-    """`inspect` reads the table that `predict` reads, without the photographs."""
+    """`inspect` reads the table that `predict` reads."""
     plain = command("inspect", "--data", small, "--json")
     rewrite(small, change)
     said = command("inspect", "--data", small, "--json")
     assert said.status == 0
     if warning is None:
-        assert (said.stdout, said.stderr) == (plain.stdout, "")
+        assert (said.stdout, "warning" in said.stderr) == (plain.stdout, False)
     else:
         assert warning in said.words
+
+
+def test_inspect_lists_photographs_that_are_missing_or_no_images(small: Path, command: Command) -> None:
+    assert json.loads(command("inspect", "--data", small, "--json").stdout)["unusable"] == []
+    first, second, third = (small / row["path"] for row in read_csv(small / "metadata.csv")[:3])
+    first.unlink()
+    second.write_text("no image")
+    third.write_bytes(b"")
+    said = command("inspect", "--data", small)
+    assert said.status == 0
+    assert f"1 photograph is missing: {first.relative_to(small)}. `predict` stops where more than 0.01" in said.words
+    assert f"2 photographs are unreadable: {second.relative_to(small)}: not a readable image (" in said.words
+    said = command("inspect", "--data", small, "--set", "data.max_missing=0.5", "--json")
+    assert "missing: " in said.words
+    assert "`predict` skips them." in said.words
+    assert [one["path"] for one in json.loads(said.stdout)["unusable"]] == [
+        path.relative_to(small).as_posix() for path in (first, second, third)
+    ]
+
+
+def test_inspect_refuses_what_predict_refuses(small: Path, command: Command) -> None:
+    stops_with(command("inspect", "--data", small, "--set", "prepare.mode={CatID: masked}"), "CatID")
+    stops_with(command("inspect", "--data", small, "--set", "data.colums=1"), "did you mean data.columns?")
 
 
 def test_a_table_with_everything_odd_is_answered(small: Path, predict: Command) -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from animalclef.api.datasets import Dataset, PathLike, load_config, path_or_none, table_of
+from animalclef.api.datasets import Dataset, PathLike, load_config, path_or_none, settings_of, table_of
 from animalclef.api.finished import Run
 from animalclef.clustering.constraints import NOTHING_SAID, Constraints
-from animalclef.config import Config
-from animalclef.config import load_config as load_settings
+from animalclef.config import Config, changed_settings
 from animalclef.errors import ConfigError, DataError
 from animalclef.hub.needed_weights import require_weights
 from animalclef.pipeline.cluster import cluster_run, cluster_unnamed
@@ -38,7 +36,7 @@ def cluster(
     *,
     must_link: Pairs = (),
     cannot_link: Pairs = (),
-    config: Config | str | None = None,
+    config: Config | PathLike | None = None,
     run_dir: PathLike | None = None,
     weights: PathLike | None = None,
     device: str = "auto",
@@ -59,6 +57,7 @@ def cluster(
             other.
         RunError: the run was fused from others, or its photographs have moved.
         ConfigError: a setting does not exist, or would change a finished run's features.
+        ValueError: `must_link` or `cannot_link` does not hold pairs.
         OutputError: with data, `run_dir` holds a finished run of `predict`.
 
     Example:
@@ -69,7 +68,7 @@ def cluster(
         >>> len(cluster(run, config=load_config(run.config, "cluster.cut=0.9")))
         6
     """
-    constraints = Constraints(tuple(must_link), tuple(cannot_link))
+    constraints = Constraints(_pairs("must_link", must_link), _pairs("cannot_link", cannot_link))
     count, shown = workers or os.cpu_count() or 1, progress or Silent()
     found, folder_of_weights = _run_of(run_or_data), path_or_none(weights)
     if found is not None:
@@ -79,7 +78,7 @@ def cluster(
             found, _changed(found.config, config), constraints, device=device, weights=folder_of_weights,
             workers=count, progress=shown,
         )  # fmt: skip
-    chosen = config if isinstance(config, Config) else load_config(config)
+    chosen = load_config(config)
     if run_dir is not None:
         refuse_other_run(RunFolder(Path(run_dir)))  # before the long part
     require_weights(chosen, folder_of_weights)
@@ -101,25 +100,22 @@ def cluster(
     return clusters
 
 
-def _changed(own: Config, config: Config | str | None) -> Config:
+def _pairs(name: str, given: Pairs) -> tuple[tuple[str, str], ...]:
+    for pair in given:
+        if isinstance(pair, str) or len(pair) != 2:
+            raise ValueError(f"{name}: expected pairs of image_ids such as [('3', '7')], got {pair!r}.")
+    return tuple((str(one), str(other)) for one, other in given)
+
+
+def _changed(own: Config, config: Config | PathLike | None) -> Config:
     """Return the settings that a finished run is grouped with: its own, but for the group `cluster`."""
-    chosen = config if isinstance(config, Config) else load_settings(config, base=own)
-    before, after = (dict(_single(one.model_dump(mode="json", exclude={"name", "cluster"}))) for one in (own, chosen))
-    if others := [name for name in after if after[name] != before[name]]:
+    chosen = settings_of(config, model=Config, base=own)
+    if others := [name for name in changed_settings(own, chosen) if not name.startswith("cluster.")]:
         raise ConfigError(
             f"{others[0]}: a finished run keeps its features and pairs, so only settings of the group cluster can "
             "change (in Python: load_config(run.config, 'cluster.cut=0.4')). For other settings run predict again."
         )
     return chosen
-
-
-def _single(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the name and value of every setting."""
-    for group, settings in tree.items():
-        if isinstance(settings, dict):
-            yield from ((f"{group}.{name}", value) for name, value in settings.items())
-        else:
-            yield group, settings
 
 
 def _run_of(given: Run | Dataset | PathLike | None) -> FinishedRun | None:

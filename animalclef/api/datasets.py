@@ -1,26 +1,35 @@
-"""`load_dataset`, `load_config`: the table of a data set, and the settings of a run."""
+"""`load_dataset`, `load_config`: the table of a data set, and the settings of a run or a training."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeVar, get_args, overload
 
 import numpy as np
 import pandas as pd
 
-from animalclef import config as settings
-from animalclef.config import Config, DataConfig
+from animalclef.api.argument_kinds import check_kind
+from animalclef.config import Config, DataConfig, TrainConfig, TrainMatcherConfig, load_recipe
+from animalclef.config.base import Settings
 from animalclef.data.dates import DateOrder
 from animalclef.data.sources import find_source
 from animalclef.data.table import LoadedTable, load_table
-from animalclef.errors import ConfigError
+from animalclef.errors import ConfigError, suggestion
 from animalclef.runtime.wording import counted
 
-__all__ = ["Dataset", "PathLike", "load_config", "load_dataset", "path_or_none", "table_of"]
+__all__ = ["Dataset", "PathLike", "load_config", "load_dataset", "path_or_none", "settings_of", "table_of"]
 
 PathLike = str | os.PathLike[str]
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+_MODELS: dict[str, tuple[type[Settings], str]] = {
+    "predict": (Config, ""),
+    "train": (TrainConfig, "training"),
+    "train-matcher": (TrainMatcherConfig, "training"),
+}  # settings of each command, and the folder of its shipped ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,46 +99,96 @@ def load_dataset(
 
     Raises:
         DataError: nothing usable is there; one message names all problems.
+        ConfigError: there is no such order of dates.
 
     Example:
         >>> len(load_dataset(data_folder))
         18
     """
+    check_kind("columns", columns, (Mapping, type(None)), "a mapping such as {'identity': 'individual_name'}")
+    if date_order not in (None, *get_args(DateOrder)):
+        near = suggestion(str(date_order), get_args(DateOrder))
+        raise ConfigError(f"date_order {date_order}: expected one of {', '.join(get_args(DateOrder))}.{near}")
     where = path_or_none(path)
     source = find_source(where, columns=columns, date_order=date_order, merge_case=merge_case, cache_gb=cache_gb)
     return Dataset(load_table(source))
 
 
+@overload
 def load_config(
-    name: Config | PathLike | None = None, *overrides: str | Sequence[str], seed: int | None = None
-) -> Config:
-    """Return the settings of a run, with single changes.
+    name: Config | PathLike | None = None, *overrides: str, seed: int | None = None, command: Literal["predict"] = ...
+) -> Config: ...
+
+
+@overload
+def load_config(
+    name: TrainConfig | PathLike | None = None, *overrides: str, seed: int | None = None, command: Literal["train"]
+) -> TrainConfig: ...
+
+
+@overload
+def load_config(
+    name: TrainMatcherConfig | PathLike | None = None,
+    *overrides: str,
+    seed: int | None = None,
+    command: Literal["train-matcher"],
+) -> TrainMatcherConfig: ...
+
+
+def load_config(
+    name: Settings | PathLike | None = None,
+    *overrides: str,
+    seed: int | None = None,
+    command: Literal["predict", "train", "train-matcher"] = "predict",
+) -> Settings:
+    """Return the settings of a run, or with `command` those of a training, with single changes.
 
     They begin with the defaults, with a YAML file or a shipped config by name, or with settings such as `run.config`.
-    Changes are texts such as "retrieve.top_k=25", or lists of them.
+    Changes are texts such as "retrieve.top_k=25".
 
     Raises:
-        ConfigError: there is no such file or setting, or a value does not fit.
+        ConfigError: there is no such command, file or setting, or a value does not fit.
 
     Example:
         >>> config = load_config(None, "retrieve.top_k=25", "rerank.matcher=none", seed=1)
-        >>> config.retrieve.top_k, config.rerank.matcher, config.seed
-        (25, 'none', 1)
+        >>> config  # what differs from the defaults
+        Config(seed=1, retrieve=RetrieveConfig(top_k=25), rerank=RerankConfig(matcher='none'))
         >>> load_config(config, "retrieve.top_k=30").rerank.matcher
         'none'
+        >>> load_config("miewid", "epochs=40", command="train").epochs
+        40
     """
-    changes: list[str] = []
+    if command not in _MODELS:
+        raise ConfigError(
+            f"command {command}: expected one of {', '.join(_MODELS)}.{suggestion(str(command), _MODELS)}"
+        )
+    model, group = _MODELS[command]
+    return settings_of(name, *overrides, model=model, group=group, seed=seed)
+
+
+def settings_of(
+    given: Settings | PathLike | None,
+    *overrides: str,
+    model: type[AnySettings],
+    group: str = "",
+    seed: int | None = None,
+    base: AnySettings | None = None,
+) -> AnySettings:
+    """Return the settings that an argument `config` means: settings, or a file or name whose content changes `base`.
+
+    Raises:
+        TypeError: it is something else.
+        ConfigError: there is no such file or setting, or a value does not fit.
+    """
+    expected = f"settings as load_config returns them ({model.__name__}), a YAML file or the name of a shipped config"
+    check_kind("config", given, (model, str, os.PathLike, type(None)), expected)
     for one in overrides:
-        listed = [one] if isinstance(one, str) else one
-        if not isinstance(listed, list | tuple) or not all(isinstance(text, str) for text in listed):
-            raise ConfigError(f'expected changes such as "retrieve.top_k=25", got {one!r}.')
-        changes += listed
-    if isinstance(name, Config):
-        return settings.load_config(None, changes, seed, base=name)
-    is_file = isinstance(name, str | os.PathLike) and ("=" not in os.fspath(name) or Path(name).is_file())
-    if name is not None and not is_file:
-        raise ConfigError(f'expected a file or a name, got {name!r}. For changes write load_config(None, "a.b=c").')
-    return settings.load_config(None if name is None else os.fspath(name), changes, seed)
+        check_kind("load_config", one, str, "changes such as 'retrieve.top_k=25', one by one")
+    if isinstance(given, str) and "=" in given and not Path(given).is_file():
+        raise ConfigError(f'expected a file or a name, got {given!r}. For changes write load_config(None, "a.b=c").')
+    if isinstance(given, model):
+        return load_recipe(model, None, overrides, seed, given, group=group)
+    return load_recipe(model, None if given is None else os.fspath(given), overrides, seed, base, group=group)  # type: ignore[arg-type]
 
 
 def path_or_none(path: PathLike | None) -> Path | None:

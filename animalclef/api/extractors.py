@@ -25,6 +25,7 @@ from animalclef.features.embedding.vlad import VladExtractor, dense_descriptors,
 from animalclef.features.local.entries import features_from_entry, load_extractor
 from animalclef.prepare.segmenters import open_segmenter
 from animalclef.runtime.threads import one_thread_each, worker_threads
+from animalclef.runtime.wording import counted
 from animalclef.structures import Embeddings, LocalFeatures, StrArray
 
 __all__ = ["Embedder", "LocalFeatureExtractor", "Masks", "segment", "settings_with", "weights_of"]
@@ -44,6 +45,8 @@ class Embedder:
     Example:
         >>> embedder = Embedder("rootsift-vlad", words=8, dimensions=16)
         >>> embeddings = embedder.embed(photographs)
+        >>> embeddings
+        Embeddings(12 images x 16, made by rootsift-vlad)
         >>> embeddings.values.shape, round(float(np.linalg.norm(embeddings.values[0])), 4)
         ((12, 16), 1.0)
     """
@@ -93,6 +96,8 @@ class LocalFeatureExtractor:
 
     Example:
         >>> [features] = LocalFeatureExtractor("sift", max_keypoints=100).extract(photographs[0])
+        >>> features
+        LocalFeatures(... keypoints x 128, sift, of an image of ...)
         >>> features.keypoints_xy.shape[1], features.descriptors.shape[1], 0 < len(features) <= 100
         (2, 128, True)
     """
@@ -170,6 +175,9 @@ class Masks:
     def __len__(self) -> int:
         return len(self.masks)
 
+    def __repr__(self) -> str:
+        return f"Masks({counted(len(self), 'image')})"
+
     def __getitem__(self, number: int) -> NDArray[np.bool_]:
         return self.masks[number]
 
@@ -187,8 +195,8 @@ def segment(images: Images, *, model: str | None = None, device: str = "auto") -
 
     Example:
         >>> masks = segment(photographs[:2], model="grabcut")
-        >>> len(masks), masks[0].ndim, masks[0].dtype
-        (2, 2, dtype('bool'))
+        >>> masks, masks[0].ndim, masks[0].dtype
+        (Masks(2 images), 2, dtype('bool'))
     """
     segmenter = open_segmenter(model or PrepareConfig().segmenter, choose_device(device))
     names: list[str] = []

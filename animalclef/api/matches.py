@@ -124,7 +124,7 @@ class Matcher:
     ) -> None:
         file, folder = weights_of(weights)
         config = settings_with("rerank", matcher=name, weights=file, **settings)
-        keypoints = config.keypoints.model_copy(update={"extractor": features})
+        keypoints = settings_with("keypoints", extractor=features).keypoints
         matcher = open_matcher(config.model_copy(update={"keypoints": keypoints}), device, folder)
         if matcher is None:
             raise ValueError("Matcher: expected the name of a matcher, got 'none'.")

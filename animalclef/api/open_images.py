@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,10 +12,12 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageOps
 
+from animalclef.api.argument_kinds import check_kind
 from animalclef.api.datasets import Dataset, PathLike
 from animalclef.config import DataConfig
 from animalclef.data.decode import UnreadableImageError, decode, read_image, resize_long_side
@@ -31,6 +33,7 @@ Images = Image | Sequence[Image] | Dataset
 
 _REDUCED = DataConfig()
 _WHOLE = _REDUCED.model_copy(update={"decode_long_side": 1 << 30})
+_EXPECTED = "the path of a photograph, a PIL image, an array (h, w, 3) of uint8"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +58,8 @@ def open_images(images: Images, *, whole: bool = False) -> Iterator[Photograph]:
 
     Raises:
         DataError: a file is not there, or is not a photograph.
-        ValueError: an image is nothing of these, is empty, or an array is not (h, w, 3) uint8.
+        TypeError: an image is of another kind.
+        ValueError: an image is empty, or an array is not (h, w, 3) uint8.
     """
     settings = _WHOLE if whole else _REDUCED
     if isinstance(images, Dataset):
@@ -66,8 +70,8 @@ def open_images(images: Images, *, whole: bool = False) -> Iterator[Photograph]:
     single = isinstance(images, str | os.PathLike | PilImage.Image) or (
         isinstance(images, np.ndarray) and images.ndim in (2, 3)
     )
-    if not single and not isinstance(images, Iterable):
-        raise _unknown(images)
+    if not single and (isinstance(images, Mapping | pd.DataFrame) or not isinstance(images, Iterable)):
+        check_kind("images", images, Dataset, f"{_EXPECTED}, or a list of them, or a Dataset")
     listed: Iterable[Any] = [images] if single else images  # type: ignore[assignment]
     for number, image in enumerate(listed):
         name = os.fspath(image) if isinstance(image, str | os.PathLike) else str(number)
@@ -103,8 +107,7 @@ def _opened(image: Image, settings: DataConfig) -> DecodedImage:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise ValueError(f"images: expected filled arrays (h, w, 3) of uint8, got {image.shape} of {image.dtype}.")
         return _reduced(image, None, settings)
-    if not isinstance(image, str | os.PathLike):
-        raise _unknown(image)
+    check_kind("images", image, (str, os.PathLike), _EXPECTED)
     path = Path(image)
     try:
         return decode(read_regular(path), WHOLE_XYWHR, settings.decode_long_side, settings.max_pixels)
@@ -119,8 +122,3 @@ def _reduced(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, setting
     small = np.ascontiguousarray(resize_long_side(pixels, settings.decode_long_side, enlarge=False))
     alpha = None if alpha is None else cv2.resize(alpha, small.shape[1::-1], interpolation=cv2.INTER_AREA)
     return DecodedImage(small, None if alpha is None else np.asarray(alpha, np.uint8), pixels.shape[1::-1])
-
-
-def _unknown(image: object) -> ValueError:
-    kinds = "paths, PIL pictures, arrays (h, w, 3) of uint8, or a data set"
-    return ValueError(f"images: expected {kinds}, got {type(image).__name__}.")

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from animalclef.api.datasets import Dataset, PathLike, load_config, path_or_none, table_of
+from animalclef.api.argument_kinds import check_kind
+from animalclef.api.datasets import Dataset, PathLike, load_config, path_or_none, settings_of, table_of
 from animalclef.api.finished import Run, path_of
 from animalclef.config import Config
-from animalclef.config import load_config as load_settings
 from animalclef.data.review_log import read_review
 from animalclef.decision.decision_model import Decision, load_decision
-from animalclef.engine.open_engine import open_engine
-from animalclef.errors import ConfigError
+from animalclef.engine.open_engine import check_engine, open_engine
+from animalclef.errors import ConfigError, OutputError
 from animalclef.features.embedding.timm_embedder import choose_device
 from animalclef.hub.needed_weights import require_weights
 from animalclef.pipeline.ensemble import ensemble as fuse_runs
@@ -24,7 +24,7 @@ from animalclef.pipeline.ensemble import read_ensemble
 from animalclef.pipeline.image_contents import read_contents
 from animalclef.pipeline.predict import predict as predict_table
 from animalclef.pipeline.run_context import Plan, open_context
-from animalclef.pipeline.tune import settings_of_run, tune_run
+from animalclef.pipeline.tune import check_decide_alone, tune_run
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.remote_files import remote_url
 from animalclef.store.finished_run import load_run as read_run
@@ -37,7 +37,7 @@ __all__ = ["ensemble", "load_run", "predict", "tune_decision"]
 def predict(
     data: Dataset | PathLike | None = None,
     *,
-    config: Config | str | None = None,
+    config: Config | PathLike | None = None,
     run_dir: PathLike | None = None,
     weights: PathLike | None = None,
     decision: Decision | PathLike | None = None,
@@ -70,6 +70,7 @@ def predict(
         ConfigError: a setting, a model or the device does not exist.
         WeightsError: weights are not on this machine, or do not fit.
         StaleArtefactError: the decision was fitted on scores of other settings.
+        OutputError: `run_dir` holds a finished run of another command, such as `cluster`.
         EngineError: the cluster cannot be used, or a part of the work failed on it again and again.
 
     Example:
@@ -77,17 +78,20 @@ def predict(
         >>> len(run.predictions), list(run.predictions.columns)
         (6, ['image_id', 'dataset', 'identity', 'probability'])
     """
-    settings = config if isinstance(config, Config) else load_config(config)
-    if budget is not None:
-        settings = load_settings(None, [f"budget.spend={json.dumps(str(budget))}"], None, base=settings)
+    spend = [] if budget is None else [f"budget.spend={json.dumps(str(budget))}"]
+    settings = load_config(config, *spend)
+    check_engine(engine)
+    choose_device(device)  # refused before the long part
     given = decision if isinstance(decision, Decision) or decision is None else load_decision(Path(decision))
     folder_of_weights, log = path_or_none(weights), path_or_none(reviewed)
     require_weights(settings, folder_of_weights)
+    remote = _remote_run(run_dir, engine)
+    if run_dir is not None and remote is None and not overwrite:
+        _refuse_run_of_others(RunFolder(Path(run_dir)), "predict")  # before the long part
     loaded = table_of(data, settings.data)
     count, shown = workers or os.cpu_count() or 1, progress or Silent()
     contents = read_contents(loaded, settings, count, shown)
     said = None if log is None else read_review(log, contents.images)  # refused before the long part
-    remote = _remote_run(run_dir, engine)
     default = Path("runs") / f"{settings.name}-{contents.digest[:8]}"
     folder = RunFolder(Path(run_dir or default) if remote is None else remote.folder)
     if overwrite and log is not None and log.resolve().is_relative_to(folder.path.resolve()):
@@ -98,6 +102,8 @@ def predict(
     with folder.claimed(), open_engine(engine, address, device=device, folders=folders) as opened:
         if remote is not None:
             remote.pull(overwrite=overwrite)
+            if not overwrite:
+                _refuse_run_of_others(folder, "predict")
         folder.open(overwrite=overwrite)
         context = open_context(settings, folder, device, folder_of_weights, count, shown, announce, given, say, opened)
         context = replace(context, reviewed=said, after_stage=None if remote is None else remote.push)
@@ -114,6 +120,20 @@ def _remote_run(run_dir: PathLike | None, engine: str) -> RemoteRun | None:
             f"--run {url}: with --engine {engine} the run folder must lie on a disk that every node sees."
         )
     return None if url is None else RemoteRun(url)
+
+
+def _refuse_run_of_others(folder: RunFolder, command: str) -> None:
+    """Raise an OutputError where a folder holds a finished run that another command made."""
+    try:
+        settings = json.loads(folder.finished.read_bytes())
+    except (OSError, ValueError):  # there is none, or a damaged one, which is made again
+        return
+    made_by = settings.get("made_by", "predict") if isinstance(settings, dict) else command
+    if made_by != command:
+        raise OutputError(
+            f"{folder.path}: this folder holds a finished run of {made_by}, and {command} would overwrite its results. "
+            "Give --run another folder."
+        )
 
 
 def load_run(path: PathLike, *, data: PathLike | None = None, weights: PathLike | None = None) -> Run:
@@ -134,7 +154,7 @@ def tune_decision(
     run: Run | PathLike,
     *,
     trials: int | None = None,
-    settings: Sequence[str] = (),
+    config: Config | PathLike | None = None,
     seed: int | None = None,
     storage: str | None = None,
     reviewed: PathLike | None = None,
@@ -143,8 +163,9 @@ def tune_decision(
 ) -> Decision:
     """Search weights and thresholds of a finished run further; no photograph is read.
 
-    `trials` is their number per data set, in all (default: that of the settings, or 200); `settings` changes the group
-    `decide` ("decide.fusions=[weighted]"). Studies are kept in `storage` (default: studies.db in the run folder), and
+    `trials` is their number per data set, in all (default: that of the settings, or 200). `config` is settings that
+    differ from those of the run in the group `decide` alone: `load_config(run.config, "decide.fusions=[weighted]")`, or
+    a YAML file of `decide` settings. Studies are kept in `storage` (default: studies.db in the run folder), and
     the same call resumes them. The answers of a `reviewed` log (of `animalclef review`) about queries are further
     labelled pairs for calibration; the default storage then has a name of its own for each state of the answers.
 
@@ -155,16 +176,18 @@ def tune_decision(
         StaleArtefactError: the run keeps no pseudo-queries, or the log is of another run.
 
     Example:
-        >>> decision = tune_decision(run_folder, trials=2)
-        >>> sorted(decision.datasets)
-        ['NewtID']
+        >>> tune_decision(run_folder, trials=2)
+        Decision(NewtID: named from ..., validation score ...)
     """
     folder = RunFolder(path_of(run))
     extra = [] if trials is None else [f"decide.trials={trials}"]
-    config = settings_of_run(folder, [*settings, *extra], seed)
-    said = None if reviewed is None else read_review(Path(reviewed), read_run(folder.path).images)
+    finished = read_run(folder.path)
+    chosen = settings_of(config, model=Config, base=finished.config)
+    check_decide_alone(finished, chosen)
+    said = None if reviewed is None else read_review(Path(reviewed), finished.images)
     url = storage or default_storage(folder.path, reviewed)
-    return tune_run(folder, config, url, workers, progress or Silent(), said)
+    chosen = load_config(chosen, *extra, seed=seed)
+    return tune_run(folder, chosen, url, workers, progress or Silent(), said)
 
 
 def default_storage(run: Path, reviewed: PathLike | None = None) -> str:
@@ -177,29 +200,34 @@ def ensemble(
     runs: Sequence[Run | PathLike],
     *,
     run_dir: PathLike | None = None,
-    settings: Sequence[str] = (),
+    config: Config | PathLike | None = None,
     seed: int | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Fuse the scores of two or more finished runs over the same data into one run; no photograph is read.
 
-    Settings are those of the first run with the changes of `settings`. The result is kept in `run_dir` (default:
-    runs/ensemble-<digest>).
+    `config` is the settings, such as `load_config(first.config, "decide.fusions=[weighted]")`, or a YAML file of what
+    differs from those of the first run (the default). The result is kept in `run_dir`, by default
+    runs/ensemble-<digest>.
 
     Raises:
         RunError: a folder holds no finished run.
         DataError: there are fewer than two runs, one twice, or they are over other data.
+        OutputError: `run_dir` holds a finished run of another command.
 
     Example:
         >>> fused = ensemble([run_folder, other_run_folder], run_dir=folder / "fused")
         >>> len(fused.predictions)
         6
     """
+    check_kind("runs", runs, (list, tuple), "a list of two or more runs")
     parts = read_ensemble([path_of(one) for one in runs])
-    config = load_settings(None, ["name=ensemble", *settings], seed, base=parts.first.config)
+    chosen = settings_of(config, model=Config, base=parts.first.config)
+    chosen = load_config(chosen, "name=ensemble", seed=seed)
     folder = RunFolder(Path(run_dir or Path("runs") / f"ensemble-{parts.scores[:8]}"))
+    _refuse_run_of_others(folder, "ensemble")
     with folder.claimed():
         folder.open(overwrite=False)
-        outcome = fuse_runs(parts, config, folder, progress or Silent())
+        outcome = fuse_runs(parts, chosen, folder, progress or Silent())
     members = {name: {"run": str(one.path), "scores_digest": one.scores} for name, one in parts.runs.items()}
-    return Run(read_run(folder.path), None, outcome, config, {"runs": members})
+    return Run(read_run(folder.path), None, outcome, chosen, {"runs": members})

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from animalclef.api.argument_kinds import check_kind
 from animalclef.api.datasets import PathLike
 from animalclef.config import RetrieveConfig
 from animalclef.data.columns import NEW_INDIVIDUAL
@@ -32,15 +33,24 @@ def retrieve(queries: Embeddings, gallery: Embeddings, *, k: int = 100) -> Short
     `index` (q, k) numbers the images of the gallery and `similarity` (q, k) is their cosine; unused slots hold -1 and
     NaN. An image with a query's own image_id is never its candidate.
 
+    Vectors of your own become embeddings by `animalclef.structures.Embeddings(model, image_id, values)`.
+
     Raises:
+        TypeError: an argument is of another kind.
         ValueError: `k` is below 1, or the embeddings are of different models.
 
     Example:
         >>> embeddings = Embedder("rootsift-vlad", words=8, dimensions=16).embed(photographs)
         >>> shortlist = retrieve(embeddings, embeddings, k=3)
+        >>> shortlist
+        Shortlist(12 queries, the best 3 of 12 gallery images each)
         >>> shortlist.index.shape, bool((shortlist.index[:, 0] != np.arange(12)).all())
         ((12, 3), True)
     """
+    expected = "Embeddings (of arrays: animalclef.structures.Embeddings(model, image_id, values), rows of length 1)"
+    for name, given in (("queries", queries), ("gallery", gallery)):
+        check_kind(name, given, Embeddings, expected)
+    check_kind("k", k, (int, np.integer), "a whole number")
     if k < 1:
         raise ValueError(f"k: expected at least 1, got {k}.")
     if queries.model != gallery.model or queries.values.shape[1] != gallery.values.shape[1]:
@@ -118,6 +128,8 @@ def _answers(predictions: Answers) -> Mapping[str, str | None]:
     if isinstance(predictions, Mapping):
         return {str(image_id): who for image_id, who in predictions.items()}
     if not isinstance(predictions, pd.DataFrame):
+        expected = "a submission file, a DataFrame, or a mapping from image_id to identity"
+        check_kind("predictions", predictions, (str, os.PathLike), expected)
         return read_submission(Path(predictions))
     _check_columns(predictions, "predictions", ("image_id", "identity"))
     rows = zip(predictions["image_id"].astype(str), predictions["identity"], strict=True)
@@ -134,6 +146,8 @@ def _check_columns(frame: pd.DataFrame, what: str, names: Sequence[str]) -> None
 def _candidates(embeddings: Vectors, identity: Sequence[str]) -> Candidates:
     values = embeddings.values if isinstance(embeddings, Embeddings) else np.asarray(embeddings, dtype=np.float32)
     who = np.array([str(one) for one in identity], dtype=object)
+    if len(who) != len(values):
+        raise ValueError(f"identity: expected one for each of {len(values)} embeddings, got {len(who)}.")
     return Candidates(values, who, np.full(len(who), "all", dtype=object))
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from animalclef.api.datasets import Dataset, PathLike, path_or_none, table_of
-from animalclef.config import TrainConfig, TrainMatcherConfig, load_recipe
+from animalclef.api.datasets import Dataset, PathLike, path_or_none, settings_of, table_of
+from animalclef.config import TrainConfig, TrainMatcherConfig
 from animalclef.runtime.progress import Progress
 from animalclef.training.embedder.embedder_task import TrainingPlan
 from animalclef.training.embedder.embedder_training import TrainedEmbedder
@@ -22,8 +22,7 @@ def train_embedder(
     data: Dataset | PathLike,
     out: PathLike,
     *,
-    recipe: TrainConfig | str | None = None,
-    settings: Sequence[str] = (),
+    config: TrainConfig | PathLike | None = None,
     start: PathLike | None = None,
     seed: int | None = None,
     device: str = "auto",
@@ -39,27 +38,26 @@ def train_embedder(
 
     Queries are used where a `reviewed` log (of `animalclef review`) says whom they show, and never otherwise.
 
-    `recipe` is a shipped one (miewid, triplet-resnet50 ...), a YAML file or settings; `settings` changes it
-    ("epochs=40"). `start` is a weight file, `published`, or
-    embedder-lite (with the recipe embedder-lite-laptop). Reduced copies of the photographs are kept
+    `config` is the settings, such as `load_config("miewid", "epochs=40", command="train")`, a YAML file, or the name of
+    a shipped config (miewid, triplet-resnet50 ...). `start` is a weight file, `published`, or
+    embedder-lite (with the config embedder-lite-laptop). Reduced copies of the photographs are kept
     in `image_cache` (default: in `out`). An interrupted call resumes from the last checkpoint in `out`. The result's
     `.path` is the network; use it with `Embedder(f"file:{path}")`.
 
     Raises:
         DataError: there are too few photographs to train or to validate on, or the log cannot be read.
-        ConfigError: there is no such recipe, network or device.
+        ConfigError: there is no such config, network or device.
         StaleArtefactError: the log is of other photographs.
         TrainingError: the loss is not a number.
 
     Example:
-        >>> trained = train_embedder(data_folder, folder / "mine", recipe=small_recipe, device="cpu")
+        >>> trained = train_embedder(data_folder, folder / "mine", config=small_training, device="cpu")
         >>> Embedder(f"file:{trained.path}").embed(photographs).values.shape[0]
         12
     """
-    base, name = (recipe, None) if isinstance(recipe, TrainConfig) else (None, recipe)
-    config = load_recipe(TrainConfig, name, settings, seed, base)
+    chosen = settings_of(config, model=TrainConfig, group="training", seed=seed)
     return train_network(
-        config, table_of(data, config.data).images, Path(out), start=None if start is None else str(start),
+        chosen, table_of(data, chosen.data).images, Path(out), start=None if start is None else str(start),
         device=device, devices=devices, workers=workers or os.cpu_count() or 1, overwrite=overwrite,
         image_cache=path_or_none(image_cache), reviewed=path_or_none(reviewed), progress=progress, announce=announce,
     )  # fmt: skip
@@ -69,8 +67,7 @@ def train_matcher(
     images: PathLike,
     out: PathLike,
     *,
-    recipe: TrainMatcherConfig | str | None = None,
-    settings: Sequence[str] = (),
+    config: TrainMatcherConfig | PathLike | None = None,
     start: PathLike | None = None,
     seed: int | None = None,
     device: str = "auto",
@@ -81,23 +78,23 @@ def train_matcher(
 ) -> TrainedMatcher:
     """Train a LightGlue matcher on warped views of the photographs in a folder; no names are needed.
 
-    `recipe` is a shipped one (lightglue-sift), a YAML file or settings; `settings` changes it ("steps=20000"). An
-    interrupted call resumes from the last checkpoint in `out`. The result's `.path` is the network; use it with
+    `config` is the settings, such as `load_config("lightglue-sift", "steps=20000", command="train-matcher")`, a YAML
+    file, or the name of a shipped config (lightglue-sift). An interrupted call resumes from the last checkpoint in
+    `out`. The result's `.path` is the network; use it with
     `Matcher("lightglue", weights=path)`.
 
     Raises:
         DataError: there are too few photographs.
-        ConfigError: there is no such recipe or device.
+        ConfigError: there is no such config or device.
         TrainingError: the loss is not a number.
 
     Example:
-        >>> trained = train_matcher(data_folder, folder / "matcher", recipe=small_matcher, device="cpu")
+        >>> trained = train_matcher(data_folder, folder / "matcher", config=small_matcher, device="cpu")
         >>> trained.path.suffix
         '.safetensors'
     """
-    base, name = (recipe, None) if isinstance(recipe, TrainMatcherConfig) else (None, recipe)
-    config = load_recipe(TrainMatcherConfig, name, settings, seed, base)
+    chosen = settings_of(config, model=TrainMatcherConfig, group="training", seed=seed)
     return train_on_images(
-        config, Path(images), Path(out), start=path_or_none(start), device=device, devices=devices,
+        chosen, Path(images), Path(out), start=path_or_none(start), device=device, devices=devices,
         workers=workers or os.cpu_count() or 1, overwrite=overwrite, progress=progress,
     )  # fmt: skip

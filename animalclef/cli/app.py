@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.logging import RichHandler
+from typer import rich_utils
 from typer.core import TyperGroup
 
 import animalclef
@@ -42,6 +43,7 @@ class _Commands(TyperGroup):
         command: Any = super().get_command(ctx, cmd_name)
         if command is not None:
             command.rich_help_panel = next((panel for panel, names in PANELS.items() if cmd_name in names), "Other")
+            _shorten_types(command, ctx)
         return command
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -55,8 +57,32 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt:
             tell("Interrupted. Finished work is kept; run the same command again to resume.")
             raise SystemExit(130) from None
+        except Exception as error:
+            _tell_where_a_run_goes(error)
+            raise
 
 
+def _tell_where_a_run_goes(error: Any) -> None:
+    """Add to a usage error that a command takes a run folder as RUN or as --run, where the other way was tried."""
+    command: Any = getattr(getattr(error, "ctx", None), "command", None)
+    takes = [name for option in getattr(command, "params", []) for name in option.opts]
+    if getattr(error, "option_name", None) == "--run" and {"run", "runs"} & set(takes):
+        error.possibilities = None
+        error.message = f"{error.message.rstrip('.')}. Give the folder alone: animalclef {command.name} RUN."
+    elif "unexpected extra argument" in getattr(error, "message", "") and "--run" in takes:
+        error.message += ". A run folder is given as --run RUN."
+
+
+def _shorten_types(command: Any, ctx: Any) -> None:
+    """Write VALUE in place of the type of each option and nothing for a switch, so that help has room for its texts."""
+    for one in getattr(command, "commands", {}).values():
+        _shorten_types(one, ctx)
+    for option in (*command.params, command.get_help_option(ctx)):
+        if option.param_type_name == "option" and option.metavar is None:
+            option.metavar = "" if option.is_flag else "VALUE"
+
+
+rich_utils.RANGE_STRING = ""  # a value out of range is told with its range
 app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,

@@ -70,6 +70,21 @@ def set_aside_sentence(set_aside: Sequence[Skipped], run: Path) -> str:
     return f"{skipped} skipped (first: {first.path}: {first.reason}); see {run / 'set_aside.csv'}."
 
 
+def unusable_sentences(unusable: Sequence[Skipped], photographs: int, most: float) -> list[str]:
+    """Say which photographs are missing or no images, and whether a run stops for it."""
+    missing = [one.path for one in unusable if one.reason == "no such file"]
+    others = [f"{one.path}: {one.reason}" for one in unusable if one.reason != "no such file"]
+    stops = len(missing) > most * photographs
+    then = f"`predict` stops where more than {most:.2g} of all are (--max-missing)" if stops else "`predict` skips them"
+    sentences = []
+    for what, found, end in (("missing", missing, then), ("unreadable", others, "`predict` skips them")):
+        if found:
+            more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+            count = counted(len(found), "photograph", "is")
+            sentences.append(f"{count} {what}: {', '.join(found[:5])}{more}. {end}.")
+    return sentences
+
+
 def score_table(score: Score) -> Table:
     """List BAKS, BAUS and the score per data set, and the mean."""
     header = ("data set", "BAKS", "BAUS", "score", "known", "unknown")

@@ -6,15 +6,18 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from animalclef.cli import console
 from animalclef.cli import options as opt
 from animalclef.cli.app import app
-from animalclef.cli.printing import print_lines, print_result, progress
+from animalclef.cli.printing import print_lines, print_result, progress, warn
 from animalclef.errors import ConfigError
+
+if TYPE_CHECKING:
+    from animalclef.structures import Skipped
 
 __all__ = ["demo", "inspect", "validate"]
 
@@ -78,11 +81,32 @@ def demo(
 
 
 @app.command()
-def inspect(data: opt.Data = None, columns: opt.Columns = None, as_json: opt.Json = False) -> None:
-    """Check a data set's table and count what is in it; photographs are not opened."""
-    from animalclef.data.table import count_images
+def inspect(
+    data: opt.Data = None,
+    columns: opt.Columns = None,
+    config_name: opt.Config = None,
+    assignments: opt.Set = None,
+    workers: opt.Workers = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Check a data set's table, count what is in it, and list photographs that are missing or no images.
 
-    statistics = count_images(opt.load(data, columns))
+    Only the head of each file is read. Photographs in a bucket are not looked at. Give --config and --set as you will
+    give them to predict.
+    """
+    from animalclef.data.table import count_images
+    from animalclef.pipeline.image_contents import unusable_photographs
+    from animalclef.runtime.remote_files import remote_url
+
+    config = opt.run_config(config_name, assignments, columns, None)
+    loaded = opt.load(data, settings=config.data)
+    config.check_datasets(loaded.images.datasets)
+    unusable: list[Skipped] = []
+    if data is None or remote_url(data) is None:
+        unusable = unusable_photographs(loaded.images, opt.cores(workers), progress)
+    for sentence in console.unusable_sentences(unusable, len(loaded.images), config.data.max_missing):
+        warn(sentence)
+    statistics = count_images(loaded) | {"unusable": [asdict(one) for one in unusable]}
     print_result(statistics, console.statistics_table(statistics), as_json=as_json)
 
 

@@ -43,7 +43,10 @@ def evaluate_embedder(
     ] = None,
     see_encounter: Annotated[
         bool,
-        typer.Option(help="Do not hide photographs of a query's own encounter; the figures become too optimistic."),
+        typer.Option(
+            "--see-encounter",
+            help="Do not hide photographs of a query's own encounter; the figures become too optimistic.",
+        ),
     ] = False,
     seed: opt.Seed = None,
     device: opt.Device = "auto",
@@ -156,7 +159,9 @@ def study(
     ] = None,
     device: opt.Device = "auto",
     workers: opt.Workers = None,
-    overwrite: Annotated[bool, typer.Option(help="Discard trainings of other settings in the folder.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Discard trainings of other settings in the folder.")
+    ] = False,
     engine: opt.Engine = "local",
     address: opt.Address = "auto",
     as_json: opt.Json = False,

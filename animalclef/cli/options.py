@@ -43,8 +43,8 @@ MovedData = Annotated[
 ]
 Columns = Annotated[
     str | None,
-    typer.Option("--columns", metavar="SUBJECT=COLUMN,...",
-                 help="The table's columns, such as path=filename,identity=individual. date_order=day-first, "
+    typer.Option("--columns", metavar="KEY=COLUMN",
+                 help="The table's columns, such as path=filename, several with commas. date_order=day-first, "
                       "month-first or year-first settles dates such as 5/1/2023 and 23-05-01."),
 ]  # fmt: skip
 Config = Annotated[str | None, typer.Option("--config", help="A YAML file, or the name of a shipped one.")]
@@ -66,7 +66,7 @@ Weights = Annotated[
 FinishedRun = Annotated[Path, typer.Option(help="A finished run folder.")]
 Truth = Annotated[Path, typer.Option(help="CSV with image_id, identity, dataset, known (1 or 0).")]
 TrainingFolder = Annotated[Path, typer.Option("--out", help="Folder for the network, its checkpoint and its log.")]
-OverwriteTraining = Annotated[bool, typer.Option(help="Discard another training in the folder.")]
+OverwriteTraining = Annotated[bool, typer.Option("--overwrite", help="Discard another training in the folder.")]
 MaxMissing = Annotated[
     float | None, typer.Option(min=0, max=1, help="Share of missing photographs above which to stop. Default 0.01.")
 ]
@@ -107,7 +107,7 @@ def parse_columns(text: str | None) -> dict[str, Any]:
     """Return the columns by subject, and the order of dates, that `--columns` names.
 
     Raises:
-        ConfigError: a part is not SUBJECT=COLUMN, or the order of dates is unknown.
+        ConfigError: a part is not KEY=COLUMN, or the order of dates is unknown.
     """
     columns: dict[str, str] = {}
     for part in (text or "").split(","):
@@ -115,7 +115,7 @@ def parse_columns(text: str | None) -> dict[str, Any]:
         if not part.strip():
             continue
         if not equals or not subject or not column:
-            raise ConfigError(f"--columns {part.strip()}: expected SUBJECT=COLUMN, such as path=filename.")
+            raise ConfigError(f"--columns {part.strip()}: expected KEY=COLUMN, such as path=filename.")
         columns[subject] = column
     order = columns.pop("date_order", None)
     if order not in (None, "day-first", "month-first", "year-first"):

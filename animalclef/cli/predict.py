@@ -86,14 +86,13 @@ def predict(
         ),
     ] = None,
     max_missing: opt.MaxMissing = None,
-    auto: Annotated[
+    no_auto: Annotated[
         bool,
-        typer.Option(
-            "--auto/--no-auto",
-            help="Choose prepare.mode and keypoints.upright by trials on database photographs.",
-        ),
-    ] = True,
-    overwrite: Annotated[bool, typer.Option(help="Forget what an earlier run left in the run folder.")] = False,
+        typer.Option("--no-auto", help="No trials on database photographs choose prepare.mode and keypoints.upright."),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Forget what an earlier run left in the run folder.")
+    ] = False,
     engine: opt.Engine = "local",
     address: opt.Address = "auto",
     ledger: opt.Ledger = None,
@@ -125,7 +124,7 @@ def predict(
     settings = list(assignments or [])
     if max_missing is not None:
         settings.append(f"data.max_missing={max_missing}")
-    if not auto:  # nothing is tried; what --set says of upright comes after
+    if no_auto:  # nothing is tried; what --set says of upright comes after
         settings = ["keypoints.upright=false", *settings, "prepare.mode=whole"]
     if budget is not None:
         settings.append(f"budget.spend={json.dumps(budget)}")
@@ -164,11 +163,14 @@ def ensemble(
 
     Example: `animalclef ensemble runs/miewid runs/vlad --out submission.csv`
     """
+    from animalclef.api.datasets import load_config
     from animalclef.api.runs import ensemble as fuse
+    from animalclef.api.runs import load_run
     from animalclef.pipeline.results import target_file
 
     target = target_file(out_path, "ensemble", None, run)
-    made = fuse(runs, run_dir=run, settings=assignments or [], seed=seed, progress=progress)
+    config = load_config(load_run(runs[0]).config, *(assignments or []), seed=seed)
+    made = fuse(runs, run_dir=run, config=config, progress=progress)
     single = _single_members(made.decision, made.finished.images.queries.datasets)
     _finish("ensemble", made, target, ledger=ledger, no_ledger=no_ledger, as_json=as_json, warnings=single)
 
@@ -224,9 +226,9 @@ def tune(
 
     - `animalclef tune --run runs/my-run --reviewed runs/my-run.review.jsonl`
     """  # fmt: skip
-    from animalclef.api.runs import default_storage, tune_decision
+    from animalclef.api.datasets import load_config
+    from animalclef.api.runs import default_storage, load_run, tune_decision
     from animalclef.pipeline.ledger_entry import record
-    from animalclef.pipeline.tune import settings_of_run
     from animalclef.runtime.database_address import shown_address
     from animalclef.store.run_folder import RunFolder
 
@@ -234,14 +236,12 @@ def tune(
     protect_inputs([] if reviewed is None else [reviewed])
     check_output(target, "decision")
     settings = [*(assignments or []), *([] if trials is None else [f"decide.trials={trials}"])]
-    decision = tune_decision(
-        run, settings=settings, seed=seed, storage=storage, reviewed=reviewed, workers=workers, progress=progress
-    )
+    config = load_config(load_run(run).config, *settings, seed=seed)
+    decision = tune_decision(run, config=config, storage=storage, reviewed=reviewed, workers=workers, progress=progress)
     url = storage or default_storage(run, reviewed)
     write_text(target, decision.model_dump_json(indent=1) + "\n")
     if not no_ledger:
-        config, data = settings_of_run(RunFolder(run), settings, seed), RunFolder(run).data_digest
-        record("tune", ledger, config, decision, data=data, run=run)
+        record("tune", ledger, config, decision, data=RunFolder(run).data_digest, run=run)
     content = {"decision": str(target), "storage": shown_address(url), **decision.model_dump()}
     table = console.decision_table(decision, sorted(decision.datasets) or ["pooled"])
     lines = [*console.honesty_lines(decision), f"Decision: {target}", f"Studies: {shown_address(url)}"]

@@ -36,7 +36,9 @@ def mask(
     device: opt.Device = "auto",
     weights: opt.Weights = None,
     sheet: Annotated[Path | None, typer.Option(help="Also draw up to 96 of the masks into this JPEG.")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Make again the masks that this command made before.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Make again the masks that this command made before.")
+    ] = False,
     workers: opt.Workers = None,
     as_json: opt.Json = False,
 ) -> None:

@@ -13,6 +13,7 @@ from animalclef.cli import options as opt
 from animalclef.cli.app import app
 from animalclef.cli.printing import print_lines, print_result, progress, tell, warn
 from animalclef.runtime.output_guard import check_output
+from animalclef.runtime.wording import counted
 
 __all__ = ["report", "review", "show"]
 
@@ -133,6 +134,14 @@ def review(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0: a free one.")] = 0,
     weights: opt.Weights = None,
     browser: Annotated[bool, typer.Option("--browser", help="Open the page in this machine's browser.")] = False,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Serve no page; write the questions to this .html, and beside it a .csv for the answers."),
+    ] = None,
+    questions: Annotated[int, typer.Option(min=1, help="With --sheet: how many questions.")] = 50,
+    answers: Annotated[
+        Path | None, typer.Option(help="Serve no page; read the filled-in .csv of a sheet into the log.")
+    ] = None,
 ) -> None:
     """Review a run in the browser: two photographs at a time, and your answer: same, different, or can't tell.
 
@@ -145,11 +154,16 @@ def review(
     - `animalclef review runs/my-run --who Ada`
 
     - `animalclef predict --data my-photos --run runs/my-run --reviewed runs/my-run.review.jsonl`
+
+    - `animalclef review runs/my-run --sheet questions.html`
+
+    - `animalclef review runs/my-run --answers questions.csv --who Ada`
     """
     from animalclef.catalogue.catalogue_folder import Catalogue, is_catalogue
     from animalclef.data.review_log import ReviewLog
     from animalclef.review.server import bind, serve
     from animalclef.review.session import ReviewSession, review_path
+    from animalclef.review.sheet import read_answers, write_sheet
     from animalclef.store.finished_run import load_run
 
     place = review_path(run)
@@ -159,6 +173,13 @@ def review(
     finished = load_run(run, data)
     kept = ReviewLog(log or place, {"run": finished.name, "data": finished.data})
     session = ReviewSession(finished, kept, opt.login(who), weights)
+    if answers is not None:
+        print_lines(f"{counted(read_answers(session, answers), 'new answer')} saved in {kept.path}")
+    if sheet is not None:
+        table = write_sheet(session, sheet, questions)
+        print_lines(f"Sheet: {sheet}", f"Fill in the column `answer` of {table}, then give it to `review --answers`.")
+    if answers is not None or sheet is not None:
+        return
 
     def announce(address: str) -> None:
         print_lines(f"Review: {address}")

@@ -26,10 +26,9 @@ __all__ = ["diff", "evaluate", "score"]
 def score(
     truth: opt.Truth,
     submission: Annotated[Path, typer.Option(help="CSV with image_id and identity, or cluster.")],
-    merge_case: Annotated[
-        bool,
-        typer.Option("--merge-case/--no-merge-case", help="Treat names that differ only in case or spaces as one."),
-    ] = True,
+    no_merge_case: Annotated[
+        bool, typer.Option("--no-merge-case", help="Tell names apart that differ only in case or spaces.")
+    ] = False,
     as_json: opt.Json = False,
 ) -> None:
     """Compute the competition's score: the mean over data sets of sqrt(BAKS * BAUS), or of the ARI of clusters."""
@@ -37,11 +36,11 @@ def score(
     from animalclef.evaluation.evaluate_clusters import holds_clusters, score_cluster_file
 
     if holds_clusters(submission):
-        scores = score_cluster_file(truth, submission, merge_case=merge_case)
+        scores = score_cluster_file(truth, submission, merge_case=not no_merge_case)
         content = {"score": scores.ari, "ami": scores.ami, **asdict(scores)}
         print_result(content, console.cluster_score_table(scores), as_json=as_json)
         return
-    result = score_files(truth, submission, merge_case=merge_case)
+    result = score_files(truth, submission, merge_case=not no_merge_case)
     parts = {name: {**asdict(part), "score": part.score} for name, part in result.datasets.items()}
     print_result({"score": result.overall, "datasets": parts}, console.score_table(result), as_json=as_json)
 

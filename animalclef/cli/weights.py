@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from animalclef.cli import options as opt
 from animalclef.cli.app import app
 from animalclef.cli.printing import print_lines, print_result, progress
-from animalclef.errors import WeightsError
+from animalclef.errors import WeightsError, suggestion
 
 __all__ = ["bundle", "list_weights", "pull_weights", "verify"]
 
@@ -22,7 +22,9 @@ Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="De
 Folder = Annotated[
     Path | None, typer.Option("--weights", help="A bundle to look into first.", callback=opt.weights_there)
 ]
-Terms = Annotated[bool, typer.Option(help="You have read the terms of weights that have some, and agree.")]
+Terms = Annotated[
+    bool, typer.Option("--accept-terms", help="You have read the terms of weights that have some, and agree.")
+]
 
 
 @commands.command("list")
@@ -100,7 +102,9 @@ def bundle(
     names: Names = None,
     config_name: opt.Config = None,
     assignments: opt.Set = None,
-    wheels: Annotated[bool, typer.Option(help="Also the packages that a hosted notebook may lack.")] = False,
+    wheels: Annotated[
+        bool, typer.Option("--wheels", help="Also the packages that a hosted notebook may lack.")
+    ] = False,
     accept_terms: Terms = False,
 ) -> None:
     """Make the folder to upload for a notebook without internet: weights, digests, README; `predict --weights` uses it.
@@ -123,7 +127,8 @@ def _chosen(
 
     for name in names or []:
         if name not in WEIGHTS:
-            raise WeightsError(f"{name}: no such weights. Known: {', '.join(sorted(WEIGHTS))}.")
+            known = sorted(WEIGHTS)
+            raise WeightsError(f"{name}: no such weights.{suggestion(name, known)} Known: {', '.join(known)}.")
     if names:
         return list(dict.fromkeys(names))
     if config_name or assignments:

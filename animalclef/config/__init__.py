@@ -4,7 +4,7 @@ from animalclef.config.budget import BudgetConfig
 from animalclef.config.data import DataConfig, EncounterConfig, SplitConfig
 from animalclef.config.decision import DecideConfig
 from animalclef.config.embedder_training import TrainConfig
-from animalclef.config.loading import fingerprint, load_config, load_recipe, shipped_configs
+from animalclef.config.loading import changed_settings, fingerprint, load_config, load_recipe, shipped_configs
 from animalclef.config.matching import KeypointConfig, RerankConfig
 from animalclef.config.retrieval import EmbedConfig, RetrieveConfig, VoteConfig
 from animalclef.config.training import TrainMatcherConfig
@@ -24,6 +24,7 @@ __all__ = [
     "TrainConfig",
     "TrainMatcherConfig",
     "VoteConfig",
+    "changed_settings",
     "fingerprint",
     "load_config",
     "load_recipe",

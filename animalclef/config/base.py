@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, TypeVar, get_args
 
 import yaml
@@ -28,6 +28,14 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     gone: ClassVar[dict[str, Any]] = {}
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Yield what is not the default, so that settings can be read in a notebook."""
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            default = field.get_default(call_default_factory=True, validated_data=self.__dict__)
+            if value != default:
+                yield name, value
 
     @model_validator(mode="before")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,9 +16,9 @@ from pydantic import BaseModel, ValidationError
 from animalclef.config.base import Settings
 from animalclef.config.problems import explain
 from animalclef.config.tree import Config
-from animalclef.errors import AnimalClefError, ConfigError, WeightsError, shortened
+from animalclef.errors import AnimalClefError, ConfigError, WeightsError, shortened, suggestion
 
-__all__ = ["fingerprint", "load_config", "load_recipe", "refuse_removed", "shipped_configs"]
+__all__ = ["changed_settings", "fingerprint", "load_config", "load_recipe", "refuse_removed", "shipped_configs"]
 
 _REMOVED = {  # embedders and recipes
     "embedder-small": "it was removed because embedder-lite is better; use embedder-lite.",
@@ -40,9 +40,7 @@ def load_config(
     Raises:
         ConfigError: the file, a key or a value is not right; the message names the nearest key.
     """
-    tree = {} if base is None else base.model_dump(mode="json")
-    tree |= {} if source is None else _read_yaml(_find(source, shipped_configs()))
-    return _settings(Config, tree, source, assignments, seed)
+    return load_recipe(Config, source, assignments, seed, base, group="")
 
 
 def load_recipe(
@@ -56,21 +54,15 @@ def load_recipe(
 ) -> _AnySettings:
     """Load the settings of a training as `load_config` does; shipped ones are in the folder `group`.
 
+    What a YAML file says comes after `base`.
+
     Raises:
         ConfigError: the file, a key or a value is not right; the message names the nearest key.
     """
     tree = {} if base is None else base.model_dump(mode="json")
-    tree |= {} if source is None else _read_yaml(_find(source, shipped_configs(group)))
-    return _settings(model, tree, source, assignments, seed)
-
-
-def _settings(
-    model: type[_AnySettings],
-    tree: dict[str, Any],
-    source: str | Path | None,
-    assignments: Sequence[str],
-    seed: int | None,
-) -> _AnySettings:
+    for name, value in ({} if source is None else _read_yaml(_find(source, shipped_configs(group)))).items():
+        is_group = isinstance(value, dict) and isinstance(tree.get(name), dict)
+        tree[name] = {**tree[name], **value} if is_group else value
     for assignment in assignments:
         _assign(tree, assignment)
     if seed is not None:
@@ -79,6 +71,25 @@ def _settings(
         return model.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(explain(error, source, model)) from error
+
+
+def changed_settings(before: Config, after: Config) -> list[str]:
+    """Return the names of the settings that differ, such as retrieve.top_k; what the whole is called does not count.
+
+    >>> changed_settings(Config(), load_config(None, ["seed=3", "decide.trials=5"]))
+    ['seed', 'decide.trials']
+    """
+    old, new = (dict(_single(one.model_dump(mode="json", exclude={"name"}))) for one in (before, after))
+    return [name for name in new if new[name] != old[name]]
+
+
+def _single(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the name and value of every setting."""
+    for group, settings in tree.items():
+        if isinstance(settings, dict):
+            yield from ((f"{group}.{name}", value) for name, value in settings.items())
+        else:
+            yield group, settings
 
 
 def shipped_configs(group: str = "") -> dict[str, Path]:
@@ -111,7 +122,8 @@ def _find(source: str | Path, shipped: dict[str, Path]) -> Path:
     if str(source) in shipped:
         return shipped[str(source)]
     refuse_removed("configuration", str(source), ConfigError)
-    raise ConfigError(f"{source}: no such configuration file. Shipped ones: {', '.join(shipped)}.")
+    near = suggestion(str(source), shipped)
+    raise ConfigError(f"{source}: no such configuration file.{near} Shipped ones: {', '.join(shipped)}.")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

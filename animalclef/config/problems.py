@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 import types
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from animalclef.errors import nearest, shortened
+from animalclef.errors import nearest, shortened, suggestion
 
 __all__ = ["explain"]
 
@@ -38,8 +39,9 @@ def _sentences(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
         elif not kinds:
             yield _sentence(key, problem)
         elif all(_is_of_another_kind(one, place) for one in by_union[place]):
-            *most, last = [word for kind in kinds for word in _words(kind)]
-            yield f"{key} is {', '.join(most)} or {last}; got {_echoed(problem['input'])}."
+            *most, last = words = [word for kind in kinds for word in _words(kind)]
+            near = suggestion(str(problem["input"]), words)
+            yield f"{key} is {', '.join(most)} or {last}; got {_echoed(problem['input'])}.{near}"
         elif not _is_of_another_kind(problem, place):
             yield _sentence(_key((*place, *problem["loc"][len(place) + 1 :])), problem)
 
@@ -50,7 +52,10 @@ def _key(place: tuple[int | str, ...]) -> str:
 
 def _sentence(key: str, problem: ErrorDetails) -> str:
     message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"{key}: {message}, got {_echoed(problem['input'])}."
+    known = re.findall(r"[\w.-]+", message.partition("expected one of ")[2])
+    if problem["type"] == "literal_error":
+        known = re.findall("'([^']+)'", message)
+    return f"{key}: {message}, got {_echoed(problem['input'])}.{suggestion(str(problem['input']), known)}"
 
 
 def _union_of(model: Any, place: tuple[int | str, ...]) -> tuple[tuple[int | str, ...], list[Any]]:

@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 
 from animalclef.config import DecideConfig
 from animalclef.structures import ImageTable, StrArray
-from animalclef.structures.arrays import select_rows
+from animalclef.structures.arrays import BoolArray, select_rows
 
 __all__ = ["OpenSetSplits", "PseudoQueries", "choose_pseudo_queries", "open_set_splits"]
-
-BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from animalclef.config.data import SplitConfig
 from animalclef.data.dates import day_of
@@ -21,23 +20,20 @@ from animalclef.data.encounters import events_of
 from animalclef.errors import DataError, LeakError
 from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable, StrArray
-from animalclef.structures.arrays import text_array
+from animalclef.structures.arrays import BoolArray, Integers, text_array
 
 __all__ = ["TrainingSplit", "refuse_shared_events", "species_groups", "split_rows"]
 
 logger = logging.getLogger(__name__)
-
-Rows = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingSplit:
     """Row numbers of a table, rising. Without a gallery, each query is compared with all other queries."""
 
-    train: Rows  # (t,)
-    gallery: Rows  # (g,) may hold rows of `train`
-    query: Rows  # (q,)
+    train: Integers  # (t,)
+    gallery: Integers  # (g,) may hold rows of `train`
+    query: Integers  # (q,)
 
     def __post_init__(self) -> None:
         for name in ("train", "gallery", "query"):
@@ -129,15 +125,15 @@ def species_groups(table: ImageTable) -> StrArray:
     )
 
 
-Photographs = dict[int, Rows]  # of one individual: rows by event, rising
+Photographs = dict[int, Integers]  # of one individual: rows by event, rising
 
 
 @dataclass(eq=False)
 class _Taken:
     """What has been given to whom; `of_queries` are events with a query, `kept` events that must not get one."""
 
-    event: Rows  # (n,)
-    who: Rows  # (n,) number of the individual
+    event: Integers  # (n,)
+    who: Integers  # (n,) number of the individual
     queries: list[int] = field(default_factory=list)
     tested: set[int] = field(default_factory=set)
     searched: set[int] = field(default_factory=set)  # disjoint: tested individuals
@@ -146,7 +142,7 @@ class _Taken:
         self.of_queries = np.zeros(int(self.event.max(initial=-1)) + 1, dtype=bool)
         self.kept = self.of_queries.copy()
 
-    def photographs(self, rows: Rows) -> dict[int, Photographs]:
+    def photographs(self, rows: Integers) -> dict[int, Photographs]:
         """The given rows of each individual."""
         found: dict[int, Photographs] = {}
         ordered = rows[np.lexsort((rows, self.event[rows], self.who[rows]))]
@@ -277,14 +273,14 @@ def _by_time(database: ImageTable, taken: _Taken, config: SplitConfig, rng: np.r
     return np.asarray((cut == 0) | ((day > 0) & (day < cut)), dtype=bool)
 
 
-def _individuals(table: ImageTable) -> Rows:
+def _individuals(table: ImageTable) -> Integers:
     """(n,) a number for each individual of each data set, in the order of their names."""
     keys = list(zip(table.dataset, table.identity, strict=True))
     number = {key: position for position, key in enumerate(sorted(set(keys)))}
     return np.array([number[key] for key in keys], dtype=np.int64)
 
 
-def _often_enough(who: Rows, chosen: BoolArray, least: int) -> BoolArray:
+def _often_enough(who: Integers, chosen: BoolArray, least: int) -> BoolArray:
     """Of the chosen rows those of individuals with at least `least` of them."""
     count = np.bincount(who[chosen], minlength=int(who.max(initial=-1)) + 1)
     return np.asarray(chosen & (count[who] >= least), dtype=bool)

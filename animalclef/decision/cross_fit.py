@@ -20,11 +20,10 @@ from animalclef.decision.pseudo_query_scores import AnsweredQueries
 from animalclef.decision.score_columns import is_count, scores_among
 from animalclef.decision.trial_evaluator import ROLES, LogOdds, Role, TrialEvaluator, numbered, seen_as
 from animalclef.metrics.threshold_sweep import hits_of
-from animalclef.structures.arrays import BoolArray, Floats
+from animalclef.structures.arrays import BoolArray, Floats, Integers
 
 __all__ = ["CrossFitter", "Curves", "NestedAnswers", "nested_answers"]
 
-Rows = NDArray[np.int64]
 
 _MOST_PAIRS = 12_000  # are enough for a curve: every pair of one individual, and evenly spaced others
 
@@ -43,7 +42,7 @@ class _Source:
 
     part: PseudoQueries
     who: NDArray[np.int64]
-    rows: Rows
+    rows: Integers
     weight: Mapping[Role, float]
     labelled: BoolArray | None = None  # of queries that people answered: pairs whose answer is known
 
@@ -79,7 +78,7 @@ class CrossFitter:
         self._answered = {one: queries for one, queries in (answered or {}).items() if one in self.parts}
         self._fits: dict[frozenset[int], Fitted[Curves]] = {}
 
-    def outside(self, fold: int) -> dict[str, Rows]:
+    def outside(self, fold: int) -> dict[str, Integers]:
         """Return the rows of each part that are not in the fold."""
         return {name: np.flatnonzero(folds != fold) for name, folds in self.fold_of.items()}
 
@@ -99,7 +98,7 @@ class CrossFitter:
             self._fits[without] = Fitted(self._fit(sources), frozenset(individuals))
         return self._fits[without]
 
-    def _source(self, name: str, rows: Rows) -> _Source:
+    def _source(self, name: str, rows: Integers) -> _Source:
         share = float(self.config.of("unknown_share", name))
         return _Source(self.parts[name], self.who[name], rows, {"known": 1 - share, "unknown": share})
 
@@ -139,7 +138,9 @@ class CrossFitter:
             curves[column] = fit_calibrator(score, same, log=is_count(column), others=others, weight=weight)
         return Curves(curves, self._fit_model(sources, curves) if self._learns else None)
 
-    def _sample(self, sources: Sequence[_Source]) -> tuple[list[tuple[PseudoQueries, Rows, Rows]], BoolArray, Floats]:
+    def _sample(
+        self, sources: Sequence[_Source]
+    ) -> tuple[list[tuple[PseudoQueries, Integers, Integers]], BoolArray, Floats]:
         """Return part, rows and slots of runs of pairs as either role sees them; whether a pair shows one individual,
         and its weight, by the share of unknown individuals that a data set expects.
         """
@@ -175,7 +176,7 @@ class CrossFitter:
         return fit_pair_model(curves, inputs, _joined(labels).astype(bool), _joined(weights).astype(np.float64))
 
 
-def _column(part: PseudoQueries, name: str, rows: Rows, slots: Rows) -> NDArray[np.generic]:
+def _column(part: PseudoQueries, name: str, rows: Integers, slots: Integers) -> NDArray[np.generic]:
     return part.columns[name][rows, slots] if name in part.columns else np.full(len(rows), np.nan, dtype=np.float32)
 
 

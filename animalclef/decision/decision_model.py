@@ -146,6 +146,17 @@ class DatasetDecision(Part):
     nulls: dict[str, Null] = Field({}, description="strangers' best score in the database, by score column")
     strangers: Strangers | None = None
 
+    def __repr__(self) -> str:
+        return f"DatasetDecision({self.sentence})"
+
+    __str__ = __repr__
+
+    @property
+    def sentence(self) -> str:
+        """The threshold and the validation score, for reading."""
+        score = "" if self.validation is None else f", validation score {self.validation.nested:.3f}"
+        return f"named from {self.threshold:.3f}{score}"
+
     @model_validator(mode="after")
     def _weights_are_calibrated(self) -> Self:
         if not self.weights or not self.weights.keys() <= self.calibrators.keys():
@@ -190,6 +201,12 @@ class Decision(Part):
         if content["digest"] != content_digest(content):
             raise ValueError("the content was changed after it was written; if you changed it, remove the digest")
         return {key: value for key, value in content.items() if key != "digest"}
+
+    def __repr__(self) -> str:
+        parts = self.datasets or {"pooled": self.pooled}
+        return f"Decision({'; '.join(f'{name}: {part.sentence}' for name, part in parts.items())})"
+
+    __str__ = __repr__
 
     def of(self, dataset: str) -> DatasetDecision:
         """Return the decision that applies to a data set."""

@@ -82,10 +82,10 @@ def band(share: float, seen: int, asked: float) -> float:
 
 
 def distinct_among(names: Sequence[str], drawn: int) -> float:
-    """How many distinct names are expected among so many of these, drawn without replacement.
+    """Return how many distinct names are expected among so many of these, drawn without replacement.
 
-    >>> distinct_among(["a", "a", "b"], 2)
-    1.6666666666666665
+    >>> round(distinct_among(["a", "a", "b"], 2), 3)
+    1.667
     """
     total = comb(len(names), drawn)
     return sum(1 - comb(len(names) - count, drawn) / total for count in Counter(names).values())

@@ -9,11 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from animalclef.engine.work import Engine, ThisMachine
-from animalclef.errors import ConfigError, EngineError
+from animalclef.errors import ConfigError, EngineError, suggestion
 
-__all__ = ["ENGINES", "open_engine"]
+__all__ = ["ENGINES", "check_engine", "open_engine"]
 
 ENGINES = ("local", "ray")
+
+
+def check_engine(name: str) -> None:
+    """Raise a ConfigError where there is no such engine."""
+    if name not in ENGINES:
+        raise ConfigError(f"--engine {name}: expected one of {', '.join(ENGINES)}.{suggestion(name, ENGINES)}")
 
 
 @contextmanager
@@ -34,8 +40,7 @@ def open_engine(
         ...     type(engine).__name__
         'ThisMachine'
     """
-    if name not in ENGINES:
-        raise ConfigError(f"--engine {name}: expected one of {', '.join(ENGINES)}.")
+    check_engine(name)
     if name == "local":
         if address != "auto":
             raise ConfigError(f"--address {address}: only --engine ray has an address.")

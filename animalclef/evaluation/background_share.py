@@ -15,10 +15,9 @@ from animalclef.errors import DataError
 from animalclef.features.local.entries import features_from_entry
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Correspondences, ImageTable, LocalFeatures
+from animalclef.structures.arrays import BoolArray
 
 __all__ = ["BackgroundShare", "background_of_run", "share_outside"]
-
-BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

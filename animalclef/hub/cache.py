@@ -13,7 +13,7 @@ from pathlib import Path
 import huggingface_hub
 from huggingface_hub import constants as hub_constants
 
-from animalclef.errors import WeightsError
+from animalclef.errors import WeightsError, suggestion
 from animalclef.hub.catalogue import WEIGHTS, WeightsEntry
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.digests import file_digest
@@ -57,7 +57,8 @@ def find_weights(name: str, folder: Path | None) -> Path:
     """
     entry = WEIGHTS.get(name)
     if entry is None:
-        raise WeightsError(f"{name}: no such weights. Known: {', '.join(sorted(WEIGHTS))}.")
+        known = sorted(WEIGHTS)
+        raise WeightsError(f"{name}: no such weights.{suggestion(name, known)} Known: {', '.join(known)}.")
     found = locate(entry, folder)
     if found is None:
         place = "on this machine" if folder is None else f"in {folder} or in this machine's caches"

@@ -115,8 +115,8 @@ def identity_rank(candidate: StrArray, truth: str) -> float:
 def average_precision(relevant: NDArray[np.bool_], total: int) -> float:
     """Mean of the precision at each relevant image of a ranked list; those never listed count as 0.
 
-    >>> average_precision(np.array([True, False, True]), total=4)
-    0.4166666666666667
+    >>> round(average_precision(np.array([True, False, True]), total=4), 3)
+    0.417
     """
     return precision_at_places(np.flatnonzero(relevant) + 1, total)
 
@@ -124,7 +124,7 @@ def average_precision(relevant: NDArray[np.bool_], total: int) -> float:
 def precision_at_places(place: Codes, total: int) -> float:
     """The same from the places, from 1 and rising, of the relevant images.
 
-    >>> precision_at_places(np.array([1, 3]), total=4)
-    0.4166666666666667
+    >>> round(precision_at_places(np.array([1, 3]), total=4), 3)
+    0.417
     """
     return float(((np.arange(len(place)) + 1) / place).sum() / total) if total else float("nan")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from animalclef.data.training_splits import TrainingSplit
 from animalclef.metrics.competition import precision_at_places
 from animalclef.structures import FloatArray, StrArray
-from animalclef.structures.arrays import check_shape
+from animalclef.structures.arrays import Integers, check_shape
 
 __all__ = [
     "RANKS",
@@ -31,8 +31,6 @@ __all__ = [
 
 RANKS = (1, 5, 10, 20)
 _CELLS = 8_000_000  # similarities held at once
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -145,7 +143,7 @@ def _of_species(species: str, queries: Candidates, gallery: Candidates, *, own: 
     return SpeciesFigures(str(species), counted, alone, len(who), len(gallery.identity), measures)
 
 
-def _places(row: int, similarity: FloatArray, queries: Candidates, gallery: Candidates, *, own: bool) -> Rows:
+def _places(row: int, similarity: FloatArray, queries: Candidates, gallery: Candidates, *, own: bool) -> Integers:
     """The places, from 1 and rising, of the right photographs among those that one query sees."""
     seen = np.ones(len(similarity), dtype=bool)
     if own:

@@ -123,6 +123,7 @@ def ensemble(parts: Ensemble, config: Config, run: RunFolder, progress: Progress
     run.write_answers(predictions)
     kept = config.model_copy(update={"decide": tuned_with})
     finished = {"scores": parts.scores, "data": parts.first.data, "config": kept.model_dump(mode="json")}
+    finished |= {"made_by": "ensemble"}
     write_text(run.finished, json.dumps(with_digests(finished, run.path), indent=1) + "\n")
     seconds = {"ensemble": round(time.perf_counter() - start, 2)}
     return Outcome(predictions, ranked, decision, [], seconds, None, "cpu", warnings=tuple(surprises))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from animalclef.config import Config, fingerprint
+from animalclef.data.decode import UnreadableImageError, upright_size_wh
 from animalclef.data.encounters import Encounters
 from animalclef.data.hashing import content_key, hash_images
 from animalclef.data.table import LoadedTable
@@ -16,7 +17,7 @@ from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import worker_threads
 from animalclef.structures import ImageTable, Skipped
 
-__all__ = ["Contents", "gallery_digest", "keyed", "read_contents"]
+__all__ = ["Contents", "gallery_digest", "keyed", "read_contents", "unusable_photographs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,30 @@ def read_contents(loaded: LoadedTable, config: Config, workers: int, progress: P
     config.check_datasets(loaded.images.datasets)
     images, set_aside = hash_images(loaded.images, config.data, workers, progress)
     return Contents(images, set_aside)
+
+
+def unusable_photographs(images: ImageTable, workers: int, progress: Progress) -> list[Skipped]:
+    """Return the photographs that are missing, or no images by the head of their file; the rest of it is not read."""
+
+    def reason_of(row: int) -> str:
+        path = images.root / images.path[row]
+        try:
+            if not path.exists():
+                return "no such file"
+            upright_size_wh(path)
+        except (OSError, ValueError, UnreadableImageError) as error:
+            return str(error).removeprefix(f"{path}: ")
+        return ""
+
+    found = []
+    rows = range(len(images))
+    with worker_threads(workers) as pool, progress.task("looking at files", len(images), "images") as advance:
+        for row, reason in zip(rows, pool.map(reason_of, rows), strict=True):
+            if reason:
+                split = "query" if images.is_query[row] else "gallery"
+                found.append(Skipped(images.image_id[row], images.path[row], split, reason))
+            advance(1)
+    return found
 
 
 def gallery_digest(images: ImageTable) -> str:

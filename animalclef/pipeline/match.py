@@ -20,10 +20,10 @@ from animalclef.pipeline.features import FeatureSet
 from animalclef.pipeline.run_context import Member, RunContext
 from animalclef.retrieval.requery import rescore
 from animalclef.structures import FloatArray, ImageTable, PairScores, Shortlist
+from animalclef.structures.arrays import Integers
 
 __all__ = ["Allowance", "first_slots", "match_in_steps", "match_pairs", "skipped_matchers", "unmatched_pairs"]
 
-Integers = NDArray[np.int64]
 Scorer = Callable[[Shortlist], PairScores]
 Skipped = Mapping[str, frozenset[str]]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from animalclef.config import Config, fingerprint, load_config
+from animalclef.config import Config, changed_settings, fingerprint
 from animalclef.decision.decision_model import Decision, load_decision
 from animalclef.decision.pseudo_query_scores import AnsweredQueries, answered_queries
 from animalclef.decision.search import SearchResult
@@ -18,43 +18,40 @@ from animalclef.decision.trial_evaluator import TrialEvaluator
 from animalclef.decision.tune import evaluators_of, held_out_parts, pooled_parts, tune
 from animalclef.errors import ConfigError
 from animalclef.runtime.progress import Progress
-from animalclef.store.finished_run import load_run
+from animalclef.store.finished_run import FinishedRun, load_run
 from animalclef.store.pseudo_query_file import digest_of_pseudo_queries, read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
 from animalclef.structures import ReviewedPairs
 
-__all__ = ["TRIALS", "settings_of_run", "tune_run"]
+__all__ = ["TRIALS", "check_decide_alone", "tune_run"]
 
 logger = logging.getLogger(__name__)
 
+_FIXED = (
+    "pseudo_queries",
+    "match_query",
+    "unknown_share",
+    "photographs_each",
+    "hidden_days",
+    "latest_first",
+    "splits",
+)
 TRIALS = 200  # Optuna trials where the settings name no number
 
 
-def settings_of_run(run: RunFolder, assignments: Sequence[str], seed: int | None) -> Config:
-    """Return the settings of a finished run with other ones for its decision.
+def check_decide_alone(run: FinishedRun, config: Config) -> None:
+    """Check that settings differ from those of a finished run in its decision alone, and in the seed.
 
     Raises:
-        RunError: the folder holds no finished run.
         ConfigError: a setting is changed that shapes the scores, or the pseudo-queries.
     """
-    made = load_run(run.path).config
-    fixed = (
-        "pseudo_queries",
-        "match_query",
-        "unknown_share",
-        "photographs_each",
-        "hidden_days",
-        "latest_first",
-        "splits",
-    )
-    for assignment in assignments:
-        group, _, name = assignment.partition("=")[0].strip().partition(".")
-        if group != "decide" or name in fixed:
+    for name in changed_settings(run.config, config):
+        group, _, setting = name.partition(".")
+        if name != "seed" and (group != "decide" or setting in _FIXED):
             raise ConfigError(
-                f"--set {assignment}: tune works with the scores and pseudo-queries of {run.path} as they are. "
+                f"{name}: tune works with the scores and pseudo-queries of {run.path} as they are. "
                 "Run predict with this setting first."
             )
-    return load_config(None, assignments, seed, base=made)
 
 
 def tune_run(

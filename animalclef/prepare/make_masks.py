@@ -23,10 +23,10 @@ from animalclef.runtime.progress import Progress
 from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.structures import WHOLE_XYWHR, DecodedImage, ImageTable
+from animalclef.structures.arrays import BoolArray
 
 __all__ = ["Made", "make_masks"]
 
-BoolArray = NDArray[np.bool_]
 _BoxArray = NDArray[np.float32]  # (5,) x, y, width, height in pixels, and rotation
 
 _AT_ONCE = 32  # photographs that are decoded before they are segmented

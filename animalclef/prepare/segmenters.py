@@ -14,25 +14,26 @@ from numpy.typing import NDArray
 
 from animalclef.config.loading import fingerprint
 from animalclef.data.decode import resize_long_side
-from animalclef.errors import ConfigError, WeightsError
+from animalclef.errors import ConfigError, WeightsError, suggestion
 from animalclef.hub.cache import find_weights
 from animalclef.hub.catalogue import shipped_segmenter
 from animalclef.hub.load import weights_digest
 from animalclef.prepare.body_box import large_patches
 from animalclef.runtime.threads import one_thread_each, worker_threads
+from animalclef.structures.arrays import BoolArray
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["GrabCut", "SamSegmenter", "Segmenter", "open_segmenter", "with_workers"]
 
-BoolArray = NDArray[np.bool_]
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 AnySegmenter = TypeVar("AnySegmenter")
 Boxes = Sequence[Box | None] | None  # one for each photograph, or none at all
 
 _INSET = 0.04  # of a side: this near to the edge of a photograph without a box is taken for background
 _LEAST_SHARE, _MOST_SHARE = 0.08, 0.97  # of the box: a mask outside these is no animal
+_NAMES = ("animal", "u2netp", "grabcut")
 _WEIGHT_FILES = (".safetensors", ".onnx", ".pt", ".pth", ".bin")
 
 
@@ -63,18 +64,20 @@ def open_segmenter(
     number of processor cores to use; by default all.
 
     Raises:
-        ConfigError: transformers is absent.
+        ConfigError: there is no such segmenter, or transformers is absent.
         WeightsError: the weights are not on this machine, damaged, or of another network.
     """
     count = workers or os.cpu_count() or 1
     if name == "grabcut":
         return GrabCut(workers=count)
-    if name in ("animal", "u2netp") or Path(name).suffix in _WEIGHT_FILES:
+    if name in _NAMES[:2] or Path(name).suffix in _WEIGHT_FILES:
         from animalclef.prepare.u2net_segmenter import U2NetSegmenter
         from animalclef.prepare.u2netp import load_u2netp
 
         published = find_weights(name, weights) if name == "u2netp" else Path(name)
         return U2NetSegmenter(load_u2netp(shipped_segmenter() if name == "animal" else published), device, count)
+    if not Path(name).exists() and (near := suggestion(name, _NAMES)):
+        raise ConfigError(f"segmenter {name}: no such segmenter.{near}")
     return _open_sam(name, device)
 
 

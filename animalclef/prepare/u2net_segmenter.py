@@ -19,6 +19,7 @@ from animalclef.config.loading import fingerprint
 from animalclef.hub.load import weights_digest
 from animalclef.prepare.body_box import large_patches
 from animalclef.runtime.devices import has_float16_units
+from animalclef.structures.arrays import BoolArray
 
 __all__ = ["SIDE", "MapReader", "U2NetSegmenter", "mask_from_map", "network_input"]
 
@@ -27,7 +28,6 @@ _MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet
 _STD = np.array([0.229, 0.224, 0.225], np.float32)
 _GPU_BATCH = 32
 
-BoolArray = NDArray[np.bool_]
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 _VERSION = 1  # of the steps from a map to a mask
 _SURE = 0.5  # the map's highest probability below this: no animal was found

@@ -13,13 +13,13 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from animalclef.errors import WeightsError
 from animalclef.hub.load import load_strictly, read_weights
 from animalclef.runtime.regular_files import read_regular
+from animalclef.structures.arrays import FloatArray
 
 __all__ = ["U2NetP", "load_u2netp", "read_onnx_convolutions"]
 
@@ -27,7 +27,6 @@ _WIDTH, _MIDDLE = 64, 16  # channels between the blocks, and inside them
 _STAGES = (7, 6, 5, 4, 0, 0)  # levels of the six encoder blocks, fine to coarse; 0: a block without pooling
 _DILATIONS = (1, 2, 4, 8)  # of a block without pooling
 
-FloatArray = NDArray[np.float32]
 Value = TypeVar("Value", int, bytes)
 # Field numbers of onnx.proto.
 _GRAPH, _NODE, _INITIALIZER = 7, 1, 5

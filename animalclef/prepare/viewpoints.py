@@ -12,16 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from animalclef.config.prepare import ViewLabelConfig
 from animalclef.structures import Embeddings, FloatArray, ImageTable, StrArray
-from animalclef.structures.arrays import check_shape
+from animalclef.structures.arrays import Floats, Integers, check_shape
 
 __all__ = ["ViewClassifier", "ViewLabels", "ViewQuality", "cross_validate", "fit_classifier", "label_views"]
-
-Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -125,7 +121,7 @@ def _of_dataset(
 
 
 def _quality(
-    name: str, images: ImageTable, vectors: FloatArray, named: Rows, config: ViewLabelConfig, seed: int
+    name: str, images: ImageTable, vectors: FloatArray, named: Integers, config: ViewLabelConfig, seed: int
 ) -> ViewQuality:
     """What held-out individuals say of a classifier; `named` are the labelled rows with a name."""
     count = Counter(images.viewpoint.tolist())
@@ -200,7 +196,7 @@ def _best_strength(
     return min(sorted(config.strengths), key=surprise) if len(config.strengths) > 1 else config.strengths[0]
 
 
-def _folds(individual: StrArray, folds: int, seed: int) -> Iterator[tuple[Rows, Rows]]:
+def _folds(individual: StrArray, folds: int, seed: int) -> Iterator[tuple[Integers, Integers]]:
     """Rows to fit on and rows held out, so that no individual is on both sides; nothing for a single individual."""
     names: Sequence[str] = sorted(set(individual))
     order = np.random.default_rng([seed, 17]).permutation(len(names))

@@ -8,18 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup, escape
-from numpy.typing import NDArray
 
 from animalclef.decision.decision_model import Reliability
 from animalclef.metrics.threshold_sweep import Sweep
 from animalclef.report.evidence import Evidence
+from animalclef.structures.arrays import Floats
 
 __all__ = ["Figure", "Plot", "charts_of"]
 
 _WIDTH, _HEIGHT = 360, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 12, 38
 
-Floats = NDArray[np.float64]
 _RANKS = 25
 
 

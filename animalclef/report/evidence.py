@@ -18,12 +18,11 @@ from animalclef.errors import AnimalClefError
 from animalclef.evaluation.outcomes import Answers, sweep_thresholds
 from animalclef.metrics.threshold_sweep import Sweep
 from animalclef.store.finished_run import FinishedRun
+from animalclef.structures.arrays import Floats
 
 __all__ = ["Evidence", "evidence_of"]
 
 logger = logging.getLogger(__name__)
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

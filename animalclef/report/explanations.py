@@ -9,7 +9,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.explain.pairx import Agreement, agreement_of_vlad, heat_of
@@ -21,12 +20,12 @@ from animalclef.report.thumbnails import data_address, read_photograph
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import FloatArray
+from animalclef.structures.arrays import Pixels
 
 __all__ = ["Explanations", "cosine_text", "draw_agreement", "overlay_of", "packed_agreement"]
 
 logger = logging.getLogger(__name__)
 
-Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]  # left, top, width and height in pixels
 _RAMP = np.array([(88, 16, 110), (222, 73, 55), (252, 205, 60)], dtype=np.float64)  # little to much
 _COVERS = 0.72  # the most that a photograph is covered

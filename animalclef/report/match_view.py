@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from animalclef.config import Config
 from animalclef.data.masks import find_masks, inside, read_mask
@@ -18,12 +17,11 @@ from animalclef.pipeline.models import AnyMatcher, open_matcher
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import Correspondences, FloatArray, LocalFeatures
+from animalclef.structures.arrays import BoolArray
 
 __all__ = ["Matches", "matcher_of", "store_with"]
 
 logger = logging.getLogger(__name__)
-
-BoolArray = NDArray[np.bool_]
 
 
 def matcher_of(config: Config, weights: Path | None = None) -> AnyMatcher | None:

@@ -18,6 +18,7 @@ from animalclef.metrics.competition import identity_rank
 from animalclef.report.match_view import Matches, store_with
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Embeddings
+from animalclef.structures.arrays import Floats
 
 __all__ = [
     "answers_of",
@@ -29,8 +30,6 @@ __all__ = [
     "photographs_frame",
     "recall_frame",
 ]
-
-Floats = NDArray[np.float64]
 
 
 def answers_of(run: FinishedRun, truth_path: Path | None) -> Answers | None:

@@ -22,10 +22,10 @@ from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.output_guard import mark_picture
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Correspondences
+from animalclef.structures.arrays import Pixels
 
 __all__ = ["draw_pair", "draw_query", "write_picture"]
 
-Pixels = NDArray[np.uint8]  # (H, W, 3) RGB
 
 _TILE_WH = (380, 285)
 _STRIP = 26  # pixels of a line of text

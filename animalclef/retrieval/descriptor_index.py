@@ -12,18 +12,17 @@ from typing import Any
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 
 from animalclef.config import VoteConfig
 from animalclef.runtime.threads import one_thread_each
 from animalclef.structures import FloatArray
+from animalclef.structures.arrays import Integers
 
 __all__ = ["Codebook", "DescriptorIndex", "build_block", "train_codebook"]
 
-Rows = NDArray[np.int64]
 Reader = Callable[[int], FloatArray]
 Map = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]  # such as `map`, or that of a pool of threads
-Found = tuple[FloatArray, Rows]
+Found = tuple[FloatArray, Integers]
 
 _ADDED = 256  # images that are added at once
 _COUNTED = 65_536  # images at most whose descriptors are counted
@@ -178,7 +177,7 @@ def _merged(one: Found, other: Found) -> Found:
     return np.take_along_axis(distance, order, axis=1), np.take_along_axis(image, order, axis=1)
 
 
-def _sample(read: Reader, counts: Rows, most: int, rng: np.random.Generator) -> FloatArray:
+def _sample(read: Reader, counts: Integers, most: int, rng: np.random.Generator) -> FloatArray:
     """Return whole images in random order until they hold `most` descriptors."""
     order = rng.permutation(np.flatnonzero(counts))
     needed = int(np.searchsorted(np.cumsum(counts[order]), most)) + 1

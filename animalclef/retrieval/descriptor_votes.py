@@ -20,10 +20,10 @@ from animalclef.retrieval.descriptor_index import Codebook, DescriptorIndex, Fou
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.store.shard_store import Entry, ShardStore
 from animalclef.structures import FloatArray, LocalFeatures, MatchKey
+from animalclef.structures.arrays import Integers
 
 __all__ = ["Asked", "Indexing", "Voting", "VotingGallery", "local_votes"]
 
-Rows = NDArray[np.int64]
 FeatureReader = Callable[[MatchKey], LocalFeatures]
 
 _SPARE = 16  # neighbours asked for beyond those needed, because some lie in hidden photographs
@@ -81,7 +81,7 @@ class Asked:
 
     name: str
     key: MatchKey
-    barred: Sequence[Rows]
+    barred: Sequence[Integers]
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +154,9 @@ def _threads(workers: int) -> Iterator[Map]:
         yield lambda job, items: pool.map(partial(alone, job), items)
 
 
-def local_votes(distance: FloatArray, image: Rows, barred: NDArray[np.bool_], neighbours: int) -> NDArray[np.float64]:
+def local_votes(
+    distance: FloatArray, image: Integers, barred: NDArray[np.bool_], neighbours: int
+) -> NDArray[np.float64]:
     """Return the sum of votes for each image, (images,).
 
     `distance` and `image` (m, n) are the neighbours of m descriptors, nearest first, -1 for none; those in `barred`
@@ -201,13 +203,13 @@ def _enough(
     return found
 
 
-def _short(image: Rows, barred: Rows, needed: int) -> Rows:
+def _short(image: Integers, barred: Integers, needed: int) -> Integers:
     """Return the descriptors with too few neighbours; where the search ended early it has no more to give."""
     usable = (image >= 0) & ~np.isin(image, barred)
     return np.flatnonzero((usable.sum(axis=1) < needed) & (image[:, -1] >= 0))
 
 
-def _counting(found: Found, views: Sequence[Rows], needed: int) -> Found:
+def _counting(found: Found, views: Sequence[Integers], needed: int) -> Found:
     """Return the neighbours that count in a view, in their order; they are few, however many are barred."""
     distance, image = found
     counts = np.zeros(image.shape, dtype=bool)
@@ -219,7 +221,7 @@ def _counting(found: Found, views: Sequence[Rows], needed: int) -> Found:
     return np.take_along_axis(distance, order, axis=1), np.take_along_axis(image, order, axis=1)
 
 
-def _replaced(found: Found, rows: Rows, others: Found) -> Found:
+def _replaced(found: Found, rows: Integers, others: Found) -> Found:
     """Return neighbours with some rows replaced; the shorter ones end with infinity and -1."""
     given, width = found[0].shape[1], max(found[0].shape[1], others[0].shape[1])
     distance = np.pad(found[0], ((0, 0), (0, width - given)), constant_values=np.inf)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from animalclef.config import RetrieveConfig
 from animalclef.engine.work import Engine
 from animalclef.retrieval.large_gallery import search_gallery
 from animalclef.structures import Embeddings, ImageTable, Shortlist
+from animalclef.structures.arrays import Integers
 
 __all__ = ["candidate_groups", "retrieve"]
-
-Rows = NDArray[np.int64]
 
 
 def retrieve(
@@ -64,7 +62,9 @@ def retrieve(
     return Shortlist(queries.image_id, gallery.image_id, index, similarity)
 
 
-def candidate_groups(queries: ImageTable, gallery: ImageTable, config: RetrieveConfig) -> Iterator[tuple[Rows, Rows]]:
+def candidate_groups(
+    queries: ImageTable, gallery: ImageTable, config: RetrieveConfig
+) -> Iterator[tuple[Integers, Integers]]:
     """Yield rows of queries that share their candidates, with the rows of those candidates: their own data set.
 
     Where `same_viewpoint` holds for the data set, candidates share the query's viewpoint or have none; a query without

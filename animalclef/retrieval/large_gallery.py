@@ -14,15 +14,14 @@ from typing import Any
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 
 from animalclef.engine.work import Engine, ThisMachine, ThreadedWork
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.structures import FloatArray
+from animalclef.structures.arrays import Integers
 
 __all__ = ["build_index", "cells_for", "exact_search", "search_gallery", "suggest"]
 
-Rows = NDArray[np.int64]
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ def search_gallery(
     least_recall: float,
     workers: int = 1,
     engine: Engine | None = None,
-) -> tuple[Rows, FloatArray]:
+) -> tuple[Integers, FloatArray]:
     """Return rows (q, k) of the gallery and inner products, best first; k is `most`, or the gallery's size.
 
     A gallery of at most `memory_gb` is searched exactly, in blocks on the engine. For a larger one an inverted file
@@ -132,7 +131,7 @@ def _empty(quantizer: Any, cells: int, shape: tuple[int, ...], memory_gb: float)
 
 
 def _probes(
-    index: Any, sample: FloatArray, gallery: FloatArray, exact: Rows, most: int, least_recall: float
+    index: Any, sample: FloatArray, gallery: FloatArray, exact: Integers, most: int, least_recall: float
 ) -> int | None:
     """Return how many cells must be searched, by doubling; `None` where half of them do not suffice."""
     at, probes, recall = exact.shape[1], 4, 0.0
@@ -156,7 +155,7 @@ def _probes(
 
 def exact_search(
     query: FloatArray, gallery: FloatArray, most: int, workers: int = 1, engine: Engine | None = None
-) -> tuple[Rows, FloatArray]:
+) -> tuple[Integers, FloatArray]:
     """Return the best `most` rows of the gallery and their inner products, best first.
 
     A gallery of several blocks is searched block by block on the engine; the best so far are all that is held.
@@ -181,10 +180,10 @@ class _ExactSearch(ThreadedWork):
     title = "searching embeddings"
     chunks_a_task = 1
 
-    def run(self, chunks: Iterable[tuple[int, FloatArray]]) -> Iterator[tuple[Rows, FloatArray]]:
+    def run(self, chunks: Iterable[tuple[int, FloatArray]]) -> Iterator[tuple[Integers, FloatArray]]:
         """Yield the best rows of each block, and their inner products; a thread takes some queries."""
 
-        def search(start: int, block: FloatArray) -> tuple[Rows, FloatArray]:
+        def search(start: int, block: FloatArray) -> tuple[Integers, FloatArray]:
             faiss.omp_set_num_threads(1)  # of this worker thread
             return _exact(self.query[start : start + _AT_ONCE], block, min(self.most, len(block)))
 
@@ -213,13 +212,13 @@ def _matrix_products() -> Iterator[None]:
         faiss.cvar.distance_compute_blas_threshold = few
 
 
-def _exact(query: FloatArray, gallery: FloatArray, most: int) -> tuple[Rows, FloatArray]:
+def _exact(query: FloatArray, gallery: FloatArray, most: int) -> tuple[Integers, FloatArray]:
     """Search without a copy of the gallery."""
     scores, found = faiss.knn(query, gallery, most, metric=faiss.METRIC_INNER_PRODUCT)
     return found, scores
 
 
-def suggest(index: Any, query: FloatArray, gallery: FloatArray, most: int, probes: int) -> tuple[Rows, FloatArray]:
+def suggest(index: Any, query: FloatArray, gallery: FloatArray, most: int, probes: int) -> tuple[Integers, FloatArray]:
     """Rank what the inverted file suggests by exact inner products; a query with too few suggestions is exact."""
     reach = min(2 * most, len(gallery))
     index.nprobe = probes

@@ -19,10 +19,10 @@ from animalclef.retrieval.descriptor_votes import Asked, FeatureReader, Indexing
 from animalclef.runtime.progress import Progress
 from animalclef.store.shard_store import Entry, ShardStore
 from animalclef.structures import ImageTable, MatchKey, Votes
+from animalclef.structures.arrays import Integers
 
 __all__ = ["LnbnnScorer"]
 
-Rows = NDArray[np.int64]
 Hidden = Mapping[str, frozenset[str]]
 
 _CHUNK = 32  # queries per file of the store
@@ -56,7 +56,7 @@ class LnbnnScorer:
         self,
         queries: ImageTable,
         gallery: ImageTable,
-        groups: Iterable[tuple[Rows, Rows]],
+        groups: Iterable[tuple[Integers, Integers]],
         views: Sequence[Hidden] = ({},),
     ) -> Iterator[tuple[int, list[Votes]]]:
         """Yield for every query its row and the votes of its descriptors, once for each of `views`.
@@ -135,7 +135,7 @@ def _stored_codebook(blocks: ShardStore) -> Codebook | None:
     return Codebook(int(entry["total"].item()), *arrays)
 
 
-def _barred(queries: ImageTable, gallery_id: NDArray[np.object_], hidden: Hidden) -> list[Rows]:
+def _barred(queries: ImageTable, gallery_id: NDArray[np.object_], hidden: Hidden) -> list[Integers]:
     """Return for each query the places in `gallery_id` that must not count: itself and what is hidden from it."""
     place = {image_id: number for number, image_id in enumerate(gallery_id)}
     found = []

@@ -6,15 +6,12 @@ Both look at the whole list, so a query that does not see some candidate must ha
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from animalclef.config import RetrieveConfig
 from animalclef.structures import Embeddings, FloatArray, Shortlist
+from animalclef.structures.arrays import BoolArray, Floats
 
 __all__ = ["rescore"]
-
-BoolArray = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 
 def rescore(

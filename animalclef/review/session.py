@@ -107,6 +107,11 @@ class ReviewSession:
             self._skipped[image_id] = None
             return self._state()
 
+    def questions(self, most: int) -> list[Question]:
+        """Return the open questions, the most useful one first."""
+        with self._lock:
+            return self._now().open.questions[:most]
+
     def pair(self, first: int, second: int) -> dict[str, Any]:
         """Return any two rows as a question."""
         with self._lock:

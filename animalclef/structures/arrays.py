@@ -17,6 +17,7 @@ __all__ = [
     "FloatArray",
     "Floats",
     "Integers",
+    "Pixels",
     "StrArray",
     "check_rows",
     "check_shape",
@@ -28,6 +29,7 @@ Artefact = TypeVar("Artefact", bound="DataclassInstance")
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 StrArray = NDArray[np.object_]
+Pixels = NDArray[np.uint8]
 
 # What decisions are computed with.
 Floats = NDArray[np.float64]

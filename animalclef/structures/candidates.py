@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from animalclef.runtime.wording import counted
 from animalclef.structures.arrays import FloatArray, StrArray, check_rows, check_shape, select_rows
 
 __all__ = ["Embeddings", "PairScores", "Predictions", "RankedCandidates", "Shortlist", "Votes"]
@@ -15,7 +16,11 @@ __all__ = ["Embeddings", "PairScores", "Predictions", "RankedCandidates", "Short
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """One unit vector per image; `model` names what made them."""
+    """One unit vector per image; `model` names what made them.
+
+    >>> Embeddings("vlad", np.array(["1", "2"], object), np.eye(2, 16, dtype=np.float32))
+    Embeddings(2 images x 16, made by vlad)
+    """
 
     model: str
     image_id: StrArray  # (n,)
@@ -23,6 +28,9 @@ class Embeddings:
 
     def __post_init__(self) -> None:
         check_shape("values", self.values, (len(self.image_id), None))
+
+    def __repr__(self) -> str:
+        return f"Embeddings({counted(len(self.image_id), 'image')} x {self.values.shape[1]}, made by {self.model})"
 
     def of(self, image_id: StrArray) -> FloatArray:
         """The vectors of the given images, (len(image_id), d).
@@ -36,7 +44,12 @@ class Embeddings:
 
 @dataclass(frozen=True, eq=False)
 class Shortlist:
-    """The most similar gallery images of every query, best first; unused slots hold index -1 and NaN."""
+    """The most similar gallery images of every query, best first; unused slots hold index -1 and NaN.
+
+    >>> ids = np.array(["1", "2", "3"], object)
+    >>> Shortlist(ids[:1], ids, np.array([[2, 1]], np.int32), np.array([[0.9, 0.8]], np.float32))
+    Shortlist(1 query, the best 2 of 3 gallery images each)
+    """
 
     query_id: StrArray  # (q,)
     gallery_id: StrArray  # (g,) what the indices point into
@@ -56,6 +69,10 @@ class Shortlist:
     def pair_count(self) -> int:
         """The number of filled slots."""
         return int((self.index >= 0).sum())
+
+    def __repr__(self) -> str:
+        gallery = counted(len(self.gallery_id), "gallery image")
+        return f"Shortlist({counted(len(self.query_id), 'query')}, the best {self.index.shape[1]} of {gallery} each)"
 
     def select(self, rows: NDArray[np.generic]) -> Shortlist:
         """Return the lists of the given queries (indices or a mask), in that order."""
@@ -86,7 +103,11 @@ class Votes:
 
 @dataclass(frozen=True, eq=False)
 class PairScores:
-    """Raw scores of image pairs, long and sparse; a NaN says that the pair has no such score."""
+    """Raw scores of image pairs, long and sparse; a NaN says that the pair has no such score.
+
+    >>> PairScores(np.array(["1"], object), np.array(["2"], object), {"inliers": np.ones(1, np.float32)})
+    PairScores(1 pair: inliers)
+    """
 
     query_id: StrArray  # (p,)
     gallery_id: StrArray  # (p,)
@@ -99,6 +120,9 @@ class PairScores:
 
     def __len__(self) -> int:
         return len(self.query_id)
+
+    def __repr__(self) -> str:
+        return f"PairScores({counted(len(self), 'pair')}: {', '.join(self.columns)})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,10 +155,18 @@ class RankedCandidates:
     def __len__(self) -> int:
         return len(self.query_id)
 
+    def __repr__(self) -> str:
+        queries = counted(len(set(self.query_id)), "query")
+        return f"RankedCandidates({counted(len(self), 'candidate')} of {queries}: {', '.join(self.columns)})"
+
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """One answer per query; `None` is an animal that the gallery does not know."""
+    """One answer per query; `None` is an animal that the gallery does not know.
+
+    >>> Predictions(np.array(["1", "2"], object), np.array(["Luna", None], object), np.array([0.9, 0.1]))
+    Predictions(2 queries: 1 named, 1 new)
+    """
 
     image_id: StrArray  # (q,)
     identity: StrArray  # (q,) str or None
@@ -142,6 +174,10 @@ class Predictions:
 
     def __post_init__(self) -> None:
         check_rows(self, len(self.image_id), "identity", "probability")
+
+    def __repr__(self) -> str:
+        named = len(list(self.named()))
+        return f"Predictions({counted(len(self.image_id), 'query')}: {named} named, {len(self.image_id) - named} new)"
 
     def named(self) -> Iterable[str]:
         """The identities given out."""

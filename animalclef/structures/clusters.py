@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from animalclef.runtime.wording import counted
 from animalclef.structures.arrays import FloatArray, StrArray, check_rows, check_shape, text_array
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ class Links:
 
     def __post_init__(self) -> None:
         check_rows(self, len(self.first), "second", "probability")
+
+    def __repr__(self) -> str:
+        return f"Links({counted(len(self.first), 'pair')})"
 
 
 @dataclass(frozen=True)

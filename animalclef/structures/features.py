@@ -8,6 +8,7 @@ from typing import NewType
 import numpy as np
 from numpy.typing import NDArray
 
+from animalclef.runtime.wording import counted
 from animalclef.structures.arrays import BoolArray, FloatArray, check_rows, check_shape, select_rows
 
 __all__ = ["ContentKey", "Correspondences", "LocalFeatures", "MatchKey"]
@@ -21,7 +22,12 @@ MatchKey = NewType("MatchKey", str)
 
 @dataclass(frozen=True, eq=False)
 class LocalFeatures:
-    """Keypoints of one image with a descriptor each; `key` is the match key."""
+    """Keypoints of one image with a descriptor each; `key` is the match key.
+
+    >>> one = np.ones(1, np.float32)
+    >>> LocalFeatures(MatchKey("k"), np.ones((1, 2), np.float32), np.ones((1, 128)), one, one, (640, 480))
+    LocalFeatures(1 keypoint x 128, sift, of an image of 640 x 480)
+    """
 
     key: MatchKey
     keypoints_xy: FloatArray  # (m, 2) pixels of the image at its original size
@@ -41,6 +47,11 @@ class LocalFeatures:
     def __len__(self) -> int:
         return len(self.keypoints_xy)
 
+    def __repr__(self) -> str:
+        width, height = self.image_size_wh
+        size = f"{counted(len(self), 'keypoint')} x {self.descriptors.shape[1]}"
+        return f"LocalFeatures({size}, {self.extractor}, of an image of {width} x {height})"
+
     def select(self, rows: NDArray[np.generic]) -> LocalFeatures:
         """Return the given keypoints (indices or a mask), in that order."""
         return select_rows(self, rows, "keypoints_xy", "descriptors", "scale", "orientation_rad", "confidence")
@@ -48,7 +59,12 @@ class LocalFeatures:
 
 @dataclass(frozen=True, eq=False)
 class Correspondences:
-    """Matched keypoints of one pair of images, for drawing; the scores of a pair are counted from these."""
+    """Matched keypoints of one pair of images, for drawing; the scores of a pair are counted from these.
+
+    >>> ends = np.zeros((2, 2), np.float32)
+    >>> Correspondences(ends, ends, np.ones(2, np.float32), np.array([True, False]))
+    Correspondences(2 matched keypoints, 1 inlier)
+    """
 
     query_xy: FloatArray  # (n, 2) pixels of the query at its original size
     gallery_xy: FloatArray  # (n, 2)
@@ -64,3 +80,8 @@ class Correspondences:
 
     def __len__(self) -> int:
         return len(self.query_xy)
+
+    def __repr__(self) -> str:
+        return (
+            f"Correspondences({counted(len(self), 'matched keypoint')}, {counted(int(self.is_inlier.sum()), 'inlier')})"
+        )

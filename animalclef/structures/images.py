@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from animalclef.runtime.wording import counted
 from animalclef.structures.arrays import (
     BoolArray,
     FloatArray,
@@ -61,6 +62,10 @@ class ImageTable:
 
     def __len__(self) -> int:
         return len(self.image_id)
+
+    def __repr__(self) -> str:
+        queries = counted(int(self.is_query.sum()), "query")
+        return f"ImageTable({counted(len(self), 'photograph')}, {queries}, of {', '.join(self.datasets)})"
 
     @property
     def datasets(self) -> list[str]:

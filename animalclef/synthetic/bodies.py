@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from animalclef.synthetic.fields import FloatArray, floats
+from animalclef.structures.arrays import FloatArray
+from animalclef.synthetic.fields import floats
 from animalclef.synthetic.newt import newt_ribbons
 from animalclef.synthetic.quadruped import quadruped_ribbons
 from animalclef.synthetic.ribbons import Ribbon

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from animalclef.structures.arrays import FloatArray
 from animalclef.synthetic import newt, quadruped, turtle
 from animalclef.synthetic.bodies import Sheet
-from animalclef.synthetic.fields import FloatArray, floats, fractal_noise, smoothstep, voronoi_cells
+from animalclef.synthetic.fields import floats, fractal_noise, smoothstep, voronoi_cells
 from animalclef.synthetic.markings import Markings
 from animalclef.synthetic.species import BodyStyle, Palette, Rgb
 

@@ -8,9 +8,10 @@ from functools import lru_cache, partial
 import cv2
 import numpy as np
 
+from animalclef.structures.arrays import FloatArray
 from animalclef.synthetic.bodies import SHEETS, Sheet, individual_body
 from animalclef.synthetic.coat_regions import finish_newt, finish_quadruped, finish_turtle
-from animalclef.synthetic.fields import FloatArray, fractal_noise
+from animalclef.synthetic.fields import fractal_noise
 from animalclef.synthetic.markings import Markings, draw_markings, individual_pattern
 from animalclef.synthetic.species import BodyStyle, Palette, Species
 from animalclef.synthetic.strokes import shifted

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
+from animalclef.structures.arrays import FloatArray
+
 __all__ = [
     "Cells",
-    "FloatArray",
     "floats",
     "fractal_noise",
     "smoothstep",
@@ -20,8 +21,6 @@ __all__ = [
     "warp_field",
     "wide_blur",
 ]
-
-FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from animalclef.synthetic.fields import FloatArray, fractal_noise, smoothstep
+from animalclef.structures.arrays import FloatArray
+from animalclef.synthetic.fields import fractal_noise, smoothstep
 from animalclef.synthetic.species import Habitat, Rgb
 from animalclef.synthetic.strokes import ByteImage, blades, leaf, shifted, twig
 

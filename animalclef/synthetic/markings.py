@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from animalclef.structures.arrays import FloatArray
 from animalclef.synthetic.bodies import Sheet
 from animalclef.synthetic.fields import (
-    FloatArray,
     floats,
     fractal_noise,
     smoothstep,

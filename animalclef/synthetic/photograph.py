@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from animalclef.structures.arrays import FloatArray
 from animalclef.synthetic.bodies import pose_body
 from animalclef.synthetic.coats import Animal, body_of, coat_of
-from animalclef.synthetic.fields import FloatArray, floats, fractal_noise, smoothstep
+from animalclef.synthetic.fields import floats, fractal_noise, smoothstep
 from animalclef.synthetic.foreground import draw_foreground
 from animalclef.synthetic.places import HORIZON, place_canvas
 from animalclef.synthetic.ribbons import Camera, Ribbon, draw_body

@@ -8,7 +8,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from animalclef.synthetic.fields import FloatArray, floats, fractal_noise, smoothstep
+from animalclef.structures.arrays import FloatArray
+from animalclef.synthetic.fields import floats, fractal_noise, smoothstep
 from animalclef.synthetic.species import Habitat, Rgb
 from animalclef.synthetic.strokes import ByteImage, blades, leaf, pebble, shifted, twig
 

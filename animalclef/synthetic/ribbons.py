@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
 
-from animalclef.synthetic.fields import FloatArray, smoothstep
+from animalclef.structures.arrays import FloatArray
+from animalclef.synthetic.fields import smoothstep
 
 __all__ = ["BodyMap", "Camera", "Ribbon", "curve", "draw_body", "ribbon", "widths"]
 

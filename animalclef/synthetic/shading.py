@@ -5,8 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from animalclef.structures.arrays import FloatArray
 from animalclef.synthetic.coats import Coat
-from animalclef.synthetic.fields import FloatArray, floats, fractal_noise, smoothstep, wide_blur
+from animalclef.synthetic.fields import floats, fractal_noise, smoothstep, wide_blur
 from animalclef.synthetic.ribbons import BodyMap
 from animalclef.synthetic.visits import Light
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from animalclef.synthetic.fields import FloatArray
+from animalclef.structures.arrays import FloatArray
 from animalclef.synthetic.ribbons import Ribbon, ribbon
 from animalclef.synthetic.species import BodyStyle
 

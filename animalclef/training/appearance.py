@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from animalclef.structures.arrays import Pixels
+
 __all__ = [
     "clahe",
     "compressed",
@@ -21,7 +23,6 @@ __all__ = [
     "surround_painted",
 ]
 
-Pixels = NDArray[np.uint8]
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 

@@ -53,6 +53,26 @@ def test_help_loses_no_placeholder(path: str, command: Any) -> None:
     assert [text for text in texts if re.search(r"(?<!`)<\w[^>`]*>", text)] == [], path
 
 
+@pytest.mark.parametrize("path", [path for path, _ in ALL if path != "demo"])  # which has two long names for one option
+def test_help_has_room_for_its_texts_at_80_columns(path: str) -> None:
+    shown = CliRunner().invoke(app, [*path.split(), "--help"], env={"COLUMNS": "80"}).output
+    (place,) = [line.index("Show this message") for line in shown.splitlines() if "--help" in line and "│" in line]
+    assert place <= 52
+    assert not re.search(r"…|<(bool|str|int)|BOOLEAN|INTEGER|--no-overwrite", shown.partition("Options ─")[2])
+
+
+def test_a_run_folder_in_the_wrong_place_gets_a_hint() -> None:
+    for arguments, hint in (
+        (["report", "--run", "x"], "No such option: --run. Give the folder alone: animalclef report RUN."),
+        (["predict", "x"], "unexpected extra argument(s) (x). A run folder is given as --run RUN."),
+    ):
+        done = CliRunner().invoke(app, arguments, env={"COLUMNS": "120"})
+        assert done.exit_code == 2
+        assert hint in done.output
+    done = CliRunner().invoke(app, ["predict", "--rn", "x"], env={"COLUMNS": "120"})
+    assert "No such option: --rn (Possible options: --json, --run)" in done.output
+
+
 def printed(table: object, width: int = 80) -> list[str]:
     out = Console(width=width, record=True, file=StringIO())
     out.print(table)

@@ -159,3 +159,17 @@ def test_a_log_in_the_run_folder_survives_overwrite(tiny_run: tuple[Path, Path],
     with pytest.raises(ConfigError, match="--overwrite would remove"):
         run("predict", "--data", tiny_run[0], "--run", path, "--reviewed", log, "--overwrite", "--no-ledger", *SETTINGS)
     assert log.is_file()
+
+
+def test_a_sheet_is_written_and_its_answers_are_read(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
+    log, sheet = tmp_path / "review.jsonl", tmp_path / "questions.html"
+    done = run("review", tiny_run[1], "--log", log, "--sheet", sheet, "--questions", "2")
+    assert done.exit_code == 0, done.output
+    assert sheet.is_file()
+    assert not log.exists()
+    table = sheet.with_suffix(".csv")
+    table.write_text(table.read_text(encoding="utf-8").replace(",\n", ",same\n", 1), encoding="utf-8")
+    done = run("review", tiny_run[1], "--log", log, "--answers", table, "--who", "Ada")
+    assert "1 new answer saved in" in done.output
+    [one] = ReviewLog(log).standing()
+    assert (one.who, one.said) == ("Ada", "same")

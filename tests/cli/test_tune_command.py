@@ -11,10 +11,12 @@ import pytest
 from tiny import make_tiny_data
 from whole_run import predict
 
+from animalclef.config import Config, load_config
 from animalclef.decision.decision_model import load_decision
 from animalclef.errors import ConfigError, DataError, StaleArtefactError
-from animalclef.pipeline.tune import settings_of_run, tune_run
+from animalclef.pipeline.tune import check_decide_alone, tune_run
 from animalclef.runtime.progress import Silent
+from animalclef.store.finished_run import load_run
 from animalclef.store.pseudo_query_file import Stamp, read_pseudo_queries, write_pseudo_queries
 from animalclef.store.run_folder import RunFolder
 
@@ -31,8 +33,16 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return RunFolder(folder)
 
 
+def changed(run: RunFolder, *assignments: str) -> Config:
+    """The settings of a run with these changes, once they are accepted."""
+    finished = load_run(run.path)
+    config = load_config(None, assignments, base=finished.config)
+    check_decide_alone(finished, config)
+    return config
+
+
 def test_a_tuned_decision_is_applied_by_predict(data: Path, run: RunFolder, tmp_path: Path) -> None:
-    config = settings_of_run(run, ["decide.trials=6", "decide.aggregations=[max, top2]"], None)
+    config = changed(run, "decide.trials=6", "decide.aggregations=[max, top2]")
     url = f"sqlite:///{tmp_path / 'studies.db'}"
     decision = tune_run(run, config, url, 1, Silent())
     assert decision.datasets.keys() == {"NewtID"}
@@ -42,7 +52,7 @@ def test_a_tuned_decision_is_applied_by_predict(data: Path, run: RunFolder, tmp_
     assert len(submission) == 8
     assert load_decision(run.decision) == decision
     assert tune_run(run, config, url, 1, Silent()) == decision  # the studies are done; nothing is searched again
-    other = settings_of_run(run, ["decide.trials=6"], 5)
+    other = changed(run, "decide.trials=6", "seed=5")
     with pytest.raises(StaleArtefactError, match="was made with settings"):
         tune_run(run, other, url, 1, Silent())
 
@@ -51,34 +61,34 @@ def test_a_tuned_decision_knows_how_its_photographs_were_prepared(data: Path, tm
     chosen_by_the_run = ("keypoints.max_keypoints=null", "prepare.mode=auto")
     folder = RunFolder(tmp_path / "run")
     predict(data, folder.path, *chosen_by_the_run)
-    config = settings_of_run(folder, ["decide.trials=2"], None)
+    config = changed(folder, "decide.trials=2")
     decision = tune_run(folder, config, f"sqlite:///{tmp_path / 'studies.db'}", 1, Silent())
     path = tmp_path / "tuned.json"
     path.write_text(decision.model_dump_json(indent=1), encoding="utf-8")
     assert len(predict(data, folder.path, *chosen_by_the_run, decision=path).splitlines()) == 8
 
 
-@pytest.mark.parametrize("assignment", ["retrieve.top_k=3", "decide.splits=3", "seed=4"])
+@pytest.mark.parametrize("assignment", ["retrieve.top_k=3", "decide.splits=3", "data.max_missing=0.5"])
 def test_settings_that_shape_scores_or_pseudo_queries_are_refused(run: RunFolder, assignment: str) -> None:
     with pytest.raises(ConfigError, match="as they are"):
-        settings_of_run(run, [assignment], None)
+        changed(run, assignment)
 
 
 def test_a_run_that_is_not_finished_or_keeps_no_pseudo_queries_is_refused(run: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no finished run"):
-        settings_of_run(RunFolder(tmp_path), [], None)
+        changed(RunFolder(tmp_path))
     for file in run.path.iterdir():
         if file.suffix in (".json", ".csv"):
             (tmp_path / file.name).write_bytes(file.read_bytes())
     assert json.loads(run.finished.read_text())["config"]["decide"]["trials"] == 4
-    config = settings_of_run(RunFolder(tmp_path), [], None)
+    config = changed(RunFolder(tmp_path))
     with pytest.raises(StaleArtefactError, match="predict"):
         tune_run(RunFolder(tmp_path), config, f"sqlite:///{tmp_path / 's.db'}", 1, Silent())
 
 
 def test_a_study_does_not_go_on_with_other_pseudo_queries(run: RunFolder, tmp_path: Path) -> None:
     copy = RunFolder(Path(shutil.copytree(run.path, tmp_path / "run")))
-    config, url = settings_of_run(copy, ["decide.trials=3"], None), f"sqlite:///{tmp_path / 'studies.db'}"
+    config, url = changed(copy, "decide.trials=3"), f"sqlite:///{tmp_path / 'studies.db'}"
     tune_run(copy, config, url, 1, Silent())
     fewer = {name: part.select(np.arange(len(part) - 1)) for name, part in read_pseudo_queries(copy).items()}
     write_pseudo_queries(copy, fewer, Stamp("by hand", load_decision(copy.decision).scores, copy.data_digest))

@@ -65,7 +65,7 @@ def test_pull_and_bundle_want_to_know_what() -> None:
     for command in (["pull"], ["bundle", "--to", "x"]):
         with pytest.raises(WeightsError, match="expected the names of weights, or --config NAME"):
             run(*command)
-    with pytest.raises(WeightsError, match=r"aliked: no such weights\. Known: aliked-n16,"):
+    with pytest.raises(WeightsError, match=r"aliked: no such weights\. Did you mean aliked-t16\? Known: aliked-n16,"):
         run("pull", "aliked")
 
 

@@ -259,11 +259,13 @@ def test_a_matcher_is_trained_on_sift_alone() -> None:
         ("keypoints.upright=[1]", "keypoints.upright.0: input should be a valid string, got 1."),
         (
             "prepare.mode=cut",
-            "prepare.mode is auto, whole, masked, cut-out, along-body or a mapping such as {CatID: VALUE}; got 'cut'.",
+            "prepare.mode is auto, whole, masked, cut-out, along-body or a mapping such as {CatID: VALUE}; got 'cut'. "
+            "Did you mean cut-out?",
         ),
         (
             "prepare.mode={CatID: cut}",
-            "prepare.mode.CatID: input should be 'auto', 'whole', 'masked', 'cut-out' or 'along-body', got 'cut'.",
+            "prepare.mode.CatID: input should be 'auto', 'whole', 'masked', 'cut-out' or 'along-body', got 'cut'. "
+            "Did you mean cut-out?",
         ),
         ("decide.unknown_share=2", "decide.unknown_share: input should be less than 1, got 2."),
         ("decide.unknown_share={CatID: 2}", "decide.unknown_share.CatID: input should be less than 1, got 2."),
@@ -330,3 +332,15 @@ def test_a_dotted_name_in_a_file_is_told_how_to_be_written(tmp_path: Path) -> No
         ConfigError, match=r"prepare\.mode: no such setting: in YAML, write prepare: \{mode: \.\.\.\}\."
     ):
         load_config(tmp_path / "my.yaml")
+
+
+@pytest.mark.parametrize(("model", "group"), [(Config, ""), (TrainConfig, "training")])
+def test_settings_show_what_is_not_the_default(model: type[Any], group: str) -> None:
+    assert repr(model()) == f"{model.__name__}()"
+    for name in shipped_configs(group):
+        if model is Config or name != "lightglue-sift":
+            shown = repr(load_recipe(model, name, group=group))
+            assert shown.startswith(f"{model.__name__}(")
+            assert len(shown) < 1500
+    changed = load_config(None, ["retrieve.top_k=7", "seed=0"])
+    assert str(changed) == "retrieve=RetrieveConfig(top_k=7)"

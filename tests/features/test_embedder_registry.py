@@ -59,7 +59,7 @@ def test_entries_build_and_give_the_published_number_of_numbers(name: str) -> No
 def test_an_unknown_name_lists_what_there_is() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"embed.model miewid: no such embedder. Known: rootsift-vlad, embedder-lite, mie.*file:",
+        match=r"embed.model miewid: no such embedder. Did you mean miewid-msv3\? Known: rootsift-vlad, .*mie.*file:",
     ):
         find_embedder("miewid")
 

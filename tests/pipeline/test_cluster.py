@@ -225,6 +225,10 @@ def test_a_run_of_predict_is_not_overwritten_and_one_of_cluster_is_made_again(
     for _ in range(2):  # the same command may be given again
         done = CliRunner().invoke(app, ["cluster", *places, "--workers", "1", *settings], catch_exceptions=False)
         assert done.exit_code == 0, done.output
+    of_cluster = (tmp_path / "own" / "finished.json").read_bytes()
+    with pytest.raises(OutputError, match=r"own: this folder holds a finished run of cluster, and predict would"):
+        animalclef.predict(data, config=CONFIG, run_dir=tmp_path / "own", workers=1)
+    assert (tmp_path / "own" / "finished.json").read_bytes() == of_cluster
     (tmp_path / "own" / "finished.json").write_text("{")  # nobody knows what made it
     with pytest.raises(OutputError, match="own: this folder holds a finished run"):
         animalclef.cluster(data, config=CONFIG, run_dir=tmp_path / "own", workers=1)

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 
 from animalclef.config.loading import refuse_removed
-from animalclef.errors import ConfigError
+from animalclef.errors import ConfigError, suggestion
 from animalclef.hub.catalogue import SHIPPED, shipped_embedder
 
 __all__ = [
@@ -93,8 +93,11 @@ def find_embedder(model: str) -> EmbedderEntry:
     if kind == "file" and rest:
         return _of_file(Path(rest))
     refuse_removed("embed.model", model)
-    known = ", ".join(["rootsift-vlad", *SHIPPED, *EMBEDDERS])
-    raise ConfigError(f"embed.model {model}: no such embedder. Known: {known}, timm:NAME, arcface:BACKBONE, file:PATH.")
+    known = ["rootsift-vlad", *SHIPPED, *EMBEDDERS]
+    raise ConfigError(
+        f"embed.model {model}: no such embedder.{suggestion(model, known)} Known: {', '.join(known)}, timm:NAME, "
+        "arcface:BACKBONE, file:PATH."
+    )
 
 
 def trained_on_keys(path: Path) -> frozenset[str]:

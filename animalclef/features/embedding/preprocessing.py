@@ -9,14 +9,13 @@ from types import MappingProxyType
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from animalclef.structures import DecodedImage, FloatArray
+from animalclef.structures.arrays import Pixels
 
 __all__ = ["RESIZERS", "Preprocessing"]
 
-Pixels = NDArray[np.uint8]
 Resizer = Callable[[Pixels, tuple[int, int]], Pixels]
 _CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 _CORNER_SHARE = 0.8  # of each side of the photograph that a corner crop shows

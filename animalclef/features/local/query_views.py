@@ -8,16 +8,15 @@ from dataclasses import fields
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from animalclef.data.hashing import derived_key
 from animalclef.features.local.entries import LocalExtractor
 from animalclef.store.shard_store import Entry
 from animalclef.structures import DecodedImage, FloatArray, ImageTable, MatchKey, PairScores, Shortlist
+from animalclef.structures.arrays import Pixels
 
 __all__ = ["ViewExtractor", "best_of_views", "upright_xy", "view_key", "with_views"]
 
-Pixels = NDArray[np.uint8]
 
 _TURNS: Mapping[str, Callable[[Pixels], Pixels]] = MappingProxyType(
     {

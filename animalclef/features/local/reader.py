@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from animalclef.config import KeypointConfig
 from animalclef.data.hashing import derived_key
@@ -19,12 +18,11 @@ from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import worker_threads
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import ContentKey, ImageTable, LocalFeatures, MatchKey
+from animalclef.structures.arrays import BoolArray
 
 __all__ = ["FeatureReader", "Wanted", "apply_masks", "matching_keys", "store_name"]
 
 logger = logging.getLogger(__name__)
-
-BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from types import MappingProxyType
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from animalclef.config.embedder_training import AugmentConfig
 from animalclef.features.embedding.preprocessing import RESIZERS
+from animalclef.structures.arrays import Floats, Pixels
 from animalclef.training.appearance import (
     clahe,
     compressed,
@@ -29,10 +29,8 @@ from animalclef.training.appearance import (
 
 __all__ = ["Frame", "augment", "draw_frame", "take"]
 
-Pixels = NDArray[np.uint8]
 Recipe = Callable[[Pixels, tuple[int, int], AugmentConfig, np.random.Generator], Pixels]
 
-Floats = NDArray[np.float64]
 _ALIASED = 1.5  # pixels of the photograph per pixel of the view above which they are averaged first
 
 

@@ -17,13 +17,13 @@ from torch import Tensor
 from animalclef.config.embedder_training import SamplingConfig, TrainConfig
 from animalclef.errors import TrainingError
 from animalclef.features.embedding.preprocessing import RESIZERS, Preprocessing
+from animalclef.structures.arrays import Integers
 from animalclef.training.embedder.augmentation import augment
 from animalclef.training.embedder.image_cache import ImageCache
 from animalclef.training.embedder.training_labels import TrainingSet
 
 __all__ = ["Batch", "BatchPlan", "BatchSource", "plan_batches"]
 
-Rows = NDArray[np.int64]
 
 _AUGMENTATION = 31  # of the seeds of generators
 
@@ -34,7 +34,7 @@ class BatchPlan(Protocol):
     @property
     def steps_per_epoch(self) -> int: ...
 
-    def batch(self, step: int) -> Rows:
+    def batch(self, step: int) -> Integers:
         """Return the rows (batch_size,) of a batch; steps count from 0 and may come in any order."""
 
 
@@ -71,11 +71,11 @@ def plan_batches(
 class _Deck:
     """An endless shuffled sequence of rows, or of decks that each give their next row in turn."""
 
-    cards: Rows
+    cards: Integers
     decks: tuple[_Deck, ...]
     numbers: tuple[int, int, int]  # seed, level and place: what its random orders depend on
 
-    def deal(self, positions: Rows) -> Rows:
+    def deal(self, positions: Integers) -> Integers:
         """Return the rows at these places of the sequence."""
         count = len(self.decks) or len(self.cards)
         rounds, places = np.divmod(positions, count)
@@ -100,7 +100,7 @@ class _Even:
     steps_per_epoch: int
     by_epoch: bool = False
 
-    def batch(self, step: int) -> Rows:
+    def batch(self, step: int) -> Integers:
         first = step * self.batch_size
         if self.by_epoch:
             epoch, place = divmod(step, self.steps_per_epoch)
@@ -116,14 +116,14 @@ class _PerIndividual:
     each. Individuals that do not fill a part come in another round.
     """
 
-    groups: tuple[tuple[Rows, ...], ...]  # rows of each individual, by species or all in one group
+    groups: tuple[tuple[Integers, ...], ...]  # rows of each individual, by species or all in one group
     parts: tuple[tuple[int, int], ...]  # group and place of each part of a round
     animals: int
     photographs: int
     seed: int
     steps_per_epoch: int
 
-    def batch(self, step: int) -> Rows:
+    def batch(self, step: int) -> Integers:
         round_, place = divmod(step, len(self.parts))
         group, part = self.parts[_order(len(self.parts), self.seed, 1, 0, round_)[place]]
         individuals = self.groups[group]
@@ -164,14 +164,14 @@ def _plan_pxk(
     return _PerIndividual(tuple(groups), tuple(parts), animals, config.per_individual, seed, steps)
 
 
-def _split(rows: Rows, key: NDArray[np.generic]) -> Sequence[Rows]:
+def _split(rows: Integers, key: NDArray[np.generic]) -> Sequence[Integers]:
     """Return the rows of each value of `key`, the values in order."""
     order = np.argsort(key[rows], kind="stable")
     _, starts = np.unique(key[rows][order], return_index=True)
     return np.split(rows[order], starts[1:])
 
 
-def _order(count: int, *numbers: int) -> Rows:
+def _order(count: int, *numbers: int) -> Integers:
     return np.random.default_rng(numbers).permutation(count)
 
 

@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.config.training import WarpConfig
+from animalclef.structures.arrays import Floats, Pixels
 from animalclef.training.appearance import out_of_focus, shrunk
 
 __all__ = ["Warp", "Warped", "degrade", "draw_warp"]
 
 _STEP_PX = 8
-
-Floats = NDArray[np.float64]
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)

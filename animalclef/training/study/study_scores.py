@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from animalclef.config.training import StudyConfig
 from animalclef.metrics.retrieval_metrics import Candidates, one_against_all, query_against_gallery
 from animalclef.structures import StrArray
+from animalclef.structures.arrays import Integers
 
 __all__ = ["MEASURES", "Asked", "DatasetFigures", "Line", "score_dataset", "study_markdown", "study_rows", "thinned"]
 
-Rows = NDArray[np.int64]
 MEASURES = ("rank-1", "rank-5", "mAP")
 
 
@@ -44,8 +44,8 @@ class Asked:
     identity: StrArray  # (n,)
     dataset: StrArray  # (n,)
     event: NDArray[np.generic]  # (n,)
-    gallery: Rows  # empty: every query is compared with all others
-    query: Rows
+    gallery: Integers  # empty: every query is compared with all others
+    query: Integers
 
 
 def score_dataset(
@@ -69,7 +69,7 @@ def score_dataset(
     return DatasetFigures(name, everyone, measures)
 
 
-def _figures(asked: Asked, queries: Rows, gallery: Rows, embeddings: NDArray[np.float32]) -> DatasetFigures:
+def _figures(asked: Asked, queries: Integers, gallery: Integers, embeddings: NDArray[np.float32]) -> DatasetFigures:
     photographs = Candidates(embeddings, asked.identity, asked.dataset, event=asked.event)
     if not len(queries):
         return DatasetFigures("", 0, dict.fromkeys(MEASURES, float("nan")))

@@ -1,0 +1,86 @@
+"""A misspelled name and an argument of another kind are refused at once, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import animalclef as ac
+from animalclef.errors import AnimalClefError
+from animalclef.structures import Embeddings
+
+PHOTOGRAPH = np.zeros((40, 50, 3), dtype=np.uint8)
+IDS = np.array(["1", "2", "3"], dtype=object)
+MINE = Embeddings("mine", IDS, np.eye(3, dtype=np.float32))
+TRUTH = pd.DataFrame({"image_id": [1], "identity": ["Ada"], "dataset": "Newts", "known": [1]})
+
+
+@pytest.mark.parametrize(
+    ("call", "nearest"),
+    [
+        (lambda: ac.Matcher(features="shift"), "sift"),
+        (lambda: ac.Matcher("lightglue", features="shift"), "sift"),
+        (lambda: ac.Matcher("mutual-nearst"), "mutual-nearest"),
+        (lambda: ac.Matcher("lightglue", weights="lightglue-sifft"), "lightglue-sift"),
+        (lambda: ac.LocalFeatureExtractor("super-point"), "superpoint"),
+        (lambda: ac.Embedder("embeder-lite"), "embedder-lite"),
+        (lambda: ac.segment(PHOTOGRAPH, model="animl"), "animal"),
+        (lambda: ac.load_config("offlin"), "offline"),
+        (lambda: ac.predict("nowhere", engine="rai"), "ray"),
+        (lambda: ac.train_embedder("nowhere", "out", config="miewd"), "miewid"),
+        (lambda: ac.load_dataset("nowhere", date_order="dayfirst"), "day-first"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_misspelled_name_gets_a_suggestion(call: Callable[[], Any], nearest: str) -> None:
+    with pytest.raises(AnimalClefError, match=rf"Did you mean {nearest}\?"):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: ac.retrieve(MINE, MINE.values), r"gallery: expected Embeddings \(of arrays: .*\), got ndarray"),  # type: ignore[arg-type]
+        (lambda: ac.retrieve(MINE, MINE, k="3"), "k: expected a whole number, got str"),  # type: ignore[arg-type]
+        (lambda: ac.Matcher().match(MINE, MINE), "images: expected the path of a photograph, .*got Embeddings"),  # type: ignore[arg-type]
+        (lambda: ac.segment(5, model="grabcut"), "images: expected .*or a list of them, .*got int"),  # type: ignore[arg-type]
+        (lambda: ac.segment(TRUTH, model="grabcut"), "images: expected .*got DataFrame"),  # type: ignore[arg-type]
+        (lambda: ac.predict("nowhere", config={"seed": 1}), "config: expected settings .*got dict"),  # type: ignore[arg-type]
+        (lambda: ac.load_config(None, ["seed=1"]), "load_config: expected changes such as .*got list"),  # type: ignore[call-overload]
+        (lambda: ac.load_dataset("nowhere", columns="a=b"), "columns: expected a mapping such as .*got str"),  # type: ignore[arg-type]
+        (lambda: ac.ensemble("runs/a"), "runs: expected a list of two or more runs, got str"),
+        (lambda: ac.competition_score(TRUTH, ["Ada"]), "predictions: expected a submission file, .*got list"),  # type: ignore[arg-type]
+    ],
+)
+def test_an_argument_of_another_kind_is_told(call: Callable[[], Any], sentence: str) -> None:
+    with pytest.raises(TypeError, match=sentence):
+        call()
+
+
+@pytest.mark.parametrize("pairs", ["ab", [("1", "2", "3")], ["12"]])
+def test_pairs_are_two_photographs(pairs: Any) -> None:
+    with pytest.raises(ValueError, match=r"must_link: expected pairs of image_ids such as \[\('3', '7'\)\], got "):
+        ac.cluster("nowhere", must_link=pairs)
+
+
+def test_identities_are_as_many_as_embeddings() -> None:
+    with pytest.raises(ValueError, match="identity: expected one for each of 3 embeddings, got 2"):
+        ac.retrieval_metrics(MINE, ["a", "b"])
+
+
+def test_embeddings_are_made_of_arrays_of_ones_own() -> None:
+    assert ac.retrieve(MINE, MINE, k=2).index.tolist() == [[1, 2], [0, 2], [0, 1]]
+
+
+def test_a_file_of_changes_keeps_the_other_settings_of_a_group(tmp_path: Path) -> None:
+    from animalclef.api.datasets import settings_of
+    from animalclef.config import Config
+
+    (tmp_path / "changes.yaml").write_text("decide: {trials: 7}\n", encoding="utf-8")
+    own = ac.load_config(None, "decide.splits=3")
+    changed = settings_of(tmp_path / "changes.yaml", model=Config, base=own)
+    assert (changed.decide.trials, changed.decide.splits) == (7, 3)
