@@ -18,7 +18,7 @@ from animalclef.pipeline.image_contents import read_contents
 from animalclef.pipeline.predict import predict
 from animalclef.pipeline.run_context import open_context
 from animalclef.runtime.progress import Progress, Silent
-from animalclef.store.cluster_file import refuse_other_run, write_clusters
+from animalclef.store.cluster_file import write_clusters
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.finished_run import load_run as read_run
 from animalclef.store.run_folder import RunFolder
@@ -80,7 +80,7 @@ def cluster(
         )  # fmt: skip
     chosen = load_config(config)
     if run_dir is not None:
-        refuse_other_run(RunFolder(Path(run_dir)))  # before the long part
+        RunFolder(Path(run_dir)).refuse_run_of_others("cluster")  # before the long part
     require_weights(chosen, folder_of_weights)
     data = run_or_data.path if isinstance(run_or_data, Run) else run_or_data
     loaded = table_of(data, chosen.data)

@@ -16,7 +16,7 @@ from animalclef.config import Config
 from animalclef.data.review_log import read_review
 from animalclef.decision.decision_model import Decision, load_decision
 from animalclef.engine.open_engine import check_engine, open_engine
-from animalclef.errors import ConfigError, OutputError
+from animalclef.errors import ConfigError
 from animalclef.features.embedding.timm_embedder import choose_device
 from animalclef.hub.needed_weights import require_weights
 from animalclef.pipeline.ensemble import ensemble as fuse_runs
@@ -87,7 +87,7 @@ def predict(
     require_weights(settings, folder_of_weights)
     remote = _remote_run(run_dir, engine)
     if run_dir is not None and remote is None and not overwrite:
-        _refuse_run_of_others(RunFolder(Path(run_dir)), "predict")  # before the long part
+        RunFolder(Path(run_dir)).refuse_run_of_others("predict")  # before the long part
     loaded = table_of(data, settings.data)
     count, shown = workers or os.cpu_count() or 1, progress or Silent()
     contents = read_contents(loaded, settings, count, shown)
@@ -103,7 +103,7 @@ def predict(
         if remote is not None:
             remote.pull(overwrite=overwrite)
             if not overwrite:
-                _refuse_run_of_others(folder, "predict")
+                folder.refuse_run_of_others("predict")
         folder.open(overwrite=overwrite)
         context = open_context(settings, folder, device, folder_of_weights, count, shown, announce, given, say, opened)
         context = replace(context, reviewed=said, after_stage=None if remote is None else remote.push)
@@ -120,20 +120,6 @@ def _remote_run(run_dir: PathLike | None, engine: str) -> RemoteRun | None:
             f"--run {url}: with --engine {engine} the run folder must lie on a disk that every node sees."
         )
     return None if url is None else RemoteRun(url)
-
-
-def _refuse_run_of_others(folder: RunFolder, command: str) -> None:
-    """Raise an OutputError where a folder holds a finished run that another command made."""
-    try:
-        settings = json.loads(folder.finished.read_bytes())
-    except (OSError, ValueError):  # there is none, or a damaged one, which is made again
-        return
-    made_by = settings.get("made_by", "predict") if isinstance(settings, dict) else command
-    if made_by != command:
-        raise OutputError(
-            f"{folder.path}: this folder holds a finished run of {made_by}, and {command} would overwrite its results. "
-            "Give --run another folder."
-        )
 
 
 def load_run(path: PathLike, *, data: PathLike | None = None, weights: PathLike | None = None) -> Run:
@@ -225,7 +211,7 @@ def ensemble(
     chosen = settings_of(config, model=Config, base=parts.first.config)
     chosen = load_config(chosen, "name=ensemble", seed=seed)
     folder = RunFolder(Path(run_dir or Path("runs") / f"ensemble-{parts.scores[:8]}"))
-    _refuse_run_of_others(folder, "ensemble")
+    folder.refuse_run_of_others("ensemble")
     with folder.claimed():
         folder.open(overwrite=False)
         outcome = fuse_runs(parts, chosen, folder, progress or Silent())

@@ -8,14 +8,14 @@ from dataclasses import asdict
 import numpy as np
 
 from animalclef.data.table_file import read_table
-from animalclef.errors import AnimalClefError, OutputError, RunError
+from animalclef.errors import AnimalClefError, RunError
 from animalclef.runtime.atomic_files import write_csv, write_text
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.run_folder import RunFolder
 from animalclef.structures.arrays import text_array
 from animalclef.structures.clusters import ClusterCount, Clusters, Links
 
-__all__ = ["is_clustering", "read_clusters", "refuse_other_run", "write_clusters"]
+__all__ = ["is_clustering", "read_clusters", "write_clusters"]
 
 _COLUMNS = ("image_id", "dataset", "cluster", "individual")
 _LINKS = ("first", "second", "probability")
@@ -34,26 +34,6 @@ def write_clusters(folder: RunFolder, clusters: Clusters | None) -> None:
     write_csv(links, _LINKS, zip(clusters.links.first, clusters.links.second, probability, strict=True))
     content = {name: asdict(count) for name, count in clusters.counts.items()}
     write_text(counts, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-
-def refuse_other_run(folder: RunFolder) -> None:
-    """Check that `cluster` may keep its work in a folder: it holds no finished run but one that `cluster` made.
-
-    Raises:
-        OutputError: it holds a finished run of another command.
-    """
-    try:
-        settings = json.loads(folder.finished.read_bytes())
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError):
-        settings = {}
-    if not isinstance(settings, dict) or settings.get("made_by") != "cluster":
-        raise OutputError(
-            f"{folder.path}: this folder holds a finished run of another command, such as predict, and cluster would "
-            "overwrite its results. To begin anew, give --run another folder. To group the photographs of that run, "
-            "leave out --data (in Python: pass the run in place of the data)."
-        )
 
 
 def is_clustering(run: FinishedRun) -> bool:

@@ -52,6 +52,31 @@ class RunFolder:
         """Return the folder of one kind of entries."""
         return self.path / kind / fingerprint
 
+    def refuse_run_of_others(self, command: str) -> None:
+        """Check that a command may keep its work here: no other command finished a run in this folder.
+
+        A damaged `finished.json` counts as one of `predict`, which makes it again.
+
+        Raises:
+            OutputError: it holds a finished run of another command.
+        """
+        try:
+            settings = json.loads(self.finished.read_bytes())
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError):
+            settings = {}
+        made_by = settings.get("made_by", "predict") if isinstance(settings, dict) else "predict"
+        if made_by == command:
+            return
+        instead = ""
+        if (command, made_by) == ("cluster", "predict"):
+            instead = " To group the photographs of that run, leave out --data (in Python: pass the run as the data)."
+        raise OutputError(
+            f"{self.path}: this folder holds a finished run of {made_by}, and {command} would overwrite its results. "
+            f"Give --run another folder.{instead}"
+        )
+
     @contextmanager
     def claimed(self) -> Iterator[None]:
         """Lock the folder against other processes.

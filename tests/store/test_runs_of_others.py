@@ -7,24 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from animalclef.api.runs import _refuse_run_of_others
 from animalclef.errors import OutputError
 from animalclef.store.run_folder import RunFolder
 
 
-@pytest.mark.parametrize("command", ["predict", "ensemble"])
+@pytest.mark.parametrize("command", ["predict", "ensemble", "cluster"])
 @pytest.mark.parametrize("maker", ["predict", "ensemble", "cluster"])
 def test_only_its_own_finished_run_is_made_again(command: str, maker: str, tmp_path: Path) -> None:
     (tmp_path / "finished.json").write_text(json.dumps({"made_by": maker}))
     if command == maker:
-        _refuse_run_of_others(RunFolder(tmp_path), command)
+        RunFolder(tmp_path).refuse_run_of_others(command)
         return
     with pytest.raises(OutputError, match=f"finished run of {maker}, and {command} would overwrite its results. Give"):
-        _refuse_run_of_others(RunFolder(tmp_path), command)
+        RunFolder(tmp_path).refuse_run_of_others(command)
 
 
 def test_a_folder_without_a_whole_run_is_used(tmp_path: Path) -> None:
     for content in (None, "{", "[]"):
         if content is not None:
             (tmp_path / "finished.json").write_text(content)
-        _refuse_run_of_others(RunFolder(tmp_path), "predict")
+        RunFolder(tmp_path).refuse_run_of_others("predict")
