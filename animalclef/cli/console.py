@@ -46,6 +46,8 @@ __all__ = [
     "viewpoints_table",
 ]
 
+_MOST_WEIGHTS = 2  # of a data set, in a table of 80 columns
+
 
 def plan_sentence(plan: Plan) -> str:
     """Describe the work ahead and its cost."""
@@ -104,7 +106,7 @@ def decision_table(decision: Decision, datasets: Sequence[str]) -> Table:
         label = name if part.fitted_on == name else f"{name} ({part.fitted_on})"
         rows.append((label, number_cell(part.threshold) + plateau, *measured, _manner(part)))
     header = ("data set", "threshold", "validation", "95%", "optimism", "weights")
-    note = "Below a threshold: the range that scores within 1% of the best."
+    note = "Below a threshold: the range that scores within 1% of the best. All weights stand in decision.json."
     return aligned_table("decision, tuned on gallery photographs only", header, rows, note=note)
 
 
@@ -138,8 +140,10 @@ def answer_lines(summary: Mapping[str, Any], submission: Path, run: Path) -> lis
 
 
 def _manner(part: DatasetDecision) -> str:
-    """Describe weights and settings that are not the default."""
-    parts = [f"{column} {weight:.2f}" for column, weight in part.weights.items() if weight >= 0.005]
+    """Describe the largest weights, and settings that are not the default."""
+    used = sorted(((weight, column) for column, weight in part.weights.items() if weight >= 0.005), reverse=True)
+    parts = [f"{column} {weight:.2f}" for weight, column in used[:_MOST_WEIGHTS]]
+    parts += [f"{len(used) - _MOST_WEIGHTS} more"] if len(used) > _MOST_WEIGHTS else []
     parts = ["learned model"] if part.pair_model is not None else parts
     parts += [part.aggregation] if part.aggregation != "max" else []
     parts += [f"lead {part.margin:.2f}"] if part.margin else []

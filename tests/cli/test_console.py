@@ -143,6 +143,15 @@ def test_an_ensemble_that_is_one_run_says_so() -> None:
     ]
 
 
+def test_a_decision_shows_its_largest_weights_and_counts_the_others() -> None:
+    plain = decision_by_hand(0.5)
+    weights = {"similarity": 0.12, "inliers": 0.6, "matches": 0.001, "similarity:embedder-lite": 0.08, "vote": 0.2}
+    curves = dict.fromkeys(weights, plain.pooled.calibrators["s"])
+    part = plain.pooled.model_copy(update={"weights": weights, "calibrators": curves})
+    table = console.decision_table(plain.model_copy(update={"datasets": {"LynxID": part}}), ["LynxID"])
+    assert "inliers 0.60, vote 0.20, 2 more" in " ".join(" ".join(printed(table, width=100)).split())
+
+
 def test_equal_ends_of_the_number_of_individuals_are_one_number() -> None:
     one = ClusterCount(photographs=12, clusters=1, known=0, singletons=0, low=1, high=1, rule={})
     [line] = console.count_lines({"birds": one}, "photographs")
