@@ -51,6 +51,9 @@ class FinishedRun:
     predictions: Predictions  # as they were submitted
     skipped: list[Skipped]
 
+    def __repr__(self) -> str:
+        return f"FinishedRun({self.path}, {self.predictions!r})"
+
     @property
     def path(self) -> Path:
         """The run folder."""
