@@ -101,10 +101,11 @@ def cluster(
 
 
 def _pairs(name: str, given: Pairs) -> tuple[tuple[str, str], ...]:
-    for pair in given:
-        if isinstance(pair, str) or len(pair) != 2:
+    pairs = tuple(given)
+    for pair in pairs:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise ValueError(f"{name}: expected pairs of image_ids such as [('3', '7')], got {pair!r}.")
-    return tuple((str(one), str(other)) for one, other in given)
+    return tuple((str(one), str(other)) for one, other in pairs)
 
 
 def _changed(own: Config, config: Config | PathLike | None) -> Config:

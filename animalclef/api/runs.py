@@ -209,7 +209,8 @@ def ensemble(
     check_kind("runs", runs, (list, tuple), "a list of two or more runs")
     parts = read_ensemble([path_of(one) for one in runs])
     chosen = settings_of(config, model=Config, base=parts.first.config)
-    chosen = load_config(chosen, "name=ensemble", seed=seed)
+    name = "ensemble" if chosen.name == parts.first.config.name else chosen.name
+    chosen = load_config(chosen, f"name={name}", seed=seed)
     folder = RunFolder(Path(run_dir or Path("runs") / f"ensemble-{parts.scores[:8]}"))
     folder.refuse_run_of_others("ensemble")
     with folder.claimed():

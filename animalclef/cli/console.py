@@ -74,10 +74,18 @@ def set_aside_sentence(set_aside: Sequence[Skipped], run: Path) -> str:
 
 def unusable_sentences(unusable: Sequence[Skipped], photographs: int, most: float) -> list[str]:
     """Say which photographs are missing or no images, and whether a run stops for it."""
-    missing = [one.path for one in unusable if one.reason == "no such file"]
-    others = [f"{one.path}: {one.reason}" for one in unusable if one.reason != "no such file"]
+    from animalclef.data.hashing import MISSING
+
+    absent = [one for one in unusable if one.reason.startswith(MISSING)]
+    hints = [one.reason.removeprefix(MISSING).removeprefix("; ") for one in absent]
+    missing = [f"{one.path} ({hint})" if hint else one.path for one, hint in zip(absent, hints, strict=True)]
+    others = [f"{one.path}: {one.reason}" for one in unusable if one not in absent]
     stops = len(missing) > most * photographs
-    then = f"`predict` stops where more than {most:.2g} of all are (--max-missing)" if stops else "`predict` skips them"
+    then = (
+        f"`predict` stops where more than {100 * most:.3g}% of all are (--max-missing)"
+        if stops
+        else "`predict` skips them"
+    )
     sentences = []
     for what, found, end in (("missing", missing, then), ("unreadable", others, "`predict` skips them")):
         if found:

@@ -8,6 +8,7 @@ import re
 from pydantic import Field, field_validator
 
 from animalclef.config.base import Settings
+from animalclef.runtime.wording import counted
 
 __all__ = ["BudgetConfig"]
 
@@ -67,4 +68,6 @@ class BudgetConfig(Settings):
         """The budget with its unit, such as "200 pairs"; `None` without one."""
         if self.spend is None:
             return None
-        return f"{self.minutes:g} minutes" if self.pairs is None else f"{self.pairs:,} pairs"
+        if self.pairs is not None:
+            return counted(self.pairs, "pair")
+        return "1 minute" if self.minutes == 1 else f"{self.minutes:g} minutes"

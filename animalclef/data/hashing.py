@@ -20,11 +20,11 @@ from animalclef.runtime.wording import counted
 from animalclef.structures import WHOLE_XYWHR, ImageTable, Skipped
 from animalclef.structures.arrays import text_array
 
-__all__ = ["content_key", "derived_key", "hash_images", "photograph_keys"]
+__all__ = ["MISSING", "content_key", "derived_key", "hash_images", "photograph_keys"]
 
 logger = logging.getLogger(__name__)
 
-_MISSING = "no such file"
+MISSING = "no such file"
 
 
 def content_key(content: bytes, box_xywhr: NDArray[np.float32]) -> str:
@@ -71,12 +71,12 @@ def hash_images(
         for row, (key, reason) in enumerate(pool.map(_read_one, paths, images.bbox_xywhr)):
             keys.append(key)
             if reason:
-                hint = near.hint(images.path[row]) if reason == _MISSING else ""
+                hint = near.hint(images.path[row]) if reason == MISSING else ""
                 split = "query" if images.is_query[row] else "gallery"
                 told = f"{reason}; {hint}" if hint else reason
                 set_aside.append(Skipped(images.image_id[row], images.path[row], split, told))
             advance(1)
-    missing = [item for item in set_aside if item.reason.startswith(_MISSING)]
+    missing = [item for item in set_aside if item.reason.startswith(MISSING)]
     if missing and len(missing) / len(images) > config.max_missing:
         raise DataError(_too_many_missing(images, missing))
     for sentence in _two_names(images, keys):
@@ -89,7 +89,7 @@ def _too_many_missing(images: ImageTable, missing: list[Skipped]) -> str:
     share = math.ceil(1000 * len(missing) / len(images)) / 1000
     go_on = f" Continue without them with --max-missing {share:g}." if share < 1 else ""
     first, advice = missing[0].path, "Is this the right folder?"
-    hinted = [item for item in missing if item.reason != _MISSING]
+    hinted = [item for item in missing if item.reason != MISSING]
     if hinted:
         first = f"{hinted[0].path}: {hinted[0].reason}"
         advice = f"Rename the files or change the table ({counted(len(hinted), 'such name')})."
@@ -116,7 +116,7 @@ def _read_one(path: Path, box_xywhr: NDArray[np.float32]) -> tuple[str, str]:
     try:
         content = read_regular(path)
     except FileNotFoundError:
-        return "", _MISSING
+        return "", MISSING
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its name is no file name"
         return "", f"cannot be read ({reason})"

@@ -96,7 +96,8 @@ def find_masks(images: ImageTable, folder: Path | None, *, report: bool = True) 
 def _files_in(folder: Path, paths: StrArray, *, report: bool) -> dict[str, Path]:
     """Return the file of every photograph that has one: a.jpg.png, or a.png if no other photograph is called a.
 
-    The first one is the same for any part of a table, so that a trial on some photographs finds the masks of all.
+    A trial on some photographs finds the masks of all by the first name. With `report` two files for one photograph, or
+    one for two, are an error.
     """
     claims: dict[Path, dict[str, None]] = defaultdict(dict)
     for path in paths:
@@ -106,6 +107,9 @@ def _files_in(folder: Path, paths: StrArray, *, report: bool) -> dict[str, Path]
         own = {path: folder / f"{path}.png" for path in photographs}
         found |= {path: one for path, one in own.items() if one not in claims and one.is_file()}
         left = [path for path in photographs if path not in found]
+        if report and len(photographs) == 1 and not left and file.is_file():
+            path = next(iter(photographs))
+            raise DataError(f"{path} has two masks, {found[path]} and {file}. Remove the one that is out of date.")
         if left and len(photographs) == 1 and file.is_file():
             found[left[0]] = file
         elif left and report and file.is_file():

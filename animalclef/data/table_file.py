@@ -135,7 +135,7 @@ def _without_comments(
 ) -> tuple[list[int], Iterator[tuple[int, Sequence[str]]]]:
     """Return the lines of the comments before the header, and the rows from the header on.
 
-    A row that begins with # is a comment if fewer of its cells are filled than of the first row without #.
+    A row that begins with # is a comment if it has fewer cells than the first row without #, or one that is filled.
     """
     leading, after = [], []
     for line, cells in rows:
@@ -143,9 +143,13 @@ def _without_comments(
             after = [(line, cells)]
             break
         leading.append((line, cells))
-    width = max((_filled(cells) for _, cells in after), default=0)
-    comments = [line for line, _ in takewhile(lambda one: _filled(one[1]) < width, leading)]
+    below = after[0][1] if after else []
+    comments = [line for line, cells in takewhile(lambda one: _is_comment(one[1], below), leading)]
     return comments, chain(leading[len(comments) :], after, rows)
+
+
+def _is_comment(cells: Sequence[str], below: Sequence[str]) -> bool:
+    return _filled(cells) < _filled(below) and (len(cells) < len(below) or _filled(cells) == 1)
 
 
 def _filled(cells: Sequence[str]) -> int:

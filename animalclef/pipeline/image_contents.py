@@ -9,7 +9,8 @@ import numpy as np
 from animalclef.config import Config, fingerprint
 from animalclef.data.decode import UnreadableImageError, upright_size_wh
 from animalclef.data.encounters import Encounters
-from animalclef.data.hashing import content_key, hash_images
+from animalclef.data.hashing import MISSING, content_key, hash_images
+from animalclef.data.near_names import NearNames
 from animalclef.data.table import LoadedTable
 from animalclef.errors import DataError
 from animalclef.runtime.progress import Progress
@@ -60,19 +61,23 @@ def unusable_photographs(images: ImageTable, workers: int, progress: Progress) -
         path = images.root / images.path[row]
         try:
             if not path.exists():
-                return "no such file"
+                return MISSING
+            if not path.is_file():
+                return "not a regular file"
             upright_size_wh(path)
         except (OSError, ValueError, UnreadableImageError) as error:
-            return str(error).removeprefix(f"{path}: ")
+            return str(error).removeprefix(f"{path}: ").replace(f" '{path}'", "")
         return ""
 
-    found = []
+    found, near = [], NearNames(images.root)
     rows = range(len(images))
     with worker_threads(workers) as pool, progress.task("looking at files", len(images), "images") as advance:
         for row, reason in zip(rows, pool.map(reason_of, rows), strict=True):
             if reason:
+                hint = near.hint(images.path[row]) if reason == MISSING else ""
                 split = "query" if images.is_query[row] else "gallery"
-                found.append(Skipped(images.image_id[row], images.path[row], split, reason))
+                told = f"{reason}; {hint}" if hint else reason
+                found.append(Skipped(images.image_id[row], images.path[row], split, told))
             advance(1)
     return found
 

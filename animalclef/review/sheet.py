@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from animalclef.data.review_log import Said
-from animalclef.data.table_file import read_table
+from animalclef.data.table_file import Table, read_table
 from animalclef.errors import DataError, OutputError
 from animalclef.report.thumbnails import data_address
 from animalclef.review.question_queue import Question
@@ -23,8 +23,9 @@ __all__ = ["read_answers", "write_sheet"]
 
 _COLUMNS = ("number", "query", "candidate", "individual", "probability", "answer")
 _ANSWERS: dict[str, Said] = {
-    "same": "same", "yes": "same", "y": "same", "different": "different", "no": "different", "n": "different",
-    "unsure": "unsure", "?": "unsure",
+    "same": "same", "s": "same", "yes": "same", "y": "same",
+    "different": "different", "d": "different", "no": "different", "n": "different",
+    "unsure": "unsure", "?": "unsure", "can't tell": "unsure", "can’t tell": "unsure",
 }  # fmt: skip
 _LONG_SIDE, _HEIGHT, _GAP = 480, 320, 8  # pixels
 
@@ -72,16 +73,16 @@ def write_sheet(session: ReviewSession, path: Path, most: int) -> Path:
 def read_answers(session: ReviewSession, path: Path) -> int:
     """Save the answers of a filled-in CSV file in the review log, and return how many were new.
 
-    An answer is same (yes, y), different (no, n) or unsure (?); rows without one are left out. Nothing is saved unless
-    every row can be read.
+    An answer is same (s, yes, y), different (d, no, n) or unsure (?, can't tell); rows without one are left out.
+    Nothing is saved unless every row can be read.
 
     Raises:
-        DataError: there is no such table, or a row names no photograph of the run, or has another answer.
+        DataError: there is no such table, a row cannot be read, names no photograph of the run or one twice, or has
+            another answer; or a pair has two answers.
     """
-    table = read_table(path)
-    if absent := sorted({"query", "candidate", "answer"} - set(table.columns)):
-        raise DataError(f"{path}: the column {absent[0]} is absent; `animalclef review RUN --sheet` writes the table.")
-    rows, given = session.run.row_of, []
+    table = _read(path)
+    rows = session.run.row_of
+    given: dict[frozenset[str], tuple[tuple[str, str], Said]] = {}
     for line, row in zip(table.lines, table.rows, strict=True):
         if not row["answer"]:
             continue
@@ -89,13 +90,36 @@ def read_answers(session: ReviewSession, path: Path) -> int:
         if said is None:
             raise DataError(f"{path}, line {line}: expected same, different, unsure or nothing, got {row['answer']}.")
         if unknown := [one for one in pair if one not in rows]:
-            raise DataError(f"{path}, line {line}: the run has no photograph {unknown[0]}. Is it this run's sheet?")
-        given.append((pair, said))
+            raise DataError(
+                f"{path}, line {line}: the run has no photograph {unknown[0]}. Is it this run's sheet, and has no "
+                "spreadsheet changed its numbers (007 to 7)?"
+            )
+        if pair[0] == pair[1]:
+            raise DataError(f"{path}, line {line}: the query and the candidate are the same photograph, {pair[0]}.")
+        if given.setdefault(frozenset(pair), (pair, said))[1] != said:
+            raise DataError(f"{path}, line {line}: {pair[0]} and {pair[1]} have another answer in a line before.")
     there = {(one.pair, one.said) for one in session.log.standing() if one.who == session.who}
-    new = [(pair, said) for pair, said in given if ((min(pair), max(pair)), said) not in there]
+    new = [(pair, said) for pair, said in given.values() if ((min(pair), max(pair)), said) not in there]
     for pair, said in new:
         session.answer(rows[pair[0]], rows[pair[1]], said)
     return len(new)
+
+
+def _read(path: Path) -> Table:
+    """Read the table of a sheet, with the names of its columns in small letters.
+
+    Raises:
+        DataError: it cannot be read, a column is absent or stands twice, or a row has other cells than the header.
+    """
+    table = read_table(path)
+    columns = [name.casefold() for name in table.columns]
+    if absent := sorted({"query", "candidate", "answer"} - set(columns)):
+        raise DataError(f"{path}: the column {absent[0]} is absent; `animalclef review RUN --sheet` writes the table.")
+    wrong = [one for one in table.problems if one.fatal or "stands twice" in one.message]
+    if wrong or len(set(columns)) < len(columns):
+        raise DataError(str(wrong[0]) if wrong else f"{path}: a column stands twice.")
+    rows = [dict(zip(columns, row.values(), strict=True)) for row in table.rows]
+    return replace(table, columns=tuple(columns), rows=rows)
 
 
 def _row(number: int, one: Question) -> Sequence[object]:

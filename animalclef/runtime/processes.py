@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -17,18 +18,23 @@ __all__ = ["SPAWN", "hidden_script", "in_processes"]
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
+_STARTING = threading.Lock()
 SPAWN = multiprocessing.get_context("spawn")  # fork copies the locks of OpenCV's and torch's threads
 
 
 @contextmanager
 def hidden_script() -> Iterator[None]:
-    """Hide the script that runs from processes that are started here, which would run it again from its first line."""
-    script = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = script
+    """Hide the script that runs from processes that are started here, which would run it again from its first line.
+
+    Their work must not be a function of the script. One thread at a time starts processes.
+    """
+    with _STARTING:
+        script = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = script
 
 
 def in_processes(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:

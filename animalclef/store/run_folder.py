@@ -55,7 +55,8 @@ class RunFolder:
     def refuse_run_of_others(self, command: str) -> None:
         """Check that a command may keep its work here: no other command finished a run in this folder.
 
-        A damaged `finished.json` counts as one of `predict`, which makes it again.
+        A damaged `finished.json` counts as one of `predict`, which makes it again. Ensembles of an earlier version are
+        known by the name of their settings.
 
         Raises:
             OutputError: it holds a finished run of another command.
@@ -66,7 +67,9 @@ class RunFolder:
             return
         except (OSError, ValueError):
             settings = {}
-        made_by = settings.get("made_by", "predict") if isinstance(settings, dict) else "predict"
+        settings = settings if isinstance(settings, dict) else {}
+        was_ensemble = (settings.get("config") or {}).get("name") == "ensemble"
+        made_by = settings.get("made_by", "ensemble" if was_ensemble else "predict")
         if made_by == command:
             return
         instead = ""

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import animalclef as ac
+from animalclef.api.clustering import _pairs
 from animalclef.errors import AnimalClefError
 from animalclef.structures import Embeddings
 
@@ -61,10 +62,14 @@ def test_an_argument_of_another_kind_is_told(call: Callable[[], Any], sentence: 
         call()
 
 
-@pytest.mark.parametrize("pairs", ["ab", [("1", "2", "3")], ["12"]])
+@pytest.mark.parametrize("pairs", ["ab", [("1", "2", "3")], ["12"], [3, 7], [{"1", "2"}]])
 def test_pairs_are_two_photographs(pairs: Any) -> None:
     with pytest.raises(ValueError, match=r"must_link: expected pairs of image_ids such as \[\('3', '7'\)\], got "):
         ac.cluster("nowhere", must_link=pairs)
+
+
+def test_pairs_may_come_one_by_one() -> None:
+    assert _pairs("must_link", zip(["1"], [2], strict=True)) == (("1", "2"),)
 
 
 def test_identities_are_as_many_as_embeddings() -> None:

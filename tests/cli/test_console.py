@@ -63,12 +63,12 @@ def test_help_has_room_for_its_texts_at_80_columns(path: str) -> None:
 
 def test_a_run_folder_in_the_wrong_place_gets_a_hint() -> None:
     for arguments, hint in (
-        (["report", "--run", "x"], "No such option: --run. Give the folder alone: animalclef report RUN."),
-        (["predict", "x"], "unexpected extra argument(s) (x). A run folder is given as --run RUN."),
+        (["report", "--run", "x"], "--run. Give the folder alone: animalclef report RUN."),
+        (["predict", "x"], "(x). A run folder is given as --run RUN."),
     ):
         done = CliRunner().invoke(app, arguments, env={"COLUMNS": "120"})
         assert done.exit_code == 2
-        assert hint in done.output
+        assert hint in done.output.replace("'", "")  # click quotes it, or not, by its version
     done = CliRunner().invoke(app, ["predict", "--rn", "x"], env={"COLUMNS": "120"})
     assert "No such option: --rn (Possible options: --json, --run)" in done.output
 

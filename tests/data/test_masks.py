@@ -81,9 +81,17 @@ def test_two_photographs_of_one_name_have_masks_of_their_own(images: ImageTable,
         store(file, half(60, 40))
     store(tmp_path / "lynx/a.png", half(60, 40))
     for part in (table, table.select(np.array([0])), table.select(np.array([1]))):
-        masks = find_masks(part, folder)
+        masks = find_masks(part, folder, report=part is table)
         assert masks is not None
         assert masks.source.tolist() == [f"{folder / path}.png" for path in part.path]
+
+
+def test_two_masks_of_one_photograph_are_told(images: ImageTable, tmp_path: Path) -> None:
+    one = images.select(np.array([0]))
+    for name in (f"{one.path[0]}.png", str(Path(one.path[0]).with_suffix(".png"))):
+        store(tmp_path / name, half(60, 40))
+    with pytest.raises(DataError, match=r"lynx/a.jpg has two masks, .*lynx/a.jpg.png and .*lynx/a.png. Remove the one"):
+        find_masks(one, tmp_path)
 
 
 def test_a_photograph_that_is_called_as_a_mask_keeps_its_own(images: ImageTable, tmp_path: Path) -> None:

@@ -63,6 +63,8 @@ def test_answers_are_read_once(session: ReviewSession, tmp_path: Path) -> None:
     [
         (["same", "perhaps"], {}, "line 3: expected same, different, unsure or nothing, got perhaps"),
         (["same", "same"], {"query": "elsewhere"}, "line 3: the run has no photograph elsewhere. Is it this run's"),
+        (["same", "same"], {"query": "CANDIDATE"}, "line 3: the query and the candidate are the same photograph"),
+        (["same", "no"], {"query": "FIRST", "candidate": "FIRST"}, "line 3: .* have another answer in a line before"),
     ],
 )
 def test_a_row_that_cannot_be_read_saves_nothing(
@@ -70,7 +72,8 @@ def test_a_row_that_cannot_be_read_saves_nothing(
 ) -> None:
     table = write_sheet(session, tmp_path / "sheet.html", 2)
     rows = fill(table, *answers)
-    rows[1] |= change
+    others = {"CANDIDATE": rows[1]["candidate"]}
+    rows[1] |= {name: rows[0][name] if value == "FIRST" else others.get(value, value) for name, value in change.items()}
     write_csv(table, list(rows[0]), [list(row.values()) for row in rows])
     with pytest.raises(DataError, match=told):
         read_answers(session, table)
@@ -86,3 +89,23 @@ def test_a_sheet_overwrites_nothing_and_another_table_is_refused(session: Review
     assert not (tmp_path / "sheet.html").exists()
     with pytest.raises(DataError, match="the column answer is absent"):
         read_answers(session, tmp_path / "sheet.csv")
+
+
+def test_a_row_with_a_cell_too_many_saves_nothing(session: ReviewSession, tmp_path: Path) -> None:
+    table = write_sheet(session, tmp_path / "sheet.html", 2)
+    fill(table, "same", "different")
+    table.write_text(table.read_text(encoding="utf-8").replace("different", "different, perhaps"), encoding="utf-8")
+    with pytest.raises(DataError, match=r"sheet.csv, line 3: expected 6 cells, got 7"):
+        read_answers(session, table)
+    assert session.log.standing() == []
+
+
+def test_names_of_columns_may_be_in_capitals_but_not_stand_twice(session: ReviewSession, tmp_path: Path) -> None:
+    table = write_sheet(session, tmp_path / "sheet.html", 2)
+    fill(table, "Can't tell")
+    text = table.read_text(encoding="utf-8")
+    table.write_text(text.replace("answer", "Answer", 1), encoding="utf-8")
+    assert read_answers(session, table) == 1
+    table.write_text(text.replace("number", "answer", 1), encoding="utf-8")
+    with pytest.raises(DataError, match="two columns are called answer"):
+        read_answers(session, table)

@@ -23,7 +23,14 @@ def test_only_its_own_finished_run_is_made_again(command: str, maker: str, tmp_p
 
 
 def test_a_folder_without_a_whole_run_is_used(tmp_path: Path) -> None:
-    for content in (None, "{", "[]"):
+    for content in (None, "{", "[]", "{}"):
         if content is not None:
             (tmp_path / "finished.json").write_text(content)
+        RunFolder(tmp_path).refuse_run_of_others("predict")
+
+
+def test_an_ensemble_of_an_earlier_version_is_known_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "finished.json").write_text(json.dumps({"config": {"name": "ensemble"}}))
+    RunFolder(tmp_path).refuse_run_of_others("ensemble")
+    with pytest.raises(OutputError, match="finished run of ensemble, and predict would overwrite"):
         RunFolder(tmp_path).refuse_run_of_others("predict")
