@@ -184,6 +184,7 @@ def settings_of(
     check_kind("config", given, (model, str, os.PathLike, type(None)), expected)
     for one in overrides:
         check_kind("load_config", one, str, "changes such as 'retrieve.top_k=25', one by one")
+    path_or_none(given if isinstance(given, str) else None)
     if isinstance(given, str) and "=" in given and not Path(given).is_file():
         raise ConfigError(f'expected a file or a name, got {given!r}. For changes write load_config(None, "a.b=c").')
     if isinstance(given, model):

@@ -12,22 +12,25 @@ from rich.table import Table
 
 __all__ = ["aligned_table", "number_cell"]
 
+_MANY = 7  # columns, which stand closer to each other
+
 
 def aligned_table(
     title: str, header: Sequence[str], rows: Iterable[Sequence[Any]], mean: Sequence[Any] = (), note: str = ""
 ) -> Table:
-    """Return a table that fits 80 columns: numbers are right-aligned and never wrapped.
+    """Return a table that fits 80 columns: numbers are right-aligned, never wrapped and never cut.
 
     Fractions get three digits. `mean` is a last line, `note` stands below the table.
     """
     table = Table(
         title=title, title_justify="left", header_style="bold", pad_edge=False, box=box.SIMPLE_HEAD,
-        collapse_padding=True, caption=note or None, caption_justify="left",
+        collapse_padding=True, padding=(0, 1 if len(header) < _MANY else 0), caption=note or None,
+        caption_justify="left",
     )  # fmt: skip
     for place, name in enumerate(header):
-        wraps = name in ("weights", "viewpoints", "individual")
-        justify: Literal["left", "right"] = "left" if place == 0 or wraps or name in ("species", "source") else "right"
-        table.add_column(name, justify=justify, no_wrap=not wraps)
+        is_text = name in ("weights", "viewpoints", "individual", "source")
+        justify: Literal["left", "right"] = "left" if place == 0 or is_text or name == "species" else "right"
+        table.add_column(name, justify=justify, no_wrap=place > 0 and not is_text, overflow="fold")
     for row in rows:
         table.add_row(*map(_text, row))
     if mean:

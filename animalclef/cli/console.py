@@ -72,29 +72,6 @@ def set_aside_sentence(set_aside: Sequence[Skipped], run: Path) -> str:
     return f"{skipped} skipped (first: {first.path}: {first.reason}); see {run / 'set_aside.csv'}."
 
 
-def unusable_sentences(unusable: Sequence[Skipped], photographs: int, most: float) -> list[str]:
-    """Say which photographs are missing or no images, and whether a run stops for it."""
-    from animalclef.data.hashing import MISSING
-
-    absent = [one for one in unusable if one.reason.startswith(MISSING)]
-    hints = [one.reason.removeprefix(MISSING).removeprefix("; ") for one in absent]
-    missing = [f"{one.path} ({hint})" if hint else one.path for one, hint in zip(absent, hints, strict=True)]
-    others = [f"{one.path}: {one.reason}" for one in unusable if one not in absent]
-    stops = len(missing) > most * photographs
-    then = (
-        f"`predict` stops where more than {100 * most:.3g}% of all are (--max-missing)"
-        if stops
-        else "`predict` skips them"
-    )
-    sentences = []
-    for what, found, end in (("missing", missing, then), ("unreadable", others, "`predict` skips them")):
-        if found:
-            more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-            count = counted(len(found), "photograph", "is")
-            sentences.append(f"{count} {what}: {', '.join(found[:5])}{more}. {end}.")
-    return sentences
-
-
 def score_table(score: Score) -> Table:
     """List BAKS, BAUS and the score per data set, and the mean."""
     header = ("data set", "BAKS", "BAUS", "score", "known", "unknown")
@@ -110,12 +87,14 @@ def decision_table(decision: Decision, datasets: Sequence[str]) -> Table:
         measured, plateau = ["-"] * 3, ""
         if seen is not None:
             measured = [number_cell(seen.nested), _range(seen.low, seen.high), f"{seen.optimism:+.3f}"]
-            plateau = f"\n{_range(*seen.plateau)}" if seen.plateau else ""
+            plateau = f"\n{_range(*seen.plateau)}" if seen.plateau and part.fitted_on == name else ""
         label = name if part.fitted_on == name else f"{name} ({part.fitted_on})"
         rows.append((label, number_cell(part.threshold) + plateau, *measured, _manner(part)))
     header = ("data set", "threshold", "validation", "95%", "optimism", "weights")
-    note = "Below a threshold: the range that scores within 1% of the best. All weights stand in decision.json."
-    return aligned_table("decision, tuned on gallery photographs only", header, rows, note=note)
+    ranges = "Below a threshold: the range that scores within 1% of the best. "
+    note = (ranges if any("\n" in row[1] for row in rows) else "") + "All weights stand in decision.json."
+    tuned = any(decision.of(name).validation for name in datasets)
+    return aligned_table(f"decision{', tuned on gallery photographs only' if tuned else ''}", header, rows, note=note)
 
 
 def honesty_lines(decision: Decision) -> list[str]:

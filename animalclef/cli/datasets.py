@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +15,7 @@ from animalclef.cli import options as opt
 from animalclef.cli.app import app
 from animalclef.cli.printing import print_lines, print_result, progress, warn
 from animalclef.errors import ConfigError
+from animalclef.runtime.wording import counted
 
 if TYPE_CHECKING:
     from animalclef.structures import Skipped
@@ -104,7 +105,7 @@ def inspect(
     unusable: list[Skipped] = []
     if data is None or remote_url(data) is None:
         unusable = unusable_photographs(loaded.images, opt.cores(workers), progress)
-    for sentence in console.unusable_sentences(unusable, len(loaded.images), config.data.max_missing):
+    for sentence in _unusable_sentences(unusable, len(loaded.images), config.data.max_missing):
         warn(sentence)
     statistics = count_images(loaded) | {"unusable": [asdict(one) for one in unusable]}
     print_result(statistics, console.statistics_table(statistics), as_json=as_json)
@@ -126,3 +127,26 @@ def validate(
     content = {"valid": not problems, "problems": [asdict(problem) for problem in problems]}
     print_result(content, *map(str, problems[:50]), f"{submission}: {verdict}.", as_json=as_json)
     raise typer.Exit(2 if problems else 0)
+
+
+def _unusable_sentences(unusable: Sequence[Skipped], photographs: int, most: float) -> list[str]:
+    """Say which photographs are missing or no images, and whether a run stops for it."""
+    from animalclef.data.hashing import MISSING
+
+    absent = [one for one in unusable if one.reason.startswith(MISSING)]
+    hints = [one.reason.removeprefix(MISSING).removeprefix("; ") for one in absent]
+    missing = [f"{one.path} ({hint})" if hint else one.path for one, hint in zip(absent, hints, strict=True)]
+    others = [f"{one.path}: {one.reason}" for one in unusable if one not in absent]
+    stops = len(missing) > most * photographs
+    then = (
+        f"`predict` stops where more than {100 * most:.3g}% of all are (--max-missing)"
+        if stops
+        else "`predict` skips them"
+    )
+    sentences = []
+    for what, found, end in (("missing", missing, then), ("unreadable", others, "`predict` skips them")):
+        if found:
+            more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+            count = counted(len(found), "photograph", "is")
+            sentences.append(f"{count} {what}: {', '.join(found[:5])}{more}. {end}.")
+    return sentences

@@ -60,7 +60,9 @@ class DecideConfig(Settings):
     aggregations: tuple[Aggregation, ...] = Field(
         ("max", "top2", "noisy_or"), min_length=1, description="from an individual's photographs to the individual"
     )
-    threshold: float | None = Field(None, ge=0, le=1, description="a fixed threshold; default: tuned")
+    threshold: float | None = Field(
+        None, ge=0, le=1, description="a fixed threshold of the probability; it changes no probability; default: tuned"
+    )
     standard_errors: float = Field(
         1.0, ge=0, description="a more complicated choice must be better by so many standard errors"
     )

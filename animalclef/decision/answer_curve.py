@@ -11,6 +11,7 @@ from animalclef.decision.calibrators import sigmoid
 from animalclef.decision.cross_fit import CrossFitter
 from animalclef.decision.decision_model import AnswerCurve, Reliability
 from animalclef.decision.fit_calibrators import fit_logistic
+from animalclef.decision.search import log_odds_of
 from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
 from animalclef.structures.arrays import BoolArray, Floats
 
@@ -34,8 +35,6 @@ class AnswerFit:
         The log-odds come from folds that the individual is not in; so do the probabilities that are compared with the
         outcomes. Roles are weighted as if `unknown_share` of the queries showed new individuals.
         """
-        if held_out.config.threshold is not None:  # a fixed threshold is one of uncalibrated probabilities
-            return cls(None, None)
         tables = [_answers(held_out, name, evaluator, choice) for name, evaluator in evaluators.items()]
         value, right, weight, fold = (np.concatenate(one) for one in zip(*tables, strict=True))
         shares = [float(held_out.config.of("unknown_share", name)) for name in evaluators]
@@ -49,6 +48,13 @@ class AnswerFit:
             probability[fold == one] = sigmoid(used.slope * value[fold == one] + used.intercept)
         near = np.abs(value - choice.threshold) <= _NEAR
         return cls(curve, reliability(probability[near], right[near] > 0, weight=weight[near]) if near.any() else None)
+
+    def log_odds(self, probability: float) -> float:
+        """Return an identity's log-odds that belong to a probability."""
+        log_odds = log_odds_of(probability)
+        if self.curve is None or not 0 < probability < 1:
+            return log_odds
+        return (log_odds - self.curve.intercept) / self.curve.slope
 
     def probability(self, log_odds: float) -> float:
         """Return the probability that belongs to an identity's log-odds."""

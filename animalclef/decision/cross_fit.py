@@ -207,8 +207,10 @@ class NestedAnswers:
         return self.as_known, self.as_unknown
 
 
-def nested_answers(held_out: CrossFitter) -> dict[str, NestedAnswers]:
+def nested_answers(held_out: CrossFitter, threshold: float | None = None) -> dict[str, NestedAnswers]:
     """Return the answers to each part's pseudo-queries, every fold answered by a choice tuned on the other folds.
+
+    A `threshold` in log-odds holds for all folds.
 
     A pseudo-query counts as wrong where nothing could be tuned without its fold.
     """
@@ -233,6 +235,7 @@ def nested_answers(held_out: CrossFitter) -> dict[str, NestedAnswers]:
         for name, part in held_out.parts.items():
             rows = np.flatnonzero(held_out.fold_of[name] == fold)
             choice = chosen.for_scoring(held_out.individuals[name][rows])
+            choice = choice if threshold is None else choice.at(threshold)
             found = TrialEvaluator(part.select(rows), log_odds[name].select(rows)).answers(choice)
             whole = answered[name]
             whole.as_known[rows], whole.as_unknown[rows] = hits_of(found, choice.threshold)

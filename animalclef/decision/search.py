@@ -14,7 +14,7 @@ from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
 from animalclef.metrics.bootstrap import influence_of_individuals, standard_error
 from animalclef.metrics.threshold_sweep import Answers, Sweep, hits_of, merged, midpoints, sweep
 
-__all__ = ["SAFE_SHARE", "SearchResult", "evaluate"]
+__all__ = ["SAFE_SHARE", "SearchResult", "at_threshold", "evaluate", "log_odds_of"]
 
 _NO_NAME = 1e9  # log-odds that nothing reaches
 SAFE_SHARE = 0.95  # of strangers that the threshold keeps below it; a higher one gains little and loses hard queries
@@ -42,7 +42,7 @@ class SearchResult:
 
 
 def evaluate(evaluators: Sequence[TrialEvaluator], choice: DecisionParams, config: DecideConfig) -> SearchResult:
-    """Return the choice with the threshold that scores best, unless the settings fix one.
+    """Return the choice with the threshold that scores best.
 
     All thresholds on a plateau score within 1% of the best. Its middle is taken, or a lower one that keeps SAFE_SHARE
     of strangers below it by the null model: a higher threshold would only reject known animals that are harder to
@@ -50,9 +50,6 @@ def evaluate(evaluators: Sequence[TrialEvaluator], choice: DecisionParams, confi
     threshold keeps strangers out.
     """
     answers = [evaluator.answers(choice) for evaluator in evaluators]
-    if config.threshold is not None:
-        fixed = _log_odds(config.threshold)
-        return _found(evaluators, answers, choice.at(fixed), (fixed, fixed))
     swept = _swept(evaluators, answers, midpoints(answers))
     low, high = swept.plateau()
     threshold = (low + high) / 2
@@ -61,6 +58,12 @@ def evaluate(evaluators: Sequence[TrialEvaluator], choice: DecisionParams, confi
     elif config.safe_threshold:
         threshold = min(max(low, _safe(evaluators, answers)), threshold)
     return _found(evaluators, answers, choice.at(threshold), (low, high))
+
+
+def at_threshold(evaluators: Sequence[TrialEvaluator], found: SearchResult, threshold: float) -> SearchResult:
+    """Return what was found with another threshold, in log-odds."""
+    answers = [evaluator.answers(found.choice) for evaluator in evaluators]
+    return _found(evaluators, answers, found.choice.at(threshold), found.plateau)
 
 
 def _safe(evaluators: Sequence[TrialEvaluator], answers: Sequence[Answers]) -> float:
@@ -91,6 +94,7 @@ def _swept(evaluators: Sequence[TrialEvaluator], answers: Sequence[Answers], thr
     return merged([sweep(one, evaluator.roles, threshold) for evaluator, one in zip(evaluators, answers, strict=True)])
 
 
-def _log_odds(probability: float) -> float:
+def log_odds_of(probability: float) -> float:
+    """Return the log-odds of a probability; at 1 or above, more than any answer has."""
     with np.errstate(divide="ignore"):
         return float(np.log(probability) - np.log1p(-probability)) if probability < 1 else _NO_NAME

@@ -21,7 +21,7 @@ from animalclef.decision.model_average import search
 from animalclef.decision.null_model import nulls_of
 from animalclef.decision.pseudo_query_scores import AnsweredQueries
 from animalclef.decision.score_columns import is_count, scores_among
-from animalclef.decision.search import SearchResult
+from animalclef.decision.search import SearchResult, at_threshold
 from animalclef.decision.strangers import (
     confidence_sentences,
     look_alike_sentences,
@@ -205,6 +205,9 @@ class _Searches:
         fitted = held_out.fitted()
         curves, choice = fitted.for_use, found.choice
         answer = AnswerFit.of(held_out, evaluators, choice)
+        fixed = held_out.config.threshold  # of the probabilities that are answered with; it changes none of them
+        if fixed is not None:
+            found = at_threshold(asked, found, answer.log_odds(fixed))
         pooled = held_out.name == "pooled"
         validation = None
         if self.validates_pooled or not pooled:
@@ -212,7 +215,7 @@ class _Searches:
         return DatasetDecision(
             calibrators={column: curves.of[column] for column in held_out.columns},
             weights={column: choice.weights.get(column, 0.0) for column in held_out.columns},
-            threshold=answer.probability(choice.threshold),
+            threshold=answer.probability(choice.threshold) if fixed is None else fixed,
             aggregation=choice.aggregation,
             same_viewpoint=choice.same_viewpoint,
             pair_model=curves.pair_model if choice.fusion == "learned" else None,
@@ -229,7 +232,8 @@ def _validated(
     held_out: CrossFitter, evaluators: Mapping[str, TrialEvaluator], found: SearchResult, answer: AnswerFit, seed: int
 ) -> Validation:
     measured = []
-    for name, answered in nested_answers(held_out).items():
+    fixed = None if held_out.config.threshold is None else found.choice.threshold
+    for name, answered in nested_answers(held_out, fixed).items():
         roles = evaluators[name].roles
         score = score_of(answered.hits, roles)[0]
         low, high = interval_over_individuals(*answered.hits, held_out.parts[name].splits, seed=seed)

@@ -50,7 +50,10 @@ class Spent:
         parts = [("queries", self.query_pairs_matched, self.query_pairs)]
         parts += [("validation", self.validation_pairs_matched, self.validation_pairs)]
         counts = [f"{matched:,} of {every:,} pairs of {what}" for what, matched, every in parts if every]
-        return f"Budget of {self.asked}: matched {' and '.join(counts)}; the others are scored without keypoints."
+        said = f"Budget of {self.asked}: matched {' and '.join(counts)}"
+        if (self.query_pairs_matched, self.validation_pairs_matched) == (self.query_pairs, self.validation_pairs):
+            return f"{said}. New individuals are not grouped within a budget."
+        return f"{said}; the others are scored without keypoints, and new individuals are not grouped."
 
 
 def spent_on(scores: PairScores, pseudo: Mapping[str, PseudoQueries], context: RunContext) -> Spent | None:

@@ -190,9 +190,10 @@ def _sweep(evidence: Evidence, swept: Sweep) -> Figure:
     plot.line(*_steps(swept.threshold, swept.score), "both", "geometric mean")
     plot.mark(evidence.threshold, "threshold")
     at = int(np.clip(np.searchsorted(swept.threshold, evidence.threshold), 0, len(swept.score) - 1))
+    measured = f"score {swept.score[at]:.3f} (BAKS {swept.baks[at]:.3f}, BAUS {swept.baus[at]:.3f})"
     caption = (
-        f"At the threshold {swept.score[at]:.3f} (BAKS {swept.baks[at]:.3f}, BAUS {swept.baus[at]:.3f}); the best is "
-        f"{swept.score.max():.3f}, within 1% of it from {low:.3f} to {high:.3f}."
+        f"Threshold {evidence.threshold:.3f}: {measured}. Best score: {swept.score.max():.3f}; thresholds from "
+        f"{low:.3f} to {high:.3f} come within 1% of it."
     )
     return Figure("Score against the threshold", plot.render(f"{evidence.dataset}: {caption}"), caption)
 

@@ -195,7 +195,7 @@ def _finished(folder: RunFolder) -> dict[str, Any]:
     if not path.is_dir():
         raise RunError(f"{path}: no such folder. Give the run folder of a finished predict.")
     if not folder.finished.is_file():
-        raise RunError(f"{path}: no finished run (finished.json is not there). {_again(path)}")
+        raise RunError(f"{path}: no finished run (finished.json is not there). {folder.advice}")
     with _reading(folder.finished):
         settings = dict(json.loads(folder.finished.read_bytes()))
         if not all(isinstance(settings.get(name, ""), str) for name in ("scores", "data", "root")):

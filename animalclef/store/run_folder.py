@@ -52,6 +52,15 @@ class RunFolder:
         """Return the folder of one kind of entries."""
         return self.path / kind / fingerprint
 
+    @property
+    def advice(self) -> str:
+        """Say what to do where this folder holds no finished run."""
+        if any((self.path / name).exists() for name in ("catalogue.db", "catalogue.address")):
+            return f"This is a catalogue; its run is in {self.path / 'run'}."
+        if not (self.path / RUN_MARKER).is_file():
+            return "This is no run folder, which `animalclef predict --run` makes."
+        return f"Run `animalclef predict --run {self.path}` again with its data and settings; finished work is kept."
+
     def refuse_run_of_others(self, command: str) -> None:
         """Check that a command may keep its work here: no other command finished a run in this folder.
 

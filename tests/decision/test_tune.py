@@ -214,6 +214,30 @@ def test_a_threshold_that_is_set_holds_for_data_sets_that_take_the_pooled_decisi
     assert {name: part.threshold for name, part in decision.datasets.items()} == {"lynx": 0.25, "newt": 0.25}
 
 
+def test_a_threshold_that_is_set_moves_the_cut_alone() -> None:
+    parts = {"lynx": synthetic(12, 2.0, seed=0)}
+    free = tuned(DecideConfig(min_pseudo_queries=12), **parts)
+    seen = {}
+    for threshold in (0.02, 0.6, 0.97):
+        fixed = tuned(DecideConfig(min_pseudo_queries=12, threshold=threshold), **parts).datasets["lynx"]
+        own = free.datasets["lynx"]
+        assert fixed.threshold == threshold
+        assert (fixed.weights, fixed.answer_curve) == (own.weights, own.answer_curve)
+        assert own.answer_curve is not None
+        assert fixed.validation is not None
+        assert own.validation is not None
+        assert fixed.validation.plateau == own.validation.plateau
+        seen[threshold] = fixed.validation
+    assert seen[0.02].baks >= seen[0.6].baks >= seen[0.97].baks
+    assert seen[0.02].baus <= seen[0.6].baus <= seen[0.97].baus
+    assert seen[0.02].baus < seen[0.97].baus
+    again = tuned(DecideConfig(min_pseudo_queries=12, threshold=free.datasets["lynx"].threshold), **parts)
+    one, other = again.datasets["lynx"].validation, free.datasets["lynx"].validation
+    assert one is not None
+    assert other is not None
+    assert (one.baks, one.baus) == (other.baks, other.baus)  # the threshold that was tuned, set by hand
+
+
 def test_data_sets_are_tuned_by_themselves_wherever_the_engine_runs_them() -> None:
     config = DecideConfig(folds=3, min_pseudo_queries=30, fusions=("weighted", "learned"))
     pseudo = {name: synthetic(number, signal=3.0, seed=number) for name, number in (("a", 15), ("b", 16), ("c", 8))}

@@ -141,7 +141,7 @@ def test_what_was_matched_is_counted_by_the_scores() -> None:
     assert spent is not None
     assert spent.sentence == (
         "Budget of 200 pairs: matched 2 of 3 pairs of queries and 2 of 3 pairs of validation; the others are scored "
-        "without keypoints."
+        "without keypoints, and new individuals are not grouped."
     )
     context.config = load_config(None)
     assert budgeting.spent_on(scores, {}, context) is None

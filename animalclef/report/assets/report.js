@@ -114,7 +114,7 @@
       make("small", {}, details),
     );
     const strip = make("div", { class: "strip" }, ...query.candidates.map((one, place) => candidate(number, one, place)));
-    if (!query.candidates.length) strip.append(make("p", {}, "No candidates: the gallery has no photograph to compare it with."));
+    if (!query.candidates.length) strip.append(make("p", {}, "No candidates: this photograph is missing or unreadable, or the database has none to compare it with."));
     const own = make("div", { class: "query" }, picture(photo, `query ${photo.id}`));
     return make("article", { class: "card", tabindex: "-1", "data-query": number, "aria-label": `query ${photo.id}` },
       header, make("div", { class: "row" }, own, strip));
