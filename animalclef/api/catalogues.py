@@ -9,8 +9,7 @@ import pandas as pd
 
 from animalclef.api.datasets import PathLike
 from animalclef.catalogue.catalogue_folder import Catalogue as OpenedCatalogue
-from animalclef.catalogue.individual_list import list_individuals
-from animalclef.runtime.wording import counted
+from animalclef.catalogue.individual_list import counted_individuals, list_individuals
 
 __all__ = ["Catalogue", "load_catalogue"]
 
@@ -47,9 +46,7 @@ class Catalogue:
         return list_individuals(self.opened)
 
     def __repr__(self) -> str:
-        table = self.individuals
-        shown = f"{counted(len(table), 'individual')} on {counted(int(table.photographs.sum()), 'photograph')}"
-        return f"Catalogue({shown}, in {self.path})"
+        return f"Catalogue({counted_individuals(self.individuals.photographs.tolist())}, in {self.path})"
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p>" + self.individuals.to_html(max_rows=20, index=False)

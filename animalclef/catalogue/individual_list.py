@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 import sqlalchemy as sa
 
 from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.catalogue.schema import individuals, photographs
+from animalclef.runtime.wording import counted
 
-__all__ = ["COLUMNS", "list_individuals"]
+__all__ = ["COLUMNS", "counted_individuals", "list_individuals"]
 
 COLUMNS = (
     "name", "id", "dataset", "photographs", "confirmed", "first_season", "last_season", "first_date", "last_date",
@@ -40,3 +43,15 @@ def list_individuals(catalogue: Catalogue) -> pd.DataFrame:
     table["id"] = "I" + table["id"].astype(str)
     numbers = {"confirmed": "int64", "first_season": "Int64", "last_season": "Int64"}
     return table.astype(numbers).fillna({"first_date": "", "last_date": ""})[list(COLUMNS)]
+
+
+def counted_individuals(photographs_of_each: Sequence[int]) -> str:
+    """Count individuals and their photographs; an individual may have lost all of its own in a review.
+
+    >>> counted_individuals([3, 1]), counted_individuals([3, 0])
+    ('2 individuals on 4 photographs', '1 individual on 3 photographs, 1 more without a photograph')
+    """
+    shown = sum(count > 0 for count in photographs_of_each)
+    empty = len(photographs_of_each) - shown
+    more = f", {empty} more without a photograph" if empty else ""
+    return f"{counted(shown, 'individual')} on {counted(sum(photographs_of_each), 'photograph')}{more}"

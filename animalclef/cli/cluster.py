@@ -81,5 +81,5 @@ def cluster(
     )  # fmt: skip
     write_csv(out_path, list(clusters.table.columns), clusters.table.itertuples(index=False))
     counts = {name: asdict(one) for name, one in clusters.counts.items()}
-    lines = [*console.count_lines(clusters.counts, "photographs"), f"Clusters: {out_path}"]
+    lines = [*console.count_lines(clusters.counts, "photograph"), f"Clusters: {out_path}"]
     print_result({"clusters": str(out_path), "datasets": counts}, *lines, as_json=as_json)

@@ -112,11 +112,12 @@ def honesty_lines(decision: Decision) -> list[str]:
     ]
 
 
-def answer_lines(summary: Mapping[str, Any], submission: Path, run: Path) -> list[str]:
-    """Describe the answers, where they are, and which commands to run next."""
+def answer_lines(summary: Mapping[str, Any], submission: Path, run: Path, skipped: int = 0) -> list[str]:
+    """Describe the answers, where they are, and which commands to run next; `skipped` queries could not be read."""
     queries, new = summary["queries"], summary["new_individuals"]
+    unread = f", {skipped} of them because the photograph could not be read" if skipped else ""
     return [
-        f"{queries} queries: {queries - new} named ({summary['individuals_named']} individuals), {new} new.",
+        f"{queries} queries: {queries - new} named ({summary['individuals_named']} individuals), {new} new{unread}.",
         f"Submission: {submission}",
         f"Run folder: {run}",
         f"Next: animalclef report {run} (look at every answer in a browser)",
@@ -218,14 +219,15 @@ def statistics_table(statistics: Mapping[str, Any]) -> Table:
 
 def individuals_table(records: Sequence[Mapping[Hashable, Any]]) -> Table:
     """List the individuals of a catalogue: photographs, seasons, and the days of the first and the last one."""
+    from animalclef.catalogue.individual_list import counted_individuals
+
     rows = []
     for one in records:
         seasons = dict.fromkeys(str(one[name]) for name in ("first_season", "last_season") if one[name] is not None)
         days = [one[name][:10] or "-" for name in ("first_date", "last_date")]
         rows.append((one["name"], one["id"], one["dataset"], one["photographs"], "–".join(seasons) or "-", *days))
-    photographs = counted(sum(one["photographs"] for one in records), "photograph")
     header = ("individual", "id", "data set", "images", "seasons", "first", "last")
-    return aligned_table(f"{counted(len(records), 'individual')} on {photographs}", header, rows)
+    return aligned_table(counted_individuals([one["photographs"] for one in records]), header, rows)
 
 
 def retrieved_table(networks: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
@@ -257,14 +259,15 @@ def training_sentence(plan: TrainingPlan) -> str:
     )
 
 
-def count_lines(counts: Mapping[str, ClusterCount], what: str) -> list[str]:
-    """Say for each data set how many individuals its photographs show; `what` names the photographs."""
+def count_lines(counts: Mapping[str, ClusterCount], noun: str, of: str = "") -> list[str]:
+    """Say for each data set how many individuals its photographs show; `noun` and `of` name the photographs."""
     lines = []
     for name, one in counts.items():
         known = f", {one.known} of them known" if one.known else ""
         between = f"about {one.low}" if one.low == one.high else f"{one.low} to {one.high}"
+        grouped = "is grouped" if one.photographs == 1 else "are grouped"
         lines.append(
-            f"{name}: {one.photographs:,} {what} are grouped as {counted(one.clusters, 'individual')}{known}, "
+            f"{name}: {counted(one.photographs, noun)}{of} {grouped} as {counted(one.clusters, 'individual')}{known}, "
             f"{one.singletons:,} on one photograph alone. Their true number: {between} ({_basis(one.rule)})."
         )
     return lines

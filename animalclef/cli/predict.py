@@ -49,11 +49,12 @@ def _finish(
     for sentence in (*summary["warnings"], *warnings):
         warn(sentence)
     table = console.decision_table(made.decision, made.finished.images.queries.datasets)
-    answered, *rest = console.answer_lines(summary, submission, made.path)
+    skipped = sum(one.split == "query" for one in made.finished.skipped)
+    answered, *rest = console.answer_lines(summary, submission, made.path, skipped)
     counts = []
     if made.outcome is not None and made.outcome.clusters is not None:
-        what = "queries" if is_clustering(made.finished) else "photographs of new individuals"
-        counts = console.count_lines(made.outcome.clusters.counts, what)
+        what = ("query", "") if is_clustering(made.finished) else ("photograph", " of new individuals")
+        counts = console.count_lines(made.outcome.clusters.counts, *what)
     spent = [made.outcome.spent.sentence] if made.outcome is not None and made.outcome.spent is not None else []
     lines = [*console.honesty_lines(made.decision), *spent, answered, *counts, *rest]
     content = {"submission": str(submission), "run": str(made.path), **made.manifest, **summary}

@@ -31,6 +31,7 @@ class Answer:
     probability: float  # of the best candidate
     following: tuple[tuple[str, float], ...]  # the next two candidates; of a new individual the best two
     skipped: str  # why the photograph was not used, "" where it was
+    group: str = ""  # of a new individual: the name that its photographs share, such as new_1; "" where not grouped
 
 
 def answers_path(submission: Path, run: Path | None) -> Path:
@@ -102,8 +103,8 @@ def read_answers(path: Path) -> list[Answer]:
         if not all(0 <= value <= 1 for value in (probability, *(value for _, value in following))):
             raise DataError(f"{path}, line {line}: a probability is not between 0 and 1.")
         is_new = row["answer"] == _NEW and row.get("individual") != _NEW  # an individual may be called "new"
-        who = None if is_new else row["answer"]
-        answers.append(Answer(row["image_id"], row["path"], who, probability, following, row["skipped"]))
+        who, group = (None, row.get("individual", "")) if is_new else (row["answer"], "")
+        answers.append(Answer(row["image_id"], row["path"], who, probability, following, row["skipped"], group))
     return answers
 
 

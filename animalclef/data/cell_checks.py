@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 
@@ -157,7 +158,11 @@ def date_column(table: Table, order: DateOrder | None) -> tuple[list[str], list[
     parsed = parse_dates(cells, order)
     sentences = {}
     if parsed.unreadable:
-        sentences[f"date: not read, so it counts as absent: {cells[parsed.unreadable[0]][:40]!a}"] = parsed.unreadable
+        cell = cells[parsed.unreadable[0]]
+        orders = [one for one in get_args(DateOrder) if order is None and not parse_dates([cell], one).unreadable]
+        why = "; the dates of this column are written in several orders" if orders else ""
+        why += f". Say which with --columns date_order={orders[0]}, or change the others" if orders else ""
+        sentences[f"date: not read, so it counts as absent: {cell[:40]!a}{why}"] = parsed.unreadable
     if parsed.ambiguous:
         shown = cells[parsed.ambiguous[0]][:40]
         sentence = f"date: {shown!a} may be {' or '.join(parsed.possible)}, and no date of the column settles it; read "

@@ -120,6 +120,9 @@ def test_what_to_do_after_predict() -> None:
     summary = {"queries": 10, "new_individuals": 4, "individuals_named": 3}
     lines = console.answer_lines(summary, Path("s.csv"), Path("runs/demo"))
     assert lines[:2] == ["10 queries: 6 named (3 individuals), 4 new.", "Submission: s.csv"]
+    assert console.answer_lines(summary, Path("s.csv"), Path("runs/demo"), 1)[0] == (
+        "10 queries: 6 named (3 individuals), 4 new, 1 of them because the photograph could not be read."
+    )
     assert lines[3].startswith("Next: animalclef report runs/demo ")
     names = {line.removeprefix("Next:").split()[1] for line in lines[3:]}
     assert names <= {path.split(" ")[0] for path, _ in ALL}
@@ -154,11 +157,14 @@ def test_a_decision_shows_its_largest_weights_and_counts_the_others() -> None:
 
 def test_equal_ends_of_the_number_of_individuals_are_one_number() -> None:
     one = ClusterCount(photographs=12, clusters=1, known=0, singletons=0, low=1, high=1, rule={})
-    [line] = console.count_lines({"birds": one}, "photographs")
+    [line] = console.count_lines({"birds": one}, "photograph")
     assert line == (
         "birds: 12 photographs are grouped as 1 individual, 0 on one photograph alone. Their true number: about 1 "
         "(from the null model of strangers)."
     )
+    alone = ClusterCount(photographs=1, clusters=1, known=0, singletons=1, low=1, high=1, rule={})
+    [line] = console.count_lines({"birds": alone}, "photograph", " of new individuals")
+    assert line.startswith("birds: 1 photograph of new individuals is grouped as 1 individual, 1 on one photograph")
 
 
 def test_a_figure_that_does_not_exist_is_a_dash() -> None:

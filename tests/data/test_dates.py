@@ -133,3 +133,12 @@ def test_dates_of_a_table_are_iso_and_the_unreadable_are_absent(tmp_path: Path) 
     assert [str(one) for one in loaded.problems] == [
         "metadata.csv, line 4: date: not read, so it counts as absent: 'soon'"
     ]
+
+
+def test_a_column_in_two_orders_names_the_setting_that_reads_it(tmp_path: Path) -> None:
+    rows = "1,a.jpg,Ada,08.02.2023\n2,b.jpg,Ada,22.04.2023\n3,c.jpg,Ada,5/13/2023\n"
+    (tmp_path / "metadata.csv").write_text(f"image_id,path,identity,date\n{rows}")
+    assert [str(one) for one in load_table(find_source(tmp_path)).problems] == [
+        "metadata.csv, line 2: date: not read, so it counts as absent: '08.02.2023'; the dates of this column are "
+        "written in several orders. Say which with --columns date_order=day-first, or change the others"
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -349,6 +350,9 @@ def test_capture_histories_keep_data_sets_and_animals_of_one_photograph_apart(tm
     assert found.of == {"a: Ada": "10", "a: new: 3.png (3)": "01", "a: new: 3.png (4)": "01", "b: Ada": "01"}
     assert (found.individuals, found.low, found.high, found.undated) == (4, 4.0, 4.0, 0)
     assert capture_histories(images, new, "month").undated == 1
+    grouped = capture_histories(images, [replace(one, group="new_1") for one in new], "year")
+    assert grouped.of == {"a: Ada": "10", "a: new: new_1": "01", "b: Ada": "01"}
+    assert (grouped.individuals, grouped.low, grouped.high) == (3, 3.0, 3.0)
     assert capture_text(found).splitlines()[1:6] == [
         "task read captures occasions=2 x matrix", "format='(a6,1x,2f1.0)'", "read input data", "000001 10",
         "000002 01",

@@ -41,13 +41,15 @@ class Histories:
 
 
 def capture_histories(images: ImageTable, answers: Sequence[Answer], occasion: Occasion, seed: int = 0) -> Histories:
-    """Return the histories of named database photographs and of the answers; every new animal is one of its own.
+    """Return the histories of named database photographs and of the answers.
+
+    New animals that were grouped as one (`new_1`) are one; without groups every photograph of a new one is another.
 
     Two individuals of one name in two data sets are two; then the data set stands before each name. A date that is only
     a year or a month counts for occasions that need no more.
 
     The interval draws each answer 1,000 times: a name holds with its probability, else the photograph shows one of the
-    next candidates with theirs, else an individual of its own.
+    next candidates with theirs, else its new individual, or one of its own.
 
     Raises:
         DataError: no photograph has both an individual and a date.
@@ -65,7 +67,8 @@ def capture_histories(images: ImageTable, answers: Sequence[Answer], occasion: O
     times = Counter(answer.path for answer in used if answer.individual is None)
     for answer in used:
         further = f" ({answer.image_id})" if times[answer.path] > 1 else ""  # several animals on one photograph
-        who = f"new: {answer.path}{further}" if answer.individual is None else answer.individual
+        new = f"new: {answer.group or answer.path + further}"
+        who = new if answer.individual is None else answer.individual
         sightings[dataset[answer.image_id], who].add(when[answer.image_id])
     if not sightings:
         raise DataError("There is no photograph with both an individual and a date, so there is no capture history.")
@@ -132,10 +135,11 @@ def _drawn_counts(
     counts = np.zeros(_DRAWS, dtype=np.int64)
     drawn = rng.random((_DRAWS, len(answers)))
     options = [[((dataset[one.image_id], who), upper) for who, upper in _options(one)] for one in answers]
+    groups = [(dataset[one.image_id], f"new: {one.group}") if one.group else None for one in answers]
     for draw in range(_DRAWS):
         seen, alone = set(fixed), 0
-        for value, choices in zip(drawn[draw], options, strict=True):
-            who = next((name for name, upper in choices if value < upper), None)
+        for value, choices, group in zip(drawn[draw], options, groups, strict=True):
+            who = next((name for name, upper in choices if value < upper), group)
             if who is None:
                 alone += 1
             else:
