@@ -204,7 +204,13 @@ def path_or_none(path: PathLike | None) -> Path | None:
 
 
 def table_of(data: Dataset | PathLike | None, settings: DataConfig) -> LoadedTable:
-    """Return the table of a data set, read as the settings say where a path is given."""
+    """Return the table of a data set, read as the settings say where a path is given.
+
+    Raises:
+        TypeError: the data is of another kind.
+    """
+    expected = "a folder, a table or a Dataset as load_dataset returns it"
+    check_kind("data", data, (Dataset, str, os.PathLike, type(None)), expected)
     if isinstance(data, Dataset):
         return data.table
     return load_dataset(data, **settings.reading).table

@@ -90,14 +90,17 @@ def undo_event(connection: sa.Connection, event: int, who: str, why: str) -> Eve
         raise DataError(f"event {event}: event {blocked} changed the same later. Undo event {blocked} first.")
     apply_event(connection, who, why, "undo", f"undid event {event}: {undone.told}", cells, undoes=event)
     stray = connection.execute(
-        sa.select(photographs.c.image_id)
+        sa.select(photographs.c.id, photographs.c.image_id)
         .join(individuals, photographs.c.individual == individuals.c.id)
         .where(photographs.c.present == 1, individuals.c.state.is_distinct_from("active"))
         .order_by(photographs.c.id)
-    ).scalar()
+    ).first()
     if stray is not None:
+        of_stray = (changes.c.table == "photographs") & (changes.c.row == stray.id) & (changes.c.event.in_(holding))
+        by = connection.execute(sa.select(sa.func.max(changes.c.event)).where(of_stray)).scalar()
+        first = "later events" if by is None else f"event {by}"
         raise DataError(
-            f"event {event}: other photographs show its individuals (first: {stray}). Undo later events first."
+            f"event {event}: other photographs show its individuals (first: {stray.image_id}). Undo {first} first."
         )
     return undone
 
@@ -125,7 +128,9 @@ def last_to_undo(connection: sa.Connection) -> int:
         raise DataError("There is nothing to undo in this catalogue.")
     last = standing[-1]
     if last.kind == "add":
-        raise DataError(f"The last change {last.told}. To undo a whole season, give its number: {last.id}.")
+        raise DataError(
+            f"The last change {last.told}. To undo a whole season, give the number of this event: {last.id}."
+        )
     return last.id
 
 

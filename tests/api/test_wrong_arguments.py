@@ -51,6 +51,7 @@ def test_a_misspelled_name_gets_a_suggestion(call: Callable[[], Any], nearest: s
         (lambda: ac.segment(5, model="grabcut"), "images: expected .*or a list of them, .*got int"),  # type: ignore[arg-type]
         (lambda: ac.segment(TRUTH, model="grabcut"), "images: expected .*got DataFrame"),  # type: ignore[arg-type]
         (lambda: ac.predict("nowhere", config={"seed": 1}), "config: expected settings .*got dict"),  # type: ignore[arg-type]
+        (lambda: ac.predict(["a.jpg", "b.jpg"]), "data: expected a folder, a table or a Dataset .*got list"),  # type: ignore[arg-type]
         (lambda: ac.load_config(None, ["seed=1"]), "load_config: expected changes such as .*got list"),  # type: ignore[call-overload]
         (lambda: ac.load_dataset("nowhere", columns="a=b"), "columns: expected a mapping such as .*got str"),  # type: ignore[arg-type]
         (lambda: ac.ensemble("runs/a"), "runs: expected a list of two or more runs, got str"),
