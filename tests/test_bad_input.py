@@ -465,7 +465,7 @@ def test_inspect_lists_photographs_that_are_missing_or_no_images(small: Path, co
     third.write_bytes(b"")
     said = command("inspect", "--data", small)
     assert said.status == 0
-    assert f"1 photograph is missing: {first.relative_to(small)}. `predict` stops where more than 0.01" in said.words
+    assert f"1 photograph is missing: {first.relative_to(small)}. `predict` stops where more than 1%" in said.words
     assert f"2 photographs are unreadable: {second.relative_to(small)}: not a readable image (" in said.words
     said = command("inspect", "--data", small, "--set", "data.max_missing=0.5", "--json")
     assert "missing: " in said.words
