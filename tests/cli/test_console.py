@@ -70,7 +70,7 @@ def test_a_run_folder_in_the_wrong_place_gets_a_hint() -> None:
         assert done.exit_code == 2
         assert hint in done.output.replace("'", "")  # click quotes it, or not, by its version
     done = CliRunner().invoke(app, ["predict", "--rn", "x"], env={"COLUMNS": "120"})
-    assert "No such option: --rn (Possible options: --json, --run)" in done.output
+    assert all(name in done.output for name in ("No such option", "--rn", "--json", "--run"))
 
 
 def printed(table: object, width: int = 80) -> list[str]:
