@@ -51,7 +51,7 @@ def test_list_counts_the_photographs_of_each_individual(tmp_path: Path) -> None:
     kept = two_seasons(empty_catalogue(tmp_path / "kept"))
     kept.split(["1/c"], "Bella", "Ada", "another animal")  # Tara is left without a photograph
     told = run("list", tmp_path / "kept", "--out", tmp_path / "list.csv")
-    assert "4 individuals on 5 photographs" in told
+    assert "3 individuals on 5 photographs, 1 more without a photograph" in told
     lines = [line.split() for line in told.splitlines()]
     assert ["Luna", "I1", "NewtID", "3", "1–2", "2023-05-01", "2024-05-01"] in lines
     assert ["Tara", "I2", "NewtID", "0", "-", "-", "-"] in lines
