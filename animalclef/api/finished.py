@@ -73,11 +73,15 @@ class Run:
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """One row per query: image_id, dataset, identity (None for a new individual), probability of the individual."""
+        """One row per query: image_id, dataset, identity (None for a new individual), probability of the individual.
+
+        With a `reviewed` log, its column of that name says what people said of the query.
+        """
         answers, images = self.finished.predictions, self.finished.images
         rows = [self.finished.row_of[one] for one in answers.image_id]
         columns = {"image_id": answers.image_id, "dataset": images.dataset[rows], "identity": answers.identity}
-        return pd.DataFrame({**columns, "probability": answers.probability})
+        said = {} if answers.reviewed is None else {"reviewed": answers.reviewed}
+        return pd.DataFrame({**columns, "probability": answers.probability, **said})
 
     @cached_property
     def candidates(self) -> pd.DataFrame:

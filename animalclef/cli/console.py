@@ -112,12 +112,19 @@ def honesty_lines(decision: Decision) -> list[str]:
     ]
 
 
+_REVIEWED = {"named": "named", "excluded": "without the individuals that they excluded", "grouped": "with others"}
+
+
 def answer_lines(summary: Mapping[str, Any], submission: Path, run: Path, skipped: int = 0) -> list[str]:
     """Describe the answers, where they are, and which commands to run next; `skipped` queries could not be read."""
     queries, new = summary["queries"], summary["new_individuals"]
     unread = f", {skipped} of them because the photograph could not be read" if skipped else ""
+    said = summary.get("reviewed", {})
+    parts = [f"{said[kind]} {what}" for kind, what in _REVIEWED.items() if said.get(kind)]
+    people = [f"People's answers decided {counted(sum(said.values()), 'query')}: {', '.join(parts)}."] if parts else []
     return [
         f"{queries} queries: {queries - new} named ({summary['individuals_named']} individuals), {new} new{unread}.",
+        *people,
         f"Submission: {submission}",
         f"Run folder: {run}",
         f"Next: animalclef report {run} (look at every answer in a browser)",

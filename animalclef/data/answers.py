@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,11 +51,14 @@ def answer_rows(
     thresholds: Mapping[str, float],
     skipped: Sequence[Skipped],
     clusters: Clusters | None = None,
+    excluded: Callable[[str], Container[str]] = lambda _: (),
 ) -> list[list[str]]:
     """Return the rows of `answers.csv`, in the order of the predictions; columns are `ANSWERS_COLUMNS`.
 
     `thresholds` are by data set. The column `individual` is the answer, with `new_1`, `new_2` ... for the new
-    individuals of `clusters`; it is empty for a new one where these were not grouped.
+    individuals of `clusters`; it is empty for a new one where these were not grouped. Where people's answers took part,
+    a last column `reviewed` says what they said; the individuals that they `excluded` for an image_id are no next
+    candidates.
     """
     grouped = {} if clusters is None else dict(zip(clusters.image_id, clusters.name, strict=True))
     row_of = images.row_of
@@ -64,18 +67,19 @@ def answer_rows(
     for query, who, probability in zip(ranked.query_id, ranked.identity, ranked.identity_probability, strict=True):
         candidates.setdefault(query, {}).setdefault(who, float(probability))
     rows = []
-    for image_id, who, probability in zip(
-        predictions.image_id, predictions.identity, predictions.probability, strict=True
+    for at, (image_id, who, probability) in enumerate(
+        zip(predictions.image_id, predictions.identity, predictions.probability, strict=True)
     ):
         row = row_of[image_id]
         dataset = str(images.dataset[row])
         ordered = sorted(candidates.get(image_id, {}).items(), key=lambda pair: -pair[1])
-        others = [(name, value) for name, value in ordered if name != who][:2]
+        others = [(name, value) for name, value in ordered if name != who and name not in excluded(image_id)][:2]
         cells = [cell for name, value in others for cell in (name, _number(value))] + [""] * (4 - 2 * len(others))
         answer = _NEW if who is None else str(who)
         known = [str(images.path[row]), answer, _number(float(probability)), _number(thresholds[dataset])]
         individual = str(grouped.get(image_id, "" if who is None else who))
-        rows.append([*known, *cells, reasons.get(image_id, ""), str(image_id), dataset, individual])
+        said = [] if predictions.reviewed is None else [str(predictions.reviewed[at])]
+        rows.append([*known, *cells, reasons.get(image_id, ""), str(image_id), dataset, individual, *said])
     return rows
 
 

@@ -80,7 +80,8 @@ def apply_reviewed(
 
     A query that was called the same as a photograph of a named individual gets its name, with probability 1. An
     individual that it was called different from is no answer any more, and the query is decided among the others.
-    Queries that were called the same get one answer, from the best probability of each individual among them.
+    Queries that were called the same get one answer, from the best probability of each individual among them. The
+    column `reviewed` of the result says which of these it was: "named", "excluded" or "grouped".
     """
     if reviewed.is_empty:
         return predictions
@@ -94,10 +95,11 @@ def answered(
 ) -> Predictions:  # fmt: skip
     """Return the same for answers and candidates that are at hand; `dataset` is that of each image_id."""
     identity, probability = predictions.identity.copy(), predictions.probability.copy()
+    said = ["" for _ in identity]
     for row, image_id in enumerate(predictions.image_id):
         group, barred, name = animals.group(image_id), animals.barred(image_id), animals.name(image_id)
         if name is not None:
-            identity[row], probability[row] = name, 1.0
+            identity[row], probability[row], said[row] = name, 1.0, "named"
         elif barred or len(group) > 1:
             left: dict[str, float] = {}
             for one in group:
@@ -105,7 +107,8 @@ def answered(
                     if who not in barred:
                         left[who] = max(value, left.get(who, 0.0))
             identity[row], probability[row] = decided(left, decision.of(dataset[image_id]))
-    return Predictions(predictions.image_id, identity, probability)
+            said[row] = "excluded" if barred else "grouped"
+    return Predictions(predictions.image_id, identity, probability, np.array(said, dtype=object))
 
 
 def with_reviewed_names(images: ImageTable, reviewed: ReviewedPairs) -> ImageTable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import platform
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
@@ -18,6 +19,7 @@ import animalclef
 from animalclef.config import Config
 from animalclef.data.answers import ANSWERS_COLUMNS, answer_rows, answers_path
 from animalclef.decision.decision_model import Decision
+from animalclef.decision.reviewed_answers import ReviewedAnimals
 from animalclef.errors import OutputError
 from animalclef.pipeline.budget import Spent
 from animalclef.pipeline.predict import Outcome
@@ -52,9 +54,12 @@ def write_results(
     write_text(metrics_file, _json(figures))
     write_text(decision_file, outcome.decision.model_dump_json(indent=1) + "\n")
     thresholds = {name: outcome.decision.of(name).threshold for name in images.datasets}
-    rows = answer_rows(images, outcome.predictions, outcome.ranked, thresholds, outcome.set_aside, outcome.clusters)
-    answers = answers_path(submission, run)
-    write_csv(answers, ANSWERS_COLUMNS, rows)
+    rows = answer_rows(
+        images, outcome.predictions, outcome.ranked, thresholds, outcome.set_aside, outcome.clusters,
+        ReviewedAnimals(outcome.reviewed, images).barred,
+    )  # fmt: skip
+    answers, was_reviewed = answers_path(submission, run), outcome.predictions.reviewed is not None
+    write_csv(answers, (*ANSWERS_COLUMNS, "reviewed") if was_reviewed else ANSWERS_COLUMNS, rows)
     manifest = {
         "animalclef": animalclef.__version__,
         "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -131,6 +136,7 @@ def summary_of(
         "new_individuals": sum(who is None for who in predictions.identity),
         "individuals_named": len(set(predictions.named())),
         "warnings": list(warnings),
+        **({} if predictions.reviewed is None else {"reviewed": Counter(filter(None, predictions.reviewed))}),
         **({} if spent is None else {"budget": asdict(spent)}),
         **({} if clusters is None else {"clusters": {name: asdict(one) for name, one in clusters.counts.items()}}),
     }

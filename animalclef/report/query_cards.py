@@ -82,6 +82,8 @@ def queries_of(run: FinishedRun, answers: Answers | None, shown: Sequence[Shown]
             "probability": _short(predictions.probability[row]),
             "candidates": [_candidate(run, best, numbers) for best in one.best],
         }
+        if predictions.reviewed is not None and predictions.reviewed[row]:
+            query["reviewed"] = predictions.reviewed[row]
         if answers is not None and one.query_id in judged:
             at = judged[one.query_id]
             rank = answers.rank[at]

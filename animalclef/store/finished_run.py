@@ -35,7 +35,7 @@ __all__ = ["FinishedRun", "load_run"]
 _TABLE = ("image_id", "identity", "path", "dataset", "split", "viewpoint", "date", "species", "key")
 _PAIR = ("query_id", "gallery_id", "identity", "dataset")
 _NO_SCORES = (*_PAIR, "probability", "identity_probability", "lead")  # the other columns of candidates.csv are scores
-_TEXT = frozenset({*_TABLE, *_PAIR, "bbox_xywhr", "mask", "reason"})
+_TEXT = frozenset({*_TABLE, *_PAIR, "bbox_xywhr", "mask", "reason", "reviewed"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,7 +261,9 @@ def _predictions(path: Path, images: ImageTable, ranked: RankedCandidates, decis
     with _reading(path):
         frame = frame.loc[list(images.queries.image_id)]
         probability = frame["probability"].to_numpy(dtype=np.float64)
-        return Predictions(images.queries.image_id, text_array([one or None for one in frame["identity"]]), probability)
+        identity = text_array([one or None for one in frame["identity"]])
+        reviewed = text_array(frame["reviewed"].tolist()) if "reviewed" in frame else None
+        return Predictions(images.queries.image_id, identity, probability, reviewed)
 
 
 def _skipped(path: Path) -> list[Skipped]:

@@ -155,10 +155,17 @@ class RunFolder:
         write_csv(self.order, ("image_id",), [(one,) for one in submission_id])
 
     def write_answers(self, predictions: Predictions) -> None:
-        """Write `answers.csv`: the answer to every query; an empty identity is a new individual."""
-        rows = zip(predictions.image_id, predictions.identity, predictions.probability.tolist(), strict=True)
-        content = [(one, who or "", f"{probability:.6g}") for one, who, probability in rows]
-        write_csv(self.answers, ("image_id", "identity", "probability"), content)
+        """Write `answers.csv`: the answer to every query; an empty identity is a new individual.
+
+        The column `reviewed` is there only if people's answers took part.
+        """
+        columns = {
+            "image_id": predictions.image_id,
+            "identity": [who or "" for who in predictions.identity],
+            "probability": [f"{value:.6g}" for value in predictions.probability.tolist()],
+        }
+        columns |= {} if predictions.reviewed is None else {"reviewed": predictions.reviewed}
+        write_csv(self.answers, tuple(columns), zip(*columns.values(), strict=True))
 
     def write_timings(self, seconds: Mapping[str, float], counts: Mapping[str, int]) -> None:
         """Write `timings.json`: seconds of each stage of this call, and its amount of work."""

@@ -171,9 +171,10 @@ class Predictions:
     image_id: StrArray  # (q,)
     identity: StrArray  # (q,) str or None
     probability: NDArray[np.float64]  # (q,) of the best candidate, 0 where there was none
+    reviewed: StrArray | None = None  # (q,) what people said of it: "named", "excluded", "grouped" or ""
 
     def __post_init__(self) -> None:
-        check_rows(self, len(self.image_id), "identity", "probability")
+        check_rows(self, len(self.image_id), "identity", "probability", "reviewed")
 
     def __repr__(self) -> str:
         named = len(list(self.named()))

@@ -58,7 +58,19 @@ def test_predict_goes_by_the_log(tiny_run: tuple[Path, Path], tmp_path: Path) ->
     }
     finished = json.loads((path / "finished.json").read_text())
     assert len(finished["reviewed"]) == 64
-    assert load_run(path).predictions.probability[list(before).index(new["image_id"])] == 1.0
+    told = load_run(path).predictions
+    assert told.probability[list(before).index(new["image_id"])] == 1.0
+    marks = {new["image_id"]: "named", named[0]["image_id"]: "excluded"}
+    assert told.reviewed is not None
+    assert {one: what for one, what in zip(told.image_id, told.reviewed, strict=True) if what} == marks
+    for_people = {row["image_id"]: row for row in read_csv(tmp_path / "who.answers.csv")}
+    assert {one: row["reviewed"] for one, row in for_people.items() if row["reviewed"]} == marks
+    without = for_people[named[0]["image_id"]]
+    assert named[0]["identity"] not in (without["next_candidate"], without["third_candidate"])
+    assert "People's answers decided 2 queries: 1 named, 1 without the individuals" in " ".join(done.output.split())
+    page = tmp_path / "report.html"
+    assert run("report", path, "--data", data, "--out", page).exit_code == 0
+    assert '"reviewed":"excluded"' in page.read_text().replace(" ", "")
 
 
 @pytest.mark.parametrize("is_there", [True, False])

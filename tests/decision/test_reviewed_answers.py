@@ -45,6 +45,16 @@ def test_same_as_a_named_photograph_is_the_name() -> None:
     assert answered(ReviewedPairs(same=(("t", "q1"),)))[0] == ("Tara", 1.0)
 
 
+def test_what_people_said_is_noted() -> None:
+    said = ReviewedPairs(same=(("q3", "t"),), different=(("l", "q1"),))
+    found = apply_reviewed(PREDICTIONS, RANKED, IMAGES, decision(), said)
+    assert found.reviewed is not None
+    assert found.reviewed.tolist() == ["excluded", "", "named"]
+    pair = apply_reviewed(PREDICTIONS, RANKED, IMAGES, decision(), ReviewedPairs(same=(("q1", "q2"),)))
+    assert pair.reviewed is not None
+    assert pair.reviewed.tolist() == ["grouped", "grouped", ""]
+
+
 def test_different_takes_the_individual_away_and_the_next_is_decided() -> None:
     assert answered(ReviewedPairs(different=(("l", "q1"),)))[0] == ("Tara", 0.5)
     assert answered(ReviewedPairs(different=(("l", "q1"), ("q1", "t"))))[0] == (None, 0.1)  # Milo: below the threshold

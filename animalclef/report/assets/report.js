@@ -101,6 +101,8 @@
   const isSame = (query, photo) => query.truth !== undefined && photo.identity === query.truth;
   const answered = (query) => (query.answer === null ? "new individual" : query.answer);
 
+  const reviewed = { named: "named by a person", excluded: "decided without individuals that a person excluded", grouped: "decided with photographs that a person called the same" };
+
   function card(number) {
     const query = data.queries[number];
     const photo = data.photographs[query.photo];
@@ -109,6 +111,7 @@
       "header", {},
       make("h3", {}, `${photo.id} → ${answered(query)}`),
       query.outcome ? make("span", { class: `badge ${query.outcome.replace(" ", "-")}` }, query.outcome) : null,
+      query.reviewed ? make("span", { class: "badge reviewed" }, reviewed[query.reviewed]) : null,
       make("span", {}, `probability of the best individual ${probability(query.probability)}, threshold ${probability(query.threshold)}`),
       query.truth === undefined ? null : make("span", {}, truthOf(query)),
       make("small", {}, details),
