@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("truth", type=Path)
-    parser.add_argument("--only", nargs="*", default=list(VARIANTS))
+    parser.add_argument("--only", nargs="*", default=None, help="of these and of the further variants; default: all")
     parser.add_argument("--set", action="append", default=[], dest="assignments", help="for every variant")
     parser.add_argument("--variants", type=Path, default=None, help="YAML of further variants: name to settings")
     parser.add_argument("--weights", default="weights", help="what {weights} stands for in that file")
@@ -64,7 +64,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
         copy = Path(folder) / "run"
         shutil.copytree(arguments.run, copy)
-        for variant, settings in ({name: VARIANTS[name] for name in arguments.only} | further).items():
+        variants = VARIANTS | further
+        for variant in arguments.only or variants:
+            settings = variants[variant]
             chosen = [one.replace("{weights}", arguments.weights) for one in settings]
             start = time.perf_counter()
             config = animalclef.load_config(None, *chosen, *arguments.assignments)

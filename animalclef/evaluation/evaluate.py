@@ -18,6 +18,7 @@ from animalclef.data.columns import NEW_INDIVIDUAL
 from animalclef.data.names import one_spelling, spelled_as
 from animalclef.data.submission import Truth, read_submission, read_truth
 from animalclef.errors import DataError, SubmissionError
+from animalclef.metrics.bootstrap import wilson_interval
 from animalclef.metrics.competition import Score, ScoreKernel, average_precision, identity_rank
 from animalclef.runtime.wording import counted
 from animalclef.store.finished_run import FinishedRun
@@ -156,13 +157,17 @@ def _spelled_as_table(truth: Truth, images: ImageTable) -> Truth:
 def evaluate_run(run: FinishedRun, truth_path: Path, draws: int = 1000, seed: int = 0) -> RetrievalReport:
     """Compute rank-k over distinct individuals and mAP over images from a run's ranked candidates.
 
-    Only known queries count. A relevant gallery image that was not on the shortlist counts as missed.
+    Only known queries count; one whose photograph could not be read counts as not found, with a warning. A relevant
+    gallery image that was not on the shortlist counts as missed.
 
     Raises:
         DataError: the truth is of other data.
         SubmissionError: the truth file is not right.
     """
     truth = truth_of_run(run, truth_path)
+    if unread := sorted({one.image_id for one in run.skipped} & set(truth.image_id[truth.known])):
+        told = "%s: the photographs of %s could not be read (one: %s); they count as not found."
+        logger.warning(told, run.path, counted(len(unread), "known query"), unread[0])
     per_query = _per_query(truth, run)
     rng = np.random.default_rng(seed)
     groups = []
@@ -223,7 +228,10 @@ def _group(dataset: str, viewpoint: str | None, rows: pd.DataFrame, rng: np.rand
 
 
 def bootstrap(values: Floats, individual: Integers, rng: np.random.Generator, draws: int) -> Interval:
-    """Return the mean with the middle 95% of what it is when individuals are drawn with replacement."""
+    """Return the mean with the middle 95% of what it is when individuals are drawn with replacement.
+
+    Where every draw is the same (all found, or one individual), the ends are Wilson's for as many individuals.
+    """
     if not len(values):
         return Interval(float("nan"), float("nan"), float("nan"))
     rows_of = [np.flatnonzero(individual == who) for who in range(individual.max() + 1)]
@@ -231,8 +239,11 @@ def bootstrap(values: Floats, individual: Integers, rng: np.random.Generator, dr
         float(values[np.concatenate([rows_of[who] for who in rng.integers(0, len(rows_of), len(rows_of))])].mean())
         for _ in range(draws)
     ]
+    mean = float(values.mean())
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return Interval(float(values.mean()), float(low), float(high))
+    if low == high:
+        low, high = wilson_interval(mean, len(rows_of))
+    return Interval(mean, float(low), float(high))
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,24 @@ def test_a_run_that_was_not_finished_is_refused(run: Path) -> None:
         evaluate_run(run, run.parent / "truth.csv")
 
 
+def test_a_known_query_that_could_not_be_read_is_told(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    skipped = [("q3", "q3.jpg", "query", "damaged"), ("q4", "q4.jpg", "query", "damaged")]
+    write_csv(run / "set_aside.csv", ("image_id", "path", "split", "reason"), skipped)
+    report = evaluate_run(run, run.parent / "truth.csv", draws=20)
+    assert report.groups[0].queries == 3
+    assert "the photographs of 1 known query could not be read (one: q3); they count as not found." in caplog.text
+
+
+def test_few_queries_that_are_all_right_have_a_wide_interval(run: Path) -> None:
+    write_csv(run.parent / "two.csv", TRUTH, [("q1", "01", "lynx", 1), ("q3", "c", "lynx", 1)])
+    left, right = evaluate_run(run, run.parent / "two.csv", draws=20).groups[1:]
+    one, none = left.measures["rank-1"], right.measures["rank-1"]
+    assert (one.mean, none.mean) == (1.0, 0.0)
+    assert one.low == pytest.approx(1 / (1 + 1.96**2), abs=1e-6)  # Wilson, one individual
+    assert one.high == 1.0
+    assert (none.low, none.high) == pytest.approx((0.0, 1 - one.low), abs=1e-6)
+
+
 def test_the_truth_of_other_data_is_refused(run: Path) -> None:
     write_csv(run.parent / "other.csv", TRUTH, [("q1", "01", "lynx", 1), ("z9", "01", "lynx", 1)])
     with pytest.raises(DataError, match=r"other.csv: 1 of its queries are not in .* \(one: z9\)"):

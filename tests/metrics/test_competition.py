@@ -169,10 +169,11 @@ def test_bootstrap_draws_individuals_not_queries() -> None:
     assert (interval.low, interval.high) == (0, 1)  # both draws of one individual are common
 
 
-def test_bootstrap_of_one_individual_has_no_width_and_of_none_is_nan() -> None:
+def test_bootstrap_of_one_individual_is_wide_and_of_none_is_nan() -> None:
     rng = np.random.default_rng(0)
     one = bootstrap(np.array([0.0, 1.0]), np.array([0, 0]), rng, draws=50)
-    assert (one.mean, one.low, one.high) == (0.5, 0.5, 0.5)
+    half = 1.96 * math.sqrt(0.25 + 1.96**2 / 4) / (1 + 1.96**2)  # of Wilson's interval for a share of .5 of one
+    assert (one.mean, one.low, one.high) == pytest.approx((0.5, 0.5 - half, 0.5 + half))
     none = bootstrap(np.zeros(0), np.zeros(0, dtype=np.int64), rng, draws=50)
     assert math.isnan(none.mean)
     assert math.isnan(none.low)
