@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.early_exit import StopRule, learn_rule, trace_of
 from animalclef.decision.early_exit_curve import held_out_chances, limit_for, trade_off, write_trade_off
 from animalclef.decision.tune import tune
+from animalclef.matching.rerank import scores_without_matching
 from animalclef.pipeline.features import FeatureSet
 from animalclef.pipeline.match import Allowance, match_pairs
 from animalclef.pipeline.run_context import RunContext
@@ -31,6 +32,10 @@ __all__ = ["Spent", "pair_seconds", "settle_budget", "spent_on"]
 
 logger = logging.getLogger(__name__)
 
+Pair = frozenset[str]  # two photographs
+
+_ROUNDS = 6  # of sharing what is left of a budget
+_SPARE = 0.02  # of a budget may be left
 _LEAST_SAMPLE = 12  # pseudo-queries per data set; with fewer no rule is learned
 
 
@@ -61,7 +66,7 @@ def spent_on(scores: PairScores, pseudo: Mapping[str, PseudoQueries], context: R
     asked, names = context.config.budget.text, context.match_columns
     if asked is None or not names:
         return None
-    matched, every = set[frozenset[str]](), set[frozenset[str]]()
+    matched, every = set[Pair](), set[Pair]()
     for part in pseudo.values():
         listed = part.as_known | part.as_unknown
         seen = np.isfinite(part.columns[names[0]]) & listed
@@ -70,7 +75,7 @@ def spent_on(scores: PairScores, pseudo: Mapping[str, PseudoQueries], context: R
     return Spent(asked, int(np.isfinite(scores.columns[names[0]]).sum()), len(scores), len(matched), len(every))
 
 
-def _pairs(part: PseudoQueries, chosen: BoolArray) -> set[frozenset[str]]:
+def _pairs(part: PseudoQueries, chosen: BoolArray) -> set[Pair]:
     """Return the pairs of photographs in some slots (p, k) of pseudo-queries."""
     if part.gallery_id is None:
         return set()
@@ -127,10 +132,11 @@ def _allow(asked: str, wanted: Shortlist, features: FeatureSet, context: RunCont
 def _settle(record: _Record, shortlists: Shortlists, context: RunContext) -> _Record:
     """Learn the stopping rule on a sample of pseudo-queries, and share what is left among all pairs."""
     config, datasets = context.config, shortlists.features.images.gallery.datasets
-    every = shortlists.queries.pair_count
+    lists = [shortlists.queries]
     if context.given is None:
-        every += shortlists.pseudo.as_known.pair_count + shortlists.pseudo.as_unknown.pair_count
-    if record.pairs >= every:
+        lists += [shortlists.pseudo.as_known, shortlists.pseudo.as_unknown]
+    distinct = len(_all_pairs(*lists))
+    if record.pairs >= distinct:
         return record.model_copy(update={"share": 1.0, "sample_pairs": 0})
     count = min(
         config.budget.sample,
@@ -139,11 +145,46 @@ def _settle(record: _Record, shortlists: Shortlists, context: RunContext) -> _Re
     )
     if count < _LEAST_SAMPLE:  # too little to learn from: every query gets its first few candidates
         rule = StopRule(steps=(), match_columns=context.match_columns, provisional=None, curves={}, limit=0.0)
-        return record.model_copy(update={"share": record.pairs / every, "sample_pairs": 0, "rule": rule})
+        share = _widest_share(record.pairs, rule, lists, set(), shortlists.features, context)
+        return record.model_copy(update={"share": share, "sample_pairs": 0, "rule": rule})
     sample = sample_pseudo_queries(shortlists.pseudo, count, shortlists.features, shortlists.encounters, config)
-    share = max(record.pairs - sample.pair_count, 0) / every
-    rule = _learn(sample, share, shortlists.features, context)
-    return record.model_copy(update={"share": share, "sample_pairs": sample.pair_count, "rule": rule})
+    rule = _learn(sample, record.pairs / distinct, shortlists.features, context)
+    seen = _all_pairs(sample.as_known, sample.as_unknown)
+    share = _widest_share(record.pairs, rule, lists, seen, shortlists.features, context)
+    return record.model_copy(update={"share": share, "sample_pairs": len(seen), "rule": rule})
+
+
+def _widest_share(
+    pairs: int, rule: StopRule, lists: Sequence[Shortlist], seen: set[Pair], features: FeatureSet, context: RunContext
+) -> float:
+    """Match what the budget allows, and return the share of every list that this is; pairs in `seen` are matched.
+
+    A share wider by d adds at most d times the pairs on all lists. A pair that stands on several lists is matched once,
+    so some of the budget is left over; it is shared again, until little is left.
+    """
+    every = sum(one.pair_count for one in lists)
+    share = max(pairs - len(seen), 0) / every
+    for _ in range(_ROUNDS):
+        matched = set(seen)
+        for one in lists:
+            scores = match_pairs(one, features, context, Allowance(share, rule, ""))
+            matched |= _pairs_of(scores, np.isfinite(scores.columns[context.match_columns[0]]))
+        left = pairs - len(matched)
+        if left <= _SPARE * pairs or share >= 1:
+            break
+        share = min(1.0, share + left / every)
+    return share
+
+
+def _all_pairs(*lists: Shortlist) -> set[Pair]:
+    """Return the pairs of photographs on some shortlists."""
+    scores = map(scores_without_matching, lists)
+    return set[Pair]().union(*(_pairs_of(one, np.ones(len(one), dtype=bool)) for one in scores))
+
+
+def _pairs_of(scores: PairScores, rows: BoolArray) -> set[Pair]:
+    """Return the pairs of photographs in some rows."""
+    return set(map(frozenset, zip(scores.query_id[rows], scores.gallery_id[rows], strict=True)))
 
 
 def _learn(sample: PseudoQuerySet, share: float, features: FeatureSet, context: RunContext) -> StopRule:
