@@ -176,8 +176,12 @@ def review(
     if answers is not None:
         print_lines(f"{counted(read_answers(session, answers), 'new answer')} saved in {kept.path}")
     if sheet is not None:
-        table = write_sheet(session, sheet, questions)
-        print_lines(f"Sheet: {sheet}", f"Fill in the column `answer` of {table}, then give it to `review --answers`.")
+        table, count = write_sheet(session, sheet, questions)
+        fewer = "; no more are open" if count < questions else ""
+        print_lines(
+            f"Sheet: {sheet} ({counted(count, 'question')}{fewer})",
+            f"Fill in the column `answer` of {table}, then give it to `review --answers`.",
+        )
     if answers is not None or sheet is not None:
         return
 

@@ -39,10 +39,10 @@ class _Side:
     width: float
 
 
-def write_sheet(session: ReviewSession, path: Path, most: int) -> Path:
+def write_sheet(session: ReviewSession, path: Path, most: int) -> tuple[Path, int]:
     """Write the `most` most useful open questions to an HTML file, and beside it the CSV file that takes their answers.
 
-    The page holds its pictures. Return the CSV file, whose column `answer` is empty.
+    The page holds its pictures. Return the CSV file, whose column `answer` is empty, and the number of questions.
 
     Raises:
         OutputError: the name does not end with .html, or one of the files is there already.
@@ -67,7 +67,7 @@ def write_sheet(session: ReviewSession, path: Path, most: int) -> Path:
     )
     write_text(path, page)
     write_csv(table, _COLUMNS, (_row(number, one) for number, one in enumerate(questions, start=1)))
-    return table
+    return table, len(questions)
 
 
 def read_answers(session: ReviewSession, path: Path) -> int:

@@ -177,8 +177,11 @@ def test_a_sheet_is_written_and_its_answers_are_read(tiny_run: tuple[Path, Path]
     log, sheet = tmp_path / "review.jsonl", tmp_path / "questions.html"
     done = run("review", tiny_run[1], "--log", log, "--sheet", sheet, "--questions", "2")
     assert done.exit_code == 0, done.output
+    assert "(2 questions)" in done.output
     assert sheet.is_file()
     assert not log.exists()
+    every = run("review", tiny_run[1], "--log", log, "--sheet", tmp_path / "all.html", "--questions", "5000")
+    assert "questions; no more are open)" in every.output
     table = sheet.with_suffix(".csv")
     table.write_text(table.read_text(encoding="utf-8").replace(",\n", ",same\n", 1), encoding="utf-8")
     done = run("review", tiny_run[1], "--log", log, "--answers", table, "--who", "Ada")

@@ -30,7 +30,8 @@ def fill(table: Path, *answers: str) -> list[dict[str, str]]:
 
 
 def test_the_questions_of_the_page_are_on_the_sheet(session: ReviewSession, tmp_path: Path) -> None:
-    table = write_sheet(session, tmp_path / "sheet.html", 3)
+    table, count = write_sheet(session, tmp_path / "sheet.html", 3)
+    assert count == 3
     asked = session.questions(3)
     assert [(row["query"], row["candidate"], row["answer"]) for row in read_csv(table)] == [
         (one.query_id, one.gallery_id, "") for one in asked
@@ -43,7 +44,7 @@ def test_the_questions_of_the_page_are_on_the_sheet(session: ReviewSession, tmp_
 
 
 def test_answers_are_read_once(session: ReviewSession, tmp_path: Path) -> None:
-    table = write_sheet(session, tmp_path / "sheet.html", 4)
+    table, _ = write_sheet(session, tmp_path / "sheet.html", 4)
     rows = fill(table, "Yes", "different", "", "?")
     assert read_answers(session, table) == 3
     said = {frozenset(one.pair): (one.who, one.said) for one in session.log.standing()}
@@ -70,7 +71,7 @@ def test_answers_are_read_once(session: ReviewSession, tmp_path: Path) -> None:
 def test_a_row_that_cannot_be_read_saves_nothing(
     session: ReviewSession, tmp_path: Path, answers: list[str], change: dict[str, str], told: str
 ) -> None:
-    table = write_sheet(session, tmp_path / "sheet.html", 2)
+    table, _ = write_sheet(session, tmp_path / "sheet.html", 2)
     rows = fill(table, *answers)
     others = {"CANDIDATE": rows[1]["candidate"]}
     rows[1] |= {name: rows[0][name] if value == "FIRST" else others.get(value, value) for name, value in change.items()}
@@ -92,7 +93,7 @@ def test_a_sheet_overwrites_nothing_and_another_table_is_refused(session: Review
 
 
 def test_a_row_with_a_cell_too_many_saves_nothing(session: ReviewSession, tmp_path: Path) -> None:
-    table = write_sheet(session, tmp_path / "sheet.html", 2)
+    table, _ = write_sheet(session, tmp_path / "sheet.html", 2)
     fill(table, "same", "different")
     table.write_text(table.read_text(encoding="utf-8").replace("different", "different, perhaps"), encoding="utf-8")
     with pytest.raises(DataError, match=r"sheet.csv, line 3: expected 6 cells, got 7"):
@@ -101,7 +102,7 @@ def test_a_row_with_a_cell_too_many_saves_nothing(session: ReviewSession, tmp_pa
 
 
 def test_names_of_columns_may_be_in_capitals_but_not_stand_twice(session: ReviewSession, tmp_path: Path) -> None:
-    table = write_sheet(session, tmp_path / "sheet.html", 2)
+    table, _ = write_sheet(session, tmp_path / "sheet.html", 2)
     fill(table, "Can't tell")
     text = table.read_text(encoding="utf-8")
     table.write_text(text.replace("answer", "Answer", 1), encoding="utf-8")
