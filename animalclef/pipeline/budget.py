@@ -48,6 +48,7 @@ class Spent:
     query_pairs: int
     validation_pairs_matched: int = 0  # 0 of 0 where the decision was given
     validation_pairs: int = 0
+    settled: bool = False  # some of the budget is left, because no answer was expected to change any more
 
     @property
     def sentence(self) -> str:
@@ -58,7 +59,8 @@ class Spent:
         said = f"Budget of {self.asked}: matched {' and '.join(counts)}"
         if (self.query_pairs_matched, self.validation_pairs_matched) == (self.query_pairs, self.validation_pairs):
             return f"{said}. New individuals are not grouped within a budget."
-        return f"{said}; the others are scored without keypoints, and new individuals are not grouped."
+        rest = " The rest of the budget was not needed: no answer was expected to change." if self.settled else ""
+        return f"{said}; the others are scored without keypoints, and new individuals are not grouped.{rest}"
 
 
 def spent_on(scores: PairScores, pseudo: Mapping[str, PseudoQueries], context: RunContext) -> Spent | None:
@@ -72,7 +74,11 @@ def spent_on(scores: PairScores, pseudo: Mapping[str, PseudoQueries], context: R
         seen = np.isfinite(part.columns[names[0]]) & listed
         every |= _pairs(part, listed)
         matched |= _pairs(part, seen)
-    return Spent(asked, int(np.isfinite(scores.columns[names[0]]).sum()), len(scores), len(matched), len(every))
+    query_pairs = int(np.isfinite(scores.columns[names[0]]).sum())
+    record = _Record.model_validate_json((context.folder.path / "budget.json").read_bytes())
+    used = query_pairs + len(matched) + (record.sample_pairs or 0)
+    settled = bool(record.sample_pairs) and used < (1 - _SPARE) * record.pairs
+    return Spent(asked, query_pairs, len(scores), len(matched), len(every), settled)
 
 
 def _pairs(part: PseudoQueries, chosen: BoolArray) -> set[Pair]:
@@ -160,18 +166,20 @@ def _widest_share(
     """Match what the budget allows, and return the share of every list that this is; pairs in `seen` are matched.
 
     A share wider by d adds at most d times the pairs on all lists. A pair that stands on several lists is matched once,
-    so some of the budget is left over; it is shared again, until little is left.
+    so some of the budget is left over; it is shared again, until little is left or every query is settled.
     """
     every = sum(one.pair_count for one in lists)
     share = max(pairs - len(seen), 0) / every
+    before = -1
     for _ in range(_ROUNDS):
         matched = set(seen)
         for one in lists:
             scores = match_pairs(one, features, context, Allowance(share, rule, ""))
             matched |= _pairs_of(scores, np.isfinite(scores.columns[context.match_columns[0]]))
         left = pairs - len(matched)
-        if left <= _SPARE * pairs or share >= 1:
+        if left <= _SPARE * pairs or share >= 1 or len(matched) == before:
             break
+        before = len(matched)
         share = min(1.0, share + left / every)
     return share
 

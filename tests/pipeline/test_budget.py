@@ -124,7 +124,7 @@ def test_what_a_budget_may_not_be(text: str) -> None:
         load_config(None, [f"budget.spend={text}"])
 
 
-def test_what_was_matched_is_counted_by_the_scores() -> None:
+def test_what_was_matched_is_counted_by_the_scores(tmp_path: Path) -> None:
     scores = PairScores(
         strings("q", "q", "q"), strings("g0", "g1", "g2"), {"inliers": np.array([4, np.nan, 0], dtype=np.float32)}
     )
@@ -135,7 +135,12 @@ def test_what_was_matched_is_counted_by_the_scores() -> None:
         splits=SimpleNamespace(image_id=strings("a", "b")),
         gallery_id=np.array([["b", "c", "d"], ["c", "d", "a"]], dtype=object),  # a with b stands twice
     )  # fmt: skip
-    context: Any = SimpleNamespace(config=load_config(None, ["budget.spend=200"]), match_columns=("inliers",))
+    context: Any = SimpleNamespace(
+        config=load_config(None, ["budget.spend=200"]),
+        match_columns=("inliers",),
+        folder=SimpleNamespace(path=tmp_path),
+    )
+    (tmp_path / "budget.json").write_text('{"asked": "200", "pairs": 200, "sample_pairs": 0, "share": 0.5}')
     spent = budgeting.spent_on(scores, {"NewtID": part}, context)
     assert spent == budgeting.Spent("200 pairs", 2, 3, 2, 3)
     assert spent is not None
@@ -143,6 +148,11 @@ def test_what_was_matched_is_counted_by_the_scores() -> None:
         "Budget of 200 pairs: matched 2 of 3 pairs of queries and 2 of 3 pairs of validation; the others are scored "
         "without keypoints, and new individuals are not grouped."
     )
+    (tmp_path / "budget.json").write_text('{"asked": "200", "pairs": 200, "sample_pairs": 24, "share": 1.0}')
+    stopped = budgeting.spent_on(scores, {"NewtID": part}, context)
+    assert stopped is not None
+    assert stopped.settled
+    assert stopped.sentence.endswith("The rest of the budget was not needed: no answer was expected to change.")
     context.config = load_config(None)
     assert budgeting.spent_on(scores, {}, context) is None
 
