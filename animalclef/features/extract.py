@@ -82,10 +82,8 @@ def extract_features(
     """
     full = [job for job in looks if getattr(job.extractor, "decodes_fully", False)]
     rest = [job for job in looks if job not in full]
-    passes = []
-    if full:
-        unreduced = config.model_copy(update={"decode_long_side": _UNREDUCED})
-        passes.append((full, unreduced, min(chunk, _FULL_CHUNK)))
+    unreduced = config.model_copy(update={"decode_long_side": _UNREDUCED})
+    passes = [(full, unreduced, min(chunk, _FULL_CHUNK))] if full else []
     if rest or not full:
         passes.append((rest, config, chunk))
     reason_of: dict[str, str] = {}
