@@ -30,7 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from animalclef.data.decode import resize_long_side
 from animalclef.hub.catalogue import shipped_segmenter
-from animalclef.prepare.u2net_segmenter import SIDE, MapReader, U2NetSegmenter, mask_from_map, network_input
+from animalclef.prepare.u2net_segmenter import SIDE, U2NetSegmenter, mask_from_map, network_input
 from animalclef.prepare.u2netp import load_u2netp
 
 
@@ -58,8 +58,8 @@ def main() -> None:
     cv2.setNumThreads(given.workers)
     reference = cv2.dnn.readNetFromONNX(str(given.onnx))
     readers = {
-        "ours, what ships": MapReader(load_u2netp(shipped_segmenter()), "cpu", given.workers),
-        "ours, u2netp": MapReader(load_u2netp(given.onnx), "cpu", given.workers),
+        "ours, what ships": U2NetSegmenter(load_u2netp(shipped_segmenter()), "cpu", given.workers),
+        "ours, u2netp": U2NetSegmenter(load_u2netp(given.onnx), "cpu", given.workers),
     }
     seconds: dict[str, list[float]] = {"cv2.dnn": [], **{name: [] for name in readers}}
     for turn in range(given.rounds + 1):  # the first one warms up
@@ -69,7 +69,7 @@ def main() -> None:
         taken = {"cv2.dnn": time.perf_counter() - start}
         for name, reader in readers.items():
             start = time.perf_counter()
-            reader.read(images)
+            reader.maps(images)
             taken[name] = time.perf_counter() - start
         for name, each in taken.items():
             seconds[name] += [each / len(images)] if turn else []
@@ -88,11 +88,11 @@ def on_gpu(images: list[NDArray[np.uint8]], given: argparse.Namespace) -> None:
     """Print photographs a second of the plain way and of ours, and the network alone in batches."""
     device = torch.device(given.device)
     plain = load_u2netp(shipped_segmenter()).to(device)
-    reader = MapReader(load_u2netp(shipped_segmenter()), given.device, given.workers)
+    reader = U2NetSegmenter(load_u2netp(shipped_segmenter()), given.device, given.workers)
     segmenter = U2NetSegmenter(load_u2netp(shipped_segmenter()), given.device, given.workers)
     ways: dict[str, Callable[[], object]] = {
         "plain, one by one": lambda: [plain_map(plain, image, device) for image in images],
-        "ours, maps": lambda: reader.read(images),
+        "ours, maps": lambda: reader.maps(images),
         "preparing the input": lambda: [network_input(image) for image in images],
         "ours, maps and masks": lambda: segmenter.segment(images),
     }
@@ -102,7 +102,7 @@ def on_gpu(images: list[NDArray[np.uint8]], given: argparse.Namespace) -> None:
         rate = len(images) / statistics.median(each)
         print(f"{name:22s} {rate:8.1f} photographs a second, {ratio:6.2f} times as fast as plain, one by one")
     shapes = [(image.shape[1], image.shape[0]) for image in images]
-    maps = zip(reader.read(images), [plain_map(plain, image, device) for image in images], shapes, strict=True)
+    maps = zip(reader.maps(images), [plain_map(plain, image, device) for image in images], shapes, strict=True)
     pairs = [(mask_from_map(own, size), mask_from_map(other, size)) for own, other, size in maps]
     overlap = [float((own & other).sum() / max(1, (own | other).sum())) for own, other in pairs if (own | other).any()]
     if overlap:

@@ -30,7 +30,7 @@ from animalclef.features.local.sift import extract_sift
 from animalclef.features.local.unit_descriptors import root_sift
 from animalclef.hub.catalogue import shipped_segmenter
 from animalclef.matching.nearest_neighbour import MutualNearest
-from animalclef.prepare.u2net_segmenter import MapReader
+from animalclef.prepare.u2net_segmenter import U2NetSegmenter
 from animalclef.prepare.u2netp import load_u2netp
 from animalclef.runtime.threads import one_thread_each, worker_threads
 
@@ -94,10 +94,10 @@ def measure(clock: Clock, data: Path, photographs: int) -> None:
     table = load_table(find_source(data)).images
     rows = np.linspace(0, len(table) - 1, photographs).astype(int).tolist()
     decoded = [clock.time("decode", read_image, table, row, config.data) for row in rows]
-    reader = MapReader(load_u2netp(shipped_segmenter()), "cpu", 1)
+    reader = U2NetSegmenter(load_u2netp(shipped_segmenter()), "cpu", 1)
     for image in decoded[:8]:
         shown = [resize_long_side(image.pixels, SHOWN_SIDE, enlarge=False)]
-        clock.time("find the animal (U2-Net-P, 320 px)", reader.read, shown, gflop=SEGMENTER_GFLOP)
+        clock.time("find the animal (U2-Net-P, 320 px)", reader.maps, shown, gflop=SEGMENTER_GFLOP)
     dense = [clock.time("VLAD: dense descriptors", dense_descriptors, image, config.embed) for image in decoded]
     with worker_threads(1) as pool:
         vlad = VladExtractor(fit_codebook(dense, config.embed, 0), config.embed)

@@ -82,10 +82,8 @@ def extract_features(
     """
     full = [job for job in looks if getattr(job.extractor, "decodes_fully", False)]
     rest = [job for job in looks if job not in full]
-    passes = []
-    if full:
-        unreduced = config.model_copy(update={"decode_long_side": _UNREDUCED})
-        passes.append((full, unreduced, min(chunk, _FULL_CHUNK)))
+    unreduced = config.model_copy(update={"decode_long_side": _UNREDUCED})
+    passes = [(full, unreduced, min(chunk, _FULL_CHUNK))] if full else []
     if rest or not full:
         passes.append((rest, config, chunk))
     reason_of: dict[str, str] = {}
@@ -156,13 +154,15 @@ class _Description(ThreadedWork):
             worker_threads(self.workers) as pool,
             worker_threads(self.workers) as ahead,  # its own: what a network waits for must not queue behind a chunk
         ):
-            for chunk, coming in one_ahead(lambda chunk: _decode(chunk, self.config, ahead), chunks):
-                decoded = {key: one.result() for key, one in zip(chunk.key, coming, strict=True)}
-                yield self._describe(decoded, pool)
+            for coming in one_ahead(lambda chunk: self._decode(chunk, ahead), chunks):
+                yield self._describe({key: one.result() for key, one in coming}, pool)
 
     def named(self, chunk: ImageTable) -> str:
         """Return the first photograph of a chunk."""
         return f"{chunk.path[0]} and what follows it"
+
+    def _decode(self, chunk: ImageTable, pool: Executor) -> list[tuple[str, Future[Tried]]]:
+        return [(key, pool.submit(_try_read, chunk, row, self.config)) for row, key in enumerate(chunk.key)]
 
     def _describe(self, decoded: dict[str, Tried], pool: Executor) -> _Described:
         good = {key: image for key, image in decoded.items() if isinstance(image, DecodedImage)}
@@ -178,10 +178,6 @@ class _Description(ThreadedWork):
         )
         reasons = {key: failed.get(key, NO_MEMORY) for key in decoded.keys() - good.keys()}
         return _Described(len(decoded), files, reasons)
-
-
-def _decode(chunk: ImageTable, config: DataConfig, pool: Executor) -> tuple[ImageTable, list[Future[Tried]]]:
-    return chunk, [pool.submit(_try_read, chunk, row, config) for row in range(len(chunk))]
 
 
 def _try_read(images: ImageTable, row: int, config: DataConfig) -> Tried:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from animalclef.structures import WHOLE_XYWHR, FloatArray
 from animalclef.structures.arrays import BoolArray
 
-__all__ = ["body_box", "cut_out_box", "is_whole", "large_patches", "outline_box", "plain_ground"]
+__all__ = ["body_box", "cut_out_box", "disc", "is_whole", "large_patches", "outline_box", "plain_ground"]
 
 Bytes = NDArray[np.uint8]
 Box = tuple[float, float, float, float, float]  # x, y, width, height, clockwise rotation in radians about the centre
@@ -73,13 +73,13 @@ def body_box(mask: BoolArray) -> Box:
     animal = _filled(mask)
     half_width = cv2.distanceTransform(np.pad(animal, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     widest = float(half_width.max())
-    wide = cv2.dilate((half_width >= _WIDE * widest).astype(np.uint8), _disc(_WIDE * widest)) & animal
+    wide = cv2.dilate((half_width >= _WIDE * widest).astype(np.uint8), disc(_WIDE * widest)) & animal
     tail = _longest_part(animal, wide, widest)
-    body = cv2.morphologyEx(animal & (1 - tail), cv2.MORPH_OPEN, _disc(_LIMB * widest))
+    body = cv2.morphologyEx(animal & (1 - tail), cv2.MORPH_OPEN, disc(_LIMB * widest))
     places = _places(_largest(body) if body.any() else animal)
     centre = places.mean(axis=0)
     axis = np.linalg.svd(places - centre, full_matrices=False)[2][0]
-    towards = _places(cv2.dilate(tail, _disc(1)) & wide)
+    towards = _places(cv2.dilate(tail, disc(1)) & wide)
     behind = (towards.mean(axis=0) - centre) @ axis if len(towards) else axis[1]
     head = -axis if behind > 0 else axis
     return _along(places, head)
@@ -130,7 +130,7 @@ def _longest_part(animal: Bytes, body: Bytes, least: float) -> Bytes:
     """The patch beside the body whose end is the farthest from it on a way within the animal; empty below `least`."""
     reached, last, steps = body, np.zeros_like(body), 0
     while True:
-        grown = cv2.dilate(reached, _disc(1)) & animal
+        grown = cv2.dilate(reached, disc(1)) & animal
         added = grown & (1 - reached)
         if not added.any():
             break
@@ -175,6 +175,7 @@ def _places(mask: Bytes) -> NDArray[np.float64]:
     return np.asarray(np.argwhere(mask)[:, ::-1] + 0.5, dtype=np.float64)
 
 
-def _disc(radius: float) -> Bytes:
+def disc(radius: float) -> Bytes:
+    """Return a disc for dilations, 0 and 1; its radius is rounded to whole pixels, 1 at the least."""
     size = 2 * max(1, round(radius)) + 1
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), dtype=np.uint8)

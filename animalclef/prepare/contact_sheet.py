@@ -18,7 +18,7 @@ from animalclef.structures import WHOLE_XYWHR, ImageTable
 __all__ = ["CELL", "contact_sheet", "crop_sheet", "mask_sheet", "spread_rows"]
 
 CELL = 160  # pixels: a photograph's long side on the sheet
-_LINE, _ACROSS = 16, 12  # pixels, cells
+_LINE, _ACROSS, _CELLS = 16, 12, 96  # pixels, cells, cells
 
 _OUTLINE = (255, 220, 0)  # RGB
 
@@ -51,10 +51,10 @@ def _cell(pixels: NDArray[np.uint8] | None, name: str) -> NDArray[np.uint8]:
     return cell
 
 
-def crop_sheet(images: ImageTable, most: int = 96) -> bytes:
-    """Draw the boxes of at most `most` photographs, spread evenly over the table, as a JPEG with their image_id."""
+def crop_sheet(images: ImageTable) -> bytes:
+    """Draw the boxes of at most 96 photographs, spread evenly over the table, as a JPEG with their image_id."""
     cells = []
-    for row in spread_rows(len(images), most):
+    for row in spread_rows(len(images), _CELLS):
         try:
             pixels = read_image(images, row, DataConfig()).pixels
         except UnreadableImageError:
@@ -63,9 +63,9 @@ def crop_sheet(images: ImageTable, most: int = 96) -> bytes:
     return contact_sheet(cells)
 
 
-def mask_sheet(images: ImageTable, folder: Path, most: int = 96) -> bytes:
-    """Return a JPEG of at most `most` photographs, evenly taken from the table, darkened outside their masks."""
-    rows = spread_rows(len(images), most)
+def mask_sheet(images: ImageTable, folder: Path) -> bytes:
+    """Return a JPEG of at most 96 photographs, evenly taken from the table, darkened outside their masks."""
+    rows = spread_rows(len(images), _CELLS)
     files = mask_paths(folder, list(images.path))
     return contact_sheet([(_darkened(images, row, files[row]), str(images.image_id[row])) for row in rows])
 

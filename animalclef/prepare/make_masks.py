@@ -22,12 +22,10 @@ from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import one_thread_each, worker_threads
-from animalclef.structures import WHOLE_XYWHR, DecodedImage, ImageTable
+from animalclef.structures import WHOLE_XYWHR, DecodedImage, FloatArray, ImageTable
 from animalclef.structures.arrays import BoolArray
 
 __all__ = ["Made", "make_masks"]
-
-_BoxArray = NDArray[np.float32]  # (5,) x, y, width, height in pixels, and rotation
 
 _AT_ONCE = 32  # photographs that are decoded before they are segmented
 _KEY = "animalclef"  # the PNG's text that says what a mask was made of
@@ -49,7 +47,7 @@ class _Photograph:
 
     key: str  # of its content, its boxes and the segmenter
     content: bytes
-    boxes: Sequence[_BoxArray]
+    boxes: Sequence[FloatArray]  # (5,) each: x, y, width, height in pixels, and rotation
 
 
 def make_masks(
@@ -64,7 +62,7 @@ def make_masks(
     Raises:
         OutputError: a file cannot be written, or a file that is no mask is there.
     """
-    boxes: dict[str, list[_BoxArray]] = defaultdict(list)
+    boxes: dict[str, list[FloatArray]] = defaultdict(list)
     for path, box in zip(images.path, images.bbox_xywhr, strict=True):
         boxes[str(path)] += [box] if np.isfinite(box).all() else []
     paths = list(boxes)
@@ -92,7 +90,7 @@ def make_masks(
 
 
 def _read(
-    root: Path, paths: Sequence[str], boxes: Mapping[str, Sequence[_BoxArray]], fingerprint: str
+    root: Path, paths: Sequence[str], boxes: Mapping[str, Sequence[FloatArray]], fingerprint: str
 ) -> dict[str, _Photograph]:
     """The photographs that can be read, by path."""
     found = {}
@@ -172,7 +170,7 @@ def _write(path: Path, mask: BoolArray, key: str) -> None:
     write_bytes(path, file.getvalue())
 
 
-def _upright_bounds(box_xywhr: _BoxArray, scale: float) -> Box:
+def _upright_bounds(box_xywhr: FloatArray, scale: float) -> Box:
     """Left, top, right and bottom of a box that may be turned."""
     x, y, width, height, rotation_rad = (float(value) for value in box_xywhr)
     cos, sin = abs(np.cos(rotation_rad)), abs(np.sin(rotation_rad))

@@ -18,7 +18,7 @@ from animalclef.errors import ConfigError, WeightsError, suggestion
 from animalclef.hub.cache import find_weights
 from animalclef.hub.catalogue import shipped_segmenter
 from animalclef.hub.load import weights_digest
-from animalclef.prepare.body_box import large_patches
+from animalclef.prepare.body_box import disc, large_patches
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.structures.arrays import BoolArray
 
@@ -181,12 +181,8 @@ def _inner_box(box: Box | None, shape: tuple[int, ...], small_wh: tuple[int, int
 
 
 def _tidied(mask: BoolArray) -> BoolArray:
-    """Return the mask without patches below a tenth of the largest, with holes filled.
-
-    It is grown by a hundredth of the long side.
-    """
+    """Return the mask without patches below a tenth of the largest, holes filled, grown by a hundredth of its side."""
     kept = large_patches(mask, 0.1).astype(np.uint8)
     outlines, _ = cv2.findContours(kept, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = cv2.drawContours(np.zeros(mask.shape, np.uint8), outlines, -1, 1, cv2.FILLED)
-    reach = 2 * max(1, round(0.01 * max(mask.shape))) + 1
-    return np.asarray(cv2.dilate(filled, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))) > 0)
+    return np.asarray(cv2.dilate(filled, disc(0.01 * max(mask.shape))) > 0)

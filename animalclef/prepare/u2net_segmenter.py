@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from copy import copy, deepcopy
+from copy import deepcopy
 from itertools import islice
 
 import cv2
@@ -21,7 +21,7 @@ from animalclef.prepare.body_box import large_patches
 from animalclef.runtime.devices import has_float16_units
 from animalclef.structures.arrays import BoolArray
 
-__all__ = ["SIDE", "MapReader", "U2NetSegmenter", "mask_from_map", "network_input"]
+__all__ = ["SIDE", "U2NetSegmenter", "mask_from_map", "network_input"]
 
 SIDE = 320  # pixels: the network sees every photograph at SIDE x SIDE, whatever its shape
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet
@@ -45,23 +45,37 @@ def network_input(pixels: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.flo
     return np.ascontiguousarray(((small - _MEAN) / _STD).transpose(2, 0, 1))
 
 
-class MapReader:
-    """Probability maps of photographs by one network.
+class U2NetSegmenter:
+    """Finds the animals of photographs with one U2-Net-P.
 
     On a processor each photograph is one forward pass on one thread, and as many run at once as there are cores: the
     map of a photograph never depends on the photographs beside it. On a GPU they run in batches and in half precision.
     """
 
-    def __init__(self, network: nn.Module, device: str, workers: int | None = None) -> None:
+    def __init__(self, network: nn.Module, device: str = "cpu", workers: int | None = None) -> None:
         self.device = torch.device(device)
         # As the weights are stored, where it is fast. bfloat16 never: masks move, and some vanish.
         self.format = torch.float16 if has_float16_units(self.device) else torch.float32
-        self.made_by = [str(self.format), self.device.type, torch.__version__]  # what the last bits of a map depend on
+        last_bits = [str(self.format), self.device.type, torch.__version__]  # of a map depend on these
+        self.fingerprint = fingerprint("u2netp", _VERSION, weights_digest(network), last_bits)
         self.workers = workers or os.cpu_count() or 1
         own = deepcopy(network).eval()  # the caller's keeps its format
         self.network = own.to(self.device, self.format).to(memory_format=torch.channels_last)
 
-    def read(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+    def segment(
+        self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[Box | None] | None = None
+    ) -> list[BoolArray]:
+        """Return a mask (h, w) for each photograph (h, w, 3) in RGB, true on the animals; empty where none was found.
+
+        Where a photograph has a box (left, top, right, bottom in pixels), the mask holds what lies inside it.
+        """
+        bounds = [_bounds(image, box) for image, box in zip(images, boxes or [None] * len(images), strict=True)]
+        shown = [image[_slices(_widened(box, image))] for image, box in zip(images, bounds, strict=True)]
+        maps = self.maps(shown)
+        with ThreadPoolExecutor(self.workers) as pool:  # beside a GPU this takes longer than the network
+            return list(pool.map(_mask_in_box, images, bounds, maps))
+
+    def maps(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
         """Return a map of probabilities for each photograph (h, w, 3), SIDE or half of it on each side."""
         if self.device.type != "cpu":
             return self._on_gpu(images)
@@ -97,38 +111,6 @@ def _one_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-class U2NetSegmenter:
-    """Finds the animals of photographs with one U2-Net-P."""
-
-    def __init__(self, network: nn.Module, device: str = "cpu", workers: int | None = None) -> None:
-        digest = weights_digest(network)
-        self._reader = MapReader(network, device, workers)
-        self.fingerprint = fingerprint("u2netp", _VERSION, digest, self._reader.made_by)
-
-    @property
-    def workers(self) -> int:
-        """Return the number of processor cores in use."""
-        return self._reader.workers
-
-    @workers.setter
-    def workers(self, count: int) -> None:
-        self._reader = copy(self._reader)
-        self._reader.workers = count
-
-    def segment(
-        self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[Box | None] | None = None
-    ) -> list[BoolArray]:
-        """Return a mask (h, w) for each photograph (h, w, 3) in RGB, true on the animals; empty where none was found.
-
-        Where a photograph has a box (left, top, right, bottom in pixels), the mask holds what lies inside it.
-        """
-        bounds = [_bounds(image, box) for image, box in zip(images, boxes or [None] * len(images), strict=True)]
-        shown = [image[_slices(_widened(box, image))] for image, box in zip(images, bounds, strict=True)]
-        maps = self._reader.read(shown)
-        with ThreadPoolExecutor(self.workers) as pool:  # beside a GPU this takes longer than the network
-            return list(pool.map(_mask_in_box, images, bounds, maps))
 
 
 def mask_from_map(values: NDArray[np.float32], size_wh: tuple[int, int]) -> BoolArray:

@@ -18,7 +18,7 @@ from animalclef.runtime.threads import one_thread_each
 from animalclef.structures import FloatArray
 from animalclef.structures.arrays import Integers
 
-__all__ = ["Codebook", "DescriptorIndex", "build_block", "train_codebook"]
+__all__ = ["Codebook", "DescriptorIndex", "build_block", "one_faiss_thread", "train_codebook"]
 
 Reader = Callable[[int], FloatArray]
 Map = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]  # such as `map`, or that of a pool of threads
@@ -124,7 +124,7 @@ def train_codebook(read: Reader, images: int, config: VoteConfig, seed: int) -> 
         return Codebook(total, none[0:0].ravel(), none, none)
     cells = 2 ** round(np.log2(2 * np.sqrt(total)))
     sample = _sample(read, counts, 40 * cells, np.random.default_rng([seed, 5]))
-    with _one_thread():
+    with one_faiss_thread():
         mean, basis = _principal(sample, config.dimensions)
         width = basis.shape[1]
         quantiser = faiss.IndexFlatL2(width)
@@ -135,7 +135,7 @@ def train_codebook(read: Reader, images: int, config: VoteConfig, seed: int) -> 
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_faiss_thread() -> Iterator[None]:
     """Keep BLAS and FAISS on one thread while the block runs."""
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)

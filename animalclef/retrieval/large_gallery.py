@@ -16,6 +16,7 @@ import faiss
 import numpy as np
 
 from animalclef.engine.work import Engine, ThisMachine, ThreadedWork
+from animalclef.retrieval.descriptor_index import one_faiss_thread
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.structures import FloatArray
 from animalclef.structures.arrays import Integers
@@ -112,12 +113,9 @@ def _quantizer(centroids: FloatArray) -> Any:
         flat = faiss.IndexFlatIP(dimensions)
         flat.add(centroids)
         return flat
-    graph, threads = faiss.IndexHNSWFlat(dimensions, 32, faiss.METRIC_INNER_PRODUCT), faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
+    graph = faiss.IndexHNSWFlat(dimensions, 32, faiss.METRIC_INNER_PRODUCT)
+    with one_faiss_thread():
         graph.add(centroids)
-    finally:
-        faiss.omp_set_num_threads(threads)
     return graph
 
 

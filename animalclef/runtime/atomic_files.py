@@ -67,7 +67,8 @@ def replace_with(path: Path, write: Callable[[Path], object]) -> None:
     temporary = path.with_name(f".{path.name[:_NAMED]}.{_HOST}.{os.getpid()}.{threading.get_native_id()}.part")
     try:
         write(temporary)
-        _flush(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
@@ -149,8 +150,3 @@ def remove_parts(folder: Path) -> None:
     """Remove what killed processes left half written under a folder that nobody else is working in."""
     for path in folder.rglob(".*.part"):
         path.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

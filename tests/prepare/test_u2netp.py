@@ -16,7 +16,7 @@ from animalclef.errors import WeightsError
 from animalclef.hub.catalogue import WEIGHTS, shipped_segmenter
 from animalclef.prepare import u2net_segmenter
 from animalclef.prepare.segmenters import open_segmenter
-from animalclef.prepare.u2net_segmenter import SIDE, MapReader, U2NetSegmenter, mask_from_map, network_input
+from animalclef.prepare.u2net_segmenter import SIDE, U2NetSegmenter, mask_from_map, network_input
 from animalclef.prepare.u2netp import U2NetP, load_u2netp, read_onnx_convolutions
 from animalclef.runtime import devices
 
@@ -116,9 +116,9 @@ def test_weights_that_were_not_pulled_are_named(tmp_path: Path, monkeypatch: pyt
 def test_the_map_of_a_photograph_does_not_depend_on_those_beside_it(network: U2NetP) -> None:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 255, (40, 60, 3), dtype=np.uint8) for _ in range(3)]
-    together = MapReader(network, "cpu", 2).read(images)
+    together = U2NetSegmenter(network, "cpu", 2).maps(images)
     assert [one.shape for one in together] == [(SIDE, SIDE)] * 3
-    alone = MapReader(network, "cpu", 1).read(images[1:])
+    alone = U2NetSegmenter(network, "cpu", 1).maps(images[1:])
     np.testing.assert_array_equal(together[1:], alone)
 
 
@@ -128,7 +128,7 @@ def test_maps_are_never_computed_in_bfloat16(
 ) -> None:
     monkeypatch.setattr(devices, "has_bfloat16_units", lambda device: True)
     monkeypatch.setattr(u2net_segmenter, "has_float16_units", lambda device: fast)
-    assert MapReader(network, "cpu").format == format_
+    assert U2NetSegmenter(network, "cpu").format == format_
 
 
 def test_the_batches_of_a_gpu_have_the_maps_of_their_photographs(
@@ -137,8 +137,8 @@ def test_the_batches_of_a_gpu_have_the_maps_of_their_photographs(
     monkeypatch.setattr(u2net_segmenter, "_GPU_BATCH", 2)
     rng = np.random.default_rng(4)
     images = [rng.integers(0, 255, (40 + n, 60, 3), dtype=np.uint8) for n in range(3)]  # two batches
-    reader = MapReader(network, "cpu", workers=2)
-    alone, together = reader.read(images), reader._on_gpu(images)
+    reader = U2NetSegmenter(network, "cpu", workers=2)
+    alone, together = reader.maps(images), reader._on_gpu(images)
     assert len(together) == len(images)
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
@@ -222,9 +222,9 @@ def test_the_published_file_gives_the_same_maps_as_opencv(shared: Path, monkeypa
     photographs = sorted((shared / "data" / "wild2" / "images").rglob("*.jpg"))[::400]
     reference = cv2.dnn.readNetFromONNX(str(path))
     output = reference.getUnconnectedOutLayersNames()[0]
-    reader = MapReader(load_u2netp(path), "cpu")
+    reader = U2NetSegmenter(load_u2netp(path), "cpu")
     images = [cv2.cvtColor(cv2.imread(str(one)), cv2.COLOR_BGR2RGB) for one in photographs]
     assert len(images) >= 2
-    for image, values in zip(images, reader.read(images), strict=True):
+    for image, values in zip(images, reader.maps(images), strict=True):
         reference.setInput(network_input(image)[None])
         np.testing.assert_allclose(values, reference.forward(output)[0, 0], atol=1e-4)

@@ -21,8 +21,7 @@ def accelerate(model: nn.Module, dtype: torch.dtype, device: str) -> nn.Module:
     pooling and neck are not: they cost nothing and decide the last digits.
     """
     folded = fold_batch_norms(model.eval())
-    backbone = getattr(folded, "backbone", None)
-    backbone = backbone if isinstance(backbone, nn.Module) else folded
+    backbone: nn.Module = getattr(folded, "backbone", folded)
     if device == "cpu" and dtype == torch.bfloat16:
         for parent in list(backbone.modules()):
             for name, layer in list(parent.named_children()):

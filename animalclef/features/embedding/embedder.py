@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from animalclef.features.embedding.timm_embedder import TimmExtractor, choose_de
 from animalclef.features.embedding.vlad import Codebook, VladExtractor, dense_descriptors, fit_codebook
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import one_thread_each, worker_threads
-from animalclef.store.shard_store import ShardStore
+from animalclef.store.shard_store import Entry, ShardStore
 from animalclef.structures import Embeddings, FloatArray, ImageTable, StrArray
 
 __all__ = ["FITTED_ON", "Embedder", "join_embeddings", "load_network"]
@@ -55,11 +55,7 @@ class Embedder:
         """Return the extractor of embeddings; a codebook is fitted once and kept beside `folder`."""
         if self.network is not None:
             return self.network
-        store = ShardStore(folder.with_name(f"{folder.name}-codebook"))
-        if store.verify(["codebook"]):
-            fitted = self._fit(workers, progress)
-            store.put({"codebook": {"mean": fitted.mean, "basis": fitted.basis, "words": fitted.words}})
-        arrays = {name: array.astype(np.float32) for name, array in store.get("codebook").items()}
+        arrays = _kept(folder, "codebook", "codebook", lambda: vars(self._fit(workers, progress)))
         return VladExtractor(Codebook(**arrays), self.config.embed)
 
     def embeddings(self, images: ImageTable, store: ShardStore, *, keeps_axes: bool = False) -> Embeddings:
@@ -77,20 +73,12 @@ class Embedder:
         if self.network is not None:
             return Embeddings(self.fingerprint, images.image_id, _stacked(images.key, store))
         if keeps_axes:
-            axes = self._axes(images, store)  # below in blocks of one photograph: the same to the last bit
+            axes = _kept(store.folder, "axes", "axes", lambda: self._fitted_axes(images, store))
+            # in blocks of one photograph: the same to the last bit
             return Embeddings(self.fingerprint, images.image_id, _on_axes(images.key, store, **axes, rows=1))
         key = fingerprint(1, images.key.tolist(), self.config.embed.dimensions)
-        made = ShardStore(store.folder.with_name(f"{store.folder.name}-vectors"))
-        if made.verify([key]):
-            made.put({key: {"values": self._projected(images, store)}})
-        return Embeddings(self.fingerprint, images.image_id, made.get(key)["values"].astype(np.float32))
-
-    def _axes(self, images: ImageTable, store: ShardStore) -> dict[str, FloatArray]:
-        """Return mean, axes and variances that were fitted before; fitted on these photographs the first time."""
-        kept = ShardStore(store.folder.with_name(f"{store.folder.name}-axes"))
-        if kept.verify(["axes"]):
-            kept.put({"axes": self._fitted_axes(images, store)})
-        return {name: array.astype(np.float32) for name, array in kept.get("axes").items()}
+        vectors = _kept(store.folder, "vectors", key, lambda: {"values": self._projected(images, store)})
+        return Embeddings(self.fingerprint, images.image_id, vectors["values"])
 
     def _projected(self, images: ImageTable, store: ShardStore) -> FloatArray:
         if len(images) <= FITTED_ON:
@@ -129,6 +117,14 @@ class Embedder:
                 samples.append(sample)
                 advance(1)
         return fit_codebook(samples, config.embed, config.seed)
+
+
+def _kept(folder: Path, kind: str, key: str, make: Callable[[], Entry]) -> dict[str, FloatArray]:
+    """Return the arrays that are kept under a key in the store of a kind beside `folder`; made the first time."""
+    store = ShardStore(folder.with_name(f"{folder.name}-{kind}"))
+    if store.verify([key]):
+        store.put({key: make()})
+    return {name: array.astype(np.float32) for name, array in store.get(key).items()}
 
 
 def _stacked(keys: StrArray, store: ShardStore) -> FloatArray:

@@ -22,14 +22,13 @@ _DIMENSIONS = 512
 class GeM(nn.Module):
     """Generalised mean, (b, c, h, w) to (b, c): (mean of x^p) ^ (1/p) over the picture, p trained, x at least 1e-6."""
 
-    def __init__(self, exponent: float = 3.0, eps: float = 1e-6) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.p = nn.Parameter(torch.full((1,), exponent))
-        self.eps = eps
+        self.p = nn.Parameter(torch.full((1,), 3.0))
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool in float32, as x ** 3 leaves the range of float16 and bfloat16 has too few digits."""
-        x = x.float().clamp(min=self.eps)
+        x = x.float().clamp(min=1e-6)
         exponent = self.p.float()
         return x.pow(exponent).mean((2, 3)).pow(1 / exponent)
 
@@ -105,7 +104,10 @@ def _swin_keys(state: State) -> dict[str, Tensor]:
     kept = {name: value for name, value in state.items() if not name.endswith(("relative_position_index", "attn_mask"))}
     if not any(name.startswith("layers.0.downsample.") for name in kept):
         return kept
-    later: Callable[[re.Match[str]], str] = lambda found: f"layers.{int(found[1]) + 1}.downsample"  # noqa: E731
+
+    def later(found: re.Match[str]) -> str:
+        return f"layers.{int(found[1]) + 1}.downsample"
+
     return {re.sub(r"layers\.(\d+)\.downsample", later, name): value for name, value in kept.items()}
 
 

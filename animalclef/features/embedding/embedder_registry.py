@@ -16,13 +16,7 @@ from animalclef.config.loading import refuse_removed
 from animalclef.errors import ConfigError, suggestion
 from animalclef.hub.catalogue import SHIPPED, shipped_embedder
 
-__all__ = [
-    "EMBEDDERS",
-    "METADATA",
-    "EmbedderEntry",
-    "find_embedder",
-    "trained_on_keys",
-]
+__all__ = ["EMBEDDERS", "METADATA", "EmbedderEntry", "find_embedder", "trained_on_keys"]
 
 Values = tuple[float, float, float]
 _IMAGENET: tuple[Values, Values] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

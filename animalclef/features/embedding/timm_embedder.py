@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,8 +191,7 @@ def preprocessing_of(entry: EmbedderEntry, model: torch.nn.Module, config: Embed
     mean, std = config.mean or mean, config.std or std
     if entry.resize not in RESIZERS:
         raise WeightsError(f"{entry.weights}: its resize method {entry.resize!r} is not known here.")
-    made = Preprocessing(size_wh, _three(mean), _three(std), entry.resize)
-    return made if config.resize is None else replace(made, resize=config.resize)
+    return Preprocessing(size_wh, _three(mean), _three(std), config.resize or entry.resize)
 
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:

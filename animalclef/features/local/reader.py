@@ -32,12 +32,7 @@ class Wanted:
     content_key: ContentKey
     view: str  # "" for the photograph as it is
     masked: bool
-    upright: bool = False  # keypoints are described without a turn
-
-    @property
-    def store(self) -> str:
-        """Return the name of the store that its features are in."""
-        return store_name(self.view, upright=self.upright)
+    upright: bool  # keypoints are described without a turn
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +71,8 @@ class FeatureReader:
     def whole(self, key: MatchKey) -> LocalFeatures:
         """With the keypoints that a mask or the border drops."""
         one = self.wanted[key]
-        return features_from_entry(key, self.stores[one.store].get(one.content_key), self.extractor)
+        store = self.stores[store_name(one.view, upright=one.upright)]
+        return features_from_entry(key, store.get(one.content_key), self.extractor)
 
 
 def store_name(view: str, *, upright: bool) -> str:

@@ -106,10 +106,7 @@ def on_grid(apply: Callable[..., torch.Tensor], *tokens: torch.Tensor) -> torch.
 
 
 def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """Return the attention of (n, heads, tokens, size).
-
-    Lengths are padded to the grid, and the padding is masked, where that is faster.
-    """
+    """Return the attention of (n, heads, tokens, size), padded to the grid and masked where that is faster."""
     length, theirs = query.shape[2], key.shape[2]
     short = _short(key, theirs)
     mask = torch.arange(theirs + short, device=key.device) < theirs if short else None

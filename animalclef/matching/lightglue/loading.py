@@ -134,10 +134,7 @@ def new_network(**architecture: Any) -> Any:
 
 
 def _kornia_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Rename tensors: releases call a layer `self_attn.3`, kornia `transformers.3.self_attn`.
-
-    Those of LighterGlue lie under `matcher.`.
-    """
+    """Rename tensors of releases (`self_attn.3`) and of LighterGlue (under `matcher.`) to kornia's names."""
     if any(key.startswith("matcher.") for key in state):  # beside it lies the extractor of the same checkpoint
         state = {
             key.removeprefix("matcher."): value for key, value in state.items() if not key.startswith("extractor.")

@@ -21,7 +21,7 @@ from animalclef.runtime.devices import is_out_of_memory, release_memory
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.structures import Correspondences, FloatArray, LocalFeatures, MatchKey
 
-__all__ = ["DeviceWorker", "Engine", "LightGlueMatcher", "State"]
+__all__ = ["DeviceWorker", "Engine", "LightGlueMatcher"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,20 +29,11 @@ _COUNTS = ("matches", "confidence_sum", *(f"matches_{level}" for level in MATCH_
 _WINDOW = 24  # batches that are gathered before they are cut by length
 
 
-class State(Protocol):
-    """One image as an engine keeps it."""
-
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes it takes on the device."""
-        ...
-
-
 class Engine(Protocol):
     """A network on one device."""
 
-    def prepare(self, features: LocalFeatures) -> State:
-        """Return what depends on this image alone."""
+    def prepare(self, features: LocalFeatures) -> Any:
+        """Return what depends on this image alone; its `nbytes` are what it takes on the device."""
         ...
 
     def match(self, pairs: Sequence[tuple[Any, Any]], *, counts_only: bool = False) -> list[PairMatches]:
@@ -52,12 +43,16 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class _Image:
-    state: State | None  # None where there is no keypoint
+    state: Any  # of the engine; None where there is no keypoint
     keypoints_xy: FloatArray
     long_side: int
 
     def __len__(self) -> int:
         return len(self.keypoints_xy)
+
+    @property
+    def nbytes(self) -> int:
+        return self.keypoints_xy.nbytes + (0 if self.state is None else int(self.state.nbytes))
 
 
 class DeviceWorker:
@@ -86,7 +81,7 @@ class DeviceWorker:
             return self._images[key]
         image = self._fitting(read(key) if features is None else features)
         self._images[key] = image
-        self._bytes += _bytes(image)
+        self._bytes += image.nbytes
         while self._bytes > self.cache_bytes and len(self._images) > 1:
             self._forget(1)
         return image
@@ -144,7 +139,7 @@ class DeviceWorker:
     def _forget(self, count: int) -> None:
         """Drop the images that were not asked for longest."""
         for _ in range(count):
-            self._bytes -= _bytes(self._images.popitem(last=False)[1])
+            self._bytes -= self._images.popitem(last=False)[1].nbytes
 
     def _portion(self, pairs: Sequence[tuple[_Image, _Image]]) -> list[tuple[_Image, _Image]]:
         sizes = np.cumsum([len(one) + len(other) for one, other in pairs])
@@ -265,7 +260,3 @@ class LightGlueMatcher:
 def _left_first(pair: Pair, length: Mapping[MatchKey, int]) -> Pair:
     left, right = sorted(pair, key=lambda key: (-length[key], key))
     return left, right
-
-
-def _bytes(image: _Image) -> int:
-    return image.keypoints_xy.nbytes + (0 if image.state is None else image.state.nbytes)
