@@ -13,12 +13,11 @@ from animalclef.clustering.constraints import NOTHING_SAID, Constraints
 from animalclef.config import Config, changed_settings
 from animalclef.errors import ConfigError, DataError
 from animalclef.hub.needed_weights import require_weights
-from animalclef.pipeline.cluster import cluster_run, cluster_unnamed
+from animalclef.pipeline.cluster import cluster_run
 from animalclef.pipeline.image_contents import read_contents
-from animalclef.pipeline.predict import predict
+from animalclef.pipeline.predict import group_unnamed, predict
 from animalclef.pipeline.run_context import open_context
 from animalclef.runtime.progress import Progress, Silent
-from animalclef.store.cluster_file import write_clusters
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.finished_run import load_run as read_run
 from animalclef.store.run_folder import RunFolder
@@ -46,11 +45,11 @@ def cluster(
     """Group the photographs without a name by individual: known ones of the database, and new ones.
 
     A finished run (or its folder) is used as it is: its features and matched pairs are not computed again. Of data,
-    everything is kept in `run_dir` as `predict` does; nobody needs to have a name. `config` is the settings, a YAML
-    file, or the name of a shipped config. For a finished run only the settings under `cluster` can be changed: pass as
-    `config` either `load_config(run.config, "cluster.cut=0.4")` or a YAML file of `cluster` settings. `must_link` and
-    `cannot_link` are pairs of image_ids that show one individual, or two; either may be a photograph of the database.
-    `clusters.table` is a DataFrame.
+    everything is kept in `run_dir` as `predict` does; nobody needs to have a name, and `load_run` reads that run.
+    `config` is the settings, a YAML file, or the name of a shipped config. For a finished run only the settings under
+    `cluster` can be changed: pass as `config` either `load_config(run.config, "cluster.cut=0.4")` or a YAML file of
+    `cluster` settings. `must_link` and `cannot_link` are pairs of image_ids that show one individual, or two; either
+    may be a photograph of the database. `clusters.table` is a DataFrame.
 
     Raises:
         DataError: the table cannot be used, a pair names a photograph that is not there, or pairs contradict each
@@ -92,9 +91,7 @@ def cluster(
         if len(loaded.images.gallery):
             clusters = predict(loaded, contents, context, constraints, everybody=True).clusters
         else:
-            clusters = cluster_unnamed(loaded, contents, context, constraints)
-            folder.finished.unlink(missing_ok=True)  # of an earlier run, whose answers are not these
-            write_clusters(folder, clusters)
+            clusters = group_unnamed(loaded, contents, context, constraints)
     if clusters is None:
         raise DataError(f"{folder.path}: nothing was clustered.")
     return clusters

@@ -101,7 +101,8 @@ class Recogniser:
         """Group photographs while the catalogue knows nobody to compare them with."""
         with self.folder.claimed():
             self.folder.open(overwrite=False)
-            return cluster_unnamed(self._loaded(images), Contents(images, []), self._context(None))
+            clusters, _ = cluster_unnamed(self._loaded(images), Contents(images, []), self._context(None))
+            return clusters
 
     def who(self, photograph: Path, dataset: str | None = None, most: int = 5) -> Sighting:
         """Name the individual on one photograph, which is not added.

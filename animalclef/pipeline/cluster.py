@@ -74,8 +74,8 @@ def cluster_new_ones(
 
 def cluster_unnamed(
     loaded: LoadedTable, contents: Contents, context: RunContext, constraints: Constraints = NOTHING_SAID
-) -> Clusters:
-    """Return the individual on every photograph of a table in which nobody has a name.
+) -> tuple[Clusters, ClusterJob]:
+    """Return the individual on every photograph of a table in which nobody has a name, and what it rests on.
 
     Raises:
         DataError: nothing can be read, or a constraint cannot be used.
@@ -88,7 +88,7 @@ def cluster_unnamed(
     encounters = contents.encounters or encounters_of(features, context.config)
     job = ClusterJob(features, encounters, CandidateSearch(features, context), None, context)
     with context.timed("cluster"):
-        return _clustered(loaded.images, features.images, None, job, constraints)
+        return _clustered(loaded.images, features.images, None, job, constraints), job
 
 
 def cluster_run(
@@ -113,7 +113,9 @@ def cluster_run(
     """
     with run.folder.claimed():
         job = job_of_run(run, config, device, weights, workers, progress)
-        if everybody:
+        if job.decision is None:
+            clusters = _clustered(run.images, job.features.images, None, job, constraints)
+        elif everybody:
             clusters = cluster_queries(run.images, ranked_of_run(run, job), job, constraints)
         else:
             clusters = cluster_new_ones(run.images, run.predictions, job, constraints)
@@ -131,6 +133,8 @@ def job_of_run(
 ) -> ClusterJob:
     """Open a finished run's photographs, features and models again; what its stores hold is not computed.
 
+    Of a run without names the photographs are a database in which each is an individual of its own.
+
     Raises:
         RunError: the run was fused from others.
     """
@@ -139,9 +143,11 @@ def job_of_run(
     context = open_context(config, run.folder, device, weights, workers, progress, given=run.decision)
     rows = csv.DictReader(io.StringIO(run.encounters))
     encounters = Encounters({row["image_id"]: row["encounter"] for row in rows}, ())
-    contents = Contents(run.images.select(run.used), run.skipped, encounters, run.data)
+    images, is_named = run.images.select(run.used), bool(len(run.images.gallery))
+    contents = Contents(images if is_named else without_names(images), run.skipped, encounters, run.data)
     features = extract_all_features(contents, context)
-    return ClusterJob(features, encounters, CandidateSearch(features, context), run.decision, context)
+    search = CandidateSearch(features, context)
+    return ClusterJob(features, encounters, search, run.decision if is_named else None, context)
 
 
 def ranked_of_run(run: FinishedRun, job: ClusterJob) -> RankedCandidates:

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from animalclef.clustering.constraints import NOTHING_SAID, Constraints
+from animalclef.data.encounters import Encounters
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decide import decide
 from animalclef.decision.decision_model import Decision
 from animalclef.decision.fusion import fuse
 from animalclef.decision.reviewed_answers import apply_reviewed
 from animalclef.decision.sanity_checks import sanity_warnings
+from animalclef.decision.transfer import prior_decision
 from animalclef.errors import ConfigError, DataError
 from animalclef.pipeline.budget import Spent, settle_budget, spent_on
 from animalclef.pipeline.candidate_search import ranks_of_sources
-from animalclef.pipeline.cluster import cluster_new_ones, cluster_queries
+from animalclef.pipeline.cluster import cluster_new_ones, cluster_queries, cluster_unnamed
 from animalclef.pipeline.cluster_evidence import ClusterJob
 from animalclef.pipeline.decide import tune_decision
 from animalclef.pipeline.features import FeatureSet, extract_all_features
 from animalclef.pipeline.image_contents import Contents, gallery_digest
 from animalclef.pipeline.match import match_pairs, skipped_matchers
+from animalclef.pipeline.preparation_table import preparation_of
 from animalclef.pipeline.prepare_photographs import prepare_photographs
 from animalclef.pipeline.run_context import RunContext
 from animalclef.pipeline.shortlists import Shortlists, make_shortlists
@@ -31,10 +35,18 @@ from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.digests import with_digests
 from animalclef.store.cluster_file import write_clusters
 from animalclef.store.pseudo_query_file import read_pseudo_queries
-from animalclef.structures import ImageTable, PairScores, Predictions, RankedCandidates, ReviewedPairs, Skipped
+from animalclef.structures import (
+    ImageTable,
+    PairScores,
+    Predictions,
+    RankedCandidates,
+    ReviewedPairs,
+    Shortlist,
+    Skipped,
+)
 from animalclef.structures.clusters import Clusters
 
-__all__ = ["Outcome", "identify", "predict"]
+__all__ = ["Outcome", "group_unnamed", "identify", "predict"]
 
 logger = logging.getLogger(__name__)
 
@@ -85,8 +97,36 @@ def predict(
     outcome = replace(
         outcome, clusters=_clusters(outcome, loaded, shortlists, context, constraints, everybody=everybody)
     )
-    _write_run(outcome, loaded, shortlists, context, made_by)
+    lists = {**shortlists.by_source, "shortlist": shortlists.queries}
+    _write_run(outcome, loaded, shortlists.features, shortlists.encounters, lists, context, made_by)
     return outcome
+
+
+def group_unnamed(
+    loaded: LoadedTable, contents: Contents, context: RunContext, constraints: Constraints = NOTHING_SAID
+) -> Clusters:
+    """Group the photographs of a table in which nobody has a name, and keep everything in the run folder.
+
+    The run that is written has all of them as queries without candidates, each answered as new.
+
+    Raises:
+        DataError: nothing can be read, or a constraint cannot be used.
+    """
+    clusters, job = cluster_unnamed(loaded, contents, context, constraints)
+    features, context = job.features, job.context
+    asked = loaded.images.with_columns(is_query=np.ones(len(loaded.images), dtype=bool))
+    nobody = np.zeros(0, dtype=object)
+    ranked = RankedCandidates(nobody, nobody, nobody, nobody, np.zeros(0))
+    decision = Decision(
+        scores=context.scores_id, gallery="", seed=context.config.seed, datasets={}, pooled=prior_decision([]),
+        preparation=preparation_of(context.config),
+    )  # fmt: skip
+    answers = Predictions(asked.image_id, np.full(len(asked), None, dtype=object), np.zeros(len(asked)))
+    outcome = Outcome(
+        answers, ranked, decision, features.set_aside, context.seconds, weights=None, device="cpu", clusters=clusters
+    )
+    _write_run(outcome, replace(loaded, images=asked), features, job.encounters, {}, context, "cluster")
+    return clusters
 
 
 def identify(loaded: LoadedTable, contents: Contents, context: RunContext) -> tuple[Outcome, Shortlists, RunContext]:
@@ -170,22 +210,23 @@ def _constraints(reviewed: ReviewedPairs, predictions: Predictions, there: set[s
 
 
 def _write_run(
-    outcome: Outcome, loaded: LoadedTable, shortlists: Shortlists, context: RunContext, made_by: str
-) -> None:
+    outcome: Outcome, loaded: LoadedTable, features: FeatureSet, encounters: Encounters,
+    lists: Mapping[str, Shortlist], context: RunContext, made_by: str,
+) -> None:  # fmt: skip
     """Write what later commands read; `finished.json` last."""
-    folder, features = context.folder, shortlists.features
+    folder = context.folder
     folder.finished.unlink(missing_ok=True)
-    lists = {**shortlists.by_source, "shortlist": shortlists.queries}
-    folder.write_sources(ranks_of_sources(lists, features.images))
+    if lists:
+        folder.write_sources(ranks_of_sources(lists, features.images))
     folder.write_set_aside(features.set_aside)
-    folder.write_encounters(shortlists.encounters)
+    folder.write_encounters(encounters)
     write_text(folder.decision, outcome.decision.model_dump_json(indent=1) + "\n")
     folder.write_table(_as_prepared(loaded.images, features.images), features.by_content())
     folder.write_order(loaded.submission_id)
     folder.write_candidates(outcome.ranked)
     folder.write_answers(outcome.predictions)
     write_clusters(folder, outcome.clusters)
-    counts = {"photographs": len(features.images), "query pairs": shortlists.queries.pair_count}
+    counts = {"photographs": len(features.images), "query pairs": len(outcome.ranked)}
     if outcome.spent is not None:
         counts["query pairs matched"] = outcome.spent.query_pairs_matched
     folder.write_timings(context.seconds, counts | {"pairs in the log": sum(map(len, context.logs))})

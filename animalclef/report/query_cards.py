@@ -16,6 +16,7 @@ from animalclef.report.match_view import Matches
 from animalclef.report.thumbnails import Copy
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import one_thread_each, worker_threads
+from animalclef.store.cluster_file import read_clusters
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Correspondences, FloatArray, LocalFeatures
 
@@ -67,7 +68,8 @@ def photographs_of(run: FinishedRun, shown: Sequence[Shown]) -> list[str]:
 
 def queries_of(run: FinishedRun, answers: Answers | None, shown: Sequence[Shown], numbers: Mapping[str, int]) -> Any:
     """Return the script's data of each query; `numbers` are those of the photographs."""
-    predictions = run.predictions
+    predictions, clusters = run.predictions, read_clusters(run)
+    groups = {} if clusters is None else clusters.new_names
     row_of = {image_id: row for row, image_id in enumerate(predictions.image_id)}
     judged = {} if answers is None else {image_id: row for row, image_id in enumerate(answers.image_id)}
     queries = []
@@ -82,6 +84,8 @@ def queries_of(run: FinishedRun, answers: Answers | None, shown: Sequence[Shown]
             "probability": _short(predictions.probability[row]),
             "candidates": [_candidate(run, best, numbers) for best in one.best],
         }
+        if predictions.identity[row] is None and one.query_id in groups:
+            query["group"] = groups[one.query_id]
         if predictions.reviewed is not None and predictions.reviewed[row]:
             query["reviewed"] = predictions.reviewed[row]
         if answers is not None and one.query_id in judged:

@@ -92,7 +92,8 @@ def write_report(
     matches = matches_of(run, kept, shown, workers, progress, _MATCHES_BYTES if alone else None, matched)
     agreed = {} if explanations is None else explained_pairs(run, shown[:explained], explanations, progress)
     wanted = photographs_of(run, shown)
-    page = summarise(run, answers, retrieval, evidence_of(run, answers), wanted)
+    evidence = evidence_of(run, answers) if len(run.images.gallery) else []  # without names nothing is decided
+    page = summarise(run, answers, retrieval, evidence, wanted)
     if alone:
         copies = copies_within(run, wanted, _LONG_SIDE_ALONE, _COPIES_BYTES, workers, progress)
         sources = {name: data_address("image/jpeg", copy.jpeg) for name, copy in copies.items() if copy is not None}

@@ -150,11 +150,20 @@ def test_constraints_hold_and_contradictions_are_refused(run: animalclef.Run, da
         animalclef.cluster(run, must_link=[(a, "999")], workers=1)
 
 
-def test_photographs_without_any_name_are_grouped(data: Path, tmp_path: Path) -> None:
+def nameless(data: Path, folder: Path) -> list[dict[str, str]]:
+    """Make a table of the queries without any name, and return its rows."""
     rows = [row for row in read_csv(data / "metadata.csv") if row["split"] == "query"]
-    cells = [(row["image_id"], row["path"], "") for row in rows]
-    write_csv(tmp_path / "nameless" / "photographs.csv", ("image_id", "path", "identity"), cells)
-    (tmp_path / "nameless" / "images").symlink_to(data / "images")
+    write_csv(
+        folder / "photographs.csv",
+        ("image_id", "path", "identity"),
+        [(row["image_id"], row["path"], "") for row in rows],
+    )
+    (folder / "images").symlink_to(data / "images")
+    return rows
+
+
+def test_photographs_without_any_name_are_grouped(data: Path, tmp_path: Path) -> None:
+    rows = nameless(data, tmp_path / "nameless")
     settings = [part for one in CONFIG_ARGUMENTS for part in ("--set", one)]
     places = ["--data", str(tmp_path / "nameless"), "--run", str(tmp_path / "run"), "--out", str(tmp_path / "c.csv")]
     done = CliRunner().invoke(app, ["cluster", *places, "--workers", "1", *settings], catch_exceptions=False)
@@ -169,6 +178,46 @@ def test_photographs_without_any_name_are_grouped(data: Path, tmp_path: Path) ->
         together[row["cluster"]].add(truth_of(data)[row["image_id"]])
     assert sum(len(whose) == 1 for whose in together.values()) >= len(together) - 1
     assert len(together) < len(found)
+
+
+def test_a_run_without_names_is_shown_reviewed_and_grouped_again(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nameless(data, tmp_path / "nameless")
+    first = animalclef.cluster(tmp_path / "nameless", config=CONFIG, run_dir=tmp_path / "run", workers=1)
+    work = count_work(monkeypatch)
+    run = animalclef.load_run(tmp_path / "run")
+    again = animalclef.cluster(run, workers=1)
+    assert again.table.equals(first.table)
+    assert not work["pairs"]
+    assert run.clusters is not None
+    assert run.clusters.equals(first.table)
+    assert run.predictions.identity.isna().all()
+    assert run.summary["new_individuals"] == len(first) == 24
+    one, other = (first.image_id[first.number == number][0] for number in (0, 1))
+    joined = animalclef.cluster(run, must_link=[(one, other)], workers=1)
+    label_of = dict(zip(joined.image_id, joined.label, strict=True))
+    assert label_of[one] == label_of[other]
+    stricter = animalclef.cluster(run, config=animalclef.load_config(run.config, "cluster.cut=0.999999"), workers=1)
+    assert len(set(stricter.label)) >= len(set(first.label))
+    page = run.report(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert 'href="#individuals"' in page
+    assert 'href="#charts"' not in page
+    assert "nobody is named here" in page
+    assert '"group": "new_1"' in page
+    places = ["review", str(tmp_path / "run"), "--sheet", str(tmp_path / "sheet.html"), "--who", "Ada"]
+    done = CliRunner().invoke(app, places, catch_exceptions=False)
+    assert "no more are open" in done.output
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text(sheet.read_text(encoding="utf-8").replace(",\n", ",different\n", 1), encoding="utf-8")
+    places = ["review", str(tmp_path / "run"), "--answers", str(sheet), "--who", "Ada"]
+    assert CliRunner().invoke(app, places, catch_exceptions=False).exit_code == 0
+    asked = read_csv(sheet)[0]
+    log, out = str(tmp_path / "run.review.jsonl"), str(tmp_path / "after.csv")
+    places = ["cluster", "--run", str(tmp_path / "run"), "--reviewed", log, "--out", out]
+    assert CliRunner().invoke(app, places, catch_exceptions=False).exit_code == 0
+    label = {row["image_id"]: row["cluster"] for row in read_csv(Path(out))}
+    assert label[asked["query"]] != label[asked["candidate"]]
 
 
 def test_one_photograph_two_copies_of_it_and_no_query(data: Path, tmp_path: Path) -> None:

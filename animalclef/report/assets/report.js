@@ -57,7 +57,7 @@
   // ---- filters ----------------------------------------------------------------------------------------------
 
   const searchable = data.queries.map((query) =>
-    [data.photographs[query.photo].id, query.answer, query.truth].filter((text) => text !== null && text !== undefined).join("\n").toLowerCase(),
+    [data.photographs[query.photo].id, query.answer, query.group, query.truth].filter((text) => text !== null && text !== undefined).join("\n").toLowerCase(),
   );
 
   function passes(query, number, wanted) {
@@ -99,7 +99,7 @@
   // ---- one query ----------------------------------------------------------------------------------------------
 
   const isSame = (query, photo) => query.truth !== undefined && photo.identity === query.truth;
-  const answered = (query) => (query.answer === null ? "new individual" : query.answer);
+  const answered = (query) => (query.answer !== null ? query.answer : query.group ? `new individual, ${query.group}` : "new individual");
 
   const reviewed = { named: "named by a person", excluded: "decided without individuals that a person excluded", grouped: "decided with photographs that a person called the same" };
 
@@ -112,7 +112,7 @@
       make("h3", {}, `${photo.id} → ${answered(query)}`),
       query.outcome ? make("span", { class: `badge ${query.outcome.replace(" ", "-")}` }, query.outcome) : null,
       query.reviewed ? make("span", { class: "badge reviewed" }, reviewed[query.reviewed]) : null,
-      make("span", {}, `probability of the best individual ${probability(query.probability)}, threshold ${probability(query.threshold)}`),
+      data.scores.length ? make("span", {}, `probability of the best individual ${probability(query.probability)}, threshold ${probability(query.threshold)}`) : null,
       query.truth === undefined ? null : make("span", {}, truthOf(query)),
       make("small", {}, details),
     );
