@@ -115,8 +115,11 @@ def honesty_lines(decision: Decision) -> list[str]:
 _REVIEWED = {"named": "named", "excluded": "without the individuals that they excluded", "grouped": "with others"}
 
 
-def answer_lines(summary: Mapping[str, Any], submission: Path, run: Path, skipped: int = 0) -> list[str]:
+def answer_lines(
+    summary: Mapping[str, Any], submission: Path, run: Path, skipped: int = 0, *, competes: bool = False
+) -> list[str]:
     """Describe the answers, where they are, and which commands to run next; `skipped` queries could not be read."""
+    score = f"      animalclef ledger add --public SCORE --submission {submission} (note a leaderboard score)"
     queries, new = summary["queries"], summary["new_individuals"]
     unread = f", {skipped} of them because the photograph could not be read" if skipped else ""
     said = summary.get("reviewed", {})
@@ -130,7 +133,7 @@ def answer_lines(summary: Mapping[str, Any], submission: Path, run: Path, skippe
         f"Next: animalclef report {run} (look at every answer in a browser)",
         f"      animalclef show QUERY_ID --run {run} (draw one query with its matches)",
         f"      animalclef evaluate --run {run} --truth TRUTH.csv (with known answers: rank-1 and mAP)",
-        f"      animalclef ledger add --public SCORE --submission {submission} (note a leaderboard score)",
+        *([score] if competes else []),
     ]
 
 

@@ -50,7 +50,8 @@ def _finish(
         warn(sentence)
     table = console.decision_table(made.decision, made.finished.images.queries.datasets)
     skipped = sum(one.split == "query" for one in made.finished.skipped)
-    answered, *rest = console.answer_lines(summary, submission, made.path, skipped)
+    competes = (made.finished.images.root / "sample_submission.csv").is_file()
+    answered, *rest = console.answer_lines(summary, submission, made.path, skipped, competes=competes)
     counts = []
     if made.outcome is not None and made.outcome.clusters is not None:
         what = ("query", "") if is_clustering(made.finished) else ("photograph", " of new individuals")

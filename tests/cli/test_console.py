@@ -118,7 +118,9 @@ def test_a_validation_on_few_photographs_is_called_a_guess() -> None:
 
 def test_what_to_do_after_predict() -> None:
     summary = {"queries": 10, "new_individuals": 4, "individuals_named": 3}
-    lines = console.answer_lines(summary, Path("s.csv"), Path("runs/demo"))
+    assert not any("ledger" in line for line in console.answer_lines(summary, Path("s.csv"), Path("runs/demo")))
+    lines = console.answer_lines(summary, Path("s.csv"), Path("runs/demo"), competes=True)
+    assert "ledger add" in lines[-1]
     assert lines[:2] == ["10 queries: 6 named (3 individuals), 4 new.", "Submission: s.csv"]
     assert console.answer_lines(summary, Path("s.csv"), Path("runs/demo"), 1)[0] == (
         "10 queries: 6 named (3 individuals), 4 new, 1 of them because the photograph could not be read."
