@@ -67,7 +67,7 @@ def individual_body(style: BodyStyle, rng: np.random.Generator) -> BodyStyle:
 
 def pose_body(style: BodyStyle, rng: np.random.Generator) -> list[Ribbon]:
     """Return parts from far to near in a random pose, with a slight perspective along the body."""
-    depth = float(rng.normal(0.0, 0.09))
+    depth = rng.normal(0.0, 0.09)
     return [_in_perspective(part, depth) for part in _POSES[style.family](style, rng)]
 
 

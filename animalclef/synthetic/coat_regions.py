@@ -64,7 +64,7 @@ def _cat_face(
     mouth = np.abs(y - (-0.1 - 0.22 * (x - 1.45)))
     colour = _mix(colour, (52, 36, 30), 0.8 * smoothstep(0.010, 0.004, mouth) * smoothstep(1.36, 1.39, x))
     for _ in range(5):
-        centre = (float(rng.uniform(1.38, 1.46)), float(rng.uniform(-0.155, -0.115)))
+        centre = (rng.uniform(1.38, 1.46), rng.uniform(-0.155, -0.115))
         colour = _mix(colour, palette.mark, 0.7 * smoothstep(0.010, 0.005, _disc(x, y, centre, 1.0)))
     streak = np.abs(y + 0.235 - 0.45 * (1.31 - x)) + 10.0 * np.maximum(np.abs(x - 1.25) - 0.06, 0.0)
     colour = _mix(colour, palette.mark, 0.75 * smoothstep(0.016, 0.008, streak))
@@ -113,7 +113,7 @@ def _on_shell(grid_xy: FloatArray) -> FloatArray:
     x, y = grid_xy[..., 0], grid_xy[..., 1]
     inside = smoothstep(0.47, 0.45, np.abs(y)) * smoothstep(0.62, 0.6, x)
     reach = np.abs(y) - 1.25 * turtle.carapace_half_width(x)
-    return np.asarray(inside * smoothstep(0.02, 0.0, reach) * smoothstep(-0.66, -0.64, x), dtype=np.float32)
+    return floats(inside * smoothstep(0.02, 0.0, reach) * smoothstep(-0.66, -0.64, x))
 
 
 def _shell(
@@ -173,7 +173,7 @@ def _fill(sheet: Sheet, colour: Rgb) -> FloatArray:
 
 def _mix(colour: FloatArray, other: Rgb, share: FloatArray) -> FloatArray:
     """Move `colour` (H, W, 3) towards `other` by `share` (H, W)."""
-    return np.asarray(colour + share[..., None] * (linear_rgb(other) - colour), dtype=np.float32)
+    return floats(colour + share[..., None] * (linear_rgb(other) - colour))
 
 
 def _disc(x: FloatArray, y: FloatArray, centre_xy: tuple[float, float], slender: float) -> FloatArray:

@@ -11,7 +11,7 @@ import numpy as np
 from animalclef.structures.arrays import FloatArray
 from animalclef.synthetic.bodies import SHEETS, Sheet, individual_body
 from animalclef.synthetic.coat_regions import finish_newt, finish_quadruped, finish_turtle
-from animalclef.synthetic.fields import fractal_noise
+from animalclef.synthetic.fields import floats, fractal_noise
 from animalclef.synthetic.markings import Markings, draw_markings, individual_pattern
 from animalclef.synthetic.species import BodyStyle, Palette, Species
 from animalclef.synthetic.strokes import shifted
@@ -80,7 +80,7 @@ def _hair(rng: np.random.Generator, sheet: Sheet, fur: float) -> FloatArray:
     streaks = fractal_noise(rng, sheet.shape_hw, 2.2, octaves=1, stretch_xy=(3.5, 1.0))
     patches = fractal_noise(rng, sheet.shape_hw, 40.0, octaves=3)
     factor = np.exp((0.06 + 0.15 * fur) * streaks + 0.06 * patches)
-    return np.asarray(cv2.GaussianBlur(factor, (0, 0), 0.5), dtype=np.float32)[..., None]
+    return floats(cv2.GaussianBlur(factor, (0, 0), 0.5))[..., None]
 
 
 def _individual_palette(palette: Palette, rng: np.random.Generator) -> Palette:

@@ -137,7 +137,7 @@ def _database_visits(
 ) -> list[tuple[_Split, Visit]]:
     """Draw one to four visits with one to three photographs each, or a single photograph."""
     if rng.random() < layout.singletons:
-        return [("database", visits[int(rng.integers(len(visits)))])]
+        return [("database", visits[rng.integers(len(visits))])]
     count = min(int(rng.choice([1, 2, 3, 4], p=[0.15, 0.35, 0.3, 0.2])), len(visits))
     met = rng.choice(len(visits), size=count, replace=False)
     chosen = [visits[int(i)] for i in met for _ in range(int(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2])))]

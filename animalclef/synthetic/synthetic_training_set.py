@@ -112,7 +112,7 @@ def _render_species(job: _Job) -> tuple[int, list[tuple[object, ...]]]:
         animal, name = Animal(species, (config.seed, number, who)), f"{species.name}_{who:03d}"
         for shot in range(config.photographs):
             own = np.random.default_rng((config.seed, number, who, shot))
-            visit = visits[int(own.integers(len(visits)))]
+            visit = visits[own.integers(len(visits))]
             side = species.sides[(who + shot) % len(species.sides)]
             path = f"images/{species.name}/{name}_{shot:02d}.jpg"
             if not (job.root / path).is_file():

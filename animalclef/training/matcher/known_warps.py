@@ -122,7 +122,7 @@ def _occluded(view: Pixels, rng: np.random.Generator) -> tuple[Pixels, NDArray[n
     """Cover one to three blobs, plain or filled with another part of the photograph."""
     height, width = view.shape[:2]
     covered = np.zeros((height, width), dtype=np.uint8)
-    for _ in range(int(rng.integers(1, 4))):
+    for _ in range(rng.integers(1, 4)):
         centre = rng.uniform(0, 1, 2) * (width, height)
         angles = np.sort(rng.uniform(0, 2 * np.pi, 8))
         radii = rng.uniform(0.04, 0.2, 8) * max(width, height)

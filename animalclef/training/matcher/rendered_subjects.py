@@ -81,12 +81,12 @@ def _render_species(job: tuple[Path, int, int]) -> int:
     rng = np.random.default_rng((seed, number))
     species = random_species(rng)
     visits = [draw_visit(species, (seed, number, place), "2020-01-01", rng) for place in range(_VISITS)]
-    side = species.sides[int(rng.integers(len(species.sides)))]
+    side = species.sides[rng.integers(len(species.sides))]
     for who in range(_ANIMALS):
         animal = Animal(species, (seed, number, who))
         for shot in range(_PHOTOGRAPHS):
             own = np.random.default_rng((seed, number, who, shot))
-            picture = photograph(animal, visits[int(own.integers(_VISITS))], side, own)
+            picture = photograph(animal, visits[own.integers(_VISITS)], side, own)
             _store(folder / f"animal{who}" / f"{shot}.jpg", picture, int(own.integers(60, 96)))
     write_text(folder / "whole", "")
     return number

@@ -122,8 +122,8 @@ class PairSource:
         mine = self.subjects[place]
         others = self._others(place) if rng.random() < self.config.others else []
         if others:
-            theirs = self.subjects[others[int(rng.integers(len(others)))]]
-            one, other = (subject.views[int(rng.integers(len(subject.views)))] for subject in (mine, theirs))
+            theirs = self.subjects[others[rng.integers(len(others))]]
+            one, other = (subject.views[rng.integers(len(subject.views))] for subject in (mine, theirs))
         else:
             one, other = (mine.views[int(view)] for view in rng.choice(len(mine.views), 2, replace=False))
         rows = [_thinned(self._length(key), points, rng) for _, key in (one, other)]

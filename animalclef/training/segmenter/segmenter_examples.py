@@ -92,7 +92,7 @@ def render_example(seed: int, number: int) -> Example:
     rng = np.random.default_rng((seed, _RENDERED, number))
     species = random_species(rng)
     visit = draw_visit(species, (seed, number, 0), "2020-01-01", rng)
-    side = species.sides[int(rng.integers(len(species.sides)))]
+    side = species.sides[rng.integers(len(species.sides))]
     made = photograph(Animal(species, (seed, number, 1)), visit, side, rng)
     return Example(f"rendered {number}", made.pixels, made.mask.astype(np.float32) / np.float32(255))
 
