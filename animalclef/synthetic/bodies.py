@@ -59,7 +59,7 @@ _POSES: dict[BodyFamily, Callable[[BodyStyle, np.random.Generator], list[Ribbon]
 
 def individual_body(style: BodyStyle, rng: np.random.Generator) -> BodyStyle:
     """Return the species' proportions with the slight variation of one animal."""
-    girth, limb, tail, head = (float(f) for f in np.exp(rng.normal(0.0, 0.035, 4)))
+    girth, limb, tail, head = np.exp(rng.normal(0.0, 0.035, 4)).tolist()
     return replace(
         style, girth=style.girth * girth, limb=style.limb * limb, tail=style.tail * tail, head=style.head * head
     )

@@ -7,16 +7,11 @@ import numpy as np
 from animalclef.structures.arrays import FloatArray
 from animalclef.synthetic import newt, quadruped, turtle
 from animalclef.synthetic.bodies import Sheet
-from animalclef.synthetic.fields import floats, fractal_noise, smoothstep, voronoi_cells
+from animalclef.synthetic.fields import floats, fractal_noise, linear_light, smoothstep, voronoi_cells
 from animalclef.synthetic.markings import Markings
 from animalclef.synthetic.species import BodyStyle, Palette, Rgb
 
-__all__ = ["finish_newt", "finish_quadruped", "finish_turtle", "linear_rgb"]
-
-
-def linear_rgb(colour: Rgb) -> FloatArray:
-    """Return an sRGB colour (0-255) as linear light, (3,)."""
-    return ((np.array(colour, dtype=np.float32) / 255.0) ** 2.2).astype(np.float32)
+__all__ = ["finish_newt", "finish_quadruped", "finish_turtle"]
 
 
 def finish_quadruped(
@@ -168,12 +163,12 @@ def _scaly_skin(rng: np.random.Generator, sheet: Sheet, palette: Palette) -> tup
 
 
 def _fill(sheet: Sheet, colour: Rgb) -> FloatArray:
-    return np.tile(linear_rgb(colour), (*sheet.shape_hw, 1))
+    return np.tile(linear_light(colour), (*sheet.shape_hw, 1))
 
 
 def _mix(colour: FloatArray, other: Rgb, share: FloatArray) -> FloatArray:
     """Move `colour` (H, W, 3) towards `other` by `share` (H, W)."""
-    return floats(colour + share[..., None] * (linear_rgb(other) - colour))
+    return floats(colour + share[..., None] * (linear_light(other) - colour))
 
 
 def _disc(x: FloatArray, y: FloatArray, centre_xy: tuple[float, float], slender: float) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -15,6 +16,8 @@ __all__ = [
     "Cells",
     "floats",
     "fractal_noise",
+    "linear_light",
+    "rotation",
     "smoothstep",
     "turing_field",
     "voronoi_cells",
@@ -35,6 +38,17 @@ class Cells:
 def floats(values: ArrayLike) -> FloatArray:
     """Return the values as a float32 array of the same shape."""
     return np.asarray(values, dtype=np.float32)
+
+
+def linear_light(colours: ArrayLike) -> FloatArray:
+    """Return sRGB values (0-255) as linear light, 0-1, of the same shape."""
+    return (floats(colours) / 255.0) ** 2.2
+
+
+def rotation(angle_rad: float) -> NDArray[np.float64]:
+    """Return the matrix (2, 2) of a turn, clockwise on the screen for a positive angle."""
+    cos, sin = math.cos(angle_rad), math.sin(angle_rad)
+    return np.array([[cos, -sin], [sin, cos]])
 
 
 def smoothstep(low: float, high: float, value: FloatArray) -> FloatArray:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from animalclef.structures.arrays import FloatArray
-from animalclef.synthetic.fields import floats, fractal_noise, smoothstep
+from animalclef.synthetic.fields import floats, fractal_noise, linear_light, smoothstep
 from animalclef.synthetic.species import Habitat, Rgb
 from animalclef.synthetic.strokes import ByteImage, blades, leaf, shifted, twig
 
@@ -47,7 +47,7 @@ def draw_foreground(habitat: Habitat, image_size_wh: tuple[int, int], rng: np.ra
 def _layer(drawing: ByteImage, blur_px: float) -> Layer:
     """Return a layer in which everything drawn is opaque and black is clear."""
     alpha = (drawing.max(axis=2) > 0).astype(np.float32)
-    colour = (drawing.astype(np.float32) / 255.0) ** 2.2
+    colour = linear_light(drawing)
     soft_alpha = cv2.GaussianBlur(alpha, (0, 0), blur_px)
     soft = cv2.GaussianBlur(colour * alpha[..., None], (0, 0), blur_px) / (soft_alpha[..., None] + 1e-3)
     return Layer(soft.astype(np.float32), floats(soft_alpha))

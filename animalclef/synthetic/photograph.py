@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from animalclef.structures.arrays import FloatArray
 from animalclef.synthetic.bodies import pose_body
 from animalclef.synthetic.coats import Animal, body_of, coat_of
-from animalclef.synthetic.fields import floats, fractal_noise, smoothstep
+from animalclef.synthetic.fields import floats, fractal_noise, rotation, smoothstep
 from animalclef.synthetic.foreground import draw_foreground
 from animalclef.synthetic.places import HORIZON, place_canvas
 from animalclef.synthetic.ribbons import Camera, Ribbon, draw_body
@@ -92,7 +92,7 @@ def _frame(
     if family != "quadruped":
         turn = float(rng.uniform(0, 2 * math.pi) if family == "newt" else np.clip(rng.normal(0.0, 0.2), -0.35, 0.35))
     view = np.diag([-1.0 if mirrored else 1.0, 1.0]) @ _foreshortening(family, rng)
-    linear = _rotation(turn) @ view
+    linear = rotation(turn) @ view
     points = np.concatenate([part.pose_xy for part in parts]) @ linear.T
     low, high = points.min(axis=0) - 0.1, points.max(axis=0) + 0.1
     fill = rng.uniform(*_FILL[family])
@@ -108,12 +108,7 @@ def _foreshortening(family: BodyFamily, rng: np.random.Generator) -> NDArray[np.
         return np.diag([math.cos(float(np.clip(rng.normal(0.0, 0.32), -0.8, 0.8))), 1.0])
     tilt = min(abs(rng.normal(0.0, 0.45 if family == "turtle" else 0.3)), 0.9)
     axis = rng.uniform(0, math.pi)
-    return _rotation(axis) @ np.diag([1.0, math.cos(tilt)]) @ _rotation(-axis)
-
-
-def _rotation(angle_rad: float) -> NDArray[np.float64]:
-    cos, sin = math.cos(angle_rad), math.sin(angle_rad)
-    return np.array([[cos, -sin], [sin, cos]])
+    return rotation(axis) @ np.diag([1.0, math.cos(tilt)]) @ rotation(-axis)
 
 
 def _background(
@@ -153,7 +148,7 @@ def _cropped(
         matrix[1, 2] = np.clip(matrix[1, 2], 0.0, room_h - zoom * height)
     else:
         zoom = min(float(np.exp(rng.uniform(-0.25, 0.45))) * 300.0 / max(width, 250), 0.7 * largest)
-        spin = zoom * _rotation(rng.uniform(0, 2 * math.pi))
+        spin = zoom * rotation(rng.uniform(0, 2 * math.pi))
         centre = np.array([room_w, room_h]) * rng.uniform(0.3, 0.7, 2)
         offset = centre - spin @ np.array([0.5 * width, 0.5 * height])
         matrix = np.concatenate([spin, offset[:, None]], axis=1)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from animalclef.structures.arrays import FloatArray
-from animalclef.synthetic.fields import floats, fractal_noise, smoothstep
+from animalclef.synthetic.fields import floats, fractal_noise, linear_light, smoothstep
 from animalclef.synthetic.species import Habitat, Rgb
 from animalclef.synthetic.strokes import ByteImage, blades, leaf, pebble, shifted, twig
 
@@ -27,8 +27,7 @@ _STONES: tuple[Rgb, ...] = ((122, 116, 106), (96, 92, 88), (146, 134, 116), (84,
 def place_canvas(habitat: Habitat, seed: tuple[int, ...]) -> FloatArray:
     """Return the place's reflectance as linear RGB (520, 720, 3), read-only; the same seed is the same place."""
     rng = np.random.default_rng(seed)
-    picture = _PLACES[habitat](rng)
-    canvas = ((picture.astype(np.float32) / 255.0) ** 2.2).astype(np.float32)
+    canvas = linear_light(_PLACES[habitat](rng))
     canvas.setflags(write=False)
     return canvas
 

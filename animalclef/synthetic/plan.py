@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from animalclef.synthetic.coats import Animal
 from animalclef.synthetic.species import DEMO_SPECIES, Species
-from animalclef.synthetic.visits import Visit, draw_visit
+from animalclef.synthetic.visits import Visit, draw_dates, draw_visit
 
 __all__ = ["DemoConfig", "Oddity", "Shot", "plan_demo"]
 
@@ -123,12 +123,10 @@ def _draw_visits(
     config: DemoConfig, index: int, species: Species, rng: np.random.Generator
 ) -> dict[_Split, list[Visit]]:
     """Draw the visits of each split; places are shared between the splits, dates never."""
-    days = rng.choice(2500, size=config.database_visits + config.query_visits, replace=False)
     visits = []
-    for day in days:
+    for date in draw_dates(config.database_visits + config.query_visits, rng):
         place = (config.seed, index, 100 + int(rng.integers(config.places)))
-        date = datetime.date(2016, 4, 1) + datetime.timedelta(days=int(day))
-        visits.append(draw_visit(species, place, date.isoformat(), rng))
+        visits.append(draw_visit(species, place, date, rng))
     return {"database": visits[: config.database_visits], "query": visits[config.database_visits :]}
 
 
@@ -186,14 +184,8 @@ def _with_oddities(shots: list[Shot]) -> list[Shot]:
     """Return the same photographs, five of them stored oddly; a tiny one is never its animal's only one."""
     cat, newt, turtle = (species.name for species in DEMO_SPECIES)
     changed = list(shots)
-    wanted: tuple[tuple[str, Oddity], ...] = (
-        (turtle, "tiny"),
-        (newt, "grey"),
-        (cat, "exif"),
-        (newt, "cutout"),
-        (newt, ""),
-    )
-    for dataset, oddity in wanted:
+    odd: list[tuple[str, Oddity]] = [(turtle, "tiny"), (newt, "grey"), (cat, "exif"), (newt, "cutout"), (newt, "")]
+    for dataset, oddity in odd:
         at = _spare(changed, dataset, fewest=2 if oddity else 1)
         if at is None:
             continue
@@ -209,9 +201,6 @@ def _with_oddities(shots: list[Shot]) -> list[Shot]:
 def _spare(shots: list[Shot], dataset: str, fewest: int) -> int | None:
     """Return an ordinary database photograph of an animal that has `fewest` of them, or None."""
     rows = [i for i, shot in enumerate(shots) if shot.dataset == dataset and shot.split == "database"]
-    for i in rows:
-        mine = [k for k in rows if shots[k].identity == shots[i].identity]
-        ordinary = [k for k in mine if not shots[k].oddity and shots[k].path.isascii()]
-        if i in ordinary and len(ordinary) >= fewest:
-            return i
-    return None
+    ordinary = [i for i in rows if not shots[i].oddity and shots[i].path.isascii()]
+    count = Counter(shots[i].identity for i in ordinary)
+    return next((i for i in ordinary if count[shots[i].identity] >= fewest), None)

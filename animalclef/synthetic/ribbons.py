@@ -53,10 +53,6 @@ class Camera:
         """Return the geometric mean scale."""
         return float(np.sqrt(abs(np.linalg.det(self.linear))))
 
-    def project(self, points_xy: FloatArray) -> NDArray[np.float64]:
-        """Return body points (n, 2) in pixels, (n, 2)."""
-        return np.asarray(points_xy @ self.linear.T + self.offset_xy, dtype=np.float64)
-
 
 @dataclass(frozen=True, eq=False)
 class BodyMap:
@@ -135,7 +131,7 @@ def _merge(planes: FloatArray, part: Ribbon, camera: Camera) -> None:
 def _window(part: Ribbon, camera: Camera, shape: tuple[int, ...]) -> tuple[slice, slice] | None:
     """Return grid rows and columns that the part can touch, or None when it lies outside."""
     margin = (float(part.half_width.max()) + 0.06) * float(np.linalg.norm(camera.linear, 2))
-    points = camera.project(part.pose_xy)
+    points = part.pose_xy @ camera.linear.T + camera.offset_xy
     low = np.maximum(np.floor((points.min(axis=0) - margin) / _STEP_PX).astype(int), 0)
     high = np.minimum(np.ceil((points.max(axis=0) + margin) / _STEP_PX).astype(int) + 1, [shape[1], shape[0]])
     if (high <= low).any():

@@ -168,7 +168,7 @@ def random_species(rng: np.random.Generator) -> Species:
     return Species(
         name=f"Random{family.capitalize()}{int(rng.integers(1_000_000)):06d}",
         noun=family,
-        palette=_random_palette(rng, vivid=family == "newt" and bool(rng.random() < 0.4)),
+        palette=_random_palette(rng, vivid=family == "newt" and rng.random() < 0.4),
         pattern=_random_pattern(choices[rng.integers(len(choices))], rng),
         body=_random_body(family, rng),
         habitats=_HABITATS[family],
@@ -190,7 +190,7 @@ def _random_pattern(family: PatternFamily, rng: np.random.Generator) -> PatternS
 
 
 def _random_body(family: BodyFamily, rng: np.random.Generator) -> BodyStyle:
-    girth, limb, tail, head = (float(f) for f in np.exp(rng.normal(0.0, 0.1, 4)))
+    girth, limb, tail, head = np.exp(rng.normal(0.0, 0.1, 4)).tolist()
     furred = family == "quadruped"
     return BodyStyle(
         family,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from animalclef.structures.arrays import FloatArray
-from animalclef.synthetic.fields import floats
+from animalclef.synthetic.fields import floats, rotation
 from animalclef.synthetic.ribbons import Ribbon, ribbon
 from animalclef.synthetic.species import BodyStyle
 
@@ -85,6 +85,4 @@ def _flipper(
 
 
 def _turned(points: FloatArray, centre: FloatArray, angle_rad: float) -> FloatArray:
-    cos, sin = math.cos(angle_rad), math.sin(angle_rad)
-    matrix = np.array([[cos, sin], [-sin, cos]], dtype=np.float32)
-    return floats((points - centre) @ matrix + centre)
+    return floats((points - centre) @ floats(rotation(-angle_rad)) + centre)
