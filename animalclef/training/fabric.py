@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +46,8 @@ def open_fabric(precision: str, device: str, devices: int, threads: int) -> Any:
     if kind == "cpu":
         torch.set_num_threads(threads)
     if precision == "auto":
-        mixed = kind == "cuda" and {torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}
-        precision = mixed[choose_precision("auto", kind)] if mixed else "32-true"
+        mixed = {torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}
+        precision = mixed[choose_precision("auto", kind)] if kind == "cuda" else "32-true"
     chosen: Any = precision
     which: Any = [int(number)] if number else devices
     try:
@@ -94,8 +93,7 @@ def average_buffers(fabric: Any, model: nn.Module) -> None:
             buffer.copy_(fabric.all_reduce(buffer, reduce_op="mean"))
 
 
-@contextmanager
-def lock_folder(out: Path, rank: int) -> Iterator[None]:
+def lock_folder(out: Path, rank: int) -> AbstractContextManager[None]:
     """Make the folder, and keep other trainings out; the further processes of this one (`rank` above 0) need no lock.
 
     Raises:
@@ -104,7 +102,5 @@ def lock_folder(out: Path, rank: int) -> Iterator[None]:
     """
     make_folder(out)
     if rank:
-        yield
-        return
-    with locked_folder(out, "another process is training there. Wait for it, or use another --out.", "--out"):
-        yield
+        return nullcontext()
+    return locked_folder(out, "another process is training there. Wait for it, or use another --out.", "--out")

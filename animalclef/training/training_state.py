@@ -69,18 +69,17 @@ def save_state(
     optimiser: optim.Optimizer,
     step: int,
     recipe: str,
-    *,
-    kept: Mapping[str, Tensor] | None = None,
-    notes: Mapping[str, str] | None = None,
+    kept: Mapping[str, Tensor],
+    notes: Mapping[str, str],
 ) -> None:
     """Write everything that the next step needs, whole or not at all."""
     tensors = {f"{_MODEL}.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"{_AVERAGED}.{name}": value for name, value in averaged.state_dict().items()}
-    tensors |= {f"{_KEPT}.{name}": value for name, value in (kept or {}).items()}
+    tensors |= {f"{_KEPT}.{name}": value for name, value in kept.items()}
     for name, parameter in model.named_parameters():
         tensors |= {f"{moment}.{name}": value for moment, value in optimiser.state.get(parameter, {}).items()}
     whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    about = {**(notes or {}), "version": _VERSION, "step": str(step), "recipe": recipe}
+    about = {**notes, "version": _VERSION, "step": str(step), "recipe": recipe}
     write_bytes(path, save(whole, metadata=about))
 
 
