@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -11,7 +11,7 @@ from torch import Tensor, nn, optim
 
 from animalclef.config.training import AveragingConfig
 
-__all__ = ["History", "LoopSettings", "Pace", "TrainingTask", "Validation"]
+__all__ = ["History", "LoopSettings", "Pace", "TrainingTask", "Validation", "decay_matrices"]
 
 _Batch = TypeVar("_Batch")
 
@@ -79,6 +79,13 @@ class LoopSettings:
     def per_epoch(self) -> int:
         """Return the number of steps of an epoch."""
         return self.steps_per_epoch or self.steps
+
+
+def decay_matrices(parameters: Iterable[nn.Parameter], weight_decay: float, **settings: float) -> list[dict[str, Any]]:
+    """Return groups for an optimiser, each with these settings: nothing of one dimension decays."""
+    given = list(parameters)
+    parts = (weight_decay, [one for one in given if one.ndim > 1]), (0.0, [one for one in given if one.ndim <= 1])
+    return [{"params": chosen, "weight_decay": decay, **settings} for decay, chosen in parts if chosen]
 
 
 class TrainingTask(Protocol[_Batch]):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn, optim
 
 from animalclef.config import fingerprint
-from animalclef.config.training import AveragingConfig, OptimiserConfig, TrainMatcherConfig
+from animalclef.config.training import AveragingConfig, TrainMatcherConfig
 from animalclef.features.embedding.principal_components import principal_axes
 from animalclef.features.local.unit_descriptors import root_sift
 from animalclef.hub.load import read_weights
@@ -28,13 +28,12 @@ from animalclef.training.matcher.matcher_validation import measure, nearest_neig
 from animalclef.training.matcher.training_folder import fill_store, find_photographs, subjects_of
 from animalclef.training.matcher.view_batches import DeviceViews, Draw, Pair, PairSource, fits_on, held_out
 from animalclef.training.training_loop import TrainingLoop
-from animalclef.training.training_task import History, LoopSettings, Validation
+from animalclef.training.training_task import History, LoopSettings, Validation, decay_matrices
 
 __all__ = [
     "MatcherTask",
     "TrainedMatcher",
     "batch_loss",
-    "make_optimiser",
     "project_like",
     "schedule_factor",
     "train_matcher",
@@ -75,7 +74,10 @@ class MatcherTask:
         keys = [key for subject in source.subjects for _, key in subject.views]
         fits = fits_on(fabric.device, len(keys), config)
         self._views = DeviceViews(keys, source.store, config, fabric.device) if fits else None
-        self.optimiser = make_optimiser(network, config.optimiser)
+        groups = decay_matrices(network.parameters(), config.optimiser.weight_decay)
+        self.optimiser: optim.Optimizer = optim.AdamW(
+            groups, lr=config.optimiser.learning_rate, foreach=fabric.device.type == "cuda"
+        )
         self._frozen_steps = config.frozen_steps if self._new else 0
         self.settings = LoopSettings(
             name=config.name, seed=config.seed, steps=config.steps,
@@ -158,14 +160,6 @@ def batch_loss(network: nn.Module, batch: Batch, confidence_weight: float) -> Te
     if not outputs.confidences:
         return layers
     return layers + confidence_weight * confidence_loss(outputs.confidences, outputs.log_assignments, batch.masks)
-
-
-def make_optimiser(network: nn.Module, config: OptimiserConfig) -> optim.Optimizer:
-    """Return AdamW; nothing of one dimension decays."""
-    matrices = [one for one in network.parameters() if one.ndim > 1]
-    vectors = [one for one in network.parameters() if one.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return optim.AdamW(groups, lr=config.learning_rate, foreach=matrices[0].is_cuda)
 
 
 def project_like(network: Any, start: Mapping[str, Tensor], sample: NDArray[np.float32]) -> None:
