@@ -20,7 +20,7 @@ from animalclef.config.training import AveragingConfig
 from animalclef.errors import StaleArtefactError
 from animalclef.runtime.atomic_files import write_bytes, write_text
 
-__all__ = ["State", "TrainingLog", "averaged_model", "load_state", "save_state"]
+__all__ = ["State", "TrainingLog", "averaged_model", "load_state", "save_half", "save_state"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,12 @@ def averaged_model(network: nn.Module, config: AveragingConfig) -> AveragedModel
     if config.kind == "ema":
         averaged.n_averaged += 1  # the weights that training starts with count as the first
     return averaged
+
+
+def save_half(path: Path, weights: Mapping[str, Tensor], **metadata: object) -> None:
+    """Write weights for use, in half precision, with the metadata as JSON."""
+    tensors = {name: value.detach().cpu().half().contiguous() for name, value in weights.items()}
+    write_bytes(path, save(tensors, metadata={name: json.dumps(value) for name, value in metadata.items()}))
 
 
 @dataclass(frozen=True, eq=False)

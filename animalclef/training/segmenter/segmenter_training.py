@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn, optim
 from torch.nn import functional
 
@@ -21,7 +20,6 @@ from animalclef.data.masks import Masks
 from animalclef.errors import DataError
 from animalclef.prepare.u2net_segmenter import mask_from_map
 from animalclef.prepare.u2netp import U2NetP, load_u2netp
-from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.digests import file_digest
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.structures import ImageTable
@@ -29,6 +27,7 @@ from animalclef.training.fabric import lock_folder, open_fabric
 from animalclef.training.matcher.matcher_training import schedule_factor
 from animalclef.training.segmenter.segmenter_examples import Example, ExampleSource, MaskBatch, as_batch
 from animalclef.training.training_loop import TrainingLoop
+from animalclef.training.training_state import save_half
 from animalclef.training.training_task import History, LoopSettings, Validation
 
 __all__ = ["SegmenterTask", "TrainedSegmenter", "mask_loss", "overlap", "train_segmenter"]
@@ -45,12 +44,10 @@ class SegmenterTask:
         """Begin with the weights of `start`; without `config.fine` its last decoder block is left out."""
         torch.manual_seed(config.seed)
         self.config, self.start, self.source, self.held, self.fabric = config, start, source, held, fabric
-        network = start if config.fine or not start.fine else start.without_fine()
-        copy = U2NetP(fine=network.fine)
-        copy.load_state_dict(network.state_dict(), strict=True)
-        self.model: nn.Module = copy.to(fabric.device)
+        network = deepcopy(start) if config.fine or not start.fine else start.without_fine()
+        self.model: nn.Module = network.to(fabric.device)
         self.network: nn.Module = self.model
-        self._all_maps = copy.all_maps
+        self._all_maps = network.all_maps
         self.optimiser: optim.Optimizer = optim.AdamW(
             self.model.parameters(), lr=config.learning_rate, weight_decay=0.0, foreach=False
         )
@@ -90,8 +87,7 @@ class SegmenterTask:
     def finish(self, network: nn.Module, history: History, path: Path) -> Mapping[str, Any]:
         """Write the network in half precision; return its mean IoU with the true masks, and that of the start."""
         about = {"fine": self.config.fine, "steps": self.config.steps, "seed": self.config.seed}
-        tensors = {name: value.detach().cpu().half().contiguous() for name, value in network.state_dict().items()}
-        write_bytes(path, save(tensors, metadata={"u2netp": json.dumps(about)}))
+        save_half(path, network.state_dict(), u2netp=about)
         self.start.to(self.fabric.device)
         return {
             "start": {"mean_iou": self._measure(self.start.eval())},
