@@ -47,7 +47,7 @@ class TrainingLoop(Generic[_Batch]):
         recipe: str,
         fabric: Any,
         *,
-        start: Path | None = None,
+        start: Path | None,
         progress: Progress,
         workers: int,
         announce: Callable[[Pace], None] = lambda pace: None,

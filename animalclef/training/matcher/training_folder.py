@@ -7,7 +7,6 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -100,9 +99,9 @@ def fill_store(
     ):
         for start in range(0, len(missing), _CHUNK):
             chunk = missing[start : start + _CHUNK]
-            work = partial(_views_of, config=config)
+            made = pool.map(lambda photo: _views_of(photo, key_of[photo.name], config), chunk)
             entries: dict[str, Entry] = {}
-            for photo, views in zip(chunk, pool.map(work, chunk, [key_of[one.name] for one in chunk]), strict=True):
+            for photo, views in zip(chunk, made, strict=True):
                 if views is None:
                     bad.append(photo.name)
                 else:
