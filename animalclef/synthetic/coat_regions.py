@@ -146,7 +146,7 @@ def _rays(
         phase = rng.uniform(0, 2 * np.pi, n).astype(np.float32)[label]
         weight = rng.normal(0.0, 1.0, n).astype(np.float32)[label]
         total += weight * np.sin(frequency * angle + phase)
-    total += 0.5 * fractal_noise(rng, (label.shape[0], label.shape[1]), 12.0, octaves=3)
+    total += 0.5 * fractal_noise(rng, label.shape, 12.0, octaves=3)
     return smoothstep(0.55, 1.25, total), smoothstep(-0.5, -1.2, total)
 
 

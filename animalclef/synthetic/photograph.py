@@ -161,10 +161,9 @@ def _veiled(skin: FloatArray, light: Light, rng: np.random.Generator) -> FloatAr
     """Add a net of sunlight on the animal under water, and the haze and blue tint of the water."""
     if light.mode != "water":
         return skin
-    shape = (skin.shape[0], skin.shape[1])
-    net = smoothstep(0.5, 0.0, np.abs(fractal_noise(rng, shape, 0.2 * shape[1], octaves=2)))
+    net = smoothstep(0.5, 0.0, np.abs(fractal_noise(rng, skin.shape[:2], 0.2 * skin.shape[1], octaves=2)))
     lit = skin * (1.0 + rng.uniform(0.0, 0.9) * (net[..., None] - 0.3))
-    veil = np.array([0.05, 0.2, 0.25], dtype=np.float32)
+    veil = floats([0.05, 0.2, 0.25])
     return floats(lit + rng.uniform(0.12, 0.6) * (veil - lit))
 
 
@@ -182,7 +181,7 @@ def _developed(scene: FloatArray, light: Light, rng: np.random.Generator) -> NDA
     if infrared:
         energy = np.repeat((energy @ floats([0.45, 0.4, 0.15]))[..., None], 3, axis=2)
     energy = energy * _falloff(energy.shape[0], energy.shape[1], vignette)
-    energy = energy * _exposure(energy, brightness) * (floats((1.0, 1.0, 1.0)) if infrared else balance)
+    energy = energy * _exposure(energy, brightness) * (1.0 if infrared else balance)
     read = noise * rng.standard_normal((*energy.shape[:2], 1 if infrared else 3), dtype=np.float32)
     grain = floats(read * (0.6 + 2.0 * np.sqrt(np.maximum(energy, 0.0))))  # read noise and shot noise
     positive = floats(np.maximum(energy + grain, 0.0))

@@ -93,7 +93,6 @@ class Species:
     """One synthetic species and the conditions in which it is photographed."""
 
     name: str
-    noun: str
     palette: Palette
     pattern: PatternStyle
     body: BodyStyle
@@ -114,7 +113,6 @@ class Species:
 DEMO_SPECIES: tuple[Species, ...] = (
     Species(
         name="SpottedCatDemo",
-        noun="cat",
         palette=Palette((190, 142, 88), (158, 110, 66), (232, 216, 190), (44, 32, 25), (160, 104, 54)),
         pattern=PatternStyle("rosettes", wavelength=0.122, coverage=0.48, softness=0.22),
         body=BodyStyle("quadruped", fur=0.8),
@@ -125,7 +123,6 @@ DEMO_SPECIES: tuple[Species, ...] = (
     ),
     Species(
         name="FireNewtDemo",
-        noun="newt",
         palette=Palette((36, 33, 34), (28, 26, 28), (70, 62, 58), (238, 178, 32), (92, 66, 40)),
         pattern=PatternStyle("blotches", wavelength=0.17, coverage=0.36, softness=0.12, jitter=0.12),
         body=BodyStyle("newt", gloss=0.4),
@@ -135,7 +132,6 @@ DEMO_SPECIES: tuple[Species, ...] = (
     ),
     Species(
         name="SeaTurtleDemo",
-        noun="turtle",
         palette=Palette((142, 98, 54), (108, 72, 42), (214, 190, 140), (58, 38, 26), (196, 142, 70)),
         pattern=PatternStyle("scutes", wavelength=0.16, coverage=0.35),
         body=BodyStyle("turtle", gloss=0.15),
@@ -167,7 +163,6 @@ def random_species(rng: np.random.Generator) -> Species:
     choices = _FAMILIES[family]
     return Species(
         name=f"Random{family.capitalize()}{int(rng.integers(1_000_000)):06d}",
-        noun=family,
         palette=_random_palette(rng, vivid=family == "newt" and rng.random() < 0.4),
         pattern=_random_pattern(choices[rng.integers(len(choices))], rng),
         body=_random_body(family, rng),
