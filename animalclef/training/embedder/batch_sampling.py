@@ -179,7 +179,6 @@ def _order(count: int, *numbers: int) -> Integers:
 class Batch:
     """Photographs as bytes, to be normalised on the device."""
 
-    number: int
     pixels: Tensor  # (b, H, W, 3) uint8
     label: Tensor  # (b,) int64
     image_id: tuple[str, ...]
@@ -208,4 +207,4 @@ class BatchSource:
         if config.distillation.weight and config.distillation.teacher_view == "plain":
             plain = torch.from_numpy(np.stack([RESIZERS[resize](self.images.pixels(key), size) for key in keys]))
         label, image_id = torch.from_numpy(self.training_set.label[rows]), self.training_set.table.image_id[rows]
-        return Batch(number, torch.from_numpy(np.stack(shown)), label, tuple(image_id), plain)
+        return Batch(torch.from_numpy(np.stack(shown)), label, tuple(image_id), plain)
