@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,6 @@ from animalclef.runtime.file_lock import locked_folder
 __all__ = [
     "average_buffers",
     "average_gradients",
-    "gradient_scale",
-    "load_gradient_scale",
     "lock_folder",
     "open_fabric",
     "skips_overflow",
@@ -59,17 +56,6 @@ def open_fabric(precision: str, device: str, devices: int, threads: int) -> Any:
 def skips_overflow(fabric: Any) -> bool:
     """Return whether a step whose gradient left the range of float16 is skipped, and the next ones scaled down."""
     return str(fabric.strategy.precision.precision) == "16-mixed"
-
-
-def gradient_scale(fabric: Any) -> str:
-    """Return how gradients are scaled for float16, to be kept with a checkpoint."""
-    return json.dumps(fabric.strategy.precision.state_dict())
-
-
-def load_gradient_scale(fabric: Any, kept: str) -> None:
-    """Scale gradients as `gradient_scale` reported."""
-    if state := json.loads(kept):
-        fabric.strategy.precision.load_state_dict(state)
 
 
 def average_gradients(fabric: Any, model: nn.Module) -> None:

@@ -21,13 +21,7 @@ from animalclef.errors import OutputError, TrainingError
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import one_thread_each, prefetch
-from animalclef.training.fabric import (
-    average_buffers,
-    average_gradients,
-    gradient_scale,
-    load_gradient_scale,
-    skips_overflow,
-)
+from animalclef.training.fabric import average_buffers, average_gradients, skips_overflow
 from animalclef.training.training_state import TrainingLog, averaged_model, load_state, save_state
 from animalclef.training.training_task import History, Pace, TrainingTask, Validation
 
@@ -127,7 +121,8 @@ class TrainingLoop(Generic[_Batch]):
         if self._state.is_file():
             state = load_state(self._state, self.task.model, self.averaged, self.task.optimiser, self.recipe)
             self.history, self._best = History(**json.loads(state.notes["history"])), dict(state.kept)
-            load_gradient_scale(self.fabric, state.notes["scale"])
+            if scale := json.loads(state.notes["scale"]):
+                self.fabric.strategy.precision.load_state_dict(scale)
             done = state.step
         self._optimiser = self.fabric.setup_optimizers(self.task.optimiser)
         return done
@@ -199,7 +194,8 @@ class TrainingLoop(Generic[_Batch]):
 
     def _save(self, step: int) -> None:
         if self._is_first:
-            notes = {"history": json.dumps(asdict(self.history)), "scale": gradient_scale(self.fabric)}
+            scale = self.fabric.strategy.precision.state_dict()  # of the gradients in float16
+            notes = {"history": json.dumps(asdict(self.history)), "scale": json.dumps(scale)}
             save_state(
                 self._state, self.task.model, self.averaged, self.task.optimiser, step, self.recipe, self._best, notes
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import nn
 from animalclef.config.embedder_training import LabelConfig
 from animalclef.data.encounters import events_of
 from animalclef.data.training_splits import TrainingSplit, species_groups
+from animalclef.engine.work import batched
 from animalclef.errors import TrainingError
 from animalclef.features.embedding.preprocessing import Preprocessing
 from animalclef.metrics.retrieval_metrics import Candidates, RetrievalFigures, retrieval_of_split
@@ -88,7 +88,7 @@ def embed_images(
 
     found = []
     with torch.inference_mode(), autocast, closing(prefetch(prepared, keys, workers)) as views:
-        while batch := list(islice(views, _BATCH)):
+        for batch in batched(views, _BATCH):
             inputs = preprocessing.normalise(torch.from_numpy(np.stack(batch)), device)
             found.append(network(inputs).float().cpu().numpy())
     return np.concatenate(found).astype(np.float32)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from animalclef.config import fingerprint
 from animalclef.config.training import TrainMatcherConfig
 from animalclef.data.decode import UnreadableImageError, decode, resize_long_side
+from animalclef.engine.work import batched
 from animalclef.errors import DataError
 from animalclef.features.local.sift import extract_sift
 from animalclef.runtime.progress import Progress
@@ -97,8 +98,7 @@ def fill_store(
         worker_threads(workers) as pool,
         progress.task("extracting views", len(missing), "images") as advance,
     ):
-        for start in range(0, len(missing), _CHUNK):
-            chunk = missing[start : start + _CHUNK]
+        for chunk in batched(missing, _CHUNK):
             made = pool.map(lambda photo: _views_of(photo, key_of[photo.name], config), chunk)
             entries: dict[str, Entry] = {}
             for photo, views in zip(chunk, made, strict=True):
