@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
@@ -12,25 +10,16 @@ from animalclef.synthetic.fields import floats, fractal_noise, linear_light, smo
 from animalclef.synthetic.species import Habitat, Rgb
 from animalclef.synthetic.strokes import ByteImage, blades, leaf, shifted, twig
 
-__all__ = ["Layer", "draw_foreground"]
+__all__ = ["draw_foreground"]
 
 _GRASS: dict[Habitat, Rgb] = {"forest": (74, 86, 42), "steppe": (168, 146, 82), "snow": (136, 116, 86)}
 
 
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """A translucent layer in front of the scene."""
-
-    colour: FloatArray  # (H, W, 3) linear RGB
-    alpha: FloatArray  # (H, W) 0-1
-
-    def over(self, scene: FloatArray, light: FloatArray) -> FloatArray:
-        """Return the scene (H, W, 3) behind this layer, which is lit by `light` (3,)."""
-        return floats(scene + self.alpha[..., None] * (self.colour * light - scene))
+_Layer = tuple[FloatArray, FloatArray]
 
 
-def draw_foreground(habitat: Habitat, image_size_wh: tuple[int, int], rng: np.random.Generator) -> Layer:
-    """Return a layer that suits the habitat, of random sharpness."""
+def draw_foreground(habitat: Habitat, image_size_wh: tuple[int, int], rng: np.random.Generator) -> _Layer:
+    """Return a translucent layer that suits the habitat, of random sharpness: linear RGB (H, W, 3), alpha (H, W)."""
     width, height = image_size_wh
     if habitat in ("reef", "sand"):
         return _water(width, height, rng)
@@ -44,13 +33,13 @@ def draw_foreground(habitat: Habitat, image_size_wh: tuple[int, int], rng: np.ra
     return _layer(drawing, blur)
 
 
-def _layer(drawing: ByteImage, blur_px: float) -> Layer:
+def _layer(drawing: ByteImage, blur_px: float) -> _Layer:
     """Return a layer in which everything drawn is opaque and black is clear."""
     alpha = (drawing.max(axis=2) > 0).astype(np.float32)
     colour = linear_light(drawing)
     soft_alpha = cv2.GaussianBlur(alpha, (0, 0), blur_px)
     soft = cv2.GaussianBlur(colour * alpha[..., None], (0, 0), blur_px) / (soft_alpha[..., None] + 1e-3)
-    return Layer(soft.astype(np.float32), floats(soft_alpha))
+    return floats(soft), floats(soft_alpha)
 
 
 def _grass(drawing: ByteImage, colour: Rgb, rng: np.random.Generator) -> None:
@@ -81,7 +70,7 @@ def _debris(drawing: ByteImage, habitat: Habitat, rng: np.random.Generator) -> N
             twig(drawing, rng, spot, width * rng.uniform(0.3, 0.6), _lit((92, 72, 54), rng))
 
 
-def _water(width: int, height: int, rng: np.random.Generator) -> Layer:
+def _water(width: int, height: int, rng: np.random.Generator) -> _Layer:
     """Draw drifting particles, a few bubbles and surface glare."""
     drawing = np.zeros((height, width), dtype=np.uint8)
     for _ in range(rng.integers(5, 40)):
@@ -93,8 +82,8 @@ def _water(width: int, height: int, rng: np.random.Generator) -> Layer:
     soft = cv2.GaussianBlur(drawing.astype(np.float32) / 255.0, (0, 0), 0.8)
     sheet = fractal_noise(rng, (height, width), 0.4 * width, octaves=3, stretch_xy=(1.6, 0.7))
     glare = rng.uniform(0.0, 0.6) * smoothstep(1.1, 2.2, sheet)
-    alpha = np.clip(np.maximum(soft, glare), 0.0, 0.9).astype(np.float32)
-    return Layer(np.full((height, width, 3), (0.72, 0.86, 0.9), dtype=np.float32), alpha)
+    alpha = floats(np.clip(np.maximum(soft, glare), 0.0, 0.9))
+    return np.full((height, width, 3), (0.72, 0.86, 0.9), dtype=np.float32), alpha
 
 
 def _lit(colour: Rgb, rng: np.random.Generator) -> Rgb:

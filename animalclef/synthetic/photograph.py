@@ -58,7 +58,8 @@ def photograph(animal: Animal, visit: Visit, side: str, rng: np.random.Generator
     scene = _background(visit, animal.species, camera, alpha, rng)
     scene = scene + alpha[..., None] * (_veiled(skin, visit.light, rng) - scene)
     if rng.random() < animal.species.clutter:
-        scene = draw_foreground(visit.habitat, size, rng).over(scene, _overall(visit.light))
+        colour, cover = draw_foreground(visit.habitat, size, rng)
+        scene = scene + cover[..., None] * (colour * _overall(visit.light) - scene)
     return Photograph(_developed(scene, visit.light, rng), np.round(255.0 * alpha).astype(np.uint8), body.sheet_xy)
 
 

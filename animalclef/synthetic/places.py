@@ -151,20 +151,15 @@ def _landscape(rng: np.random.Generator, ground: ByteImage, backdrop: FloatArray
     picture = backdrop.copy()
     share = smoothstep(edge + 12.0, edge + 32.0, rows)[edge:, :, None]
     picture[edge:] += share * (plane - picture[edge:])
-    picture[edge:] = _far_blur(picture[edge:])
+    blurred = cv2.GaussianBlur(picture[edge:], (0, 0), 2.6)
+    far = np.linspace(1.0, 0.0, len(blurred), dtype=np.float32)[:, None, None] ** 1.5  # as out of focus
+    picture[edge:] += far * (blurred - picture[edge:])
     canvas = _bytes(picture)
     for depth in np.sort(rng.random(tufts) ** 1.5):
         n, near = int(rng.integers(3, 8)), 0.35 + float(depth)
         roots = np.tile([rng.uniform(0, width), edge + 4 + float(depth) * (height - edge)], (n, 1))
         blades(canvas, rng, roots, near * rng.uniform(14, 46, n), np.full(n, 2.2 * near), tuft)
     return canvas
-
-
-def _far_blur(plane: FloatArray) -> FloatArray:
-    """Blur the far rows of the ground, as out of focus."""
-    soft = cv2.GaussianBlur(plane, (0, 0), 2.6)
-    share = np.linspace(1.0, 0.0, len(plane), dtype=np.float32)[:, None, None] ** 1.5
-    return floats(plane + share * (soft - plane))
 
 
 def _forest(rng: np.random.Generator) -> ByteImage:

@@ -104,44 +104,35 @@ def plan_demo(config: DemoConfig) -> tuple[Shot, ...]:
 
 def _plan_species(config: DemoConfig, index: int, species: Species) -> list[Shot]:
     rng = np.random.default_rng((config.seed, index, 5))
-    visits = _draw_visits(config, index, species, rng)
+    visits = [
+        draw_visit(species, (config.seed, index, 100 + int(rng.integers(config.places))), date, rng)
+        for date in draw_dates(config.database_visits + config.query_visits, rng)
+    ]
+    database, queries = visits[: config.database_visits], visits[config.database_visits :]
     total = config.known_individuals + config.unknown_individuals
     known = set(rng.permutation(total)[: config.known_individuals].tolist())
     shots: list[Shot] = []
     for number in range(total):
         schedule: list[tuple[_Split, Visit]] = []
         if number in known:
-            schedule += _database_visits(config, _LAYOUTS[index], visits["database"], rng)
+            schedule += [("database", visit) for visit in _database_visits(config, index, database, rng)]
         most = config.max_known_queries if number in known else config.max_unknown_queries
-        chosen = rng.integers(len(visits["query"]), size=int(rng.integers(1, most + 1)))
-        schedule += [("query", visits["query"][int(i)]) for i in chosen]
+        chosen = rng.integers(len(queries), size=rng.integers(1, most + 1))
+        schedule += [("query", queries[i]) for i in chosen]
         shots += _shots_of(config, index, number, number in known, schedule, rng)
     return shots
 
 
-def _draw_visits(
-    config: DemoConfig, index: int, species: Species, rng: np.random.Generator
-) -> dict[_Split, list[Visit]]:
-    """Draw the visits of each split; places are shared between the splits, dates never."""
-    visits = []
-    for date in draw_dates(config.database_visits + config.query_visits, rng):
-        place = (config.seed, index, 100 + int(rng.integers(config.places)))
-        visits.append(draw_visit(species, place, date, rng))
-    return {"database": visits[: config.database_visits], "query": visits[config.database_visits :]}
-
-
-def _database_visits(
-    config: DemoConfig, layout: _Layout, visits: list[Visit], rng: np.random.Generator
-) -> list[tuple[_Split, Visit]]:
+def _database_visits(config: DemoConfig, index: int, visits: list[Visit], rng: np.random.Generator) -> list[Visit]:
     """Draw one to four visits with one to three photographs each, or a single photograph."""
-    if rng.random() < layout.singletons:
-        return [("database", visits[rng.integers(len(visits))])]
+    if rng.random() < _LAYOUTS[index].singletons:
+        return [visits[rng.integers(len(visits))]]
     count = min(int(rng.choice([1, 2, 3, 4], p=[0.15, 0.35, 0.3, 0.2])), len(visits))
     met = rng.choice(len(visits), size=count, replace=False)
     chosen = [visits[int(i)] for i in met for _ in range(int(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2])))]
     if len(chosen) == 1:
         chosen *= 2
-    return [("database", visit) for visit in chosen[: config.max_database_images]]
+    return chosen[: config.max_database_images]
 
 
 def _shots_of(

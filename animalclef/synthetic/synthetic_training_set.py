@@ -17,7 +17,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from animalclef.errors import OutputError
-from animalclef.runtime.atomic_files import make_folder, write_bytes, write_csv, write_text
+from animalclef.runtime.atomic_files import write_bytes, write_csv, write_text
 from animalclef.runtime.processes import in_processes
 from animalclef.synthetic.coats import Animal
 from animalclef.synthetic.photograph import Photograph, box_around, photograph
@@ -89,7 +89,6 @@ def _claim(directory: Path, config: TrainingSetConfig) -> None:
             held = "training photographs of other settings" if found else "other files"
             raise OutputError(f"{directory}: holds {held}. Choose another directory, or remove this one first.")
         return
-    make_folder(directory)
     write_text(stamp, text)
 
 
