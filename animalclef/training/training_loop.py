@@ -82,10 +82,11 @@ class TrainingLoop(Generic[_Batch]):
             self.history.start = validation.figures
         self.announce(Pace(done))
         self.task.set_mode(frozen=done < settings.frozen_steps)
-        batches = prefetch(self.task.batch, self._batch_numbers(done), self.workers)
-        left = settings.steps - done
-        with one_thread_each(), closing(batches), self.progress.task("training", left, "steps") as advance:
-            for step in range(done, settings.steps):
+        steps = range(done, settings.steps)
+        numbers = (self._batch_number(step, part) for step in steps for part in range(settings.accumulate))
+        batches = prefetch(self.task.batch, numbers, self.workers)
+        with one_thread_each(), closing(batches), self.progress.task("training", len(steps), "steps") as advance:
+            for step in steps:
                 if self.history.ended:
                     break
                 if step and step == settings.frozen_steps:
@@ -127,22 +128,20 @@ class TrainingLoop(Generic[_Batch]):
         self._optimiser = self.fabric.setup_optimizers(self.task.optimiser)
         return done
 
-    def _batch_numbers(self, done: int) -> Iterator[int]:
-        """Yield the numbers of the batches to come; every process has batches of its own."""
-        parts, world, rank = self.settings.accumulate, self.fabric.world_size, self.fabric.global_rank
-        for step in range(done, self.settings.steps):
-            yield from ((step * parts + part) * world + rank for part in range(parts))
+    def _batch_number(self, step: int, part: int) -> int:
+        """Return the number of a batch; every process has batches of its own."""
+        return int((step * self.settings.accumulate + part) * self.fabric.world_size + self.fabric.global_rank)
 
     def _step(self, batches: Iterator[_Batch], step: int) -> dict[str, float]:
         """Take one step of the optimiser; return the mean loss, the learning rate and the gradient's norm."""
         task, settings, fabric, rate = self.task, self.settings, self.fabric, self.task.learning_rate(step)
         for group in self._optimiser.param_groups:
             group["lr"] = rate * group.get("factor", 1.0)
-        names, total, first = list[str](), 0.0, step * settings.accumulate * fabric.world_size
+        names, total = list[str](), 0.0
         for part in range(settings.accumulate):
             batch = next(batches)
-            number = first + part * fabric.world_size + fabric.global_rank
-            torch.manual_seed((settings.seed * 1_000_003 + number) % 2**63)  # dropout: the same after an interruption
+            dropout = settings.seed * 1_000_003 + self._batch_number(step, part)
+            torch.manual_seed(dropout % 2**63)  # the same after an interruption
             with fabric.autocast():
                 losses = task.losses(batch)
             names += (named := task.names(batch))

@@ -126,10 +126,8 @@ class MatcherTask:
         """Write the network for use; return its figures on the held-out pairs, and those of nearest neighbours."""
         save_network(path, network.state_dict(), self.config.network)
         pairs, match_px = self._held_pairs(), self.config.loss.match_px
-        rows = {"network": self._measure(network)}
-        for ratio in _RATIOS:
-            rows[f"mutual nearest {ratio}"] = measure(nearest_neighbours(ratio), pairs, match_px)
-        return rows
+        nearest = {f"mutual nearest {ratio}": measure(nearest_neighbours(ratio), pairs, match_px) for ratio in _RATIOS}
+        return {"network": self._measure(network), **nearest}
 
     def _measure(self, network: nn.Module) -> dict[str, float]:
         return measure(network_matches(network, self.config), self._held_pairs(), self.config.loss.match_px)

@@ -27,6 +27,7 @@ from animalclef.runtime.progress import Progress
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import ImageTable
 from animalclef.structures.arrays import text_array
+from animalclef.training.embedder.embedder_validation import rounded
 from animalclef.training.study.arm_trainings import ArmSeed, ArmTrainings, plan_arm
 from animalclef.training.study.study_scores import Asked, Line, score_dataset, thinned
 
@@ -207,6 +208,5 @@ def _sent(router: NDArray[np.float32], asked: Asked) -> NDArray[np.object_]:
 
 def _plain(line: Line) -> dict[str, object]:
     figures = line.figures
-    measures = {name: None if value != value else round(value, 4) for name, value in figures.measures.items()}
-    return {"arm": line.arm, "seed": line.seed, "dataset": figures.dataset, "queries": figures.queries, **measures,
-            "told_apart": line.told_apart}  # fmt: skip
+    return {"arm": line.arm, "seed": line.seed, "dataset": figures.dataset, "queries": figures.queries,
+            **rounded(figures.measures), "told_apart": line.told_apart}  # fmt: skip
