@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,16 +27,9 @@ from animalclef.training.matcher.matcher_validation import measure, nearest_neig
 from animalclef.training.matcher.training_folder import fill_store, find_photographs, subjects_of
 from animalclef.training.matcher.view_batches import DeviceViews, Draw, Pair, PairSource, fits_on, held_out
 from animalclef.training.training_loop import TrainingLoop
-from animalclef.training.training_task import History, LoopSettings, Validation, decay_matrices
+from animalclef.training.training_task import History, LoopSettings, Validation, decay_matrices, warmup_then_cosine
 
-__all__ = [
-    "MatcherTask",
-    "TrainedMatcher",
-    "batch_loss",
-    "project_like",
-    "schedule_factor",
-    "train_matcher",
-]
+__all__ = ["MatcherTask", "TrainedMatcher", "batch_loss", "project_like", "train_matcher"]
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +101,7 @@ class MatcherTask:
         """Return the learning rate of a step, from 0."""
         rates, frozen = self.config.optimiser, step < self._frozen_steps
         peak = rates.projection_rate if frozen else rates.learning_rate
-        return peak * schedule_factor(step, self.config.steps, self._frozen_steps, self.config.warmup_steps)
+        return peak * warmup_then_cosine(step, self.config.steps, self._frozen_steps, self.config.warmup_steps)
 
     def set_mode(self, *, frozen: bool) -> None:
         """Put the network into training mode; `frozen` trains only the parameters that the start lacks."""
@@ -134,21 +126,6 @@ class MatcherTask:
 
     def _held_pairs(self) -> list[Pair]:
         return self.held.pairs(self.config.validation_pairs, _VALIDATE)
-
-
-def schedule_factor(step: int, steps: int, frozen_steps: int, warmup_steps: int) -> float:
-    """Return the share of the learning rate at a step (from 0): a linear warm-up, then half a cosine down to 0.
-
-    The frozen steps have a warm-up of their own, and then the peak.
-    """
-    start, end = (frozen_steps, steps) if step >= frozen_steps else (0, frozen_steps)
-    warm = min(warmup_steps, (end - start) // 2)
-    done = step - start
-    if done < warm:
-        return (done + 1) / warm
-    if step < frozen_steps:
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (done - warm) / max(end - start - warm, 1)))
 
 
 def batch_loss(network: nn.Module, batch: Batch, confidence_weight: float) -> Tensor:

@@ -24,11 +24,10 @@ from animalclef.runtime.digests import file_digest
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.structures import ImageTable
 from animalclef.training.fabric import lock_folder, open_fabric
-from animalclef.training.matcher.matcher_training import schedule_factor
 from animalclef.training.segmenter.segmenter_examples import Example, ExampleSource, MaskBatch, as_batch
 from animalclef.training.training_loop import TrainingLoop
 from animalclef.training.training_state import save_half
-from animalclef.training.training_task import History, LoopSettings, Validation
+from animalclef.training.training_task import History, LoopSettings, Validation, warmup_then_cosine
 
 __all__ = ["SegmenterTask", "TrainedSegmenter", "mask_loss", "overlap", "train_segmenter"]
 
@@ -73,7 +72,7 @@ class SegmenterTask:
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of a step, from 0: a linear warm-up, then half a cosine down to 0."""
-        return self.config.learning_rate * schedule_factor(step, self.config.steps, 0, self.config.warmup_steps)
+        return self.config.learning_rate * warmup_then_cosine(step, self.config.steps, 0, self.config.warmup_steps)
 
     def set_mode(self, *, frozen: bool) -> None:
         """Put the network into training mode."""
