@@ -152,12 +152,11 @@ def _rays(
 
 def _scaly_skin(rng: np.random.Generator, sheet: Sheet, palette: Palette) -> tuple[FloatArray, FloatArray]:
     """Paint dark scales between pale seams on head and flippers."""
-    height, width = sheet.extent_wh[1], sheet.extent_wh[0]
-    count = int(height * width / 0.0052)
-    seeds = (rng.random((count, 2)) * np.array([width, height]) + np.array(sheet.left_top_xy)).astype(np.float32)
+    count = int(sheet.extent_wh[1] * sheet.extent_wh[0] / 0.0052)
+    seeds = floats(rng.random((count, 2)) * sheet.extent_wh + sheet.left_top_xy)
     cells = voronoi_cells(seeds, sheet.grid_xy())
     dark = np.exp(rng.normal(0.0, 0.3, count)).astype(np.float32)[cells.label][..., None]
-    scale = _mix(_fill(sheet, palette.mark), palette.base, 0.45 * np.ones(sheet.shape_hw, dtype=np.float32)) * dark
+    scale = _mix(_fill(sheet, palette.mark), palette.base, floats(0.45)) * dark
     colour = _mix(scale, palette.pale, 0.6 * smoothstep(0.011, 0.003, cells.edge))
     return colour, (0.008 * smoothstep(0.0, 0.015, cells.edge)).astype(np.float32)
 

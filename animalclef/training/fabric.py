@@ -14,13 +14,7 @@ from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.devices import choose_precision
 from animalclef.runtime.file_lock import locked_folder
 
-__all__ = [
-    "average_buffers",
-    "average_gradients",
-    "lock_folder",
-    "open_fabric",
-    "skips_overflow",
-]
+__all__ = ["average_buffers", "average_gradients", "lock_folder", "open_fabric", "skips_overflow"]
 
 
 def open_fabric(precision: str, device: str, devices: int, threads: int) -> Any:

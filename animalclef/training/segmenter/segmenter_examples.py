@@ -107,5 +107,4 @@ def as_batch(examples: Sequence[Example], side: int) -> MaskBatch:
 
 
 def _part(example: Example, at: tuple[slice, slice]) -> Example:
-    """Return these rows and columns."""
     return Example(example.name, np.ascontiguousarray(example.pixels[at]), np.ascontiguousarray(example.mask[at]))
