@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -102,7 +103,7 @@ def plan_demo(config: DemoConfig) -> tuple[Shot, ...]:
     return tuple(replace(shot, image_id=int(i)) for shot, i in zip(shots, ids, strict=True))
 
 
-def _plan_species(config: DemoConfig, index: int, species: Species) -> list[Shot]:
+def _plan_species(config: DemoConfig, index: int, species: Species) -> Iterator[Shot]:
     rng = np.random.default_rng((config.seed, index, 5))
     visits = [
         draw_visit(species, (config.seed, index, 100 + int(rng.integers(config.places))), date, rng)
@@ -111,7 +112,6 @@ def _plan_species(config: DemoConfig, index: int, species: Species) -> list[Shot
     database, queries = visits[: config.database_visits], visits[config.database_visits :]
     total = config.known_individuals + config.unknown_individuals
     known = set(rng.permutation(total)[: config.known_individuals].tolist())
-    shots: list[Shot] = []
     for number in range(total):
         schedule: list[tuple[_Split, Visit]] = []
         if number in known:
@@ -119,8 +119,7 @@ def _plan_species(config: DemoConfig, index: int, species: Species) -> list[Shot
         most = config.max_known_queries if number in known else config.max_unknown_queries
         chosen = rng.integers(len(queries), size=rng.integers(1, most + 1))
         schedule += [("query", queries[i]) for i in chosen]
-        shots += _shots_of(config, index, number, number in known, schedule, rng)
-    return shots
+        yield from _shots_of(config, index, number, number in known, schedule, rng)
 
 
 def _database_visits(config: DemoConfig, index: int, visits: list[Visit], rng: np.random.Generator) -> list[Visit]:
@@ -129,7 +128,7 @@ def _database_visits(config: DemoConfig, index: int, visits: list[Visit], rng: n
         return [visits[rng.integers(len(visits))]]
     count = min(int(rng.choice([1, 2, 3, 4], p=[0.15, 0.35, 0.3, 0.2])), len(visits))
     met = rng.choice(len(visits), size=count, replace=False)
-    chosen = [visits[int(i)] for i in met for _ in range(int(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2])))]
+    chosen = [visits[i] for i in met for _ in range(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2]))]
     if len(chosen) == 1:
         chosen *= 2
     return chosen[: config.max_database_images]
@@ -142,33 +141,30 @@ def _shots_of(
     known: bool,
     schedule: list[tuple[_Split, Visit]],
     rng: np.random.Generator,
-) -> list[Shot]:
+) -> Iterator[Shot]:
     species, layout = DEMO_SPECIES[index], _LAYOUTS[index]
     animal = Animal(species, (config.seed, index, number))
-    shots, first = [], int(rng.integers(len(species.sides)))
+    first = int(rng.integers(len(species.sides)))
     for image, (split, visit) in enumerate(schedule):
         side = species.sides[(first + image) % len(species.sides)]
         digest = hashlib.sha256(f"{config.seed}/{index}/{number}/{image}".encode()).hexdigest()
         pattern = layout.database_path if split == "database" else layout.query_path
         name = pattern.format(hash=digest[:32], short=digest[32:42], n=number)
-        shots.append(
-            Shot(
-                image_id=-1,
-                identity=f"{species.name}_{layout.identity.format(n=number)}",
-                known=known,
-                split=split,
-                path=f"images/{species.name}/{name}",
-                dataset=species.name,
-                orientation="" if rng.random() < layout.blank_orientation else side,
-                date=visit.date if layout.dated else "",
-                species_name=layout.species_name,
-                animal=animal,
-                visit=visit,
-                side=side,
-                seed=(config.seed, index, number, image),
-            )
+        yield Shot(
+            image_id=-1,
+            identity=f"{species.name}_{layout.identity.format(n=number)}",
+            known=known,
+            split=split,
+            path=f"images/{species.name}/{name}",
+            dataset=species.name,
+            orientation="" if rng.random() < layout.blank_orientation else side,
+            date=visit.date if layout.dated else "",
+            species_name=layout.species_name,
+            animal=animal,
+            visit=visit,
+            side=side,
+            seed=(config.seed, index, number, image),
         )
-    return shots
 
 
 def _with_oddities(shots: list[Shot]) -> list[Shot]:
