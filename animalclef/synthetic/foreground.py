@@ -13,9 +13,7 @@ from animalclef.synthetic.strokes import ByteImage, blades, leaf, shifted, twig
 __all__ = ["draw_foreground"]
 
 _GRASS: dict[Habitat, Rgb] = {"forest": (74, 86, 42), "steppe": (168, 146, 82), "snow": (136, 116, 86)}
-
-
-_Layer = tuple[FloatArray, FloatArray]
+_Layer = tuple[FloatArray, FloatArray]  # colour and alpha
 
 
 def draw_foreground(habitat: Habitat, image_size_wh: tuple[int, int], rng: np.random.Generator) -> _Layer:
