@@ -59,7 +59,7 @@ _POSES: dict[BodyFamily, Callable[[BodyStyle, np.random.Generator], list[Ribbon]
 
 def individual_body(style: BodyStyle, rng: np.random.Generator) -> BodyStyle:
     """Return the species' proportions with the slight variation of one animal."""
-    girth, limb, tail, head = (float(f) for f in np.exp(rng.normal(0.0, 0.035, 4)))
+    girth, limb, tail, head = np.exp(rng.normal(0.0, 0.035, 4)).tolist()
     return replace(
         style, girth=style.girth * girth, limb=style.limb * limb, tail=style.tail * tail, head=style.head * head
     )
@@ -67,11 +67,9 @@ def individual_body(style: BodyStyle, rng: np.random.Generator) -> BodyStyle:
 
 def pose_body(style: BodyStyle, rng: np.random.Generator) -> list[Ribbon]:
     """Return parts from far to near in a random pose, with a slight perspective along the body."""
-    depth = float(rng.normal(0.0, 0.09))
-    return [_in_perspective(part, depth) for part in _POSES[style.family](style, rng)]
-
-
-def _in_perspective(part: Ribbon, depth: float) -> Ribbon:
-    """Enlarge nearer parts: `depth` is the gain per body unit towards +x."""
-    gain = (1.0 / np.clip(1.0 - depth * (part.pose_xy[:, :1] - 0.4), 0.5, 2.0)).astype(np.float32)
-    return replace(part, pose_xy=part.pose_xy * gain, half_width=part.half_width * gain)
+    depth = rng.normal(0.0, 0.09)  # how much larger a part is per body unit towards +x
+    parts = []
+    for part in _POSES[style.family](style, rng):
+        gain = floats(1.0 / np.clip(1.0 - depth * (part.pose_xy[:, :1] - 0.4), 0.5, 2.0))
+        parts.append(replace(part, pose_xy=part.pose_xy * gain, half_width=part.half_width * gain))
+    return parts

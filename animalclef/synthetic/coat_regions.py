@@ -7,16 +7,11 @@ import numpy as np
 from animalclef.structures.arrays import FloatArray
 from animalclef.synthetic import newt, quadruped, turtle
 from animalclef.synthetic.bodies import Sheet
-from animalclef.synthetic.fields import floats, fractal_noise, smoothstep, voronoi_cells
+from animalclef.synthetic.fields import floats, fractal_noise, linear_light, smoothstep, voronoi_cells
 from animalclef.synthetic.markings import Markings
 from animalclef.synthetic.species import BodyStyle, Palette, Rgb
 
-__all__ = ["finish_newt", "finish_quadruped", "finish_turtle", "linear_rgb"]
-
-
-def linear_rgb(colour: Rgb) -> FloatArray:
-    """Return an sRGB colour (0-255) as linear light, (3,)."""
-    return ((np.array(colour, dtype=np.float32) / 255.0) ** 2.2).astype(np.float32)
+__all__ = ["finish_newt", "finish_quadruped", "finish_turtle"]
 
 
 def finish_quadruped(
@@ -64,7 +59,7 @@ def _cat_face(
     mouth = np.abs(y - (-0.1 - 0.22 * (x - 1.45)))
     colour = _mix(colour, (52, 36, 30), 0.8 * smoothstep(0.010, 0.004, mouth) * smoothstep(1.36, 1.39, x))
     for _ in range(5):
-        centre = (float(rng.uniform(1.38, 1.46)), float(rng.uniform(-0.155, -0.115)))
+        centre = (rng.uniform(1.38, 1.46), rng.uniform(-0.155, -0.115))
         colour = _mix(colour, palette.mark, 0.7 * smoothstep(0.010, 0.005, _disc(x, y, centre, 1.0)))
     streak = np.abs(y + 0.235 - 0.45 * (1.31 - x)) + 10.0 * np.maximum(np.abs(x - 1.25) - 0.06, 0.0)
     colour = _mix(colour, palette.mark, 0.75 * smoothstep(0.016, 0.008, streak))
@@ -113,7 +108,7 @@ def _on_shell(grid_xy: FloatArray) -> FloatArray:
     x, y = grid_xy[..., 0], grid_xy[..., 1]
     inside = smoothstep(0.47, 0.45, np.abs(y)) * smoothstep(0.62, 0.6, x)
     reach = np.abs(y) - 1.25 * turtle.carapace_half_width(x)
-    return np.asarray(inside * smoothstep(0.02, 0.0, reach) * smoothstep(-0.66, -0.64, x), dtype=np.float32)
+    return floats(inside * smoothstep(0.02, 0.0, reach) * smoothstep(-0.66, -0.64, x))
 
 
 def _shell(
@@ -151,29 +146,28 @@ def _rays(
         phase = rng.uniform(0, 2 * np.pi, n).astype(np.float32)[label]
         weight = rng.normal(0.0, 1.0, n).astype(np.float32)[label]
         total += weight * np.sin(frequency * angle + phase)
-    total += 0.5 * fractal_noise(rng, (label.shape[0], label.shape[1]), 12.0, octaves=3)
+    total += 0.5 * fractal_noise(rng, label.shape, 12.0, octaves=3)
     return smoothstep(0.55, 1.25, total), smoothstep(-0.5, -1.2, total)
 
 
 def _scaly_skin(rng: np.random.Generator, sheet: Sheet, palette: Palette) -> tuple[FloatArray, FloatArray]:
     """Paint dark scales between pale seams on head and flippers."""
-    height, width = sheet.extent_wh[1], sheet.extent_wh[0]
-    count = int(height * width / 0.0052)
-    seeds = (rng.random((count, 2)) * np.array([width, height]) + np.array(sheet.left_top_xy)).astype(np.float32)
+    count = int(sheet.extent_wh[1] * sheet.extent_wh[0] / 0.0052)
+    seeds = floats(rng.random((count, 2)) * sheet.extent_wh + sheet.left_top_xy)
     cells = voronoi_cells(seeds, sheet.grid_xy())
     dark = np.exp(rng.normal(0.0, 0.3, count)).astype(np.float32)[cells.label][..., None]
-    scale = _mix(_fill(sheet, palette.mark), palette.base, 0.45 * np.ones(sheet.shape_hw, dtype=np.float32)) * dark
+    scale = _mix(_fill(sheet, palette.mark), palette.base, floats(0.45)) * dark
     colour = _mix(scale, palette.pale, 0.6 * smoothstep(0.011, 0.003, cells.edge))
     return colour, (0.008 * smoothstep(0.0, 0.015, cells.edge)).astype(np.float32)
 
 
 def _fill(sheet: Sheet, colour: Rgb) -> FloatArray:
-    return np.tile(linear_rgb(colour), (*sheet.shape_hw, 1))
+    return np.tile(linear_light(colour), (*sheet.shape_hw, 1))
 
 
 def _mix(colour: FloatArray, other: Rgb, share: FloatArray) -> FloatArray:
     """Move `colour` (H, W, 3) towards `other` by `share` (H, W)."""
-    return np.asarray(colour + share[..., None] * (linear_rgb(other) - colour), dtype=np.float32)
+    return floats(colour + share[..., None] * (linear_light(other) - colour))
 
 
 def _disc(x: FloatArray, y: FloatArray, centre_xy: tuple[float, float], slender: float) -> FloatArray:

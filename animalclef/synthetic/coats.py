@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -11,8 +11,8 @@ import numpy as np
 from animalclef.structures.arrays import FloatArray
 from animalclef.synthetic.bodies import SHEETS, Sheet, individual_body
 from animalclef.synthetic.coat_regions import finish_newt, finish_quadruped, finish_turtle
-from animalclef.synthetic.fields import fractal_noise
-from animalclef.synthetic.markings import Markings, draw_markings, individual_pattern
+from animalclef.synthetic.fields import floats, fractal_noise
+from animalclef.synthetic.markings import draw_markings, individual_pattern
 from animalclef.synthetic.species import BodyStyle, Palette, Species
 from animalclef.synthetic.strokes import shifted
 
@@ -60,18 +60,16 @@ def coat_of(animal: Animal, side: str) -> Coat:
     pattern = individual_pattern(animal.species.pattern, shared)
     palette = _individual_palette(animal.species.palette, shared)
     rng = np.random.default_rng((*animal.seed, 3, sides.index(side)))
-    sheet = SHEETS[animal.species.body.family]
-    return _painted(rng, sheet, draw_markings(rng, sheet, pattern), palette, animal.species)
-
-
-def _painted(rng: np.random.Generator, sheet: Sheet, marks: Markings, palette: Palette, species: Species) -> Coat:
-    if species.body.family == "quadruped":
-        colour, relief = finish_quadruped(rng, sheet, marks, palette, species.body)
-    elif species.body.family == "newt":
+    body = animal.species.body
+    sheet = SHEETS[body.family]
+    marks = draw_markings(rng, sheet, pattern)
+    if body.family == "quadruped":
+        colour, relief = finish_quadruped(rng, sheet, marks, palette, body)
+    elif body.family == "newt":
         colour, relief = finish_newt(rng, sheet, marks, palette)
     else:
-        colour, relief = finish_turtle(rng, sheet, marks, palette, rays=species.pattern.family == "scutes")
-    colour = np.clip(colour * _hair(rng, sheet, species.body.fur), 0.002, 1.0)
+        colour, relief = finish_turtle(rng, sheet, marks, palette, rays=pattern.family == "scutes")
+    colour = np.clip(colour * _hair(rng, sheet, body.fur), 0.002, 1.0)
     return Coat(colour.astype(np.float32), relief, marks.mark, sheet)
 
 
@@ -80,17 +78,11 @@ def _hair(rng: np.random.Generator, sheet: Sheet, fur: float) -> FloatArray:
     streaks = fractal_noise(rng, sheet.shape_hw, 2.2, octaves=1, stretch_xy=(3.5, 1.0))
     patches = fractal_noise(rng, sheet.shape_hw, 40.0, octaves=3)
     factor = np.exp((0.06 + 0.15 * fur) * streaks + 0.06 * patches)
-    return np.asarray(cv2.GaussianBlur(factor, (0, 0), 0.5), dtype=np.float32)[..., None]
+    return floats(cv2.GaussianBlur(factor, (0, 0), 0.5))[..., None]
 
 
 def _individual_palette(palette: Palette, rng: np.random.Generator) -> Palette:
     """Return the species' colours with the slight variation of one animal."""
-    drifted = partial(shifted, rng=rng, amount=palette.drift, hue=0.3)
-    return replace(
-        palette,
-        base=drifted(palette.base),
-        back=drifted(palette.back),
-        pale=drifted(palette.pale),
-        mark=drifted(palette.mark),
-        accent=drifted(palette.accent),
-    )
+    colours = (palette.base, palette.back, palette.pale, palette.mark, palette.accent)
+    base, back, pale, mark, accent = (shifted(colour, rng, palette.drift, hue=0.3) for colour in colours)
+    return Palette(base, back, pale, mark, accent, palette.drift)

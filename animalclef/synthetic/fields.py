@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -15,6 +16,8 @@ __all__ = [
     "Cells",
     "floats",
     "fractal_noise",
+    "linear_light",
+    "rotation",
     "smoothstep",
     "turing_field",
     "voronoi_cells",
@@ -37,10 +40,21 @@ def floats(values: ArrayLike) -> FloatArray:
     return np.asarray(values, dtype=np.float32)
 
 
+def linear_light(colours: ArrayLike) -> FloatArray:
+    """Return sRGB values (0-255) as linear light, 0-1, of the same shape."""
+    return (floats(colours) / 255.0) ** 2.2
+
+
+def rotation(angle_rad: float) -> NDArray[np.float64]:
+    """Return the matrix (2, 2) of a turn, clockwise on the screen for a positive angle."""
+    cos, sin = math.cos(angle_rad), math.sin(angle_rad)
+    return np.array([[cos, -sin], [sin, cos]])
+
+
 def smoothstep(low: float, high: float, value: FloatArray) -> FloatArray:
     """Rise from 0 at `low` to 1 at `high` with level ends; `low` above `high` falls instead."""
     x = np.clip((value - np.float32(low)) / np.float32(high - low), 0.0, 1.0)
-    return np.asarray(x * x * (3.0 - 2.0 * x), dtype=np.float32)
+    return floats(x * x * (3.0 - 2.0 * x))
 
 
 def fractal_noise(
@@ -68,7 +82,7 @@ def _grain(rng: np.random.Generator, shape_hw: tuple[int, int], step_xy: tuple[f
     size = (int(np.ceil(columns * step_xy[0])), int(np.ceil(rows * step_xy[1])))
     fine = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
     left, top = (int(rng.integers(spare + 1)) for spare in (size[0] - width, size[1] - height))
-    return np.asarray(fine[top : top + height, left : left + width], dtype=np.float32)
+    return floats(fine[top : top + height, left : left + width])
 
 
 def wide_blur(field: ArrayLike, sigma_px: float) -> FloatArray:
@@ -76,11 +90,11 @@ def wide_blur(field: ArrayLike, sigma_px: float) -> FloatArray:
     plane = floats(field)
     factor = int(sigma_px / 2.5)
     if factor < 2 or min(plane.shape) < 8 * factor:
-        return np.asarray(cv2.GaussianBlur(plane, (0, 0), max(sigma_px, 0.3)), dtype=np.float32)
+        return floats(cv2.GaussianBlur(plane, (0, 0), max(sigma_px, 0.3)))
     height, width = plane.shape
     small = cv2.resize(plane, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
     soft = cv2.GaussianBlur(small, (0, 0), sigma_px / factor)
-    return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+    return floats(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def turing_field(
@@ -103,7 +117,7 @@ def turing_field(
     for _ in range(iterations):
         near = cv2.GaussianBlur(field, (0, 0), sigmaX=sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_REFLECT)
         far = cv2.GaussianBlur(field, (0, 0), sigmaX=2 * sigma_x, sigmaY=2 * sigma_y, borderType=cv2.BORDER_REFLECT)
-        wave = _standardised(np.asarray(near - far, dtype=np.float32))
+        wave = _standardised(floats(near - far))
         field = np.tanh(1.4 * wave + bias).astype(np.float32)
     return wave
 
@@ -115,7 +129,7 @@ def warp_field(rng: np.random.Generator, field: FloatArray, amount_px: float, sc
     push_y = amount_px * fractal_noise(rng, (height, width), scale_px, octaves=2)
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     warped = cv2.remap(field, columns + push_x, rows + push_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return np.asarray(warped, dtype=np.float32)
+    return floats(warped)
 
 
 def voronoi_cells(seeds_xy: FloatArray, grid_xy: FloatArray) -> Cells:
@@ -126,4 +140,4 @@ def voronoi_cells(seeds_xy: FloatArray, grid_xy: FloatArray) -> Cells:
 
 def _standardised(field: FloatArray) -> FloatArray:
     mean, deviation = cv2.meanStdDev(field)
-    return np.asarray((field - np.float32(mean[0, 0])) / np.float32(deviation[0, 0] + 1e-6), dtype=np.float32)
+    return floats((field - np.float32(mean[0, 0])) / np.float32(deviation[0, 0] + 1e-6))

@@ -2,69 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
 from animalclef.structures.arrays import FloatArray
-from animalclef.synthetic.fields import fractal_noise, smoothstep
+from animalclef.synthetic.fields import floats, fractal_noise, linear_light, smoothstep
 from animalclef.synthetic.species import Habitat, Rgb
 from animalclef.synthetic.strokes import ByteImage, blades, leaf, shifted, twig
 
-__all__ = ["Layer", "draw_foreground"]
+__all__ = ["draw_foreground"]
 
 _GRASS: dict[Habitat, Rgb] = {"forest": (74, 86, 42), "steppe": (168, 146, 82), "snow": (136, 116, 86)}
+_Layer = tuple[FloatArray, FloatArray]  # colour and alpha
 
 
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """A translucent layer in front of the scene."""
-
-    colour: FloatArray  # (H, W, 3) linear RGB
-    alpha: FloatArray  # (H, W) 0-1
-
-    def over(self, scene: FloatArray, light: FloatArray) -> FloatArray:
-        """Return the scene (H, W, 3) behind this layer, which is lit by `light` (3,)."""
-        return np.asarray(scene + self.alpha[..., None] * (self.colour * light - scene), dtype=np.float32)
-
-
-def draw_foreground(habitat: Habitat, image_size_wh: tuple[int, int], rng: np.random.Generator) -> Layer:
-    """Return a layer that suits the habitat, of random sharpness."""
+def draw_foreground(habitat: Habitat, image_size_wh: tuple[int, int], rng: np.random.Generator) -> _Layer:
+    """Return a translucent layer that suits the habitat, of random sharpness: linear RGB (H, W, 3), alpha (H, W)."""
     width, height = image_size_wh
     if habitat in ("reef", "sand"):
         return _water(width, height, rng)
     drawing = np.zeros((height, width, 3), dtype=np.uint8)
     if habitat in _GRASS:
         _grass(drawing, _GRASS[habitat], rng)
-        blur = float(rng.uniform(0.4, 2.6)) * width / 500.0
+        blur = rng.uniform(0.4, 2.6) * width / 500.0
     else:
         _debris(drawing, habitat, rng)
         blur = 0.5
     return _layer(drawing, blur)
 
 
-def _layer(drawing: ByteImage, blur_px: float) -> Layer:
+def _layer(drawing: ByteImage, blur_px: float) -> _Layer:
     """Return a layer in which everything drawn is opaque and black is clear."""
     alpha = (drawing.max(axis=2) > 0).astype(np.float32)
-    colour = (drawing.astype(np.float32) / 255.0) ** 2.2
+    colour = linear_light(drawing)
     soft_alpha = cv2.GaussianBlur(alpha, (0, 0), blur_px)
     soft = cv2.GaussianBlur(colour * alpha[..., None], (0, 0), blur_px) / (soft_alpha[..., None] + 1e-3)
-    return Layer(soft.astype(np.float32), np.asarray(soft_alpha, dtype=np.float32))
+    return floats(soft), floats(soft_alpha)
 
 
 def _grass(drawing: ByteImage, colour: Rgb, rng: np.random.Generator) -> None:
     """Draw tufts along the lower edge, sometimes a twig with leaves across the photograph."""
     height, width = drawing.shape[:2]
-    for _ in range(int(rng.integers(2, 6))):
+    for _ in range(rng.integers(2, 6)):
         middle, reach = rng.uniform(0, width), rng.uniform(0.25, 0.75) * height
         n = int(rng.integers(3, 10))
         roots = np.stack([middle + rng.normal(0, 0.05 * width, n), np.full(n, height + 8.0)], axis=1)
         blades(drawing, rng, roots, reach * rng.uniform(0.6, 1.0, n), width * rng.uniform(0.007, 0.017, n), colour)
     if rng.random() < 0.45:
-        start = (float(rng.uniform(0, width)), float(rng.uniform(0, 0.8 * height)))
+        start = (rng.uniform(0, width), rng.uniform(0, 0.8 * height))
         twig(drawing, rng, start, width * rng.uniform(0.4, 0.9), _lit((92, 72, 54), rng))
-        for _ in range(int(rng.integers(0, 6))):
+        for _ in range(rng.integers(0, 6)):
             spot = (start[0] + rng.normal(0, 0.15 * width), start[1] + rng.normal(0, 0.12 * height))
             leaf(drawing, rng, spot, width * rng.uniform(0.05, 0.12), _lit((88, 94, 48), rng))
 
@@ -73,7 +60,7 @@ def _debris(drawing: ByteImage, habitat: Habitat, rng: np.random.Generator) -> N
     """Draw leaves and twigs over the animal."""
     height, width = drawing.shape[:2]
     colour: Rgb = (118, 84, 48) if habitat != "moss" else (96, 106, 46)
-    for _ in range(int(rng.integers(1, 4))):
+    for _ in range(rng.integers(1, 4)):
         spot = (float(rng.uniform(0.1, 0.9) * width), float(rng.uniform(0.1, 0.9) * height))
         if rng.random() < 0.7:
             leaf(drawing, rng, spot, width * rng.uniform(0.1, 0.2), _lit(colour, rng))
@@ -81,20 +68,20 @@ def _debris(drawing: ByteImage, habitat: Habitat, rng: np.random.Generator) -> N
             twig(drawing, rng, spot, width * rng.uniform(0.3, 0.6), _lit((92, 72, 54), rng))
 
 
-def _water(width: int, height: int, rng: np.random.Generator) -> Layer:
+def _water(width: int, height: int, rng: np.random.Generator) -> _Layer:
     """Draw drifting particles, a few bubbles and surface glare."""
     drawing = np.zeros((height, width), dtype=np.uint8)
-    for _ in range(int(rng.integers(5, 40))):
+    for _ in range(rng.integers(5, 40)):
         spot = (int(rng.uniform(0, width)), int(rng.uniform(0, height)))
         cv2.circle(drawing, spot, int(rng.integers(1, 3)), int(rng.integers(60, 190)), -1, cv2.LINE_AA)
-    for _ in range(int(rng.integers(0, 5))):
+    for _ in range(rng.integers(0, 5)):
         spot = (int(rng.uniform(0, width)), int(rng.uniform(0, height)))
         cv2.circle(drawing, spot, int(rng.integers(2, 7)), 170, 1, cv2.LINE_AA)
     soft = cv2.GaussianBlur(drawing.astype(np.float32) / 255.0, (0, 0), 0.8)
     sheet = fractal_noise(rng, (height, width), 0.4 * width, octaves=3, stretch_xy=(1.6, 0.7))
-    glare = float(rng.uniform(0.0, 0.6)) * smoothstep(1.1, 2.2, sheet)
-    alpha = np.clip(np.maximum(soft, glare), 0.0, 0.9).astype(np.float32)
-    return Layer(np.full((height, width, 3), (0.72, 0.86, 0.9), dtype=np.float32), alpha)
+    glare = rng.uniform(0.0, 0.6) * smoothstep(1.1, 2.2, sheet)
+    alpha = floats(np.clip(np.maximum(soft, glare), 0.0, 0.9))
+    return np.full((height, width, 3), (0.72, 0.86, 0.9), dtype=np.float32), alpha
 
 
 def _lit(colour: Rgb, rng: np.random.Generator) -> Rgb:

@@ -9,14 +9,7 @@ import numpy as np
 
 from animalclef.structures.arrays import FloatArray
 from animalclef.synthetic.bodies import Sheet
-from animalclef.synthetic.fields import (
-    floats,
-    fractal_noise,
-    smoothstep,
-    turing_field,
-    voronoi_cells,
-    warp_field,
-)
+from animalclef.synthetic.fields import floats, fractal_noise, smoothstep, turing_field, voronoi_cells, warp_field
 from animalclef.synthetic.species import PatternFamily, PatternStyle
 
 __all__ = ["Markings", "draw_markings", "individual_pattern"]

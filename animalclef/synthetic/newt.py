@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from animalclef.structures.arrays import FloatArray
+from animalclef.synthetic.fields import floats
 from animalclef.synthetic.ribbons import Ribbon, ribbon, widths
 from animalclef.synthetic.species import BodyStyle
 
@@ -30,7 +31,7 @@ def newt_ribbons(style: BodyStyle, rng: np.random.Generator) -> list[Ribbon]:
     half = widths([w * style.girth for w in _GIRTH], _N)
     head = 1.0 + (style.head - 1.0) * (np.linspace(0, 1, _N) > 0.8)
     sides = np.stack([half * head, half * head], axis=1).astype(np.float32)
-    trunk = Ribbon(rest, spine, sides, lift=0.0, depth=0.85, roll_rad=float(rng.normal(0, 0.16)), blend=0.03)
+    trunk = Ribbon(rest, spine, sides, lift=0.0, depth=0.85, roll_rad=rng.normal(0, 0.16), blend=0.03)
     return [*limbs, trunk]
 
 
@@ -43,7 +44,7 @@ def _bent_spine(style: BodyStyle, rng: np.random.Generator) -> FloatArray:
     stretch = np.where(s < 0.45, style.tail, 1.0)
     step = _LENGTH / (_N - 1) * stretch[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
     points = np.cumsum(step, axis=0)
-    return np.asarray(points - points.mean(axis=0), dtype=np.float32)
+    return floats(points - points.mean(axis=0))
 
 
 def _leg(
@@ -53,8 +54,8 @@ def _leg(
     index = int(share * (_N - 1))
     tangent = spine[index + 1] - spine[index - 1]
     heading = math.atan2(float(tangent[1]), float(tangent[0]))
-    outward = heading + side * (math.pi / 2 + 0.35 * float(rng.normal()) - lean)
-    elbow = outward + side * (math.copysign(0.7, lean) + 0.35 * float(rng.normal()))
+    outward = heading + side * (math.pi / 2 + 0.35 * rng.normal() - lean)
+    elbow = outward + side * (math.copysign(0.7, lean) + 0.35 * rng.normal())
     upper, lower = 0.17 * style.limb, 0.16 * style.limb
     hip = spine[index] + 0.05 * _unit(outward)
     knee = hip + upper * _unit(outward)

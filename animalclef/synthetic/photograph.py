@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from animalclef.structures.arrays import FloatArray
 from animalclef.synthetic.bodies import pose_body
 from animalclef.synthetic.coats import Animal, body_of, coat_of
-from animalclef.synthetic.fields import floats, fractal_noise, smoothstep
+from animalclef.synthetic.fields import floats, fractal_noise, rotation, smoothstep
 from animalclef.synthetic.foreground import draw_foreground
 from animalclef.synthetic.places import HORIZON, place_canvas
 from animalclef.synthetic.ribbons import Camera, Ribbon, draw_body
@@ -58,7 +58,8 @@ def photograph(animal: Animal, visit: Visit, side: str, rng: np.random.Generator
     scene = _background(visit, animal.species, camera, alpha, rng)
     scene = scene + alpha[..., None] * (_veiled(skin, visit.light, rng) - scene)
     if rng.random() < animal.species.clutter:
-        scene = draw_foreground(visit.habitat, size, rng).over(scene, _overall(visit.light))
+        colour, cover = draw_foreground(visit.habitat, size, rng)
+        scene = scene + cover[..., None] * (colour * _overall(visit.light) - scene)
     return Photograph(_developed(scene, visit.light, rng), np.round(255.0 * alpha).astype(np.uint8), body.sheet_xy)
 
 
@@ -88,11 +89,11 @@ def _frame(
 ) -> Camera:
     """Return a view that turns, foreshortens and frames the body; sometimes an end is cut off."""
     family = species.body.family
-    turn = float(rng.normal(0.0, 0.07))
+    turn = rng.normal(0.0, 0.07)
     if family != "quadruped":
         turn = float(rng.uniform(0, 2 * math.pi) if family == "newt" else np.clip(rng.normal(0.0, 0.2), -0.35, 0.35))
     view = np.diag([-1.0 if mirrored else 1.0, 1.0]) @ _foreshortening(family, rng)
-    linear = _rotation(turn) @ view
+    linear = rotation(turn) @ view
     points = np.concatenate([part.pose_xy for part in parts]) @ linear.T
     low, high = points.min(axis=0) - 0.1, points.max(axis=0) + 0.1
     fill = rng.uniform(*_FILL[family])
@@ -106,14 +107,9 @@ def _foreshortening(family: BodyFamily, rng: np.random.Generator) -> NDArray[np.
     """Return the linear map (2, 2) of a body turned away from the camera about a random axis."""
     if family == "quadruped":
         return np.diag([math.cos(float(np.clip(rng.normal(0.0, 0.32), -0.8, 0.8))), 1.0])
-    tilt = min(abs(float(rng.normal(0.0, 0.45 if family == "turtle" else 0.3))), 0.9)
-    axis = float(rng.uniform(0, math.pi))
-    return _rotation(axis) @ np.diag([1.0, math.cos(tilt)]) @ _rotation(-axis)
-
-
-def _rotation(angle_rad: float) -> NDArray[np.float64]:
-    cos, sin = math.cos(angle_rad), math.sin(angle_rad)
-    return np.array([[cos, -sin], [sin, cos]])
+    tilt = min(abs(rng.normal(0.0, 0.45 if family == "turtle" else 0.3)), 0.9)
+    axis = rng.uniform(0, math.pi)
+    return rotation(axis) @ np.diag([1.0, math.cos(tilt)]) @ rotation(-axis)
 
 
 def _background(
@@ -124,12 +120,12 @@ def _background(
     if species.body.family == "quadruped":
         shadow = ground_shadow(alpha, visit.light, camera.px_per_unit)
     else:
-        lift = 0.05 if species.body.family == "newt" else float(rng.uniform(0.1, 0.6))
+        lift = 0.05 if species.body.family == "newt" else rng.uniform(0.1, 0.6)
         shadow = shadow_below(alpha, visit.light, camera.px_per_unit, lift)
-    out_of_focus = 0.3 + 0.004 * camera.image_size_wh[0] * float(rng.random())
+    out_of_focus = 0.3 + 0.004 * camera.image_size_wh[0] * rng.random()
     canvas = floats(cv2.GaussianBlur(canvas, (0, 0), out_of_focus))
     depth = 0.6 if visit.light.mode == "infrared" else 1.0
-    return np.asarray(canvas * _overall(visit.light) * depth * (1.0 - shadow[..., None]), dtype=np.float32)
+    return floats(canvas * _overall(visit.light) * depth * (1.0 - shadow[..., None]))
 
 
 def _overall(light: Light) -> FloatArray:
@@ -145,32 +141,31 @@ def _cropped(
     room_h, room_w = canvas.shape[:2]
     largest = min(room_w / width, room_h / height)
     if species.body.family == "quadruped":
-        zoom = largest * float(rng.uniform(0.62, 0.86))
+        zoom = largest * rng.uniform(0.62, 0.86)
         rows = np.flatnonzero(alpha.max(axis=1) > 0.5)
         foot = float(rows[-1]) if len(rows) else 0.8 * height
-        top = room_h * float(rng.uniform(HORIZON + 0.22, 0.84)) - foot * zoom
+        top = room_h * rng.uniform(HORIZON + 0.22, 0.84) - foot * zoom
         matrix = np.array([[zoom, 0.0, rng.uniform(0, room_w - zoom * width)], [0.0, zoom, top]])
         matrix[1, 2] = np.clip(matrix[1, 2], 0.0, room_h - zoom * height)
     else:
         zoom = min(float(np.exp(rng.uniform(-0.25, 0.45))) * 300.0 / max(width, 250), 0.7 * largest)
-        spin = zoom * _rotation(float(rng.uniform(0, 2 * math.pi)))
+        spin = zoom * rotation(rng.uniform(0, 2 * math.pi))
         centre = np.array([room_w, room_h]) * rng.uniform(0.3, 0.7, 2)
         offset = centre - spin @ np.array([0.5 * width, 0.5 * height])
         matrix = np.concatenate([spin, offset[:, None]], axis=1)
     flags = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
     warped = cv2.warpAffine(canvas, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
-    return np.asarray(warped, dtype=np.float32)
+    return floats(warped)
 
 
 def _veiled(skin: FloatArray, light: Light, rng: np.random.Generator) -> FloatArray:
     """Add a net of sunlight on the animal under water, and the haze and blue tint of the water."""
     if light.mode != "water":
         return skin
-    shape = (skin.shape[0], skin.shape[1])
-    net = smoothstep(0.5, 0.0, np.abs(fractal_noise(rng, shape, 0.2 * shape[1], octaves=2)))
-    lit = skin * (1.0 + float(rng.uniform(0.0, 0.9)) * (net[..., None] - 0.3))
-    veil = np.array([0.05, 0.2, 0.25], dtype=np.float32)
-    return np.asarray(lit + float(rng.uniform(0.12, 0.6)) * (veil - lit), dtype=np.float32)
+    net = smoothstep(0.5, 0.0, np.abs(fractal_noise(rng, skin.shape[:2], 0.2 * skin.shape[1], octaves=2)))
+    lit = skin * (1.0 + rng.uniform(0.0, 0.9) * (net[..., None] - 0.3))
+    veil = floats([0.05, 0.2, 0.25])
+    return floats(lit + rng.uniform(0.12, 0.6) * (veil - lit))
 
 
 def _developed(scene: FloatArray, light: Light, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -178,16 +173,16 @@ def _developed(scene: FloatArray, light: Light, rng: np.random.Generator) -> NDA
     infrared, scale = light.mode == "infrared", max(scene.shape[1] / 400.0, 0.6)  # blur grows with the image
     poor = rng.random() < (0.25 if light.mode == "water" else 0.18)
     balance = floats(np.exp(rng.normal(0.0, 0.07, 3)))
-    noise = float(rng.gamma(2.0, 0.003)) * (1.6 if infrared else 1.0)
+    noise = rng.gamma(2.0, 0.003) * (1.6 if infrared else 1.0)
     brightness = float(0.2 * np.exp(rng.normal(0.0, 0.28)))
     defocus_px = float(scale * (rng.uniform(1.0, 2.2) if poor else rng.uniform(0.3, 0.9)))
     shake_px = float(scale * rng.exponential(5.0 if poor else 1.0))
-    energy = _blurred(scene, defocus_px, shake_px, float(rng.uniform(0.0, math.pi)))
+    energy = _blurred(scene, defocus_px, shake_px, rng.uniform(0.0, math.pi))
     vignette = float(rng.uniform(0.3, 0.8) if infrared else rng.uniform(0.0, 0.3))
     if infrared:
         energy = np.repeat((energy @ floats([0.45, 0.4, 0.15]))[..., None], 3, axis=2)
     energy = energy * _falloff(energy.shape[0], energy.shape[1], vignette)
-    energy = energy * _exposure(energy, brightness) * (floats((1.0, 1.0, 1.0)) if infrared else balance)
+    energy = energy * _exposure(energy, brightness) * (1.0 if infrared else balance)
     read = noise * rng.standard_normal((*energy.shape[:2], 1 if infrared else 3), dtype=np.float32)
     grain = floats(read * (0.6 + 2.0 * np.sqrt(np.maximum(energy, 0.0))))  # read noise and shot noise
     positive = floats(np.maximum(energy + grain, 0.0))
@@ -206,16 +201,16 @@ def _blurred(scene: FloatArray, defocus_px: float, shake_px: float, shake_rad: f
     soft = cv2.GaussianBlur(scene, (0, 0), max(defocus_px, 0.3))
     length = int(shake_px)
     if length < 2:
-        return np.asarray(soft, dtype=np.float32)
+        return floats(soft)
     kernel = np.zeros((2 * length + 1, 2 * length + 1), dtype=np.float32)
     dx, dy = 0.5 * length * math.cos(shake_rad), 0.5 * length * math.sin(shake_rad)
     start, end = (round(length - dx), round(length - dy)), (round(length + dx), round(length + dy))
     cv2.line(kernel, start, end, 1.0, 1)
-    return np.asarray(cv2.filter2D(soft, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT), dtype=np.float32)
+    return floats(cv2.filter2D(soft, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT))
 
 
 def _falloff(height: int, width: int, strength: float) -> FloatArray:
     """Return the darkening towards the corners, (H, W, 1)."""
     y = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None]
     x = np.linspace(-1.0, 1.0, width, dtype=np.float32)[None, :]
-    return np.asarray(1.0 - strength * 0.5 * (x * x + y * y), dtype=np.float32)[..., None]
+    return floats(1.0 - strength * 0.5 * (x * x + y * y))[..., None]

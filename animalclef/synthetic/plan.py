@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from animalclef.synthetic.coats import Animal
 from animalclef.synthetic.species import DEMO_SPECIES, Species
-from animalclef.synthetic.visits import Visit, draw_visit
+from animalclef.synthetic.visits import Visit, draw_dates, draw_visit
 
 __all__ = ["DemoConfig", "Oddity", "Shot", "plan_demo"]
 
@@ -102,48 +103,35 @@ def plan_demo(config: DemoConfig) -> tuple[Shot, ...]:
     return tuple(replace(shot, image_id=int(i)) for shot, i in zip(shots, ids, strict=True))
 
 
-def _plan_species(config: DemoConfig, index: int, species: Species) -> list[Shot]:
+def _plan_species(config: DemoConfig, index: int, species: Species) -> Iterator[Shot]:
     rng = np.random.default_rng((config.seed, index, 5))
-    visits = _draw_visits(config, index, species, rng)
+    visits = [
+        draw_visit(species, (config.seed, index, 100 + int(rng.integers(config.places))), date, rng)
+        for date in draw_dates(config.database_visits + config.query_visits, rng)
+    ]
+    database, queries = visits[: config.database_visits], visits[config.database_visits :]
     total = config.known_individuals + config.unknown_individuals
     known = set(rng.permutation(total)[: config.known_individuals].tolist())
-    shots: list[Shot] = []
     for number in range(total):
         schedule: list[tuple[_Split, Visit]] = []
         if number in known:
-            schedule += _database_visits(config, _LAYOUTS[index], visits["database"], rng)
+            schedule += [("database", visit) for visit in _database_visits(config, index, database, rng)]
         most = config.max_known_queries if number in known else config.max_unknown_queries
-        chosen = rng.integers(len(visits["query"]), size=int(rng.integers(1, most + 1)))
-        schedule += [("query", visits["query"][int(i)]) for i in chosen]
-        shots += _shots_of(config, index, number, number in known, schedule, rng)
-    return shots
+        chosen = rng.integers(len(queries), size=rng.integers(1, most + 1))
+        schedule += [("query", queries[i]) for i in chosen]
+        yield from _shots_of(config, index, number, number in known, schedule, rng)
 
 
-def _draw_visits(
-    config: DemoConfig, index: int, species: Species, rng: np.random.Generator
-) -> dict[_Split, list[Visit]]:
-    """Draw the visits of each split; places are shared between the splits, dates never."""
-    days = rng.choice(2500, size=config.database_visits + config.query_visits, replace=False)
-    visits = []
-    for day in days:
-        place = (config.seed, index, 100 + int(rng.integers(config.places)))
-        date = datetime.date(2016, 4, 1) + datetime.timedelta(days=int(day))
-        visits.append(draw_visit(species, place, date.isoformat(), rng))
-    return {"database": visits[: config.database_visits], "query": visits[config.database_visits :]}
-
-
-def _database_visits(
-    config: DemoConfig, layout: _Layout, visits: list[Visit], rng: np.random.Generator
-) -> list[tuple[_Split, Visit]]:
+def _database_visits(config: DemoConfig, index: int, visits: list[Visit], rng: np.random.Generator) -> list[Visit]:
     """Draw one to four visits with one to three photographs each, or a single photograph."""
-    if rng.random() < layout.singletons:
-        return [("database", visits[int(rng.integers(len(visits)))])]
+    if rng.random() < _LAYOUTS[index].singletons:
+        return [visits[rng.integers(len(visits))]]
     count = min(int(rng.choice([1, 2, 3, 4], p=[0.15, 0.35, 0.3, 0.2])), len(visits))
     met = rng.choice(len(visits), size=count, replace=False)
-    chosen = [visits[int(i)] for i in met for _ in range(int(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2])))]
+    chosen = [visits[i] for i in met for _ in range(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2]))]
     if len(chosen) == 1:
         chosen *= 2
-    return [("database", visit) for visit in chosen[: config.max_database_images]]
+    return chosen[: config.max_database_images]
 
 
 def _shots_of(
@@ -153,47 +141,38 @@ def _shots_of(
     known: bool,
     schedule: list[tuple[_Split, Visit]],
     rng: np.random.Generator,
-) -> list[Shot]:
+) -> Iterator[Shot]:
     species, layout = DEMO_SPECIES[index], _LAYOUTS[index]
     animal = Animal(species, (config.seed, index, number))
-    shots, first = [], int(rng.integers(len(species.sides)))
+    first = int(rng.integers(len(species.sides)))
     for image, (split, visit) in enumerate(schedule):
         side = species.sides[(first + image) % len(species.sides)]
         digest = hashlib.sha256(f"{config.seed}/{index}/{number}/{image}".encode()).hexdigest()
         pattern = layout.database_path if split == "database" else layout.query_path
         name = pattern.format(hash=digest[:32], short=digest[32:42], n=number)
-        shots.append(
-            Shot(
-                image_id=-1,
-                identity=f"{species.name}_{layout.identity.format(n=number)}",
-                known=known,
-                split=split,
-                path=f"images/{species.name}/{name}",
-                dataset=species.name,
-                orientation="" if rng.random() < layout.blank_orientation else side,
-                date=visit.date if layout.dated else "",
-                species_name=layout.species_name,
-                animal=animal,
-                visit=visit,
-                side=side,
-                seed=(config.seed, index, number, image),
-            )
+        yield Shot(
+            image_id=-1,
+            identity=f"{species.name}_{layout.identity.format(n=number)}",
+            known=known,
+            split=split,
+            path=f"images/{species.name}/{name}",
+            dataset=species.name,
+            orientation="" if rng.random() < layout.blank_orientation else side,
+            date=visit.date if layout.dated else "",
+            species_name=layout.species_name,
+            animal=animal,
+            visit=visit,
+            side=side,
+            seed=(config.seed, index, number, image),
         )
-    return shots
 
 
 def _with_oddities(shots: list[Shot]) -> list[Shot]:
     """Return the same photographs, five of them stored oddly; a tiny one is never its animal's only one."""
     cat, newt, turtle = (species.name for species in DEMO_SPECIES)
     changed = list(shots)
-    wanted: tuple[tuple[str, Oddity], ...] = (
-        (turtle, "tiny"),
-        (newt, "grey"),
-        (cat, "exif"),
-        (newt, "cutout"),
-        (newt, ""),
-    )
-    for dataset, oddity in wanted:
+    odd: list[tuple[str, Oddity]] = [(turtle, "tiny"), (newt, "grey"), (cat, "exif"), (newt, "cutout"), (newt, "")]
+    for dataset, oddity in odd:
         at = _spare(changed, dataset, fewest=2 if oddity else 1)
         if at is None:
             continue
@@ -209,9 +188,6 @@ def _with_oddities(shots: list[Shot]) -> list[Shot]:
 def _spare(shots: list[Shot], dataset: str, fewest: int) -> int | None:
     """Return an ordinary database photograph of an animal that has `fewest` of them, or None."""
     rows = [i for i, shot in enumerate(shots) if shot.dataset == dataset and shot.split == "database"]
-    for i in rows:
-        mine = [k for k in rows if shots[k].identity == shots[i].identity]
-        ordinary = [k for k in mine if not shots[k].oddity and shots[k].path.isascii()]
-        if i in ordinary and len(ordinary) >= fewest:
-            return i
-    return None
+    ordinary = [i for i in rows if not shots[i].oddity and shots[i].path.isascii()]
+    count = Counter(shots[i].identity for i in ordinary)
+    return next((i for i in ordinary if count[shots[i].identity] >= fewest), None)

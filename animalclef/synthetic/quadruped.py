@@ -30,9 +30,9 @@ _HIND_WIDTH = (0.22, 0.16, 0.08, 0.058, 0.058, 0.046)
 
 def quadruped_ribbons(style: BodyStyle, rng: np.random.Generator) -> list[Ribbon]:
     """Return parts from far to near in a random stance, body units."""
-    roll = float(rng.normal(0.0, 0.14))
-    arch, stride = float(rng.normal(0.0, 0.02)), float(rng.uniform(0.0, 2 * math.pi))
-    effort = float(rng.uniform(0.1, 0.42))
+    roll = rng.normal(0.0, 0.14)
+    arch, stride = rng.normal(0.0, 0.02), rng.uniform(0.0, 2 * math.pi)
+    effort = rng.uniform(0.1, 0.42)
     head = _head(style, rng)
     legs = [_leg(style, kind, stride + phase, effort) for kind, phase in _GAIT]
     far = [_dimmed(leg) for leg in legs[:2]]
@@ -51,7 +51,7 @@ def _trunk(style: BodyStyle, arch: float, roll: float) -> Ribbon:
 
 def _head(style: BodyStyle, rng: np.random.Generator) -> list[Ribbon]:
     """Return far ear, neck, skull and near ear; the head nods about the withers."""
-    nod, tilt = float(rng.normal(0.05, 0.2)), float(rng.normal(0.0, 0.15))
+    nod, tilt = rng.normal(0.05, 0.2), rng.normal(0.0, 0.15)
     root, nape = _NECK[0], _NECK[-1]
 
     def posed(points: Points, shift: float = 0.0) -> Points:
@@ -74,7 +74,7 @@ def _tail(style: BodyStyle, rng: np.random.Generator) -> Ribbon:
     length, n = 0.85 * style.tail, 9
     step = length / (n - 1)
     rest = [(TAIL_ROOT_XY[0] - step * i, TAIL_ROOT_XY[1]) for i in range(n)]
-    start, curl = float(rng.normal(0.95, 0.3)), float(rng.normal(-0.16, 0.16))
+    start, curl = rng.normal(0.95, 0.3), rng.normal(-0.16, 0.16)
     angles = math.pi - start - curl * np.arange(n - 1)
     steps = step * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     pose = np.concatenate([[TAIL_ROOT_XY], TAIL_ROOT_XY + np.cumsum(steps, axis=0)]).astype(np.float32)

@@ -7,6 +7,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 
@@ -19,14 +20,14 @@ from animalclef.runtime.processes import in_processes
 from animalclef.synthetic.photograph import Photograph, photograph
 from animalclef.synthetic.plan import DemoConfig, Oddity, Shot, plan_demo
 
-__all__ = ["TINY_SIZE_WH", "render_demo"]
+__all__ = ["COLUMNS", "TINY_SIZE_WH", "render_demo"]
 
 logger = logging.getLogger(__name__)
 
 _VERSION = 1
 """Raised whenever the same config would give other files."""
 
-_COLUMNS = ("image_id", "identity", "path", "date", "orientation", "species", "split", "dataset")
+COLUMNS = ("image_id", "identity", "path", "date", "orientation", "species", "split", "dataset")
 _STAMP = "demo.json"
 
 TINY_SIZE_WH = (16, 11)
@@ -74,16 +75,12 @@ def _is_done(directory: Path, config: DemoConfig) -> bool:
     """Return whether `directory` is this demo; False when it is absent or empty."""
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return False
-    found: object = "something else"
-    stamp = directory / _STAMP
+    stamp, held = directory / _STAMP, "other things"
     if stamp.is_file():
-        try:
-            found = json.loads(stamp.read_text(encoding="utf-8"))
-        except ValueError:
-            found = f"an unreadable {_STAMP}"
-    if found == _stamp(config):
-        return True
-    held = "other things" if found == "something else" else "a demo of other settings or of another version"
+        held = "a demo of other settings or of another version"
+        with suppress(ValueError):  # a stamp that cannot be read
+            if json.loads(stamp.read_text(encoding="utf-8")) == _stamp(config):
+                return True
     raise OutputError(f"{directory}: holds {held}. Choose another directory, or remove this one first.")
 
 
@@ -97,7 +94,7 @@ def _render_into(root: Path, config: DemoConfig, workers: int, progress: Callabl
             progress(done, len(shots))
     rows = sorted(shots, key=lambda shot: shot.image_id)
     queries = [shot for shot in rows if shot.split == "query"]
-    write_csv(root / "metadata.csv", _COLUMNS, map(_row, rows))
+    write_csv(root / "metadata.csv", COLUMNS, map(_row, rows))
     submission = [(shot.image_id, "new_individual") for shot in queries]
     write_csv(root / "sample_submission.csv", ("image_id", "identity"), submission)
     truth = [(shot.image_id, shot.identity, shot.dataset, int(shot.known)) for shot in queries]

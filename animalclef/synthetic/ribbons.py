@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
 
 from animalclef.structures.arrays import FloatArray
-from animalclef.synthetic.fields import smoothstep
+from animalclef.synthetic.fields import floats, smoothstep
 
 __all__ = ["BodyMap", "Camera", "Ribbon", "curve", "draw_body", "ribbon", "widths"]
 
@@ -53,10 +53,6 @@ class Camera:
         """Return the geometric mean scale."""
         return float(np.sqrt(abs(np.linalg.det(self.linear))))
 
-    def project(self, points_xy: FloatArray) -> NDArray[np.float64]:
-        """Return body points (n, 2) in pixels, (n, 2)."""
-        return np.asarray(points_xy @ self.linear.T + self.offset_xy, dtype=np.float64)
-
 
 @dataclass(frozen=True, eq=False)
 class BodyMap:
@@ -73,13 +69,13 @@ def curve(points_xy: Sequence[tuple[float, float]] | FloatArray, n: int = 28) ->
     points = np.asarray(points_xy, dtype=np.float64)
     chord = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     slopes = np.gradient(points, chord, axis=0)
-    return np.asarray(CubicHermiteSpline(chord, points, slopes)(np.linspace(0.0, chord[-1], n)), dtype=np.float32)
+    return floats(CubicHermiteSpline(chord, points, slopes)(np.linspace(0.0, chord[-1], n)))
 
 
 def widths(values: Sequence[float] | FloatArray, n: int = 28) -> FloatArray:
     """Return half widths (n,) smoothly through evenly spread values, never below 0.004."""
     knots = np.linspace(0.0, 1.0, len(values))
-    drawn = np.asarray(PchipInterpolator(knots, values)(np.linspace(0.0, 1.0, n)), dtype=np.float32)
+    drawn = floats(PchipInterpolator(knots, values)(np.linspace(0.0, 1.0, n)))
     return np.maximum(drawn, np.float32(0.004))
 
 
@@ -135,7 +131,7 @@ def _merge(planes: FloatArray, part: Ribbon, camera: Camera) -> None:
 def _window(part: Ribbon, camera: Camera, shape: tuple[int, ...]) -> tuple[slice, slice] | None:
     """Return grid rows and columns that the part can touch, or None when it lies outside."""
     margin = (float(part.half_width.max()) + 0.06) * float(np.linalg.norm(camera.linear, 2))
-    points = camera.project(part.pose_xy)
+    points = part.pose_xy @ camera.linear.T + camera.offset_xy
     low = np.maximum(np.floor((points.min(axis=0) - margin) / _STEP_PX).astype(int), 0)
     high = np.minimum(np.ceil((points.max(axis=0) + margin) / _STEP_PX).astype(int) + 1, [shape[1], shape[0]])
     if (high <= low).any():
@@ -165,7 +161,7 @@ def _skin(part: Ribbon, along: FloatArray, ratio: FloatArray, width: FloatArray,
     centre = _sample(part.rest_xy, along)
     normal = _sample(_normals(part.rest_xy), along)
     ahead = np.stack([normal[:, 1], -normal[:, 0]], axis=1) * np.where(along <= 0, -over, over)[:, None]
-    return np.asarray(centre + normal * offset[:, None] + ahead, dtype=np.float32)
+    return floats(centre + normal * offset[:, None] + ahead)
 
 
 def _normals(points_xy: FloatArray) -> FloatArray:
@@ -180,7 +176,7 @@ def _sample(table: FloatArray, along: FloatArray) -> FloatArray:
     place = np.clip(along, 0.0, len(table) - 1.0)
     low = np.minimum(place.astype(np.intp), len(table) - 2)
     share = (place - low)[:, None]
-    return np.asarray(table[low] * (1.0 - share) + table[low + 1] * share, dtype=np.float32)
+    return floats(table[low] * (1.0 - share) + table[low + 1] * share)
 
 
 def _along(curve_xy: FloatArray, points_xy: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -209,7 +205,7 @@ def _full_size(planes: FloatArray, camera: Camera) -> BodyMap:
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     matrix = np.array([[1 / _STEP_PX, 0, 0], [0, 1 / _STEP_PX, 0]])
     rim, top, sheet_x, sheet_y, dim = (
-        np.asarray(cv2.warpAffine(plane, matrix, (width, height), flags=flags), dtype=np.float32) for plane in planes
+        floats(cv2.warpAffine(plane, matrix, (width, height), flags=flags)) for plane in planes
     )
     rim_px = np.clip(rim * camera.px_per_unit, -4.0, 4.0)
     alpha = np.clip(0.5 + rim_px / np.maximum(np.hypot(*np.gradient(rim_px)), 0.3), 0.0, 1.0)

@@ -39,7 +39,7 @@ def _lit(body: BodyMap, coat: Coat, light: Light, gloss: float, px_per_unit: flo
     shaded = skin * energy * body.dim[..., None]
     if gloss > 0.0:
         shaded = shaded + gloss * _highlight(normal, lamp, light)
-    return np.asarray(shaded, dtype=np.float32)
+    return floats(shaded)
 
 
 def _normals(height: FloatArray, relief: FloatArray) -> FloatArray:
@@ -55,7 +55,7 @@ def _openness(body: BodyMap, px_per_unit: float) -> FloatArray:
     """Return 0-1 (H, W, 1): low in the creases between parts, where little sky is visible."""
     inside = np.maximum(body.height, 0.0)
     hollow = (wide_blur(inside, 0.07 * px_per_unit) - inside) / (0.07 * px_per_unit)
-    return np.asarray(np.clip(1.0 - 0.9 * np.maximum(hollow, 0.0), 0.3, 1.0), dtype=np.float32)[..., None]
+    return floats(np.clip(1.0 - 0.9 * np.maximum(hollow, 0.0), 0.3, 1.0))[..., None]
 
 
 def _highlight(normal: FloatArray, lamp: FloatArray, light: Light) -> FloatArray:
@@ -65,16 +65,15 @@ def _highlight(normal: FloatArray, lamp: FloatArray, light: Light) -> FloatArray
     glint = np.clip(normal @ half, 0.0, 1.0)
     broad = (glint * glint * glint) ** 4
     strength = 0.55 * broad**5 + 0.12 * broad
-    return np.asarray(strength[..., None] * floats(light.direct), dtype=np.float32)
+    return floats(strength[..., None] * floats(light.direct))
 
 
 def ragged(body: BodyMap, fur: float, rng: np.random.Generator) -> FloatArray:
     """Return the body's mask (H, W) with an outline broken by hair."""
     if fur <= 0.0:
         return body.alpha
-    shape = (body.alpha.shape[0], body.alpha.shape[1])
     soft = cv2.GaussianBlur(body.alpha, (0, 0), 1.1 + 0.6 * fur)
-    tufts = 0.16 * fur * fractal_noise(rng, shape, 3.5, octaves=2)
+    tufts = 0.16 * fur * fractal_noise(rng, body.alpha.shape, 3.5, octaves=2)
     return smoothstep(0.2, 0.8, soft + tufts * (1.0 - np.abs(2.0 * soft - 1.0)))
 
 
@@ -83,13 +82,11 @@ def shadow_below(alpha: FloatArray, light: Light, px_per_unit: float, lift: floa
     x, y, z = light.towards_xyz
     shift = -lift * px_per_unit * np.array([x, y]) / max(z, 0.3)
     matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], dtype=np.float64)
-    height, width = alpha.shape
-    cast = cv2.warpAffine(alpha, matrix, (width, height))
-    blur = (0.025 + 0.3 * lift) * px_per_unit
-    direct = wide_blur(cast, blur)
+    cast = cv2.warpAffine(alpha, matrix, alpha.shape[::-1])
+    direct = wide_blur(cast, (0.025 + 0.3 * lift) * px_per_unit)
     close = wide_blur(alpha, (0.04 + 0.3 * lift) * px_per_unit)
     strong = 0.65 if light.mode in ("sun", "dusk", "flash") else 0.3
-    return np.asarray(np.clip(strong * direct + 0.35 * close, 0.0, 0.85), dtype=np.float32)
+    return floats(np.clip(strong * direct + 0.35 * close, 0.0, 0.85))
 
 
 def ground_shadow(alpha: FloatArray, light: Light, px_per_unit: float) -> FloatArray:
@@ -97,11 +94,10 @@ def ground_shadow(alpha: FloatArray, light: Light, px_per_unit: float) -> FloatA
     rows = np.flatnonzero(alpha.max(axis=1) > 0.5)
     if len(rows) == 0:
         return np.zeros_like(alpha)
-    height, width = alpha.shape
     foot = float(rows[-1]) - 0.03 * px_per_unit
     squash, slant = 0.16, -0.5 * light.towards_xyz[0]
     matrix = np.array([[1.0, slant, -slant * foot], [0.0, squash, foot * (1.0 - squash)]])
-    cast = cv2.warpAffine(alpha, matrix, (width, height))
+    cast = cv2.warpAffine(alpha, matrix, alpha.shape[::-1])
     strong = {"sun": 0.75, "dusk": 0.6, "infrared": 0.25}.get(light.mode, 0.5)
     direct = wide_blur(cast, 0.035 * px_per_unit)
-    return np.asarray(np.clip(1.3 * strong * direct, 0.0, 0.85), dtype=np.float32)
+    return floats(np.clip(1.3 * strong * direct, 0.0, 0.85))

@@ -93,7 +93,6 @@ class Species:
     """One synthetic species and the conditions in which it is photographed."""
 
     name: str
-    noun: str
     palette: Palette
     pattern: PatternStyle
     body: BodyStyle
@@ -114,7 +113,6 @@ class Species:
 DEMO_SPECIES: tuple[Species, ...] = (
     Species(
         name="SpottedCatDemo",
-        noun="cat",
         palette=Palette((190, 142, 88), (158, 110, 66), (232, 216, 190), (44, 32, 25), (160, 104, 54)),
         pattern=PatternStyle("rosettes", wavelength=0.122, coverage=0.48, softness=0.22),
         body=BodyStyle("quadruped", fur=0.8),
@@ -125,7 +123,6 @@ DEMO_SPECIES: tuple[Species, ...] = (
     ),
     Species(
         name="FireNewtDemo",
-        noun="newt",
         palette=Palette((36, 33, 34), (28, 26, 28), (70, 62, 58), (238, 178, 32), (92, 66, 40)),
         pattern=PatternStyle("blotches", wavelength=0.17, coverage=0.36, softness=0.12, jitter=0.12),
         body=BodyStyle("newt", gloss=0.4),
@@ -135,7 +132,6 @@ DEMO_SPECIES: tuple[Species, ...] = (
     ),
     Species(
         name="SeaTurtleDemo",
-        noun="turtle",
         palette=Palette((142, 98, 54), (108, 72, 42), (214, 190, 140), (58, 38, 26), (196, 142, 70)),
         pattern=PatternStyle("scutes", wavelength=0.16, coverage=0.35),
         body=BodyStyle("turtle", gloss=0.15),
@@ -163,58 +159,57 @@ def random_species(rng: np.random.Generator) -> Species:
 
     Its name is drawn too; two draws from one generator differ.
     """
-    family: BodyFamily = ("quadruped", "newt", "turtle")[int(rng.integers(3))]
+    family: BodyFamily = ("quadruped", "newt", "turtle")[rng.integers(3)]
     choices = _FAMILIES[family]
     return Species(
         name=f"Random{family.capitalize()}{int(rng.integers(1_000_000)):06d}",
-        noun=family,
-        palette=_random_palette(rng, vivid=family == "newt" and bool(rng.random() < 0.4)),
-        pattern=_random_pattern(choices[int(rng.integers(len(choices)))], rng),
+        palette=_random_palette(rng, vivid=family == "newt" and rng.random() < 0.4),
+        pattern=_random_pattern(choices[rng.integers(len(choices))], rng),
         body=_random_body(family, rng),
         habitats=_HABITATS[family],
         image_size_wh=_SIZES[family],
-        infrared_share=float(rng.uniform(0.0, 0.3)) if family == "quadruped" else 0.0,
-        clutter=float(rng.uniform(0.2, 0.6)),
+        infrared_share=rng.uniform(0.0, 0.3) if family == "quadruped" else 0.0,
+        clutter=rng.uniform(0.2, 0.6),
     )
 
 
 def _random_pattern(family: PatternFamily, rng: np.random.Generator) -> PatternStyle:
     return PatternStyle(
         family,
-        wavelength=float(rng.uniform(0.09, 0.19)),
-        coverage=float(rng.uniform(0.25, 0.55)),
+        wavelength=rng.uniform(0.09, 0.19),
+        coverage=rng.uniform(0.25, 0.55),
         stretch=float(np.exp(rng.normal(0.0, 0.25))),
-        softness=float(rng.uniform(0.1, 0.35)),
-        jitter=float(rng.uniform(0.04, 0.14)),
+        softness=rng.uniform(0.1, 0.35),
+        jitter=rng.uniform(0.04, 0.14),
     )
 
 
 def _random_body(family: BodyFamily, rng: np.random.Generator) -> BodyStyle:
-    girth, limb, tail, head = (float(f) for f in np.exp(rng.normal(0.0, 0.1, 4)))
+    girth, limb, tail, head = np.exp(rng.normal(0.0, 0.1, 4)).tolist()
     furred = family == "quadruped"
     return BodyStyle(
         family,
         girth=girth,
         limb=limb,
-        tail=tail if family != "quadruped" else tail * float(rng.uniform(0.3, 1.1)),
+        tail=tail if family != "quadruped" else tail * rng.uniform(0.3, 1.1),
         head=head,
-        gloss=0.0 if furred else float(rng.uniform(0.1, 0.8)),
-        fur=float(rng.uniform(0.4, 1.0)) if furred else 0.0,
+        gloss=0.0 if furred else rng.uniform(0.1, 0.8),
+        fur=rng.uniform(0.4, 1.0) if furred else 0.0,
     )
 
 
 def _random_palette(rng: np.random.Generator, *, vivid: bool) -> Palette:
     """Return an earthy, grey or vivid base colour with contrasting dark or pale markings."""
-    hue = float(rng.random()) if vivid else float(rng.normal(0.09, 0.035)) % 1.0
-    strength = float(rng.uniform(0.5, 0.85)) if vivid else float(rng.uniform(0.05, 0.55))
-    bright = float(rng.uniform(0.5, 0.85)) if rng.random() < 0.65 else float(rng.uniform(0.12, 0.25))
-    mark_value = float(rng.uniform(0.08, 0.24)) if bright > 0.4 else float(rng.uniform(0.65, 0.95))
-    mark_hue = (hue + float(rng.normal(0.0, 0.04))) % 1.0
+    hue = rng.random() if vivid else rng.normal(0.09, 0.035) % 1.0
+    strength = rng.uniform(0.5, 0.85) if vivid else rng.uniform(0.05, 0.55)
+    bright = rng.uniform(0.5, 0.85) if rng.random() < 0.65 else rng.uniform(0.12, 0.25)
+    mark_value = rng.uniform(0.08, 0.24) if bright > 0.4 else rng.uniform(0.65, 0.95)
+    mark_hue = (hue + rng.normal(0.0, 0.04)) % 1.0
     return Palette(
         base=_rgb(hue, strength, bright),
         back=_rgb(hue, strength, 0.8 * bright),
         pale=_rgb(hue, 0.4 * strength, min(1.0, 0.3 + 0.75 * bright)),
-        mark=_rgb(mark_hue, float(rng.uniform(0.2, 0.8)), mark_value),
+        mark=_rgb(mark_hue, rng.uniform(0.2, 0.8), mark_value),
         accent=_rgb(hue, min(1.0, 1.2 * strength), 0.5 * (0.8 * bright + mark_value)),
     )
 

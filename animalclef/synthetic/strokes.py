@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from animalclef.synthetic.fields import rotation
 from animalclef.synthetic.species import Rgb
 
 __all__ = ["ByteImage", "blades", "leaf", "pebble", "shifted", "twig"]
@@ -23,9 +24,21 @@ def shifted(colour: Rgb, rng: np.random.Generator, amount: float, hue: float = 0
     return red, green, blue
 
 
+def _scaled(colour: Rgb, gain: float) -> Rgb:
+    red, green, blue = (min(255, int(gain * value)) for value in colour)
+    return red, green, blue
+
+
+def _fixed(points_xy: NDArray[np.float64]) -> NDArray[np.int32]:
+    return np.asarray(np.round(points_xy * 2**_SHIFT), dtype=np.int32)
+
+
 def _fill(canvas: ByteImage, points_xy: NDArray[np.float64], colour: Rgb) -> None:
-    fixed = np.round(points_xy * 2**_SHIFT).astype(np.int32)
-    cv2.fillPoly(canvas, [fixed], colour, lineType=cv2.LINE_AA, shift=_SHIFT)
+    cv2.fillPoly(canvas, [_fixed(points_xy)], colour, cv2.LINE_AA, _SHIFT)
+
+
+def _line(canvas: ByteImage, points_xy: NDArray[np.float64], colour: Rgb, width: int) -> None:
+    cv2.polylines(canvas, [_fixed(points_xy)], False, colour, width, cv2.LINE_AA, _SHIFT)
 
 
 def leaf(
@@ -39,14 +52,13 @@ def leaf(
     outline = np.concatenate(
         [np.stack([s - 0.5, spine + half], 1), np.stack([s[::-1] - 0.5, spine[::-1] - half[::-1]], 1)]
     )
-    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    turn = rotation(angle)
     points = length * outline @ turn.T + np.array(centre_xy)
     shade = 0.045 * length + 0.7
     _fill(canvas, points + shade, shifted((24, 20, 16), rng, 0.1))
     _fill(canvas, points, colour)
     rib = length * np.stack([s - 0.5, spine], 1) @ turn.T + np.array(centre_xy)
-    darker = (int(0.7 * colour[0]), int(0.7 * colour[1]), int(0.7 * colour[2]))
-    cv2.polylines(canvas, [np.round(rib * 16).astype(np.int32)], False, darker, 1, cv2.LINE_AA, _SHIFT)
+    _line(canvas, rib, _scaled(colour, 0.7), 1)
 
 
 def blades(
@@ -64,11 +76,10 @@ def blades(
     y = roots_xy[:, 1:] - lengths[:, None] * (s - 0.28 * np.abs(bend) * s**2.4)
     half = 0.5 * widths[:, None] * (1.0 - s**1.5) + 0.25
     outline = np.stack([np.concatenate([x - half, (x + half)[:, ::-1]], 1), np.concatenate([y, y[:, ::-1]], 1)], 2)
-    fixed = np.round(outline * 2**_SHIFT).astype(np.int32)
     gain = np.exp(rng.normal(0.0, 0.22, (n, 1)) + rng.normal(0.0, 0.04, (n, 3)))
     tints = np.clip(np.array(colour) * gain, 1, 255).astype(int).tolist()
-    for points, tint in zip(fixed, tints, strict=True):
-        cv2.fillPoly(canvas, [points], tint, lineType=cv2.LINE_AA, shift=_SHIFT)
+    for points, tint in zip(outline, tints, strict=True):
+        _fill(canvas, points, tint)
 
 
 def twig(
@@ -79,10 +90,9 @@ def twig(
     angle = rng.uniform(0, 2 * math.pi) + np.cumsum(rng.normal(0.0, 0.16, steps))
     points = np.array(start_xy) + np.cumsum(length / steps * np.stack([np.cos(angle), np.sin(angle)], 1), axis=0)
     width = max(1, round(0.022 * length))
-    lighter = (min(255, int(1.35 * colour[0])), min(255, int(1.35 * colour[1])), min(255, int(1.35 * colour[2])))
-    for offset, tint, thick in ((width * 0.8, (22, 18, 15), width + 1), (0.0, colour, width + 1), (-0.4, lighter, 1)):
-        fixed = np.round((points + offset) * 2**_SHIFT).astype(np.int32)
-        cv2.polylines(canvas, [fixed], False, tint, thick, cv2.LINE_AA, _SHIFT)
+    _line(canvas, points + 0.8 * width, (22, 18, 15), width + 1)
+    _line(canvas, points, colour, width + 1)
+    _line(canvas, points - 0.4, _scaled(colour, 1.35), 1)
 
 
 def pebble(
@@ -95,6 +105,5 @@ def pebble(
     centre = np.array(centre_xy)
     _fill(canvas, outline * 1.08 + centre + 0.14 * radius, (26, 23, 20))
     for shrink in np.linspace(1.0, 0.15, 4 + int(min(radius, 24.0) / 3.0)):
-        gain = 0.7 + 0.42 * (1.0 - shrink**2)
-        tint = tuple(int(min(255, gain * value)) for value in colour)
-        _fill(canvas, outline * shrink + centre - 0.22 * (1 - shrink) * radius, (tint[0], tint[1], tint[2]))
+        tint = _scaled(colour, 0.7 + 0.42 * (1.0 - shrink**2))
+        _fill(canvas, outline * shrink + centre - 0.22 * (1 - shrink) * radius, tint)

@@ -6,11 +6,10 @@ do not identify them, and many photographs are cropped to the animal, as in most
 
 from __future__ import annotations
 
-import datetime
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +17,18 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from animalclef.errors import OutputError
-from animalclef.runtime.atomic_files import make_folder, write_bytes, write_csv, write_text
+from animalclef.runtime.atomic_files import write_bytes, write_csv, write_text
 from animalclef.runtime.processes import in_processes
 from animalclef.synthetic.coats import Animal
 from animalclef.synthetic.photograph import Photograph, box_around, photograph
-from animalclef.synthetic.species import Species, random_species
-from animalclef.synthetic.visits import Visit, draw_visit
+from animalclef.synthetic.render import COLUMNS
+from animalclef.synthetic.species import random_species
+from animalclef.synthetic.visits import draw_dates, draw_visit
 
 __all__ = ["TrainingSetConfig", "render_training_set"]
 
 _VERSION = 1
 _STAMP = "crowd.json"  # its name since version 0.1
-_COLUMNS = ("image_id", "identity", "path", "date", "orientation", "species", "split", "dataset")
 
 
 class TrainingSetConfig(BaseModel):
@@ -47,13 +46,6 @@ class TrainingSetConfig(BaseModel):
     """Encounters (place, date and light) of each species, shared by its animals."""
     close: float = Field(default=0.6, ge=0, le=1)
     """Share of the photographs that are cropped to the animal."""
-
-
-@dataclass(frozen=True)
-class _Job:
-    root: Path
-    config: TrainingSetConfig
-    number: int  # of the species
 
 
 def render_training_set(
@@ -74,13 +66,13 @@ def render_training_set(
     _claim(directory, config)
     rows: dict[int, list[tuple[object, ...]]] = {}
     each = config.animals * config.photographs
-    jobs = [_Job(directory, config, number) for number in range(config.species)]
+    jobs = [(directory, config, number) for number in range(config.species)]
     for number, made in in_processes(_render_species, jobs, workers):
         rows[number] = made
         if progress is not None:
             progress(len(rows) * each, config.species * each)
     ordered = [row for number in range(config.species) for row in rows[number]]
-    write_csv(directory / "metadata.csv", _COLUMNS, [(place, *row) for place, row in enumerate(ordered)])
+    write_csv(directory / "metadata.csv", COLUMNS, [(place, *row) for place, row in enumerate(ordered)])
     return directory
 
 
@@ -97,35 +89,28 @@ def _claim(directory: Path, config: TrainingSetConfig) -> None:
             held = "training photographs of other settings" if found else "other files"
             raise OutputError(f"{directory}: holds {held}. Choose another directory, or remove this one first.")
         return
-    make_folder(directory)
     write_text(stamp, text)
 
 
-def _render_species(job: _Job) -> tuple[int, list[tuple[object, ...]]]:
+def _render_species(job: tuple[Path, TrainingSetConfig, int]) -> tuple[int, list[tuple[object, ...]]]:
     """Render the photographs of one species; return their rows without the image id."""
-    config, number = job.config, job.number
+    root, config, number = job
     rng = np.random.default_rng((config.seed, number, 9))
     species = replace(random_species(rng), name=f"Invented{number:04d}")
-    visits = _draw_visits(config, number, species, rng)
+    dates = draw_dates(config.visits, rng)
+    visits = [draw_visit(species, (config.seed, number, 100 + place), date, rng) for place, date in enumerate(dates)]
     rows: list[tuple[object, ...]] = []
     for who in range(config.animals):
         animal, name = Animal(species, (config.seed, number, who)), f"{species.name}_{who:03d}"
         for shot in range(config.photographs):
             own = np.random.default_rng((config.seed, number, who, shot))
-            visit = visits[int(own.integers(len(visits)))]
+            visit = visits[own.integers(len(visits))]
             side = species.sides[(who + shot) % len(species.sides)]
             path = f"images/{species.name}/{name}_{shot:02d}.jpg"
-            if not (job.root / path).is_file():
-                _store(job.root / path, photograph(animal, visit, side, own), config.close, own)
+            if not (root / path).is_file():
+                _store(root / path, photograph(animal, visit, side, own), config.close, own)
             rows.append((name, path, visit.date, side, species.name, "database", species.name))
     return number, rows
-
-
-def _draw_visits(config: TrainingSetConfig, number: int, species: Species, rng: np.random.Generator) -> list[Visit]:
-    days = rng.choice(2500, size=config.visits, replace=False)
-    first = datetime.date(2016, 4, 1)
-    dates = [(first + datetime.timedelta(days=int(day))).isoformat() for day in days]
-    return [draw_visit(species, (config.seed, number, 100 + place), date, rng) for place, date in enumerate(dates)]
 
 
 def _store(path: Path, picture: Photograph, close: float, rng: np.random.Generator) -> None:
@@ -134,5 +119,4 @@ def _store(path: Path, picture: Photograph, close: float, rng: np.random.Generat
         pixels = np.ascontiguousarray(pixels[box])
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=int(rng.integers(55, 96)))
-    make_folder(path.parent)
     write_bytes(path, file.getvalue())

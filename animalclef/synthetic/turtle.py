@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from animalclef.structures.arrays import FloatArray
+from animalclef.synthetic.fields import floats, rotation
 from animalclef.synthetic.ribbons import Ribbon, ribbon
 from animalclef.synthetic.species import BodyStyle
 
@@ -44,26 +45,26 @@ def scute_seeds(rng: np.random.Generator) -> tuple[FloatArray, int]:
     rim: list[tuple[float, float]] = []
     for angle in np.linspace(0.0, 2 * math.pi, 25)[:-1] + rng.normal(0, 0.03, 24):
         x = -0.06 + 0.54 * math.cos(angle)
-        rim.append((x, 0.415 * math.sin(angle) * (1.0 + 0.02 * float(rng.normal()))))
+        rim.append((x, 0.415 * math.sin(angle) * (1.0 + 0.02 * rng.normal())))
     return np.array([*large, *rim], dtype=np.float32), len(large)
 
 
 def turtle_ribbons(style: BodyStyle, rng: np.random.Generator) -> list[Ribbon]:
     """Return parts from far to near in a random swimming stroke, body units."""
-    stroke = float(rng.normal(0.0, 0.3))
+    stroke = rng.normal(0.0, 0.3)
     limbs: list[Ribbon] = []
     for side in (-1, 1):
-        limbs.append(_flipper(style, _REAR, (0.06, 0.1, 0.105, 0.03), side, float(rng.normal(0, 0.25)), 0.0))
-        swing = stroke + float(rng.normal(0, 0.18))
-        limbs.append(_flipper(style, _FRONT, (0.11, 0.12, 0.115, 0.085, 0.015), side, swing, float(rng.normal(0, 0.2))))
+        limbs.append(_flipper(style, _REAR, (0.06, 0.1, 0.105, 0.03), side, rng.normal(0, 0.25), 0.0))
+        swing = stroke + rng.normal(0, 0.18)
+        limbs.append(_flipper(style, _FRONT, (0.11, 0.12, 0.115, 0.085, 0.015), side, swing, rng.normal(0, 0.2)))
     girth = [w * style.girth for w in _CARAPACE_WIDTH]
-    roll = float(rng.normal(0, 0.1))
+    roll = rng.normal(0, 0.1)
     shell = ribbon(_SHELL, _SHELL, girth, lift=0.1, depth=0.55, blend=0.02, wrap=0.35, roll_rad=roll, n=40)
     return [*limbs, _head(style, rng), shell]
 
 
 def _head(style: BodyStyle, rng: np.random.Generator) -> Ribbon:
-    bend = float(rng.normal(0, 0.2))
+    bend = rng.normal(0, 0.2)
     pose = [(x, bend * max(x - 0.42, 0.0)) for x, _ in _HEAD]
     size = style.head
     return ribbon(_HEAD, pose, [w * size for w in (0.1, 0.105, 0.12, 0.03)], lift=0.0, wrap=0.3, blend=0.02)
@@ -84,6 +85,4 @@ def _flipper(
 
 
 def _turned(points: FloatArray, centre: FloatArray, angle_rad: float) -> FloatArray:
-    cos, sin = math.cos(angle_rad), math.sin(angle_rad)
-    matrix = np.array([[cos, sin], [-sin, cos]], dtype=np.float32)
-    return np.asarray((points - centre) @ matrix + centre, dtype=np.float32)
+    return floats((points - centre) @ floats(rotation(-angle_rad)) + centre)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from animalclef.synthetic.species import Habitat, Species
 
-__all__ = ["Light", "LightMode", "Visit", "draw_visit"]
+__all__ = ["Light", "LightMode", "Visit", "draw_dates", "draw_visit"]
 
 LightMode = Literal["sun", "overcast", "dusk", "flash", "infrared", "water"]
 _Colour = tuple[float, float, float]
@@ -43,6 +44,12 @@ def draw_visit(species: Species, place_seed: tuple[int, ...], date: str, rng: np
     return Visit(habitat, place_seed, _draw_light(species, habitat, rng), date)
 
 
+def draw_dates(count: int, rng: np.random.Generator) -> list[str]:
+    """Return different days within seven years, YYYY-MM-DD."""
+    days: list[str] = (np.datetime64("2016-04-01") + rng.choice(2500, count, replace=False)).astype(str).tolist()
+    return days
+
+
 def _draw_light(species: Species, habitat: Habitat, rng: np.random.Generator) -> Light:
     if rng.random() < species.infrared_share:
         return Light("infrared", _unit(rng.normal(0, 0.15), rng.normal(-0.2, 0.1), 1.0), (1.1,) * 3, (0.12,) * 3)
@@ -61,10 +68,10 @@ def _draw_light(species: Species, habitat: Habitat, rng: np.random.Generator) ->
 
 
 def _coloured(rng: np.random.Generator, strength: float, tint: _Colour) -> _Colour:
-    red, green, blue = (float(strength * t * g) for t, g in zip(tint, np.exp(rng.normal(0, 0.06, 3)), strict=True))
+    red, green, blue = (strength * np.array(tint) * np.exp(rng.normal(0, 0.06, 3))).tolist()
     return red, green, blue
 
 
 def _unit(x: float, y: float, z: float) -> tuple[float, float, float]:
-    length = float(np.sqrt(x * x + y * y + z * z))
+    length = math.sqrt(x * x + y * y + z * z)
     return x / length, y / length, z / length

@@ -121,7 +121,7 @@ def surround_painted(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     middle = (0.5 + rng.uniform(-0.04, 0.04, 2)) * (width, height)
     axes = rng.uniform(0.95, 1.2, 2) * (width, height)
     inside = np.zeros((height, width), dtype=np.uint8)
-    cv2.ellipse(inside, (tuple(middle), tuple(axes), float(rng.uniform(-10, 10))), 1, -1)
+    cv2.ellipse(inside, (tuple(middle), tuple(axes), rng.uniform(-10, 10)), 1, -1)
     painted = np.broadcast_to(_paint((height, width), rng), pixels.shape)
     return np.where(inside[..., None] > 0, pixels, painted)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +14,7 @@ from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.devices import choose_precision
 from animalclef.runtime.file_lock import locked_folder
 
-__all__ = [
-    "average_buffers",
-    "average_gradients",
-    "gradient_scale",
-    "load_gradient_scale",
-    "lock_folder",
-    "open_fabric",
-    "skips_overflow",
-]
+__all__ = ["average_buffers", "average_gradients", "lock_folder", "open_fabric", "skips_overflow"]
 
 
 def open_fabric(precision: str, device: str, devices: int, threads: int) -> Any:
@@ -47,8 +37,8 @@ def open_fabric(precision: str, device: str, devices: int, threads: int) -> Any:
     if kind == "cpu":
         torch.set_num_threads(threads)
     if precision == "auto":
-        mixed = kind == "cuda" and {torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}
-        precision = mixed[choose_precision("auto", kind)] if mixed else "32-true"
+        mixed = {torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}
+        precision = mixed[choose_precision("auto", kind)] if kind == "cuda" else "32-true"
     chosen: Any = precision
     which: Any = [int(number)] if number else devices
     try:
@@ -60,17 +50,6 @@ def open_fabric(precision: str, device: str, devices: int, threads: int) -> Any:
 def skips_overflow(fabric: Any) -> bool:
     """Return whether a step whose gradient left the range of float16 is skipped, and the next ones scaled down."""
     return str(fabric.strategy.precision.precision) == "16-mixed"
-
-
-def gradient_scale(fabric: Any) -> str:
-    """Return how gradients are scaled for float16, to be kept with a checkpoint."""
-    return json.dumps(fabric.strategy.precision.state_dict())
-
-
-def load_gradient_scale(fabric: Any, kept: str) -> None:
-    """Scale gradients as `gradient_scale` reported."""
-    if state := json.loads(kept):
-        fabric.strategy.precision.load_state_dict(state)
 
 
 def average_gradients(fabric: Any, model: nn.Module) -> None:
@@ -94,8 +73,7 @@ def average_buffers(fabric: Any, model: nn.Module) -> None:
             buffer.copy_(fabric.all_reduce(buffer, reduce_op="mean"))
 
 
-@contextmanager
-def lock_folder(out: Path, rank: int) -> Iterator[None]:
+def lock_folder(out: Path, rank: int) -> AbstractContextManager[None]:
     """Make the folder, and keep other trainings out; the further processes of this one (`rank` above 0) need no lock.
 
     Raises:
@@ -104,7 +82,5 @@ def lock_folder(out: Path, rank: int) -> Iterator[None]:
     """
     make_folder(out)
     if rank:
-        yield
-        return
-    with locked_folder(out, "another process is training there. Wait for it, or use another --out.", "--out"):
-        yield
+        return nullcontext()
+    return locked_folder(out, "another process is training there. Wait for it, or use another --out.", "--out")

@@ -15,19 +15,13 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from animalclef.errors import OutputError, TrainingError
 from animalclef.runtime.atomic_files import write_text
-from animalclef.runtime.progress import Progress, Silent
+from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import one_thread_each, prefetch
-from animalclef.training.fabric import (
-    average_buffers,
-    average_gradients,
-    gradient_scale,
-    load_gradient_scale,
-    skips_overflow,
-)
+from animalclef.training.fabric import average_buffers, average_gradients, skips_overflow
 from animalclef.training.training_state import TrainingLog, averaged_model, load_state, save_state
 from animalclef.training.training_task import History, Pace, TrainingTask, Validation
 
@@ -47,9 +41,9 @@ class TrainingLoop(Generic[_Batch]):
         recipe: str,
         fabric: Any,
         *,
-        start: Path | None = None,
-        progress: Progress | None = None,
-        workers: int = 1,
+        start: Path | None,
+        progress: Progress,
+        workers: int,
         announce: Callable[[Pace], None] = lambda pace: None,
     ) -> None:
         """Prepare a training; `recipe` changes with everything that the weights depend on.
@@ -58,8 +52,7 @@ class TrainingLoop(Generic[_Batch]):
         ahead; `announce` is called at the start and once the speed is known.
         """
         self.task, self.settings, self.out, self.recipe, self.fabric = task, task.settings, out, recipe, fabric
-        self._start = start
-        self.progress, self.workers, self.announce = progress or Silent(), workers, announce
+        self._start, self.progress, self.workers, self.announce = start, progress, workers, announce
         self.network_path, self._state = out / f"{self.settings.name}.safetensors", out / "state.safetensors"
         self.averaged = averaged_model(task.network, self.settings.averaging)
         self.history, self._best = History(), dict[str, Tensor]()
@@ -80,7 +73,8 @@ class TrainingLoop(Generic[_Batch]):
         self._check_files(overwrite=overwrite)
         self.fabric.barrier()
         if overwrite and self._is_first:
-            self._forget()
+            for path in [*self._written, *(self.out / "events").glob("events.*")]:
+                path.unlink(missing_ok=True)
         self.fabric.barrier()
         settings, done = self.settings, self._resume()
         self.log = TrainingLog(self.out / "log.jsonl", done, self.out / "events" if self._is_first else None)
@@ -88,10 +82,11 @@ class TrainingLoop(Generic[_Batch]):
             self.history.start = validation.figures
         self.announce(Pace(done))
         self.task.set_mode(frozen=done < settings.frozen_steps)
-        batches = prefetch(self.task.batch, self._batch_numbers(done), self.workers)
-        left = settings.steps - done
-        with one_thread_each(), closing(batches), self.progress.task("training", left, "steps") as advance:
-            for step in range(done, settings.steps):
+        steps = range(done, settings.steps)
+        numbers = (self._batch_number(step, part) for step in steps for part in range(settings.accumulate))
+        batches = prefetch(self.task.batch, numbers, self.workers)
+        with one_thread_each(), closing(batches), self.progress.task("training", len(steps), "steps") as advance:
+            for step in steps:
                 if self.history.ended:
                     break
                 if step and step == settings.frozen_steps:
@@ -121,37 +116,32 @@ class TrainingLoop(Generic[_Batch]):
                 "Give --out another folder, or --overwrite to begin anew."
             )
 
-    def _forget(self) -> None:
-        for path in [*self._written, *(self.out / "events").glob("events.*")]:
-            path.unlink(missing_ok=True)
-
     def _resume(self) -> int:
         """Return the number of finished steps, with everything as it was after them."""
-        done, plain = 0, self.task.optimiser
+        done = 0
         if self._state.is_file():
-            state = load_state(self._state, self.task.model, self.averaged, plain, self.recipe)
+            state = load_state(self._state, self.task.model, self.averaged, self.task.optimiser, self.recipe)
             self.history, self._best = History(**json.loads(state.notes["history"])), dict(state.kept)
-            load_gradient_scale(self.fabric, state.notes["scale"])
+            if scale := json.loads(state.notes["scale"]):
+                self.fabric.strategy.precision.load_state_dict(scale)
             done = state.step
-        self._optimiser = self.fabric.setup_optimizers(plain)
+        self._optimiser = self.fabric.setup_optimizers(self.task.optimiser)
         return done
 
-    def _batch_numbers(self, done: int) -> Iterator[int]:
-        """Yield the numbers of the batches to come; every process has batches of its own."""
-        parts, world, rank = self.settings.accumulate, self.fabric.world_size, self.fabric.global_rank
-        for step in range(done, self.settings.steps):
-            yield from ((step * parts + part) * world + rank for part in range(parts))
+    def _batch_number(self, step: int, part: int) -> int:
+        """Return the number of a batch; every process has batches of its own."""
+        return int((step * self.settings.accumulate + part) * self.fabric.world_size + self.fabric.global_rank)
 
     def _step(self, batches: Iterator[_Batch], step: int) -> dict[str, float]:
         """Take one step of the optimiser; return the mean loss, the learning rate and the gradient's norm."""
         task, settings, fabric, rate = self.task, self.settings, self.fabric, self.task.learning_rate(step)
         for group in self._optimiser.param_groups:
             group["lr"] = rate * group.get("factor", 1.0)
-        names, total, first = list[str](), 0.0, step * settings.accumulate * fabric.world_size
+        names, total = list[str](), 0.0
         for part in range(settings.accumulate):
             batch = next(batches)
-            number = first + part * fabric.world_size + fabric.global_rank
-            torch.manual_seed((settings.seed * 1_000_003 + number) % 2**63)  # dropout: the same after an interruption
+            dropout = settings.seed * 1_000_003 + self._batch_number(step, part)
+            torch.manual_seed(dropout % 2**63)  # the same after an interruption
             with fabric.autocast():
                 losses = task.losses(batch)
             names += (named := task.names(batch))
@@ -161,18 +151,15 @@ class TrainingLoop(Generic[_Batch]):
             fabric.backward(losses.mean() / settings.accumulate)
             total += float(losses.detach().mean()) / settings.accumulate
         average_gradients(fabric, task.model)
-        figures = {"loss": total, "rate": rate}
-        if settings.clip is not None:
-            figures["gradient"] = float(
-                fabric.clip_gradients(task.model, self._optimiser, max_norm=settings.clip, error_if_nonfinite=False)
-            )
-        norm = figures["gradient"] if settings.clip is not None else _gradient_norm(task.model)
+        most = math.inf if settings.clip is None else settings.clip
+        norm = float(fabric.clip_gradients(task.model, self._optimiser, max_norm=most, error_if_nonfinite=False))
         if not math.isfinite(norm) and not skips_overflow(fabric):
             raise TrainingError(_not_a_number("gradient of the loss", step, names))
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
         average_buffers(fabric, task.model)
-        return figures
+        figures = {"loss": total, "rate": rate}
+        return figures if settings.clip is None else {**figures, "gradient": norm}
 
     def _after_step(self, done: int) -> None:
         """Average, and where it is time validate and write the checkpoint."""
@@ -206,10 +193,10 @@ class TrainingLoop(Generic[_Batch]):
 
     def _save(self, step: int) -> None:
         if self._is_first:
-            notes = {"history": json.dumps(asdict(self.history)), "scale": gradient_scale(self.fabric)}
-            plain = self.task.optimiser
+            scale = self.fabric.strategy.precision.state_dict()  # of the gradients in float16
+            notes = {"history": json.dumps(asdict(self.history)), "scale": json.dumps(scale)}
             save_state(
-                self._state, self.task.model, self.averaged, plain, step, self.recipe, kept=self._best, notes=notes
+                self._state, self.task.model, self.averaged, self.task.optimiser, step, self.recipe, self._best, notes
             )
             self.log.write()
         self.fabric.barrier()
@@ -235,11 +222,6 @@ class TrainingLoop(Generic[_Batch]):
             write_text(self.out / "measured.json", json.dumps(measured, indent=1) + "\n")
             self.log.close()
         return dict(self.fabric.broadcast(measured))
-
-
-def _gradient_norm(model: nn.Module) -> float:
-    gradients = [one.grad for one in model.parameters() if one.grad is not None]
-    return float(torch.stack([torch.linalg.vector_norm(one.float()) for one in gradients]).norm())
 
 
 def _not_a_number(what: str, step: int, names: Sequence[str]) -> str:

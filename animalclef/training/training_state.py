@@ -20,7 +20,7 @@ from animalclef.config.training import AveragingConfig
 from animalclef.errors import StaleArtefactError
 from animalclef.runtime.atomic_files import write_bytes, write_text
 
-__all__ = ["State", "TrainingLog", "averaged_model", "load_state", "save_state"]
+__all__ = ["State", "TrainingLog", "averaged_model", "load_state", "save_half", "save_state"]
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,12 @@ def averaged_model(network: nn.Module, config: AveragingConfig) -> AveragedModel
     return averaged
 
 
+def save_half(path: Path, weights: Mapping[str, Tensor], **metadata: object) -> None:
+    """Write weights for use, in half precision, with the metadata as JSON."""
+    tensors = {name: value.detach().cpu().half().contiguous() for name, value in weights.items()}
+    write_bytes(path, save(tensors, metadata={name: json.dumps(value) for name, value in metadata.items()}))
+
+
 @dataclass(frozen=True, eq=False)
 class State:
     """What a checkpoint holds beside what `load_state` puts into the model, the average and the optimiser."""
@@ -69,18 +75,17 @@ def save_state(
     optimiser: optim.Optimizer,
     step: int,
     recipe: str,
-    *,
-    kept: Mapping[str, Tensor] | None = None,
-    notes: Mapping[str, str] | None = None,
+    kept: Mapping[str, Tensor],
+    notes: Mapping[str, str],
 ) -> None:
     """Write everything that the next step needs, whole or not at all."""
     tensors = {f"{_MODEL}.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"{_AVERAGED}.{name}": value for name, value in averaged.state_dict().items()}
-    tensors |= {f"{_KEPT}.{name}": value for name, value in (kept or {}).items()}
+    tensors |= {f"{_KEPT}.{name}": value for name, value in kept.items()}
     for name, parameter in model.named_parameters():
         tensors |= {f"{moment}.{name}": value for moment, value in optimiser.state.get(parameter, {}).items()}
     whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    about = {**(notes or {}), "version": _VERSION, "step": str(step), "recipe": recipe}
+    about = {**notes, "version": _VERSION, "step": str(step), "recipe": recipe}
     write_bytes(path, save(whole, metadata=about))
 
 

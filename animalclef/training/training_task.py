@@ -1,8 +1,9 @@
-"""Say what is trained: the parts of a task that the training loop works on."""
+"""Say what is trained: the parts of a task that the training loop works on, and what several tasks share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -11,7 +12,7 @@ from torch import Tensor, nn, optim
 
 from animalclef.config.training import AveragingConfig
 
-__all__ = ["History", "LoopSettings", "Pace", "TrainingTask", "Validation"]
+__all__ = ["History", "LoopSettings", "Pace", "TrainingTask", "Validation", "decay_matrices", "warmup_then_cosine"]
 
 _Batch = TypeVar("_Batch")
 
@@ -79,6 +80,28 @@ class LoopSettings:
     def per_epoch(self) -> int:
         """Return the number of steps of an epoch."""
         return self.steps_per_epoch or self.steps
+
+
+def decay_matrices(parameters: Iterable[nn.Parameter], weight_decay: float, **settings: float) -> list[dict[str, Any]]:
+    """Return groups for an optimiser, each with these settings: nothing of one dimension decays."""
+    given = list(parameters)
+    parts = (weight_decay, [one for one in given if one.ndim > 1]), (0.0, [one for one in given if one.ndim <= 1])
+    return [{"params": chosen, "weight_decay": decay, **settings} for decay, chosen in parts if chosen]
+
+
+def warmup_then_cosine(step: int, steps: int, frozen_steps: int, warmup_steps: int) -> float:
+    """Return the share of the learning rate at a step (from 0): a linear warm-up, then half a cosine down to 0.
+
+    The frozen steps have a warm-up of their own, and then the peak.
+    """
+    start, end = (frozen_steps, steps) if step >= frozen_steps else (0, frozen_steps)
+    warm = min(warmup_steps, (end - start) // 2)
+    done = step - start
+    if done < warm:
+        return (done + 1) / warm
+    if step < frozen_steps:
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (done - warm) / max(end - start - warm, 1)))
 
 
 class TrainingTask(Protocol[_Batch]):

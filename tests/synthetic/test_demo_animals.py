@@ -36,7 +36,7 @@ def _shell_or_flank(species: Species, seed: int, side: str) -> FloatArray:
     return np.asarray(middle - cv2.GaussianBlur(middle, (0, 0), 20.0), dtype=np.float32)
 
 
-@pytest.mark.parametrize("species", DEMO_SPECIES, ids=lambda species: species.noun)
+@pytest.mark.parametrize("species", DEMO_SPECIES, ids=lambda species: species.name)
 def test_a_coat_belongs_to_one_animal(species: Species) -> None:
     side = species.sides[0]
     mine, mine_again = _shell_or_flank(species, 1, side), _shell_or_flank(species, 1, side)
@@ -49,7 +49,7 @@ def test_the_two_flanks_are_different_textures() -> None:
     assert abs(_likeness(_shell_or_flank(CAT, 1, "left"), _shell_or_flank(CAT, 1, "right"))) < 0.4
 
 
-@pytest.mark.parametrize("species", DEMO_SPECIES, ids=lambda species: species.noun)
+@pytest.mark.parametrize("species", DEMO_SPECIES, ids=lambda species: species.name)
 def test_colour_alone_hardly_tells_animals_apart(species: Species) -> None:
     means = np.array([coat_of(Animal(species, (s,)), species.sides[0]).colour.mean(axis=(0, 1)) for s in range(1, 5)])
     assert np.all(means.std(axis=0) / means.mean(axis=0) < 0.2)
@@ -89,7 +89,7 @@ def test_a_left_flank_looks_left() -> None:
     assert np.abs(shift).mean() < np.abs(masks[0].astype(float) - masks[1]).mean()
 
 
-@pytest.mark.parametrize("species", DEMO_SPECIES, ids=lambda species: species.noun)
+@pytest.mark.parametrize("species", DEMO_SPECIES, ids=lambda species: species.name)
 def test_a_photograph_is_plausible_and_repeatable(species: Species) -> None:
     visit = draw_visit(species, (1, 2), "2020-01-01", np.random.default_rng(0))
     first, second = (

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -82,7 +81,7 @@ def _strong(pixels: Pixels, size_wh: tuple[int, int], config: AugmentConfig, rng
         rng, area=(own.least_crop, own.most_crop), turn_deg=own.turn_deg, stretch=own.stretch,
         perspective=own.perspective, mirror=config.mirror,
     )  # fmt: skip
-    fill = _edge_colour(pixels) if rng.random() < 0.5 else _any_colour(rng)
+    fill = _edge_colour(pixels) if rng.random() < 0.5 else rng.integers(0, 256, 3).tolist()
     picture = take(pixels, size_wh, frame, fill)
     if rng.random() < own.light:
         gain = rng.uniform(-own.brightness, own.brightness) + rng.uniform(-own.white_balance, own.white_balance, 3)
@@ -131,19 +130,13 @@ def _jittered(picture: Pixels, strength: float, hue: float, rng: np.random.Gener
     return recoloured(relit(picture, np.full(3, brightness), contrast, 1.0), saturation, turn)
 
 
-def _edge_colour(pixels: Pixels) -> tuple[int, int, int]:
+def _edge_colour(pixels: Pixels) -> list[int]:
     """Return the mean colour of the photograph's outermost pixels."""
     rows = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    red, green, blue = (round(float(value)) for value in cv2.mean(rows[None])[:3])
-    return red, green, blue
+    return [round(value) for value in cv2.mean(rows[None])[:3]]
 
 
-def _any_colour(rng: np.random.Generator) -> tuple[int, int, int]:
-    red, green, blue = (int(value) for value in rng.integers(0, 256, 3))
-    return red, green, blue
-
-
-_RECIPES: Mapping[str, Recipe] = MappingProxyType({"miewid": _miewid, "triplet": _triplet, "strong": _strong})
+_RECIPES: Mapping[str, Recipe] = {"miewid": _miewid, "triplet": _triplet, "strong": _strong}
 
 
 @dataclass(frozen=True)
@@ -196,8 +189,8 @@ def draw_frame(
     return Frame(width, height, right, down, turn, slant, corners, bool(rng.random() < mirror))
 
 
-def take(pixels: Pixels, size_wh: tuple[int, int], frame: Frame, fill: tuple[int, int, int]) -> Pixels:
-    """Return the pixels (h, w, 3) of a frame; what lies beyond the photograph is `fill`.
+def take(pixels: Pixels, size_wh: tuple[int, int], frame: Frame, fill: Sequence[int]) -> Pixels:
+    """Return the pixels (h, w, 3) of a frame; what lies beyond the photograph is `fill` (3,).
 
     Edges are not reflected, as a mirrored coat is another animal's.
     """

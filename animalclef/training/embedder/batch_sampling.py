@@ -179,7 +179,6 @@ def _order(count: int, *numbers: int) -> Integers:
 class Batch:
     """Photographs as bytes, to be normalised on the device."""
 
-    number: int
     pixels: Tensor  # (b, H, W, 3) uint8
     label: Tensor  # (b,) int64
     image_id: tuple[str, ...]
@@ -199,18 +198,13 @@ class BatchSource:
 
     def batch(self, number: int) -> Batch:
         """Return the batch of this number, from 0."""
+        config, size, resize = self.config, self.preprocessing.size_wh, self.preprocessing.resize
         rows = self.plan.batch(number)
-        shown = [self._augmented(int(row), number, place) for place, row in enumerate(rows)]
-        label, distillation = torch.from_numpy(self.training_set.label[rows]), self.config.distillation
-        image_id, plain = tuple(self.training_set.table.image_id[rows]), None
-        if distillation.weight and distillation.teacher_view == "plain":
-            resizer, size = RESIZERS[self.preprocessing.resize], self.preprocessing.size_wh
-            keys = self.training_set.table.key[rows]
-            plain = torch.from_numpy(np.stack([resizer(self.images.pixels(key), size) for key in keys]))
-        return Batch(number, torch.from_numpy(np.stack(shown)), label, image_id, plain)
-
-    def _augmented(self, row: int, number: int, place: int) -> NDArray[np.uint8]:
-        rng = np.random.default_rng((self.config.seed, _AUGMENTATION, number, place))
-        pixels = self.images.pixels(self.training_set.table.key[row])
-        prepared = self.preprocessing
-        return augment(pixels, prepared.size_wh, self.config.augment, rng, resize=prepared.resize)
+        keys, shown, plain = self.training_set.table.key[rows], [], None
+        for place, key in enumerate(keys):
+            rng = np.random.default_rng((config.seed, _AUGMENTATION, number, place))
+            shown.append(augment(self.images.pixels(key), size, config.augment, rng, resize=resize))
+        if config.distillation.weight and config.distillation.teacher_view == "plain":
+            plain = torch.from_numpy(np.stack([RESIZERS[resize](self.images.pixels(key), size) for key in keys]))
+        label, image_id = torch.from_numpy(self.training_set.label[rows]), self.training_set.table.image_id[rows]
+        return Batch(torch.from_numpy(np.stack(shown)), label, tuple(image_id), plain)

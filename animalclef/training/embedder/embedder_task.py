@@ -26,7 +26,7 @@ from animalclef.training.embedder.trained_network import (
     save_embedder,
     set_mode,
 )
-from animalclef.training.training_task import History, LoopSettings, Validation
+from animalclef.training.training_task import History, LoopSettings, Validation, decay_matrices
 
 __all__ = ["EmbedderTask", "TrainingPlan", "make_optimiser", "schedule_factor"]
 
@@ -111,19 +111,14 @@ def _loop_settings(config: TrainConfig, source: BatchSource, processes: int) -> 
 
 def make_optimiser(network: nn.Module, loss: nn.Module, config: EmbedderOptimiserConfig) -> optim.Optimizer:
     """Return the optimiser; each group has its `factor` of the learning rate, nothing of one dimension decays."""
-    backbone = {id(one) for one in backbone_of(network).parameters()}
+    backbone = list(backbone_of(network).parameters())
+    inside = set(backbone)
     parts = (
-        (config.backbone_factor, [one for one in network.parameters() if id(one) in backbone]),
-        (1.0, [one for one in network.parameters() if id(one) not in backbone]),
-        (config.head_factor, list(loss.parameters())),
+        (config.backbone_factor, backbone),
+        (1.0, [one for one in network.parameters() if one not in inside]),
+        (config.head_factor, loss.parameters()),
     )
-    groups = []
-    for factor, parameters in parts:
-        for matrices in (True, False):
-            chosen = [one for one in parameters if (one.ndim > 1) == matrices]
-            if chosen:
-                decay = config.weight_decay if matrices else 0.0
-                groups.append({"params": chosen, "weight_decay": decay, "factor": factor})
+    groups = [group for factor, part in parts for group in decay_matrices(part, config.weight_decay, factor=factor)]
     rate, foreach = config.learning_rate, next(network.parameters()).is_cuda
     if config.kind == "sgd":
         return optim.SGD(groups, lr=rate, momentum=config.momentum, nesterov=config.momentum > 0, foreach=foreach)

@@ -95,8 +95,7 @@ def train_embedder(
             named = named_rows(with_reviewed_names(named, read_review(reviewed, named)), config.labels)
         side = max(network.preprocessing.size_wh)
         images, broken = cache_images(named, image_cache or out / "pictures", side, config.data, workers, progress)
-        unreadable = {one.image_id for one in broken}
-        named = named.select(np.array([one not in unreadable for one in named.image_id], dtype=bool))
+        named = named.select(~np.isin(named.image_id, [one.image_id for one in broken]))
         training_set, held = _split(named, images, config)
         logger.info("%d photographs of %d classes to train on", len(training_set), len(training_set.classes))
         fabric.launch()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import nn
 from animalclef.config.embedder_training import LabelConfig
 from animalclef.data.encounters import events_of
 from animalclef.data.training_splits import TrainingSplit, species_groups
+from animalclef.engine.work import batched
 from animalclef.errors import TrainingError
 from animalclef.features.embedding.preprocessing import Preprocessing
 from animalclef.metrics.retrieval_metrics import Candidates, RetrievalFigures, retrieval_of_split
@@ -24,7 +24,7 @@ from animalclef.structures import DecodedImage, FloatArray, ImageTable, StrArray
 from animalclef.training.embedder.image_cache import ImageCache
 from animalclef.training.embedder.training_labels import species_of
 
-__all__ = ["ValidationSet", "embed_images", "figures_row", "hold_out"]
+__all__ = ["ValidationSet", "embed_images", "figures_row", "hold_out", "rounded"]
 
 _BATCH = 64
 
@@ -88,7 +88,7 @@ def embed_images(
 
     found = []
     with torch.inference_mode(), autocast, closing(prefetch(prepared, keys, workers)) as views:
-        while batch := list(islice(views, _BATCH)):
+        for batch in batched(views, _BATCH):
             inputs = preprocessing.normalise(torch.from_numpy(np.stack(batch)), device)
             found.append(network(inputs).float().cpu().numpy())
     return np.concatenate(found).astype(np.float32)
@@ -96,12 +96,13 @@ def embed_images(
 
 def figures_row(figures: RetrievalFigures) -> dict[str, Any]:
     """Return figures by name, rounded: `mean` over species, then each species; one called so gets a slash before it."""
-    rows: dict[str, Any] = {"mean": _rounded(figures.mean)}
+    rows: dict[str, Any] = {"mean": rounded(figures.mean)}
     for one in figures.species:
         name = f"/{one.species}" if one.species in rows else one.species
-        rows[name] = {**_rounded(one.measures), "queries": one.queries, "individuals": one.individuals}
+        rows[name] = {**rounded(one.measures), "queries": one.queries, "individuals": one.individuals}
     return rows
 
 
-def _rounded(measures: Mapping[str, float]) -> dict[str, float | None]:
+def rounded(measures: Mapping[str, float]) -> dict[str, float | None]:
+    """Return measures with four digits, None where there is none."""
     return {name: None if value != value else round(float(value), 4) for name, value in measures.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -213,13 +213,13 @@ def save_embedder(
 
     Matrices are in half precision where they lie in its range; norms and biases stay in float32.
     """
-    about: dict[str, Any] = {"model": network.config.model, "options": dict(network.options)}
-    prepared = asdict(network.preprocessing)
-    about |= {
-        "size": network.config.embed_size or prepared["size_wh"][0],
-        **{name: prepared[name] for name in ("mean", "std", "resize")},
-    }
-    about |= {"trained_on": " ".join(sorted(trained_on))} if trained_on else {}
+    config, prepared = network.config, network.preprocessing
+    about: dict[str, Any] = {
+        "model": config.model, "options": dict(network.options), "size": config.embed_size or prepared.size_wh[0],
+        "mean": prepared.mean, "std": prepared.std, "resize": prepared.resize,
+    }  # fmt: skip
+    if trained_on:
+        about["trained_on"] = " ".join(sorted(trained_on))
     tensors = {name: _stored(value.detach().cpu()).contiguous() for name, value in weights.items()}
     write_bytes(path, save(tensors, metadata={METADATA: json.dumps(about)}))
 

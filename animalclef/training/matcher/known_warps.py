@@ -36,7 +36,7 @@ class Warp:
     def source_of(self, places_xy: Floats) -> Floats:
         """Return the source places of places (n, 2) of the view."""
         bent = places_xy
-        if len(self.controls_xy):
+        if not self.is_homography:
             basis = np.concatenate([_kernel(places_xy, self.controls_xy), np.ones((len(bent), 1)), places_xy], axis=1)
             bent = places_xy + basis @ self.weights
         moved = np.concatenate([bent, np.ones((len(bent), 1))], axis=1) @ self.to_source.T
@@ -111,7 +111,7 @@ def degrade(pixels: Pixels, map_xy: NDArray[np.float32], config: WarpConfig, rng
     if rng.random() < config.light:
         view = _relit(view, rng)
     if rng.random() < config.blur:
-        view = _blurred(view, rng)
+        view = out_of_focus(view, rng.uniform(0.5, 2.0)) if rng.random() < 0.5 else shrunk(view, rng.uniform(0.4, 0.9))
     if rng.random() < config.noise:
         grain = np.float32(rng.uniform(2, 12)) * rng.standard_normal(view.shape, dtype=np.float32)
         view = np.clip(view + grain, 0, 255).round().astype(np.uint8)
@@ -122,7 +122,7 @@ def _occluded(view: Pixels, rng: np.random.Generator) -> tuple[Pixels, NDArray[n
     """Cover one to three blobs, plain or filled with another part of the photograph."""
     height, width = view.shape[:2]
     covered = np.zeros((height, width), dtype=np.uint8)
-    for _ in range(int(rng.integers(1, 4))):
+    for _ in range(rng.integers(1, 4)):
         centre = rng.uniform(0, 1, 2) * (width, height)
         angles = np.sort(rng.uniform(0, 2 * np.pi, 8))
         radii = rng.uniform(0.04, 0.2, 8) * max(width, height)
@@ -143,10 +143,3 @@ def _relit(view: Pixels, rng: np.random.Generator) -> Pixels:
     slope = (1 + depth * (np.cos(angle) * x + np.sin(angle) * y)).astype(np.float32)
     gain = (np.exp(rng.normal(0, 0.2)) * np.exp(rng.normal(0, 0.06, 3))).astype(np.float32)
     return np.asarray(np.clip(values * slope[..., None] * gain * 255, 0, 255).round(), dtype=np.uint8)
-
-
-def _blurred(view: Pixels, rng: np.random.Generator) -> Pixels:
-    """Blur, or reduce the resolution."""
-    if rng.random() < 0.5:
-        return out_of_focus(view, rng.uniform(0.5, 2.0))
-    return shrunk(view, rng.uniform(0.4, 0.9))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import torch
 from kornia.feature.lightglue import apply_cached_rotary_emb
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.functional import linear, log_softmax, logsigmoid, pad, scaled_dot_product_attention
 
@@ -18,7 +16,7 @@ from animalclef.config.matching import FEATURES
 from animalclef.config.training import MatcherNetworkConfig
 from animalclef.errors import WeightsError
 from animalclef.matching.lightglue.loading import new_network
-from animalclef.runtime.atomic_files import write_bytes
+from animalclef.training.training_state import save_half
 
 __all__ = ["Batch", "LayerOutputs", "build_network", "forward", "save_network", "start_from"]
 
@@ -127,8 +125,7 @@ def _self_attention(block: Any, x: Tensor, encoding: Tensor, keys: Tensor | None
 
 def _cross_attention(block: Any, tokens: list[Tensor], keys: list[Tensor | None]) -> list[Tensor]:
     def heads(values: Tensor) -> Tensor:
-        split: Any = values
-        return split.unflatten(-1, (block.heads, -1)).transpose(1, 2)  # type: ignore[no-any-return]
+        return values.unflatten(-1, (block.heads, -1)).transpose(1, 2)  # type: ignore[no-any-return]
 
     query = [heads(block.to_qk(x)) for x in tokens]
     value = [heads(block.to_v(x)) for x in tokens]
@@ -153,6 +150,5 @@ def _log_assignment(head: Any, tokens: list[Tensor], keys: list[Tensor | None]) 
 
 def save_network(path: Path, weights: Mapping[str, Tensor], network: MatcherNetworkConfig) -> None:
     """Write a network for SIFT for use: kornia's names, half precision, its size in the header."""
-    tensors = {name: value.detach().cpu().half().contiguous() for name, value in weights.items()}
     header = {"features": "sift", "input_dim": FEATURES["sift"].dimensions, **network.model_dump()}
-    write_bytes(path, save(tensors, metadata={"lightglue": json.dumps(header)}))
+    save_half(path, weights, lightglue=header)

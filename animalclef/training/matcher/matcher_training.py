@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn, optim
 
 from animalclef.config import fingerprint
-from animalclef.config.training import AveragingConfig, OptimiserConfig, TrainMatcherConfig
+from animalclef.config.training import AveragingConfig, TrainMatcherConfig
 from animalclef.features.embedding.principal_components import principal_axes
 from animalclef.features.local.unit_descriptors import root_sift
 from animalclef.hub.load import read_weights
@@ -28,17 +27,9 @@ from animalclef.training.matcher.matcher_validation import measure, nearest_neig
 from animalclef.training.matcher.training_folder import fill_store, find_photographs, subjects_of
 from animalclef.training.matcher.view_batches import DeviceViews, Draw, Pair, PairSource, fits_on, held_out
 from animalclef.training.training_loop import TrainingLoop
-from animalclef.training.training_task import History, LoopSettings, Validation
+from animalclef.training.training_task import History, LoopSettings, Validation, decay_matrices, warmup_then_cosine
 
-__all__ = [
-    "MatcherTask",
-    "TrainedMatcher",
-    "batch_loss",
-    "make_optimiser",
-    "project_like",
-    "schedule_factor",
-    "train_matcher",
-]
+__all__ = ["MatcherTask", "TrainedMatcher", "batch_loss", "project_like", "train_matcher"]
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +66,10 @@ class MatcherTask:
         keys = [key for subject in source.subjects for _, key in subject.views]
         fits = fits_on(fabric.device, len(keys), config)
         self._views = DeviceViews(keys, source.store, config, fabric.device) if fits else None
-        self.optimiser = make_optimiser(network, config.optimiser)
+        groups = decay_matrices(network.parameters(), config.optimiser.weight_decay)
+        self.optimiser: optim.Optimizer = optim.AdamW(
+            groups, lr=config.optimiser.learning_rate, foreach=fabric.device.type == "cuda"
+        )
         self._frozen_steps = config.frozen_steps if self._new else 0
         self.settings = LoopSettings(
             name=config.name, seed=config.seed, steps=config.steps,
@@ -107,7 +101,7 @@ class MatcherTask:
         """Return the learning rate of a step, from 0."""
         rates, frozen = self.config.optimiser, step < self._frozen_steps
         peak = rates.projection_rate if frozen else rates.learning_rate
-        return peak * schedule_factor(step, self.config.steps, self._frozen_steps, self.config.warmup_steps)
+        return peak * warmup_then_cosine(step, self.config.steps, self._frozen_steps, self.config.warmup_steps)
 
     def set_mode(self, *, frozen: bool) -> None:
         """Put the network into training mode; `frozen` trains only the parameters that the start lacks."""
@@ -124,31 +118,14 @@ class MatcherTask:
         """Write the network for use; return its figures on the held-out pairs, and those of nearest neighbours."""
         save_network(path, network.state_dict(), self.config.network)
         pairs, match_px = self._held_pairs(), self.config.loss.match_px
-        rows = {"network": self._measure(network)}
-        for ratio in _RATIOS:
-            rows[f"mutual nearest {ratio}"] = measure(nearest_neighbours(ratio), pairs, match_px)
-        return rows
+        nearest = {f"mutual nearest {ratio}": measure(nearest_neighbours(ratio), pairs, match_px) for ratio in _RATIOS}
+        return {"network": self._measure(network), **nearest}
 
     def _measure(self, network: nn.Module) -> dict[str, float]:
         return measure(network_matches(network, self.config), self._held_pairs(), self.config.loss.match_px)
 
     def _held_pairs(self) -> list[Pair]:
         return self.held.pairs(self.config.validation_pairs, _VALIDATE)
-
-
-def schedule_factor(step: int, steps: int, frozen_steps: int, warmup_steps: int) -> float:
-    """Return the share of the learning rate at a step (from 0): a linear warm-up, then half a cosine down to 0.
-
-    The frozen steps have a warm-up of their own, and then the peak.
-    """
-    start, end = (frozen_steps, steps) if step >= frozen_steps else (0, frozen_steps)
-    warm = min(warmup_steps, (end - start) // 2)
-    done = step - start
-    if done < warm:
-        return (done + 1) / warm
-    if step < frozen_steps:
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (done - warm) / max(end - start - warm, 1)))
 
 
 def batch_loss(network: nn.Module, batch: Batch, confidence_weight: float) -> Tensor:
@@ -158,14 +135,6 @@ def batch_loss(network: nn.Module, batch: Batch, confidence_weight: float) -> Te
     if not outputs.confidences:
         return layers
     return layers + confidence_weight * confidence_loss(outputs.confidences, outputs.log_assignments, batch.masks)
-
-
-def make_optimiser(network: nn.Module, config: OptimiserConfig) -> optim.Optimizer:
-    """Return AdamW; nothing of one dimension decays."""
-    matrices = [one for one in network.parameters() if one.ndim > 1]
-    vectors = [one for one in network.parameters() if one.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return optim.AdamW(groups, lr=config.learning_rate, foreach=matrices[0].is_cuda)
 
 
 def project_like(network: Any, start: Mapping[str, Tensor], sample: NDArray[np.float32]) -> None:

@@ -22,20 +22,20 @@ from animalclef.training.matcher.view_batches import Pair, collate
 
 __all__ = ["Matches", "measure", "nearest_neighbours", "network_matches"]
 
+_LEAST_CONFIDENCE = 0.1
+
 Matches = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 """Rows of the first view, rows of the second, and a confidence each."""
 
 
-def network_matches(
-    network: nn.Module, config: TrainMatcherConfig, threshold: float = 0.1
-) -> Callable[[Pair], Matches]:
+def network_matches(network: nn.Module, config: TrainMatcherConfig) -> Callable[[Pair], Matches]:
     """Return a function that matches one pair with a network."""
     device = next(network.parameters()).device
 
     def match(pair: Pair) -> Matches:
         with torch.inference_mode():
             scores = forward(network, collate([pair], config).to(device), last_only=True).log_assignments[-1]
-            of_first, _, confidence, _ = filter_matches(scores, threshold)
+            of_first, _, confidence, _ = filter_matches(scores, _LEAST_CONFIDENCE)
         partner = of_first[0].cpu().numpy()[: len(pair.first)]
         rows = np.flatnonzero((partner >= 0) & (partner < len(pair.second)))
         return rows, partner[rows], confidence[0].cpu().numpy()[rows]
@@ -83,14 +83,14 @@ def measure(match: Callable[[Pair], Matches], pairs: Sequence[Pair], right_px: f
         corner = _corner_error(pair, rows, columns)
         if corner is not None:
             errors.append(corner)
-    same = np.array([pair.same_subject for pair in pairs], dtype=bool)
+    same = [pair.same_subject for pair in pairs]
     figures = {
         "pairs": len(pairs),
         "precision": _mean(precision),
         "recall": _mean(recall),
         "auc_5px": _area(errors, 5.0),
         "auc_10px": _area(errors, 10.0),
-        "separation": _separation(np.array(weight), same),
+        "separation": roc_auc_score(same, weight) if len(set(same)) == 2 else float("nan"),
         "false_matches": _mean(false),
     }
     return {name: round(float(value), 4) for name, value in figures.items()}
@@ -126,11 +126,6 @@ def _area(errors: Sequence[float], most: float) -> float:
     if not errors:
         return float("nan")
     return float(np.clip(1 - np.array(errors) / most, 0, 1).mean())
-
-
-def _separation(weight: NDArray[np.float64], same: NDArray[np.bool_]) -> float:
-    """Return the area under the ROC curve of `weight` for "one subject"."""
-    return float("nan") if not same.any() or same.all() else float(roc_auc_score(same, weight))
 
 
 def _mean(values: Sequence[float]) -> float:

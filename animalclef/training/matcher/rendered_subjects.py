@@ -72,24 +72,23 @@ def read_surface(path: Path, size_wh: tuple[int, int]) -> tuple[NDArray[np.float
     return np.asarray(cv2.resize(place, size_wh, interpolation=cv2.INTER_LINEAR), dtype=np.float32), shown
 
 
-def _render_species(job: tuple[Path, int, int]) -> int:
+def _render_species(job: tuple[Path, int, int]) -> None:
     """Render all photographs of one species; the file `whole` is written last."""
     root, seed, number = job
     folder = root / f"species{number:05d}"
     if (folder / "whole").is_file():
-        return number
+        return
     rng = np.random.default_rng((seed, number))
     species = random_species(rng)
     visits = [draw_visit(species, (seed, number, place), "2020-01-01", rng) for place in range(_VISITS)]
-    side = species.sides[int(rng.integers(len(species.sides)))]
+    side = species.sides[rng.integers(len(species.sides))]
     for who in range(_ANIMALS):
         animal = Animal(species, (seed, number, who))
         for shot in range(_PHOTOGRAPHS):
             own = np.random.default_rng((seed, number, who, shot))
-            picture = photograph(animal, visits[int(own.integers(_VISITS))], side, own)
+            picture = photograph(animal, visits[own.integers(_VISITS)], side, own)
             _store(folder / f"animal{who}" / f"{shot}.jpg", picture, int(own.integers(60, 96)))
     write_text(folder / "whole", "")
-    return number
 
 
 def _store(path: Path, picture: Photograph, quality: int) -> None:

@@ -7,7 +7,6 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from animalclef.config import fingerprint
 from animalclef.config.training import TrainMatcherConfig
 from animalclef.data.decode import UnreadableImageError, decode, resize_long_side
+from animalclef.engine.work import batched
 from animalclef.errors import DataError
 from animalclef.features.local.sift import extract_sift
 from animalclef.runtime.progress import Progress
@@ -98,11 +98,10 @@ def fill_store(
         worker_threads(workers) as pool,
         progress.task("extracting views", len(missing), "images") as advance,
     ):
-        for start in range(0, len(missing), _CHUNK):
-            chunk = missing[start : start + _CHUNK]
-            work = partial(_views_of, config=config)
+        for chunk in batched(missing, _CHUNK):
+            made = pool.map(lambda photo: _views_of(photo, key_of[photo.name], config), chunk)
             entries: dict[str, Entry] = {}
-            for photo, views in zip(chunk, pool.map(work, chunk, [key_of[one.name] for one in chunk]), strict=True):
+            for photo, views in zip(chunk, made, strict=True):
                 if views is None:
                     bad.append(photo.name)
                 else:

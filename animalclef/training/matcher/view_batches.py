@@ -122,8 +122,8 @@ class PairSource:
         mine = self.subjects[place]
         others = self._others(place) if rng.random() < self.config.others else []
         if others:
-            theirs = self.subjects[others[int(rng.integers(len(others)))]]
-            one, other = (subject.views[int(rng.integers(len(subject.views)))] for subject in (mine, theirs))
+            theirs = self.subjects[others[rng.integers(len(others))]]
+            one, other = (subject.views[rng.integers(len(subject.views))] for subject in (mine, theirs))
         else:
             one, other = (mine.views[int(view)] for view in rng.choice(len(mine.views), 2, replace=False))
         rows = [_thinned(self._length(key), points, rng) for _, key in (one, other)]
@@ -233,16 +233,13 @@ class DeviceViews:
             places.append(values[..., :width] * mask[..., None])
             surfaces.append(Surface(values[..., 4:], mask))
         first, second = surfaces
-        same_subject = self._flags(draw.same_subject for draw in draws)
-        same_photo = self._flags(draw.same_photo for draw in draws)
+        same_subject = torch.tensor([draw.same_subject for draw in draws], device=self.device)
+        same_photo = torch.tensor([draw.same_photo for draw in draws], device=self.device)
         of_first, of_second, _ = true_assignments(first, second, self.config.loss, same_subject, same_photo)
         return Batch(
             (descriptors[0], descriptors[1]), (places[0], places[1]), (first.mask, second.mask),
             (of_first, of_second), tuple(draw.name for draw in draws),
         )  # fmt: skip
-
-    def _flags(self, values: Iterable[bool]) -> Tensor:
-        return torch.tensor(list(values), device=self.device)
 
     def _drawn(self, draws: Sequence[Draw], side: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return the view of each pair (b, 1), the rows of its keypoints (b, m), and which of them are no padding."""

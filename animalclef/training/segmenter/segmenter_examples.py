@@ -66,25 +66,26 @@ class ExampleSource:
     def example(self, number: int) -> Example:
         """Return the example of this number: given or rendered, mirrored or not, whole or cut to the animal."""
         rng = np.random.default_rng((self.seed, _CHOICE, number))
-        given = self.images is not None and len(self.images) and rng.random() < self.config.given
-        example = (self._given(number) if given else None) or render_example(self.seed, number)
+        example = None
+        if self.images is not None and self.masks is not None and rng.random() < self.config.given:
+            example = self._given(self.images, self.masks, number)
+        example = example or render_example(self.seed, number)
         if rng.random() < 0.5:
-            pixels, mask = np.ascontiguousarray(example.pixels[:, ::-1]), np.ascontiguousarray(example.mask[:, ::-1])
-            example = Example(example.name, pixels, mask)
-        return _close(example, rng) if rng.random() < self.config.close else example
+            example = _part(example, np.s_[:, ::-1])
+        close = rng.random() < self.config.close
+        box = box_around(example.mask > 0.5, (0, _MARGIN), rng) if close else None
+        return example if box is None else _part(example, box)
 
-    def _given(self, number: int) -> Example | None:
+    def _given(self, images: ImageTable, masks: Masks, number: int) -> Example | None:
         """Return a photograph with its mask; `None` for a segmentation that has another shape."""
-        if self.images is None or self.masks is None:
-            raise ValueError("No photographs with masks were given.")
-        row = int(np.random.default_rng((self.seed, _GIVEN, number)).integers(len(self.images)))
-        image = read_image(self.images, row, DataConfig(decode_long_side=_LONG_SIDE))
+        row = int(np.random.default_rng((self.seed, _GIVEN, number)).integers(len(images)))
+        image = read_image(images, row, DataConfig(decode_long_side=_LONG_SIDE))
         size_wh = (image.pixels.shape[1], image.pixels.shape[0])
-        mask = read_mask(self.images, row, str(self.masks.source[row]), size_wh)
+        mask = read_mask(images, row, str(masks.source[row]), size_wh)
         if mask is None:
             return None
         full = cv2.resize(mask.astype(np.float32), size_wh, interpolation=cv2.INTER_AREA).astype(np.float32)
-        return Example(str(self.images.path[row]), image.pixels, full)
+        return Example(str(images.path[row]), image.pixels, full)
 
 
 def render_example(seed: int, number: int) -> Example:
@@ -92,7 +93,7 @@ def render_example(seed: int, number: int) -> Example:
     rng = np.random.default_rng((seed, _RENDERED, number))
     species = random_species(rng)
     visit = draw_visit(species, (seed, number, 0), "2020-01-01", rng)
-    side = species.sides[int(rng.integers(len(species.sides)))]
+    side = species.sides[rng.integers(len(species.sides))]
     made = photograph(Animal(species, (seed, number, 1)), visit, side, rng)
     return Example(f"rendered {number}", made.pixels, made.mask.astype(np.float32) / np.float32(255))
 
@@ -105,10 +106,5 @@ def as_batch(examples: Sequence[Example], side: int) -> MaskBatch:
     return MaskBatch(names, torch.from_numpy(images), torch.from_numpy(masks[:, None]))
 
 
-def _close(example: Example, rng: np.random.Generator) -> Example:
-    """Return the animal's box, with a random margin on each side, so that it fills the frame."""
-    box = box_around(example.mask > 0.5, (0, _MARGIN), rng)
-    if box is None:
-        return example
-    pixels, mask = example.pixels[box], example.mask[box]
-    return Example(example.name, np.ascontiguousarray(pixels), np.ascontiguousarray(mask))
+def _part(example: Example, at: tuple[slice, slice]) -> Example:
+    return Example(example.name, np.ascontiguousarray(example.pixels[at]), np.ascontiguousarray(example.mask[at]))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn, optim
 from torch.nn import functional
 
@@ -21,15 +20,14 @@ from animalclef.data.masks import Masks
 from animalclef.errors import DataError
 from animalclef.prepare.u2net_segmenter import mask_from_map
 from animalclef.prepare.u2netp import U2NetP, load_u2netp
-from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.digests import file_digest
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.structures import ImageTable
 from animalclef.training.fabric import lock_folder, open_fabric
-from animalclef.training.matcher.matcher_training import schedule_factor
 from animalclef.training.segmenter.segmenter_examples import Example, ExampleSource, MaskBatch, as_batch
 from animalclef.training.training_loop import TrainingLoop
-from animalclef.training.training_task import History, LoopSettings, Validation
+from animalclef.training.training_state import save_half
+from animalclef.training.training_task import History, LoopSettings, Validation, warmup_then_cosine
 
 __all__ = ["SegmenterTask", "TrainedSegmenter", "mask_loss", "overlap", "train_segmenter"]
 
@@ -45,12 +43,10 @@ class SegmenterTask:
         """Begin with the weights of `start`; without `config.fine` its last decoder block is left out."""
         torch.manual_seed(config.seed)
         self.config, self.start, self.source, self.held, self.fabric = config, start, source, held, fabric
-        network = start if config.fine or not start.fine else start.without_fine()
-        copy = U2NetP(fine=network.fine)
-        copy.load_state_dict(network.state_dict(), strict=True)
-        self.model: nn.Module = copy.to(fabric.device)
+        network = deepcopy(start) if config.fine or not start.fine else start.without_fine()
+        self.model: nn.Module = network.to(fabric.device)
         self.network: nn.Module = self.model
-        self._all_maps = copy.all_maps
+        self._all_maps = network.all_maps
         self.optimiser: optim.Optimizer = optim.AdamW(
             self.model.parameters(), lr=config.learning_rate, weight_decay=0.0, foreach=False
         )
@@ -76,7 +72,7 @@ class SegmenterTask:
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of a step, from 0: a linear warm-up, then half a cosine down to 0."""
-        return self.config.learning_rate * schedule_factor(step, self.config.steps, 0, self.config.warmup_steps)
+        return self.config.learning_rate * warmup_then_cosine(step, self.config.steps, 0, self.config.warmup_steps)
 
     def set_mode(self, *, frozen: bool) -> None:
         """Put the network into training mode."""
@@ -90,8 +86,7 @@ class SegmenterTask:
     def finish(self, network: nn.Module, history: History, path: Path) -> Mapping[str, Any]:
         """Write the network in half precision; return its mean IoU with the true masks, and that of the start."""
         about = {"fine": self.config.fine, "steps": self.config.steps, "seed": self.config.seed}
-        tensors = {name: value.detach().cpu().half().contiguous() for name, value in network.state_dict().items()}
-        write_bytes(path, save(tensors, metadata={"u2netp": json.dumps(about)}))
+        save_half(path, network.state_dict(), u2netp=about)
         self.start.to(self.fabric.device)
         return {
             "start": {"mean_iou": self._measure(self.start.eval())},

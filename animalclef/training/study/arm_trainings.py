@@ -172,21 +172,17 @@ class ArmTrainings:
         return set(found.values())
 
     def _train_arm(self, one: ArmSeed) -> dict[str, Path]:
+        """Return the network of each job; equal jobs of two arms are trained once."""
         made: dict[str, Path] = {}
         for job in one.plan.jobs:
-            made[job.name] = self._train(one.arm, job, one.seed, made)
+            recipe = self.recipe(one.arm, job, one.seed)
+            start = made[job.after] if job.after is not None else self.starts.get(job.start or "")
+            asked = recipe.model_dump_json(), job.datasets, start
+            if asked not in self._trained:
+                self._trained[asked] = train_embedder(
+                    recipe, self._rows(job.datasets), self.out / f"{job.name}-seed{one.seed}", start=start,
+                    device=self.device, workers=self.workers, image_cache=self._pictures, progress=self.progress,
+                    overwrite=self.overwrite,
+                ).path  # fmt: skip
+            made[job.name] = self._trained[asked]
         return made
-
-    def _train(self, arm: ArmConfig, job: Job, seed: int, made: Mapping[str, Path]) -> Path:
-        """Return the network of a job; equal jobs of two arms are trained once."""
-        recipe = self.recipe(arm, job, seed)
-        start = made[job.after] if job.after is not None else self.starts.get(job.start or "")
-        asked = recipe.model_dump_json(), job.datasets, start
-        if asked not in self._trained:
-            outcome = train_embedder(
-                recipe, self._rows(job.datasets), self.out / f"{job.name}-seed{seed}", start=start,
-                device=self.device, workers=self.workers, image_cache=self._pictures, progress=self.progress,
-                overwrite=self.overwrite,
-            )  # fmt: skip
-            self._trained[asked] = outcome.path
-        return self._trained[asked]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.config import Config
-from animalclef.config.training import ArmConfig, StudyConfig
+from animalclef.config.training import StudyConfig
 from animalclef.data.encounters import find_encounters
 from animalclef.data.table import LoadedTable
 from animalclef.data.training_splits import split_rows
@@ -26,6 +26,8 @@ from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.progress import Progress
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import ImageTable
+from animalclef.structures.arrays import text_array
+from animalclef.training.embedder.embedder_validation import rounded
 from animalclef.training.study.arm_trainings import ArmSeed, ArmTrainings, plan_arm
 from animalclef.training.study.study_scores import Asked, Line, score_dataset, thinned
 
@@ -84,7 +86,7 @@ class Study:
         made = {
             (one.arm.name, one.seed): paths for chunk, found in trained for one, paths in zip(chunk, found, strict=True)
         }
-        embedded = [(one.arm, one.seed, self._embedded(one, made[one.arm.name, one.seed], parts)) for one in asked_for]
+        embedded = [(one, *self._embedded(one, made[one.arm.name, one.seed], parts)) for one in asked_for]
         asked = parts.asked()
         lines = [line for one in embedded for line in _lines(*one, asked)]
         write_text(self.out / "lines.json", json.dumps([_plain(line) for line in lines], indent=1) + "\n")
@@ -105,11 +107,10 @@ class Study:
         images = self.images
         named = np.flatnonzero(images.is_named)
         if read_truth is None:
-            named, events = self._usable_events(named)
-            encounter_of = {images.image_id[row]: event for row, event in events.items()}
+            named, encounter_of = self._encounters(named)
             split = split_rows(images.select(named), encounter_of, self.config.split, self.config.split_seed)
             train, gallery, query = (named[rows] for rows in (split.train, split.gallery, split.query))
-            event = np.array([events.get(row, "") for row in range(len(images))], dtype=object)
+            event = text_array([encounter_of.get(one, "") for one in images.image_id])
             asked = Asked(images.identity, images.dataset, event, gallery, query)
             return _Parts(train, self._datasets(train, query), lambda: asked, asks_queries=False)
 
@@ -138,30 +139,27 @@ class Study:
             raise DataError(f"{self.images.root}: no data set has two individuals to train on, and queries.")
         return tuple(kept)
 
-    def _usable_events(self, named: NDArray[np.int64]) -> tuple[NDArray[np.int64], dict[int, str]]:
-        """Return the named rows that can be read, and their encounters."""
+    def _encounters(self, named: NDArray[np.int64]) -> tuple[NDArray[np.int64], Mapping[str, str]]:
+        """Return the named rows that can be read, and their encounters by image_id."""
         images, settings = self.images, Config()
-        gallery = images.select(named)
-        store = ShardStore(self.out / "thumbnails")
-        look = ExtractionJob(ThumbnailExtractor(), store)
-        unreadable = ShardStore(self.out / "unreadable")
-        aside = extract_features(gallery, [look], unreadable, settings.data, self.workers, self.progress)
-        bad = {one.image_id for one in aside}
-        usable = np.array([row for row in named.tolist() if images.image_id[row] not in bad], dtype=np.int64)
+        store, unreadable = ShardStore(self.out / "thumbnails"), ShardStore(self.out / "unreadable")
+        jobs = [ExtractionJob(ThumbnailExtractor(), store)]
+        broken = extract_features(images.select(named), jobs, unreadable, settings.data, self.workers, self.progress)
+        usable = named[~np.isin(images.image_id[named], [one.image_id for one in broken])]
         thumbnails = stored_thumbnails(store, images.key[usable])
-        found = find_encounters(images.select(usable), thumbnails, settings.encounters).of
-        return usable, {row: found[images.image_id[row]] for row in usable.tolist()}
+        return usable, find_encounters(images.select(usable), thumbnails, settings.encounters).of
 
-    def _embedded(self, one: ArmSeed, made: Mapping[str, Path], parts: _Parts) -> _Embedded:
-        """Embed every data set with its own network of an arm."""
-        arm, plan = one.arm, one.plan
-        start = str(arm.start)
+    def _embedded(
+        self, one: ArmSeed, made: Mapping[str, Path], parts: _Parts
+    ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32] | None]:
+        """Return the vectors of every data set by its own network of an arm, and those of all by the arm's router."""
+        start, plan = str(one.arm.start), one.plan
         network_of = {name: self.starts[start] if job is None else made[job] for name, job in plan.network_of.items()}
         vectors = {}
         for path in dict.fromkeys(network_of.values()):
             vectors[path] = self._vectors(path, [name for name, own in network_of.items() if own == path], parts)
         router = None if plan.router is None else self._vectors(made[plan.router], parts.datasets, parts)
-        return _Embedded({name: vectors[path] for name, path in network_of.items()}, router)
+        return {name: vectors[path] for name, path in network_of.items()}, router
 
     def _vectors(self, network: Path, datasets: Sequence[str], parts: _Parts) -> NDArray[np.float32]:
         """Return vectors (n, d) of the data sets' photographs; zeros elsewhere, and for unreadable ones."""
@@ -179,24 +177,20 @@ class Study:
         return vectors
 
 
-@dataclass(frozen=True, eq=False)
-class _Embedded:
-    of: Mapping[str, NDArray[np.float32]]  # by data set
-    router: NDArray[np.float32] | None
-
-
-def _lines(arm: ArmConfig, seed: int, embedded: _Embedded, asked: Asked) -> list[Line]:
+def _lines(
+    one: ArmSeed, vectors_of: Mapping[str, NDArray[np.float32]], router: NDArray[np.float32] | None, asked: Asked
+) -> list[Line]:
     lines = []
-    for most in arm.gallery_images or (0,):
-        part = thinned(asked, most, seed) if most else asked
-        name = f"{arm.name}, {most} each" if most else arm.name
-        sent = None if embedded.router is None else _sent(embedded.router, part)
-        for dataset, vectors in embedded.of.items():
+    for most in one.arm.gallery_images or (0,):
+        part = thinned(asked, most, one.seed) if most else asked
+        name = f"{one.arm.name}, {most} each" if most else one.arm.name
+        sent = None if router is None else _sent(router, part)
+        for dataset, vectors in vectors_of.items():
             routed = None if sent is None else sent == dataset
             figures = score_dataset(part, dataset, vectors, routed)
             mine = part.query[part.dataset[part.query] == dataset]
             right = None if routed is None or not len(mine) else float(routed[mine].mean())
-            lines.append(Line(name, seed, figures, right))
+            lines.append(Line(name, one.seed, figures, right))
     return lines
 
 
@@ -214,6 +208,5 @@ def _sent(router: NDArray[np.float32], asked: Asked) -> NDArray[np.object_]:
 
 def _plain(line: Line) -> dict[str, object]:
     figures = line.figures
-    measures = {name: None if value != value else round(value, 4) for name, value in figures.measures.items()}
-    return {"arm": line.arm, "seed": line.seed, "dataset": figures.dataset, "queries": figures.queries, **measures,
-            "told_apart": line.told_apart}  # fmt: skip
+    return {"arm": line.arm, "seed": line.seed, "dataset": figures.dataset, "queries": figures.queries,
+            **rounded(figures.measures), "told_apart": line.told_apart}  # fmt: skip

@@ -57,28 +57,27 @@ def score_dataset(
     """
     queries, gallery = (rows[asked.dataset[rows] == name] for rows in (asked.query, asked.gallery))
     gallery = gallery[embeddings[gallery].any(axis=1)]  # what cannot be read is no candidate
-    sent = queries if routed is None else queries[routed[queries]]
-    found = _figures(asked, sent, gallery, embeddings)
-    if routed is None:
-        return DatasetFigures(name, found.queries, found.measures)
-    everyone = _figures(asked, queries, gallery, embeddings).queries
-    if not everyone:
-        return DatasetFigures(name, 0, dict.fromkeys(MEASURES, float("nan")))
-    share = found.queries / everyone
+    everyone = _figures(asked, name, queries, gallery, embeddings)
+    if routed is None or not everyone.queries:
+        return everyone
+    found = _figures(asked, name, queries[routed[queries]], gallery, embeddings)
+    share = found.queries / everyone.queries
     measures = {one: share * value if found.queries else 0.0 for one, value in found.measures.items()}
-    return DatasetFigures(name, everyone, measures)
+    return replace(everyone, measures=measures)
 
 
-def _figures(asked: Asked, queries: Integers, gallery: Integers, embeddings: NDArray[np.float32]) -> DatasetFigures:
+def _figures(
+    asked: Asked, name: str, queries: Integers, gallery: Integers, embeddings: NDArray[np.float32]
+) -> DatasetFigures:
     photographs = Candidates(embeddings, asked.identity, asked.dataset, event=asked.event)
     if not len(queries):
-        return DatasetFigures("", 0, dict.fromkeys(MEASURES, float("nan")))
+        return DatasetFigures(name, 0, dict.fromkeys(MEASURES, float("nan")))
     if not len(asked.gallery):
         figures = one_against_all(photographs.select(queries))
     else:
         figures = query_against_gallery(photographs.select(queries), photographs.select(gallery))
     one = figures.species[0]
-    return DatasetFigures(one.species, one.queries, {name: one.measures[name] for name in MEASURES})
+    return DatasetFigures(name, one.queries, {measure: one.measures[measure] for measure in MEASURES})
 
 
 def thinned(asked: Asked, most: int, seed: int) -> Asked:

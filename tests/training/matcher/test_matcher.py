@@ -17,10 +17,11 @@ from animalclef.config.training import MatcherLossConfig, TrainMatcherConfig
 from animalclef.errors import ConfigError, DataError, RunInUseError, StaleArtefactError, TrainingError, WeightsError
 from animalclef.training.matcher import matcher_training as running
 from animalclef.training.matcher.assignment import true_assignment
-from animalclef.training.matcher.matcher_training import schedule_factor, train_matcher
+from animalclef.training.matcher.matcher_training import train_matcher
 from animalclef.training.matcher.matcher_validation import measure, nearest_neighbours
 from animalclef.training.matcher.view_batches import Pair
 from animalclef.training.training_loop import TrainingLoop
+from animalclef.training.training_task import warmup_then_cosine
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_a_device_that_is_not_there_is_told(images: Path, tmp_path: Path) -> Non
 
 
 def test_rates_warm_up_and_decay_in_both_phases() -> None:
-    rates = [schedule_factor(step, 14, 4, 2) for step in range(14)]
+    rates = [warmup_then_cosine(step, 14, 4, 2) for step in range(14)]
     assert rates[:4] == [0.5, 1, 1, 1]
     assert rates[4:7] == [0.5, 1, 1]
     assert rates[10] == pytest.approx(0.5)  # half of the eight steps of decay
