@@ -25,11 +25,7 @@ __all__ = ["Dataset", "PathLike", "load_config", "load_dataset", "path_or_none",
 PathLike = str | os.PathLike[str]
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
-_MODELS: dict[str, tuple[type[Settings], str]] = {
-    "predict": (Config, ""),
-    "train": (TrainConfig, "training"),
-    "train-matcher": (TrainMatcherConfig, "training"),
-}  # settings of each command, and the folder of its shipped ones
+_MODELS: dict[str, type[Settings]] = {"predict": Config, "train": TrainConfig, "train-matcher": TrainMatcherConfig}
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,15 +158,13 @@ def load_config(
         raise ConfigError(
             f"command {command}: expected one of {', '.join(_MODELS)}.{suggestion(str(command), _MODELS)}"
         )
-    model, group = _MODELS[command]
-    return settings_of(name, *overrides, model=model, group=group, seed=seed)
+    return settings_of(name, *overrides, model=_MODELS[command], seed=seed)
 
 
 def settings_of(
-    given: Settings | PathLike | None,
+    given: AnySettings | PathLike | None,
     *overrides: str,
     model: type[AnySettings],
-    group: str = "",
     seed: int | None = None,
     base: AnySettings | None = None,
 ) -> AnySettings:
@@ -187,9 +181,9 @@ def settings_of(
     path_or_none(given if isinstance(given, str) else None)
     if isinstance(given, str) and "=" in given and not Path(given).is_file():
         raise ConfigError(f'expected a file or a name, got {given!r}. For changes write load_config(None, "a.b=c").')
-    if isinstance(given, model):
-        return load_recipe(model, None, overrides, seed, given, group=group)
-    return load_recipe(model, None if given is None else os.fspath(given), overrides, seed, base, group=group)  # type: ignore[arg-type]
+    if isinstance(given, Settings):
+        return load_recipe(model, None, overrides, seed, given)
+    return load_recipe(model, None if given is None else os.fspath(given), overrides, seed, base)
 
 
 def path_or_none(path: PathLike | None) -> Path | None:

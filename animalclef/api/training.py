@@ -55,7 +55,7 @@ def train_embedder(
         >>> Embedder(f"file:{trained.path}").embed(photographs).values.shape[0]
         12
     """
-    chosen = settings_of(config, model=TrainConfig, group="training", seed=seed)
+    chosen = settings_of(config, model=TrainConfig, seed=seed)
     return train_network(
         chosen, table_of(data, chosen.data).images, Path(out), start=None if start is None else str(start),
         device=device, devices=devices, workers=workers or os.cpu_count() or 1, overwrite=overwrite,
@@ -93,7 +93,7 @@ def train_matcher(
         >>> trained.path.suffix
         '.safetensors'
     """
-    chosen = settings_of(config, model=TrainMatcherConfig, group="training", seed=seed)
+    chosen = settings_of(config, model=TrainMatcherConfig, seed=seed)
     return train_on_images(
         chosen, Path(images), Path(out), start=path_or_none(start), device=device, devices=devices,
         workers=workers or os.cpu_count() or 1, overwrite=overwrite, progress=progress,

@@ -188,7 +188,7 @@ def study(
 
     if truth is not None and not truth.is_file():
         raise DataError(f"{truth}: no such file. Give the truth of the table's queries, or leave --truth out.")
-    settings, count = load_recipe(StudyConfig, config, group="studies"), opt.cores(workers)
+    settings, count = load_recipe(StudyConfig, config), opt.cores(workers)
     starts = dict(_named(one) for one in start or [])
     loaded = opt.load(data, columns)
     check_output(out_path / "table.md", "study table")

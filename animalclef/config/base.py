@@ -23,10 +23,12 @@ _WIDTH = 100  # characters of a comment line
 class Settings(BaseModel):
     """A frozen group of settings; an unknown key is an error.
 
-    `gone` holds the settings of earlier versions that measured no gain, with what they were by default.
+    `gone` holds the settings of earlier versions that measured no gain, with what they were by default. Shipped
+    files of such settings lie in the folder `shipped_in` of configs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    shipped_in: ClassVar[str] = "training"
     gone: ClassVar[dict[str, Any]] = {}
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -198,6 +198,8 @@ class ArmConfig(Settings):
 
 class StudyConfig(Settings):
     """A question about training, answered on one data folder."""
+
+    shipped_in: ClassVar[str] = "studies"
 
     name: str = Field("study", pattern=r"^[A-Za-z0-9._-]+$")
     question: str = Field("", description="printed above the table")

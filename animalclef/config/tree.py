@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 class Config(Settings):
     """All settings of a run."""
+
+    shipped_in: ClassVar[str] = ""
 
     name: str = Field(
         "offline", pattern=r"^[A-Za-z0-9._-]+$", description="name of the settings, used in the names of folders"
