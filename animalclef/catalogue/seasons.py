@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 
 from animalclef.catalogue.catalogue_folder import Catalogue, link_photographs
 from animalclef.catalogue.individual_lookup import new_individual
-from animalclef.catalogue.recogniser import Machine, Recogniser, box_text
+from animalclef.catalogue.recogniser import Machine, Recogniser
 from animalclef.catalogue.schema import changes, individuals, meta, next_id, photographs, put_meta, seasons
 from animalclef.catalogue.signed_changes import Change, apply_event, now
 from animalclef.config import Config
@@ -277,7 +278,9 @@ def _former_names(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> Ite
 def _values(new: ImageTable, row: int) -> dict[str, object]:
     names = ("image_id", "key", "path", "dataset", "date", "viewpoint", "species", "encounter")
     values: dict[str, object] = {name: str(getattr(new, name)[row]) for name in names}
-    return values | {"bbox": box_text(new.bbox_xywhr[row]), "mask": "" if new.mask is None else str(new.mask[row])}
+    box = new.bbox_xywhr[row]
+    values["bbox"] = json.dumps(box.tolist()) if np.isfinite(box).all() else ""  # the whole photograph
+    return values | {"mask": "" if new.mask is None else str(new.mask[row])}
 
 
 def _keep_decision(connection: sa.Connection, text: str) -> None:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from animalclef.catalogue.catalogue_check import check_catalogue
 from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.catalogue.export import export_catalogue
-from animalclef.catalogue.recogniser import Recogniser
+from animalclef.catalogue.recogniser import Machine, Recogniser
 from animalclef.catalogue.reviewed_photographs import accept_review
 from animalclef.catalogue.schema import SCHEMA, put_meta
 from animalclef.cli import app
@@ -314,7 +314,7 @@ def test_a_decision_of_an_earlier_version_is_one_sentence_where_it_is_used(
 ) -> None:
     with catalogue.changing() as connection:
         put_meta(connection, "decision", '{"format": 2, "crowd_weight": 1}')
-    recogniser = Recogniser(catalogue)  # `add --retune` does not read it
+    recogniser = Recogniser(catalogue, Machine())  # `add --retune` does not read it
     with pytest.raises(StaleArtefactError, match=r"its decision \(add --retune\): not a decision file of this version"):
         _ = recogniser.decision
 

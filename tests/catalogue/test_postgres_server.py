@@ -74,7 +74,7 @@ def test_the_address_is_kept_without_its_password(
     assert (tmp_path / "kept" / "catalogue.address").read_text() == f"{address}\n"
     assert sorted(one.name for one in (tmp_path / "kept").iterdir()) == ["catalogue.address"]
     assert is_catalogue(tmp_path / "kept")
-    kept.engine.dispose()
+    kept.database.engine.dispose()
     told = refused(lambda: Catalogue(tmp_path / "kept"))
     assert told.startswith(f"OutputError: {address}: cannot be reached (")
     assert told.endswith("Give the password in PGPASSWORD or ~/.pgpass.")
