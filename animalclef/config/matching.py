@@ -26,7 +26,6 @@ class Feature:
 
     family: str
     dimensions: int  # of a descriptor
-    licence: str
     long_side: int = 512
     max_keypoints: int = 512
     multiple: int = 1
@@ -35,14 +34,14 @@ class Feature:
 
 FEATURES: Mapping[str, Feature] = MappingProxyType(
     {
-        "sift": Feature("sift", 128, "Apache-2.0 (OpenCV)", has_weights=False),
-        "aliked-n16": Feature("aliked", 128, "BSD-3-Clause"),
-        "aliked-n16rot": Feature("aliked", 128, "BSD-3-Clause"),
-        "aliked-n32": Feature("aliked", 128, "BSD-3-Clause"),
-        "aliked-t16": Feature("aliked", 64, "BSD-3-Clause"),
-        "xfeat": Feature("xfeat", 64, "Apache-2.0", long_side=640, multiple=32),
-        "disk": Feature("disk", 128, "Apache-2.0", multiple=16),
-        "superpoint": Feature("superpoint", 256, "non-commercial", multiple=8),
+        "sift": Feature("sift", 128, has_weights=False),
+        "aliked-n16": Feature("aliked", 128),
+        "aliked-n16rot": Feature("aliked", 128),
+        "aliked-n32": Feature("aliked", 128),
+        "aliked-t16": Feature("aliked", 64),
+        "xfeat": Feature("xfeat", 64, long_side=640, multiple=32),
+        "disk": Feature("disk", 128, multiple=16),
+        "superpoint": Feature("superpoint", 256, multiple=8),
     }
 )
 
