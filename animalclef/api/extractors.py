@@ -130,10 +130,8 @@ def settings_with(group: str, **values: Any) -> Config:
     Raises:
         ConfigError: there is no such setting, or a value does not fit.
     """
-    given = {name: value for name, value in values.items() if value is not None}
-    return load_config(
-        None, [f"{group}.{name}={json.dumps(value, default=os.fspath)}" for name, value in given.items()]
-    )
+    given = [(name, json.dumps(value, default=os.fspath)) for name, value in values.items() if value is not None]
+    return load_config(None, [f"{group}.{name}={text}" for name, text in given])
 
 
 def _whole(photograph: Photograph, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
