@@ -11,7 +11,6 @@ from typing import Literal, TypeVar, get_args, overload
 import numpy as np
 import pandas as pd
 
-from animalclef.api.argument_kinds import check_kind
 from animalclef.config import Config, DataConfig, TrainConfig, TrainMatcherConfig, load_recipe
 from animalclef.config.base import Settings
 from animalclef.data.dates import DateOrder
@@ -20,7 +19,9 @@ from animalclef.data.table import LoadedTable, load_table
 from animalclef.errors import ConfigError, suggestion
 from animalclef.runtime.wording import counted
 
-__all__ = ["Dataset", "PathLike", "load_config", "load_dataset", "path_or_none", "settings_of", "table_of"]
+__all__ = [
+    "Dataset", "PathLike", "check_kind", "load_config", "load_dataset", "path_or_none", "settings_of", "table_of",
+]  # fmt: skip
 
 PathLike = str | os.PathLike[str]
 AnySettings = TypeVar("AnySettings", bound=Settings)
@@ -208,3 +209,17 @@ def table_of(data: Dataset | PathLike | None, settings: DataConfig) -> LoadedTab
     if isinstance(data, Dataset):
         return data.table
     return load_dataset(data, **settings.reading).table
+
+
+def check_kind(name: str, value: object, kinds: type | tuple[type, ...], expected: str) -> None:
+    """Check what an argument is.
+
+    Raises:
+        TypeError: it is of none of the kinds.
+
+    >>> check_kind("k", "3", int, "a whole number")
+    Traceback (most recent call last):
+    TypeError: k: expected a whole number, got str.
+    """
+    if not isinstance(value, kinds):
+        raise TypeError(f"{name}: expected {expected}, got {type(value).__name__}.")

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageOps
 
-from animalclef.api.argument_kinds import check_kind
-from animalclef.api.datasets import Dataset, PathLike
+from animalclef.api.datasets import Dataset, PathLike, check_kind
 from animalclef.config import DataConfig
 from animalclef.data.decode import UnreadableImageError, decode, read_image, resize_long_side
 from animalclef.data.pixels import to_rgb

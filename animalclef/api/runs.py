@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from animalclef.api.argument_kinds import check_kind
-from animalclef.api.datasets import Dataset, PathLike, load_config, path_or_none, settings_of, table_of
+from animalclef.api.datasets import Dataset, PathLike, check_kind, load_config, path_or_none, settings_of, table_of
 from animalclef.api.finished import Run, path_of
 from animalclef.config import Config
 from animalclef.data.review_log import read_review

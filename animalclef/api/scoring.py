@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from animalclef.api.argument_kinds import check_kind
-from animalclef.api.datasets import PathLike
+from animalclef.api.datasets import PathLike, check_kind
 from animalclef.config import RetrieveConfig
 from animalclef.data.columns import NEW_INDIVIDUAL
 from animalclef.data.submission import Truth, read_submission

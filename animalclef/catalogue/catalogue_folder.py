@@ -97,15 +97,6 @@ class Catalogue:
         with self.reading() as connection:
             return [Individual(row.id, row.dataset, row.name) for row in connection.execute(query)]
 
-    def find(self, text: str) -> Individual:
-        """Return the individual of an id (I12 or #12) or a name; a merged one leads to the one it was merged into.
-
-        Raises:
-            DataError: there is none, or the text is the id or the name of several.
-        """
-        with self.reading() as connection:
-            return find_individual(connection, text)
-
     def table(self, *, all_of_them: bool = False) -> ImageTable:
         """Return the confirmed photographs as a table with their names; with `all_of_them` the others, too.
 

@@ -78,11 +78,6 @@ class Recogniser:
         """The confirmed photographs."""
         return self.catalogue.table()
 
-    @cached_property
-    def fitted_on(self) -> frozenset[str]:
-        """The photographs that the weight-free embedder was fitted on."""
-        return self.catalogue.fitted()
-
     def season(self, images: ImageTable, *, retune: bool) -> Outcome:
         """Answer the queries of a season against the confirmed photographs, and keep the run.
 
@@ -141,7 +136,7 @@ class Recogniser:
             self.config, self.folder, machine.device, machine.weights, machine.workers, machine.progress,
             machine.announce, given, machine.say,
         )  # fmt: skip
-        return replace(context, fitted_on=frozenset() if given is None else self.fitted_on)
+        return replace(context, fitted_on=frozenset() if given is None else self.catalogue.fitted())
 
     def _near(self, queries: ImageTable, context: RunContext) -> ImageTable:
         """Return the confirmed photographs; of a large catalogue only those that can be candidates of the queries."""

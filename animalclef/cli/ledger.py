@@ -93,11 +93,7 @@ def add(
 
 
 def _found(given: Path | None) -> Path:
-    """Return the ledger's file.
-
-    Raises:
-        DataError: there is none.
-    """
+    """Return the file that `--ledger` names, or the latest of those here."""
     name = "ledger.jsonl"
     if given is not None:
         path = given / name if given.is_dir() else given
