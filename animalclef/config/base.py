@@ -6,16 +6,18 @@ import logging
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-__all__ = ["Member", "Settings", "commented_yaml", "distinct"]
-
+__all__ = ["FileName", "Member", "Seed", "Settings", "commented_yaml", "distinct"]
 
 logger = logging.getLogger(__name__)
+
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+Seed = Annotated[int, Field(ge=0, le=2_000_000_000)]
 
 _WIDTH = 100  # characters of a comment line
 

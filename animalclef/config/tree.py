@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from animalclef.config.base import Settings
+from animalclef.config.base import FileName, Seed, Settings
 from animalclef.config.budget import BudgetConfig
 from animalclef.config.data import DataConfig, EncounterConfig
 from animalclef.config.decision import ClusterConfig, DecideConfig
@@ -27,10 +27,8 @@ class Config(Settings):
 
     shipped_in: ClassVar[str] = ""
 
-    name: str = Field(
-        "offline", pattern=r"^[A-Za-z0-9._-]+$", description="name of the settings, used in the names of folders"
-    )
-    seed: int = Field(0, ge=0, le=2_000_000_000, description="seed of everything random")
+    name: FileName = Field("offline", description="name of the settings, used in the names of folders")
+    seed: Seed = Field(0, description="seed of everything random")
     data: DataConfig = DataConfig()
     encounters: EncounterConfig = EncounterConfig()
     prepare: PrepareConfig = PrepareConfig()
