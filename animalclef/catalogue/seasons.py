@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -221,12 +221,13 @@ class _Individuals:
         into = {row.id: row.into for row in rows if row.state == "merged"}
         self._name_of = {row.id: row.name for row in rows}
         self._now: dict[Name, int] = {(row.dataset, row.name): row.id for row in rows if row.state == "active"}
-        self._before, active = dict(self._now), set(self._now.values())
-        for name, earlier in before.items():
-            if (number := _last(earlier, into)) in active:
-                self._before[name] = number
-        self._former = {name: number for name, earlier in _former_names(connection, rows)
-                        if (number := _last(earlier, into)) in active}  # fmt: skip
+        active = set(self._now.values())
+
+        def still_active(named: Iterable[tuple[Name, int]]) -> dict[Name, int]:
+            return {name: number for name, earlier in named if (number := _last(earlier, into)) in active}
+
+        self._before = self._now | still_active(before.items())
+        self._former = still_active(_former_names(connection, rows))
 
     def named(self, dataset: str, name: str) -> int:
         """Return the id of a name as it is now; an individual that had the name before is told."""
