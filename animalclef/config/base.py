@@ -6,13 +6,13 @@ import logging
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, ClassVar, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-__all__ = ["FileName", "Member", "Seed", "Settings", "commented_yaml", "distinct"]
+__all__ = ["FileName", "Member", "Seed", "Settings", "check_distinct", "commented_yaml"]
 
 logger = logging.getLogger(__name__)
 
@@ -82,10 +82,7 @@ class Member(Settings):
         return self.name or re.sub(r"[^A-Za-z0-9._+-]", "_", self.default_label)
 
 
-_Members = TypeVar("_Members", bound=Sequence[Member])
-
-
-def distinct(members: _Members) -> _Members:
+def check_distinct(members: Sequence[Member]) -> None:
     """Check that members have labels of their own.
 
     Raises:
@@ -95,7 +92,6 @@ def distinct(members: _Members) -> _Members:
     for label in labels:
         if labels.count(label) > 1:
             raise ValueError(f"two members are called {label}; give one of them another name")
-    return members
 
 
 def commented_yaml(settings: Settings) -> str:

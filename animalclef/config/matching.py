@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from animalclef.config.base import Member, Settings, distinct
+from animalclef.config.base import Member, Settings, check_distinct
 
 __all__ = ["FEATURES", "Feature", "KeypointConfig", "RerankConfig", "RerankMember", "View", "family"]
 
@@ -245,7 +245,7 @@ class RerankConfig(MatcherSettings):
 
     @model_validator(mode="after")
     def _match_something(self) -> Self:
-        distinct(self.members)
+        check_distinct(self.members)
         if self.members and "none" in (self.matcher, *(one.matcher for one in self.members)):
             raise ValueError("with members every matcher must match, so none of them can be `none`")
         return self
