@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,22 +61,11 @@ def demo(
             "--animals, --photographs and --cropped need --synthetic-training-set; the demo has a size of its own."
         )
     count = opt.cores(workers)
-    with ExitStack() as stack:
-        advance: list[Callable[[int], None]] = []
-        shown = 0
-
-        def tell(finished: int, total: int) -> None:
-            nonlocal shown
-            if not advance:
-                advance.append(stack.enter_context(progress.task("rendering photographs", total, "images")))
-            advance[0](finished - shown)
-            shown = finished
-
-        if species:
-            config = TrainingSetConfig(seed=seed, species=species, **sizes)
-            render_training_set(directory, config, workers=count, progress=tell)
-        else:
-            render_demo(directory, DemoConfig(seed=seed), workers=count, progress=tell)
+    if species:
+        config = TrainingSetConfig(seed=seed, species=species, **sizes)
+        render_training_set(directory, config, workers=count, progress=progress)
+    else:
+        render_demo(directory, DemoConfig(seed=seed), workers=count, progress=progress)
     print_lines(f"{'Training' if species else 'Demo'} data set: {directory}")
 
 
