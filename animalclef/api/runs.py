@@ -26,6 +26,7 @@ from animalclef.pipeline.run_context import Plan, open_context
 from animalclef.pipeline.tune import check_decide_alone, tune_run
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.remote_files import remote_url
+from animalclef.runtime.threads import cores
 from animalclef.store.finished_run import load_run as read_run
 from animalclef.store.remote_run import RemoteRun
 from animalclef.store.run_folder import RunFolder
@@ -88,7 +89,7 @@ def predict(
     if run_dir is not None and remote is None and not overwrite:
         RunFolder(Path(run_dir)).refuse_run_of_others("predict")  # before the long part
     loaded = table_of(data, settings.data)
-    count, shown = workers or os.cpu_count() or 1, progress or Silent()
+    count, shown = cores(workers), progress or Silent()
     contents = read_contents(loaded, settings, count, shown)
     said = None if log is None else read_review(log, contents.images)  # refused before the long part
     default = Path("runs") / f"{settings.name}-{contents.digest[:8]}"

@@ -18,6 +18,7 @@ from animalclef.evaluation.evaluate import score_answers, truth_of_file
 from animalclef.metrics.competition import Score
 from animalclef.metrics.retrieval_metrics import Candidates, RetrievalFigures, one_against_all, query_against_gallery
 from animalclef.retrieval.knn import retrieve as search
+from animalclef.runtime.threads import cores
 from animalclef.structures import Embeddings, ImageTable, Shortlist, StrArray
 
 __all__ = ["competition_score", "retrieval_metrics", "retrieve"]
@@ -62,7 +63,7 @@ def retrieve(queries: Embeddings, gallery: Embeddings, *, k: int = 100) -> Short
         np.concatenate([queries.values, gallery.values[further]]),
     )
     tables = _table(queries.image_id), _table(gallery.image_id)
-    return search(*tables, both, RetrieveConfig(top_k=k), workers=os.cpu_count() or 1)
+    return search(*tables, both, RetrieveConfig(top_k=k), workers=cores())
 
 
 def retrieval_metrics(

@@ -14,6 +14,7 @@ from animalclef.cli import options as opt
 from animalclef.cli.app import app
 from animalclef.cli.printing import print_lines, print_result, progress, warn
 from animalclef.errors import ConfigError
+from animalclef.runtime.threads import cores
 from animalclef.runtime.wording import counted
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def demo(
         raise ConfigError(
             "--animals, --photographs and --cropped need --synthetic-training-set; the demo has a size of its own."
         )
-    count = opt.cores(workers)
+    count = cores(workers)
     if species:
         config = TrainingSetConfig(seed=seed, species=species, **sizes)
         render_training_set(directory, config, workers=count, progress=progress)
@@ -92,7 +93,7 @@ def inspect(
     config.check_datasets(loaded.images.datasets)
     unusable: list[Skipped] = []
     if data is None or remote_url(data) is None:
-        unusable = unusable_photographs(loaded.images, opt.cores(workers), progress)
+        unusable = unusable_photographs(loaded.images, cores(workers), progress)
     for sentence in _unusable_sentences(unusable, len(loaded.images), config.data.max_missing):
         warn(sentence)
     statistics = count_images(loaded) | {"unusable": [asdict(one) for one in unusable]}
