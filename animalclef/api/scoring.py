@@ -133,9 +133,7 @@ def _answers(predictions: Answers) -> Mapping[str, str | None]:
         return read_submission(Path(predictions))
     _check_columns(predictions, "predictions", ("image_id", "identity"))
     rows = zip(predictions["image_id"].astype(str), predictions["identity"], strict=True)
-    return {
-        image_id: None if who is None or who != who or who == NEW_INDIVIDUAL else str(who) for image_id, who in rows
-    }
+    return {image_id: None if pd.isna(who) or who == NEW_INDIVIDUAL else str(who) for image_id, who in rows}
 
 
 def _check_columns(frame: pd.DataFrame, what: str, names: Sequence[str]) -> None:
