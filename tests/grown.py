@@ -10,12 +10,13 @@ import sqlalchemy as sa
 from rows import strings
 
 from animalclef.catalogue.catalogue_folder import Catalogue
+from animalclef.catalogue.individual_lookup import Individual, find_individual
 from animalclef.catalogue.schema import meta
 from animalclef.catalogue.seasons import Answer, write_season
 from animalclef.config import Config
 from animalclef.structures import ImageTable
 
-__all__ = ["START", "Begin", "Shot", "empty_catalogue", "grow", "names_of", "two_seasons"]
+__all__ = ["START", "Begin", "Shot", "empty_catalogue", "find", "grow", "names_of", "two_seasons"]
 
 Shot = tuple[str, str | None, str]  # image_id, name in the table, date
 Begin = Callable[[Path], Catalogue]  # makes an empty catalogue in a folder
@@ -53,6 +54,12 @@ def two_seasons(kept: Catalogue) -> Catalogue:
     grow(kept, 1, [("a", "Luna", "2023-05-01"), ("b", "Luna", "2023-06-01"), ("c", "Tara", "2023-05-01")])
     grow(kept, 2, [("d", None, "2024-05-01"), ("e", None, "")], {"d": ("Luna", 0.8), "e": (None, 0.1)})
     return kept
+
+
+def find(catalogue: Catalogue, text: str) -> Individual:
+    """The individual of an id or a name."""
+    with catalogue.reading() as connection:
+        return find_individual(connection, text)
 
 
 def names_of(catalogue: Catalogue) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from animalclef.pipeline.image_contents import read_contents
 from animalclef.pipeline.predict import group_unnamed, predict
 from animalclef.pipeline.run_context import open_context
 from animalclef.runtime.progress import Progress, Silent
+from animalclef.runtime.threads import cores
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.finished_run import load_run as read_run
 from animalclef.store.run_folder import RunFolder
@@ -68,7 +68,7 @@ def cluster(
         6
     """
     constraints = Constraints(_pairs("must_link", must_link), _pairs("cannot_link", cannot_link))
-    count, shown = workers or os.cpu_count() or 1, progress or Silent()
+    count, shown = cores(workers), progress or Silent()
     found, folder_of_weights = _run_of(run_or_data), path_or_none(weights)
     if found is not None:
         if "reviewed" in found.settings and constraints == NOTHING_SAID:

@@ -11,7 +11,6 @@ from typing import Literal, TypeVar, get_args, overload
 import numpy as np
 import pandas as pd
 
-from animalclef.api.argument_kinds import check_kind
 from animalclef.config import Config, DataConfig, TrainConfig, TrainMatcherConfig, load_recipe
 from animalclef.config.base import Settings
 from animalclef.data.dates import DateOrder
@@ -20,16 +19,14 @@ from animalclef.data.table import LoadedTable, load_table
 from animalclef.errors import ConfigError, suggestion
 from animalclef.runtime.wording import counted
 
-__all__ = ["Dataset", "PathLike", "load_config", "load_dataset", "path_or_none", "settings_of", "table_of"]
+__all__ = [
+    "Dataset", "PathLike", "check_kind", "load_config", "load_dataset", "path_or_none", "settings_of", "table_of",
+]  # fmt: skip
 
 PathLike = str | os.PathLike[str]
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
-_MODELS: dict[str, tuple[type[Settings], str]] = {
-    "predict": (Config, ""),
-    "train": (TrainConfig, "training"),
-    "train-matcher": (TrainMatcherConfig, "training"),
-}  # settings of each command, and the folder of its shipped ones
+_MODELS: dict[str, type[Settings]] = {"predict": Config, "train": TrainConfig, "train-matcher": TrainMatcherConfig}
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,15 +159,13 @@ def load_config(
         raise ConfigError(
             f"command {command}: expected one of {', '.join(_MODELS)}.{suggestion(str(command), _MODELS)}"
         )
-    model, group = _MODELS[command]
-    return settings_of(name, *overrides, model=model, group=group, seed=seed)
+    return settings_of(name, *overrides, model=_MODELS[command], seed=seed)
 
 
 def settings_of(
-    given: Settings | PathLike | None,
+    given: AnySettings | PathLike | None,
     *overrides: str,
     model: type[AnySettings],
-    group: str = "",
     seed: int | None = None,
     base: AnySettings | None = None,
 ) -> AnySettings:
@@ -187,9 +182,9 @@ def settings_of(
     path_or_none(given if isinstance(given, str) else None)
     if isinstance(given, str) and "=" in given and not Path(given).is_file():
         raise ConfigError(f'expected a file or a name, got {given!r}. For changes write load_config(None, "a.b=c").')
-    if isinstance(given, model):
-        return load_recipe(model, None, overrides, seed, given, group=group)
-    return load_recipe(model, None if given is None else os.fspath(given), overrides, seed, base, group=group)  # type: ignore[arg-type]
+    if isinstance(given, Settings):
+        return load_recipe(model, None, overrides, seed, given)
+    return load_recipe(model, None if given is None else os.fspath(given), overrides, seed, base)
 
 
 def path_or_none(path: PathLike | None) -> Path | None:
@@ -214,3 +209,17 @@ def table_of(data: Dataset | PathLike | None, settings: DataConfig) -> LoadedTab
     if isinstance(data, Dataset):
         return data.table
     return load_dataset(data, **settings.reading).table
+
+
+def check_kind(name: str, value: object, kinds: type | tuple[type, ...], expected: str) -> None:
+    """Check what an argument is.
+
+    Raises:
+        TypeError: it is of none of the kinds.
+
+    >>> check_kind("k", "3", int, "a whole number")
+    Traceback (most recent call last):
+    TypeError: k: expected a whole number, got str.
+    """
+    if not isinstance(value, kinds):
+        raise TypeError(f"{name}: expected {expected}, got {type(value).__name__}.")

@@ -24,7 +24,7 @@ from animalclef.features.embedding.timm_embedder import choose_device
 from animalclef.features.embedding.vlad import VladExtractor, dense_descriptors, fit_codebook
 from animalclef.features.local.entries import features_from_entry, load_extractor
 from animalclef.prepare.segmenters import open_segmenter
-from animalclef.runtime.threads import one_thread_each, worker_threads
+from animalclef.runtime.threads import cores, one_thread_each, worker_threads
 from animalclef.runtime.wording import counted
 from animalclef.structures import Embeddings, LocalFeatures, StrArray
 
@@ -71,7 +71,7 @@ class Embedder:
         opened = list(open_images(images)) if self._network is None else open_images(images, whole=whole)
         names: list[str] = []
         vectors: list[np.ndarray[Any, Any]] = []
-        with one_thread_each(), worker_threads(os.cpu_count() or 1) as pool:
+        with one_thread_each(), worker_threads(cores()) as pool:
             extractor = self._network or _fitted(opened, self._config.embed, self._config.seed)  # type: ignore[arg-type]
             for some in in_chunks(opened):
                 names += [one.image_id for one in some]
@@ -117,7 +117,7 @@ class LocalFeatureExtractor:
             DataError: an image cannot be read.
         """
         features = []
-        with one_thread_each(), worker_threads(os.cpu_count() or 1) as pool:
+        with one_thread_each(), worker_threads(cores()) as pool:
             for some in in_chunks(open_images(images)):
                 entries = self._extractor.extract_features([one.image for one in some], pool)
                 features += [features_from_entry(one.key, entry) for one, entry in zip(some, entries, strict=True)]
@@ -130,10 +130,8 @@ def settings_with(group: str, **values: Any) -> Config:
     Raises:
         ConfigError: there is no such setting, or a value does not fit.
     """
-    given = {name: value for name, value in values.items() if value is not None}
-    return load_config(
-        None, [f"{group}.{name}={json.dumps(value, default=os.fspath)}" for name, value in given.items()]
-    )
+    given = [(name, json.dumps(value, default=os.fspath)) for name, value in values.items() if value is not None]
+    return load_config(None, [f"{group}.{name}={text}" for name, text in given])
 
 
 def _whole(photograph: Photograph, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

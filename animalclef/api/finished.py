@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,6 +24,7 @@ from animalclef.report.explanations import Explanations
 from animalclef.report.query_picture import draw_query
 from animalclef.report.write_report import write_report as write_page
 from animalclef.runtime.progress import Progress, Silent
+from animalclef.runtime.threads import cores
 from animalclef.runtime.wording import counted
 from animalclef.store.cluster_file import is_clustering, read_clusters
 from animalclef.store.finished_run import FinishedRun
@@ -179,7 +179,7 @@ def write_report(
     """
     opened = run if isinstance(run, Run) else Run(read_run(Path(run)))
     return write_page(
-        opened.finished, path_or_none(truth), path_or_none(path), candidates, workers or os.cpu_count() or 1,
+        opened.finished, path_or_none(truth), path_or_none(path), candidates, cores(workers),
         progress or Silent(), matched=matched, masks=path_or_none(masks), weights=opened.weights, explained=explain,
         layer=layer,
     ).page  # fmt: skip

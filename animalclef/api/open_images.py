@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageOps
 
-from animalclef.api.argument_kinds import check_kind
-from animalclef.api.datasets import Dataset, PathLike
+from animalclef.api.datasets import Dataset, PathLike, check_kind
 from animalclef.config import DataConfig
 from animalclef.data.decode import UnreadableImageError, decode, read_image, resize_long_side
 from animalclef.data.pixels import to_rgb
@@ -31,6 +30,7 @@ __all__ = ["Image", "Images", "Photograph", "in_chunks", "open_image", "open_ima
 Image = PathLike | PilImage.Image | NDArray[np.uint8]
 Images = Image | Sequence[Image] | Dataset
 
+_CHUNK = 32  # photographs that are held at once
 _REDUCED = DataConfig()
 _WHOLE = _REDUCED.model_copy(update={"decode_long_side": 1 << 30})
 _EXPECTED = "the path of a photograph, a PIL image, an array (h, w, 3) of uint8"
@@ -65,7 +65,11 @@ def open_images(images: Images, *, whole: bool = False) -> Iterator[Photograph]:
     if isinstance(images, Dataset):
         table = images.table.images
         for row, image_id in enumerate(table.image_id):
-            yield Photograph(str(image_id), _read(images, row, settings))
+            try:
+                image = read_image(table, row, settings)
+            except UnreadableImageError as error:
+                raise DataError(f"{table.root / table.path[row]}: {error}") from error
+            yield Photograph(str(image_id), image)
         return
     single = isinstance(images, str | os.PathLike | PilImage.Image) or (
         isinstance(images, np.ndarray) and images.ndim in (2, 3)
@@ -73,29 +77,21 @@ def open_images(images: Images, *, whole: bool = False) -> Iterator[Photograph]:
     if not single and (isinstance(images, Mapping | pd.DataFrame) or not isinstance(images, Iterable)):
         check_kind("images", images, Dataset, f"{_EXPECTED}, or a list of them, or a Dataset")
     listed: Iterable[Any] = [images] if single else images  # type: ignore[assignment]
-    for number, image in enumerate(listed):
-        name = os.fspath(image) if isinstance(image, str | os.PathLike) else str(number)
-        yield Photograph(name, _opened(image, settings))
+    for number, given in enumerate(listed):
+        name = os.fspath(given) if isinstance(given, str | os.PathLike) else str(number)
+        yield Photograph(name, _opened(given, settings))
 
 
-def in_chunks(photographs: Iterable[Photograph], size: int = 32) -> Iterator[list[Photograph]]:
+def in_chunks(photographs: Iterable[Photograph]) -> Iterator[list[Photograph]]:
     """Yield the photographs in lists, so that few are held at once."""
     left = iter(photographs)
-    while some := list(islice(left, size)):
+    while some := list(islice(left, _CHUNK)):
         yield some
 
 
 def open_image(image: Image) -> DecodedImage:
     """Return one image."""
     return next(open_images([image])).image
-
-
-def _read(dataset: Dataset, row: int, settings: DataConfig) -> DecodedImage:
-    table = dataset.table.images
-    try:
-        return read_image(table, row, settings)
-    except UnreadableImageError as error:
-        raise DataError(f"{table.root / table.path[row]}: {error}") from error
 
 
 def _opened(image: Image, settings: DataConfig) -> DecodedImage:

@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from animalclef.api.argument_kinds import check_kind
-from animalclef.api.datasets import Dataset, PathLike, load_config, path_or_none, settings_of, table_of
+from animalclef.api.datasets import Dataset, PathLike, check_kind, load_config, path_or_none, settings_of, table_of
 from animalclef.api.finished import Run, path_of
 from animalclef.config import Config
 from animalclef.data.review_log import read_review
@@ -27,6 +26,7 @@ from animalclef.pipeline.run_context import Plan, open_context
 from animalclef.pipeline.tune import check_decide_alone, tune_run
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.remote_files import remote_url
+from animalclef.runtime.threads import cores
 from animalclef.store.finished_run import load_run as read_run
 from animalclef.store.remote_run import RemoteRun
 from animalclef.store.run_folder import RunFolder
@@ -89,7 +89,7 @@ def predict(
     if run_dir is not None and remote is None and not overwrite:
         RunFolder(Path(run_dir)).refuse_run_of_others("predict")  # before the long part
     loaded = table_of(data, settings.data)
-    count, shown = workers or os.cpu_count() or 1, progress or Silent()
+    count, shown = cores(workers), progress or Silent()
     contents = read_contents(loaded, settings, count, shown)
     said = None if log is None else read_review(log, contents.images)  # refused before the long part
     default = Path("runs") / f"{settings.name}-{contents.digest[:8]}"

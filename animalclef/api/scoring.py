@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from animalclef.api.argument_kinds import check_kind
-from animalclef.api.datasets import PathLike
+from animalclef.api.datasets import PathLike, check_kind
 from animalclef.config import RetrieveConfig
 from animalclef.data.columns import NEW_INDIVIDUAL
 from animalclef.data.submission import Truth, read_submission
@@ -19,6 +18,7 @@ from animalclef.evaluation.evaluate import score_answers, truth_of_file
 from animalclef.metrics.competition import Score
 from animalclef.metrics.retrieval_metrics import Candidates, RetrievalFigures, one_against_all, query_against_gallery
 from animalclef.retrieval.knn import retrieve as search
+from animalclef.runtime.threads import cores
 from animalclef.structures import Embeddings, ImageTable, Shortlist, StrArray
 
 __all__ = ["competition_score", "retrieval_metrics", "retrieve"]
@@ -63,7 +63,7 @@ def retrieve(queries: Embeddings, gallery: Embeddings, *, k: int = 100) -> Short
         np.concatenate([queries.values, gallery.values[further]]),
     )
     tables = _table(queries.image_id), _table(gallery.image_id)
-    return search(*tables, both, RetrieveConfig(top_k=k), workers=os.cpu_count() or 1)
+    return search(*tables, both, RetrieveConfig(top_k=k), workers=cores())
 
 
 def retrieval_metrics(
@@ -133,9 +133,7 @@ def _answers(predictions: Answers) -> Mapping[str, str | None]:
         return read_submission(Path(predictions))
     _check_columns(predictions, "predictions", ("image_id", "identity"))
     rows = zip(predictions["image_id"].astype(str), predictions["identity"], strict=True)
-    return {
-        image_id: None if who is None or who != who or who == NEW_INDIVIDUAL else str(who) for image_id, who in rows
-    }
+    return {image_id: None if pd.isna(who) or who == NEW_INDIVIDUAL else str(who) for image_id, who in rows}
 
 
 def _check_columns(frame: pd.DataFrame, what: str, names: Sequence[str]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from animalclef.api.datasets import Dataset, PathLike, path_or_none, settings_of, table_of
 from animalclef.config import TrainConfig, TrainMatcherConfig
 from animalclef.runtime.progress import Progress
+from animalclef.runtime.threads import cores
 from animalclef.training.embedder.embedder_task import TrainingPlan
 from animalclef.training.embedder.embedder_training import TrainedEmbedder
 from animalclef.training.embedder.embedder_training import train_embedder as train_network
@@ -55,10 +55,10 @@ def train_embedder(
         >>> Embedder(f"file:{trained.path}").embed(photographs).values.shape[0]
         12
     """
-    chosen = settings_of(config, model=TrainConfig, group="training", seed=seed)
+    chosen = settings_of(config, model=TrainConfig, seed=seed)
     return train_network(
         chosen, table_of(data, chosen.data).images, Path(out), start=None if start is None else str(start),
-        device=device, devices=devices, workers=workers or os.cpu_count() or 1, overwrite=overwrite,
+        device=device, devices=devices, workers=cores(workers), overwrite=overwrite,
         image_cache=path_or_none(image_cache), reviewed=path_or_none(reviewed), progress=progress, announce=announce,
     )  # fmt: skip
 
@@ -93,8 +93,8 @@ def train_matcher(
         >>> trained.path.suffix
         '.safetensors'
     """
-    chosen = settings_of(config, model=TrainMatcherConfig, group="training", seed=seed)
+    chosen = settings_of(config, model=TrainMatcherConfig, seed=seed)
     return train_on_images(
         chosen, Path(images), Path(out), start=path_or_none(start), device=device, devices=devices,
-        workers=workers or os.cpu_count() or 1, overwrite=overwrite, progress=progress,
+        workers=cores(workers), overwrite=overwrite, progress=progress,
     )  # fmt: skip

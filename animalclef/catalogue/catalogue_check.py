@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,38 +35,32 @@ def check_catalogue(catalogue: Catalogue) -> list[Finding]:
         image_id: names.get((dataset, who), str(who))
         for image_id, dataset, who in zip(table.image_id, table.dataset, table.identity, strict=True)
     }
-    findings = _missing(table, catalogue.folder)
-    confirmed = set(catalogue.table().image_id)
+    confirmed, run = set(catalogue.table().image_id), catalogue.folder / "run"
+    seen = _from_run(load_run(run), shown) if (run / "finished.json").is_file() else []
+    return [*_missing(table, catalogue.folder), *_unconfirmed(table, confirmed), *_sides(table, shown), *seen]
+
+
+def _missing(table: ImageTable, folder: Path) -> Iterator[Finding]:
+    gone = [path for path in table.path if not (folder / path).is_file()]
+    if gone:
+        count = counted(len(gone), "photograph")
+        yield Finding("missing", f"moved or removed: {count} (first: {gone[0]}); what was computed is kept.")
+
+
+def _unconfirmed(table: ImageTable, confirmed: set[str]) -> Iterator[Finding]:
     open_ones = [one for one in table.image_id if one not in confirmed]
     if open_ones:
-        count, first = len(open_ones), open_ones[0]
-        sentence = (
-            f"{counted(count, 'photograph', 'is')} not confirmed (first: {first}); new photographs are compared with "
-            "confirmed ones alone."
-        )
-        findings.append(Finding("unconfirmed", sentence))
-    findings += _sides(table, shown)
-    run = catalogue.folder / "run"
-    if (run / "finished.json").is_file():
-        findings += _from_run(load_run(run), shown)
-    return findings
+        count = counted(len(open_ones), "photograph", "is")
+        advice = "new photographs are compared with confirmed ones alone."
+        yield Finding("unconfirmed", f"{count} not confirmed (first: {open_ones[0]}); {advice}")
 
 
-def _missing(table: ImageTable, folder: Path) -> list[Finding]:
-    gone = [path for path in table.path if not (folder / path).is_file()]
-    if not gone:
-        return []
-    sentence = f"moved or removed: {counted(len(gone), 'photograph')} (first: {gone[0]}); what was computed is kept."
-    return [Finding("missing", sentence)]
-
-
-def _sides(table: ImageTable, shown: dict[str, str]) -> list[Finding]:
-    """Return individuals of one side in data sets in which others have both."""
+def _sides(table: ImageTable, shown: dict[str, str]) -> Iterator[Finding]:
+    """Yield individuals of one side in data sets in which others have both."""
     sides: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for row, side in enumerate(table.viewpoint):
         if side in ("left", "right") and table.identity[row] is not None:
             sides[table.dataset[row]][shown[table.image_id[row]]].add(side)
-    findings = []
     for dataset, of in sorted(sides.items()):
         single = {side: sorted(who for who, seen in of.items() if seen == {side}) for side in ("left", "right")}
         if all(single.values()):
@@ -73,8 +68,7 @@ def _sides(table: ImageTable, shown: dict[str, str]) -> list[Finding]:
             sentence = (
                 f"{dataset}: {left} photographs of the left side only, {len(single['right'])} of the right only; "
             )
-            findings.append(Finding("sides", sentence + "some may be one animal."))
-    return findings
+            yield Finding("sides", sentence + "some may be one animal.")
 
 
 def _from_run(run: FinishedRun, shown: dict[str, str]) -> list[Finding]:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Container, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -61,7 +62,6 @@ class Catalogue:
     def __init__(self, folder: Path, *, create: bool = False, address: str | None = None) -> None:
         self.folder = folder
         self.database = _begun(folder, address) if create else _opened(folder)
-        self.engine = self.database.engine
         if create:
             self.refuse_seasons()
         elif isinstance(self.database, PostgresServer):  # seasons that were added on another machine
@@ -97,28 +97,12 @@ class Catalogue:
         with self.reading() as connection:
             return [Individual(row.id, row.dataset, row.name) for row in connection.execute(query)]
 
-    def find(self, text: str) -> Individual:
-        """Return the individual of an id (I12 or #12) or a name; a merged one leads to the one it was merged into.
-
-        Raises:
-            DataError: there is none, or the text is the id or the name of several.
-        """
-        with self.reading() as connection:
-            return find_individual(connection, text)
-
     def table(self, *, all_of_them: bool = False) -> ImageTable:
         """Return the confirmed photographs as a table with their names; with `all_of_them` the others, too.
 
         Only confirmed photographs are compared with: an answer of the program is no evidence for the next.
         """
-        wanted = [photographs.c.present == 1] + ([] if all_of_them else [photographs.c.confirmed == 1])
-        name = individuals.c.name.label("identity")
-        query = (
-            sa.select(photographs, name).outerjoin(individuals, photographs.c.individual == individuals.c.id)
-            .where(*wanted).order_by(photographs.c.id)
-        )  # fmt: skip
-        with self.reading() as connection:
-            rows = connection.execute(query).all()
+        rows = self.rows() if all_of_them else self.rows(photographs.c.confirmed == 1)
         texts = {column: text_array([getattr(row, column) for row in rows]) for column in _TEXTS}
         mask = texts.pop("mask")
         boxes = [json.loads(row.bbox) if row.bbox else [np.nan] * 5 for row in rows]
@@ -130,6 +114,16 @@ class Catalogue:
             mask=mask if (mask != "").any() else None,
             **texts,
         )
+
+    def rows(self, *wanted: sa.ColumnElement[bool]) -> Sequence[sa.Row[Any]]:
+        """Return the photographs as the database holds them, each with the name (`identity`) of its individual."""
+        query = (
+            sa.select(photographs, individuals.c.name.label("identity"))
+            .outerjoin(individuals, photographs.c.individual == individuals.c.id)
+            .where(photographs.c.present == 1, *wanted).order_by(photographs.c.id)
+        )  # fmt: skip
+        with self.reading() as connection:
+            return connection.execute(query).all()
 
     def confirm(self, image_ids: Sequence[str] | None, who: str, why: str) -> str:
         """Take the program's answers about these photographs (all of them: `None`) as right; return what was done."""

@@ -6,10 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import sqlalchemy as sa
-
 from animalclef.catalogue.catalogue_folder import Catalogue
-from animalclef.catalogue.schema import individuals, photographs
 from animalclef.data.answers import Answer
 from animalclef.data.formats.camtrap_dp import is_camtrap, write_camtrap
 from animalclef.data.formats.capture_history import Occasion, capture_histories, mark_text
@@ -57,15 +54,9 @@ def export_catalogue(
 
 def _answers(catalogue: Catalogue) -> list[Answer]:
     """Return the individual of every photograph; a name that a person gave has probability 1."""
-    query = (
-        sa.select(photographs, individuals.c.name).outerjoin(individuals, photographs.c.individual == individuals.c.id)
-        .where(photographs.c.present == 1).order_by(photographs.c.id)
-    )  # fmt: skip
-    with catalogue.reading() as connection:
-        rows = connection.execute(query).all()
     return [
-        Answer(row.image_id, row.path, row.name, 1.0 if row.confirmed else float(row.probability or 0), (), "")
-        for row in rows
+        Answer(row.image_id, row.path, row.identity, 1.0 if row.confirmed else float(row.probability or 0), (), "")
+        for row in catalogue.rows()
     ]
 
 

@@ -11,11 +11,7 @@ from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.catalogue.schema import individuals, photographs
 from animalclef.runtime.wording import counted
 
-__all__ = ["COLUMNS", "counted_individuals", "list_individuals"]
-
-COLUMNS = (
-    "name", "id", "dataset", "photographs", "confirmed", "first_season", "last_season", "first_date", "last_date",
-)  # fmt: skip
+__all__ = ["counted_individuals", "list_individuals"]
 
 
 def list_individuals(catalogue: Catalogue) -> pd.DataFrame:
@@ -42,7 +38,8 @@ def list_individuals(catalogue: Catalogue) -> pd.DataFrame:
     )  # fmt: skip
     table["id"] = "I" + table["id"].astype(str)
     numbers = {"confirmed": "int64", "first_season": "Int64", "last_season": "Int64"}
-    return table.astype(numbers).fillna({"first_date": "", "last_date": ""})[list(COLUMNS)]
+    table = table.astype(numbers).fillna({"first_date": "", "last_date": ""})
+    return table[["name", "id", "dataset", *table.columns[3:]]]
 
 
 def counted_individuals(photographs_of_each: Sequence[int]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -30,9 +29,9 @@ from animalclef.structures import WHOLE_XYWHR, ImageTable
 from animalclef.structures.arrays import text_array
 from animalclef.structures.clusters import Clusters
 
-__all__ = ["Machine", "Recogniser", "Sighting", "joined", "one_row"]
+__all__ = ["Machine", "Recogniser", "Sighting", "joined"]
 
-NARROW_ABOVE = 5_000  # photographs: from here on only the candidates of a query are looked at
+_NARROW_ABOVE = 5_000  # photographs: from here on only the candidates of a query are looked at
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,8 @@ class Sighting:
 class Recogniser:
     """The models and the decision of a catalogue, opened once; stores lie in the catalogue's run folder."""
 
-    def __init__(self, catalogue: Catalogue, machine: Machine | None = None, narrow_above: int = NARROW_ABOVE) -> None:
-        self.catalogue, self.machine, self._narrow_above = catalogue, machine or Machine(), narrow_above
+    def __init__(self, catalogue: Catalogue, machine: Machine) -> None:
+        self.catalogue, self.machine = catalogue, machine
         self.folder = RunFolder(catalogue.folder / "run")
         self.config = Config.model_validate_json(catalogue.value("config") or "{}")
 
@@ -78,11 +77,6 @@ class Recogniser:
     def gallery(self) -> ImageTable:
         """The confirmed photographs."""
         return self.catalogue.table()
-
-    @cached_property
-    def fitted_on(self) -> frozenset[str]:
-        """The photographs that the weight-free embedder was fitted on."""
-        return self.catalogue.fitted()
 
     def season(self, images: ImageTable, *, retune: bool) -> Outcome:
         """Answer the queries of a season against the confirmed photographs, and keep the run.
@@ -115,7 +109,7 @@ class Recogniser:
         """
         if self.decision is None or not len(self.gallery.gallery):
             raise DataError(f"{self.catalogue.folder}: the catalogue has no confirmed individual yet.")
-        query = one_row(photograph, self._dataset(dataset))
+        query = _one_row(photograph, self._dataset(dataset))
         with self.folder.claimed():
             self.folder.open(overwrite=False)
             context = self._opened
@@ -143,11 +137,11 @@ class Recogniser:
             self.config, self.folder, machine.device, machine.weights, machine.workers, machine.progress,
             machine.announce, given, machine.say,
         )  # fmt: skip
-        return replace(context, fitted_on=frozenset() if given is None else self.fitted_on)
+        return replace(context, fitted_on=frozenset() if given is None else self.catalogue.fitted())
 
     def _near(self, queries: ImageTable, context: RunContext) -> ImageTable:
         """Return the confirmed photographs; of a large catalogue only those that can be candidates of the queries."""
-        if context.given is None or len(self.gallery) <= self._narrow_above or not NearestPhotographs.suffices(context):
+        if context.given is None or len(self.gallery) <= _NARROW_ABOVE or not NearestPhotographs.suffices(context):
             return self.gallery
         return self.gallery.select(self._nearest.rows(queries))
 
@@ -163,12 +157,8 @@ class Recogniser:
         return dataset or held[0]
 
 
-def one_row(photograph: Path, dataset: str) -> ImageTable:
-    """Return a table of one query.
-
-    Raises:
-        PhotographError: the file cannot be read.
-    """
+def _one_row(photograph: Path, dataset: str) -> ImageTable:
+    """Return a table of one query."""
     try:
         key = content_key(read_regular(photograph), WHOLE_XYWHR)
     except OSError as error:
@@ -189,8 +179,3 @@ def joined(first: ImageTable, second: ImageTable) -> ImageTable:
     mask = np.concatenate(masks)
     boxes = np.concatenate([first.bbox_xywhr, second.bbox_xywhr])
     return ImageTable(root=first.root, bbox_xywhr=boxes, mask=mask if (mask != "").any() else None, **columns)
-
-
-def box_text(box: np.ndarray[tuple[int], np.dtype[np.float32]]) -> str:
-    """Return a box as the database holds it: JSON, "" for the whole photograph."""
-    return json.dumps(box.tolist()) if np.isfinite(box).all() else ""

@@ -14,7 +14,7 @@ from animalclef.data.review_log import read_review
 from animalclef.decision.reviewed_answers import ReviewedAnimals
 from animalclef.errors import DataError
 from animalclef.runtime.wording import counted
-from animalclef.structures import ImageTable, StrArray
+from animalclef.structures.arrays import text_array
 
 __all__ = ["accept_review"]
 
@@ -32,7 +32,8 @@ def accept_review(catalogue: Catalogue, log: Path, who: str, why: str) -> str:
     """
     table = catalogue.table(all_of_them=True)
     confirmed = set(catalogue.table().image_id)
-    named = table.with_columns(identity=_only(table, confirmed))
+    sure_names = [who if one in confirmed else None for one, who in zip(table.image_id, table.identity, strict=True)]
+    named = table.with_columns(identity=text_array(sure_names))
     sure = {(data, who) for data, who in zip(named.dataset, named.identity, strict=True) if who is not None}
     reviewed = read_review(log, named)
     animals = ReviewedAnimals(reviewed, named)
@@ -70,11 +71,3 @@ def accept_review(catalogue: Catalogue, log: Path, who: str, why: str) -> str:
         number = apply_event(connection, who, why, "review", told, cells)
     left_out = f" {len(reviewed.conflicts)} contradictions changed nothing." if reviewed.conflicts else ""
     return f"Event {number}: {told}.{left_out}"
-
-
-def _only(table: ImageTable, confirmed: set[str]) -> StrArray:
-    """Return the names of the confirmed photographs, `None` for the others."""
-    identity = table.identity.copy()
-    for row, image_id in enumerate(table.image_id):
-        identity[row] = identity[row] if image_id in confirmed else None
-    return identity

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 
 from animalclef.catalogue.catalogue_folder import Catalogue, link_photographs
 from animalclef.catalogue.individual_lookup import new_individual
-from animalclef.catalogue.recogniser import Machine, Recogniser, box_text
+from animalclef.catalogue.recogniser import Machine, Recogniser
 from animalclef.catalogue.schema import changes, individuals, meta, next_id, photographs, put_meta, seasons
 from animalclef.catalogue.signed_changes import Change, apply_event, now
 from animalclef.config import Config
@@ -220,12 +221,13 @@ class _Individuals:
         into = {row.id: row.into for row in rows if row.state == "merged"}
         self._name_of = {row.id: row.name for row in rows}
         self._now: dict[Name, int] = {(row.dataset, row.name): row.id for row in rows if row.state == "active"}
-        self._before, active = dict(self._now), set(self._now.values())
-        for name, earlier in before.items():
-            if (number := _last(earlier, into)) in active:
-                self._before[name] = number
-        self._former = {name: number for name, earlier in _former_names(connection, rows)
-                        if (number := _last(earlier, into)) in active}  # fmt: skip
+        active = set(self._now.values())
+
+        def still_active(named: Iterable[tuple[Name, int]]) -> dict[Name, int]:
+            return {name: number for name, earlier in named if (number := _last(earlier, into)) in active}
+
+        self._before = self._now | still_active(before.items())
+        self._former = still_active(_former_names(connection, rows))
 
     def named(self, dataset: str, name: str) -> int:
         """Return the id of a name as it is now; an individual that had the name before is told."""
@@ -277,7 +279,9 @@ def _former_names(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> Ite
 def _values(new: ImageTable, row: int) -> dict[str, object]:
     names = ("image_id", "key", "path", "dataset", "date", "viewpoint", "species", "encounter")
     values: dict[str, object] = {name: str(getattr(new, name)[row]) for name in names}
-    return values | {"bbox": box_text(new.bbox_xywhr[row]), "mask": "" if new.mask is None else str(new.mask[row])}
+    box = new.bbox_xywhr[row]
+    values["bbox"] = json.dumps(box.tolist()) if np.isfinite(box).all() else ""  # the whole photograph
+    return values | {"mask": "" if new.mask is None else str(new.mask[row])}
 
 
 def _keep_decision(connection: sa.Connection, text: str) -> None:

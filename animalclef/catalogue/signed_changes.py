@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,15 +56,13 @@ def apply_event(
     event = next_id(connection, events)
     values = {"id": event, "when": now(), "who": who, "why": why, "kind": kind, "told": told, "undoes": undoes}
     connection.execute(sa.insert(events).values(**values))
-    for (table, column, before, after), rows in _grouped(cells).items():
-        _set(connection, table, column, before, after, rows)
-    rows_of_changes = [
-        {"event": event, "table": one.table, "row": one.row, "column": one.column, "before": one.before,
-         "after": one.after}
-        for one in cells
-    ]  # fmt: skip
-    if rows_of_changes:
-        connection.execute(sa.insert(changes), rows_of_changes)
+    alike: dict[tuple[str, str, Any, Any], list[int]] = defaultdict(list)
+    for one in cells:
+        alike[one.table, one.column, one.before, one.after].append(one.row)
+    for cell, rows in alike.items():
+        _set(connection, *cell, rows)
+    if cells:
+        connection.execute(sa.insert(changes), [{"event": event, **vars(one)} for one in cells])
     return event
 
 
@@ -112,9 +111,7 @@ def history(connection: sa.Connection) -> list[Event]:
     for row in reversed(rows):
         if row.undoes is not None and row.id not in undone:
             undone[row.undoes] = row.id
-    return [
-        Event(row.id, row.when, row.who, row.why, row.kind, row.told, row.undoes, undone.get(row.id)) for row in rows
-    ]
+    return [Event(**row._mapping, undone_by=undone.get(row.id)) for row in rows]
 
 
 def last_to_undo(connection: sa.Connection) -> int:
@@ -137,14 +134,6 @@ def last_to_undo(connection: sa.Connection) -> int:
 def now() -> str:
     """Return the time, in UTC."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def _grouped(cells: Iterable[Change]) -> dict[tuple[str, str, Any, Any], list[int]]:
-    """Return the rows of equal changes together; the order of the first ones stays."""
-    grouped: dict[tuple[str, str, Any, Any], list[int]] = {}
-    for one in cells:
-        grouped.setdefault((one.table, one.column, one.before, one.after), []).append(one.row)
-    return grouped
 
 
 def _set(connection: sa.Connection, name: str, column: str, before: Any, after: Any, rows: Sequence[int]) -> None:

@@ -14,6 +14,7 @@ from animalclef.cli import options as opt
 from animalclef.cli.app import app
 from animalclef.cli.catalogue_answers import print_one, print_several
 from animalclef.cli.printing import print_lines, print_result, progress, tell, warn
+from animalclef.runtime.threads import cores
 
 if TYPE_CHECKING:
     from animalclef.catalogue.catalogue_folder import Catalogue
@@ -148,7 +149,7 @@ def who(
         recogniser = Recogniser(opened(folder), _machine(device, weights, workers))
         print_one(recogniser.who(photographs[0], dataset, most), photographs[0].name, as_json=as_json)
         return
-    recogniser = Recogniser(opened(folder), Machine(device, weights, opt.cores(workers), say=cache(tell)))  # once
+    recogniser = Recogniser(opened(folder), Machine(device, weights, cores(workers), say=cache(tell)))  # once
     print_several(photographs, lambda one: recogniser.who(one, dataset, most), as_json=as_json)
 
 
@@ -247,7 +248,7 @@ def _reading(kept: Catalogue, columns: str | None) -> DataConfig:
 def _machine(device: str, weights: Path | None, workers: int | None) -> Machine:
     from animalclef.catalogue.recogniser import Machine
 
-    return Machine(device, weights, opt.cores(workers), progress, lambda plan: tell(console.plan_sentence(plan)), tell)
+    return Machine(device, weights, cores(workers), progress, lambda plan: tell(console.plan_sentence(plan)), tell)
 
 
 def _tell_added(folder: Path, added: Added, *, as_json: bool) -> None:

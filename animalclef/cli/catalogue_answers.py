@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,21 +26,8 @@ def print_several(given: Sequence[Path], who: Callable[[Path], Sighting], *, as_
     Raises:
         DataError: none of them can be read.
     """
-    found = [one for path in given for one in _answers(path, who, quiet=as_json)]
-    if all("error" in one for one in found):
-        raise DataError(f"{', '.join(map(str, given))}: no photograph can be read.")
-    if as_json:
-        print_json(found)
-
-
-def _answers(given: Path, who: Callable[[Path], Sighting], *, quiet: bool) -> list[dict[str, Any]]:
-    """Return the answers to a photograph, or to those of a folder; print them unless `quiet`."""
-    from animalclef.data.folders import photographs_below
-
-    paths, found = photographs_below(given) if given.is_dir() else [given], []
-    if not paths:
-        warn(f"{given}: there is no photograph in this folder.")
-    for path in paths:
+    found: list[dict[str, Any]] = []
+    for path in _photographs(given):
         try:
             seen = who(path)
         except PhotographError as error:
@@ -48,9 +35,23 @@ def _answers(given: Path, who: Callable[[Path], Sighting], *, quiet: bool) -> li
             found.append({"photograph": str(path), "error": str(error)})
             continue
         found.append({"photograph": str(path), **_content(seen)})
-        if not quiet:
+        if not as_json:
             print_lines(*_lines(seen, str(path)))
-    return found
+    if all("error" in one for one in found):
+        raise DataError(f"{', '.join(map(str, given))}: no photograph can be read.")
+    if as_json:
+        print_json(found)
+
+
+def _photographs(given: Sequence[Path]) -> Iterator[Path]:
+    """Yield photographs, and those below folders."""
+    from animalclef.data.folders import photographs_below
+
+    for path in given:
+        below = photographs_below(path) if path.is_dir() else [path]
+        if not below:
+            warn(f"{path}: there is no photograph in this folder.")
+        yield from below
 
 
 def _content(seen: Sighting) -> dict[str, Any]:

@@ -44,20 +44,17 @@ def show_config(
 
     - `animalclef config show train --config miewid`
     """  # fmt: skip
-    from animalclef.config import TrainConfig, TrainMatcherConfig, load_config, load_recipe
+    from animalclef.config import Config, TrainConfig, TrainMatcherConfig, load_recipe
     from animalclef.config.base import commented_yaml
     from animalclef.config.training import TrainSegmenterConfig
 
-    recipes: dict[str, type[Settings]] = {
-        "train": TrainConfig, "train-matcher": TrainMatcherConfig, "train-segmenter": TrainSegmenterConfig,
+    models: dict[str, type[Settings]] = {
+        "predict": Config, "train": TrainConfig, "train-matcher": TrainMatcherConfig,
+        "train-segmenter": TrainSegmenterConfig,
     }  # fmt: skip
-    settings: Settings
-    if command == "predict":
-        settings = load_config(config_name, assignments or [])
-    elif command in recipes:
-        settings = load_recipe(recipes[command], config_name, assignments or [])
-    else:
+    if command not in models:
         raise ConfigError(f"{command}: no such settings. Expected predict, train, train-matcher or train-segmenter.")
+    settings = load_recipe(models[command], config_name, assignments or [])
     if as_json:
         print_json(settings.model_dump(mode="json"))
     else:

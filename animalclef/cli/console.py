@@ -102,14 +102,12 @@ def honesty_lines(decision: Decision) -> list[str]:
     from animalclef.decision.strangers import small_validation_notes
 
     whole = decision.summary
-    if whole is None:
-        return small_validation_notes(decision)
-    return [
+    lines = [] if whole is None else [
         f"Validation score {whole.nested:.3f}, 95% interval {whole.low:.3f} to {whole.high:.3f} over individuals. "
         f"On the photographs that it was tuned on, the score is {abs(whole.optimism):.3f} "
-        f"{'higher' if whole.optimism >= 0 else 'lower'} (optimism).",
-        *small_validation_notes(decision),
-    ]
+        f"{'higher' if whole.optimism >= 0 else 'lower'} (optimism)."
+    ]  # fmt: skip
+    return [*lines, *small_validation_notes(decision)]
 
 
 _REVIEWED = {"named": "named", "excluded": "without the individuals that they excluded", "grouped": "with others"}

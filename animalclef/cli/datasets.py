@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +14,7 @@ from animalclef.cli import options as opt
 from animalclef.cli.app import app
 from animalclef.cli.printing import print_lines, print_result, progress, warn
 from animalclef.errors import ConfigError
+from animalclef.runtime.threads import cores
 from animalclef.runtime.wording import counted
 
 if TYPE_CHECKING:
@@ -61,23 +61,12 @@ def demo(
         raise ConfigError(
             "--animals, --photographs and --cropped need --synthetic-training-set; the demo has a size of its own."
         )
-    count = opt.cores(workers)
-    with ExitStack() as stack:
-        advance: list[Callable[[int], None]] = []
-        shown = 0
-
-        def tell(finished: int, total: int) -> None:
-            nonlocal shown
-            if not advance:
-                advance.append(stack.enter_context(progress.task("rendering photographs", total, "images")))
-            advance[0](finished - shown)
-            shown = finished
-
-        if species:
-            config = TrainingSetConfig(seed=seed, species=species, **sizes)
-            render_training_set(directory, config, workers=count, progress=tell)
-        else:
-            render_demo(directory, DemoConfig(seed=seed), workers=count, progress=tell)
+    count = cores(workers)
+    if species:
+        config = TrainingSetConfig(seed=seed, species=species, **sizes)
+        render_training_set(directory, config, workers=count, progress=progress)
+    else:
+        render_demo(directory, DemoConfig(seed=seed), workers=count, progress=progress)
     print_lines(f"{'Training' if species else 'Demo'} data set: {directory}")
 
 
@@ -104,7 +93,7 @@ def inspect(
     config.check_datasets(loaded.images.datasets)
     unusable: list[Skipped] = []
     if data is None or remote_url(data) is None:
-        unusable = unusable_photographs(loaded.images, opt.cores(workers), progress)
+        unusable = unusable_photographs(loaded.images, cores(workers), progress)
     for sentence in _unusable_sentences(unusable, len(loaded.images), config.data.max_missing):
         warn(sentence)
     statistics = count_images(loaded) | {"unusable": [asdict(one) for one in unusable]}

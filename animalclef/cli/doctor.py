@@ -97,7 +97,8 @@ def _extras() -> Iterator[Finding]:
 
 
 def _weights(folder: Path | None) -> Iterator[Finding]:
-    from animalclef.hub.cache import WEIGHTS, locate
+    from animalclef.hub.cache import locate
+    from animalclef.hub.catalogue import WEIGHTS
 
     yield Finding("weights that ship", "embedder-lite, animal (segmenter)")
     found = [name for name, entry in sorted(WEIGHTS.items()) if locate(entry, folder) is not None]

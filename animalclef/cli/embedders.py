@@ -16,6 +16,7 @@ from animalclef.cli.printing import out, print_result, progress, warn
 from animalclef.errors import ConfigError, DataError
 from animalclef.runtime.atomic_files import make_folder, write_text
 from animalclef.runtime.output_guard import check_output
+from animalclef.runtime.threads import cores
 from animalclef.runtime.wording import counted
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def evaluate_embedder(
         raise ConfigError("--set-split needs --split: paper, closed-set, open-set, disjoint or time.")
     parts = None if split is None else load_recipe(SplitConfig, None, [f"kind={split}", *(split_settings or [])])
     config = opt.run_config(config_name, assignments, columns, seed)
-    embedding = Embedding(config, device, opt.cores(workers), progress, weights, run)
+    embedding = Embedding(config, device, cores(workers), progress, weights, run)
     loaded = opt.load(data, settings=config.data)
     figures, set_aside = evaluate(loaded, embedding, parts, hide_events=not see_encounter)
     _warn_of(set_aside)
@@ -117,7 +118,7 @@ def label_views(
     from animalclef.pipeline.embed_only import Embedding, fill_viewpoints
 
     config = opt.run_config(config_name, assignments, columns, seed)
-    embedding = Embedding(config, device, opt.cores(workers), progress, weights, run)
+    embedding = Embedding(config, device, cores(workers), progress, weights, run)
     loaded = opt.load(data, settings=config.data)
     opt.check_table(loaded, out_path, "table with viewpoints")
     labels, set_aside = fill_viewpoints(loaded, embedding, ViewLabelConfig(least_confidence=confidence))
@@ -188,7 +189,7 @@ def study(
 
     if truth is not None and not truth.is_file():
         raise DataError(f"{truth}: no such file. Give the truth of the table's queries, or leave --truth out.")
-    settings, count = load_recipe(StudyConfig, config, group="studies"), opt.cores(workers)
+    settings, count = load_recipe(StudyConfig, config), cores(workers)
     starts = dict(_named(one) for one in start or [])
     loaded = opt.load(data, columns)
     check_output(out_path / "table.md", "study table")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -17,6 +17,9 @@ from animalclef.cli.app import app
 from animalclef.cli.printing import print_lines, print_result, warn
 from animalclef.errors import DataError
 from animalclef.runtime.wording import counted
+
+if TYPE_CHECKING:
+    from animalclef.store.ledger import Ledger, LedgerRow
 
 __all__ = ["add", "ledger", "ledger_notes", "ledger_table", "show"]
 
@@ -31,8 +34,6 @@ LedgerOption = Annotated[
 ]
 Given = Annotated[float | None, typer.Option(min=0, max=1)]
 
-Row = tuple[Mapping[str, Any], Mapping[str, Any]]  # a run, and its leaderboard scores
-
 
 @ledger.command()
 def show(
@@ -46,11 +47,10 @@ def show(
     from animalclef.store.ledger import Ledger
 
     kept = Ledger(_found(ledger))
-    rows = kept.rows()
-    _warn_of_damage(kept.damaged, kept.path)
+    rows = _rows(kept)
     shown = rows[-last:] if last else rows
-    pairs, hidden = [(row.run, row.board) for row in shown], len(rows) - len(shown)
-    table, notes = ledger_table(pairs, str(kept.path), hidden), ledger_notes(pairs, hidden)
+    hidden = len(rows) - len(shown)
+    table, notes = ledger_table(shown, str(kept.path), hidden), ledger_notes(shown, hidden)
     print_result([{**row.run, "board": row.board} for row in shown], table, *notes, as_json=as_json)
 
 
@@ -79,8 +79,7 @@ def add(
         raise DataError(f"{submission}: no such file.")
     place = ledger_of(submission) if ledger is None and submission is not None else None
     kept = Ledger(place if place is not None and place.is_file() else _found(ledger))
-    sent = [row.run for row in kept.rows() if row.run["submission_sha256"]]
-    _warn_of_damage(kept.damaged, kept.path)
+    sent = [row.run for row in _rows(kept) if row.run["submission_sha256"]]
     if submission is not None:
         digest = hashlib.sha256(submission.read_bytes()).hexdigest()
         sent = [run for run in sent if run["submission_sha256"] == digest]
@@ -94,11 +93,7 @@ def add(
 
 
 def _found(given: Path | None) -> Path:
-    """Return the ledger's file.
-
-    Raises:
-        DataError: there is none.
-    """
+    """Return the file that `--ledger` names, or the latest of those here."""
     name = "ledger.jsonl"
     if given is not None:
         path = given / name if given.is_dir() else given
@@ -111,12 +106,14 @@ def _found(given: Path | None) -> Path:
     return max(places, key=lambda path: path.stat().st_mtime_ns)
 
 
-def _warn_of_damage(count: int, path: Path) -> None:
-    if count:
-        warn(f"{path}: {counted(count, 'damaged line')} left out.")
+def _rows(kept: Ledger) -> list[LedgerRow]:
+    rows = kept.rows()
+    if kept.damaged:
+        warn(f"{kept.path}: {counted(kept.damaged, 'damaged line')} left out.")
+    return rows
 
 
-def ledger_table(rows: Sequence[Row], path: str, hidden: int) -> Table:
+def ledger_table(rows: Sequence[LedgerRow], path: str, hidden: int) -> Table:
     """List every run, numbered, with its leaderboard scores."""
     title = f"{path}" + (f" ({hidden} earlier runs not shown)" if hidden else "")
     table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False, box=box.SIMPLE_HEAD)
@@ -124,20 +121,20 @@ def ledger_table(rows: Sequence[Row], path: str, hidden: int) -> Table:
         table.add_column(name, no_wrap=name != "run", overflow="fold")
     for name in ("validation", "new", "public", "private"):
         table.add_column(name, justify="right", no_wrap=True)
-    for number, (run, board) in enumerate(rows, start=hidden + 1):
-        cells = [str(number), str(run.get("when", ""))[5:16].replace("T", " "), _short(run)]
-        cells += [_with_interval(run.get("validation") or {}), _share(run.get("new_share"))]
-        table.add_row(*cells, *[number_cell(board.get(name)) for name in ("public", "private")])
+    for number, row in enumerate(rows, start=hidden + 1):
+        cells = [str(number), str(row.run.get("when", ""))[5:16].replace("T", " "), _short(row.run)]
+        cells += [_with_interval(row.run.get("validation") or {}), _share(row.run.get("new_share"))]
+        table.add_row(*cells, *[number_cell(row.board.get(name)) for name in ("public", "private")])
     return table
 
 
-def ledger_notes(rows: Sequence[Row], hidden: int) -> list[str]:
+def ledger_notes(rows: Sequence[LedgerRow], hidden: int) -> list[str]:
     """Return lines below the table: changes from run to run, warnings, and the user's remarks."""
     lines = []
-    for number, (run, board) in enumerate(rows, start=hidden + 1):
-        parts = [f"changed {_changes(run['changed'])}"] if run.get("changed") else []
-        parts += [f"warnings: {len(run['warnings'])}"] if run.get("warnings") else []
-        parts += [str(board["note"])] if board.get("note") else []
+    for number, row in enumerate(rows, start=hidden + 1):
+        parts = [f"changed {_changes(row.run['changed'])}"] if row.run.get("changed") else []
+        parts += [f"warnings: {len(row.run['warnings'])}"] if row.run.get("warnings") else []
+        parts += [str(row.board["note"])] if row.board.get("note") else []
         lines += [f"{number}: {'; '.join(parts)}"] if parts else []
     return lines
 

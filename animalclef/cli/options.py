@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,11 +73,6 @@ Engine = Annotated[str, typer.Option("--engine", help="local, or ray: the long s
 Address = Annotated[
     str, typer.Option("--address", help="Address of the Ray cluster: auto, HOST:PORT, ray://HOST:PORT, local.")
 ]
-
-
-def cores(workers: int | None) -> int:
-    """Return the number of worker threads: all cores by default."""
-    return workers or os.cpu_count() or 1
 
 
 def run_config(name: str | None, assignments: list[str] | None, columns: str | None, seed: int | None) -> RunConfig:

@@ -16,6 +16,7 @@ from animalclef.cli.printing import print_result, progress, warn
 from animalclef.errors import ConfigError
 from animalclef.runtime.atomic_files import check_writable, write_bytes
 from animalclef.runtime.output_guard import check_output, mark_picture, refuse_input
+from animalclef.runtime.threads import cores
 from animalclef.runtime.wording import counted
 
 __all__ = ["boxes", "mask"]
@@ -65,7 +66,7 @@ def mask(
     for path in mask_paths(to, list(dict.fromkeys(images.path))):
         refuse_input(path)
     _check_sheet(sheet)
-    count = opt.cores(workers)
+    count = cores(workers)
     segmenter = open_segmenter(model, "cpu" if model == "grabcut" else choose_device(device), weights, count)
     made = make_masks(images, to, segmenter, count, progress, overwrite=overwrite)
     if sheet is not None:
@@ -124,7 +125,7 @@ def boxes(
     if absent := sorted(set(along_body or []) - set(images.datasets)):
         raise ConfigError(f"--along-body {absent[0]}: no such data set; there are {', '.join(images.datasets)}.")
     turned = frozenset(along_body or [])
-    found = find_boxes(images, find_masks(images, masks), turned, opt.cores(workers), progress)
+    found = find_boxes(images, find_masks(images, masks), turned, cores(workers), progress)
     write_boxes(loaded, out_path, found.bbox_xywhr)
     boxed = images.with_columns(bbox_xywhr=found.bbox_xywhr).select(found.outcome == "found")
     if sheet is not None and len(boxed):

@@ -49,6 +49,7 @@ class PlainConsole(Console):
         return super().render_str(printable(text), **options)
 
 
+_SECONDS = 20.0  # between two lines of progress
 out, err = PlainConsole(), PlainConsole(stderr=True)
 
 
@@ -59,11 +60,11 @@ def tolerate_any_console() -> None:
             stream.reconfigure(errors="replace")
 
 
-def print_lines(*lines: str) -> None:
-    """Print lines of text on standard output; no line is wrapped."""
+def print_lines(*lines: RenderableType) -> None:
+    """Print tables and lines of text on standard output; no line is wrapped."""
     with _standard_output():
-        for line in lines:
-            out.print(line, soft_wrap=True)
+        for one in lines:
+            out.print(one, soft_wrap=isinstance(one, str))
 
 
 def print_json(content: Any) -> None:
@@ -82,10 +83,8 @@ def print_result(content: Any, *shown: RenderableType, as_json: bool) -> None:
     """Print the result: `content` as JSON, or the tables and lines of text that show it."""
     if as_json:
         print_json(content)
-        return
-    with _standard_output():
-        for one in shown:
-            out.print(one, soft_wrap=isinstance(one, str))
+    else:
+        print_lines(*shown)
 
 
 @contextmanager
@@ -129,8 +128,8 @@ def warn(sentence: str) -> None:
 class RichProgress:
     """Show a bar per task with count, rate and time left, or a line every 20 s if the console is no terminal."""
 
-    def __init__(self, console: Console, every_seconds: float = 20.0) -> None:
-        self.console, self.every_seconds = console, every_seconds
+    def __init__(self, console: Console) -> None:
+        self.console = console
 
     @contextmanager
     def task(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
@@ -163,7 +162,7 @@ class RichProgress:
             nonlocal printed, count
             count += done
             now = time.monotonic()
-            if now - printed < self.every_seconds and count < total:
+            if now - printed < _SECONDS and count < total:
                 return
             printed = now
             rate = count / max(now - start, 1e-6)

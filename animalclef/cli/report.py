@@ -13,6 +13,7 @@ from animalclef.cli import options as opt
 from animalclef.cli.app import app
 from animalclef.cli.printing import print_lines, print_result, progress, tell, warn
 from animalclef.runtime.output_guard import check_output
+from animalclef.runtime.threads import cores
 from animalclef.runtime.wording import counted
 
 __all__ = ["report", "review", "show"]
@@ -79,7 +80,7 @@ def report(
     from animalclef.store.finished_run import load_run
 
     written = write_report(
-        load_run(run, data), truth, out_path, candidates, opt.cores(workers), progress, matched=matched, masks=masks,
+        load_run(run, data), truth, out_path, candidates, cores(workers), progress, matched=matched, masks=masks,
         weights=weights, explained=explain, layer=layer,
     )  # fmt: skip
     for note in written.notes:

@@ -14,6 +14,7 @@ from animalclef.cli.app import app
 from animalclef.cli.printing import print_result, progress, tell, warn
 from animalclef.errors import DataError
 from animalclef.runtime.output_guard import protect_inputs
+from animalclef.runtime.threads import cores
 from animalclef.runtime.wording import counted
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def train(
     outcome = train_embedder(
         config, table, out_path, start=start, device=device,
         devices=max(devices, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))),  # torchrun's
-        workers=opt.cores(workers), overwrite=overwrite, image_cache=image_cache, reviewed=reviewed,
+        workers=cores(workers), overwrite=overwrite, image_cache=image_cache, reviewed=reviewed,
         progress=progress, announce=_announce,
     )  # fmt: skip
     if not outcome.is_first:
@@ -153,7 +154,7 @@ def train_matcher(
     folder = images or out_path / "images"
     if not render and not folder.is_dir():
         raise DataError(f"{folder}: nothing to train on. Give a folder of photographs with --images, or --render 2880.")
-    count = opt.cores(workers)
+    count = cores(workers)
     if render:
         total = -(-render // PHOTOGRAPHS_PER_SPECIES) * PHOTOGRAPHS_PER_SPECIES
         with progress.task("rendering photographs", total, "images") as advance:
@@ -223,7 +224,7 @@ def train_segmenter(
     outcome = train(
         config, start or find_weights("u2netp", weights), out_path, images=images,
         masks=None if images is None else find_masks(images, masks), device=device, devices=devices,
-        workers=opt.cores(workers), overwrite=overwrite, progress=progress,
+        workers=cores(workers), overwrite=overwrite, progress=progress,
     )  # fmt: skip
     if not outcome.is_first:
         return

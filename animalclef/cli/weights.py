@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from animalclef.cli import options as opt
 from animalclef.cli.app import app
 from animalclef.cli.printing import print_lines, print_result, progress
-from animalclef.errors import WeightsError, suggestion
+from animalclef.errors import WeightsError
 
 __all__ = ["bundle", "list_weights", "pull_weights", "verify"]
 
@@ -61,7 +61,7 @@ def pull_weights(
 
     - `animalclef weights pull dinov3-s --accept-terms`
     """
-    from animalclef.hub.cache import WEIGHTS
+    from animalclef.hub.catalogue import WEIGHTS
     from animalclef.hub.download import pull
 
     for name in _chosen(names, config_name, assignments, may_be_all=False):
@@ -74,7 +74,8 @@ def verify(
     names: Names = None, config_name: opt.Config = None, assignments: opt.Set = None, folder: Folder = None
 ) -> None:
     """Check the digests of weights on this machine. Exit status 2 if one is damaged, or absent though named."""
-    from animalclef.hub.cache import WEIGHTS, locate
+    from animalclef.hub.cache import locate
+    from animalclef.hub.catalogue import WEIGHTS
     from animalclef.runtime.digests import file_digest
 
     is_asked, wrong = bool(names or config_name or assignments), False
@@ -122,15 +123,11 @@ def _chosen(
     names: list[str] | None, config_name: str | None, assignments: list[str] | None, *, may_be_all: bool = True
 ) -> list[str]:
     from animalclef.config import load_config
-    from animalclef.hub.cache import WEIGHTS
+    from animalclef.hub.catalogue import WEIGHTS, published_weights
     from animalclef.hub.needed_weights import needed_weights
 
-    for name in names or []:
-        if name not in WEIGHTS:
-            known = sorted(WEIGHTS)
-            raise WeightsError(f"{name}: no such weights.{suggestion(name, known)} Known: {', '.join(known)}.")
     if names:
-        return list(dict.fromkeys(names))
+        return list(dict.fromkeys(published_weights(name).name for name in names))
     if config_name or assignments:
         return needed_weights(load_config(config_name, assignments or []))
     if not may_be_all:
@@ -139,7 +136,8 @@ def _chosen(
 
 
 def _row(name: str, folder: Path | None) -> dict[str, Any]:
-    from animalclef.hub.cache import WEIGHTS, known_digest, locate
+    from animalclef.hub.cache import known_digest, locate
+    from animalclef.hub.catalogue import WEIGHTS
 
     entry, found = WEIGHTS[name], locate(WEIGHTS[name], folder)
     return {

@@ -6,16 +6,18 @@ import logging
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-__all__ = ["Member", "Settings", "commented_yaml", "distinct"]
-
+__all__ = ["FileName", "Member", "Seed", "Settings", "check_distinct", "commented_yaml"]
 
 logger = logging.getLogger(__name__)
+
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+Seed = Annotated[int, Field(ge=0, le=2_000_000_000)]
 
 _WIDTH = 100  # characters of a comment line
 
@@ -23,10 +25,12 @@ _WIDTH = 100  # characters of a comment line
 class Settings(BaseModel):
     """A frozen group of settings; an unknown key is an error.
 
-    `gone` holds the settings of earlier versions that measured no gain, with what they were by default.
+    `gone` holds the settings of earlier versions that measured no gain, with what they were by default. Shipped
+    files of such settings lie in the folder `shipped_in` of configs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    shipped_in: ClassVar[str] = "training"
     gone: ClassVar[dict[str, Any]] = {}
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
@@ -78,10 +82,7 @@ class Member(Settings):
         return self.name or re.sub(r"[^A-Za-z0-9._+-]", "_", self.default_label)
 
 
-_Members = TypeVar("_Members", bound=Sequence[Member])
-
-
-def distinct(members: _Members) -> _Members:
+def check_distinct(members: Sequence[Member]) -> None:
     """Check that members have labels of their own.
 
     Raises:
@@ -91,7 +92,6 @@ def distinct(members: _Members) -> _Members:
     for label in labels:
         if labels.count(label) > 1:
             raise ValueError(f"two members are called {label}; give one of them another name")
-    return members
 
 
 def commented_yaml(settings: Settings) -> str:

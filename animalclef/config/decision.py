@@ -105,5 +105,4 @@ class ClusterConfig(Settings):
     @property
     def given(self) -> dict[str, Any]:
         """Return the fields of a rule that the settings fix."""
-        fixed: dict[str, Any] = {name: getattr(self, name) for name in ("cut", "attach", "margin")}
-        return {name: value for name, value in fixed.items() if value is not None}
+        return self.model_dump(include={"cut", "attach", "margin"}, exclude_none=True)

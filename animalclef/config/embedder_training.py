@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from animalclef.config.base import Settings
+from animalclef.config.base import FileName, Seed, Settings
 from animalclef.config.data import DataConfig, EncounterConfig, SplitConfig
 from animalclef.config.training import AveragingConfig, TrainingPrecision
 
@@ -244,10 +244,8 @@ class ValidationConfig(Settings):
 class TrainConfig(Settings):
     """The recipe of an embedder's training."""
 
-    name: str = Field(
-        "embedder", pattern=r"^[A-Za-z0-9._-]+$", description="name of the network, used in the names of its files"
-    )
-    seed: int = Field(0, ge=0, le=2_000_000_000, description="seed of everything random")
+    name: FileName = Field("embedder", description="name of the network, used in the names of its files")
+    seed: Seed = Field(0, description="seed of everything random")
     data: DataConfig = DataConfig()
     encounters: EncounterConfig = EncounterConfig()
     network: EmbedderNetworkConfig = EmbedderNetworkConfig()

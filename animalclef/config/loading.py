@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from animalclef.config.base import Settings
 from animalclef.config.problems import explain
 from animalclef.config.tree import Config
 from animalclef.errors import AnimalClefError, ConfigError, WeightsError, shortened, suggestion
+from animalclef.runtime.wording import first_line
 
 __all__ = ["changed_settings", "fingerprint", "load_config", "load_recipe", "refuse_removed", "shipped_configs"]
 
@@ -40,7 +41,7 @@ def load_config(
     Raises:
         ConfigError: the file, a key or a value is not right; the message names the nearest key.
     """
-    return load_recipe(Config, source, assignments, seed, base, group="")
+    return load_recipe(Config, source, assignments, seed, base)
 
 
 def load_recipe(
@@ -49,18 +50,14 @@ def load_recipe(
     assignments: Sequence[str] = (),
     seed: int | None = None,
     base: _AnySettings | None = None,
-    *,
-    group: str = "training",
 ) -> _AnySettings:
-    """Load the settings of a training as `load_config` does; shipped ones are in the folder `group`.
-
-    What a YAML file says comes after `base`.
+    """Load the settings of a training as `load_config` does; what a YAML file says comes after `base`.
 
     Raises:
         ConfigError: the file, a key or a value is not right; the message names the nearest key.
     """
     tree = {} if base is None else base.model_dump(mode="json")
-    for name, value in ({} if source is None else _read_yaml(_find(source, shipped_configs(group)))).items():
+    for name, value in ({} if source is None else _read_yaml(_find(source, shipped_configs(model.shipped_in)))).items():
         is_group = isinstance(value, dict) and isinstance(tree.get(name), dict)
         tree[name] = {**tree[name], **value} if is_group else value
     for assignment in assignments:
@@ -107,12 +104,8 @@ def refuse_removed(asked: str, name: str, error: type[AnimalClefError] = Weights
 
 def fingerprint(*parts: object) -> str:
     """Return sixteen hex digits that change with any setting, version or digest given."""
-    text = json.dumps([_plain(part) for part in parts], sort_keys=True, ensure_ascii=False)
+    text = json.dumps(parts, default=lambda part: part.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
-
-
-def _plain(part: object) -> object:
-    return part.model_dump(mode="json") if isinstance(part, BaseModel) else part
 
 
 def _find(source: str | Path, shipped: dict[str, Path]) -> Path:
@@ -132,7 +125,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             raise ValueError("larger than 10 MB")
         tree = _parsed(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: not a readable YAML file ({_first_line(error)}).") from error
+        raise ConfigError(f"{path}: not a readable YAML file ({shortened(first_line(error), 120)}).") from error
     if tree is None:
         tree = {}
     if not isinstance(tree, dict):
@@ -184,8 +177,5 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
     try:
         tree[leaf] = _parsed(value)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ConfigError(f"--set {assignment}: the value is not valid YAML ({_first_line(error)}).") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return shortened(str(error).splitlines()[0], 120) if str(error) else type(error).__name__
+        reason = shortened(first_line(error), 120)
+        raise ConfigError(f"--set {assignment}: the value is not valid YAML ({reason}).") from error

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from animalclef.config.base import Member, Settings, distinct
+from animalclef.config.base import Member, Settings, check_distinct
 
 __all__ = ["FEATURES", "Feature", "KeypointConfig", "RerankConfig", "RerankMember", "View", "family"]
 
@@ -26,7 +26,6 @@ class Feature:
 
     family: str
     dimensions: int  # of a descriptor
-    licence: str
     long_side: int = 512
     max_keypoints: int = 512
     multiple: int = 1
@@ -35,14 +34,14 @@ class Feature:
 
 FEATURES: Mapping[str, Feature] = MappingProxyType(
     {
-        "sift": Feature("sift", 128, "Apache-2.0 (OpenCV)", has_weights=False),
-        "aliked-n16": Feature("aliked", 128, "BSD-3-Clause"),
-        "aliked-n16rot": Feature("aliked", 128, "BSD-3-Clause"),
-        "aliked-n32": Feature("aliked", 128, "BSD-3-Clause"),
-        "aliked-t16": Feature("aliked", 64, "BSD-3-Clause"),
-        "xfeat": Feature("xfeat", 64, "Apache-2.0", long_side=640, multiple=32),
-        "disk": Feature("disk", 128, "Apache-2.0", multiple=16),
-        "superpoint": Feature("superpoint", 256, "non-commercial", multiple=8),
+        "sift": Feature("sift", 128, has_weights=False),
+        "aliked-n16": Feature("aliked", 128),
+        "aliked-n16rot": Feature("aliked", 128),
+        "aliked-n32": Feature("aliked", 128),
+        "aliked-t16": Feature("aliked", 64),
+        "xfeat": Feature("xfeat", 64, long_side=640, multiple=32),
+        "disk": Feature("disk", 128, multiple=16),
+        "superpoint": Feature("superpoint", 256, multiple=8),
     }
 )
 
@@ -246,7 +245,7 @@ class RerankConfig(MatcherSettings):
 
     @model_validator(mode="after")
     def _match_something(self) -> Self:
-        distinct(self.members)
+        check_distinct(self.members)
         if self.members and "none" in (self.matcher, *(one.matcher for one in self.members)):
             raise ValueError("with members every matcher must match, so none of them can be `none`")
         return self

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from animalclef.config.base import Member, Settings, distinct
+from animalclef.config.base import Member, Settings, check_distinct
 
 __all__ = ["EmbedConfig", "EmbedMember", "RetrieveConfig", "VoteConfig"]
 
@@ -114,7 +114,8 @@ class EmbedConfig(EmbedderSettings):
     @field_validator("members")
     @classmethod
     def _are_distinct(cls, members: tuple[EmbedMember, ...]) -> tuple[EmbedMember, ...]:
-        return distinct(members)
+        check_distinct(members)
+        return members
 
 
 # These came after the first fingerprints of the weight-free embedding, and do not change it.

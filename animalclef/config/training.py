@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from animalclef.config.base import Settings
+from animalclef.config.base import FileName, Seed, Settings
 from animalclef.config.data import SplitConfig
 from animalclef.config.matching import KeypointConfig
 
@@ -99,13 +99,9 @@ class OptimiserConfig(Settings):
 class TrainMatcherConfig(Settings):
     """The recipe of a matcher's training."""
 
-    name: str = Field(
-        "lightglue-sift",
-        pattern=r"^[A-Za-z0-9._-]+$",
-        description="name of the network, used in the names of its files",
-    )
-    seed: int = Field(0, ge=0, le=2_000_000_000, description="seed of everything random")
-    render_seed: int = Field(0, ge=0, le=2_000_000_000, description="seed of the photographs that --render makes")
+    name: FileName = Field("lightglue-sift", description="name of the network, used in the names of its files")
+    seed: Seed = Field(0, description="seed of everything random")
+    render_seed: Seed = Field(0, description="seed of the photographs that --render makes")
     keypoints: KeypointConfig = KeypointConfig()
     network: MatcherNetworkConfig = MatcherNetworkConfig()
     warps: WarpConfig = WarpConfig()
@@ -135,7 +131,7 @@ class TrainMatcherConfig(Settings):
 class TrainSegmenterConfig(Settings):
     """The recipe of a segmenter's training: few and small steps, so that it stays near its start."""
 
-    name: str = Field("animal-segmenter", pattern=r"^[A-Za-z0-9._-]+$", description="of the file that is written")
+    name: FileName = Field("animal-segmenter", description="of the file that is written")
     seed: int = Field(0, ge=0, description="of everything random")
     fine: bool = Field(False, description="keep the decoder block at full resolution: 2.5 times the work")
     steps: int = Field(150, ge=1, description="of the optimiser")
@@ -199,7 +195,9 @@ class ArmConfig(Settings):
 class StudyConfig(Settings):
     """A question about training, answered on one data folder."""
 
-    name: str = Field("study", pattern=r"^[A-Za-z0-9._-]+$")
+    shipped_in: ClassVar[str] = "studies"
+
+    name: FileName = "study"
     question: str = Field("", description="printed above the table")
     recipe: str = Field("embedder-lite-laptop", description="the training recipe that arms start from")
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="every arm is trained once with each")
@@ -207,7 +205,7 @@ class StudyConfig(Settings):
         SplitConfig(kind="closed-set"),
         description="of the database, where the queries' truth is not given; one split for all arms and seeds",
     )
-    split_seed: int = Field(0, ge=0, le=2_000_000_000)
+    split_seed: Seed = 0
     arms: tuple[ArmConfig, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from typing import ClassVar
 
 from pydantic import Field
 
-from animalclef.config.base import Settings
+from animalclef.config.base import FileName, Seed, Settings
 from animalclef.config.budget import BudgetConfig
 from animalclef.config.data import DataConfig, EncounterConfig
 from animalclef.config.decision import ClusterConfig, DecideConfig
@@ -24,10 +25,10 @@ logger = logging.getLogger(__name__)
 class Config(Settings):
     """All settings of a run."""
 
-    name: str = Field(
-        "offline", pattern=r"^[A-Za-z0-9._-]+$", description="name of the settings, used in the names of folders"
-    )
-    seed: int = Field(0, ge=0, le=2_000_000_000, description="seed of everything random")
+    shipped_in: ClassVar[str] = ""
+
+    name: FileName = Field("offline", description="name of the settings, used in the names of folders")
+    seed: Seed = Field(0, description="seed of everything random")
     data: DataConfig = DataConfig()
     encounters: EncounterConfig = EncounterConfig()
     prepare: PrepareConfig = PrepareConfig()

@@ -24,7 +24,6 @@ __all__ = [
     "agreement_of_vlad",
     "cell_centres",
     "contributions",
-    "heat_at",
     "heat_of",
     "parts_of",
     "scaled",
@@ -66,7 +65,7 @@ def heat_of(cells: FloatArray, size_wh: tuple[int, int]) -> FloatArray:
     return np.asarray(cv2.resize(cells, size_wh, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
-def heat_at(cells: FloatArray, places_xy: FloatArray) -> FloatArray:
+def _heat_at(cells: FloatArray, places_xy: FloatArray) -> FloatArray:
     """Return the values of the cells that places lie in, (n,)."""
     size_wh = np.array(cells.shape[::-1])
     at = np.clip((places_xy * size_wh).astype(np.int64), 0, size_wh - 1)
@@ -163,7 +162,7 @@ def _agreeing(
 
     Their weight is the contribution times both maps; the largest are kept, apart from each other.
     """
-    heat = heat_at(maps[0], first.places_xy), heat_at(maps[1], second.places_xy)
+    heat = _heat_at(maps[0], first.places_xy), _heat_at(maps[1], second.places_xy)
     found: list[tuple[float, int, int]] = []
     for word in np.intersect1d(first.word, second.word):
         rows, columns = np.flatnonzero(first.word == word), np.flatnonzero(second.word == word)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["agreement_of_network", "layers_of", "relevance_of"]
 
-Grid = tuple[int, int]  # height, width
 _TRIES = 4  # layers from the end; of a transformer's last block only the class token may count
 
 
@@ -45,13 +44,12 @@ def agreement_of_network(
         known = ", ".join(list(layers)[-8:]) or "none"
         raise ConfigError(f"--layer {layer}: no layer of this network with a map. The last ones: {known}.")
     names = [layer] if layer is not None else list(reversed(layers))[:_TRIES]
+    if not names:
+        raise ConfigError("This network has no layer with a map.")
     for name in names:
         cosine, activation, relevance = relevance_of(extractor.model, inputs, name, layers[name])
         if np.abs(relevance).max() > 0:
             break
-    else:
-        if not names:
-            raise ConfigError("This network has no layer with a map.")
     maps = scaled(relevance[0]), scaled(relevance[1])
     return Agreement(cosine, *maps, *agreeing_cells(activation[0], activation[1], *maps, most))
 

@@ -12,18 +12,19 @@ from pathlib import Path
 
 import animalclef
 from animalclef.errors import WeightsError
-from animalclef.hub.cache import MANIFEST, WEIGHTS, WeightsEntry, locate
+from animalclef.hub.cache import MANIFEST, locate
+from animalclef.hub.catalogue import WEIGHTS, WeightsEntry
 from animalclef.hub.download import pull
 from animalclef.runtime.atomic_files import make_folder, write_text, write_with
 from animalclef.runtime.digests import file_digest
 from animalclef.runtime.output_guard import check_output
 from animalclef.runtime.progress import Progress
 
-__all__ = ["PACKAGES", "PYTHONS", "fetch_wheels", "make_bundle", "write_manifest"]
+__all__ = ["make_bundle", "write_manifest"]
 
 # What a hosted notebook may lack, without what these need: the rest is installed there (constraints-kaggle.txt).
-PACKAGES = ("colorlog", "faiss-cpu", "kornia", "kornia_rs", "optuna", "timm")
-PYTHONS = ("3.11", "3.12", "3.13")  # the notebook's Python is not the one that makes the bundle
+_PACKAGES = ("colorlog", "faiss-cpu", "kornia", "kornia_rs", "optuna", "timm")
+_PYTHONS = ("3.11", "3.12", "3.13")  # the notebook's Python is not the one that makes the bundle
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64")
 
 
@@ -50,7 +51,7 @@ def make_bundle(
             source = pull(entry, accept_terms=accept_terms, progress=progress)
             write_with(folder / entry.file, partial(shutil.copyfile, source))
     if wheels:
-        fetch_wheels(make_folder(folder / "wheels"))
+        _fetch_wheels(make_folder(folder / "wheels"))
     write_manifest(folder)
     write_text(folder / "README.md", _readme(config, has_wheels=(folder / "wheels").is_dir()))
 
@@ -83,17 +84,13 @@ def _check_kept(entry: WeightsEntry, folder: Path) -> None:
         )
 
 
-def fetch_wheels(folder: Path) -> None:
-    """Fill `folder` with wheels of `PACKAGES` for Linux and each of `PYTHONS`, and with this package's own wheel.
-
-    Raises:
-        WeightsError: pip cannot fetch them.
-    """
+def _fetch_wheels(folder: Path) -> None:
+    """Fill `folder` with wheels of `_PACKAGES` for Linux and each of `_PYTHONS`, and with this package's own wheel."""
     root = Path(animalclef.__file__).resolve().parents[1]
     own = str(root) if (root / "pyproject.toml").is_file() else f"animalclef=={animalclef.__version__}"
     platforms = [part for name in _PLATFORMS for part in ("--platform", name)]
     fetch = ["download", "--only-binary", ":all:", "--dest", str(folder), *platforms]
-    for command in (*([*fetch, "--python-version", version, *PACKAGES] for version in PYTHONS),
+    for command in (*([*fetch, "--python-version", version, *_PACKAGES] for version in _PYTHONS),
                     ["wheel", "--wheel-dir", str(folder), own]):  # fmt: skip
         line = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *command, "--no-deps"]
         done = subprocess.run(line, capture_output=True, text=True, check=False)
@@ -105,7 +102,7 @@ def fetch_wheels(folder: Path) -> None:
 def _readme(config: str | None, *, has_wheels: bool) -> str:
     install = (
         "    !pip install --no-index --no-deps --find-links /kaggle/input/BUNDLE/wheels animalclef "
-        f"{' '.join(PACKAGES)}\n"
+        f"{' '.join(_PACKAGES)}\n"
     )
     given = f" --config {config}" if config else ""
     return (

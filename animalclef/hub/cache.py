@@ -13,16 +13,14 @@ from pathlib import Path
 import huggingface_hub
 from huggingface_hub import constants as hub_constants
 
-from animalclef.errors import WeightsError, suggestion
-from animalclef.hub.catalogue import WEIGHTS, WeightsEntry
+from animalclef.errors import WeightsError
+from animalclef.hub.catalogue import WeightsEntry, published_weights
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.digests import file_digest
 
 __all__ = [
     "MANIFEST",
-    "WEIGHTS",
     "LocatedWeights",
-    "WeightsEntry",
     "caches",
     "find_weights",
     "known_digest",
@@ -55,10 +53,7 @@ def find_weights(name: str, folder: Path | None) -> Path:
     Raises:
         WeightsError: no such weights are known, they are not on this machine, or the file is damaged.
     """
-    entry = WEIGHTS.get(name)
-    if entry is None:
-        known = sorted(WEIGHTS)
-        raise WeightsError(f"{name}: no such weights.{suggestion(name, known)} Known: {', '.join(known)}.")
+    entry = published_weights(name)
     found = locate(entry, folder)
     if found is None:
         place = "on this machine" if folder is None else f"in {folder} or in this machine's caches"

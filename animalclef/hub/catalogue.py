@@ -15,7 +15,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from animalclef.errors import WeightsError
+from animalclef.errors import WeightsError, suggestion
 
 __all__ = [
     "SHIPPED",
@@ -23,6 +23,7 @@ __all__ = [
     "WEIGHTS",
     "WeightsEntry",
     "lightglue_header",
+    "published_weights",
     "shipped_embedder",
     "shipped_matcher",
     "shipped_segmenter",
@@ -159,6 +160,18 @@ WEIGHTS: Mapping[str, WeightsEntry] = MappingProxyType(
         )
     }
 )  # fmt: skip
+
+
+def published_weights(name: str) -> WeightsEntry:
+    """Return the entry of published weights.
+
+    Raises:
+        WeightsError: there are none of this name; the message lists those that there are.
+    """
+    if name not in WEIGHTS:
+        known = sorted(WEIGHTS)
+        raise WeightsError(f"{name}: no such weights.{suggestion(name, known)} Known: {', '.join(known)}.")
+    return WEIGHTS[name]
 
 
 def shipped_embedder(name: str) -> Path:

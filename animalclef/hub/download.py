@@ -8,7 +8,8 @@ import urllib.request
 from pathlib import Path
 
 from animalclef.errors import WeightsError
-from animalclef.hub.cache import WeightsEntry, caches, known_digest, locate, record_digest
+from animalclef.hub.cache import caches, known_digest, locate, record_digest
+from animalclef.hub.catalogue import WeightsEntry
 from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.digests import file_digest
 from animalclef.runtime.progress import Progress, Silent

@@ -23,16 +23,13 @@ def needed_weights(config: Config, *, optional: bool = True) -> list[str]:
 
     Those of further members are among them, and with `optional` also of members that may be left out.
     """
-    named = {**_settings_of_members(config, optional=optional), "": config}
-    wanted = [name for label in sorted(named) for name in _of_first(named[label])]
+    asked = [config]
+    for settings, members in (
+        (config.of_embedders(), config.embed.members), (config.of_matchers(), config.rerank.members),
+    ):  # fmt: skip
+        asked += [settings[label] for label in sorted(one.label for one in members if optional or not one.optional)]
+    wanted = [name for one in asked for name in _of_first(one)]
     return list(dict.fromkeys(name for name in wanted if name in WEIGHTS))
-
-
-def _settings_of_members(config: Config, *, optional: bool) -> dict[str, Config]:
-    embedders, matchers = config.of_embedders(), config.of_matchers()
-    more = [(f"embed {one.label}", one.optional, embedders[one.label]) for one in config.embed.members]
-    more += [(f"rerank {one.label}", one.optional, matchers[one.label]) for one in config.rerank.members]
-    return {label: settings for label, is_optional, settings in more if optional or not is_optional}
 
 
 def _of_first(config: Config) -> list[str]:
@@ -76,7 +73,7 @@ def require_weights(config: Config, folder: Path | None) -> None:
             find_weights(name, folder)
 
 
-def matcher_file(weights: str | None, default: str, folder: Path | None = None) -> tuple[Path, bool]:
+def matcher_file(weights: str | None, default: str, folder: Path | None) -> tuple[Path, bool]:
     """Return the file that `rerank.weights` names, and whether it is a published one.
 
     It is named by its path or by the name of published weights; without `weights` it is the one called `default`.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
@@ -19,7 +18,7 @@ from animalclef.hub.cache import find_weights
 from animalclef.hub.catalogue import shipped_segmenter
 from animalclef.hub.load import weights_digest
 from animalclef.prepare.body_box import disc, large_patches
-from animalclef.runtime.threads import one_thread_each, worker_threads
+from animalclef.runtime.threads import cores, one_thread_each, worker_threads
 from animalclef.structures.arrays import BoolArray
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def open_segmenter(
         ConfigError: there is no such segmenter, or transformers is absent.
         WeightsError: the weights are not on this machine, damaged, or of another network.
     """
-    count = workers or os.cpu_count() or 1
+    count = cores(workers)
     if name == "grabcut":
         return GrabCut(workers=count)
     if name in _NAMES[:2] or Path(name).suffix in _WEIGHT_FILES:

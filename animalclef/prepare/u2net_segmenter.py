@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from animalclef.config.loading import fingerprint
 from animalclef.hub.load import weights_digest
 from animalclef.prepare.body_box import large_patches
 from animalclef.runtime.devices import has_float16_units
+from animalclef.runtime.threads import cores
 from animalclef.structures.arrays import BoolArray
 
 __all__ = ["SIDE", "U2NetSegmenter", "mask_from_map", "network_input"]
@@ -58,7 +58,7 @@ class U2NetSegmenter:
         self.format = torch.float16 if has_float16_units(self.device) else torch.float32
         last_bits = [str(self.format), self.device.type, torch.__version__]  # of a map depend on these
         self.fingerprint = fingerprint("u2netp", _VERSION, weights_digest(network), last_bits)
-        self.workers = workers or os.cpu_count() or 1
+        self.workers = cores(workers)
         own = deepcopy(network).eval()  # the caller's keeps its format
         self.network = own.to(self.device, self.format).to(memory_format=torch.channels_last)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,10 +10,15 @@ from contextlib import contextmanager
 from itertools import chain, pairwise
 from typing import TypeVar
 
-__all__ = ["one_ahead", "one_thread_each", "prefetch", "worker_threads"]
+__all__ = ["cores", "one_ahead", "one_thread_each", "prefetch", "worker_threads"]
 
 _Key = TypeVar("_Key")
 _Item = TypeVar("_Item")
+
+
+def cores(workers: int | None = None) -> int:
+    """Return the number of worker threads: all cores by default."""
+    return workers or os.cpu_count() or 1
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +16,7 @@ from PIL import Image
 from animalclef.errors import OutputError
 from animalclef.runtime.atomic_files import check_writable, write_csv, write_text
 from animalclef.runtime.processes import in_processes
+from animalclef.runtime.progress import Progress, Silent
 from animalclef.synthetic.photograph import Photograph, photograph
 from animalclef.synthetic.plan import DemoConfig, Oddity, Shot, plan_demo
 
@@ -39,12 +39,11 @@ def render_demo(
     config: DemoConfig = DemoConfig(),  # noqa: B008
     *,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Render the data set into `directory` and return it; a folder of the same config is kept.
 
-    The folder appears whole or not at all, and its files depend on the config alone. `progress` is called with the
-    photographs done and their total.
+    The folder appears whole or not at all, and its files depend on the config alone.
 
     Raises:
         OutputError: `directory` holds something else, or cannot be written to.
@@ -59,7 +58,7 @@ def render_demo(
     try:
         draft = workshop / "draft"
         draft.mkdir()
-        _render_into(draft, config, workers, progress)
+        _render_into(draft, config, workers, progress or Silent())
         draft.replace(directory)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
@@ -84,14 +83,12 @@ def _is_done(directory: Path, config: DemoConfig) -> bool:
     raise OutputError(f"{directory}: holds {held}. Choose another directory, or remove this one first.")
 
 
-def _render_into(root: Path, config: DemoConfig, workers: int, progress: Callable[[int, int], None] | None) -> None:
+def _render_into(root: Path, config: DemoConfig, workers: int, progress: Progress) -> None:
     shots = plan_demo(config)
     batches = [(root, tuple(group)) for _, group in groupby(shots, key=lambda shot: shot.animal.seed)]
-    done = 0
-    for count in in_processes(_render_batch, batches, workers):
-        done += count
-        if progress is not None:
-            progress(done, len(shots))
+    with progress.task("rendering photographs", len(shots), "images") as advance:
+        for count in in_processes(_render_batch, batches, workers):
+            advance(count)
     rows = sorted(shots, key=lambda shot: shot.image_id)
     queries = [shot for shot in rows if shot.split == "query"]
     write_csv(root / "metadata.csv", COLUMNS, map(_row, rows))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from animalclef.errors import OutputError
 from animalclef.runtime.atomic_files import write_bytes, write_csv, write_text
 from animalclef.runtime.processes import in_processes
+from animalclef.runtime.progress import Progress, Silent
 from animalclef.synthetic.coats import Animal
 from animalclef.synthetic.photograph import Photograph, box_around, photograph
 from animalclef.synthetic.render import COLUMNS
@@ -53,9 +53,9 @@ def render_training_set(
     config: TrainingSetConfig = TrainingSetConfig(),  # noqa: B008
     *,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
-    """Render the training set into `directory` and return it; `progress` gets the photographs done and their total.
+    """Render the training set into `directory` and return it.
 
     Every photograph depends on the seed and its own numbers alone. Files that are there are kept, so an interrupted
     call resumes, and a larger set contains a smaller one; `metadata.csv` is written last.
@@ -67,10 +67,10 @@ def render_training_set(
     rows: dict[int, list[tuple[object, ...]]] = {}
     each = config.animals * config.photographs
     jobs = [(directory, config, number) for number in range(config.species)]
-    for number, made in in_processes(_render_species, jobs, workers):
-        rows[number] = made
-        if progress is not None:
-            progress(len(rows) * each, config.species * each)
+    with (progress or Silent()).task("rendering photographs", config.species * each, "images") as advance:
+        for number, made in in_processes(_render_species, jobs, workers):
+            rows[number] = made
+            advance(each)
     ordered = [row for number in range(config.species) for row in rows[number]]
     write_csv(directory / "metadata.csv", COLUMNS, [(place, *row) for place, row in enumerate(ordered)])
     return directory

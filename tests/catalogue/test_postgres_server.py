@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from grown import START, empty_catalogue, grow, names_of, two_seasons
+from grown import START, empty_catalogue, find, grow, names_of, two_seasons
 from postgres import PASSWORD, PostgresServer, program
 from tiny import TINY_SETTINGS, make_tiny_data, read_csv, write_csv
 from typer.testing import CliRunner
@@ -74,7 +74,7 @@ def test_the_address_is_kept_without_its_password(
     assert (tmp_path / "kept" / "catalogue.address").read_text() == f"{address}\n"
     assert sorted(one.name for one in (tmp_path / "kept").iterdir()) == ["catalogue.address"]
     assert is_catalogue(tmp_path / "kept")
-    kept.engine.dispose()
+    kept.database.engine.dispose()
     told = refused(lambda: Catalogue(tmp_path / "kept"))
     assert told.startswith(f"OutputError: {address}: cannot be reached (")
     assert told.endswith("Give the password in PGPASSWORD or ~/.pgpass.")
@@ -106,7 +106,7 @@ def test_ids_and_sentences_are_those_of_a_file_also_after_changes_that_were_refu
         kept.undo(None, "Bob", "")
         grow(kept, 3, [("x", "Öykü", ""), ("y", None, "")], {"y": (None, 0.1)})
         with pytest.raises(DataError, match="no such individual"):
-            kept.find("I" + "9" * 15)
+            find(kept, "I" + "9" * 15)
         kept.confirm(["3/y"], "Ada", "")
         with kept.reading() as connection:
             own = [individuals, photographs, changes, events.c.id, events.c.who, events.c.told, events.c.undoes]
@@ -240,13 +240,13 @@ def test_a_change_that_fails_changes_nothing(catalogue: Catalogue, statement: st
 def test_any_text_comes_back_and_what_is_none_is_one_sentence(catalogue: Catalogue) -> None:
     for name in ("Öykü", "O\u0308yku\u0308", "雪", "🦎🏽", "سحلية", "a'b\"c\\d%s;--", "𝔏𝔲𝔫𝔞"):
         catalogue.rename("I1", name, name, name)
-        assert (catalogue.find(name).id, catalogue.history()[-1].why) == (1, name)
+        assert (find(catalogue, name).id, catalogue.history()[-1].why) == (1, name)
     assert "cannot hold this text (" in refused(lambda: catalogue.rename("I1", "Luna", "Ada", "a\0b"))
     long = "".join(chr(0x4E00 + letter * 7 % 20_000) for letter in range(3_000))
     assert "cannot hold this text (index row " in refused(lambda: catalogue.rename("I1", long, "Ada", ""))
     told = refused(lambda: catalogue.rename("I1", "Luna", "Ada", "\udcff"))
     assert told == "DataError: '\\udcff': this is no Unicode text, and cannot be kept."
-    assert catalogue.find("I1").name == "𝔏𝔲𝔫𝔞"
+    assert find(catalogue, "I1").name == "𝔏𝔲𝔫𝔞"
 
 
 def test_a_catalogue_that_another_machine_changes_is_one_sentence(

@@ -337,10 +337,10 @@ def test_a_catalogue_whose_beginning_failed_is_begun_again_with_other_settings(
         with pytest.raises(OutputError, match="the disk is full"):
             create_catalogue(tmp_path / "kept", loaded(data, "one"), first, "Ada", "", CPU)
     catalogue, added = create_catalogue(tmp_path / "kept", loaded(data, "one"), second, "Ada", "", CPU)
-    assert (added.season, Recogniser(catalogue).config.retrieve.top_k) == (1, 5)
+    assert (added.season, Recogniser(catalogue, CPU).config.retrieve.top_k) == (1, 5)
     with pytest.raises(DataError, match="there is a catalogue already"):
         create_catalogue(tmp_path / "kept", loaded(data, "two"), first, "Ada", "", CPU)
-    assert Recogniser(catalogue).config.retrieve.top_k == 5
+    assert Recogniser(catalogue, CPU).config.retrieve.top_k == 5
 
 
 def test_a_large_catalogue_looks_at_candidates_alone_and_answers_the_same(

@@ -59,7 +59,7 @@ def _rename_often(folder: Path, individual: str) -> None:
 def test_two_processes_change_one_catalogue_while_it_is_copied(catalogue: Catalogue, tmp_path: Path) -> None:
     catalogue.rename("Luna", "Stella", "Ada", "")
     context = multiprocessing.get_context("fork")
-    catalogue.engine.dispose()
+    catalogue.database.engine.dispose()
     both = [context.Process(target=_rename_often, args=(catalogue.folder, one)) for one in ("I1", "I2")]
     for one in both:
         one.start()
@@ -113,12 +113,12 @@ def test_a_season_that_fills_the_disk_changes_nothing(catalogue: Catalogue) -> N
     def small(connection: sqlite3.Connection, _: object) -> None:
         connection.execute(f"PRAGMA max_page_count={pages}")  # what SQLite takes for the end of the disk
 
-    sa.event.listen(catalogue.engine, "connect", small)
-    catalogue.engine.dispose()
+    sa.event.listen(catalogue.database.engine, "connect", small)
+    catalogue.database.engine.dispose()
     with pytest.raises(OutputError, match="the disk is full; nothing was changed"):
         grow(catalogue, 3, [(f"x{number}", "Stella", "") for number in range(2_000)])
-    sa.event.remove(catalogue.engine, "connect", small)
-    catalogue.engine.dispose()
+    sa.event.remove(catalogue.database.engine, "connect", small)
+    catalogue.database.engine.dispose()
     assert names_of(catalogue) == START
     assert len(catalogue.history()) == 2
     grow(catalogue, 3, [("x", "Stella", "")])

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from animalclef.cli import app
 from animalclef.errors import WeightsError
 from animalclef.hub.bundle import write_manifest
-from animalclef.hub.cache import WEIGHTS
+from animalclef.hub.catalogue import WEIGHTS
 
 
 @pytest.fixture(autouse=True)

@@ -334,12 +334,12 @@ def test_a_dotted_name_in_a_file_is_told_how_to_be_written(tmp_path: Path) -> No
         load_config(tmp_path / "my.yaml")
 
 
-@pytest.mark.parametrize(("model", "group"), [(Config, ""), (TrainConfig, "training")])
-def test_settings_show_what_is_not_the_default(model: type[Any], group: str) -> None:
+@pytest.mark.parametrize("model", [Config, TrainConfig])
+def test_settings_show_what_is_not_the_default(model: type[Any]) -> None:
     assert repr(model()) == f"{model.__name__}()"
-    for name in shipped_configs(group):
+    for name in shipped_configs(model.shipped_in):
         if model is Config or name != "lightglue-sift":
-            shown = repr(load_recipe(model, name, group=group))
+            shown = repr(load_recipe(model, name))
             assert shown.startswith(f"{model.__name__}(")
             assert len(shown) < 1500
     changed = load_config(None, ["retrieve.top_k=7", "seed=0"])

@@ -23,7 +23,7 @@ from animalclef.features.embedding.embedder_families import FAMILIES
 from animalclef.features.embedding.embedder_registry import EMBEDDERS, find_embedder
 from animalclef.features.embedding.preprocessing import RESIZERS, Preprocessing
 from animalclef.features.embedding.timm_embedder import TimmExtractor, load_embedder
-from animalclef.hub.cache import WEIGHTS
+from animalclef.hub.catalogue import WEIGHTS
 from animalclef.pipeline.models import Models, scores_fingerprint
 from animalclef.runtime import devices
 from animalclef.structures import DecodedImage

@@ -156,11 +156,10 @@ def test_any_ledger(folder: Path, data: st.DataObject) -> None:
     path.write_bytes(data.draw(st.one_of(st.just(text), damaged(text))))
     rows = reads(lambda: Ledger(path).rows())
     if rows:
-        pairs = [(row.run, row.board) for row in rows]
         console = PlainConsole()
         with console.capture():
-            console.print(ledger_table(pairs, str(path), 0))
-            for note in ledger_notes(pairs, 0):
+            console.print(ledger_table(rows, str(path), 0))
+            for note in ledger_notes(rows, 0):
                 console.print(note)
 
 

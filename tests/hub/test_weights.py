@@ -22,7 +22,8 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from animalclef.config import load_config
 from animalclef.errors import OutputError, WeightsError
 from animalclef.hub.bundle import make_bundle, write_manifest
-from animalclef.hub.cache import WEIGHTS, WeightsEntry, find_weights, read_lock
+from animalclef.hub.cache import find_weights, read_lock
+from animalclef.hub.catalogue import WEIGHTS, WeightsEntry
 from animalclef.hub.download import download, pull
 from animalclef.hub.needed_weights import needed_weights
 from animalclef.runtime.digests import file_digest
@@ -43,7 +44,7 @@ def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def register(monkeypatch: pytest.MonkeyPatch, **changes: object) -> WeightsEntry:
     """A made-up entry called `toy`."""
     entry = replace(WeightsEntry("toy", "toy.pth", "http://localhost:9/toy.pth", "MIT"), **changes)
-    for module in ("animalclef.hub.cache", "animalclef.hub.bundle"):
+    for module in ("animalclef.hub.catalogue", "animalclef.hub.bundle"):
         monkeypatch.setattr(f"{module}.WEIGHTS", {"toy": entry})
     return entry
 

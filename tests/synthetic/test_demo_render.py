@@ -8,8 +8,8 @@ import itertools
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
+from counted_progress import CountedProgress
 from PIL import Image, ImageOps
 
 from animalclef.errors import OutputError
@@ -177,22 +177,16 @@ def test_an_older_generator_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_failure_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done: list[int] = []
-
-    def stop(count: int, total: int) -> None:
-        done.append(count)
-        raise KeyboardInterrupt
-
+    progress = CountedProgress(interrupt=True)
     with pytest.raises(KeyboardInterrupt):
-        render_demo(tmp_path / "half", TINY, progress=stop)
-    assert done
+        render_demo(tmp_path / "half", TINY, progress=progress)
+    assert progress.steps
     assert list(tmp_path.iterdir()) == []
 
 
 def test_progress_ends_at_the_total(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(render, "_render_batch", lambda batch: len(batch[1]))
-    calls: list[tuple[int, int]] = []
-    render_demo(tmp_path / "quick", TINY, progress=lambda done, total: calls.append((done, total)))
-    total = len(plan_demo(TINY))
-    assert calls[-1] == (total, total)
-    assert np.all(np.diff([done for done, _ in calls]) > 0)
+    progress = CountedProgress()
+    render_demo(tmp_path / "quick", TINY, progress=progress)
+    assert sum(progress.steps) == progress.total == len(plan_demo(TINY))
+    assert min(progress.steps) > 0

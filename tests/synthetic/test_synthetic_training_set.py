@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from counted_progress import CountedProgress
 from PIL import Image
 from tiny import read_csv
 from typer.testing import CliRunner
@@ -48,25 +49,15 @@ def test_sides_follow_in_turn_and_visits_are_shared(rendered: Path) -> None:
 
 
 def test_a_killed_call_goes_on_and_ends_the_same(rendered: Path, tmp_path: Path) -> None:
-    calls = 0
-
-    def stop(done: int, total: int) -> None:
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        render_training_set(tmp_path / "data", TINY, progress=stop)
+        render_training_set(tmp_path / "data", TINY, progress=CountedProgress(interrupt=True))
     assert not (tmp_path / "data" / "metadata.csv").exists()
     there = sorted((tmp_path / "data").rglob("*.jpg"))
     assert len(there) == 6
     before = [path.stat().st_mtime_ns for path in there]
-
-    def count(done: int, total: int) -> None:
-        nonlocal calls
-        calls = done
-        assert total == 12
-
-    render_training_set(tmp_path / "data", TINY, workers=2, progress=count)
-    assert calls == 12
+    progress = CountedProgress()
+    render_training_set(tmp_path / "data", TINY, workers=2, progress=progress)
+    assert sum(progress.steps) == progress.total == 12
     assert [path.stat().st_mtime_ns for path in there] == before
     names = [path.relative_to(rendered) for path in sorted(rendered.rglob("*")) if path.is_file()]
     assert all((rendered / name).read_bytes() == (tmp_path / "data" / name).read_bytes() for name in names)

@@ -19,7 +19,8 @@ from animalclef.features.embedding.embedder_families import FAMILIES
 from animalclef.features.embedding.embedder_registry import EmbedderEntry, find_embedder, trained_on_keys
 from animalclef.features.embedding.preprocessing import RESIZERS, Preprocessing
 from animalclef.features.embedding.principal_components import unit
-from animalclef.hub.cache import WEIGHTS, find_weights
+from animalclef.hub.cache import find_weights
+from animalclef.hub.catalogue import WEIGHTS
 from animalclef.hub.load import load_strictly, read_weights, unwrapped, weights_digest
 from animalclef.runtime.devices import Batches, choose_precision
 from animalclef.runtime.wording import first_line

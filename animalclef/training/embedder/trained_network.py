@@ -21,8 +21,8 @@ from animalclef.features.embedding.embedder_families import CLASSIFIERS, FAMILIE
 from animalclef.features.embedding.embedder_registry import METADATA, find_embedder
 from animalclef.features.embedding.preprocessing import Preprocessing
 from animalclef.features.embedding.timm_embedder import build, preprocessing_of
-from animalclef.hub.cache import WEIGHTS, find_weights
-from animalclef.hub.catalogue import SHIPPED, shipped_embedder
+from animalclef.hub.cache import find_weights
+from animalclef.hub.catalogue import SHIPPED, WEIGHTS, shipped_embedder
 from animalclef.hub.load import load_strictly, read_weights, unwrapped
 from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.wording import first_line

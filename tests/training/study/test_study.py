@@ -163,7 +163,7 @@ def test_mean_and_spread_over_seeds() -> None:
 
 @pytest.mark.parametrize("name", shipped_configs("studies"))
 def test_shipped_studies_are_read(name: str) -> None:
-    config = load_recipe(StudyConfig, name, group="studies")
+    config = load_recipe(StudyConfig, name)
     assert config.question
     from animalclef.config import TrainConfig
 
