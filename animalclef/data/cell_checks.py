@@ -8,8 +8,9 @@ from typing import get_args
 
 import numpy as np
 
+from animalclef.config.data import DateOrder
 from animalclef.data.columns import ALIASES, NEW_INDIVIDUAL, cells_of, column_of
-from animalclef.data.dates import DateOrder, day_of, parse_dates
+from animalclef.data.dates import day_of, parse_dates
 from animalclef.data.names import (
     Spellings,
     comparable,
