@@ -19,6 +19,7 @@ from animalclef.data.pixels import peak_bytes, rgb_of_deep_colour, to_rgb
 from animalclef.errors import AnimalClefError, DataError
 from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.remote_files import fetch
+from animalclef.runtime.wording import first_line
 from animalclef.structures import DecodedImage, ImageTable
 
 __all__ = [
@@ -225,4 +226,4 @@ def _why(content: bytes, error: Exception) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].replace("<_io.BytesIO object at ", "<").split(" <")[0]
+    return first_line(error).replace("<_io.BytesIO object at ", "<").split(" <")[0]

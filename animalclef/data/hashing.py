@@ -25,6 +25,7 @@ __all__ = ["MISSING", "content_key", "derived_key", "hash_images", "photograph_k
 logger = logging.getLogger(__name__)
 
 MISSING = "no such file"
+_MOST_PAIRS = 10  # of photographs under two identities that are reported one by one
 
 
 def content_key(content: bytes, box_xywhr: NDArray[np.float32]) -> str:
@@ -99,7 +100,7 @@ def _too_many_missing(images: ImageTable, missing: list[Skipped]) -> str:
     )
 
 
-def _two_names(images: ImageTable, keys: list[str], most: int = 10) -> list[str]:
+def _two_names(images: ImageTable, keys: list[str]) -> list[str]:
     """Return a sentence for each pair of equal files that stand under two individuals of one data set."""
     first: dict[tuple[str, str], int] = {}
     sentences = []
@@ -108,8 +109,8 @@ def _two_names(images: ImageTable, keys: list[str], most: int = 10) -> list[str]
         if images.identity[earlier] != who and images.path[earlier] != images.path[row]:
             pair = (images.path[earlier], images.identity[earlier], images.path[row], who)
             sentences.append("The same photograph under two identities: {} ({}) and {} ({}).".format(*pair))
-    more = [f"And {len(sentences) - most} more photographs under two identities."] if len(sentences) > most else []
-    return sentences[:most] + more
+    more = len(sentences) - _MOST_PAIRS
+    return sentences[:_MOST_PAIRS] + ([f"And {more} more photographs under two identities."] if more > 0 else [])
 
 
 def _read_one(path: Path, box_xywhr: NDArray[np.float32]) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from animalclef.decision.decide import decide
 from animalclef.decision.decision_model import Decision, load_decision
 from animalclef.errors import DataError, RunError, StaleArtefactError
 from animalclef.runtime.digests import check_digests
+from animalclef.runtime.wording import first_line
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
 from animalclef.store.shard_store import ShardStore
@@ -286,8 +287,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(f"{_not_of_a_run(path)} ({reason})") from error
+        raise RunError(f"{_not_of_a_run(path)} ({first_line(error)})") from error
 
 
 def _not_of_a_run(path: Path) -> str:

@@ -142,7 +142,7 @@ def test_the_log_of_another_run_is_refused(path: Path) -> None:
 
 
 def test_conflicts_are_chains_and_all_of_their_answers_are_left_out() -> None:
-    found = consistent_pairs([("a", "b"), ("b", "c"), ("d", "e")], [("a", "c"), ("a", "e")])
+    found = consistent_pairs([("a", "b"), ("b", "c"), ("d", "e")], [("a", "c"), ("a", "e")], {})
     assert found.conflicts == (Conflict(("a", "b", "c"), "answer"),)
     assert (found.same, found.different) == ((("d", "e"),), (("a", "e"),))
 
@@ -159,7 +159,7 @@ def test_names_take_part_in_conflicts() -> None:
 
 
 def test_every_chain_between_two_photographs_is_found() -> None:
-    found = consistent_pairs([("a", "b"), ("b", "c"), ("a", "d"), ("d", "c")], [("a", "c")])
+    found = consistent_pairs([("a", "b"), ("b", "c"), ("a", "d"), ("d", "c")], [("a", "c")], {})
     assert [one.chain for one in found.conflicts] == [("a", "b", "c"), ("a", "d", "c")]
     assert found.is_empty
 

@@ -40,7 +40,7 @@ class Histories:
     high: float
 
 
-def capture_histories(images: ImageTable, answers: Sequence[Answer], occasion: Occasion, seed: int = 0) -> Histories:
+def capture_histories(images: ImageTable, answers: Sequence[Answer], occasion: Occasion) -> Histories:
     """Return the histories of named database photographs and of the answers.
 
     New animals that were grouped as one (`new_1`) are one; without groups every photograph of a new one is another.
@@ -78,7 +78,7 @@ def capture_histories(images: ImageTable, answers: Sequence[Answer], occasion: O
         f"{name}: {who}" if several else who: "".join("1" if one in seen else "0" for one in occasions)
         for (name, who), seen in sorted(sightings.items())
     }
-    counts = _drawn_counts(fixed, used, dataset, np.random.default_rng(seed))
+    counts = _drawn_counts(fixed, used, dataset, np.random.default_rng(0))
     low, high = np.quantile(counts, [0.025, 0.975])
     undated = len(images) - len(when)
     return Histories(occasions, histories, undated, len(histories), float(counts.mean()), float(low), float(high))
