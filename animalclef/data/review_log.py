@@ -7,7 +7,6 @@ interrupted process left, and is removed before the next is written.
 
 from __future__ import annotations
 
-import datetime
 import errno
 import json
 import logging
@@ -22,7 +21,7 @@ from animalclef.data.review_conflicts import consistent_pairs
 from animalclef.errors import DataError, StaleArtefactError
 from animalclef.runtime.atomic_files import append_bytes
 from animalclef.runtime.file_lock import locked
-from animalclef.runtime.wording import counted
+from animalclef.runtime.wording import counted, now
 from animalclef.structures import ImageTable
 from animalclef.structures.reviewed import ReviewedPairs
 
@@ -104,8 +103,8 @@ class ReviewLog:
         Raises:
             OutputError: it cannot be written; the log is then as it was.
         """
-        sides = [{"image_id": one.image_id, "key": one.key, "path": one.path} for one in pair]
-        line = {"kind": "answer", "when": _now(), "who": who, "said": said, "pair": sides, "shown": dict(shown)}
+        sides = [vars(one) for one in pair]
+        line = {"kind": "answer", "when": now(), "who": who, "said": said, "pair": sides, "shown": dict(shown)}
         number = self._append(line | ({"settles": True} if settles else {}))
         return _answered(number, self._lines[number - 2])
 
@@ -118,7 +117,7 @@ class ReviewLog:
         mine = [one for one in self.standing() if one.who == who]
         if not mine:
             return None
-        self._append({"kind": "undo", "when": _now(), "who": who, "of": mine[-1].line})
+        self._append({"kind": "undo", "when": now(), "who": who, "of": mine[-1].line})
         return mine[-1]
 
     def _append(self, line: Mapping[str, Any]) -> int:
@@ -127,7 +126,7 @@ class ReviewLog:
             self._read()
             lines = [{**line, "animalclef": animalclef.__version__}]
             if not self.header:
-                head = {"kind": "review", "format": _FORMAT, "when": _now(), "animalclef": animalclef.__version__}
+                head = {"kind": "review", "format": _FORMAT, "when": now(), "animalclef": animalclef.__version__}
                 lines.insert(0, head | self._run)
             text = "".join(json.dumps(one, ensure_ascii=False, allow_nan=False) + "\n" for one in lines)
             append_bytes(self.path, text.encode(), self._offset)
@@ -250,7 +249,3 @@ def _answered(number: int, line: Mapping[str, Any]) -> Answered:
     first, second = sides
     said: Said = line["said"]
     return Answered(number, str(line["when"]), str(line["who"]), said, first, second, bool(line.get("settles")))
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
