@@ -73,9 +73,7 @@ def hash_images(
             keys.append(key)
             if reason:
                 hint = near.hint(images.path[row]) if reason == MISSING else ""
-                split = "query" if images.is_query[row] else "gallery"
-                told = f"{reason}; {hint}" if hint else reason
-                set_aside.append(Skipped(images.image_id[row], images.path[row], split, told))
+                set_aside.append(images.skipped(row, f"{reason}; {hint}" if hint else reason))
             advance(1)
     missing = [item for item in set_aside if item.reason.startswith(MISSING)]
     if missing and len(missing) / len(images) > config.max_missing:

@@ -87,6 +87,10 @@ class ImageTable:
         one, other = (text_array([viewpoint[image_id] for image_id in ids]) for ids in (query_id, gallery_id))
         return np.asarray((one == other) | (one == "") | (other == ""), dtype=bool)
 
+    def skipped(self, row: int, reason: str) -> Skipped:
+        """Return a row as a photograph that could not be used, and why."""
+        return Skipped(self.image_id[row], self.path[row], "query" if self.is_query[row] else "gallery", reason)
+
     def with_columns(self, **columns: NDArray[np.generic]) -> ImageTable:
         """Return a copy with some columns replaced."""
         return replace(self, **columns)  # type: ignore[arg-type]
