@@ -179,7 +179,7 @@ def load_run(path: Path, data: Path | None = None) -> FinishedRun:
     try:
         config, _ = Config.model_validate(settings["config"]), (settings["scores"], settings["data"])
     except (KeyError, ValidationError) as error:
-        raise RunError(f"{folder.finished}: settings of another version. {_again(path)}") from error
+        raise RunError(f"{folder.finished}: settings of another version. {folder.again}") from error
     images, ranked = _images(folder.table, _root(settings, data)), _ranked(folder.candidates)
     if not set(ranked.query_id) | set(ranked.gallery_id) <= set(images.image_id):
         raise RunError(_not_of_a_run(folder.candidates))
@@ -291,8 +291,4 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _not_of_a_run(path: Path) -> str:
-    return f"{path}: not a file of a finished run of this version. {_again(path.parent)}"
-
-
-def _again(run: Path) -> str:
-    return f"Run `animalclef predict --run {run}` again with its data and settings; finished work is kept."
+    return f"{path}: not a file of a finished run of this version. {RunFolder(path.parent).again}"
