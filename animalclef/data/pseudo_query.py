@@ -135,10 +135,8 @@ def open_set_splits(
     encounters: dict[str, set[str]] = defaultdict(set)
     for image_id, identity in zip(gallery.image_id, gallery.identity, strict=True):
         encounters[identity].add(encounter_of[image_id])
-    identities = sorted(set(pseudo.identity))
+    identities, who = np.unique(pseudo.identity, return_inverse=True)
     findable = np.array([len(encounters[identity]) > 1 for identity in identities], dtype=bool)
-    number = {identity: position for position, identity in enumerate(identities)}
-    who = np.array([number[identity] for identity in pseudo.identity], dtype=np.int64)
     rng = np.random.default_rng([seed, 2])
     share = config.of("unknown_share", gallery.dataset[0] if len(gallery) else "")
     hidden = np.stack([_hide(findable, share, rng) for _ in range(config.splits)])

@@ -17,7 +17,6 @@ from animalclef.data.cell_checks import (
     dataset_names,
     date_column,
     gallery_names,
-    identity_problems,
     name_problems,
     species_names,
     two_names_problems,
@@ -166,9 +165,8 @@ def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[tuple[st
     date, date_problems = date_column(table, source.date_order)
     viewpoint, viewpoint_problems = viewpoint_column(table)
     species, species_problems = species_names(table, merge=source.merge_case)
-    problems += box_problems + mask_problems + identity_problems(table, identity, is_query) + name_problems
-    problems += two_names_problems(table, path, boxes, names) + date_problems + viewpoint_problems
-    problems += dataset_problems + species_problems
+    problems += box_problems + mask_problems + name_problems + two_names_problems(table, path, boxes, names)
+    problems += date_problems + viewpoint_problems + dataset_problems + species_problems
     _refuse(problems)
     images = ImageTable(
         root=root,

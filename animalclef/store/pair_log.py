@@ -80,7 +80,7 @@ class PairLog:
         records = np.empty(len(fresh), dtype=self._record)
         records["low"], records["high"], records["scores"] = numbers[:, 0], numbers[:, 1], list(fresh.values())
         body = records.tobytes()
-        append_bytes(self.path, _FRAME.pack(_MARK, len(records), _checksum(len(records), body)) + body)
+        append_bytes(self.path, _FRAME.pack(_MARK, len(records), zlib.crc32(body, len(records))) + body)
         self._recent |= fresh
         if len(self._recent) >= _RECENT:
             self._settle()
@@ -218,13 +218,9 @@ class PairLog:
         mark, count, checksum = _FRAME.unpack(content[start:body_start])
         end = body_start + count * self._record.itemsize
         body = memoryview(content)[body_start:end]
-        if mark != _MARK or count == 0 or end > len(content) or _checksum(count, body) != checksum:
+        if mark != _MARK or count == 0 or end > len(content) or zlib.crc32(body, count) != checksum:
             return None
         return np.frombuffer(body, dtype=self._record), end
-
-
-def _checksum(count: int, body: bytes | memoryview) -> int:
-    return zlib.crc32(body, count)
 
 
 def _key(first: MatchKey, second: MatchKey) -> bytes:

@@ -133,18 +133,15 @@ def _drawn_counts(
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Return the number of individuals in each draw, (1000,)."""
     counts = np.zeros(_DRAWS, dtype=np.int64)
-    drawn = rng.random((_DRAWS, len(answers)))
     options = [[((dataset[one.image_id], who), upper) for who, upper in _options(one)] for one in answers]
-    groups = [(dataset[one.image_id], f"new: {one.group}") if one.group else None for one in answers]
-    for draw in range(_DRAWS):
-        seen, alone = set(fixed), 0
-        for value, choices, group in zip(drawn[draw], options, groups, strict=True):
-            who = next((name for name, upper in choices if value < upper), group)
-            if who is None:
-                alone += 1
-            else:
-                seen.add(who)
-        counts[draw] = len(seen) + alone
+    others = [
+        (dataset[one.image_id], f"new: {one.group}") if one.group else ("", str(place))  # one of its own
+        for place, one in enumerate(answers)
+    ]
+    for draw, values in enumerate(rng.random((_DRAWS, len(answers)))):
+        rows = zip(values, options, others, strict=True)
+        seen = {next((who for who, upper in choices if value < upper), other) for value, choices, other in rows}
+        counts[draw] = len(fixed | seen)
     return counts
 
 
