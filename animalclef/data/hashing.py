@@ -8,7 +8,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from animalclef.config import DataConfig
 from animalclef.data.near_names import NearNames
@@ -17,7 +16,7 @@ from animalclef.runtime.progress import Progress
 from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import worker_threads
 from animalclef.runtime.wording import counted
-from animalclef.structures import WHOLE_XYWHR, ImageTable, Skipped
+from animalclef.structures import WHOLE_XYWHR, FloatArray, ImageTable, Skipped
 from animalclef.structures.arrays import text_array
 
 __all__ = ["MISSING", "content_key", "derived_key", "hash_images", "photograph_keys"]
@@ -28,7 +27,7 @@ MISSING = "no such file"
 _MOST_PAIRS = 10  # of photographs under two identities that are reported one by one
 
 
-def content_key(content: bytes, box_xywhr: NDArray[np.float32]) -> str:
+def content_key(content: bytes, box_xywhr: FloatArray) -> str:
     """Return 32 hex digits of a file's bytes and the box in it."""
     digest = hashlib.sha256(content)
     if np.isfinite(box_xywhr).all():
@@ -111,7 +110,7 @@ def _two_names(images: ImageTable, keys: list[str]) -> list[str]:
     return sentences[:_MOST_PAIRS] + ([f"And {more} more photographs under two identities."] if more > 0 else [])
 
 
-def _read_one(path: Path, box_xywhr: NDArray[np.float32]) -> tuple[str, str]:
+def _read_one(path: Path, box_xywhr: FloatArray) -> tuple[str, str]:
     try:
         content = read_regular(path)
     except FileNotFoundError:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.config import DecideConfig
-from animalclef.structures import ImageTable, StrArray
+from animalclef.structures import FloatArray, ImageTable, StrArray
 from animalclef.structures.arrays import BoolArray, select_rows
 
 __all__ = ["OpenSetSplits", "PseudoQueries", "choose_pseudo_queries", "open_set_splits"]
@@ -54,7 +54,7 @@ class PseudoQueries:
     encounter, which a query has, and what an encounter is worth shows where one more is hidden.
     """
 
-    columns: Mapping[str, NDArray[np.float32]]  # each (p, k), NaN where there is no candidate
+    columns: Mapping[str, FloatArray]  # each (p, k), NaN where there is no candidate
     same: BoolArray  # (p, k)
     agrees: BoolArray  # (p, k) the viewpoints are the same, or one is not known
     as_known: BoolArray  # (p, k)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from animalclef.config import Config
@@ -29,7 +28,7 @@ from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped
-from animalclef.structures.arrays import text_array
+from animalclef.structures.arrays import BoolArray, text_array
 
 __all__ = ["FinishedRun", "load_run"]
 
@@ -76,7 +75,7 @@ class FinishedRun:
         return str(self.settings["data"])
 
     @property
-    def used(self) -> NDArray[np.bool_]:
+    def used(self) -> BoolArray:
         """Which rows of `images` were not skipped, (n,)."""
         return np.asarray(self.images.key != "", dtype=bool)
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from animalclef.errors import OutputError, StaleArtefactError
 from animalclef.runtime.atomic_files import append_bytes, make_folder, write_bytes, write_text
 from animalclef.structures import FloatArray, MatchKey, StrArray
-from animalclef.structures.arrays import BoolArray
+from animalclef.structures.arrays import BoolArray, Integers
 
 __all__ = ["PairLog"]
 
@@ -146,7 +146,7 @@ class PairLog:
     def _holds(self, key: bytes) -> bool:
         return key in self._recent or bool(self._sorted_rows(np.array([key], dtype=_KEY))[0] >= 0)
 
-    def _rows(self, first: StrArray, second: StrArray) -> NDArray[np.int64]:
+    def _rows(self, first: StrArray, second: StrArray) -> Integers:
         """Return where pairs stand in the log, -1 for one that does not."""
         self._settle()
         rows = np.full(len(first), -1)
@@ -156,7 +156,7 @@ class PairLog:
             rows[block] = self._sorted_rows(np.frombuffer(b"".join(keys), dtype=_KEY))
         return rows
 
-    def _sorted_rows(self, keys: NDArray[np.bytes_]) -> NDArray[np.int64]:
+    def _sorted_rows(self, keys: NDArray[np.bytes_]) -> Integers:
         if not len(self._keys):
             return np.full(len(keys), -1)
         rows = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)

@@ -12,6 +12,7 @@ from animalclef.runtime.wording import counted
 from animalclef.structures.arrays import (
     BoolArray,
     FloatArray,
+    Pixels,
     StrArray,
     check_rows,
     check_shape,
@@ -125,8 +126,8 @@ class Skipped:
 class DecodedImage:
     """Pixels of one row, upright, cropped to its box."""
 
-    pixels: NDArray[np.uint8]  # (H, W, 3) RGB
-    alpha: NDArray[np.uint8] | None  # (H, W), None where the file has no transparency
+    pixels: Pixels  # (H, W, 3) RGB
+    alpha: Pixels | None  # (H, W), None where the file has no transparency
     original_size_wh: tuple[int, int]  # before any reduction, after cropping
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from animalclef.data.answers import Answer
 from animalclef.errors import DataError
 from animalclef.structures import ImageTable
+from animalclef.structures.arrays import Integers
 
 __all__ = ["Histories", "Occasion", "capture_histories", "capture_text", "mark_text"]
 
@@ -130,7 +131,7 @@ def capture_text(histories: Histories) -> str:
 
 def _drawn_counts(
     fixed: set[Individual], answers: Sequence[Answer], dataset: Mapping[str, str], rng: np.random.Generator
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+) -> Integers:
     """Return the number of individuals in each draw, (1000,)."""
     counts = np.zeros(_DRAWS, dtype=np.int64)
     options = [[((dataset[one.image_id], who), upper) for who, upper in _options(one)] for one in answers]
