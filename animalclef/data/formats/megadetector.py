@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from animalclef.data.folders import place_in_folders
-from animalclef.data.formats.json_file import left_out, number, objects, rows_to_table, text
+from animalclef.data.formats.json_file import is_box, left_out, number, objects, rows_to_table, text
 from animalclef.data.table_file import Problem, Table
 from animalclef.runtime.wording import counted
 
@@ -72,7 +72,6 @@ def megadetector_table(content: dict[str, Any], path: Path) -> Table:
 def _is_animal(detection: object, animal: set[str]) -> bool:
     if not isinstance(detection, dict):
         return False
-    box, confidence = detection.get("bbox"), number(detection.get("conf"))
-    whole = isinstance(box, list) and len(box) == 4 and all(number(side) is not None for side in box)
+    confidence = number(detection.get("conf"))
     is_sure = confidence is not None and confidence >= _LEAST_CONFIDENCE
-    return whole and is_sure and text(detection.get("category")) in animal
+    return is_sure and is_box(detection.get("bbox")) and text(detection.get("category")) in animal
