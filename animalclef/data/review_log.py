@@ -159,12 +159,11 @@ class ReviewLog:
         self._offset += len(whole)
 
 
-def read_review(path: Path, images: ImageTable | None = None) -> ReviewedPairs:
+def read_review(path: Path, images: ImageTable) -> ReviewedPairs:
     """Return the pairs that a log calls the same and different, by image_id, without the contradictions.
 
-    With `images`, photographs are found again by their content, or by image_id and path where the file was changed, and
-    the names in the table count, too. Answers about photographs that are gone, and contradictory ones, are left out
-    with a warning.
+    Photographs are found again by their content, or by image_id and path where the file was changed, and the names in
+    the table count, too. Answers about photographs that are gone, and contradictory ones, are left out with a warning.
 
     Raises:
         DataError: there is no such file, or it is no review log.
@@ -172,9 +171,7 @@ def read_review(path: Path, images: ImageTable | None = None) -> ReviewedPairs:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file. `animalclef review RUN` writes one.")
-    answers = ReviewLog(path).standing()
-    found = [(one.pair, one.said) for one in answers] if images is None else resolved(path, answers, images)
-    pairs = consistent(found, images)
+    pairs = consistent(resolved(path, ReviewLog(path).standing(), images), images)
     if pairs.conflicts:
         logger.warning(
             "%s: %d contradictions; their answers are left out. `animalclef review` shows them.",
@@ -213,12 +210,10 @@ def resolved(path: Path, answers: Sequence[Answered], images: ImageTable) -> lis
     return there
 
 
-def consistent(answers: Sequence[tuple[tuple[str, str], Said]], images: ImageTable | None = None) -> ReviewedPairs:
+def consistent(answers: Sequence[tuple[tuple[str, str], Said]], images: ImageTable) -> ReviewedPairs:
     """Return the pairs that answers call the same and different; they and the names of a table may contradict."""
-    name_of: dict[str, tuple[str, str]] = {}
-    if images is not None:
-        names = zip(images.image_id, images.dataset, images.identity, strict=True)
-        name_of = {one: (dataset, who) for one, dataset, who in names if who is not None}
+    names = zip(images.image_id, images.dataset, images.identity, strict=True)
+    name_of = {one: (dataset, who) for one, dataset, who in names if who is not None}
     parts: dict[Said, list[tuple[str, str]]] = {said: [] for said in get_args(Said)}
     for (a, b), said in answers:
         parts[said].append((a, b) if a <= b else (b, a))

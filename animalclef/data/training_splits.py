@@ -74,7 +74,7 @@ def split_rows(table: ImageTable, encounter_of: Mapping[str, str], config: Split
     rest = usable & ~taken.of_queries[taken.event]
     gallery = rest & np.isin(taken.who, list(taken.tested)) if config.kind == "disjoint" else rest
     trains = rest & ~gallery & ~np.isin(taken.event, taken.event[gallery]) if config.kind == "disjoint" else rest
-    trains = _often_enough(taken.who, trains, config.least_training)
+    trains = trains & (np.bincount(taken.who[trains], minlength=len(rows))[taken.who] >= config.least_training)
     gallery = gallery & (config.kind != "paper")
     query = np.isin(np.arange(len(rows)), taken.queries)
     split = TrainingSplit(rows[trains], rows[gallery], rows[query])
@@ -275,9 +275,3 @@ def _individuals(table: ImageTable) -> Integers:
     keys = list(zip(table.dataset, table.identity, strict=True))
     number = {key: position for position, key in enumerate(sorted(set(keys)))}
     return np.array([number[key] for key in keys], dtype=np.int64)
-
-
-def _often_enough(who: Integers, chosen: BoolArray, least: int) -> BoolArray:
-    """Of the chosen rows those of individuals with at least `least` of them."""
-    count = np.bincount(who[chosen], minlength=int(who.max(initial=-1)) + 1)
-    return np.asarray(chosen & (count[who] >= least), dtype=bool)
