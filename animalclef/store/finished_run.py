@@ -224,14 +224,13 @@ def _images(path: Path, root: Path) -> ImageTable:
         if not name or leaves_folder(name):
             raise RunError(f"{path}: the path {name!r} leaves the data folder, so this run is not opened.")
     with _reading(path):
-        return ImageTable(
-            root=root,
-            is_query=(frame["split"] == "query").to_numpy(dtype=bool),
-            identity=text_array([identity or None for identity in frame["identity"]]),
-            encounter=text_array([""] * len(frame)),
-            bbox_xywhr=np.array([json.loads(box) if box else [np.nan] * 5 for box in boxes], np.float32).reshape(-1, 5),
-            mask=text_array(frame["mask"].tolist()) if "mask" in frame else None,
-            **{name: text_array(frame[name].tolist()) for name in unchanged},
+        return ImageTable.of_lists(
+            root,
+            (frame["split"] == "query").tolist(),
+            np.array([json.loads(box) if box else [np.nan] * 5 for box in boxes], np.float32).reshape(-1, 5),
+            mask=frame["mask"].tolist() if "mask" in frame else None,
+            identity=[identity or None for identity in frame["identity"]],
+            **{name: frame[name].tolist() for name in unchanged},
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,7 +27,8 @@ WHOLE_XYWHR: FloatArray = np.full(5, np.nan, dtype=np.float32)
 """The box of a whole photograph."""
 WHOLE_XYWHR.flags.writeable = False
 
-_COLUMNS = ("path", "dataset", "is_query", "identity", "date", "viewpoint", "species", "encounter", "key", "mask")
+_TEXTS = ("path", "dataset", "identity", "date", "viewpoint", "species", "encounter", "key")
+_COLUMNS = (*_TEXTS, "is_query", "mask")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,22 @@ class ImageTable:
             raise ValueError("image_id: expected unique values.")
         if any(name is not None for name in self.identity[self.is_query]):
             raise ValueError("identity: a query's identity must be None; it is never read.")
+
+    @classmethod
+    def of_lists(
+        cls,
+        root: Path,
+        is_query: Sequence[bool],
+        bbox_xywhr: FloatArray | None = None,
+        mask: Sequence[str] | None = None,
+        **texts: Sequence[str | None],
+    ) -> ImageTable:
+        """Build a table of texts by column; a column that is absent is empty, without boxes photographs are whole."""
+        n = len(is_query)
+        columns = {name: text_array(values) for name, values in (dict.fromkeys(_TEXTS, [""] * n) | texts).items()}
+        boxes = np.tile(WHOLE_XYWHR, (n, 1)) if bbox_xywhr is None else bbox_xywhr
+        masks = None if mask is None else text_array(mask)
+        return cls(root=root, is_query=np.array(is_query, dtype=bool), bbox_xywhr=boxes, mask=masks, **columns)
 
     def __len__(self) -> int:
         return len(self.image_id)
