@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -185,8 +184,3 @@ def joined(first: ImageTable, second: ImageTable) -> ImageTable:
     mask = np.concatenate(masks)
     boxes = np.concatenate([first.bbox_xywhr, second.bbox_xywhr])
     return ImageTable(root=first.root, bbox_xywhr=boxes, mask=mask if (mask != "").any() else None, **columns)
-
-
-def box_text(box: np.ndarray[tuple[int], np.dtype[np.float32]]) -> str:
-    """Return a box as the database holds it: JSON, "" for the whole photograph."""
-    return json.dumps(box.tolist()) if np.isfinite(box).all() else ""

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from animalclef.catalogue.catalogue_folder import Catalogue, link_photographs
 from animalclef.catalogue.individual_lookup import new_individual
-from animalclef.catalogue.recogniser import Machine, Recogniser, box_text
+from animalclef.catalogue.recogniser import Machine, Recogniser
 from animalclef.catalogue.schema import changes, individuals, meta, next_id, photographs, put_meta, seasons
 from animalclef.catalogue.signed_changes import Change, apply_event
 from animalclef.config import Config
@@ -27,6 +27,7 @@ from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.wording import counted, now
 from animalclef.structures import ImageTable, Skipped
 from animalclef.structures.arrays import text_array
+from animalclef.structures.images import box_text
 
 __all__ = ["Added", "Answer", "add_season", "create_catalogue", "write_season"]
 

@@ -29,6 +29,7 @@ from animalclef.store.run_folder import RunFolder
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped
 from animalclef.structures.arrays import BoolArray, text_array
+from animalclef.structures.images import boxes_of_texts
 
 __all__ = ["FinishedRun", "load_run"]
 
@@ -217,7 +218,6 @@ def _root(settings: Mapping[str, Any], data: Path | None) -> Path:
 
 def _images(path: Path, root: Path) -> ImageTable:
     frame = _read(path, _TABLE)
-    boxes = frame["bbox_xywhr"] if "bbox_xywhr" in frame else [""] * len(frame)
     unchanged = [name for name in _TABLE if name not in ("identity", "split")]
     masks = [one for one in frame.get("mask", ()) if one and not is_segmentation(one)]
     for name in (*frame["path"], *masks):
@@ -227,7 +227,7 @@ def _images(path: Path, root: Path) -> ImageTable:
         return ImageTable.of_lists(
             root,
             (frame["split"] == "query").tolist(),
-            np.array([json.loads(box) if box else [np.nan] * 5 for box in boxes], np.float32).reshape(-1, 5),
+            boxes_of_texts(frame.get("bbox_xywhr", [""] * len(frame))),
             mask=frame["mask"].tolist() if "mask" in frame else None,
             identity=[identity or None for identity in frame["identity"]],
             **{name: frame[name].tolist() for name in unchanged},

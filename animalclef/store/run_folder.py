@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from animalclef.data.encounters import Encounters
@@ -18,6 +17,7 @@ from animalclef.runtime.digests import json_object
 from animalclef.runtime.file_lock import locked_folder
 from animalclef.runtime.output_guard import RUN_MARKER
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped
+from animalclef.structures.images import box_text
 
 __all__ = ["RunFolder"]
 
@@ -147,7 +147,7 @@ class RunFolder:
             "species": images.species,
             "used": [int(one in key_of) for one in images.image_id],
             "key": [key_of.get(one, "") for one in images.image_id],
-            "bbox_xywhr": [json.dumps(box.tolist()) if np.isfinite(box).all() else "" for box in images.bbox_xywhr],
+            "bbox_xywhr": list(map(box_text, images.bbox_xywhr)),
         }
         columns |= {} if images.mask is None else {"mask": images.mask}
         write_csv(self.table, tuple(columns), zip(*columns.values(), strict=True))

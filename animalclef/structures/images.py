@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from animalclef.structures.arrays import (
     text_array,
 )
 
-__all__ = ["WHOLE_XYWHR", "DecodedImage", "ImageTable", "Skipped"]
+__all__ = ["WHOLE_XYWHR", "DecodedImage", "ImageTable", "Skipped", "box_text", "boxes_of_texts"]
 
 WHOLE_XYWHR: FloatArray = np.full(5, np.nan, dtype=np.float32)
 """The box of a whole photograph."""
@@ -128,6 +129,17 @@ class ImageTable:
     def gallery(self) -> ImageTable:
         """The rows that can be answers: not a query, and with a name."""
         return self.select(self.is_named)
+
+
+def box_text(box_xywhr: FloatArray) -> str:
+    """Return a box as runs and catalogues hold it: JSON, "" for the whole photograph."""
+    return json.dumps(box_xywhr.tolist()) if np.isfinite(box_xywhr).all() else ""
+
+
+def boxes_of_texts(texts: Iterable[str | None]) -> FloatArray:
+    """Return (n, 5) boxes of what `box_text` wrote."""
+    rows = [json.loads(text) if text else WHOLE_XYWHR for text in texts]
+    return np.array(rows, dtype=np.float32).reshape(-1, 5)
 
 
 @dataclass(frozen=True)
