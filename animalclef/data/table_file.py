@@ -165,18 +165,13 @@ def _table_of_rows(rows: Iterable[tuple[int, Sequence[str]]], path: Path) -> Tab
         raise DataError(f"{path}: there is no header line with the names of the columns.")
     columns = [name.strip() for name in first]
     problems = grouped(path.name, "a comment before the header is skipped", comments)
-    found: list[dict[str, str]] = []
-    lines: list[int] = []
-    for line, cells in numbered:
-        row = _row(path, columns, cells, line, problems)
-        if row is not None:
-            found.append(row)
-            lines.append(line)
+    rows_found = [(line, _row(path, columns, cells, line, problems)) for line, cells in numbered]
+    kept = [(line, row) for line, row in rows_found if row is not None]
     repeated = sorted({name for name in columns if name and columns.count(name) > 1})
     problems += [
         Problem(path.name, 1, f"the column {name} stands twice; the first is used.", fatal=False) for name in repeated
     ]
-    return Table(path, tuple(dict.fromkeys(columns)), found, lines, problems)
+    return Table(path, tuple(dict.fromkeys(columns)), [row for _, row in kept], [line for line, _ in kept], problems)
 
 
 def control_character(cell: str) -> str | None:

@@ -26,7 +26,6 @@ from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.digests import with_digests
 from animalclef.runtime.progress import Progress
-from animalclef.store.cluster_file import is_clustering
 from animalclef.store.finished_run import FinishedRun, load_run
 from animalclef.store.pseudo_query_file import Stamp, write_pseudo_queries
 from animalclef.store.run_folder import RunFolder
@@ -75,7 +74,7 @@ def read_ensemble(paths: Sequence[Path]) -> Ensemble:
         raise DataError(f"{twice[0]}: given twice; a run can be in an ensemble once.")
     runs = dict(zip(_names(paths), (load_run(path).with_everything() for path in paths), strict=True))
     for run in runs.values():
-        if is_clustering(run):
+        if run.is_clustering:
             raise DataError(f"{run.path}: a run of a clustering task; only names can be fused, not groups.")
     first, *others = runs.values()
     for other in others:

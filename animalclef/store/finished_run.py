@@ -76,6 +76,11 @@ class FinishedRun:
         return str(self.settings["data"])
 
     @property
+    def is_clustering(self) -> bool:
+        """Whether the submission holds clusters instead of names."""
+        return self.settings.get("task") == "clustering"
+
+    @property
     def used(self) -> BoolArray:
         """Which rows of `images` were not skipped, (n,)."""
         return np.asarray(self.images.key != "", dtype=bool)
