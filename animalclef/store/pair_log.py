@@ -186,7 +186,7 @@ class PairLog:
             raise StaleArtefactError(
                 f"{self.path}: matched with other settings than this run's. Use another --run, or --overwrite."
             )
-        at = end = kept = len(self._header)
+        at = end = len(self._header)
         whole: list[tuple[int, int]] = [(0, end)]
         keys, scores = [self._keys], [self._scores]
         while at >= 0:
@@ -198,10 +198,10 @@ class PairLog:
             keys.append(np.stack([records["low"], records["high"]], axis=1).astype(">u8").view(_KEY)[:, 0])
             scores.append(records["scores"])
             whole.append((at, after))
-            kept += after - at
             end = at = after
         if len(keys) > 1:
             self._hold(keys, scores)
+        kept = sum(after - start for start, after in whole)
         if kept < end:
             logger.warning(
                 "%s: removed %d damaged bytes; the pairs in them are matched again.", self.path, len(content) - kept

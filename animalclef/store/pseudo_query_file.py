@@ -43,7 +43,7 @@ class Stamp:
     data: str = ""
 
 
-def write_pseudo_queries(run: RunFolder, pseudo: Mapping[str, PseudoQueries], stamp: Stamp | None = None) -> None:
+def write_pseudo_queries(run: RunFolder, pseudo: Mapping[str, PseudoQueries], stamp: Stamp) -> None:
     """Keep the pseudo-queries of every data set in the run folder, in place of earlier ones.
 
     Raises:
@@ -55,7 +55,7 @@ def write_pseudo_queries(run: RunFolder, pseudo: Mapping[str, PseudoQueries], st
         packed, names = _packed(part)
         arrays |= {f"{number}/{key}": np.ascontiguousarray(array) for key, array in packed.items()}
         datasets.append({"name": name, **names})
-    header: dict[str, Any] = {"format": _FORMAT, "stamp": vars(stamp or Stamp()), "datasets": datasets}
+    header: dict[str, Any] = {"format": _FORMAT, "stamp": vars(stamp), "datasets": datasets}
     header["sha256"] = _digest(header, arrays)
     write_bytes(run.pseudo_queries, save(arrays, metadata={"animalclef": json.dumps(header, ensure_ascii=False)}))
 
