@@ -13,7 +13,7 @@ import pandas as pd
 
 from animalclef.config import Config, DataConfig, TrainConfig, TrainMatcherConfig, load_recipe
 from animalclef.config.base import Settings
-from animalclef.data.dates import DateOrder
+from animalclef.config.data import DateOrder
 from animalclef.data.sources import find_source
 from animalclef.data.table import LoadedTable, load_table
 from animalclef.errors import ConfigError, suggestion

@@ -26,7 +26,7 @@ from animalclef.report.write_report import write_report as write_page
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.threads import cores
 from animalclef.runtime.wording import counted
-from animalclef.store.cluster_file import is_clustering, read_clusters
+from animalclef.store.cluster_file import read_clusters
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.finished_run import load_run as read_run
 
@@ -126,7 +126,7 @@ class Run:
         """
         target, finished = Path(path), self.finished
         check_target(target, self.path)
-        clusters = read_clusters(finished) if is_clustering(finished) else None
+        clusters = read_clusters(finished) if finished.is_clustering else None
         loaded = LoadedTable(Source(finished.path, None), finished.images, [], finished.order, clusters is not None)
         if clusters is None:
             write_submission(target, finished.predictions, loaded)

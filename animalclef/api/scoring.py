@@ -151,9 +151,4 @@ def _candidates(embeddings: Vectors, identity: Sequence[str]) -> Candidates:
 
 def _table(image_id: StrArray) -> ImageTable:
     """Return a table of these images in which nothing else is known."""
-    blank = np.full(len(image_id), "", dtype=object)
-    return ImageTable(
-        root=Path(), image_id=image_id, path=blank, dataset=blank, is_query=np.zeros(len(image_id), dtype=bool),
-        identity=blank, date=blank, viewpoint=blank, species=blank, encounter=blank,
-        bbox_xywhr=np.full((len(image_id), 5), np.nan, dtype=np.float32), key=blank,
-    )  # fmt: skip
+    return ImageTable.of_lists(Path(), [False] * len(image_id), image_id=image_id.tolist())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Container, Sequence
 from contextlib import AbstractContextManager
@@ -37,6 +36,7 @@ from animalclef.runtime.database_address import without_password
 from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable
 from animalclef.structures.arrays import BoolArray, text_array
+from animalclef.structures.images import boxes_of_texts
 
 __all__ = ["Catalogue", "is_catalogue", "link_photographs"]
 
@@ -105,12 +105,11 @@ class Catalogue:
         rows = self.rows() if all_of_them else self.rows(photographs.c.confirmed == 1)
         texts = {column: text_array([getattr(row, column) for row in rows]) for column in _TEXTS}
         mask = texts.pop("mask")
-        boxes = [json.loads(row.bbox) if row.bbox else [np.nan] * 5 for row in rows]
         return ImageTable(
             root=self.folder.resolve(),
             is_query=np.zeros(len(rows), dtype=bool),
             identity=text_array([row.identity for row in rows]),
-            bbox_xywhr=np.array(boxes, dtype=np.float32).reshape(-1, 5),
+            bbox_xywhr=boxes_of_texts(row.bbox for row in rows),
             mask=mask if (mask != "").any() else None,
             **texts,
         )

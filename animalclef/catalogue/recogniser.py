@@ -26,7 +26,6 @@ from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.regular_files import read_regular
 from animalclef.store.run_folder import RunFolder
 from animalclef.structures import WHOLE_XYWHR, ImageTable
-from animalclef.structures.arrays import text_array
 from animalclef.structures.clusters import Clusters
 
 __all__ = ["Machine", "Recogniser", "Sighting", "joined"]
@@ -163,12 +162,10 @@ def _one_row(photograph: Path, dataset: str) -> ImageTable:
         key = content_key(read_regular(photograph), WHOLE_XYWHR)
     except OSError as error:
         raise PhotographError(f"{photograph}: cannot be read ({error.strerror}).") from error
-    one = {name: text_array([""]) for name in ("date", "viewpoint", "species", "encounter")}
-    return ImageTable(
-        root=photograph.resolve().parent, image_id=text_array([f"who/{key}"]),
-        path=text_array([str(photograph.resolve())]), dataset=text_array([dataset]), is_query=np.ones(1, dtype=bool),
-        identity=text_array([None]), bbox_xywhr=WHOLE_XYWHR[None], key=text_array([key]), **one,
-    )  # fmt: skip
+    path = photograph.resolve()
+    return ImageTable.of_lists(
+        path.parent, [True], image_id=[f"who/{key}"], path=[str(path)], dataset=[dataset], identity=[None], key=[key]
+    )
 
 
 def joined(first: ImageTable, second: ImageTable) -> ImageTable:

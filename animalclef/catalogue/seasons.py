@@ -16,7 +16,7 @@ from animalclef.catalogue.catalogue_folder import Catalogue, link_photographs
 from animalclef.catalogue.individual_lookup import new_individual
 from animalclef.catalogue.recogniser import Machine, Recogniser
 from animalclef.catalogue.schema import changes, individuals, meta, next_id, photographs, put_meta, seasons
-from animalclef.catalogue.signed_changes import Change, apply_event, now
+from animalclef.catalogue.signed_changes import Change, apply_event
 from animalclef.config import Config
 from animalclef.data.hashing import hash_images
 from animalclef.data.names import spelled_as
@@ -25,7 +25,7 @@ from animalclef.data.table import LoadedTable
 from animalclef.decision.decision_model import Decision
 from animalclef.errors import DataError
 from animalclef.pipeline.predict import Outcome
-from animalclef.runtime.wording import counted
+from animalclef.runtime.wording import counted, now
 from animalclef.structures import ImageTable, Skipped
 from animalclef.structures.arrays import text_array
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ import sqlalchemy as sa
 
 from animalclef.catalogue.schema import changes, events, individuals, next_id, photographs
 from animalclef.errors import DataError
+from animalclef.runtime.wording import now
 
-__all__ = ["Change", "Event", "apply_event", "history", "last_to_undo", "now", "undo_event"]
+__all__ = ["Change", "Event", "apply_event", "history", "last_to_undo", "undo_event"]
 
 _TABLES = {"photographs": photographs, "individuals": individuals}
 _ROWS = 500  # of one statement
@@ -129,11 +129,6 @@ def last_to_undo(connection: sa.Connection) -> int:
             f"The last change {last.told}. To undo a whole season, give the number of this event: {last.id}."
         )
     return last.id
-
-
-def now() -> str:
-    """Return the time, in UTC."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _set(connection: sa.Connection, name: str, column: str, before: Any, after: Any, rows: Sequence[int]) -> None:

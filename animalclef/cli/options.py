@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -103,6 +103,8 @@ def parse_columns(text: str | None) -> dict[str, Any]:
     Raises:
         ConfigError: a part is not KEY=COLUMN, or the order of dates is unknown.
     """
+    from animalclef.config.data import DateOrder
+
     columns: dict[str, str] = {}
     for part in (text or "").split(","):
         subject, equals, column = (piece.strip() for piece in part.partition("="))
@@ -112,7 +114,7 @@ def parse_columns(text: str | None) -> dict[str, Any]:
             raise ConfigError(f"--columns {part.strip()}: expected KEY=COLUMN, such as path=filename.")
         columns[subject] = column
     order = columns.pop("date_order", None)
-    if order not in (None, "day-first", "month-first", "year-first"):
+    if order not in (None, *get_args(DateOrder)):
         raise ConfigError(f"--columns date_order={order}: expected day-first, month-first or year-first.")
     return {"columns": columns, "date_order": order}
 

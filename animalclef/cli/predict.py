@@ -35,7 +35,6 @@ def _finish(
 ) -> None:
     """Write the submission and a line of the ledger; print warnings, the decision, and where the results are."""
     from animalclef.pipeline.ledger_entry import record
-    from animalclef.store.cluster_file import is_clustering
 
     made.to_submission(submission)
     summary = made.summary
@@ -54,7 +53,7 @@ def _finish(
     answered, *rest = console.answer_lines(summary, submission, made.path, skipped, competes=competes)
     counts = []
     if made.outcome is not None and made.outcome.clusters is not None:
-        what = ("query", "") if is_clustering(made.finished) else ("photograph", " of new individuals")
+        what = ("query", "") if made.finished.is_clustering else ("photograph", " of new individuals")
         counts = console.count_lines(made.outcome.clusters.counts, *what)
     spent = [made.outcome.spent.sentence] if made.outcome is not None and made.outcome.spent is not None else []
     lines = [*console.honesty_lines(made.decision), *spent, answered, *counts, *rest]

@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 
 from animalclef.config.base import Settings
 
-__all__ = ["DataConfig", "EncounterConfig", "SplitConfig", "SplitKind"]
+__all__ = ["DataConfig", "DateOrder", "EncounterConfig", "SplitConfig", "SplitKind"]
 
+DateOrder = Literal["day-first", "month-first", "year-first"]
 SplitKind = Literal["paper", "closed-set", "open-set", "disjoint", "time"]
 
 
@@ -20,7 +21,7 @@ class DataConfig(Settings):
     columns: dict[str, str] = Field(
         {}, description="the table's columns by subject, such as {path: filename, identity: individual}"
     )
-    date_order: Literal["day-first", "month-first", "year-first"] | None = Field(
+    date_order: DateOrder | None = Field(
         None, description="the order in dates such as 5/1/2023 or 23-05-01; by default the column's own dates settle it"
     )
     merge_case: bool = Field(

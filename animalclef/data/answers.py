@@ -67,9 +67,8 @@ def answer_rows(
     for query, who, probability in zip(ranked.query_id, ranked.identity, ranked.identity_probability, strict=True):
         candidates.setdefault(query, {}).setdefault(who, float(probability))
     rows = []
-    for at, (image_id, who, probability) in enumerate(
-        zip(predictions.image_id, predictions.identity, predictions.probability, strict=True)
-    ):
+    answered = zip(predictions.image_id, predictions.identity, predictions.probability, strict=True)
+    for at, (image_id, who, probability) in enumerate(answered):
         row = row_of[image_id]
         dataset = str(images.dataset[row])
         ordered = sorted(candidates.get(image_id, {}).items(), key=lambda pair: -pair[1])

@@ -8,8 +8,9 @@ from typing import get_args
 
 import numpy as np
 
+from animalclef.config.data import DateOrder
 from animalclef.data.columns import ALIASES, NEW_INDIVIDUAL, cells_of, column_of
-from animalclef.data.dates import DateOrder, day_of, parse_dates
+from animalclef.data.dates import day_of, parse_dates
 from animalclef.data.names import (
     Spellings,
     comparable,
@@ -27,7 +28,6 @@ __all__ = [
     "dataset_names",
     "date_column",
     "gallery_names",
-    "identity_problems",
     "name_problems",
     "species_names",
     "two_names_problems",
@@ -56,11 +56,21 @@ def control_problems(table: Table) -> list[Problem]:
 def gallery_names(
     table: Table, identity: Sequence[str], is_query: Sequence[bool], dataset: Sequence[str], *, merge: bool
 ) -> tuple[Spellings, list[Problem]]:
-    """Return the identity of every gallery row, "" for no name; where they `merge`, with one spelling each."""
-    pairs = zip(identity, is_query, strict=True)
-    given = ["" if query or who == NEW_INDIVIDUAL else who for who, query in pairs]
+    """Return the identity of every gallery row, "" for no name, where they `merge` with one spelling each; and warnings
+    of queries with an identity, of photographs without one or with a reserved one, and of odd names.
+    """
+    name, rows = table.path.name, list(zip(identity, is_query, table.lines, strict=True))
+    labelled = [line for who, query, line in rows if query and who]
+    unnamed = [line for who, query, line in rows if not query and not who]
+    reserved = [line for who, query, line in rows if not query and who == NEW_INDIVIDUAL]
+    given = ["" if query or who == NEW_INDIVIDUAL else who for who, query, _ in rows]
     spelled = one_spelling(given, dataset, merge=merge)
-    return spelled, name_problems(table.path.name, spelled, dataset, table.lines)
+    return spelled, [
+        *grouped(name, "a query has an identity; it is ignored and never read", labelled),
+        *grouped(name, "a gallery photograph has no identity; it cannot be an answer", unnamed),
+        *grouped(name, f"{NEW_INDIVIDUAL} is a reserved name; it cannot be an answer", reserved),
+        *name_problems(name, spelled, dataset, table.lines),
+    ]
 
 
 def name_problems(file: str, spelled: Spellings, dataset: Sequence[str], lines: Sequence[int | None]) -> list[Problem]:
@@ -82,20 +92,6 @@ def name_problems(file: str, spelled: Spellings, dataset: Sequence[str], lines: 
         if comparable(other) != comparable(who):
             pairs.append((lines[row], f"identity {other!a} and {who!a} are nearly alike, and read as two individuals."))
     return problems + _listed(file, "pairs of names that are nearly alike", pairs)
-
-
-def identity_problems(table: Table, identity: Sequence[str], is_query: Sequence[bool]) -> list[Problem]:
-    """Return warnings of queries with an identity, and of gallery photographs without one or with a reserved one."""
-    name = table.path.name
-    rows = list(zip(identity, is_query, table.lines, strict=True))
-    labelled = [line for who, query, line in rows if query and who]
-    unnamed = [line for who, query, line in rows if not query and not who]
-    reserved = [line for who, query, line in rows if not query and who == NEW_INDIVIDUAL]
-    return [
-        *grouped(name, "a query has an identity; it is ignored and never read", labelled),
-        *grouped(name, "a gallery photograph has no identity; it cannot be an answer", unnamed),
-        *grouped(name, f"{NEW_INDIVIDUAL} is a reserved name; it cannot be an answer", reserved),
-    ]
 
 
 def dataset_names(

@@ -61,6 +61,8 @@ _AS_THEY_ARE = {"viewpoint": ("orientation", "viewpoint")}  # names that need no
 _GALLERY = frozenset({"database", "train", "gallery", "reference", "training", "references"})
 _QUERY = frozenset({"query", "test", "queries", "testing", "probe"})
 
+_real = lru_cache(maxsize=4096)(os.path.realpath)
+
 
 def with_columns(table: Table, names: Mapping[str, str]) -> Table:
     """Return the table with the columns that the user named for its subjects (`{"path": "filename"}`).
@@ -146,13 +148,13 @@ def taken_columns(table: Table) -> list[Problem]:
     problems = []
     for subject, aliases in ALIASES.items():
         column = column_of(table, subject)
-        problems += [] if column is None else _rivals(table, column)
-        if column is None or subject in table.names or column.lower() in _AS_THEY_ARE.get(subject, aliases[:1]):
+        if column is None:
             continue
-        if subject == "image_id" and _is_another_id(table, cells_of(table, subject)):
-            continue
-        sentence = f"the column {column} is read as {aliases[0]}."
-        problems.append(Problem(table.path.name, 1, sentence, fatal=False))
+        problems += _rivals(table, column)
+        is_plain = subject in table.names or column.lower() in _AS_THEY_ARE.get(subject, aliases[:1])
+        if not is_plain and not (subject == "image_id" and _is_another_id(table, cells_of(table, subject))):
+            sentence = f"the column {column} is read as {aliases[0]}."
+            problems.append(Problem(table.path.name, 1, sentence, fatal=False))
     return problems
 
 
@@ -200,15 +202,10 @@ def path_in_folder(cell: str, root: Path) -> str | None:
     if path.is_absolute():
         whole = root.absolute()
         if not path.is_relative_to(whole):
-            real = _real(str(whole))
-            whole = next((Path(above) for above in path.parents if _real(str(above)) == real), whole)
+            real = _real(whole)
+            whole = next((Path(above) for above in path.parents if _real(above) == real), whole)
         path = path.relative_to(whole) if path.is_relative_to(whole) else path
     return None if leaves_folder(str(path)) else str(path)
-
-
-@lru_cache(maxsize=4096)
-def _real(folder: str) -> str:
-    return os.path.realpath(folder)
 
 
 def _is_another_id(table: Table, cells: list[str]) -> bool:

@@ -7,12 +7,12 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
-__all__ = ["DateOrder", "ParsedDates", "day_of", "parse_dates"]
+from animalclef.config.data import DateOrder
 
-DateOrder = Literal["day-first", "month-first", "year-first"]
-_ORDERS: tuple[DateOrder, ...] = ("day-first", "month-first", "year-first")
+__all__ = ["ParsedDates", "day_of", "parse_dates"]
+
 _SPAN = 10  # years: an order by which a column spans so many more than by another one is not meant
 
 _TIME = (
@@ -64,8 +64,7 @@ class ParsedDates:
     iso: list[str]  # "" where absent or not readable
     unreadable: list[int]  # row numbers
     ambiguous: list[int]  # row numbers that could be read in several orders, where the column does not settle it
-    order: DateOrder | None  # of the column's numeric dates, where it has any
-    possible: tuple[DateOrder, ...] = ()  # orders that fit the whole column, where it does not settle one
+    possible: tuple[DateOrder, ...]  # orders that fit the whole column, where it does not settle one
 
 
 def parse_dates(cells: Sequence[str], order: DateOrder | None = None) -> ParsedDates:
@@ -92,7 +91,7 @@ def parse_dates(cells: Sequence[str], order: DateOrder | None = None) -> ParsedD
         if cell and not text:
             unreadable.append(row)
         iso.append(text)
-    return ParsedDates(iso, unreadable, ambiguous, possible[0] if possible else None, possible if ambiguous else ())
+    return ParsedDates(iso, unreadable, ambiguous, possible if ambiguous else ())
 
 
 def day_of(text: str) -> int | None:
@@ -125,7 +124,7 @@ def _readings(text: str) -> dict[DateOrder, str]:
 def _possible(readings: Sequence[Mapping[DateOrder, str]]) -> tuple[DateOrder, ...]:
     """Return the orders that fit every numeric date of a column, and by which its years lie close together."""
     dates = [one for one in readings if one]
-    fitting = [order for order in _ORDERS if dates and all(order in one for one in dates)]
+    fitting = [order for order in get_args(DateOrder) if dates and all(order in one for one in dates)]
     years = {order: [int(one[order][:4]) for one in dates] for order in fitting}
     spans = {order: max(years[order]) - min(years[order]) for order in fitting}
     close = [order for order in fitting if spans[order] < min(spans.values()) + _SPAN]

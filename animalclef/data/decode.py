@@ -10,7 +10,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import PIL
-from numpy.typing import NDArray
 from PIL import Image
 
 from animalclef.config import DataConfig
@@ -19,21 +18,22 @@ from animalclef.data.pixels import peak_bytes, rgb_of_deep_colour, to_rgb
 from animalclef.errors import AnimalClefError, DataError
 from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.remote_files import fetch
-from animalclef.structures import DecodedImage, ImageTable
+from animalclef.runtime.wording import first_line
+from animalclef.structures import DecodedImage, FloatArray, ImageTable
+from animalclef.structures.arrays import Pixels
 
 __all__ = [
     "UnreadableImageError",
     "crop",
     "decode",
     "decoding_of",
-    "is_heif",
     "read_image",
     "register_heif",
     "resize_long_side",
     "upright_size_wh",
 ]
 
-_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
 
 _PEAK_BYTES = 8  # of one pixel: as much as an ordinary photograph with transparency takes
 _TURNS = {
@@ -59,11 +59,6 @@ def register_heif() -> bool:
     return False
 
 
-def is_heif(content: bytes) -> bool:
-    """Return whether bytes begin as a HEIF file."""
-    return content[4:8] == b"ftyp" and content[8:12] in _BRANDS
-
-
 def decoding_of(config: DataConfig) -> list[object]:
     """Return what the pixels of a decoded photograph depend on beside its file: for fingerprints."""
     return [config.decode_long_side, config.max_pixels, cv2.__version__, PIL.__version__]
@@ -73,7 +68,7 @@ class UnreadableImageError(AnimalClefError):
     """A file is not a photograph that can be used."""
 
 
-def decode(content: bytes, box_xywhr: NDArray[np.float32], long_side: int, max_pixels: int) -> DecodedImage:
+def decode(content: bytes, box_xywhr: FloatArray, long_side: int, max_pixels: int) -> DecodedImage:
     """Decode a file, turn it upright by its EXIF tag, and cut out its box.
 
     Whole photographs larger than `long_side` are decoded at a reduced scale (JPEG, in the DCT domain) and resized to
@@ -135,7 +130,7 @@ def upright_size_wh(path: Path) -> tuple[int, int]:
         raise UnreadableImageError(f"{path}: not a readable image ({_reason(error)})") from error
 
 
-def resize_long_side(pixels: NDArray[np.uint8], long_side: int, *, enlarge: bool) -> NDArray[np.uint8]:
+def resize_long_side(pixels: Pixels, long_side: int, *, enlarge: bool) -> Pixels:
     """Scale an (H, W, ...) image so that its longer side is `long_side`; smaller ones only when `enlarge`."""
     height, width = pixels.shape[:2]
     scale = long_side / max(height, width)
@@ -189,9 +184,7 @@ def _stored_size_wh(image: Image.Image) -> tuple[int, int]:
     return int(tags[256]), int(tags[257])
 
 
-def crop(
-    pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, box_xywhr: NDArray[np.float32]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+def crop(pixels: Pixels, alpha: Pixels | None, box_xywhr: FloatArray) -> tuple[Pixels, Pixels | None]:
     """Cut a box out of an (H, W, ...) image, turned upright by its rotation.
 
     Raises:
@@ -219,10 +212,10 @@ def crop(
 
 
 def _why(content: bytes, error: Exception) -> str:
-    if is_heif(content) and not register_heif():
+    if content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS and not register_heif():
         return "a HEIC photograph; install pi-heif (or pillow-heif) to read it"
     return f"not a readable image ({_reason(error)})"
 
 
 def _reason(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].replace("<_io.BytesIO object at ", "<").split(" <")[0]
+    return first_line(error).replace("<_io.BytesIO object at ", "<").split(" <")[0]

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from animalclef.config import EncounterConfig
 from animalclef.data.dates import day_of
 from animalclef.structures import FloatArray, ImageTable, StrArray
+from animalclef.structures.arrays import Integers, Pixels
 
 __all__ = ["Encounters", "events_of", "find_encounters", "linked_rows", "thumbnail"]
 
@@ -48,17 +48,18 @@ class Encounters:
             copies[key].add(image_id)
         shown = zip(queries.image_id, queries.key, strict=True)
         hidden = {image_id: frozenset(encounter[self.of[image_id]] | copies[key]) for image_id, key in shown}
-        day = dict(zip(gallery.image_id, map(day_of, gallery.date), strict=True)) if any((days or {}).values()) else {}
+        dated = zip(gallery.image_id, map(day_of, gallery.date), strict=True) if any((days or {}).values()) else ()
+        day = {image_id: when for image_id, when in dated if when is not None}
         others: dict[str, int] = {}
         for image_id, dataset, who in zip(queries.image_id, queries.dataset, queries.identity, strict=True):
             span, mine = (days or {}).get(dataset, 0), individual[dataset, who]
-            if span and day[image_id] is not None:
-                hidden[image_id] |= {one for one in mine if _apart(day[one], day[image_id]) <= span}
+            if span and image_id in day:
+                hidden[image_id] |= {one for one in mine & day.keys() if abs(day[one] - day[image_id]) <= span}
             others[image_id] = len(mine - hidden[image_id])
         return hidden, others
 
 
-def thumbnail(pixels: NDArray[np.uint8]) -> FloatArray:
+def thumbnail(pixels: Pixels) -> FloatArray:
     """Return the grey 32 x 32 thumbnail of an RGB image, mean 0 and length 1, as 1,024 values (0 for a flat image)."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).ravel()
@@ -96,7 +97,7 @@ def find_encounters(
     return Encounters(of, tuple(links))
 
 
-def events_of(table: ImageTable, encounter_of: Mapping[str, str]) -> NDArray[np.int64]:
+def events_of(table: ImageTable, encounter_of: Mapping[str, str]) -> Integers:
     """Return (n,) a number per event: photographs with one encounter, content or file, and so on in a chain.
 
     Raises:
@@ -113,7 +114,7 @@ def events_of(table: ImageTable, encounter_of: Mapping[str, str]) -> NDArray[np.
     return np.asarray(np.unique(event[:n], return_inverse=True)[1], dtype=np.int64)
 
 
-def linked_rows(count: int, links: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
+def linked_rows(count: int, links: Iterable[tuple[int, int]]) -> Integers:
     """Return, (count,), the lowest row that each row is linked with, directly or in a chain.
 
     >>> linked_rows(5, [(1, 3), (3, 4)]).tolist()
@@ -124,11 +125,6 @@ def linked_rows(count: int, links: Iterable[tuple[int, int]]) -> NDArray[np.int6
     _, part = connected_components(graph, directed=False)
     _, first, part = np.unique(part, return_index=True, return_inverse=True)
     return np.asarray(first[part], dtype=np.int64)
-
-
-def _apart(one: int | None, other: int | None) -> float:
-    """Return the days between; infinite where either is not known."""
-    return float("inf") if one is None or other is None else abs(one - other)
 
 
 def _safe(name: str) -> str:

@@ -15,8 +15,8 @@ from animalclef.data.table_file import Problem, control_character
 from animalclef.runtime.wording import counted
 
 __all__ = [
-    "IMAGE_SUFFIXES", "FolderPhotograph", "holds_images", "photographs_below", "photographs_in_folders",
-    "photographs_in_listing", "place_in_folders",
+    "IMAGE_SUFFIXES", "FolderPhotograph", "holds_images", "individuals_of_paths", "photographs_below",
+    "photographs_in_folders", "photographs_in_listing",
 ]  # fmt: skip
 
 IMAGE_SUFFIXES = frozenset({
@@ -97,9 +97,9 @@ def photographs_in_listing(paths: Sequence[str], name: str) -> tuple[list[Folder
     return _photographs(_sorted_out(paths), name)
 
 
-def place_in_folders(paths: Sequence[str]) -> dict[str, FolderPhotograph]:
-    """Return where each path stands in a tree with a folder per individual; other paths are absent."""
-    return {row.path: row for row in _placed(list(dict.fromkeys(paths))).rows}
+def individuals_of_paths(paths: Sequence[str]) -> dict[str, str | None]:
+    """Return whom each path shows in a tree with a folder per individual, `None` for a query; others are absent."""
+    return {row.path: row.individual for row in _placed(list(dict.fromkeys(paths))).rows}
 
 
 def _photographs(seen: _Seen, name: str) -> tuple[list[FolderPhotograph], list[Problem]]:

@@ -8,7 +8,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from animalclef.config import DataConfig
 from animalclef.data.near_names import NearNames
@@ -17,7 +16,7 @@ from animalclef.runtime.progress import Progress
 from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import worker_threads
 from animalclef.runtime.wording import counted
-from animalclef.structures import WHOLE_XYWHR, ImageTable, Skipped
+from animalclef.structures import WHOLE_XYWHR, FloatArray, ImageTable, Skipped
 from animalclef.structures.arrays import text_array
 
 __all__ = ["MISSING", "content_key", "derived_key", "hash_images", "photograph_keys"]
@@ -25,9 +24,10 @@ __all__ = ["MISSING", "content_key", "derived_key", "hash_images", "photograph_k
 logger = logging.getLogger(__name__)
 
 MISSING = "no such file"
+_MOST_PAIRS = 10  # of photographs under two identities that are reported one by one
 
 
-def content_key(content: bytes, box_xywhr: NDArray[np.float32]) -> str:
+def content_key(content: bytes, box_xywhr: FloatArray) -> str:
     """Return 32 hex digits of a file's bytes and the box in it."""
     digest = hashlib.sha256(content)
     if np.isfinite(box_xywhr).all():
@@ -72,9 +72,7 @@ def hash_images(
             keys.append(key)
             if reason:
                 hint = near.hint(images.path[row]) if reason == MISSING else ""
-                split = "query" if images.is_query[row] else "gallery"
-                told = f"{reason}; {hint}" if hint else reason
-                set_aside.append(Skipped(images.image_id[row], images.path[row], split, told))
+                set_aside.append(images.skipped(row, f"{reason}; {hint}" if hint else reason))
             advance(1)
     missing = [item for item in set_aside if item.reason.startswith(MISSING)]
     if missing and len(missing) / len(images) > config.max_missing:
@@ -99,7 +97,7 @@ def _too_many_missing(images: ImageTable, missing: list[Skipped]) -> str:
     )
 
 
-def _two_names(images: ImageTable, keys: list[str], most: int = 10) -> list[str]:
+def _two_names(images: ImageTable, keys: list[str]) -> list[str]:
     """Return a sentence for each pair of equal files that stand under two individuals of one data set."""
     first: dict[tuple[str, str], int] = {}
     sentences = []
@@ -108,11 +106,11 @@ def _two_names(images: ImageTable, keys: list[str], most: int = 10) -> list[str]
         if images.identity[earlier] != who and images.path[earlier] != images.path[row]:
             pair = (images.path[earlier], images.identity[earlier], images.path[row], who)
             sentences.append("The same photograph under two identities: {} ({}) and {} ({}).".format(*pair))
-    more = [f"And {len(sentences) - most} more photographs under two identities."] if len(sentences) > most else []
-    return sentences[:most] + more
+    more = len(sentences) - _MOST_PAIRS
+    return sentences[:_MOST_PAIRS] + ([f"And {more} more photographs under two identities."] if more > 0 else [])
 
 
-def _read_one(path: Path, box_xywhr: NDArray[np.float32]) -> tuple[str, str]:
+def _read_one(path: Path, box_xywhr: FloatArray) -> tuple[str, str]:
     try:
         content = read_regular(path)
     except FileNotFoundError:

@@ -76,21 +76,17 @@ def find_masks(images: ImageTable, folder: Path | None, *, report: bool = True) 
             source[row] = str(files[path])
         elif named:
             source[row] = named if is_segmentation(named) else str(images.root / named)
+    absent = int((source == "").sum())
     if report:
         _check_files(images, source)
-    count = int((source != "").sum())
-    if folder is not None and not count and report:
-        raise DataError(
-            f"{folder}: no mask for any photograph; expected for example {mask_path(folder, images.path[0])}."
-        )
-    if not count:
-        return None
-    if count < len(images) and report:
-        level = logging.INFO if folder is None else logging.WARNING  # a table may well give masks to some alone
-        logger.log(
-            level, "%d of %d photographs have no mask, so nothing of them is masked.", len(images) - count, len(images)
-        )
-    return Masks(source, text_array([_digest(one) for one in source]))
+        if folder is not None and absent == len(images):
+            example = mask_path(folder, images.path[0])
+            raise DataError(f"{folder}: no mask for any photograph; expected for example {example}.")
+        if 0 < absent < len(images):
+            level = logging.INFO if folder is None else logging.WARNING  # a table may well give masks to some alone
+            sentence = "%d of %d photographs have no mask, so nothing of them is masked."
+            logger.log(level, sentence, absent, len(images))
+    return Masks(source, text_array([_digest(one) for one in source])) if absent < len(images) else None
 
 
 def _files_in(folder: Path, paths: StrArray, *, report: bool) -> dict[str, Path]:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 __all__ = [
-    "MISSING",
     "Spellings",
     "comparable",
     "is_missing",
@@ -20,11 +19,11 @@ __all__ = [
     "viewpoint_name",
 ]
 
-MISSING = frozenset({
+# Cells that say nothing, as R, pandas, spreadsheets and people write them; compared in lower case.
+_MISSING = frozenset({
     "", "na", "n/a", "n.a.", "n.a", "#n/a", "#na", "nan", "nat", "none", "null", "<na>", "-", "--", "?", "??", "???",
-    "_", "__", "___", "____", ".", "-9999", "(none)", "(null)", "[]", "#n/a n/a", "-nan", "1.#qnan",
+    ".", "-9999", "(none)", "(null)", "[]", "#n/a n/a", "-nan", "1.#qnan",
 })  # fmt: skip
-"""Cells that say nothing, as R, pandas, spreadsheets and people write them; compared in lower case."""
 
 _NOBODY = frozenset({"unknown", "unidentified", "not identified", "unidentifiable", "unknown individual"})
 _LOOKALIKE = re.compile(
@@ -60,7 +59,7 @@ def is_missing(cell: str, *, name: bool = False) -> bool:
     (True, False, True)
     """
     text = " ".join(cell.lower().split())
-    return text in MISSING or set(text) == {"_"} or (name and text in _NOBODY)
+    return text in _MISSING or set(text) == {"_"} or (name and text in _NOBODY)
 
 
 def looks_missing(name: str) -> bool:

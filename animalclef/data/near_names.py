@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from animalclef.runtime.remote_files import marker_text
@@ -44,13 +45,10 @@ class NearNames:
     def _names(self, folder: str) -> dict[str, list[str]]:
         """Return the names in a folder, by their form without case."""
         if folder not in self._listed:
-            names: dict[str, list[str]] = {}
-            try:
+            names = self._listed[folder] = {}
+            with suppress(OSError, ValueError):  # no folder, or its name is none
                 for name in sorted(one.name for one in (self._root / folder).iterdir()):
                     names.setdefault(_folded(name), []).append(name)
-            except (OSError, ValueError):  # no folder, or its name is none
-                names = {}
-            self._listed[folder] = names
         return self._listed[folder]
 
 

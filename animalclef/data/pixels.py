@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from animalclef.structures.arrays import Pixels
+
 __all__ = ["peak_bytes", "rgb_of_deep_colour", "to_rgb"]
 
 _BAND_PIXELS = 4_000_000
@@ -24,7 +26,7 @@ def peak_bytes(image: Image.Image) -> int:
     return image.width * image.height * (_STORED_BYTES.get(image.mode, 4) + 3 + alpha)
 
 
-def to_rgb(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+def to_rgb(image: Image.Image) -> tuple[Pixels, Pixels | None]:
     """Return (H, W, 3) pixels and (H, W) opacity; `None` where the image has no transparency.
 
     Transparent pixels lie over mid grey. Grey values of more than 8 bits are scaled by the bits in use.
@@ -104,7 +106,7 @@ def _range(image: Image.Image) -> tuple[float, float]:
     return low, high
 
 
-def _grey(deep: NDArray[np.generic], low: float, high: float) -> NDArray[np.uint8]:
+def _grey(deep: NDArray[np.generic], low: float, high: float) -> Pixels:
     """Return 16-bit, 32-bit or float grey values as 8 bits: by the bits in use, as shares of 1, or else by range."""
     values = np.nan_to_num(deep.astype(np.float64), posinf=1e300, neginf=-1e300)
     if low >= 0 and 255 < high <= 65535:

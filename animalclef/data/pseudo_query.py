@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.config import DecideConfig
-from animalclef.structures import ImageTable, StrArray
+from animalclef.structures import FloatArray, ImageTable, StrArray
 from animalclef.structures.arrays import BoolArray, select_rows
 
 __all__ = ["OpenSetSplits", "PseudoQueries", "choose_pseudo_queries", "open_set_splits"]
@@ -54,7 +54,7 @@ class PseudoQueries:
     encounter, which a query has, and what an encounter is worth shows where one more is hidden.
     """
 
-    columns: Mapping[str, NDArray[np.float32]]  # each (p, k), NaN where there is no candidate
+    columns: Mapping[str, FloatArray]  # each (p, k), NaN where there is no candidate
     same: BoolArray  # (p, k)
     agrees: BoolArray  # (p, k) the viewpoints are the same, or one is not known
     as_known: BoolArray  # (p, k)
@@ -135,10 +135,8 @@ def open_set_splits(
     encounters: dict[str, set[str]] = defaultdict(set)
     for image_id, identity in zip(gallery.image_id, gallery.identity, strict=True):
         encounters[identity].add(encounter_of[image_id])
-    identities = sorted(set(pseudo.identity))
+    identities, who = np.unique(pseudo.identity, return_inverse=True)
     findable = np.array([len(encounters[identity]) > 1 for identity in identities], dtype=bool)
-    number = {identity: position for position, identity in enumerate(identities)}
-    who = np.array([number[identity] for identity in pseudo.identity], dtype=np.int64)
     rng = np.random.default_rng([seed, 2])
     share = config.of("unknown_share", gallery.dataset[0] if len(gallery) else "")
     hidden = np.stack([_hide(findable, share, rng) for _ in range(config.splits)])

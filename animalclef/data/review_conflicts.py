@@ -12,18 +12,15 @@ from animalclef.structures.reviewed import Conflict, ReviewedPairs
 __all__ = ["consistent_pairs"]
 
 Pair = tuple[str, str]
-_NOT_A_NAME: Mapping[str, Hashable] = {}
 
 
-def consistent_pairs(
-    same: Iterable[Pair], different: Iterable[Pair], name_of: Mapping[str, Hashable] = _NOT_A_NAME
-) -> ReviewedPairs:
+def consistent_pairs(same: Iterable[Pair], different: Iterable[Pair], name_of: Mapping[str, Hashable]) -> ReviewedPairs:
     """Separate the answers that agree with each other from those that do not.
 
     `name_of` gives the individual of named photographs: those of one name are the same animal, those of two names are
     not. Each conflict is reported by its shortest chain.
 
-    >>> found = consistent_pairs([("a", "b"), ("b", "c"), ("c", "d")], [("a", "c")])
+    >>> found = consistent_pairs([("a", "b"), ("b", "c"), ("c", "d")], [("a", "c")], {})
     >>> found.same, found.different, [one.chain for one in found.conflicts]
     ((('c', 'd'),), (), [('a', 'b', 'c')])
     """

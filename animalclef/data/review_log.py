@@ -7,7 +7,6 @@ interrupted process left, and is removed before the next is written.
 
 from __future__ import annotations
 
-import datetime
 import errno
 import json
 import logging
@@ -22,7 +21,7 @@ from animalclef.data.review_conflicts import consistent_pairs
 from animalclef.errors import DataError, StaleArtefactError
 from animalclef.runtime.atomic_files import append_bytes
 from animalclef.runtime.file_lock import locked
-from animalclef.runtime.wording import counted
+from animalclef.runtime.wording import counted, now
 from animalclef.structures import ImageTable
 from animalclef.structures.reviewed import ReviewedPairs
 
@@ -104,8 +103,8 @@ class ReviewLog:
         Raises:
             OutputError: it cannot be written; the log is then as it was.
         """
-        sides = [{"image_id": one.image_id, "key": one.key, "path": one.path} for one in pair]
-        line = {"kind": "answer", "when": _now(), "who": who, "said": said, "pair": sides, "shown": dict(shown)}
+        sides = [vars(one) for one in pair]
+        line = {"kind": "answer", "when": now(), "who": who, "said": said, "pair": sides, "shown": dict(shown)}
         number = self._append(line | ({"settles": True} if settles else {}))
         return _answered(number, self._lines[number - 2])
 
@@ -118,7 +117,7 @@ class ReviewLog:
         mine = [one for one in self.standing() if one.who == who]
         if not mine:
             return None
-        self._append({"kind": "undo", "when": _now(), "who": who, "of": mine[-1].line})
+        self._append({"kind": "undo", "when": now(), "who": who, "of": mine[-1].line})
         return mine[-1]
 
     def _append(self, line: Mapping[str, Any]) -> int:
@@ -127,7 +126,7 @@ class ReviewLog:
             self._read()
             lines = [{**line, "animalclef": animalclef.__version__}]
             if not self.header:
-                head = {"kind": "review", "format": _FORMAT, "when": _now(), "animalclef": animalclef.__version__}
+                head = {"kind": "review", "format": _FORMAT, "when": now(), "animalclef": animalclef.__version__}
                 lines.insert(0, head | self._run)
             text = "".join(json.dumps(one, ensure_ascii=False, allow_nan=False) + "\n" for one in lines)
             append_bytes(self.path, text.encode(), self._offset)
@@ -160,12 +159,11 @@ class ReviewLog:
         self._offset += len(whole)
 
 
-def read_review(path: Path, images: ImageTable | None = None) -> ReviewedPairs:
+def read_review(path: Path, images: ImageTable) -> ReviewedPairs:
     """Return the pairs that a log calls the same and different, by image_id, without the contradictions.
 
-    With `images`, photographs are found again by their content, or by image_id and path where the file was changed, and
-    the names in the table count, too. Answers about photographs that are gone, and contradictory ones, are left out
-    with a warning.
+    Photographs are found again by their content, or by image_id and path where the file was changed, and the names in
+    the table count, too. Answers about photographs that are gone, and contradictory ones, are left out with a warning.
 
     Raises:
         DataError: there is no such file, or it is no review log.
@@ -173,9 +171,7 @@ def read_review(path: Path, images: ImageTable | None = None) -> ReviewedPairs:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file. `animalclef review RUN` writes one.")
-    answers = ReviewLog(path).standing()
-    found = [(one.pair, one.said) for one in answers] if images is None else resolved(path, answers, images)
-    pairs = consistent(found, images)
+    pairs = consistent(resolved(path, ReviewLog(path).standing(), images), images)
     if pairs.conflicts:
         logger.warning(
             "%s: %d contradictions; their answers are left out. `animalclef review` shows them.",
@@ -214,12 +210,10 @@ def resolved(path: Path, answers: Sequence[Answered], images: ImageTable) -> lis
     return there
 
 
-def consistent(answers: Sequence[tuple[tuple[str, str], Said]], images: ImageTable | None = None) -> ReviewedPairs:
+def consistent(answers: Sequence[tuple[tuple[str, str], Said]], images: ImageTable) -> ReviewedPairs:
     """Return the pairs that answers call the same and different; they and the names of a table may contradict."""
-    name_of: dict[str, tuple[str, str]] = {}
-    if images is not None:
-        names = zip(images.image_id, images.dataset, images.identity, strict=True)
-        name_of = {one: (dataset, who) for one, dataset, who in names if who is not None}
+    names = zip(images.image_id, images.dataset, images.identity, strict=True)
+    name_of = {one: (dataset, who) for one, dataset, who in names if who is not None}
     parts: dict[Said, list[tuple[str, str]]] = {said: [] for said in get_args(Said)}
     for (a, b), said in answers:
         parts[said].append((a, b) if a <= b else (b, a))
@@ -250,7 +244,3 @@ def _answered(number: int, line: Mapping[str, Any]) -> Answered:
     first, second = sides
     said: Said = line["said"]
     return Answered(number, str(line["when"]), str(line["who"]), said, first, second, bool(line.get("settles")))
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +20,7 @@ _MOST_PIXELS = 178_000_000  # of a mask, as of a photograph
 _FURTHEST = 1e7  # pixels: a polygon beyond this is no polygon on a photograph
 _MOST_DIGITS = 50_000_000  # characters of a cell
 
-Segmentation = dict[str, object] | list[list[float]]
+Segmentation = dict[str, Any] | list[list[float]]
 
 
 def mask_column(table: Table, root: Path) -> tuple[list[str] | None, list[Problem]]:
@@ -78,9 +78,9 @@ def draw_segmentation(segmentation: Segmentation, size_wh: tuple[int, int]) -> B
     shares of the photograph.
     """
     if isinstance(segmentation, dict):
-        height, width = (int(side) for side in _list(segmentation["size"]))
+        height, width = map(int, segmentation["size"])
         counts = segmentation["counts"]
-        lengths = _expand(counts) if isinstance(counts, str) else [int(count) for count in _list(counts)]
+        lengths = _expand(counts) if isinstance(counts, str) else counts
         values = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
         return values.reshape(width, height).T  # COCO counts down the columns
     canvas = np.zeros((size_wh[1], size_wh[0]), np.uint8)
@@ -93,7 +93,7 @@ def draw_segmentation(segmentation: Segmentation, size_wh: tuple[int, int]) -> B
     return canvas > 0
 
 
-def _run_lengths(content: dict[str, object]) -> Segmentation | None:
+def _run_lengths(content: dict[str, Any]) -> Segmentation | None:
     size, counts = content.get("size"), content.get("counts")
     if not (isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)):
         return None
@@ -152,7 +152,3 @@ def _is_nested(content: list[object]) -> bool:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _FURTHEST
-
-
-def _list(value: object) -> Sequence[int]:
-    return value if isinstance(value, list) else []

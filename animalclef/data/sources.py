@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeVar
 
+from animalclef.config.data import DateOrder
 from animalclef.data.columns import column_of, with_columns
-from animalclef.data.dates import DateOrder
 from animalclef.data.folders import IMAGE_SUFFIXES, holds_images, photographs_in_listing
 from animalclef.data.formats.camtrap_dp import camtrap_table, is_camtrap
 from animalclef.data.formats.coco import coco_table, is_coco

@@ -19,7 +19,7 @@ from animalclef.data.table_file import Problem, Table, parse_table, read_bytes_o
 from animalclef.errors import SubmissionError
 from animalclef.runtime.atomic_files import csv_text, write_text
 from animalclef.structures import Predictions, StrArray
-from animalclef.structures.arrays import text_array
+from animalclef.structures.arrays import BoolArray, text_array
 from animalclef.structures.clusters import Clusters
 
 __all__ = [
@@ -45,7 +45,7 @@ class Truth:
     image_id: StrArray
     identity: StrArray
     dataset: StrArray
-    known: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    known: BoolArray
 
 
 def render_submission(predictions: Predictions, order: Sequence[str]) -> str:
@@ -81,9 +81,13 @@ def write_cluster_submission(path: Path, clusters: Clusters, loaded: LoadedTable
 
 
 def _write_checked(path: Path, text: str, loaded: LoadedTable) -> None:
-    if problems := check_submission(parse_table(text, path), loaded):
-        raise SubmissionError(str(problems[0]))
+    _refuse(check_submission(parse_table(text, path), loaded))
     write_text(path, text)
+
+
+def _refuse(problems: Sequence[Problem]) -> None:
+    if problems:
+        raise SubmissionError(str(problems[0]))
 
 
 def check_submission(table: Table, loaded: LoadedTable) -> list[Problem]:
@@ -117,8 +121,7 @@ def read_submission(path: Path) -> dict[str, str | None]:
         SubmissionError: a column is missing, a row has the wrong length, or an id stands twice.
     """
     table = read_table(path)
-    if problems := _check_columns(table, "identity") or _broken_rows(table):
-        raise SubmissionError(str(problems[0]))
+    _refuse(_check_columns(table, "identity") or _broken_rows(table))
     return {
         image_id: None if answer == NEW_INDIVIDUAL else answer
         for image_id, answer in zip(table.column("image_id"), table.column("identity"), strict=True)
@@ -133,9 +136,7 @@ def read_cluster_submission(path: Path) -> dict[str, str]:
     """
     table = read_table(path)
     missing = [column for column in ("image_id", "cluster") if column not in table.columns]
-    absent = [Problem(path.name, 1, f"the column {column} is missing.") for column in missing]
-    if problems := absent or _broken_rows(table):
-        raise SubmissionError(str(problems[0]))
+    _refuse([Problem(path.name, 1, f"the column {column} is missing.") for column in missing] or _broken_rows(table))
     return dict(zip(table.column("image_id"), table.column("cluster"), strict=True))
 
 
@@ -154,8 +155,7 @@ def read_truth(path: Path, *, merge_case: bool = True) -> Truth:
             f"{path}: {', '.join(absent)}: no such column; there are {', '.join(table.columns)}. A truth file has "
             "image_id (as submitted), identity, dataset, and known (1: the database has the individual, 0: new)."
         )
-    if broken := _broken_rows(table):
-        raise SubmissionError(str(broken[0]))
+    _refuse(_broken_rows(table))
     known = [_KNOWN.get(cell.lower()) for cell in table.column("known")]
     if None in known:
         at = known.index(None)

@@ -9,15 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
 from animalclef.data.boxes import parse_boxes
 from animalclef.data.cell_checks import (
     control_problems,
     dataset_names,
     date_column,
     gallery_names,
-    identity_problems,
     name_problems,
     species_names,
     two_names_problems,
@@ -42,7 +39,6 @@ from animalclef.data.table_file import Problem, Table, grouped, read_table
 from animalclef.errors import DataError
 from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable
-from animalclef.structures.arrays import text_array
 
 __all__ = ["LoadedTable", "count_images", "load_table"]
 
@@ -166,25 +162,13 @@ def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[tuple[st
     date, date_problems = date_column(table, source.date_order)
     viewpoint, viewpoint_problems = viewpoint_column(table)
     species, species_problems = species_names(table, merge=source.merge_case)
-    problems += box_problems + mask_problems + identity_problems(table, identity, is_query) + name_problems
-    problems += two_names_problems(table, path, boxes, names) + date_problems + viewpoint_problems
-    problems += dataset_problems + species_problems
+    problems += box_problems + mask_problems + name_problems + two_names_problems(table, path, boxes, names)
+    problems += date_problems + viewpoint_problems + dataset_problems + species_problems
     _refuse(problems)
-    images = ImageTable(
-        root=root,
-        image_id=text_array(image_id),
-        path=text_array(path),
-        dataset=text_array(dataset),
-        is_query=np.array(is_query, dtype=bool),
-        identity=text_array(names),
-        date=text_array(date),
-        viewpoint=text_array(viewpoint),
-        species=text_array(species),
-        encounter=text_array(cells_of(table, "encounter")),
-        bbox_xywhr=boxes,
-        key=text_array([""] * len(image_id)),
-        mask=None if mask is None else text_array(mask),
-    )
+    images = ImageTable.of_lists(
+        root, is_query, boxes, mask, image_id=image_id, path=path, dataset=dataset, identity=names, date=date,
+        viewpoint=viewpoint, species=species, encounter=cells_of(table, "encounter"),
+    )  # fmt: skip
     return images, spelled.merged, problems
 
 
@@ -261,9 +245,9 @@ def _from_folders(source: Source) -> tuple[ImageTable, list[tuple[str, str]], li
     """Build the table of a tree with a folder per individual."""
     root = source.root
     rows, problems = photographs_in_folders(root)
-    dataset = root.resolve().name or "photographs"
-    names = one_spelling([row.individual or "" for row in rows], [dataset] * len(rows), merge=source.merge_case)
-    problems += name_problems(root.name, names, [dataset] * len(rows), [None] * len(rows))
+    datasets = [root.resolve().name or "photographs"] * len(rows)
+    names = one_spelling([row.individual or "" for row in rows], datasets, merge=source.merge_case)
+    problems += name_problems(root.name, names, datasets, [None] * len(rows))
     identity = [None if who == NEW_INDIVIDUAL or is_missing(who, name=True) else who for who in names.names]
     nameless = sum(who is None and row.individual is not None for who, row in zip(identity, rows, strict=True))
     if nameless:
@@ -271,13 +255,6 @@ def _from_folders(source: Source) -> tuple[ImageTable, list[tuple[str, str]], li
         sentence = f"{where} in a folder that is no name, such as unknown; no answer can name them."
         sentence += " Queries belong in query/."
         problems.append(Problem(root.name, None, sentence, fatal=False))
-    path, absent = text_array([row.path for row in rows]), text_array([""] * len(rows))
-    images = ImageTable(
-        root=root, image_id=path, path=path,
-        dataset=text_array([dataset] * len(rows)),
-        is_query=np.array([row.individual is None for row in rows], dtype=bool),
-        identity=text_array(identity),
-        date=absent, viewpoint=absent, species=absent, encounter=absent, key=absent,
-        bbox_xywhr=np.full((len(rows), 5), np.nan, dtype=np.float32),
-    )  # fmt: skip
+    path, is_query = [row.path for row in rows], [row.individual is None for row in rows]
+    images = ImageTable.of_lists(root, is_query, image_id=path, path=path, dataset=datasets, identity=identity)
     return images, names.merged, problems

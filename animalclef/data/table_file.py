@@ -15,6 +15,7 @@ from itertools import chain, takewhile
 from pathlib import Path
 
 from animalclef.errors import DataError
+from animalclef.runtime.wording import first_line
 
 __all__ = ["Problem", "Table", "control_character", "grouped", "parse_table", "read_bytes_of_table", "read_table"]
 
@@ -102,11 +103,11 @@ def parse_table(text: str, path: Path) -> Table:
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_sign(text, mark and mark[1]), strict=True)
 
-    def numbered() -> Iterable[tuple[int, Sequence[str]]]:
+    def numbered() -> Iterator[tuple[int, Sequence[str]]]:
         start = 1
         for cells in reader:
-            line, start = start, reader.line_num + 1
-            yield line, cells
+            yield start, cells
+            start = reader.line_num + 1
 
     try:
         return _table_of_rows(numbered(), path)
@@ -164,26 +165,19 @@ def _table_of_rows(rows: Iterable[tuple[int, Sequence[str]]], path: Path) -> Tab
         raise DataError(f"{path}: there is no header line with the names of the columns.")
     columns = [name.strip() for name in first]
     problems = grouped(path.name, "a comment before the header is skipped", comments)
-    found: list[dict[str, str]] = []
-    lines: list[int] = []
-    for line, cells in numbered:
-        row = _row(path, columns, cells, line, problems)
-        if row is not None:
-            found.append(row)
-            lines.append(line)
+    rows_found = [(line, _row(path, columns, cells, line, problems)) for line, cells in numbered]
+    kept = [(line, row) for line, row in rows_found if row is not None]
     repeated = sorted({name for name in columns if name and columns.count(name) > 1})
     problems += [
         Problem(path.name, 1, f"the column {name} stands twice; the first is used.", fatal=False) for name in repeated
     ]
-    return Table(path, tuple(dict.fromkeys(columns)), found, lines, problems)
+    return Table(path, tuple(dict.fromkeys(columns)), [row for _, row in kept], [line for line, _ in kept], problems)
 
 
 def control_character(cell: str) -> str | None:
     """Return the name of the first control character that no table can carry, such as `U+000D`; `None` without one."""
-    for character in cell:
-        if unicodedata.category(character) in ("Cc", "Cs") and character not in _ALLOWED_CONTROLS:
-            return f"U+{ord(character):04X}"
-    return None
+    controls = (one for one in cell if unicodedata.category(one) in ("Cc", "Cs") and one not in _ALLOWED_CONTROLS)
+    return next((f"U+{ord(one):04X}" for one in controls), None)
 
 
 def read_bytes_of_table(path: Path) -> bytes:
@@ -218,8 +212,6 @@ def _decoded(content: bytes, path: Path) -> str:
 def _row(
     path: Path, columns: list[str], cells: Sequence[str], line: int, problems: list[Problem]
 ) -> dict[str, str] | None:
-    if not any(cell.strip() for cell in cells):
-        return None
     if [cell.strip() for cell in cells] == columns:
         problems.append(Problem(path.name, line, "the header is repeated here; this line is skipped.", fatal=False))
         return None
@@ -261,7 +253,7 @@ def _rows_of_workbook(content: bytes, path: Path) -> Iterator[tuple[int, list[st
     except DataError:
         raise
     except Exception as error:  # a damaged workbook fails in many ways inside openpyxl
-        reason = (str(error).splitlines() or [""])[0][:120] or type(error).__name__
+        reason = first_line(error)[:120]
         raise DataError(f"{path}: not a readable .xlsx workbook ({reason}). Save the table as CSV (UTF-8).") from error
 
 

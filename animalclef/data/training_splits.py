@@ -72,9 +72,9 @@ def split_rows(table: ImageTable, encounter_of: Mapping[str, str], config: Split
     else:
         usable = _by_individual(species_groups(database), taken, config, rng)
     rest = usable & ~taken.of_queries[taken.event]
-    gallery = rest & np.isin(taken.who, list(taken.searched)) if config.kind == "disjoint" else rest
+    gallery = rest & np.isin(taken.who, list(taken.tested)) if config.kind == "disjoint" else rest
     trains = rest & ~gallery & ~np.isin(taken.event, taken.event[gallery]) if config.kind == "disjoint" else rest
-    trains = _often_enough(taken.who, trains, config.least_training)
+    trains = trains & (np.bincount(taken.who[trains], minlength=len(rows))[taken.who] >= config.least_training)
     gallery = gallery & (config.kind != "paper")
     query = np.isin(np.arange(len(rows)), taken.queries)
     split = TrainingSplit(rows[trains], rows[gallery], rows[query])
@@ -136,7 +136,6 @@ class _Taken:
     who: Integers  # (n,) number of the individual
     queries: list[int] = field(default_factory=list)
     tested: set[int] = field(default_factory=set)
-    searched: set[int] = field(default_factory=set)  # disjoint: tested individuals
 
     def __post_init__(self) -> None:
         self.of_queries = np.zeros(int(self.event.max(initial=-1)) + 1, dtype=bool)
@@ -211,8 +210,6 @@ def _by_individual(groups: StrArray, taken: _Taken, config: SplitConfig, rng: np
     if untested:
         names = ", ".join(untested)
         logger.warning("Split %s tests nobody where no individual has enough encounters: %s.", config.kind, names)
-    if config.kind == "disjoint":
-        taken.searched = taken.tested
     return ~np.isin(taken.who, list(hidden))
 
 
@@ -278,9 +275,3 @@ def _individuals(table: ImageTable) -> Integers:
     keys = list(zip(table.dataset, table.identity, strict=True))
     number = {key: position for position, key in enumerate(sorted(set(keys)))}
     return np.array([number[key] for key in keys], dtype=np.int64)
-
-
-def _often_enough(who: Integers, chosen: BoolArray, least: int) -> BoolArray:
-    """Of the chosen rows those of individuals with at least `least` of them."""
-    count = np.bincount(who[chosen], minlength=int(who.max(initial=-1)) + 1)
-    return np.asarray(chosen & (count[who] >= least), dtype=bool)

@@ -92,11 +92,7 @@ def extract_features(
         lacking = [set(look.store.verify(images.key)) - broken for look in some]
         work = _Description(some, lacking, broken, unreadable, reading, workers=workers)
         reason_of |= _extract(images, work, progress, size, engine or ThisMachine())
-    return [
-        Skipped(image_id, path, "query" if query else "gallery", reason_of[key])
-        for image_id, path, query, key in zip(images.image_id, images.path, images.is_query, images.key, strict=True)
-        if key in reason_of
-    ]
+    return [images.skipped(row, reason_of[key]) for row, key in enumerate(images.key) if key in reason_of]
 
 
 def _extract(images: ImageTable, work: _Description, progress: Progress, chunk: int, engine: Engine) -> dict[str, str]:

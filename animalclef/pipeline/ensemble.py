@@ -26,11 +26,9 @@ from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.digests import with_digests
 from animalclef.runtime.progress import Progress
-from animalclef.store.cluster_file import is_clustering
 from animalclef.store.finished_run import FinishedRun, load_run
 from animalclef.store.pseudo_query_file import Stamp, write_pseudo_queries
 from animalclef.store.run_folder import RunFolder
-from animalclef.structures import Skipped
 
 __all__ = ["Ensemble", "ensemble", "read_ensemble"]
 
@@ -76,7 +74,7 @@ def read_ensemble(paths: Sequence[Path]) -> Ensemble:
         raise DataError(f"{twice[0]}: given twice; a run can be in an ensemble once.")
     runs = dict(zip(_names(paths), (load_run(path).with_everything() for path in paths), strict=True))
     for run in runs.values():
-        if is_clustering(run):
+        if run.is_clustering:
             raise DataError(f"{run.path}: a run of a clustering task; only names can be fused, not groups.")
     first, *others = runs.values()
     for other in others:
@@ -112,11 +110,7 @@ def ensemble(parts: Ensemble, config: Config, run: RunFolder, progress: Progress
     surprises = sanity_warnings(predictions, usable, pseudo, decision)
     write_text(run.decision, decision.model_dump_json(indent=1) + "\n")
     write_text(run.path / "encounters.csv", parts.first.encounters)
-    aside = images.select(~used)
-    run.write_set_aside(
-        Skipped(image_id, path, "query" if is_query else "gallery", "skipped in one of the runs")
-        for image_id, path, is_query in zip(aside.image_id, aside.path, aside.is_query, strict=True)
-    )
+    run.write_set_aside(images.skipped(row, "skipped in one of the runs") for row in np.flatnonzero(~used).tolist())
     run.write_table(images, usable)
     run.write_order(parts.first.order)
     run.write_candidates(ranked)

@@ -75,9 +75,7 @@ def unusable_photographs(images: ImageTable, workers: int, progress: Progress) -
         for row, reason in zip(rows, pool.map(reason_of, rows), strict=True):
             if reason:
                 hint = near.hint(images.path[row]) if reason == MISSING else ""
-                split = "query" if images.is_query[row] else "gallery"
-                told = f"{reason}; {hint}" if hint else reason
-                found.append(Skipped(images.image_id[row], images.path[row], split, told))
+                found.append(images.skipped(row, f"{reason}; {hint}" if hint else reason))
             advance(1)
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import platform
 from collections import Counter
@@ -26,6 +25,7 @@ from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.atomic_files import check_writable, write_csv, write_text
 from animalclef.runtime.digests import file_digest
 from animalclef.runtime.output_guard import check_output, protect_inputs, refuse_run_file
+from animalclef.runtime.wording import now
 from animalclef.structures import ImageTable, Predictions
 from animalclef.structures.clusters import Clusters
 
@@ -62,7 +62,7 @@ def write_results(
     write_csv(answers, (*ANSWERS_COLUMNS, "reviewed") if was_reviewed else ANSWERS_COLUMNS, rows)
     manifest = {
         "animalclef": animalclef.__version__,
-        "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "written": now(),
         "submission_sha256": file_digest(submission),
         "answers": answers.name,
         "answers_sha256": file_digest(answers),
@@ -90,7 +90,7 @@ def target_file(out: Path | None, name: str, settings_file: str | None, run: Pat
     Raises:
         OutputError: the place cannot be written to, or a file given or of another kind would be overwritten there.
     """
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    today = now()[:10]
     target = out or Path("submissions") / f"{today}-{name}" / "submission.csv"
     protect_inputs([] if settings_file is None else [Path(settings_file)])
     check_target(target, run)

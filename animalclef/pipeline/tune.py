@@ -17,9 +17,10 @@ from animalclef.decision.shared_study import Shared, explore, opened, work
 from animalclef.decision.trial_evaluator import TrialEvaluator
 from animalclef.decision.tune import evaluators_of, held_out_parts, pooled_parts, tune
 from animalclef.errors import ConfigError
+from animalclef.runtime.digests import file_digest
 from animalclef.runtime.progress import Progress
 from animalclef.store.finished_run import FinishedRun, load_run
-from animalclef.store.pseudo_query_file import digest_of_pseudo_queries, read_pseudo_queries
+from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
 from animalclef.structures import ReviewedPairs
 
@@ -72,7 +73,7 @@ def tune_run(
     pseudo = read_pseudo_queries(run)
     plain = settings.model_copy(update={"trials": 1})
     said = [] if reviewed is None or reviewed.is_empty else [reviewed.digest]
-    made_with = fingerprint(3, before.scores, digest_of_pseudo_queries(run), plain, config.seed, *said)
+    made_with = fingerprint(3, before.scores, file_digest(run.pseudo_queries), plain, config.seed, *said)
     answered = {} if reviewed is None else _answered(run, reviewed)
     shared = Shared(url, made_with, config.seed)
 

@@ -12,7 +12,7 @@ from animalclef.errors import StaleArtefactError
 
 __all__ = [
     "RESULTS", "check_answers", "check_digests", "check_result", "content_digest", "file_digest",
-    "with_digests",
+    "json_object", "with_digests",
 ]  # fmt: skip
 
 RESULTS = (
@@ -60,7 +60,7 @@ def check_result(path: Path) -> None:
     Raises:
         StaleArtefactError: its content is not what the run wrote.
     """
-    files = _object(path.parent / "finished.json").get("files")
+    files = json_object(path.parent / "finished.json").get("files")
     digest = files.get(path.name) if isinstance(files, dict) and path.name in RESULTS else None
     if digest is not None and digest != file_digest(path):
         raise _changed(path)
@@ -74,7 +74,7 @@ def check_answers(path: Path) -> None:
     """
     stem = "submission" if path.name == "answers.csv" else path.name.removesuffix(".answers.csv")
     manifest = path.with_name(f"{stem}.manifest.json")
-    said = _object(manifest)
+    said = json_object(manifest)
     if said.get("answers") == path.name and said.get("answers_sha256") != file_digest(path):
         raise StaleArtefactError(
             f"{path}: not what was written with its submission ({manifest.name} holds another digest). Run predict "
@@ -82,7 +82,7 @@ def check_answers(path: Path) -> None:
         )
 
 
-def _object(path: Path) -> dict[str, Any]:
+def json_object(path: Path) -> dict[str, Any]:
     """Return the JSON object that a file holds; an empty one for anything else."""
     try:
         content = json.loads(path.read_bytes())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["counted", "duration", "first_line"]
+import datetime
+
+__all__ = ["counted", "duration", "first_line", "now"]
 
 
 _PLURAL = {"is": "are", "was": "were", "has": "have", "lies": "lie"}
@@ -29,6 +31,11 @@ def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def now() -> str:
+    """Return the time in UTC, as files hold it: 2026-05-04T09:12:30+00:00."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def first_line(error: BaseException) -> str:

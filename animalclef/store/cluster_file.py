@@ -15,7 +15,7 @@ from animalclef.store.run_folder import RunFolder
 from animalclef.structures.arrays import text_array
 from animalclef.structures.clusters import ClusterCount, Clusters, Links
 
-__all__ = ["is_clustering", "read_clusters", "write_clusters"]
+__all__ = ["read_clusters", "write_clusters"]
 
 _COLUMNS = ("image_id", "dataset", "cluster", "individual")
 _LINKS = ("first", "second", "probability")
@@ -34,11 +34,6 @@ def write_clusters(folder: RunFolder, clusters: Clusters | None) -> None:
     write_csv(links, _LINKS, zip(clusters.links.first, clusters.links.second, probability, strict=True))
     content = {name: asdict(count) for name, count in clusters.counts.items()}
     write_text(counts, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-
-def is_clustering(run: FinishedRun) -> bool:
-    """Return whether a run's submission holds clusters instead of names."""
-    return run.settings.get("task") == "clustering"
 
 
 def read_clusters(run: FinishedRun) -> Clusters | None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from animalclef.config import Config
@@ -24,11 +23,13 @@ from animalclef.decision.decide import decide
 from animalclef.decision.decision_model import Decision, load_decision
 from animalclef.errors import DataError, RunError, StaleArtefactError
 from animalclef.runtime.digests import check_digests
+from animalclef.runtime.wording import first_line
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped
-from animalclef.structures.arrays import text_array
+from animalclef.structures.arrays import BoolArray, text_array
+from animalclef.structures.images import boxes_of_texts
 
 __all__ = ["FinishedRun", "load_run"]
 
@@ -75,7 +76,12 @@ class FinishedRun:
         return str(self.settings["data"])
 
     @property
-    def used(self) -> NDArray[np.bool_]:
+    def is_clustering(self) -> bool:
+        """Whether the submission holds clusters instead of names."""
+        return self.settings.get("task") == "clustering"
+
+    @property
+    def used(self) -> BoolArray:
         """Which rows of `images` were not skipped, (n,)."""
         return np.asarray(self.images.key != "", dtype=bool)
 
@@ -178,7 +184,7 @@ def load_run(path: Path, data: Path | None = None) -> FinishedRun:
     try:
         config, _ = Config.model_validate(settings["config"]), (settings["scores"], settings["data"])
     except (KeyError, ValidationError) as error:
-        raise RunError(f"{folder.finished}: settings of another version. {_again(path)}") from error
+        raise RunError(f"{folder.finished}: settings of another version. {folder.again}") from error
     images, ranked = _images(folder.table, _root(settings, data)), _ranked(folder.candidates)
     if not set(ranked.query_id) | set(ranked.gallery_id) <= set(images.image_id):
         raise RunError(_not_of_a_run(folder.candidates))
@@ -217,21 +223,19 @@ def _root(settings: Mapping[str, Any], data: Path | None) -> Path:
 
 def _images(path: Path, root: Path) -> ImageTable:
     frame = _read(path, _TABLE)
-    boxes = frame["bbox_xywhr"] if "bbox_xywhr" in frame else [""] * len(frame)
     unchanged = [name for name in _TABLE if name not in ("identity", "split")]
     masks = [one for one in frame.get("mask", ()) if one and not is_segmentation(one)]
     for name in (*frame["path"], *masks):
         if not name or leaves_folder(name):
             raise RunError(f"{path}: the path {name!r} leaves the data folder, so this run is not opened.")
     with _reading(path):
-        return ImageTable(
-            root=root,
-            is_query=(frame["split"] == "query").to_numpy(dtype=bool),
-            identity=text_array([identity or None for identity in frame["identity"]]),
-            encounter=text_array([""] * len(frame)),
-            bbox_xywhr=np.array([json.loads(box) if box else [np.nan] * 5 for box in boxes], np.float32).reshape(-1, 5),
-            mask=text_array(frame["mask"].tolist()) if "mask" in frame else None,
-            **{name: text_array(frame[name].tolist()) for name in unchanged},
+        return ImageTable.of_lists(
+            root,
+            (frame["split"] == "query").tolist(),
+            boxes_of_texts(frame.get("bbox_xywhr", [""] * len(frame))),
+            mask=frame["mask"].tolist() if "mask" in frame else None,
+            identity=[identity or None for identity in frame["identity"]],
+            **{name: frame[name].tolist() for name in unchanged},
         )
 
 
@@ -288,13 +292,8 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(f"{_not_of_a_run(path)} ({reason})") from error
+        raise RunError(f"{_not_of_a_run(path)} ({first_line(error)})") from error
 
 
 def _not_of_a_run(path: Path) -> str:
-    return f"{path}: not a file of a finished run of this version. {_again(path.parent)}"
-
-
-def _again(run: Path) -> str:
-    return f"Run `animalclef predict --run {run}` again with its data and settings; finished work is kept."
+    return f"{path}: not a file of a finished run of this version. {RunFolder(path.parent).again}"

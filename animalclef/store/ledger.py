@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from animalclef.runtime.atomic_files import output_error
 from animalclef.runtime.file_lock import locked
 from animalclef.runtime.output_guard import check_output
 from animalclef.runtime.regular_files import read_regular
+from animalclef.runtime.wording import now
 
 __all__ = ["Ledger", "LedgerRow", "differences", "dotted", "ledger_of"]
 
@@ -63,7 +63,7 @@ class Ledger:
         with self._locked():
             earlier = [line for line in self._lines() if line["kind"] == "run"]
             changed = differences(earlier[-1], entry) if earlier else {}
-            line = {"kind": "run", "when": _now(), **entry, "changed": changed}
+            line = {"kind": "run", "when": now(), **entry, "changed": changed}
             self._append(line)
         return line
 
@@ -74,22 +74,16 @@ class Ledger:
             OutputError: as `add_run`.
         """
         with self._locked():
-            self._append({"kind": "board", "when": _now(), "submission_sha256": submission_sha256, "given": given})
+            self._append({"kind": "board", "when": now(), "submission_sha256": submission_sha256, "given": given})
 
     def _lines(self) -> list[dict[str, Any]]:
-        self.damaged = 0
         try:
             content = read_regular(self.path) if self.path.exists() else b""
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read ({error.strerror}).") from error
-        lines = []
-        for text in content.splitlines():
-            line = _parsed(text)
-            if line is not None:
-                lines.append(line)
-            else:
-                self.damaged += bool(text.strip())
-        return lines
+        lines = [(_parsed(text), text) for text in content.splitlines()]
+        self.damaged = sum(line is None and bool(text.strip()) for line, text in lines)
+        return [line for line, _ in lines if line is not None]
 
     def _append(self, line: Mapping[str, Any]) -> None:
         """Append a line in one write; an unfinished line of an interrupted process is ended first."""
@@ -175,7 +169,3 @@ def _are_numbers(values: Mapping[str, Any], *names: str) -> bool:
 def _plain(value: Any) -> Any:
     """Return a value as it is read back from a file: tuples are lists."""
     return json.loads(json.dumps(value))
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from animalclef.errors import OutputError, StaleArtefactError
 from animalclef.runtime.atomic_files import append_bytes, make_folder, write_bytes, write_text
 from animalclef.structures import FloatArray, MatchKey, StrArray
-from animalclef.structures.arrays import BoolArray
+from animalclef.structures.arrays import BoolArray, Integers
 
 __all__ = ["PairLog"]
 
@@ -80,7 +80,7 @@ class PairLog:
         records = np.empty(len(fresh), dtype=self._record)
         records["low"], records["high"], records["scores"] = numbers[:, 0], numbers[:, 1], list(fresh.values())
         body = records.tobytes()
-        append_bytes(self.path, _FRAME.pack(_MARK, len(records), _checksum(len(records), body)) + body)
+        append_bytes(self.path, _FRAME.pack(_MARK, len(records), zlib.crc32(body, len(records))) + body)
         self._recent |= fresh
         if len(self._recent) >= _RECENT:
             self._settle()
@@ -146,7 +146,7 @@ class PairLog:
     def _holds(self, key: bytes) -> bool:
         return key in self._recent or bool(self._sorted_rows(np.array([key], dtype=_KEY))[0] >= 0)
 
-    def _rows(self, first: StrArray, second: StrArray) -> NDArray[np.int64]:
+    def _rows(self, first: StrArray, second: StrArray) -> Integers:
         """Return where pairs stand in the log, -1 for one that does not."""
         self._settle()
         rows = np.full(len(first), -1)
@@ -156,7 +156,7 @@ class PairLog:
             rows[block] = self._sorted_rows(np.frombuffer(b"".join(keys), dtype=_KEY))
         return rows
 
-    def _sorted_rows(self, keys: NDArray[np.bytes_]) -> NDArray[np.int64]:
+    def _sorted_rows(self, keys: NDArray[np.bytes_]) -> Integers:
         if not len(self._keys):
             return np.full(len(keys), -1)
         rows = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
@@ -186,7 +186,7 @@ class PairLog:
             raise StaleArtefactError(
                 f"{self.path}: matched with other settings than this run's. Use another --run, or --overwrite."
             )
-        at = end = kept = len(self._header)
+        at = end = len(self._header)
         whole: list[tuple[int, int]] = [(0, end)]
         keys, scores = [self._keys], [self._scores]
         while at >= 0:
@@ -198,10 +198,10 @@ class PairLog:
             keys.append(np.stack([records["low"], records["high"]], axis=1).astype(">u8").view(_KEY)[:, 0])
             scores.append(records["scores"])
             whole.append((at, after))
-            kept += after - at
             end = at = after
         if len(keys) > 1:
             self._hold(keys, scores)
+        kept = sum(after - start for start, after in whole)
         if kept < end:
             logger.warning(
                 "%s: removed %d damaged bytes; the pairs in them are matched again.", self.path, len(content) - kept
@@ -218,13 +218,9 @@ class PairLog:
         mark, count, checksum = _FRAME.unpack(content[start:body_start])
         end = body_start + count * self._record.itemsize
         body = memoryview(content)[body_start:end]
-        if mark != _MARK or count == 0 or end > len(content) or _checksum(count, body) != checksum:
+        if mark != _MARK or count == 0 or end > len(content) or zlib.crc32(body, count) != checksum:
             return None
         return np.frombuffer(body, dtype=self._record), end
-
-
-def _checksum(count: int, body: bytes | memoryview) -> int:
-    return zlib.crc32(body, count)
 
 
 def _key(first: MatchKey, second: MatchKey) -> bytes:

@@ -21,10 +21,11 @@ from safetensors.numpy import save
 from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
 from animalclef.errors import StaleArtefactError
 from animalclef.runtime.atomic_files import write_bytes
+from animalclef.runtime.digests import json_object
 from animalclef.store.run_folder import RunFolder
 from animalclef.structures.arrays import text_array
 
-__all__ = ["Stamp", "digest_of_pseudo_queries", "holds_pseudo_queries", "read_pseudo_queries", "write_pseudo_queries"]
+__all__ = ["Stamp", "holds_pseudo_queries", "read_pseudo_queries", "write_pseudo_queries"]
 
 _FORMAT = 1
 _MARKS = ("same", "agrees", "as_known", "as_unknown", "one_more")  # bit 0, 1, 2, 3, 4
@@ -42,7 +43,7 @@ class Stamp:
     data: str = ""
 
 
-def write_pseudo_queries(run: RunFolder, pseudo: Mapping[str, PseudoQueries], stamp: Stamp | None = None) -> None:
+def write_pseudo_queries(run: RunFolder, pseudo: Mapping[str, PseudoQueries], stamp: Stamp) -> None:
     """Keep the pseudo-queries of every data set in the run folder, in place of earlier ones.
 
     Raises:
@@ -54,7 +55,7 @@ def write_pseudo_queries(run: RunFolder, pseudo: Mapping[str, PseudoQueries], st
         packed, names = _packed(part)
         arrays |= {f"{number}/{key}": np.ascontiguousarray(array) for key, array in packed.items()}
         datasets.append({"name": name, **names})
-    header: dict[str, Any] = {"format": _FORMAT, "stamp": vars(stamp or Stamp()), "datasets": datasets}
+    header: dict[str, Any] = {"format": _FORMAT, "stamp": vars(stamp), "datasets": datasets}
     header["sha256"] = _digest(header, arrays)
     write_bytes(run.pseudo_queries, save(arrays, metadata={"animalclef": json.dumps(header, ensure_ascii=False)}))
 
@@ -77,8 +78,8 @@ def read_pseudo_queries(run: RunFolder) -> dict[str, PseudoQueries]:
         parts = {one["name"]: _unpacked(one, _of(arrays, number)) for number, one in enumerate(header["datasets"])}
     except _DAMAGE as error:
         raise StaleArtefactError(f"{path}: the file is damaged. {again}") from error
-    stamp, finished = header["stamp"], _finished(run)
-    if stamp["scores"] and finished and (stamp["scores"], stamp["data"]) != finished:
+    stamp, finished = header["stamp"], json_object(run.finished)
+    if stamp["scores"] and any(stamp[name] != finished.get(name, stamp[name]) for name in ("scores", "data")):
         raise StaleArtefactError(f"{path}: made with other settings or data than this run's results. {again}")
     return parts
 
@@ -90,19 +91,6 @@ def holds_pseudo_queries(run: RunFolder, made_by: str) -> bool:
         return bool(header["stamp"]["made_by"] == made_by)
     except _DAMAGE:
         return False
-
-
-def digest_of_pseudo_queries(run: RunFolder) -> str:
-    """Return a digest of the whole file; for work that must not resume with other pseudo-queries."""
-    return hashlib.sha256(run.pseudo_queries.read_bytes()).hexdigest()
-
-
-def _finished(run: RunFolder) -> tuple[str, str] | None:
-    try:
-        content = json.loads(run.finished.read_text(encoding="utf-8"))
-        return content["scores"], content["data"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Arrays]:

@@ -8,15 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from animalclef.data.encounters import Encounters
 from animalclef.errors import OutputError, StaleArtefactError
 from animalclef.runtime.atomic_files import check_writable, remove_parts, write_csv, write_text
+from animalclef.runtime.digests import json_object
 from animalclef.runtime.file_lock import locked_folder
 from animalclef.runtime.output_guard import RUN_MARKER
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped
+from animalclef.structures.images import box_text
 
 __all__ = ["RunFolder"]
 
@@ -59,6 +60,11 @@ class RunFolder:
             return f"This is a catalogue; its run is in {self.path / 'run'}."
         if not (self.path / RUN_MARKER).is_file():
             return "This is no run folder, which `animalclef predict --run` makes."
+        return self.again
+
+    @property
+    def again(self) -> str:
+        """Say how the run is made again."""
         return f"Run `animalclef predict --run {self.path}` again with its data and settings; finished work is kept."
 
     def refuse_run_of_others(self, command: str) -> None:
@@ -70,13 +76,9 @@ class RunFolder:
         Raises:
             OutputError: it holds a finished run of another command.
         """
-        try:
-            settings = json.loads(self.finished.read_bytes())
-        except FileNotFoundError:
+        if not self.finished.exists():
             return
-        except (OSError, ValueError):
-            settings = {}
-        settings = settings if isinstance(settings, dict) else {}
+        settings = json_object(self.finished)
         was_ensemble = (settings.get("config") or {}).get("name") == "ensemble"
         made_by = settings.get("made_by", "ensemble" if was_ensemble else "predict")
         if made_by == command:
@@ -145,7 +147,7 @@ class RunFolder:
             "species": images.species,
             "used": [int(one in key_of) for one in images.image_id],
             "key": [key_of.get(one, "") for one in images.image_id],
-            "bbox_xywhr": [json.dumps(box.tolist()) if np.isfinite(box).all() else "" for box in images.bbox_xywhr],
+            "bbox_xywhr": list(map(box_text, images.bbox_xywhr)),
         }
         columns |= {} if images.mask is None else {"mask": images.mask}
         write_csv(self.table, tuple(columns), zip(*columns.values(), strict=True))

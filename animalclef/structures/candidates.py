@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.runtime.wording import counted
-from animalclef.structures.arrays import FloatArray, StrArray, check_rows, check_shape, select_rows
+from animalclef.structures.arrays import FloatArray, Floats, Integers, StrArray, check_rows, check_shape, select_rows
 
 __all__ = ["Embeddings", "PairScores", "Predictions", "RankedCandidates", "Shortlist", "Votes"]
 
@@ -83,7 +83,7 @@ class Shortlist:
 class Votes:
     """How much the local descriptors of one query speak for gallery images; images without a vote are left out."""
 
-    image: NDArray[np.int64]  # (n,) rows of the gallery, rising
+    image: Integers  # (n,) rows of the gallery, rising
     values: FloatArray  # (n,) above 0
 
     def __post_init__(self) -> None:
@@ -137,10 +137,10 @@ class RankedCandidates:
     gallery_id: StrArray  # (p,)
     identity: StrArray  # (p,)
     dataset: StrArray  # (p,)
-    probability: NDArray[np.float64]  # (p,) in [0, 1]
+    probability: Floats  # (p,) in [0, 1]
     columns: Mapping[str, FloatArray] = field(default_factory=dict)  # raw scores, each (p,)
-    identity_probability: NDArray[np.float64] = None  # type: ignore[assignment]  # (p,) in [0, 1]
-    lead: NDArray[np.float64] = None  # type: ignore[assignment]  # (p,)
+    identity_probability: Floats = None  # type: ignore[assignment]  # (p,) in [0, 1]
+    lead: Floats = None  # type: ignore[assignment]  # (p,)
 
     def __post_init__(self) -> None:
         if self.identity_probability is None:
@@ -170,7 +170,7 @@ class Predictions:
 
     image_id: StrArray  # (q,)
     identity: StrArray  # (q,) str or None
-    probability: NDArray[np.float64]  # (q,) of the best candidate, 0 where there was none
+    probability: Floats  # (q,) of the best candidate, 0 where there was none
     reviewed: StrArray | None = None  # (q,) what people said of it: "named", "excluded", "grouped" or ""
 
     def __post_init__(self) -> None:

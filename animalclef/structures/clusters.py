@@ -8,10 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from animalclef.runtime.wording import counted
-from animalclef.structures.arrays import FloatArray, StrArray, check_rows, check_shape, text_array
+from animalclef.structures.arrays import FloatArray, Floats, Integers, StrArray, check_rows, check_shape, text_array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +23,8 @@ class LinkedPairs:
     """Pairs of photographs with their scores, each pair once; a pair that is absent was on neither one's shortlist."""
 
     image_id: StrArray  # (n,) what the rows point into
-    first: NDArray[np.int64]  # (p,) rows, each below that of `second`
-    second: NDArray[np.int64]  # (p,)
+    first: Integers  # (p,) rows, each below that of `second`
+    second: Integers  # (p,)
     columns: Mapping[str, FloatArray]  # each (p,); the mean where either photograph had the other on its list
 
     def __post_init__(self) -> None:
@@ -45,7 +44,7 @@ class Links:
 
     first: StrArray = field(default_factory=lambda: np.zeros(0, dtype=object))  # (p,) image_ids
     second: StrArray = field(default_factory=lambda: np.zeros(0, dtype=object))  # (p,)
-    probability: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (p,)
+    probability: Floats = field(default_factory=lambda: np.zeros(0))  # (p,)
 
     def __post_init__(self) -> None:
         check_rows(self, len(self.first), "second", "probability")
@@ -82,7 +81,7 @@ class Clusters:
 
     image_id: StrArray  # (n,)
     dataset: StrArray  # (n,)
-    number: NDArray[np.int64]  # (n,)
+    number: Integers  # (n,)
     individual: StrArray  # (n,) name of an individual of the database, None for a new one
     counts: Mapping[str, ClusterCount] = field(default_factory=dict)  # by data set
     taken: frozenset[str] = frozenset()  # names of the database that no new individual gets

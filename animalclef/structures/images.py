@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from animalclef.runtime.wording import counted
 from animalclef.structures.arrays import (
     BoolArray,
     FloatArray,
+    Pixels,
     StrArray,
     check_rows,
     check_shape,
@@ -19,13 +22,14 @@ from animalclef.structures.arrays import (
     text_array,
 )
 
-__all__ = ["WHOLE_XYWHR", "DecodedImage", "ImageTable", "Skipped"]
+__all__ = ["WHOLE_XYWHR", "DecodedImage", "ImageTable", "Skipped", "box_text", "boxes_of_texts"]
 
 WHOLE_XYWHR: FloatArray = np.full(5, np.nan, dtype=np.float32)
 """The box of a whole photograph."""
 WHOLE_XYWHR.flags.writeable = False
 
-_COLUMNS = ("path", "dataset", "is_query", "identity", "date", "viewpoint", "species", "encounter", "key", "mask")
+_TEXTS = ("path", "dataset", "identity", "date", "viewpoint", "species", "encounter", "key")
+_COLUMNS = (*_TEXTS, "is_query", "mask")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +64,22 @@ class ImageTable:
         if any(name is not None for name in self.identity[self.is_query]):
             raise ValueError("identity: a query's identity must be None; it is never read.")
 
+    @classmethod
+    def of_lists(
+        cls,
+        root: Path,
+        is_query: Sequence[bool],
+        bbox_xywhr: FloatArray | None = None,
+        mask: Sequence[str] | None = None,
+        **texts: Sequence[str | None],
+    ) -> ImageTable:
+        """Build a table of texts by column; a column that is absent is empty, without boxes photographs are whole."""
+        n = len(is_query)
+        columns = {name: text_array(values) for name, values in (dict.fromkeys(_TEXTS, [""] * n) | texts).items()}
+        boxes = np.tile(WHOLE_XYWHR, (n, 1)) if bbox_xywhr is None else bbox_xywhr
+        masks = None if mask is None else text_array(mask)
+        return cls(root=root, is_query=np.array(is_query, dtype=bool), bbox_xywhr=boxes, mask=masks, **columns)
+
     def __len__(self) -> int:
         return len(self.image_id)
 
@@ -87,6 +107,10 @@ class ImageTable:
         one, other = (text_array([viewpoint[image_id] for image_id in ids]) for ids in (query_id, gallery_id))
         return np.asarray((one == other) | (one == "") | (other == ""), dtype=bool)
 
+    def skipped(self, row: int, reason: str) -> Skipped:
+        """Return a row as a photograph that could not be used, and why."""
+        return Skipped(self.image_id[row], self.path[row], "query" if self.is_query[row] else "gallery", reason)
+
     def with_columns(self, **columns: NDArray[np.generic]) -> ImageTable:
         """Return a copy with some columns replaced."""
         return replace(self, **columns)  # type: ignore[arg-type]
@@ -107,6 +131,17 @@ class ImageTable:
         return self.select(self.is_named)
 
 
+def box_text(box_xywhr: FloatArray) -> str:
+    """Return a box as runs and catalogues hold it: JSON, "" for the whole photograph."""
+    return json.dumps(box_xywhr.tolist()) if np.isfinite(box_xywhr).all() else ""
+
+
+def boxes_of_texts(texts: Iterable[str | None]) -> FloatArray:
+    """Return (n, 5) boxes of what `box_text` wrote."""
+    rows = [json.loads(text) if text else WHOLE_XYWHR for text in texts]
+    return np.array(rows, dtype=np.float32).reshape(-1, 5)
+
+
 @dataclass(frozen=True)
 class Skipped:
     """A photograph that could not be used, and why."""
@@ -121,8 +156,8 @@ class Skipped:
 class DecodedImage:
     """Pixels of one row, upright, cropped to its box."""
 
-    pixels: NDArray[np.uint8]  # (H, W, 3) RGB
-    alpha: NDArray[np.uint8] | None  # (H, W), None where the file has no transparency
+    pixels: Pixels  # (H, W, 3) RGB
+    alpha: Pixels | None  # (H, W), None where the file has no transparency
     original_size_wh: tuple[int, int]  # before any reduction, after cropping
 
     def __post_init__(self) -> None:

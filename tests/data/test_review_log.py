@@ -19,6 +19,8 @@ from animalclef.data.review_log import ReviewLog, Said, SeenPhotograph, read_rev
 from animalclef.errors import DataError, OutputError, StaleArtefactError
 from animalclef.structures import Conflict
 
+PHOTOGRAPHS = image_table([Row(one) for one in ("a", "b", "c", "d", "q1", "x")])
+
 
 def seen(name: str, key: str = "") -> SeenPhotograph:
     return SeenPhotograph(name, key or f"key-{name}", f"{name}.jpg")
@@ -45,7 +47,7 @@ def test_an_answer_is_a_line_and_comes_back(path: Path) -> None:
     assert set(line) == {"kind", "when", "who", "said", "pair", "shown", "animalclef"}
     [one] = ReviewLog(path).standing()
     assert (one.line, one.pair, one.said, one.who) == (2, ("q1", "x"), "same", "Ada")
-    assert read_review(path).same == (("q1", "x"),)
+    assert read_review(path, PHOTOGRAPHS).same == (("q1", "x"),)
 
 
 def test_the_last_answer_of_a_reviewer_counts_and_undo_brings_the_one_before(path: Path) -> None:
@@ -60,7 +62,7 @@ def test_the_last_answer_of_a_reviewer_counts_and_undo_brings_the_one_before(pat
     assert log.undo("Bob") is None
     assert log.undo("Ada") is not None
     assert log.undo("Ada") is None
-    assert read_review(path).is_empty
+    assert read_review(path, PHOTOGRAPHS).is_empty
     assert len(path.read_text().splitlines()) == 5  # nothing was removed
 
 
@@ -68,16 +70,16 @@ def test_two_reviewers_who_disagree_are_a_conflict_until_one_answer_settles_it(p
     log = ReviewLog(path)
     say(log, "Ada", "a", "same", "b")
     say(ReviewLog(path), "Bob", "a", "different", "b")
-    assert read_review(path).conflicts == (Conflict(("a", "b"), "answer"),)
-    assert read_review(path).is_empty
+    assert read_review(path, PHOTOGRAPHS).conflicts == (Conflict(("a", "b"), "answer"),)
+    assert read_review(path, PHOTOGRAPHS).is_empty
     say(log, "Bob", "a", "same", "b", settles=True)
-    assert read_review(path).same == (("a", "b"),)
-    assert read_review(path).conflicts == ()
+    assert read_review(path, PHOTOGRAPHS).same == (("a", "b"),)
+    assert read_review(path, PHOTOGRAPHS).conflicts == ()
 
 
 def test_unsure_is_neither(path: Path) -> None:
     say(ReviewLog(path), "Ada", "a", "unsure", "b")
-    assert read_review(path).is_empty
+    assert read_review(path, PHOTOGRAPHS).is_empty
 
 
 @pytest.mark.parametrize("torn", [b'{"kind": "answer", "who', b'{"kind": "answer"}', b"\x00\xff"])
@@ -90,13 +92,13 @@ def test_a_torn_last_line_is_left_out_and_removed_by_the_next_answer(path: Path,
     say(log, "Ada", "c", "same", "d")
     assert path.read_bytes().startswith(whole + b'{"kind"')
     assert torn + b"{" not in path.read_bytes()
-    assert read_review(path).same == (("a", "b"), ("c", "d"))
+    assert read_review(path, PHOTOGRAPHS).same == (("a", "b"), ("c", "d"))
 
 
 def test_a_torn_header_is_begun_again(path: Path) -> None:
     path.write_bytes(b'{"kind": "rev')
     say(ReviewLog(path), "Ada", "a", "same", "b")
-    assert read_review(path).same == (("a", "b"),)
+    assert read_review(path, PHOTOGRAPHS).same == (("a", "b"),)
 
 
 @pytest.mark.parametrize(
@@ -113,12 +115,12 @@ def test_a_torn_header_is_begun_again(path: Path) -> None:
 def test_what_cannot_be_read_is_refused_in_one_sentence(path: Path, line: str, sentence: str) -> None:
     path.write_text(line + "\n")
     with pytest.raises(DataError, match=sentence):
-        read_review(path)
+        read_review(path, PHOTOGRAPHS)
 
 
 def test_a_missing_log_is_refused(path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
-        read_review(path)
+        read_review(path, PHOTOGRAPHS)
 
 
 def test_photographs_are_found_by_content_then_by_id_and_path(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -142,7 +144,7 @@ def test_the_log_of_another_run_is_refused(path: Path) -> None:
 
 
 def test_conflicts_are_chains_and_all_of_their_answers_are_left_out() -> None:
-    found = consistent_pairs([("a", "b"), ("b", "c"), ("d", "e")], [("a", "c"), ("a", "e")])
+    found = consistent_pairs([("a", "b"), ("b", "c"), ("d", "e")], [("a", "c"), ("a", "e")], {})
     assert found.conflicts == (Conflict(("a", "b", "c"), "answer"),)
     assert (found.same, found.different) == ((("d", "e"),), (("a", "e"),))
 
@@ -159,7 +161,7 @@ def test_names_take_part_in_conflicts() -> None:
 
 
 def test_every_chain_between_two_photographs_is_found() -> None:
-    found = consistent_pairs([("a", "b"), ("b", "c"), ("a", "d"), ("d", "c")], [("a", "c")])
+    found = consistent_pairs([("a", "b"), ("b", "c"), ("a", "d"), ("d", "c")], [("a", "c")], {})
     assert [one.chain for one in found.conflicts] == [("a", "b", "c"), ("a", "d", "c")]
     assert found.is_empty
 

@@ -15,6 +15,7 @@ from damage import FEW, MANY, damaged, json_values, reads, with_a_wrong_value
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from rows import Row, image_table, strings
 from safetensors.torch import save as save_safetensors
 
 from animalclef.cli.ledger import ledger_notes, ledger_table
@@ -163,6 +164,9 @@ def test_any_ledger(folder: Path, data: st.DataObject) -> None:
                 console.print(note)
 
 
+PHOTOGRAPHS = image_table([Row(one) for one in ("q0", "q1", "q2", "x")]).with_columns(key=strings("k", "k", "k", "l"))
+
+
 @pytest.fixture(scope="module")
 def review_log(folder: Path) -> bytes:
     log = ReviewLog(folder / "whole.jsonl")
@@ -181,6 +185,6 @@ def test_a_damaged_review_log(folder: Path, review_log: bytes, data: st.DataObje
     text = "".join(json.dumps(line) + "\n" for line in changed).encode()
     path = folder / "review.jsonl"
     path.write_bytes(data.draw(st.one_of(damaged(review_log), st.just(text), st.binary(max_size=200))))
-    found = reads(lambda: read_review(path))
+    found = reads(lambda: read_review(path, PHOTOGRAPHS))
     if found is not None:
         assert all(isinstance(one, str) for pair in (*found.same, *found.different) for one in pair)

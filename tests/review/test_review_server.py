@@ -111,7 +111,7 @@ def test_an_answer_is_saved_and_the_next_question_comes(page: Served, log: Path)
     assert (after["answered"], after["mine"]) == (1, 1)
     images = page.session.run.images
     pair = {str(images.image_id[first]), str(images.image_id[second])}
-    assert {*read_review(log).same[0]} == pair
+    assert {*read_review(log, page.session.run.images).same[0]} == pair
     line = json.loads(log.read_text().splitlines()[1])
     assert line["who"] == "Ada"
     assert line["shown"]["run"] == "run"
@@ -121,7 +121,7 @@ def test_an_answer_is_saved_and_the_next_question_comes(page: Served, log: Path)
     assert undone["undone"] == "same"
     assert rows_of(undone["question"]) == (first, second)
     assert undone["answered"] == 0
-    assert read_review(log).is_empty
+    assert read_review(log, page.session.run.images).is_empty
     assert page.page("undo", {"first": 0})["undone"] is None
 
 

@@ -60,7 +60,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     nobody = PseudoQueries({"similarity": np.zeros((0, 1), np.float32)}, *(np.zeros((0, 1), bool),) * 4,
                            OpenSetSplits(strings(), strings(), *(np.zeros((0, 0), bool),) * 2))  # fmt: skip
-    write_pseudo_queries(run, {"newt": case(), "lynx/1": nobody})
+    write_pseudo_queries(run, {"newt": case(), "lynx/1": nobody}, Stamp())
     back = read_pseudo_queries(run)
     assert list(back) == ["lynx/1", "newt"]
     same(back["newt"], case())

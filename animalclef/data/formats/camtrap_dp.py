@@ -24,7 +24,7 @@ _COLUMNS = ("image_id", "path", "identity", "date", "species", "encounter", "bbo
 _BOX = ("bboxX", "bboxY", "bboxWidth", "bboxHeight")
 _FILES = ("datapackage.json", "deployments.csv", "media.csv")
 
-_CELL = re.compile(r'("(?:[^"]|"")*"|[^,\r\n]*)(,|\r\n|\n|\r|$)')
+_CELL = re.compile(r'("(?:[^"]|"")*"|[^,\r\n]*)(,|\r\n|\n|\r|$)')  # and what ends it; matches any text
 
 
 def is_camtrap(path: Path) -> bool:
@@ -218,20 +218,14 @@ class RawTable:
         lines: list[list[str]] = []
         ends: list[str] = []
         cells: list[str] = []
-        at = len(mark)
-        while at < len(text):
-            match = _CELL.match(text, at)
-            if match is None:
-                raise DataError(f"{path}, row {len(lines) + 1}: not a CSV row. Check the quotes on that line.")
+        for match in _CELL.finditer(text, len(mark)):
+            if match.start() == len(text) and not cells:
+                break
             cells.append(match[1])
-            at = match.end()
             if match[2] != ",":
                 lines.append(cells)
                 ends.append(match[2])
                 cells = []
-        if cells:
-            lines.append([*cells, ""])
-            ends.append("")
         if not lines:
             raise DataError(f"{path}: there is no header line with the names of the columns.")
         for number, line in enumerate(lines, start=1):

@@ -17,6 +17,7 @@ import numpy as np
 from animalclef.data.answers import Answer
 from animalclef.errors import DataError
 from animalclef.structures import ImageTable
+from animalclef.structures.arrays import Integers
 
 __all__ = ["Histories", "Occasion", "capture_histories", "capture_text", "mark_text"]
 
@@ -40,7 +41,7 @@ class Histories:
     high: float
 
 
-def capture_histories(images: ImageTable, answers: Sequence[Answer], occasion: Occasion, seed: int = 0) -> Histories:
+def capture_histories(images: ImageTable, answers: Sequence[Answer], occasion: Occasion) -> Histories:
     """Return the histories of named database photographs and of the answers.
 
     New animals that were grouped as one (`new_1`) are one; without groups every photograph of a new one is another.
@@ -78,7 +79,7 @@ def capture_histories(images: ImageTable, answers: Sequence[Answer], occasion: O
         f"{name}: {who}" if several else who: "".join("1" if one in seen else "0" for one in occasions)
         for (name, who), seen in sorted(sightings.items())
     }
-    counts = _drawn_counts(fixed, used, dataset, np.random.default_rng(seed))
+    counts = _drawn_counts(fixed, used, dataset, np.random.default_rng(0))
     low, high = np.quantile(counts, [0.025, 0.975])
     undated = len(images) - len(when)
     return Histories(occasions, histories, undated, len(histories), float(counts.mean()), float(low), float(high))
@@ -130,21 +131,18 @@ def capture_text(histories: Histories) -> str:
 
 def _drawn_counts(
     fixed: set[Individual], answers: Sequence[Answer], dataset: Mapping[str, str], rng: np.random.Generator
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+) -> Integers:
     """Return the number of individuals in each draw, (1000,)."""
     counts = np.zeros(_DRAWS, dtype=np.int64)
-    drawn = rng.random((_DRAWS, len(answers)))
     options = [[((dataset[one.image_id], who), upper) for who, upper in _options(one)] for one in answers]
-    groups = [(dataset[one.image_id], f"new: {one.group}") if one.group else None for one in answers]
-    for draw in range(_DRAWS):
-        seen, alone = set(fixed), 0
-        for value, choices, group in zip(drawn[draw], options, groups, strict=True):
-            who = next((name for name, upper in choices if value < upper), group)
-            if who is None:
-                alone += 1
-            else:
-                seen.add(who)
-        counts[draw] = len(seen) + alone
+    others = [
+        (dataset[one.image_id], f"new: {one.group}") if one.group else ("", str(place))  # one of its own
+        for place, one in enumerate(answers)
+    ]
+    for draw, values in enumerate(rng.random((_DRAWS, len(answers)))):
+        rows = zip(values, options, others, strict=True)
+        seen = {next((who for who, upper in choices if value < upper), other) for value, choices, other in rows}
+        counts[draw] = len(fixed | seen)
     return counts
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from animalclef.data.columns import numbered
-from animalclef.data.formats.json_file import left_out, number, objects, rows_to_table, text
+from animalclef.data.formats.json_file import is_box, left_out, number, objects, rows_to_table, text
 from animalclef.data.table_file import Table
 
 __all__ = ["coco_table", "is_coco"]
@@ -107,7 +107,7 @@ def _box(annotation: Mapping[str, Any]) -> str:
     """Return the first of the two boxes that is one; else what stands there, which is refused for its row."""
     boxes = [annotation.get(name) for name in ("bbox", "bbox_relative")]
     for box in boxes:
-        if isinstance(box, list) and len(box) == 4 and all(number(side) is not None for side in box):
+        if is_box(box):
             theta = number(annotation.get("theta")) or 0.0
             return json.dumps([*box, theta] if theta else box)
     return next((json.dumps(box)[:200] for box in boxes if box), "")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from animalclef.data.table_file import Problem, Table, read_bytes_of_table
 from animalclef.errors import DataError
 from animalclef.runtime.wording import counted
 
-__all__ = ["left_out", "number", "objects", "read_json", "rows_to_table", "text", "web_addresses"]
+__all__ = ["is_box", "left_out", "number", "objects", "read_json", "rows_to_table", "text", "web_addresses"]
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -61,6 +61,11 @@ def number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if abs(value) < 1e12 else None
+
+
+def is_box(value: object) -> TypeGuard[list[Any]]:
+    """Return whether a value is a list of four finite numbers."""
+    return isinstance(value, list) and len(value) == 4 and all(number(side) is not None for side in value)
 
 
 def left_out(path: Path, *kinds: tuple[int, str, str]) -> list[Problem]:

@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from animalclef.data.folders import place_in_folders
-from animalclef.data.formats.json_file import left_out, number, objects, rows_to_table, text
+from animalclef.data.folders import individuals_of_paths
+from animalclef.data.formats.json_file import is_box, left_out, number, objects, rows_to_table, text
 from animalclef.data.table_file import Problem, Table
 from animalclef.runtime.wording import counted
 
@@ -50,13 +50,12 @@ def megadetector_table(content: dict[str, Any], path: Path) -> Table:
             rows.append({"image_id": image_id, "path": file, "bbox": box, "confidence": str(detection["conf"])})
     base = f"{path.parent.absolute()}/"
     below = [row["path"].replace("\\", "/").removeprefix(base) for row in rows]
-    places = place_in_folders(below)
+    whose = individuals_of_paths(below)
     tops = {file.split("/")[0] for file in below}
-    if len(tops) == 1 and tops == {place.individual for place in places.values()}:
-        places = {}  # one folder that holds all photographs is no individual
+    if len(tops) == 1 and tops == set(whose.values()):
+        whose = {}  # one folder that holds all photographs is no individual
     for row, file in zip(rows, below, strict=True):
-        where = places.get(file)
-        row["identity"] = "" if where is None else where.individual or ""
+        row["identity"] = whose.get(file) or ""
         row["split"] = "database" if row["identity"] else "query"
     problems = left_out(
         path, (empty, "photograph", "without an animal"), (failed, "photograph", "that it could not read")
@@ -72,7 +71,6 @@ def megadetector_table(content: dict[str, Any], path: Path) -> Table:
 def _is_animal(detection: object, animal: set[str]) -> bool:
     if not isinstance(detection, dict):
         return False
-    box, confidence = detection.get("bbox"), number(detection.get("conf"))
-    whole = isinstance(box, list) and len(box) == 4 and all(number(side) is not None for side in box)
+    confidence = number(detection.get("conf"))
     is_sure = confidence is not None and confidence >= _LEAST_CONFIDENCE
-    return whole and is_sure and text(detection.get("category")) in animal
+    return is_sure and is_box(detection.get("bbox")) and text(detection.get("category")) in animal
