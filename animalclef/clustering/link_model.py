@@ -20,7 +20,7 @@ from animalclef.decision.null_model import Null
 from animalclef.decision.score_columns import NULL, is_count, scores_among
 from animalclef.decision.transfer import prior_decision, scale_free_columns
 from animalclef.structures import PairScores, StrArray
-from animalclef.structures.arrays import BoolArray, Floats
+from animalclef.structures.arrays import BoolArray, Floats, rows_in
 from animalclef.structures.clusters import LinkedPairs
 
 __all__ = ["LinkModel", "fit_link_model", "link_inputs", "linked_pairs", "nulls_of_lists", "prior_link_model"]
@@ -105,9 +105,7 @@ def link_inputs(pairs: LinkedPairs, nulls: Mapping[str, Null], columns: Sequence
 
 def linked_pairs(scores: PairScores, image_id: StrArray) -> LinkedPairs:
     """Return each pair of some photographs once; where both had the other on their list, scores are averaged."""
-    row_of = {one: row for row, one in enumerate(image_id)}
-    query = np.array([row_of[one] for one in scores.query_id], dtype=np.int64)
-    other = np.array([row_of[one] for one in scores.gallery_id], dtype=np.int64)
+    query, other = (rows_in(image_id, ids) for ids in (scores.query_id, scores.gallery_id))
     key = np.minimum(query, other) * len(image_id) + np.maximum(query, other)
     pair, place = np.unique(key, return_inverse=True)
     columns = {}
