@@ -8,7 +8,7 @@ score that the run gave any candidate of that query: it would have stood below t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -98,11 +98,8 @@ def _long(part: PseudoQueries, seen: NDArray[np.bool_], columns: Sequence[str]) 
     if part.gallery_id is None or part.identity is None:
         raise ValueError("these pseudo-queries do not name their candidates.")
     rows, slots = np.nonzero(seen)
-    content: dict[str, NDArray[Any]] = {
-        "query_id": part.splits.image_id[rows],
-        "gallery_id": part.gallery_id[rows, slots],
-    }
-    one_more = np.zeros_like(part.same) if part.one_more is None else part.one_more
-    content |= {name: getattr(part, name)[rows, slots] for name in ("same", "agrees", "identity")}
-    content["one_more"] = one_more[rows, slots]
-    return pd.DataFrame(content | {name: part.columns[name][rows, slots] for name in columns})
+    part = replace(part, one_more=np.zeros_like(part.same)) if part.one_more is None else part
+    tables = {name: getattr(part, name) for name in ("gallery_id", "same", "agrees", "identity", "one_more")}
+    tables |= {name: part.columns[name] for name in columns}
+    content = {name: table[rows, slots] for name, table in tables.items()}
+    return pd.DataFrame({"query_id": part.splits.image_id[rows], **content})
