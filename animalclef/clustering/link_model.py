@@ -47,18 +47,14 @@ class LinkModel:
     slopes: tuple[float, ...]
     intercept: float
 
-    def log_odds(self, pairs: LinkedPairs, nulls: Mapping[str, Null]) -> Floats:
-        """Return the log-odds of every pair that it shows one individual, (p,)."""
-        return self.log_odds_of(link_inputs(pairs, nulls, self.columns))
-
-    def log_odds_of(self, inputs: Floats) -> Floats:
-        """Return the same for the columns of `link_inputs`."""
+    def log_odds(self, inputs: Floats) -> Floats:
+        """Return the log-odds of pairs that they show one individual, (p,); `inputs` come from `link_inputs`."""
         standard = (inputs - np.array(self.mean)) / np.array(self.spread)
         return np.asarray(standard @ np.array(self.slopes) + self.intercept)
 
     def probability(self, pairs: LinkedPairs, nulls: Mapping[str, Null]) -> Floats:
         """Return the probability of every pair that it shows one individual, (p,)."""
-        return sigmoid(self.log_odds(pairs, nulls))
+        return sigmoid(self.log_odds(link_inputs(pairs, nulls, self.columns)))
 
 
 def fit_link_model(inputs: Floats, columns: Sequence[str], same: BoolArray, weight: Floats | None = None) -> LinkModel:

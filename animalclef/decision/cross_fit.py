@@ -87,7 +87,10 @@ class CrossFitter:
         if without not in self._fits:
             rows = self.outside(without)
             individuals = {who for name, one in rows.items() for who in self.individuals[name][one]}
-            sources = [self._source(name, one) for name, one in rows.items()]
+            sources = []
+            for name, one in rows.items():
+                share = float(self.config.of("unknown_share", name))
+                sources.append(_Source(self.parts[name], self.who[name], one, {"known": 1 - share, "unknown": share}))
             for name, queries in self._answered.items():
                 fold_of = dict(zip(self.individuals[name], self.fold_of[name].tolist(), strict=True))
                 whose = [f"{name}/{who}" for who in queries.part.splits.identity]
@@ -97,10 +100,6 @@ class CrossFitter:
                 individuals |= {whose[row] for row in kept}
             self._fits[without] = Fitted(self._fit(sources), frozenset(individuals))
         return self._fits[without]
-
-    def _source(self, name: str, rows: Integers) -> _Source:
-        share = float(self.config.of("unknown_share", name))
-        return _Source(self.parts[name], self.who[name], rows, {"known": 1 - share, "unknown": share})
 
     def log_odds(self, name: str, without: frozenset[int] = frozenset()) -> LogOdds:
         """Return log-odds of every pair of one part, by models fitted without its individual's fold and `without`."""

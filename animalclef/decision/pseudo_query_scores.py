@@ -50,9 +50,8 @@ def answered_queries(
         scores = PairScores(ranked.query_id[rows], ranked.gallery_id[rows], columns)
         part = lay_out(scores, images, OpenSetSplits(ids, whose, nobody, nobody), len(images))
         is_named = np.array([who is not None for who in name], dtype=bool)[:, None]
-        barred = np.zeros(part.same.shape, dtype=bool)
-        for row, one in enumerate(queries):
-            barred[row] = False if part.identity is None else np.isin(part.identity[row], list(animals.barred(one)))
+        shown = zip(np.asarray(part.identity), queries, strict=True)
+        barred = np.array([np.isin(individuals, list(animals.barred(one))) for individuals, one in shown])
         labelled = part.as_known & (is_named | barred)
         found[dataset] = AnsweredQueries(replace(part, same=part.same & is_named), labelled)
     return found
