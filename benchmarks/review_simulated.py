@@ -24,7 +24,6 @@ from animalclef.clustering.constraints import Constraints, constrained
 from animalclef.clustering.partition import Partitioner
 from animalclef.data.review_conflicts import consistent_pairs
 from animalclef.data.table_file import read_table
-from animalclef.decision.reviewed_answers import identity_options
 from animalclef.metrics.clustering_metrics import score_clusters
 from animalclef.review.question_queue import QuestionQueue
 from animalclef.store.cluster_file import read_clusters
@@ -45,7 +44,7 @@ class Review:
     ) -> None:
         self.run, self.truth, self.right, self.unsure_rate = run, truth, right, unsure
         self.rng = np.random.default_rng(seed)
-        self.queue, self.options = QuestionQueue(run, clusters), identity_options(run.ranked)
+        self.queue, self.options = QuestionQueue(run, clusters), run.ranked.individuals
         images = run.images
         self.name = dict(zip(images.image_id, images.identity, strict=True))
         self.names = {one: who for one, who in self.name.items() if who is not None}

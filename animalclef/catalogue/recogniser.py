@@ -16,7 +16,6 @@ from animalclef.data.hashing import content_key
 from animalclef.data.sources import Source
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decision_model import Decision, parse_decision
-from animalclef.decision.reviewed_answers import identity_options
 from animalclef.errors import DataError, PhotographError
 from animalclef.pipeline.cluster import cluster_unnamed
 from animalclef.pipeline.image_contents import Contents
@@ -118,7 +117,7 @@ class Recogniser:
         mine = [one.reason for one in outcome.set_aside if one.image_id == query.image_id[0]]
         if mine:
             raise PhotographError(f"{photograph}: {mine[-1]}.")
-        found = list(identity_options(outcome.ranked).get(query.image_id[0], {}).items())
+        found = list(outcome.ranked.individuals.get(query.image_id[0], {}).items())
         rule = self.decision.of(query.dataset[0])
         return Sighting(outcome.predictions.identity[0], rule.threshold, found[:most])
 

@@ -6,6 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from animalclef.data.review_conflicts import SameGraph
 from animalclef.errors import DataError
 
 __all__ = ["NOTHING_SAID", "Constraints", "Forest", "constrained"]
@@ -29,12 +30,11 @@ class Constraints:
         known = set(image_id)
         for kind, pairs in (("must-link", self.must_link), ("cannot-link", self.cannot_link)):
             for one, other in pairs:
-                absent = [image for image in (one, other) if image not in known]
-                if absent:
+                if absent := [image for image in (one, other) if image not in known]:
                     raise DataError(f"{kind} {one} and {other}: the data have no photograph {absent[0]}.")
-            if kind == "cannot-link" and any(one == other for one, other in pairs):
-                same = next(one for one, other in pairs if one == other)
-                raise DataError(f"cannot-link {same} and {same}: a photograph shows the same individual as itself.")
+        for one, other in self.cannot_link:
+            if one == other:
+                raise DataError(f"cannot-link {one} and {one}: a photograph shows the same individual as itself.")
 
 
 NOTHING_SAID = Constraints()
@@ -150,12 +150,10 @@ def constrained(image_id: Sequence[str], constraints: Constraints, whose: Mappin
     """
     place = {one: row for row, one in enumerate(image_id)}
     forest = Forest(len(image_id))
-    links: dict[str, list[str]] = defaultdict(list)  # also over photographs that are not in the forest
-    for one, other in constraints.must_link:
-        links[one].append(other)
-        links[other].append(one)
+    # also over photographs that are not in the forest
+    links = SameGraph(dict.fromkeys((one, other) for one, other in constraints.must_link))
     for one in place:
-        if links[one]:
+        if one in links.beside:
             _join_all(one, links, place, whose, forest)
     for pair in constraints.cannot_link:
         one, other = pair if pair[0] in place else pair[::-1]
@@ -171,9 +169,7 @@ def constrained(image_id: Sequence[str], constraints: Constraints, whose: Mappin
     return forest
 
 
-def _join_all(
-    start: str, links: Mapping[str, list[str]], place: Mapping[str, int], whose: Mapping[str, str], forest: Forest
-) -> None:
+def _join_all(start: str, links: SameGraph, place: Mapping[str, int], whose: Mapping[str, str], forest: Forest) -> None:
     """Join one photograph with all that its must-links reach, and name the component."""
     seen, waiting, named = {start}, deque([start]), None
     while waiting:
@@ -188,29 +184,19 @@ def _join_all(
                 )
             named = one
             forest.call(place[start], whose[one])
-        for other in links.get(one, ()):
+        for other in links.beside[one]:
             if other not in seen:
                 seen.add(other)
                 waiting.append(other)
 
 
-def _contradiction(one: str, other: str, links: Mapping[str, list[str]]) -> str:
+def _contradiction(one: str, other: str, links: SameGraph) -> str:
     """Return a sentence with the chain of must-links between two photographs that a cannot-link parts."""
-    before: dict[str, str] = {one: one}
-    waiting = deque([one])
-    while waiting and other not in before:
-        here = waiting.popleft()
-        for there in links.get(here, ()):
-            if there not in before:
-                before[there] = here
-                waiting.append(there)
-    if other not in before:
+    chain = links.chain(one, other)
+    if not chain:
         return (
             f"Constraints contradict each other: {one} and {other} are joined with one individual of the database, "
             "but they show two. Change one of these answers."
         )
-    chain = [other]
-    while chain[-1] != one:
-        chain.append(before[chain[-1]])
-    joined = " = ".join(reversed(chain))
+    joined = " = ".join(chain)
     return f"Constraints contradict each other: {joined}, but {one} is not {other}. Change one of these answers."

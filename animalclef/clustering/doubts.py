@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
 
 from animalclef.clustering.constraints import Forest
-from animalclef.structures import StrArray
-from animalclef.structures.arrays import Floats, Integers
+from animalclef.structures.arrays import Floats, Integers, rows_in
 from animalclef.structures.clusters import Clusters
 
 __all__ = ["Doubt", "suspected_merges", "suspected_splits"]
@@ -42,39 +42,36 @@ def suspected_merges(clusters: Clusters) -> list[Doubt]:
         >>> [(found.first, found.second, found.mean, found.photographs) for found in suspected_merges(one)]
         [('b', 'c', 0.3, (2, 1))]
     """
-    number, label = _numbered(clusters)
-    first, second, p = _rows(clusters)
+    number, first, second, p = _numbered(clusters)
     inside = number[first] == number[second]
     doubts = []
-    new = {str(name) for name, who in zip(label, clusters.individual, strict=True) if who is None}
     order = np.flatnonzero(inside)[np.argsort(-p[inside], kind="stable")]
-    edges: dict[int, list[int]] = {}
+    edges: dict[int, list[int]] = defaultdict(list)
     for edge in order.tolist():
-        edges.setdefault(int(number[first[edge]]), []).append(edge)
+        edges[int(number[first[edge]])].append(edge)
     members = np.split(np.argsort(number, kind="stable"), np.cumsum(np.bincount(number))[:-1]) if len(number) else []
     for which, rows in enumerate(members):
-        if len(rows) > 1 and str(label[rows[0]]) in new:
-            mine = np.array(edges.get(which, []), dtype=np.int64)
+        if len(rows) > 1 and None in clusters.individual[rows]:
+            mine = np.array(edges[which], dtype=np.int64)
             doubts.append(_weakest(clusters, rows, first[mine], second[mine], p[mine]))
     return sorted(doubts, key=lambda one: one.mean)
 
 
 def suspected_splits(clusters: Clusters) -> list[Doubt]:
     """Return the pairs of clusters with a link, the most probable one first; two known individuals are no doubt."""
-    number, label = _numbered(clusters)
-    first, second, p = _rows(clusters)
+    number, first, second, p = _numbered(clusters)
     known = np.array([who is not None for who in clusters.individual], dtype=bool)
     between = (number[first] != number[second]) & (clusters.dataset[first] == clusters.dataset[second])
     kept = np.flatnonzero(between & ~(known[first] & known[second]))
     sizes = np.bincount(number)
-    total: dict[tuple[int, int], float] = {}
+    total: dict[tuple[int, int], float] = defaultdict(float)
     best: dict[tuple[int, int], int] = {}
     for edge in kept[np.argsort(-p[kept], kind="stable")].tolist():
         one, other = sorted((int(number[first[edge]]), int(number[second[edge]])))
         pair = (one, other)
         best.setdefault(pair, edge)
-        total[pair] = total.get(pair, 0.0) + float(p[edge])
-    doubts = []
+        total[pair] += float(p[edge])
+    doubts, label = [], clusters.label
     for pair, edge in best.items():
         a, b = int(first[edge]), int(second[edge])
         mine = (int(sizes[number[a]]), int(sizes[number[b]]))
@@ -109,14 +106,8 @@ def _weakest(clusters: Clusters, rows: Integers, first: Integers, second: Intege
     )
 
 
-def _numbered(clusters: Clusters) -> tuple[Integers, StrArray]:
-    """Return a number over all data sets for the cluster of every photograph, and its label."""
-    label = clusters.label
-    return np.unique(label.astype(str), return_inverse=True)[1].astype(np.int64), label
-
-
-def _rows(clusters: Clusters) -> tuple[Integers, Integers, Floats]:
-    row = {one: at for at, one in enumerate(clusters.image_id)}
-    links = clusters.links
-    first, second = (np.array([row[one] for one in ids], dtype=np.int64) for ids in (links.first, links.second))
-    return first, second, np.asarray(links.probability, dtype=np.float64)
+def _numbered(clusters: Clusters) -> tuple[Integers, Integers, Integers, Floats]:
+    """Return a number over all data sets for every photograph's cluster, then rows and probability of the links."""
+    number, links = np.unique(clusters.label.astype(str), return_inverse=True)[1], clusters.links
+    first, second = (rows_in(clusters.image_id, ids) for ids in (links.first, links.second))
+    return number, first, second, links.probability

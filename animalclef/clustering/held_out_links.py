@@ -76,7 +76,7 @@ def held_out_probability(mine: LabelledPairs, columns: Sequence[str], seed: int)
             scored = {*mine.who[mine.pairs.first[rows]].tolist(), *mine.who[mine.pairs.second[rows]].tolist()}
             outside = ~np.isin(one, [a, b]) & ~np.isin(other, [a, b])
             model = mine.fit(columns, outside).for_scoring(map(str, scored))
-            probability[rows] = sigmoid(model.log_odds_of(inputs[rows]))
+            probability[rows] = sigmoid(model.log_odds(inputs[rows]))
     return probability
 
 

@@ -20,7 +20,7 @@ from animalclef.decision.null_model import Null
 from animalclef.decision.score_columns import NULL, is_count, scores_among
 from animalclef.decision.transfer import prior_decision, scale_free_columns
 from animalclef.structures import PairScores, StrArray
-from animalclef.structures.arrays import BoolArray, Floats
+from animalclef.structures.arrays import BoolArray, Floats, rows_in
 from animalclef.structures.clusters import LinkedPairs
 
 __all__ = ["LinkModel", "fit_link_model", "link_inputs", "linked_pairs", "nulls_of_lists", "prior_link_model"]
@@ -47,18 +47,14 @@ class LinkModel:
     slopes: tuple[float, ...]
     intercept: float
 
-    def log_odds(self, pairs: LinkedPairs, nulls: Mapping[str, Null]) -> Floats:
-        """Return the log-odds of every pair that it shows one individual, (p,)."""
-        return self.log_odds_of(link_inputs(pairs, nulls, self.columns))
-
-    def log_odds_of(self, inputs: Floats) -> Floats:
-        """Return the same for the columns of `link_inputs`."""
+    def log_odds(self, inputs: Floats) -> Floats:
+        """Return the log-odds of pairs that they show one individual, (p,); `inputs` come from `link_inputs`."""
         standard = (inputs - np.array(self.mean)) / np.array(self.spread)
         return np.asarray(standard @ np.array(self.slopes) + self.intercept)
 
     def probability(self, pairs: LinkedPairs, nulls: Mapping[str, Null]) -> Floats:
         """Return the probability of every pair that it shows one individual, (p,)."""
-        return sigmoid(self.log_odds(pairs, nulls))
+        return sigmoid(self.log_odds(link_inputs(pairs, nulls, self.columns)))
 
 
 def fit_link_model(inputs: Floats, columns: Sequence[str], same: BoolArray, weight: Floats | None = None) -> LinkModel:
@@ -105,9 +101,7 @@ def link_inputs(pairs: LinkedPairs, nulls: Mapping[str, Null], columns: Sequence
 
 def linked_pairs(scores: PairScores, image_id: StrArray) -> LinkedPairs:
     """Return each pair of some photographs once; where both had the other on their list, scores are averaged."""
-    row_of = {one: row for row, one in enumerate(image_id)}
-    query = np.array([row_of[one] for one in scores.query_id], dtype=np.int64)
-    other = np.array([row_of[one] for one in scores.gallery_id], dtype=np.int64)
+    query, other = (rows_in(image_id, ids) for ids in (scores.query_id, scores.gallery_id))
     key = np.minimum(query, other) * len(image_id) + np.maximum(query, other)
     pair, place = np.unique(key, return_inverse=True)
     columns = {}

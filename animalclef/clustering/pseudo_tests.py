@@ -80,8 +80,7 @@ def thinned_like(who: Integers, probability: NDArray[np.float64], first: Integer
     gaps = []
     for level in LEVELS:
         rows = _at_most(np.arange(len(who)), who, level, rng)
-        kept = np.zeros(len(who), dtype=bool)
-        kept[rows] = True
+        kept = np.isin(np.arange(len(who)), rows)
         mean = 2 * float(probability[kept[first] & kept[second]].sum()) / max(len(rows), 1)
         gaps.append(abs(mean - partners))
     return LEVELS[int(np.argmin(gaps))]

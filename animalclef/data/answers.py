@@ -63,9 +63,7 @@ def answer_rows(
     grouped = {} if clusters is None else dict(zip(clusters.image_id, clusters.name, strict=True))
     row_of = images.row_of
     reasons = {item.image_id: item.reason for item in skipped}
-    candidates: dict[str, dict[str, float]] = {}
-    for query, who, probability in zip(ranked.query_id, ranked.identity, ranked.identity_probability, strict=True):
-        candidates.setdefault(query, {}).setdefault(who, float(probability))
+    candidates = ranked.individuals
     rows = []
     answered = zip(predictions.image_id, predictions.identity, predictions.probability, strict=True)
     for at, (image_id, who, probability) in enumerate(answered):

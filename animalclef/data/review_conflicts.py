@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from animalclef.structures.reviewed import Conflict, ReviewedPairs
 
-__all__ = ["consistent_pairs"]
+__all__ = ["SameGraph", "consistent_pairs"]
 
 Pair = tuple[str, str]
 
@@ -24,7 +24,7 @@ def consistent_pairs(same: Iterable[Pair], different: Iterable[Pair], name_of: M
     >>> found.same, found.different, [one.chain for one in found.conflicts]
     ((('c', 'd'),), (), [('a', 'b', 'c')])
     """
-    links = _Links(dict.fromkeys(same), name_of)
+    links = SameGraph(dict.fromkeys(same), name_of)
     conflicts: list[Conflict] = []
     kept = []
     for first, second in dict.fromkeys(different):
@@ -44,11 +44,11 @@ def consistent_pairs(same: Iterable[Pair], different: Iterable[Pair], name_of: M
 
 
 @dataclass
-class _Links:
-    """A graph of photographs, and of names that join theirs."""
+class SameGraph:
+    """A graph of photographs that were called the same, and of names that join theirs."""
 
     same: dict[Pair, None]
-    name_of: Mapping[str, Hashable]
+    name_of: Mapping[str, Hashable] = field(default_factory=dict)
     beside: dict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
     under: dict[Hashable, list[str]] = field(default_factory=lambda: defaultdict(list))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from animalclef.config.decision import Aggregation
 from animalclef.structures.arrays import BoolArray, Floats, Integers
 
-__all__ = ["BestIdentity", "Candidates", "places_in_list"]
+__all__ = ["BestIdentity", "CandidateTable", "Candidates", "places_in_list"]
 
 
 def places_in_list(query: NDArray[np.generic]) -> Integers:
@@ -21,6 +22,21 @@ def places_in_list(query: NDArray[np.generic]) -> Integers:
     array([0, 1, 0, 2])
     """
     return np.asarray(pd.Series(query).groupby(query, sort=False).cumcount(), dtype=np.int64)
+
+
+class CandidateTable:
+    """Lays pairs out with a row for each query and its candidates in list order, (q, k)."""
+
+    def __init__(self, rows: Integers, count: int) -> None:
+        """`rows` is the row of each pair's query, (p,), below `count`."""
+        self.rows, self.slots = rows, places_in_list(rows)
+        self.shape = count, int(self.slots.max(initial=0)) + 1
+
+    def lay_out(self, values: NDArray[Any], absent: object) -> NDArray[Any]:
+        """Return a value of each pair, (p,), at its place; `absent` where a query has no candidate."""
+        table = np.full(self.shape, absent, dtype=values.dtype)
+        table[self.rows, self.slots] = values
+        return table
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +83,10 @@ class Candidates:
             none = np.add.reduceat(-np.logaddexp(0, log_odds), self._start)
             with np.errstate(divide="ignore"):
                 return np.asarray(-none + np.log(-np.expm1(none)))
-        return self._with_second(log_odds) if aggregation == "top2" else np.maximum.reduceat(log_odds, self._start)
+        if aggregation == "top2":
+            best, second, _ = _two_best(log_odds, self._start, self._group)
+            return np.where(np.isfinite(second), (best + second) / 2, best)
+        return np.maximum.reduceat(log_odds, self._start)
 
     def of_pairs(self, identity_log_odds: Floats) -> Floats:
         """(q, k): the identity's value at each of its candidates, minus infinity where nothing is seen."""
@@ -80,25 +99,18 @@ class Candidates:
         value, lead = np.full(self.shape[0], -np.inf), np.full(self.shape[0], -np.inf)
         slot = np.full(self.shape[0], -1, dtype=np.int64)
         if len(self._filled):
-            top, first = _first_best(identity_log_odds, self._row_start, self._row_place)
-            others = identity_log_odds.copy()
-            others[first] = -np.inf
-            second = np.maximum.reduceat(others, self._row_start)
+            top, second, first = _two_best(identity_log_odds, self._row_start, self._row_place)
             value[self._filled], slot[self._filled] = top, self._slot[first]
             with np.errstate(invalid="ignore"):
                 lead[self._filled] = np.where(top > -np.inf, top - second, -np.inf)
         return BestIdentity(value, lead, slot)
 
-    def _with_second(self, log_odds: Floats) -> Floats:
-        best, first = _first_best(log_odds, self._start, self._group)
-        others = log_odds.copy()
-        others[first] = -np.inf
-        second = np.maximum.reduceat(others, self._start)
-        return np.where(np.isfinite(second), (best + second) / 2, best)
 
-
-def _first_best(values: Floats, start: Integers, group: Integers) -> tuple[Floats, Integers]:
-    """Of each group of neighbours: the largest value, and the place of its first appearance."""
+def _two_best(values: Floats, start: Integers, group: Integers) -> tuple[Floats, Floats, Integers]:
+    """Return of each group of neighbours the two largest values, and the place where the largest first appears."""
     best = np.maximum.reduceat(values, start)
     at_best = np.flatnonzero(values == best[group])
-    return best, at_best[np.diff(group[at_best], prepend=-1) > 0]
+    first = at_best[np.diff(group[at_best], prepend=-1) > 0]
+    others = values.copy()
+    others[first] = -np.inf
+    return best, np.maximum.reduceat(others, start), first

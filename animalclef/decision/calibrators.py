@@ -12,7 +12,6 @@ from animalclef.structures.arrays import Floats
 
 __all__ = ["LARGEST", "Calibrator", "Part", "Scale", "shaped", "sigmoid"]
 
-
 LARGEST = 30.0  # a score counts as at most this many spreads from the mean
 
 
@@ -29,13 +28,9 @@ class Scale(Part):
     mean: float
     spread: float = Field(gt=0)
 
-    def shaped(self, score: NDArray[np.generic]) -> Floats:
-        """The score on the scale that the curve is drawn over."""
-        return shaped(score, log=self.log)
-
     def standardised(self, score: NDArray[np.generic]) -> Floats:
         """Spreads from the mean, at most LARGEST either way; a NaN score counts as the lowest."""
-        z = (self.shaped(score) - self.mean) / self.spread
+        z = (shaped(score, log=self.log) - self.mean) / self.spread
         return np.clip(np.nan_to_num(z, nan=-LARGEST, posinf=LARGEST, neginf=-LARGEST), -LARGEST, LARGEST)
 
 

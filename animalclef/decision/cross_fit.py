@@ -78,16 +78,19 @@ class CrossFitter:
         self._answered = {one: queries for one, queries in (answered or {}).items() if one in self.parts}
         self._fits: dict[frozenset[int], Fitted[Curves]] = {}
 
-    def outside(self, fold: int) -> dict[str, Integers]:
-        """Return the rows of each part that are not in the fold."""
-        return {name: np.flatnonzero(folds != fold) for name, folds in self.fold_of.items()}
+    def outside(self, folds: frozenset[int]) -> dict[str, Integers]:
+        """Return the rows of each part that are in none of the folds."""
+        return {name: np.flatnonzero(~np.isin(mine, list(folds))) for name, mine in self.fold_of.items()}
 
     def fitted(self, without: frozenset[int] = frozenset()) -> Fitted[Curves]:
         """Return the models fitted on all individuals but those of the folds named."""
         if without not in self._fits:
-            rows = {name: np.flatnonzero(~np.isin(folds, list(without))) for name, folds in self.fold_of.items()}
+            rows = self.outside(without)
             individuals = {who for name, one in rows.items() for who in self.individuals[name][one]}
-            sources = [self._source(name, one) for name, one in rows.items()]
+            sources = []
+            for name, one in rows.items():
+                share = float(self.config.of("unknown_share", name))
+                sources.append(_Source(self.parts[name], self.who[name], one, {"known": 1 - share, "unknown": share}))
             for name, queries in self._answered.items():
                 fold_of = dict(zip(self.individuals[name], self.fold_of[name].tolist(), strict=True))
                 whose = [f"{name}/{who}" for who in queries.part.splits.identity]
@@ -97,10 +100,6 @@ class CrossFitter:
                 individuals |= {whose[row] for row in kept}
             self._fits[without] = Fitted(self._fit(sources), frozenset(individuals))
         return self._fits[without]
-
-    def _source(self, name: str, rows: Integers) -> _Source:
-        share = float(self.config.of("unknown_share", name))
-        return _Source(self.parts[name], self.who[name], rows, {"known": 1 - share, "unknown": share})
 
     def log_odds(self, name: str, without: frozenset[int] = frozenset()) -> LogOdds:
         """Return log-odds of every pair of one part, by models fitted without its individual's fold and `without`."""
@@ -133,7 +132,7 @@ class CrossFitter:
         places, same, weight = self._sample(sources)
         curves: dict[str, Calibrator] = {}
         for column in self.columns:
-            score = _joined([_column(part, column, rows, slots) for part, rows, slots in places])
+            score = np.concatenate([_column(part, column, rows, slots) for part, rows, slots in places])
             others = self.others.get(column)
             curves[column] = fit_calibrator(score, same, log=is_count(column), others=others, weight=weight)
         return Curves(curves, self._fit_model(sources, curves) if self._learns else None)
@@ -156,7 +155,7 @@ class CrossFitter:
                 places.append((source.part, source.rows[at], slots))
                 same.append(mine)
                 weight.append(np.where(mine, 1.0, step) * counts)
-        return places, _joined(same).astype(bool), _joined(weight).astype(np.float64)
+        return places, np.concatenate(same), np.concatenate(weight)
 
     def _fit_model(self, sources: Sequence[_Source], curves: Mapping[str, Calibrator]) -> PairModel:
         """Fit on pairs as either role sees them: a model must know the best stranger of an unknown query."""
@@ -172,16 +171,12 @@ class CrossFitter:
                 tables.append({one: values[kept] for one, values in inputs.items()})
                 labels.append(same[kept])
                 weights.append(np.where(same[kept], 1.0, step) * counts)
-        inputs = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]} if tables else {}
-        return fit_pair_model(curves, inputs, _joined(labels).astype(bool), _joined(weights).astype(np.float64))
+        inputs = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+        return fit_pair_model(curves, inputs, np.concatenate(labels), np.concatenate(weights))
 
 
 def _column(part: PseudoQueries, name: str, rows: Integers, slots: Integers) -> NDArray[np.generic]:
     return part.columns[name][rows, slots] if name in part.columns else np.full(len(rows), np.nan, dtype=np.float32)
-
-
-def _joined(parts: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
-    return np.concatenate([part.ravel() for part in parts]) if parts else np.zeros(0)
 
 
 def _folds(individuals: NDArray[np.object_], folds: int, seed: int) -> NDArray[np.int64]:
@@ -221,7 +216,7 @@ def nested_answers(held_out: CrossFitter, threshold: float | None = None) -> dic
     changed = [name for name, part in held_out.parts.items() if part.one_more is not None and part.one_more.any()]
     thinner_odds = {name: thinner.log_odds(name) for name in changed}
     for fold in range(held_out.config.folds):
-        outside = held_out.outside(fold)
+        outside = held_out.outside(frozenset({fold}))
         log_odds = {name: held_out.log_odds(name, frozenset({fold})) for name in held_out.parts}
         evaluators = [
             TrialEvaluator(held_out.parts[name].select(rows), log_odds[name].select(rows))

@@ -31,12 +31,7 @@ class Pairs:
 
 
 def fit_calibrator(
-    score: NDArray[np.generic],
-    same: BoolArray,
-    *,
-    log: bool,
-    others: Pairs | None = None,
-    weight: Floats | None = None,
+    score: NDArray[np.generic], same: BoolArray, *, log: bool, others: Pairs | None = None, weight: Floats | None = None
 ) -> Calibrator:
     """Fit a curve on shortlist pairs; `same` marks those that show one individual, `weight` counts each pair.
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.decision.aggregation import Candidates, places_in_list
+from animalclef.decision.aggregation import Candidates, CandidateTable
 from animalclef.decision.calibrators import sigmoid
 from animalclef.decision.decision_model import DatasetDecision, Decision
 from animalclef.decision.score_columns import scores_among
 from animalclef.decision.transfer import for_dataset, nulls_of_queries
 from animalclef.structures import ImageTable, PairScores, RankedCandidates
-from animalclef.structures.arrays import BoolArray, Floats, Integers
+from animalclef.structures.arrays import BoolArray, Floats, Integers, rows_in
 
 __all__ = ["fuse", "fuse_lists"]
 
@@ -23,9 +23,7 @@ def fuse(scores: PairScores, images: ImageTable, decision: Decision) -> RankedCa
 
     Equal ones keep their shortlist order, as in validation.
     """
-    row_of = images.row_of
-    query_row = np.array([row_of[one] for one in scores.query_id], dtype=np.int64)
-    gallery_row = np.array([row_of[one] for one in scores.gallery_id], dtype=np.int64)
+    query_row, gallery_row = (rows_in(images.image_id, ids) for ids in (scores.query_id, scores.gallery_id))
     dataset = images.dataset[query_row]
     pair, whole, lead = (np.zeros(len(scores)) for _ in range(3))
     for name in sorted(set(dataset)):
@@ -57,15 +55,12 @@ def _fused(
     decision: DatasetDecision,
 ) -> tuple[Floats, Floats, Floats]:  # fmt: skip
     """Return per pair of one data set its probability, its identity's, and the lead of the query's best identity."""
-    _, rows = np.unique(query, return_inverse=True)
-    slots = places_in_list(rows)
-    shape = int(rows.max()) + 1, int(slots.max()) + 1
-    laid = {name: _laid_out(values, rows, slots, shape, np.nan) for name, values in columns.items()}
-    whose = _laid_out(who, rows, slots, shape, -1).astype(np.int64)
-    filled = _laid_out(np.ones_like(agrees), rows, slots, shape, 0).astype(bool)
-    sides = _laid_out(agrees, rows, slots, shape, 0).astype(bool)
-    pair, identity, lead = fuse_lists(laid, filled, whose, sides, decision)
-    return pair[rows, slots], identity[rows, slots], lead[rows]
+    queries, rows = np.unique(query, return_inverse=True)
+    table = CandidateTable(rows, len(queries))
+    laid = {name: table.lay_out(values, np.nan) for name, values in columns.items()}
+    filled, sides = table.lay_out(np.ones_like(agrees), False), table.lay_out(agrees, False)
+    pair, identity, lead = fuse_lists(laid, filled, table.lay_out(who, -1), sides, decision)
+    return pair[rows, table.slots], identity[rows, table.slots], lead[rows]
 
 
 def fuse_lists(
@@ -95,11 +90,3 @@ def fuse_lists(
     if decision.answer_curve is not None:
         identity = decision.answer_curve.slope * identity + decision.answer_curve.intercept
     return np.where(seen, sigmoid(log_odds), 0.0), sigmoid(candidates.of_pairs(identity)), lead
-
-
-def _laid_out(
-    values: NDArray[np.generic], rows: Integers, slots: Integers, shape: tuple[int, int], absent: float
-) -> Floats:
-    table = np.full(shape, absent, dtype=np.float64)
-    table[rows, slots] = values
-    return table

@@ -7,6 +7,7 @@ distributions (Coles 2001, An Introduction to Statistical Modeling of Extreme Va
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -117,7 +118,6 @@ class LookAlike:
     second: str
     first_image: str
     second_image: str
-    column: str
     chance: float  # that the best of all strangers of the data set lies as far out
 
 
@@ -130,7 +130,7 @@ def look_alikes(part: PseudoQueries, nulls: Mapping[str, Null], limit: int = 5) 
     if part.gallery_id is None or part.identity is None or not len(part):
         return []
     names = [name for name in nulls if nulls[name].photographs >= 3]
-    found: dict[tuple[str, str], list[LookAlike]] = {}
+    found: dict[tuple[str, str], list[LookAlike]] = defaultdict(list)
     identity, weight = part.splits.identity.astype(str), weights_by_individual(part)
     for column in names:
         seen = _as_unknown(part, column)
@@ -146,9 +146,9 @@ def look_alikes(part: PseudoQueries, nulls: Mapping[str, Null], limit: int = 5) 
             tail = float(null.false_acceptance(seen[row, slot])) if null.photographs >= _FEWEST else 1.0
             chance = float(-np.expm1(len(part) * np.log1p(-min(tail, 1 - 1e-12))))
             images = str(part.splits.image_id[row]), str(part.gallery_id[row, slot])
-            best[key] = LookAlike(*key, *images, column, chance)
+            best[key] = LookAlike(*key, *images, chance)
         for key, one in best.items():
             if one.chance < _LOOK_ALIKE:
-                found.setdefault(key, []).append(one)
+                found[key].append(one)
     agreed = [min(ones, key=lambda one: one.chance) for ones in found.values() if len(ones) >= min(2, len(names))]
     return sorted(agreed, key=lambda one: (one.chance, one.first, one.second))[:limit]

@@ -58,10 +58,12 @@ def pair_inputs(
     """Return the inputs of the model, each (pairs,), for the visible pairs in row order."""
     inputs = {"agrees": agrees[visible].astype(np.float64)}
     for name in sorted(scales):
-        z = np.where(visible, scales[name].standardised(_column(columns, name, visible)), -np.inf)
+        score = columns.get(name, np.full(visible.shape, np.nan))
+        z = np.where(visible, scales[name].standardised(score), -np.inf)
+        rank = np.argsort(np.argsort(-z, axis=1, kind="stable"), axis=1)  # 0 for the best, equal ones in list order
         inputs[name] = z[visible]
         inputs[f"{name}:lead"] = (z - best_of_others(z, who))[visible]
-        inputs[f"{name}:rank"] = np.log1p(_rank(z))[visible]
+        inputs[f"{name}:rank"] = np.log1p(rank)[visible]
     return inputs
 
 
@@ -81,15 +83,3 @@ def best_of_others(level: Floats, who: NDArray[np.int64]) -> Floats:
     lowest = np.where(np.isfinite(level), level, np.inf).min(axis=1)
     second = np.where(np.isfinite(second), second, np.where(np.isfinite(lowest), lowest, 0.0))
     return np.where(of_leader, second[:, None], np.where(np.isfinite(best), best, 0.0)[:, None])
-
-
-def _column(columns: Columns, name: str, visible: BoolArray) -> NDArray[np.generic]:
-    return columns[name] if name in columns else np.full(visible.shape, np.nan)
-
-
-def _rank(z: Floats) -> Floats:
-    """The rank of each value in its row, from 0 for the best; equal ones in list order."""
-    order = np.argsort(-z, axis=1, kind="stable")
-    rank = np.empty(z.shape)
-    np.put_along_axis(rank, order, np.broadcast_to(np.arange(z.shape[1], dtype=np.float64), z.shape), axis=1)
-    return rank

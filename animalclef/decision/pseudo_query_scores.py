@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
-from animalclef.decision.aggregation import places_in_list
+from animalclef.decision.aggregation import CandidateTable
 from animalclef.decision.reviewed_answers import ReviewedAnimals
 from animalclef.structures import ImageTable, PairScores, RankedCandidates, ReviewedPairs, StrArray
-from animalclef.structures.arrays import text_array
+from animalclef.structures.arrays import rows_in, text_array
 
 __all__ = ["AnsweredQueries", "answered_queries", "joined", "lay_out"]
 
@@ -50,9 +50,8 @@ def answered_queries(
         scores = PairScores(ranked.query_id[rows], ranked.gallery_id[rows], columns)
         part = lay_out(scores, images, OpenSetSplits(ids, whose, nobody, nobody), len(images))
         is_named = np.array([who is not None for who in name], dtype=bool)[:, None]
-        barred = np.zeros(part.same.shape, dtype=bool)
-        for row, one in enumerate(queries):
-            barred[row] = False if part.identity is None else np.isin(part.identity[row], list(animals.barred(one)))
+        shown = zip(np.asarray(part.identity), queries, strict=True)
+        barred = np.array([np.isin(individuals, list(animals.barred(one))) for individuals, one in shown])
         labelled = part.as_known & (is_named | barred)
         found[dataset] = AnsweredQueries(replace(part, same=part.same & is_named), labelled)
     return found
@@ -60,8 +59,7 @@ def answered_queries(
 
 def _as_listed(ranked: RankedCandidates, images: ImageTable, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return rows by falling similarity, then in table order: the order of a decision would tell its own answers."""
-    row_of = images.row_of
-    place = np.array([row_of[one] for one in ranked.gallery_id[rows]], dtype=np.int64)
+    place = rows_in(images.image_id, ranked.gallery_id[rows])
     told = ranked.columns.get("similarity", np.zeros(len(ranked.query_id)))[rows].astype(np.float64)
     return rows[np.lexsort((place, -np.nan_to_num(told, nan=-np.inf)))]
 
@@ -77,27 +75,21 @@ def lay_out(
 
     `encounter_of` names each gallery photograph's encounter.
     """
-    position = {image_id: row for row, image_id in enumerate(splits.image_id)}
-    mine = np.array([image_id in position for image_id in scores.query_id], dtype=bool)
-    rows = np.array([position[image_id] for image_id in scores.query_id[mine]], dtype=np.int64)
-    slots = places_in_list(rows)
-    shape = (len(position), int(slots.max()) + 1 if len(slots) else 1)
-    row_of = gallery.row_of
-    identity = gallery.identity[[row_of[image_id] for image_id in scores.gallery_id[mine]]]
-    named = [np.full(shape, None, dtype=object) for _ in range(2)]
-    named[0][rows, slots], named[1][rows, slots] = scores.gallery_id[mine], identity
-    valid, same, agrees = (np.zeros(shape, dtype=bool) for _ in range(3))
-    valid[rows, slots] = True
-    agrees[rows, slots] = gallery.viewpoints_agree(scores.query_id[mine], scores.gallery_id[mine])
-    same[rows, slots] = identity == splits.identity[rows]
-    columns = {name: np.full(shape, np.nan, dtype=np.float32) for name in scores.columns}
-    for name, values in scores.columns.items():
-        columns[name][rows, slots] = values[mine]
+    mine = np.isin(scores.query_id.astype(str), splits.image_id.astype(str))
+    query_id, shown = scores.query_id[mine], scores.gallery_id[mine]
+    rows = rows_in(splits.image_id, query_id)
+    table = CandidateTable(rows, len(splits.image_id))
+    whose = gallery.identity[rows_in(gallery.image_id, shown)]
+    gallery_id, identity = table.lay_out(shown, None), table.lay_out(whose, None)
+    valid = table.lay_out(np.ones(len(rows), dtype=bool), False)
+    same = table.lay_out(whose == splits.identity[rows], False)
+    agrees = table.lay_out(gallery.viewpoints_agree(query_id, shown), False)
+    columns = {name: table.lay_out(values[mine].astype(np.float32), np.nan) for name, values in scores.columns.items()}
     others = valid & ~same
     as_known = valid & (np.cumsum(valid, axis=1) <= top_k)
     as_unknown = others & (np.cumsum(others, axis=1) <= top_k)
-    one_more = None if encounter_of is None else _one_more(named[0], same, gallery, splits, encounter_of)
-    return PseudoQueries(columns, same, agrees, as_known, as_unknown, splits, named[0], named[1], one_more)
+    one_more = None if encounter_of is None else _one_more(gallery_id, same, gallery, splits, encounter_of)
+    return PseudoQueries(columns, same, agrees, as_known, as_unknown, splits, gallery_id, identity, one_more)
 
 
 def _one_more(

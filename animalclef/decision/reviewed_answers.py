@@ -11,7 +11,7 @@ from scipy.special import logit
 from animalclef.decision.decision_model import DatasetDecision, Decision
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, ReviewedPairs
 
-__all__ = ["ReviewedAnimals", "answered", "apply_reviewed", "decided", "identity_options", "with_reviewed_names"]
+__all__ = ["ReviewedAnimals", "answered", "apply_reviewed", "decided", "with_reviewed_names"]
 
 Options = Mapping[str, float]
 
@@ -65,14 +65,6 @@ class ReviewedAnimals:
         return one
 
 
-def identity_options(ranked: RankedCandidates) -> dict[str, dict[str, float]]:
-    """Return for each query its candidate individuals with their probability, best first."""
-    options: dict[str, dict[str, float]] = {}
-    for query, who, probability in zip(ranked.query_id, ranked.identity, ranked.identity_probability, strict=True):
-        options.setdefault(query, {}).setdefault(who, float(probability))
-    return options
-
-
 def apply_reviewed(
     predictions: Predictions, ranked: RankedCandidates, images: ImageTable, decision: Decision, reviewed: ReviewedPairs
 ) -> Predictions:
@@ -85,8 +77,8 @@ def apply_reviewed(
     """
     if reviewed.is_empty:
         return predictions
-    animals, options = ReviewedAnimals(reviewed, images), identity_options(ranked)
-    return answered(predictions, options, animals, dict(zip(images.image_id, images.dataset, strict=True)), decision)
+    animals, dataset = ReviewedAnimals(reviewed, images), dict(zip(images.image_id, images.dataset, strict=True))
+    return answered(predictions, ranked.individuals, animals, dataset, decision)
 
 
 def answered(

@@ -8,20 +8,20 @@ score that the run gave any candidate of that query: it would have stood below t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
+from animalclef.decision.aggregation import CandidateTable
 from animalclef.decision.pseudo_query_scores import joined
 from animalclef.structures import PairScores
 
 __all__ = ["merged_pseudo_queries", "merged_scores", "union"]
 
 _PAIR = ["query_id", "gallery_id"]
-_MARKS = ("same", "agrees", "as_known", "as_unknown", "one_more")
 
 
 def union(frames: Mapping[str, pd.DataFrame], columns: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -79,22 +79,14 @@ def _in_role(
     frames = {label: _long(part, getattr(part, role), columns[label]) for label, part in parts.items()}
     frames = {label: frame[frame["query_id"].isin(row_of.keys())] for label, frame in frames.items()}
     pairs = union(frames, columns)
-    row = pairs["query_id"].map(row_of).to_numpy(dtype=np.int64)
-    slot = pairs.groupby("query_id", sort=False).cumcount().to_numpy(dtype=np.int64)
-    shape = (len(row_of), int(slot.max()) + 1 if len(slot) else 1)
+    table = CandidateTable(pairs["query_id"].map(row_of).to_numpy(dtype=np.int64), len(row_of))
     facts = pd.concat([frame[[*_PAIR, "same", "agrees", "identity", "one_more"]] for frame in frames.values()])
     known = pairs[_PAIR].merge(facts.drop_duplicates(_PAIR), on=_PAIR, how="left", sort=False)
-    marks = {name: np.zeros(shape, dtype=bool) for name in _MARKS}
-    for name in ("same", "agrees", "one_more"):
-        marks[name][row, slot] = known[name].to_numpy(dtype=bool)
-    marks["as_known"][row, slot] = marks["as_unknown"][row, slot] = True
-    gallery_id, identity = (np.full(shape, None, dtype=object) for _ in range(2))
-    gallery_id[row, slot] = pairs["gallery_id"].to_numpy(dtype=object)
-    identity[row, slot] = known["identity"].to_numpy(dtype=object)
-    scores = {name: np.full(shape, np.nan, dtype=np.float32) for name in _scores(pairs)}
-    for name, array in scores.items():
-        array[row, slot] = pairs[name].to_numpy(dtype=np.float32)
-    return PseudoQueries(columns=scores, splits=splits, gallery_id=gallery_id, identity=identity, **marks)
+    seen = table.lay_out(np.ones(len(pairs), dtype=bool), False)
+    marks = {name: table.lay_out(known[name].to_numpy(dtype=bool), False) for name in ("same", "agrees", "one_more")}
+    named = {name: table.lay_out(known[name].to_numpy(dtype=object), None) for name in ("gallery_id", "identity")}
+    scores = {name: table.lay_out(pairs[name].to_numpy(dtype=np.float32), np.nan) for name in _scores(pairs)}
+    return PseudoQueries(scores, as_known=seen, as_unknown=seen, splits=splits, **marks, **named)
 
 
 def _scores(pairs: pd.DataFrame) -> list[str]:
@@ -106,11 +98,8 @@ def _long(part: PseudoQueries, seen: NDArray[np.bool_], columns: Sequence[str]) 
     if part.gallery_id is None or part.identity is None:
         raise ValueError("these pseudo-queries do not name their candidates.")
     rows, slots = np.nonzero(seen)
-    content: dict[str, NDArray[Any]] = {
-        "query_id": part.splits.image_id[rows],
-        "gallery_id": part.gallery_id[rows, slots],
-    }
-    one_more = np.zeros_like(part.same) if part.one_more is None else part.one_more
-    content |= {name: getattr(part, name)[rows, slots] for name in ("same", "agrees", "identity")}
-    content["one_more"] = one_more[rows, slots]
-    return pd.DataFrame(content | {name: part.columns[name][rows, slots] for name in columns})
+    part = replace(part, one_more=np.zeros_like(part.same)) if part.one_more is None else part
+    tables = {name: getattr(part, name) for name in ("gallery_id", "same", "agrees", "identity", "one_more")}
+    tables |= {name: part.columns[name] for name in columns}
+    content = {name: table[rows, slots] for name, table in tables.items()}
+    return pd.DataFrame({"query_id": part.splits.image_id[rows], **content})

@@ -16,6 +16,7 @@ from animalclef.decision.decision_model import Decision
 from animalclef.decision.fusion import fuse
 from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable, PairScores, Predictions, StrArray
+from animalclef.structures.arrays import rows_in
 
 __all__ = ["Seen", "band", "distinct_among", "sanity_warnings", "surprises"]
 
@@ -92,8 +93,8 @@ def distinct_among(names: Sequence[str], drawn: int) -> float:
 
 
 def _seen(part: PseudoQueries, gallery: ImageTable, decision: Decision) -> Seen:
-    splits, row_of = part.splits, gallery.row_of
-    asked = gallery.select(np.array([row_of[image_id] for image_id in splits.image_id], dtype=np.int64))
+    splits = part.splits
+    asked = gallery.select(rows_in(gallery.image_id, splits.image_id))
     as_known, as_unknown = (
         decide(fuse(_pairs(part, seen), gallery, decision), asked, decision).identity
         for seen in (part.as_known, part.as_unknown)

@@ -167,9 +167,7 @@ def _sampler(seeds: Sequence[int], *, parallel: bool) -> optuna.samplers.BaseSam
 
 
 def _storage(shared: Shared) -> optuna.storages.RDBStorage:
-    options: dict[str, Any] = {}
-    if shared.url.startswith("sqlite"):
-        options = {"connect_args": {"timeout": shared.patience}}
+    options = {"connect_args": {"timeout": shared.patience}} if shared.url.startswith("sqlite") else {}
     return optuna.storages.RDBStorage(shared.url, engine_kwargs=options)
 
 
@@ -190,10 +188,9 @@ def _storage_errors(shared: Shared) -> Iterator[None]:
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = str(error.__cause__ or error).splitlines()[0]
         if "locked" in cause:
-            sentence = (
+            raise OutputError(
                 f"{shared.shown}: the storage stays locked by another program. Wait for it, or use another --storage."
-            )
-            raise OutputError(sentence) from error
+            ) from error
         raise OutputError(f"{shared.shown}: the storage cannot be used ({cause}). Check the address.") from error
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise OutputError(

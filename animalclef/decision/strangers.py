@@ -10,6 +10,7 @@ from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.decision_model import DatasetDecision, Decision, Strangers
 from animalclef.decision.fusion import fuse_lists
 from animalclef.decision.null_model import fit_null, look_alikes, nulls_of, weights_by_individual
+from animalclef.decision.search import log_odds_of
 from animalclef.decision.trial_evaluator import numbered
 from animalclef.metrics.bootstrap import wilson_interval
 from animalclef.runtime.wording import counted
@@ -26,7 +27,6 @@ __all__ = [
 
 _STRICTEST, _LOOSEST = 0.01, 0.15  # false acceptance that a threshold learned elsewhere may have in a data set
 _FEW = 10  # individuals; with fewer a validation score says little
-
 _PSEUDO_QUERIES, _INDIVIDUALS = 50, 20  # below either the score and the threshold are rough guesses
 
 
@@ -39,8 +39,7 @@ def with_own_threshold(decision: DatasetDecision, part: PseudoQueries) -> Datase
     null = fit_null(best, weights_by_individual(part))
     if not null.photographs or decision.threshold in (0.0, 1.0):
         return decision
-    threshold = float(np.log(decision.threshold) - np.log1p(-decision.threshold))
-    inside = min(max(threshold, null.quantile(1 - _LOOSEST)), null.quantile(1 - _STRICTEST))
+    inside = min(max(log_odds_of(decision.threshold), null.quantile(1 - _LOOSEST)), null.quantile(1 - _STRICTEST))
     return decision.model_copy(update={"threshold": float(1 / (1 + np.exp(-np.clip(inside, -30, 30))))})
 
 

@@ -110,9 +110,5 @@ def nulls_of_queries(columns: Mapping[str, NDArray[np.generic]], query: NDArray[
 
 
 def _raw(curve: _AnyScale, null: Null, base: str) -> _AnyScale:
-    update = {
-        "log": is_count(base),
-        "mean": null.location + null.scale * curve.mean,
-        "spread": null.scale * curve.spread,
-    }
-    return curve.model_copy(update=update)
+    mean, spread = null.location + null.scale * curve.mean, null.scale * curve.spread
+    return curve.model_copy(update={"log": is_count(base), "mean": mean, "spread": spread})

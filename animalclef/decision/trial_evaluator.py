@@ -76,24 +76,20 @@ class TrialEvaluator:
         """Whether some candidate is seen from another side than its pseudo-query."""
         return bool((~self.part.agrees & self.part.as_known).any())
 
-    def best(self, choice: DecisionParams, role: Role) -> BestIdentity:
-        """The best identity of every pseudo-query in one of its roles."""
-        seen = self._seen(role, choice.same_viewpoint)
-        return seen.best(seen.identity_log_odds(self._pairs(choice, role), choice.aggregation))
-
     def pair_probability(self, choice: DecisionParams) -> tuple[Floats, BoolArray]:
         """Of every pair that a known query sees: its probability, and whether it shows one individual."""
         seen = self._seen("known", choice.same_viewpoint)
         return sigmoid(self._pairs(choice, "known")), self.part.same.ravel()[seen.pair]
 
-    def right(self, best: BestIdentity) -> BoolArray:
-        """Whether the best identity is the pseudo-query's own."""
-        return np.asarray((best.slot >= 0) & self.part.same[np.arange(len(self.part)), best.slot])
-
     def answers(self, choice: DecisionParams) -> Answers:
         """Return the best identities in both roles."""
-        known, unknown = self.best(choice, "known"), self.best(choice, "unknown")
-        return Answers(known.log_odds, self.right(known), unknown.log_odds)
+        known, unknown = (self._best(choice, role) for role in ROLES)
+        right = (known.slot >= 0) & self.part.same[np.arange(len(self.part)), known.slot]
+        return Answers(known.log_odds, right, unknown.log_odds)
+
+    def _best(self, choice: DecisionParams, role: Role) -> BestIdentity:
+        seen = self._seen(role, choice.same_viewpoint)
+        return seen.best(seen.identity_log_odds(self._pairs(choice, role), choice.aggregation))
 
     def _pairs(self, choice: DecisionParams, role: Role) -> Floats:
         side = choice.same_viewpoint

@@ -14,7 +14,7 @@ from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.answer_curve import AnswerFit, reliability
 from animalclef.decision.calibrators import shaped
 from animalclef.decision.cross_fit import CrossFitter, nested_answers
-from animalclef.decision.decision_model import DatasetDecision, Decision, Reliability, Summary, Validation
+from animalclef.decision.decision_model import DatasetDecision, Decision, Summary, Validation
 from animalclef.decision.fit_calibrators import Pairs
 from animalclef.decision.leak_guard import digest_of
 from animalclef.decision.model_average import search
@@ -29,20 +29,13 @@ from animalclef.decision.strangers import (
     with_own_threshold,
 )
 from animalclef.decision.transfer import for_dataset, prior_decision, scale_free
-from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
+from animalclef.decision.trial_evaluator import TrialEvaluator
 from animalclef.engine.work import Engine, ThisMachine
 from animalclef.metrics.bootstrap import interval_over_individuals, mean_interval
 from animalclef.metrics.threshold_sweep import score_of
 from animalclef.runtime.progress import Progress
 
-__all__ = [
-    "Search",
-    "evaluators_of",
-    "held_out_parts",
-    "pooled_parts",
-    "tune",
-    "used_parts",
-]
+__all__ = ["Search", "evaluators_of", "held_out_parts", "pooled_parts", "tune", "used_parts"]
 
 logger = logging.getLogger(__name__)
 
@@ -126,11 +119,10 @@ def _summary(datasets: Mapping[str, DatasetDecision], own: Sequence[CrossFitter]
 
 def used_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig) -> dict[str, PseudoQueries]:
     """Return the pseudo-queries with the score columns that the settings name, or all where none of them is there."""
-    parts = {}
-    for name, part in sorted(pseudo.items()):
-        names = [column for column in config.scores if column in part.columns] or scores_among(part.columns)
-        parts[name] = part.only(names)
-    return parts
+    return {
+        name: part.only([column for column in config.scores if column in part.columns] or scores_among(part.columns))
+        for name, part in sorted(pseudo.items())
+    }
 
 
 def held_out_parts(
@@ -243,27 +235,22 @@ def _validated(
         measured.append((score, low, min(1.0, high + max(0.0, worth))))
     score, low, high = mean_interval(measured) or (0.0, 0.0, 1.0)
     logger.info("%s: %s, nested score %.3f", held_out.name, found.choice, score)
+    pairs = [evaluator.pair_probability(found.choice) for evaluator in evaluators.values()]
+    probability, same = (np.concatenate(one) for one in zip(*pairs, strict=True))
     return Validation(
         pseudo_queries=sum(map(len, held_out.parts.values())),
         individuals=len({who for part in held_out.individuals.values() for who in part}),
         tuned=found.score, nested=score, baks=found.baks, baus=found.baus, low=low, high=high,
         plateau=(answer.probability(found.plateau[0]), answer.probability(found.plateau[1])),
-        reliability=_reliability(evaluators, found.choice), answers=answer.reliability,
+        reliability=reliability(probability, same), answers=answer.reliability,
     )  # fmt: skip
-
-
-def _reliability(evaluators: Mapping[str, TrialEvaluator], choice: DecisionParams) -> Reliability:
-    """Of the held-out probabilities of pairs, as known queries see them."""
-    pairs = [evaluator.pair_probability(choice) for evaluator in evaluators.values()]
-    probability, same = (np.concatenate(one) for one in zip(*pairs, strict=True))
-    return reliability(probability, same)
 
 
 def _pairs_of_others(parts: Mapping[str, PseudoQueries], mine: str, config: DecideConfig) -> dict[str, Pairs]:
     """Return per column the other data sets' pairs, each standardised within its own data set."""
-    pairs = {}
     if not config.shrinkage:
         return {}
+    pairs = {}
     for column in scores_among(parts[mine].columns):
         z, same = [], []
         for name, part in parts.items():

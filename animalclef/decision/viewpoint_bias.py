@@ -6,10 +6,10 @@ the event: its light, its place. Queries are of other events, so validation must
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.score_columns import scores_among
@@ -34,8 +34,9 @@ def events_show_through(part: PseudoQueries) -> bool:
     return False
 
 
-def from_own_side_only(part: PseudoQueries, has_own_side: NDArray[np.bool_]) -> PseudoQueries:
-    """Pseudo-queries that do not see their individual from another side; known are those that `has_own_side`, (p,)."""
+def from_own_side_only(part: PseudoQueries, own_side: Collection[str]) -> PseudoQueries:
+    """Pseudo-queries that do not see their individual from another side; known are those of `own_side`."""
+    has_own_side = np.isin(part.splits.image_id.astype(str), list(own_side))
     splits = replace(part.splits, is_known=part.splits.is_known & has_own_side)
     seen = part.as_known & ~(part.same & ~part.agrees)
     return replace(part, as_known=seen, splits=splits).select(np.arange(len(part)))

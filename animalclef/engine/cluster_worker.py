@@ -7,10 +7,10 @@ import os
 import platform
 import socket
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from animalclef.runtime.machine import version_of
 from animalclef.runtime.remote_files import place_marker
 
 __all__ = ["ClusterWorker", "installed_versions"]
@@ -20,13 +20,7 @@ _COMPARED = ("animalclef", "ray", "numpy", "opencv-python-headless", "pillow", "
 
 def installed_versions() -> dict[str, str]:
     """Return the versions that results depend on; "none" for a package that is not installed."""
-    found = {"python": platform.python_version()}
-    for name in _COMPARED:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "none"
-    return found
+    return {"python": platform.python_version(), **{name: version_of(name) or "none" for name in _COMPARED}}
 
 
 class ClusterWorker:

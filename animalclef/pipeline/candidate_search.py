@@ -16,6 +16,7 @@ from animalclef.retrieval.knn import candidate_groups, retrieve
 from animalclef.retrieval.lnbnn import LnbnnScorer
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import Embeddings, FloatArray, ImageTable, Shortlist, Votes
+from animalclef.structures.arrays import rows_in
 
 __all__ = ["CandidateSearch", "VoteColumns", "cosines", "ranks_of_sources", "united"]
 
@@ -81,8 +82,7 @@ def ranks_of_sources(lists: Mapping[str, Shortlist], images: ImageTable) -> pd.D
     frame = frame.sort_values(["query", *reversed(list(lists))], kind="stable", ignore_index=True)
     some = next(iter(lists.values()))
     query_id, gallery_id = some.query_id[frame.pop("query")], some.gallery_id[frame.pop("gallery")]
-    row_of = images.row_of
-    frame.insert(0, "identity", images.identity[[row_of[one] for one in gallery_id]])
+    frame.insert(0, "identity", images.identity[rows_in(images.image_id, gallery_id)])
     frame.insert(0, "gallery_id", gallery_id)
     frame.insert(0, "query_id", query_id)
     return frame
@@ -124,26 +124,19 @@ def united(lists: Sequence[Shortlist], top_k: int) -> Shortlist:
         _, first = np.unique(turn, return_index=True)
         first = np.sort(first[turn[first] >= 0])[:top_k]
         kept[row, : len(first)] = first
-    columns = {name: np.stack([_column(one, name) for one in lists], axis=2).reshape(turns.shape)
-               for name in ("similarity", "vote")}  # fmt: skip
-    taken = {name: np.where(kept >= 0, np.take_along_axis(values, kept, axis=1), np.nan).astype(np.float32)
-             for name, values in columns.items()}  # fmt: skip
+    similarities = [one.similarity for one in lists]
+    votes = [np.full_like(one.similarity, np.nan) if one.vote is None else one.vote for one in lists]
+    columns = [np.stack(parts, axis=2).reshape(turns.shape) for parts in (similarities, votes)]
+    similarity, vote = (np.where(kept >= 0, np.take_along_axis(one, kept, axis=1), np.nan).astype(np.float32)
+                        for one in columns)  # fmt: skip
     index = np.where(kept >= 0, np.take_along_axis(turns, kept, axis=1), -1).astype(np.int32)
-    return Shortlist(lists[0].query_id, lists[0].gallery_id, index, taken["similarity"], taken["vote"])
-
-
-def _column(shortlist: Shortlist, name: str) -> np.ndarray:
-    values = getattr(shortlist, name)
-    return np.full(shortlist.index.shape, np.nan, np.float32) if values is None else values
+    return Shortlist(lists[0].query_id, lists[0].gallery_id, index, similarity, vote)
 
 
 def _with_similarity(shortlist: Shortlist, embeddings: Embeddings) -> Shortlist:
     """Return a list with the similarities of the first embedder, whatever found its candidates."""
     rows, slots = np.nonzero(shortlist.index >= 0)
-    row_of = {image_id: row for row, image_id in enumerate(embeddings.image_id)}
-    query, gallery = (
-        np.array([row_of[one] for one in ids], dtype=np.int64) for ids in (shortlist.query_id, shortlist.gallery_id)
-    )
+    query, gallery = (rows_in(embeddings.image_id, ids) for ids in (shortlist.query_id, shortlist.gallery_id))
     similarity = np.full(shortlist.index.shape, np.nan, dtype=np.float32)
     pairs = query[rows], gallery[shortlist.index[rows, slots]]
     similarity[rows, slots] = cosines(embeddings.values, embeddings.values, *pairs)

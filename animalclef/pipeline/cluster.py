@@ -34,14 +34,7 @@ from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, StrArray
 from animalclef.structures.clusters import ClusterCount, Clusters, Links
 
-__all__ = [
-    "cluster_new_ones",
-    "cluster_queries",
-    "cluster_run",
-    "cluster_unnamed",
-    "job_of_run",
-    "ranked_of_run",
-]
+__all__ = ["cluster_new_ones", "cluster_queries", "cluster_run", "cluster_unnamed", "job_of_run", "ranked_of_run"]
 
 _SHOWN = 0.05  # probability from which a pair of two clusters is kept
 _STRICT, _LOOSE = 0.85, 0.31  # probabilities at which the null model accepts 1% and 15% of strangers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from importlib import metadata
 from pathlib import Path
 
 from animalclef.config import fingerprint
@@ -12,6 +11,7 @@ from animalclef.decision.tune import tune
 from animalclef.errors import StaleArtefactError
 from animalclef.pipeline.image_contents import gallery_digest
 from animalclef.pipeline.match import Allowance, match_pairs
+from animalclef.pipeline.models import library_versions
 from animalclef.pipeline.preparation_table import preparation_of
 from animalclef.pipeline.run_context import RunContext
 from animalclef.pipeline.shortlists import Shortlists
@@ -54,9 +54,8 @@ def _made_by(shortlists: Shortlists, allowance: Allowance | None, context: RunCo
     images, encounters, embedder, *trained_on = features.seen(shortlists.encounters)
     matching = " ".join(log.path.name for log in context.logs)
     matching += "" if allowance is None else f" {allowance.name}"
-    versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy", "faiss-cpu")]
     seen = [features.digest, images, encounters, *trained_on]
-    made_by = [context.scores_id, embedder, matching, *versions]
+    made_by = [context.scores_id, embedder, matching, *library_versions()]
     return fingerprint(7, seen, made_by, config.decide, config.retrieve, config.vote, config.seed)
 
 

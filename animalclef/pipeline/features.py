@@ -135,14 +135,10 @@ class _Embedding:
 
     def of(self, images: ImageTable) -> Embeddings:
         """Return the vectors of all photographs."""
-        return join_embeddings(
-            [
-                self.embedders[name].embeddings(
-                    images.select(images.dataset == name), self.stores[name], keeps_axes=self._keeps_axes
-                )
-                for name in images.datasets
-            ]
-        )
+        tables = {name: images.select(images.dataset == name) for name in images.datasets}
+        parts = [self.embedders[name].embeddings(table, self.stores[name], keeps_axes=self._keeps_axes)
+                 for name, table in tables.items()]  # fmt: skip
+        return join_embeddings(parts)
 
 
 def _fitted_on(gallery: ImageTable, image_ids: frozenset[str] | None) -> ImageTable:
@@ -171,10 +167,8 @@ def encounters_of_whole(gallery: ImageTable, links: Sequence[tuple[str, str, int
 
 def thumbnail_stores(run: RunFolder, config: Config) -> tuple[ShardStore, ShardStore]:
     """Return the stores of thumbnails and of why a photograph could not be decoded."""
-    decoding = decoding_of(config.data)
-    return ShardStore(run.store("thumbnails", fingerprint(1, decoding))), ShardStore(
-        run.store("unreadable", fingerprint(1, decoding))
-    )
+    made_by = fingerprint(1, decoding_of(config.data))
+    return ShardStore(run.store("thumbnails", made_by)), ShardStore(run.store("unreadable", made_by))
 
 
 def _trained_on(networks: Sequence[TimmExtractor | None], others: Sequence[str]) -> frozenset[str]:

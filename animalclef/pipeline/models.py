@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from animalclef.config import Config, fingerprint
@@ -17,7 +18,7 @@ from animalclef.matching.nearest_neighbour import MutualNearest
 from animalclef.matching.superglue import open_superglue
 from animalclef.prepare.segmenters import Segmenter, open_segmenter
 
-__all__ = ["AnyMatcher", "Models", "open_matcher", "open_models", "scores_fingerprint"]
+__all__ = ["AnyMatcher", "Models", "library_versions", "open_matcher", "open_models", "scores_fingerprint"]
 
 AnyMatcher = MutualNearest | LightGlueMatcher
 
@@ -83,6 +84,11 @@ def open_matcher(config: Config, device: str, weights: Path | None) -> AnyMatche
         return MutualNearest(config.rerank)
     opened = open_lightglue if config.rerank.matcher == "lightglue" else open_superglue
     return opened(config.rerank, config.keypoints.extractor, choose_device(device), weights)
+
+
+def library_versions() -> list[str]:
+    """Return the versions of the libraries that choices and decisions depend on."""
+    return [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy", "faiss-cpu")]
 
 
 def scores_fingerprint(config: Config, models: Models) -> str:

@@ -91,7 +91,6 @@ def find_outlines(
     absent = set(store.verify(images.key))
     rows = [row for key, row in {key: row for row, key in enumerate(images.key)}.items() if key in absent]
     small = config.model_copy(update={"decode_long_side": min(_SHOWN_SIDE, config.decode_long_side)})
-
     chunks = (images.select(np.array(rows[start : start + _CHUNK])) for start in range(0, len(rows), _CHUNK))
     with progress.task("finding animals", len(rows), "images") as advance:
         for count, path in (engine or ThisMachine()).ordered(_Segmentation(segmenter, store, small, workers), chunks):
@@ -130,16 +129,12 @@ class _Segmentation:
     def _segment(self, chunk: ImageTable, coming: Sequence[Future[DecodedImage | None]]) -> tuple[int, Path | None]:
         decoded = [future.result() for future in coming]
         texts = _outline_texts(decoded, self.segmenter)
-        path = self.store.put(
-            {
-                key: {
-                    "outline": np.frombuffer(text.encode(), np.uint8),
-                    "uniform": np.array([_is_uniform(image)], np.uint8),
-                }
-                for key, text, image in zip(chunk.key, texts, decoded, strict=True)
-            }
-        )
-        return len(chunk), path
+        uniform = np.array([[_is_uniform(image)] for image in decoded], np.uint8)
+        entries = {
+            key: {"outline": np.frombuffer(text.encode(), np.uint8), "uniform": one}
+            for key, text, one in zip(chunk.key, texts, uniform, strict=True)
+        }
+        return len(chunk), self.store.put(entries)
 
 
 def _read(images: ImageTable, row: int, config: DataConfig) -> DecodedImage | None:

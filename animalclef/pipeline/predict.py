@@ -44,6 +44,7 @@ from animalclef.structures import (
     Shortlist,
     Skipped,
 )
+from animalclef.structures.arrays import rows_in
 from animalclef.structures.clusters import Clusters
 
 __all__ = ["Outcome", "group_unnamed", "identify", "predict"]
@@ -242,8 +243,7 @@ def _write_run(
 
 def _as_prepared(asked: ImageTable, images: ImageTable) -> ImageTable:
     """Return all rows that were asked for, with the boxes and masks of those that were used."""
-    row_of = asked.row_of
-    rows = np.array([row_of[one] for one in images.image_id], dtype=np.int64)
+    rows = rows_in(asked.image_id, images.image_id)
     boxes = asked.bbox_xywhr.copy()
     boxes[rows] = images.bbox_xywhr
     masks = np.full(len(asked), "", dtype=object) if asked.mask is None else asked.mask.copy()

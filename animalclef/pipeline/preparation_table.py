@@ -6,17 +6,14 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import pandas as pd
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator
 
 from animalclef.config import Config
 from animalclef.config.prepare import Mode
+from animalclef.decision.calibrators import Part
 from animalclef.decision.decision_model import Preparation
 
 __all__ = ["DatasetPreparation", "PreparationRecord", "VariantScore", "preparation_of", "variants_csv"]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def _rounded(value: float | None) -> float | None:
@@ -26,7 +23,7 @@ def _rounded(value: float | None) -> float | None:
 Figure = Annotated[float | None, AfterValidator(_rounded)]  # four decimals; None for NaN
 
 
-class VariantScore(_Part):
+class VariantScore(Part):
     """What a trial measured of one preparation of one data set."""
 
     mode: Mode
@@ -47,7 +44,7 @@ _SIDES = "; each side is compared with its own"
 _UPRIGHT = "; keypoints are described upright"
 
 
-class DatasetPreparation(_Part):
+class DatasetPreparation(Part):
     """What is done with the photographs of one data set."""
 
     mode: Mode
@@ -66,7 +63,7 @@ class DatasetPreparation(_Part):
     variants: tuple[VariantScore, ...] = ()
 
 
-class PreparationRecord(_Part):
+class PreparationRecord(Part):
     """All data sets; written into the run folder before the long part begins."""
 
     datasets: dict[str, DatasetPreparation]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from animalclef.pipeline.cut_photographs import cut_and_link
 from animalclef.pipeline.features import encounters_of_whole
 from animalclef.pipeline.image_contents import Contents
 from animalclef.pipeline.keypoint_budget import sized_for_job
+from animalclef.pipeline.models import library_versions
 from animalclef.pipeline.preparation_table import DatasetPreparation, PreparationRecord, variants_csv
 from animalclef.pipeline.run_context import RunContext, open_pair_log
 from animalclef.runtime.atomic_files import write_text
@@ -143,13 +143,12 @@ def _resolved(record: PreparationRecord, context: RunContext) -> RunContext:
 
 def _record_path(contents: Contents, known: Mapping[str, DatasetPreparation], context: RunContext) -> Path:
     """Return where the choice for these photographs, settings and weights is kept."""
-    versions = [metadata.version(name) for name in ("optuna", "scikit-learn", "numpy", "faiss-cpu")]
     segmenter, masks = context.models.segmenter, contents.images.mask
     models = [context.scores_id, *(log.path.name for log in context.logs), segmenter and segmenter.fingerprint]
     settings = context.config.model_dump(mode="json", exclude={"cluster": True, "data": {"cache_gb"}}) | {"name": ""}
     given = [] if masks is None else masks.tolist()
     seen = [contents.digest, given, sorted((name, one.mode) for name, one in known.items())]
-    made = fingerprint(4, seen, settings, models, versions, context.given is None)
+    made = fingerprint(4, seen, settings, models, library_versions(), context.given is None)
     return context.folder.path / "preparations" / f"{made}.json"
 
 

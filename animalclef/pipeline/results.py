@@ -7,7 +7,6 @@ import platform
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from animalclef.pipeline.budget import Spent
 from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.atomic_files import check_writable, write_csv, write_text
 from animalclef.runtime.digests import file_digest
+from animalclef.runtime.machine import version_of
 from animalclef.runtime.output_guard import check_output, protect_inputs, refuse_run_file
 from animalclef.runtime.wording import now
 from animalclef.structures import ImageTable, Predictions
@@ -78,7 +78,7 @@ def write_results(
         "set_aside": len(outcome.set_aside),
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "libraries": {name: _version(name) for name in _LIBRARIES},
+        "libraries": {name: version_of(name) for name in _LIBRARIES},
         **more,
     }
     write_text(manifest_file, _json(manifest))
@@ -140,13 +140,6 @@ def summary_of(
         **({} if spent is None else {"budget": asdict(spent)}),
         **({} if clusters is None else {"clusters": {name: asdict(one) for name, one in clusters.counts.items()}}),
     }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _json(content: dict[str, Any]) -> str:

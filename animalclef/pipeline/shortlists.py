@@ -67,7 +67,7 @@ class PseudoQuerySet:
             "background of one event. Validation hides its other sides; an encounter column would say more.",
             name,
         )
-        return from_own_side_only(part, np.isin(part.splits.image_id.astype(str), list(self.own_side)))
+        return from_own_side_only(part, self.own_side)
 
 
 @dataclass(frozen=True, eq=False)

@@ -133,11 +133,7 @@ def score_trials(name: str, trials: Mapping[Mode, Trial], config: Config) -> dic
     asked = trials["whole"].part.splits.image_id
     parts = {mode: trial.part for mode, trial in trials.items() if np.array_equal(trial.part.splits.image_id, asked)}
     if any(events_show_through(part) for part in parts.values()):
-        own = list(trials["whole"].own_side)
-        parts = {
-            mode: from_own_side_only(part, np.isin(part.splits.image_id.astype(str), own))
-            for mode, part in parts.items()
-        }
+        parts = {mode: from_own_side_only(part, trials["whole"].own_side) for mode, part in parts.items()}
     scored: dict[Mode, Trial] = {}
     for mode, part in parts.items():
         trial = Trial(part, trials[mode].own_side)

@@ -28,15 +28,7 @@ __all__ = ["TRIALS", "check_decide_alone", "tune_run"]
 
 logger = logging.getLogger(__name__)
 
-_FIXED = (
-    "pseudo_queries",
-    "match_query",
-    "unknown_share",
-    "photographs_each",
-    "hidden_days",
-    "latest_first",
-    "splits",
-)
+_FIXED = {"pseudo_queries", "match_query", "unknown_share", "photographs_each", "hidden_days", "latest_first", "splits"}
 TRIALS = 200  # Optuna trials where the settings name no number
 
 

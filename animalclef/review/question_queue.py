@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from animalclef.decision.reviewed_answers import ReviewedAnimals, answered, decided, identity_options
+from animalclef.decision.reviewed_answers import ReviewedAnimals, answered, decided
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Predictions, ReviewedPairs
 from animalclef.structures.clusters import Clusters
@@ -50,7 +50,7 @@ class QuestionQueue:
 
     def __init__(self, run: FinishedRun, clusters: Clusters | None = None) -> None:
         self._run, images = run, run.images
-        self._options = identity_options(run.ranked)
+        self._options = run.ranked.individuals
         self._dataset = dict(zip(images.image_id, images.dataset, strict=True))
         self._name = dict(zip(images.image_id, images.identity, strict=True))
         self._photograph: dict[tuple[str, str], str] = {}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
-__all__ = ["Machine", "free_disk", "measure_machine", "memory_limit"]
+__all__ = ["Machine", "free_disk", "measure_machine", "memory_limit", "version_of"]
 
 _LIMITS = ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container
 
@@ -61,3 +62,11 @@ def free_disk(folder: Path) -> int:
     """Return the free bytes on the disk of a folder, or of the nearest folder above it that exists."""
     place = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
     return shutil.disk_usage(place).free
+
+
+def version_of(package: str) -> str | None:
+    """Return the version of an installed package; `None` for one that is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,6 +21,7 @@ __all__ = [
     "StrArray",
     "check_rows",
     "check_shape",
+    "rows_in",
     "select_rows",
     "text_array",
 ]
@@ -58,6 +59,16 @@ def check_rows(artefact: object, count: int, *names: str) -> None:
         array = getattr(artefact, name)
         if array is not None:
             check_shape(name, array, (count,))
+
+
+def rows_in(ids: Iterable[str], asked: Iterable[str]) -> Integers:
+    """Return the place of each id that is asked for among `ids`, (asked,).
+
+    Raises:
+        KeyError: one is not among them.
+    """
+    row_of = {one: row for row, one in enumerate(ids)}
+    return np.array([row_of[one] for one in asked], dtype=np.int64)
 
 
 def select_rows(artefact: Artefact, rows: NDArray[np.generic], *names: str) -> Artefact:

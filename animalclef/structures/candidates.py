@@ -159,6 +159,14 @@ class RankedCandidates:
         queries = counted(len(set(self.query_id)), "query")
         return f"RankedCandidates({counted(len(self), 'candidate')} of {queries}: {', '.join(self.columns)})"
 
+    @property
+    def individuals(self) -> dict[str, dict[str, float]]:
+        """Return for each query its candidate individuals with their probability, best first."""
+        found: dict[str, dict[str, float]] = {}
+        for query, who, probability in zip(self.query_id, self.identity, self.identity_probability, strict=True):
+            found.setdefault(query, {}).setdefault(who, float(probability))
+        return found
+
 
 @dataclass(frozen=True, eq=False)
 class Predictions:

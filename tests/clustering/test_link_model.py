@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from animalclef.clustering.held_out_links import LabelledPairs, held_out_probability
-from animalclef.clustering.link_model import fit_link_model, linked_pairs, nulls_of_lists, prior_link_model
+from animalclef.clustering.link_model import fit_link_model, link_inputs, linked_pairs, nulls_of_lists, prior_link_model
 from animalclef.decision.null_model import Null
 from animalclef.structures import PairScores
 from animalclef.structures.clusters import LinkedPairs
@@ -99,4 +99,5 @@ def test_the_prior_is_even_odds_a_few_scales_above_strangers() -> None:
     pairs = LinkedPairs(texts("a", "b"), np.array([0]), np.array([1]), {"inliers": np.array([np.e**3 - 1], np.float32)})
     null = {"inliers": Null(location=1.0, scale=0.5, photographs=9, individuals=9)}
     # 4 scales above: 4 * 11 / 12 - ln 12
-    assert model.log_odds(pairs, null)[0] == pytest.approx(4 * 11 / 12 - np.log(12), abs=1e-5)
+    log_odds = model.log_odds(link_inputs(pairs, null, model.columns))
+    assert log_odds[0] == pytest.approx(4 * 11 / 12 - np.log(12), abs=1e-5)
