@@ -64,6 +64,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return import_module("animalclef.errors")
     if name not in _HOME:
         raise AttributeError(f"module 'animalclef' has no attribute {name!r}")
     value = getattr(import_module(f"animalclef.api.{_HOME[name]}"), name)

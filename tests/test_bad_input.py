@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from tiny import TINY_SETTINGS, make_masks, make_tiny_data, photograph, read_csv, write_csv
 
+import animalclef
 from animalclef import cli
 from animalclef.config import Config, DataConfig
 from animalclef.data.hashing import hash_images
@@ -419,6 +420,11 @@ def test_odd_photographs(tmp_path: Path, predict: Command) -> None:
     reasons = {row["image_id"]: row["reason"] for row in read_csv(Path("run/set_aside.csv"))}
     unreadable = "not a readable image (cannot identify image file)"
     assert reasons == {"3": "the file is empty", "5": unreadable, "10": unreadable}
+    for_people = {row["image_id"]: row for row in read_csv(next(Path().rglob("*answers.csv")))}
+    assert (for_people["5"]["skipped"], for_people["5"]["individual"]) == (unreadable, "")
+    run = animalclef.load_run("run")
+    assert dict(zip(run.skipped.image_id, run.skipped.reason, strict=True)) == reasons
+    assert run.predictions.set_index("image_id").identity["5"] is None
 
 
 @pytest.mark.parametrize("kind", ["flat", "one photograph"])
@@ -578,3 +584,6 @@ def test_answers_that_were_changed_are_not_converted(small: Path, predict: Comma
     Path("out", "submission.csv").unlink()
     said = command("convert", *arguments, "--out", "i.inp")
     stops_with(said, "answers.csv: not what was written with its submission")
+    said = command("convert", "--data", small, "--answers", answers, "--out", "plain.csv")
+    stops_with(said, "--answers: a plain table holds the names of --data alone. Give --to camtrap-dp or another.")
+    assert not Path("plain.csv").exists()

@@ -56,7 +56,7 @@ class Dataset:
         """One row per photograph: image_id, identity (None for a query), path, dataset, split, date, viewpoint ..."""
         images = self.table.images
         names = ("image_id", "identity", "path", "dataset", "date", "viewpoint", "species")
-        frame = pd.DataFrame({name: getattr(images, name) for name in names})
+        frame = pd.DataFrame({name: pd.Series(getattr(images, name), dtype=object) for name in names})
         frame.insert(4, "split", np.where(images.is_query, "query", "database"))
         return frame
 

@@ -79,9 +79,16 @@ class Run:
         """
         answers, images = self.finished.predictions, self.finished.images
         rows = [self.finished.row_of[one] for one in answers.image_id]
-        columns = {"image_id": answers.image_id, "dataset": images.dataset[rows], "identity": answers.identity}
+        identity = pd.Series(answers.identity, dtype=object)  # pandas 3 would turn None into NaN
+        columns = {"image_id": answers.image_id, "dataset": images.dataset[rows], "identity": identity}
         said = {} if answers.reviewed is None else {"reviewed": answers.reviewed}
         return pd.DataFrame({**columns, "probability": answers.probability, **said})
+
+    @cached_property
+    def skipped(self) -> pd.DataFrame:
+        """One row per photograph that could not be used: image_id, path, split, reason. A query of these is "new"."""
+        rows = [(one.image_id, one.path, one.split, one.reason) for one in self.finished.skipped]
+        return pd.DataFrame(rows, columns=["image_id", "path", "split", "reason"])
 
     @cached_property
     def candidates(self) -> pd.DataFrame:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -126,13 +127,17 @@ def _truth(truth: PathLike | pd.DataFrame, merge_case: bool) -> Truth:
 
 def _answers(predictions: Answers) -> Mapping[str, str | None]:
     if isinstance(predictions, Mapping):
-        return {str(image_id): who for image_id, who in predictions.items()}
+        return _named(map(str, predictions), predictions.values())
     if not isinstance(predictions, pd.DataFrame):
         expected = "a submission file, a DataFrame, or a mapping from image_id to identity"
         check_kind("predictions", predictions, (str, os.PathLike), expected)
         return read_submission(Path(predictions))
     _check_columns(predictions, "predictions", ("image_id", "identity"))
-    rows = zip(predictions["image_id"].astype(str), predictions["identity"], strict=True)
+    return _named(predictions["image_id"].astype(str), predictions["identity"])
+
+
+def _named(image_ids: Iterable[str], identities: Iterable[Any]) -> dict[str, str | None]:
+    rows = zip(image_ids, identities, strict=True)
     return {image_id: None if pd.isna(who) or who == NEW_INDIVIDUAL else str(who) for image_id, who in rows}
 
 

@@ -15,6 +15,7 @@ from animalclef.cli.app import app
 from animalclef.cli.catalogue_answers import print_one, print_several
 from animalclef.cli.printing import print_lines, print_result, progress, tell, warn
 from animalclef.runtime.threads import cores
+from animalclef.runtime.wording import counted
 
 if TYPE_CHECKING:
     from animalclef.catalogue.catalogue_folder import Catalogue
@@ -111,6 +112,11 @@ def add(
     from animalclef.catalogue.seasons import add_season
 
     kept = opened(folder)
+    if left := len(kept.table(all_of_them=True)) - len(kept.table()):
+        warn(
+            f"{counted(left, 'photograph', 'is')} not confirmed. The new season is not compared with them, and "
+            "`review` will ask about the new season alone: review and confirm them first, or undo this season."
+        )
     machine = _machine(device, weights, workers)
     loaded = opt.load(data, settings=_reading(kept, columns))
     added = add_season(kept, loaded, opt.login(who), why, machine, retune=retune)

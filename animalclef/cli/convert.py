@@ -56,6 +56,10 @@ def convert(
 
     loaded = opt.load(data, columns)
     if to == "table":
+        if answers is not None:
+            raise ConfigError(
+                "--answers: a plain table holds the names of --data alone. Give --to camtrap-dp or another."
+            )
         _write_table(loaded, out_path)
         return
     if answers is None:

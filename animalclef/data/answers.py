@@ -56,9 +56,9 @@ def answer_rows(
     """Return the rows of `answers.csv`, in the order of the predictions; columns are `ANSWERS_COLUMNS`.
 
     `thresholds` are by data set. The column `individual` is the answer, with `new_1`, `new_2` ... for the new
-    individuals of `clusters`; it is empty for a new one where these were not grouped. Where people's answers took part,
-    a last column `reviewed` says what they said; the individuals that they `excluded` for an image_id are no next
-    candidates.
+    individuals of `clusters`; it is empty for a new one where these were not grouped, and for a skipped photograph.
+    Where people's answers took part, a last column `reviewed` says what they said; the individuals that they `excluded`
+    for an image_id are no next candidates.
     """
     grouped = {} if clusters is None else dict(zip(clusters.image_id, clusters.name, strict=True))
     row_of = images.row_of
@@ -74,7 +74,7 @@ def answer_rows(
         cells = [cell for name, value in others for cell in (name, _number(value))] + [""] * (4 - 2 * len(others))
         answer = _NEW if who is None else str(who)
         known = [str(images.path[row]), answer, _number(float(probability)), _number(thresholds[dataset])]
-        individual = str(grouped.get(image_id, "" if who is None else who))
+        individual = "" if image_id in reasons else str(grouped.get(image_id, "" if who is None else who))
         said = [] if predictions.reviewed is None else [str(predictions.reviewed[at])]
         rows.append([*known, *cells, reasons.get(image_id, ""), str(image_id), dataset, individual, *said])
     return rows

@@ -16,6 +16,11 @@ def test_answers_in_a_frame_are_scored() -> None:
     assert competition_score(TRUTH, answers).overall == 1.0
 
 
+def test_what_pandas_calls_missing_is_a_new_individual() -> None:
+    for nobody in (None, float("nan"), pd.NA, "new_individual"):
+        assert competition_score(TRUTH, {1: "Ada", 2: nobody}).overall == 1.0  # type: ignore[dict-item]
+
+
 def test_absent_columns_are_named() -> None:
     with pytest.raises(SubmissionError, match=r"truth: expected the columns .*; \['known'\] absent"):
         competition_score(TRUTH.drop(columns="known"), {"1": "Ada", "2": None})

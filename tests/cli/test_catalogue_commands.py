@@ -39,7 +39,8 @@ def test_later_seasons_are_read_as_the_first_and_only_a_run_is_to_be_reviewed(tm
     told = run("create", kept, "--data", data / "one.csv", "--columns", columns, "--device", "cpu", *SETTINGS)
     assert "Season 1: 0 named, 0 recognised, 2 of new individuals" in told
     assert "To review" not in told  # there is nobody to compare with: no run
-    run("add", kept, "--data", data / "two.csv", "--device", "cpu")
+    told = run("add", kept, "--data", data / "two.csv", "--device", "cpu")
+    assert "2 photographs are not confirmed. The new season is not compared with them" in " ".join(told.split())
     assert list(Catalogue(kept).table(all_of_them=True).date) == ["2023-05-01"] * 3
     catalogue = Catalogue(kept)
     assert _reading(catalogue, None).columns == {"path": "where it lies"}
