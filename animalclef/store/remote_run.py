@@ -81,7 +81,8 @@ class RemoteRun:
                   if path.name != ".lock" and path.suffix != ".part" and (state := _state(path))}  # fmt: skip
         if RUN_MARKER not in states:
             raise DataError(f"{self.folder}: the copy of {self.bucket.url} was removed. Start again.")
-        fresh = {path: state[1] for path, state in states.items() if self._here(path) != state}
+        known = {path: (base.size, base.here) for path, base in self._alike.items()}
+        fresh = {path: state[1] for path, state in states.items() if known.get(path) != state}
         ends = (RUN_MARKER, "finished.json")  # it is a run; its results belong together
         try:
             for some in (ends[:1], fresh.keys() - {*ends}, ends[1:]):
@@ -115,10 +116,6 @@ class RemoteRun:
             del self._alike[path]
             return False
         return True
-
-    def _here(self, path: str) -> tuple[int, float] | None:
-        base = self._alike.get(path)
-        return None if base is None else (base.size, base.here)
 
     def _get(self, path: str, written: float) -> None:
         def fill(part: Path) -> None:
