@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -32,6 +33,8 @@ from animalclef.store.remote_run import RemoteRun
 from animalclef.store.run_folder import RunFolder
 
 __all__ = ["ensemble", "load_run", "predict", "tune_decision"]
+
+logger = logging.getLogger(__name__)
 
 
 def predict(
@@ -173,6 +176,11 @@ def tune_decision(
     said = None if reviewed is None else read_review(Path(reviewed), finished.images)
     url = storage or default_storage(folder.path, reviewed)
     chosen = load_config(chosen, *extra, seed=seed)
+    if chosen.decide.threshold is not None:
+        logger.warning(
+            "decide.threshold=%g is set, so the threshold is not tuned. --set decide.threshold=null tunes it, too.",
+            chosen.decide.threshold,
+        )
     return tune_run(folder, chosen, url, workers, progress or Silent(), said)
 
 

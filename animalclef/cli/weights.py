@@ -116,7 +116,7 @@ def bundle(
 
     chosen = _chosen(names, config_name, assignments, may_be_all=False)
     make_bundle(chosen, to, config_name, progress, wheels=wheels, accept_terms=accept_terms)
-    print_lines(f"Bundle: {to} ({', '.join(chosen)}). Use it with --weights.")
+    print_lines(f"Bundle: {to} ({', '.join(chosen) or 'these settings need no weights'}). Use it with --weights.")
 
 
 def _chosen(

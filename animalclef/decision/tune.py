@@ -31,6 +31,7 @@ from animalclef.decision.strangers import (
 from animalclef.decision.transfer import for_dataset, prior_decision, scale_free
 from animalclef.decision.trial_evaluator import TrialEvaluator
 from animalclef.engine.work import Engine, ThisMachine
+from animalclef.errors import ConfigError, suggestion
 from animalclef.metrics.bootstrap import interval_over_individuals, mean_interval
 from animalclef.metrics.threshold_sweep import score_of
 from animalclef.runtime.progress import Progress
@@ -118,7 +119,18 @@ def _summary(datasets: Mapping[str, DatasetDecision], own: Sequence[CrossFitter]
 
 
 def used_parts(pseudo: Mapping[str, PseudoQueries], config: DecideConfig) -> dict[str, PseudoQueries]:
-    """Return the pseudo-queries with the score columns that the settings name, or all where none of them is there."""
+    """Return the pseudo-queries with the score columns that the settings name, or all where none of them is there.
+
+    Raises:
+        ConfigError: no data set has any of the named ones, not even as a part of a fused run.
+    """
+    there = sorted({column for part in pseudo.values() for column in scores_among(part.columns)})
+    kinds = {kind for column in there for kind in (column, *column.split(":"))}
+    if config.scores and there and kinds.isdisjoint(config.scores):
+        raise ConfigError(
+            f"decide.scores: this run has no {' or '.join(config.scores)}, but {', '.join(there)}."
+            f"{suggestion(config.scores[0], there)}"
+        )
     return {
         name: part.only([column for column in config.scores if column in part.columns] or scores_among(part.columns))
         for name, part in sorted(pseudo.items())

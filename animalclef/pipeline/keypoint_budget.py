@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from animalclef.config import Config, VoteConfig
+from animalclef.config.budget import BudgetConfig
 from animalclef.structures import ImageTable
 
 __all__ = ["KeypointSize", "affordable", "count_distinct_pairs", "count_pairs", "sized_for_job"]
@@ -76,9 +77,10 @@ def count_pairs(images: ImageTable, config: Config, *, tunes: bool, groups_all: 
 
     Queries and pseudo-queries are matched with their candidates. Those that are grouped by individual (new ones, with
     `groups_all` all queries, or everything where there are none) are matched with each other, and so is a sample of the
-    database.
+    database. The grouping that a budget leaves out counts, so that a budget that suffices changes no answer.
     """
-    pairs = _asked_pairs(images, config, tunes=tunes, groups_all=groups_all, distinct=False)
+    unlimited = config.model_copy(update={"budget": BudgetConfig()})
+    pairs = _asked_pairs(images, unlimited, tunes=tunes, groups_all=groups_all, distinct=False)
     return pairs if config.budget.pairs is None else min(pairs, config.budget.pairs)
 
 

@@ -11,6 +11,7 @@ import pytest
 from tiny import make_tiny_data
 from whole_run import predict
 
+import animalclef
 from animalclef.config import Config, load_config
 from animalclef.decision.decision_model import load_decision
 from animalclef.errors import ConfigError, DataError, StaleArtefactError
@@ -84,6 +85,16 @@ def test_a_run_that_is_not_finished_or_keeps_no_pseudo_queries_is_refused(run: R
     config = changed(RunFolder(tmp_path))
     with pytest.raises(StaleArtefactError, match="predict"):
         tune_run(RunFolder(tmp_path), config, f"sqlite:///{tmp_path / 's.db'}", 1, Silent())
+
+
+def test_a_threshold_that_is_set_is_told(run: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    for threshold in ("0.2", "null"):
+        caplog.clear()
+        config = changed(run, f"decide.threshold={threshold}")
+        animalclef.tune_decision(run.path, trials=1, config=config, storage=url if threshold == "0.2" else f"{url}2")
+        told = "decide.threshold=0.2 is set, so the threshold is not tuned. --set decide.threshold=null tunes it, too."
+        assert (told in caplog.text) == (threshold == "0.2")
 
 
 def test_a_study_does_not_go_on_with_other_pseudo_queries(run: RunFolder, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from animalclef.decision.decision_model import DatasetDecision, Decision, load_d
 from animalclef.decision.score_columns import base_of
 from animalclef.decision.tune import held_out_parts, tune
 from animalclef.engine.work import ThisMachine
-from animalclef.errors import StaleArtefactError
+from animalclef.errors import ConfigError, StaleArtefactError
 from animalclef.runtime.progress import Silent
 
 QUICK = DecideConfig(folds=3)
@@ -63,6 +63,20 @@ def test_a_separating_threshold_is_found() -> None:
     assert found.nested == pytest.approx(1, abs=0.03)
     assert (found.pseudo_queries, found.individuals) == (40, 20)
     assert decision.datasets["lynx"].fitted_on == "lynx"
+
+
+def test_scores_that_no_data_set_has_are_refused() -> None:
+    lynx = synthetic(individuals=20, signal=12.0, seed=0)
+    names = sorted(lynx.columns)
+    wrong = QUICK.model_copy(update={"scores": (f"{names[0]}x",)})
+    with pytest.raises(
+        ConfigError, match=rf"decide.scores: this run has no {names[0]}x, but .*Did you mean {names[0]}"
+    ):
+        tuned(wrong, lynx=lynx)
+    member = QUICK.model_copy(update={"scores": ("inliers",)})  # of a run whose parts have it under their own names
+    part = dataclasses.replace(lynx, columns={f"a:{name}": values for name, values in lynx.columns.items()})
+    part = dataclasses.replace(part, columns={**part.columns, "a:inliers": next(iter(part.columns.values()))})
+    assert tuned(member, lynx=part).of("lynx").weights
 
 
 def test_a_column_that_tells_nothing_has_next_to_no_say() -> None:

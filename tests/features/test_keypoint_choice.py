@@ -40,6 +40,9 @@ def table(queries: int) -> ImageTable:
         (["cluster.neighbours=1"], False, (3 + 4) * 4 + 3 + 4),
         (["cluster.new_ones=false"], False, (3 + 4) * 4),
         (["rerank.matcher=none"], True, 0),
+        (["budget.spend=10min"], False, (3 + 4) * 4 + 3 * 2 + 4 * 3),  # the same keypoints with and without a budget
+        (["budget.spend=1000"], False, (3 + 4) * 4 + 3 * 2 + 4 * 3),
+        (["budget.spend=5"], False, 5),
     ],
 )
 def test_pairs_of_grouping_are_part_of_the_job(settings: list[str], groups_all: bool, pairs: int) -> None:
