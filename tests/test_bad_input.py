@@ -507,6 +507,16 @@ def test_validate_names_the_rows_and_exits_with_2(small: Path, command: Command)
         "s.csv: 2 problems.",
     ]
     assert command("validate", small / "sample_submission.csv", "--data", small).status == 0
+    sample = small / "sample_submission.csv"
+    whole = sample.read_text(encoding="utf-8")
+    Path("right.csv").write_text(whole, encoding="utf-8")
+    last = whole.splitlines()[-1]
+    for text in (whole + last + "\n", whole + "999,new_individual\n", whole.replace(last + "\n", "")):
+        sample.write_text(text, encoding="utf-8")
+        said = command("validate", "right.csv", "--data", small)
+        assert said.status == 2
+        assert "right by the table, but sample_submission.csv asks for other rows." in said.stdout.replace("\n", " ")
+    sample.write_text(whole, encoding="utf-8")
     stops_with(command("validate", "absent.csv", "--data", small), "absent.csv: no such file.")
 
 

@@ -107,15 +107,21 @@ def validate(
     columns: opt.Columns = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Check a submission against its data set, and name every row that is not right. Exit status 2 if any is."""
+    """Check a submission against its data set, and name every row that is not right. Exit status 2 if any is.
+
+    It is if sample_submission.csv has other rows than the table has queries, too.
+    """
     from animalclef.data.submission import check_submission_file
 
-    problems = check_submission_file(submission, opt.load(data, columns))
+    loaded = opt.load(data, columns)
+    problems = check_submission_file(submission, loaded)
+    differs = loaded.sample_id is not None and sorted(loaded.sample_id) != sorted(loaded.images.queries.image_id)
     more = f" ({len(problems) - 50} more)" if len(problems) > 50 else ""
-    verdict = f"{len(problems)} problems{more}" if problems else "valid"
-    content = {"valid": not problems, "problems": [asdict(problem) for problem in problems]}
+    verdict = "right by the table, but sample_submission.csv asks for other rows" if differs else "valid"
+    verdict = f"{len(problems)} problems{more}" if problems else verdict
+    content = {"valid": not problems and not differs, "problems": [asdict(problem) for problem in problems]}
     print_result(content, *map(str, problems[:50]), f"{submission}: {verdict}.", as_json=as_json)
-    raise typer.Exit(2 if problems else 0)
+    raise typer.Exit(2 if problems or differs else 0)
 
 
 def _unusable_sentences(unusable: Sequence[Skipped], photographs: int, most: float) -> list[str]:

@@ -229,10 +229,12 @@ def _read_sample(source: Source, images: ImageTable) -> tuple[list[str] | None, 
     ids = sample.column("image_id")
     absent = sorted(set(ids) - set(images.queries.image_id))
     extra = sorted(set(images.queries.image_id) - set(ids))
+    twice = sorted(one for one, count in Counter(ids).items() if count > 1)
     problems = []
     kinds = (
         (absent, "ids that are no query of the table", ""),
         (extra, "queries of the table without a row here", "; they are answered all the same"),
+        (twice, "ids with more than one row here", "; each is answered once"),
     )
     for strays, what, then in kinds:
         if strays:
