@@ -286,5 +286,6 @@ def _basis(rule: Mapping[str, Any]) -> str:
     if "ari" in rule:
         return f"90% interval; pseudo-tests on the database: ARI {rule['ari']:.2f}, AMI {rule['ami']:.2f}"
     return {"other data sets": "90% interval; chosen on the other data sets", "settings": "as the settings say"}.get(
-        str(rule.get("chosen_on")), "from the null model of strangers"
+        str(rule.get("chosen_on")),
+        "from the null model of strangers; photographs that match badly stay apart, so it may be far lower",
     )

@@ -162,7 +162,7 @@ def test_equal_ends_of_the_number_of_individuals_are_one_number() -> None:
     [line] = console.count_lines({"birds": one}, "photograph")
     assert line == (
         "birds: 12 photographs are grouped as 1 individual, 0 on one photograph alone. Their true number: about 1 "
-        "(from the null model of strangers)."
+        "(from the null model of strangers; photographs that match badly stay apart, so it may be far lower)."
     )
     alone = ClusterCount(photographs=1, clusters=1, known=0, singletons=1, low=1, high=1, rule={})
     [line] = console.count_lines({"birds": alone}, "photograph", " of new individuals")
