@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.wording import counted, now
 from animalclef.structures import ImageTable, Skipped
 from animalclef.structures.arrays import text_array
+from animalclef.structures.images import box_text
 
 __all__ = ["Added", "Answer", "add_season", "create_catalogue", "write_season"]
 
@@ -279,9 +279,7 @@ def _former_names(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> Ite
 def _values(new: ImageTable, row: int) -> dict[str, object]:
     names = ("image_id", "key", "path", "dataset", "date", "viewpoint", "species", "encounter")
     values: dict[str, object] = {name: str(getattr(new, name)[row]) for name in names}
-    box = new.bbox_xywhr[row]
-    values["bbox"] = json.dumps(box.tolist()) if np.isfinite(box).all() else ""  # the whole photograph
-    return values | {"mask": "" if new.mask is None else str(new.mask[row])}
+    return values | {"bbox": box_text(new.bbox_xywhr[row]), "mask": "" if new.mask is None else str(new.mask[row])}
 
 
 def _keep_decision(connection: sa.Connection, text: str) -> None:

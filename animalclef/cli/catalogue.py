@@ -112,7 +112,7 @@ def add(
     from animalclef.catalogue.seasons import add_season
 
     kept = opened(folder)
-    if left := len(kept.table(all_of_them=True)) - len(kept.table()):
+    if left := sum(not row.confirmed for row in kept.rows()):
         warn(
             f"{counted(left, 'photograph', 'is')} not confirmed. The new season is not compared with them, and "
             "`review` will ask about the new season alone: review and confirm them first, or undo this season."

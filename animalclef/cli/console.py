@@ -267,16 +267,22 @@ def training_sentence(plan: TrainingPlan) -> str:
     )
 
 
+_FROM_STRANGERS = "from the null model of strangers"
+
+
 def count_lines(counts: Mapping[str, ClusterCount], noun: str, of: str = "") -> list[str]:
     """Say for each data set how many individuals its photographs show; `noun` and `of` name the photographs."""
     lines = []
     for name, one in counts.items():
         known = f", {one.known} of them known" if one.known else ""
-        between = f"about {one.low}" if one.low == one.high else f"{one.low} to {one.high}"
+        between, basis = f"{one.low} to {one.high}", _basis(one.rule)
+        between = f"about {one.low}" if one.low == one.high else between
+        if basis == _FROM_STRANGERS:
+            between += ", or far fewer, because photographs of one animal that match badly stay apart"
         grouped = "is grouped" if one.photographs == 1 else "are grouped"
         lines.append(
             f"{name}: {counted(one.photographs, noun)}{of} {grouped} as {counted(one.clusters, 'individual')}{known}, "
-            f"{one.singletons:,} on one photograph alone. Their true number: {between} ({_basis(one.rule)})."
+            f"{one.singletons:,} on one photograph alone. Their true number: {between} ({basis})."
         )
     return lines
 
@@ -287,5 +293,5 @@ def _basis(rule: Mapping[str, Any]) -> str:
         return f"90% interval; pseudo-tests on the database: ARI {rule['ari']:.2f}, AMI {rule['ami']:.2f}"
     return {"other data sets": "90% interval; chosen on the other data sets", "settings": "as the settings say"}.get(
         str(rule.get("chosen_on")),
-        "from the null model of strangers; photographs that match badly stay apart, so it may be far lower",
+        _FROM_STRANGERS,
     )

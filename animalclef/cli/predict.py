@@ -34,6 +34,7 @@ def _finish(
     warnings: Sequence[str] = (),
 ) -> None:
     """Write the submission and a line of the ledger; print warnings, the decision, and where the results are."""
+    from animalclef.data.sources import Source
     from animalclef.pipeline.ledger_entry import record
 
     made.to_submission(submission)
@@ -49,7 +50,7 @@ def _finish(
         warn(sentence)
     table = console.decision_table(made.decision, made.finished.images.queries.datasets)
     skipped = sum(one.split == "query" for one in made.finished.skipped)
-    competes = (made.finished.images.root / "sample_submission.csv").is_file()
+    competes = Source(made.finished.images.root, None).sample is not None
     answered, *rest = console.answer_lines(summary, submission, made.path, skipped, competes=competes)
     counts = []
     if made.outcome is not None and made.outcome.clusters is not None:

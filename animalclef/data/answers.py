@@ -70,7 +70,8 @@ def answer_rows(
         row = row_of[image_id]
         dataset = str(images.dataset[row])
         ordered = sorted(candidates.get(image_id, {}).items(), key=lambda pair: -pair[1])
-        others = [(name, value) for name, value in ordered if name != who and name not in excluded(image_id)][:2]
+        left_out = excluded(image_id)
+        others = [(name, value) for name, value in ordered if name != who and name not in left_out][:2]
         cells = [cell for name, value in others for cell in (name, _number(value))] + [""] * (4 - 2 * len(others))
         answer = _NEW if who is None else str(who)
         known = [str(images.path[row]), answer, _number(float(probability)), _number(thresholds[dataset])]

@@ -217,6 +217,7 @@ def _write_run(
     """Write what later commands read; `finished.json` last."""
     folder = context.folder
     folder.finished.unlink(missing_ok=True)
+    folder.sources.unlink(missing_ok=True)  # of an earlier run; without names there are none
     if lists:
         folder.write_sources(ranks_of_sources(lists, features.images))
     folder.write_set_aside(features.set_aside)

@@ -65,6 +65,7 @@ class Page:
     judged: int | None  # queries in the truth file, None without one
     overall: Interval | None
     rows: Sequence[DatasetRow]
+    is_named: bool  # the database has a named photograph, so that queries can be named
     charts: Mapping[str, Sequence[Figure]]
     sources: Mapping[str, str]
     confused: Sequence[Confused]
@@ -94,6 +95,7 @@ def summarise(
         judged=None if answers is None else len(answers),
         overall=intervals.get(None),
         rows=[_row(name, run, answers, retrieval, intervals) for name in run.images.queries.datasets],
+        is_named=bool(len(run.images.gallery)),
         charts={one.dataset: charts_of(one) for one in evidence},
         sources={one.dataset: one.source for one in evidence},
         confused=_confused(answers),

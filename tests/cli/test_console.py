@@ -161,8 +161,9 @@ def test_equal_ends_of_the_number_of_individuals_are_one_number() -> None:
     one = ClusterCount(photographs=12, clusters=1, known=0, singletons=0, low=1, high=1, rule={})
     [line] = console.count_lines({"birds": one}, "photograph")
     assert line == (
-        "birds: 12 photographs are grouped as 1 individual, 0 on one photograph alone. Their true number: about 1 "
-        "(from the null model of strangers; photographs that match badly stay apart, so it may be far lower)."
+        "birds: 12 photographs are grouped as 1 individual, 0 on one photograph alone. Their true number: about 1, "
+        "or far fewer, because photographs of one animal that match badly stay apart "
+        "(from the null model of strangers)."
     )
     alone = ClusterCount(photographs=1, clusters=1, known=0, singletons=1, low=1, high=1, rule={})
     [line] = console.count_lines({"birds": alone}, "photograph", " of new individuals")

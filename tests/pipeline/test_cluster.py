@@ -184,7 +184,11 @@ def test_a_run_without_names_is_shown_reviewed_and_grouped_again(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nameless(data, tmp_path / "nameless")
+    stale = tmp_path / "run" / "sources.csv"
+    animalclef.cluster(tmp_path / "nameless", config=CONFIG, run_dir=tmp_path / "run", workers=1)
+    stale.write_text("query_id,gallery_id,identity,shortlist\n", encoding="utf-8")  # of an earlier run with names
     first = animalclef.cluster(tmp_path / "nameless", config=CONFIG, run_dir=tmp_path / "run", workers=1)
+    assert not stale.exists()
     work = count_work(monkeypatch)
     run = animalclef.load_run(tmp_path / "run")
     again = animalclef.cluster(run, workers=1)
@@ -218,6 +222,17 @@ def test_a_run_without_names_is_shown_reviewed_and_grouped_again(
     assert CliRunner().invoke(app, places, catch_exceptions=False).exit_code == 0
     label = {row["image_id"]: row["cluster"] for row in read_csv(Path(out))}
     assert label[asked["query"]] != label[asked["candidate"]]
+
+
+def test_a_database_without_queries_is_not_taken_for_one_without_names(data: Path, tmp_path: Path) -> None:
+    rows = [row for row in read_csv(data / "metadata.csv") if row["split"] != "query"]
+    cells = [(row["image_id"], row["path"], row["identity"], "database") for row in rows]
+    write_csv(tmp_path / "named" / "metadata.csv", ("image_id", "path", "identity", "split"), cells)
+    (tmp_path / "named" / "images").symlink_to(data / "images")
+    run = animalclef.predict(tmp_path / "named", config=CONFIG, run_dir=tmp_path / "run", workers=1)
+    page = run.report(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "nobody is named here" not in page
+    assert "No truth was given" in page
 
 
 def test_one_photograph_two_copies_of_it_and_no_query(data: Path, tmp_path: Path) -> None:
