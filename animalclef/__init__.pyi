@@ -1,4 +1,5 @@
 from animalclef.api.catalogues import Catalogue as Catalogue
+from animalclef.api.catalogues import create_catalogue as create_catalogue
 from animalclef.api.catalogues import load_catalogue as load_catalogue
 from animalclef.api.clustering import Clusters as Clusters
 from animalclef.api.clustering import cluster as cluster

@@ -1,22 +1,40 @@
-"""`load_catalogue`, `Catalogue`: the individuals that are kept from season to season."""
+"""`create_catalogue`, `load_catalogue`, `Catalogue`: the individuals that are kept from season to season."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import pandas as pd
 
-from animalclef.api.datasets import PathLike
+from animalclef.api.datasets import Dataset, PathLike, load_config, path_or_none, table_of
+from animalclef.catalogue.catalogue_check import Finding, check_catalogue
 from animalclef.catalogue.catalogue_folder import Catalogue as OpenedCatalogue
+from animalclef.catalogue.export import Format, export_catalogue
 from animalclef.catalogue.individual_list import counted_individuals, list_individuals
+from animalclef.catalogue.recogniser import Machine, Recogniser
+from animalclef.catalogue.reviewed_photographs import accept_review
+from animalclef.catalogue.seasons import Added, add_season
+from animalclef.catalogue.seasons import create_catalogue as begin_catalogue
+from animalclef.catalogue.signed_changes import Event
+from animalclef.config import Config
+from animalclef.data.formats.capture_history import Occasion
+from animalclef.errors import ConfigError
+from animalclef.runtime.login import login
+from animalclef.runtime.progress import Progress, Silent
+from animalclef.runtime.threads import cores
 
-__all__ = ["Catalogue", "load_catalogue"]
+__all__ = ["Catalogue", "create_catalogue", "load_catalogue"]
 
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
-    """A catalogue of individuals, as `animalclef catalogue create` makes it.
+    """A catalogue of individuals, as `create_catalogue` and `animalclef catalogue create` make it.
+
+    A change is signed by `who` (default: your login) with the reason `why`, and can be undone. Individuals are given by
+    id (I12) or name, photographs by SEASON/ID. The object is not bound to a process: it can be pickled.
 
     Example:
         >>> load_catalogue(catalogue_folder)
@@ -45,6 +63,148 @@ class Catalogue:
         """
         return list_individuals(self.opened)
 
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row per change, oldest first: id, when, who, why, kind, told, undoes, undone_by (missing where none).
+
+        Example:
+            >>> load_catalogue(catalogue_folder).history.told[0]
+            'added season 1: 3 photographs, 3 named, 0 recognised, 0 of new individuals'
+        """
+        rows = pd.DataFrame([asdict(one) for one in self.opened.history()], columns=[one.name for one in fields(Event)])
+        return rows.astype({"undoes": "Int64", "undone_by": "Int64"})
+
+    def add(
+        self, data: Dataset | PathLike | None = None, *, retune: bool = False, who: str | None = None,
+        why: str = "a new season", device: str = "auto", weights: PathLike | None = None, workers: int | None = None,
+        progress: Progress | None = None,
+    ) -> Added:  # fmt: skip
+        """Add a season: only its photographs are computed, and compared with the confirmed ones.
+
+        The result counts the photographs that were named, recognised, new, and known already; its `event` is what
+        `undo` takes. A path is read as the first season's table was. With `retune` a new decision is tuned on all
+        confirmed photographs first.
+
+        Raises:
+            DataError: the table cannot be used, or every photograph is in the catalogue already.
+            OutputError: another process adds a season.
+
+        Example:
+            >>> catalogue = create_catalogue(folder / "growing", data_folder, config=small_config, who="Ada")
+            >>> catalogue.add(data_folder)
+            Traceback (most recent call last):
+            animalclef.errors.DataError: ...18 photographs, all of them in the catalogue already.
+        """
+        loaded, machine = table_of(data, self.opened.config.data), _machine(device, weights, workers, progress)
+        return add_season(self.opened, loaded, login(who), why, machine, retune=retune)
+
+    def who(
+        self, photographs: PathLike | Sequence[PathLike], *, dataset: str | None = None, candidates: int = 5,
+        device: str = "auto", weights: PathLike | None = None, workers: int | None = None,
+        progress: Progress | None = None,
+    ) -> pd.DataFrame:  # fmt: skip
+        """Name the individual on each photograph, or on those of a folder; none is added.
+
+        One row per photograph: photograph (its path), individual (None for a new one), threshold (the probability from
+        which one is named), candidates (a list of name and probability, best first) and error (why it cannot be read,
+        else None). `dataset` is needed where the catalogue holds several.
+
+        Raises:
+            PhotographError: the only photograph cannot be read.
+            DataError: none of several can be read, or no individual is confirmed yet.
+
+        Example:
+            >>> catalogue = create_catalogue(folder / "asked", data_folder, config=small_config, who="Ada")
+            >>> seen = catalogue.who(photographs[:2])
+            >>> seen[["individual", "error"]].values.tolist()
+            [['NewtID_0', None], ['NewtID_0', None]]
+        """
+        given = [photographs] if isinstance(photographs, str | os.PathLike) else photographs
+        recogniser = Recogniser(self.opened, _machine(device, weights, workers, progress))
+        found = [asdict(one) for one in recogniser.who_all([Path(one) for one in given], dataset, candidates)]
+        return pd.DataFrame(found, dtype=object).astype({"threshold": "float64"})  # pandas 3 would turn None into NaN
+
+    def confirm(
+        self, photographs: Sequence[str] | None = None, *, reviewed: PathLike | None = None, who: str | None = None,
+        why: str = "reviewed",
+    ) -> str:  # fmt: skip
+        """Confirm what the program answered about some photographs (default: all); return what was done.
+
+        With `reviewed`, a log of `animalclef review`, the answers in it are taken instead. Only confirmed photographs
+        are compared with later.
+
+        Raises:
+            ConfigError: both are given.
+            DataError: there is nothing to change, or no such photograph.
+
+        Example:
+            >>> catalogue = create_catalogue(folder / "reviewed", data_folder, config=small_config, who="Ada")
+            >>> catalogue.confirm(who="Ada", why="looked at all of them")
+            'Event 2: confirmed 6 photographs.'
+        """
+        if reviewed is not None and photographs is not None:
+            raise ConfigError(f"confirm: give photographs or reviewed={str(reviewed)!r}, not both.")
+        if reviewed is not None:
+            return accept_review(self.opened, Path(reviewed), login(who), why)
+        return self.opened.confirm(photographs, login(who), why)
+
+    def merge(self, kept: str, other: str, *, why: str, who: str | None = None) -> str:
+        """Merge two individuals, one animal under two names; return what was done. The first one stays."""
+        return self.opened.merge(kept, other, login(who), why)
+
+    def split(self, photographs: Sequence[str], *, why: str, to: str | None = None, who: str | None = None) -> str:
+        """Move photographs of one individual to another (default: a new one); return what was done."""
+        return self.opened.split(photographs, to, login(who), why)
+
+    def rename(self, individual: str, name: str, *, why: str, who: str | None = None) -> str:
+        """Rename an individual, whose id stays; return what was done.
+
+        Example:
+            >>> catalogue = create_catalogue(folder / "renamed", data_folder, config=small_config, who="Ada")
+            >>> catalogue.rename("NewtID_0", "Stella", who="Ada", why="named by the village")
+            'Event 2: renamed NewtID_0 (I1) to Stella.'
+            >>> catalogue.undo(who="Ada").told
+            'renamed NewtID_0 (I1) to Stella'
+        """
+        return self.opened.rename(individual, name, login(who), why)
+
+    def undo(self, event: int | None = None, *, who: str | None = None, why: str = "undone") -> Event:
+        """Undo a change by its number (default: the last one) and return it; a season is only undone by its number.
+
+        Raises:
+            DataError: there is none, it was undone already, or a later change stands on it.
+        """
+        return self.opened.undo(event, login(who), why)
+
+    def check(self) -> pd.DataFrame:
+        """Return what to look at, one row each: kind and sentence; nothing is changed.
+
+        Example:
+            >>> load_catalogue(catalogue_folder).check().kind.tolist()
+            ['missing', 'unconfirmed']
+        """
+        return pd.DataFrame(check_catalogue(self.opened), columns=[one.name for one in fields(Finding)])
+
+    def export(
+        self, path: PathLike, *, to: Format = "table", occasion: Occasion = "month", season: int | None = None
+    ) -> list[str]:
+        """Write the catalogue for other programs; return a sentence for each file and note.
+
+        `to` is table, camtrap-dp (which fills the package of one `season`), wildbook, or capture-history, whose
+        `occasion` is day, month or year. The column `confirmed` of a table is true where a person named or confirmed
+        the photograph.
+
+        Raises:
+            ConfigError: the season is no Camtrap DP package, or is not named.
+            OutputError: the place holds something else.
+
+        Example:
+            >>> _ = load_catalogue(catalogue_folder).export(folder / "exported.csv")
+            >>> pd.read_csv(folder / "exported.csv").confirmed.tolist()
+            [True, True, True, False, False]
+        """
+        return export_catalogue(self.opened, to, Path(path), occasion, season)
+
     def __repr__(self) -> str:
         return f"Catalogue({counted_individuals(self.individuals.photographs.tolist())}, in {self.path})"
 
@@ -64,3 +224,41 @@ def load_catalogue(path: PathLike) -> Catalogue:
         ['name', 'id', 'dataset', 'photographs']
     """
     return Catalogue(OpenedCatalogue(Path(path)))
+
+
+def create_catalogue(
+    path: PathLike,
+    data: Dataset | PathLike | None = None,
+    *,
+    config: Config | PathLike | None = None,
+    database: str | None = None,
+    who: str | None = None,
+    why: str = "first season",
+    device: str = "auto",
+    weights: PathLike | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Catalogue:
+    """Begin a catalogue in a folder with a first season: its names are taken, other photographs are recognised.
+
+    Photographs are linked, not copied. The settings (`config`) and the decision that is tuned here are used for later
+    seasons, too. `database` is the address of a PostgreSQL database that individuals and changes are kept in.
+
+    Raises:
+        DataError: the table cannot be used, or the folder holds a catalogue already.
+        ConfigError: a setting, a model or the device does not exist.
+        OutputError: the folder or the database cannot be written to.
+
+    Example:
+        >>> catalogue = create_catalogue(folder / "my-catalogue", data_folder, config=small_config, who="Ada")
+        >>> catalogue.history.told.tolist()
+        ['added season 1: 18 photographs, 12 named, ...']
+    """
+    settings = load_config(config)
+    loaded, machine = table_of(data, settings.data), _machine(device, weights, workers, progress)
+    opened, _ = begin_catalogue(Path(path), loaded, settings, login(who), why, machine, database)
+    return Catalogue(opened)
+
+
+def _machine(device: str, weights: PathLike | None, workers: int | None, progress: Progress | None) -> Machine:
+    return Machine(device, path_or_none(weights), cores(workers), progress or Silent())

@@ -30,6 +30,7 @@ from animalclef.catalogue.signed_changes import (
     undo_event,
 )
 from animalclef.catalogue.sqlite_file import SqliteFile
+from animalclef.config import Config
 from animalclef.errors import DataError, OutputError
 from animalclef.runtime.atomic_files import make_folder, write_text
 from animalclef.runtime.database_address import without_password
@@ -69,6 +70,10 @@ class Catalogue:
                 if not os.path.lexists(folder / _LINKS / str(season)) and Path(root).is_dir():
                     link_photographs(folder, season, Path(root))
 
+    def __reduce__(self) -> tuple[type[Catalogue], tuple[Path]]:
+        """Pickle the folder alone; the catalogue is opened again where it is read."""
+        return Catalogue, (self.folder,)
+
     def changing(self) -> AbstractContextManager[sa.Connection]:
         """Hold the catalogue for one change: all of it is written, or nothing."""
         return self.database.changing()
@@ -90,6 +95,11 @@ class Catalogue:
         """Return one of the catalogue's own settings."""
         with self.reading() as connection:
             return connection.execute(sa.select(meta.c.value).where(meta.c.name == name)).scalar()
+
+    @property
+    def config(self) -> Config:
+        """The settings that the catalogue was begun with."""
+        return Config.model_validate_json(self.value("config") or "{}")
 
     def individuals(self) -> list[Individual]:
         """Return the active individuals, by id."""

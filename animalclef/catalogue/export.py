@@ -27,6 +27,7 @@ def export_catalogue(
 ) -> list[str]:
     """Write the photographs with their individuals; return a sentence for each file and note.
 
+    The column `confirmed` of a table is true where a person named or confirmed the photograph.
     `camtrap-dp` fills the package that one season came from; `season` is its number.
 
     Raises:
@@ -39,8 +40,11 @@ def export_catalogue(
         return _camtrap(catalogue, answers, out, season)
     if to == "table":
         check_output(out, "plain table")
-        write_plain_table(table, out)
-        return [f"Table: {out} ({counted(len(table), 'row')}); its paths start at {catalogue.folder}."]
+        confirmed = {row.image_id for row in catalogue.rows() if row.confirmed}
+        said = [image_id in confirmed for image_id in table.image_id]
+        write_plain_table(table, out, said)
+        count = f"{counted(len(table), 'row')}, {sum(said):,} confirmed"
+        return [f"Table: {out} ({count}); its paths start at {catalogue.folder}."]
     if to == "wildbook":
         paths, notes = write_wildbook(table, answers, out)
         return [*notes, *(f"Sheet: {path}" for path in paths)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 
 from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.catalogue.nearest_photographs import NearestPhotographs, embed_alone
-from animalclef.config import Config
+from animalclef.catalogue.season_runs import keep_season_run
+from animalclef.data.folders import photographs_below
 from animalclef.data.hashing import content_key
 from animalclef.data.sources import Source
 from animalclef.data.table import LoadedTable
@@ -28,6 +30,8 @@ from animalclef.structures import WHOLE_XYWHR, ImageTable
 from animalclef.structures.clusters import Clusters
 
 __all__ = ["Machine", "Recogniser", "Sighting", "joined"]
+
+logger = logging.getLogger(__name__)
 
 _NARROW_ABOVE = 5_000  # photographs: from here on only the candidates of a query are looked at
 
@@ -46,11 +50,13 @@ class Machine:
 
 @dataclass(frozen=True)
 class Sighting:
-    """Who is on one photograph: the name (`None`: a new individual), and the likeliest individuals."""
+    """Which individual is on one photograph (`None`: a new one), and the likeliest ones; or why it cannot be read."""
 
-    name: str | None
-    threshold: float
+    photograph: str  # its path
+    individual: str | None
+    threshold: float | None  # probability from which an individual is named
     candidates: list[tuple[str, float]]  # name and probability, best first
+    error: str | None = None
 
 
 class Recogniser:
@@ -59,7 +65,7 @@ class Recogniser:
     def __init__(self, catalogue: Catalogue, machine: Machine) -> None:
         self.catalogue, self.machine = catalogue, machine
         self.folder = RunFolder(catalogue.folder / "run")
-        self.config = Config.model_validate_json(catalogue.value("config") or "{}")
+        self.config = catalogue.config
 
     @cached_property
     def decision(self) -> Decision | None:
@@ -77,13 +83,14 @@ class Recogniser:
         return self.catalogue.table()
 
     def season(self, images: ImageTable, *, retune: bool) -> Outcome:
-        """Answer the queries of a season against the confirmed photographs, and keep the run.
+        """Answer the queries of a season against the confirmed photographs, and keep the run beside those before it.
 
         Without a decision, or with `retune`, one is tuned on all confirmed photographs and on the season's named ones.
         """
         given = None if retune else self.decision
         with self.folder.claimed():
             self.folder.open(overwrite=False)
+            keep_season_run(self.folder, self.catalogue.roots())
             context = self._context(given)
             embed_alone(images, context)
             table = joined(self._near(images.queries, context), images)
@@ -119,7 +126,32 @@ class Recogniser:
             raise PhotographError(f"{photograph}: {mine[-1]}.")
         found = list(outcome.ranked.individuals.get(query.image_id[0], {}).items())
         rule = self.decision.of(query.dataset[0])
-        return Sighting(outcome.predictions.identity[0], rule.threshold, found[:most])
+        return Sighting(str(photograph), outcome.predictions.identity[0], rule.threshold, found[:most])
+
+    def who_all(
+        self, given: Sequence[Path], dataset: str | None = None, most: int = 5,
+        warn: Callable[[str], None] = logger.warning,
+    ) -> Iterator[Sighting]:  # fmt: skip
+        """Yield the answer to each photograph in the order given, those of a folder by path.
+
+        One among several that cannot be read is answered with its error. `warn` gets a sentence about a folder without
+        photographs.
+
+        Raises:
+            PhotographError: the only one cannot be read.
+            DataError: none of several can be read, or as `who`.
+        """
+        readable = False
+        for path in _photographs(given, warn):
+            try:
+                yield self.who(path, dataset, most)
+                readable = True
+            except PhotographError as error:
+                if [path] == list(given):
+                    raise
+                yield Sighting(str(path), None, None, [], str(error))
+        if not readable:
+            raise DataError(f"{', '.join(map(str, given))}: no photograph can be read.")
 
     @cached_property
     def _opened(self) -> RunContext:
@@ -153,6 +185,15 @@ class Recogniser:
         if dataset is not None and dataset not in held:
             raise DataError(f"--dataset {dataset}: the catalogue holds {', '.join(held)}.")
         return dataset or held[0]
+
+
+def _photographs(given: Sequence[Path], warn: Callable[[str], None]) -> Iterator[Path]:
+    """Yield photographs, and those below folders."""
+    for path in given:
+        below = photographs_below(path) if path.is_dir() else [path]
+        if not below:
+            warn(f"{path}: there is no photograph in this folder.")
+        yield from below
 
 
 def _one_row(photograph: Path, dataset: str) -> ImageTable:

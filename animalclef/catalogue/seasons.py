@@ -91,6 +91,11 @@ def add_season(
         DataError: every photograph is in the catalogue already, or none can be read.
         OutputError: another process adds a season.
     """
+    if left := sum(not row.confirmed for row in catalogue.rows()):
+        logger.warning(
+            "%s not confirmed, so the new season is not compared with them. Confirm them first, or review them later: "
+            "animalclef review %s --season NUMBER.", counted(left, "photograph", "is"), catalogue.folder,
+        )  # fmt: skip
     with catalogue.database.adding():
         return _add(catalogue, loaded, (who, why), machine, retune=retune)
 

@@ -12,10 +12,10 @@ import typer
 from animalclef.cli import console
 from animalclef.cli import options as opt
 from animalclef.cli.app import app
-from animalclef.cli.catalogue_answers import print_one, print_several
+from animalclef.cli.catalogue_answers import print_sightings
 from animalclef.cli.printing import print_lines, print_result, progress, tell, warn
+from animalclef.runtime.login import login
 from animalclef.runtime.threads import cores
-from animalclef.runtime.wording import counted
 
 if TYPE_CHECKING:
     from animalclef.catalogue.catalogue_folder import Catalogue
@@ -83,7 +83,7 @@ def create(
     config = opt.run_config(config_name, assignments, columns, seed)
     loaded = opt.load(data, settings=config.data)
     machine = _machine(device, weights, workers)
-    _, added = create_catalogue(folder, loaded, config, opt.login(who), why, machine, database)
+    _, added = create_catalogue(folder, loaded, config, login(who), why, machine, database)
     _tell_added(folder, added, as_json=as_json)
 
 
@@ -112,14 +112,9 @@ def add(
     from animalclef.catalogue.seasons import add_season
 
     kept = opened(folder)
-    if left := sum(not row.confirmed for row in kept.rows()):
-        warn(
-            f"{counted(left, 'photograph', 'is')} not confirmed. The new season is not compared with them, and "
-            "`review` will ask about the new season alone: review and confirm them first, or undo this season."
-        )
     machine = _machine(device, weights, workers)
     loaded = opt.load(data, settings=_reading(kept, columns))
-    added = add_season(kept, loaded, opt.login(who), why, machine, retune=retune)
+    added = add_season(kept, loaded, login(who), why, machine, retune=retune)
     _tell_added(folder, added, as_json=as_json)
 
 
@@ -141,7 +136,7 @@ def who(
     """Say which individual is on each photograph.
 
     Photographs are answered in the order given, those of a folder by path. One that cannot be read is skipped with a
-    warning.
+    warning. `--json` prints a list with an entry for each photograph.
 
     Examples:
 
@@ -151,12 +146,10 @@ def who(
     """
     from animalclef.catalogue.recogniser import Machine, Recogniser
 
-    if len(photographs) == 1 and not photographs[0].is_dir():
-        recogniser = Recogniser(opened(folder), _machine(device, weights, workers))
-        print_one(recogniser.who(photographs[0], dataset, most), photographs[0].name, as_json=as_json)
-        return
-    recogniser = Recogniser(opened(folder), Machine(device, weights, cores(workers), say=cache(tell)))  # once
-    print_several(photographs, lambda one: recogniser.who(one, dataset, most), as_json=as_json)
+    machine = _machine(device, weights, workers)
+    if len(photographs) > 1 or photographs[0].is_dir():  # no progress of each, and a sentence once
+        machine = Machine(device, weights, cores(workers), say=cache(tell))
+    print_sightings(Recogniser(opened(folder), machine).who_all(photographs, dataset, most, warn), as_json=as_json)
 
 
 @catalogue.command("list")
@@ -228,6 +221,9 @@ def export(
 ) -> None:
     """Write the catalogue for other programs: the competition's table, Camtrap DP, Wildbook, capture histories.
 
+    In the table the column `confirmed` is true where a person named or confirmed the photograph, false where the name
+    is the program's answer alone.
+
     Example: `animalclef catalogue export my-catalogue --to wildbook --out wildbook.csv`
     """
     from animalclef.catalogue.export import export_catalogue
@@ -244,11 +240,8 @@ def opened(folder: Path) -> Catalogue:
 
 def _reading(kept: Catalogue, columns: str | None) -> DataConfig:
     """Return how the catalogue's tables are read, with what `--columns` says in its place."""
-    from animalclef.config import Config
-
-    own = Config.model_validate_json(kept.value("config") or "{}").data
     given = {name: value for name, value in opt.parse_columns(columns).items() if value}
-    return own.model_copy(update=given)
+    return kept.config.data.model_copy(update=given)
 
 
 def _machine(device: str, weights: Path | None, workers: int | None) -> Machine:

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from animalclef.cli import options as opt
 from animalclef.cli.catalogue import Folder, Who, Why, catalogue, opened
 from animalclef.cli.printing import print_lines
 from animalclef.errors import ConfigError
+from animalclef.runtime.login import login
 
 __all__ = ["confirm", "merge", "rename", "split", "undo"]
 
@@ -29,7 +29,7 @@ def merge(
 
     Example: `animalclef catalogue merge my-catalogue Luna Tara --why "same spots, checked by hand"`
     """
-    print_lines(opened(folder).merge(kept, other, opt.login(who), why))
+    print_lines(opened(folder).merge(kept, other, login(who), why))
 
 
 @catalogue.command()
@@ -46,7 +46,7 @@ def split(
 
     Example: `animalclef catalogue split my-catalogue 1/database/Luna/1.jpg --to Stella --why "another ear"`
     """
-    print_lines(opened(folder).split(photographs, name, opt.login(who), why))
+    print_lines(opened(folder).split(photographs, name, login(who), why))
 
 
 @catalogue.command()
@@ -61,7 +61,7 @@ def rename(
 
     Example: `animalclef catalogue rename my-catalogue I3 Stella --why "named by the village"`
     """
-    print_lines(opened(folder).rename(individual, name, opt.login(who), why))
+    print_lines(opened(folder).rename(individual, name, login(who), why))
 
 
 @catalogue.command()
@@ -88,9 +88,9 @@ def confirm(
         raise ConfigError(f"confirm: give photographs ({photographs[0]}) or --reviewed {reviewed}, not both.")
     kept = opened(folder)
     if reviewed is not None:
-        print_lines(accept_review(kept, reviewed, opt.login(who), why))
+        print_lines(accept_review(kept, reviewed, login(who), why))
     else:
-        print_lines(kept.confirm(photographs, opt.login(who), why))
+        print_lines(kept.confirm(photographs, login(who), why))
 
 
 @catalogue.command()
@@ -107,6 +107,6 @@ def undo(
     Example: `animalclef catalogue undo my-catalogue`
     """
     catalogue = opened(folder)
-    undone = catalogue.undo(event, opt.login(who), why)
+    undone = catalogue.undo(event, login(who), why)
     back = f"animalclef catalogue undo {folder} {catalogue.history()[-1].id}"
     print_lines(f"Undid event {undone.id}: {undone.told}.", f"To take that back: {back}")

@@ -1,8 +1,7 @@
-"""Define the options that commands share, and read what they name: tables, columns, logins."""
+"""Define the options that commands share, and read what they name: tables and columns."""
 
 from __future__ import annotations
 
-import getpass
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -153,15 +152,3 @@ def tell_where_paths_start(loaded: LoadedTable, data: Path | None, out_path: Pat
         warn(f"--data {data} now finds another table than before; give {out_path}, or move it away for {before}.")
     if out_path.resolve().parent != root.resolve():
         warn(f"The paths in {out_path} start at {root}; put the table there, or link the photographs.")
-
-
-def login(who: str | None) -> str:
-    """Return the name that signs an answer or a change: the one given, or that of the login.
-
-    Raises:
-        ConfigError: none is given, and this system has no name for the login.
-    """
-    try:
-        return who or getpass.getuser()
-    except (KeyError, ImportError, OSError) as error:
-        raise ConfigError("--who: this system has no name for your login. Give --who NAME.") from error

@@ -12,6 +12,8 @@ import typer
 from animalclef.cli import options as opt
 from animalclef.cli.app import app
 from animalclef.cli.printing import print_lines, print_result, progress, tell, warn
+from animalclef.errors import ConfigError
+from animalclef.runtime.login import login
 from animalclef.runtime.output_guard import check_output
 from animalclef.runtime.threads import cores
 from animalclef.runtime.wording import counted
@@ -127,6 +129,9 @@ def show(
 @app.command()
 def review(
     run: Annotated[Path, typer.Argument(help="A finished run folder, or a catalogue.")],
+    season: Annotated[
+        int | None, typer.Option(min=1, help="Of a catalogue: the season that is reviewed. Default: the last one.")
+    ] = None,
     log: Annotated[
         Path | None, typer.Option(help="File that answers are added to. Default: RUN.review.jsonl beside RUN.")
     ] = None,
@@ -159,8 +164,11 @@ def review(
     - `animalclef review runs/my-run --sheet questions.html`
 
     - `animalclef review runs/my-run --answers questions.csv --who Ada`
+
+    - `animalclef review my-catalogue --season 1`
     """
     from animalclef.catalogue.catalogue_folder import Catalogue, is_catalogue
+    from animalclef.catalogue.season_runs import find_season_run
     from animalclef.data.review_log import ReviewLog
     from animalclef.review.server import bind, serve
     from animalclef.review.session import ReviewSession, review_path
@@ -169,11 +177,13 @@ def review(
 
     place = review_path(run)
     if is_catalogue(run):
-        season = max(Catalogue(run).roots(), default=1)
-        place, run = run / f"season-{season}.review.jsonl", run / "run"
+        found = find_season_run(Catalogue(run), season)
+        place, run = found.log, found.run
+    elif season is not None:
+        raise ConfigError(f"--season {season}: {run} is no catalogue. Leave --season out.")
     finished = load_run(run, data)
     kept = ReviewLog(log or place, {"run": finished.name, "data": finished.data})
-    session = ReviewSession(finished, kept, opt.login(who), weights)
+    session = ReviewSession(finished, kept, login(who), weights)
     if answers is not None:
         print_lines(f"{counted(read_answers(session, answers), 'new answer')} saved in {kept.path}")
     if sheet is not None:

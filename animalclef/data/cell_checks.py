@@ -81,7 +81,7 @@ def name_problems(file: str, spelled: Spellings, dataset: Sequence[str], lines: 
         if who:
             first.setdefault((home, who), row)
     problems += _listed(file, "names that look like a missing value", [
-        (lines[row], f"identity {who!r} looks like a missing value, but is read as a name. Empty those cells if it is.")
+        (lines[row], f"identity {who!r} looks like a missing value, but is read as a name. {_advice(lines[row])}")
         for (_, who), row in sorted(first.items())
         if looks_missing(who) and not is_missing(who, name=True)
     ])  # fmt: skip
@@ -92,6 +92,11 @@ def name_problems(file: str, spelled: Spellings, dataset: Sequence[str], lines: 
         if comparable(other) != comparable(who):
             pairs.append((lines[row], f"identity {other!a} and {who!a} are nearly alike, and read as two individuals."))
     return problems + _listed(file, "pairs of names that are nearly alike", pairs)
+
+
+def _advice(line: int | None) -> str:
+    """Say what to do with a name that may be none: one of a table's line, or of a folder."""
+    return "Move its photographs to query/ if it is." if line is None else "Empty those cells if it is."
 
 
 def dataset_names(

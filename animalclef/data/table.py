@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -250,12 +250,14 @@ def _from_folders(source: Source) -> tuple[ImageTable, list[tuple[str, str]], li
     rows, problems = photographs_in_folders(root)
     datasets = [root.resolve().name or "photographs"] * len(rows)
     names = one_spelling([row.individual or "" for row in rows], datasets, merge=source.merge_case)
-    problems += name_problems(root.name, names, datasets, [None] * len(rows))
     identity = [None if who == NEW_INDIVIDUAL or is_missing(who, name=True) else who for who in names.names]
-    nameless = sum(who is None and row.individual is not None for who, row in zip(identity, rows, strict=True))
+    given = replace(names, names=[who or "" for who in identity])
+    problems += name_problems(root.name, given, datasets, [None] * len(rows))
+    unnamed = (row.individual for who, row in zip(identity, rows, strict=True) if who is None)
+    nameless = [one for one in unnamed if one is not None]
     if nameless:
-        where = counted(nameless, "photograph", "lies")
-        sentence = f"{where} in a folder that is no name, such as unknown; no answer can name them."
+        where = counted(len(nameless), "photograph", "lies")
+        sentence = f"{where} in a folder that is no individual's name (first: {nameless[0]}); no answer can name them."
         sentence += " Queries belong in query/."
         problems.append(Problem(root.name, None, sentence, fatal=False))
     path, is_query = [row.path for row in rows], [row.individual is None for row in rows]

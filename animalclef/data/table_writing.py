@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +85,10 @@ def write_viewpoints(source: Source, out: Path, filled: Mapping[str, tuple[str, 
     write_csv(out, columns, cells)
 
 
-def write_plain_table(images: ImageTable, out: Path) -> None:
+def write_plain_table(images: ImageTable, out: Path, confirmed: Sequence[bool] | None = None) -> None:
     """Write the columns of the competition's table, with encounters, boxes in pixels and segmentations.
+
+    `confirmed` says of each photograph whether a person gave its name; it adds a column `confirmed`, true or false.
 
     Raises:
         OutputError: the file cannot be written.
@@ -97,4 +99,8 @@ def write_plain_table(images: ImageTable, out: Path) -> None:
         images.species, ["query" if query else "database" for query in images.is_query], images.dataset,
         images.encounter, map(_cell, images.bbox_xywhr), mask, strict=True,
     )  # fmt: skip
-    write_csv(out, _COLUMNS, list(cells))
+    if confirmed is None:
+        write_csv(out, _COLUMNS, list(cells))
+    else:
+        said = ("true" if one else "false" for one in confirmed)
+        write_csv(out, (*_COLUMNS, "confirmed"), [(*row, one) for row, one in zip(cells, said, strict=True)])

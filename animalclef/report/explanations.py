@@ -82,7 +82,7 @@ class Explanations:
 
 def _stored_codebook(run: FinishedRun, dataset: str) -> Codebook | None:
     """Find the codebook by the run's settings, or by its photographs if the table lacks part of the gallery now."""
-    images, folder = run.images, run.path / "embeddings"
+    images, folder = run.images, run.folder.home / "embeddings"
     usable = np.array([bool(key) for key in images.key], dtype=bool) & (images.dataset == dataset)
     gallery = images.select(usable).gallery
     name = Embedder(dataset, gallery, run.config, None).fingerprint

@@ -186,8 +186,9 @@ _KINDS: dict[str, Callable[[bytes], bool]] = {
     "list of differences": _begins("image_id,dataset,a,b,cause"),
     "picture": lambda head: _MARK in head[:4096],
     "ledger": _is_ledger,
-    "plain table": _begins(
-        "image_id,identity,path,date,orientation,species,split,dataset,encounter,bbox,segmentation\n"
+    "plain table": lambda head: (
+        _first_line(head).removesuffix(",confirmed")
+        == ("image_id,identity,path,date,orientation,species,split,dataset,encounter,bbox,segmentation")
     ),
     "Wildbook sheet": _begins(
         "Encounter.mediaAsset0,Encounter.genus,Encounter.specificEpithet,Encounter.year,Encounter.month,Encounter.day,"

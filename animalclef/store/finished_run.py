@@ -135,8 +135,9 @@ class FinishedRun:
     def keypoint_stores(self) -> Mapping[str, ShardStore]:
         """The store of each data set's local features; none where it is gone or empty, or lies outside the run."""
         is_upright, noted = self.config.keypoints.is_upright, str(self.settings.get("keypoints") or "..")
-        folders = {name: self.path / f"{noted}{'-upright' * is_upright(name)}" for name in self.images.datasets}
-        inside = {one for one in folders.values() if one.resolve().is_relative_to(self.path.resolve())}
+        home = self.folder.home
+        folders = {name: home / f"{noted}{'-upright' * is_upright(name)}" for name in self.images.datasets}
+        inside = {one for one in folders.values() if one.resolve().is_relative_to(home.resolve())}
         stores = {one: ShardStore(one, one.name) for one in inside}
         return {name: stores[one] for name, one in folders.items() if stores.get(one)}
 

@@ -12,14 +12,27 @@ import pandas as pd
 
 from animalclef.data.encounters import Encounters
 from animalclef.errors import OutputError, StaleArtefactError
-from animalclef.runtime.atomic_files import check_writable, remove_parts, write_csv, write_text
-from animalclef.runtime.digests import json_object
+from animalclef.runtime.atomic_files import (
+    check_writable,
+    make_folder,
+    remove_parts,
+    write_bytes,
+    write_csv,
+    write_text,
+)
+from animalclef.runtime.digests import RESULTS, json_object
 from animalclef.runtime.file_lock import locked_folder
 from animalclef.runtime.output_guard import RUN_MARKER
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped
 from animalclef.structures.images import box_text
 
 __all__ = ["RunFolder"]
+
+_EARLIER = "earlier"
+_OTHER_RESULTS = (
+    RUN_MARKER, "clusters.csv", "clusters.json", "cluster_links.csv", "prepare.json", "prepare.csv", "timings.json",
+    "validation.safetensors",
+)  # fmt: skip
 
 
 class RunFolder:
@@ -43,6 +56,35 @@ class RunFolder:
     def decision_of(self, fingerprint: str) -> Path:
         """Return the file of the decision tuned with these settings on this data."""
         return self.path / "decisions" / f"{fingerprint}.json"
+
+    @property
+    def home(self) -> Path:
+        """The run folder whose stores hold the features: for results that `keep_results` wrote, that of the run."""
+        above = self.path.resolve().parent
+        is_kept = above.name == _EARLIER and (above.parent / RUN_MARKER).is_file()
+        return above.parent if is_kept else self.path
+
+    def earlier(self, name: str) -> RunFolder:
+        """Return where `keep_results` keeps the results of this name."""
+        return RunFolder(self.path / _EARLIER / name)
+
+    def keep_results(self, name: str) -> None:
+        """Copy the results of a finished run, which the next run in this folder replaces; its stores stay here.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        to, finished = self.earlier(name), self.finished.read_bytes()
+        if to.finished.is_file() and to.finished.read_bytes() == finished:
+            return
+        make_folder(to.path)
+        to.finished.unlink(missing_ok=True)
+        for file in (*RESULTS, *_OTHER_RESULTS):
+            if (self.path / file).is_file():
+                write_bytes(to.path / file, (self.path / file).read_bytes())
+            else:
+                (to.path / file).unlink(missing_ok=True)
+        write_bytes(to.finished, finished)  # last: the results belong together
 
     @property
     def data_digest(self) -> str:

@@ -105,6 +105,15 @@ def test_a_folder_that_looks_like_no_name_is_told(tmp_path: Path) -> None:
     assert len(told) == 2
     assert "identity 'New folder' looks like a missing value" in told[0]
     assert "identity 'unk' looks like a missing value" in told[1]
+    assert told[1].endswith("Move its photographs to query/ if it is.")
+
+
+def test_a_folder_called_new_individual_is_one_warning(tmp_path: Path) -> None:
+    touch(tmp_path, "database/Ada/1.jpg", "database/new_individual/2.jpg")
+    loaded = load(tmp_path)
+    [told] = map(str, loaded.problems)
+    assert "1 photograph lies in a folder that is no individual's name (first: new_individual)" in told
+    assert loaded.images.identity.tolist() == ["Ada", None]
 
 
 @pytest.mark.parametrize("gallery", ["database", "lynxes"])

@@ -193,7 +193,7 @@ def test_a_folder_whose_name_means_nobody_has_no_name_in_the_table(tmp_path: Pat
         cv2.imwrite(str(tmp_path / path), drawn())
     status, said = run("boxes", "--data", tmp_path, "--out", tmp_path / "boxed.csv")
     assert status == 0, said
-    assert "1 photograph lies in a folder that is no name" in " ".join(said.split())
+    assert "1 photograph lies in a folder that is no individual's name" in " ".join(said.split())
     identities = {row["path"]: row["identity"] for row in read_csv(tmp_path / "boxed.csv")}
     assert identities == {"database/Luna/a.png": "Luna", "database/Unknown/c.png": "", "query/b.png": ""}
 
