@@ -155,7 +155,7 @@ class Recogniser:
 
     @cached_property
     def _opened(self) -> RunContext:
-        return self._context(self.decision)
+        return replace(self._context(self.decision), groups_nobody=True)
 
     @cached_property
     def _nearest(self) -> NearestPhotographs:

@@ -42,8 +42,8 @@ def find_season_run(catalogue: Catalogue, season: int | None = None) -> SeasonRu
     chosen = next(iter(reviewable), None) if season is None else season
     if chosen not in reviewable:
         there = ", ".join(map(str, sorted(reviewable))) or "none"
-        what = "no season" if season is None else f"season {season}"
-        raise DataError(f"{catalogue.folder}: {what} has answers to review here (seasons that have: {there}).")
+        whose = "" if season is None else f" of season {season}"
+        raise DataError(f"{catalogue.folder}: no answers{whose} to review here. Seasons that have some: {there}.")
     return SeasonRun(chosen, runs[chosen].path, catalogue.folder / f"season-{chosen}.review.jsonl")
 
 

@@ -14,7 +14,7 @@ from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.errors import DataError
 from animalclef.features.extract import ExtractionJob
 from animalclef.features.local.entries import LocalExtractor, features_from_entry
-from animalclef.pipeline.keypoint_budget import count_distinct_pairs
+from animalclef.pipeline.keypoint_budget import count_pairs_left
 from animalclef.pipeline.models import AnyMatcher
 from animalclef.pipeline.run_context import Plan, RunContext
 from animalclef.prepare.segmenters import Segmenter, with_workers
@@ -31,22 +31,28 @@ _EXACT_VOTE_S, _VOTE_S = 0.10, 0.02  # LNBNN scores of a photograph: exact searc
 _TUNE_S = 1.0  # the decision of a data set
 
 
-def estimate(images: ImageTable, jobs: Mapping[str, Sequence[ExtractionJob]], context: RunContext) -> Plan:
+def estimate(
+    images: ImageTable,
+    jobs: Mapping[str, Sequence[ExtractionJob]],
+    context: RunContext,
+    keyed: ImageTable | None = None,
+) -> Plan:
     """Extract features of a few photographs and match them, with a clock; nothing is kept.
 
     The first use of a model is not timed. LNBNN scores and the tuning count with nominal times.
 
-    `jobs` are those of each data set. Pairs in a matcher's log are done; pairs of pseudo-queries count where the run
-    tunes a decision.
+    `jobs` are those of each data set; `keyed` is the table with matching keys, where they are not the content keys.
+    Pairs in a matcher's log are done; pairs of pseudo-queries count where the run tunes a decision.
     """
     config = context.config
     to_do = sum(
         len({key for job in jobs[name] for key in job.store.missing(images.key[images.dataset == name])})
         for name in jobs
     )
-    each = count_distinct_pairs(images, config, tunes=context.given is None, groups_all=context.groups_all)
-    most = each if config.budget.pairs is None else config.budget.pairs  # not before what is in the log is left out
-    left = [(min(most, max(0, each - len(one.log or ()))), one.models) for one in context.matchers]
+    most = math.inf if config.budget.pairs is None else config.budget.pairs
+    how = {"tunes": context.given is None, "groups_all": context.groups_all, "groups_nobody": context.groups_nobody}
+    asked = images if keyed is None else keyed
+    left = [(int(min(most, count_pairs_left(asked, config, one.log, **how))), one.models) for one in context.matchers]
     pairs = sum(count for count, _ in left)
     views = max((1 + len(config.keypoints.views.get(name, ())) for name in images.datasets), default=1)
     if not len(images):
@@ -145,7 +151,7 @@ def _further_seconds(images: ImageTable, context: RunContext) -> float:
         queries, gallery = int((mine & images.is_query).sum()), int((mine & ~images.is_query).sum())
         pseudo = min(gallery, config.decide.of("pseudo_queries", name)) if tunes else 0
         seconds += (queries + pseudo) * _vote_seconds(gallery, config.vote)
-        if config.cluster.new_ones and config.budget.spend is None:
+        if config.cluster.new_ones and config.budget.spend is None and not context.groups_nobody:
             tested = min(gallery, config.cluster.photographs)
             seconds += queries * _vote_seconds(queries, config.vote) + tested * _vote_seconds(tested, config.vote)
     return seconds

@@ -91,7 +91,7 @@ def extract_all_features(contents: Contents, context: RunContext) -> FeatureSet:
             jobs[name] += _local_jobs(one, local[one.label], views.get(name, ()), upright=upright)
         jobs[name] += [one.job(name, context) for one in embed.values()]
     if context.announce is not None:
-        context.announce(estimate(images, jobs, context))
+        context.announce(estimate(images, jobs, context, keyed))
     set_aside = list(contents.set_aside)
     for name, table in tables.items():
         set_aside += context.extract(table, jobs[name], unreadable)

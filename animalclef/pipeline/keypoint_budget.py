@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from animalclef.config import Config, VoteConfig
 from animalclef.config.budget import BudgetConfig
-from animalclef.structures import ImageTable
+from animalclef.store.pair_log import PairLog
+from animalclef.structures import ImageTable, StrArray
 
-__all__ = ["KeypointSize", "affordable", "count_distinct_pairs", "count_pairs", "sized_for_job"]
+__all__ = ["KeypointSize", "affordable", "count_pairs", "count_pairs_left", "sized_for_job"]
 
 _MINUTES, _PHOTOGRAPHS = 22.0, 3500  # the default budget: so many minutes for so many photographs
 _CORES = 2
@@ -84,39 +87,60 @@ def count_pairs(images: ImageTable, config: Config, *, tunes: bool, groups_all: 
     return pairs if config.budget.pairs is None else min(pairs, config.budget.pairs)
 
 
-def count_distinct_pairs(images: ImageTable, config: Config, *, tunes: bool, groups_all: bool = False) -> int:
-    """Return how many pairs are matched at most without a budget: each once, however many steps ask for it.
+def count_pairs_left(
+    images: ImageTable, config: Config, log: PairLog | None = None, *, tunes: bool, groups_all: bool = False,
+    groups_nobody: bool = False,
+) -> int:  # fmt: skip
+    """Return how many pairs are matched at most without a budget: each once, and none that is in the log.
 
-    In a small job most pairs are asked for more than once.
+    The keys of `images` are matching keys. In a small job most pairs are asked for more than once.
     """
-    return _asked_pairs(images, config, tunes=tunes, groups_all=groups_all, distinct=True)
+    return _asked_pairs(images, config, log, tunes=tunes, groups_all=groups_all, nobody=groups_nobody, distinct=True)
 
 
-def _asked_pairs(images: ImageTable, config: Config, *, tunes: bool, groups_all: bool, distinct: bool) -> int:
+def _asked_pairs(
+    images: ImageTable, config: Config, log: PairLog | None = None, *, tunes: bool, groups_all: bool, distinct: bool,
+    nobody: bool = False,
+) -> int:  # fmt: skip
     grouping = config.cluster
-    groups = (groups_all or grouping.new_ones) and config.budget.spend is None
+    groups = (groups_all or grouping.new_ones) and not nobody and config.budget.spend is None
     if config.rerank.matcher == "none":
         return 0
     pairs = 0
     for name in images.datasets:
         mine = images.dataset == name
-        queries, gallery = int((mine & images.is_query).sum()), int((mine & ~images.is_query).sum())
-        pseudo = min(gallery, config.decide.of("pseudo_queries", name)) if tunes else 0
-        tested = min(gallery, grouping.photographs)
+        queries, gallery = images.key[mine & images.is_query], images.key[mine & ~images.is_query]
+        pseudo = min(len(gallery), config.decide.of("pseudo_queries", name)) if tunes else 0
+        tested = min(len(gallery), grouping.photographs)
         if groups_all and not images.is_query.any():
-            queries, gallery, pseudo, tested = gallery, 0, 0, 0
-        listed = min(config.retrieve.top_k, gallery)
-        among, named = 0, pseudo * listed  # pairs of two queries, and of two database photographs
+            queries, gallery, pseudo, tested = gallery, gallery[:0], 0, 0
+        listed = min(config.retrieve.top_k, len(gallery))
+        known, new, named = _Done(queries, gallery, log), _Done(queries, queries, log), _Done(gallery, gallery, log)
+        among, within = 0, named.left(pseudo, listed)  # pairs of two queries, and of two database photographs
         if groups:
-            among = queries * min(grouping.neighbours, max(0, queries - 1))
-            named += tested * min(grouping.neighbours, max(0, tested - 1)) + (tested * listed if groups_all else 0)
+            among = new.left(len(queries), min(grouping.neighbours, max(0, len(queries) - 1)))
+            within += named.left(tested, min(grouping.neighbours, max(0, tested - 1)))
+            within += named.left(tested, listed) if groups_all else 0
         views = 1 + len(config.keypoints.views.get(name, ()))
         if distinct and views == 1:  # a view belongs to one of the two, so both directions are matched
-            among, named = min(among, _pairs_of(queries)), min(named, _pairs_of(gallery))
-        pairs += (queries * listed + among + named) * views
+            among, within = min(among, new.absent), min(within, named.absent)
+        pairs += (known.left(len(queries), listed) + among + within) * views
     return pairs
 
 
-def _pairs_of(count: int) -> int:
-    """Return the number of pairs among so many photographs, each once."""
-    return count * (count - 1) // 2
+class _Done:
+    """Pairs of some photographs with others that a log holds already."""
+
+    def __init__(self, keys: StrArray, others: StrArray, log: PairLog | None) -> None:
+        self._matched = np.zeros(len(keys), dtype=np.int64) if log is None else log.partners(keys, others)
+
+    def left(self, count: int, listed: int) -> int:
+        """Return how many pairs are left where `count` of the photographs are matched with `listed` others each."""
+        lacking = np.maximum(listed - self._matched, 0)
+        return count * int(lacking.sum()) // max(1, len(lacking))
+
+    @property
+    def absent(self) -> int:
+        """How many pairs of two of the photographs are not in the log, each once."""
+        count = len(self._matched)
+        return (count * (count - 1) - int(self._matched.sum())) // 2

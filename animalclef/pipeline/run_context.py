@@ -81,6 +81,7 @@ class RunContext:
     reviewed: ReviewedPairs | None = None  # what people answered; it decides their queries
     fitted_on: frozenset[str] | None = None  # photographs of a catalogue's weight-free embedder; empty: not yet fitted
     groups_all: bool = False  # groups all queries by individual, not the new ones alone
+    groups_nobody: bool = False  # names queries alone
     seconds: dict[str, float] = field(default_factory=dict)  # of each stage so far
     engine: Engine = field(default_factory=ThisMachine)  # runs the long stages
     after_stage: Callable[[], None] | None = None  # such as putting the run folder into a bucket

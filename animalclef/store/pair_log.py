@@ -63,6 +63,18 @@ class PairLog:
         """Return which of the given pairs are in the log, (n,)."""
         return self._rows(first, second) >= 0
 
+    def partners(self, first: StrArray, second: StrArray) -> Integers:
+        """Return with how many of the `second` photographs each of the `first` is in the log, (n,)."""
+        self._settle()
+        low, high = np.frombuffer(self._keys.tobytes(), dtype=">u8").reshape(-1, 2).T
+        keys, others = (np.array([int(key[:16], 16) for key in part], dtype=np.uint64) for part in (first, second))
+        found = np.concatenate([low[np.isin(high, others)], high[np.isin(low, others)]])
+        held, counts = np.unique(found, return_counts=True)
+        if not len(held):
+            return np.zeros(len(keys), dtype=np.int64)
+        rows = np.minimum(np.searchsorted(held, keys), len(held) - 1)
+        return np.where(held[rows] == keys, counts[rows], 0)
+
     def append(self, first: Sequence[MatchKey], second: Sequence[MatchKey], scores: FloatArray) -> None:
         """Add one frame of pairs; `scores` is (n, columns). A repeated pair is written once.
 

@@ -8,7 +8,7 @@ from rows import Row, image_table
 
 from animalclef.config import Config, KeypointConfig, load_config
 from animalclef.matching.nearest_neighbour import distinct_places
-from animalclef.pipeline.keypoint_budget import affordable, count_distinct_pairs, count_pairs
+from animalclef.pipeline.keypoint_budget import affordable, count_pairs, count_pairs_left
 from animalclef.structures import Correspondences, ImageTable
 
 
@@ -63,7 +63,7 @@ def test_pairs_of_grouping_are_part_of_the_job(settings: list[str], groups_all: 
 def test_a_pair_that_is_asked_for_twice_is_matched_once(settings: list[str], pairs: int) -> None:
     images = table(queries=3)
     settings = [one.replace("data:", f"{images.datasets[0]}:") for one in settings]
-    assert count_distinct_pairs(images, load_config(None, settings), tunes=True) == pairs
+    assert count_pairs_left(images, load_config(None, settings), tunes=True) == pairs
 
 
 def test_where_nobody_has_a_name_every_photograph_is_grouped() -> None:

@@ -262,7 +262,7 @@ def test_odd_photographs_go_the_whole_way(tmp_path: Path) -> None:
 
 
 def test_the_plan_tells_what_views_cost(data: Path, tmp_path: Path) -> None:
-    loaded = load_table(find_source(data)).images
+    loaded = keyed(load_table(find_source(data)).images, 1)
     counts = {}
     for name, views in (("plain", "{}"), ("turned", "{NewtID: [rot90, flip]}")):
         config = load_config(None, [f"keypoints.views={views}"])
@@ -285,7 +285,7 @@ class Cluster(ThisMachine):
 def test_the_plan_times_pairs_of_as_many_keypoints_as_are_matched(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded = load_table(find_source(data)).images
+    loaded = keyed(load_table(find_source(data)).images, 1)
     config = load_config(None, ["keypoints.matched=40"])
     models = Models(None, SiftExtractor(config.keypoints), MutualNearest(config.rerank))
     seen: list[tuple[int, bool]] = []
@@ -304,7 +304,7 @@ def test_the_plan_times_pairs_of_as_many_keypoints_as_are_matched(
 
 
 def test_the_plan_stays_within_a_budget_that_the_log_does_not_use_up(data: Path, tmp_path: Path) -> None:
-    loaded = load_table(find_source(data)).images
+    loaded = keyed(load_table(find_source(data)).images, 1)
     plans = {}
     for budget in ("30", "0.01min"):
         config = load_config(None, [f"budget.spend={budget}"])
