@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from grown import START, Begin, find, grow, names_of
 from rows import Row, image_table, strings
+from tiny import read_csv
 from typer.testing import CliRunner
 
 from animalclef.catalogue.catalogue_check import check_catalogue
@@ -20,6 +21,8 @@ from animalclef.catalogue.reviewed_photographs import accept_review
 from animalclef.catalogue.schema import SCHEMA, put_meta
 from animalclef.cli import app
 from animalclef.data.review_log import ReviewLog, Said, SeenPhotograph
+from animalclef.data.sources import find_source
+from animalclef.data.table import load_table
 from animalclef.errors import ConfigError, DataError, StaleArtefactError
 
 
@@ -280,6 +283,14 @@ def test_export_as_table_sheet_and_histories(catalogue: Catalogue, tmp_path: Pat
     lines = (tmp_path / "table.csv").read_text().splitlines()
     assert lines[1].startswith("1/a,Luna,photographs/1/a.jpg,2023-05-01,")
     assert len(lines) == 6
+    assert [row["confirmed"] for row in read_csv(tmp_path / "table.csv")] == ["true"] * 3 + ["false"] * 2
+    for shot in ("1/a", "1/b", "1/c", "2/d", "2/e"):
+        photograph = tmp_path / "photographs" / f"{shot}.jpg"
+        photograph.parent.mkdir(parents=True, exist_ok=True)
+        photograph.touch()
+    again = load_table(find_source(tmp_path / "table.csv"))  # the column is no subject of a table
+    assert (again.images.identity.tolist(), again.problems) == (["Luna", "Luna", "Tara", "Luna", "new_3"], [])
+    export_catalogue(catalogue, "table", tmp_path / "table.csv")  # its own table may be replaced
     export_catalogue(catalogue, "capture-history", tmp_path / "h.inp", "year")
     histories = (tmp_path / "h.inp").read_text()
     assert "/* Luna */ 11 1;" in histories
@@ -381,6 +392,10 @@ def test_the_log_of_a_review_bears_the_number_of_the_last_whole_season(
 ) -> None:
     (catalogue.folder / "photographs").mkdir()
     (catalogue.folder / "photographs" / "3").symlink_to(tmp_path)  # of a season that failed
+    run = catalogue.folder / "run"
+    run.mkdir()
+    (run / "order.csv").write_text("image_id\n2/d\n2/e\n")
+    (run / "finished.json").write_text("{}")
     logs: list[Path] = []
     monkeypatch.setattr("animalclef.store.finished_run.load_run", lambda *_: SimpleNamespace(name="run", data="d"))
     monkeypatch.setattr("animalclef.review.session.ReviewSession", lambda _, log, *__: logs.append(log.path))

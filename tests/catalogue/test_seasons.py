@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +20,20 @@ from whole_run import count_work
 from animalclef.catalogue.catalogue_check import check_catalogue
 from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.catalogue.recogniser import Machine, Recogniser
+from animalclef.catalogue.reviewed_photographs import accept_review
+from animalclef.catalogue.season_runs import SeasonRun, find_season_run
 from animalclef.catalogue.seasons import Added, add_season, create_catalogue
 from animalclef.config import load_config
+from animalclef.data.review_log import ReviewLog
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.errors import DataError, OutputError
 from animalclef.pipeline.predict import Outcome
+from animalclef.pipeline.run_context import Plan
+from animalclef.review.session import ReviewSession
 from animalclef.runtime.atomic_files import output_error, write_bytes
 from animalclef.runtime.file_lock import locked
+from animalclef.runtime.progress import Silent
 from animalclef.store.finished_run import load_run
 from animalclef.structures import Skipped
 
@@ -153,6 +161,64 @@ def test_the_run_of_a_season_can_be_looked_at(folder: Path, data: Path) -> None:
     assert len(run.images.queries) == 3
     assert all((run.images.root / path).is_file() for path in run.images.path)
     assert {one.kind for one in check_catalogue(Catalogue(folder))} >= {"unconfirmed"}
+
+
+class MatchedPairs(Silent):
+    """Counts the pairs that are matched."""
+
+    def __init__(self) -> None:
+        self.pairs = 0
+
+    def task(self, name: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
+        self.pairs += total if name == "matching pairs" else 0
+        return super().task(name, total, unit)
+
+
+def test_the_announced_pairs_are_those_that_are_matched(folder: Path, data: Path, tmp_path: Path) -> None:
+    plans: list[Plan] = []
+    for name, photographs in (("one", 3), ("two", 4)):
+        matched = MatchedPairs()
+        machine = Machine("cpu", workers=2, progress=matched, announce=plans.append)
+        add_season(Catalogue(folder), loaded(data, name), "Ada", "", machine)
+        assert (plans[-1].pairs, plans[-1].images_to_describe) == (matched.pairs, photographs)
+        assert matched.pairs > 0
+        Catalogue(folder).confirm(None, "Ada", "")  # the next season is compared with these, too
+    cv2.imwrite(str(tmp_path / "seen.jpg"), photograph([0, 0, 2], 7))
+    for least in (1, 0):  # the second time nothing is left to match
+        matched = MatchedPairs()
+        recogniser = Recogniser(Catalogue(folder), replace(machine, progress=matched))
+        recogniser.who(tmp_path / "seen.jpg")
+        assert plans[-1].pairs == matched.pairs >= least
+    assert matched.pairs == 0
+
+
+def test_the_review_of_a_season_stays_open_when_the_next_is_added_or_undone(folder: Path, data: Path) -> None:
+    catalogue = Catalogue(folder)
+    with pytest.raises(DataError, match=r"no answers to review here\. Seasons that have some: none"):
+        find_season_run(catalogue)  # every photograph of the first one had a name
+    add(folder, data, "one")
+    assert find_season_run(catalogue) == SeasonRun(2, folder / "run", folder / "season-2.review.jsonl")
+    before = load_run(folder / "run")
+    event = add(folder, data, "two").event
+    assert (find_season_run(catalogue).season, find_season_run(catalogue).run) == (3, folder / "run")
+    earlier = find_season_run(catalogue, 2)
+    assert earlier.run == folder / "run" / "earlier" / "season-2"
+    kept = load_run(earlier.run)
+    assert kept.predictions.image_id.tolist() == before.predictions.image_id.tolist()
+    assert kept.keypoint_stores  # its lines can be drawn
+    with pytest.raises(DataError, match=r"no answers of season 1 to review here\. Seasons that have some: 2, 3"):
+        find_season_run(catalogue, 1)
+    session = ReviewSession(kept, ReviewLog(earlier.log, {}), "Ada")
+    query, best = str(kept.ranked.query_id[0]), str(kept.ranked.gallery_id[0])
+    session.answer(kept.row_of[query], kept.row_of[best], "same")
+    assert accept_review(catalogue, earlier.log, "Ada", "") == (
+        "Event 4: took answers about 1 photograph from season-2.review.jsonl."
+    )
+    assert query in catalogue.table().image_id
+    catalogue.undo(event, "Ada", "")
+    assert find_season_run(catalogue) == earlier
+    catalogue.undo(5, "Ada", "")
+    assert find_season_run(catalogue).season == 3
 
 
 def test_a_season_without_any_name_begins_a_catalogue_of_new_individuals(data: Path, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_later_seasons_are_read_as_the_first_and_only_a_run_is_to_be_reviewed(tm
     assert "Season 1: 0 named, 0 recognised, 2 of new individuals" in told
     assert "To review" not in told  # there is nobody to compare with: no run
     told = run("add", kept, "--data", data / "two.csv", "--device", "cpu")
-    assert "2 photographs are not confirmed. The new season is not compared with them" in " ".join(told.split())
+    assert "2 photographs are not confirmed, so the new season is not compared with them" in " ".join(told.split())
     assert list(Catalogue(kept).table(all_of_them=True).date) == ["2023-05-01"] * 3
     catalogue = Catalogue(kept)
     assert _reading(catalogue, None).columns == {"path": "where it lies"}
@@ -100,12 +100,22 @@ def test_who_answers_several_photographs_and_folders_in_order_with_models_that_a
         assert f"warning: {seen / name}" in several
     assert several.count("warning:") == 3
     alone = "".join(run("who", tmp_path / "kept", one, "--device", "cpu") for one in answered)
-    for one in answered:  # each as if it were the only one; alone it goes by its file's name
-        head = next(line for line in heads if line.startswith(str(one)))
-        assert head.replace(f"{one.parent}/", "") in alone
+    assert [line for line in alone.splitlines() if "named from" in line] == heads  # each as if it were the only one
     listed = json.loads(run("who", tmp_path / "kept", seen / "b", "--device", "cpu", "--json"))
     assert [one["photograph"] for one in listed] == [str(seen / "b" / "1.jpg"), str(seen / "b" / "2.jpg")]
     assert [one["candidates"][0][0] for one in listed] == ["NewtID_3", "NewtID_1"]
+    keys = ["photograph", "individual", "threshold", "candidates", "error"]
+    alone, both = (
+        json.loads(told[told.index("[\n") :])
+        for given in (["b/1.jpg"], ["b/1.jpg", "bad.jpg"])
+        for told in [run("who", tmp_path / "kept", *[seen / one for one in given], "--device", "cpu", "--json")]
+    )
+    assert alone == listed[:1]
+    assert [list(one) for one in both] == [keys, keys]
+    assert (both[0]["error"], both[1]["individual"]) == (None, None)
+    assert "not a readable image" in both[1]["error"]
+    with pytest.raises(DataError, match=r"bad\.jpg: not a readable image"):
+        run("who", tmp_path / "kept", seen / "bad.jpg", "--device", "cpu")
     with pytest.raises(DataError, match="no photograph can be read"):
         run("who", tmp_path / "kept", seen / "bad.jpg", seen / "none", "--device", "cpu")
 

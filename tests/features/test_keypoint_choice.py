@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from rows import Row, image_table
@@ -9,6 +11,7 @@ from rows import Row, image_table
 from animalclef.config import Config, KeypointConfig, load_config
 from animalclef.matching.nearest_neighbour import distinct_places
 from animalclef.pipeline.keypoint_budget import affordable, count_pairs, count_pairs_left
+from animalclef.store.pair_log import PairLog
 from animalclef.structures import Correspondences, ImageTable
 
 
@@ -64,6 +67,16 @@ def test_a_pair_that_is_asked_for_twice_is_matched_once(settings: list[str], pai
     images = table(queries=3)
     settings = [one.replace("data:", f"{images.datasets[0]}:") for one in settings]
     assert count_pairs_left(images, load_config(None, settings), tunes=True) == pairs
+
+
+def test_pairs_in_the_log_are_not_left(tmp_path: Path) -> None:
+    images = table(queries=3).with_columns(key=np.array([f"{row:016x}" * 2 for row in range(7)], dtype=object))
+    log, key, config = PairLog(tmp_path / "pairs.log", "f", ["inliers"]), images.key, load_config(None, [])
+    one, other = [key[0], key[0], key[4]], [key[3], key[1], key[3]]  # with the database, of queries, of the database
+    log.append(one, other, np.zeros((3, 1), np.float32))
+    log.append(["f" * 32], ["e" * 32], np.zeros((1, 1), np.float32))  # of other photographs
+    assert count_pairs_left(images, config, log, tunes=True) == 3 * 4 - 1 + 3 - 1 + 6 - 1
+    assert count_pairs_left(images, config, log, tunes=False, groups_nobody=True) == 3 * 4 - 1
 
 
 def test_where_nobody_has_a_name_every_photograph_is_grouped() -> None:

@@ -51,6 +51,16 @@ def test_scores_survive_the_disk_and_serve_both_ways(path: Path) -> None:
     assert log.lookup(strings(), strings()).shape == (0, 2)
 
 
+def test_partners_are_counted_among_the_given_photographs(path: Path) -> None:
+    log = open_log(path)
+    log.append([KEYS[4]], [KEYS[5]], np.zeros((1, 2), np.float32))
+    assert log.partners(strings(*KEYS[:6]), strings(*KEYS[4:7])).tolist() == [3, 0, 0, 0, 1, 1]
+    assert log.partners(strings(KEYS[12]), strings(*KEYS)).tolist() == [0]
+    assert log.partners(strings(), strings(*KEYS)).tolist() == []
+    empty = open_log(path.with_name("empty.log"))
+    assert empty.partners(strings(KEYS[0]), strings(KEYS[1])).tolist() == [0]
+
+
 def test_keys_with_the_highest_bit_set(tmp_path: Path) -> None:
     log = open_log(tmp_path / "pairs.log")
     log.append(["f" * 32], ["0" * 32], np.array([[3.5, 4.5]], np.float32))

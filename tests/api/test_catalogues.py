@@ -1,0 +1,58 @@
+"""A catalogue in Python does what the commands do."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import cv2
+import pytest
+from grown import empty_catalogue, two_seasons
+from tiny import TINY_SETTINGS, make_tiny_data, photograph, read_csv, write_csv
+
+import animalclef as ac
+from animalclef.errors import ConfigError, PhotographError
+
+
+def test_a_catalogue_from_its_first_season_to_an_undone_one(tmp_path: Path) -> None:
+    data = make_tiny_data(tmp_path / "data", datasets=("NewtID",))
+    rows = read_csv(data / "metadata.csv")
+    for name, split in (("first", "database"), ("second", "query")):
+        part = [list(row.values()) for row in rows if row["split"] == split]
+        write_csv(data / f"{name}.csv", list(rows[0]), part)
+    config = ac.load_config(None, *TINY_SETTINGS, "cluster.new_ones=false")
+    catalogue = ac.create_catalogue(tmp_path / "kept", data / "first.csv", config=config, who="Ada", device="cpu")
+    cv2.imwrite(str(tmp_path / "seen.jpg"), photograph([0, 0, 2], 7))
+    (tmp_path / "bad.jpg").write_bytes(b"no photograph")
+    seen = catalogue.who([tmp_path / "seen.jpg", tmp_path / "bad.jpg"], candidates=2, device="cpu")
+    assert list(seen.columns) == ["photograph", "individual", "threshold", "candidates", "error"]
+    assert seen.photograph.tolist() == [str(tmp_path / "seen.jpg"), str(tmp_path / "bad.jpg")]
+    assert (seen.candidates[0][0][0], len(seen.candidates[0]), seen.candidates[1]) == ("NewtID_2", 2, [])
+    assert seen.error[0] is None
+    assert "not a readable image" in seen.error[1]
+    with pytest.raises(PhotographError, match=r"bad\.jpg"):
+        catalogue.who(str(tmp_path / "bad.jpg"), device="cpu")
+    assert len(catalogue.individuals) == 5  # nothing was added
+    added = catalogue.add(data / "second.csv", who="Ada", device="cpu")
+    assert (added.season, added.recognised + added.new) == (2, 7)
+    assert "unconfirmed" in set(catalogue.check().kind)
+    assert catalogue.confirm(who="Ada") == "Event 3: confirmed 7 photographs."
+    assert catalogue.export(tmp_path / "table.csv")[0].startswith(
+        f"Table: {tmp_path / 'table.csv'} (22 rows, 22 confirmed)"
+    )
+    catalogue.undo(added.event, who="Bo", why="the wrong folder")
+    assert catalogue.history.iloc[-1][["who", "kind", "undoes"]].tolist() == ["Bo", "undo", 2]
+    assert catalogue.individuals.photographs.sum() == 15
+
+
+def test_changes_are_signed_and_say_what_was_done(tmp_path: Path) -> None:
+    two_seasons(empty_catalogue(tmp_path / "kept"))
+    catalogue = pickle.loads(pickle.dumps(ac.load_catalogue(tmp_path / "kept")))
+    assert catalogue.rename("Tara", "Bella", who="Ada", why="") == "Event 3: renamed Tara (I2) to Bella."
+    assert catalogue.merge("Luna", "Bella", who="Ada", why="").startswith("Event 4: merged Bella (I2) into Luna (I1)")
+    assert catalogue.split(["1/c"], to="Tara", who="Ada", why="").startswith("Event 5: moved 1 photograph to Tara")
+    assert catalogue.confirm(["2/d"], who="Ada") == "Event 6: confirmed 1 photograph."
+    assert catalogue.undo(who="Ada").id == 6
+    with pytest.raises(ConfigError, match=r"give photographs or reviewed='log\.jsonl', not both"):
+        catalogue.confirm(["2/d"], reviewed="log.jsonl")
+    assert catalogue.history.who.tolist() == ["Ada"] * 7
