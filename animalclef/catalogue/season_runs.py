@@ -34,14 +34,14 @@ def find_season_run(catalogue: Catalogue, season: int | None = None) -> SeasonRu
     """
     present = sa.select(photographs.c.season).where(photographs.c.present == 1).distinct()
     with catalogue.reading() as connection:
-        standing = sorted(connection.execute(present).scalars(), reverse=True)
+        standing = sorted(connection.execute(present).scalars())
     last = RunFolder(catalogue.folder / "run")
     runs = {number: last.earlier(_kept_as(number)) for number in standing}
     runs |= {number: last for number in standing if number == _season_of(last)}
     reviewable = [number for number in standing if runs[number].finished.is_file()]
-    chosen = next(iter(reviewable), None) if season is None else season
+    chosen = max(reviewable, default=0) if season is None else season
     if chosen not in reviewable:
-        there = ", ".join(map(str, sorted(reviewable))) or "none"
+        there = ", ".join(map(str, reviewable)) or "none"
         whose = "" if season is None else f" of season {season}"
         raise DataError(f"{catalogue.folder}: no answers{whose} to review here. Seasons that have some: {there}.")
     return SeasonRun(chosen, runs[chosen].path, catalogue.folder / f"season-{chosen}.review.jsonl")

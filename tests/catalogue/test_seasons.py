@@ -221,6 +221,25 @@ def test_the_review_of_a_season_stays_open_when_the_next_is_added_or_undone(fold
     assert find_season_run(catalogue).season == 3
 
 
+def test_a_season_that_was_computed_and_not_added_leaves_the_review_open(
+    folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from animalclef.catalogue import seasons
+
+    def full(*_: object) -> None:
+        raise OutputError("catalogue.db: the disk is full.")
+
+    add(folder, data, "one")
+    with monkeypatch.context() as patched:
+        patched.setattr(seasons, "write_season", full)
+        with pytest.raises(OutputError, match="the disk is full"):
+            add(folder, data, "two")
+    assert find_season_run(Catalogue(folder)).run == folder / "run" / "earlier" / "season-2"
+    add(folder, data, "two")
+    assert sorted(one.name for one in (folder / "run" / "earlier").iterdir()) == ["season-2"]
+    assert find_season_run(Catalogue(folder)).season == 3
+
+
 def test_a_season_without_any_name_begins_a_catalogue_of_new_individuals(data: Path, tmp_path: Path) -> None:
     config = load_config(None, list(TINY_SETTINGS))
     catalogue, added = create_catalogue(tmp_path / "kept", loaded(data, "one"), config, "Ada", "", CPU)
