@@ -62,11 +62,11 @@ def predict(
 
     Everything is kept in `run_dir` (default: runs/<config>-<data digest>) as it is finished, so an interrupted call
     resumes. `data` and `run_dir` may lie in a bucket (s3://bucket/folder). `config` is the settings, a YAML file, or
-    the name of a shipped config. With a `decision` (of a run, or a file) nothing is tuned. `budget` is a number of
-    pairs ("50000") or a time ("30min"). Published weights are looked for in the folder `weights` first. The answers of
-    a `reviewed` log (of `animalclef review`) decide their queries. `announce` gets the estimated cost before the long
-    part, and `say` a sentence before a trial of preparations. `engine` "ray" runs the long stages on the Ray cluster at
-    `address`; the results are the same.
+    the name of a shipped config. With a `decision` (of a run, or a file) nothing is tuned. `budget` is a time ("6h",
+    "30min") or a number of pairs ("50000"). Published weights are looked for in the folder `weights` first. The answers
+    of a `reviewed` log (of `animalclef review`) decide their queries. `announce` gets the estimated cost before the
+    long part, and `say` a sentence before a trial of preparations. `engine` "ray" runs the long stages on the Ray
+    cluster at `address`; the results are the same.
 
     Raises:
         DataError: the table cannot be used, or too many files are missing.

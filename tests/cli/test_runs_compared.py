@@ -65,7 +65,9 @@ def test_runs_stand_in_the_ledger_with_what_changed_and_the_boards_scores(here: 
     assert second["validation"]["score"] == pytest.approx(metrics["validation_score"])
     assert second["submission_sha256"] == manifest["submission_sha256"]
     assert second["new_share"] == metrics["new_individuals"] / metrics["queries"]
-    assert call("ledger", "add", "--public", "0.51", "--last").exit_code == 0
+    assert metrics["warnings"][0].startswith("CatID: validated on only ")
+    assert [one[:40] for one in second["warnings"]] == [one[:40] for one in metrics["warnings"]]
+    assert call("ledger", "add", "--public", "0.51").exit_code == 0
     sent = here / "submissions" / "plain" / "submission.csv"
     assert call("ledger", "add", "--public", "0.4", "--note", "[early]", "--submission", sent).exit_code == 0
     boards = [run["board"] for run in shown()[:2]]
@@ -83,7 +85,6 @@ def test_runs_stand_in_the_ledger_with_what_changed_and_the_boards_scores(here: 
         ((), "nothing to add"),
         (("--public", "0.5", "--submission", "absent.csv"), "absent.csv: no such file"),
         (("--public", "0.5", "--submission", "data/truth.csv"), "no run wrote data/truth.csv"),
-        (("--public", "0.5", "--last", "--submission", "data/truth.csv"), "give one of them"),
         (("--public", "0.5", "--ledger", "data"), "no such ledger"),
     ],
 )
@@ -96,10 +97,11 @@ def test_a_ledger_elsewhere_or_none(here: Path, tmp_path: Path) -> None:
     run, out = here / "runs" / "plain", tmp_path / "out.csv"
     predict(here / "data", run, out, more=("--no-ledger",))
     assert not (tmp_path / "ledger.jsonl").exists()
-    bytes_before = out.read_bytes()
+    bytes_before, figures = out.read_bytes(), out.with_suffix(".metrics.json").read_bytes()
     predict(here / "data", run, out, more=("--ledger", str(tmp_path / "mine" / "kept.jsonl")))
     assert len((tmp_path / "mine" / "kept.jsonl").read_text().splitlines()) == 1
     assert out.read_bytes() == bytes_before
+    assert out.with_suffix(".metrics.json").read_bytes() == figures  # warnings of what was kept come again
     (tmp_path / "blocked").touch()
     predict(here / "data", run, out, more=("--ledger", str(tmp_path / "blocked" / "kept.jsonl")))  # a warning, no end
 
