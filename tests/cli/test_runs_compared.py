@@ -118,7 +118,7 @@ def test_diff_of_files_with_data_runs_and_truth(here: Path, tmp_path: Path) -> N
     content = json.loads(result.stdout)
     assert (content["queries"], content["differ"]) == (10, 1)
     (count,) = content["counts"]
-    assert (count["a"], count["b"], count["cause"]) == ("a name", "new", "threshold")
+    assert (count["a"], count["b"], count["cause"]) == ("a name", "new", "threshold or candidate")
     assert count["a_right"] + count["b_right"] + count["neither"] == 1
     (row,) = read_csv(out)
     assert (row["a"], row["b"], row["dataset"]) == (name, "new_individual", "NewtID" if "Newt" in name else "CatID")
@@ -143,6 +143,28 @@ def test_two_submissions_in_one_folder_keep_their_own_settings(here: Path, tmp_p
     one.write_text("\n".join([lines[0], f"{first},{answer}x", *lines[2:]]) + "\n")
     with pytest.raises(RunError, match=r"plain: its answers are not those of .*one\.csv"):
         call("diff", one, other, "--run", "runs/plain", "--run", "runs/affine")
+
+
+def test_a_submission_whose_run_was_changed_is_explained_by_the_files_beside_it(here: Path, tmp_path: Path) -> None:
+    run, one, other = tmp_path / "run", tmp_path / "one.csv", tmp_path / "other.csv"
+    shutil.copytree(here / "runs" / "plain", run)
+    predict(here / "data", run, one, more=("--no-ledger",))
+    threshold = json.loads(one.with_suffix(".decision.json").read_text())["datasets"]["CatID"]["threshold"]
+    predict(here / "data", run, other, "decide.threshold=0.9999", more=("--no-ledger",))
+    content = json.loads(call("diff", one, other, "--run", run, "--json").stdout)
+    assert content["differ"]
+    assert {row["cause"] for row in content["rows"]} == {"threshold"}
+    assert all(threshold <= row["a_probability"] < 0.9999 for row in content["rows"] if row["dataset"] == "CatID")
+    [note] = content["notes"]
+    assert note.startswith(
+        f"{run} was changed since {one} was written, so the causes come from the files beside one.csv"
+    )
+    alone = json.loads(call("diff", one, other, "--json").stdout)
+    assert ([row["cause"] for row in alone["rows"]], alone["notes"]) == ([row["cause"] for row in content["rows"]], [])
+    one.with_suffix(".manifest.json").unlink()
+    with pytest.raises(RunError, match=r"its answers are not those of .*one\.csv"):
+        call("diff", one, other, "--run", run, "--run", run)
+    assert json.loads(call("diff", one, other, "--run", run, "--json").stdout)["rows"][0]["a_probability"] is None
 
 
 def test_an_ensemble_answers_like_predict_and_keeps_a_run(here: Path, tmp_path: Path) -> None:
