@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -25,6 +24,7 @@ from animalclef.pipeline.image_contents import read_contents
 from animalclef.pipeline.predict import predict as predict_table
 from animalclef.pipeline.run_context import Plan, open_context
 from animalclef.pipeline.tune import check_decide_alone, tune_run
+from animalclef.runtime.digests import file_digest
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.remote_files import remote_url
 from animalclef.runtime.threads import cores
@@ -186,7 +186,7 @@ def tune_decision(
 
 def default_storage(run: Path, reviewed: PathLike | None = None) -> str:
     """Return where the studies of a run are kept: for each state of a review log in a file of its own."""
-    state = "" if reviewed is None else "-" + hashlib.sha256(Path(reviewed).read_bytes()).hexdigest()[:8]
+    state = "" if reviewed is None else "-" + file_digest(Path(reviewed))[:8]
     return f"sqlite:///{(run / f'studies{state}.db').resolve()}"
 
 

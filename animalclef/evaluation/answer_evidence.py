@@ -117,12 +117,14 @@ def explain_pair(
     for path, given, run in zip(files, answers, (*runs, *runs)[:2] or (None, None), strict=True):
         beside = explain_beside(path)
         beside = None if beside is None or beside.differing(given) else beside
-        held = isinstance(run, Explanation) and not run.differing(given)
-        held = held and (beside is None or beside.decision == run.decision)
-        found.append(run if held else beside)
-        if run is not None and not held and beside is not None:
+        same = beside is None or (isinstance(run, Explanation) and beside.decision == run.decision)
+        if isinstance(run, Explanation) and same and not run.differing(given):
+            found.append(run)
+            continue
+        found.append(beside)
+        if run is not None and beside is not None:
             notes.append(_note(path, run))
-        elif run is not None and not held:
+        elif run is not None:
             lost.append((path, given, run))
     if lost and (len(runs) > 1 or len(lost) == len(files)):
         raise _refusal(lost[0], " or ".join(str(path) for path, _, run in lost if run is lost[0][2]))

@@ -95,6 +95,8 @@ def predict(
         raise ConfigError("budget.spend: grouping all queries matches them with each other. Leave the budget out.")
     if (pairs := context.config.budget.pairs) is not None and pairs < _FEW_PAIRS:
         context.warn(f"A budget of {pairs} means pairs of photographs, and that is very few. For minutes: {pairs}min.")
+    for sentence in [] if context.given is None else confidence_sentences(context.given):
+        context.warn(sentence)
     outcome, shortlists, context = identify(loaded, contents, replace(context, groups_all=everybody))
     if constraints is NOTHING_SAID:
         there = {*loaded.images.queries.image_id, *shortlists.features.images.image_id}
@@ -272,8 +274,6 @@ def _warn_about_data(asked: ImageTable, features: FeatureSet, context: RunContex
         context.warn(
             "The decision was fitted on another gallery, and so was its weight-free embedding. Tune a new one at times."
         )
-    for sentence in [] if given is None else confidence_sentences(given):
-        context.warn(sentence)
     known = set(given.datasets) if given is not None else set(images.gallery.datasets)
     for name in sorted(set(images.queries.datasets) & set(images.gallery.datasets) - known):
         context.warn(
