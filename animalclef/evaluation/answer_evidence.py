@@ -132,10 +132,10 @@ def explain_pair(
 
 
 def _note(path: Path, run: Explanation | RunError) -> str:
-    now = f"{run.path} was changed since {path} was written" if isinstance(run, Explanation) else str(run).rstrip(".")
+    why = run if isinstance(run, RunError) else f"{run.path} was changed since {path} was written, or did not write it."
     return (
-        f"{now}, so the causes come from the files beside {path.name} (answers, probabilities, thresholds); its "
-        "keypoint matches and further candidates cannot be compared any more."
+        f"{why} The causes come from the files beside {path.name} (answers, "
+        "probabilities, thresholds); its keypoint matches and further candidates cannot be compared."
     )
 
 
