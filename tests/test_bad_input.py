@@ -308,7 +308,7 @@ def test_the_plain_case_names_the_three_and_no_other(small: Path, predict: Comma
     said = predict(small)
     assert answers_all(said, small) == {"2": "NewtID_0", "5": "NewtID_1", "8": "NewtID_2", "9": "new_individual"}
     assert said.stderr.lower().count("warning") == 1
-    assert "the decision rests on 6 photographs of 3 individuals" in " ".join(said.stderr.split())
+    assert "validated on only 6 photographs of 3 individuals" in " ".join(said.stderr.split())
 
 
 def test_no_query_at_all(small: Path, predict: Command) -> None:

@@ -68,7 +68,8 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """The validation score of every data set, how many queries were named or new, and warnings."""
         made = self.outcome
-        warnings, clusters, spent = ((), None, None) if made is None else (made.warnings, made.clusters, made.spent)
+        warnings = () if made is None else (*made.data_warnings, *made.warnings)
+        clusters, spent = (None, None) if made is None else (made.clusters, made.spent)
         return summary_of(self.decision, self.finished.predictions, warnings, clusters, spent)
 
     @cached_property

@@ -10,7 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from PIL import ImageOps
 
 from animalclef.api.datasets import Dataset, PathLike, check_kind
 from animalclef.config import DataConfig
-from animalclef.data.decode import UnreadableImageError, decode, read_image, resize_long_side
+from animalclef.data.decode import UnreadableImageError, decode, read_image, reduced
 from animalclef.data.pixels import to_rgb
 from animalclef.errors import DataError
 from animalclef.runtime.regular_files import read_regular
@@ -98,11 +97,12 @@ def _opened(image: Image, settings: DataConfig) -> DecodedImage:
     if isinstance(image, PilImage.Image):
         if not image.width or not image.height:
             raise ValueError(f"images: expected pictures with pixels, got one of {image.width} x {image.height}.")
-        return _reduced(*to_rgb(ImageOps.exif_transpose(image)), settings)
+        pixels, alpha = to_rgb(ImageOps.exif_transpose(image))
+        return reduced(pixels, alpha, settings.decode_long_side, pixels.shape[1::-1])
     if isinstance(image, np.ndarray):
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise ValueError(f"images: expected filled arrays (h, w, 3) of uint8, got {image.shape} of {image.dtype}.")
-        return _reduced(image, None, settings)
+        return reduced(image, None, settings.decode_long_side, image.shape[1::-1])
     check_kind("images", image, (str, os.PathLike), _EXPECTED)
     path = Path(image)
     try:
@@ -111,10 +111,3 @@ def _opened(image: Image, settings: DataConfig) -> DecodedImage:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
     except UnreadableImageError as error:
         raise DataError(f"{path}: {error}") from error
-
-
-def _reduced(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, settings: DataConfig) -> DecodedImage:
-    """Return an image as `decode` reduces one of a file."""
-    small = np.ascontiguousarray(resize_long_side(pixels, settings.decode_long_side, enlarge=False))
-    alpha = None if alpha is None else cv2.resize(alpha, small.shape[1::-1], interpolation=cv2.INTER_AREA)
-    return DecodedImage(small, None if alpha is None else np.asarray(alpha, np.uint8), pixels.shape[1::-1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -25,6 +24,7 @@ from animalclef.pipeline.image_contents import read_contents
 from animalclef.pipeline.predict import predict as predict_table
 from animalclef.pipeline.run_context import Plan, open_context
 from animalclef.pipeline.tune import check_decide_alone, tune_run
+from animalclef.runtime.digests import file_digest
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.remote_files import remote_url
 from animalclef.runtime.threads import cores
@@ -62,11 +62,11 @@ def predict(
 
     Everything is kept in `run_dir` (default: runs/<config>-<data digest>) as it is finished, so an interrupted call
     resumes. `data` and `run_dir` may lie in a bucket (s3://bucket/folder). `config` is the settings, a YAML file, or
-    the name of a shipped config. With a `decision` (of a run, or a file) nothing is tuned. `budget` is a number of
-    pairs ("50000") or a time ("30min"). Published weights are looked for in the folder `weights` first. The answers of
-    a `reviewed` log (of `animalclef review`) decide their queries. `announce` gets the estimated cost before the long
-    part, and `say` a sentence before a trial of preparations. `engine` "ray" runs the long stages on the Ray cluster at
-    `address`; the results are the same.
+    the name of a shipped config. With a `decision` (of a run, or a file) nothing is tuned. `budget` is a time ("6h",
+    "30min") or a number of pairs ("50000"). Published weights are looked for in the folder `weights` first. The answers
+    of a `reviewed` log (of `animalclef review`) decide their queries. `announce` gets the estimated cost before the
+    long part, and `say` a sentence before a trial of preparations. `engine` "ray" runs the long stages on the Ray
+    cluster at `address`; the results are the same.
 
     Raises:
         DataError: the table cannot be used, or too many files are missing.
@@ -186,7 +186,7 @@ def tune_decision(
 
 def default_storage(run: Path, reviewed: PathLike | None = None) -> str:
     """Return where the studies of a run are kept: for each state of a review log in a file of its own."""
-    state = "" if reviewed is None else "-" + hashlib.sha256(Path(reviewed).read_bytes()).hexdigest()[:8]
+    state = "" if reviewed is None else "-" + file_digest(Path(reviewed))[:8]
     return f"sqlite:///{(run / f'studies{state}.db').resolve()}"
 
 

@@ -98,16 +98,13 @@ def decision_table(decision: Decision, datasets: Sequence[str]) -> Table:
 
 
 def honesty_lines(decision: Decision) -> list[str]:
-    """Describe the validation score over all data sets, its optimism, and data sets with few photographs."""
-    from animalclef.decision.strangers import small_validation_notes
-
+    """Describe the validation score over all data sets, and its optimism."""
     whole = decision.summary
-    lines = [] if whole is None else [
+    return [] if whole is None else [
         f"Validation score {whole.nested:.3f}, 95% interval {whole.low:.3f} to {whole.high:.3f} over individuals. "
         f"On the photographs that it was tuned on, the score is {abs(whole.optimism):.3f} "
         f"{'higher' if whole.optimism >= 0 else 'lower'} (optimism)."
     ]  # fmt: skip
-    return [*lines, *small_validation_notes(decision)]
 
 
 _REVIEWED = {"named": "named", "excluded": "without the individuals that they excluded", "grouped": "with others"}

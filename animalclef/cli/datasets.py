@@ -31,7 +31,6 @@ def demo(
         int,
         typer.Option(
             "--synthetic-training-set",
-            "--crowd",
             min=0,
             help="Instead render this many random species to train an embedder on, all named.",
         ),

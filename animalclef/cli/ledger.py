@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,29 +58,27 @@ def add(
     public: Given = None,
     private: Given = None,
     note: Annotated[str | None, typer.Option(help="A remark of your own.")] = None,
-    submission: Annotated[Path | None, typer.Option(help="The submitted file.")] = None,
-    last: Annotated[bool, typer.Option("--last", help="The last run's submission (the default).")] = False,
+    submission: Annotated[Path | None, typer.Option(help="The submitted file. Default: that of the last run.")] = None,
     ledger: LedgerOption = None,
 ) -> None:
     """Add a submission's leaderboard scores to its run.
 
     Example: `animalclef ledger add --public 0.51 --submission submission.csv`
     """
+    from animalclef.runtime.digests import file_digest
     from animalclef.store.ledger import Ledger, ledger_of
 
     values = {"public": public, "private": private, "note": note}
     given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     if not given:
         raise DataError("ledger add: nothing to add; give --public, --private or --note.")
-    if submission is not None and last:
-        raise DataError("ledger add: --submission and --last name two runs; give one of them.")
     if submission is not None and not submission.is_file():
         raise DataError(f"{submission}: no such file.")
     place = ledger_of(submission) if ledger is None and submission is not None else None
     kept = Ledger(place if place is not None and place.is_file() else _found(ledger))
     sent = [row.run for row in _rows(kept) if row.run["submission_sha256"]]
     if submission is not None:
-        digest = hashlib.sha256(submission.read_bytes()).hexdigest()
+        digest = file_digest(submission)
         sent = [run for run in sent if run["submission_sha256"] == digest]
         if not sent:
             raise DataError(f"{kept.path}: no run wrote {submission} as it is now. See `animalclef ledger show`.")

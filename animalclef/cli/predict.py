@@ -46,7 +46,7 @@ def _finish(
         )  # fmt: skip
     if made.finished.skipped:
         warn(console.set_aside_sentence(made.finished.skipped, made.path))
-    for sentence in (*summary["warnings"], *warnings):
+    for sentence in (*(made.outcome.warnings if made.outcome else ()), *warnings):  # the data's are printed already
         warn(sentence)
     table = console.decision_table(made.decision, made.finished.images.queries.datasets)
     skipped = sum(one.split == "query" for one in made.finished.skipped)
@@ -83,8 +83,8 @@ def predict(
     budget: Annotated[
         str | None,
         typer.Option(
-            help="Match so many pairs of photographs (50000), or for so long (30min), first where an answer may "
-            "still change. Default: all pairs."
+            help="Match for so long (6h, 30min, 1h30min), or so many pairs of photographs (50000), first where an "
+            "answer may still change. Default: all pairs."
         ),
     ] = None,
     max_missing: opt.MaxMissing = None,

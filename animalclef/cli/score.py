@@ -14,7 +14,7 @@ from rich.table import Table
 from animalclef.cli import console
 from animalclef.cli import options as opt
 from animalclef.cli.app import app
-from animalclef.cli.printing import print_result
+from animalclef.cli.printing import print_result, warn
 from animalclef.errors import DataError, SubmissionError
 from animalclef.runtime.atomic_files import write_csv
 from animalclef.runtime.output_guard import check_output, protect_inputs
@@ -106,7 +106,10 @@ def diff(
     columns: opt.Columns = None,
     run: Annotated[
         list[Path] | None,
-        typer.Option(help="The finished run folder of both, or twice: the run of A, then the run of B."),
+        typer.Option(
+            help="The finished run folder of both, or twice: the run of A, then the run of B. Default: the files "
+            "beside each submission."
+        ),
     ] = None,
     truth: Annotated[
         Path | None, typer.Option(help="CSV with image_id, identity, dataset, known: count which file is right.")
@@ -116,8 +119,10 @@ def diff(
 ) -> None:
     """Compare two submissions: count the answers that differ, by data set and cause.
 
-    The cause is found with the run folders: the *threshold* (the best candidate is the same, the threshold is not), its
-    *probability* (it crossed the threshold), *another best candidate*, or a *skipped* photograph.
+    The cause is found with the files that predict wrote beside each submission, or with the run folders: the
+    *threshold* (the best candidate is the same, the threshold is not), its *probability* (it crossed the threshold),
+    *another best candidate*, *people's answers*, or a *skipped* photograph. Where a run was changed since, the files
+    beside the submission are used.
 
     Examples:
 
@@ -125,19 +130,21 @@ def diff(
 
     - `animalclef diff old.csv new.csv --run runs/old --run runs/new --out changed.csv`
     """
-    from animalclef.evaluation.compare import check_answers, counts, differences, explain_with, read_pair, rows_of
+    from animalclef.evaluation.answer_evidence import explain_pair, open_runs
+    from animalclef.evaluation.compare import counts, differences, read_pair, rows_of
     from animalclef.evaluation.evaluate import right_answers
-    from animalclef.store.finished_run import load_run
 
-    runs = [explain_with(load_run(one)) for one in run or []]
+    runs = open_runs(run or [])
     if len(runs) > 2:
         raise DataError(f"diff: --run was given {len(runs)} times; expected one run for both files, or A's and B's.")
     if out_path is not None:
         protect_inputs(path for path in (a, b, truth) if path is not None)
         check_output(out_path, "list of differences")
     answers, others = read_pair(a, b)
-    check_answers(a, b, (answers, others), runs)
-    dataset: dict[str, str] | None = None if runs else {}
+    of, notes = explain_pair((a, b), (answers, others), runs)
+    for note in notes:
+        warn(note)
+    dataset: dict[str, str] = {}
     if data is not None:
         queries = opt.load(data, columns).images.queries
         dataset = dict(zip(queries.image_id, queries.dataset, strict=True))
@@ -146,7 +153,7 @@ def diff(
                 f"{a}: image_id {stray[0]} is no query of {data}; give the data of these submissions."
             )
     right = None if truth is None else right_answers(truth)
-    found = differences(answers, others, dataset=dataset, runs=runs, truth=right)
+    found = differences(answers, others, dataset=dataset, of=of, truth=right)
     grouped = counts(found)
     shown: list[Table | str] = [_difference_table(grouped, f"A: {a}, B: {b}")] if found else []
     shown.append(f"{len(found):,} of {len(answers):,} answers differ.")
@@ -154,6 +161,7 @@ def diff(
         write_csv(out_path, *rows_of(found))
         shown.append(f"Every one of them: {out_path}")
     content = {"queries": len(answers), "differ": len(found), "counts": grouped, "rows": [asdict(one) for one in found]}
+    content["notes"] = notes
     print_result(content, *shown, as_json=as_json)
 
 
@@ -161,8 +169,8 @@ def _difference_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
     """List counts per data set, kind of difference and cause; with a truth, how often each file is right."""
     judged = any("a_right" in row for row in rows)
     table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False, box=box.SIMPLE_HEAD)
-    for name in ("data set", "A answers", "B answers", "cause"):
-        table.add_column(name, overflow="fold")
+    for name in ("data set", "A", "B", "cause"):
+        table.add_column(name, overflow="fold", min_width=11 if name == "cause" else None)  # "probability"
     for name in ("rows", "A right", "B right", "neither") if judged else ("rows",):
         table.add_column(name, justify="right")
     for row in rows:

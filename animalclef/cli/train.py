@@ -47,7 +47,6 @@ def train(
         Path | None,
         typer.Option(
             "--image-cache",
-            "--pictures",
             help="Folder for reduced copies, which trainings may share. Default: OUT/pictures.",
         ),
     ] = None,
@@ -95,9 +94,14 @@ def train(
         first = outcome.skipped[0]
         warn(f"{counted(len(outcome.skipped), 'photograph', 'was')} left out (first: {first.path}: {first.reason}).")
     rows = {name: outcome.measured[name] for name in ("start", "trained") if outcome.measured[name]}
-    shown = [console.retrieved_table(rows)] if rows else []
+    nothing = (
+        "Nothing was held out, so there is no figure of how good the network is. "
+        "--set 'validation.split={kind: open-set}' holds some individuals out."
+    )
     content = {"network": str(outcome.path), **outcome.measured}
-    print_result(content, *shown, f"Network: {outcome.path}", as_json=as_json)
+    print_result(
+        content, console.retrieved_table(rows) if rows else nothing, f"Network: {outcome.path}", as_json=as_json
+    )
 
 
 def _announce(plan: TrainingPlan) -> None:

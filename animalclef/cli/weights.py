@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from animalclef.cli import options as opt
 from animalclef.cli.app import app
 from animalclef.cli.printing import print_lines, print_result, progress
-from animalclef.errors import WeightsError
+from animalclef.errors import ConfigError, WeightsError
 
 __all__ = ["bundle", "list_weights", "pull_weights", "verify"]
 
@@ -106,16 +106,25 @@ def bundle(
     wheels: Annotated[
         bool, typer.Option("--wheels", help="Also the packages that a hosted notebook may lack.")
     ] = False,
+    extras: Annotated[
+        list[str] | None, typer.Option(help="With --wheels: also those that training needs (--extras train).")
+    ] = None,
     accept_terms: Terms = False,
 ) -> None:
     """Make the folder to upload for a notebook without internet: weights, digests, README; `predict --weights` uses it.
 
-    Example: `animalclef weights bundle --config animalclef2025 --to my-weights --wheels`
+    Examples:
+
+    - `animalclef weights bundle --config animalclef2025 --to my-weights --wheels`
+
+    - `animalclef weights bundle --config offline --to my-packages --wheels --extras train`
     """
     from animalclef.hub.bundle import make_bundle
 
     chosen = _chosen(names, config_name, assignments, may_be_all=False)
-    make_bundle(chosen, to, config_name, progress, wheels=wheels, accept_terms=accept_terms)
+    if extras and not wheels:
+        raise ConfigError("--extras needs --wheels: packages are fetched only then.")
+    make_bundle(chosen, to, config_name, progress, wheels=wheels, accept_terms=accept_terms, extras=extras or ())
     print_lines(f"Bundle: {to} ({', '.join(chosen) or 'these settings need no weights'}). Use it with --weights.")
 
 

@@ -1,4 +1,4 @@
-"""Settings of a budget for matching: so many pairs, or so many minutes."""
+"""Settings of a budget for matching: a number of pairs, or a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from animalclef.runtime.wording import counted
 
 __all__ = ["BudgetConfig"]
 
-_AMOUNT = re.compile(r"(\d+)|(\d+(?:\.\d+)?) ?min")
+_TIME = re.compile(r"(?:(\d+(?:\.\d+)?) ?h)? ?(?:(\d+(?:\.\d+)?) ?m(?:in)?)?")
 
 
 class BudgetConfig(Settings):
@@ -20,8 +20,8 @@ class BudgetConfig(Settings):
 
     spend: str | None = Field(
         None,
-        description="for queries and validation together: a number of pairs of photographs (50000), or of minutes with "
-        "min after it (30min); pairs that trials of a preparation match do not count; null: no limit",
+        description="for queries and validation together: a number of pairs of photographs (50000), or a time (6h, "
+        "30min, 1h30min); pairs that trials of a preparation match do not count; null: no limit",
     )
     sample: int = Field(
         100,
@@ -39,9 +39,10 @@ class BudgetConfig(Settings):
     @classmethod
     def _amount(cls, value: object) -> object:
         text = str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else value
-        if text is not None and not (isinstance(text, str) and _AMOUNT.fullmatch(text)):
+        if text is not None and not (isinstance(text, str) and (_pairs(text) or _minutes(text))):
             raise ValueError(
-                "expected a number of pairs (50000) or of minutes (30min); a plain number means pairs of photographs"
+                "expected more than 0 pairs (50000) or a time (6h, 30min, 1h30min); a plain number means pairs of "
+                "photographs"
             )
         return text
 
@@ -54,20 +55,29 @@ class BudgetConfig(Settings):
 
     @property
     def pairs(self) -> int | None:
-        """The budget in pairs, `None` if it is given in minutes."""
-        return int(self.spend) if self.spend is not None and self.spend.isdigit() else None
+        """The budget in pairs, `None` if it is a time."""
+        return None if self.spend is None else _pairs(self.spend)
 
     @property
     def minutes(self) -> float | None:
         """The budget in minutes, `None` if it is given in pairs."""
-        found = None if self.spend is None else _AMOUNT.fullmatch(self.spend)
-        return float(found[2]) if found is not None and found[2] is not None else None
+        return None if self.spend is None else _minutes(self.spend)
 
     @property
     def text(self) -> str | None:
-        """The budget with its unit, such as "200 pairs"; `None` without one."""
-        if self.spend is None:
-            return None
-        if self.pairs is not None:
-            return counted(self.pairs, "pair")
-        return "1 minute" if self.minutes == 1 else f"{self.minutes:g} minutes"
+        """The budget with its unit, such as "200 pairs" or "6h"; `None` without one."""
+        return self.spend if self.pairs is None else counted(self.pairs, "pair")
+
+
+def _pairs(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"\d{1,15}", text) else None
+
+
+def _minutes(text: str) -> float | None:
+    """Return a time in minutes, `None` for another text; no text is no time.
+
+    >>> _minutes("1.5h"), _minutes("1h30m"), _minutes("90 min"), _minutes("90")
+    (90.0, 90.0, 90.0, None)
+    """
+    found = _TIME.fullmatch(text)
+    return None if found is None or not any(found.groups()) else 60 * float(found[1] or 0) + float(found[2] or 0)

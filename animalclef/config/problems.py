@@ -51,7 +51,8 @@ def _key(place: tuple[int | str, ...]) -> str:
 
 
 def _sentence(key: str, problem: ErrorDetails) -> str:
-    message = problem["msg"][0].lower() + problem["msg"][1:]
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
     known = re.findall(r"[\w.-]+", message.partition("expected one of ")[2])
     if problem["type"] == "literal_error":
         known = re.findall("'([^']+)'", message)

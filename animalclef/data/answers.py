@@ -31,6 +31,8 @@ class Answer:
     probability: float  # of the best candidate
     following: tuple[tuple[str, float], ...]  # the next two candidates; of a new individual the best two
     skipped: str  # why the photograph was not used, "" where it was
+    dataset: str = ""
+    reviewed: str = ""  # what people said of the query, "" where they said nothing
     group: str = ""  # of a new individual: the name that its photographs share, such as new_1; "" where not grouped
 
 
@@ -106,7 +108,8 @@ def read_answers(path: Path) -> list[Answer]:
             raise DataError(f"{path}, line {line}: a probability is not between 0 and 1.")
         is_new = row["answer"] == _NEW and row.get("individual") != _NEW  # an individual may be called "new"
         who, group = (None, row.get("individual", "")) if is_new else (row["answer"], "")
-        answers.append(Answer(row["image_id"], row["path"], who, probability, following, row["skipped"], group))
+        said = row["dataset"], row.get("reviewed", ""), group
+        answers.append(Answer(row["image_id"], row["path"], who, probability, following, row["skipped"], *said))
     return answers
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "decode",
     "decoding_of",
     "read_image",
+    "reduced",
     "register_heif",
     "resize_long_side",
     "upright_size_wh",
@@ -89,8 +90,13 @@ def decode(content: bytes, box_xywhr: FloatArray, long_side: int, max_pixels: in
     if boxed:
         pixels, alpha = crop(pixels, alpha, box_xywhr)
         size_wh = (pixels.shape[1], pixels.shape[0])
+    return reduced(pixels, alpha, long_side, size_wh)
+
+
+def reduced(pixels: Pixels, alpha: Pixels | None, long_side: int, size_wh: tuple[int, int]) -> DecodedImage:
+    """Return an (H, W, 3) image of size `size_wh` and its mask (H, W) with a long side of at most `long_side`."""
     pixels = resize_long_side(pixels, long_side, enlarge=False)
-    alpha = None if alpha is None else cv2.resize(alpha, pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
+    alpha = None if alpha is None else np.asarray(cv2.resize(alpha, pixels.shape[1::-1], interpolation=cv2.INTER_AREA))
     return DecodedImage(np.ascontiguousarray(pixels), alpha, size_wh)
 
 

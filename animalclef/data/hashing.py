@@ -19,7 +19,7 @@ from animalclef.runtime.wording import counted
 from animalclef.structures import WHOLE_XYWHR, FloatArray, ImageTable, Skipped
 from animalclef.structures.arrays import text_array
 
-__all__ = ["MISSING", "content_key", "derived_key", "hash_images", "photograph_keys"]
+__all__ = ["MISSING", "content_key", "derived_key", "hash_images", "photograph_keys", "two_names"]
 
 logger = logging.getLogger(__name__)
 
@@ -77,10 +77,11 @@ def hash_images(
     missing = [item for item in set_aside if item.reason.startswith(MISSING)]
     if missing and len(missing) / len(images) > config.max_missing:
         raise DataError(_too_many_missing(images, missing))
-    for sentence in _two_names(images, keys):
-        logger.warning("%s", sentence)
     usable = np.array([bool(key) for key in keys], dtype=bool)
-    return images.with_columns(key=text_array(keys)).select(usable), set_aside
+    found = images.with_columns(key=text_array(keys)).select(usable)
+    for sentence in two_names(found):
+        logger.warning("%s", sentence)
+    return found, set_aside
 
 
 def _too_many_missing(images: ImageTable, missing: list[Skipped]) -> str:
@@ -97,12 +98,12 @@ def _too_many_missing(images: ImageTable, missing: list[Skipped]) -> str:
     )
 
 
-def _two_names(images: ImageTable, keys: list[str]) -> list[str]:
+def two_names(images: ImageTable) -> list[str]:
     """Return a sentence for each pair of equal files that stand under two individuals of one data set."""
     first: dict[tuple[str, str], int] = {}
     sentences = []
-    for row, (key, who) in enumerate(zip(keys, images.identity, strict=True)):
-        earlier = first.setdefault((images.dataset[row], key), row) if key and who is not None else row
+    for row, (key, who) in enumerate(zip(images.key, images.identity, strict=True)):
+        earlier = first.setdefault((images.dataset[row], key), row) if who is not None else row
         if images.identity[earlier] != who and images.path[earlier] != images.path[row]:
             pair = (images.path[earlier], images.identity[earlier], images.path[row], who)
             sentences.append("The same photograph under two identities: {} ({}) and {} ({}).".format(*pair))

@@ -20,13 +20,11 @@ __all__ = [
     "confidence_sentences",
     "look_alike_sentences",
     "measured_on_strangers",
-    "small_validation_notes",
     "with_own_threshold",
 ]
 
 
 _STRICTEST, _LOOSEST = 0.01, 0.15  # false acceptance that a threshold learned elsewhere may have in a data set
-_FEW = 10  # individuals; with fewer a validation score says little
 _PSEUDO_QUERIES, _INDIVIDUALS = 50, 20  # below either the score and the threshold are rough guesses
 
 
@@ -65,26 +63,28 @@ def confidence_sentences(decision: Decision) -> list[str]:
     sentences = []
     for name, part in sorted(decision.datasets.items()):
         seen, strangers = part.validation, part.strangers
-        if strangers is None:
-            continue
-        about = (
-            f"{strangers.new:.0%} of new individuals are expected to be recognised as new "
+        about = "" if strangers is None else (
+            f"; {strangers.new:.0%} of new individuals are expected to be recognised as new "
             f"(95% interval {strangers.low:.0%} to {strangers.high:.0%})"
-        )
-        counts = f"{counted(strangers.photographs, 'photograph')} of {counted(strangers.individuals, 'individual')}"
-        if seen is None:
+        )  # fmt: skip
+        if seen is None and strangers is not None:
             source = "a prior" if part.fitted_on == "default" else "the other data sets, in scale-free units,"
             sentences.append(
                 f"{name}: too few individuals have two encounters to tune a decision, so it comes from {source} and "
-                f"from how alike the {counts} are: {about}; "
+                f"from how alike the {_counts(strangers.photographs, strangers.individuals)} are{about}; "
                 "there is no estimate of how many known animals will be found."
             )
-        elif seen.individuals < _FEW:
+        elif seen is not None and (seen.pseudo_queries < _PSEUDO_QUERIES or seen.individuals < _INDIVIDUALS):
             sentences.append(
-                f"{name}: the decision rests on {counts}, so the validation score {seen.nested:.2f} is uncertain "
-                f"({seen.low or 0:.2f} to {seen.high if seen.high is not None else 1:.2f}); {about}."
+                f"{name}: validated on only {_counts(seen.pseudo_queries, seen.individuals)}, so its score "
+                f"{seen.nested:.2f} ({seen.low or 0:.2f} to {1 if seen.high is None else seen.high:.2f}) and its "
+                f"threshold are rough guesses{about}."
             )
     return sentences
+
+
+def _counts(photographs: int, individuals: int) -> str:
+    return f"{counted(photographs, 'photograph')} of {counted(individuals, 'individual')}"
 
 
 def look_alike_sentences(parts: Mapping[str, PseudoQueries], limit: int = 3) -> list[str]:
@@ -113,17 +113,3 @@ def _strangers_log_odds(decision: DatasetDecision, part: PseudoQueries) -> Float
     best = np.where(named, identity, 0.0).max(axis=1, initial=0.0)
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(best) - np.log1p(-np.minimum(best, 1 - 1e-16)))
-
-
-def small_validation_notes(decision: Decision) -> list[str]:
-    """Return one sentence for every data set that was validated on few pseudo-queries or individuals."""
-    notes = []
-    for name, part in sorted(decision.datasets.items()):
-        seen = part.validation
-        if seen is not None and (seen.pseudo_queries < _PSEUDO_QUERIES or seen.individuals < _INDIVIDUALS):
-            notes.append(
-                f"{name}: validated on only {counted(seen.pseudo_queries, 'photograph')} of "
-                f"{counted(seen.individuals, 'individual')}; treat its score, its interval and its threshold as "
-                "rough guesses."
-            )
-    return notes

@@ -36,7 +36,7 @@ from animalclef.metrics.bootstrap import interval_over_individuals, mean_interva
 from animalclef.metrics.threshold_sweep import score_of
 from animalclef.runtime.progress import Progress
 
-__all__ = ["Search", "evaluators_of", "held_out_parts", "pooled_parts", "tune", "used_parts"]
+__all__ = ["Search", "evaluators_of", "held_out_parts", "pooled_parts", "tune", "tuning_warnings", "used_parts"]
 
 logger = logging.getLogger(__name__)
 
@@ -93,12 +93,14 @@ def tune(
             name: one.model_copy(update={"strangers": measured_on_strangers(one, parts[name])})
             for name, one in sorted(decided.items())
         }
-    decision = Decision(
+    return Decision(
         scores=scores, gallery=gallery, seed=seed, datasets=decided, pooled=pooled, summary=_summary(decided, own)
     )
-    for sentence in [*confidence_sentences(decision), *look_alike_sentences(parts)]:
-        logger.warning("%s", sentence)
-    return decision
+
+
+def tuning_warnings(decision: Decision, pseudo: Mapping[str, PseudoQueries], config: DecideConfig) -> list[str]:
+    """Return what is odd about the database by its pseudo-queries, and on how little the decision rests."""
+    return [*confidence_sentences(decision), *look_alike_sentences(used_parts(pseudo, config))]
 
 
 def _transferred(pooled: DatasetDecision, part: PseudoQueries, config: DecideConfig) -> DatasetDecision:

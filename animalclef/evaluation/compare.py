@@ -1,4 +1,4 @@
-"""Compare two submissions, and find the causes of their differences in their run folders."""
+"""Compare two submissions, and find the causes of their differences."""
 
 from __future__ import annotations
 
@@ -11,34 +11,12 @@ from typing import Any
 from animalclef.data.columns import NEW_INDIVIDUAL
 from animalclef.data.names import comparable
 from animalclef.data.submission import read_submission
-from animalclef.decision.decision_model import Decision
-from animalclef.errors import RunError, SubmissionError
-from animalclef.store.finished_run import FinishedRun
+from animalclef.errors import SubmissionError
+from animalclef.evaluation.answer_evidence import Answers, Explanation
 
-__all__ = [
-    "Difference",
-    "Explanation",
-    "check_answers",
-    "counts",
-    "differences",
-    "explain_with",
-    "read_pair",
-    "rows_of",
-]
+__all__ = ["Difference", "counts", "differences", "read_pair", "rows_of"]
 
-Answers = Mapping[str, str | None]
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What a run holds about its queries."""
-
-    path: Path
-    dataset: Mapping[str, str]  # of every query
-    answers: Answers
-    first: Mapping[str, tuple[str, float]]  # the best candidate's individual and its probability
-    decision: Decision
-    skipped: frozenset[str]
+Pair = tuple[Explanation | None, Explanation | None]  # of A and B
 
 
 @dataclass(frozen=True)
@@ -74,69 +52,29 @@ def read_pair(a: Path, b: Path) -> tuple[Answers, Answers]:
     return one, other
 
 
-def explain_with(run: FinishedRun) -> Explanation:
-    """Return what a finished run says about its answers."""
-    queries, ranked = run.images.queries, run.ranked
-    best = {query_id: rows.start for query_id, rows in run.rows_of.items()}
-    return Explanation(
-        path=run.path,
-        dataset=dict(zip(queries.image_id, queries.dataset, strict=True)),
-        answers=dict(zip(run.predictions.image_id, run.predictions.identity, strict=True)),
-        first={one: (ranked.identity[row], float(ranked.identity_probability[row])) for one, row in best.items()},
-        decision=run.decision,
-        skipped=frozenset(item.image_id for item in run.skipped),
-    )
-
-
-def check_answers(a: Path, b: Path, answers: tuple[Answers, Answers], runs: Sequence[Explanation]) -> None:
-    """Check that each run still holds the answers of its submission; one run must hold those of A or of B.
-
-    Raises:
-        RunError: a run was made again since its submission was written, or wrote another one.
-        SubmissionError: a query of the submissions is not in a run.
-    """
-    for place, run in enumerate(runs):
-        for image_id in answers[0]:
-            if image_id not in run.dataset:
-                raise SubmissionError(
-                    f"{a}: image_id {image_id} is no query of {run.path}; give the run of these submissions."
-                )
-        pairs = list(zip((a, b), answers, strict=True))
-        pairs = pairs if len(runs) == 1 else pairs[place : place + 1]
-        changed = [[one for one, answer in given.items() if run.answers[one] != answer] for _, given in pairs]
-        if all(changed):
-            raise RunError(
-                f"{run.path}: its answers are not those of {' or '.join(str(path) for path, _ in pairs)} "
-                f"({len(changed[0])} differ, first: {changed[0][0]}), so it cannot explain them. The run was changed "
-                "since, or wrote another submission. Run predict again with another --run, or leave this --run out."
-            )
-
-
 def differences(
     a: Answers,
     b: Answers,
     *,
     dataset: Mapping[str, str] | None = None,
-    runs: Sequence[Explanation] = (),
+    of: Pair = (None, None),
     truth: Answers | None = None,
 ) -> list[Difference]:
     """List every query with two different answers, in A's order.
 
-    `runs` are none, one for both, or A's and B's. Data sets come from `dataset`, else from the runs. `truth` holds
-    the right answers, `None` for a new individual.
+    `of` explains A and B; without an explanation a cause stays open. Data sets come from `dataset`, else from the
+    explanations. `truth` holds the right answers, `None` for a new individual.
     """
-    where = {**{key: name for run in runs for key, name in run.dataset.items()}, **(dataset or {})}
-    pair = (runs[0], runs[-1]) if runs else None
+    where = {**{key: name for one in of if one for key, name in one.dataset.items()}, **(dataset or {})}
     found = []
     for image_id, one in a.items():
         other = b[image_id]
         if one == other:
             continue
         name = where.get(image_id, "")
-        difference = Difference(image_id, name, one, other, _cause(image_id, name, one, other, pair))
-        if pair is not None:
-            p_a, p_b = (run.first[image_id][1] if image_id in run.first else None for run in pair)
-            difference = replace(difference, a_probability=p_a, b_probability=p_b)
+        difference = Difference(image_id, name, one, other, _cause(image_id, name, one, other, of))
+        p_a, p_b = (why.first[image_id][1] if why is not None and image_id in why.first else None for why in of)
+        difference = replace(difference, a_probability=p_a, b_probability=p_b)
         if truth is not None and image_id in truth:
             who = truth[image_id]
             difference = replace(difference, truth=who, a_right=_is_same(one, who), b_right=_is_same(other, who))
@@ -186,26 +124,22 @@ def rows_of(found: Sequence[Difference]) -> tuple[list[str], list[list[object]]]
     return header, rows
 
 
-def _cause(
-    image_id: str, dataset: str, a: str | None, b: str | None, pair: tuple[Explanation, Explanation] | None
-) -> str:
-    if pair is None:
-        return "another name" if a is not None and b is not None else "threshold or candidate"
-    if any(image_id in run.skipped for run in pair):
+def _cause(image_id: str, dataset: str, a: str | None, b: str | None, of: Pair) -> str:
+    known = [one for one in of if one is not None]
+    if any(image_id in one.reviewed for one in known):
+        return "people's answers"
+    if any(image_id in one.skipped for one in known):
         return "photograph skipped"
-    if any(image_id not in run.first for run in pair):
+    if any(image_id not in one.first for one in known):
         return "no candidates"
-    (first_a, p_a), (first_b, p_b) = (run.first[image_id] for run in pair)
-    one_run = pair[0] is pair[1]
     if a is not None and b is not None:
-        return "another best candidate" if one_run or first_a != first_b else "neither run's answer"
-    named = a if a is not None else b
-    if (first_a if a is not None else first_b) != named:
+        return "another best candidate" if known else "another name"
+    best = {one.first[image_id][0] for one in known} | {a if a is not None else b}
+    if len(best) > 1:
         return "another best candidate"
-    if one_run:
-        return "threshold"
-    if first_a != first_b:
-        return "another best candidate"
-    limits = [run.decision.of(dataset).threshold for run in pair]
-    moved = (p_a >= limits[1]) == (p_b >= limits[1])  # A's probability would be answered by B's threshold as B does
-    return "threshold" if moved else "probability"
+    if of[0] is None or of[1] is None:
+        return "threshold or candidate"
+    p_a, limit = of[0].first[image_id][1], of[1].decision.of(dataset).threshold
+    if abs(p_a - limit) < of[0].error * limit:
+        return "threshold or probability"  # too close, as the probability was written
+    return "threshold" if (p_a >= limit) == (b is not None) else "probability"  # what B's threshold makes of A's

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from animalclef.errors import WeightsError
@@ -15,10 +18,18 @@ from animalclef.runtime.digests import file_digest
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.wording import first_line
 
-__all__ = ["download", "pull"]
+__all__ = ["NoDownloadError", "download", "pull"]
 
 _ATTEMPTS = 4  # of one download, each going on where the one before was cut
 _BLOCK = 1 << 20
+
+
+class NoDownloadError(WeightsError):
+    """Weights could not be downloaded, for a `reason` such as a machine without internet."""
+
+    def __init__(self, sentence: str, reason: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
 
 
 def pull(entry: WeightsEntry, *, accept_terms: bool = False, progress: Progress | None = None) -> Path:
@@ -108,9 +119,10 @@ def _from_hub(entry: WeightsEntry) -> Path:
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        path = huggingface_hub.hf_hub_download(
-            str(entry.repo), str(entry.path), revision=entry.revision, cache_dir=caches()[0]
-        )
+        with _quiet_hub():
+            path = huggingface_hub.hf_hub_download(
+                str(entry.repo), str(entry.path), revision=entry.revision, cache_dir=caches()[0]
+            )
     except GatedRepoError as error:
         raise WeightsError(
             f"{entry.name}: {entry.source} asks for an account that has accepted its terms. Accept them there, then "
@@ -123,8 +135,21 @@ def _from_hub(entry: WeightsEntry) -> Path:
     return Path(path)
 
 
-def _no_network(name: str, reason: str) -> WeightsError:
-    return WeightsError(
-        f"{name}: could not be downloaded ({reason}). Without internet, run `animalclef weights bundle --to DIR` on a "
-        "machine that has it, and give that folder with --weights."
+@contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """Keep the retries of huggingface_hub off the console; what fails in the end is one sentence."""
+    theirs = logging.getLogger("huggingface_hub")
+    level = theirs.level
+    theirs.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        theirs.setLevel(level)
+
+
+def _no_network(name: str, reason: str) -> NoDownloadError:
+    return NoDownloadError(
+        f"{name}: could not be downloaded ({reason}). On a machine with internet, run `animalclef weights bundle NAME "
+        "--to DIR`; copy DIR to this one, and give it with --weights.",
+        reason,
     )

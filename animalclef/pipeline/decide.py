@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from animalclef.config import fingerprint
+from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.decision_model import Decision, load_decision
-from animalclef.decision.tune import tune
+from animalclef.decision.tune import tune, tuning_warnings
 from animalclef.errors import StaleArtefactError
 from animalclef.pipeline.image_contents import gallery_digest
 from animalclef.pipeline.match import Allowance, match_pairs
@@ -24,28 +29,45 @@ logger = logging.getLogger(__name__)
 
 
 def tune_decision(shortlists: Shortlists, allowance: Allowance | None, context: RunContext) -> Decision:
-    """Return the decision for the run's scores; one tuned before on the same, by the same versions, is used again."""
-    config, features = context.config, shortlists.features
+    """Return the decision for the run's scores; one tuned before on the same, by the same versions, is used again.
+
+    Warnings about the data are kept beside it, and given again with it.
+    """
     made = _made_by(shortlists, allowance, context)
-    path, stamp = context.folder.decision_of(made), Stamp(made, context.scores_id, features.digest)
-    known = _known(path)
-    if known is not None and holds_pseudo_queries(context.folder, made):
-        return known
+    path = context.folder.decision_of(made)
+    warned, decision = path.with_suffix(".warnings.json"), _known(path)
+    if decision is None or not holds_pseudo_queries(context.folder, made):
+        pseudo, sentences = _validated(shortlists, allowance, context, made)
+        if decision is None:
+            decision = _tuned(pseudo, shortlists, context)
+            sentences += tuning_warnings(decision, pseudo, context.config.decide)
+            write_text(warned, json.dumps(sentences, ensure_ascii=False, indent=1) + "\n")
+            write_text(path, decision.model_dump_json(indent=1) + "\n")
+    for sentence in _sentences(warned):
+        context.warn(sentence)
+    return decision
+
+
+def _validated(
+    shortlists: Shortlists, allowance: Allowance | None, context: RunContext, made: str
+) -> tuple[dict[str, PseudoQueries], list[str]]:
+    """Match the pseudo-queries and keep them; return them, and warnings about them."""
+    config, features, warned = context.config, shortlists.features, list[str]()
     with context.timed("validate"):
         roles = shortlists.pseudo.as_known, shortlists.pseudo.as_unknown
         known_scores, unknown_scores = (match_pairs(one, features, context, allowance) for one in roles)
-        pseudo = shortlists.pseudo.laid_out(known_scores, unknown_scores, config.retrieve.top_k)
-        write_pseudo_queries(context.folder, pseudo, stamp)
-    if known is not None:
-        return known
+        pseudo = shortlists.pseudo.laid_out(known_scores, unknown_scores, config.retrieve.top_k, warned.append)
+        write_pseudo_queries(context.folder, pseudo, Stamp(made, context.scores_id, features.digest))
+    return pseudo, warned
+
+
+def _tuned(pseudo: Mapping[str, PseudoQueries], shortlists: Shortlists, context: RunContext) -> Decision:
+    config, gallery = context.config, gallery_digest(shortlists.features.images)
     with context.timed("tune"):
-        gallery = gallery_digest(features.images)
         decision = tune(
             pseudo, config.decide, config.seed, context.scores_id, gallery, context.progress, engine=context.engine
         )
-    decision = decision.model_copy(update={"preparation": preparation_of(config)})
-    write_text(path, decision.model_dump_json(indent=1) + "\n")
-    return decision
+    return decision.model_copy(update={"preparation": preparation_of(config)})
 
 
 def _made_by(shortlists: Shortlists, allowance: Allowance | None, context: RunContext) -> str:
@@ -66,3 +88,11 @@ def _known(path: Path) -> Decision | None:
     except StaleArtefactError as error:
         logger.warning("%s It is tuned again.", error)
         return None
+
+
+def _sentences(path: Path) -> list[str]:
+    """Return the warnings kept with a decision; a file that is not there or damaged holds none."""
+    try:
+        return TypeAdapter(list[str]).validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return []

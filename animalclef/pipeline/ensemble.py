@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from animalclef.decision.decide import decide
 from animalclef.decision.fusion import fuse
 from animalclef.decision.run_union import merged_pseudo_queries, merged_scores
 from animalclef.decision.sanity_checks import sanity_warnings
-from animalclef.decision.tune import tune
+from animalclef.decision.tune import tune, tuning_warnings
 from animalclef.errors import DataError, StaleArtefactError
 from animalclef.pipeline.image_contents import gallery_digest
 from animalclef.pipeline.predict import Outcome
@@ -31,6 +32,8 @@ from animalclef.store.pseudo_query_file import Stamp, write_pseudo_queries
 from animalclef.store.run_folder import RunFolder
 
 __all__ = ["Ensemble", "ensemble", "read_ensemble"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +110,12 @@ def ensemble(parts: Ensemble, config: Config, run: RunFolder, progress: Progress
     predictions = decide(ranked, images.queries, decision)
     run.finished.unlink(missing_ok=True)
     write_pseudo_queries(run, pseudo, Stamp("ensemble", parts.scores, parts.first.data))
-    surprises = sanity_warnings(predictions, usable, pseudo, decision)
+    warned, surprises = (
+        tuning_warnings(decision, pseudo, tuned_with),
+        sanity_warnings(predictions, usable, pseudo, decision),
+    )
+    for sentence in warned:
+        logger.warning("%s", sentence)
     write_text(run.decision, decision.model_dump_json(indent=1) + "\n")
     write_text(run.path / "encounters.csv", parts.first.encounters)
     run.write_set_aside(images.skipped(row, "skipped in one of the runs") for row in np.flatnonzero(~used).tolist())
@@ -120,7 +128,9 @@ def ensemble(parts: Ensemble, config: Config, run: RunFolder, progress: Progress
     finished |= {"made_by": "ensemble"}
     write_text(run.finished, json.dumps(with_digests(finished, run.path), indent=1) + "\n")
     seconds = {"ensemble": round(time.perf_counter() - start, 2)}
-    return Outcome(predictions, ranked, decision, [], seconds, None, "cpu", warnings=tuple(surprises))
+    return Outcome(
+        predictions, ranked, decision, [], seconds, None, "cpu", warnings=tuple(surprises), data_warnings=tuple(warned)
+    )
 
 
 def _pseudo_queries(parts: Ensemble) -> dict[str, PseudoQueries]:

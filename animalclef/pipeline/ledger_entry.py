@@ -6,17 +6,21 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from animalclef.config import Config
 from animalclef.decision.decision_model import Decision
 from animalclef.errors import AnimalClefError
 from animalclef.metrics.bootstrap import mean_interval
+from animalclef.runtime.digests import file_digest
 from animalclef.store.ledger import Ledger, dotted, ledger_of
 
 __all__ = ["record"]
 
 logger = logging.getLogger(__name__)
+
+_WARNING = 160  # characters of each warning; the submission's metrics file has them whole
 
 
 def record(
@@ -42,7 +46,7 @@ def record(
         "config": config.name,
         "run": str(run),
         "submission": None if submission is None else str(submission),
-        "submission_sha256": "" if submission is None else hashlib.sha256(submission.read_bytes()).hexdigest(),
+        "submission_sha256": "" if submission is None else file_digest(submission),
         "validation": _validated(decision),
         "data": data,
         "weights": weights,
@@ -52,7 +56,8 @@ def record(
     if summary is not None:
         queries, new = summary["queries"], summary["new_individuals"]
         entry |= {"queries": queries, "new_share": new / queries if queries else None}
-        entry |= {"individuals_named": summary["individuals_named"], "warnings": summary.get("warnings", [])}
+        warnings = [shorten(one, _WARNING, placeholder=" ...") for one in summary.get("warnings", [])]
+        entry |= {"individuals_named": summary["individuals_named"], "warnings": warnings}
     try:
         return Ledger(place or ledger_of(submission or run / "decision.json")).add_run(entry)
     except AnimalClefError as error:

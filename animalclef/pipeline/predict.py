@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -11,12 +10,14 @@ import numpy as np
 
 from animalclef.clustering.constraints import NOTHING_SAID, Constraints
 from animalclef.data.encounters import Encounters
+from animalclef.data.hashing import two_names
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decide import decide
 from animalclef.decision.decision_model import Decision
 from animalclef.decision.fusion import fuse
 from animalclef.decision.reviewed_answers import apply_reviewed
 from animalclef.decision.sanity_checks import sanity_warnings
+from animalclef.decision.strangers import confidence_sentences
 from animalclef.decision.transfer import prior_decision
 from animalclef.errors import ConfigError, DataError
 from animalclef.pipeline.budget import Spent, settle_budget, spent_on
@@ -49,7 +50,7 @@ from animalclef.structures.clusters import Clusters
 
 __all__ = ["Outcome", "group_unnamed", "identify", "predict"]
 
-logger = logging.getLogger(__name__)
+_FEW_PAIRS = 1000  # a smaller plain number was probably meant as minutes
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +66,7 @@ class Outcome:
     device: str
     matcher_weights: str | None = None  # digest of the matching network's weights
     warnings: tuple[str, ...] = ()  # answers that are far from what validation saw
+    data_warnings: tuple[str, ...] = ()  # what is odd in the data; printed already
     reviewed: ReviewedPairs = field(default_factory=ReviewedPairs)  # what people answered, as it was used
     clusters: Clusters | None = None  # the individual on every query; None where new ones were not grouped
     spent: Spent | None = None  # pairs that a budget let be matched; None without one
@@ -91,6 +93,10 @@ def predict(
     everybody = everybody or loaded.is_clustering
     if everybody and context.config.budget.spend is not None:
         raise ConfigError("budget.spend: grouping all queries matches them with each other. Leave the budget out.")
+    if (pairs := context.config.budget.pairs) is not None and pairs < _FEW_PAIRS:
+        context.warn(f"A budget of {pairs} means pairs of photographs, and that is very few. For minutes: {pairs}min.")
+    for sentence in [] if context.given is None else confidence_sentences(context.given):
+        context.warn(sentence)
     outcome, shortlists, context = identify(loaded, contents, replace(context, groups_all=everybody))
     if constraints is NOTHING_SAID:
         there = {*loaded.images.queries.image_id, *shortlists.features.images.image_id}
@@ -144,6 +150,7 @@ def identify(loaded: LoadedTable, contents: Contents, context: RunContext) -> tu
         )
     if context.given is not None:
         context.given.check(context.scores_id, loaded.images.gallery.datasets)
+    context.warnings.extend(two_names(contents.images))  # logged where the files were read
     with context.timed("prepare"):
         contents, context = prepare_photographs(contents, context)
     with context.timed("describe"):
@@ -192,6 +199,7 @@ def _answer(
         matcher_weights=next(iter(map(str, context.models.made_by)), None),
         device="cpu" if network is None else network.device,
         warnings=tuple(sanity_warnings(predictions, features.images, pseudo, decision)),
+        data_warnings=(*map(str, loaded.problems), *context.warnings),
         reviewed=reviewed, spent=spent_on(scores, pseudo, context),
     )  # fmt: skip
 
@@ -256,20 +264,20 @@ def _warn_about_data(asked: ImageTable, features: FeatureSet, context: RunContex
     """Warn of data that cannot be answered, or not as well as they could be."""
     images, given = features.images, context.given
     if not len(asked.queries):
-        logger.warning("There are no queries; the submission has a header and no rows.")
+        context.warn("There are no queries; the submission has a header and no rows.")
     for name in sorted(set(asked.queries.datasets) - set(images.gallery.datasets)):
         count = int((asked.queries.dataset == name).sum())
-        logger.warning(
-            "%s: no usable database photograph with an identity; its queries (%d) are all answered as new.", name, count
+        context.warn(
+            f"{name}: no usable database photograph with an identity; its queries ({count}) are all answered as new."
         )
     if given is not None and context.models.network is None and given.gallery != gallery_digest(images):
-        logger.warning(
+        context.warn(
             "The decision was fitted on another gallery, and so was its weight-free embedding. Tune a new one at times."
         )
     known = set(given.datasets) if given is not None else set(images.gallery.datasets)
     for name in sorted(set(images.queries.datasets) & set(images.gallery.datasets) - known):
-        logger.warning(
-            "%s: --decision was made on %s and has no settings for this data set; its queries are answered by the "
-            "pooled ones. Leave --decision out to tune it on %s. If these are the same animals, give the data set the "
-            "same name (rename its folder, or set the column dataset).", name, ", ".join(sorted(known)) or "none", name,
-        )  # fmt: skip
+        context.warn(
+            f"{name}: --decision was made on {', '.join(sorted(known)) or 'none'} and has no settings for this data "
+            f"set; its queries are answered by the pooled ones. Leave --decision out to tune it on {name}. If these "
+            "are the same animals, give the data set the same name (rename its folder, or set the column dataset)."
+        )

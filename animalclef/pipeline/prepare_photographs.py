@@ -121,7 +121,7 @@ def _cut(contents: Contents, record: PreparationRecord, masks: Masks | None, con
     """Cut the photographs, and find the encounters of whole ones."""
     prepared, kept, links = cut_and_link(contents.images, record.modes, masks, context)
     for sentence in links.sentences():
-        logger.warning("%s", sentence)
+        context.warn(sentence)
     images, digest = contents.images.select(kept), contents.digest
     if not kept.all():
         digest = Contents(images, contents.set_aside).digest

@@ -50,7 +50,8 @@ def write_results(
     """
     settings_file, metrics_file, decision_file, manifest_file = map(submission.with_suffix, _KINDS)
     write_text(settings_file, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
-    figures = summary_of(outcome.decision, outcome.predictions, outcome.warnings, outcome.clusters, outcome.spent)
+    warnings = (*outcome.data_warnings, *outcome.warnings)
+    figures = summary_of(outcome.decision, outcome.predictions, warnings, outcome.clusters, outcome.spent)
     write_text(metrics_file, _json(figures))
     write_text(decision_file, outcome.decision.model_dump_json(indent=1) + "\n")
     thresholds = {name: outcome.decision.of(name).threshold for name in images.datasets}

@@ -83,6 +83,7 @@ class RunContext:
     groups_all: bool = False  # groups all queries by individual, not the new ones alone
     groups_nobody: bool = False  # names queries alone
     seconds: dict[str, float] = field(default_factory=dict)  # of each stage so far
+    warnings: list[str] = field(default_factory=list)  # about the data, so far; they are logged already
     engine: Engine = field(default_factory=ThisMachine)  # runs the long stages
     after_stage: Callable[[], None] | None = None  # such as putting the run folder into a bucket
 
@@ -121,6 +122,11 @@ class RunContext:
     def match_columns(self) -> tuple[str, ...]:
         """Names of the scores that matching gives a pair."""
         return tuple(one.column(name) for one in self.matchers if one.log is not None for name in one.log.columns)
+
+    def warn(self, sentence: str) -> None:
+        """Log a warning about the data, and keep it for the run's figures."""
+        logger.warning("%s", sentence)
+        self.warnings.append(sentence)
 
     def extract(self, images: ImageTable, jobs: Sequence[ExtractionJob], unreadable: ShardStore) -> list[Skipped]:
         """Fill the jobs' stores with what they lack of some photographs; return those that cannot be decoded."""
@@ -161,12 +167,14 @@ def open_context(
         config = given.preparation.applied_to(config)
     models = open_models(config, device, weights, workers)
     log = open_pair_log(config, folder, models)
-    embedders = _open_members(config.of_embedders(), config.embed.members, folder, device, weights)
-    matchers = _open_members(config.of_matchers(), config.rerank.members, folder, device, weights)
+    embedders, no_embedders = _open_members(config.of_embedders(), config.embed.members, folder, device, weights)
+    matchers, no_matchers = _open_members(config.of_matchers(), config.rerank.members, folder, device, weights)
     context = RunContext(
         config, folder, models, log, workers, progress or Silent(), announce, given, embedders, matchers, say,
         engine=engine or ThisMachine(),
     )  # fmt: skip
+    for sentence in (*no_embedders, *no_matchers):
+        context.warn(sentence)
     if given is not None:
         given.check(context.scores_id)
     return context
@@ -178,9 +186,9 @@ def _open_members(
     folder: RunFolder,
     device: str,
     weights: Path | None,
-) -> tuple[Member, ...]:
-    """Open further embedders or matchers; an optional one without weights is left out with a warning."""
-    opened = []
+) -> tuple[tuple[Member, ...], list[str]]:
+    """Open further embedders or matchers; return a sentence for each optional one that is left out without weights."""
+    opened, left_out = [], []
     for member in members:
         label, config = member.label, settings[member.label]
         try:
@@ -193,8 +201,8 @@ def _open_members(
         except WeightsError as error:
             if not member.optional:
                 raise WeightsError(f"Member {label}: {error} With `optional: true` it is left out.") from error
-            logger.warning("Member %s is left out: %s", label, error)
-    return tuple(opened)
+            left_out.append(f"Member {label} is left out: {error}")
+    return tuple(opened), left_out
 
 
 def open_pair_log(config: Config, run: RunFolder, models: Models) -> PairLog | None:

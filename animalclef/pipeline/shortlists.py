@@ -5,9 +5,8 @@ A pseudo-query is a gallery photograph as a query, once of a known animal and on
 
 from __future__ import annotations
 
-import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -25,8 +24,6 @@ from animalclef.pipeline.run_context import RunContext
 from animalclef.structures import ImageTable, PairScores, Shortlist
 
 __all__ = ["PseudoQuerySet", "Shortlists", "build_pseudo_queries", "make_shortlists", "sample_pseudo_queries"]
-
-logger = logging.getLogger(__name__)
 
 _LEAST_INDIVIDUALS = 5  # of photographs that no embedder was trained on, and that can be found
 
@@ -50,22 +47,23 @@ class PseudoQuerySet:
         both = zip(self.as_known.index.tolist(), self.as_unknown.index.tolist(), strict=True)
         return sum(len((set(one) | set(other)) - {-1}) for one, other in both)
 
-    def laid_out(self, known: PairScores, unknown: PairScores, top_k: int) -> dict[str, PseudoQueries]:
-        """For tuning: the scores of both shortlists, by data set."""
+    def laid_out(
+        self, known: PairScores, unknown: PairScores, top_k: int, warn: Callable[[str], None] = lambda _: None
+    ) -> dict[str, PseudoQueries]:
+        """For tuning: the scores of both shortlists, by data set; `warn` gets a sentence where sides are hidden."""
         laid = {
             name: [lay_out(scores, self.gallery, split, top_k, self.encounter_of) for scores in (known, unknown)]
             for name, split in self.splits.items()
         }
-        return {name: self._of_other_events(name, joined(*roles)) for name, roles in laid.items()}
+        return {name: self._of_other_events(name, joined(*roles), warn) for name, roles in laid.items()}
 
-    def _of_other_events(self, name: str, part: PseudoQueries) -> PseudoQueries:
+    def _of_other_events(self, name: str, part: PseudoQueries, warn: Callable[[str], None]) -> PseudoQueries:
         """Without finds that can only be of the same event, where there are many."""
         if not events_show_through(part):
             return part
-        logger.warning(
-            "%s: database photographs of one individual are found from other sides rather than the same one, so by the "
-            "background of one event. Validation hides its other sides; an encounter column would say more.",
-            name,
+        warn(
+            f"{name}: database photographs of one individual are found from other sides rather than the same one, so "
+            "by the background of one event. Validation hides its other sides; an encounter column would say more."
         )
         return from_own_side_only(part, self.own_side)
 
@@ -91,7 +89,7 @@ def make_shortlists(features: FeatureSet, context: RunContext, encounters: Encou
     search = CandidateSearch(features, context)
     encounters = encounters or encounters_of(features, context.config)
     if context.given is None:
-        _warn_train_overlap(features.images.gallery, features.trained_on, encounters, context.config)
+        _warn_train_overlap(features.images.gallery, features.trained_on, encounters, context)
     [lists] = search.by_source(features.images.queries)
     return Shortlists(features, encounters, united(list(lists.values()), context.config.retrieve.top_k), lists, search)
 
@@ -144,18 +142,18 @@ def _drawn(
 
 
 def _warn_train_overlap(
-    gallery: ImageTable, trained_on: frozenset[str], encounters: Encounters, config: Config
+    gallery: ImageTable, trained_on: frozenset[str], encounters: Encounters, context: RunContext
 ) -> None:
     """Warn of data sets whose pseudo-queries trained the embedder, for want of enough that did not."""
     for name in gallery.datasets:
         table = gallery.select(gallery.dataset == name)
         seen = len(trained_on & set(table.image_id))
-        if seen and _fresh(table, trained_on, encounters, config) is None:
-            logger.warning(
-                "%s: the embedder was trained on %d of the %d database photographs, and too few are left as "
-                "pseudo-queries. The validation score is too high and the threshold too strict. Hold some out when it "
-                "is trained: train --set 'validation.split={kind: open-set}'.", name, seen, len(table),
-            )  # fmt: skip
+        if seen and _fresh(table, trained_on, encounters, context.config) is None:
+            context.warn(
+                f"{name}: the embedder was trained on {seen} of the {len(table)} database photographs, and too few are "
+                "left as pseudo-queries. The validation score is too high and the threshold too strict. Hold some out "
+                "when it is trained: train --set 'validation.split={kind: open-set}'."
+            )
 
 
 def _fresh(table: ImageTable, trained_on: frozenset[str], encounters: Encounters, config: Config) -> ImageTable | None:

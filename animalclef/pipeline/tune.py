@@ -15,7 +15,7 @@ from animalclef.decision.pseudo_query_scores import AnsweredQueries, answered_qu
 from animalclef.decision.search import SearchResult
 from animalclef.decision.shared_study import Shared, explore, opened, work
 from animalclef.decision.trial_evaluator import TrialEvaluator
-from animalclef.decision.tune import evaluators_of, held_out_parts, pooled_parts, tune
+from animalclef.decision.tune import evaluators_of, held_out_parts, pooled_parts, tune, tuning_warnings
 from animalclef.errors import ConfigError
 from animalclef.runtime.digests import file_digest
 from animalclef.runtime.progress import Progress
@@ -74,6 +74,8 @@ def tune_run(
         return explore(shared, name, evaluators, settings, beside)
 
     decision = tune(pseudo, settings, config.seed, before.scores, before.gallery, progress, final, answered)
+    for sentence in tuning_warnings(decision, pseudo, settings):
+        logger.warning("%s", sentence)
     return decision.model_copy(update={"preparation": before.preparation})
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import yaml
 from pydantic import ValidationError
 
-from animalclef.decision.strangers import small_validation_notes
+from animalclef.decision.strangers import confidence_sentences
 from animalclef.evaluation.evaluate import Interval, RetrievalReport
 from animalclef.evaluation.outcomes import OUTCOMES, Answers, Confused, most_confused, score_intervals
 from animalclef.metrics.competition import ScoreKernel
@@ -102,7 +102,7 @@ def summarise(
         stages=_stages(run),
         counts={name: int(count) for name, count in run.timings.get("counts", {}).items()},
         skipped=run.skipped,
-        notes=small_validation_notes(run.decision),
+        notes=confidence_sentences(run.decision),
         settings=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
         viewpoints=sorted(set(run.images.queries.viewpoint)),
         outcomes=[] if answers is None else OUTCOMES,

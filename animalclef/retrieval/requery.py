@@ -9,7 +9,7 @@ import numpy as np
 
 from animalclef.config import RetrieveConfig
 from animalclef.structures import Embeddings, FloatArray, Shortlist
-from animalclef.structures.arrays import BoolArray, Floats
+from animalclef.structures.arrays import BoolArray, Floats, rows_in
 
 __all__ = ["rescore"]
 
@@ -18,16 +18,15 @@ def rescore(
     shortlist: Shortlist, embeddings: Embeddings, config: RetrieveConfig, visible: BoolArray | None = None
 ) -> dict[str, FloatArray]:
     """Return one (q, k) array per name in `config.rescore`; NaN where there is no candidate or it is not `visible`."""
-    row_of = {image_id: row for row, image_id in enumerate(embeddings.image_id)}
-    gallery = np.array([row_of[one] for one in shortlist.gallery_id], dtype=np.int64)
+    queries, gallery = (rows_in(embeddings.image_id, ids) for ids in (shortlist.query_id, shortlist.gallery_id))
     seen = shortlist.index >= 0 if visible is None else visible
     shape = shortlist.index.shape
     scores: dict[str, FloatArray] = {name: np.full(shape, np.nan, dtype=np.float32) for name in config.rescore}
-    for row, query_id in enumerate(shortlist.query_id):
+    for row, query_row in enumerate(queries):
         slots = np.flatnonzero(seen[row])
         if not len(slots):
             continue
-        query = embeddings.values[row_of[query_id]].astype(np.float64)
+        query = embeddings.values[query_row].astype(np.float64)
         candidates = embeddings.values[gallery[shortlist.index[row, slots]]].astype(np.float64)
         for name in config.rescore:
             how = _expanded if name == "expanded" else _reciprocal

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from tiny import TINY_SETTINGS, make_tiny_data, read_csv, write_csv
+from typer.testing import CliRunner
 from whole_run import predict
 
 from animalclef import cli
@@ -204,3 +206,13 @@ def test_bad_splits_are_told(tiny_data: Path, command: Command) -> None:
         said = command("evaluate-embedder", "--data", tiny_data, *arguments)
         assert said.status == 2
         assert sentence in said.stderr
+
+
+def test_a_training_that_holds_nothing_out_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = {"start": None, "trained": None, "epoch": 0, "epochs": 1}
+    made = SimpleNamespace(is_first=True, skipped=[], measured=measured, path=tmp_path / "mine.safetensors")
+    monkeypatch.setattr("animalclef.training.embedder.embedder_training.train_embedder", lambda *_, **__: made)
+    data = make_tiny_data(tmp_path / "data")
+    result = CliRunner().invoke(cli.app, ["train", "--data", str(data), "--out", str(tmp_path)])
+    assert result.stdout.startswith("Nothing was held out, so there is no figure of how good the network is.")
+    assert "--set 'validation.split={kind: open-set}' holds some individuals out." in result.stdout

@@ -65,7 +65,9 @@ def test_runs_stand_in_the_ledger_with_what_changed_and_the_boards_scores(here: 
     assert second["validation"]["score"] == pytest.approx(metrics["validation_score"])
     assert second["submission_sha256"] == manifest["submission_sha256"]
     assert second["new_share"] == metrics["new_individuals"] / metrics["queries"]
-    assert call("ledger", "add", "--public", "0.51", "--last").exit_code == 0
+    assert metrics["warnings"][0].startswith("CatID: validated on only ")
+    assert [one[:40] for one in second["warnings"]] == [one[:40] for one in metrics["warnings"]]
+    assert call("ledger", "add", "--public", "0.51").exit_code == 0
     sent = here / "submissions" / "plain" / "submission.csv"
     assert call("ledger", "add", "--public", "0.4", "--note", "[early]", "--submission", sent).exit_code == 0
     boards = [run["board"] for run in shown()[:2]]
@@ -83,7 +85,6 @@ def test_runs_stand_in_the_ledger_with_what_changed_and_the_boards_scores(here: 
         ((), "nothing to add"),
         (("--public", "0.5", "--submission", "absent.csv"), "absent.csv: no such file"),
         (("--public", "0.5", "--submission", "data/truth.csv"), "no run wrote data/truth.csv"),
-        (("--public", "0.5", "--last", "--submission", "data/truth.csv"), "give one of them"),
         (("--public", "0.5", "--ledger", "data"), "no such ledger"),
     ],
 )
@@ -96,10 +97,11 @@ def test_a_ledger_elsewhere_or_none(here: Path, tmp_path: Path) -> None:
     run, out = here / "runs" / "plain", tmp_path / "out.csv"
     predict(here / "data", run, out, more=("--no-ledger",))
     assert not (tmp_path / "ledger.jsonl").exists()
-    bytes_before = out.read_bytes()
+    bytes_before, figures = out.read_bytes(), out.with_suffix(".metrics.json").read_bytes()
     predict(here / "data", run, out, more=("--ledger", str(tmp_path / "mine" / "kept.jsonl")))
     assert len((tmp_path / "mine" / "kept.jsonl").read_text().splitlines()) == 1
     assert out.read_bytes() == bytes_before
+    assert out.with_suffix(".metrics.json").read_bytes() == figures  # warnings of what was kept come again
     (tmp_path / "blocked").touch()
     predict(here / "data", run, out, more=("--ledger", str(tmp_path / "blocked" / "kept.jsonl")))  # a warning, no end
 
@@ -116,7 +118,7 @@ def test_diff_of_files_with_data_runs_and_truth(here: Path, tmp_path: Path) -> N
     content = json.loads(result.stdout)
     assert (content["queries"], content["differ"]) == (10, 1)
     (count,) = content["counts"]
-    assert (count["a"], count["b"], count["cause"]) == ("a name", "new", "threshold")
+    assert (count["a"], count["b"], count["cause"]) == ("a name", "new", "threshold or candidate")
     assert count["a_right"] + count["b_right"] + count["neither"] == 1
     (row,) = read_csv(out)
     assert (row["a"], row["b"], row["dataset"]) == (name, "new_individual", "NewtID" if "Newt" in name else "CatID")
@@ -141,6 +143,26 @@ def test_two_submissions_in_one_folder_keep_their_own_settings(here: Path, tmp_p
     one.write_text("\n".join([lines[0], f"{first},{answer}x", *lines[2:]]) + "\n")
     with pytest.raises(RunError, match=r"plain: its answers are not those of .*one\.csv"):
         call("diff", one, other, "--run", "runs/plain", "--run", "runs/affine")
+
+
+def test_a_submission_whose_run_was_changed_is_explained_by_the_files_beside_it(here: Path, tmp_path: Path) -> None:
+    run, one, other = tmp_path / "run", tmp_path / "one.csv", tmp_path / "other.csv"
+    shutil.copytree(here / "runs" / "plain", run)
+    predict(here / "data", run, one, more=("--no-ledger",))
+    threshold = json.loads(one.with_suffix(".decision.json").read_text())["datasets"]["CatID"]["threshold"]
+    predict(here / "data", run, other, "decide.threshold=0.9999", more=("--no-ledger",))
+    content = json.loads(call("diff", one, other, "--run", run, "--json").stdout)
+    assert content["differ"]
+    assert {row["cause"] for row in content["rows"]} == {"threshold"}
+    assert all(threshold <= row["a_probability"] < 0.9999 for row in content["rows"] if row["dataset"] == "CatID")
+    [note] = content["notes"]
+    assert note.startswith(f"{run} was changed since {one} was written, or did not write it. The causes come from the ")
+    alone = json.loads(call("diff", one, other, "--json").stdout)
+    assert ([row["cause"] for row in alone["rows"]], alone["notes"]) == ([row["cause"] for row in content["rows"]], [])
+    one.with_suffix(".manifest.json").unlink()
+    with pytest.raises(RunError, match=r"its answers are not those of .*one\.csv"):
+        call("diff", one, other, "--run", run, "--run", run)
+    assert json.loads(call("diff", one, other, "--run", run, "--json").stdout)["rows"][0]["a_probability"] is None
 
 
 def test_an_ensemble_answers_like_predict_and_keeps_a_run(here: Path, tmp_path: Path) -> None:

@@ -59,8 +59,8 @@ def test_a_setting_like_no_other_lists_what_there_is() -> None:
         ("rerank.geometry=spline", "rerank.geometry: input should be 'similarity'", "'spline'"),
         ("seed=-1", "seed: input should be greater than or equal to 0", "-1"),
         ("retrieve.top_k=", "retrieve.top_k: input should be a valid integer", "None"),
-        ("embed.bin_sizes=[0]", "embed.bin_sizes: value error, numbers must be above 0, and at most 512", "[0]"),
-        ("embed.std=[1, 0, 1]", "embed.std: value error, numbers must be above 0, and at most 512", "[1, 0, 1]"),
+        ("embed.bin_sizes=[0]", "embed.bin_sizes: numbers must be above 0, and at most 512", "[0]"),
+        ("embed.std=[1, 0, 1]", "embed.std: numbers must be above 0, and at most 512", "[1, 0, 1]"),
         ("embed.step=0", "embed.step: input should be greater than or equal to 1", "0"),
     ],
 )

@@ -399,7 +399,7 @@ def test_answers_for_a_biologist(tmp_path: Path) -> None:
 
     write_csv(tmp_path / "answers.csv", ANSWERS_COLUMNS, cells)
     assert read_answers(tmp_path / "answers.csv")[0] == Answer(
-        "2", "2.png", "Ada", 0.9, (("Bea", 0.3), ("Cleo", 0.1)), ""
+        "2", "2.png", "Ada", 0.9, (("Bea", 0.3), ("Cleo", 0.1)), "", name
     )
 
 

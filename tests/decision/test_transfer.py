@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 
 import numpy as np
 import pytest
@@ -81,16 +80,16 @@ def test_translation_into_raw_units_by_hand() -> None:
     assert not mine.scale_free
 
 
-def test_singletons_alone_get_a_threshold_from_their_own_strangers(caplog: pytest.LogCaptureFixture) -> None:
+def test_singletons_alone_get_a_threshold_from_their_own_strangers() -> None:
     part = singletons(200)
-    with caplog.at_level(logging.WARNING):
-        decision = tuned(newt=part)
+    decision = tuned(newt=part)
     mine = decision.of("newt")
     assert mine.fitted_on == "default"
     assert mine.validation is None
     assert 0.86 < new_among_strangers(mine, part) < 0.98  # exp(-1 / 13) = 0.926 is expected
-    assert "no estimate of how many known animals will be found" in caplog.text
-    assert "200 photographs of 200 individuals" in caplog.text
+    [sentence] = confidence_sentences(decision)
+    assert "no estimate of how many known animals will be found" in sentence
+    assert "200 photographs of 200 individuals" in sentence
 
 
 def test_singletons_beside_another_data_set_keep_their_strangers_out() -> None:
@@ -128,7 +127,7 @@ def test_twelve_photographs_of_four_animals_are_decided_with_a_caveat() -> None:
     decision = tuned(lynx=synthetic(4, 5.0, seed=0, photographs=3))
     assert decision.of("lynx").fitted_on == "lynx"
     [sentence] = confidence_sentences(decision)
-    assert "12 photographs of 4 individuals, so the validation score" in sentence
+    assert "validated on only 12 photographs of 4 individuals, so its score" in sentence
 
 
 def test_a_data_set_that_the_decision_has_never_seen_is_decided_by_its_own_lists() -> None:

@@ -9,14 +9,8 @@ from evaluation_cases import decision_by_hand
 from tiny import write_csv
 
 from animalclef.errors import RunError, SubmissionError
-from animalclef.evaluation.compare import (
-    Explanation,
-    check_answers,
-    counts,
-    differences,
-    read_pair,
-    rows_of,
-)
+from animalclef.evaluation.answer_evidence import Explanation, explain_pair, open_runs
+from animalclef.evaluation.compare import counts, differences, read_pair, rows_of
 
 
 def run(
@@ -24,17 +18,19 @@ def run(
     first: dict[str, tuple[str, float]],
     skipped: frozenset[str] = frozenset(),
     answers: dict[str, str | None] | None = None,
+    reviewed: frozenset[str] = frozenset(),
+    error: float = 0.0,
 ) -> Explanation:
     home = {f"q{number}": "newt" if number < 4 else "cat" for number in range(6)}
-    return Explanation(Path("run"), home, answers or {}, first, decision_by_hand(threshold), skipped)
+    return Explanation(Path("run"), home, answers or {}, first, decision_by_hand(threshold), skipped, reviewed, error)
 
 
 A = {"q0": "x", "q1": None, "q2": "x", "q3": "y", "q4": "z", "q5": "same"}
 B = {"q0": None, "q1": "x", "q2": "y", "q3": "y", "q4": None, "q5": "same"}
 
 
-def causes(*runs: Explanation) -> dict[str, str]:
-    return {one.image_id: one.cause for one in differences(A, B, runs=runs)}
+def causes(of_a: Explanation | None = None, of_b: Explanation | None = None) -> dict[str, str]:
+    return {one.image_id: one.cause for one in differences(A, B, of=(of_a, of_b))}
 
 
 def test_causes_with_both_runs() -> None:
@@ -48,8 +44,9 @@ def test_causes_with_both_runs() -> None:
 
 def test_causes_with_one_run_and_without() -> None:
     only = run(0.5, {"q0": ("x", 0.6), "q1": ("w", 0.4), "q2": ("x", 0.9), "q4": ("z", 0.7)})
-    assert causes(only) == {
-        "q0": "threshold", "q1": "another best candidate", "q2": "another best candidate", "q4": "threshold",
+    assert causes(only) == {  # nothing is known of B: a probability may have changed as well
+        "q0": "threshold or candidate", "q1": "another best candidate", "q2": "another best candidate",
+        "q4": "threshold or candidate",
     }  # fmt: skip
     assert causes()["q0"] == "threshold or candidate"
     assert causes()["q2"] == "another name"
@@ -60,6 +57,20 @@ def test_a_skipped_photograph_and_a_query_without_candidates() -> None:
     second = run(0.5, {"q1": ("x", 0.8), "q2": ("y", 0.9), "q4": ("w", 0.6)}, frozenset({"q0"}))
     assert causes(first, second)["q0"] == "photograph skipped"
     assert causes(first, second)["q4"] == "no candidates"
+
+
+def test_what_people_answered_has_no_other_cause() -> None:
+    first = {"q0": ("x", 0.6), "q1": ("x", 0.4), "q2": ("x", 0.9), "q4": ("z", 0.7)}
+    assert causes(run(0.5, first), run(0.5, first, reviewed=frozenset({"q0"})))["q0"] == "people's answers"
+
+
+def test_a_rounded_probability_at_the_threshold_leaves_two_causes() -> None:
+    """0.3004 was written of 0.30044 or of 0.30036; a threshold of 0.3004 is between them."""
+    first = {"q0": ("x", 0.3004), "q1": ("x", 0.4), "q2": ("x", 0.9), "q4": ("z", 0.7)}
+    second = {**first, "q0": ("x", 0.2)}
+    assert causes(run(0.25, first, error=5e-4), run(0.3004, second, error=5e-4))["q0"] == "threshold or probability"
+    assert causes(run(0.25, first, error=5e-4), run(0.31, second, error=5e-4))["q0"] == "threshold"
+    assert causes(run(0.25, first), run(0.3004, second))["q0"] == "probability"
 
 
 def test_counts_by_data_set_kind_and_cause_with_who_is_right() -> None:
@@ -97,14 +108,21 @@ def test_submissions_for_other_queries_are_refused(tmp_path: Path) -> None:
         read_pair(twice, one)
 
 
-def test_a_run_that_was_changed_since_explains_nothing() -> None:
-    a, b = Path("a.csv"), Path("b.csv")
-    check_answers(a, b, (A, B), [run(0.5, {}, answers=A), run(0.5, {}, answers=B)])
-    check_answers(a, b, (A, B), [run(0.5, {}, answers=B)])  # one run for both: it made one of them
+def test_a_run_that_was_changed_since_explains_nothing(tmp_path: Path) -> None:
+    files, answers = (Path("a.csv"), Path("b.csv")), (A, B)
+    of_a, of_b = run(0.5, {}, answers=A), run(0.5, {}, answers=B)
+    assert explain_pair(files, answers, [of_a, of_b]) == ((of_a, of_b), [])
+    assert explain_pair(files, answers, [of_b]) == ((None, of_b), [])  # one run for both: it made one of them
+    assert explain_pair(files, answers) == ((None, None), [])
     with pytest.raises(RunError, match=r"run: its answers are not those of b\.csv \(4 differ, first: q0\)"):
-        check_answers(a, b, (A, B), [run(0.5, {}, answers=A), run(0.5, {}, answers=A)])
-    other = {**A, "q5": "z"}
+        explain_pair(files, answers, [of_a, of_a])
     with pytest.raises(RunError, match=r"not those of a\.csv or b\.csv \(1 differ, first: q5\)"):
-        check_answers(a, b, (A, B), [run(0.5, {}, answers=other)])
+        explain_pair(files, answers, [run(0.5, {}, answers={**A, "q5": "z"})])
     with pytest.raises(SubmissionError, match="q9 is no query of run"):
-        check_answers(a, b, ({"q9": None}, {"q9": None}), [run(0.5, {}, answers=A)])
+        explain_pair(files, ({"q9": None}, {"q9": None}), [of_a])
+    [error] = open_runs([tmp_path])
+    assert isinstance(error, RunError)
+    with pytest.raises(RunError, match=r"no finished run \(finished\.json is not there\)"):
+        explain_pair(files, answers, [of_a, error])
+    with pytest.raises(RunError, match="no such folder"):
+        open_runs([tmp_path / "absent"])

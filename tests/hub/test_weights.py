@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from animalclef.config import load_config
-from animalclef.errors import OutputError, WeightsError
+from animalclef.errors import ConfigError, OutputError, WeightsError
 from animalclef.hub.bundle import make_bundle, write_manifest
 from animalclef.hub.cache import find_weights, read_lock
 from animalclef.hub.catalogue import WEIGHTS, WeightsEntry
@@ -206,7 +207,10 @@ def test_a_wrong_address_and_no_network_are_told(server: str, tmp_path: Path, mo
     with pytest.raises(WeightsError, match="the server answered 404"):
         download(f"{server}/absent.pth", tmp_path / "toy.pth", None, Silent())
     entry = register(monkeypatch)  # nobody listens on port 9
-    with pytest.raises(WeightsError, match=r"toy\.pth: could not be downloaded .*weights bundle --to DIR.*--weights"):
+    with pytest.raises(
+        WeightsError,
+        match=r"toy\.pth: could not be downloaded .*On a machine with internet.*weights bundle NAME.*--weights",
+    ):
         pull(entry)
 
 
@@ -289,22 +293,44 @@ def test_a_bundle_replaces_no_file_of_another_kind(tmp_path: Path, name: str, co
     assert (tmp_path / name).read_text() == content
 
 
+def test_without_internet_a_bundle_names_all_that_is_missing_and_leaves_nothing(
+    tmp_path: Path, caches: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = register(monkeypatch)  # nobody listens on port 9
+    monkeypatch.setattr("animalclef.hub.bundle.WEIGHTS", {"toy": entry, "other": replace(entry, file="other.pth")})
+    with pytest.raises(WeightsError) as told:
+        make_bundle(["toy", "other"], tmp_path / "b", None, Silent(), wheels=False, accept_terms=False)
+    assert re.fullmatch(
+        r"\S+b was not made: toy, other cannot be downloaded here \(.*\)\. Run the same command on a machine with "
+        r"internet, and copy the folder that it makes to this one\.", str(told.value),
+    )  # fmt: skip
+    assert not (tmp_path / "b").exists()
+
+
 def test_wheels_are_fetched_by_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = []
 
     def ran(line: list[str], **_: object) -> SimpleNamespace:
         lines.append(line)
+        if line[5] == "wheel" and len(lines) < 5:
+            put(Path(line[line.index("--wheel-dir") + 1]) / "own.whl")
         return SimpleNamespace(returncode=len(lines) // 5, stderr="noise\nNo matching distribution")
 
     monkeypatch.setattr("animalclef.hub.bundle.subprocess.run", ran)
-    make_bundle([], tmp_path / "b", None, Silent(), wheels=True, accept_terms=False)
+    make_bundle([], tmp_path / "b", None, Silent(), wheels=True, accept_terms=False, extras=["train"])
     assert [line[5] for line in lines] == ["download", "download", "download", "wheel"]
     versions = [line[line.index("--python-version") + 1] for line in lines[:3]]
     assert versions == ["3.11", "3.12", "3.13"]  # kornia_rs has a wheel for each
-    assert {"faiss-cpu", "kornia", "colorlog", "--no-deps"} <= set(lines[0])
-    assert "pip install --no-index --no-deps" in (tmp_path / "b" / "README.md").read_text()
+    assert {"faiss-cpu", "kornia", "colorlog", "lightning-fabric", "lightning-utilities", "--no-deps"} <= set(lines[0])
+    assert (tmp_path / "b" / "wheels" / "own.whl").read_bytes() == CONTENT
+    told = (tmp_path / "b" / "README.md").read_text()
+    assert re.search("pip install --no-index --no-deps .* timm lightning-fabric lightning-utilities\n", told)
     with pytest.raises(WeightsError, match=r"pip could not fetch .*No matching distribution"):
         make_bundle([], tmp_path / "c", None, Silent(), wheels=True, accept_terms=False)
+    assert "lightning-fabric" not in lines[4]
+    assert not (tmp_path / "c").exists()
+    with pytest.raises(ConfigError, match="--extras s3: wheels are collected for the extra train alone"):
+        make_bundle([], tmp_path / "c", None, Silent(), wheels=True, accept_terms=False, extras=["s3"])
 
 
 def test_what_ships_or_lies_in_a_file_is_not_asked_for() -> None:

@@ -109,7 +109,17 @@ def test_first_slots_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "pairs", "minutes"), [("50000", 50000, None), ("30min", None, 30), ("0.5 min", None, 0.5), ("0", 0, None)]
+    ("text", "pairs", "minutes"),
+    [
+        ("50000", 50000, None),
+        ("30min", None, 30),
+        ("30m", None, 30),
+        ("0.5 min", None, 0.5),
+        ("6h", None, 360),
+        ("1.5 h", None, 90),
+        ("1h30m", None, 90),
+        ("1h 30min", None, 90),
+    ],
 )
 def test_what_a_budget_may_be(text: str, pairs: int | None, minutes: float | None) -> None:
     for given in (json.dumps(text), text):
@@ -117,9 +127,11 @@ def test_what_a_budget_may_be(text: str, pairs: int | None, minutes: float | Non
         assert (budget.pairs, budget.minutes) == (pairs, minutes)
 
 
-@pytest.mark.parametrize("text", ["much", "-5", "3.5", "30h", "true"])
+@pytest.mark.parametrize(
+    "text", ["much", "-5", "3.5", "30 days", "30min1h", "h", "''", "0", "0min", "0h0m", "true", "9" * 400]
+)
 def test_what_a_budget_may_not_be(text: str) -> None:
-    said = r"budget.spend: .*pairs \(50000\) or of minutes \(30min\); a plain number means pairs of photographs"
+    said = r"budget.spend: .*more than 0 pairs \(50000\) or a time \(6h, 30min, 1h30min\); a plain number means pairs"
     with pytest.raises(ConfigError, match=said):
         load_config(None, [f"budget.spend={text}"])
 
@@ -194,10 +206,11 @@ def matched_pairs(run: Path) -> int:
 
 @pytest.mark.parametrize("spend", [30, 60, 90])
 def test_a_small_budget_is_used_and_never_exceeded(
-    data: Path, run: Path, monkeypatch: pytest.MonkeyPatch, spend: int
+    data: Path, run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, spend: int
 ) -> None:
     counts = count_work(monkeypatch)
     predict(data, run, *LEARNED, f"budget.spend={spend}")
+    assert f"A budget of {spend} means pairs of photographs" in caplog.text
     assert 0.95 * spend <= counts["pairs"] <= spend
 
 
@@ -225,8 +238,9 @@ def test_a_huge_budget_is_none(data: Path, run: Path, tmp_path: Path) -> None:
 
 
 def test_a_budget_of_nothing_answers_by_similarity(data: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budgeting, "pair_seconds", lambda *_: 1.0)
     counts = count_work(monkeypatch)
-    answer = predict(data, run, *LEARNED, "budget.spend=0")
+    answer = predict(data, run, *LEARNED, "budget.spend=0.01min")
     assert counts["pairs"] == matched_pairs(run) == 0
     assert len(answer.splitlines()) == 7
 

@@ -320,7 +320,7 @@ def test_the_plan_stays_within_a_budget_that_the_log_does_not_use_up(data: Path,
         plans[budget] = estimate(loaded, {"NewtID": []}, RunContext(config, folder, models, log))
     assert plans["30"].pairs == 30
     assert "up to 30 pairs to match within the budget of 30 pairs:" in plan_sentence(plans["30"])
-    assert "within the budget of 0.01 minutes:" in plan_sentence(plans["0.01min"])
+    assert "within the budget of 0.01min:" in plan_sentence(plans["0.01min"])
 
 
 def test_the_plan_of_a_cluster_tells_machines_hours_disk_and_network(data: Path, tmp_path: Path) -> None:

@@ -94,7 +94,8 @@ def test_the_box_of_a_close_photograph() -> None:
 
 
 def test_the_command(tmp_path: Path) -> None:
-    arguments = ["demo", str(tmp_path / "c"), "--crowd", "1", "--animals", "2", "--photographs", "1", "--cropped", "1",
+    arguments = ["demo", str(tmp_path / "c"), "--synthetic-training-set", "1", "--animals", "2", "--photographs", "1",
+                 "--cropped", "1",
                  "--workers", "1"]  # fmt: skip
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
