@@ -2,9 +2,8 @@
 
     python benchmarks/decision_ablation.py RUN [RUN ...] [--only NAME ...]
 
-The runs differ in their seed alone, and were made with `--set retrieve.rescore=[expanded,reciprocal]`, so that every
-column is there. Nothing here has seen a query. The
-interval is over individuals, drawn again within each data set; then comes that of the difference from `plain`, paired.
+The runs differ in their seed alone. Nothing here has seen a query. The interval is over individuals, drawn again within
+each data set; then comes that of the difference from `plain`, paired.
 """
 
 from __future__ import annotations
@@ -42,8 +41,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "learned, four columns": {"fusions": ("learned",), "scores": FOUR},
     "learned or weighted": {"fusions": ("weighted", "learned")},
     "learned, four, noisy-or": {"fusions": ("learned",), "scores": FOUR, "aggregations": ("noisy_or",)},
-    "with query expansion": {"scores": (*SCORES, "expanded")},
-    "with k-reciprocal": {"scores": (*SCORES, "reciprocal")},
     "everything searched": {
         "scores": FOUR, "fusions": ("weighted", "learned"), "aggregations": ("max", "top2", "noisy_or")
     },

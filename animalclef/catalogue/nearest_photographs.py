@@ -54,7 +54,6 @@ class NearestPhotographs:
             context.models.network is not None
             and not context.more_embedders
             and config.retrieve.sources == ("embedding",)
-            and not config.retrieve.rescore
             and config.retrieve.same_viewpoint in ("auto", False)
             and given is not None
             and set(modes.values() if isinstance(modes, dict) else [modes]) <= {"whole"}

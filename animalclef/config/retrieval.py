@@ -137,12 +137,6 @@ class RetrieveConfig(Settings):
         description="compare a query only with photographs of its viewpoint: true (always), false (never), a list of "
         "data sets, or auto (in data sets whose database photographs show that an animal's sides look different)",
     )
-    rescore: tuple[Literal["expanded", "reciprocal"], ...] = Field(
-        (),
-        description="further scores of the shortlist: query expansion (expanded), k-reciprocal neighbours "
-        "(reciprocal); name them in decide.scores to use them",
-    )
-    neighbours: int = Field(5, ge=1, le=10_000, description="rescore: number of neighbours")
     memory_gb: float = Field(
         2.0,
         gt=0,
@@ -156,6 +150,14 @@ class RetrieveConfig(Settings):
         description="inverted file: least recall@100 against exact search, measured on 200 queries; cells are added "
         "until it is reached",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_removed(cls, given: Any) -> Any:
+        """Drop `rescore` and `neighbours`, removed in 0.2.0, where an earlier run or catalogue kept them unused."""
+        if isinstance(given, dict) and "rescore" in given and not given["rescore"]:
+            return {name: value for name, value in given.items() if name not in ("rescore", "neighbours")}
+        return given
 
     def compares_one_side(self, dataset: str) -> bool:
         """Return whether candidates share the query's viewpoint in a data set; not where that is still to be chosen."""

@@ -18,7 +18,6 @@ from animalclef.matching.rerank import rerank, scores_without_matching
 from animalclef.pipeline.candidate_search import cosines
 from animalclef.pipeline.features import FeatureSet
 from animalclef.pipeline.run_context import Member, RunContext
-from animalclef.retrieval.requery import rescore
 from animalclef.structures import FloatArray, ImageTable, PairScores, Shortlist
 from animalclef.structures.arrays import Integers
 
@@ -124,9 +123,6 @@ def _completed(scores: PairScores, shortlist: Shortlist, features: FeatureSet, c
         columns[f"similarity:{label}"] = cosines(query, gallery, rows, shortlist.index[rows, slots])
     if shortlist.vote is not None:
         columns["vote"] = shortlist.vote[filled]
-    if context.config.retrieve.rescore:
-        rescored = rescore(shortlist, features.embeddings, context.config.retrieve)
-        columns |= {name: values[filled] for name, values in rescored.items()}
     return PairScores(scores.query_id, scores.gallery_id, columns)
 
 

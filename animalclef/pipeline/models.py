@@ -106,8 +106,7 @@ def scores_fingerprint(config: Config, models: Models) -> str:
     matching = config.rerank.model_dump(mode="json", exclude=_LAST_BITS)
     rerank = [matching, *models.made_by[:1]]
     votes = config.vote if "vote" in config.retrieve.sources else None
-    rescore = [config.retrieve.rescore, config.retrieve.neighbours] if config.retrieve.rescore else []
-    shortlist = [config.retrieve.top_k, *config.retrieve.sources, rescore]
+    shortlist: list[object] = [config.retrieve.top_k, *config.retrieve.sources, []]  # [] as in earlier decisions
     return fingerprint(9, decoding, embed, weights, shortlist, votes, local, rerank)
 
 

@@ -344,3 +344,11 @@ def test_settings_show_what_is_not_the_default(model: type[Any]) -> None:
             assert len(shown) < 1500
     changed = load_config(None, ["retrieve.top_k=7", "seed=0"])
     assert str(changed) == "retrieve=RetrieveConfig(top_k=7)"
+
+
+def test_settings_that_were_removed_are_read_where_they_said_nothing() -> None:
+    kept = {"retrieve": {"rescore": [], "neighbours": 5, "top_k": 7}}
+    assert Config.model_validate(kept).retrieve == Config.model_validate({"retrieve": {"top_k": 7}}).retrieve
+    for said in ({"rescore": ["expanded"]}, {"neighbours": 7}):
+        with pytest.raises(ValidationError, match="Extra inputs"):
+            Config.model_validate({"retrieve": said})
