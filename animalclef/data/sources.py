@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from animalclef.config.data import DateOrder
 from animalclef.data.columns import column_of, with_columns
-from animalclef.data.folders import IMAGE_SUFFIXES, holds_images, photographs_in_listing
+from animalclef.data.folders import IMAGE_SUFFIXES, holds_images, photographs_below, photographs_in_listing
 from animalclef.data.formats.camtrap_dp import camtrap_table, is_camtrap
 from animalclef.data.formats.coco import coco_table, is_coco
 from animalclef.data.formats.json_file import read_json
@@ -19,8 +19,9 @@ from animalclef.data.table_file import Problem, Table, read_table
 from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import csv_text
 from animalclef.runtime.remote_files import is_table, open_copies, remote_url, write_copy
+from animalclef.runtime.wording import counted
 
-__all__ = ["KAGGLE_INPUT", "Source", "find_source", "open_table"]
+__all__ = ["KAGGLE_INPUT", "Source", "find_source", "open_table", "unlisted_photographs"]
 
 KAGGLE_INPUT = Path("/kaggle/input")
 _EXPECTED = "a folder of photographs (database/ and query/), or the folder that holds metadata.csv"
@@ -30,7 +31,11 @@ _WRITTEN = (
     "image_id,dataset,cluster,",
     "image_id,dataset,a,b,cause",
     "name,id,dataset,photographs,confirmed,",
-)  # by commands
+    "number,query,candidate,individual,probability,answer",
+    "image_id,dataset,identity,probability",
+    ",image_id,dataset,identity,probability",  # of a frame, with its index
+    "query_id,gallery_id,",
+)  # by commands, and frames of the Python API
 _TABLES = ("metadata.csv", "metadata.xlsx", "metadata.tsv", "metadata.txt")
 _SHEETS = frozenset({".csv", ".tsv", ".xlsx", ".xls", ".ods"})
 _LOOKED_AT = 20  # rows of a file that may be the table
@@ -54,6 +59,7 @@ class Source:
     date_order: DateOrder | None = field(default=None, compare=False)
     merge_case: bool = field(default=True, compare=False)
     problems: Sequence[Problem] = field(default=(), compare=False)
+    is_beside: bool = field(default=False, compare=False)  # the table was found beside photographs, by its content
 
     @property
     def sample(self) -> Path | None:
@@ -130,7 +136,7 @@ def _at(data: Path) -> Source:
         raise DataError(f"{data}: no such {kind}. Give --data {_EXPECTED}.")
     table = _table_in(data)
     if table is not None:
-        return Source(data, table)
+        return Source(data, table, is_beside=table.name.lower() not in _TABLES)
     below = _tables_below(data)
     if len(below) == 1:
         return Source(below[0].parent, below[0])
@@ -211,6 +217,21 @@ def _not_read(folder: Path) -> list[Problem]:
     told = f"{', '.join(names[:3])}{' and others' * (len(names) > 3)}"
     sentence = f"ignored, as no table of the photographs: {told}. If one is the table, give --data that file."
     return [Problem(folder.name, None, sentence, fatal=False)]
+
+
+def unlisted_photographs(source: Source, listed: Iterable[str]) -> list[Problem]:
+    """Return a warning where a table that was found beside photographs lacks some of the folders that it names."""
+    if source.table is None or not source.is_beside:
+        return []
+    named = {PurePosixPath(one) for one in listed}
+    homes = {one.parts[:-1][:1] for one in named}  # not those of masks
+    there = {PurePosixPath(one.relative_to(source.root)) for one in photographs_below(source.root)}
+    absent = sorted(one for one in there - named if one.parts[:-1][:1] in homes)
+    if not absent:
+        return []
+    sentence = f"{counted(len(absent), 'photograph')} of the folder left out, as this table does not list them"
+    sentence += f" (first: {absent[0]}). If it is not the table, move it out of the folder."
+    return [Problem(source.table.name, None, sentence, fatal=False)]
 
 
 def _is_no_table(path: Path) -> bool:

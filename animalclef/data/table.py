@@ -34,7 +34,7 @@ from animalclef.data.dates import day_of
 from animalclef.data.folders import IMAGE_SUFFIXES, photographs_in_folders
 from animalclef.data.names import is_missing, one_spelling
 from animalclef.data.segmentation_cells import mask_column
-from animalclef.data.sources import Source, open_table
+from animalclef.data.sources import Source, open_table, unlisted_photographs
 from animalclef.data.table_file import Problem, Table, grouped, read_table
 from animalclef.errors import DataError
 from animalclef.runtime.wording import counted
@@ -86,7 +86,7 @@ def load_table(source: Source) -> LoadedTable:
         images, merged, problems = _from_table(source, table)
         names_datasets = any(any(cells_of(table, column)) for column in ("dataset", "species"))
     sample_id, sample_columns, sample_problems = _read_sample(source, images)
-    problems = [*source.problems, *problems, *sample_problems]
+    problems = [*source.problems, *problems, *unlisted_photographs(source, images.path), *sample_problems]
     _refuse(problems)
     if not len(images):
         raise DataError(_nothing_there(source))

@@ -466,6 +466,29 @@ def test_a_sheet_of_notes_beside_folders_is_not_the_table(tmp_path: Path) -> Non
         load_table(find_source(tmp_path))
 
 
+def test_a_table_beside_folders_that_lacks_some_photographs_says_so(tmp_path: Path) -> None:
+    (tmp_path / "database" / "Luna").mkdir(parents=True)
+    (tmp_path / "masks").mkdir()
+    for name in ("database/Luna/1.jpg", "database/Luna/2.jpg", "masks/1.png"):
+        save(tmp_path, b"", name)
+    save(tmp_path, "path,identity\ndatabase/Luna/1.jpg,Luna\n", "all.csv")
+    told = warnings_of(load_table(find_source(tmp_path)))
+    assert any("1 photograph of the folder left out" in one and "database/Luna/2.jpg" in one for one in told)
+    save(tmp_path, "path,identity\ndatabase/Luna/1.jpg,Luna\ndatabase/Luna/2.jpg,Luna\n", "all.csv")
+    assert not any("left out" in one for one in warnings_of(load_table(find_source(tmp_path))))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [",image_id,dataset,identity,probability\n0,a,b,,0.1\n", "number,query,candidate,individual,probability,answer\n"],
+)
+def test_what_the_program_writes_is_not_the_table(tmp_path: Path, text: str) -> None:
+    (tmp_path / "database" / "Luna").mkdir(parents=True)
+    save(tmp_path, b"", "database/Luna/1.jpg")
+    save(tmp_path, text, "ours.csv")
+    assert load_table(find_source(tmp_path)).images.identity.tolist() == ["Luna"]
+
+
 def test_two_columns_of_one_name_but_for_case(tmp_path: Path) -> None:
     header, row = HEADER_2025 + ",Identity", ROWS_2025[0]
     both = "the columns identity and Identity differ; remove one"
