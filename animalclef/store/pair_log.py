@@ -68,7 +68,7 @@ class PairLog:
         self._settle()
         low, high = np.frombuffer(self._keys.tobytes(), dtype=">u8").reshape(-1, 2).T
         keys, others = (np.array([int(key[:16], 16) for key in part], dtype=np.uint64) for part in (first, second))
-        found = np.concatenate([low[np.isin(high, others)], high[np.isin(low, others)]])
+        found = np.concatenate([low[np.isin(high, others, kind="sort")], high[np.isin(low, others, kind="sort")]])
         held, counts = np.unique(found, return_counts=True)
         if not len(held):
             return np.zeros(len(keys), dtype=np.int64)

@@ -9,12 +9,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from animalclef.errors import ConfigError
+from animalclef.errors import ConfigError, OutputError
 from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.devices import choose_precision
 from animalclef.runtime.file_lock import locked_folder
+from animalclef.runtime.output_guard import RUN_MARKER
 
 __all__ = ["average_buffers", "average_gradients", "lock_folder", "open_fabric", "skips_overflow"]
+
+_NO_TRAINING = (RUN_MARKER, "catalogue.db", "metadata.csv", "database", "query")  # of what a folder may be instead
 
 
 def open_fabric(precision: str, device: str, devices: int, threads: int) -> Any:
@@ -78,8 +81,10 @@ def lock_folder(out: Path, rank: int) -> AbstractContextManager[None]:
 
     Raises:
         RunInUseError: another training holds it.
-        OutputError: it cannot be made, or files cannot be locked there.
+        OutputError: it is a run, a catalogue or a data set; it cannot be made, or files cannot be locked there.
     """
+    if held := next((name for name in _NO_TRAINING if (out / name).exists()), None):
+        raise OutputError(f"{out}: not the folder of a training (it holds {held}). Use another --out.")
     make_folder(out)
     if rank:
         return nullcontext()
