@@ -10,6 +10,7 @@ from animalclef.api.datasets import Dataset, PathLike, load_config, path_or_none
 from animalclef.api.finished import Run
 from animalclef.clustering.constraints import NOTHING_SAID, Constraints
 from animalclef.config import Config, changed_settings
+from animalclef.data.review_log import read_review
 from animalclef.errors import ConfigError, DataError
 from animalclef.hub.needed_weights import require_weights
 from animalclef.pipeline.cluster import cluster_run
@@ -21,6 +22,7 @@ from animalclef.runtime.threads import cores
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.finished_run import load_run as read_run
 from animalclef.store.run_folder import RunFolder
+from animalclef.structures import ImageTable
 from animalclef.structures.clusters import Clusters
 
 __all__ = ["Clusters", "cluster"]
@@ -35,6 +37,7 @@ def cluster(
     *,
     must_link: Pairs = (),
     cannot_link: Pairs = (),
+    reviewed: PathLike | None = None,
     config: Config | PathLike | None = None,
     run_dir: PathLike | None = None,
     weights: PathLike | None = None,
@@ -49,13 +52,15 @@ def cluster(
     `config` is the settings, a YAML file, or the name of a shipped config. For a finished run only the settings under
     `cluster` can be changed: pass as `config` either `load_config(run.config, "cluster.cut=0.4")` or a YAML file of
     `cluster` settings. `must_link` and `cannot_link` are pairs of image_ids that show one individual, or two; either
-    may be a photograph of the database. `clusters.table` is a DataFrame.
+    may be a photograph of the database; `reviewed`, a log of `animalclef review`, holds further ones. `clusters.table`
+    is a DataFrame.
 
     Raises:
         DataError: the table cannot be used, a pair names a photograph that is not there, or pairs contradict each
             other.
         RunError: the run was fused from others, or its photographs have moved.
         ConfigError: a setting does not exist, or would change a finished run's features.
+        StaleArtefactError: the log is of other photographs.
         ValueError: `must_link` or `cannot_link` does not hold pairs.
         OutputError: with data, `run_dir` holds a finished run of `predict`.
 
@@ -67,12 +72,13 @@ def cluster(
         >>> len(cluster(run, config=load_config(run.config, "cluster.cut=0.9")))
         6
     """
-    constraints = Constraints(_pairs("must_link", must_link), _pairs("cannot_link", cannot_link))
+    given = Constraints(_pairs("must_link", must_link), _pairs("cannot_link", cannot_link))
     count, shown = cores(workers), progress or Silent()
     found, folder_of_weights = _run_of(run_or_data), path_or_none(weights)
     if found is not None:
+        constraints = _with_review(given, reviewed, found.images)
         if "reviewed" in found.settings and constraints == NOTHING_SAID:
-            logger.warning("%s was made with a review; give its pairs (--reviewed) to keep its answers.", found.path)
+            logger.warning("%s was made with a review; give its log (reviewed) to keep its answers.", found.path)
         return cluster_run(
             found, _changed(found.config, config), constraints, device=device, weights=folder_of_weights,
             workers=count, progress=shown,
@@ -83,6 +89,7 @@ def cluster(
     require_weights(chosen, folder_of_weights)
     data = run_or_data.path if isinstance(run_or_data, Run) else run_or_data
     loaded = table_of(data, chosen.data)
+    constraints = _with_review(given, reviewed, loaded.images)
     contents = read_contents(loaded, chosen, count, shown)
     folder = RunFolder(Path(run_dir or Path("runs") / f"{chosen.name}-{contents.digest[:8]}-clusters"))
     with folder.claimed():
@@ -103,6 +110,13 @@ def _pairs(name: str, given: Pairs) -> tuple[tuple[str, str], ...]:
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise ValueError(f"{name}: expected pairs of image_ids such as [('3', '7')], got {pair!r}.")
     return tuple((str(one), str(other)) for one, other in pairs)
+
+
+def _with_review(given: Constraints, reviewed: PathLike | None, images: ImageTable) -> Constraints:
+    if reviewed is None:
+        return given
+    said = read_review(Path(reviewed), images)
+    return Constraints((*given.must_link, *said.same), (*given.cannot_link, *said.different))
 
 
 def _changed(own: Config, config: Config | PathLike | None) -> Config:

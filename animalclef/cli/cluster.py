@@ -57,8 +57,6 @@ def cluster(
     from animalclef.api.datasets import Dataset, load_config
     from animalclef.api.finished import Run
     from animalclef.api.runs import load_run
-    from animalclef.data.review_log import read_review
-    from animalclef.structures import ReviewedPairs
 
     source: Run | Dataset
     if data is None and run is not None:
@@ -67,17 +65,15 @@ def cluster(
                 f"--run {run}: a finished run keeps its settings; give --data to begin a run with others."
             )
         source = load_run(run)  # which refuses what is no finished run
-        config, images = load_config(source.config, *(assignments or [])), source.finished.images
+        config = load_config(source.config, *(assignments or []))
     else:
         config = opt.run_config(config_name, assignments, columns, seed)
         source = Dataset(opt.load(data, settings=config.data))
-        images = source.table.images
     protect_inputs(Path(one) for one in (config_name, reviewed) if one is not None)
     check_output(out_path, "clusters")
-    said = ReviewedPairs() if reviewed is None else read_review(reviewed, images)
     clusters = cluster_photographs(
-        source, must_link=said.same, cannot_link=said.different, config=config, run_dir=run, weights=weights,
-        device=device, workers=workers, progress=progress,
+        source, reviewed=reviewed, config=config, run_dir=run, weights=weights, device=device, workers=workers,
+        progress=progress,
     )  # fmt: skip
     write_csv(out_path, list(clusters.table.columns), clusters.table.itertuples(index=False))
     counts = {name: asdict(one) for name, one in clusters.counts.items()}

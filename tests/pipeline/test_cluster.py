@@ -222,6 +222,8 @@ def test_a_run_without_names_is_shown_reviewed_and_grouped_again(
     assert CliRunner().invoke(app, places, catch_exceptions=False).exit_code == 0
     label = {row["image_id"]: row["cluster"] for row in read_csv(Path(out))}
     assert label[asked["query"]] != label[asked["candidate"]]
+    in_python = animalclef.cluster(run, reviewed=log, workers=1).table
+    assert dict(zip(in_python.image_id, in_python.cluster, strict=True)) == label
 
 
 def test_a_database_without_queries_is_not_taken_for_one_without_names(data: Path, tmp_path: Path) -> None:
