@@ -51,6 +51,9 @@ def _key(place: tuple[int | str, ...]) -> str:
 
 
 def _sentence(key: str, problem: ErrorDetails) -> str:
+    if problem["type"] in ("tuple_type", "list_type"):
+        given = problem["input"]
+        return f"{key}: a list is due, {f'such as [{given}]' if isinstance(given, str) else f'got {_echoed(given)}'}."
     message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     known = re.findall(r"[\w.-]+", message.partition("expected one of ")[2])

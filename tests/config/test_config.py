@@ -352,3 +352,8 @@ def test_settings_that_were_removed_are_read_where_they_said_nothing() -> None:
     for said in ({"rescore": ["expanded"]}, {"neighbours": 7}):
         with pytest.raises(ValidationError, match="Extra inputs"):
             Config.model_validate({"retrieve": said})
+
+
+def test_a_text_in_place_of_a_list_is_answered_with_the_list() -> None:
+    with pytest.raises(ConfigError, match=r"retrieve.sources: a list is due, such as \[vote\]\."):
+        load_config(None, ["retrieve.sources=vote"])

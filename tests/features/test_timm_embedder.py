@@ -142,6 +142,6 @@ def test_the_digest_is_of_the_weights_wherever_they_lie(weights: Path, tmp_path:
 def test_a_device_that_is_not_there() -> None:
     assert choose_device("cpu") == "cpu"
     assert choose_device("auto") in ("cpu", "cuda")
-    for name in ("cuda:99", "toaster"):
-        with pytest.raises(ConfigError, match=rf"--device {name}: not available"):
+    for name, what in (("cuda:99", "not available"), ("toaster", "no such device. Use auto, cpu")):
+        with pytest.raises(ConfigError, match=rf"--device {name}: {what}"):
             choose_device(name)

@@ -87,6 +87,8 @@ def find_embedder(model: str) -> EmbedderEntry:
     if kind == "file" and rest:
         return _of_file(Path(rest))
     refuse_removed("embed.model", model)
+    if Path(model).is_file():
+        raise ConfigError(f"embed.model {model}: this is a file, not a name. Write file:{model}.")
     known = ["rootsift-vlad", *SHIPPED, *EMBEDDERS]
     raise ConfigError(
         f"embed.model {model}: no such embedder.{suggestion(model, known)} Known: {', '.join(known)}, timm:NAME, "
