@@ -157,6 +157,7 @@ def tune_decision(
     a YAML file of `decide` settings. Studies are kept in `storage` (default: studies.db in the run folder), and
     the same call resumes them. The answers of a `reviewed` log (of `animalclef review`) about queries are further
     labelled pairs for calibration; the default storage then has a name of its own for each state of the answers.
+    `.save(path)` writes the decision, and `predict(decision=path)` applies it.
 
     Raises:
         RunError: the folder holds no finished run.
@@ -165,8 +166,10 @@ def tune_decision(
         StaleArtefactError: the run keeps no pseudo-queries, or the log is of another run.
 
     Example:
-        >>> tune_decision(run_folder, trials=2)
+        >>> tuned = tune_decision(run_folder, trials=2)
+        >>> tuned
         Decision(NewtID: named from ..., validation score ...)
+        >>> tuned.save(folder / "tuned.json")
     """
     folder = RunFolder(path_of(run))
     extra = [] if trials is None else [f"decide.trials={trials}"]

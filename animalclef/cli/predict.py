@@ -13,7 +13,6 @@ from animalclef.cli import console
 from animalclef.cli import options as opt
 from animalclef.cli.app import app
 from animalclef.cli.printing import print_result, progress, tell, warn
-from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.output_guard import check_output, protect_inputs
 
 if TYPE_CHECKING:
@@ -241,7 +240,7 @@ def tune(
     config = load_config(load_run(run).config, *settings, seed=seed)
     decision = tune_decision(run, config=config, storage=storage, reviewed=reviewed, workers=workers, progress=progress)
     url = storage or default_storage(run, reviewed)
-    write_text(target, decision.model_dump_json(indent=1) + "\n")
+    decision.save(target)
     if not no_ledger:
         record("tune", ledger, config, decision, data=RunFolder(run).data_digest, run=run)
     content = {"decision": str(target), "storage": shown_address(url), **decision.model_dump()}

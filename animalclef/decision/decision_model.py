@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -15,7 +16,9 @@ from animalclef.decision.calibrators import Calibrator, Part
 from animalclef.decision.null_model import Null
 from animalclef.decision.pair_classifier import PairModel
 from animalclef.errors import StaleArtefactError
+from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.digests import content_digest
+from animalclef.runtime.output_guard import check_output
 from animalclef.runtime.regular_files import read_regular
 
 __all__ = [
@@ -201,6 +204,20 @@ class Decision(Part):
         if content["digest"] != content_digest(content):
             raise ValueError("the content was changed after it was written; if you changed it, remove the digest")
         return {key: value for key, value in content.items() if key != "digest"}
+
+    @property
+    def text(self) -> str:
+        """The JSON that `save` writes, and `load_decision` reads."""
+        return self.model_dump_json(indent=1) + "\n"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the decision as JSON, for `predict(decision=path)` and `predict --decision`.
+
+        Raises:
+            OutputError: the file cannot be written, or is a file of another kind.
+        """
+        check_output(Path(path), "decision")
+        write_text(Path(path), self.text)
 
     def __repr__(self) -> str:
         parts = self.datasets or {"pooled": self.pooled}

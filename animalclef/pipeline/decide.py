@@ -42,7 +42,7 @@ def tune_decision(shortlists: Shortlists, allowance: Allowance | None, context: 
             decision = _tuned(pseudo, shortlists, context)
             sentences += tuning_warnings(decision, pseudo, context.config.decide)
             write_text(warned, json.dumps(sentences, ensure_ascii=False, indent=1) + "\n")
-            write_text(path, decision.model_dump_json(indent=1) + "\n")
+            write_text(path, decision.text)
     for sentence in _sentences(warned):
         context.warn(sentence)
     return decision

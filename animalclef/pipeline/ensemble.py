@@ -116,7 +116,7 @@ def ensemble(parts: Ensemble, config: Config, run: RunFolder, progress: Progress
     )
     for sentence in warned:
         logger.warning("%s", sentence)
-    write_text(run.decision, decision.model_dump_json(indent=1) + "\n")
+    write_text(run.decision, decision.text)
     write_text(run.path / "encounters.csv", parts.first.encounters)
     run.write_set_aside(images.skipped(row, "skipped in one of the runs") for row in np.flatnonzero(~used).tolist())
     run.write_table(images, usable)

@@ -40,7 +40,7 @@ def record(
     A ledger that cannot be written is a warning: the results are there all the same. `submission` and `summary` are
     those of a command that answered the queries.
     """
-    decided = decision.model_dump_json(indent=1) + "\n"
+    decided = decision.text
     entry: dict[str, Any] = {
         "command": command,
         "config": config.name,

@@ -230,7 +230,7 @@ def _write_run(
         folder.write_sources(ranks_of_sources(lists, features.images))
     folder.write_set_aside(features.set_aside)
     folder.write_encounters(encounters)
-    write_text(folder.decision, outcome.decision.model_dump_json(indent=1) + "\n")
+    write_text(folder.decision, outcome.decision.text)
     folder.write_table(_as_prepared(loaded.images, features.images), features.by_content())
     folder.write_order(loaded.submission_id)
     folder.write_candidates(outcome.ranked)

@@ -53,7 +53,7 @@ def write_results(
     warnings = (*outcome.data_warnings, *outcome.warnings)
     figures = summary_of(outcome.decision, outcome.predictions, warnings, outcome.clusters, outcome.spent)
     write_text(metrics_file, _json(figures))
-    write_text(decision_file, outcome.decision.model_dump_json(indent=1) + "\n")
+    write_text(decision_file, outcome.decision.text)
     thresholds = {name: outcome.decision.of(name).threshold for name in images.datasets}
     rows = answer_rows(
         images, outcome.predictions, outcome.ranked, thresholds, outcome.set_aside, outcome.clusters,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from rows import Row, image_table, strings
 
 from animalclef.decision.decide import decide
-from animalclef.decision.decision_model import Calibrator, DatasetDecision, Decision
+from animalclef.decision.decision_model import Calibrator, DatasetDecision, Decision, load_decision
 from animalclef.decision.fusion import fuse
+from animalclef.errors import OutputError
 from animalclef.structures import ImageTable, PairScores, RankedCandidates
 
 IDENTITY = Calibrator(log=False, mean=0.0, spread=1.0, slope=1.0, intercept=0.0)  # log-odds are the score
@@ -136,3 +139,14 @@ def test_a_query_without_candidates_is_new_even_at_threshold_zero() -> None:
 def test_a_probability_is_a_probability() -> None:
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         ranked_at(1.5)
+
+
+def test_a_decision_is_saved_and_read_and_replaces_only_its_kind(tmp_path: Path) -> None:
+    decision = decision_of()
+    for _ in range(2):
+        decision.save(tmp_path / "kept.json")
+    assert load_decision(tmp_path / "kept.json") == decision
+    (tmp_path / "notes.json").write_text("mine")
+    with pytest.raises(OutputError, match=r"notes\.json"):
+        decision.save(tmp_path / "notes.json")
+    assert (tmp_path / "notes.json").read_text() == "mine"
