@@ -96,7 +96,9 @@ def inspect(
     for sentence in _unusable_sentences(unusable, len(loaded.images), config.data.max_missing):
         warn(sentence)
     statistics = count_images(loaded) | {"unusable": [asdict(one) for one in unusable]}
-    print_result(statistics, console.statistics_table(statistics), as_json=as_json)
+    print_result(
+        statistics, console.statistics_table(statistics), *_unused_sentences(loaded.unused), as_json=as_json
+    )  # fmt: skip
 
 
 @app.command()
@@ -121,6 +123,14 @@ def validate(
     content = {"valid": not problems and not differs, "problems": [asdict(problem) for problem in problems]}
     print_result(content, *map(str, problems[:50]), f"{submission}: {verdict}.", as_json=as_json)
     raise typer.Exit(2 if problems or differs else 0)
+
+
+def _unused_sentences(columns: Sequence[str]) -> list[str]:
+    """Say which columns are not used, and how to name one that is."""
+    if not columns:
+        return []
+    more = f" and {len(columns) - 8} more" if len(columns) > 8 else ""
+    return [f"Columns not used: {', '.join(columns[:8])}{more}. If one holds dates, give --columns date=COLUMN."]
 
 
 def _unusable_sentences(unusable: Sequence[Skipped], photographs: int, most: float) -> list[str]:

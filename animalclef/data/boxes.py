@@ -17,7 +17,7 @@ from animalclef.data.names import is_missing
 from animalclef.data.table_file import Problem, Table, grouped
 from animalclef.structures import FloatArray
 
-__all__ = ["box_numbers", "parse_boxes"]
+__all__ = ["box_numbers", "is_box_column", "parse_boxes"]
 
 _WHOLE = (math.nan,) * 5
 _FURTHEST = 1e7  # pixels; no photograph is larger, and float32 holds such numbers to one pixel
@@ -97,11 +97,23 @@ def box_numbers(cell: str) -> list[str]:
     return [str(value) for value in values] if isinstance(values, list) else [cell]
 
 
+def is_box_column(column: str) -> bool:
+    """Return whether a column may hold a side, a corner or the rotation of a box.
+
+    >>> is_box_column("bbox_x"), is_box_column("Site")
+    (True, False)
+    """
+    return _side(column) in {"theta", *(side for sides in _SIDES for side in sides)}
+
+
+def _side(column: str) -> str:
+    return "".join(filter(str.isalnum, _PERCENT.sub("", column.lower())))
+
+
 def _texts(table: Table) -> tuple[list[list[str]], str]:
     """Return the numbers of each row's box, and how they are meant: "corners", "centre" and size, or ""."""
     present = {
-        "".join(filter(str.isalnum, _PERCENT.sub("", column.lower()))): column
-        for column in sorted(table.columns, key=lambda one: not _PERCENT.search(one))
+        _side(column): column for column in sorted(table.columns, key=lambda one: not _PERCENT.search(one))
     }  # of two columns of a name the one that is not in per cent
     theta = [""] * len(table.rows) if "theta" not in present else table.column(present["theta"])
     cells = find_column(table, "bbox")

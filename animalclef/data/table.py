@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from animalclef.data.boxes import parse_boxes
+from animalclef.data.boxes import is_box_column, parse_boxes
 from animalclef.data.cell_checks import (
     control_problems,
     dataset_names,
@@ -21,6 +21,7 @@ from animalclef.data.cell_checks import (
     viewpoint_column,
 )
 from animalclef.data.columns import (
+    ALIASES,
     NEW_INDIVIDUAL,
     cells_of,
     column_of,
@@ -59,6 +60,7 @@ class LoadedTable:
     is_clustering: bool
     merged: Sequence[tuple[str, str]] = ()  # (a name as the table spells it, the spelling that is used)
     names_datasets: bool = True  # False: the one data set is called after the folder
+    unused: Sequence[str] = ()  # columns of the table about nothing that is known
 
     @property
     def submission_id(self) -> list[str]:
@@ -78,20 +80,22 @@ def load_table(source: Source) -> LoadedTable:
     Raises:
         DataError: one message with all problems that make the table unusable.
     """
-    names_datasets = False
+    names_datasets, unused = False, list[str]()
     if source.table is None:
         images, merged, problems = _from_folders(source)
     else:
         table = open_table(source)
         images, merged, problems = _from_table(source, table)
         names_datasets = any(any(cells_of(table, column)) for column in ("dataset", "species"))
+        read = {column_of(table, subject) for subject in ALIASES}
+        unused = [column for column in table.columns if column and column not in read and not is_box_column(column)]
     sample_id, sample_columns, sample_problems = _read_sample(source, images)
     problems = [*source.problems, *problems, *unlisted_photographs(source, images.path), *sample_problems]
     _refuse(problems)
     if not len(images):
         raise DataError(_nothing_there(source))
     is_clustering = "cluster" in sample_columns or _CLUSTERING_DATASET in images.datasets
-    return LoadedTable(source, images, problems, sample_id, is_clustering, merged, names_datasets)
+    return LoadedTable(source, images, problems, sample_id, is_clustering, merged, names_datasets, unused)
 
 
 def count_images(loaded: LoadedTable) -> dict[str, Any]:
@@ -113,6 +117,7 @@ def count_images(loaded: LoadedTable) -> dict[str, Any]:
         "task": "clustering" if loaded.is_clustering else "identification",
         "photographs": len(images),
         "datasets": datasets,
+        "unused_columns": list(loaded.unused),
         "warnings": [str(problem) for problem in loaded.problems],
     }
 

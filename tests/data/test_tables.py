@@ -665,3 +665,12 @@ def test_an_absolute_path_reaches_the_folder_through_a_link(tmp_path: Path, monk
     (real / "data/metadata.csv").write_text(f"image_id,path,identity\n1,{link}/other/a.jpg,Ada\n")
     with pytest.raises(DataError, match="leaves the data folder"):
         load_table(find_source(link / "data"))
+
+
+def test_columns_about_nothing_known_are_listed(tmp_path: Path) -> None:
+    save(tmp_path, "path,identity,Datum,Standort,x,y,w,h\nimg/a.jpg,Luna,1.5.2023,Bach,1,1,5,5\n", "metadata.csv")
+    (tmp_path / "img").mkdir()
+    save(tmp_path, b"", "img/a.jpg")
+    loaded = load_table(find_source(tmp_path))
+    assert loaded.unused == ["Datum", "Standort"]
+    assert count_images(loaded)["unused_columns"] == ["Datum", "Standort"]
