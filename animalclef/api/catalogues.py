@@ -247,7 +247,7 @@ def create_catalogue(
     Raises:
         DataError: the table cannot be used, or the folder holds a catalogue already.
         ConfigError: a setting, a model or the device does not exist.
-        OutputError: the folder or the database cannot be written to.
+        OutputError: the folder is one of a run or lies in one, or it or the database cannot be written to.
 
     Example:
         >>> catalogue = create_catalogue(folder / "my-catalogue", data_folder, config=small_config, who="Ada")

@@ -25,6 +25,7 @@ from animalclef.decision.decision_model import Decision
 from animalclef.errors import DataError
 from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.wording import counted, now
+from animalclef.store.catalogue_places import refuse_run_around
 from animalclef.structures import ImageTable, Skipped
 from animalclef.structures.arrays import text_array
 from animalclef.structures.images import box_text
@@ -69,8 +70,9 @@ def create_catalogue(
     Raises:
         ConfigError: a setting is for data sets alone that the table does not hold.
         DataError: there is a catalogue already.
-        OutputError: the folder or the database cannot be written to, or another process begins the catalogue.
+        OutputError: the folder lies in a run, it or the database cannot be written to, or another process begins it.
     """
+    refuse_run_around(folder)
     config.check_datasets(loaded.images.datasets)
     catalogue = Catalogue(folder, create=True, address=address)
     with catalogue.database.adding():

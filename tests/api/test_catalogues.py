@@ -11,7 +11,7 @@ from grown import empty_catalogue, two_seasons
 from tiny import TINY_SETTINGS, make_tiny_data, photograph, read_csv, write_csv
 
 import animalclef as ac
-from animalclef.errors import ConfigError, PhotographError
+from animalclef.errors import ConfigError, OutputError, PhotographError
 
 
 def test_a_catalogue_from_its_first_season_to_an_undone_one(tmp_path: Path) -> None:
@@ -56,3 +56,22 @@ def test_changes_are_signed_and_say_what_was_done(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"give photographs or reviewed='log\.jsonl', not both"):
         catalogue.confirm(["2/d"], reviewed="log.jsonl")
     assert catalogue.history.who.tolist() == ["Ada"] * 7
+
+
+def test_a_catalogue_and_a_run_are_not_put_into_each_other(
+    tiny_run: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, run = tiny_run
+    for place in (run, run / "cat"):
+        with pytest.raises(OutputError, match=r"whose files the next run may remove\. Give the catalogue a folder"):
+            ac.create_catalogue(place, data, who="Ada")
+    assert not (run / "cat").exists()
+    two_seasons(empty_catalogue(tmp_path / "kept"))
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match=r"kept/run: the catalogue .*kept keeps the results of its seasons here"):
+            ac.predict(data, run_dir=tmp_path / "kept" / "run", overwrite=overwrite, device="cpu")
+    with pytest.raises(OutputError, match="keeps the results of its seasons here"):
+        ac.cluster(data, run_dir=tmp_path / "kept" / "run" / "earlier" / "season-1")
+    monkeypatch.chdir(tmp_path / "kept")
+    with pytest.raises(OutputError, match="keeps the results of its seasons here"):
+        ac.predict(data, run_dir="run", device="cpu")
