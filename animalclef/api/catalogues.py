@@ -195,7 +195,12 @@ class Catalogue:
         return pd.DataFrame(check_catalogue(self.opened), columns=[one.name for one in fields(Finding)])
 
     def export(
-        self, path: PathLike, *, to: Format = "table", occasion: Occasion = "month", season: int | None = None
+        self,
+        path: PathLike,
+        *,
+        to: Format = "table",
+        occasion: Occasion = "month",
+        season: int | str | None = None,
     ) -> list[str]:
         """Write the catalogue for other programs; return a sentence for each file and note.
 
@@ -204,7 +209,7 @@ class Catalogue:
         the photograph.
 
         Raises:
-            ConfigError: the season is no Camtrap DP package, or is not named.
+            ConfigError: there is no such format or occasion, or the season is none that the format can be of.
             OutputError: the place holds something else.
 
         Example:

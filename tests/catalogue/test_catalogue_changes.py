@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -299,6 +300,29 @@ def test_export_as_table_sheet_and_histories(catalogue: Catalogue, tmp_path: Pat
     assert (tmp_path / "sheet.csv").read_text().count("Luna") == 3
     with pytest.raises(ConfigError, match="Camtrap DP package \\(there are: none\\)"):
         export_catalogue(catalogue, "camtrap-dp", tmp_path / "package")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"to": "xlsx"}, r"export: to='xlsx': expected one of table, camtrap-dp, wildbook, capture-history\.$"),
+        ({"to": "wildbok"}, r"to='wildbok': expected one of .*\. Did you mean wildbook\?$"),
+        ({"to": "capture-history", "occasion": "week"}, r"occasion='week': expected one of day, month, year\.$"),
+        (
+            {"to": "table", "season": 9},
+            r"season 9: table holds every season, and only camtrap-dp is of a single one\. L",
+        ),
+        ({"to": "wildbook", "season": 1}, "season 1: wildbook holds every season"),
+        ({"to": "capture-history", "season": 1}, "season 1: capture-history holds every season"),
+        ({"to": "camtrap-dp", "season": 9}, r"--season 9: give the season that came from .* \(there are: none\)"),
+    ],
+)
+def test_an_export_that_cannot_be_meant_is_refused(
+    given: dict[str, Any], sentence: str, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        export_catalogue(catalogue, out=tmp_path / "out.csv", **given)
+    assert not (tmp_path / "out.csv").exists()
 
 
 def test_an_export_fills_the_package_of_its_season(catalogue: Catalogue, tmp_path: Path) -> None:
