@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
 from animalclef.catalogue.catalogue_folder import Catalogue, link_photographs
-from animalclef.catalogue.individual_lookup import new_individual
+from animalclef.catalogue.former_names import Name
 from animalclef.catalogue.recogniser import Machine, Recogniser
-from animalclef.catalogue.schema import changes, individuals, meta, next_id, photographs, put_meta, seasons
+from animalclef.catalogue.schema import meta, next_id, photographs, put_meta, seasons
+from animalclef.catalogue.season_individuals import Answer, SeasonIndividuals
 from animalclef.catalogue.signed_changes import Change, apply_event
 from animalclef.config import Config
 from animalclef.data.hashing import hash_images
@@ -30,20 +30,9 @@ from animalclef.structures import ImageTable, Skipped
 from animalclef.structures.arrays import text_array
 from animalclef.structures.images import box_text
 
-__all__ = ["Added", "Answer", "add_season", "create_catalogue", "write_season"]
+__all__ = ["Added", "add_season", "create_catalogue", "write_season"]
 
 logger = logging.getLogger(__name__)
-
-Name = tuple[str, str]  # data set and name of an individual
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the program says of one photograph: a name or `None`, its probability, and the group of a new individual."""
-
-    name: str | None
-    probability: float
-    group: str
 
 
 @dataclass(frozen=True)
@@ -194,7 +183,7 @@ def write_season(
     rows: list[dict[str, object]] = []
     with catalogue.changing() as connection:
         connection.execute(sa.insert(seasons).values(id=season, root=str(root.resolve()), added=now()))
-        whose = _Individuals(connection, before)
+        whose = SeasonIndividuals(connection, before)
         for dataset, given in zip(new.dataset, new.identity, strict=True):
             if given is not None:  # first: an answer may be a name that a later row brings
                 whose.named(str(dataset), given)
@@ -216,71 +205,6 @@ def write_season(
         if decision is not None:
             _keep_decision(connection, decision.model_dump_json())
     return counts | {"event": event}
-
-
-class _Individuals:
-    """The individuals that a season's photographs show; those that are not there yet are made."""
-
-    def __init__(self, connection: sa.Connection, before: Mapping[Name, int]) -> None:
-        rows = connection.execute(sa.select(individuals)).all()
-        self._connection, self.made = connection, list[Change]()
-        self._groups: dict[Name, int] = {}
-        into = {row.id: row.into for row in rows if row.state == "merged"}
-        self._name_of = {row.id: row.name for row in rows}
-        self._now: dict[Name, int] = {(row.dataset, row.name): row.id for row in rows if row.state == "active"}
-        active = set(self._now.values())
-
-        def still_active(named: Iterable[tuple[Name, int]]) -> dict[Name, int]:
-            return {name: number for name, earlier in named if (number := _last(earlier, into)) in active}
-
-        self._before = self._now | still_active(before.items())
-        self._former = still_active(_former_names(connection, rows))
-
-    def named(self, dataset: str, name: str) -> int:
-        """Return the id of a name as it is now; an individual that had the name before is told."""
-        if (dataset, name) in self._now:
-            return self._now[dataset, name]
-        if (dataset, name) in self._former:
-            now_called = self._name_of[self._former[dataset, name]]
-            told = (
-                "The catalogue's earlier %s is now %s (renamed or merged), so the %s of this season was added as a new "
-            )
-            told += "individual. If they are the same animal: animalclef catalogue merge CATALOGUE %s %s."
-            logger.warning(told, name, now_called, name, now_called, name)
-        return self._made(dataset, name)
-
-    def answered(self, dataset: str, answer: Answer) -> int:
-        """Return the id of an answer's name as it was; for a new individual that of its group."""
-        if answer.name is not None and (dataset, answer.name) in self._before:
-            return self._before[dataset, answer.name]
-        group = (dataset, answer.group)
-        if group not in self._groups:
-            self._groups[group] = self._made(dataset, None)
-        return self._groups[group]
-
-    def _made(self, dataset: str, name: str | None) -> int:
-        one, change = new_individual(self._connection, dataset, name)
-        self.made.append(change)
-        self._now[dataset, one.name] = one.id
-        self._before.setdefault((dataset, one.name), one.id)
-        return one.id
-
-
-def _last(number: int, into: Mapping[int, int]) -> int:
-    """Return the id that an individual was merged into in the end; its own if it was not."""
-    while number in into:
-        number = into[number]
-    return number
-
-
-def _former_names(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> Iterator[tuple[Name, int]]:
-    """Yield the names that individuals had before they were renamed or merged, with their ids."""
-    of = {row.id: row.dataset for row in rows}
-    renamed = (changes.c.table == "individuals") & (changes.c.column == "name") & changes.c.before.is_not(None)
-    for row, name in connection.execute(sa.select(changes.c.row, changes.c.before).where(renamed)):
-        if row in of:
-            yield (of[row], name), row
-    yield from (((row.dataset, row.name), row.id) for row in rows if row.state == "merged")
 
 
 def _values(new: ImageTable, row: int) -> dict[str, object]:

@@ -198,7 +198,8 @@ def test_answers_follow_what_changed_while_the_season_was_computed(catalogue: Ca
     before = {(one.dataset, one.name): one.id for one in catalogue.individuals()}
     catalogue.merge("Luna", "Tara", "Ada", "")
     catalogue.rename("new_3", "Tara", "Ada", "")
-    from animalclef.catalogue.seasons import Answer, write_season
+    from animalclef.catalogue.season_individuals import Answer
+    from animalclef.catalogue.seasons import write_season
 
     one = image_table([Row("3/f")])
     one = one.with_columns(dataset=strings("NewtID"))
@@ -382,6 +383,24 @@ def test_a_former_name_is_told_when_a_season_brings_it_again(
         "The catalogue's earlier Luna is now Stella", "The catalogue's earlier Tara is now Stella",
     ]  # fmt: skip
     assert former[0].endswith("animalclef catalogue merge CATALOGUE Stella Luna.")
+    again = [one.sentence for one in check_catalogue(catalogue) if one.kind == "two names"]
+    assert again == [
+        "Luna (I4) was added under a former name of Stella (I1); they may be one animal.",
+        "Tara (I5) was added under a former name of Stella (I1); they may be one animal.",
+    ]
+    catalogue.merge("Stella", "Luna", "Ada", "")
+    catalogue.rename("Tara", "Bella", "Ada", "another animal")
+    assert "two names" not in {one.kind for one in check_catalogue(catalogue)}
+
+
+def test_a_renaming_that_was_undone_gave_no_name(catalogue: Catalogue, caplog: pytest.LogCaptureFixture) -> None:
+    catalogue.rename("Luna", "Stella", "Ada", "")
+    catalogue.undo(None, "Ada", "")
+    catalogue.merge("Luna", "Tara", "Ada", "")
+    catalogue.split(["1/c"], "Tara", "Ada", "a person said so")
+    grow(catalogue, 3, [("p", "Stella", "")])
+    assert "renamed or merged" not in caplog.text
+    assert "two names" not in {one.kind for one in check_catalogue(catalogue)}
 
 
 @pytest.mark.parametrize(("kept", "brought"), [(False, "auto"), (True, True), (["NewtID"], ["NewtID"])])
