@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -25,8 +26,11 @@ from animalclef.errors import ConfigError
 from animalclef.runtime.login import login
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.threads import cores
+from animalclef.runtime.wording import counted
 
 __all__ = ["Catalogue", "create_catalogue", "load_catalogue"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +46,8 @@ class Catalogue:
     """
 
     opened: OpenedCatalogue
+    created: Added | None = None
+    """What the first season brought, as `add` returns it, where `create_catalogue` made this object."""
 
     @property
     def path(self) -> Path:
@@ -82,8 +88,8 @@ class Catalogue:
         """Add a season: only its photographs are computed, and compared with the confirmed ones.
 
         The result counts the photographs that were named, recognised, new, and known already; its `event` is what
-        `undo` takes. A path is read as the first season's table was. With `retune` a new decision is tuned on all
-        confirmed photographs first.
+        `undo` takes, and `skipped` lists the photographs that were left out, with the reason. A path is read as the
+        first season's table was. With `retune` a new decision is tuned on all confirmed photographs first.
 
         Raises:
             DataError: the table cannot be used, or every photograph is in the catalogue already.
@@ -97,7 +103,7 @@ class Catalogue:
         """
         check_texts("add", who=who, why=why)
         loaded, machine = table_of(data, self.opened.config.data), _machine(device, weights, workers, progress)
-        return add_season(self.opened, loaded, login(who), why, machine, retune=retune)
+        return _told(add_season(self.opened, loaded, login(who), why, machine, retune=retune), "skipped of the result")
 
     def who(
         self, photographs: PathLike | Sequence[PathLike], *, dataset: str | None = None, candidates: int = 5,
@@ -179,6 +185,10 @@ class Catalogue:
     def undo(self, event: int | str | None = None, *, who: str | None = None, why: str = "undone") -> Event:
         """Undo a change by its number (default: the last one) and return it; a season is only undone by its number.
 
+        A later change stands on it if it changed the same name or the individual of the same photographs, or merged an
+        individual that it made; so do photographs of another season that show such an individual. Confirmations and
+        new names alone do not stand on a season.
+
         Raises:
             DataError: there is none, it was undone already, or a later change stands on it.
         """
@@ -257,7 +267,8 @@ def create_catalogue(
     """Begin a catalogue in a folder with a first season: its names are taken, other photographs are recognised.
 
     Photographs are linked, not copied. The settings (`config`) and the decision that is tuned here are used for later
-    seasons, too. `database` is the address of a PostgreSQL database that individuals and changes are kept in.
+    seasons, too. The result's `created` counts what the season brought, and its `skipped` lists the photographs that
+    were left out. `database` is the address of a PostgreSQL database that individuals and changes are kept in.
 
     Raises:
         DataError: the table cannot be used, or the folder holds a catalogue already.
@@ -272,8 +283,16 @@ def create_catalogue(
     check_texts("create_catalogue", who=who, why=why)
     folder, settings = path_of_text(path, "create_catalogue"), load_config(config)
     loaded, machine = table_of(data, settings.data), _machine(device, weights, workers, progress)
-    opened, _ = begin_catalogue(folder, loaded, settings, login(who), why, machine, database)
-    return Catalogue(opened)
+    opened, added = begin_catalogue(folder, loaded, settings, login(who), why, machine, database)
+    return Catalogue(opened, _told(added, "created.skipped of the catalogue"))
+
+
+def _told(added: Added, where: str) -> Added:
+    """Warn of photographs that a season left out."""
+    if added.skipped:
+        first, count = added.skipped[0], counted(len(added.skipped), "photograph", "was")
+        logger.warning("%s left out (first: %s, %s); %s lists them.", count, first.path, first.reason, where)
+    return added
 
 
 def _machine(device: str, weights: PathLike | None, workers: int | None, progress: Progress | None) -> Machine:

@@ -27,12 +27,14 @@ from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.wording import counted, now
 from animalclef.store.catalogue_places import refuse_run_around
 from animalclef.structures import ImageTable, Skipped
-from animalclef.structures.arrays import text_array
+from animalclef.structures.arrays import BoolArray, text_array
 from animalclef.structures.images import box_text
 
 __all__ = ["Added", "add_season", "create_catalogue", "write_season"]
 
 logger = logging.getLogger(__name__)
+
+_MANY_MORE = 2  # times the confirmed photographs that the decision was tuned on: a new one is advised
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Added:
     recognised: int  # photographs that the program named
     new: int  # photographs of individuals that were not in the catalogue
     known: int  # photographs that were in the catalogue already, and are left out
-    skipped: Sequence[Skipped]
+    skipped: Sequence[Skipped]  # that could not be read, or are the same file as an earlier one of this season
 
 
 def create_catalogue(
@@ -82,10 +84,17 @@ def add_season(
         DataError: every photograph is in the catalogue already, or none can be read.
         OutputError: another process adds a season.
     """
-    if left := sum(not row.confirmed for row in catalogue.rows()):
+    rows = catalogue.rows()
+    if left := sum(not row.confirmed for row in rows):
         logger.warning(
             "%s not confirmed, so the new season is not compared with them. Confirm them first, or review them later: "
             "animalclef review %s --season NUMBER.", counted(left, "photograph", "is"), catalogue.folder,
+        )  # fmt: skip
+    sure, fitted = len(rows) - left, len(catalogue.fitted())
+    if not retune and fitted and sure >= _MANY_MORE * fitted:
+        logger.warning(
+            "%s confirmed, and the decision was tuned on %d of them. `animalclef catalogue add --retune` (in Python: "
+            "retune=True) tunes a new one with a season.", counted(sure, "photograph", "is"), fitted,
         )  # fmt: skip
     with catalogue.database.adding():
         return _add(catalogue, loaded, (who, why), machine, retune=retune)
@@ -99,6 +108,7 @@ def _add(
     images = _as_the_catalogue_names(loaded, catalogue, merge=recogniser.config.data.merge_case)
     images, skipped = hash_images(images, recogniser.config.data, machine.workers, machine.progress)
     fresh = catalogue.absent(images)
+    twice = _twice(images, fresh)
     if not fresh.any():
         raise DataError(
             f"{loaded.source.root}: {counted(len(images), 'photograph')}, all of them in the catalogue already."
@@ -120,7 +130,18 @@ def _add(
         found = recogniser.unnamed(new)
         answers = {one: Answer(None, 0.0, group) for one, group in zip(found.image_id, found.label, strict=True)}
     counts = write_season(catalogue, loaded.source.root, season, new, answers, decision, signed, before)
-    return Added(season, **counts, known=int((~fresh).sum()), skipped=skipped)
+    return Added(season, **counts, known=int((~fresh).sum()) - len(twice), skipped=[*skipped, *twice])
+
+
+def _twice(images: ImageTable, fresh: BoolArray) -> list[Skipped]:
+    """Return the photographs that are the same as an earlier one of this season, each with the reason."""
+    pairs = list(zip(images.dataset, images.key, strict=True))
+    first = {pairs[row]: images.path[row] for row in np.flatnonzero(fresh)}
+    return [
+        images.skipped(int(row), f"the same photograph as {first[pairs[row]]}")
+        for row in np.flatnonzero(~fresh)
+        if pairs[row] in first
+    ]
 
 
 def _as_the_catalogue_names(loaded: LoadedTable, catalogue: Catalogue, *, merge: bool) -> ImageTable:

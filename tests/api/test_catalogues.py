@@ -15,6 +15,10 @@ from tiny import TINY_SETTINGS, make_tiny_data, photograph, read_csv, write_csv
 
 import animalclef as ac
 from animalclef.errors import ConfigError, DataError, OutputError, PhotographError
+from animalclef.pipeline import predict
+from animalclef.pipeline.features import FeatureSet
+from animalclef.pipeline.run_context import RunContext
+from animalclef.structures import ImageTable
 
 
 def test_a_catalogue_from_its_first_season_to_an_undone_one(tmp_path: Path) -> None:
@@ -128,3 +132,28 @@ def test_an_argument_that_cannot_be_used_is_one_sentence(
     with pytest.raises((TypeError, ValueError), match=sentence):
         call(catalogue)
     assert len(catalogue.history) == 2
+
+
+def test_what_a_season_leaves_out_is_told_and_a_sentence_of_who_comes_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_tiny_data(tmp_path / "data", datasets=("NewtID",))
+    rows = read_csv(data / "metadata.csv")
+    (data / rows[1]["path"]).write_bytes(b"")
+    config = ac.load_config(None, *TINY_SETTINGS, "cluster.new_ones=false")
+    catalogue = ac.create_catalogue(tmp_path / "kept", data, config=config, who="Ada", device="cpu")
+    assert catalogue.created is not None
+    assert [(one.path, one.reason) for one in catalogue.created.skipped] == [(rows[1]["path"], "the file is empty")]
+    told = f"1 photograph was left out (first: {rows[1]['path']}, the file is empty); created.skipped of the catalogue"
+    assert told in caplog.text
+    assert ac.load_catalogue(tmp_path / "kept").created is None
+    caplog.clear()
+
+    def warned(asked: ImageTable, features: FeatureSet, context: RunContext) -> None:
+        context.warn("NewtID: look at this.")
+
+    monkeypatch.setattr(predict, "_warn_about_data", warned)
+    seen = catalogue.who([data / row["path"] for row in rows[-3:]], device="cpu")
+    assert (len(seen), caplog.text.count("look at this")) == (3, 1)
+    catalogue.who(data / rows[-1]["path"], device="cpu")
+    assert caplog.text.count("look at this") == 2  # once in each call

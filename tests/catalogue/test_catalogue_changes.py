@@ -185,6 +185,21 @@ def test_a_whole_season_can_be_undone_by_its_number_alone(catalogue: Catalogue) 
     assert list(catalogue.absent(images)) == [False, True, False]  # known; taken back; the same photograph again
 
 
+def test_confirmations_and_names_do_not_stand_on_the_only_season_but_a_merged_individual_does(
+    begin: Begin, tmp_path: Path
+) -> None:
+    kept = begin(tmp_path / "kept")
+    grow(kept, 1, [("a", "Luna", ""), ("b", None, "")], {"b": (None, 0.1)})
+    kept.confirm(None, "Ada", "")
+    kept.rename("Luna", "Stella", "Ada", "")
+    kept.merge("Stella", "new_2", "Ada", "")
+    with pytest.raises(DataError, match=r"event 4 changed the same later\. Undo event 4 first"):
+        kept.undo(1, "Ada", "")
+    kept.undo(4, "Ada", "")
+    assert kept.undo(1, "Ada", "").kind == "add"
+    assert (names_of(kept), kept.individuals()) == ({}, [])
+
+
 def test_a_name_that_was_given_again_is_one_sentence(catalogue: Catalogue) -> None:
     catalogue.merge("Luna", "Tara", "Ada", "")
     catalogue.rename("new_3", "Tara", "Ada", "")
