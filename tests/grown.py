@@ -12,7 +12,8 @@ from rows import strings
 from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.catalogue.individual_lookup import Individual, find_individual
 from animalclef.catalogue.schema import meta
-from animalclef.catalogue.seasons import Answer, write_season
+from animalclef.catalogue.season_individuals import Answer
+from animalclef.catalogue.seasons import write_season
 from animalclef.config import Config
 from animalclef.structures import ImageTable
 

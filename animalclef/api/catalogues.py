@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import pandas as pd
 
+from animalclef.api.catalogue_arguments import check_texts, number_of, path_of_text, paths_of, photographs_of
 from animalclef.api.datasets import Dataset, PathLike, load_config, path_or_none, table_of
 from animalclef.catalogue.catalogue_check import Finding, check_catalogue
 from animalclef.catalogue.catalogue_folder import Catalogue as OpenedCatalogue
@@ -25,8 +26,11 @@ from animalclef.errors import ConfigError
 from animalclef.runtime.login import login
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.threads import cores
+from animalclef.runtime.wording import counted
 
 __all__ = ["Catalogue", "create_catalogue", "load_catalogue"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +46,8 @@ class Catalogue:
     """
 
     opened: OpenedCatalogue
+    created: Added | None = None
+    """What the first season brought, as `add` returns it, where `create_catalogue` made this object."""
 
     @property
     def path(self) -> Path:
@@ -82,8 +88,8 @@ class Catalogue:
         """Add a season: only its photographs are computed, and compared with the confirmed ones.
 
         The result counts the photographs that were named, recognised, new, and known already; its `event` is what
-        `undo` takes. A path is read as the first season's table was. With `retune` a new decision is tuned on all
-        confirmed photographs first.
+        `undo` takes, and `skipped` lists the photographs that were left out, with the reason. A path is read as the
+        first season's table was. With `retune` a new decision is tuned on all confirmed photographs first.
 
         Raises:
             DataError: the table cannot be used, or every photograph is in the catalogue already.
@@ -95,8 +101,9 @@ class Catalogue:
             Traceback (most recent call last):
             animalclef.errors.DataError: ...18 photographs, all of them in the catalogue already.
         """
+        check_texts("add", who=who, why=why)
         loaded, machine = table_of(data, self.opened.config.data), _machine(device, weights, workers, progress)
-        return add_season(self.opened, loaded, login(who), why, machine, retune=retune)
+        return _told(add_season(self.opened, loaded, login(who), why, machine, retune=retune), "skipped of the result")
 
     def who(
         self, photographs: PathLike | Sequence[PathLike], *, dataset: str | None = None, candidates: int = 5,
@@ -119,16 +126,16 @@ class Catalogue:
             >>> seen[["individual", "error"]].values.tolist()
             [['NewtID_0', None], ['NewtID_0', None]]
         """
-        given = [photographs] if isinstance(photographs, str | os.PathLike) else photographs
+        given = paths_of("who", photographs)
         recogniser = Recogniser(self.opened, _machine(device, weights, workers, progress))
-        found = [asdict(one) for one in recogniser.who_all([Path(one) for one in given], dataset, candidates)]
+        found = [asdict(one) for one in recogniser.who_all(given, dataset, candidates)]
         return pd.DataFrame(found, dtype=object).astype({"threshold": "float64"})  # pandas 3 would turn None into NaN
 
     def confirm(
-        self, photographs: Sequence[str] | None = None, *, reviewed: PathLike | None = None, who: str | None = None,
-        why: str = "reviewed",
+        self, photographs: str | Sequence[str] | None = None, *, reviewed: PathLike | None = None,
+        who: str | None = None, why: str = "reviewed",
     ) -> str:  # fmt: skip
-        """Confirm what the program answered about some photographs (default: all); return what was done.
+        """Confirm what the program answered about one or more photographs (default: all); return what was done.
 
         With `reviewed`, a log of `animalclef review`, the answers in it are taken instead. Only confirmed photographs
         are compared with later.
@@ -142,19 +149,25 @@ class Catalogue:
             >>> catalogue.confirm(who="Ada", why="looked at all of them")
             'Event 2: confirmed 6 photographs.'
         """
+        check_texts("confirm", who=who, why=why)
         if reviewed is not None and photographs is not None:
             raise ConfigError(f"confirm: give photographs or reviewed={str(reviewed)!r}, not both.")
         if reviewed is not None:
-            return accept_review(self.opened, Path(reviewed), login(who), why)
-        return self.opened.confirm(photographs, login(who), why)
+            return accept_review(self.opened, path_of_text(reviewed, "confirm: reviewed"), login(who), why)
+        chosen = None if photographs is None else photographs_of("confirm", photographs)
+        return self.opened.confirm(chosen, login(who), why)
 
     def merge(self, kept: str, other: str, *, why: str, who: str | None = None) -> str:
         """Merge two individuals, one animal under two names; return what was done. The first one stays."""
+        check_texts("merge", who=who, why=why, kept=kept, other=other)
         return self.opened.merge(kept, other, login(who), why)
 
-    def split(self, photographs: Sequence[str], *, why: str, to: str | None = None, who: str | None = None) -> str:
-        """Move photographs of one individual to another (default: a new one); return what was done."""
-        return self.opened.split(photographs, to, login(who), why)
+    def split(
+        self, photographs: str | Sequence[str], *, why: str, to: str | None = None, who: str | None = None
+    ) -> str:
+        """Move one or more photographs of one individual to another (default: a new one); return what was done."""
+        check_texts("split", who=who, why=why, **({} if to is None else {"to": to}))
+        return self.opened.split(photographs_of("split", photographs), to, login(who), why)
 
     def rename(self, individual: str, name: str, *, why: str, who: str | None = None) -> str:
         """Rename an individual, whose id stays; return what was done.
@@ -166,15 +179,21 @@ class Catalogue:
             >>> catalogue.undo(who="Ada").told
             'renamed NewtID_0 (I1) to Stella'
         """
+        check_texts("rename", who=who, why=why, individual=individual, name=name)
         return self.opened.rename(individual, name, login(who), why)
 
-    def undo(self, event: int | None = None, *, who: str | None = None, why: str = "undone") -> Event:
+    def undo(self, event: int | str | None = None, *, who: str | None = None, why: str = "undone") -> Event:
         """Undo a change by its number (default: the last one) and return it; a season is only undone by its number.
+
+        A later change stands on it if it changed the same name or the individual of the same photographs, or merged an
+        individual that it made; so do photographs of another season that show such an individual. Confirmations and
+        new names alone do not stand on a season.
 
         Raises:
             DataError: there is none, it was undone already, or a later change stands on it.
         """
-        return self.opened.undo(event, login(who), why)
+        check_texts("undo", who=who, why=why)
+        return self.opened.undo(number_of("undo: event", event), login(who), why)
 
     def check(self) -> pd.DataFrame:
         """Return what to look at, one row each: kind and sentence; nothing is changed.
@@ -186,7 +205,12 @@ class Catalogue:
         return pd.DataFrame(check_catalogue(self.opened), columns=[one.name for one in fields(Finding)])
 
     def export(
-        self, path: PathLike, *, to: Format = "table", occasion: Occasion = "month", season: int | None = None
+        self,
+        path: PathLike,
+        *,
+        to: Format = "table",
+        occasion: Occasion = "month",
+        season: int | str | None = None,
     ) -> list[str]:
         """Write the catalogue for other programs; return a sentence for each file and note.
 
@@ -195,7 +219,7 @@ class Catalogue:
         the photograph.
 
         Raises:
-            ConfigError: the season is no Camtrap DP package, or is not named.
+            ConfigError: there is no such format or occasion, or the season is none that the format can be of.
             OutputError: the place holds something else.
 
         Example:
@@ -203,7 +227,8 @@ class Catalogue:
             >>> pd.read_csv(folder / "exported.csv").confirmed.tolist()
             [True, True, True, False, False]
         """
-        return export_catalogue(self.opened, to, Path(path), occasion, season)
+        number = number_of("export: season", season)
+        return export_catalogue(self.opened, to, path_of_text(path, "export: path"), occasion, number)
 
     def __repr__(self) -> str:
         return f"Catalogue({counted_individuals(self.individuals.photographs.tolist())}, in {self.path})"
@@ -223,7 +248,7 @@ def load_catalogue(path: PathLike) -> Catalogue:
         >>> list(load_catalogue(catalogue_folder).individuals.columns)[:4]
         ['name', 'id', 'dataset', 'photographs']
     """
-    return Catalogue(OpenedCatalogue(Path(path)))
+    return Catalogue(OpenedCatalogue(path_of_text(path, "load_catalogue")))
 
 
 def create_catalogue(
@@ -242,22 +267,32 @@ def create_catalogue(
     """Begin a catalogue in a folder with a first season: its names are taken, other photographs are recognised.
 
     Photographs are linked, not copied. The settings (`config`) and the decision that is tuned here are used for later
-    seasons, too. `database` is the address of a PostgreSQL database that individuals and changes are kept in.
+    seasons, too. The result's `created` counts what the season brought, and its `skipped` lists the photographs that
+    were left out. `database` is the address of a PostgreSQL database that individuals and changes are kept in.
 
     Raises:
         DataError: the table cannot be used, or the folder holds a catalogue already.
         ConfigError: a setting, a model or the device does not exist.
-        OutputError: the folder or the database cannot be written to.
+        OutputError: the folder is one of a run or lies in one, or it or the database cannot be written to.
 
     Example:
         >>> catalogue = create_catalogue(folder / "my-catalogue", data_folder, config=small_config, who="Ada")
         >>> catalogue.history.told.tolist()
         ['added season 1: 18 photographs, 12 named, ...']
     """
-    settings = load_config(config)
+    check_texts("create_catalogue", who=who, why=why)
+    folder, settings = path_of_text(path, "create_catalogue"), load_config(config)
     loaded, machine = table_of(data, settings.data), _machine(device, weights, workers, progress)
-    opened, _ = begin_catalogue(Path(path), loaded, settings, login(who), why, machine, database)
-    return Catalogue(opened)
+    opened, added = begin_catalogue(folder, loaded, settings, login(who), why, machine, database)
+    return Catalogue(opened, _told(added, "created.skipped of the catalogue"))
+
+
+def _told(added: Added, where: str) -> Added:
+    """Warn of photographs that a season left out."""
+    if added.skipped:
+        first, count = added.skipped[0], counted(len(added.skipped), "photograph", "was")
+        logger.warning("%s left out (first: %s, %s); %s lists them.", count, first.path, first.reason, where)
+    return added
 
 
 def _machine(device: str, weights: PathLike | None, workers: int | None, progress: Progress | None) -> Machine:

@@ -73,7 +73,8 @@ def predict(
         ConfigError: a setting, a model or the device does not exist.
         WeightsError: weights are not on this machine, or do not fit.
         StaleArtefactError: the decision was fitted on scores of other settings.
-        OutputError: `run_dir` holds a finished run of another command, such as `cluster`.
+        OutputError: `run_dir` holds a finished run of another command, such as `cluster`, or a catalogue's seasons, or
+            with `overwrite` a catalogue.
         EngineError: the cluster cannot be used, or a part of the work failed on it again and again.
 
     Example:
@@ -89,8 +90,8 @@ def predict(
     folder_of_weights, log = path_or_none(weights), path_or_none(reviewed)
     require_weights(settings, folder_of_weights)
     remote = _remote_run(run_dir, engine)
-    if run_dir is not None and remote is None and not overwrite:
-        RunFolder(Path(run_dir)).refuse_run_of_others("predict")  # before the long part
+    if run_dir is not None and remote is None:  # refused before the long part
+        RunFolder(Path(run_dir)).refuse_run_of_others("predict", overwrite=overwrite)
     loaded = table_of(data, settings.data)
     count, shown = cores(workers), progress or Silent()
     contents = read_contents(loaded, settings, count, shown)

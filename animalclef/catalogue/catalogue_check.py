@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from animalclef.catalogue.catalogue_folder import Catalogue
+from animalclef.catalogue.former_names import names_given_again
+from animalclef.catalogue.individual_lookup import shown as shown_individual
 from animalclef.runtime.wording import counted
 from animalclef.store.finished_run import FinishedRun, load_run
 from animalclef.structures import ImageTable
@@ -37,7 +39,8 @@ def check_catalogue(catalogue: Catalogue) -> list[Finding]:
     }
     confirmed, run = set(catalogue.table().image_id), catalogue.folder / "run"
     seen = _from_run(load_run(run), shown) if (run / "finished.json").is_file() else []
-    return [*_missing(table, catalogue.folder), *_unconfirmed(table, confirmed), *_sides(table, shown), *seen]
+    again = [*_given_again(catalogue)]
+    return [*_missing(table, catalogue.folder), *_unconfirmed(table, confirmed), *_sides(table, shown), *again, *seen]
 
 
 def _missing(table: ImageTable, folder: Path) -> Iterator[Finding]:
@@ -53,6 +56,15 @@ def _unconfirmed(table: ImageTable, confirmed: set[str]) -> Iterator[Finding]:
         count = counted(len(open_ones), "photograph", "is")
         advice = "new photographs are compared with confirmed ones alone."
         yield Finding("unconfirmed", f"{count} not confirmed (first: {open_ones[0]}); {advice}")
+
+
+def _given_again(catalogue: Catalogue) -> Iterator[Finding]:
+    """Yield individuals that a season brought under a former name of another one."""
+    with catalogue.reading() as connection:
+        pairs = names_given_again(connection)
+    for again, one in pairs:
+        sentence = f"{shown_individual(again)} was added under a former name of {shown_individual(one)}; they may be"
+        yield Finding("two names", f"{sentence} one animal.")
 
 
 def _sides(table: ImageTable, shown: dict[str, str]) -> Iterator[Finding]:

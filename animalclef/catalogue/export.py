@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.data.answers import Answer
@@ -12,7 +12,7 @@ from animalclef.data.formats.camtrap_dp import is_camtrap, write_camtrap
 from animalclef.data.formats.capture_history import Occasion, capture_histories, mark_text
 from animalclef.data.formats.wildbook import write_wildbook
 from animalclef.data.table_writing import write_plain_table
-from animalclef.errors import ConfigError, OutputError
+from animalclef.errors import ConfigError, OutputError, suggestion
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.output_guard import check_output
 from animalclef.runtime.wording import counted
@@ -31,9 +31,16 @@ def export_catalogue(
     `camtrap-dp` fills the package that one season came from; `season` is its number.
 
     Raises:
-        ConfigError: the season is no Camtrap DP package, or is not named.
+        ConfigError: there is no such format or occasion, or the format is not for one season; with camtrap-dp the
+            season is no Camtrap DP package, or is not named.
         OutputError: the place holds something else.
     """
+    _check_choice("to", to, get_args(Format))
+    _check_choice("occasion", occasion, get_args(Occasion))
+    if season is not None and to != "camtrap-dp":
+        raise ConfigError(
+            f"season {season}: {to} holds every season, and only camtrap-dp is of a single one. Leave the season out."
+        )
     table = catalogue.table(all_of_them=True)
     answers = _answers(catalogue)
     if to == "camtrap-dp":
@@ -56,6 +63,12 @@ def export_catalogue(
     return [*undated, f"Capture histories: {out} ({count})."]
 
 
+def _check_choice(name: str, given: str, choices: tuple[str, ...]) -> None:
+    if given not in choices:
+        near = suggestion(str(given), choices)
+        raise ConfigError(f"export: {name}={given!r}: expected one of {', '.join(choices)}.{near}")
+
+
 def _answers(catalogue: Catalogue) -> list[Answer]:
     """Return the individual of every photograph; a name that a person gave has probability 1."""
     return [
@@ -71,7 +84,8 @@ def _camtrap(catalogue: Catalogue, answers: list[Answer], out: Path, season: int
     chosen = season if season is not None else packages[0] if len(packages) == 1 else None
     if chosen not in packages:
         there = ", ".join(map(str, packages)) or "none"
-        raise ConfigError(f"--season: give the season that came from a Camtrap DP package (there are: {there}).")
+        wrong = "" if chosen is None else f" {chosen}"
+        raise ConfigError(f"--season{wrong}: give the season that came from a Camtrap DP package (there are: {there}).")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out}: exists already. Give --out a new folder.")
     start = f"{chosen}/"

@@ -88,7 +88,7 @@ class Recogniser:
         Without a decision, or with `retune`, one is tuned on all confirmed photographs and on the season's named ones.
         """
         given = None if retune else self.decision
-        with self.folder.claimed():
+        with self.folder.claimed(by_catalogue=True):
             self.folder.open(overwrite=False)
             keep_season_run(self.folder, self.catalogue.roots())
             context = self._context(given)
@@ -98,7 +98,7 @@ class Recogniser:
 
     def unnamed(self, images: ImageTable) -> Clusters:
         """Group photographs while the catalogue knows nobody to compare them with."""
-        with self.folder.claimed():
+        with self.folder.claimed(by_catalogue=True):
             self.folder.open(overwrite=False)
             clusters, _ = cluster_unnamed(self._loaded(images), Contents(images, []), self._context(None))
             return clusters
@@ -115,7 +115,7 @@ class Recogniser:
         if self.decision is None or not len(self.gallery.gallery):
             raise DataError(f"{self.catalogue.folder}: the catalogue has no confirmed individual yet.")
         query = _one_row(photograph, self._dataset(dataset))
-        with self.folder.claimed():
+        with self.folder.claimed(by_catalogue=True):
             self.folder.open(overwrite=False)
             context = self._opened
             embed_alone(query, context)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from animalclef.errors import DataError, OutputError
 
@@ -136,15 +136,23 @@ class Database(ABC):
     def _sentence(self, error: SQLAlchemyError, cause: str) -> DataError | OutputError:
         """Return one sentence for an error of the database."""
 
+    def _is_bug(self, error: SQLAlchemyError) -> bool:
+        """Return whether the database was asked wrongly, by this program or by who called it."""
+        return not isinstance(error, DBAPIError | sa.exc.TimeoutError)
+
     @contextmanager
     def _sentences(self) -> Iterator[None]:
         try:
             yield
         except SQLAlchemyError as error:
+            if self._is_bug(error):
+                raise
             cause = " ".join((str(getattr(error, "orig", None) or error).splitlines() or [""])[0].split())
             if isinstance(error, IntegrityError) and "seasons" in cause:
                 raise OutputError(f"{self.shown}: another process added this season. Run it again.") from error
             if isinstance(error, IntegrityError):
+                if not _is_second(error, cause):  # such as no text where one is needed
+                    raise
                 sentence = "another individual has this name now. Rename one of them first."
                 raise DataError(f"{self.shown}: {sentence}") from error
             raise self._sentence(error, cause) from error
@@ -174,6 +182,11 @@ def put_meta(connection: sa.Connection, name: str, value: str) -> None:
 def next_id(connection: sa.Connection, table: sa.Table) -> int:
     """Return the id of the next row, one above the highest; no row is ever removed."""
     return (connection.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0) + 1
+
+
+def _is_second(error: IntegrityError, cause: str) -> bool:
+    """Return whether a value is there already, where it may stand once."""
+    return getattr(error.orig, "sqlstate", None) == "23505" or "UNIQUE" in cause
 
 
 def _version(connection: sa.Connection) -> int | None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
 from animalclef.catalogue.catalogue_folder import Catalogue, link_photographs
-from animalclef.catalogue.individual_lookup import new_individual
+from animalclef.catalogue.former_names import Name
 from animalclef.catalogue.recogniser import Machine, Recogniser
-from animalclef.catalogue.schema import changes, individuals, meta, next_id, photographs, put_meta, seasons
+from animalclef.catalogue.schema import meta, next_id, photographs, put_meta, seasons
+from animalclef.catalogue.season_individuals import Answer, SeasonIndividuals
 from animalclef.catalogue.signed_changes import Change, apply_event
 from animalclef.config import Config
 from animalclef.data.hashing import hash_images
@@ -25,24 +25,16 @@ from animalclef.decision.decision_model import Decision
 from animalclef.errors import DataError
 from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.wording import counted, now
+from animalclef.store.catalogue_places import refuse_run_around
 from animalclef.structures import ImageTable, Skipped
-from animalclef.structures.arrays import text_array
+from animalclef.structures.arrays import BoolArray, text_array
 from animalclef.structures.images import box_text
 
-__all__ = ["Added", "Answer", "add_season", "create_catalogue", "write_season"]
+__all__ = ["Added", "add_season", "create_catalogue", "write_season"]
 
 logger = logging.getLogger(__name__)
 
-Name = tuple[str, str]  # data set and name of an individual
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the program says of one photograph: a name or `None`, its probability, and the group of a new individual."""
-
-    name: str | None
-    probability: float
-    group: str
+_MANY_MORE = 2  # times the confirmed photographs that the decision was tuned on: a new one is advised
 
 
 @dataclass(frozen=True)
@@ -55,7 +47,7 @@ class Added:
     recognised: int  # photographs that the program named
     new: int  # photographs of individuals that were not in the catalogue
     known: int  # photographs that were in the catalogue already, and are left out
-    skipped: Sequence[Skipped]
+    skipped: Sequence[Skipped]  # that could not be read, or are the same file as an earlier one of this season
 
 
 def create_catalogue(
@@ -69,8 +61,9 @@ def create_catalogue(
     Raises:
         ConfigError: a setting is for data sets alone that the table does not hold.
         DataError: there is a catalogue already.
-        OutputError: the folder or the database cannot be written to, or another process begins the catalogue.
+        OutputError: the folder lies in a run, it or the database cannot be written to, or another process begins it.
     """
+    refuse_run_around(folder)
     config.check_datasets(loaded.images.datasets)
     catalogue = Catalogue(folder, create=True, address=address)
     with catalogue.database.adding():
@@ -91,10 +84,17 @@ def add_season(
         DataError: every photograph is in the catalogue already, or none can be read.
         OutputError: another process adds a season.
     """
-    if left := sum(not row.confirmed for row in catalogue.rows()):
+    rows = catalogue.rows()
+    if left := sum(not row.confirmed for row in rows):
         logger.warning(
             "%s not confirmed, so the new season is not compared with them. Confirm them first, or review them later: "
             "animalclef review %s --season NUMBER.", counted(left, "photograph", "is"), catalogue.folder,
+        )  # fmt: skip
+    sure, fitted = len(rows) - left, len(catalogue.fitted())
+    if not retune and fitted and sure >= _MANY_MORE * fitted:
+        logger.warning(
+            "%s confirmed, and the decision was tuned on %d of them. `animalclef catalogue add --retune` (in Python: "
+            "retune=True) tunes a new one with a season.", counted(sure, "photograph", "is"), fitted,
         )  # fmt: skip
     with catalogue.database.adding():
         return _add(catalogue, loaded, (who, why), machine, retune=retune)
@@ -108,6 +108,7 @@ def _add(
     images = _as_the_catalogue_names(loaded, catalogue, merge=recogniser.config.data.merge_case)
     images, skipped = hash_images(images, recogniser.config.data, machine.workers, machine.progress)
     fresh = catalogue.absent(images)
+    twice = _twice(images, fresh)
     if not fresh.any():
         raise DataError(
             f"{loaded.source.root}: {counted(len(images), 'photograph')}, all of them in the catalogue already."
@@ -129,7 +130,18 @@ def _add(
         found = recogniser.unnamed(new)
         answers = {one: Answer(None, 0.0, group) for one, group in zip(found.image_id, found.label, strict=True)}
     counts = write_season(catalogue, loaded.source.root, season, new, answers, decision, signed, before)
-    return Added(season, **counts, known=int((~fresh).sum()), skipped=skipped)
+    return Added(season, **counts, known=int((~fresh).sum()) - len(twice), skipped=[*skipped, *twice])
+
+
+def _twice(images: ImageTable, fresh: BoolArray) -> list[Skipped]:
+    """Return the photographs that are the same as an earlier one of this season, each with the reason."""
+    pairs = list(zip(images.dataset, images.key, strict=True))
+    first = {pairs[row]: images.path[row] for row in np.flatnonzero(fresh)}
+    return [
+        images.skipped(int(row), f"the same photograph as {first[pairs[row]]}")
+        for row in np.flatnonzero(~fresh)
+        if pairs[row] in first
+    ]
 
 
 def _as_the_catalogue_names(loaded: LoadedTable, catalogue: Catalogue, *, merge: bool) -> ImageTable:
@@ -192,7 +204,7 @@ def write_season(
     rows: list[dict[str, object]] = []
     with catalogue.changing() as connection:
         connection.execute(sa.insert(seasons).values(id=season, root=str(root.resolve()), added=now()))
-        whose = _Individuals(connection, before)
+        whose = SeasonIndividuals(connection, before)
         for dataset, given in zip(new.dataset, new.identity, strict=True):
             if given is not None:  # first: an answer may be a name that a later row brings
                 whose.named(str(dataset), given)
@@ -214,71 +226,6 @@ def write_season(
         if decision is not None:
             _keep_decision(connection, decision.model_dump_json())
     return counts | {"event": event}
-
-
-class _Individuals:
-    """The individuals that a season's photographs show; those that are not there yet are made."""
-
-    def __init__(self, connection: sa.Connection, before: Mapping[Name, int]) -> None:
-        rows = connection.execute(sa.select(individuals)).all()
-        self._connection, self.made = connection, list[Change]()
-        self._groups: dict[Name, int] = {}
-        into = {row.id: row.into for row in rows if row.state == "merged"}
-        self._name_of = {row.id: row.name for row in rows}
-        self._now: dict[Name, int] = {(row.dataset, row.name): row.id for row in rows if row.state == "active"}
-        active = set(self._now.values())
-
-        def still_active(named: Iterable[tuple[Name, int]]) -> dict[Name, int]:
-            return {name: number for name, earlier in named if (number := _last(earlier, into)) in active}
-
-        self._before = self._now | still_active(before.items())
-        self._former = still_active(_former_names(connection, rows))
-
-    def named(self, dataset: str, name: str) -> int:
-        """Return the id of a name as it is now; an individual that had the name before is told."""
-        if (dataset, name) in self._now:
-            return self._now[dataset, name]
-        if (dataset, name) in self._former:
-            now_called = self._name_of[self._former[dataset, name]]
-            told = (
-                "The catalogue's earlier %s is now %s (renamed or merged), so the %s of this season was added as a new "
-            )
-            told += "individual. If they are the same animal: animalclef catalogue merge CATALOGUE %s %s."
-            logger.warning(told, name, now_called, name, now_called, name)
-        return self._made(dataset, name)
-
-    def answered(self, dataset: str, answer: Answer) -> int:
-        """Return the id of an answer's name as it was; for a new individual that of its group."""
-        if answer.name is not None and (dataset, answer.name) in self._before:
-            return self._before[dataset, answer.name]
-        group = (dataset, answer.group)
-        if group not in self._groups:
-            self._groups[group] = self._made(dataset, None)
-        return self._groups[group]
-
-    def _made(self, dataset: str, name: str | None) -> int:
-        one, change = new_individual(self._connection, dataset, name)
-        self.made.append(change)
-        self._now[dataset, one.name] = one.id
-        self._before.setdefault((dataset, one.name), one.id)
-        return one.id
-
-
-def _last(number: int, into: Mapping[int, int]) -> int:
-    """Return the id that an individual was merged into in the end; its own if it was not."""
-    while number in into:
-        number = into[number]
-    return number
-
-
-def _former_names(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> Iterator[tuple[Name, int]]:
-    """Yield the names that individuals had before they were renamed or merged, with their ids."""
-    of = {row.id: row.dataset for row in rows}
-    renamed = (changes.c.table == "individuals") & (changes.c.column == "name") & changes.c.before.is_not(None)
-    for row, name in connection.execute(sa.select(changes.c.row, changes.c.before).where(renamed)):
-        if row in of:
-            yield (of[row], name), row
-    yield from (((row.dataset, row.name), row.id) for row in rows if row.state == "merged")
 
 
 def _values(new: ImageTable, row: int) -> dict[str, object]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, ProgrammingError, SQLAlchemyError
 
 from animalclef.catalogue.schema import Database
 from animalclef.errors import DataError, OutputError
@@ -48,6 +48,10 @@ class SqliteFile(Database):
 
     def _hold(self, connection: sa.Connection) -> None:
         """Do nothing: the transaction holds the file since it began."""
+
+    def _is_bug(self, error: SQLAlchemyError) -> bool:
+        """Return whether the file was asked wrongly; it calls neither damage nor a lock so."""
+        return super()._is_bug(error) or isinstance(error, ProgrammingError | InterfaceError)
 
     def _sentence(self, error: SQLAlchemyError, cause: str) -> DataError | OutputError:
         if "full" in cause:

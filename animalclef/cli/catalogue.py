@@ -253,6 +253,8 @@ def _machine(device: str, weights: Path | None, workers: int | None) -> Machine:
 def _tell_added(folder: Path, added: Added, *, as_json: bool) -> None:
     for one in added.skipped[:10]:
         warn(f"{one.path}: left out ({one.reason}).")
+    if len(added.skipped) > 10:
+        warn(f"{len(added.skipped) - 10} more photographs were left out; --json lists them.")
     known = f" {added.known} were in the catalogue already." if added.known else ""
     lines = [
         f"Season {added.season}: {added.named} named, {added.recognised} recognised, {added.new} of new individuals."

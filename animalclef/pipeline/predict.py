@@ -262,15 +262,16 @@ def _as_prepared(asked: ImageTable, images: ImageTable) -> ImageTable:
 
 def _warn_about_data(asked: ImageTable, features: FeatureSet, context: RunContext) -> None:
     """Warn of data that cannot be answered, or not as well as they could be."""
-    images, given = features.images, context.given
-    if not len(asked.queries):
+    images, given, in_catalogue = features.images, context.given, context.fitted_on is not None
+    if not len(asked.queries) and not in_catalogue:
         context.warn("There are no queries; the submission has a header and no rows.")
     for name in sorted(set(asked.queries.datasets) - set(images.gallery.datasets)):
         count = int((asked.queries.dataset == name).sum())
         context.warn(
             f"{name}: no usable database photograph with an identity; its queries ({count}) are all answered as new."
         )
-    if given is not None and context.models.network is None and given.gallery != gallery_digest(images):
+    fits = given is None or context.models.network is not None or in_catalogue  # a catalogue keeps both, as it grows
+    if given is not None and not fits and given.gallery != gallery_digest(images):
         context.warn(
             "The decision was fitted on another gallery, and so was its weight-free embedding. Tune a new one at times."
         )

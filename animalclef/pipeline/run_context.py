@@ -124,7 +124,9 @@ class RunContext:
         return tuple(one.column(name) for one in self.matchers if one.log is not None for name in one.log.columns)
 
     def warn(self, sentence: str) -> None:
-        """Log a warning about the data, and keep it for the run's figures."""
+        """Log a warning about the data once, and keep it for the run's figures."""
+        if sentence in self.warnings:
+            return
         logger.warning("%s", sentence)
         self.warnings.append(sentence)
 

@@ -23,6 +23,7 @@ from animalclef.runtime.atomic_files import (
 from animalclef.runtime.digests import RESULTS, json_object
 from animalclef.runtime.file_lock import locked_folder
 from animalclef.runtime.output_guard import RUN_MARKER
+from animalclef.store.catalogue_places import CATALOGUE_FILES, refuse_catalogue_below, refuse_catalogue_run
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped
 from animalclef.structures.images import box_text
 
@@ -98,7 +99,7 @@ class RunFolder:
     @property
     def advice(self) -> str:
         """Say what to do where this folder holds no finished run."""
-        if any((self.path / name).exists() for name in ("catalogue.db", "catalogue.address")):
+        if any((self.path / name).exists() for name in CATALOGUE_FILES):
             return f"This is a catalogue; its run is in {self.path / 'run'}."
         if not (self.path / RUN_MARKER).is_file():
             return "This is no run folder, which `animalclef predict --run` makes."
@@ -109,16 +110,20 @@ class RunFolder:
         """Say how the run is made again."""
         return f"Run `animalclef predict --run {self.path}` again with its data and settings; finished work is kept."
 
-    def refuse_run_of_others(self, command: str) -> None:
+    def refuse_run_of_others(self, command: str, *, overwrite: bool = False) -> None:
         """Check that a command may keep its work here: no other command finished a run in this folder.
 
-        A damaged `finished.json` counts as one of `predict`, which makes it again. Ensembles of an earlier version are
-        known by the name of their settings.
+        With `overwrite` it may, if the folder belongs to no catalogue and none lies in it. A damaged `finished.json`
+        counts as one of `predict`, which makes it again. Ensembles of an earlier version are known by the name of
+        their settings.
 
         Raises:
-            OutputError: it holds a finished run of another command.
+            OutputError: it holds a finished run of another command, or the results of a catalogue.
         """
-        if not self.finished.exists():
+        refuse_catalogue_run(self.path)
+        if overwrite:
+            refuse_catalogue_below(self.path)
+        if overwrite or not self.finished.exists():
             return
         settings = json_object(self.finished)
         was_ensemble = (settings.get("config") or {}).get("name") == "ensemble"
@@ -134,13 +139,15 @@ class RunFolder:
         )
 
     @contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Lock the folder against other processes.
+    def claimed(self, *, by_catalogue: bool = False) -> Iterator[None]:
+        """Lock the folder against other processes; the run folder of a catalogue is for the catalogue alone.
 
         Raises:
             RunInUseError: another process works in the folder.
-            OutputError: the folder cannot be written to.
+            OutputError: the folder cannot be written to, or holds the results of a catalogue.
         """
+        if not by_catalogue:
+            refuse_catalogue_run(self.path)
         check_writable(self.path)
         busy = "another process is working in this run. Wait, or use another --run."
         with locked_folder(self.path, busy, "--run"):
@@ -151,12 +158,15 @@ class RunFolder:
 
         Raises:
             StaleArtefactError: the folder holds something that is not a run.
+            OutputError: it would be emptied, and holds a catalogue.
         """
         marker = self.path / RUN_MARKER
         strangers = [] if marker.exists() else [item for item in self.path.iterdir() if not _is_ours(item)]
         if strangers:
             held = strangers[0].name
             raise StaleArtefactError(f"{self.path}: not a run folder (it holds {held}). Use another --run.")
+        if overwrite:
+            refuse_catalogue_below(self.path)
         remove_parts(self.path)
         if overwrite:
             for item in self.path.iterdir():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -184,6 +185,21 @@ def test_a_whole_season_can_be_undone_by_its_number_alone(catalogue: Catalogue) 
     assert list(catalogue.absent(images)) == [False, True, False]  # known; taken back; the same photograph again
 
 
+def test_confirmations_and_names_do_not_stand_on_the_only_season_but_a_merged_individual_does(
+    begin: Begin, tmp_path: Path
+) -> None:
+    kept = begin(tmp_path / "kept")
+    grow(kept, 1, [("a", "Luna", ""), ("b", None, "")], {"b": (None, 0.1)})
+    kept.confirm(None, "Ada", "")
+    kept.rename("Luna", "Stella", "Ada", "")
+    kept.merge("Stella", "new_2", "Ada", "")
+    with pytest.raises(DataError, match=r"event 4 changed the same later\. Undo event 4 first"):
+        kept.undo(1, "Ada", "")
+    kept.undo(4, "Ada", "")
+    assert kept.undo(1, "Ada", "").kind == "add"
+    assert (names_of(kept), kept.individuals()) == ({}, [])
+
+
 def test_a_name_that_was_given_again_is_one_sentence(catalogue: Catalogue) -> None:
     catalogue.merge("Luna", "Tara", "Ada", "")
     catalogue.rename("new_3", "Tara", "Ada", "")
@@ -197,7 +213,8 @@ def test_answers_follow_what_changed_while_the_season_was_computed(catalogue: Ca
     before = {(one.dataset, one.name): one.id for one in catalogue.individuals()}
     catalogue.merge("Luna", "Tara", "Ada", "")
     catalogue.rename("new_3", "Tara", "Ada", "")
-    from animalclef.catalogue.seasons import Answer, write_season
+    from animalclef.catalogue.season_individuals import Answer
+    from animalclef.catalogue.seasons import write_season
 
     one = image_table([Row("3/f")])
     one = one.with_columns(dataset=strings("NewtID"))
@@ -301,6 +318,29 @@ def test_export_as_table_sheet_and_histories(catalogue: Catalogue, tmp_path: Pat
         export_catalogue(catalogue, "camtrap-dp", tmp_path / "package")
 
 
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"to": "xlsx"}, r"export: to='xlsx': expected one of table, camtrap-dp, wildbook, capture-history\.$"),
+        ({"to": "wildbok"}, r"to='wildbok': expected one of .*\. Did you mean wildbook\?$"),
+        ({"to": "capture-history", "occasion": "week"}, r"occasion='week': expected one of day, month, year\.$"),
+        (
+            {"to": "table", "season": 9},
+            r"season 9: table holds every season, and only camtrap-dp is of a single one\. L",
+        ),
+        ({"to": "wildbook", "season": 1}, "season 1: wildbook holds every season"),
+        ({"to": "capture-history", "season": 1}, "season 1: capture-history holds every season"),
+        ({"to": "camtrap-dp", "season": 9}, r"--season 9: give the season that came from .* \(there are: none\)"),
+    ],
+)
+def test_an_export_that_cannot_be_meant_is_refused(
+    given: dict[str, Any], sentence: str, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        export_catalogue(catalogue, out=tmp_path / "out.csv", **given)
+    assert not (tmp_path / "out.csv").exists()
+
+
 def test_an_export_fills_the_package_of_its_season(catalogue: Catalogue, tmp_path: Path) -> None:
     package = tmp_path / "package"
     package.mkdir()
@@ -358,6 +398,24 @@ def test_a_former_name_is_told_when_a_season_brings_it_again(
         "The catalogue's earlier Luna is now Stella", "The catalogue's earlier Tara is now Stella",
     ]  # fmt: skip
     assert former[0].endswith("animalclef catalogue merge CATALOGUE Stella Luna.")
+    again = [one.sentence for one in check_catalogue(catalogue) if one.kind == "two names"]
+    assert again == [
+        "Luna (I4) was added under a former name of Stella (I1); they may be one animal.",
+        "Tara (I5) was added under a former name of Stella (I1); they may be one animal.",
+    ]
+    catalogue.merge("Stella", "Luna", "Ada", "")
+    catalogue.rename("Tara", "Bella", "Ada", "another animal")
+    assert "two names" not in {one.kind for one in check_catalogue(catalogue)}
+
+
+def test_a_renaming_that_was_undone_gave_no_name(catalogue: Catalogue, caplog: pytest.LogCaptureFixture) -> None:
+    catalogue.rename("Luna", "Stella", "Ada", "")
+    catalogue.undo(None, "Ada", "")
+    catalogue.merge("Luna", "Tara", "Ada", "")
+    catalogue.split(["1/c"], "Tara", "Ada", "a person said so")
+    grow(catalogue, 3, [("p", "Stella", "")])
+    assert "renamed or merged" not in caplog.text
+    assert "two names" not in {one.kind for one in check_catalogue(catalogue)}
 
 
 @pytest.mark.parametrize(("kept", "brought"), [(False, "auto"), (True, True), (["NewtID"], ["NewtID"])])

@@ -262,6 +262,45 @@ def test_a_photograph_that_cannot_be_read_is_left_out(folder: Path, data: Path, 
     assert len(answers(folder)) == 2
 
 
+def test_the_first_of_two_equal_files_is_kept_and_the_other_is_listed(folder: Path, data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    rows = read_csv(data / "one.csv")
+    for name in ("copy", "again"):
+        shutil.copy(data / rows[0]["path"], tmp_path / "data" / f"{name}.jpg")
+    lines = [
+        rows[1],
+        {**rows[0], "image_id": "c", "path": "copy.jpg"},
+        rows[0],
+        {**rows[0], "image_id": "d", "path": "again.jpg"},
+    ]
+    known = read_csv(data / "first.csv")[0]
+    write_csv(tmp_path / "data" / "one.csv", list(rows[0]), [list(row.values()) for row in [*lines, known]])
+    added = add(folder, tmp_path / "data", "one")
+    assert [(one.path, one.reason) for one in added.skipped] == [
+        (rows[0]["path"], "the same photograph as copy.jpg"), ("again.jpg", "the same photograph as copy.jpg"),
+    ]  # fmt: skip
+    assert (added.recognised + added.new, added.known) == (2, 1)
+    assert {*answers(folder)} == {rows[1]["path"], "copy.jpg"}
+
+
+def test_a_new_decision_is_advised_when_many_more_photographs_are_confirmed(
+    folder: Path, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Catalogue(folder).changing() as connection:
+        connection.exec_driver_sql("UPDATE photographs SET fitted = (id <= 8)")
+    recognised = Recogniser(Catalogue(folder), CPU).who_all([data / one["path"] for one in read_csv(data / "two.csv")])
+    assert len(list(recognised)) == 4
+    add(folder, data, "more")  # named ones alone
+    assert "fitted on another gallery" not in caplog.text
+    assert "There are no queries" not in caplog.text
+    assert "--retune" not in caplog.text
+    add(folder, data, "one")
+    assert (
+        "16 photographs are confirmed, and the decision was tuned on 8 of them. `animalclef catalogue add --retune` "
+        "(in Python: retune=True) tunes a new one with a season."
+    ) in caplog.text
+
+
 def test_one_that_cannot_be_read_is_not_mistaken_for_another_of_the_season(
     folder: Path, data: Path, tmp_path: Path
 ) -> None:
