@@ -210,12 +210,13 @@ class Catalogue:
             return history(connection)
 
     def absent(self, images: ImageTable) -> BoolArray:
-        """Return which photographs, by data set and content, are not in the catalogue yet, each once."""
+        """Return which photographs are not in the catalogue yet, by data set and content; of equal ones a named one."""
         query = sa.select(photographs.c.dataset, photographs.c.key).where(photographs.c.present == 1)
         with self.reading() as connection:
             held = {(row.dataset, row.key) for row in connection.execute(query)}
         fresh = np.zeros(len(images), dtype=bool)
-        for row, pair in enumerate(zip(images.dataset, images.key, strict=True)):
+        for row in sorted(range(len(images)), key=lambda one: images.identity[one] is None):
+            pair = images.dataset[row], images.key[row]
             fresh[row] = pair not in held
             held.add(pair)
         return fresh

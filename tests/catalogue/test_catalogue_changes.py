@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from grown import START, Begin, find, grow, names_of
@@ -183,6 +184,8 @@ def test_a_whole_season_can_be_undone_by_its_number_alone(catalogue: Catalogue) 
     images = image_table([Row("x"), Row("y"), Row("z")])
     images = images.with_columns(key=strings("key-1/a", "key-2/d", "key-2/d"), dataset=strings(*["NewtID"] * 3))
     assert list(catalogue.absent(images)) == [False, True, False]  # known; taken back; the same photograph again
+    named = images.with_columns(identity=np.array([None, None, "Luna"]), is_query=np.array([True, True, False]))
+    assert list(catalogue.absent(named)) == [False, False, True]  # the one of two that says whom it shows
 
 
 def test_confirmations_and_names_do_not_stand_on_the_only_season_but_a_merged_individual_does(
