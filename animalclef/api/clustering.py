@@ -54,7 +54,7 @@ def cluster(
     Raises:
         DataError: the table cannot be used, a pair names a photograph that is not there, or pairs contradict each
             other.
-        RunError: the run was fused from others, or its photographs have moved.
+        RunError: the run was fused from others or changed since, or its photographs have moved.
         ConfigError: a setting does not exist, or would change a finished run's features.
         ValueError: `must_link` or `cannot_link` does not hold pairs.
         OutputError: with data, `run_dir` holds a finished run of `predict`.
@@ -119,6 +119,7 @@ def _changed(own: Config, config: Config | PathLike | None) -> Config:
 def _run_of(given: Run | Dataset | PathLike | None) -> FinishedRun | None:
     """Return the finished run that is meant, `None` for data."""
     if isinstance(given, Run):
+        given.finished.check_unchanged()
         return given.finished
     if given is None or isinstance(given, Dataset) or not RunFolder(Path(given)).finished.is_file():
         return None

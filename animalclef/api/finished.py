@@ -37,6 +37,9 @@ __all__ = ["Run", "path_of", "write_report"]
 class Run:
     """A finished run: answers, candidates and decision, with pictures, a report and a submission.
 
+    What is read from its folder later (clusters, pictures, report, submission) is refused with a `RunError` if the
+    folder was moved, or holds another run by now.
+
     Example:
         >>> run = load_run(run_folder)
         >>> sorted(run.decision.datasets), run.show(run.predictions.image_id[0]).mode
@@ -101,6 +104,7 @@ class Run:
     @cached_property
     def clusters(self) -> pd.DataFrame | None:
         """One row per query: image_id, dataset, cluster, individual (a name, or new_1 ...); None without grouping."""
+        self.finished.check_unchanged()
         clusters = read_clusters(self.finished)
         return None if clusters is None else clusters.table
 
@@ -111,7 +115,9 @@ class Run:
 
         Raises:
             DataError: the run has no such query, or its photographs are not where they were.
+            RunError: the run is gone, or was changed since.
         """
+        self.finished.check_unchanged()
         explanations = Explanations(self.finished, None, self.weights) if explain else None
         return PilImage.fromarray(draw_query(self.finished, str(query_id), candidates, explanations, self.weights))
 
@@ -127,12 +133,14 @@ class Run:
 
         Raises:
             OutputError: the file cannot be written, or another file is there.
+            RunError: the run is gone, or was changed since.
 
         Example:
             >>> load_run(run_folder).to_submission(folder / "submission.csv").name
             'submission.csv'
         """
         target, finished = Path(path), self.finished
+        finished.check_unchanged()
         check_target(target, self.path)
         clusters = read_clusters(finished) if finished.is_clustering else None
         loaded = LoadedTable(Source(finished.path, None), finished.images, [], finished.order, clusters is not None)
@@ -180,12 +188,14 @@ def write_report(
     Raises:
         DataError: the truth is of other data.
         OutputError: the place cannot be written to, or holds something else.
+        RunError: the run is gone, or was changed since.
 
     Example:
         >>> write_report(run_folder, folder / "report.html").name
         'report.html'
     """
     opened = run if isinstance(run, Run) else Run(read_run(Path(run)))
+    opened.finished.check_unchanged()
     return write_page(
         opened.finished, path_or_none(truth), path_or_none(path), candidates, cores(workers),
         progress or Silent(), matched=matched, masks=path_or_none(masks), weights=opened.weights, explained=explain,
@@ -194,5 +204,12 @@ def write_report(
 
 
 def path_of(run: Run | PathLike) -> Path:
-    """Return the folder of a run."""
-    return run.path if isinstance(run, Run) else Path(run)
+    """Return the folder of a run.
+
+    Raises:
+        RunError: it is a `Run` that is gone, or was changed since.
+    """
+    if not isinstance(run, Run):
+        return Path(run)
+    run.finished.check_unchanged()
+    return run.path
