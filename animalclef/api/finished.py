@@ -103,7 +103,10 @@ class Run:
 
     @cached_property
     def clusters(self) -> pd.DataFrame | None:
-        """One row per query: image_id, dataset, cluster, individual (a name, or new_1 ...); None without grouping."""
+        """One row per query: image_id, dataset, cluster, individual (a name, or new_1 ...); None without grouping.
+
+        The individual of a photograph that was skipped is None.
+        """
         self.finished.check_unchanged()
         clusters = read_clusters(self.finished)
         return None if clusters is None else clusters.table
