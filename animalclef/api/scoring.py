@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from animalclef.structures import Embeddings, ImageTable, Shortlist, StrArray
 __all__ = ["competition_score", "retrieval_metrics", "retrieve"]
 
 Answers = PathLike | pd.DataFrame | Mapping[str, str | None]
+_NOBODY = ""  # in place of the name of an individual that nobody named
 Vectors = Embeddings | np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
 
@@ -69,17 +71,18 @@ def retrieve(queries: Embeddings, gallery: Embeddings, *, k: int = 100) -> Short
 
 def retrieval_metrics(
     embeddings: Vectors,
-    identity: Sequence[str],
+    identity: Sequence[str | None],
     *,
     gallery: Vectors | None = None,
-    gallery_identity: Sequence[str] | None = None,
+    gallery_identity: Sequence[str | None] | None = None,
 ) -> RetrievalFigures:
     """Return rank-1, rank-5, rank-10, rank-20 and mAP: every image against all others, or against a gallery.
 
-    `embeddings` is (n, d) with one `identity` each. `.mean` is a mapping from the measure's name to its value.
+    `embeddings` is (n, d) with one `identity` each. `.mean` is a mapping from the measure's name to its value. An image
+    without a name (None, "" or NaN) is no query and matches nobody; among the images searched it distracts.
 
     Raises:
-        ValueError: shapes do not fit, or only one of `gallery` and `gallery_identity` is given.
+        ValueError: shapes do not fit, nobody has a name, or only one of `gallery` and `gallery_identity` is given.
 
     Example:
         >>> vectors = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]], dtype=np.float32)
@@ -88,10 +91,14 @@ def retrieval_metrics(
     """
     if (gallery is None) != (gallery_identity is None):
         raise ValueError("expected gallery and gallery_identity, or neither.")
-    queries = _candidates(embeddings, identity)
-    if gallery is None or gallery_identity is None:
+    queries = _candidates("identity", embeddings, identity)
+    named = queries.identity != _NOBODY
+    if gallery is not None and gallery_identity is not None:
+        return query_against_gallery(queries.select(named), _candidates("gallery_identity", gallery, gallery_identity))
+    if named.all():
         return one_against_all(queries)
-    return query_against_gallery(queries, _candidates(gallery, gallery_identity))
+    searched = replace(queries, event=np.arange(len(named)))  # no image sees its own event, which is itself
+    return query_against_gallery(searched.select(named), searched)
 
 
 def competition_score(truth: PathLike | pd.DataFrame, predictions: Answers, *, merge_case: bool = True) -> Score:
@@ -146,11 +153,13 @@ def _check_columns(frame: pd.DataFrame, what: str, names: Sequence[str]) -> None
         raise SubmissionError(f"{what}: expected the columns {', '.join(names)}; {absent} absent.")
 
 
-def _candidates(embeddings: Vectors, identity: Sequence[str]) -> Candidates:
+def _candidates(name: str, embeddings: Vectors, identity: Sequence[str | None]) -> Candidates:
     values = embeddings.values if isinstance(embeddings, Embeddings) else np.asarray(embeddings, dtype=np.float32)
-    who = np.array([str(one) for one in identity], dtype=object)
+    who = np.array([_NOBODY if pd.isna(one) or not str(one).strip() else str(one) for one in identity], dtype=object)
     if len(who) != len(values):
-        raise ValueError(f"identity: expected one for each of {len(values)} embeddings, got {len(who)}.")
+        raise ValueError(f"{name}: expected one for each of {len(values)} embeddings, got {len(who)}.")
+    if (who == _NOBODY).all():
+        raise ValueError(f"{name}: expected the name of at least one individual, got none.")
     return Candidates(values, who, np.full(len(who), "all", dtype=object))
 
 
