@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from animalclef.api.datasets import PathLike, check_kind
+from animalclef.api.scored_frames import answers_of, answers_of_frame, truth_of_frame
 from animalclef.config import RetrieveConfig
-from animalclef.data.columns import NEW_INDIVIDUAL
 from animalclef.data.submission import Truth, read_submission
-from animalclef.errors import SubmissionError
 from animalclef.evaluation.evaluate import score_answers, truth_of_file
 from animalclef.metrics.competition import Score
 from animalclef.metrics.retrieval_metrics import Candidates, RetrievalFigures, one_against_all, query_against_gallery
@@ -107,10 +105,11 @@ def competition_score(truth: PathLike | pd.DataFrame, predictions: Answers, *, m
     `truth` has the columns image_id, identity, dataset and known (1 or 0): a file or a DataFrame. `predictions` is a
     submission, or a mapping from image_id to an identity, `None` for a new individual. `.overall` is the score,
     `.datasets` has BAKS and BAUS of each data set. With `merge_case` names that differ by case or spaces alone are the
-    same.
+    same. A data set without a query of a known (or of a new) individual scores 0, as the organisers compute it; a
+    warning says so.
 
     Raises:
-        SubmissionError: a file is not right, or a query has no answer.
+        SubmissionError: a file or a table is not right, the truth is empty, or a query has no answer.
 
     Example:
         >>> truth = pd.DataFrame({"image_id": ["1", "2"], "identity": ["Ada", "Bo"], "dataset": "Newts",
@@ -125,32 +124,19 @@ def competition_score(truth: PathLike | pd.DataFrame, predictions: Answers, *, m
 
 def _truth(truth: PathLike | pd.DataFrame, merge_case: bool) -> Truth:
     if not isinstance(truth, pd.DataFrame):
+        check_kind("truth", truth, (str, os.PathLike), "a truth file or a DataFrame")
         return truth_of_file(Path(truth), merge_case=merge_case)
-    _check_columns(truth, "truth", ("image_id", "identity", "dataset", "known"))
-    names = ("image_id", "identity", "dataset")
-    image_id, identity, dataset = (truth[name].astype(str).to_numpy(dtype=object) for name in names)
-    return Truth(image_id, identity, dataset, truth["known"].astype(int).to_numpy() == 1)
+    return truth_of_frame(truth, merge_case=merge_case)
 
 
 def _answers(predictions: Answers) -> Mapping[str, str | None]:
     if isinstance(predictions, Mapping):
-        return _named(map(str, predictions), predictions.values())
+        return answers_of(predictions, predictions.values())
     if not isinstance(predictions, pd.DataFrame):
         expected = "a submission file, a DataFrame, or a mapping from image_id to identity"
         check_kind("predictions", predictions, (str, os.PathLike), expected)
         return read_submission(Path(predictions))
-    _check_columns(predictions, "predictions", ("image_id", "identity"))
-    return _named(predictions["image_id"].astype(str), predictions["identity"])
-
-
-def _named(image_ids: Iterable[str], identities: Iterable[Any]) -> dict[str, str | None]:
-    rows = zip(image_ids, identities, strict=True)
-    return {image_id: None if pd.isna(who) or who == NEW_INDIVIDUAL else str(who) for image_id, who in rows}
-
-
-def _check_columns(frame: pd.DataFrame, what: str, names: Sequence[str]) -> None:
-    if absent := sorted(set(names) - set(frame.columns)):
-        raise SubmissionError(f"{what}: expected the columns {', '.join(names)}; {absent} absent.")
+    return answers_of_frame(predictions)
 
 
 def _candidates(name: str, embeddings: Vectors, identity: Sequence[str | None]) -> Candidates:

@@ -83,11 +83,10 @@ def score_files(truth_path: Path, submission_path: Path, *, merge_case: bool = T
         SubmissionError: a file is not right, or a query of the truth has no answer.
     """
     truth, answers = read_truth(truth_path, merge_case=merge_case), read_submission(submission_path)
-    _tell_oddities(answers, truth, submission_path)
     return score_answers(truth, answers, str(submission_path), str(truth_path), merge_case=merge_case)
 
 
-def _tell_oddities(answers: Mapping[str, str | None], truth: Truth, path: Path) -> None:
+def _tell_oddities(answers: Mapping[str, str | None], truth: Truth, path: str) -> None:
     """Warn of rows that Kaggle refuses, and of the word for a new individual in another spelling."""
     further = sorted(set(answers) - set(truth.image_id))
     if further:
@@ -108,8 +107,11 @@ def score_answers(
     """Compute the competition's score of answers by image_id; `submission` and `truth_name` name them in an error.
 
     Raises:
-        SubmissionError: a query of the truth has no answer.
+        SubmissionError: the truth is empty, or a query of it has no answer.
     """
+    if not len(truth.image_id):
+        raise SubmissionError(f"{truth_name}: no rows; expected one for every query.")
+    _tell_oddities(answers, truth, submission)
     missing = [image_id for image_id in truth.image_id if image_id not in answers]
     if missing:
         raise SubmissionError(
@@ -121,7 +123,13 @@ def score_answers(
     if merge_case:
         given = spelled_as(given, dataset, zip(dataset, identity, strict=True))
     kernel = ScoreKernel(np.array(identity, dtype=np.object_), truth.dataset, truth.known)
-    return kernel.score(kernel.encode(np.array(given, dtype=object)))
+    scored = kernel.score(kernel.encode(np.array(given, dtype=object)))
+    for name, part in scored.datasets.items():
+        for absent, kind, measure in ((not part.unknown, "new", "BAUS"), (not part.known, "known", "BAKS")):
+            if absent:
+                told = "%s has no %s individual in %s: %s is undefined, and the score is 0 by the organisers' rule."
+                logger.warning(told, name, kind, truth_name, measure)
+    return scored
 
 
 def truth_of_file(path: Path, *, merge_case: bool = True) -> Truth:

@@ -62,6 +62,8 @@ def score_clusters_of_run(run: FinishedRun, truth_path: Path) -> ClusterScores |
 
 
 def _scored(truth: Truth, labels: Mapping[str, str], submission: str, truth_file: str) -> ClusterScores:
+    if not len(truth.image_id):
+        raise SubmissionError(f"{truth_file}: no rows; expected one for every photograph.")
     missing = [image_id for image_id in truth.image_id if image_id not in labels]
     if missing:
         raise SubmissionError(

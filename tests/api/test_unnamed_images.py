@@ -29,7 +29,7 @@ def test_unnamed_ones_of_a_gallery_match_nobody() -> None:
 
 @pytest.mark.parametrize("names", [[None] * 4, [""] * 4])
 def test_somebody_needs_a_name(names: list[str | None]) -> None:
-    with pytest.raises(ValueError, match="^identity: expected the name of at least one individual, got none"):
+    with pytest.raises(ValueError, match=r"^identity: expected the name of at least one individual, got none"):
         retrieval_metrics(VECTORS, names)
-    with pytest.raises(ValueError, match="^gallery_identity: expected the name of at least one individual, got none"):
+    with pytest.raises(ValueError, match=r"^gallery_identity: expected the name of at least one individual, got none"):
         retrieval_metrics(VECTORS, ["Ada"] * 4, gallery=VECTORS, gallery_identity=names)
