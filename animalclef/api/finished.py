@@ -125,7 +125,7 @@ class Run:
         return PilImage.fromarray(draw_query(self.finished, str(query_id), candidates, explanations, self.weights))
 
     def report(self, path: PathLike | None = None, *, truth: PathLike | None = None, candidates: int = 5) -> Path:
-        """Write the report, and return its page; see `write_report`."""
+        """Write the report to a page (.html) or into a folder, and return its page; see `write_report`."""
         return write_report(self, path, truth=truth, candidates=candidates)
 
     def to_submission(self, path: PathLike) -> Path:
@@ -135,7 +135,7 @@ class Run:
         manifest are written beside it.
 
         Raises:
-            OutputError: the file cannot be written, or another file is there.
+            OutputError: the file cannot be written, another file is there, or its ending is another format's (.xlsx).
             RunError: the run is gone, or was changed since.
 
         Example:
@@ -190,7 +190,7 @@ def write_report(
 
     Raises:
         DataError: the truth is of other data.
-        OutputError: the place cannot be written to, or holds something else.
+        OutputError: the place cannot be written to, holds something else, or has the ending of another format.
         RunError: the run is gone, or was changed since.
 
     Example:

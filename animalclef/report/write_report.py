@@ -115,9 +115,13 @@ def write_report(
 
 
 def _target(run: FinishedRun, out: Path | None, *, alone: bool) -> Path:
-    """Return the page to write; anything that is already there must be a report."""
+    """Return the page to write, or raise; anything that is already there must be a report."""
     given = out or run.path / ("report.html" if alone else "report")
     is_page = given.suffix.lower() in (".html", ".htm")
+    if not is_page and given.suffix.lstrip(".").isalnum() and not given.suffix[1:].isdigit() and not given.is_dir():
+        raise OutputError(
+            f"{given}: a report is a page (.html) or a folder. Give a name with .html, or without ending."
+        )
     if alone:
         target = given if is_page else given / "index.html"
     else:
