@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from animalclef.api.datasets import Dataset, PathLike, load_config, path_or_none, table_of
+from animalclef.api.shown_progress import ProgressLike, shown_progress
 from animalclef.catalogue.catalogue_check import Finding, check_catalogue
 from animalclef.catalogue.catalogue_folder import Catalogue as OpenedCatalogue
 from animalclef.catalogue.export import Format, export_catalogue
@@ -23,7 +24,6 @@ from animalclef.config import Config
 from animalclef.data.formats.capture_history import Occasion
 from animalclef.errors import ConfigError
 from animalclef.runtime.login import login
-from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.threads import cores
 
 __all__ = ["Catalogue", "create_catalogue", "load_catalogue"]
@@ -77,7 +77,7 @@ class Catalogue:
     def add(
         self, data: Dataset | PathLike | None = None, *, retune: bool = False, who: str | None = None,
         why: str = "a new season", device: str = "auto", weights: PathLike | None = None, workers: int | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike = None,
     ) -> Added:  # fmt: skip
         """Add a season: only its photographs are computed, and compared with the confirmed ones.
 
@@ -101,7 +101,7 @@ class Catalogue:
     def who(
         self, photographs: PathLike | Sequence[PathLike], *, dataset: str | None = None, candidates: int = 5,
         device: str = "auto", weights: PathLike | None = None, workers: int | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike = None,
     ) -> pd.DataFrame:  # fmt: skip
         """Name the individual on each photograph, or on those of a folder; none is added.
 
@@ -237,7 +237,7 @@ def create_catalogue(
     device: str = "auto",
     weights: PathLike | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: ProgressLike = None,
 ) -> Catalogue:
     """Begin a catalogue in a folder with a first season: its names are taken, other photographs are recognised.
 
@@ -260,5 +260,5 @@ def create_catalogue(
     return Catalogue(opened)
 
 
-def _machine(device: str, weights: PathLike | None, workers: int | None, progress: Progress | None) -> Machine:
-    return Machine(device, path_or_none(weights), cores(workers), progress or Silent())
+def _machine(device: str, weights: PathLike | None, workers: int | None, progress: ProgressLike) -> Machine:
+    return Machine(device, path_or_none(weights), cores(workers), shown_progress(progress))

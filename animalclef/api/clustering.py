@@ -8,6 +8,7 @@ from pathlib import Path
 
 from animalclef.api.datasets import Dataset, PathLike, load_config, path_or_none, settings_of, table_of
 from animalclef.api.finished import Run
+from animalclef.api.shown_progress import ProgressLike, shown_progress
 from animalclef.clustering.constraints import NOTHING_SAID, Constraints
 from animalclef.config import Config, changed_settings
 from animalclef.errors import ConfigError, DataError
@@ -16,7 +17,6 @@ from animalclef.pipeline.cluster import cluster_run
 from animalclef.pipeline.image_contents import read_contents
 from animalclef.pipeline.predict import group_unnamed, predict
 from animalclef.pipeline.run_context import open_context
-from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.threads import cores
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.finished_run import load_run as read_run
@@ -40,7 +40,7 @@ def cluster(
     weights: PathLike | None = None,
     device: str = "auto",
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: ProgressLike = None,
 ) -> Clusters:
     """Group the photographs without a name by individual: known ones of the database, and new ones.
 
@@ -68,7 +68,7 @@ def cluster(
         6
     """
     constraints = Constraints(_pairs("must_link", must_link), _pairs("cannot_link", cannot_link))
-    count, shown = cores(workers), progress or Silent()
+    count, shown = cores(workers), shown_progress(progress)
     found, folder_of_weights = _run_of(run_or_data), path_or_none(weights)
     if found is not None:
         if "reviewed" in found.settings and constraints == NOTHING_SAID:

@@ -221,5 +221,5 @@ def check_kind(name: str, value: object, kinds: type | tuple[type, ...], expecte
     Traceback (most recent call last):
     TypeError: k: expected a whole number, got str.
     """
-    if not isinstance(value, kinds):
+    if not isinstance(value, kinds) or (isinstance(value, bool) and kinds in (int, (int, np.integer))):
         raise TypeError(f"{name}: expected {expected}, got {type(value).__name__}.")

@@ -12,6 +12,7 @@ import pandas as pd
 from PIL import Image as PilImage
 
 from animalclef.api.datasets import PathLike, path_or_none
+from animalclef.api.shown_progress import ProgressLike, shown_progress
 from animalclef.config import Config
 from animalclef.data.columns import NEW_INDIVIDUAL
 from animalclef.data.sources import Source
@@ -23,7 +24,6 @@ from animalclef.pipeline.results import check_target, summary_of, write_results
 from animalclef.report.explanations import Explanations
 from animalclef.report.query_picture import draw_query
 from animalclef.report.write_report import write_report as write_page
-from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.threads import cores
 from animalclef.runtime.wording import counted
 from animalclef.store.cluster_file import read_clusters
@@ -179,7 +179,7 @@ def write_report(
     explain: int = 0,
     layer: str | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: ProgressLike = None,
 ) -> Path:
     """Write a run's report as HTML: scores, charts, every query beside its best individuals. Return the page.
 
@@ -201,7 +201,7 @@ def write_report(
     opened.finished.check_unchanged()
     return write_page(
         opened.finished, path_or_none(truth), path_or_none(path), candidates, cores(workers),
-        progress or Silent(), matched=matched, masks=path_or_none(masks), weights=opened.weights, explained=explain,
+        shown_progress(progress), matched=matched, masks=path_or_none(masks), weights=opened.weights, explained=explain,
         layer=layer,
     ).page  # fmt: skip
 

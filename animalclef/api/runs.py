@@ -9,8 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from animalclef.api.datasets import Dataset, PathLike, check_kind, load_config, path_or_none, settings_of, table_of
 from animalclef.api.finished import Run, path_of
+from animalclef.api.shown_progress import ProgressLike, shown_progress
 from animalclef.config import Config
 from animalclef.data.review_log import read_review
 from animalclef.decision.decision_model import Decision, load_decision
@@ -25,7 +28,6 @@ from animalclef.pipeline.predict import predict as predict_table
 from animalclef.pipeline.run_context import Plan, open_context
 from animalclef.pipeline.tune import check_decide_alone, tune_run
 from animalclef.runtime.digests import file_digest
-from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.remote_files import remote_url
 from animalclef.runtime.threads import cores
 from animalclef.store.finished_run import load_run as read_run
@@ -48,7 +50,7 @@ def predict(
     budget: str | int | None = None,
     device: str = "auto",
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: ProgressLike = None,
     announce: Callable[[Plan], None] | None = None,
     say: Callable[[str], None] | None = None,
     overwrite: bool = False,
@@ -66,7 +68,9 @@ def predict(
     "30min") or a number of pairs ("50000"). Published weights are looked for in the folder `weights` first. The answers
     of a `reviewed` log (of `animalclef review`) decide their queries. `announce` gets the estimated cost before the
     long part, and `say` a sentence before a trial of preparations. `engine` "ray" runs the long stages on the Ray
-    cluster at `address`; the results are the same.
+    cluster at `address`; the results are the same. `workers` is the number of threads, 1 or more (default: the cores).
+    `progress` is True for bars on standard error (lines, where that is no terminal), False for silence, or an object
+    with a method `task` as in `animalclef.runtime.progress`; these two are the same wherever they are arguments.
 
     Raises:
         DataError: the table cannot be used, or too many files are missing.
@@ -92,7 +96,7 @@ def predict(
     if run_dir is not None and remote is None and not overwrite:
         RunFolder(Path(run_dir)).refuse_run_of_others("predict")  # before the long part
     loaded = table_of(data, settings.data)
-    count, shown = cores(workers), progress or Silent()
+    count, shown = cores(workers), shown_progress(progress)
     contents = read_contents(loaded, settings, count, shown)
     said = None if log is None else read_review(log, contents.images)  # refused before the long part
     default = Path("runs") / f"{settings.name}-{contents.digest[:8]}"
@@ -148,13 +152,13 @@ def tune_decision(
     storage: str | None = None,
     reviewed: PathLike | None = None,
     workers: int = 1,
-    progress: Progress | None = None,
+    progress: ProgressLike = None,
 ) -> Decision:
     """Search weights and thresholds of a finished run further; no photograph is read.
 
-    `trials` is their number per data set, in all (default: that of the settings, or 200). `config` is settings that
-    differ from those of the run in the group `decide` alone: `load_config(run.config, "decide.fusions=[weighted]")`, or
-    a YAML file of `decide` settings. Studies are kept in `storage` (default: studies.db in the run folder), and
+    `trials` is their number per data set, in all, 1 or more (default: that of the settings, or 200). `config` is
+    settings that differ from those of the run in the group `decide` alone, such as
+    `load_config(run.config, "decide.fusions=[weighted]")`, or a YAML file of `decide` settings. Studies are kept in `storage` (default: studies.db in the run folder), and
     the same call resumes them. The answers of a `reviewed` log (of `animalclef review`) about queries are further
     labelled pairs for calibration; the default storage then has a name of its own for each state of the answers.
 
@@ -168,7 +172,11 @@ def tune_decision(
         >>> tune_decision(run_folder, trials=2)
         Decision(NewtID: named from ..., validation score ...)
     """
-    folder = RunFolder(path_of(run))
+    if trials is not None:
+        check_kind("trials", trials, (int, np.integer), "a whole number, 1 or more")
+        if trials < 1:
+            raise ValueError(f"trials: expected 1 or more, got {trials}.")
+    folder, processes = RunFolder(path_of(run)), cores(workers)
     extra = [] if trials is None else [f"decide.trials={trials}"]
     finished = read_run(folder.path)
     chosen = settings_of(config, model=Config, base=finished.config)
@@ -181,7 +189,7 @@ def tune_decision(
             "decide.threshold=%g is set, so the threshold is not tuned. --set decide.threshold=null tunes it, too.",
             chosen.decide.threshold,
         )
-    return tune_run(folder, chosen, url, workers, progress or Silent(), said)
+    return tune_run(folder, chosen, url, processes, shown_progress(progress), said)
 
 
 def default_storage(run: Path, reviewed: PathLike | None = None) -> str:
@@ -196,7 +204,7 @@ def ensemble(
     run_dir: PathLike | None = None,
     config: Config | PathLike | None = None,
     seed: int | None = None,
-    progress: Progress | None = None,
+    progress: ProgressLike = None,
 ) -> Run:
     """Fuse the scores of two or more finished runs over the same data into one run; no photograph is read.
 
@@ -223,6 +231,6 @@ def ensemble(
     folder.refuse_run_of_others("ensemble")
     with folder.claimed():
         folder.open(overwrite=False)
-        outcome = fuse_runs(parts, chosen, folder, progress or Silent())
+        outcome = fuse_runs(parts, chosen, folder, shown_progress(progress))
     members = {name: {"run": str(one.path), "scores_digest": one.scores} for name, one in parts.runs.items()}
     return Run(read_run(folder.path), None, outcome, chosen, {"runs": members})
