@@ -158,9 +158,10 @@ def tune_decision(
 
     `trials` is their number per data set, in all, 1 or more (default: that of the settings, or 200). `config` is
     settings that differ from those of the run in the group `decide` alone, such as
-    `load_config(run.config, "decide.fusions=[weighted]")`, or a YAML file of `decide` settings. Studies are kept in `storage` (default: studies.db in the run folder), and
-    the same call resumes them. The answers of a `reviewed` log (of `animalclef review`) about queries are further
-    labelled pairs for calibration; the default storage then has a name of its own for each state of the answers.
+    `load_config(run.config, "decide.fusions=[weighted]")`, or a YAML file of `decide` settings. Studies are kept in
+    `storage` (default: studies.db in the run folder), and the same call resumes them. The answers of a `reviewed` log
+    (of `animalclef review`) about queries are further labelled pairs for calibration; the default storage then has a
+    name of its own for each state of the answers.
 
     Raises:
         RunError: the folder holds no finished run.
