@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,6 +32,8 @@ from animalclef.store.finished_run import FinishedRun
 from animalclef.store.finished_run import load_run as read_run
 
 __all__ = ["Run", "path_of", "write_report"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,10 +117,11 @@ class Run:
     def show(self, query_id: str, *, candidates: int = 4, explain: bool = False) -> PilImage.Image:
         """Draw a query beside its best individuals, with the matched keypoints; `explain` adds the embedding's view.
 
-        `candidates` is the number of individuals. Each is shown by its best photograph.
+        `candidates` is the number of individuals. Each is shown by its best photograph. A photograph that is no longer
+        there is an empty box, and a warning says how to give the folder.
 
         Raises:
-            DataError: the run has no such query, or its photographs are not where they were.
+            DataError: the run has no such query.
             RunError: the run is gone, or was changed since.
         """
         self.finished.check_unchanged()
@@ -186,7 +190,8 @@ def write_report(
     Without `path` it is report.html in the run folder, or report/index.html above 500 queries. With `truth` outcomes
     and the score are added. `candidates` is the number of individuals beside a query, each shown by its best
     photograph. `matched` limits those whose keypoints are kept; matches outside `masks` are
-    marked; for the first `explain` queries the embedding's view is added.
+    marked; for the first `explain` queries the embedding's view is added. One warning tells how many photographs are no
+    longer where they were.
 
     Raises:
         DataError: the truth is of other data.
@@ -199,11 +204,14 @@ def write_report(
     """
     opened = run if isinstance(run, Run) else Run(read_run(Path(run)))
     opened.finished.check_unchanged()
-    return write_page(
+    written = write_page(
         opened.finished, path_or_none(truth), path_or_none(path), candidates, cores(workers),
         shown_progress(progress), matched=matched, masks=path_or_none(masks), weights=opened.weights, explained=explain,
         layer=layer,
-    ).page  # fmt: skip
+    )  # fmt: skip
+    for note in written.notes:
+        logger.warning("%s", note)
+    return written.page
 
 
 def path_of(run: Run | PathLike) -> Path:

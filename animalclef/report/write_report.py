@@ -193,7 +193,8 @@ def _notes(run: FinishedRun, wanted: Sequence[str], copies: Mapping[str, Copy | 
     first = run.images.root / run.images.path[run.row_of[absent[0]]]
     return [
         f"Changed or removed since the run: {len(absent):,} of {counted(len(wanted), 'photograph')} (first: {first}); "
-        "the report shows placeholders. If they have moved, give their folder with --data."
+        "the report shows placeholders. If they have moved, give their folder with --data (in Python: "
+        "load_run(run, data=...))."
     ]
 
 
