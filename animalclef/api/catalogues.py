@@ -261,4 +261,4 @@ def create_catalogue(
 
 
 def _machine(device: str, weights: PathLike | None, workers: int | None, progress: ProgressLike) -> Machine:
-    return Machine(device, path_or_none(weights), cores(workers), shown_progress(progress))
+    return Machine(device, path_or_none(weights, "weights"), cores(workers), shown_progress(progress))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from animalclef.api.datasets import Dataset, PathLike, load_config, path_or_none, settings_of, table_of
+from animalclef.api.datasets import Dataset, PathLike, check_kind, load_config, path_or_none, settings_of, table_of
 from animalclef.api.finished import Run
 from animalclef.api.shown_progress import ProgressLike, shown_progress
 from animalclef.clustering.constraints import NOTHING_SAID, Constraints
@@ -69,7 +70,7 @@ def cluster(
     """
     constraints = Constraints(_pairs("must_link", must_link), _pairs("cannot_link", cannot_link))
     count, shown = cores(workers), shown_progress(progress)
-    found, folder_of_weights = _run_of(run_or_data), path_or_none(weights)
+    found, folder_of_weights = _run_of(run_or_data), path_or_none(weights, "weights")
     if found is not None:
         if "reviewed" in found.settings and constraints == NOTHING_SAID:
             logger.warning("%s was made with a review; give its pairs (--reviewed) to keep its answers.", found.path)
@@ -118,6 +119,8 @@ def _changed(own: Config, config: Config | PathLike | None) -> Config:
 
 def _run_of(given: Run | Dataset | PathLike | None) -> FinishedRun | None:
     """Return the finished run that is meant, `None` for data."""
+    expected = "a finished run, a Dataset, or the folder of either"
+    check_kind("run_or_data", given, (Run, Dataset, str, os.PathLike, type(None)), expected)
     if isinstance(given, Run):
         given.finished.check_unchanged()
         return given.finished

@@ -12,12 +12,13 @@ from typing import Any
 import pandas as pd
 from PIL import Image as PilImage
 
-from animalclef.api.datasets import PathLike, path_or_none
+from animalclef.api.datasets import PathLike, path_given, path_or_none
+from animalclef.api.scored_frames import truth_of_frame
 from animalclef.api.shown_progress import ProgressLike, shown_progress
 from animalclef.config import Config
 from animalclef.data.columns import NEW_INDIVIDUAL
 from animalclef.data.sources import Source
-from animalclef.data.submission import write_cluster_submission, write_submission
+from animalclef.data.submission import Truth, write_cluster_submission, write_submission
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decision_model import Decision
 from animalclef.pipeline.predict import Outcome
@@ -32,6 +33,8 @@ from animalclef.store.finished_run import FinishedRun
 from animalclef.store.finished_run import load_run as read_run
 
 __all__ = ["Run", "path_of", "write_report"]
+
+Known = PathLike | pd.DataFrame | None
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +131,7 @@ class Run:
         explanations = Explanations(self.finished, None, self.weights) if explain else None
         return PilImage.fromarray(draw_query(self.finished, str(query_id), candidates, explanations, self.weights))
 
-    def report(self, path: PathLike | None = None, *, truth: PathLike | None = None, candidates: int = 5) -> Path:
+    def report(self, path: PathLike | None = None, *, truth: Known = None, candidates: int = 5) -> Path:
         """Write the report to a page (.html) or into a folder, and return its page; see `write_report`."""
         return write_report(self, path, truth=truth, candidates=candidates)
 
@@ -146,7 +149,7 @@ class Run:
             >>> load_run(run_folder).to_submission(folder / "submission.csv").name
             'submission.csv'
         """
-        target, finished = Path(path), self.finished
+        target, finished = path_given(path, "path", "the name of a CSV file"), self.finished
         finished.check_unchanged()
         check_target(target, self.path)
         clusters = read_clusters(finished) if finished.is_clustering else None
@@ -176,7 +179,7 @@ def write_report(
     run: Run | PathLike,
     path: PathLike | None = None,
     *,
-    truth: PathLike | None = None,
+    truth: Known = None,
     candidates: int = 5,
     matched: int | None = None,
     masks: PathLike | None = None,
@@ -187,11 +190,11 @@ def write_report(
 ) -> Path:
     """Write a run's report as HTML: scores, charts, every query beside its best individuals. Return the page.
 
-    Without `path` it is report.html in the run folder, or report/index.html above 500 queries. With `truth` outcomes
-    and the score are added. `candidates` is the number of individuals beside a query, each shown by its best
-    photograph. `matched` limits those whose keypoints are kept; matches outside `masks` are
-    marked; for the first `explain` queries the embedding's view is added. One warning tells how many photographs are no
-    longer where they were.
+    Without `path` it is report.html in the run folder, or report/index.html above 500 queries. With `truth` (a file or
+    a DataFrame, as for `competition_score`) outcomes and the score are added. `candidates` is the number of individuals
+    beside a query, each shown by its best photograph. `matched` limits those whose keypoints are kept; matches outside
+    `masks` are marked; for the first `explain` queries the embedding's view is added. One warning tells how many
+    photographs are no longer where they were.
 
     Raises:
         DataError: the truth is of other data.
@@ -202,16 +205,22 @@ def write_report(
         >>> write_report(run_folder, folder / "report.html").name
         'report.html'
     """
-    opened = run if isinstance(run, Run) else Run(read_run(Path(run)))
+    opened = run if isinstance(run, Run) else Run(read_run(path_of(run)))
     opened.finished.check_unchanged()
     written = write_page(
-        opened.finished, path_or_none(truth), path_or_none(path), candidates, cores(workers),
-        shown_progress(progress), matched=matched, masks=path_or_none(masks), weights=opened.weights, explained=explain,
-        layer=layer,
+        opened.finished, _truth_of(truth, opened.config), path_or_none(path, "path"), candidates, cores(workers),
+        shown_progress(progress), matched=matched, masks=path_or_none(masks, "masks"), weights=opened.weights,
+        explained=explain, layer=layer,
     )  # fmt: skip
     for note in written.notes:
         logger.warning("%s", note)
     return written.page
+
+
+def _truth_of(truth: Known, config: Config) -> Path | Truth | None:
+    if isinstance(truth, pd.DataFrame):
+        return truth_of_frame(truth, merge_case=config.data.merge_case)
+    return path_or_none(truth, "truth", "a truth file or a DataFrame")
 
 
 def path_of(run: Run | PathLike) -> Path:
@@ -221,6 +230,6 @@ def path_of(run: Run | PathLike) -> Path:
         RunError: it is a `Run` that is gone, or was changed since.
     """
     if not isinstance(run, Run):
-        return Path(run)
+        return path_given(run, "run", "a finished run as load_run returns it, or its folder")
     run.finished.check_unchanged()
     return run.path

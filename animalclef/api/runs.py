@@ -11,7 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from animalclef.api.datasets import Dataset, PathLike, check_kind, load_config, path_or_none, settings_of, table_of
+from animalclef.api.datasets import (
+    Dataset,
+    PathLike,
+    check_kind,
+    load_config,
+    path_given,
+    path_or_none,
+    settings_of,
+    table_of,
+)
 from animalclef.api.finished import Run, path_of
 from animalclef.api.shown_progress import ProgressLike, shown_progress
 from animalclef.config import Config
@@ -89,8 +98,11 @@ def predict(
     settings = load_config(config, *spend)
     check_engine(engine)
     choose_device(device)  # refused before the long part
+    a_path, expected = (str, os.PathLike, type(None)), "a decision such as run.decision, or the file of one"
+    check_kind("decision", decision, (Decision, *a_path), expected)
+    check_kind("run_dir", run_dir, a_path, "a folder")
     given = decision if isinstance(decision, Decision) or decision is None else load_decision(Path(decision))
-    folder_of_weights, log = path_or_none(weights), path_or_none(reviewed)
+    folder_of_weights, log = path_or_none(weights, "weights"), path_or_none(reviewed, "reviewed")
     require_weights(settings, folder_of_weights)
     remote = _remote_run(run_dir, engine)
     if run_dir is not None and remote is None and not overwrite:
@@ -129,8 +141,10 @@ def _remote_run(run_dir: PathLike | None, engine: str) -> RemoteRun | None:
     return None if url is None else RemoteRun(url)
 
 
-def load_run(path: PathLike, *, data: PathLike | None = None, weights: PathLike | None = None) -> Run:
+def load_run(path: Run | PathLike, *, data: PathLike | None = None, weights: PathLike | None = None) -> Run:
     """Open the folder of a finished run; `data` is where its photographs are now, if they have moved.
+
+    A `Run` is read again.
 
     Raises:
         RunError: the folder holds no finished run, or a file of it is damaged.
@@ -140,7 +154,8 @@ def load_run(path: PathLike, *, data: PathLike | None = None, weights: PathLike 
         >>> run
         Run(6 queries, ...)
     """
-    return Run(read_run(Path(path), path_or_none(data)), path_or_none(weights))
+    folder = path.path if isinstance(path, Run) else path_given(path, "path", "the folder of a finished run")
+    return Run(read_run(folder, path_or_none(data, "data")), path_or_none(weights, "weights"))
 
 
 def tune_decision(
@@ -182,8 +197,9 @@ def tune_decision(
     finished = read_run(folder.path)
     chosen = settings_of(config, model=Config, base=finished.config)
     check_decide_alone(finished, chosen)
-    said = None if reviewed is None else read_review(Path(reviewed), finished.images)
-    url = storage or default_storage(folder.path, reviewed)
+    review = path_or_none(reviewed, "reviewed")
+    said = None if review is None else read_review(review, finished.images)
+    url = storage or default_storage(folder.path, review)
     chosen = load_config(chosen, *extra, seed=seed)
     if chosen.decide.threshold is not None:
         logger.warning(

@@ -59,8 +59,8 @@ def train_embedder(
     return train_network(
         chosen, table_of(data, chosen.data).images, Path(out), start=None if start is None else str(start),
         device=device, devices=devices, workers=cores(workers), overwrite=overwrite,
-        image_cache=path_or_none(image_cache), reviewed=path_or_none(reviewed), progress=shown_progress(progress),
-        announce=announce,
+        image_cache=path_or_none(image_cache, "image_cache"), reviewed=path_or_none(reviewed, "reviewed"),
+        progress=shown_progress(progress), announce=announce,
     )  # fmt: skip
 
 
@@ -96,6 +96,6 @@ def train_matcher(
     """
     chosen = settings_of(config, model=TrainMatcherConfig, seed=seed)
     return train_on_images(
-        chosen, Path(images), Path(out), start=path_or_none(start), device=device, devices=devices,
+        chosen, Path(images), Path(out), start=path_or_none(start, "start"), device=device, devices=devices,
         workers=cores(workers), overwrite=overwrite, progress=shown_progress(progress),
     )  # fmt: skip

@@ -162,7 +162,7 @@ def _spelled_as_table(truth: Truth, images: ImageTable) -> Truth:
     return replace(truth, identity=np.array(identity, dtype=np.object_))
 
 
-def evaluate_run(run: FinishedRun, truth_path: Path, draws: int = 1000, seed: int = 0) -> RetrievalReport:
+def evaluate_run(run: FinishedRun, truth_path: Path | Truth, draws: int = 1000, seed: int = 0) -> RetrievalReport:
     """Compute rank-k over distinct individuals and mAP over images from a run's ranked candidates.
 
     Only known queries count; one whose photograph could not be read counts as not found, with a warning. A relevant
@@ -189,25 +189,28 @@ def evaluate_run(run: FinishedRun, truth_path: Path, draws: int = 1000, seed: in
     return RetrievalReport(groups, [] if run.sources is None else recall_of_sources(run.sources, truth))
 
 
-def truth_of_run(run: FinishedRun, truth_path: Path) -> Truth:
-    """Read the true identities of a run's queries, for reports.
+def truth_of_run(run: FinishedRun, truth_path: Path | Truth) -> Truth:
+    """Return the true identities of a run's queries, for reports, from a file or as they are given.
 
     Raises:
         DataError: the truth is of other data.
         SubmissionError: the file is not right.
     """
-    truth = read_truth(truth_path, merge_case=run.config.data.merge_case)
+    if isinstance(truth_path, Truth):
+        truth, name = truth_path, "truth"
+    else:
+        truth, name = read_truth(truth_path, merge_case=run.config.data.merge_case), str(truth_path)
     if run.config.data.merge_case:
         truth = _spelled_as_table(truth, run.images)
     strangers = set(truth.image_id) - set(run.images.image_id)
     if strangers:
-        raise DataError(f"{truth_path}: {len(strangers)} of its queries are not in {run.path} (one: {min(strangers)}).")
+        raise DataError(f"{name}: {len(strangers)} of its queries are not in {run.path} (one: {min(strangers)}).")
     home = dict(zip(run.images.image_id, run.images.dataset, strict=True))
     for image_id, dataset in zip(truth.image_id, truth.dataset, strict=True):
         if home[image_id] != dataset:
-            raise DataError(f"{truth_path}: {image_id} is of {dataset} there and of {home[image_id]} in {run.path}.")
+            raise DataError(f"{name}: {image_id} is of {dataset} there and of {home[image_id]} in {run.path}.")
     if missing := sorted(set(run.images.queries.image_id) - set(truth.image_id)):
-        logger.warning("%s: %s not in it (one: %s).", truth_path, counted(len(missing), "query", "is"), missing[0])
+        logger.warning("%s: %s not in it (one: %s).", name, counted(len(missing), "query", "is"), missing[0])
     return truth
 
 

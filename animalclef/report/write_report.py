@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from animalclef.data.submission import Truth
 from animalclef.errors import OutputError
 from animalclef.evaluation.evaluate import Interval, evaluate_run, truth_of_run
 from animalclef.evaluation.outcomes import judge
@@ -53,7 +54,7 @@ class Written:
 
 def write_report(
     run: FinishedRun,
-    truth_path: Path | None,
+    truth_path: Path | Truth | None,
     out: Path | None,
     candidates: int,
     workers: int,

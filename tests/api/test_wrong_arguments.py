@@ -60,6 +60,15 @@ def test_a_misspelled_name_gets_a_suggestion(call: Callable[[], Any], nearest: s
         (lambda: ac.tune_decision("runs/a", trials=True), "trials: expected a whole number, 1 or more, got bool"),
         (lambda: ac.tune_decision("runs/a", workers="2"), "workers: expected a whole number, 1 or more, got str"),  # type: ignore[arg-type]
         (lambda: ac.cluster("nowhere", workers="2"), "workers: expected a whole number, 1 or more, got str"),  # type: ignore[arg-type]
+        (lambda: ac.load_dataset(TRUTH), "path: expected a folder or a table file .*got DataFrame"),  # type: ignore[arg-type]
+        (lambda: ac.load_run(TRUTH), "path: expected the folder of a finished run, got DataFrame"),  # type: ignore[arg-type]
+        (lambda: ac.write_report(TRUTH), "run: expected a finished run .*, or its folder, got DataFrame"),  # type: ignore[arg-type]
+        (lambda: ac.tune_decision(TRUTH), "run: expected a finished run .*, or its folder, got DataFrame"),  # type: ignore[arg-type]
+        (lambda: ac.cluster(TRUTH), "run_or_data: expected a finished run, a Dataset, .*got DataFrame"),  # type: ignore[arg-type]
+        (lambda: ac.predict("nowhere", decision=TRUTH), "decision: expected a decision such as .*got DataFrame"),  # type: ignore[arg-type]
+        (lambda: ac.predict("nowhere", run_dir=TRUTH), "run_dir: expected a folder, got DataFrame"),  # type: ignore[arg-type]
+        (lambda: ac.predict("nowhere", weights=TRUTH), "weights: expected a path, got DataFrame"),  # type: ignore[arg-type]
+        (lambda: ac.competition_score(5, {}), "truth: expected a truth file or a DataFrame, got int"),  # type: ignore[arg-type]
         (lambda: ac.cluster("nowhere", progress="on"), "progress: expected True, False or an object .*, got str"),  # type: ignore[arg-type]
     ],
 )
