@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from animalclef.api.datasets import PathLike, check_kind, path_or_none
+from animalclef.api.datasets import PathLike, check_kind, path_given
 
-__all__ = ["check_texts", "number_of", "path_of_text", "paths_of", "photographs_of"]
+__all__ = ["check_texts", "number_of", "paths_of", "photographs_of"]
 
 Listed = TypeVar("Listed")
 
@@ -40,19 +40,7 @@ def paths_of(method: str, given: PathLike | Sequence[PathLike]) -> list[Path]:
     """
     expected = "the path of a photograph or a folder, or a list of them"
     listed = [given] if isinstance(given, str | os.PathLike) else _listed(method, given, expected)
-    return [path_of_text(one, f"{method}: photographs", expected) for one in listed]
-
-
-def path_of_text(given: PathLike, name: str, expected: str = "a path") -> Path:
-    """Return a path.
-
-    Raises:
-        TypeError: it is none.
-        ValueError: it is an empty text.
-    """
-    check_kind(name, given, (str, os.PathLike), expected)
-    path_or_none(given)
-    return Path(given)
+    return [path_given(one, f"{method}: photographs", expected) for one in listed]
 
 
 def check_texts(method: str, *, who: object = None, **texts: object) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from animalclef.api.catalogue_arguments import check_texts, number_of, path_of_text, paths_of, photographs_of
-from animalclef.api.datasets import Dataset, PathLike, load_config, path_or_none, table_of
+from animalclef.api.catalogue_arguments import check_texts, number_of, paths_of, photographs_of
+from animalclef.api.datasets import Dataset, PathLike, load_config, path_given, path_or_none, table_of
+from animalclef.api.shown_progress import ProgressLike, shown_progress
 from animalclef.catalogue.catalogue_check import Finding, check_catalogue
 from animalclef.catalogue.catalogue_folder import Catalogue as OpenedCatalogue
 from animalclef.catalogue.export import Format, export_catalogue
@@ -24,7 +25,6 @@ from animalclef.config import Config
 from animalclef.data.formats.capture_history import Occasion
 from animalclef.errors import ConfigError
 from animalclef.runtime.login import login
-from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.threads import cores
 from animalclef.runtime.wording import counted
 
@@ -83,7 +83,7 @@ class Catalogue:
     def add(
         self, data: Dataset | PathLike | None = None, *, retune: bool = False, who: str | None = None,
         why: str = "a new season", device: str = "auto", weights: PathLike | None = None, workers: int | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike = None,
     ) -> Added:  # fmt: skip
         """Add a season: only its photographs are computed, and compared with the confirmed ones.
 
@@ -108,7 +108,7 @@ class Catalogue:
     def who(
         self, photographs: PathLike | Sequence[PathLike], *, dataset: str | None = None, candidates: int = 5,
         device: str = "auto", weights: PathLike | None = None, workers: int | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike = None,
     ) -> pd.DataFrame:  # fmt: skip
         """Name the individual on each photograph, or on those of a folder; none is added.
 
@@ -153,7 +153,7 @@ class Catalogue:
         if reviewed is not None and photographs is not None:
             raise ConfigError(f"confirm: give photographs or reviewed={str(reviewed)!r}, not both.")
         if reviewed is not None:
-            return accept_review(self.opened, path_of_text(reviewed, "confirm: reviewed"), login(who), why)
+            return accept_review(self.opened, path_given(reviewed, "confirm: reviewed"), login(who), why)
         chosen = None if photographs is None else photographs_of("confirm", photographs)
         return self.opened.confirm(chosen, login(who), why)
 
@@ -228,7 +228,7 @@ class Catalogue:
             [True, True, True, False, False]
         """
         number = number_of("export: season", season)
-        return export_catalogue(self.opened, to, path_of_text(path, "export: path"), occasion, number)
+        return export_catalogue(self.opened, to, path_given(path, "export: path"), occasion, number)
 
     def __repr__(self) -> str:
         return f"Catalogue({counted_individuals(self.individuals.photographs.tolist())}, in {self.path})"
@@ -248,7 +248,7 @@ def load_catalogue(path: PathLike) -> Catalogue:
         >>> list(load_catalogue(catalogue_folder).individuals.columns)[:4]
         ['name', 'id', 'dataset', 'photographs']
     """
-    return Catalogue(OpenedCatalogue(path_of_text(path, "load_catalogue")))
+    return Catalogue(OpenedCatalogue(path_given(path, "load_catalogue")))
 
 
 def create_catalogue(
@@ -262,7 +262,7 @@ def create_catalogue(
     device: str = "auto",
     weights: PathLike | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: ProgressLike = None,
 ) -> Catalogue:
     """Begin a catalogue in a folder with a first season: its names are taken, other photographs are recognised.
 
@@ -281,7 +281,7 @@ def create_catalogue(
         ['added season 1: 18 photographs, 12 named, ...']
     """
     check_texts("create_catalogue", who=who, why=why)
-    folder, settings = path_of_text(path, "create_catalogue"), load_config(config)
+    folder, settings = path_given(path, "create_catalogue"), load_config(config)
     loaded, machine = table_of(data, settings.data), _machine(device, weights, workers, progress)
     opened, added = begin_catalogue(folder, loaded, settings, login(who), why, machine, database)
     return Catalogue(opened, _told(added, "created.skipped of the catalogue"))
@@ -295,5 +295,5 @@ def _told(added: Added, where: str) -> Added:
     return added
 
 
-def _machine(device: str, weights: PathLike | None, workers: int | None, progress: Progress | None) -> Machine:
-    return Machine(device, path_or_none(weights), cores(workers), progress or Silent())
+def _machine(device: str, weights: PathLike | None, workers: int | None, progress: ProgressLike) -> Machine:
+    return Machine(device, path_or_none(weights, "weights"), cores(workers), shown_progress(progress))

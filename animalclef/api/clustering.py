@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from animalclef.api.datasets import Dataset, PathLike, load_config, path_or_none, settings_of, table_of
+from animalclef.api.datasets import Dataset, PathLike, check_kind, load_config, path_or_none, settings_of, table_of
 from animalclef.api.finished import Run
+from animalclef.api.shown_progress import ProgressLike, shown_progress
 from animalclef.clustering.constraints import NOTHING_SAID, Constraints
 from animalclef.config import Config, changed_settings
 from animalclef.data.review_log import read_review
@@ -17,7 +19,6 @@ from animalclef.pipeline.cluster import cluster_run
 from animalclef.pipeline.image_contents import read_contents
 from animalclef.pipeline.predict import group_unnamed, predict
 from animalclef.pipeline.run_context import open_context
-from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.threads import cores
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.finished_run import load_run as read_run
@@ -43,7 +44,7 @@ def cluster(
     weights: PathLike | None = None,
     device: str = "auto",
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: ProgressLike = None,
 ) -> Clusters:
     """Group the photographs without a name by individual: known ones of the database, and new ones.
 
@@ -58,7 +59,7 @@ def cluster(
     Raises:
         DataError: the table cannot be used, a pair names a photograph that is not there, or pairs contradict each
             other.
-        RunError: the run was fused from others, or its photographs have moved.
+        RunError: the run was fused from others or changed since, or its photographs have moved.
         ConfigError: a setting does not exist, or would change a finished run's features.
         StaleArtefactError: the log is of other photographs.
         ValueError: `must_link` or `cannot_link` does not hold pairs.
@@ -73,8 +74,8 @@ def cluster(
         6
     """
     given = Constraints(_pairs("must_link", must_link), _pairs("cannot_link", cannot_link))
-    count, shown = cores(workers), progress or Silent()
-    found, folder_of_weights = _run_of(run_or_data), path_or_none(weights)
+    count, shown = cores(workers), shown_progress(progress)
+    found, folder_of_weights = _run_of(run_or_data), path_or_none(weights, "weights")
     if found is not None:
         constraints = _with_review(given, reviewed, found.images)
         if "reviewed" in found.settings and constraints == NOTHING_SAID:
@@ -132,7 +133,10 @@ def _changed(own: Config, config: Config | PathLike | None) -> Config:
 
 def _run_of(given: Run | Dataset | PathLike | None) -> FinishedRun | None:
     """Return the finished run that is meant, `None` for data."""
+    expected = "a finished run, a Dataset, or the folder of either"
+    check_kind("run_or_data", given, (Run, Dataset, str, os.PathLike, type(None)), expected)
     if isinstance(given, Run):
+        given.finished.check_unchanged()
         return given.finished
     if given is None or isinstance(given, Dataset) or not RunFolder(Path(given)).finished.is_file():
         return None

@@ -20,7 +20,8 @@ from animalclef.errors import ConfigError, suggestion
 from animalclef.runtime.wording import counted
 
 __all__ = [
-    "Dataset", "PathLike", "check_kind", "load_config", "load_dataset", "path_or_none", "settings_of", "table_of",
+    "Dataset", "PathLike", "check_kind", "load_config", "load_dataset", "path_given", "path_or_none", "settings_of",
+    "table_of",
 ]  # fmt: skip
 
 PathLike = str | os.PathLike[str]
@@ -106,7 +107,7 @@ def load_dataset(
     if date_order not in (None, *get_args(DateOrder)):
         near = suggestion(str(date_order), get_args(DateOrder))
         raise ConfigError(f"date_order {date_order}: expected one of {', '.join(get_args(DateOrder))}.{near}")
-    where = path_or_none(path)
+    where = path_or_none(path, "path", "a folder or a table file (of a DataFrame: write it with to_csv)")
     source = find_source(where, columns=columns, date_order=date_order, merge_case=merge_case, cache_gb=cache_gb)
     return Dataset(load_table(source))
 
@@ -179,7 +180,7 @@ def settings_of(
     check_kind("config", given, (model, str, os.PathLike, type(None)), expected)
     for one in overrides:
         check_kind("load_config", one, str, "changes such as 'retrieve.top_k=25', one by one")
-    path_or_none(given if isinstance(given, str) else None)
+    path_or_none(given if isinstance(given, str) else None, "config")
     if isinstance(given, str) and "=" in given and not Path(given).is_file():
         raise ConfigError(f'expected a file or a name, got {given!r}. For changes write load_config(None, "a.b=c").')
     if isinstance(given, Settings):
@@ -187,15 +188,31 @@ def settings_of(
     return load_recipe(model, None if given is None else os.fspath(given), overrides, seed, base)
 
 
-def path_or_none(path: PathLike | None) -> Path | None:
-    """Return a path where one is given.
+def path_or_none(path: PathLike | None, name: str, expected: str = "a path") -> Path | None:
+    """Return a path where one is given; `name` is the argument's.
 
     Raises:
+        TypeError: it is something else.
         ValueError: it is an empty text, which would be the current folder.
     """
-    if path is not None and not os.fspath(path):
-        raise ValueError("expected a path, got an empty text. Write '.' for the current folder.")
-    return None if path is None else Path(path)
+    return None if path is None else path_given(path, name, expected)
+
+
+def path_given(path: PathLike, name: str, expected: str = "a path") -> Path:
+    """Return the path that an argument is.
+
+    Raises:
+        TypeError: it is something else.
+        ValueError: it is an empty text, which would be the current folder.
+
+    >>> path_given(7, "run")
+    Traceback (most recent call last):
+    TypeError: run: expected a path, got int.
+    """
+    check_kind(name, path, (str, os.PathLike), expected)
+    if not os.fspath(path):
+        raise ValueError(f"{name}: expected a path, got an empty text. Write '.' for the current folder.")
+    return Path(path)
 
 
 def table_of(data: Dataset | PathLike | None, settings: DataConfig) -> LoadedTable:
@@ -221,5 +238,5 @@ def check_kind(name: str, value: object, kinds: type | tuple[type, ...], expecte
     Traceback (most recent call last):
     TypeError: k: expected a whole number, got str.
     """
-    if not isinstance(value, kinds):
+    if not isinstance(value, kinds) or (isinstance(value, bool) and kinds in (int, (int, np.integer))):
         raise TypeError(f"{name}: expected {expected}, got {type(value).__name__}.")

@@ -148,7 +148,7 @@ def weights_of(weights: PathLike | None) -> tuple[str | None, Path | None]:
     Raises:
         WeightsError: a path is given, and nothing is there.
     """
-    path = path_or_none(weights)
+    path = path_or_none(weights, "weights")
     if path is None:
         return None, None
     if (path.suffix or len(path.parts) > 1) and not path.exists():

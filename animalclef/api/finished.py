@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,11 +12,13 @@ from typing import Any
 import pandas as pd
 from PIL import Image as PilImage
 
-from animalclef.api.datasets import PathLike, path_or_none
+from animalclef.api.datasets import PathLike, path_given, path_or_none
+from animalclef.api.scored_frames import truth_of_frame
+from animalclef.api.shown_progress import ProgressLike, shown_progress
 from animalclef.config import Config
 from animalclef.data.columns import NEW_INDIVIDUAL
 from animalclef.data.sources import Source
-from animalclef.data.submission import write_cluster_submission, write_submission
+from animalclef.data.submission import Truth, write_cluster_submission, write_submission
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decision_model import Decision
 from animalclef.pipeline.predict import Outcome
@@ -23,7 +26,6 @@ from animalclef.pipeline.results import check_target, summary_of, write_results
 from animalclef.report.explanations import Explanations
 from animalclef.report.query_picture import draw_query
 from animalclef.report.write_report import write_report as write_page
-from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.threads import cores
 from animalclef.runtime.wording import counted
 from animalclef.store.cluster_file import read_clusters
@@ -32,10 +34,17 @@ from animalclef.store.finished_run import load_run as read_run
 
 __all__ = ["Run", "path_of", "write_report"]
 
+Known = PathLike | pd.DataFrame | None
+
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
     """A finished run: answers, candidates and decision, with pictures, a report and a submission.
+
+    What is read from its folder later (clusters, pictures, report, submission) is refused with a `RunError` if the
+    folder was moved, or holds another run by now.
 
     Example:
         >>> run = load_run(run_folder)
@@ -100,23 +109,30 @@ class Run:
 
     @cached_property
     def clusters(self) -> pd.DataFrame | None:
-        """One row per query: image_id, dataset, cluster, individual (a name, or new_1 ...); None without grouping."""
+        """One row per query: image_id, dataset, cluster, individual (a name, or new_1 ...); None without grouping.
+
+        The individual of a photograph that was skipped is None.
+        """
+        self.finished.check_unchanged()
         clusters = read_clusters(self.finished)
         return None if clusters is None else clusters.table
 
     def show(self, query_id: str, *, candidates: int = 4, explain: bool = False) -> PilImage.Image:
         """Draw a query beside its best individuals, with the matched keypoints; `explain` adds the embedding's view.
 
-        `candidates` is the number of individuals. Each is shown by its best photograph.
+        `candidates` is the number of individuals. Each is shown by its best photograph. A photograph that is no longer
+        there is an empty box, and a warning says how to give the folder.
 
         Raises:
-            DataError: the run has no such query, or its photographs are not where they were.
+            DataError: the run has no such query.
+            RunError: the run is gone, or was changed since.
         """
+        self.finished.check_unchanged()
         explanations = Explanations(self.finished, None, self.weights) if explain else None
         return PilImage.fromarray(draw_query(self.finished, str(query_id), candidates, explanations, self.weights))
 
-    def report(self, path: PathLike | None = None, *, truth: PathLike | None = None, candidates: int = 5) -> Path:
-        """Write the report, and return its page; see `write_report`."""
+    def report(self, path: PathLike | None = None, *, truth: Known = None, candidates: int = 5) -> Path:
+        """Write the report to a page (.html) or into a folder, and return its page; see `write_report`."""
         return write_report(self, path, truth=truth, candidates=candidates)
 
     def to_submission(self, path: PathLike) -> Path:
@@ -126,13 +142,15 @@ class Run:
         manifest are written beside it.
 
         Raises:
-            OutputError: the file cannot be written, or another file is there.
+            OutputError: the file cannot be written, another file is there, or its ending is another format's (.xlsx).
+            RunError: the run is gone, or was changed since.
 
         Example:
             >>> load_run(run_folder).to_submission(folder / "submission.csv").name
             'submission.csv'
         """
-        target, finished = Path(path), self.finished
+        target, finished = path_given(path, "path", "the name of a CSV file"), self.finished
+        finished.check_unchanged()
         check_target(target, self.path)
         clusters = read_clusters(finished) if finished.is_clustering else None
         loaded = LoadedTable(Source(finished.path, None), finished.images, [], finished.order, clusters is not None)
@@ -161,38 +179,57 @@ def write_report(
     run: Run | PathLike,
     path: PathLike | None = None,
     *,
-    truth: PathLike | None = None,
+    truth: Known = None,
     candidates: int = 5,
     matched: int | None = None,
     masks: PathLike | None = None,
     explain: int = 0,
     layer: str | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: ProgressLike = None,
 ) -> Path:
     """Write a run's report as HTML: scores, charts, every query beside its best individuals. Return the page.
 
-    Without `path` it is report.html in the run folder, or report/index.html above 500 queries. With `truth` outcomes
-    and the score are added. `candidates` is the number of individuals beside a query, each shown by its best
-    photograph. `matched` limits those whose keypoints are kept; matches outside `masks` are
-    marked; for the first `explain` queries the embedding's view is added.
+    Without `path` it is report.html in the run folder, or report/index.html above 500 queries. With `truth` (a file or
+    a DataFrame, as for `competition_score`) outcomes and the score are added. `candidates` is the number of individuals
+    beside a query, each shown by its best photograph. `matched` limits those whose keypoints are kept; matches outside
+    `masks` are marked; for the first `explain` queries the embedding's view is added. One warning tells how many
+    photographs are no longer where they were.
 
     Raises:
         DataError: the truth is of other data.
-        OutputError: the place cannot be written to, or holds something else.
+        OutputError: the place cannot be written to, holds something else, or has the ending of another format.
+        RunError: the run is gone, or was changed since.
 
     Example:
         >>> write_report(run_folder, folder / "report.html").name
         'report.html'
     """
-    opened = run if isinstance(run, Run) else Run(read_run(Path(run)))
-    return write_page(
-        opened.finished, path_or_none(truth), path_or_none(path), candidates, cores(workers),
-        progress or Silent(), matched=matched, masks=path_or_none(masks), weights=opened.weights, explained=explain,
-        layer=layer,
-    ).page  # fmt: skip
+    opened = run if isinstance(run, Run) else Run(read_run(path_of(run)))
+    opened.finished.check_unchanged()
+    written = write_page(
+        opened.finished, _truth_of(truth, opened.config), path_or_none(path, "path"), candidates, cores(workers),
+        shown_progress(progress), matched=matched, masks=path_or_none(masks, "masks"), weights=opened.weights,
+        explained=explain, layer=layer,
+    )  # fmt: skip
+    for note in written.notes:
+        logger.warning("%s", note)
+    return written.page
+
+
+def _truth_of(truth: Known, config: Config) -> Path | Truth | None:
+    if isinstance(truth, pd.DataFrame):
+        return truth_of_frame(truth, merge_case=config.data.merge_case)
+    return path_or_none(truth, "truth", "a truth file or a DataFrame")
 
 
 def path_of(run: Run | PathLike) -> Path:
-    """Return the folder of a run."""
-    return run.path if isinstance(run, Run) else Path(run)
+    """Return the folder of a run.
+
+    Raises:
+        RunError: it is a `Run` that is gone, or was changed since.
+    """
+    if not isinstance(run, Run):
+        return path_given(run, "run", "a finished run as load_run returns it, or its folder")
+    run.finished.check_unchanged()
+    return run.path

@@ -9,8 +9,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from animalclef.api.datasets import Dataset, PathLike, check_kind, load_config, path_or_none, settings_of, table_of
+import numpy as np
+
+from animalclef.api.datasets import (
+    Dataset,
+    PathLike,
+    check_kind,
+    load_config,
+    path_given,
+    path_or_none,
+    settings_of,
+    table_of,
+)
 from animalclef.api.finished import Run, path_of
+from animalclef.api.shown_progress import ProgressLike, shown_progress
 from animalclef.config import Config
 from animalclef.data.review_log import read_review
 from animalclef.decision.decision_model import Decision, load_decision
@@ -25,7 +37,6 @@ from animalclef.pipeline.predict import predict as predict_table
 from animalclef.pipeline.run_context import Plan, open_context
 from animalclef.pipeline.tune import check_decide_alone, tune_run
 from animalclef.runtime.digests import file_digest
-from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.remote_files import remote_url
 from animalclef.runtime.threads import cores
 from animalclef.store.finished_run import load_run as read_run
@@ -48,7 +59,7 @@ def predict(
     budget: str | int | None = None,
     device: str = "auto",
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: ProgressLike = None,
     announce: Callable[[Plan], None] | None = None,
     say: Callable[[str], None] | None = None,
     overwrite: bool = False,
@@ -66,7 +77,9 @@ def predict(
     "30min") or a number of pairs ("50000"). Published weights are looked for in the folder `weights` first. The answers
     of a `reviewed` log (of `animalclef review`) decide their queries. `announce` gets the estimated cost before the
     long part, and `say` a sentence before a trial of preparations. `engine` "ray" runs the long stages on the Ray
-    cluster at `address`; the results are the same.
+    cluster at `address`; the results are the same. `workers` is the number of threads, 1 or more (default: the cores).
+    `progress` is True for bars on standard error (lines, where that is no terminal), False for silence, or an object
+    with a method `task` as in `animalclef.runtime.progress`; these two are the same wherever they are arguments.
 
     Raises:
         DataError: the table cannot be used, or too many files are missing.
@@ -86,14 +99,17 @@ def predict(
     settings = load_config(config, *spend)
     check_engine(engine)
     choose_device(device)  # refused before the long part
+    a_path, expected = (str, os.PathLike, type(None)), "a decision such as run.decision, or the file of one"
+    check_kind("decision", decision, (Decision, *a_path), expected)
+    check_kind("run_dir", run_dir, a_path, "a folder")
     given = decision if isinstance(decision, Decision) or decision is None else load_decision(Path(decision))
-    folder_of_weights, log = path_or_none(weights), path_or_none(reviewed)
+    folder_of_weights, log = path_or_none(weights, "weights"), path_or_none(reviewed, "reviewed")
     require_weights(settings, folder_of_weights)
     remote = _remote_run(run_dir, engine)
     if run_dir is not None and remote is None:  # refused before the long part
         RunFolder(Path(run_dir)).refuse_run_of_others("predict", overwrite=overwrite)
     loaded = table_of(data, settings.data)
-    count, shown = cores(workers), progress or Silent()
+    count, shown = cores(workers), shown_progress(progress)
     contents = read_contents(loaded, settings, count, shown)
     said = None if log is None else read_review(log, contents.images)  # refused before the long part
     default = Path("runs") / f"{settings.name}-{contents.digest[:8]}"
@@ -126,8 +142,10 @@ def _remote_run(run_dir: PathLike | None, engine: str) -> RemoteRun | None:
     return None if url is None else RemoteRun(url)
 
 
-def load_run(path: PathLike, *, data: PathLike | None = None, weights: PathLike | None = None) -> Run:
+def load_run(path: Run | PathLike, *, data: PathLike | None = None, weights: PathLike | None = None) -> Run:
     """Open the folder of a finished run; `data` is where its photographs are now, if they have moved.
+
+    A `Run` is read again.
 
     Raises:
         RunError: the folder holds no finished run, or a file of it is damaged.
@@ -137,7 +155,8 @@ def load_run(path: PathLike, *, data: PathLike | None = None, weights: PathLike 
         >>> run
         Run(6 queries, ...)
     """
-    return Run(read_run(Path(path), path_or_none(data)), path_or_none(weights))
+    folder = path.path if isinstance(path, Run) else path_given(path, "path", "the folder of a finished run")
+    return Run(read_run(folder, path_or_none(data, "data")), path_or_none(weights, "weights"))
 
 
 def tune_decision(
@@ -149,16 +168,17 @@ def tune_decision(
     storage: str | None = None,
     reviewed: PathLike | None = None,
     workers: int = 1,
-    progress: Progress | None = None,
+    progress: ProgressLike = None,
 ) -> Decision:
     """Search weights and thresholds of a finished run further; no photograph is read.
 
-    `trials` is their number per data set, in all (default: that of the settings, or 200). `config` is settings that
-    differ from those of the run in the group `decide` alone: `load_config(run.config, "decide.fusions=[weighted]")`, or
-    a YAML file of `decide` settings. Studies are kept in `storage` (default: studies.db in the run folder), and
-    the same call resumes them. The answers of a `reviewed` log (of `animalclef review`) about queries are further
-    labelled pairs for calibration; the default storage then has a name of its own for each state of the answers.
-    `.save(path)` writes the decision, and `predict(decision=path)` applies it.
+    `trials` is their number per data set, in all, 1 or more (default: that of the settings, or 200). `config` is
+    settings that differ from those of the run in the group `decide` alone, such as
+    `load_config(run.config, "decide.fusions=[weighted]")`, or a YAML file of `decide` settings. Studies are kept in
+    `storage` (default: studies.db in the run folder), and the same call resumes them. The answers of a `reviewed` log
+    (of `animalclef review`) about queries are further labelled pairs for calibration; the default storage then has a
+    name of its own for each state of the answers. `.save(path)` writes the decision, and `predict(decision=path)`
+    applies it.
 
     Raises:
         RunError: the folder holds no finished run.
@@ -172,20 +192,25 @@ def tune_decision(
         Decision(NewtID: named from ..., validation score ...)
         >>> tuned.save(folder / "tuned.json")
     """
-    folder = RunFolder(path_of(run))
+    if trials is not None:
+        check_kind("trials", trials, (int, np.integer), "a whole number, 1 or more")
+        if trials < 1:
+            raise ValueError(f"trials: expected 1 or more, got {trials}.")
+    folder, processes = RunFolder(path_of(run)), cores(workers)
     extra = [] if trials is None else [f"decide.trials={trials}"]
     finished = read_run(folder.path)
     chosen = settings_of(config, model=Config, base=finished.config)
     check_decide_alone(finished, chosen)
-    said = None if reviewed is None else read_review(Path(reviewed), finished.images)
-    url = storage or default_storage(folder.path, reviewed)
+    review = path_or_none(reviewed, "reviewed")
+    said = None if review is None else read_review(review, finished.images)
+    url = storage or default_storage(folder.path, review)
     chosen = load_config(chosen, *extra, seed=seed)
     if chosen.decide.threshold is not None:
         logger.warning(
             "decide.threshold=%g is set, so the threshold is not tuned. --set decide.threshold=null tunes it, too.",
             chosen.decide.threshold,
         )
-    return tune_run(folder, chosen, url, workers, progress or Silent(), said)
+    return tune_run(folder, chosen, url, processes, shown_progress(progress), said)
 
 
 def default_storage(run: Path, reviewed: PathLike | None = None) -> str:
@@ -200,7 +225,7 @@ def ensemble(
     run_dir: PathLike | None = None,
     config: Config | PathLike | None = None,
     seed: int | None = None,
-    progress: Progress | None = None,
+    progress: ProgressLike = None,
 ) -> Run:
     """Fuse the scores of two or more finished runs over the same data into one run; no photograph is read.
 
@@ -227,6 +252,6 @@ def ensemble(
     folder.refuse_run_of_others("ensemble")
     with folder.claimed():
         folder.open(overwrite=False)
-        outcome = fuse_runs(parts, chosen, folder, progress or Silent())
+        outcome = fuse_runs(parts, chosen, folder, shown_progress(progress))
     members = {name: {"run": str(one.path), "scores_digest": one.scores} for name, one in parts.runs.items()}
     return Run(read_run(folder.path), None, outcome, chosen, {"runs": members})

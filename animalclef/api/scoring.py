@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from animalclef.api.datasets import PathLike, check_kind
+from animalclef.api.scored_frames import answers_of, answers_of_frame, truth_of_frame
 from animalclef.config import RetrieveConfig
-from animalclef.data.columns import NEW_INDIVIDUAL
 from animalclef.data.submission import Truth, read_submission
-from animalclef.errors import SubmissionError
 from animalclef.evaluation.evaluate import score_answers, truth_of_file
 from animalclef.metrics.competition import Score
 from animalclef.metrics.retrieval_metrics import Candidates, RetrievalFigures, one_against_all, query_against_gallery
@@ -25,6 +24,7 @@ from animalclef.structures import Embeddings, ImageTable, Shortlist, StrArray
 __all__ = ["competition_score", "retrieval_metrics", "retrieve"]
 
 Answers = PathLike | pd.DataFrame | Mapping[str, str | None]
+_NOBODY = ""  # in place of the name of an individual that nobody named
 Vectors = Embeddings | np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
 
@@ -69,17 +69,18 @@ def retrieve(queries: Embeddings, gallery: Embeddings, *, k: int = 100) -> Short
 
 def retrieval_metrics(
     embeddings: Vectors,
-    identity: Sequence[str],
+    identity: Sequence[str | None],
     *,
     gallery: Vectors | None = None,
-    gallery_identity: Sequence[str] | None = None,
+    gallery_identity: Sequence[str | None] | None = None,
 ) -> RetrievalFigures:
     """Return rank-1, rank-5, rank-10, rank-20 and mAP: every image against all others, or against a gallery.
 
-    `embeddings` is (n, d) with one `identity` each. `.mean` is a mapping from the measure's name to its value.
+    `embeddings` is (n, d) with one `identity` each. `.mean` is a mapping from the measure's name to its value. An image
+    without a name (None, "" or NaN) is no query and matches nobody; among the images searched it distracts.
 
     Raises:
-        ValueError: shapes do not fit, or only one of `gallery` and `gallery_identity` is given.
+        ValueError: shapes do not fit, nobody has a name, or only one of `gallery` and `gallery_identity` is given.
 
     Example:
         >>> vectors = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]], dtype=np.float32)
@@ -88,10 +89,14 @@ def retrieval_metrics(
     """
     if (gallery is None) != (gallery_identity is None):
         raise ValueError("expected gallery and gallery_identity, or neither.")
-    queries = _candidates(embeddings, identity)
-    if gallery is None or gallery_identity is None:
+    queries = _candidates("identity", embeddings, identity)
+    named = queries.identity != _NOBODY
+    if gallery is not None and gallery_identity is not None:
+        return query_against_gallery(queries.select(named), _candidates("gallery_identity", gallery, gallery_identity))
+    if named.all():
         return one_against_all(queries)
-    return query_against_gallery(queries, _candidates(gallery, gallery_identity))
+    searched = replace(queries, event=np.arange(len(named)))  # no image sees its own event, which is itself
+    return query_against_gallery(searched.select(named), searched)
 
 
 def competition_score(truth: PathLike | pd.DataFrame, predictions: Answers, *, merge_case: bool = True) -> Score:
@@ -100,10 +105,11 @@ def competition_score(truth: PathLike | pd.DataFrame, predictions: Answers, *, m
     `truth` has the columns image_id, identity, dataset and known (1 or 0): a file or a DataFrame. `predictions` is a
     submission, or a mapping from image_id to an identity, `None` for a new individual. `.overall` is the score,
     `.datasets` has BAKS and BAUS of each data set. With `merge_case` names that differ by case or spaces alone are the
-    same.
+    same. A data set without a query of a known (or of a new) individual scores 0, as the organisers compute it; a
+    warning says so.
 
     Raises:
-        SubmissionError: a file is not right, or a query has no answer.
+        SubmissionError: a file or a table is not right, the truth is empty, or a query has no answer.
 
     Example:
         >>> truth = pd.DataFrame({"image_id": ["1", "2"], "identity": ["Ada", "Bo"], "dataset": "Newts",
@@ -118,39 +124,28 @@ def competition_score(truth: PathLike | pd.DataFrame, predictions: Answers, *, m
 
 def _truth(truth: PathLike | pd.DataFrame, merge_case: bool) -> Truth:
     if not isinstance(truth, pd.DataFrame):
+        check_kind("truth", truth, (str, os.PathLike), "a truth file or a DataFrame")
         return truth_of_file(Path(truth), merge_case=merge_case)
-    _check_columns(truth, "truth", ("image_id", "identity", "dataset", "known"))
-    names = ("image_id", "identity", "dataset")
-    image_id, identity, dataset = (truth[name].astype(str).to_numpy(dtype=object) for name in names)
-    return Truth(image_id, identity, dataset, truth["known"].astype(int).to_numpy() == 1)
+    return truth_of_frame(truth, merge_case=merge_case)
 
 
 def _answers(predictions: Answers) -> Mapping[str, str | None]:
     if isinstance(predictions, Mapping):
-        return _named(map(str, predictions), predictions.values())
+        return answers_of(predictions, predictions.values())
     if not isinstance(predictions, pd.DataFrame):
         expected = "a submission file, a DataFrame, or a mapping from image_id to identity"
         check_kind("predictions", predictions, (str, os.PathLike), expected)
         return read_submission(Path(predictions))
-    _check_columns(predictions, "predictions", ("image_id", "identity"))
-    return _named(predictions["image_id"].astype(str), predictions["identity"])
+    return answers_of_frame(predictions)
 
 
-def _named(image_ids: Iterable[str], identities: Iterable[Any]) -> dict[str, str | None]:
-    rows = zip(image_ids, identities, strict=True)
-    return {image_id: None if pd.isna(who) or who == NEW_INDIVIDUAL else str(who) for image_id, who in rows}
-
-
-def _check_columns(frame: pd.DataFrame, what: str, names: Sequence[str]) -> None:
-    if absent := sorted(set(names) - set(frame.columns)):
-        raise SubmissionError(f"{what}: expected the columns {', '.join(names)}; {absent} absent.")
-
-
-def _candidates(embeddings: Vectors, identity: Sequence[str]) -> Candidates:
+def _candidates(name: str, embeddings: Vectors, identity: Sequence[str | None]) -> Candidates:
     values = embeddings.values if isinstance(embeddings, Embeddings) else np.asarray(embeddings, dtype=np.float32)
-    who = np.array([str(one) for one in identity], dtype=object)
+    who = np.array([_NOBODY if pd.isna(one) or not str(one).strip() else str(one) for one in identity], dtype=object)
     if len(who) != len(values):
-        raise ValueError(f"identity: expected one for each of {len(values)} embeddings, got {len(who)}.")
+        raise ValueError(f"{name}: expected one for each of {len(values)} embeddings, got {len(who)}.")
+    if (who == _NOBODY).all():
+        raise ValueError(f"{name}: expected the name of at least one individual, got none.")
     return Candidates(values, who, np.full(len(who), "all", dtype=object))
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from animalclef.api.datasets import Dataset, PathLike, path_or_none, settings_of, table_of
+from animalclef.api.shown_progress import ProgressLike, shown_progress
 from animalclef.config import TrainConfig, TrainMatcherConfig
-from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import cores
 from animalclef.training.embedder.embedder_task import TrainingPlan
 from animalclef.training.embedder.embedder_training import TrainedEmbedder
@@ -31,7 +31,7 @@ def train_embedder(
     image_cache: PathLike | None = None,
     reviewed: PathLike | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressLike = None,
     announce: Callable[[TrainingPlan], None] | None = None,
 ) -> TrainedEmbedder:
     """Train or fine-tune an embedder on the named database photographs.
@@ -59,7 +59,8 @@ def train_embedder(
     return train_network(
         chosen, table_of(data, chosen.data).images, Path(out), start=None if start is None else str(start),
         device=device, devices=devices, workers=cores(workers), overwrite=overwrite,
-        image_cache=path_or_none(image_cache), reviewed=path_or_none(reviewed), progress=progress, announce=announce,
+        image_cache=path_or_none(image_cache, "image_cache"), reviewed=path_or_none(reviewed, "reviewed"),
+        progress=shown_progress(progress), announce=announce,
     )  # fmt: skip
 
 
@@ -74,7 +75,7 @@ def train_matcher(
     devices: int = 1,
     workers: int | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressLike = None,
 ) -> TrainedMatcher:
     """Train a LightGlue matcher on warped views of the photographs in a folder; no names are needed.
 
@@ -95,6 +96,6 @@ def train_matcher(
     """
     chosen = settings_of(config, model=TrainMatcherConfig, seed=seed)
     return train_on_images(
-        chosen, Path(images), Path(out), start=path_or_none(start), device=device, devices=devices,
-        workers=cores(workers), overwrite=overwrite, progress=progress,
+        chosen, Path(images), Path(out), start=path_or_none(start, "start"), device=device, devices=devices,
+        workers=cores(workers), overwrite=overwrite, progress=shown_progress(progress),
     )  # fmt: skip

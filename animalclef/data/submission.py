@@ -23,6 +23,7 @@ from animalclef.structures.arrays import BoolArray, text_array
 from animalclef.structures.clusters import Clusters
 
 __all__ = [
+    "KNOWN_WORDS",
     "Truth",
     "check_submission",
     "check_submission_file",
@@ -34,7 +35,7 @@ __all__ = [
     "write_submission",
 ]
 
-_KNOWN = {"1": True, "true": True, "1.0": True, "0": False, "false": False, "0.0": False}
+KNOWN_WORDS = {"1": True, "true": True, "1.0": True, "0": False, "false": False, "0.0": False}
 _MOST = 20  # problems of one kind that are listed one by one
 
 
@@ -156,7 +157,7 @@ def read_truth(path: Path, *, merge_case: bool = True) -> Truth:
             "image_id (as submitted), identity, dataset, and known (1: the database has the individual, 0: new)."
         )
     _refuse(_broken_rows(table))
-    known = [_KNOWN.get(cell.lower()) for cell in table.column("known")]
+    known = [KNOWN_WORDS.get(cell.lower()) for cell in table.column("known")]
     if None in known:
         at = known.index(None)
         cell = table.column("known")[at].lower()

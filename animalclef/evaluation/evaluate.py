@@ -83,11 +83,10 @@ def score_files(truth_path: Path, submission_path: Path, *, merge_case: bool = T
         SubmissionError: a file is not right, or a query of the truth has no answer.
     """
     truth, answers = read_truth(truth_path, merge_case=merge_case), read_submission(submission_path)
-    _tell_oddities(answers, truth, submission_path)
     return score_answers(truth, answers, str(submission_path), str(truth_path), merge_case=merge_case)
 
 
-def _tell_oddities(answers: Mapping[str, str | None], truth: Truth, path: Path) -> None:
+def _tell_oddities(answers: Mapping[str, str | None], truth: Truth, path: str) -> None:
     """Warn of rows that Kaggle refuses, and of the word for a new individual in another spelling."""
     further = sorted(set(answers) - set(truth.image_id))
     if further:
@@ -108,8 +107,11 @@ def score_answers(
     """Compute the competition's score of answers by image_id; `submission` and `truth_name` name them in an error.
 
     Raises:
-        SubmissionError: a query of the truth has no answer.
+        SubmissionError: the truth is empty, or a query of it has no answer.
     """
+    if not len(truth.image_id):
+        raise SubmissionError(f"{truth_name}: no rows; expected one for every query.")
+    _tell_oddities(answers, truth, submission)
     missing = [image_id for image_id in truth.image_id if image_id not in answers]
     if missing:
         raise SubmissionError(
@@ -121,7 +123,13 @@ def score_answers(
     if merge_case:
         given = spelled_as(given, dataset, zip(dataset, identity, strict=True))
     kernel = ScoreKernel(np.array(identity, dtype=np.object_), truth.dataset, truth.known)
-    return kernel.score(kernel.encode(np.array(given, dtype=object)))
+    scored = kernel.score(kernel.encode(np.array(given, dtype=object)))
+    for name, part in scored.datasets.items():
+        for absent, kind, measure in ((not part.unknown, "new", "BAUS"), (not part.known, "known", "BAKS")):
+            if absent:
+                told = "%s has no %s individual in %s: %s is undefined, and the score is 0 by the organisers' rule."
+                logger.warning(told, name, kind, truth_name, measure)
+    return scored
 
 
 def truth_of_file(path: Path, *, merge_case: bool = True) -> Truth:
@@ -154,7 +162,7 @@ def _spelled_as_table(truth: Truth, images: ImageTable) -> Truth:
     return replace(truth, identity=np.array(identity, dtype=np.object_))
 
 
-def evaluate_run(run: FinishedRun, truth_path: Path, draws: int = 1000, seed: int = 0) -> RetrievalReport:
+def evaluate_run(run: FinishedRun, truth_path: Path | Truth, draws: int = 1000, seed: int = 0) -> RetrievalReport:
     """Compute rank-k over distinct individuals and mAP over images from a run's ranked candidates.
 
     Only known queries count; one whose photograph could not be read counts as not found, with a warning. A relevant
@@ -181,25 +189,28 @@ def evaluate_run(run: FinishedRun, truth_path: Path, draws: int = 1000, seed: in
     return RetrievalReport(groups, [] if run.sources is None else recall_of_sources(run.sources, truth))
 
 
-def truth_of_run(run: FinishedRun, truth_path: Path) -> Truth:
-    """Read the true identities of a run's queries, for reports.
+def truth_of_run(run: FinishedRun, truth_path: Path | Truth) -> Truth:
+    """Return the true identities of a run's queries, for reports, from a file or as they are given.
 
     Raises:
         DataError: the truth is of other data.
         SubmissionError: the file is not right.
     """
-    truth = read_truth(truth_path, merge_case=run.config.data.merge_case)
+    if isinstance(truth_path, Truth):
+        truth, name = truth_path, "truth"
+    else:
+        truth, name = read_truth(truth_path, merge_case=run.config.data.merge_case), str(truth_path)
     if run.config.data.merge_case:
         truth = _spelled_as_table(truth, run.images)
     strangers = set(truth.image_id) - set(run.images.image_id)
     if strangers:
-        raise DataError(f"{truth_path}: {len(strangers)} of its queries are not in {run.path} (one: {min(strangers)}).")
+        raise DataError(f"{name}: {len(strangers)} of its queries are not in {run.path} (one: {min(strangers)}).")
     home = dict(zip(run.images.image_id, run.images.dataset, strict=True))
     for image_id, dataset in zip(truth.image_id, truth.dataset, strict=True):
         if home[image_id] != dataset:
-            raise DataError(f"{truth_path}: {image_id} is of {dataset} there and of {home[image_id]} in {run.path}.")
+            raise DataError(f"{name}: {image_id} is of {dataset} there and of {home[image_id]} in {run.path}.")
     if missing := sorted(set(run.images.queries.image_id) - set(truth.image_id)):
-        logger.warning("%s: %s not in it (one: %s).", truth_path, counted(len(missing), "query", "is"), missing[0])
+        logger.warning("%s: %s not in it (one: %s).", name, counted(len(missing), "query", "is"), missing[0])
     return truth
 
 

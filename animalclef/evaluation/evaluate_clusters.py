@@ -41,6 +41,8 @@ def score_cluster_file(truth_path: Path, submission_path: Path, *, merge_case: b
 def score_clusters_of_run(run: FinishedRun, truth_path: Path) -> ClusterScores | None:
     """Compare the clusters that a run keeps with the truth; `None` where it keeps none.
 
+    A photograph that was skipped does not count, unless a person named it.
+
     Raises:
         DataError: the truth is of other data.
         RunError: the run's clusters are damaged.
@@ -49,13 +51,19 @@ def score_clusters_of_run(run: FinishedRun, truth_path: Path) -> ClusterScores |
     if clusters is None:
         return None
     labels = dict(zip(clusters.image_id, clusters.label, strict=True))
+    left_out = [one for one, who in zip(clusters.image_id, clusters.name, strict=True) if who is None]
+    truth = truth_of_run(run, truth_path)
+    used = ~np.isin(truth.image_id.astype(str), left_out)
+    truth = Truth(truth.image_id[used], truth.identity[used], truth.dataset[used], truth.known[used])
     try:
-        return _scored(truth_of_run(run, truth_path), labels, f"{run.folder.clusters}", f"{truth_path}")
+        return _scored(truth, labels, f"{run.folder.clusters}", f"{truth_path}")
     except SubmissionError as error:
         raise RunError(str(error)) from error
 
 
 def _scored(truth: Truth, labels: Mapping[str, str], submission: str, truth_file: str) -> ClusterScores:
+    if not len(truth.image_id):
+        raise SubmissionError(f"{truth_file}: no rows; expected one for every photograph.")
     missing = [image_id for image_id in truth.image_id if image_id not in labels]
     if missing:
         raise SubmissionError(

@@ -161,7 +161,7 @@ def _clustered(
     constraints: Constraints,
     answer: Mapping[str, str | None] | None = None,
 ) -> Clusters:
-    """Cluster the usable ones among the photographs asked for; one that could not be used is alone.
+    """Cluster the usable ones among the photographs asked for; one that could not be used is nobody.
 
     `answer` names individuals that are settled; known individuals are attached where they are `ranked`.
     """
@@ -191,7 +191,9 @@ def _clustered(
         known |= {one: who for one, who in zip(ids, names, strict=True) if who is not None}
         counts[name] = _count(learned, parts, numbers, names)
     joined = Links(*(np.concatenate(parts) for parts in zip(*links, strict=True))) if links else Links()
-    return replace(_assembled(asked, of, known, counts), taken=frozenset(map(str, whose.values())), links=joined)
+    skipped = frozenset(asked.image_id) - set(job.features.images.image_id)
+    taken = frozenset(map(str, whose.values()))
+    return replace(_assembled(asked, of, known, counts), taken=taken, links=joined, skipped=skipped)
 
 
 def _links(

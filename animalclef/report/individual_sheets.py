@@ -83,7 +83,8 @@ def _of_dataset(
     members: dict[str, list[int]] = {}
     rows = np.flatnonzero(clusters.dataset == dataset)
     for row in rows.tolist():
-        members.setdefault(clusters.label[row], []).append(row)
+        if clusters.name[row] is not None:  # else it was skipped
+            members.setdefault(clusters.label[row], []).append(row)
     several = sorted((mine for mine in members.values() if len(mine) > 1), key=lambda mine: -len(mine))
     new = {label: mine for label, mine in members.items() if clusters.individual[mine[0]] is None}
     sides = [_seen(clusters.image_id[mine], run) for mine in new.values()]

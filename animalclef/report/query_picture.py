@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,11 +22,12 @@ from animalclef.report.thumbnails import draw_outline, mask_in_run, read_photogr
 from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.output_guard import mark_picture
 from animalclef.store.finished_run import FinishedRun
-from animalclef.structures import Correspondences
+from animalclef.structures import Correspondences, DecodedImage
 from animalclef.structures.arrays import Pixels
 
 __all__ = ["draw_pair", "draw_query", "write_picture"]
 
+logger = logging.getLogger(__name__)
 
 _TILE_WH = (380, 285)
 _STRIP = 26  # pixels of a line of text
@@ -48,6 +50,30 @@ class _Frame(NamedTuple):
         return np.asarray(placed.round().astype(np.int64))
 
 
+class _Wanted:
+    """The photographs that a picture wants, and those among them that are not there."""
+
+    def __init__(self, run: FinishedRun) -> None:
+        self.run = run
+        self._is_there: dict[str, bool] = {}
+
+    def read(self, image_id: str) -> DecodedImage | None:
+        image = read_photograph(self.run, image_id, max(_TILE_WH))
+        self._is_there[image_id] = image is not None
+        return image
+
+    def warn_of_missing(self) -> None:
+        """Warn of photographs that were moved, removed or changed since the run; what it skipped was never used."""
+        skipped = {one.image_id for one in self.run.skipped}
+        if missing := [one for one, is_there in self._is_there.items() if not is_there and one not in skipped]:
+            images = self.run.images
+            logger.warning(
+                "%d of %d photographs of this picture are no longer in %s, or have changed (first: %s). If they have "
+                "moved, give their folder with --data (in Python: load_run(run, data=...)).",
+                len(missing), len(self._is_there), images.root, images.path[self.run.row_of[missing[0]]],
+            )  # fmt: skip
+
+
 def draw_query(
     run: FinishedRun,
     query_id: str,
@@ -60,18 +86,20 @@ def draw_query(
     `explanations` add the regions that the embedding matched below each pair. Published weights of the matcher are
     searched for in the folder `weights` first.
 
-    `query_id` may also be the name of a query's file, with or without its ending, where only one has it.
+    `query_id` may also be the name of a query's file, with or without its ending, where only one has it. A photograph
+    that is not where it was is an empty box, with a warning.
 
     Raises:
         DataError: the run has no such query.
     """
     query_id = _query_of(run, query_id)
     best = best_photographs(run, query_id)
-    matches = Matches(run, weights=weights)
-    pairs = [_pair(run, matches, query_id, one.row, _title(run, one), explanations) for one in best[:candidates]]
+    matches, wanted = Matches(run, weights=weights), _Wanted(run)
+    pairs = [_pair(wanted, matches, query_id, one.row, _title(run, one), explanations) for one in best[:candidates]]
     if not pairs:
-        tile, _ = _tile(run, query_id, 0)
+        tile, _ = _tile(wanted, query_id, 0)
         pairs = [_captioned(tile, "no candidates")]
+    wanted.warn_of_missing()
     while len(pairs) > 1 and len(pairs) % 2:
         pairs.append(np.full_like(pairs[0], _BACKGROUND))
     step = min(2, len(pairs))
@@ -92,7 +120,10 @@ def draw_pair(run: FinishedRun, query_id: str, gallery_id: str, explanations: Ex
         raise DataError(f"{gallery_id}: no candidate of {query_id} in {run.path}.")
     row = own.start + int(rows[0])
     title = f"{run.ranked.identity[row]}: photograph {gallery_id}"
-    return _pair(run, Matches(run), query_id, row, title, explanations)
+    wanted = _Wanted(run)
+    drawn = _pair(wanted, Matches(run), query_id, row, title, explanations)
+    wanted.warn_of_missing()
+    return drawn
 
 
 def write_picture(path: Path, pixels: Pixels) -> None:
@@ -140,13 +171,13 @@ def _title(run: FinishedRun, best: BestPhotograph) -> str:
 
 
 def _pair(
-    run: FinishedRun, matches: Matches, query_id: str, row: int, title: str, explanations: Explanations | None
+    wanted: _Wanted, matches: Matches, query_id: str, row: int, title: str, explanations: Explanations | None
 ) -> Pixels:
     """Draw two photographs with lines between the inliers, the title and the probabilities below."""
-    ranked = run.ranked
+    ranked = wanted.run.ranked
     gallery_id = ranked.gallery_id[row]
-    left, first = _tile(run, query_id, 0)
-    right, second = _tile(run, gallery_id, _TILE_WH[0])
+    left, first = _tile(wanted, query_id, 0)
+    right, second = _tile(wanted, gallery_id, _TILE_WH[0])
     canvas = np.ascontiguousarray(np.hstack([left, right]))
     photographs = canvas.copy()
     query, candidate = matches.features(query_id), matches.features(gallery_id)
@@ -169,11 +200,11 @@ def _pair(
     return np.vstack([drawn, _captioned(heated, f"regions that the embedding matched   {cosine_text(agreed)}")])
 
 
-def _tile(run: FinishedRun, image_id: str, left: int) -> tuple[Pixels, _Frame]:
+def _tile(wanted: _Wanted, image_id: str, left: int) -> tuple[Pixels, _Frame]:
     """Return a photograph in the middle of its tile, and its rectangle in the pair."""
-    width, height = _TILE_WH
+    (width, height), run = _TILE_WH, wanted.run
     tile = np.full((height, width, 3), _BACKGROUND, dtype=np.uint8)
-    image = read_photograph(run, image_id, max(_TILE_WH))
+    image = wanted.read(image_id)
     if image is None:
         _write_text(tile, "photograph missing", (width // 2 - 65, height // 2 - 8), _FAINT)
         return tile, _Frame(left, 0, width, height)

@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from animalclef.data.submission import Truth
 from animalclef.errors import OutputError
 from animalclef.evaluation.evaluate import Interval, evaluate_run, truth_of_run
 from animalclef.evaluation.outcomes import judge
@@ -53,7 +54,7 @@ class Written:
 
 def write_report(
     run: FinishedRun,
-    truth_path: Path | None,
+    truth_path: Path | Truth | None,
     out: Path | None,
     candidates: int,
     workers: int,
@@ -115,9 +116,13 @@ def write_report(
 
 
 def _target(run: FinishedRun, out: Path | None, *, alone: bool) -> Path:
-    """Return the page to write; anything that is already there must be a report."""
+    """Return the page to write, or raise; anything that is already there must be a report."""
     given = out or run.path / ("report.html" if alone else "report")
     is_page = given.suffix.lower() in (".html", ".htm")
+    if not is_page and given.suffix.lstrip(".").isalnum() and not given.suffix[1:].isdigit() and not given.is_dir():
+        raise OutputError(
+            f"{given}: a report is a page (.html) or a folder. Give a name with .html, or without ending."
+        )
     if alone:
         target = given if is_page else given / "index.html"
     else:
@@ -189,7 +194,8 @@ def _notes(run: FinishedRun, wanted: Sequence[str], copies: Mapping[str, Copy | 
     first = run.images.root / run.images.path[run.row_of[absent[0]]]
     return [
         f"Changed or removed since the run: {len(absent):,} of {counted(len(wanted), 'photograph')} (first: {first}); "
-        "the report shows placeholders. If they have moved, give their folder with --data."
+        "the report shows placeholders. If they have moved, give their folder with --data (in Python: "
+        "load_run(run, data=...))."
     ]
 
 

@@ -37,6 +37,14 @@ _GIVEN = frozenset({
     "metadata.csv", "metadata.xlsx", "sample_submission.csv", "truth.csv", "media.csv", "observations.csv",
     "deployments.csv", "datapackage.json",
 })  # fmt: skip
+_TABLES = frozenset({
+    "submission", "clusters", "list of individuals", "list of answers", "list of differences", "plain table",
+    "table with boxes", "table with viewpoints", "Wildbook sheet",
+})  # fmt: skip
+_OTHER_FORMATS = frozenset({
+    ".xlsx", ".xlsm", ".xls", ".ods", ".numbers", ".pdf", ".docx", ".doc", ".odt", ".json", ".jsonl", ".yaml", ".yml",
+    ".xml", ".html", ".htm", ".parquet", ".feather", ".pkl", ".npy", ".zip", ".gz", ".png", ".jpg", ".jpeg",
+})  # fmt: skip
 _inputs: dict[str, None] = {}  # resolved paths of what this command reads; the command line fills it
 
 
@@ -99,9 +107,11 @@ def check_output(path: Path, kind: str) -> None:
     (`metadata.csv`, `truth.csv` ...) and a run's own files are never replaced.
 
     Raises:
-        OutputError: it is a file of another kind, or one that this command reads.
+        OutputError: it is a file of another kind, or one that this command reads; or its ending is another format's.
     """
     refuse_input(path)
+    if kind in _TABLES and path.suffix.lower() in _OTHER_FORMATS:
+        raise OutputError(f"{path}: a {kind} is written as CSV, not as {path.suffix}. Give a name that ends with .csv.")
     refuse_run_file(path)
     if not path.is_file():
         return

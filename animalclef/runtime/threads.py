@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, pairwise
+from numbers import Integral
 from typing import TypeVar
 
 __all__ = ["cores", "one_ahead", "one_thread_each", "prefetch", "worker_threads"]
@@ -17,8 +18,23 @@ _Item = TypeVar("_Item")
 
 
 def cores(workers: int | None = None) -> int:
-    """Return the number of worker threads: all cores by default."""
-    return workers or os.cpu_count() or 1
+    """Return the number of worker threads: all cores by default.
+
+    Raises:
+        TypeError: `workers` is no whole number.
+        ValueError: it is below 1.
+
+    >>> cores("2")
+    Traceback (most recent call last):
+    TypeError: workers: expected a whole number, 1 or more, got str.
+    """
+    if workers is None:
+        return os.cpu_count() or 1
+    if not isinstance(workers, Integral) or isinstance(workers, bool):
+        raise TypeError(f"workers: expected a whole number, 1 or more, got {type(workers).__name__}.")
+    if workers < 1:
+        raise ValueError(f"workers: expected 1 or more, got {workers}.")
+    return int(workers)
 
 
 @contextmanager

@@ -55,7 +55,8 @@ def read_clusters(run: FinishedRun) -> Clusters | None:
     except (AnimalClefError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder.clusters}: not what a run wrote ({error}). Run the same command again.") from error
     who = text_array([name if name in known else None for name in columns["individual"]])
-    return Clusters(columns["image_id"], columns["dataset"], number, who, counts, frozenset(known), links)
+    skipped = frozenset(one.image_id for one in run.skipped)
+    return Clusters(columns["image_id"], columns["dataset"], number, who, counts, frozenset(known), links, skipped)
 
 
 def _links(folder: RunFolder) -> Links:

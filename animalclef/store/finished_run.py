@@ -167,7 +167,7 @@ class FinishedRun:
             RunError: another process has replaced its results.
         """
         if _finished(self.folder) != self.settings:
-            raise RunError(f"{self.path}: another process has just changed this run. Run the same command again.")
+            raise RunError(f"{self.path}: this run was changed meanwhile. Run the command again (in Python: load_run).")
 
 
 def load_run(path: Path, data: Path | None = None) -> FinishedRun:

@@ -71,6 +71,10 @@ def read_pseudo_queries(run: RunFolder) -> dict[str, PseudoQueries]:
         f"Run `animalclef predict --run {run.path}` again with the run's data and settings, without --decision; "
         "what is finished is kept."
     )
+    if not path.is_file() and json_object(run.finished).get("made_by") == "cluster":
+        raise StaleArtefactError(
+            f"{run.path}: a run of `cluster` has no decision to tune or to fuse; use another folder for predict."
+        )
     if not path.is_file():
         raise StaleArtefactError(f"{path}: this run has no stored pseudo-queries. {again}")
     try:

@@ -108,7 +108,8 @@ class RunFolder:
     @property
     def again(self) -> str:
         """Say how the run is made again."""
-        return f"Run `animalclef predict --run {self.path}` again with its data and settings; finished work is kept."
+        command = "cluster" if json_object(self.finished).get("made_by") == "cluster" else "predict"
+        return f"Run `animalclef {command} --run {self.path}` again with its data and settings; finished work is kept."
 
     def refuse_run_of_others(self, command: str, *, overwrite: bool = False) -> None:
         """Check that a command may keep its work here: no other command finished a run in this folder.

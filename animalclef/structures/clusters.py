@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -86,6 +87,7 @@ class Clusters:
     counts: Mapping[str, ClusterCount] = field(default_factory=dict)  # by data set
     taken: frozenset[str] = frozenset()  # names of the database that no new individual gets
     links: Links = field(default_factory=Links)  # between the photographs
+    skipped: frozenset[str] = frozenset()  # image_ids that could not be used: a label of their own, and no individual
 
     def __post_init__(self) -> None:
         check_rows(self, len(self.image_id), "dataset", "number", "individual")
@@ -101,36 +103,44 @@ class Clusters:
 
     @cached_property
     def name(self) -> StrArray:
-        """The name of the known individual, or new_1, new_2 ... in table order over all data sets, (n,)."""
+        """The name of the known individual, or new_1, new_2 ... in table order over all data sets, (n,).
+
+        `None` for a photograph that was skipped.
+        """
         known = self.taken | {str(who) for who in self.individual if who is not None}
         names: dict[str, str] = {}
         count = 0
-        for label, who in zip(self.label, self.individual, strict=True):
-            if who is None and label not in names:
+        for image_id, label, who in zip(self.image_id, self.label, self.individual, strict=True):
+            if who is None and label not in names and image_id not in self.skipped:
                 count += 1
                 while f"new_{count}" in known:
                     count += 1
                 names[label] = f"new_{count}"
-        return text_array([who or names[label] for label, who in zip(self.label, self.individual, strict=True)])
+        return text_array([who or names.get(label) for label, who in zip(self.label, self.individual, strict=True)])
 
     @property
     def new_names(self) -> dict[str, str]:
         """`new_1`, `new_2` ... of each photograph of a new individual, by image_id."""
         rows = zip(self.image_id, self.name, self.individual, strict=True)
-        return {image_id: name for image_id, name, who in rows if who is None}
+        return {image_id: name for image_id, name, who in rows if who is None and name is not None}
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row per photograph: image_id, dataset, cluster (its label) and individual (known, or new_1 ...)."""
+        """One row per photograph: image_id, dataset, cluster (its label) and individual (known, or new_1 ...).
+
+        A photograph that was skipped has no individual (None).
+        """
         import pandas as pd
 
-        columns = {"image_id": self.image_id, "dataset": self.dataset, "cluster": self.label, "individual": self.name}
+        individual = pd.Series(self.name, dtype=object)  # pandas 3 would turn None into NaN
+        columns = {"image_id": self.image_id, "dataset": self.dataset, "cluster": self.label, "individual": individual}
         return pd.DataFrame(columns)
 
     def __repr__(self) -> str:
-        clusters = len(set(self.label))
-        alone = int((np.unique(self.label.astype(str), return_counts=True)[1] == 1).sum()) if len(self) else 0
-        return f"Clusters({len(self)} photographs, {clusters} individuals, {alone} of them on one photograph)"
+        size = Counter(label for label, who in zip(self.label, self.name, strict=True) if who is not None)
+        alone, left_out = sum(count == 1 for count in size.values()), sum(who is None for who in self.name)
+        skipped = f", {left_out} skipped" if left_out else ""
+        return f"Clusters({len(self)} photographs{skipped}, {len(size)} individuals, {alone} of them on one photograph)"
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p>" + str(self.table.to_html(max_rows=20, index=False))

@@ -97,7 +97,7 @@ def test_weights_that_are_not_there_are_told_where_none_are_needed(weights: str)
 
 
 def test_an_empty_text_is_no_path() -> None:
-    assert path_or_none(".") == Path()
+    assert path_or_none(".", "path") == Path()
     with pytest.raises(ValueError, match=r"expected a path, got an empty text. Write '.' for the current folder."):
         ac.load_dataset("")
 

@@ -56,6 +56,20 @@ def test_a_misspelled_name_gets_a_suggestion(call: Callable[[], Any], nearest: s
         (lambda: ac.load_dataset("nowhere", columns="a=b"), "columns: expected a mapping such as .*got str"),  # type: ignore[arg-type]
         (lambda: ac.ensemble("runs/a"), "runs: expected a list of two or more runs, got str"),
         (lambda: ac.competition_score(TRUTH, ["Ada"]), "predictions: expected a submission file, .*got list"),  # type: ignore[arg-type]
+        (lambda: ac.tune_decision("runs/a", trials="10"), "trials: expected a whole number, 1 or more, got str"),  # type: ignore[arg-type]
+        (lambda: ac.tune_decision("runs/a", trials=True), "trials: expected a whole number, 1 or more, got bool"),
+        (lambda: ac.tune_decision("runs/a", workers="2"), "workers: expected a whole number, 1 or more, got str"),  # type: ignore[arg-type]
+        (lambda: ac.cluster("nowhere", workers="2"), "workers: expected a whole number, 1 or more, got str"),  # type: ignore[arg-type]
+        (lambda: ac.load_dataset(TRUTH), "path: expected a folder or a table file .*got DataFrame"),  # type: ignore[arg-type]
+        (lambda: ac.load_run(TRUTH), "path: expected the folder of a finished run, got DataFrame"),  # type: ignore[arg-type]
+        (lambda: ac.write_report(TRUTH), "run: expected a finished run .*, or its folder, got DataFrame"),  # type: ignore[arg-type]
+        (lambda: ac.tune_decision(TRUTH), "run: expected a finished run .*, or its folder, got DataFrame"),  # type: ignore[arg-type]
+        (lambda: ac.cluster(TRUTH), "run_or_data: expected a finished run, a Dataset, .*got DataFrame"),  # type: ignore[arg-type]
+        (lambda: ac.predict("nowhere", decision=TRUTH), "decision: expected a decision such as .*got DataFrame"),  # type: ignore[arg-type]
+        (lambda: ac.predict("nowhere", run_dir=TRUTH), "run_dir: expected a folder, got DataFrame"),  # type: ignore[arg-type]
+        (lambda: ac.predict("nowhere", weights=TRUTH), "weights: expected a path, got DataFrame"),  # type: ignore[arg-type]
+        (lambda: ac.competition_score(5, {}), "truth: expected a truth file or a DataFrame, got int"),  # type: ignore[arg-type]
+        (lambda: ac.cluster("nowhere", progress="on"), "progress: expected True, False or an object .*, got str"),  # type: ignore[arg-type]
     ],
 )
 def test_an_argument_of_another_kind_is_told(call: Callable[[], Any], sentence: str) -> None:
@@ -90,3 +104,26 @@ def test_a_file_of_changes_keeps_the_other_settings_of_a_group(tmp_path: Path) -
     own = ac.load_config(None, "decide.splits=3")
     changed = settings_of(tmp_path / "changes.yaml", model=Config, base=own)
     assert (changed.decide.trials, changed.decide.splits) == (7, 3)
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_trials_and_workers_are_1_or_more(number: int) -> None:
+    for name, call in {
+        "trials": lambda: ac.tune_decision("runs/a", trials=number),
+        "workers": lambda: ac.cluster("nowhere", workers=number),
+    }.items():
+        with pytest.raises(ValueError, match=rf"^{name}: expected 1 or more, got {number}\."):
+            call()
+
+
+def test_progress_is_shown_or_not(capsys: pytest.CaptureFixture[str]) -> None:
+    from animalclef.api.shown_progress import shown_progress
+    from animalclef.runtime.progress import Silent
+
+    for given in (True, False, None):
+        with shown_progress(given).task("looking", 2, "images") as advance:
+            advance(2)
+        said = capsys.readouterr()
+        assert ("looking: 2 of 2 images" in said.err, said.out) == (given is True, "")
+    mine = Silent()
+    assert shown_progress(mine) is mine

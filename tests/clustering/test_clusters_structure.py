@@ -40,3 +40,14 @@ def test_a_name_of_the_database_is_never_that_of_a_new_individual() -> None:
         texts("1", "2"), texts("A", "A"), np.array([0, 1]), texts(None, None), taken=frozenset({"new_1"})
     )
     assert clusters.name.tolist() == ["new_2", "new_3"]
+
+
+def test_a_skipped_photograph_is_nobody_and_counts_nowhere() -> None:
+    clusters = Clusters(
+        texts("1", "2", "3"), texts("A", "A", "A"), np.array([0, 1, 2]), texts(None, None, None),
+        skipped=frozenset({"2"}),
+    )  # fmt: skip
+    assert clusters.name.tolist() == clusters.table.individual.tolist() == ["new_1", None, "new_2"]
+    assert clusters.new_names == {"1": "new_1", "3": "new_2"}
+    assert len(set(clusters.label)) == 3
+    assert repr(clusters) == "Clusters(3 photographs, 1 skipped, 2 individuals, 2 of them on one photograph)"

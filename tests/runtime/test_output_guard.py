@@ -187,3 +187,18 @@ def test_a_carriage_return_in_a_cell_comes_back_whole() -> None:
 
     text = csv_text(["name"], [["a\rb"], ["c"], [1]])
     assert list(csv.reader(io.StringIO(text, newline=""))) == [["name"], ["a\rb"], ["c"], ["1"]]
+
+
+@pytest.mark.parametrize("name", ["who.xlsx", "who.XLS", "who.ods", "who.pdf", "who.docx", "who.json", "who.parquet"])
+def test_a_table_is_not_written_under_the_ending_of_another_format(tmp_path: Path, name: str) -> None:
+    ending = Path(name).suffix
+    with pytest.raises(
+        OutputError, match=rf"{name}: a submission is written as CSV, not as \{ending}\. Give a name th"
+    ):
+        check_output(tmp_path / name, "submission")
+    check_output(tmp_path / "decision.json", "decision")
+
+
+@pytest.mark.parametrize("name", ["who.csv", "who.txt", "who.tsv", "who", "who.v2"])
+def test_other_endings_are_free(tmp_path: Path, name: str) -> None:
+    check_output(tmp_path / name, "submission")

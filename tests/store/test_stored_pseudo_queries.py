@@ -80,6 +80,14 @@ def test_absent_ones_name_the_command_that_makes_them(tmp_path: Path) -> None:
     assert not holds_pseudo_queries(RunFolder(tmp_path), "one")
 
 
+def test_a_run_of_cluster_is_not_to_be_made_again_by_predict(tmp_path: Path) -> None:
+    (tmp_path / "finished.json").write_text('{"made_by": "cluster"}')
+    sentence = r"a run of `cluster` has no decision to tune or to fuse; use another folder for predict"
+    with pytest.raises(StaleArtefactError, match=sentence):
+        read_pseudo_queries(RunFolder(tmp_path))
+    assert RunFolder(tmp_path).again.startswith(f"Run `animalclef cluster --run {tmp_path}` again")
+
+
 @pytest.mark.parametrize("damage", ["last", "name", "cut", "empty", "text"])
 def test_damage_is_noticed(tmp_path: Path, damage: str) -> None:
     run = RunFolder(tmp_path)
