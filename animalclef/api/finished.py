@@ -83,16 +83,22 @@ class Run:
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """One row per query: image_id, dataset, identity (None for a new individual), probability of the individual.
+        """One row per query: image_id, dataset, identity (None for a new individual), probability, threshold.
 
-        With a `reviewed` log, its column of that name says what people said of the query.
+        An individual is named from the `threshold` of its data set on, so the queries nearest to it are the doubtful
+        ones. With a `reviewed` log, its column of that name says what people said of the query.
         """
-        answers, images = self.finished.predictions, self.finished.images
-        rows = [self.finished.row_of[one] for one in answers.image_id]
-        identity = pd.Series(answers.identity, dtype=object)  # pandas 3 would turn None into NaN
-        columns = {"image_id": answers.image_id, "dataset": images.dataset[rows], "identity": identity}
+        answers = self.finished.predictions
+        dataset = self.finished.images.dataset[[self.finished.row_of[one] for one in answers.image_id]]
+        columns = {
+            "image_id": answers.image_id,
+            "dataset": dataset,
+            "identity": pd.Series(answers.identity, dtype=object),  # pandas 3 would turn None into NaN
+            "probability": answers.probability,
+            "threshold": [self.decision.of(name).threshold for name in dataset],
+        }
         said = {} if answers.reviewed is None else {"reviewed": answers.reviewed}
-        return pd.DataFrame({**columns, "probability": answers.probability, **said})
+        return pd.DataFrame({**columns, **said})
 
     @cached_property
     def skipped(self) -> pd.DataFrame:

@@ -93,7 +93,7 @@ def predict(
     Example:
         >>> run = predict(data_folder, config=small_config, run_dir=folder / "a-run")
         >>> len(run.predictions), list(run.predictions.columns)
-        (6, ['image_id', 'dataset', 'identity', 'probability'])
+        (6, ['image_id', 'dataset', 'identity', 'probability', 'threshold'])
     """
     spend = [] if budget is None else [f"budget.spend={json.dumps(str(budget))}"]
     settings = load_config(config, *spend)
