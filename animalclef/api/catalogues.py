@@ -185,9 +185,9 @@ class Catalogue:
     def undo(self, event: int | str | None = None, *, who: str | None = None, why: str = "undone") -> Event:
         """Undo a change by its number (default: the last one) and return it; a season is only undone by its number.
 
-        A later change stands on it if it changed the same name or the individual of the same photographs, or merged an
-        individual that it made; so do photographs of another season that show such an individual. Confirmations and
-        new names alone do not stand on a season.
+        A later change stands on this one if it changed the name of the same individual, moved the same photographs, or
+        merged an individual that this one made. Photographs of another season that show such an individual stand on it,
+        too. Confirming photographs and renaming individuals alone does not keep a season from being undone.
 
         Raises:
             DataError: there is none, it was undone already, or a later change stands on it.

@@ -35,13 +35,14 @@ from animalclef.errors import DataError, OutputError
 from animalclef.runtime.atomic_files import make_folder, write_text
 from animalclef.runtime.database_address import without_password
 from animalclef.runtime.wording import counted
+from animalclef.store.catalogue_places import CATALOGUE_FILES
 from animalclef.structures import ImageTable
 from animalclef.structures.arrays import BoolArray, text_array
 from animalclef.structures.images import boxes_of_texts
 
-__all__ = ["Catalogue", "is_catalogue", "link_photographs"]
+__all__ = ["Catalogue", "link_photographs"]
 
-_FILE, _ADDRESS, _LINKS = "catalogue.db", "catalogue.address", "photographs"
+(_FILE, _ADDRESS), _LINKS = CATALOGUE_FILES, "photographs"
 _TEXTS = ("image_id", "path", "dataset", "date", "viewpoint", "species", "encounter", "key", "mask")
 
 
@@ -231,11 +232,6 @@ class Catalogue:
         """Return the folder of each season's photographs."""
         with self.reading() as connection:
             return {row.id: row.root for row in connection.execute(sa.select(seasons).order_by(seasons.c.id))}
-
-
-def is_catalogue(folder: Path) -> bool:
-    """Return whether a folder is that of a catalogue."""
-    return (folder / _FILE).is_file() or (folder / _ADDRESS).is_file()
 
 
 def link_photographs(folder: Path, season: int, root: Path) -> None:

@@ -167,12 +167,13 @@ def review(
 
     - `animalclef review my-catalogue --season 1`
     """
-    from animalclef.catalogue.catalogue_folder import Catalogue, is_catalogue
+    from animalclef.catalogue.catalogue_folder import Catalogue
     from animalclef.catalogue.season_runs import find_season_run
     from animalclef.data.review_log import ReviewLog
     from animalclef.review.server import bind, serve
     from animalclef.review.session import ReviewSession, review_path
     from animalclef.review.sheet import read_answers, write_sheet
+    from animalclef.store.catalogue_places import is_catalogue
     from animalclef.store.finished_run import load_run
 
     place = review_path(run)

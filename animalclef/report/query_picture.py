@@ -68,7 +68,7 @@ class _Wanted:
         if missing := [one for one, is_there in self._is_there.items() if not is_there and one not in skipped]:
             images = self.run.images
             logger.warning(
-                "%d of %d photographs of this picture are no longer in %s, or have changed (first: %s). If they have "
+                "%d of the %d photographs shown are missing from %s, or have changed (first: %s). If they have "
                 "moved, give their folder with --data (in Python: load_run(run, data=...)).",
                 len(missing), len(self._is_there), images.root, images.path[self.run.row_of[missing[0]]],
             )  # fmt: skip

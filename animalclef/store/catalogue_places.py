@@ -8,7 +8,7 @@ from pathlib import Path
 from animalclef.errors import OutputError
 from animalclef.runtime.output_guard import RUN_MARKER
 
-__all__ = ["CATALOGUE_FILES", "refuse_catalogue_below", "refuse_catalogue_run", "refuse_run_around"]
+__all__ = ["CATALOGUE_FILES", "is_catalogue", "refuse_catalogue_below", "refuse_catalogue_run", "refuse_run_around"]
 
 CATALOGUE_FILES = ("catalogue.db", "catalogue.address")
 
@@ -35,7 +35,7 @@ def refuse_catalogue_run(folder: Path) -> None:
         OutputError: it is the run folder of a catalogue, or lies in it.
     """
     for above in _with_parents(folder):
-        if above.name == "run" and _is_catalogue(above.parent):
+        if above.name == "run" and is_catalogue(above.parent):
             raise OutputError(
                 f"{folder}: the catalogue {above.parent} keeps the results of its seasons here, and this command would "
                 "overwrite them. Give --run another folder."
@@ -56,7 +56,8 @@ def refuse_catalogue_below(folder: Path) -> None:
             )
 
 
-def _is_catalogue(folder: Path) -> bool:
+def is_catalogue(folder: Path) -> bool:
+    """Return whether a folder is that of a catalogue."""
     return any((folder / name).is_file() for name in CATALOGUE_FILES)
 
 

@@ -23,7 +23,7 @@ from animalclef.runtime.atomic_files import (
 from animalclef.runtime.digests import RESULTS, json_object
 from animalclef.runtime.file_lock import locked_folder
 from animalclef.runtime.output_guard import RUN_MARKER
-from animalclef.store.catalogue_places import CATALOGUE_FILES, refuse_catalogue_below, refuse_catalogue_run
+from animalclef.store.catalogue_places import is_catalogue, refuse_catalogue_below, refuse_catalogue_run
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped
 from animalclef.structures.images import box_text
 
@@ -99,7 +99,7 @@ class RunFolder:
     @property
     def advice(self) -> str:
         """Say what to do where this folder holds no finished run."""
-        if any((self.path / name).exists() for name in CATALOGUE_FILES):
+        if is_catalogue(self.path):
             return f"This is a catalogue; its run is in {self.path / 'run'}."
         if not (self.path / RUN_MARKER).is_file():
             return "This is no run folder, which `animalclef predict --run` makes."

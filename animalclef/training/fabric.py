@@ -14,10 +14,11 @@ from animalclef.runtime.atomic_files import make_folder
 from animalclef.runtime.devices import choose_precision
 from animalclef.runtime.file_lock import locked_folder
 from animalclef.runtime.output_guard import RUN_MARKER
+from animalclef.store.catalogue_places import CATALOGUE_FILES
 
 __all__ = ["average_buffers", "average_gradients", "lock_folder", "open_fabric", "skips_overflow"]
 
-_NO_TRAINING = (RUN_MARKER, "catalogue.db", "metadata.csv", "database", "query")  # of what a folder may be instead
+_NO_TRAINING = (RUN_MARKER, *CATALOGUE_FILES, "metadata.csv", "database", "query")  # of what a folder may be instead
 
 
 def open_fabric(precision: str, device: str, devices: int, threads: int) -> Any:

@@ -27,7 +27,7 @@ def test_show_warns_once_and_says_how_to_give_their_folder(
     query = run.predictions.image_id[0]
     run.show(query, candidates=2)
     [told] = caplog.messages
-    assert told.startswith(f"3 of 3 photographs of this picture are no longer in {moved.parent / 'gone'}, or have ch")
+    assert told.startswith(f"3 of the 3 photographs shown are missing from {moved.parent / 'gone'}, or have ch")
     assert told.endswith("give their folder with --data (in Python: load_run(run, data=...)).")
     caplog.clear()
     run.show(unknown_image)  # which the run skipped

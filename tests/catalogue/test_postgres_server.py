@@ -21,12 +21,13 @@ from tiny import TINY_SETTINGS, make_tiny_data, read_csv, write_csv
 from typer.testing import CliRunner
 
 from animalclef.catalogue import postgres_server
-from animalclef.catalogue.catalogue_folder import Catalogue, is_catalogue
+from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.catalogue.postgres_server import parse_address
 from animalclef.catalogue.schema import changes, events, individuals, photographs, seasons
 from animalclef.cli import app
 from animalclef.errors import AnimalClefError, DataError
 from animalclef.runtime.database_address import without_password
+from animalclef.store.catalogue_places import is_catalogue
 
 pytestmark = pytest.mark.postgres
 QUOTED = "s3cret%3Ap%40ss%2Fword"
