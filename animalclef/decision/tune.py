@@ -13,7 +13,7 @@ from animalclef.config import DecideConfig
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.answer_curve import AnswerFit, reliability
 from animalclef.decision.calibrators import shaped
-from animalclef.decision.cross_fit import CrossFitter, nested_answers
+from animalclef.decision.cross_fit import CrossFitter, SearchOfFold, nested_answers
 from animalclef.decision.decision_model import DatasetDecision, Decision, Summary, Validation
 from animalclef.decision.fit_calibrators import Pairs
 from animalclef.decision.leak_guard import digest_of
@@ -55,6 +55,7 @@ def tune(
     gallery: str,
     progress: Progress,
     final: Search | None = None,
+    search_of_fold: SearchOfFold = search,
     answered: Mapping[str, AnsweredQueries] = _NONE_ANSWERED,
     engine: Engine = _HERE,
 ) -> Decision:
@@ -62,7 +63,8 @@ def tune(
 
     Calibrators are scored on folds of individuals they were not fitted on, and refitted on all at the end. A search per
     data set maximises the mean score over the open-set splits; `final` replaces the search over all folds (a study kept
-    in a storage). Every fold of the nested score has a search of its own. Calibrators are fitted on the `answered`
+    in a storage). Every fold of the nested score has a search of its own, `search_of_fold`, which must be of the same
+    kind. Calibrators are fitted on the `answered`
     queries, too, which take no part in scores and thresholds: reviewers are asked about the doubtful ones first. The
     data sets do not depend on each other, and the `engine` runs them. Linear algebra runs on one thread, so that the
     decision does not depend on the number of threads.
@@ -76,7 +78,7 @@ def tune(
     with threadpool_limits(limits=1):
         own = [held_out for held_out in held_out_parts(pseudo, config, seed, answered) if held_out.name != "pooled"]
         asked = [*own, pooled_parts(pseudo, config, seed, answered)] if scored else []
-        work = _Searches(seed, final, validates_pooled=len(own) < len(scored))
+        work = _Searches(seed, final, search_of_fold, validates_pooled=len(own) < len(scored))
         decided: dict[str, DatasetDecision] = {}
         with progress.task("tuning the decision", len(asked), "studies") as advance:
             for held_out, found in zip(asked, engine.ordered(work, asked), strict=True):
@@ -185,6 +187,7 @@ class _Searches:
 
     seed: int
     final: Search | None
+    search_of_fold: SearchOfFold
     validates_pooled: bool
     title = "tuning the decision"
     chunks_a_task = 1
@@ -217,7 +220,7 @@ class _Searches:
         pooled = held_out.name == "pooled"
         validation = None
         if self.validates_pooled or not pooled:
-            validation = _validated(held_out, evaluators, found, answer, self.seed)
+            validation = _validated(held_out, evaluators, found, answer, self)
         return DatasetDecision(
             calibrators={column: curves.of[column] for column in held_out.columns},
             weights={column: choice.weights.get(column, 0.0) for column in held_out.columns},
@@ -235,14 +238,18 @@ class _Searches:
 
 
 def _validated(
-    held_out: CrossFitter, evaluators: Mapping[str, TrialEvaluator], found: SearchResult, answer: AnswerFit, seed: int
+    held_out: CrossFitter,
+    evaluators: Mapping[str, TrialEvaluator],
+    found: SearchResult,
+    answer: AnswerFit,
+    searches: _Searches,
 ) -> Validation:
     measured = []
     fixed = None if held_out.config.threshold is None else found.choice.threshold
-    for name, answered in nested_answers(held_out, fixed).items():
+    for name, answered in nested_answers(held_out, fixed, searches.search_of_fold).items():
         roles = evaluators[name].roles
         score = score_of(answered.hits, roles)[0]
-        low, high = interval_over_individuals(*answered.hits, held_out.parts[name].splits, seed=seed)
+        low, high = interval_over_individuals(*answered.hits, held_out.parts[name].splits, seed=searches.seed)
         # A query has an encounter of its individual more to be found in than a pseudo-query. What the next one
         # hidden costs bounds what that is worth.
         worth = score - score_of((answered.with_one_more_hidden, answered.as_unknown), roles)[0]
