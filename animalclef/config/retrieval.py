@@ -79,7 +79,7 @@ class EmbedderSettings(Settings):
     def shaping(self, with_network: bool) -> dict[str, Any]:
         """Return the settings that an embedding depends on besides the weights, for fingerprints."""
         aside = {"batch_size", "weights", "members"} | (set() if with_network else _NETWORKS_ONLY)
-        return self.model_dump(mode="json", exclude=aside)
+        return self.digested(exclude=aside)
 
 
 class EmbedMember(EmbedderSettings, Member):

@@ -17,6 +17,7 @@ from animalclef.config import (
     load_recipe,
     shipped_configs,
 )
+from animalclef.config.matching import RerankMember
 from animalclef.errors import ConfigError
 
 
@@ -165,7 +166,7 @@ def other_value(value: Any) -> Any:
     if isinstance(value, int | float):
         return value * 0.5 + 0.25 if isinstance(value, float) else value + 1
     if isinstance(value, tuple):
-        return (*value, 9)
+        return (*value, RerankMember())
     if isinstance(value, dict):
         return {"more": 1}
     return "another" if isinstance(value, str) else (0.5, 0.5, 0.5)

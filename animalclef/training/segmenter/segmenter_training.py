@@ -177,7 +177,7 @@ def train_segmenter(
         fabric.launch()
         source = ExampleSource(config, config.seed, *parts[0])
         task = SegmenterTask(config, network, source, ExampleSource(config, config.seed + _APART, *parts[1]), fabric)
-        settings = config.model_dump(mode="json", exclude={"name", "checkpoint_every"})
+        settings = config.digested(exclude={"name", "checkpoint_every"})
         recipe = fingerprint(2, settings, file_digest(start), used, fabric.world_size)
         loop = TrainingLoop(task, out, recipe, fabric, start=start, progress=progress, workers=workers)
         measured = loop.run(overwrite=overwrite)
