@@ -51,7 +51,7 @@ def record(
         "data": data,
         "weights": weights,
         "decision": hashlib.sha256(decided.encode()).hexdigest()[:16],
-        "settings": dotted(config.model_dump(mode="json")),
+        "settings": dotted(config.digested()),
     }
     if summary is not None:
         queries, new = summary["queries"], summary["new_individuals"]

@@ -57,7 +57,7 @@ def test_a_setting_like_no_other_lists_what_there_is() -> None:
         ("retrieve.top_k=0", "retrieve.top_k: input should be greater than or equal to 1", "0"),
         ("retrieve.top_k=many", "retrieve.top_k: input should be a valid integer", "'many'"),
         ("rerank.ratio=1.5", "rerank.ratio: input should be less than or equal to 1", "1.5"),
-        ("rerank.geometry=spline", "rerank.geometry: input should be 'similarity'", "'spline'"),
+        ("rerank.matcher=spline", "rerank.matcher: input should be 'mutual-nearest'", "'spline'"),
         ("seed=-1", "seed: input should be greater than or equal to 0", "-1"),
         ("retrieve.top_k=", "retrieve.top_k: input should be a valid integer", "None"),
         ("embed.bin_sizes=[0]", "embed.bin_sizes: numbers must be above 0, and at most 512", "[0]"),
@@ -243,6 +243,15 @@ def test_a_setting_that_has_gone_loads_and_is_told_where_it_was_used(caplog: pyt
     assert load_config(None, ["keypoints.spread=true", "decide.calibrations=[beta]"]) == Config()
     assert [record.message.partition(":")[0] for record in caplog.records] == ["spread", "calibrations"]
     assert caplog.records[0].message.endswith("has gone and has no effect (see CHANGELOG). Remove it.")
+
+
+def test_another_transform_than_a_similarity_is_refused() -> None:
+    assert load_config(None, ["rerank.geometry=similarity"]) == Config()
+    assert refused("rerank.geometry=affine") == (
+        "settings: rerank: geometry must be similarity: affine and homography matched worse and were removed, got "
+        "{'geometry': 'affine'}."
+    )
+    assert "geometry must be similarity" in refused("rerank.members=[{geometry: homography}]")
 
 
 def test_a_matcher_is_trained_on_sift_alone() -> None:

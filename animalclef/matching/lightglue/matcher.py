@@ -254,7 +254,7 @@ class LightGlueMatcher:
     def _agreeing(self, sides: tuple[_Image, _Image], found: PairMatches) -> NDArray[np.bool_]:
         left, right = sides
         from_xy, to_xy = left.keypoints_xy[found.first], right.keypoints_xy[found.second]
-        return agreeing(from_xy, to_xy, self.config.geometry, self.config.tolerance * right.long_side)
+        return agreeing(from_xy, to_xy, self.config.tolerance * right.long_side)
 
 
 def _left_first(pair: Pair, length: Mapping[MatchKey, int]) -> Pair:
