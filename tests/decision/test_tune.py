@@ -18,7 +18,7 @@ from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.cross_fit import nested_answers
 from animalclef.decision.decision_model import DatasetDecision, Decision, load_decision
 from animalclef.decision.score_columns import base_of
-from animalclef.decision.tune import held_out_parts, tune
+from animalclef.decision.tune import cross_fitters, tune
 from animalclef.engine.work import ThisMachine
 from animalclef.errors import ConfigError, StaleArtefactError
 from animalclef.runtime.progress import Silent
@@ -114,8 +114,8 @@ def test_whether_the_best_is_right_is_told_of_the_columns_as_they_were_fused() -
     found = {}
     for columns in (("similarity",), ("inliers",), ("similarity", "inliers")):
         config = DecideConfig(folds=3, scores=columns)
-        [held_out] = held_out_parts({"lynx": part}, config, 0)
-        answered = nested_answers(held_out)["lynx"]
+        [fitter] = cross_fitters({"lynx": part}, config, 0)
+        answered = nested_answers(fitter)["lynx"]
         assert (answered.best_is_right | ~answered.hits[0]).all()
         found[columns] = answered.best_is_right.mean()
     assert found["similarity", "inliers"] == 1
