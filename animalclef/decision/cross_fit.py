@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 
@@ -18,11 +18,14 @@ from animalclef.decision.model_average import search
 from animalclef.decision.pair_classifier import PairModel, pair_inputs
 from animalclef.decision.pseudo_query_scores import AnsweredQueries
 from animalclef.decision.score_columns import is_count, scores_among
+from animalclef.decision.search import SearchResult
 from animalclef.decision.trial_evaluator import ROLES, LogOdds, Role, TrialEvaluator, numbered, seen_as
 from animalclef.metrics.threshold_sweep import hits_of
 from animalclef.structures.arrays import BoolArray, Floats, Integers
 
-__all__ = ["CrossFitter", "Curves", "NestedAnswers", "nested_answers"]
+__all__ = ["CrossFitter", "Curves", "NestedAnswers", "SearchOfFold", "nested_answers"]
+
+SearchOfFold = Callable[[Sequence[TrialEvaluator], DecideConfig], SearchResult]
 
 
 _MOST_PAIRS = 12_000  # are enough for a curve: every pair of one individual, and evenly spaced others
@@ -202,8 +205,10 @@ class NestedAnswers:
         return self.as_known, self.as_unknown
 
 
-def nested_answers(fitter: CrossFitter, threshold: float | None = None) -> dict[str, NestedAnswers]:
-    """Return the answers to each part's pseudo-queries, every fold answered by a choice tuned on the other folds.
+def nested_answers(
+    fitter: CrossFitter, threshold: float | None = None, search_of_fold: SearchOfFold = search
+) -> dict[str, NestedAnswers]:
+    """Return the answers to each part's pseudo-queries, every fold answered by a choice searched for on the others.
 
     A `threshold` in log-odds holds for all folds.
 
@@ -226,7 +231,7 @@ def nested_answers(fitter: CrossFitter, threshold: float | None = None) -> dict[
         if not usable:
             continue
         shaping = frozenset(who for name, rows in outside.items() for who in fitter.individuals[name][rows])
-        chosen = Fitted(search(usable, fitter.config).choice, shaping)
+        chosen = Fitted(search_of_fold(usable, fitter.config).choice, shaping)
         for name, part in fitter.parts.items():
             rows = np.flatnonzero(fitter.fold_of[name] == fold)
             choice = chosen.for_scoring(fitter.individuals[name][rows])

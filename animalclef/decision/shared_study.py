@@ -26,7 +26,7 @@ from animalclef.errors import ConfigError, OutputError, StaleArtefactError
 from animalclef.runtime.database_address import shown_address
 from animalclef.runtime.processes import SPAWN, hidden_script
 
-__all__ = ["Shared", "explore", "new_study", "objective", "opened", "work"]
+__all__ = ["Shared", "explore", "explore_in_memory", "new_study", "objective", "opened", "work"]
 
 logger = logging.getLogger(__name__)
 
@@ -78,9 +78,22 @@ def explore(
     if lost:
         logger.warning("%s: %d of %d workers ended early; the others did their trials.", name, lost, len(processes))
     with _storage_errors(shared):
-        trials = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-        found = [DecisionParams(**trial.user_attrs["choice"]) for trial in trials]
-        tried = [choose_threshold(evaluators, one, config) for one in found]
+        return _averaged(study, evaluators, config)
+
+
+def explore_in_memory(evaluators: Sequence[TrialEvaluator], config: DecideConfig, seed: int) -> SearchResult:
+    """Do `config.trials` trials, and average them with the choices of the default search; nothing is kept."""
+    study, value = new_study(seed), objective(evaluators, config)
+    for done in range(config.trials):
+        study.sampler = _sampler([seed, 0, done], parallel=False)
+        study.optimize(value, n_trials=1)
+    return _averaged(study, evaluators, config)
+
+
+def _averaged(study: optuna.Study, evaluators: Sequence[TrialEvaluator], config: DecideConfig) -> SearchResult:
+    trials = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    found = [DecisionParams(**trial.user_attrs["choice"]) for trial in trials]
+    tried = [choose_threshold(evaluators, one, config) for one in found]
     return average(evaluators, [*choices_tried(evaluators, config), *tried], config)
 
 

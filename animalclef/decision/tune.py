@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from animalclef.config import DecideConfig
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.answer_curve import AnswerFit, reliability
-from animalclef.decision.cross_fit import CrossFitter, nested_answers
+from animalclef.decision.cross_fit import CrossFitter, SearchOfFold, nested_answers
 from animalclef.decision.decision_model import DatasetDecision, Decision, Summary, Validation
 from animalclef.decision.fit_calibrators import pairs_of_others
 from animalclef.decision.leak_guard import digest_of
@@ -60,6 +60,7 @@ def tune(
     gallery: str,
     progress: Progress,
     final: Search | None = None,
+    search_of_fold: SearchOfFold = search,
     answered: Mapping[str, AnsweredQueries] = _NONE_ANSWERED,
     engine: Engine = _HERE,
 ) -> Decision:
@@ -67,10 +68,11 @@ def tune(
 
     Calibrators are scored on folds of individuals they were not fitted on, and refitted on all at the end. A search per
     data set maximises the mean score over the open-set splits; `final` replaces the search over all folds (a study kept
-    in a storage). Every fold of the nested score has a search of its own. Calibrators are fitted on the `answered`
-    queries, too, which take no part in scores and thresholds: reviewers are asked about the doubtful ones first. The
-    data sets do not depend on each other, and the `engine` runs them. Linear algebra runs on one thread, so that the
-    decision does not depend on the number of threads. `scores` and `gallery` are digests that the decision keeps.
+    in a storage). Every fold of the nested score has a search of its own, `search_of_fold`, which must be of the same
+    kind. Calibrators are fitted on the `answered` queries, too, which take no part in scores and thresholds: reviewers
+    are asked about the doubtful ones first. The data sets do not depend on each other, and the `engine` runs them.
+    Linear algebra runs on one thread, so that the decision does not depend on the number of threads. `scores` and
+    `gallery` are digests that the decision keeps.
 
     Raises:
         ConfigError: the settings name no score that any data set has.
@@ -82,7 +84,7 @@ def tune(
     with threadpool_limits(limits=1):
         own = [fitter for fitter in cross_fitters(pseudo, config, seed, answered) if fitter.name != "pooled"]
         fitters = [*own, pooled_cross_fitter(pseudo, config, seed, answered)] if scored else []
-        work = _Tuning(seed, final, validates_pooled=len(own) < len(scored))
+        work = _Tuning(seed, final, search_of_fold, validates_pooled=len(own) < len(scored))
         decisions: dict[str, DatasetDecision] = {}
         with progress.task(work.title, len(fitters), "studies") as advance:
             for fitter, decision in zip(fitters, engine.ordered(work, fitters), strict=True):
@@ -195,6 +197,7 @@ class _Tuning:
 
     seed: int
     final: Search | None
+    search_of_fold: SearchOfFold
     validates_pooled: bool
     title = "tuning the decision"
     chunks_a_task = 1
@@ -227,7 +230,7 @@ class _Tuning:
         pooled = fitter.name == "pooled"
         validation = None
         if self.validates_pooled or not pooled:
-            validation = _validate(fitter, evaluators, found, answer, self.seed)
+            validation = _validate(fitter, evaluators, found, answer, self)
         return DatasetDecision(
             calibrators={column: curves.of[column] for column in fitter.columns},
             weights={column: choice.weights.get(column, 0.0) for column in fitter.columns},
@@ -245,15 +248,15 @@ class _Tuning:
 
 
 def _validate(
-    fitter: CrossFitter, evaluators: Mapping[str, TrialEvaluator], found: SearchResult, answer: AnswerFit, seed: int
+    fitter: CrossFitter, evaluators: Mapping[str, TrialEvaluator], found: SearchResult, answer: AnswerFit, work: _Tuning
 ) -> Validation:
     """Return the nested score with its interval over individuals, and how well probabilities are calibrated."""
     measured = []
     fixed = None if fitter.config.threshold is None else found.choice.threshold
-    for name, answered in nested_answers(fitter, fixed).items():
+    for name, answered in nested_answers(fitter, fixed, work.search_of_fold).items():
         roles = evaluators[name].roles
         score = score_of(answered.hits, roles)[0]
-        low, high = interval_over_individuals(*answered.hits, fitter.parts[name].splits, seed=seed)
+        low, high = interval_over_individuals(*answered.hits, fitter.parts[name].splits, seed=work.seed)
         # A query can be found by one encounter of its individual more than a pseudo-query, whose own is hidden. What
         # that is worth is at most what hiding a further one costs.
         worth = score - score_of((answered.with_one_more_hidden, answered.as_unknown), roles)[0]

@@ -13,7 +13,7 @@ from animalclef.config import Config, changed_settings, fingerprint
 from animalclef.decision.decision_model import Decision, load_decision
 from animalclef.decision.pseudo_query_scores import AnsweredQueries, answered_queries
 from animalclef.decision.search import SearchResult
-from animalclef.decision.shared_study import Shared, explore, opened, work
+from animalclef.decision.shared_study import Shared, explore, explore_in_memory, opened, work
 from animalclef.decision.trial_evaluator import TrialEvaluator
 from animalclef.decision.tune import cross_fitters, evaluators_of, pooled_cross_fitter, tune, tuning_warnings
 from animalclef.errors import ConfigError
@@ -73,7 +73,8 @@ def tune_run(
         beside = [partial(_work, run.path, config.model_dump_json(), shared, name, answered)] * (workers - 1)
         return explore(shared, name, evaluators, settings, beside)
 
-    decision = tune(pseudo, settings, config.seed, before.scores, before.gallery, progress, final, answered)
+    of_fold = partial(explore_in_memory, seed=config.seed)
+    decision = tune(pseudo, settings, config.seed, before.scores, before.gallery, progress, final, of_fold, answered)
     for sentence in tuning_warnings(decision, pseudo, settings):
         logger.warning("%s", sentence)
     return decision.model_copy(update={"preparation": before.preparation})
