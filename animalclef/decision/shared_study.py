@@ -20,7 +20,7 @@ import sqlalchemy.exc
 
 from animalclef.config import DecideConfig
 from animalclef.decision.model_average import average, choices_tried, sides_of
-from animalclef.decision.search import SearchResult, evaluate
+from animalclef.decision.search import SearchResult, choose_threshold
 from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
 from animalclef.errors import ConfigError, OutputError, StaleArtefactError
 from animalclef.runtime.database_address import shown_address
@@ -93,7 +93,7 @@ def explore_in_memory(evaluators: Sequence[TrialEvaluator], config: DecideConfig
 def _averaged(study: optuna.Study, evaluators: Sequence[TrialEvaluator], config: DecideConfig) -> SearchResult:
     trials = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
     found = [DecisionParams(**trial.user_attrs["choice"]) for trial in trials]
-    tried = [evaluate(evaluators, one, config) for one in found]
+    tried = [choose_threshold(evaluators, one, config) for one in found]
     return average(evaluators, [*choices_tried(evaluators, config), *tried], config)
 
 
@@ -124,7 +124,7 @@ def objective(evaluators: Sequence[TrialEvaluator], config: DecideConfig) -> Cal
             aggregation=_pick(trial, "aggregation", config.aggregations),
             same_viewpoint=_pick(trial, "same_viewpoint", sides),
         )
-        found = evaluate(evaluators, choice, config)
+        found = choose_threshold(evaluators, choice, config)
         trial.set_user_attr("choice", choice.as_json())
         return found.score
 

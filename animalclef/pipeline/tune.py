@@ -15,7 +15,7 @@ from animalclef.decision.pseudo_query_scores import AnsweredQueries, answered_qu
 from animalclef.decision.search import SearchResult
 from animalclef.decision.shared_study import Shared, explore, explore_in_memory, opened, work
 from animalclef.decision.trial_evaluator import TrialEvaluator
-from animalclef.decision.tune import evaluators_of, held_out_parts, pooled_parts, tune, tuning_warnings
+from animalclef.decision.tune import cross_fitters, evaluators_of, pooled_cross_fitter, tune, tuning_warnings
 from animalclef.errors import ConfigError
 from animalclef.runtime.digests import file_digest
 from animalclef.runtime.progress import Progress
@@ -95,8 +95,8 @@ def _work(
     config = Config.model_validate_json(settings)
     pseudo = read_pseudo_queries(RunFolder(run))
     studies = [
-        *held_out_parts(pseudo, config.decide, config.seed, answered),
-        pooled_parts(pseudo, config.decide, config.seed, answered),
+        *cross_fitters(pseudo, config.decide, config.seed, answered),
+        pooled_cross_fitter(pseudo, config.decide, config.seed, answered),
     ]
     evaluators = list(evaluators_of(next(one for one in studies if one.name == name)).values())
     with threadpool_limits(limits=1):

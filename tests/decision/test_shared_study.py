@@ -12,7 +12,7 @@ from evaluation_cases import synthetic
 from animalclef.config import DecideConfig
 from animalclef.decision.shared_study import Shared, explore, explore_in_memory, opened, work
 from animalclef.decision.trial_evaluator import TrialEvaluator
-from animalclef.decision.tune import evaluators_of, pooled_parts
+from animalclef.decision.tune import evaluators_of, pooled_cross_fitter
 from animalclef.errors import ConfigError, OutputError, StaleArtefactError
 
 CONFIG = DecideConfig(trials=5, folds=2, splits=2)
@@ -23,7 +23,7 @@ def shared(folder: Path, settings: str = "one", patience: float = 5.0) -> Shared
 
 
 def evaluators() -> list[TrialEvaluator]:
-    return list(evaluators_of(pooled_parts({"lynx": synthetic(8, 2.0, seed=0)}, CONFIG, 0)).values())
+    return list(evaluators_of(pooled_cross_fitter({"lynx": synthetic(8, 2.0, seed=0)}, CONFIG, 0)).values())
 
 
 def test_a_study_is_gone_on_with_until_it_has_its_trials(tmp_path: Path) -> None:

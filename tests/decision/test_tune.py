@@ -19,9 +19,9 @@ from animalclef.decision.cross_fit import nested_answers
 from animalclef.decision.decision_model import DatasetDecision, Decision, load_decision
 from animalclef.decision.model_average import search
 from animalclef.decision.score_columns import base_of
-from animalclef.decision.search import SearchResult, evaluate
+from animalclef.decision.search import SearchResult, choose_threshold
 from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
-from animalclef.decision.tune import held_out_parts, tune
+from animalclef.decision.tune import cross_fitters, tune
 from animalclef.engine.work import ThisMachine
 from animalclef.errors import ConfigError, StaleArtefactError
 from animalclef.runtime.progress import Silent
@@ -113,7 +113,7 @@ def test_every_fold_of_the_nested_score_is_searched_as_the_whole_is() -> None:
     def search_of_fold(evaluators: Sequence[TrialEvaluator], config: DecideConfig) -> SearchResult:
         seen.append(len(evaluators[0].part))
         lazy = DecisionParams(weights={"inliers": 1.0})
-        return evaluate(evaluators, lazy, config)
+        return choose_threshold(evaluators, lazy, config)
 
     part, config = synthetic(12, signal=3.0, seed=0), DecideConfig(folds=3)
     own, other = (
@@ -138,8 +138,8 @@ def test_whether_the_best_is_right_is_told_of_the_columns_as_they_were_fused() -
     found = {}
     for columns in (("similarity",), ("inliers",), ("similarity", "inliers")):
         config = DecideConfig(folds=3, scores=columns)
-        [held_out] = held_out_parts({"lynx": part}, config, 0)
-        answered = nested_answers(held_out)["lynx"]
+        [fitter] = cross_fitters({"lynx": part}, config, 0)
+        answered = nested_answers(fitter)["lynx"]
         assert (answered.best_is_right | ~answered.hits[0]).all()
         found[columns] = answered.best_is_right.mean()
     assert found["similarity", "inliers"] == 1
