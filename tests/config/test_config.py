@@ -236,12 +236,17 @@ def test_a_setting_that_has_gone_loads_and_is_told_where_it_was_used(caplog: pyt
         "decide.relative_scores=false",
         "decide.rules=[probability]",
         "keypoints.spread=false",
+        "decide.shrinkage=10",
+        "budget.steps=[3, 6, 10, 15, 20, 30, 40, 60, 80]",
+        "embed.members=[{model: embedder-lite, codebook_images: 200}]",
         "decide.trials=3",
     ]
     assert load_config(None, earlier) == load_config(None, ["decide.trials=3"])
     assert caplog.text == ""
-    assert load_config(None, ["keypoints.spread=true", "decide.calibrations=[beta]"]) == Config()
-    assert [record.message.partition(":")[0] for record in caplog.records] == ["spread", "calibrations"]
+    others = ["keypoints.spread=true", "decide.calibrations=[beta]", "decide.safe_threshold=false"]
+    assert load_config(None, [*others, "embed.place_weight=2"]) == Config()
+    told = [record.message.partition(":")[0] for record in caplog.records]
+    assert told == ["place_weight", "spread", "calibrations", "safe_threshold"]
     assert caplog.records[0].message.endswith("has gone and has no effect (see CHANGELOG). Remove it.")
 
 

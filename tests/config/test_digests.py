@@ -12,7 +12,6 @@ import pytest
 
 from animalclef.config import Config, TrainConfig, TrainMatcherConfig, fingerprint, load_config, load_recipe
 from animalclef.config.base import Settings
-from animalclef.config.prepare import ViewLabelConfig
 from animalclef.config.training import TrainSegmenterConfig
 from animalclef.pipeline.models import scores_fingerprint
 from animalclef.pipeline.run_context import open_pair_log
@@ -118,8 +117,8 @@ def test_digests_of_an_embedders_training_are_those_of_earlier_versions(name: st
 
 
 def test_digests_of_other_settings_are_those_of_earlier_versions() -> None:
-    settings = (TrainConfig(), TrainMatcherConfig(), TrainSegmenterConfig(), ViewLabelConfig())
+    settings = (TrainConfig(), TrainMatcherConfig(), TrainSegmenterConfig())
     assert [fingerprint(one) for one in settings] == [
-        "50a3b3ebdeeba3e2", "e685cc297999b975", "b095646477a5dcd4", "960223ea17f58a8c"
+        "50a3b3ebdeeba3e2", "e685cc297999b975", "b095646477a5dcd4"
     ]  # fmt: skip
     assert fingerprint(load_recipe(TrainMatcherConfig, "lightglue-sift")) == "8d35717a952dd27a"
