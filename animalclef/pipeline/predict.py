@@ -63,7 +63,7 @@ class Outcome:
     set_aside: list[Skipped]
     seconds: dict[str, float]
     weights: str | None  # digest of the embedding network's weights, None without one
-    device: str
+    device: str | None  # None where the outcome was read from a run folder, which holds neither this nor the weights
     matcher_weights: str | None = None  # digest of the matching network's weights
     warnings: tuple[str, ...] = ()  # answers that are far from what validation saw
     data_warnings: tuple[str, ...] = ()  # what is odd in the data; printed already
