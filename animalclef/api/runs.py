@@ -115,7 +115,7 @@ def predict(
     default = Path("runs") / f"{settings.name}-{contents.digest[:8]}"
     folder = RunFolder(Path(run_dir or default) if remote is None else remote.folder)
     if overwrite and log is not None and log.resolve().is_relative_to(folder.path.resolve()):
-        raise ConfigError(f"--overwrite would remove {log}. Move the log out of {folder.path} first.")
+        raise ConfigError(f"Overwriting would remove {log}. Move the log out of {folder.path} first.")
     if engine != "local":
         device = choose_device(device)
     folders = (loaded.source.root, folder.path)
@@ -136,9 +136,7 @@ def predict(
 def _remote_run(run_dir: PathLike | None, engine: str) -> RemoteRun | None:
     url = None if run_dir is None else remote_url(os.fspath(run_dir))
     if url is not None and engine != "local":
-        raise ConfigError(
-            f"--run {url}: with --engine {engine} the run folder must lie on a disk that every node sees."
-        )
+        raise ConfigError(f"{url}: with the engine {engine} the run folder must lie on a disk that every node sees.")
     return None if url is None else RemoteRun(url)
 
 
@@ -207,7 +205,7 @@ def tune_decision(
     chosen = load_config(chosen, *extra, seed=seed)
     if chosen.decide.threshold is not None:
         logger.warning(
-            "decide.threshold=%g is set, so the threshold is not tuned. --set decide.threshold=null tunes it, too.",
+            "decide.threshold=%g is set, so the threshold is not tuned. Set decide.threshold=null to tune it, too.",
             chosen.decide.threshold,
         )
     return tune_run(folder, chosen, url, processes, shown_progress(progress), said)

@@ -181,9 +181,9 @@ class Recogniser:
     def _dataset(self, dataset: str | None) -> str:
         held = self.gallery.datasets
         if dataset is None and len(held) > 1:
-            raise DataError(f"The catalogue holds {', '.join(held)}. Give --dataset one of them.")
+            raise DataError(f"The catalogue holds {', '.join(held)}. Say which one (dataset).")
         if dataset is not None and dataset not in held:
-            raise DataError(f"--dataset {dataset}: the catalogue holds {', '.join(held)}.")
+            raise DataError(f"dataset {dataset}: the catalogue holds {', '.join(held)}.")
         return dataset or held[0]
 
 

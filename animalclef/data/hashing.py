@@ -86,7 +86,7 @@ def hash_images(
 
 def _too_many_missing(images: ImageTable, missing: list[Skipped]) -> str:
     share = math.ceil(1000 * len(missing) / len(images)) / 1000
-    go_on = f" Continue without them with --max-missing {share:g}." if share < 1 else ""
+    go_on = f" Continue without them with --max-missing {share:g} (the setting data.max_missing)." if share < 1 else ""
     first, advice = missing[0].path, "Is this the right folder?"
     hinted = [item for item in missing if item.reason != MISSING]
     if hinted:

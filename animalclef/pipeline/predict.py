@@ -278,7 +278,7 @@ def _warn_about_data(asked: ImageTable, features: FeatureSet, context: RunContex
     known = set(given.datasets) if given is not None else set(images.gallery.datasets)
     for name in sorted(set(images.queries.datasets) & set(images.gallery.datasets) - known):
         context.warn(
-            f"{name}: --decision was made on {', '.join(sorted(known)) or 'none'} and has no settings for this data "
-            f"set; its queries are answered by the pooled ones. Leave --decision out to tune it on {name}. If these "
+            f"{name}: the decision was made on {', '.join(sorted(known)) or 'none'} and has no settings for this data "
+            f"set; its queries are answered by the pooled ones. Leave the decision out to tune one on {name}. If these "
             "are the same animals, give the data set the same name (rename its folder, or set the column dataset)."
         )

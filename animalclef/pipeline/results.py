@@ -130,7 +130,7 @@ def check_target(target: Path, run: Path | None) -> None:
         OutputError: the place cannot be written to, or a file given or of another kind would be overwritten.
     """
     if target.is_dir():
-        raise OutputError(f"{target}: this is a folder; give --out the file, such as {target / 'submission.csv'}.")
+        raise OutputError(f"{target}: this is a folder; give a file, such as {target / 'submission.csv'}.")
     answers = answers_path(target, run)
     written = {target: "submission", answers: "list of answers"}
     written |= {target.with_suffix(ending): kind for ending, kind in _KINDS.items()}

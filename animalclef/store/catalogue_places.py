@@ -38,7 +38,7 @@ def refuse_catalogue_run(folder: Path) -> None:
         if above.name == "run" and is_catalogue(above.parent):
             raise OutputError(
                 f"{folder}: the catalogue {above.parent} keeps the results of its seasons here, and this command would "
-                "overwrite them. Give --run another folder."
+                "overwrite them. Use another run folder."
             )
 
 
@@ -51,8 +51,8 @@ def refuse_catalogue_below(folder: Path) -> None:
     for path, _, files in os.walk(folder):
         if any(name in files for name in CATALOGUE_FILES):
             raise OutputError(
-                f"{folder}: --overwrite would remove the catalogue {path}. Move the catalogue first, or give --run "
-                "another folder."
+                f"{folder}: overwriting would remove the catalogue {path}. Move the catalogue first, or use another "
+                "run folder."
             )
 
 

@@ -134,7 +134,7 @@ def test_who_is_on_a_photograph_that_is_not_added(folder: Path, data: Path, tmp_
     path.write_bytes(b"no photograph")
     with pytest.raises(DataError, match=r"seen\.jpg"):
         recogniser.who(path)
-    with pytest.raises(DataError, match="--dataset CatID: the catalogue holds NewtID"):
+    with pytest.raises(DataError, match="dataset CatID: the catalogue holds NewtID"):
         recogniser.who(path, "CatID")
     with pytest.raises(DataError, match="cannot be read"):
         recogniser.who(tmp_path / "gone.jpg")

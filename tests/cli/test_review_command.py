@@ -173,7 +173,7 @@ def test_a_log_in_the_run_folder_survives_overwrite(tiny_run: tuple[Path, Path],
         path,
         (read_csv(path / "answers.csv")[0]["image_id"], "unsure", read_csv(path / "candidates.csv")[0]["gallery_id"]),
     )
-    with pytest.raises(ConfigError, match="--overwrite would remove"):
+    with pytest.raises(ConfigError, match="Overwriting would remove"):
         run("predict", "--data", tiny_run[0], "--run", path, "--reviewed", log, "--overwrite", "--no-ledger", *SETTINGS)
     assert log.is_file()
 

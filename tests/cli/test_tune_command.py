@@ -93,7 +93,7 @@ def test_a_threshold_that_is_set_is_told(run: RunFolder, tmp_path: Path, caplog:
         caplog.clear()
         config = changed(run, f"decide.threshold={threshold}")
         animalclef.tune_decision(run.path, trials=1, config=config, storage=url if threshold == "0.2" else f"{url}2")
-        told = "decide.threshold=0.2 is set, so the threshold is not tuned. --set decide.threshold=null tunes it, too."
+        told = "decide.threshold=0.2 is set, so the threshold is not tuned. Set decide.threshold=null to tune it, too."
         assert (told in caplog.text) == (threshold == "0.2")
 
 
