@@ -19,7 +19,7 @@ from animalclef.runtime.wording import counted
 from animalclef.structures import WHOLE_XYWHR, FloatArray, ImageTable, Skipped
 from animalclef.structures.arrays import text_array
 
-__all__ = ["MISSING", "content_key", "derived_key", "hash_images", "photograph_keys", "two_names"]
+__all__ = ["MISSING", "content_key", "derived_key", "hash_images", "photograph_keys", "read_key", "two_names"]
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def hash_images(
     near = NearNames(images.root)
     with worker_threads(workers) as pool, progress.task("reading files", len(images), "images") as advance:
         paths = (images.root / path for path in images.path)
-        for row, (key, reason) in enumerate(pool.map(_read_one, paths, images.bbox_xywhr)):
+        for row, (key, reason) in enumerate(pool.map(read_key, paths, images.bbox_xywhr)):
             keys.append(key)
             if reason:
                 hint = near.hint(images.path[row]) if reason == MISSING else ""
@@ -111,7 +111,8 @@ def two_names(images: ImageTable) -> list[str]:
     return sentences[:_MOST_PAIRS] + ([f"And {more} more photographs under two identities."] if more > 0 else [])
 
 
-def _read_one(path: Path, box_xywhr: FloatArray) -> tuple[str, str]:
+def read_key(path: Path, box_xywhr: FloatArray) -> tuple[str, str]:
+    """Return the key of a file and its box, or "" and why the file cannot be read."""
     try:
         content = read_regular(path)
     except FileNotFoundError:
