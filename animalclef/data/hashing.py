@@ -19,12 +19,15 @@ from animalclef.runtime.wording import counted
 from animalclef.structures import WHOLE_XYWHR, FloatArray, ImageTable, Skipped
 from animalclef.structures.arrays import text_array
 
-__all__ = ["MISSING", "content_key", "derived_key", "hash_images", "photograph_keys", "read_key", "two_names"]
+__all__ = [
+    "MISSING", "content_key", "derived_key", "equal_queries", "hash_images", "photograph_keys", "read_key", "two_names",
+]  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
 MISSING = "no such file"
 _MOST_PAIRS = 10  # of photographs under two identities that are reported one by one
+_EXAMPLES = 3  # of equal queries that are named
 
 
 def content_key(content: bytes, box_xywhr: FloatArray) -> str:
@@ -109,6 +112,20 @@ def two_names(images: ImageTable) -> list[str]:
             sentences.append("The same photograph under two identities: {} ({}) and {} ({}).".format(*pair))
     more = len(sentences) - _MOST_PAIRS
     return sentences[:_MOST_PAIRS] + ([f"And {more} more photographs under two identities."] if more > 0 else [])
+
+
+def equal_queries(images: ImageTable) -> list[str]:
+    """Return a sentence on queries of one data set that are the same photograph (and box); none where none are."""
+    queries = images.queries
+    of: dict[tuple[str, str], list[str]] = {}
+    for dataset, key, path in zip(queries.dataset, queries.key, queries.path, strict=True):
+        of.setdefault((dataset, key), []).append(path)
+    pairs = [f"{path} ({paths[0]})" for (_, key), paths in of.items() if key for path in paths[1:]]
+    if not pairs:
+        return []
+    more = f" and {len(pairs) - _EXAMPLES} more" if len(pairs) > _EXAMPLES else ""
+    what = f"{counted(len(pairs), 'query', 'is')} the same photograph as an earlier one"
+    return [f"{what}: {', '.join(pairs[:_EXAMPLES])}{more}. Each is answered by itself."]
 
 
 def read_key(path: Path, box_xywhr: FloatArray) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from animalclef.clustering.constraints import NOTHING_SAID, Constraints
 from animalclef.data.encounters import Encounters
-from animalclef.data.hashing import two_names
+from animalclef.data.hashing import equal_queries, two_names
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decide import decide
 from animalclef.decision.decision_model import Decision
@@ -151,6 +151,8 @@ def identify(loaded: LoadedTable, contents: Contents, context: RunContext) -> tu
     if context.given is not None:
         context.given.check(context.scores_id, loaded.images.gallery.datasets)
     context.warnings.extend(two_names(contents.images))  # logged where the files were read
+    for sentence in equal_queries(contents.images):
+        context.warn(sentence)
     with context.timed("prepare"):
         contents, context = prepare_photographs(contents, context)
     with context.timed("describe"):
