@@ -39,6 +39,7 @@ from animalclef.pipeline.tune import check_decide_alone, tune_run
 from animalclef.runtime.digests import file_digest
 from animalclef.runtime.remote_files import remote_url
 from animalclef.runtime.threads import cores
+from animalclef.store.catalogue_places import refuse_catalogue_run
 from animalclef.store.finished_run import load_run as read_run
 from animalclef.store.remote_run import RemoteRun
 from animalclef.store.run_folder import RunFolder
@@ -183,6 +184,7 @@ def tune_decision(
         ConfigError: a setting would change the scores themselves.
         DataError: the log cannot be read.
         StaleArtefactError: the run keeps no pseudo-queries, or the log is of another run.
+        OutputError: it is the run of a catalogue, which tunes its decision itself.
 
     Example:
         >>> tuned = tune_decision(run_folder, trials=2)
@@ -195,6 +197,10 @@ def tune_decision(
         if trials < 1:
             raise ValueError(f"trials: expected 1 or more, got {trials}.")
     folder, processes = RunFolder(path_of(run)), cores(workers)
+    refuse_catalogue_run(
+        folder.path,
+        "A catalogue tunes its decision anew by `catalogue add --retune` (in Python: add with retune=True).",
+    )
     extra = [] if trials is None else [f"decide.trials={trials}"]
     finished = read_run(folder.path)
     chosen = settings_of(config, model=Config, base=finished.config)

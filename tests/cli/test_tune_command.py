@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny import make_tiny_data
+from typer.testing import CliRunner
 from whole_run import predict
 
 import animalclef
+from animalclef.cli import app
 from animalclef.config import Config, load_config
 from animalclef.decision.decision_model import load_decision
-from animalclef.errors import ConfigError, DataError, StaleArtefactError
+from animalclef.errors import ConfigError, DataError, OutputError, StaleArtefactError
 from animalclef.pipeline.tune import check_decide_alone, tune_run
 from animalclef.runtime.progress import Silent
 from animalclef.store.finished_run import load_run
@@ -85,6 +87,18 @@ def test_a_run_that_is_not_finished_or_keeps_no_pseudo_queries_is_refused(run: R
     config = changed(RunFolder(tmp_path))
     with pytest.raises(StaleArtefactError, match="predict"):
         tune_run(RunFolder(tmp_path), config, f"sqlite:///{tmp_path / 's.db'}", 1, Silent())
+
+
+def test_the_run_of_a_catalogue_is_not_tuned(run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "catalogue.db").touch()
+    shutil.copytree(run.path, tmp_path / "kept" / "run")
+    before = sorted((tmp_path / "kept").rglob("*"))
+    with pytest.raises(OutputError, match=r"the catalogue .*kept keeps .* by `catalogue add --retune`"):
+        animalclef.tune_decision(tmp_path / "kept" / "run", trials=1)
+    told = CliRunner().invoke(app, ["tune", "--run", str(tmp_path / "kept" / "run"), "--trials", "1", "--no-ledger"])
+    assert isinstance(told.exception, OutputError)
+    assert sorted((tmp_path / "kept").rglob("*")) == before
 
 
 def test_a_threshold_that_is_set_is_told(run: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
