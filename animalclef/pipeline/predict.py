@@ -150,7 +150,8 @@ def identify(loaded: LoadedTable, contents: Contents, context: RunContext) -> tu
         )
     if context.given is not None:
         context.given.check(context.scores_id, loaded.images.gallery.datasets)
-    context.warnings.extend(two_names(contents.images))  # logged where the files were read
+    said = () if context.reviewed is None else context.reviewed.warnings
+    context.warnings.extend((*two_names(contents.images), *said))  # logged where the files and the review were read
     for sentence in equal_queries(contents.images):
         context.warn(sentence)
     with context.timed("prepare"):
