@@ -146,8 +146,8 @@ class Run:
 
         Of a clustering task: image_id and cluster. The answers for people, settings, decision, figures and manifest are
         written beside it, as the command line does. A run folder does not hold all of them: of a run that was opened
-        (`load_run`), warnings, device and digests of weights are left out, and so are the next candidates of a query
-        that people named or excluded an individual for.
+        (`load_run`) the settings are `config`, warnings, device and digests of weights are left out, and so are the
+        next candidates of a query that people named or excluded an individual for.
 
         Raises:
             OutputError: the file cannot be written, another file is there, or its ending is another format's (.xlsx).
