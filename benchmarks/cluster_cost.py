@@ -69,7 +69,7 @@ def stages(photographs: int, rates: Rates, sizes: Bytes) -> list[Stage]:
     return [
         Stage("finding animals", photographs / rates.finding / 3600, 0, photographs * 1000 / giga, 0),
         Stage(
-            "describing photographs", photographs / rates.describing / 3600, 0,
+            "extracting features", photographs / rates.describing / 3600, 0,
             photographs * (sizes.keypoints + sizes.embedding + sizes.rest) / giga,
             (2 * min(photographs, FITTED_ON) * sizes.vlad_in_memory + photographs * sizes.entry_in_memory) / giga,
         ),

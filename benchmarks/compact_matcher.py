@@ -27,7 +27,7 @@ from animalclef.data.pseudo_query import PseudoQueries, choose_pseudo_queries, o
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.decision.pseudo_query_scores import lay_out
-from animalclef.matching.lightglue.loading import Shape, load_lightglue, network_inputs
+from animalclef.matching.lightglue.loading import LightGlueConfig, load_lightglue, network_inputs
 from animalclef.matching.nearest_neighbour import MutualNearest, agreeing
 from animalclef.metrics.threshold_sweep import Answers, Roles, midpoints, sweep
 from animalclef.pipeline.features import FeatureSet, encounters_of, extract_all_features
@@ -103,7 +103,7 @@ class Both:
 
     def __init__(self, weights: Path, work: Path, part: str, described: FeatureSet, config: Config) -> None:
         model = load_lightglue(weights, "sift")
-        self.network, self.shape = model.network.eval(), model.shape
+        self.network, self.config = model.network.eval(), model.config
         self.described, self.nearest, self.rerank = described, MutualNearest(config.rerank), config.rerank
         self.key_of = dict(zip(described.images.image_id, described.images.key, strict=True))
         self.features: dict[str, LocalFeatures] = {}
@@ -158,7 +158,7 @@ class Both:
         if not len(mine) or not filled:
             return scores
         others = [theirs[place] for place in filled]
-        first, second = (padded(images, self.shape) for images in ([mine] * len(others), others))
+        first, second = (padded(images, self.config) for images in ([mine] * len(others), others))
         pairs = [(a, b) for a, b in zip(first, second, strict=True)]
         nothing = torch.zeros(0)
         with torch.inference_mode():
@@ -188,7 +188,7 @@ class Both:
         return np.array([likely.sum(), confidence[likely].sum(), *counted, *weighed], dtype=np.float32)
 
 
-def padded(images: Sequence[LocalFeatures], shape: Shape) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def padded(images: Sequence[LocalFeatures], shape: LightGlueConfig) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Descriptors, places as the network reads them, and masks of some images."""
     inputs = [network_inputs(one, shape) for one in images]
     most = max(len(one) for one in images)

@@ -18,7 +18,7 @@ import numpy as np
 from animalclef.config import DecideConfig
 from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
 from animalclef.decision.cross_fit import nested_answers
-from animalclef.decision.tune import held_out_parts
+from animalclef.decision.tune import cross_fitters
 from animalclef.metrics.threshold_sweep import Roles, score_of
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
@@ -77,9 +77,9 @@ def measured(
     scores, draws = [], []
     for seed, pseudo in enumerate(seeds):
         of, drawn = {}, {}
-        for held_out in held_out_parts(pseudo, config, seed):
-            for name, answered in nested_answers(held_out).items():
-                splits = held_out.parts[name].splits
+        for fitter in cross_fitters(pseudo, config, seed):
+            for name, answered in nested_answers(fitter).items():
+                splits = fitter.parts[name].splits
                 of[name] = score_of(answered.hits, Roles.of(splits))[0]
                 drawn[name] = redrawn(splits, answered.hits, seed)
         scores.append([of[name] for name in names])

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from animalclef.config import DecideConfig
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.cross_fit import nested_answers
-from animalclef.decision.tune import held_out_parts
+from animalclef.decision.tune import cross_fitters
 from animalclef.metrics.threshold_sweep import Roles, score_of
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
@@ -67,9 +67,9 @@ def main() -> None:
 def nested(pseudo: dict[str, PseudoQueries], config: DecideConfig, seed: int) -> dict[str, float]:
     """Return the nested score of every data set that has one."""
     found = {}
-    for held_out in held_out_parts(pseudo, config, seed):
-        for name, answered in nested_answers(held_out).items():
-            found[name] = score_of(answered.hits, Roles.of(held_out.parts[name].splits))[0]
+    for fitter in cross_fitters(pseudo, config, seed):
+        for name, answered in nested_answers(fitter).items():
+            found[name] = score_of(answered.hits, Roles.of(fitter.parts[name].splits))[0]
     return found
 
 

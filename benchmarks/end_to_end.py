@@ -106,7 +106,7 @@ class PairByPair:
         if path is None:
             raise SystemExit("The matcher for SIFT that ships with animalclef is not in this installation.")
         model = load_lightglue(path, "sift").with_settings({"depth_confidence": depth})
-        self.network = LightGlue(features=None, **model.shape.architecture)
+        self.network = LightGlue(features=None, **model.config.architecture)
         self.network.load_state_dict(model.network.state_dict())
         self.network.eval()
         self.depth, self._seconds = depth, list[float]()
@@ -136,7 +136,7 @@ class PairByPair:
 
 def inputs(features: LocalFeatures, model: LightGlueModel) -> dict[str, torch.Tensor]:
     """One side of a pair."""
-    _, descriptors = network_inputs(features, model.shape)
+    _, descriptors = network_inputs(features, model.config)
     return {
         "keypoints": torch.from_numpy(features.keypoints_xy)[None], "descriptors": torch.from_numpy(descriptors)[None],
         "image_size": torch.tensor([features.image_size_wh], dtype=torch.float32),

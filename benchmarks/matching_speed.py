@@ -35,7 +35,7 @@ from animalclef.config import RerankConfig
 from animalclef.matching.jobs import Job
 from animalclef.matching.lightglue import layers as lightglue_layers
 from animalclef.matching.lightglue.batched import BatchedLightGlue
-from animalclef.matching.lightglue.loading import LightGlueModel, Shape, load_lightglue
+from animalclef.matching.lightglue.loading import LightGlueConfig, LightGlueModel, load_lightglue
 from animalclef.matching.lightglue.matcher import DeviceWorker, LightGlueMatcher
 from animalclef.runtime.devices import has_bfloat16_units
 from animalclef.structures import LocalFeatures
@@ -65,7 +65,7 @@ def main() -> None:
             if given.xfeat:
                 turns = [photographs(given, count)] * given.rounds
             else:
-                turns = [random_images(model.shape, count, given.pairs, ragged, turn) for turn in range(given.rounds)]
+                turns = [random_images(model.config, count, given.pairs, ragged, turn) for turn in range(given.rounds)]
             for dtypes in together:
                 name = f"{count:5d} {'ragged' if ragged else 'equal':6s}"
                 if given.device == "cpu":
@@ -80,7 +80,7 @@ def measure(
     """Time the three ways in turn and print their medians."""
     config = RerankConfig(matcher="lightglue", verify=False)
     engine = BatchedLightGlue(model, device, dtype)
-    kornia = LightGlue(features=None, **model.shape.architecture)
+    kornia = LightGlue(features=None, **model.config.architecture)
     kornia.load_state_dict(model.network.state_dict())
     kornia = kornia.eval().to(device)
     seconds: dict[str, list[float]] = {way: [] for way in ("ours", "a", "b", "product")}
@@ -95,7 +95,7 @@ def measure(
         }
         for way, run in ways.items():
             seconds[way].append(seconds_of(run, device))
-        work = sum(arithmetic(model.shape, len(query), len(other)) for other in others)
+        work = sum(arithmetic(model.config, len(query), len(other)) for other in others)
         seconds["product"].append(product_seconds(device, dtype, work, 2048))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     rate = {way: len(others) / statistics.median(values) for way, values in seconds.items()}
@@ -120,7 +120,7 @@ def measure_gpu(
     """Time ours in every precision, (a) and (b) in turn, and print a line per precision."""
     config = RerankConfig(matcher="lightglue", verify=False, batch_size=batch_size)
     engines = {dtype: BatchedLightGlue(model, device, dtype) for dtype in dtypes}
-    kornia = LightGlue(features=None, **model.shape.architecture)
+    kornia = LightGlue(features=None, **model.config.architecture)
     kornia.load_state_dict(model.network.state_dict())
     kornia = kornia.eval().to(device)
     seconds: dict[object, list[float]] = defaultdict(list)
@@ -138,7 +138,7 @@ def measure_gpu(
         for way, run in ways.items():
             taken[way], memory[way] = timed_gpu(run, device)
         taken["a"] *= len(others) / len(some)
-        work = sum(arithmetic(model.shape, len(query), len(other)) for other in others)
+        work = sum(arithmetic(model.config, len(query), len(other)) for other in others)
         taken |= {("product", dtype): product_seconds(device, dtype, work, 8192) for dtype in dtypes}
         for way, value in taken.items():
             seconds[way] += [value] if number else []
@@ -192,7 +192,7 @@ def batch_of(images: Sequence[LocalFeatures], longest: int, device: torch.device
     return {name: part.to(device) for name, part in parts.items()}
 
 
-def arithmetic(shape: Shape, left: int, right: int) -> float:
+def arithmetic(shape: LightGlueConfig, left: int, right: int) -> float:
     """Operations of the whole network on one pair: 38 n d^2 for an image and layer, 4 m n d for an attention."""
     width = shape.descriptor_dim
     linear = 38 * (left + right) * width**2
@@ -219,12 +219,12 @@ def timed_gpu(run: Callable[[], object], device: torch.device) -> tuple[float, f
 def random_model() -> LightGlueModel:
     """The released shape, adaptive parts off: random heads have nothing to tell between the layers."""
     torch.manual_seed(0)
-    shape = Shape("aliked", 128, depth_confidence=-1, width_confidence=-1)
+    shape = LightGlueConfig("aliked", 128, depth_confidence=-1, width_confidence=-1)
     network = LightGlue(features=None, **shape.architecture).eval().requires_grad_(False)
     return LightGlueModel(network, shape, "random", Path())
 
 
-def random_images(shape: Shape, count: int, pairs: int, ragged: bool, turn: int) -> list[LocalFeatures]:
+def random_images(shape: LightGlueConfig, count: int, pairs: int, ragged: bool, turn: int) -> list[LocalFeatures]:
     """A query and its candidates; `ragged`: between a quarter and all of the keypoints, other numbers in every turn."""
     rng = np.random.default_rng(turn)
     images = []

@@ -17,7 +17,7 @@ import numpy as np
 from animalclef.config import DecideConfig
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.cross_fit import nested_answers
-from animalclef.decision.tune import held_out_parts
+from animalclef.decision.tune import cross_fitters
 from animalclef.metrics.threshold_sweep import Roles, score_of
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
@@ -54,9 +54,9 @@ def measured(
     """
     config = DecideConfig(scores=columns, trials=trials)
     found = {}
-    for held_out in held_out_parts(pseudo, config, seed):
-        for name, answered in nested_answers(held_out).items():
-            splits = held_out.parts[name].splits
+    for fitter in cross_fitters(pseudo, config, seed):
+        for name, answered in nested_answers(fitter).items():
+            splits = fitter.parts[name].splits
             known = splits.is_known.any(axis=0)
             found[name] = score_of(answered.hits, Roles.of(splits))[0], float(answered.best_is_right[known].mean())
     return found

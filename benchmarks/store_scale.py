@@ -93,11 +93,11 @@ def part_lightglue(given: argparse.Namespace) -> dict[str, float]:
 
     from animalclef.matching.lightglue.batched import BatchedLightGlue
     from animalclef.matching.lightglue.factory import memory_budget
-    from animalclef.matching.lightglue.loading import LightGlueModel, Shape
+    from animalclef.matching.lightglue.loading import LightGlueConfig, LightGlueModel
     from animalclef.matching.lightglue.matcher import DeviceWorker, LightGlueMatcher
 
     torch.set_num_threads(1)
-    shape = Shape("aliked", DIMENSIONS, n_layers=1, depth_confidence=-1, width_confidence=-1)
+    shape = LightGlueConfig("aliked", DIMENSIONS, n_layers=1, depth_confidence=-1, width_confidence=-1)
     network = LightGlue(features=None, **shape.architecture).eval().requires_grad_(False)
     device = torch.device("cpu")
     engine = BatchedLightGlue(LightGlueModel(network, shape, "random", Path()), device, torch.float32)

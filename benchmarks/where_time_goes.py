@@ -3,8 +3,9 @@
     python benchmarks/where_time_goes.py --data DIR [--photographs 16] [--rounds 3]
 
 All steps run on one thread, in one run, on the same photographs; a figure is the median over photographs or pairs and
-rounds. The last column is the speed of the step's arithmetic as a share of a large float32 matrix product's, measured
-beside it: a step near 1 gets faster only by doing less.
+rounds. A query is matched with all its candidates in one call and the network gets all photographs at once, as in
+`predict`. The last column is the speed of the step's arithmetic as a share of a large float32 matrix product's,
+measured beside it: a step near 1 gets faster only by doing less.
 """
 
 from __future__ import annotations
@@ -49,11 +50,11 @@ class Clock:
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.gflop: dict[str, list[float]] = defaultdict(list)
 
-    def time(self, step: str, work: Callable[..., T], *given: object, gflop: float = 0.0) -> T:
-        """Run a step with what it is given, and note how long it took."""
+    def time(self, step: str, work: Callable[..., T], *given: object, gflop: float = 0.0, items: int = 1) -> T:
+        """Run a step with what it is given, and note how long it took for each of its items."""
         start = time.perf_counter()
         result = work(*given)
-        self.seconds[step].append(time.perf_counter() - start)
+        self.seconds[step].append((time.perf_counter() - start) / items)
         self.gflop[step].append(gflop)
         return result
 
@@ -104,7 +105,7 @@ def measure(clock: Clock, data: Path, photographs: int) -> None:
         network = load_embedder(EmbedConfig(model="embedder-lite"), "cpu")
         for image in decoded:
             clock.time("VLAD, all", vlad.extract_features, [image], pool)
-            clock.time("embedder-lite", network.extract_features, [image], pool)
+        clock.time("embedder-lite, all at once", network.extract_features, decoded, pool, items=len(decoded))
     matcher = MutualNearest(config.rerank)
     for most, long_side in SIZES:
         size = config.keypoints.model_copy(update={"max_keypoints": most, "long_side": long_side})
@@ -116,7 +117,9 @@ def measure(clock: Clock, data: Path, photographs: int) -> None:
             gflop = 2 * wanted.shape[1] * len(query) * len(candidate) / 1e9
             values = root_sift(candidate.descriptors).T
             clock.time(f"similarities of {keypoints:,} keypoints", np.matmul, wanted, values, gflop=gflop)
-            clock.time(f"a pair of {keypoints:,} keypoints, all", matcher.match, query, [candidate], gflop=gflop)
+        gflop = statistics.mean(2 * wanted.shape[1] * len(query) * len(candidate) / 1e9 for candidate in candidates)
+        pair = f"a pair of {keypoints:,} keypoints, all"
+        clock.time(pair, matcher.match, query, candidates, gflop=gflop, items=len(candidates))
 
 
 if __name__ == "__main__":

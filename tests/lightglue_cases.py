@@ -12,20 +12,20 @@ import torch
 from kornia.feature import LightGlue
 from safetensors.torch import save_file
 
-from animalclef.matching.lightglue.loading import LightGlueModel, Shape
+from animalclef.matching.lightglue.loading import LightGlueConfig, LightGlueModel
 from animalclef.structures import LocalFeatures
 
 __all__ = ["SIFT", "SMALL", "features", "kornia_matches", "random_model", "save_ours"]
 
 torch.set_num_threads(1)  # networks as small as these lose time on a second one
 
-SMALL = Shape("aliked", 32, 64, 4, 2, depth_confidence=-1, width_confidence=-1)
+SMALL = LightGlueConfig("aliked", 32, 64, 4, 2, depth_confidence=-1, width_confidence=-1)
 
-SIFT = Shape("sift", 128, 96, 3, 1, add_scale_ori=True, depth_confidence=-1, width_confidence=-1,
+SIFT = LightGlueConfig("sift", 128, 96, 3, 1, add_scale_ori=True, depth_confidence=-1, width_confidence=-1,
              signed_orientation=False)  # fmt: skip
 
 
-def random_model(shape: Shape = SMALL, seed: int = 0) -> LightGlueModel:
+def random_model(shape: LightGlueConfig = SMALL, seed: int = 0) -> LightGlueModel:
     """Weights large enough for matches, for layers that settle some pairs, and for points that are dropped."""
     torch.manual_seed(seed)
     network = LightGlue(features=None, **shape.architecture).eval().requires_grad_(False)
@@ -40,7 +40,7 @@ def random_model(shape: Shape = SMALL, seed: int = 0) -> LightGlueModel:
 
 
 def features(
-    count: int, seed: int, shape: Shape = SMALL, size_wh: tuple[int, int] = (640, 400), key: str | None = None
+    count: int, seed: int, shape: LightGlueConfig = SMALL, size_wh: tuple[int, int] = (640, 400), key: str | None = None
 ) -> LocalFeatures:
     """Random keypoints inside a non-square image; SIFT's descriptors are whole numbers."""
     rng = np.random.default_rng([seed, count])
@@ -62,7 +62,7 @@ def kornia_matches(model: LightGlueModel, one: LocalFeatures, other: LocalFeatur
 
     sides = {}
     for name, image in (("image0", one), ("image1", other)):
-        sift = model.shape.features == "sift"
+        sift = model.config.features == "sift"
         parts = {"keypoints": image.keypoints_xy, "scales": image.scale * (512 / max(image.image_size_wh))}
         parts["descriptors"] = root_sift(image.descriptors) if sift else image.descriptors
         parts["oris"] = image.orientation_rad
@@ -76,7 +76,7 @@ def kornia_matches(model: LightGlueModel, one: LocalFeatures, other: LocalFeatur
 
 @lru_cache(maxsize=4)
 def _plain(model: LightGlueModel) -> LightGlue:
-    network = LightGlue(features=None, **model.shape.architecture)
+    network = LightGlue(features=None, **model.config.architecture)
     network.load_state_dict(model.network.state_dict())
     return network.eval()
 
@@ -84,7 +84,7 @@ def _plain(model: LightGlueModel) -> LightGlue:
 def save_ours(path: Path, model: LightGlueModel) -> Path:
     """As `train-matcher` writes a matcher."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    shape = model.shape
+    shape = model.config
     told = {"features": shape.features, "input_dim": shape.input_dim, "descriptor_dim": shape.descriptor_dim,
             "n_layers": shape.n_layers, "num_heads": shape.num_heads, "add_scale_ori": shape.add_scale_ori}  # fmt: skip
     save_file(model.network.state_dict(), path, metadata={"lightglue": json.dumps(told)})

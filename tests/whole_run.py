@@ -20,7 +20,7 @@ from animalclef.decision.decision_model import load_decision
 from animalclef.engine.work import Engine
 from animalclef.features.embedding.vlad import VladExtractor
 from animalclef.features.extract import ThumbnailExtractor
-from animalclef.features.local.entries import SiftExtractor
+from animalclef.features.local.sift import SiftExtractor
 from animalclef.matching.nearest_neighbour import MutualNearest
 from animalclef.pipeline import decide as deciding
 from animalclef.pipeline import features as describing

@@ -215,7 +215,7 @@ def tune(
 
     If interrupted, run the same command again: it resumes, also from several machines with one storage.
     optuna-dashboard shows the studies. The validation score is nested: each fold of individuals is scored with
-    settings that were chosen on the others.
+    what as many trials chose on the others. Apply the new decision only if it validates better than the run's own.
 
     Examples:
 
@@ -229,6 +229,7 @@ def tune(
     """  # fmt: skip
     from animalclef.api.datasets import load_config
     from animalclef.api.runs import default_storage, load_run, tune_decision
+    from animalclef.decision.decision_model import load_decision
     from animalclef.pipeline.ledger_entry import record
     from animalclef.runtime.database_address import shown_address
     from animalclef.store.run_folder import RunFolder
@@ -245,5 +246,15 @@ def tune(
         record("tune", ledger, config, decision, data=RunFolder(run).data_digest, run=run)
     content = {"decision": str(target), "storage": shown_address(url), **decision.model_dump()}
     table = console.decision_table(decision, sorted(decision.datasets) or ["pooled"])
-    lines = [*console.honesty_lines(decision), f"Decision: {target}", f"Studies: {shown_address(url)}"]
-    print_result(content, table, *lines, as_json=as_json)
+    lines = [*console.honesty_lines(decision), *_beside(decision, load_decision(RunFolder(run).decision))]
+    places = f"Decision: {target}", f"Studies: {shown_address(url)}"
+    print_result(content, table, *lines, *places, as_json=as_json)
+
+
+def _beside(decision: Decision, before: Decision) -> list[str]:
+    """Compare a decision's validation score with that of the one the run has."""
+    now, then = decision.summary, before.summary
+    if now is None or then is None:
+        return []
+    told = f"The decision in the run folder has a validation score of {then.nested:.3f}"
+    return [f"{told}: keep it." if then.nested > now.nested else f"{told}."]

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from animalclef.decision.calibrators import sigmoid
+from animalclef.decision.calibrators import log_odds_of, sigmoid
 from animalclef.decision.cross_fit import CrossFitter
 from animalclef.decision.decision_model import AnswerCurve, Reliability
 from animalclef.decision.fit_calibrators import fit_logistic
-from animalclef.decision.search import log_odds_of
 from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
 from animalclef.structures.arrays import BoolArray, Floats
 
@@ -29,15 +28,15 @@ class AnswerFit:
     reliability: Reliability | None
 
     @classmethod
-    def of(cls, held_out: CrossFitter, evaluators: Mapping[str, TrialEvaluator], choice: DecisionParams) -> AnswerFit:
+    def of(cls, fitter: CrossFitter, evaluators: Mapping[str, TrialEvaluator], choice: DecisionParams) -> AnswerFit:
         """Fit on best identities of pseudo-queries, with and without their individual in the gallery.
 
         The log-odds come from folds that the individual is not in; so do the probabilities that are compared with the
         outcomes. Roles are weighted as if `unknown_share` of the queries showed new individuals.
         """
-        tables = [_answers(held_out, name, evaluator, choice) for name, evaluator in evaluators.items()]
+        tables = [_answers(fitter, name, evaluator, choice) for name, evaluator in evaluators.items()]
         value, right, weight, fold = (np.concatenate(one) for one in zip(*tables, strict=True))
-        shares = [float(held_out.config.of("unknown_share", name)) for name in evaluators]
+        shares = [float(fitter.config.of("unknown_share", name)) for name in evaluators]
         curve = _fit(value, right > 0, weight, float(np.mean(shares)))
         if curve is None:
             return cls(None, None)
@@ -64,15 +63,15 @@ class AnswerFit:
 
 
 def _answers(
-    held_out: CrossFitter, name: str, evaluator: TrialEvaluator, choice: DecisionParams
+    fitter: CrossFitter, name: str, evaluator: TrialEvaluator, choice: DecisionParams
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Return log-odds, outcome, weight and fold of each answer of one part, in both roles."""
-    found, share = evaluator.answers(choice), float(held_out.config.of("unknown_share", name))
+    found, share = evaluator.answers(choice), float(fitter.config.of("unknown_share", name))
     splits = evaluator.part.splits
     known = np.zeros(len(evaluator.part), dtype=bool)
     if len(splits.is_known):
         known = np.asarray(splits.is_known.any(axis=0), dtype=bool)
-    fold = held_out.fold_of[name].astype(np.float64)
+    fold = fitter.fold_of[name].astype(np.float64)
     ratio = float(known.sum()) / max(len(known), 1)  # the roles' weights have the stated shares, whatever their numbers
     rows = [
         (found.known[known], found.right[known].astype(float), np.full(int(known.sum()), 1 - share), fold[known]),

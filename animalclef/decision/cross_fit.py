@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 
@@ -18,11 +18,14 @@ from animalclef.decision.model_average import search
 from animalclef.decision.pair_classifier import PairModel, pair_inputs
 from animalclef.decision.pseudo_query_scores import AnsweredQueries
 from animalclef.decision.score_columns import is_count, scores_among
+from animalclef.decision.search import SearchResult
 from animalclef.decision.trial_evaluator import ROLES, LogOdds, Role, TrialEvaluator, numbered, seen_as
 from animalclef.metrics.threshold_sweep import hits_of
 from animalclef.structures.arrays import BoolArray, Floats, Integers
 
-__all__ = ["CrossFitter", "Curves", "NestedAnswers", "nested_answers"]
+__all__ = ["CrossFitter", "Curves", "NestedAnswers", "SearchOfFold", "nested_answers"]
+
+SearchOfFold = Callable[[Sequence[TrialEvaluator], DecideConfig], SearchResult]
 
 
 _MOST_PAIRS = 12_000  # are enough for a curve: every pair of one individual, and evenly spaced others
@@ -202,34 +205,36 @@ class NestedAnswers:
         return self.as_known, self.as_unknown
 
 
-def nested_answers(held_out: CrossFitter, threshold: float | None = None) -> dict[str, NestedAnswers]:
-    """Return the answers to each part's pseudo-queries, every fold answered by a choice tuned on the other folds.
+def nested_answers(
+    fitter: CrossFitter, threshold: float | None = None, search_of_fold: SearchOfFold = search
+) -> dict[str, NestedAnswers]:
+    """Return the answers to each part's pseudo-queries, every fold answered by a choice searched for on the others.
 
     A `threshold` in log-odds holds for all folds.
 
     A pseudo-query counts as wrong where nothing could be tuned without its fold.
     """
     answered = {
-        name: NestedAnswers(*(np.zeros(len(part), bool) for _ in range(4))) for name, part in held_out.parts.items()
+        name: NestedAnswers(*(np.zeros(len(part), bool) for _ in range(4))) for name, part in fitter.parts.items()
     }
-    thinner = held_out.with_one_more_hidden()
-    changed = [name for name, part in held_out.parts.items() if part.one_more is not None and part.one_more.any()]
+    thinner = fitter.with_one_more_hidden()
+    changed = [name for name, part in fitter.parts.items() if part.one_more is not None and part.one_more.any()]
     thinner_odds = {name: thinner.log_odds(name) for name in changed}
-    for fold in range(held_out.config.folds):
-        outside = held_out.outside(frozenset({fold}))
-        log_odds = {name: held_out.log_odds(name, frozenset({fold})) for name in held_out.parts}
+    for fold in range(fitter.config.folds):
+        outside = fitter.outside(frozenset({fold}))
+        log_odds = {name: fitter.log_odds(name, frozenset({fold})) for name in fitter.parts}
         evaluators = [
-            TrialEvaluator(held_out.parts[name].select(rows), log_odds[name].select(rows))
+            TrialEvaluator(fitter.parts[name].select(rows), log_odds[name].select(rows))
             for name, rows in outside.items()
         ]
         usable = [evaluator for evaluator in evaluators if evaluator.part.can_be_scored]
         if not usable:
             continue
-        shaping = frozenset(who for name, rows in outside.items() for who in held_out.individuals[name][rows])
-        chosen = Fitted(search(usable, held_out.config).choice, shaping)
-        for name, part in held_out.parts.items():
-            rows = np.flatnonzero(held_out.fold_of[name] == fold)
-            choice = chosen.for_scoring(held_out.individuals[name][rows])
+        shaping = frozenset(who for name, rows in outside.items() for who in fitter.individuals[name][rows])
+        chosen = Fitted(search_of_fold(usable, fitter.config).choice, shaping)
+        for name, part in fitter.parts.items():
+            rows = np.flatnonzero(fitter.fold_of[name] == fold)
+            choice = chosen.for_scoring(fitter.individuals[name][rows])
             choice = choice if threshold is None else choice.at(threshold)
             found = TrialEvaluator(part.select(rows), log_odds[name].select(rows)).answers(choice)
             whole = answered[name]

@@ -9,11 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.calibrators import Calibrator, Scale, shaped
 from animalclef.decision.pair_classifier import PairModel
+from animalclef.decision.score_columns import is_count, scores_among
 from animalclef.structures.arrays import BoolArray, Floats
 
-__all__ = ["Pairs", "fit_calibrator", "fit_logistic", "fit_pair_model"]
+__all__ = ["Pairs", "fit_calibrator", "fit_logistic", "fit_pair_model", "pairs_of_others"]
+
+_PAIRS_OF_OTHERS = 10_000  # pairs of other data sets, which are enough for a curve
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +30,39 @@ class Pairs:
 
     @property
     def weight(self) -> float:
-        """The weight of one pair."""
+        """Return the weight of one pair."""
         return min(1.0, self.positives / max(int(self.same.sum()), 1))
+
+
+def pairs_of_others(parts: Mapping[str, PseudoQueries], mine: str, shrinkage: float) -> dict[str, Pairs]:
+    """Return per column the pairs of all data sets but `mine`, each standardised within its own data set.
+
+    They count as `shrinkage` matching pairs; at 0 there are none.
+    """
+    if not shrinkage:
+        return {}
+    pairs = {}
+    for column in scores_among(parts[mine].columns):
+        others = [part for name, part in parts.items() if name != mine and len(part) and column in part.columns]
+        found = [one for one in (_standardised(part, column) for part in others) if one is not None]
+        if found:
+            z, same = (np.concatenate(one) for one in zip(*found, strict=True))
+            step = len(z) // _PAIRS_OF_OTHERS + 1
+            pairs[column] = Pairs(z[::step], same[::step], shrinkage)
+    return pairs
+
+
+def _standardised(part: PseudoQueries, column: str) -> tuple[Floats, BoolArray] | None:
+    """Return the scores of all known pairs in spreads from their mean, (n,), and which pairs show one individual.
+
+    Scores count as at most 10 spreads either way; `None` where all are alike.
+    """
+    values = shaped(part.columns[column][part.as_known], log=is_count(column))
+    usable = np.isfinite(values)
+    values, same = values[usable], part.same[part.as_known][usable]
+    if not len(values) or values.std() <= 1e-9:
+        return None
+    return np.clip((values - values.mean()) / values.std(), -10, 10), same
 
 
 def fit_calibrator(

@@ -16,7 +16,7 @@ import numpy as np
 
 from animalclef.config import DecideConfig
 from animalclef.decision.score_columns import base_of
-from animalclef.decision.search import SearchResult, evaluate
+from animalclef.decision.search import SearchResult, choose_threshold
 from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
 
 __all__ = ["average", "choices_tried", "search", "sides_of"]
@@ -39,14 +39,14 @@ def choices_tried(evaluators: Sequence[TrialEvaluator], config: DecideConfig) ->
     tried: list[SearchResult] = []
     for aggregation in config.aggregations:
         base = DecisionParams({}, aggregation=aggregation)
-        alone = [evaluate(evaluators, replace(base, weights={name: 1.0}), config) for name in names]
+        alone = [choose_threshold(evaluators, replace(base, weights={name: 1.0}), config) for name in names]
         order = np.argsort([-one.score for one in alone], kind="stable")
         best = sorted(names[place] for place in order[:_PARTNERS])
         sums = [dict.fromkeys(pair, 0.5) for pair in itertools.combinations(best, 2)]
         if len(names) > 2:
             sums.append(dict.fromkeys(names, 1 / len(names)))
         tried += alone
-        tried += [evaluate(evaluators, replace(base, weights=one), config) for one in sums]
+        tried += [choose_threshold(evaluators, replace(base, weights=one), config) for one in sums]
     return tried
 
 
@@ -72,7 +72,7 @@ def average(evaluators: Sequence[TrialEvaluator], tried: Sequence[SearchResult],
             for name, weight in one.choice.weights.items():
                 weights[name] = weights.get(name, 0.0) + float(m) * weight
     chosen = replace(best.choice.at(-np.inf), weights=_normalised(weights), aggregation=aggregation)
-    return _varied(evaluators, evaluate(evaluators, chosen, config), config)
+    return _varied(evaluators, choose_threshold(evaluators, chosen, config), config)
 
 
 def prior_of(choice: DecisionParams) -> float:
@@ -96,13 +96,13 @@ def _varied(evaluators: Sequence[TrialEvaluator], found: SearchResult, config: D
     """Return a variant of the choice where one is clearly better: one side alone, then the learned model."""
     if True in sides_of(evaluators):
         one_side = replace(found.choice.at(-np.inf), same_viewpoint=True)
-        found = _clearly(found, [evaluate(evaluators, one_side, config)], config)
+        found = _clearly(found, [choose_threshold(evaluators, one_side, config)], config)
     return _clearly(found, _learned(evaluators, found.choice, config), config) if "learned" in config.fusions else found
 
 
 def _learned(evaluators: Sequence[TrialEvaluator], choice: DecisionParams, config: DecideConfig) -> list[SearchResult]:
     plain = replace(choice.at(-np.inf), fusion="learned")
-    return [evaluate(evaluators, replace(plain, aggregation=one), config) for one in config.aggregations]
+    return [choose_threshold(evaluators, replace(plain, aggregation=one), config) for one in config.aggregations]
 
 
 def _clearly(found: SearchResult, others: Sequence[SearchResult], config: DecideConfig) -> SearchResult:

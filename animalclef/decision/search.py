@@ -1,4 +1,7 @@
-"""Evaluate choices of decision parameters on pseudo-queries: the score, and the threshold that goes with it."""
+"""Give a choice of decision parameters its best threshold, and its score on pseudo-queries.
+
+Which choices are tried is decided elsewhere: by `model_average` (the default), or `shared_study` (Optuna).
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.config import DecideConfig
+from animalclef.decision.calibrators import UNREACHED
 from animalclef.decision.null_model import fit_null, weights_by_individual
 from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
 from animalclef.metrics.bootstrap import influence_of_individuals, standard_error
 from animalclef.metrics.threshold_sweep import Answers, Sweep, hits_of, merged, midpoints, sweep
 
-__all__ = ["SAFE_SHARE", "SearchResult", "at_threshold", "evaluate", "log_odds_of"]
+__all__ = ["SAFE_SHARE", "SearchResult", "choose_threshold", "with_threshold"]
 
-_NO_NAME = 1e9  # log-odds that nothing reaches
 SAFE_SHARE = 0.95  # of strangers that the threshold keeps below it; a higher one gains little and loses hard queries
 
 
@@ -25,10 +28,10 @@ class SearchResult:
     """A choice with its threshold, and its score on the pseudo-queries that it was tuned on."""
 
     choice: DecisionParams
-    score: float
+    score: float  # mean over data sets and splits of sqrt(BAKS * BAUS), in [0, 1]
     baks: float
     baus: float
-    plateau: tuple[float, float]  # of the threshold, in log-odds
+    plateau: tuple[float, float]  # lowest and highest threshold that scores within 1% of the best, in log-odds
     influence: NDArray[np.float64]  # (individuals,) what each adds to the score's deviation; see `metrics.bootstrap`
 
     @property
@@ -41,60 +44,75 @@ class SearchResult:
         return standard_error(self.influence - other.influence)
 
 
-def evaluate(evaluators: Sequence[TrialEvaluator], choice: DecisionParams, config: DecideConfig) -> SearchResult:
-    """Return the choice with the threshold that scores best.
+def choose_threshold(
+    evaluators: Sequence[TrialEvaluator], choice: DecisionParams, config: DecideConfig
+) -> SearchResult:
+    """Return the choice with the threshold that scores best on the pseudo-queries of all evaluators.
 
-    All thresholds on a plateau score within 1% of the best. Its middle is taken, or a lower one that keeps SAFE_SHARE
-    of strangers below it by the null model: a higher threshold would only reject known animals that are harder to
-    recognise than the database's photographs. Where no threshold finds a known animal the score tells nothing, and the
-    threshold keeps strangers out.
+    The threshold is the middle of the plateau, or a lower one on it that keeps SAFE_SHARE of strangers below it by the
+    null model: a higher threshold would only reject known animals that are harder to recognise than the database's
+    photographs. If no threshold finds a known animal, the score says nothing, and the threshold keeps strangers out.
+
+    Here are four pseudo-queries with two candidates each. Luna is in the gallery, Tara is hidden from it. The best
+    candidates of Luna have 9 and 8 inliers, those of Tara 3 and 2, and log-odds are inliers - 5:
+
+    >>> from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
+    >>> from animalclef.decision.trial_evaluator import LogOdds, numbered
+    >>> who, is_known = np.array(["Luna", "Luna", "Tara", "Tara"], dtype=object), np.array([[True, True, False, False]])
+    >>> inliers = np.array([[9, 1], [8, 2], [9, 3], [7, 2]], np.float32)
+    >>> same = np.array([[True, False]] * 4)
+    >>> part = PseudoQueries(
+    ...     {"inliers": inliers}, same=same, agrees=same | True, as_known=same | True, as_unknown=~same,
+    ...     splits=OpenSetSplits(np.arange(4).astype(object), who, is_known, ~is_known))
+    >>> evaluator = TrialEvaluator(part, LogOdds({"inliers": inliers - 5.0}, {}, numbered(part)))
+    >>> found = choose_threshold([evaluator], DecisionParams({"inliers": 1.0}), DecideConfig(safe_threshold=False))
+    >>> found.score, found.plateau, found.choice.threshold
+    (1.0, (0.0, 2.5), 1.25)
     """
     answers = [evaluator.answers(choice) for evaluator in evaluators]
-    swept = _swept(evaluators, answers, midpoints(answers))
+    swept = _sweep(evaluators, answers, midpoints(answers))
     low, high = swept.plateau()
-    threshold = (low + high) / 2
+    middle = (low + high) / 2
     if not swept.score.any():
-        threshold = min(_safe(evaluators, answers), _NO_NAME)
+        threshold = min(_safe_threshold(evaluators, answers), UNREACHED)
     elif config.safe_threshold:
-        threshold = min(max(low, _safe(evaluators, answers)), threshold)
-    return _found(evaluators, answers, choice.at(threshold), (low, high))
+        threshold = min(max(low, _safe_threshold(evaluators, answers)), middle)
+    else:
+        threshold = middle
+    return _score(evaluators, answers, choice.at(threshold), (low, high))
 
 
-def at_threshold(evaluators: Sequence[TrialEvaluator], found: SearchResult, threshold: float) -> SearchResult:
-    """Return what was found with another threshold, in log-odds."""
+def with_threshold(evaluators: Sequence[TrialEvaluator], found: SearchResult, threshold: float) -> SearchResult:
+    """Return the same choice with another threshold, in log-odds, and the score that it has there."""
     answers = [evaluator.answers(found.choice) for evaluator in evaluators]
-    return _found(evaluators, answers, found.choice.at(threshold), found.plateau)
+    return _score(evaluators, answers, found.choice.at(threshold), found.plateau)
 
 
-def _safe(evaluators: Sequence[TrialEvaluator], answers: Sequence[Answers]) -> float:
-    """Return the quantile of strangers' best values that a threshold need not exceed."""
+def _safe_threshold(evaluators: Sequence[TrialEvaluator], answers: Sequence[Answers]) -> float:
+    """Return the threshold, in log-odds, that keeps SAFE_SHARE of strangers below it by the null model."""
     weight = np.concatenate([weights_by_individual(evaluator.part) for evaluator in evaluators])
     null = fit_null(np.concatenate([one.unknown for one in answers]), weight)
     return null.quantile(SAFE_SHARE) if null.photographs else np.inf
 
 
-def _found(
+def _score(
     evaluators: Sequence[TrialEvaluator],
     answers: Sequence[Answers],
     choice: DecisionParams,
     plateau: tuple[float, float],
 ) -> SearchResult:
-    at = _swept(evaluators, answers, np.array([choice.threshold]))
-    influence = [
-        influence_of_individuals(hits_of(one, choice.threshold), evaluator.roles, evaluator.individual)
-        / len(evaluators)
-        for evaluator, one in zip(evaluators, answers, strict=True)
-    ]
-    return SearchResult(
-        choice, float(at.score[0]), float(at.baks[0]), float(at.baus[0]), plateau, np.concatenate(influence)
+    """Return the score of a choice at its own threshold."""
+    at = _sweep(evaluators, answers, np.array([choice.threshold]))
+    influence = np.concatenate(
+        [
+            influence_of_individuals(hits_of(one, choice.threshold), evaluator.roles, evaluator.individual)
+            / len(evaluators)
+            for evaluator, one in zip(evaluators, answers, strict=True)
+        ]
     )
+    return SearchResult(choice, float(at.score[0]), float(at.baks[0]), float(at.baus[0]), plateau, influence)
 
 
-def _swept(evaluators: Sequence[TrialEvaluator], answers: Sequence[Answers], threshold: NDArray[np.float64]) -> Sweep:
+def _sweep(evaluators: Sequence[TrialEvaluator], answers: Sequence[Answers], threshold: NDArray[np.float64]) -> Sweep:
+    """Return the scores of thresholds, as means over the evaluators' data sets."""
     return merged([sweep(one, evaluator.roles, threshold) for evaluator, one in zip(evaluators, answers, strict=True)])
-
-
-def log_odds_of(probability: float) -> float:
-    """Return the log-odds of a probability; at 1 or above, more than any answer has."""
-    with np.errstate(divide="ignore"):
-        return float(np.log(probability) - np.log1p(-probability)) if probability < 1 else _NO_NAME

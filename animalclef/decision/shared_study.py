@@ -20,13 +20,13 @@ import sqlalchemy.exc
 
 from animalclef.config import DecideConfig
 from animalclef.decision.model_average import average, choices_tried, sides_of
-from animalclef.decision.search import SearchResult, evaluate
+from animalclef.decision.search import SearchResult, choose_threshold
 from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
 from animalclef.errors import ConfigError, OutputError, StaleArtefactError
 from animalclef.runtime.database_address import shown_address
 from animalclef.runtime.processes import SPAWN, hidden_script
 
-__all__ = ["Shared", "explore", "new_study", "objective", "opened", "work"]
+__all__ = ["Shared", "explore", "explore_in_memory", "new_study", "objective", "opened", "work"]
 
 logger = logging.getLogger(__name__)
 
@@ -78,9 +78,22 @@ def explore(
     if lost:
         logger.warning("%s: %d of %d workers ended early; the others did their trials.", name, lost, len(processes))
     with _storage_errors(shared):
-        trials = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-        found = [DecisionParams(**trial.user_attrs["choice"]) for trial in trials]
-        tried = [evaluate(evaluators, one, config) for one in found]
+        return _averaged(study, evaluators, config)
+
+
+def explore_in_memory(evaluators: Sequence[TrialEvaluator], config: DecideConfig, seed: int) -> SearchResult:
+    """Do `config.trials` trials, and average them with the choices of the default search; nothing is kept."""
+    study, value = new_study(seed), objective(evaluators, config)
+    for done in range(config.trials):
+        study.sampler = _sampler([seed, 0, done], parallel=False)
+        study.optimize(value, n_trials=1)
+    return _averaged(study, evaluators, config)
+
+
+def _averaged(study: optuna.Study, evaluators: Sequence[TrialEvaluator], config: DecideConfig) -> SearchResult:
+    trials = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    found = [DecisionParams(**trial.user_attrs["choice"]) for trial in trials]
+    tried = [choose_threshold(evaluators, one, config) for one in found]
     return average(evaluators, [*choices_tried(evaluators, config), *tried], config)
 
 
@@ -111,7 +124,7 @@ def objective(evaluators: Sequence[TrialEvaluator], config: DecideConfig) -> Cal
             aggregation=_pick(trial, "aggregation", config.aggregations),
             same_viewpoint=_pick(trial, "same_viewpoint", sides),
         )
-        found = evaluate(evaluators, choice, config)
+        found = choose_threshold(evaluators, choice, config)
         trial.set_user_attr("choice", choice.as_json())
         return found.score
 

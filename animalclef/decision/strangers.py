@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from animalclef.data.pseudo_query import PseudoQueries
+from animalclef.decision.calibrators import log_odds_of
 from animalclef.decision.decision_model import DatasetDecision, Decision, Strangers
 from animalclef.decision.fusion import fuse_lists
 from animalclef.decision.null_model import fit_null, look_alikes, nulls_of, weights_by_individual
-from animalclef.decision.search import log_odds_of
 from animalclef.decision.trial_evaluator import numbered
 from animalclef.metrics.bootstrap import wilson_interval
 from animalclef.runtime.wording import counted

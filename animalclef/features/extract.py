@@ -1,4 +1,4 @@
-"""Decode every photograph once and hand it to everything that wants a look at it."""
+"""Extract the features of photographs into stores: each photograph is decoded once for all extractors."""
 
 from __future__ import annotations
 
@@ -21,18 +21,23 @@ from animalclef.structures import DecodedImage, FloatArray, ImageTable, Skipped
 
 __all__ = ["NO_MEMORY", "ExtractionJob", "Extractor", "ThumbnailExtractor", "extract_features", "stored_thumbnails"]
 
-_UNREDUCED, _FULL_CHUNK = 1_000_000, 8  # long side; whole photographs in memory at once
+_FULL_LONG_SIDE = 1_000_000  # pixels: no photograph is larger, so none is reduced
+_FULL_CHUNK = 8  # photographs of full size in memory at once
 
 NO_MEMORY = "not enough memory to decode it"
 
 
 class Extractor(Protocol):
-    """Makes one store entry per image; with `in_batches` its last bits may depend on the images beside it."""
+    """Makes one store entry of each image.
 
-    in_batches: bool  # images are described together
+    Only where `in_batches` is true may the last bits of an entry depend on the images in the same call.
+    """
+
+    in_batches: bool
+    decodes_fully: bool  # gets photographs at full size, not reduced to `data.decode_long_side`
 
     def extract_features(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
-        """Entries of the given images, in their order; `pool` has the run's worker threads."""
+        """Return an entry (arrays by name) for each image, in their order; `pool` has the run's worker threads."""
         ...
 
 
@@ -48,9 +53,10 @@ class ThumbnailExtractor:
     """The thumbnail that near-duplicates are found by."""
 
     in_batches = False
+    decodes_fully = False
 
     def extract_features(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
-        """`thumbnail`: (1024,) float32."""
+        """Return `thumbnail`, (1024,) float32, of every photograph."""
         return [{"thumbnail": thumbnail(image.pixels)} for image in images]
 
 
@@ -61,7 +67,7 @@ def stored_thumbnails(store: ShardStore, keys: Iterable[str]) -> dict[str, Float
 
 def extract_features(
     images: ImageTable,
-    looks: Sequence[ExtractionJob],
+    jobs: Sequence[ExtractionJob],
     unreadable: ShardStore,
     config: DataConfig,
     workers: int,
@@ -69,114 +75,115 @@ def extract_features(
     chunk: int = 32,
     engine: Engine | None = None,
 ) -> list[Skipped]:
-    """Fill every store with an entry for every image; return the images that cannot be decoded.
-
-    An extractor with `decodes_fully` gets photographs at full size, others at `config.decode_long_side`.
+    """Fill the store of every job with an entry for every image; return the images that cannot be decoded.
 
     Only what is absent or damaged is made, chunk by chunk, each written before the next is begun. The chunks' borders
-    never move, and an extractor that works in batches describes a chunk whole: it sees the same batches after an
-    interruption and on any engine. `unreadable` remembers why an image could not be decoded.
+    never move, and an extractor with `in_batches` gets a chunk whole: it sees the same batches after an interruption
+    and on any engine. `unreadable` remembers why an image could not be decoded.
 
     Raises:
         DataError: a file changed since it was first read.
     """
-    full = [job for job in looks if getattr(job.extractor, "decodes_fully", False)]
-    rest = [job for job in looks if job not in full]
-    unreduced = config.model_copy(update={"decode_long_side": _UNREDUCED})
-    passes = [(full, unreduced, min(chunk, _FULL_CHUNK))] if full else []
-    if rest or not full:
-        passes.append((rest, config, chunk))
+    full = [job for job in jobs if job.extractor.decodes_fully]
+    reduced = [job for job in jobs if not job.extractor.decodes_fully]
+    passes = []
+    if full:
+        unreduced = config.model_copy(update={"decode_long_side": _FULL_LONG_SIDE})
+        passes.append((full, unreduced, min(chunk, _FULL_CHUNK)))
+    if reduced or not full:
+        passes.append((reduced, config, chunk))
     reason_of: dict[str, str] = {}
     for some, reading, size in passes:
         broken = set(images.key) - set(unreadable.verify(images.key))
-        lacking = [set(look.store.verify(images.key)) - broken for look in some]
-        work = _Description(some, lacking, broken, unreadable, reading, workers=workers)
-        reason_of |= _extract(images, work, progress, size, engine or ThisMachine())
+        missing = [set(job.store.verify(images.key)) - broken for job in some]
+        work = _Extraction(some, missing, broken, unreadable, reading, workers=workers)
+        reason_of |= _run(images, work, progress, size, engine or ThisMachine())
     return [images.skipped(row, reason_of[key]) for row, key in enumerate(images.key) if key in reason_of]
 
 
-def _extract(images: ImageTable, work: _Description, progress: Progress, chunk: int, engine: Engine) -> dict[str, str]:
+def _run(images: ImageTable, work: _Extraction, progress: Progress, chunk: int, engine: Engine) -> dict[str, str]:
     """Do the work; return why photographs could not be decoded, by content key."""
     first_row = {key: row for row, key in reversed(list(enumerate(images.key)))}
     rows = sorted(first_row.values())
-    chunks = [work.needed(images, rows[start : start + chunk]) for start in range(0, len(rows), chunk)]
+    chunks = [work.rows_to_decode(images, rows[start : start + chunk]) for start in range(0, len(rows), chunk)]
     parts = (images.select(np.array(part)) for part in chunks if part)
     reason_of = {key: work.unreadable.get(key)["reason"].tobytes().decode() for key in work.broken}
-    with progress.task("describing photographs", sum(map(len, chunks)), "images") as advance:
-        for one in engine.ordered(work, parts):
-            for store, path in zip([*(look.store for look in work.looks), work.unreadable], one.files, strict=True):
+    with progress.task(work.title, sum(map(len, chunks)), "images") as advance:
+        for done in engine.ordered(work, parts):
+            for store, path in zip([*(job.store for job in work.jobs), work.unreadable], done.files, strict=True):
                 store.include(path)
-            reason_of.update(one.reason_of)
-            advance(one.count)
+            reason_of.update(done.reason_of)
+            advance(done.count)
     return reason_of
 
 
-Tried = DecodedImage | UnreadableImageError | MemoryError
+_Decoded = DecodedImage | UnreadableImageError | MemoryError  # the image, or why there is none
 
 
 @dataclass(frozen=True)
-class _Described:
-    """One chunk that is in the stores."""
+class _StoredChunk:
+    """One chunk whose entries are in the stores."""
 
     count: int
-    files: list[Path | None]  # of every look and of the unreadable ones
+    files: list[Path | None]  # of every job's store and of the unreadable ones
     reason_of: dict[str, str]  # why a photograph could not be decoded, by content key
 
 
 @dataclass(frozen=True, eq=False)
-class _Description(ThreadedWork):
-    """The work of describing chunks of photographs; each is written before the next one is begun."""
+class _Extraction(ThreadedWork):
+    """The work of extracting features of chunks of photographs; each is written before the next one is begun."""
 
-    looks: Sequence[ExtractionJob]
-    lacking: Sequence[set[str]]  # keys without an entry in the store of each look, as the first process saw it
-    broken: set[str]  # keys of photographs that could not be decoded before
+    jobs: Sequence[ExtractionJob]
+    missing: Sequence[set[str]]  # content keys without an entry in each job's store, as the first process saw it
+    broken: set[str]  # content keys of photographs that could not be decoded before
     unreadable: ShardStore
     config: DataConfig
-    title = "describing photographs"
+    title = "extracting features"
     chunks_a_task = 4
 
-    def needed(self, images: ImageTable, part: list[int]) -> list[int]:
-        """Return rows of a chunk to decode: those that lack something, or all where a batch is to be made again."""
-        keys = {images.key[row] for row in part}
-        batched = [lacks for look, lacks in zip(self.looks, self.lacking, strict=True) if look.extractor.in_batches]
-        again = any(keys & lacks for lacks in batched)
-        wanted = keys - self.broken if again else keys & set().union(*self.lacking)
-        return [row for row in part if images.key[row] in wanted]
+    def rows_to_decode(self, images: ImageTable, chunk: list[int]) -> list[int]:
+        """Return the rows of a chunk that lack an entry; all readable ones where a batch is to be made again."""
+        keys = {images.key[row] for row in chunk}
+        lacking = zip(self.jobs, self.missing, strict=True)
+        again = any(job.extractor.in_batches and keys & lacks for job, lacks in lacking)
+        wanted = keys - self.broken if again else keys & set().union(*self.missing)
+        return [row for row in chunk if images.key[row] in wanted]
 
-    def run(self, chunks: Iterable[ImageTable]) -> Iterator[_Described]:
-        """Describe chunks; the next one is decoded meanwhile."""
+    def run(self, chunks: Iterable[ImageTable]) -> Iterator[_StoredChunk]:
+        """Yield each chunk when it is stored; the next one is decoded meanwhile."""
         with (
             one_thread_each(),
             worker_threads(self.workers) as pool,
-            worker_threads(self.workers) as ahead,  # its own: what a network waits for must not queue behind a chunk
+            worker_threads(self.workers) as decoders,  # apart: what a network waits for must not queue behind a chunk
         ):
-            for coming in one_ahead(lambda chunk: self._decode(chunk, ahead), chunks):
-                yield self._describe({key: one.result() for key, one in coming}, pool)
+            for coming in one_ahead(lambda chunk: self._decode(chunk, decoders), chunks):
+                yield self._extract({key: one.result() for key, one in coming}, pool)
 
     def named(self, chunk: ImageTable) -> str:
         """Return the first photograph of a chunk."""
         return f"{chunk.path[0]} and what follows it"
 
-    def _decode(self, chunk: ImageTable, pool: Executor) -> list[tuple[str, Future[Tried]]]:
+    def _decode(self, chunk: ImageTable, pool: Executor) -> list[tuple[str, Future[_Decoded]]]:
         return [(key, pool.submit(_try_read, chunk, row, self.config)) for row, key in enumerate(chunk.key)]
 
-    def _describe(self, decoded: dict[str, Tried], pool: Executor) -> _Described:
-        good = {key: image for key, image in decoded.items() if isinstance(image, DecodedImage)}
+    def _extract(self, decoded: dict[str, _Decoded], pool: Executor) -> _StoredChunk:
+        readable = {key: image for key, image in decoded.items() if isinstance(image, DecodedImage)}
         files = []
-        for look, lacks in zip(self.looks, self.lacking, strict=True):
-            missing = [key for key in good if key in lacks]
-            shown = list(good) if look.extractor.in_batches and missing else missing
-            entries = dict(zip(shown, look.extractor.extract_features([good[key] for key in shown], pool), strict=True))
-            files.append(look.store.put({key: entries[key] for key in missing}))
+        for job, lacks in zip(self.jobs, self.missing, strict=True):
+            wanted = [key for key in readable if key in lacks]
+            given = list(readable) if job.extractor.in_batches and wanted else wanted
+            made = job.extractor.extract_features([readable[key] for key in given], pool)
+            entries = dict(zip(given, made, strict=True))
+            files.append(job.store.put({key: entries[key] for key in wanted}))
         failed = {key: str(error) for key, error in decoded.items() if isinstance(error, UnreadableImageError)}
-        files.append(
-            self.unreadable.put({key: {"reason": np.frombuffer(why.encode(), np.uint8)} for key, why in failed.items()})
-        )
-        reasons = {key: failed.get(key, NO_MEMORY) for key in decoded.keys() - good.keys()}
-        return _Described(len(decoded), files, reasons)
+        reasons = {key: {"reason": np.frombuffer(why.encode(), np.uint8)} for key, why in failed.items()}
+        files.append(self.unreadable.put(reasons))
+        # Lack of memory is not remembered: the next run may have more.
+        reason_of = {key: failed.get(key, NO_MEMORY) for key in decoded.keys() - readable.keys()}
+        return _StoredChunk(len(decoded), files, reason_of)
 
 
-def _try_read(images: ImageTable, row: int, config: DataConfig) -> Tried:
+def _try_read(images: ImageTable, row: int, config: DataConfig) -> _Decoded:
     try:
         return read_image(images, row, config)
     except (UnreadableImageError, MemoryError) as error:

@@ -24,10 +24,10 @@ from animalclef.errors import ConfigError, StaleArtefactError
 from animalclef.hub.catalogue import SUPERGLUE
 from animalclef.hub.load import load_strictly, read_weights, weights_digest
 from animalclef.hub.needed_weights import matcher_file
-from animalclef.matching.lightglue.batched import PairMatches
 from animalclef.matching.lightglue.factory import devices_of, memory_budget
 from animalclef.matching.lightglue.loading import keypoints_inside
 from animalclef.matching.lightglue.matcher import DeviceWorker, LightGlueMatcher
+from animalclef.matching.pair_matches import PairMatches
 from animalclef.structures import FloatArray, LocalFeatures
 
 __all__ = ["SuperGlue", "load_superglue", "normalised", "open_superglue", "transport"]
@@ -88,9 +88,9 @@ class SuperGlue:
         best, column = log.max(1)
         mutual = log.argmax(0)[column] == torch.arange(len(log), device=self.device)
         confidence = best.exp() * mutual
-        told = torch.stack([column.float(), confidence]).cpu().numpy()
-        first = np.flatnonzero(told[1] > self.threshold)
-        return PairMatches.of(first, told[0, first].astype(np.int64), told[1, first])
+        match, certainty = torch.stack([column.float(), confidence]).cpu().numpy()
+        matched = np.flatnonzero(certainty > self.threshold)
+        return PairMatches.of(matched, match[matched].astype(np.int64), certainty[matched])
 
 
 def normalised(features: LocalFeatures) -> FloatArray:
@@ -155,11 +155,11 @@ def open_superglue(config: RerankConfig, extractor: str, device: str, folder: Pa
     digest = weights_digest(network)
     threshold = _THRESHOLD if config.filter_threshold is None else config.filter_threshold
     devices = devices_of(device)
-    lanes = [
+    workers = [
         DeviceWorker(SuperGlue(deepcopy(network), one, threshold), *memory_budget(one), one.type) for one in devices
     ]
     versions = [_version("transformers"), _version("torch")]
-    return LightGlueMatcher(config, lanes, [digest, *versions, "float32", devices[0].type])
+    return LightGlueMatcher(config, workers, [digest, *versions, "float32", devices[0].type])
 
 
 def _network() -> Any:

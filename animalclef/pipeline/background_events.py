@@ -20,8 +20,8 @@ from animalclef.data.decode import decoding_of
 from animalclef.data.encounters import linked_rows
 from animalclef.data.masks import inside
 from animalclef.features.extract import ExtractionJob
-from animalclef.features.local.entries import SiftExtractor, features_from_entry
-from animalclef.features.local.sift import no_features
+from animalclef.features.local.entries import features_from_entry
+from animalclef.features.local.sift import SiftExtractor, no_features
 from animalclef.matching.nearest_neighbour import MutualNearest
 from animalclef.pipeline.run_context import RunContext
 from animalclef.runtime.regular_files import is_gone

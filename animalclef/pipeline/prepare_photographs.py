@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from animalclef.config import Config, fingerprint
 from animalclef.data.masks import Masks, find_masks
-from animalclef.features.local.entries import SiftExtractor
+from animalclef.features.local.sift import SiftExtractor
 from animalclef.pipeline.choose_preparation import choose_preparations
 from animalclef.pipeline.choose_upright import UprightTrial, can_try_upright, choose_upright
 from animalclef.pipeline.cut_photographs import cut_and_link

@@ -15,7 +15,7 @@ from animalclef.data.encounters import Encounters
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.cross_fit import nested_answers
 from animalclef.decision.pseudo_query_scores import joined, lay_out
-from animalclef.decision.tune import held_out_parts
+from animalclef.decision.tune import cross_fitters
 from animalclef.decision.viewpoint_bias import events_show_through, from_own_side_only
 from animalclef.metrics.bootstrap import paired_difference, standard_error
 from animalclef.metrics.threshold_sweep import Roles, score_of
@@ -137,8 +137,8 @@ def score_trials(name: str, trials: Mapping[Mode, Trial], config: Config) -> dic
     scored: dict[Mode, Trial] = {}
     for mode, part in parts.items():
         trial = Trial(part, trials[mode].own_side)
-        for held_out in held_out_parts({name: part}, config.decide, config.seed):
-            hits = nested_answers(held_out)[name].hits
+        for fitter in cross_fitters({name: part}, config.decide, config.seed):
+            hits = nested_answers(fitter)[name].hits
             trial = Trial(part, trial.own_side, hits, score_of(hits, Roles.of(part.splits))[0])
         scored[mode] = trial
     return scored

@@ -13,9 +13,9 @@ from animalclef.config import Config, changed_settings, fingerprint
 from animalclef.decision.decision_model import Decision, load_decision
 from animalclef.decision.pseudo_query_scores import AnsweredQueries, answered_queries
 from animalclef.decision.search import SearchResult
-from animalclef.decision.shared_study import Shared, explore, opened, work
+from animalclef.decision.shared_study import Shared, explore, explore_in_memory, opened, work
 from animalclef.decision.trial_evaluator import TrialEvaluator
-from animalclef.decision.tune import evaluators_of, held_out_parts, pooled_parts, tune, tuning_warnings
+from animalclef.decision.tune import cross_fitters, evaluators_of, pooled_cross_fitter, tune, tuning_warnings
 from animalclef.errors import ConfigError
 from animalclef.runtime.digests import file_digest
 from animalclef.runtime.progress import Progress
@@ -73,7 +73,8 @@ def tune_run(
         beside = [partial(_work, run.path, config.model_dump_json(), shared, name, answered)] * (workers - 1)
         return explore(shared, name, evaluators, settings, beside)
 
-    decision = tune(pseudo, settings, config.seed, before.scores, before.gallery, progress, final, answered)
+    of_fold = partial(explore_in_memory, seed=config.seed)
+    decision = tune(pseudo, settings, config.seed, before.scores, before.gallery, progress, final, of_fold, answered)
     for sentence in tuning_warnings(decision, pseudo, settings):
         logger.warning("%s", sentence)
     return decision.model_copy(update={"preparation": before.preparation})
@@ -94,8 +95,8 @@ def _work(
     config = Config.model_validate_json(settings)
     pseudo = read_pseudo_queries(RunFolder(run))
     studies = [
-        *held_out_parts(pseudo, config.decide, config.seed, answered),
-        pooled_parts(pseudo, config.decide, config.seed, answered),
+        *cross_fitters(pseudo, config.decide, config.seed, answered),
+        pooled_cross_fitter(pseudo, config.decide, config.seed, answered),
     ]
     evaluators = list(evaluators_of(next(one for one in studies if one.name == name)).values())
     with threadpool_limits(limits=1):

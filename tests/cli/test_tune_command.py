@@ -60,6 +60,17 @@ def test_a_tuned_decision_is_applied_by_predict(data: Path, run: RunFolder, tmp_
         tune_run(run, other, url, 1, Silent())
 
 
+def test_tune_says_whether_its_decision_is_better(run: RunFolder, tmp_path: Path) -> None:
+    options = ["tune", "--run", str(run.path), "--trials", "2", "--no-ledger"]
+    options += ["--storage", f"sqlite:///{tmp_path / 'studies.db'}", "--out", str(tmp_path / "tuned.json")]
+    result = CliRunner().invoke(app, options, catch_exceptions=False)
+    before, now = (load_decision(path).summary for path in (run.decision, tmp_path / "tuned.json"))
+    assert before is not None
+    assert now is not None
+    told = f"The decision in the run folder has a validation score of {before.nested:.3f}"
+    assert f"{told}{': keep it.' if before.nested > now.nested else '.'}\n" in result.output
+
+
 def test_a_tuned_decision_knows_how_its_photographs_were_prepared(data: Path, tmp_path: Path) -> None:
     chosen_by_the_run = ("keypoints.max_keypoints=null", "prepare.mode=auto")
     folder = RunFolder(tmp_path / "run")

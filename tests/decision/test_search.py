@@ -13,16 +13,16 @@ from animalclef.config import DecideConfig
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.decision_model import Decision
 from animalclef.decision.model_average import prior_of, search
-from animalclef.decision.search import evaluate
+from animalclef.decision.search import choose_threshold
 from animalclef.decision.trial_evaluator import DecisionParams, LogOdds, TrialEvaluator
-from animalclef.decision.tune import evaluators_of, pooled_parts, tune
+from animalclef.decision.tune import evaluators_of, pooled_cross_fitter, tune
 from animalclef.runtime.progress import Silent
 
 QUICK = {"folds": 2}
 
 
 def evaluators(part: PseudoQueries, config: DecideConfig) -> list[TrialEvaluator]:
-    return list(evaluators_of(pooled_parts({"lynx": part}, config, 0)).values())
+    return list(evaluators_of(pooled_cross_fitter({"lynx": part}, config, 0)).values())
 
 
 def tuned(part: PseudoQueries, **settings: object) -> Decision:
@@ -123,6 +123,6 @@ def test_where_no_known_animal_is_found_strangers_stay_out(strangers: list[float
     part = pseudo_queries(["a", "b"], [[1, 0]], [[0, 1]], [[0, 1], [0, 1]])
     values = np.array([[one, one] for one in strangers])
     evaluator = TrialEvaluator(part, LogOdds({"value": values}, {}, np.array([[0, 1], [0, 1]])))
-    found = evaluate([evaluator], DecisionParams({"value": 1.0}), DecideConfig())
+    found = choose_threshold([evaluator], DecisionParams({"value": 1.0}), DecideConfig())
     assert (found.score, found.baks, found.baus) == (0.0, 0.0, 1.0)
     assert found.choice.threshold > max(strangers)

@@ -10,9 +10,9 @@ import pytest
 from evaluation_cases import synthetic
 
 from animalclef.config import DecideConfig
-from animalclef.decision.shared_study import Shared, explore, opened, work
+from animalclef.decision.shared_study import Shared, explore, explore_in_memory, opened, work
 from animalclef.decision.trial_evaluator import TrialEvaluator
-from animalclef.decision.tune import evaluators_of, pooled_parts
+from animalclef.decision.tune import evaluators_of, pooled_cross_fitter
 from animalclef.errors import ConfigError, OutputError, StaleArtefactError
 
 CONFIG = DecideConfig(trials=5, folds=2, splits=2)
@@ -23,7 +23,7 @@ def shared(folder: Path, settings: str = "one", patience: float = 5.0) -> Shared
 
 
 def evaluators() -> list[TrialEvaluator]:
-    return list(evaluators_of(pooled_parts({"lynx": synthetic(8, 2.0, seed=0)}, CONFIG, 0)).values())
+    return list(evaluators_of(pooled_cross_fitter({"lynx": synthetic(8, 2.0, seed=0)}, CONFIG, 0)).values())
 
 
 def test_a_study_is_gone_on_with_until_it_has_its_trials(tmp_path: Path) -> None:
@@ -38,6 +38,11 @@ def test_a_study_is_gone_on_with_until_it_has_its_trials(tmp_path: Path) -> None
     assert study.user_attrs == {"settings": "one"}
     again = explore(where, "lynx", some, CONFIG.model_copy(update={"trials": 7}), [])
     assert again.choice == found.choice  # the same storage gives the same file
+
+
+def test_a_search_in_memory_is_that_of_a_storage(tmp_path: Path) -> None:
+    kept = explore(shared(tmp_path), "lynx", evaluators(), CONFIG, [])
+    assert explore_in_memory(evaluators(), CONFIG, seed=0).choice == kept.choice
 
 
 def test_a_search_that_was_killed_in_a_trial_ends_with_the_same_trials(tmp_path: Path) -> None:

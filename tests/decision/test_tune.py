@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,11 @@ from animalclef.config import DecideConfig
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.cross_fit import nested_answers
 from animalclef.decision.decision_model import DatasetDecision, Decision, load_decision
+from animalclef.decision.model_average import search
 from animalclef.decision.score_columns import base_of
-from animalclef.decision.tune import held_out_parts, tune
+from animalclef.decision.search import SearchResult, choose_threshold
+from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
+from animalclef.decision.tune import cross_fitters, tune
 from animalclef.engine.work import ThisMachine
 from animalclef.errors import ConfigError, StaleArtefactError
 from animalclef.runtime.progress import Silent
@@ -104,6 +107,27 @@ def test_the_nested_score_is_not_what_was_fitted() -> None:
     assert gap > 0
 
 
+def test_every_fold_of_the_nested_score_is_searched_as_the_whole_is() -> None:
+    seen: list[int] = []
+
+    def search_of_fold(evaluators: Sequence[TrialEvaluator], config: DecideConfig) -> SearchResult:
+        seen.append(len(evaluators[0].part))
+        lazy = DecisionParams(weights={"inliers": 1.0})
+        return choose_threshold(evaluators, lazy, config)
+
+    part, config = synthetic(12, signal=3.0, seed=0), DecideConfig(folds=3)
+    own, other = (
+        tune({"lynx": part}, config, 0, "scores", "gallery", Silent(), None, one).of("lynx")
+        for one in (search, search_of_fold)
+    )
+    assert len(seen) == 3
+    assert max(seen) < len(part)
+    assert own.weights == other.weights
+    assert own.validation is not None
+    assert other.validation is not None
+    assert own.validation.nested != other.validation.nested
+
+
 def test_whether_the_best_is_right_is_told_of_the_columns_as_they_were_fused() -> None:
     """Either column names the right one for half of the individuals, and says nothing of the others."""
     plain = synthetic(individuals=24, signal=0.0, seed=3)
@@ -114,8 +138,8 @@ def test_whether_the_best_is_right_is_told_of_the_columns_as_they_were_fused() -
     found = {}
     for columns in (("similarity",), ("inliers",), ("similarity", "inliers")):
         config = DecideConfig(folds=3, scores=columns)
-        [held_out] = held_out_parts({"lynx": part}, config, 0)
-        answered = nested_answers(held_out)["lynx"]
+        [fitter] = cross_fitters({"lynx": part}, config, 0)
+        answered = nested_answers(fitter)["lynx"]
         assert (answered.best_is_right | ~answered.hits[0]).all()
         found[columns] = answered.best_is_right.mean()
     assert found["similarity", "inliers"] == 1

@@ -78,5 +78,5 @@ def test_one_process_and_four_give_the_same_bytes(tmp_path: Path, monkeypatch: p
              for run in (tmp_path / "one", tmp_path / "four")]  # fmt: skip
     assert files[0] == files[1]
     assert sum(path.parts[0] == "descriptors" for path in files[0]) == 4  # the codebook, and 12 photographs in blocks
-    assert {"describing photographs", "searching embeddings", "indexing local descriptors", "local descriptors vote",
+    assert {"extracting features", "searching embeddings", "indexing local descriptors", "local descriptors vote",
             "matching pairs", "tuning the decision"} <= set(four.stages)  # fmt: skip

@@ -26,6 +26,8 @@ from animalclef.structures import DecodedImage, ImageTable
 class Means:
     """Describes an image by its mean and the means of the batch it came in."""
 
+    decodes_fully = False
+
     def __init__(self, *, in_batches: bool, stop_after: int | None = None) -> None:
         self.in_batches, self.stop_after = in_batches, stop_after
         self.sizes: list[int] = []
@@ -99,6 +101,7 @@ class Asking:
     """Has its images prepared by worker threads, like a network, while later photographs may not be decodable yet."""
 
     in_batches = True
+    decodes_fully = False
 
     def __init__(self) -> None:
         self.began = threading.Event()

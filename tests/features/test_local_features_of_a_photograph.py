@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from animalclef.config import KeypointConfig, RerankConfig
-from animalclef.features.local.entries import SiftExtractor, extract_sift, features_from_entry
+from animalclef.features.local.entries import features_from_entry
+from animalclef.features.local.sift import SiftExtractor, extract_sift
 from animalclef.matching.nearest_neighbour import MutualNearest
 from animalclef.structures import DecodedImage, MatchKey
 

@@ -9,8 +9,9 @@ import pytest
 from rows import Row, image_table, strings
 
 from animalclef.config import KeypointConfig
-from animalclef.features.local.entries import SiftExtractor, features_from_entry
+from animalclef.features.local.entries import features_from_entry
 from animalclef.features.local.query_views import ViewExtractor, best_of_views, upright_xy, view_key, with_views
+from animalclef.features.local.sift import SiftExtractor
 from animalclef.structures import DecodedImage, PairScores, Shortlist
 
 VIEWS = ("rot90", "rot180", "rot270", "flip")

@@ -11,9 +11,10 @@ import torch
 from lightglue_cases import SIFT, SMALL, features, kornia_matches, random_model
 
 from animalclef.errors import StaleArtefactError
-from animalclef.matching.lightglue.batched import BatchedLightGlue, PairMatches
-from animalclef.matching.lightglue.layers import Ragged, on_grid
+from animalclef.matching.lightglue.batched import BatchedLightGlue
+from animalclef.matching.lightglue.layers import RaggedLayout, apply_padded
 from animalclef.matching.lightglue.loading import LightGlueModel, load_lightglue, network_inputs
+from animalclef.matching.pair_matches import PairMatches
 from animalclef.structures import LocalFeatures
 
 CPU = torch.device("cpu")
@@ -26,7 +27,7 @@ def engine(model: LightGlueModel, padded: bool | None = None) -> BatchedLightGlu
 
 
 def told(found: PairMatches) -> dict[tuple[int, int], float]:
-    return dict(zip(zip(found.first.tolist(), found.second.tolist(), strict=True), found.confidence, strict=True))
+    return dict(zip(zip(found.left.tolist(), found.right.tolist(), strict=True), found.confidence, strict=True))
 
 
 def compare(model: LightGlueModel, images: list[LocalFeatures], padded: bool | None) -> tuple[int, set[int]]:
@@ -86,8 +87,8 @@ def test_two_identical_images_match_point_by_point() -> None:
     ours = engine(random_model())
     state = ours.prepare(features(80, 5))
     found = ours.match([(state, state)])[0]
-    assert (found.first == found.second).all()
-    assert len(found.first) > 0
+    assert (found.left == found.right).all()
+    assert len(found.left) > 0
     assert ours.match([]) == []
 
 
@@ -111,7 +112,7 @@ def test_half_precision_on_a_cpu_is_asked_for_round_numbers_of_rows(dtype: torch
 
     for count in (1, 65, 128):
         given = torch.arange(3.0 * count).reshape(count, 3).to(dtype)
-        assert torch.equal(on_grid(twice, given), 2 * given)
+        assert torch.equal(apply_padded(twice, given), 2 * given)
     assert seen == rows
 
 
@@ -119,7 +120,7 @@ def test_half_precision_on_a_cpu_is_asked_for_round_numbers_of_rows(dtype: torch
 def test_made_up_tokens_take_no_part_in_an_attention(lengths: tuple[int, int]) -> None:
     torch.manual_seed(0)
     query, key, value = (torch.randn(sum(lengths), 2, 16) for _ in range(3))
-    ragged = Ragged(list(lengths), CPU, padded=False)
+    ragged = RaggedLayout(list(lengths), CPU, padded=False)
     for cross in (False, True):
         exact = ragged.attend(query, key, value, cross=cross)
         rounded = ragged.attend(query.bfloat16(), key.bfloat16(), value.bfloat16(), cross=cross)
@@ -145,7 +146,7 @@ def test_features_of_another_kind_are_refused() -> None:
 
 
 def test_runs_join_neighbours_of_the_same_lengths() -> None:
-    ragged = Ragged([5, 5, 3, 7, 7, 3], CPU)  # pairs 5-7, 5-7, 3-3
+    ragged = RaggedLayout([5, 5, 3, 7, 7, 3], CPU)  # pairs 5-7, 5-7, 3-3
     assert ragged.cross_runs == [(0, 3, 2), (2, 5, 1), (3, 0, 2), (5, 2, 1)]
     assert ragged.self_runs == [(0, 0, 2), (2, 2, 1), (3, 3, 2), (5, 5, 1)]
     assert not ragged.padded

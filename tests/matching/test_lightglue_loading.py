@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from animalclef.errors import ConfigError, WeightsError
 from animalclef.hub import needed_weights
 from animalclef.matching.lightglue import loading as lightglue_loading
-from animalclef.matching.lightglue.loading import LightGlueModel, Shape, find_lightglue, load_lightglue
+from animalclef.matching.lightglue.loading import LightGlueConfig, LightGlueModel, find_lightglue, load_lightglue
 
-SIFT = Shape("sift", 128, 96, 3, 1, add_scale_ori=True)
+SIFT = LightGlueConfig("sift", 128, 96, 3, 1, add_scale_ori=True)
 
 
 def published(model: LightGlueModel, prefix: str = "") -> dict[str, torch.Tensor]:
@@ -42,8 +42,8 @@ def test_the_authors_names_are_kornias(tmp_path: Path) -> None:
     found = load_lightglue(tmp_path / "one.pth", "aliked")
     assert same(found, model)
     assert not found.network.training
-    assert (found.shape.input_dim, found.shape.descriptor_dim, found.shape.n_layers) == (32, 64, 4)
-    assert (found.shape.num_heads, found.shape.add_scale_ori, found.shape.depth_confidence) == (2, False, 0.95)
+    assert (found.config.input_dim, found.config.descriptor_dim, found.config.n_layers) == (32, 64, 4)
+    assert (found.config.num_heads, found.config.add_scale_ori, found.config.depth_confidence) == (2, False, 0.95)
 
 
 def test_lighterglue_lies_under_a_prefix_beside_its_extractor(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_lighterglue_lies_under_a_prefix_beside_its_extractor(tmp_path: Path) ->
     torch.save(state, tmp_path / "one.pt")
     found = load_lightglue(tmp_path / "one.pt", "xfeat")
     assert same(found, model)
-    assert found.shape.depth_confidence == -1
+    assert found.config.depth_confidence == -1
 
 
 @pytest.mark.parametrize("ending", [".pth", ".safetensors"])
@@ -92,8 +92,8 @@ def test_our_own_files_say_what_they_are(tmp_path: Path) -> None:
     path = save_ours(tmp_path / "compact.safetensors", model)
     found = load_lightglue(path, "sift")
     assert same(found, model)
-    assert (found.shape.num_heads, found.shape.add_scale_ori, found.shape.signed_orientation) == (1, True, False)
-    assert (found.shape.depth_confidence, found.shape.width_confidence) == (-1, -1)
+    assert (found.config.num_heads, found.config.add_scale_ori, found.config.signed_orientation) == (1, True, False)
+    assert (found.config.depth_confidence, found.config.width_confidence) == (-1, -1)
     assert found.digest == load_lightglue(path, "sift").digest
     with pytest.raises(ConfigError, match=r"a matcher for sift; keypoints\.extractor gives aliked"):
         load_lightglue(path, "aliked")
@@ -120,10 +120,10 @@ def test_heads_of_zeros_switch_their_part_off(tmp_path: Path) -> None:
         if name.startswith("token_confidence"):
             value.zero_()
     torch.save(state, tmp_path / "one.pth")
-    shape = load_lightglue(tmp_path / "one.pth", "aliked").shape
-    assert (shape.depth_confidence, shape.width_confidence) == (-1, 0.99)
+    config = load_lightglue(tmp_path / "one.pth", "aliked").config
+    assert (config.depth_confidence, config.width_confidence) == (-1, 0.99)
     found = load_lightglue(tmp_path / "one.pth", "aliked").with_settings({"depth_confidence": 0.5})
-    assert found.shape.depth_confidence == 0.5
+    assert found.config.depth_confidence == 0.5
 
 
 def test_what_ships_comes_before_what_the_authors_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,5 +142,5 @@ def test_what_ships_comes_before_what_the_authors_published(tmp_path: Path, monk
 @pytest.mark.shared
 def test_the_real_compact_weights(shared: Path) -> None:
     model = load_lightglue(shared / "weights" / "lighterglue_l3.safetensors", "xfeat")
-    assert (model.shape.n_layers, model.shape.num_heads, model.shape.descriptor_dim) == (3, 1, 96)
-    assert (model.shape.depth_confidence, model.shape.width_confidence) == (-1, -1)
+    assert (model.config.n_layers, model.config.num_heads, model.config.descriptor_dim) == (3, 1, 96)
+    assert (model.config.depth_confidence, model.config.width_confidence) == (-1, -1)

@@ -13,8 +13,9 @@ from lightglue_cases import SMALL, features, random_model
 from animalclef.config import RerankConfig
 from animalclef.errors import ConfigError
 from animalclef.matching.jobs import Job
-from animalclef.matching.lightglue.batched import BatchedLightGlue, PairMatches
+from animalclef.matching.lightglue.batched import BatchedLightGlue
 from animalclef.matching.lightglue.matcher import DeviceWorker, LightGlueMatcher
+from animalclef.matching.pair_matches import PairMatches
 from animalclef.runtime.devices import choose_precision
 from animalclef.structures import LocalFeatures
 
@@ -135,7 +136,7 @@ def test_each_image_is_prepared_once_and_the_cache_is_bounded() -> None:
     matcher = matcher_of(narrow, cache=5 * 50 * 12, batch_size=4)
     assert run(matcher, images) == scores
     assert narrow.prepared > 12
-    assert sum(key in matcher.lanes[0] for key in images) == 5
+    assert sum(key in matcher.device_workers[0] for key in images) == 5
 
 
 def test_out_of_memory_halves_the_portion_and_goes_on() -> None:
@@ -154,7 +155,7 @@ def test_where_there_is_no_room_for_an_image_half_of_the_others_go() -> None:
     narrow = matcher_of(crowded := Planted(refused=[8]), cache=12 * 50 * 12, batch_size=4)
     assert run(narrow, images) == run(matcher_of(Planted(), batch_size=4), images)
     assert crowded.prepared > 13
-    assert sum(key in narrow.lanes[0] for key in images) == 6  # of seven four went; half of the limit is kept
+    assert sum(key in narrow.device_workers[0] for key in images) == 6  # of seven four went; half of the limit is kept
     with pytest.raises(ConfigError, match=r"The GPU has no room for one image of 50 keypoints.*the device cpu"):
         run(matcher_of(Planted(refused=range(3, 99)), kind="cuda"), images)
 
@@ -196,5 +197,5 @@ def test_the_precision_follows_the_device(monkeypatch: pytest.MonkeyPatch) -> No
     assert choose_precision("auto", CPU) is torch.bfloat16
 
 
-def test_the_network_is_for_the_shape_it_says() -> None:
-    assert BatchedLightGlue(random_model(), CPU, torch.float32).shape == SMALL
+def test_the_network_has_the_configuration_of_its_model() -> None:
+    assert BatchedLightGlue(random_model(), CPU, torch.float32).config == SMALL

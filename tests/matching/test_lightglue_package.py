@@ -56,7 +56,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("sift", [False, True])
 def test_the_same_weights_and_columns(sift: bool) -> None:
     model = random_model(SIFT) if sift else random_model()
-    one, other, empty = (features(count, count, model.shape) for count in (50, 30, 0))
+    one, other, empty = (features(count, count, model.config) for count in (50, 30, 0))
     matcher = LightGlueMatcher(
         RerankConfig(matcher="lightglue"), [DeviceWorker(PackageLightGlue(model, CPU), 1 << 20, 4096)]
     )

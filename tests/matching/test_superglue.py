@@ -245,7 +245,7 @@ def test_settings_that_say_what_it_does_are_not_refused(tmp_path: Path) -> None:
     opened = open_superglue(config, "superpoint", "cpu")
     assert opened.made_by[1] == superglue._version("transformers")
     assert superglue._version("no-such-package") == ""  # imported without being installed: no version
-    assert opened.lanes[0].kind == "cpu"
+    assert opened.device_workers[0].kind == "cpu"
 
 
 @pytest.mark.usefixtures("installed")
@@ -254,7 +254,7 @@ def test_it_is_opened_for_superpoint_alone(tmp_path: Path, monkeypatch: pytest.M
     save_file(Standing().state_dict(), tmp_path / "mine.safetensors")
     config = RerankConfig(matcher="superglue", weights=str(tmp_path / "mine.safetensors"), filter_threshold=0.3)
     opened = open_superglue(config, "superpoint", "cpu")
-    assert opened.lanes[0].engine.threshold == 0.3  # type: ignore[attr-defined]
+    assert opened.device_workers[0].engine.threshold == 0.3  # type: ignore[attr-defined]
     assert opened.made_by[-2:] == ("float32", "cpu")
     with pytest.raises(ConfigError, match=r"keypoints\.extractor is aliked-n16\. Set keypoints\.extractor=superpoint"):
         open_superglue(config, "aliked-n16", "cpu")

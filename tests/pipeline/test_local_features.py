@@ -26,7 +26,7 @@ from animalclef.engine.work import Capacity, ThisMachine
 from animalclef.errors import DataError
 from animalclef.features.extract import ExtractionJob
 from animalclef.features.local.detectors import DETECTORS
-from animalclef.features.local.entries import SiftExtractor
+from animalclef.features.local.sift import SiftExtractor
 from animalclef.matching.nearest_neighbour import MutualNearest
 from animalclef.pipeline.cost import estimate
 from animalclef.pipeline.image_contents import keyed

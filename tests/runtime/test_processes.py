@@ -36,9 +36,9 @@ from functools import partial
 from evaluation_cases import synthetic
 from animalclef.config import DecideConfig
 from animalclef.decision.shared_study import Shared, explore
-from animalclef.decision.tune import evaluators_of, pooled_parts
+from animalclef.decision.tune import evaluators_of, pooled_cross_fitter
 config = DecideConfig(trials=2, folds=2, splits=2)
-parts = pooled_parts({{"lynx": synthetic(8, 2.0, seed=0)}}, config, 0)
+parts = pooled_cross_fitter({{"lynx": synthetic(8, 2.0, seed=0)}}, config, 0)
 where = Shared("sqlite:///{tmp_path / "studies.db"}", "one", 0)
 explore(where, "lynx", list(evaluators_of(parts).values()), config, [partial(print, "worker")])
 """

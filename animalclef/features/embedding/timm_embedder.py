@@ -52,16 +52,10 @@ class TimmExtractor:
         most = max(1, _CPU_PIXELS // (width * height)) if device == "cpu" else config.batch_size
         chosen, less = f"embed.model {config.model}", "Give a smaller embed.image_size"
         self._batches = Batches(min(config.batch_size, most), chosen, device, less)
+        # OpenCV's linear resizing skips pixels: a photograph that was reduced before would get another embedding than
+        # from MiewID's plugin.
+        self.decodes_fully = preprocessing.resize == "opencv-linear"
         self.trained_on: frozenset[str] = frozenset()  # keys of photographs, where they are known
-
-    @property
-    def decodes_fully(self) -> bool:
-        """Whether photographs are resized from their full size.
-
-        OpenCV's linear resizing skips pixels, so a photograph that was reduced before gives another embedding than
-        MiewID's plugin.
-        """
-        return self.preprocessing.resize == "opencv-linear"
 
     def extract_features(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
         """Return `embedding`, (d,) float32 of unit length, of every photograph.

@@ -103,6 +103,7 @@ class VladExtractor:
     """One VLAD vector per photograph."""
 
     in_batches = False
+    decodes_fully = False
 
     def __init__(self, codebook: Codebook, config: EmbedConfig) -> None:
         self.codebook, self.config = codebook, config

@@ -1,4 +1,4 @@
-"""Networks that find and describe keypoints, each behind the same door."""
+"""Networks that find and describe keypoints, all with the same interface."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Detector:
 
 
 def _aliked(name: str, most: int) -> Detector:
-    """The `most` strongest maxima of the score map (Zhao et al. 2023)."""
+    """Return ALIKED (Zhao et al. 2023), which finds the `most` strongest maxima of its score map."""
     from kornia.feature import ALIKED
 
     model = ALIKED(name, max_num_keypoints=most, detection_threshold=0.0).eval()
@@ -45,7 +45,7 @@ def _aliked(name: str, most: int) -> Detector:
 
 
 def _xfeat(name: str, most: int) -> Detector:
-    """The `most` best sparse keypoints (Potje et al. 2024)."""
+    """Return XFeat (Potje et al. 2024), which finds the `most` best sparse keypoints."""
     from kornia.feature import XFeat
 
     model = XFeat(top_k=most).eval()
@@ -58,7 +58,7 @@ def _xfeat(name: str, most: int) -> Detector:
 
 
 def _disk(name: str, most: int) -> Detector:
-    """The `most` strongest maxima; confidence is a logit (Tyszkiewicz et al. 2020)."""
+    """Return DISK (Tyszkiewicz et al. 2020), which finds the `most` strongest maxima; confidence is a logit."""
     from kornia.feature import DISK
 
     model = DISK().eval()
@@ -71,7 +71,7 @@ def _disk(name: str, most: int) -> Detector:
 
 
 def _superpoint(name: str, most: int) -> Detector:
-    """SuperPoint (DeTone et al. 2018) as transformers carries it; its weights may not be used commercially."""
+    """Return SuperPoint (DeTone et al. 2018) of transformers; its weights may not be used commercially."""
     try:
         from transformers import SuperPointConfig, SuperPointForKeypointDetection
     except ImportError as error:

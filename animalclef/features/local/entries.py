@@ -1,4 +1,4 @@
-"""The local feature extractor that the settings name, and what one stored of a photograph."""
+"""Choose the local feature extractor that the settings name, and read the features that one stored."""
 
 from __future__ import annotations
 
@@ -10,23 +10,27 @@ from animalclef.config import KeypointConfig
 from animalclef.errors import StaleArtefactError
 from animalclef.features.embedding.timm_embedder import choose_device
 from animalclef.features.local.keypoint_network import NetworkExtractor, load_extractor_network
-from animalclef.features.local.sift import SiftExtractor, extract_sift
+from animalclef.features.local.sift import SiftExtractor
 from animalclef.hub.cache import find_weights
 from animalclef.store.shard_store import Entry
 from animalclef.structures import LocalFeatures, MatchKey
 
-__all__ = ["LocalExtractor", "SiftExtractor", "extract_sift", "features_from_entry", "load_extractor"]
+__all__ = ["LocalExtractor", "features_from_entry", "load_extractor"]
 
 LocalExtractor = SiftExtractor | NetworkExtractor
 
 
 def load_extractor(config: KeypointConfig, device: str = "auto", folder: Path | None = None) -> LocalExtractor:
-    """SIFT, or a network on `device` (`auto`, `cpu`, `cuda` ...) with the weights of `config.weights`.
+    """Return the extractor of `config.extractor`: SIFT, or a network on `device` (`auto`, `cpu`, `cuda` ...).
 
-    Without those the weights are looked for by the extractor's name, in `folder` where one is given.
+    The network's weights are the file `config.weights`, or where that is null the published ones of its name, which are
+    looked for in `folder` first.
+
+    >>> load_extractor(KeypointConfig(extractor="sift")).name
+    'sift'
 
     Raises:
-        ConfigError: a package is absent that the network comes with, or there is no such device.
+        ConfigError: a package that the network needs is not installed, or there is no such device.
         WeightsError: the weights are absent or do not fit.
     """
     if not config.feature.has_weights:
@@ -36,7 +40,16 @@ def load_extractor(config: KeypointConfig, device: str = "auto", folder: Path | 
 
 
 def features_from_entry(key: str, entry: Entry, extractor: str | None = None) -> LocalFeatures:
-    """What an extractor stored; floats in single precision.
+    """Return the features that an extractor stored in `entry`; floats in single precision.
+
+    An entry holds `keypoints_xy` (m, 2), `descriptors` (m, d), `scale` (m,), `orientation_rad` (m,) and `size_wh` (2,);
+    those of networks hold `confidence` (m,) and the name of the `extractor`, too.
+
+    >>> floats = np.zeros(3, np.float32)
+    >>> entry = {"keypoints_xy": np.zeros((3, 2)), "descriptors": np.zeros((3, 128), np.uint8), "scale": floats,
+    ...          "orientation_rad": floats, "size_wh": np.array([640, 480])}
+    >>> features_from_entry("key", entry)
+    LocalFeatures(3 keypoints x 128, sift, of an image of 640 x 480)
 
     Raises:
         StaleArtefactError: the entry was made by another than `extractor`.

@@ -29,6 +29,7 @@ class NetworkExtractor:
     """Keypoints of a network, the strongest first; descriptors are unit vectors, kept in half precision."""
 
     in_batches = True
+    decodes_fully = False
 
     def __init__(self, detector: Detector, config: KeypointConfig, device: str) -> None:
         import kornia
@@ -43,7 +44,7 @@ class NetworkExtractor:
         self.fingerprint = fingerprint(1, settings, self.weights, versions)
 
     def extract_features(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
-        """Keypoints (float32), `descriptors` (m, d) float16, `confidence`, the image's `size_wh` and the extractor."""
+        """Return an entry for each image, in their order; `entries.features_from_entry` reads it back."""
         scaled = list(pool.map(self._scaled, images))
         rows_of: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for row, pixels in enumerate(scaled):
@@ -82,10 +83,10 @@ class NetworkExtractor:
 
 
 def load_extractor_network(config: KeypointConfig, path: Path, device: str) -> NetworkExtractor:
-    """The network that `config.extractor` names, with the weights in `path`.
+    """Return the network that `config.extractor` names, with the weights in `path`.
 
     Raises:
-        ConfigError: a package is absent that the network comes with.
+        ConfigError: a package that the network needs is not installed.
         WeightsError: the weights are absent or do not fit, key by key.
     """
     detector = DETECTORS[config.feature.family](config.extractor, config.sizes[1])
@@ -97,7 +98,7 @@ def load_extractor_network(config: KeypointConfig, path: Path, device: str) -> N
 
 
 def scaled_size(size_wh: tuple[int, int], config: KeypointConfig) -> tuple[int, int]:
-    """Width and height that the network is shown; sides are whole multiples of what it needs, by a slight stretch.
+    """Return the width and height that the network gets: whole multiples of what it needs, by a slight stretch.
 
     >>> scaled_size((1024, 700), KeypointConfig(extractor="aliked-n16")), scaled_size((1024, 700), KeypointConfig(
     ...     extractor="xfeat"))

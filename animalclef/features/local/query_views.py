@@ -33,21 +33,23 @@ _BETWEEN = "\x1f"  # stands between an image_id and its view; no table has it in
 class ViewExtractor:
     """Local features of a view; keypoints in pixels of the view, as a matcher wants them."""
 
+    decodes_fully = False
+
     def __init__(self, extractor: LocalExtractor, view: str) -> None:
         self.extractor, self.view, self.in_batches = extractor, view, extractor.in_batches
 
     def extract_features(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
-        """Entries as the extractor makes them."""
+        """Return the extractor's entries of the turned images."""
         return self.extractor.extract_features([_turned(image, self.view) for image in images], pool)
 
 
 def view_key(key: MatchKey, view: str) -> MatchKey:
-    """The key that the features of a view are matched under."""
+    """Return the key that the features of a view are matched under."""
     return MatchKey(derived_key(key, "view", view))
 
 
 def upright_xy(keypoints_xy: FloatArray, view_size_wh: tuple[int, int], view: str) -> FloatArray:
-    """Places in the photograph of keypoints in its view of `view_size_wh` pixels."""
+    """Return where keypoints of a view, which is `view_size_wh` pixels large, lie in the photograph, (m, 2)."""
     x, y = keypoints_xy.T
     right, bottom = view_size_wh[0] - 1, view_size_wh[1] - 1
     places = {
@@ -63,7 +65,7 @@ def upright_xy(keypoints_xy: FloatArray, view_size_wh: tuple[int, int], view: st
 def with_views(
     shortlist: Shortlist, images: ImageTable, views: Mapping[str, Sequence[str]]
 ) -> tuple[Shortlist, ImageTable]:
-    """Every view of a query as a query of its own, with the same candidates; `views` are those of each data set."""
+    """Return every view of a query as a query of its own, with the same candidates; `views` are by data set."""
     if not views:
         return shortlist, images
     row_of, queries = images.row_of, range(len(shortlist.query_id))
@@ -86,7 +88,7 @@ def with_views(
 
 
 def best_of_views(scores: PairScores, main: str) -> PairScores:
-    """One row per pair, in the order of the photographs as they are: that of the view with the best `main` score.
+    """Return one row per pair, in the order of the photographs as they are: of the view with the best `main` score.
 
     All columns come from that view; the photograph as it is wins ties, then the view named first.
     """

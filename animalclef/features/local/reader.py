@@ -44,7 +44,7 @@ class FeatureReader:
     most: int | None = None  # of the keypoints that are kept, the strongest
 
     def __call__(self, key: MatchKey) -> LocalFeatures:
-        """The features to match.
+        """Return the features to match.
 
         Raises:
             KeyError: nothing is known of the key.
@@ -66,7 +66,7 @@ class FeatureReader:
         return name if self.most is None else f"{name}-{self.most}"
 
     def whole(self, key: MatchKey) -> LocalFeatures:
-        """With the keypoints that a mask or the border drops."""
+        """Return the features with the keypoints that a mask or the border drops."""
         one = self.wanted[key]
         store = self.stores[store_name(one.view, upright=one.upright)]
         return features_from_entry(key, store.get(one.content_key), self.extractor)
@@ -84,7 +84,7 @@ def store_name(view: str, *, upright: bool) -> str:
 def matching_keys(
     images: ImageTable, config: KeypointConfig
 ) -> tuple[ImageTable, dict[MatchKey, Wanted], Masks | None]:
-    """The table with matching keys for content keys, what each stands for, and the masks.
+    """Return the table with matching keys for content keys, what each stands for, and the masks.
 
     A mask's content is part of the key, and so is whether keypoints are upright: no pair matched under another mask, or
     with other orientations, is ever taken for this one.
@@ -154,7 +154,7 @@ def apply_masks(
 
 
 def _away_from_border(features: LocalFeatures, border: float) -> BoolArray:
-    """Keypoints further from every side than `border` of it."""
+    """Return which keypoints, (m,), are further from every side than the share `border` of it."""
     if not border:
         return np.ones(len(features), dtype=bool)
     share = (features.keypoints_xy + 0.5) / np.array(features.image_size_wh, dtype=np.float32)

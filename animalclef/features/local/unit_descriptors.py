@@ -11,7 +11,7 @@ __all__ = ["comparable", "root_sift"]
 
 
 def comparable(descriptors: NDArray[np.generic]) -> FloatArray:
-    """Unit vectors whose dot products are exact: RootSIFT of whole numbers; those of networks at length 1, rounded.
+    """Return unit vectors whose dot products are exact: RootSIFT of whole numbers, and those of networks rounded.
 
     No partial sum of two unit vectors' product exceeds 1, so that float32 holds them all, signs or not.
     """
@@ -23,7 +23,7 @@ def comparable(descriptors: NDArray[np.generic]) -> FloatArray:
 
 
 def root_sift(descriptors: NDArray[np.generic]) -> FloatArray:
-    """Square roots of L1-normalised SIFT descriptors: unit vectors (Arandjelovic and Zisserman 2012).
+    """Return square roots of L1-normalised SIFT descriptors, which are unit vectors (Arandjelovic and Zisserman 2012).
 
     Values are rounded to multiples of 2**-11, so that float32 holds every partial sum of a dot product exactly: a pair
     scores the same to the last bit whichever image comes first and whatever else it is matched beside.

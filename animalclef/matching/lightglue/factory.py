@@ -36,9 +36,9 @@ def open_lightglue(config: RerankConfig, extractor: str, device: str, folder: Pa
     model = load_lightglue(path, features, released=released).with_settings(given)
     devices = devices_of(device)
     dtype = choose_precision("float32" if config.backend == "lightglue" else config.precision, devices[0])
-    lanes = [DeviceWorker(_engine(config, model, one, dtype), *memory_budget(one), one.type) for one in devices]
+    workers = [DeviceWorker(_engine(config, model, one, dtype), *memory_budget(one), one.type) for one in devices]
     versions = [metadata.version(config.backend), metadata.version("torch")]
-    return LightGlueMatcher(config, lanes, [model.digest, *versions, str(dtype), devices[0].type])
+    return LightGlueMatcher(config, workers, [model.digest, *versions, str(dtype), devices[0].type])
 
 
 def devices_of(name: str) -> list[torch.device]:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from animalclef.errors import ConfigError
 from animalclef.hub.load import load_strictly
-from animalclef.matching.lightglue.batched import PairMatches
 from animalclef.matching.lightglue.loading import LightGlueModel, keypoints_inside, network_inputs
+from animalclef.matching.pair_matches import PairMatches
 from animalclef.structures import FloatArray, LocalFeatures
 
 __all__ = ["PackageLightGlue"]
@@ -49,9 +49,9 @@ class PackageLightGlue:
                 "rerank.backend lightglue: the package is not installed, and it is not on the package index. Install "
                 "it with `pip install git+https://github.com/cvg/LightGlue`, or set rerank.backend=kornia."
             ) from error
-        self.shape, self.device = model.shape, device
+        self.config, self.device = model.config, device
         try:
-            network = lightglue.LightGlue(features=None, **model.shape.architecture)
+            network = lightglue.LightGlue(features=None, **model.config.architecture)
         except (TypeError, ValueError) as error:
             raise ConfigError(
                 f"rerank.backend lightglue: this version of the package does not fit ({error})."
@@ -61,10 +61,10 @@ class PackageLightGlue:
         self.network = network.eval().to(device)
 
     def prepare(self, features: LocalFeatures) -> _Image:
-        """Keypoints in pixels, descriptors, the image's size, and scale and orientation where they are asked for."""
-        points, descriptors = network_inputs(features, self.shape)
+        """Return keypoints in pixels, descriptors and the image's size; for SIFT scale and orientation as well."""
+        points, descriptors = network_inputs(features, self.config)
         parts: dict[str, FloatArray] = {"keypoints": keypoints_inside(features), "descriptors": descriptors}
-        if self.shape.add_scale_ori:
+        if self.config.add_scale_ori:
             parts |= {"scales": points[:, 2].copy(), "oris": points[:, 3].copy()}
         data = {name: torch.from_numpy(part)[None].to(self.device) for name, part in parts.items()}
         size = torch.tensor([features.image_size_wh], dtype=torch.float32, device=self.device)
@@ -74,10 +74,11 @@ class PackageLightGlue:
         """Return the matches of every pair, one after another."""
         with torch.inference_mode():
             found = [self.network({"image0": left.data, "image1": right.data}) for left, right in pairs]
-        return [_told(one["matches"][0].cpu().numpy(), one["scores"][0].float().cpu().numpy()) for one in found]
+        return [_sorted(one["matches"][0].cpu().numpy(), one["scores"][0].float().cpu().numpy()) for one in found]
 
 
-def _told(matches: NDArray[np.generic], confidence: FloatArray) -> PairMatches:
+def _sorted(matches: NDArray[np.generic], confidence: FloatArray) -> PairMatches:
+    """Return matches, (n, 2) of keypoints' rows, in the order of the left image's keypoints."""
     order = np.argsort(matches[:, 0], kind="stable")
-    places = matches[order].astype(np.int64)
-    return PairMatches.of(places[:, 0], places[:, 1], confidence[order])
+    left, right = matches[order].astype(np.int64).T
+    return PairMatches.of(left, right, confidence[order])

@@ -60,6 +60,7 @@ class _Reduced:
     """The photograph itself, and its thumbnail."""
 
     in_batches = False
+    decodes_fully = False
 
     def extract_features(self, images: Sequence[DecodedImage], pool: Executor) -> list[Entry]:
         """Return `pixels`, (H, W, 3) uint8 RGB, and `thumbnail`, (1024,) float32, of every photograph."""

@@ -70,7 +70,7 @@ def test_a_cluster_finds_all_photographs_decoded(data: Path, recipe: Path, tmp_p
     arms = [{"name": "each", "each": True}, {"name": "larger", "set": ["network.image_size=96"]}]
     one = replace(study(data, recipe, tmp_path, arms=arms), engine=Cluster())
     one.run()
-    assert decoded.keys() == {"training", "describing photographs"}
+    assert decoded.keys() == {"training", "extracting features"}
     assert len({path.parent for path in decoded["training"]}) == 2  # a folder for each size
     assert decoded["training"] == set((tmp_path / "pictures").rglob("*.safetensors"))
 
