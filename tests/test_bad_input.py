@@ -144,7 +144,7 @@ def test_a_file_that_is_no_table(small: Path, predict: Command, text: str | byte
 
 
 def test_a_missing_table(tmp_path: Path, predict: Command) -> None:
-    stops_with(predict(tmp_path / "absent.csv"), "absent.csv: no such file. Give --data a folder of photographs")
+    stops_with(predict(tmp_path / "absent.csv"), "absent.csv: no such file. Give a folder of photographs")
     (tmp_path / "empty").mkdir()
     stops_with(predict(tmp_path / "empty"), "neither a table (metadata.csv) nor a folder of photographs per individual")
 
@@ -163,7 +163,7 @@ def test_an_empty_argument_is_told_and_an_empty_note_is_none(command: Command) -
 @pytest.mark.parametrize("name", ["predict", "cluster", "report", "evaluate", "doctor", "weights list"])
 def test_a_folder_of_weights_that_is_not_there(small: Path, command: Command, name: str) -> None:
     more = {"predict": ["--data", small], "cluster": ["--data", small], "report": ["run"]}.get(name, [])
-    stops_with(command(*name.split(), *more, "--weights", "absent"), "--weights absent: no such folder.")
+    stops_with(command(*name.split(), *more, "--weights", "absent"), "weights absent: no such folder.")
     table = small / "metadata.csv"
     stops_with(command(*name.split(), *more, "--weights", table), "metadata.csv: this is a file; give the folder")
 
@@ -199,7 +199,7 @@ def test_missing_photographs(small: Path, predict: Command) -> None:
     (small / "images/NewtID/0_2.jpg").unlink()
     said = predict(small)
     stops_with(said, "missing: 1 of 10 photographs (first: images/NewtID/0_2.jpg). Is this the right folder?")
-    assert "Continue without them with --max-missing 0.1." in said.stderr
+    assert "Continue without them with --max-missing 0.1 (the setting data.max_missing)." in said.stderr
     said = predict(small, "--max-missing", "0.1")
     assert answers_all(said, small)["2"] == "new_individual"  # the missing one is a query: it is answered all the same
     assert "1 photograph was skipped (first: images/NewtID/0_2.jpg: no such file)" in said.stderr
@@ -239,7 +239,7 @@ def test_the_share_that_is_named_goes_on(tmp_path: Path, present: int, absent: i
     for number in range(present):
         (tmp_path / f"{number}.jpg").write_bytes(b"x")
     images = load_table(find_source(tmp_path)).images
-    with pytest.raises(DataError, match=rf"Continue without them with --max-missing {named}\."):
+    with pytest.raises(DataError, match=rf"Continue without them with --max-missing {named} "):
         hash_images(images, DataConfig(), 2, Silent())
     usable, set_aside = hash_images(images, DataConfig(max_missing=float(named)), 2, Silent())
     assert (len(usable), len(set_aside)) == (present, absent)
@@ -260,7 +260,7 @@ def test_an_output_folder_that_cannot_be_written(small: Path, predict: Command) 
 
 def test_an_output_that_is_a_folder(small: Path, predict: Command) -> None:
     said = predict(small, "--out", small)
-    stops_with(said, f"{small}: this is a folder; give --out the file")
+    stops_with(said, f"{small}: this is a folder; give a file")
     assert "describing" not in said.stderr
 
 
@@ -283,9 +283,9 @@ def test_unknown_settings(small: Path, predict: Command) -> None:
     stops_with(said, "retrieve.topk: no such setting; did you mean retrieve.top_k?")
     assert said.stderr.endswith("top_k?\n")
     stops_with(predict(small, "--set", "retrieve.top_k=abc"), "retrieve.top_k: input should be a valid integer")
-    stops_with(predict(small, "--set", "retrieve.top_k"), "expected KEY=VALUE, for example --set retrieve.top_k=50.")
+    stops_with(predict(small, "--set", "retrieve.top_k"), "expected KEY=VALUE, for example retrieve.top_k=50.")
     said = predict(small, "--set", "seed=1", "--set", "seed.of=3")
-    stops_with(said, "--set seed.of=3: seed is a value, not a group of settings.")
+    stops_with(said, "seed.of=3: seed is a value, not a group of settings.")
 
 
 def test_a_yaml_file_that_is_none(small: Path, predict: Command) -> None:

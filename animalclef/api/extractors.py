@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.api.datasets import PathLike, path_or_none
-from animalclef.api.open_images import Images, Photograph, in_chunks, open_images
+from animalclef.api.datasets import Dataset, PathLike, path_or_none
+from animalclef.api.open_images import Images, Photograph, in_chunks, open_images, tell_skipped
 from animalclef.config import Config, EmbedConfig, KeypointConfig, load_config
 from animalclef.config.prepare import PrepareConfig
 from animalclef.errors import WeightsError
@@ -26,7 +26,7 @@ from animalclef.features.local.entries import features_from_entry, load_extracto
 from animalclef.prepare.segmenters import open_segmenter
 from animalclef.runtime.threads import cores, one_thread_each, worker_threads
 from animalclef.runtime.wording import counted
-from animalclef.structures import Embeddings, LocalFeatures, StrArray
+from animalclef.structures import Embeddings, LocalFeatures, MatchKey, Skipped, StrArray
 
 __all__ = ["Embedder", "LocalFeatureExtractor", "Masks", "segment", "settings_with", "weights_of"]
 
@@ -61,14 +61,17 @@ class Embedder:
         """Return `values`, (n, d) float32 with rows of length 1, and `image_id`, (n,), in the order of the images.
 
         A large JPEG file is reduced while it is decoded, so its vector differs slightly from that of the same picture
-        opened before. Give files, or opened pictures, not both.
+        opened before. Give files, or opened pictures, not both. A photograph of a `Dataset` that cannot be used has no
+        row; a warning counts them, and `skipped` lists them with the reason.
 
         Raises:
-            DataError: an image cannot be read.
+            DataError: an image that was given by itself cannot be read, or no photograph of a data set.
             ValueError: there is no image, or an empty one.
         """
+        skipped: list[Skipped] = []
         whole = self._network is not None and self._network.decodes_fully
-        opened = list(open_images(images)) if self._network is None else open_images(images, whole=whole)
+        opened: Iterable[Photograph] = open_images(images, skipped.append, whole=whole)
+        opened = list(opened) if self._network is None else opened
         names: list[str] = []
         vectors: list[np.ndarray[Any, Any]] = []
         with one_thread_each(), worker_threads(cores()) as pool:
@@ -77,12 +80,13 @@ class Embedder:
                 names += [one.image_id for one in some]
                 entries = extractor.extract_features([one.image for one in some], pool)
                 vectors += [entry["embedding"] for entry in entries]
+        tell_skipped(skipped, len(vectors))
         if not vectors:
             raise ValueError("images: expected at least one, got none.")
         values = np.stack(vectors).astype(np.float32)
         if self._network is None:
             values = project(values, self._config.embed.dimensions)
-        return Embeddings(self.name, np.array(names, dtype=object), values)
+        return Embeddings(self.name, np.array(names, dtype=object), values, tuple(skipped))
 
 
 class LocalFeatureExtractor:
@@ -113,15 +117,25 @@ class LocalFeatureExtractor:
     def extract(self, images: Images) -> list[LocalFeatures]:
         """Return the features of every image: keypoints (m, 2) in pixels of the image, descriptors (m, d).
 
+        Those of a photograph of a `Dataset` that cannot be used are empty; a warning counts them.
+
         Raises:
-            DataError: an image cannot be read.
+            DataError: an image that was given by itself cannot be read, or no photograph of a data set.
         """
-        features = []
+        features: list[LocalFeatures] = []
+        names: list[str] = []
+        skipped: list[Skipped] = []
         with one_thread_each(), worker_threads(cores()) as pool:
-            for some in in_chunks(open_images(images)):
+            for some in in_chunks(open_images(images, skipped.append)):
+                names += [one.image_id for one in some]
                 entries = self._extractor.extract_features([one.image for one in some], pool)
                 features += [features_from_entry(one.key, entry) for one, entry in zip(some, entries, strict=True)]
-        return features
+        tell_skipped(skipped, len(features))
+        if not skipped or not isinstance(images, Dataset):
+            return features
+        empty = replace(features[0].select(np.zeros(0, dtype=np.int64)), key=MatchKey(""), image_size_wh=(0, 0))
+        found = dict(zip(names, features, strict=True))
+        return [found.get(one, empty) for one in images.table.images.image_id]
 
 
 def settings_with(group: str, **values: Any) -> Config:
@@ -169,6 +183,7 @@ class Masks:
 
     image_id: StrArray  # (n,)
     masks: tuple[NDArray[np.bool_], ...]  # each (h, w) of its image
+    skipped: tuple[Skipped, ...] = ()  # photographs of a data set that could not be used, and have no mask
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -184,10 +199,11 @@ def segment(images: Images, *, model: str | None = None, device: str = "auto") -
     """Find the animals in every image.
 
     `model` is animal (ships with the package), u2netp, grabcut (needs no weights), a file with weights of U2-Net-P, or
-    a Segment Anything model. The default is that of a run (`prepare.segmenter`).
+    a Segment Anything model. The default is that of a run (`prepare.segmenter`). A photograph of a `Dataset` that
+    cannot be used has no mask; a warning counts them, and `skipped` lists them with the reason.
 
     Raises:
-        DataError: an image cannot be read.
+        DataError: an image that was given by itself cannot be read, or no photograph of a data set.
         ConfigError: a package that the model needs is not installed.
         WeightsError: the model is not on this machine.
 
@@ -199,7 +215,9 @@ def segment(images: Images, *, model: str | None = None, device: str = "auto") -
     segmenter = open_segmenter(model or PrepareConfig().segmenter, choose_device(device))
     names: list[str] = []
     found: list[NDArray[np.bool_]] = []
-    for some in in_chunks(open_images(images)):
+    skipped: list[Skipped] = []
+    for some in in_chunks(open_images(images, skipped.append)):
         names += [one.image_id for one in some]
         found += map(_whole, some, segmenter.segment([one.image.pixels for one in some]))
-    return Masks(np.array(names, dtype=object), tuple(found))
+    tell_skipped(skipped, len(found))
+    return Masks(np.array(names, dtype=object), tuple(found), tuple(skipped))

@@ -22,7 +22,7 @@ from animalclef.data.submission import Truth, write_cluster_submission, write_su
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decision_model import Decision
 from animalclef.pipeline.predict import Outcome
-from animalclef.pipeline.results import check_target, summary_of, write_results
+from animalclef.pipeline.results import check_target, read_outcome, summary_of, write_results
 from animalclef.report.explanations import Explanations
 from animalclef.report.query_picture import draw_query
 from animalclef.report.write_report import write_report as write_page
@@ -144,8 +144,10 @@ class Run:
     def to_submission(self, path: PathLike) -> Path:
         """Write a submission: image_id and identity, `new_individual` for an animal that the database does not have.
 
-        Of a clustering task: image_id and cluster. Of a run made in this process, its settings, decision, figures and
-        manifest are written beside it.
+        Of a clustering task: image_id and cluster. The answers for people, settings, decision, figures and manifest are
+        written beside it, as the command line does. A run folder does not hold all of them: of a run that was opened
+        (`load_run`) the settings are `config`, warnings, device and digests of weights are left out, and so are the
+        next candidates of a query that people named or excluded an individual for.
 
         Raises:
             OutputError: the file cannot be written, another file is there, or its ending is another format's (.xlsx).
@@ -158,17 +160,15 @@ class Run:
         target, finished = path_given(path, "path", "the name of a CSV file"), self.finished
         finished.check_unchanged()
         check_target(target, self.path)
+        made = self.outcome or read_outcome(finished)
         clusters = read_clusters(finished) if finished.is_clustering else None
         loaded = LoadedTable(Source(finished.path, None), finished.images, [], finished.order, clusters is not None)
         if clusters is None:
             write_submission(target, finished.predictions, loaded)
         else:
             write_cluster_submission(target, clusters, loaded)
-        if self.outcome is not None:
-            settings = self.asked or self.config
-            write_results(
-                target, self.outcome, settings, self.path, finished.data, images=finished.images, **self.manifest
-            )
+        settings = self.asked or self.config
+        write_results(target, made, settings, self.path, finished.data, images=finished.images, **self.manifest)
         return target
 
     def __repr__(self) -> str:

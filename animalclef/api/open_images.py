@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,12 +20,16 @@ from PIL import ImageOps
 from animalclef.api.datasets import Dataset, PathLike, check_kind
 from animalclef.config import DataConfig
 from animalclef.data.decode import UnreadableImageError, decode, read_image, reduced
+from animalclef.data.hashing import read_key
 from animalclef.data.pixels import to_rgb
 from animalclef.errors import DataError
 from animalclef.runtime.regular_files import read_regular
-from animalclef.structures import WHOLE_XYWHR, DecodedImage
+from animalclef.runtime.wording import counted
+from animalclef.structures import WHOLE_XYWHR, DecodedImage, ImageTable, Skipped
 
-__all__ = ["Image", "Images", "Photograph", "in_chunks", "open_image", "open_images"]
+__all__ = ["Image", "Images", "Photograph", "in_chunks", "open_image", "open_images", "tell_skipped"]
+
+logger = logging.getLogger(__name__)
 
 Image = PathLike | PilImage.Image | NDArray[np.uint8]
 Images = Image | Sequence[Image] | Dataset
@@ -49,26 +54,21 @@ class Photograph:
         return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:32]
 
 
-def open_images(images: Images, *, whole: bool = False) -> Iterator[Photograph]:
+def open_images(images: Images, skip: Callable[[Skipped], None], *, whole: bool = False) -> Iterator[Photograph]:
     """Yield the images upright as 8-bit RGB, one at a time, reduced to a long side of 1,024 pixels unless `whole`.
 
     A JPEG file is reduced while it is decoded, so its pixels differ slightly from those of the picture opened before.
-    An image's `image_id` is that of the data set's row, its path, or its number in the sequence.
+    An image's `image_id` is that of the data set's row, its path, or its number in the sequence. `skip` gets each
+    photograph of a data set that cannot be used.
 
     Raises:
-        DataError: a file is not there, or is not a photograph.
+        DataError: a file of no data set is not there, or is not a photograph.
         TypeError: an image is of another kind.
         ValueError: an image is empty, or an array is not (h, w, 3) uint8.
     """
     settings = _WHOLE if whole else _REDUCED
     if isinstance(images, Dataset):
-        table = images.table.images
-        for row, image_id in enumerate(table.image_id):
-            try:
-                image = read_image(table, row, settings)
-            except UnreadableImageError as error:
-                raise DataError(f"{table.root / table.path[row]}: {error}") from error
-            yield Photograph(str(image_id), image)
+        yield from _rows(images.table.images, settings, skip)
         return
     single = isinstance(images, str | os.PathLike | PilImage.Image) or (
         isinstance(images, np.ndarray) and images.ndim in (2, 3)
@@ -81,6 +81,31 @@ def open_images(images: Images, *, whole: bool = False) -> Iterator[Photograph]:
         yield Photograph(name, _opened(given, settings))
 
 
+def _rows(table: ImageTable, settings: DataConfig, skip: Callable[[Skipped], None]) -> Iterator[Photograph]:
+    for row, image_id in enumerate(table.image_id):
+        try:
+            image = read_image(table, row, settings)
+        except (UnreadableImageError, DataError) as error:
+            _, reason = read_key(table.root / table.path[row], table.bbox_xywhr[row])
+            skip(table.skipped(row, reason or str(error)))
+        else:
+            yield Photograph(str(image_id), image)
+
+
+def tell_skipped(skipped: Sequence[Skipped], used: int) -> None:
+    """Warn of the photographs of a data set that were skipped; `used` is the number of the others.
+
+    Raises:
+        DataError: there are no others.
+    """
+    if not skipped:
+        return
+    first = f"(first: {skipped[0].path}: {skipped[0].reason})"
+    if not used:
+        raise DataError(f"No photograph of the data set can be used {first}.")
+    logger.warning("%s skipped %s.", counted(len(skipped), "photograph", "was"), first)
+
+
 def in_chunks(photographs: Iterable[Photograph]) -> Iterator[list[Photograph]]:
     """Yield the photographs in lists, so that few are held at once."""
     left = iter(photographs)
@@ -90,7 +115,7 @@ def in_chunks(photographs: Iterable[Photograph]) -> Iterator[list[Photograph]]:
 
 def open_image(image: Image) -> DecodedImage:
     """Return one image."""
-    return next(open_images([image])).image
+    return _opened(image, _REDUCED)
 
 
 def _opened(image: Image, settings: DataConfig) -> DecodedImage:

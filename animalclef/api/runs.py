@@ -39,6 +39,7 @@ from animalclef.pipeline.tune import check_decide_alone, tune_run
 from animalclef.runtime.digests import file_digest
 from animalclef.runtime.remote_files import remote_url
 from animalclef.runtime.threads import cores
+from animalclef.store.catalogue_places import refuse_catalogue_run
 from animalclef.store.finished_run import load_run as read_run
 from animalclef.store.remote_run import RemoteRun
 from animalclef.store.run_folder import RunFolder
@@ -115,7 +116,7 @@ def predict(
     default = Path("runs") / f"{settings.name}-{contents.digest[:8]}"
     folder = RunFolder(Path(run_dir or default) if remote is None else remote.folder)
     if overwrite and log is not None and log.resolve().is_relative_to(folder.path.resolve()):
-        raise ConfigError(f"--overwrite would remove {log}. Move the log out of {folder.path} first.")
+        raise ConfigError(f"Overwriting would remove {log}. Move the log out of {folder.path} first.")
     if engine != "local":
         device = choose_device(device)
     folders = (loaded.source.root, folder.path)
@@ -136,9 +137,7 @@ def predict(
 def _remote_run(run_dir: PathLike | None, engine: str) -> RemoteRun | None:
     url = None if run_dir is None else remote_url(os.fspath(run_dir))
     if url is not None and engine != "local":
-        raise ConfigError(
-            f"--run {url}: with --engine {engine} the run folder must lie on a disk that every node sees."
-        )
+        raise ConfigError(f"{url}: with the engine {engine} the run folder must lie on a disk that every node sees.")
     return None if url is None else RemoteRun(url)
 
 
@@ -185,6 +184,7 @@ def tune_decision(
         ConfigError: a setting would change the scores themselves.
         DataError: the log cannot be read.
         StaleArtefactError: the run keeps no pseudo-queries, or the log is of another run.
+        OutputError: it is the run of a catalogue, which tunes its decision itself.
 
     Example:
         >>> tuned = tune_decision(run_folder, trials=2)
@@ -197,6 +197,10 @@ def tune_decision(
         if trials < 1:
             raise ValueError(f"trials: expected 1 or more, got {trials}.")
     folder, processes = RunFolder(path_of(run)), cores(workers)
+    refuse_catalogue_run(
+        folder.path,
+        "A catalogue tunes its decision anew by `catalogue add --retune` (in Python: add with retune=True).",
+    )
     extra = [] if trials is None else [f"decide.trials={trials}"]
     finished = read_run(folder.path)
     chosen = settings_of(config, model=Config, base=finished.config)
@@ -207,7 +211,7 @@ def tune_decision(
     chosen = load_config(chosen, *extra, seed=seed)
     if chosen.decide.threshold is not None:
         logger.warning(
-            "decide.threshold=%g is set, so the threshold is not tuned. --set decide.threshold=null tunes it, too.",
+            "decide.threshold=%g is set, so the threshold is not tuned. Set decide.threshold=null to tune it, too.",
             chosen.decide.threshold,
         )
     return tune_run(folder, chosen, url, processes, shown_progress(progress), said)

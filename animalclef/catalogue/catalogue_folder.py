@@ -269,7 +269,7 @@ def _begun(folder: Path, text: str | None) -> Database:
     if (folder / _FILE).is_file() or (held is not None and without_password(held) != shown):
         other = folder / (_ADDRESS if held else _FILE)
         raise DataError(
-            f"{folder}: a catalogue was begun elsewhere. Give --database {shown} another folder, or remove {other}."
+            f"{folder}: a catalogue was begun elsewhere. For {shown} use another folder, or remove {other}."
         )
     database = PostgresServer(address, create=True)
     if held is None:

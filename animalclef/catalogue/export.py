@@ -85,9 +85,9 @@ def _camtrap(catalogue: Catalogue, answers: list[Answer], out: Path, season: int
     if chosen not in packages:
         there = ", ".join(map(str, packages)) or "none"
         wrong = "" if chosen is None else f" {chosen}"
-        raise ConfigError(f"--season{wrong}: give the season that came from a Camtrap DP package (there are: {there}).")
+        raise ConfigError(f"season{wrong}: give the season that came from a Camtrap DP package (there are: {there}).")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"{out}: exists already. Give --out a new folder.")
+        raise OutputError(f"{out}: exists already. Choose a new folder.")
     start = f"{chosen}/"
     mine = [
         replace(one, image_id=one.image_id.removeprefix(start)) for one in answers if one.image_id.startswith(start)

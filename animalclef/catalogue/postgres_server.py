@@ -43,7 +43,7 @@ class PostgresServer(Database):
                 f"{without_password(address)}: the driver psycopg is not installed. pip install 'animalclef[postgres]'"
             ) from error
         shown = without_password(address)
-        super().__init__(shown, engine, create=create, elsewhere="Give --database an empty one.")
+        super().__init__(shown, engine, create=create, elsewhere="Give an empty one.")
 
     @contextmanager
     def changing(self) -> Iterator[sa.Connection]:
@@ -111,7 +111,7 @@ class PostgresServer(Database):
         return DataError(f"{self.shown}: this is no catalogue, or it is damaged ({cause}). Restore a backup.")
 
 
-def parse_address(text: str, source: str = "--database") -> sa.URL:
+def parse_address(text: str, source: str = "database") -> sa.URL:
     """Return an address of a database; no message repeats it, as it may hold a password.
 
     Raises:

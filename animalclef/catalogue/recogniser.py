@@ -26,7 +26,7 @@ from animalclef.pipeline.run_context import Plan, RunContext, open_context
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.regular_files import read_regular
 from animalclef.store.run_folder import RunFolder
-from animalclef.structures import WHOLE_XYWHR, ImageTable
+from animalclef.structures import WHOLE_XYWHR, ImageTable, Skipped
 from animalclef.structures.clusters import Clusters
 
 __all__ = ["Machine", "Recogniser", "Sighting", "joined"]
@@ -96,12 +96,12 @@ class Recogniser:
             table = joined(self._near(images.queries, context), images)
             return predict(self._loaded(table), Contents(table, []), context)
 
-    def unnamed(self, images: ImageTable) -> Clusters:
-        """Group photographs while the catalogue knows nobody to compare them with."""
+    def unnamed(self, images: ImageTable) -> tuple[Clusters, list[Skipped]]:
+        """Group photographs while the catalogue knows nobody to compare them with; return those skipped, too."""
         with self.folder.claimed(by_catalogue=True):
             self.folder.open(overwrite=False)
-            clusters, _ = cluster_unnamed(self._loaded(images), Contents(images, []), self._context(None))
-            return clusters
+            clusters, job = cluster_unnamed(self._loaded(images), Contents(images, []), self._context(None))
+            return clusters, job.features.set_aside
 
     def who(self, photograph: Path, dataset: str | None = None, most: int = 5) -> Sighting:
         """Name the individual on one photograph, which is not added.
@@ -181,9 +181,9 @@ class Recogniser:
     def _dataset(self, dataset: str | None) -> str:
         held = self.gallery.datasets
         if dataset is None and len(held) > 1:
-            raise DataError(f"The catalogue holds {', '.join(held)}. Give --dataset one of them.")
+            raise DataError(f"The catalogue holds {', '.join(held)}. Say which one (dataset).")
         if dataset is not None and dataset not in held:
-            raise DataError(f"--dataset {dataset}: the catalogue holds {', '.join(held)}.")
+            raise DataError(f"dataset {dataset}: the catalogue holds {', '.join(held)}.")
         return dataset or held[0]
 
 

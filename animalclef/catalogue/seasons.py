@@ -114,21 +114,22 @@ def _add(
             f"{loaded.source.root}: {counted(len(images), 'photograph')}, all of them in the catalogue already."
         )
     season = max(catalogue.roots(), default=0) + 1
-    new = _of_season(images.select(fresh), season, catalogue.folder)
+    given = images.select(fresh)
+    new = _of_season(given, season, catalogue.folder)
     before = {(one.dataset, one.name): one.id for one in catalogue.individuals()}
     answers: dict[str, Answer] = {}
     decision = None
     link_photographs(catalogue.folder, season, loaded.source.root)
     if len(recogniser.gallery.gallery) or len(new.gallery):
         outcome = recogniser.season(new, retune=retune)
-        answers, decision = _answers(outcome), outcome.decision
-        own = set(new.image_id)
-        unread = [one for one in outcome.set_aside if one.image_id in own]
-        skipped = [*skipped, *unread]
-        new = new.select(~np.isin(new.image_id.astype(str), [one.image_id for one in unread]))
+        answers, decision, set_aside = _answers(outcome), outcome.decision, outcome.set_aside
     else:
-        found = recogniser.unnamed(new)
+        found, set_aside = recogniser.unnamed(new)
         answers = {one: Answer(None, 0.0, group) for one, group in zip(found.image_id, found.label, strict=True)}
+    own = new.row_of
+    unread = {own[one.image_id]: one.reason for one in set_aside if one.image_id in own}
+    skipped += [given.skipped(row, reason) for row, reason in unread.items()]
+    new = new.select(np.array([row not in unread for row in range(len(new))], dtype=bool))
     counts = write_season(catalogue, loaded.source.root, season, new, answers, decision, signed, before)
     return Added(season, **counts, known=int((~fresh).sum()) - len(twice), skipped=[*skipped, *twice])
 

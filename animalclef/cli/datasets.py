@@ -80,20 +80,23 @@ def inspect(
 ) -> None:
     """Check a data set's table, count what is in it, and list photographs that are missing or no images.
 
-    Only the head of each file is read. Photographs in a bucket are not looked at. Give --config and --set as you will
-    give them to predict.
+    Only the head of each file is read; queries whose files have the same size are read whole, to find equal ones.
+    Photographs in a bucket are not looked at. Give --config and --set as you will give them to predict.
     """
+    from animalclef.data.hashing import equal_queries
     from animalclef.data.table import count_images
-    from animalclef.pipeline.image_contents import unusable_photographs
+    from animalclef.pipeline.image_contents import keyed_by_size, unusable_photographs
     from animalclef.runtime.remote_files import remote_url
 
     config = opt.run_config(config_name, assignments, columns, None)
     loaded = opt.load(data, settings=config.data)
     config.check_datasets(loaded.images.datasets)
     unusable: list[Skipped] = []
+    equal: list[str] = []
     if data is None or remote_url(data) is None:
         unusable = unusable_photographs(loaded.images, cores(workers), progress)
-    for sentence in _unusable_sentences(unusable, len(loaded.images), config.data.max_missing):
+        equal = equal_queries(keyed_by_size(loaded.images.queries, cores(workers)))
+    for sentence in (*_unusable_sentences(unusable, len(loaded.images), config.data.max_missing), *equal):
         warn(sentence)
     statistics = count_images(loaded) | {"unusable": [asdict(one) for one in unusable]}
     print_result(

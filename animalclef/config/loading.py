@@ -168,16 +168,16 @@ def _parsed(text: str) -> Any:
 def _assign(tree: dict[str, Any], assignment: str) -> None:
     key, equals, value = assignment.partition("=")
     if not equals:
-        raise ConfigError(f"--set {assignment}: expected KEY=VALUE, for example --set retrieve.top_k=50.")
+        raise ConfigError(f"{assignment}: expected KEY=VALUE, for example retrieve.top_k=50.")
     *folders, leaf = key.strip().split(".")
     for folder in folders:
         if tree.get(folder) is None:
             tree[folder] = {}
         tree = tree[folder]
         if not isinstance(tree, dict):
-            raise ConfigError(f"--set {assignment}: {folder} is a value, not a group of settings.")
+            raise ConfigError(f"{assignment}: {folder} is a value, not a group of settings.")
     try:
         tree[leaf] = _parsed(value)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         reason = shortened(first_line(error), 120)
-        raise ConfigError(f"--set {assignment}: the value is not valid YAML ({reason}).") from error
+        raise ConfigError(f"{assignment}: the value is not valid YAML ({reason}).") from error

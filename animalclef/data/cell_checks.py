@@ -34,6 +34,7 @@ __all__ = [
     "viewpoint_column",
 ]
 
+_WHERE = "(in --columns; an argument in Python)"
 _MOST_PAIRS = 10  # of spellings or photographs that are listed one by one
 
 
@@ -162,13 +163,13 @@ def date_column(table: Table, order: DateOrder | None) -> tuple[list[str], list[
         cell = cells[parsed.unreadable[0]]
         orders = [one for one in get_args(DateOrder) if order is None and not parse_dates([cell], one).unreadable]
         why = "; the dates of this column are written in several orders" if orders else ""
-        why += f". Say which with --columns date_order={orders[0]}, or change the others" if orders else ""
+        why += f". Say which with date_order={orders[0]} {_WHERE}, or change the others" if orders else ""
         sentences[f"date: not read, so it counts as absent: {cell[:40]!a}{why}"] = parsed.unreadable
     if parsed.ambiguous:
         shown = cells[parsed.ambiguous[0]][:40]
         sentence = f"date: {shown!a} may be {' or '.join(parsed.possible)}, and no date of the column settles it; read "
-        sentence += f"as {parsed.possible[0]}. Say which with --columns date_order={parsed.possible[0]} or "
-        sentence += f"date_order={parsed.possible[1]}"
+        sentence += f"as {parsed.possible[0]}. Say which with date_order={parsed.possible[0]} or "
+        sentence += f"date_order={parsed.possible[1]} {_WHERE}"
         sentences[sentence] = parsed.ambiguous
     vague = [row for row, text in enumerate(parsed.iso) if text and day_of(text) is None]
     sentences["date: a year or a month without a day, so it settles no encounter"] = vague

@@ -75,10 +75,10 @@ def with_columns(table: Table, names: Mapping[str, str]) -> Table:
     chosen = {}
     for subject, column in names.items():
         if subject not in known:
-            raise DataError(f"--columns {subject}={column}: no such subject; there are {', '.join(ALIASES)}.")
+            raise DataError(f"columns: {subject}={column}: no such subject; there are {', '.join(ALIASES)}.")
         if column.lower() not in present:
             have = ", ".join(table.columns)
-            raise DataError(f"{table.path.name}: --columns {subject}={column}: no such column; there are {have}.")
+            raise DataError(f"{table.path.name}: columns: {subject}={column}: no such column; there are {have}.")
         chosen[known[subject]] = present[column.lower()]
     return replace(table, names=chosen) if chosen else table
 
@@ -167,7 +167,8 @@ def _rivals(table: Table, column: str) -> list[Problem]:
         pairs = zip(table.lines, table.column(column), table.column(rival), strict=True)
         line = next((line for line, one, other in pairs if one and other and one != other), None)
         if line is not None:
-            sentence = f"the columns {column} and {rival} differ; remove one, or name the right one with --columns."
+            differ = f"the columns {column} and {rival} differ"
+            sentence = f"{differ}; remove one, or name the right one (--columns; in Python columns)."
             problems.append(Problem(table.path.name, line, sentence))
     return problems
 

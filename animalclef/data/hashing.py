@@ -19,12 +19,15 @@ from animalclef.runtime.wording import counted
 from animalclef.structures import WHOLE_XYWHR, FloatArray, ImageTable, Skipped
 from animalclef.structures.arrays import text_array
 
-__all__ = ["MISSING", "content_key", "derived_key", "hash_images", "photograph_keys", "two_names"]
+__all__ = [
+    "MISSING", "content_key", "derived_key", "equal_queries", "hash_images", "photograph_keys", "read_key", "two_names",
+]  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
 MISSING = "no such file"
 _MOST_PAIRS = 10  # of photographs under two identities that are reported one by one
+_EXAMPLES = 3  # of equal queries that are named
 
 
 def content_key(content: bytes, box_xywhr: FloatArray) -> str:
@@ -68,7 +71,7 @@ def hash_images(
     near = NearNames(images.root)
     with worker_threads(workers) as pool, progress.task("reading files", len(images), "images") as advance:
         paths = (images.root / path for path in images.path)
-        for row, (key, reason) in enumerate(pool.map(_read_one, paths, images.bbox_xywhr)):
+        for row, (key, reason) in enumerate(pool.map(read_key, paths, images.bbox_xywhr)):
             keys.append(key)
             if reason:
                 hint = near.hint(images.path[row]) if reason == MISSING else ""
@@ -86,7 +89,7 @@ def hash_images(
 
 def _too_many_missing(images: ImageTable, missing: list[Skipped]) -> str:
     share = math.ceil(1000 * len(missing) / len(images)) / 1000
-    go_on = f" Continue without them with --max-missing {share:g}." if share < 1 else ""
+    go_on = f" Continue without them with --max-missing {share:g} (the setting data.max_missing)." if share < 1 else ""
     first, advice = missing[0].path, "Is this the right folder?"
     hinted = [item for item in missing if item.reason != MISSING]
     if hinted:
@@ -111,7 +114,22 @@ def two_names(images: ImageTable) -> list[str]:
     return sentences[:_MOST_PAIRS] + ([f"And {more} more photographs under two identities."] if more > 0 else [])
 
 
-def _read_one(path: Path, box_xywhr: FloatArray) -> tuple[str, str]:
+def equal_queries(images: ImageTable) -> list[str]:
+    """Return a sentence on queries of one data set that are the same photograph (and box); none where none are."""
+    queries = images.queries
+    of: dict[tuple[str, str], list[str]] = {}
+    for dataset, key, path in zip(queries.dataset, queries.key, queries.path, strict=True):
+        of.setdefault((dataset, key), []).append(path)
+    pairs = [f"{path} ({paths[0]})" for (_, key), paths in of.items() if key for path in paths[1:]]
+    if not pairs:
+        return []
+    more = f" and {len(pairs) - _EXAMPLES} more" if len(pairs) > _EXAMPLES else ""
+    what = f"{counted(len(pairs), 'query', 'is')} the same photograph as an earlier one"
+    return [f"{what}: {', '.join(pairs[:_EXAMPLES])}{more}. Each is answered by itself."]
+
+
+def read_key(path: Path, box_xywhr: FloatArray) -> tuple[str, str]:
+    """Return the key of a file and its box, or "" and why the file cannot be read."""
     try:
         content = read_regular(path)
     except FileNotFoundError:

@@ -12,7 +12,7 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -172,12 +172,12 @@ def read_review(path: Path, images: ImageTable) -> ReviewedPairs:
     if not path.is_file():
         raise DataError(f"{path}: no such file. `animalclef review RUN` writes one.")
     pairs = consistent(resolved(path, ReviewLog(path).standing(), images), images)
-    if pairs.conflicts:
-        logger.warning(
-            "%s: %d contradictions; their answers are left out. `animalclef review` shows them.",
-            path, len(pairs.conflicts),
-        )  # fmt: skip
-    return pairs
+    if not pairs.conflicts:
+        return pairs
+    told = f"{path}: {counted(len(pairs.conflicts), 'contradiction')}; their answers are left out. `animalclef review` "
+    told += "shows them."
+    logger.warning("%s", told)
+    return replace(pairs, warnings=(told,))
 
 
 def resolved(path: Path, answers: Sequence[Answered], images: ImageTable) -> list[tuple[tuple[str, str], Said]]:

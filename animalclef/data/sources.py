@@ -90,7 +90,7 @@ def find_source(
     url = None if data is None else remote_url(data)
     found = _in_bucket(url, cache_gb) if url is not None else _on_kaggle(kaggle) if data is None else _at(data)
     if columns and (found.table is None or found.table.name == _LISTING):
-        sentence = "a folder per individual, not a table: the columns that were named (--columns) are not used."
+        sentence = "a folder per individual, not a table: the columns that were named are not used."
         problems = [*found.problems, Problem(found.root.name, None, sentence, fatal=False)]
         found, columns = replace(found, problems=problems), None
     return replace(found, columns=dict(columns or {}), date_order=date_order, merge_case=merge_case)
@@ -131,9 +131,9 @@ def _at(data: Path) -> Source:
         return Source(data.parent, data)
     if not data.is_dir():
         if data.exists():
-            raise DataError(f"{data}: neither a file nor a folder. Give --data {_EXPECTED}.")
+            raise DataError(f"{data}: neither a file nor a folder. Give {_EXPECTED}.")
         kind = "file" if data.suffix.lower() in (".csv", ".tsv", ".xlsx", ".json") else "folder"
-        raise DataError(f"{data}: no such {kind}. Give --data {_EXPECTED}.")
+        raise DataError(f"{data}: no such {kind}. Give {_EXPECTED}.")
     table = _table_in(data)
     if table is not None:
         return Source(data, table, is_beside=table.name.lower() not in _TABLES)
@@ -174,9 +174,9 @@ def _on_kaggle(kaggle: Path) -> Source:
     found = _tables_below(kaggle) if kaggle.is_dir() else []
     competition = [path for path in found if "animal-clef" in path.parent.name] or found
     if not competition:
-        raise DataError(f"No data: give --data {_EXPECTED}.")
+        raise DataError(f"No data: give {_EXPECTED}.")
     if len(competition) > 1:
-        raise DataError(f"{len(competition)} data sets are mounted ({_names(competition)}). Give --data one of them.")
+        raise DataError(f"{len(competition)} data sets are mounted ({_names(competition)}). Give one of them.")
     return Source(competition[0].parent, competition[0])
 
 
@@ -193,7 +193,7 @@ def _table_in(folder: Path) -> Path | None:
     tables = [path for path in candidates if _names_photographs(path)] if has_notes else candidates
     if len(tables) > 1:
         names = ", ".join(path.name for path in tables[:3])
-        raise DataError(f"{folder}: no metadata.csv, but {len(tables)} tables ({names}). Give --data the right file.")
+        raise DataError(f"{folder}: no metadata.csv, but {len(tables)} tables ({names}). Give the right file.")
     return tables[0] if tables else None
 
 
@@ -215,7 +215,7 @@ def _not_read(folder: Path) -> list[Problem]:
     if not names:
         return []
     told = f"{', '.join(names[:3])}{' and others' * (len(names) > 3)}"
-    sentence = f"ignored, as no table of the photographs: {told}. If one is the table, give --data that file."
+    sentence = f"ignored, as no table of the photographs: {told}. If one is the table, give that file as the data."
     return [Problem(folder.name, None, sentence, fatal=False)]
 
 
@@ -261,7 +261,7 @@ def _one_each(paths: Iterable[_AnyPath]) -> list[_AnyPath]:
 
 
 def _several(data: Path | str, tables: Sequence[PurePath]) -> str:
-    return f"{data}: {len(tables)} data sets are below it ({_names(tables)}). Give --data one of them."
+    return f"{data}: {len(tables)} data sets are below it ({_names(tables)}). Give one of them."
 
 
 def _names(tables: Sequence[PurePath]) -> str:

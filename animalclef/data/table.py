@@ -179,7 +179,9 @@ def _from_table(source: Source, table: Table) -> tuple[ImageTable, list[tuple[st
 
 def _missing_column(table: Table, column: str) -> Problem:
     have = ", ".join(table.columns)
-    hint = f" Name it with --columns {column}=COLUMN." if column in ("path", "identity") else ""
+    hint = ""
+    if column in ("path", "identity"):
+        hint = f" Name it with --columns {column}=COLUMN (in Python: columns={{'{column}': 'COLUMN'}})."
     hint += " For photographs without names add it and leave it empty." if column == "identity" else ""
     hint += " If that line is a comment, remove it." if have.startswith("#") else ""
     return Problem(table.path.name, 1, f"the column {column} is missing; there are {have}.{hint}")

@@ -240,12 +240,12 @@ class Decision(Part):
         if others and not self.pooled.scale_free:
             raise StaleArtefactError(
                 f"The decision holds for {', '.join(self.datasets) or 'no data set'} alone and cannot be applied to "
-                f"{others[0]}: its scores are on another scale. Leave --decision out to fit a new one."
+                f"{others[0]}: its scores are on another scale. Leave the decision out to fit a new one."
             )
         if self.scores != scores:
             raise StaleArtefactError(
                 f"The decision was fitted on scores of settings {self.scores}, this run's are {scores}. "
-                "Use the configuration it was made with, or leave --decision out to fit a new one."
+                "Use the configuration it was made with, or leave the decision out to fit a new one."
             )
 
 

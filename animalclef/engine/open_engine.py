@@ -19,7 +19,7 @@ ENGINES = ("local", "ray")
 def check_engine(name: str) -> None:
     """Raise a ConfigError where there is no such engine."""
     if name not in ENGINES:
-        raise ConfigError(f"--engine {name}: expected one of {', '.join(ENGINES)}.{suggestion(name, ENGINES)}")
+        raise ConfigError(f"engine {name}: expected one of {', '.join(ENGINES)}.{suggestion(name, ENGINES)}")
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def open_engine(
     check_engine(name)
     if name == "local":
         if address != "auto":
-            raise ConfigError(f"--address {address}: only --engine ray has an address.")
+            raise ConfigError(f"address {address}: only the engine ray has an address.")
         yield ThisMachine()
         return
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -51,7 +51,7 @@ def open_engine(
         import ray
     except ImportError as error:
         raise ConfigError(
-            "--engine ray: Ray is not installed. Run pip install 'animalclef[ray]' on every node."
+            "engine ray: Ray is not installed. Run pip install 'animalclef[ray]' on every node."
         ) from error
     from animalclef.engine.ray_cluster import RayCluster
 
@@ -76,7 +76,7 @@ def _connect(address: str) -> None:
     except (ConnectionError, ValueError, TimeoutError) as error:
         raise EngineError(
             f"No Ray cluster answers at {address}. Start one with `ray start --head`, join the other nodes with "
-            "`ray start --address=HOST:6379`, or give --address local."
+            "`ray start --address=HOST:6379`, or give the address local."
         ) from error
     except RuntimeError as error:
         said = " ".join(str(error).split())

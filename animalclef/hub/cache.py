@@ -59,8 +59,8 @@ def find_weights(name: str, folder: Path | None) -> Path:
         place = "on this machine" if folder is None else f"in {folder} or in this machine's caches"
         raise WeightsError(
             f"{name}: {entry.file} is not {place}. Run `animalclef weights pull {name}` with internet, "
-            "or `animalclef weights bundle --to DIR` on another machine, and give that folder with --weights; "
-            "--config offline needs none."
+            "or `animalclef weights bundle --to DIR` on another machine, and give that folder as weights; the "
+            "config offline needs none."
         )
     if found.digest is not None and _digest_of(found.path) != found.digest:
         if found.is_published and folder is not None and found.path.parent == folder:

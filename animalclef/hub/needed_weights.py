@@ -57,7 +57,7 @@ def check_folder(folder: Path | None) -> None:
     """
     if folder is not None and not folder.is_dir():
         what = "this is a file; give the folder that holds it" if folder.exists() else "no such folder"
-        raise WeightsError(f"--weights {folder}: {what}. `animalclef weights bundle --to DIR` makes one.")
+        raise WeightsError(f"weights {folder}: {what}. `animalclef weights bundle --to DIR` makes one.")
 
 
 def require_weights(config: Config, folder: Path | None) -> None:

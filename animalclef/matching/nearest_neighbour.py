@@ -104,7 +104,7 @@ def _check_extractors(query: LocalFeatures, candidates: Sequence[LocalFeatures])
     if others:
         raise StaleArtefactError(
             f"The features of {query.key} were made by {query.extractor}, those beside them by {min(others)}. "
-            "Use another --run, or --overwrite."
+            "Use another run folder, or overwrite it (--overwrite; in Python overwrite=True)."
         )
 
 

@@ -125,7 +125,8 @@ def _try_all(
 ) -> _Trials:  # fmt: skip
     """Match the samples as whole photographs, and in each way that may suit them."""
     # a catalogue's axes are fitted by its first whole run, never by a sample without queries
-    context = replace(context, config=trial_config(context.config, images, samples), announce=None, fitted_on=None)
+    trial = trial_config(context.config, images, samples)
+    context = replace(context, config=trial, announce=None, fitted_on=None, warnings=[])
     config, names = context.config, list(samples)
     plan: dict[Mode, list[str]] = {
         "masked": [] if context.models.matcher is None else names,

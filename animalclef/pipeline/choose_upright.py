@@ -66,7 +66,7 @@ def choose_upright(
             "The setting keypoints.upright=false skips this."
         )
     settings = trial_config(context.config, images, samples)
-    context = replace(context, announce=None, more_matchers=(), fitted_on=None).with_config(settings)
+    context = replace(context, announce=None, more_matchers=(), fitted_on=None, warnings=[]).with_config(settings)
     prepared, kept, links = cut_and_link(sample, modes, given, context)
     contents, encounters = Contents(prepared, []), encounters_of_whole(sample.select(kept), links.all(), context)
     parts = []

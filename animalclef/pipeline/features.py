@@ -103,7 +103,7 @@ def extract_all_features(contents: Contents, context: RunContext) -> FeatureSet:
     for one in extractors:
         if one.models.extractor is not None and masks is not None:
             some = keyed.select(usable), masks.select(usable)
-            apply_masks(local[one.label], *some, views, context.workers, context.progress)
+            apply_masks(local[one.label], *some, views, context.workers, context.progress, context.warn)
     embeddings = {label: one.of(images) for label, one in embed.items()}
     return FeatureSet(
         keyed.select(usable), embeddings.pop(""), thumbnails, local.pop(""), set_aside, contents.digest,

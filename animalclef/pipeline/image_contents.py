@@ -9,7 +9,7 @@ import numpy as np
 from animalclef.config import Config, fingerprint
 from animalclef.data.decode import UnreadableImageError, upright_size_wh
 from animalclef.data.encounters import Encounters
-from animalclef.data.hashing import MISSING, content_key, hash_images
+from animalclef.data.hashing import MISSING, content_key, hash_images, read_key
 from animalclef.data.near_names import NearNames
 from animalclef.data.table import LoadedTable
 from animalclef.errors import DataError
@@ -17,8 +17,9 @@ from animalclef.runtime.progress import Progress
 from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.threads import worker_threads
 from animalclef.structures import ImageTable, Skipped
+from animalclef.structures.arrays import text_array
 
-__all__ = ["Contents", "gallery_digest", "keyed", "read_contents", "unusable_photographs"]
+__all__ = ["Contents", "gallery_digest", "keyed", "keyed_by_size", "read_contents", "unusable_photographs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,23 @@ def unusable_photographs(images: ImageTable, workers: int, progress: Progress) -
                 found.append(images.skipped(row, f"{reason}; {hint}" if hint else reason))
             advance(1)
     return found
+
+
+def keyed_by_size(images: ImageTable, workers: int) -> ImageTable:
+    """Return the photographs whose file is as large as another one's, with their keys; no other file is read."""
+
+    def size_of(path: str) -> int:
+        try:
+            return (images.root / path).stat().st_size
+        except (OSError, ValueError):
+            return 0
+
+    with worker_threads(workers) as pool:
+        sizes = np.array(list(pool.map(size_of, images.path)), dtype=np.int64)
+        values, count = np.unique(sizes[sizes > 0], return_counts=True)
+        some = images.select(np.isin(sizes, values[count > 1]))
+        keys = [key for key, _ in pool.map(read_key, (some.root / path for path in some.path), some.bbox_xywhr)]
+    return some.with_columns(key=text_array(keys))
 
 
 def gallery_digest(images: ImageTable) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +21,6 @@ __all__ = ["AnyMatcher", "Models", "library_versions", "open_matcher", "open_mod
 
 AnyMatcher = MutualNearest | LightGlueMatcher
 
-logger = logging.getLogger(__name__)
 
 _LAST_BITS = {"weights", "batch_size", "precision", "compile", "members"}  # settings that a decision does not depend on
 
@@ -35,6 +33,7 @@ class Models:
     extractor: LocalExtractor | None
     matcher: AnyMatcher | None
     segmenter: Segmenter | None = None
+    absent: tuple[str, ...] = ()  # a sentence for what is left out without its weights
 
     @property
     def made_by(self) -> list[object]:
@@ -53,22 +52,23 @@ def open_models(config: Config, device: str, weights: Path | None, workers: int 
     local = config.rerank.matcher != "none" or "vote" in config.retrieve.sources
     extractor = load_extractor(config.keypoints, device, weights) if local else None
     matcher = open_matcher(config, device, weights)
-    return Models(network, extractor, matcher, _segmenter(config, device, weights, workers))
+    return Models(network, extractor, matcher, *_segmenter(config, device, weights, workers))
 
 
-def _segmenter(config: Config, device: str, weights: Path | None, workers: int | None) -> Segmenter | None:
-    """Open the segmenter where photographs may be cut; without its weights `auto` uses whole photographs."""
+def _segmenter(
+    config: Config, device: str, weights: Path | None, workers: int | None
+) -> tuple[Segmenter | None, tuple[str, ...]]:
+    """Open the segmenter where photographs may be cut; without its weights say that `auto` uses whole photographs."""
     modes = config.prepare.mode
     wanted = set(modes.values()) if isinstance(modes, dict) else {modes}
     if wanted == {"whole"}:
-        return None
+        return None, ()
     try:
-        return open_segmenter(config.prepare.segmenter, choose_device(device), weights, workers)
+        return open_segmenter(config.prepare.segmenter, choose_device(device), weights, workers), ()
     except WeightsError as error:
         if wanted - {"whole", "auto"}:
             raise
-        logger.warning("prepare.segmenter: %s Photographs are used whole.", error)
-        return None
+        return None, (f"prepare.segmenter: {error} Photographs are used whole.",)
 
 
 def open_matcher(config: Config, device: str, weights: Path | None) -> AnyMatcher | None:

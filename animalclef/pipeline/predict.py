@@ -10,7 +10,7 @@ import numpy as np
 
 from animalclef.clustering.constraints import NOTHING_SAID, Constraints
 from animalclef.data.encounters import Encounters
-from animalclef.data.hashing import two_names
+from animalclef.data.hashing import equal_queries, two_names
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decide import decide
 from animalclef.decision.decision_model import Decision
@@ -63,7 +63,7 @@ class Outcome:
     set_aside: list[Skipped]
     seconds: dict[str, float]
     weights: str | None  # digest of the embedding network's weights, None without one
-    device: str
+    device: str | None  # None where the outcome was read from a run folder, which holds neither this nor the weights
     matcher_weights: str | None = None  # digest of the matching network's weights
     warnings: tuple[str, ...] = ()  # answers that are far from what validation saw
     data_warnings: tuple[str, ...] = ()  # what is odd in the data; printed already
@@ -150,7 +150,10 @@ def identify(loaded: LoadedTable, contents: Contents, context: RunContext) -> tu
         )
     if context.given is not None:
         context.given.check(context.scores_id, loaded.images.gallery.datasets)
-    context.warnings.extend(two_names(contents.images))  # logged where the files were read
+    said = () if context.reviewed is None else context.reviewed.warnings
+    context.warnings.extend((*two_names(contents.images), *said))  # logged where the files and the review were read
+    for sentence in equal_queries(contents.images):
+        context.warn(sentence)
     with context.timed("prepare"):
         contents, context = prepare_photographs(contents, context)
     with context.timed("describe"):
@@ -278,7 +281,7 @@ def _warn_about_data(asked: ImageTable, features: FeatureSet, context: RunContex
     known = set(given.datasets) if given is not None else set(images.gallery.datasets)
     for name in sorted(set(images.queries.datasets) & set(images.gallery.datasets) - known):
         context.warn(
-            f"{name}: --decision was made on {', '.join(sorted(known)) or 'none'} and has no settings for this data "
-            f"set; its queries are answered by the pooled ones. Leave --decision out to tune it on {name}. If these "
+            f"{name}: the decision was made on {', '.join(sorted(known)) or 'none'} and has no settings for this data "
+            f"set; its queries are answered by the pooled ones. Leave the decision out to tune one on {name}. If these "
             "are the same animals, give the data set the same name (rename its folder, or set the column dataset)."
         )

@@ -6,7 +6,7 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,13 @@ from animalclef.runtime.digests import file_digest
 from animalclef.runtime.machine import version_of
 from animalclef.runtime.output_guard import check_output, protect_inputs, refuse_run_file
 from animalclef.runtime.wording import now
+from animalclef.store.cluster_file import read_clusters
+from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import ImageTable, Predictions
+from animalclef.structures.arrays import select_rows
 from animalclef.structures.clusters import Clusters
 
-__all__ = ["check_target", "summary_of", "target_file", "write_results"]
+__all__ = ["check_target", "read_outcome", "summary_of", "target_file", "write_results"]
 
 _KINDS = {  # of the files beside a submission, by what stands in place of its suffix
     ".config.yaml": "settings file",
@@ -37,6 +40,8 @@ _KINDS = {  # of the files beside a submission, by what stands in place of its s
     ".decision.json": "decision",
     ".manifest.json": "manifest",
 }
+_SETTLED = ("named", "excluded")  # queries of which people may have excluded an individual
+_RANKED = ("query_id", "gallery_id", "identity", "dataset", "probability", "identity_probability", "lead")
 _LIBRARIES = ("numpy", "opencv-python-headless", "faiss-cpu", "torch", "timm", "scikit-learn", "optuna", "pillow")
 
 
@@ -46,13 +51,15 @@ def write_results(
     """Write NAME.config.yaml, NAME.metrics.json, NAME.decision.json and NAME.manifest.json beside NAME.csv.
 
     `answers.csv` (NAME.answers.csv where the submission has a name of its own) lists the answers for people; `images`
-    are all photographs of the table. Further arguments are written into the manifest.
+    are all photographs of the table. Further arguments are written into the manifest. Of an outcome that was read from
+    a run folder (`device` is `None`), the warnings and the digests of weights are not known, and left out.
     """
     settings_file, metrics_file, decision_file, manifest_file = map(submission.with_suffix, _KINDS)
     write_text(settings_file, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
     warnings = (*outcome.data_warnings, *outcome.warnings)
     figures = summary_of(outcome.decision, outcome.predictions, warnings, outcome.clusters, outcome.spent)
-    write_text(metrics_file, _json(figures))
+    is_known = outcome.device is not None
+    write_text(metrics_file, _json({name: one for name, one in figures.items() if is_known or name != "warnings"}))
     write_text(decision_file, outcome.decision.text)
     thresholds = {name: outcome.decision.of(name).threshold for name in images.datasets}
     rows = answer_rows(
@@ -61,6 +68,11 @@ def write_results(
     )  # fmt: skip
     answers, was_reviewed = answers_path(submission, run), outcome.predictions.reviewed is not None
     write_csv(answers, (*ANSWERS_COLUMNS, "reviewed") if was_reviewed else ANSWERS_COLUMNS, rows)
+    made_with = {
+        "weights_sha256": outcome.weights,
+        "matcher_weights_sha256": outcome.matcher_weights,
+        "device": outcome.device,
+    }
     manifest = {
         "animalclef": animalclef.__version__,
         "written": now(),
@@ -70,9 +82,7 @@ def write_results(
         "data_digest": digest,
         "scores_digest": outcome.decision.scores,
         "decision_sha256": file_digest(decision_file),
-        "weights_sha256": outcome.weights,
-        "matcher_weights_sha256": outcome.matcher_weights,
-        "device": outcome.device,
+        **(made_with if is_known else {}),
         "run": str(run),
         "seed": config.seed,
         "seconds": outcome.seconds,
@@ -83,6 +93,21 @@ def write_results(
         **more,
     }
     write_text(manifest_file, _json(manifest))
+
+
+def read_outcome(run: FinishedRun) -> Outcome:
+    """Return what the folder of a run holds of its outcome.
+
+    It does not hold which individuals people excluded, so a query that they named or excluded somebody for has no
+    candidates here.
+    """
+    answers, ranked = run.predictions, replace(run.ranked, columns={})
+    if answers.reviewed is not None:
+        settled = {one for one, said in zip(answers.image_id, answers.reviewed, strict=True) if said in _SETTLED}
+        kept = np.array([one not in settled for one in ranked.query_id], dtype=bool)
+        ranked = select_rows(ranked, kept, *_RANKED)
+    seconds, clusters = dict(run.timings.get("seconds", {})), read_clusters(run)
+    return Outcome(answers, ranked, run.decision, run.skipped, seconds, None, None, clusters=clusters)
 
 
 def target_file(out: Path | None, name: str, settings_file: str | None, run: Path | None = None) -> Path:
@@ -105,7 +130,7 @@ def check_target(target: Path, run: Path | None) -> None:
         OutputError: the place cannot be written to, or a file given or of another kind would be overwritten.
     """
     if target.is_dir():
-        raise OutputError(f"{target}: this is a folder; give --out the file, such as {target / 'submission.csv'}.")
+        raise OutputError(f"{target}: this is a folder; give a file, such as {target / 'submission.csv'}.")
     answers = answers_path(target, run)
     written = {target: "submission", answers: "list of answers"}
     written |= {target.with_suffix(ending): kind for ending, kind in _KINDS.items()}

@@ -175,7 +175,7 @@ def open_context(
         config, folder, models, log, workers, progress or Silent(), announce, given, embedders, matchers, say,
         engine=engine or ThisMachine(),
     )  # fmt: skip
-    for sentence in (*no_embedders, *no_matchers):
+    for sentence in (*models.absent, *no_embedders, *no_matchers):
         context.warn(sentence)
     if given is not None:
         given.check(context.scores_id)

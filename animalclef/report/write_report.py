@@ -128,9 +128,9 @@ def _target(run: FinishedRun, out: Path | None, *, alone: bool) -> Path:
     else:
         target = (given.with_suffix("") if is_page else given) / "index.html"
     if target.is_dir():
-        raise OutputError(f"{target}: this is a folder. Give --out another name.")
+        raise OutputError(f"{target}: this is a folder. Choose another name.")
     if not alone and target.parent.is_dir() and any(target.parent.iterdir()) and not _is_report(target):
-        raise OutputError(f"{target.parent}: this folder holds something else. Give --out a new one.")
+        raise OutputError(f"{target.parent}: this folder holds something else. Choose a new one.")
     check_output(target, "report")
     check_writable(target.parent)
     return target

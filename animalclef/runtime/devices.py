@@ -92,7 +92,7 @@ class Batches:
                 if len(some) == 1:
                     raise ConfigError(
                         f"{self.setting}: not even one photograph at a time fits into the memory of {self.device}. "
-                        f"{self.advice}, or --device cpu."
+                        f"{self.advice}, or use the device cpu."
                     ) from error
                 self.size = len(some) // 2
                 logger.warning("Out of memory with %d photographs a batch; going on with %d.", len(some), self.size)

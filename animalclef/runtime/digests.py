@@ -93,7 +93,7 @@ def json_object(path: Path) -> dict[str, Any]:
 
 def _changed(path: Path) -> StaleArtefactError:
     what = "is not what the run wrote" if path.is_file() else "is gone"
-    return StaleArtefactError(f"{path}: this file {what}. Run predict with --run {path.parent} again.")
+    return StaleArtefactError(f"{path}: this file {what}. Run predict in this run folder again.")
 
 
 def file_digest(path: Path) -> str:

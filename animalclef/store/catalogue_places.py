@@ -28,8 +28,10 @@ def refuse_run_around(folder: Path) -> None:
             )
 
 
-def refuse_catalogue_run(folder: Path) -> None:
+def refuse_catalogue_run(folder: Path, instead: str = "Use another run folder.") -> None:
     """Check a run folder that is about to be written to: the run of a catalogue holds the results of its seasons.
+
+    `instead` is a sentence that says what to do.
 
     Raises:
         OutputError: it is the run folder of a catalogue, or lies in it.
@@ -37,8 +39,8 @@ def refuse_catalogue_run(folder: Path) -> None:
     for above in _with_parents(folder):
         if above.name == "run" and is_catalogue(above.parent):
             raise OutputError(
-                f"{folder}: the catalogue {above.parent} keeps the results of its seasons here, and this command would "
-                "overwrite them. Give --run another folder."
+                f"{folder}: the catalogue {above.parent} keeps the results of its seasons here, and no other command "
+                f"may write here. {instead}"
             )
 
 
@@ -51,8 +53,8 @@ def refuse_catalogue_below(folder: Path) -> None:
     for path, _, files in os.walk(folder):
         if any(name in files for name in CATALOGUE_FILES):
             raise OutputError(
-                f"{folder}: --overwrite would remove the catalogue {path}. Move the catalogue first, or give --run "
-                "another folder."
+                f"{folder}: overwriting would remove the catalogue {path}. Move the catalogue first, or use another "
+                "run folder."
             )
 
 

@@ -100,26 +100,31 @@ class FinishedRun:
         ends = np.r_[starts[1:], len(query_id)]
         return {query_id[start]: slice(int(start), int(end)) for start, end in zip(starts, ends, strict=True)}
 
+    @property
+    def _unchanged(self) -> RunFolder:  # for what is read later than the rest
+        self.check_unchanged()
+        return self.folder
+
     @cached_property
     def candidates(self) -> pd.DataFrame:
         """query_id, gallery_id and the raw scores, best first within a query."""
-        frame = _read(self.folder.candidates, _PAIR)
+        frame = _read(self._unchanged.candidates, _PAIR)
         return frame[["query_id", "gallery_id", *_scores(frame)]]
 
     @cached_property
     def sources(self) -> pd.DataFrame | None:
         """Rank of every candidate in each candidate source, from 1; `None` for a run of an earlier version."""
-        return _read(self.folder.sources, _PAIR[:3]) if self.folder.sources.is_file() else None
+        return _read(self.folder.sources, _PAIR[:3]) if self._unchanged.sources.is_file() else None
 
     @cached_property
     def order(self) -> list[str]:
         """Queries in the order of the submission."""
-        return [str(image_id) for image_id in _read(self.folder.order, ("image_id",))["image_id"]]
+        return [str(image_id) for image_id in _read(self._unchanged.order, ("image_id",))["image_id"]]
 
     @cached_property
     def encounters(self) -> str:
         """The text of encounters.csv."""
-        with _reading(self.folder.encounters):
+        with _reading(self._unchanged.encounters):
             return self.folder.encounters.read_text(encoding="utf-8")
 
     @cached_property
@@ -129,7 +134,7 @@ class FinishedRun:
         Raises:
             StaleArtefactError: the run keeps none, or they were made with other settings.
         """
-        return read_pseudo_queries(self.folder)
+        return read_pseudo_queries(self._unchanged)
 
     @cached_property
     def keypoint_stores(self) -> Mapping[str, ShardStore]:
@@ -191,18 +196,16 @@ def load_run(path: Path, data: Path | None = None) -> FinishedRun:
         raise RunError(_not_of_a_run(folder.candidates))
     decision = load_decision(folder.decision)
     predictions = _predictions(folder.answers, images, ranked, decision)
-    skipped = _skipped(folder.skipped)
-    run = FinishedRun(folder, settings, config, images, ranked, decision, predictions, skipped)
+    run = FinishedRun(folder, settings, config, images, ranked, decision, predictions, _skipped(folder.skipped))
     run.check_unchanged()
     return run
 
 
 def _finished(folder: RunFolder) -> dict[str, Any]:
-    path = folder.path
-    if not path.is_dir():
-        raise RunError(f"{path}: no such folder. Give the run folder of a finished predict.")
+    if not folder.path.is_dir():
+        raise RunError(f"{folder.path}: no such folder. Give the run folder of a finished predict.")
     if not folder.finished.is_file():
-        raise RunError(f"{path}: no finished run (finished.json is not there). {folder.advice}")
+        raise RunError(f"{folder.path}: no finished run (finished.json is not there). {folder.advice}")
     with _reading(folder.finished):
         settings = dict(json.loads(folder.finished.read_bytes()))
         if not all(isinstance(settings.get(name, ""), str) for name in ("scores", "data", "root")):
@@ -224,7 +227,6 @@ def _root(settings: Mapping[str, Any], data: Path | None) -> Path:
 
 def _images(path: Path, root: Path) -> ImageTable:
     frame = _read(path, _TABLE)
-    unchanged = [name for name in _TABLE if name not in ("identity", "split")]
     masks = [one for one in frame.get("mask", ()) if one and not is_segmentation(one)]
     for name in (*frame["path"], *masks):
         if not name or leaves_folder(name):
@@ -236,18 +238,16 @@ def _images(path: Path, root: Path) -> ImageTable:
             boxes_of_texts(frame.get("bbox_xywhr", [""] * len(frame))),
             mask=frame["mask"].tolist() if "mask" in frame else None,
             identity=[identity or None for identity in frame["identity"]],
-            **{name: frame[name].tolist() for name in unchanged},
+            **{name: frame[name].tolist() for name in _TABLE if name not in ("identity", "split")},
         )
 
 
 def _ranked(path: Path) -> RankedCandidates:
     frame = _read(path, (*_PAIR, "probability"))
     with _reading(path):
+        texts: dict[str, Any] = {name: text_array(frame[name].tolist()) for name in _PAIR}
         return RankedCandidates(
-            query_id=text_array(frame["query_id"].tolist()),
-            gallery_id=text_array(frame["gallery_id"].tolist()),
-            identity=text_array(frame["identity"].tolist()),
-            dataset=text_array(frame["dataset"].tolist()),
+            **texts,
             probability=frame["probability"].to_numpy(dtype=np.float64),
             columns={name: frame[name].to_numpy(dtype=np.float32) for name in _scores(frame)},
             identity_probability=frame.get("identity_probability", frame["probability"]).to_numpy(dtype=np.float64),

@@ -196,7 +196,8 @@ class PairLog:
             return
         if not content.startswith(self._header):
             raise StaleArtefactError(
-                f"{self.path}: matched with other settings than this run's. Use another --run, or --overwrite."
+                f"{self.path}: matched with other settings than this run's. Use another run folder, or overwrite it "
+                "(--overwrite; in Python overwrite=True)."
             )
         at = end = len(self._header)
         whole: list[tuple[int, int]] = [(0, end)]

@@ -54,7 +54,7 @@ class RemoteRun:
         """
         there = self._listed()
         if there and RUN_MARKER not in there:
-            raise StaleArtefactError(f"{self.bucket.url}: not a run folder (it holds {min(there)}). Use another --run.")
+            raise StaleArtefactError(f"{self.bucket.url}: not a run folder (it holds {min(there)}). Use another.")
         if overwrite:
             self._alike = {path: _Alike(size, _NEVER, written) for path, (size, written) in there.items()}
             self._save()

@@ -136,7 +136,7 @@ class RunFolder:
             instead = " To group the photographs of that run, leave out --data (in Python: pass the run as the data)."
         raise OutputError(
             f"{self.path}: this folder holds a finished run of {made_by}, and {command} would overwrite its results. "
-            f"Give --run another folder.{instead}"
+            f"Use another run folder.{instead}"
         )
 
     @contextmanager
@@ -150,7 +150,7 @@ class RunFolder:
         if not by_catalogue:
             refuse_catalogue_run(self.path)
         check_writable(self.path)
-        busy = "another process is working in this run. Wait, or use another --run."
+        busy = "another process is working in this run. Wait, or use another run folder."
         with locked_folder(self.path, busy, "--run"):
             yield
 
@@ -165,7 +165,7 @@ class RunFolder:
         strangers = [] if marker.exists() else [item for item in self.path.iterdir() if not _is_ours(item)]
         if strangers:
             held = strangers[0].name
-            raise StaleArtefactError(f"{self.path}: not a run folder (it holds {held}). Use another --run.")
+            raise StaleArtefactError(f"{self.path}: not a run folder (it holds {held}). Use another folder.")
         if overwrite:
             refuse_catalogue_below(self.path)
         remove_parts(self.path)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from animalclef.runtime.wording import counted
 from animalclef.structures.arrays import FloatArray, Floats, Integers, StrArray, check_rows, check_shape, select_rows
+from animalclef.structures.images import Skipped
 
 __all__ = ["Embeddings", "PairScores", "Predictions", "RankedCandidates", "Shortlist", "Votes"]
 
@@ -25,6 +26,7 @@ class Embeddings:
     model: str
     image_id: StrArray  # (n,)
     values: FloatArray  # (n, d), rows of length 1
+    skipped: tuple[Skipped, ...] = ()  # photographs of a data set that could not be used, and have no row
 
     def __post_init__(self) -> None:
         check_shape("values", self.values, (len(self.image_id), None))

@@ -36,6 +36,7 @@ class ReviewedPairs:
     same: tuple[Pair, ...] = ()
     different: tuple[Pair, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
+    warnings: tuple[str, ...] = ()  # about the log that they were read from; logged already
 
     @property
     def is_empty(self) -> bool:

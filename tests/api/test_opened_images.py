@@ -74,10 +74,10 @@ def test_an_array_that_is_none_of_an_image(image: Any) -> None:
 
 def test_what_is_no_image() -> None:
     with pytest.raises(ValueError, match="images: expected pictures with pixels, got one of 5 x 0"):
-        list(open_images(Image.new("RGB", (5, 0))))
+        open_image(Image.new("RGB", (5, 0)))
     for nothing in (None, 5, [5]):
         with pytest.raises(TypeError, match="images: expected the path of a photograph, a PIL image, an array"):
-            list(open_images(nothing))  # type: ignore[arg-type]
+            list(open_images(nothing, print))  # type: ignore[arg-type]
 
 
 def test_settings_begin_with_a_name_as_a_path() -> None:

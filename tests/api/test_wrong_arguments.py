@@ -127,3 +127,25 @@ def test_progress_is_shown_or_not(capsys: pytest.CaptureFixture[str]) -> None:
         assert ("looking: 2 of 2 images" in said.err, said.out) == (given is True, "")
     mine = Silent()
     assert shown_progress(mine) is mine
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda _: ac.load_dataset("nowhere"), "nowhere: no such folder. Give a folder of photographs"),
+        (lambda data: ac.load_dataset(data, columns={"path": "x"}), "metadata.csv: columns: path=x: no such column"),
+        (lambda _: ac.load_config(None, "seed"), "seed: expected KEY=VALUE"),
+        (lambda _: ac.Embedder("embedder-lite", device="gpu"), "device gpu: no such device."),
+        (lambda _: ac.Matcher("lightglue", device="gpu"), "device gpu: no such device."),
+        (lambda data: ac.predict(data, run_dir=data), "tiny: not a run folder (it holds "),
+        (lambda data: ac.predict(data, engine="ry"), "engine ry: expected one of local, ray. Did you mean ray?"),
+        (lambda data: ac.load_run(data.parent / "none").to_submission(data), "none: no such folder."),
+    ],
+)
+def test_a_message_names_no_option_of_the_command_line(
+    tiny_data: Path, call: Callable[[Path], Any], sentence: str
+) -> None:
+    with pytest.raises(AnimalClefError) as error:
+        call(tiny_data)
+    assert sentence in str(error.value)
+    assert " --" not in str(error.value)

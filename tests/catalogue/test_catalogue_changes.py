@@ -333,7 +333,7 @@ def test_export_as_table_sheet_and_histories(catalogue: Catalogue, tmp_path: Pat
         ),
         ({"to": "wildbook", "season": 1}, "season 1: wildbook holds every season"),
         ({"to": "capture-history", "season": 1}, "season 1: capture-history holds every season"),
-        ({"to": "camtrap-dp", "season": 9}, r"--season 9: give the season that came from .* \(there are: none\)"),
+        ({"to": "camtrap-dp", "season": 9}, r"season 9: give the season that came from .* \(there are: none\)"),
     ],
 )
 def test_an_export_that_cannot_be_meant_is_refused(

@@ -125,7 +125,7 @@ def test_ids_and_sentences_are_those_of_a_file_also_after_changes_that_were_refu
 )  # fmt: skip
 def test_what_is_no_address_is_refused(text: str, tmp_path: Path) -> None:
     told = refused(lambda: Catalogue(tmp_path / "kept", create=True, address=text))
-    assert told.startswith("ConfigError: --database: not the address of a PostgreSQL database, such as postgresql://")
+    assert told.startswith("ConfigError: database: not the address of a PostgreSQL database, such as postgresql://")
     assert not (tmp_path / "kept").exists()
 
 
@@ -167,7 +167,7 @@ def test_a_database_that_holds_something_else_is_refused(server: PostgresServer,
     birds, empty = server.address(), server.address()
     server.execute("CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1'")
     tables(birds, "CREATE TABLE birds (name TEXT)")
-    assert begin(birds) == f"DataError: {birds}: this is another program's database. Give --database an empty one."
+    assert begin(birds) == f"DataError: {birds}: this is another program's database. Give an empty one."
     tables(birds, "CREATE TABLE meta (name TEXT, value TEXT)", "INSERT INTO meta VALUES ('schema', 'first')")
     assert "this is another program's database" in begin(birds)
     tables(birds, "ALTER TABLE meta DROP COLUMN value")

@@ -134,7 +134,7 @@ def test_who_is_on_a_photograph_that_is_not_added(folder: Path, data: Path, tmp_
     path.write_bytes(b"no photograph")
     with pytest.raises(DataError, match=r"seen\.jpg"):
         recogniser.who(path)
-    with pytest.raises(DataError, match="--dataset CatID: the catalogue holds NewtID"):
+    with pytest.raises(DataError, match="dataset CatID: the catalogue holds NewtID"):
         recogniser.who(path, "CatID")
     with pytest.raises(DataError, match="cannot be read"):
         recogniser.who(tmp_path / "gone.jpg")
@@ -255,11 +255,22 @@ def test_a_season_without_any_name_begins_a_catalogue_of_new_individuals(data: P
 
 def test_a_photograph_that_cannot_be_read_is_left_out(folder: Path, data: Path, tmp_path: Path) -> None:
     shutil.copytree(data, tmp_path / "data")
+    broken, empty, *_ = read_csv(data / "one.csv")
+    (tmp_path / "data" / broken["path"]).write_bytes(b"no photograph")
+    (tmp_path / "data" / empty["path"]).write_bytes(b"")
+    added = add(folder, tmp_path / "data", "one")
+    as_in_the_table = {(one["image_id"], one["path"]) for one in (broken, empty)}
+    assert {(one.image_id, one.path) for one in added.skipped} == as_in_the_table
+    assert len(answers(folder)) == 1
+
+
+def test_nor_is_it_an_individual_of_a_first_season_without_names(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "data")
     broken = read_csv(data / "one.csv")[0]["path"]
     (tmp_path / "data" / broken).write_bytes(b"no photograph")
-    added = add(folder, tmp_path / "data", "one")
-    assert [one.path.endswith(broken) for one in added.skipped] == [True]
-    assert len(answers(folder)) == 2
+    config = load_config(None, list(TINY_SETTINGS))
+    catalogue, added = create_catalogue(tmp_path / "kept", loaded(tmp_path / "data", "one"), config, "Ada", "", CPU)
+    assert ([one.path for one in added.skipped], added.new, len(catalogue.rows())) == ([broken], 2, 2)
 
 
 def test_the_first_of_two_equal_files_is_kept_and_the_other_is_listed(folder: Path, data: Path, tmp_path: Path) -> None:

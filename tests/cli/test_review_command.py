@@ -12,6 +12,7 @@ import pytest
 from tiny import TINY_SETTINGS, read_csv
 from typer.testing import CliRunner, Result
 
+import animalclef as ac
 from animalclef.cli import app
 from animalclef.data.review_log import ReviewLog, Said, SeenPhotograph
 from animalclef.errors import ConfigError, DataError, OutputError, StaleArtefactError
@@ -67,6 +68,10 @@ def test_predict_goes_by_the_log(tiny_run: tuple[Path, Path], tmp_path: Path) ->
     assert {one: row["reviewed"] for one, row in for_people.items() if row["reviewed"]} == marks
     without = for_people[named[0]["image_id"]]
     assert named[0]["identity"] not in (without["next_candidate"], without["third_candidate"])
+    ac.load_run(path).to_submission(tmp_path / "opened.csv")  # the run does not hold who was excluded
+    others = ("next_candidate", "next_probability", "third_candidate", "third_probability")
+    for row in read_csv(tmp_path / "opened.answers.csv"):
+        assert row == for_people[row["image_id"]] | (dict.fromkeys(others, "") if row["image_id"] in settled else {})
     assert "People's answers decided 2 queries: 1 named, 1 without the individuals" in " ".join(done.output.split())
     page = tmp_path / "report.html"
     assert run("report", path, "--data", data, "--out", page).exit_code == 0
@@ -168,7 +173,7 @@ def test_a_log_in_the_run_folder_survives_overwrite(tiny_run: tuple[Path, Path],
         path,
         (read_csv(path / "answers.csv")[0]["image_id"], "unsure", read_csv(path / "candidates.csv")[0]["gallery_id"]),
     )
-    with pytest.raises(ConfigError, match="--overwrite would remove"):
+    with pytest.raises(ConfigError, match="Overwriting would remove"):
         run("predict", "--data", tiny_run[0], "--run", path, "--reviewed", log, "--overwrite", "--no-ledger", *SETTINGS)
     assert log.is_file()
 

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 from whole_run import predict
 
 import animalclef
-from animalclef.cli.app import app
+from animalclef.cli import app
 from animalclef.config import Config, load_config
 from animalclef.decision.decision_model import load_decision
-from animalclef.errors import ConfigError, DataError, StaleArtefactError
+from animalclef.errors import ConfigError, DataError, OutputError, StaleArtefactError
 from animalclef.pipeline.tune import check_decide_alone, tune_run
 from animalclef.runtime.progress import Silent
 from animalclef.store.finished_run import load_run
@@ -100,13 +100,25 @@ def test_a_run_that_is_not_finished_or_keeps_no_pseudo_queries_is_refused(run: R
         tune_run(RunFolder(tmp_path), config, f"sqlite:///{tmp_path / 's.db'}", 1, Silent())
 
 
+def test_the_run_of_a_catalogue_is_not_tuned(run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "catalogue.db").touch()
+    shutil.copytree(run.path, tmp_path / "kept" / "run")
+    before = sorted((tmp_path / "kept").rglob("*"))
+    with pytest.raises(OutputError, match=r"the catalogue .*kept keeps .* by `catalogue add --retune`"):
+        animalclef.tune_decision(tmp_path / "kept" / "run", trials=1)
+    told = CliRunner().invoke(app, ["tune", "--run", str(tmp_path / "kept" / "run"), "--trials", "1", "--no-ledger"])
+    assert isinstance(told.exception, OutputError)
+    assert sorted((tmp_path / "kept").rglob("*")) == before
+
+
 def test_a_threshold_that_is_set_is_told(run: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     url = f"sqlite:///{tmp_path / 'studies.db'}"
     for threshold in ("0.2", "null"):
         caplog.clear()
         config = changed(run, f"decide.threshold={threshold}")
         animalclef.tune_decision(run.path, trials=1, config=config, storage=url if threshold == "0.2" else f"{url}2")
-        told = "decide.threshold=0.2 is set, so the threshold is not tuned. --set decide.threshold=null tunes it, too."
+        told = "decide.threshold=0.2 is set, so the threshold is not tuned. Set decide.threshold=null to tune it, too."
         assert (told in caplog.text) == (threshold == "0.2")
 
 

@@ -87,9 +87,7 @@ def test_assignments_are_yaml_and_the_last_one_wins() -> None:
 
 
 def test_assignments_that_are_none() -> None:
-    assert refused("retrieve.top_k") == (
-        "--set retrieve.top_k: expected KEY=VALUE, for example --set retrieve.top_k=50."
-    )
+    assert refused("retrieve.top_k") == ("retrieve.top_k: expected KEY=VALUE, for example retrieve.top_k=50.")
     assert "is a value, not a group" in refused("seed=3", "seed.deep=3")
     assert "not valid YAML" in refused("embed.bin_sizes=[1, 2")
 

@@ -140,5 +140,6 @@ def test_a_column_in_two_orders_names_the_setting_that_reads_it(tmp_path: Path) 
     (tmp_path / "metadata.csv").write_text(f"image_id,path,identity,date\n{rows}")
     assert [str(one) for one in load_table(find_source(tmp_path)).problems] == [
         "metadata.csv, line 2: date: not read, so it counts as absent: '08.02.2023'; the dates of this column are "
-        "written in several orders. Say which with --columns date_order=day-first, or change the others"
+        "written in several orders. Say which with date_order=day-first (in --columns; an argument in Python), or "
+        "change the others"
     ]

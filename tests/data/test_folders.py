@@ -184,7 +184,7 @@ def test_a_bucket_is_read_as_a_disk_is(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("store")
 def test_columns_that_are_named_for_a_tree_are_not_used_and_it_is_said(tmp_path: Path) -> None:
     touch(tmp_path / "newts", "Ada/1.jpg", "query/2.jpg")
-    sentence = "newts: a folder per individual, not a table: the columns that were named (--columns) are not used."
+    sentence = "newts: a folder per individual, not a table: the columns that were named are not used."
     for data in (tmp_path / "newts", in_bucket("named-columns/newts", "Ada/1.jpg", "query/2.jpg")):
         loaded = load_table(find_source(data, columns={"identity": "who"}))
         assert loaded.images.identity.tolist() == ["Ada", None]
@@ -211,7 +211,7 @@ def test_a_table_below_a_bucket_is_found() -> None:
     assert (loaded.source.root.name, loaded.images.identity.tolist()) == ("Comp", ["Ada"])
     assert read_regular(loaded.images.root / loaded.images.path[0]) == b"x"
     memory.pipe("/table-below/Other/deep/metadata.csv", b"path,identity\na.jpg,Ada\n")
-    with pytest.raises(DataError, match=r"2 data sets are below it \(Comp, Other/deep\). Give --data one of them"):
+    with pytest.raises(DataError, match=r"2 data sets are below it \(Comp, Other/deep\). Give one of them"):
         load(address)
 
 

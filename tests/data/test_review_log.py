@@ -72,7 +72,10 @@ def test_two_reviewers_who_disagree_are_a_conflict_until_one_answer_settles_it(p
     say(ReviewLog(path), "Bob", "a", "different", "b")
     assert read_review(path, PHOTOGRAPHS).conflicts == (Conflict(("a", "b"), "answer"),)
     assert read_review(path, PHOTOGRAPHS).is_empty
+    [told] = read_review(path, PHOTOGRAPHS).warnings
+    assert told.startswith(f"{path}: 1 contradiction; their answers are left out.")
     say(log, "Bob", "a", "same", "b", settles=True)
+    assert read_review(path, PHOTOGRAPHS).warnings == ()
     assert read_review(path, PHOTOGRAPHS).same == (("a", "b"),)
     assert read_review(path, PHOTOGRAPHS).conflicts == ()
 

@@ -197,7 +197,7 @@ def test_a_missing_column_names_those_present(tmp_path: Path) -> None:
     message = refusal(tmp_path, "image_id,where,identity\n1,a.jpg,Ada\n")
     assert message == (
         "metadata.csv, line 1: the column path is missing; there are image_id, where, identity. "
-        "Name it with --columns path=COLUMN."
+        "Name it with --columns path=COLUMN (in Python: columns={'path': 'COLUMN'})."
     )
 
 
@@ -460,7 +460,7 @@ def test_a_sheet_of_notes_beside_folders_is_not_the_table(tmp_path: Path) -> Non
     loaded = load_table(find_source(tmp_path))
     assert loaded.images.identity.tolist() == ["Luna"]
     told = [one for one in warnings_of(loaded) if "no table of the photographs" in one]
-    assert told[0].endswith("photographs: coco.json, notes.csv. If one is the table, give --data that file.")
+    assert told[0].endswith("photographs: coco.json, notes.csv. If one is the table, give that file as the data.")
     save(tmp_path, "bild;weight\ndatabase/Luna/1.jpg;4\n", "notes.csv")  # it names photographs
     with pytest.raises(DataError, match="the column path is missing"):
         load_table(find_source(tmp_path))
@@ -514,7 +514,7 @@ def test_kaggle_mounts(tmp_path: Path, below: str) -> None:
 
 
 def test_kaggle_with_two_or_no_competitions(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="No data: give --data"):
+    with pytest.raises(DataError, match="No data: give a folder"):
         find_source(None, kaggle=tmp_path)
     for year in (2025, 2026):
         (tmp_path / f"animal-clef-{year}").mkdir()

@@ -25,7 +25,7 @@ def test_this_machine_runs_chunks_in_order_in_this_process(tmp_path: Path) -> No
 
 
 def test_an_unknown_engine_is_refused() -> None:
-    with pytest.raises(ConfigError, match="--engine spark: expected one of local, ray"), open_engine("spark"):
+    with pytest.raises(ConfigError, match="engine spark: expected one of local, ray"), open_engine("spark"):
         pass
 
 
@@ -61,7 +61,7 @@ def test_a_cluster_that_cannot_be_used_is_one_sentence(
 
 
 def test_an_address_without_a_cluster_is_refused() -> None:
-    with pytest.raises(ConfigError, match="only --engine ray has an address"), open_engine("local", "host:6379"):
+    with pytest.raises(ConfigError, match="only the engine ray has an address"), open_engine("local", "host:6379"):
         pass
 
 

@@ -123,7 +123,9 @@ def test_out_of_memory_halves_the_batch_and_goes_on(caplog: pytest.LogCaptureFix
     assert "Out of memory with 4 photographs a batch; going on with 2" in caplog.text
     for one, whole in zip(found, described(fake(config), images), strict=True):
         np.testing.assert_allclose(one.keypoints_xy, whole.keypoints_xy, atol=1e-3)
-    with pytest.raises(ConfigError, match=r"not even one photograph at a time.*keypoints\.long_side, or --device cpu"):
+    with pytest.raises(
+        ConfigError, match=r"not even one photograph at a time.*keypoints\.long_side, or use the device cpu"
+    ):
         described(narrow(0), images)
 
 

@@ -143,5 +143,5 @@ def test_a_device_that_is_not_there() -> None:
     assert choose_device("cpu") == "cpu"
     assert choose_device("auto") in ("cpu", "cuda")
     for name, what in (("cuda:99", "not available"), ("toaster", "no such device. Use auto, cpu")):
-        with pytest.raises(ConfigError, match=rf"--device {name}: {what}"):
+        with pytest.raises(ConfigError, match=rf"device {name}: {what}"):
             choose_device(name)

@@ -100,7 +100,9 @@ def test_a_hub_s_cache_is_read_by_revision(caches: SimpleNamespace, monkeypatch:
 
 
 def test_absent_weights_name_both_ways(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"weights pull miewid-msv3` with internet, or .*weights bundle.*--weights;"):
+    with pytest.raises(
+        WeightsError, match=r"weights pull miewid-msv3` with internet, or .*weights bundle.*that folder as weights;"
+    ):
         find_weights("miewid-msv3", tmp_path)
     with pytest.raises(WeightsError, match=r"miewid: no such weights\. Did you mean miewid-msv3\? Known: aliked-n16,"):
         find_weights("miewid", None)

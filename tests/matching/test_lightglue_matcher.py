@@ -144,7 +144,7 @@ def test_out_of_memory_halves_the_portion_and_goes_on() -> None:
     narrow = Planted(room=500)
     assert run(matcher_of(narrow, batch_size=16), images) == run(matcher_of(Planted(), batch_size=16), images)
     assert max(narrow.portions) == 400
-    with pytest.raises(ConfigError, match=r"The GPU has no room for one pair of 100 and 100 keypoints.*--device cpu"):
+    with pytest.raises(ConfigError, match=r"The GPU has no room for one pair of 100 and 100 keypoints.*the device cpu"):
         run(matcher_of(Planted(room=150), kind="cuda"), images)
     with pytest.raises(ConfigError, match=r"memory has no room for one pair.*close what else takes its memory\.$"):
         run(matcher_of(Planted(room=150)), images)
@@ -156,7 +156,7 @@ def test_where_there_is_no_room_for_an_image_half_of_the_others_go() -> None:
     assert run(narrow, images) == run(matcher_of(Planted(), batch_size=4), images)
     assert crowded.prepared > 13
     assert sum(key in narrow.device_workers[0] for key in images) == 6  # of seven four went; half of the limit is kept
-    with pytest.raises(ConfigError, match=r"The GPU has no room for one image of 50 keypoints.*--device cpu"):
+    with pytest.raises(ConfigError, match=r"The GPU has no room for one image of 50 keypoints.*the device cpu"):
         run(matcher_of(Planted(refused=range(3, 99)), kind="cuda"), images)
 
 

@@ -208,7 +208,7 @@ def test_features_of_two_extractors_are_never_compared() -> None:
     matcher = MutualNearest(RerankConfig())
     one, other = network_features("aa", 5, 0), network_features("bb", 5, 1, name="aliked-t16")
     for call in (lambda: matcher.match(one, [one, other]), lambda: matcher.correspondences(other, one)):
-        with pytest.raises(StaleArtefactError, match=r"made by .*Use another --run"):
+        with pytest.raises(StaleArtefactError, match=r"made by .*Use another run folder"):
             call()
 
 

@@ -279,7 +279,7 @@ def test_a_run_of_predict_is_not_overwritten_and_one_of_cluster_is_made_again(
     before = {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()}
     settings = [part for one in CONFIG_ARGUMENTS for part in ("--set", one)]
     places = ["--data", str(data), "--run", str(run.path), "--out", str(tmp_path / "c.csv")]
-    told = "a finished run of predict, .* Give --run another folder. To group the photographs of that run, leave"
+    told = "a finished run of predict, .* Use another run folder. To group the photographs of that run, leave"
     with pytest.raises(OutputError, match=told):
         CliRunner().invoke(app, ["cluster", *places, "--workers", "1", *settings], catch_exceptions=False)
     with pytest.raises(OutputError, match=told):

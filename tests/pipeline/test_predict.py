@@ -169,7 +169,7 @@ def test_a_decision_is_applied_to_its_own_settings_and_refused_for_others(
     assert counts["tuned"] == 0
     for assignment in ("rerank.ratio=0.8", "embed.words=6", "keypoints.max_keypoints=48", "retrieve.top_k=3"):
         with pytest.raises(
-            StaleArtefactError, match=r"decision was fitted on scores of settings .* leave --decision out"
+            StaleArtefactError, match=r"decision was fitted on scores of settings .* leave the decision out"
         ):
             predict(data, again, assignment, decision=decision)
 
@@ -201,7 +201,7 @@ def test_a_decision_made_on_other_data_sets_is_told(
     predict(data, again, decision=tmp_path / "other.json")
     told = [one.getMessage() for one in caplog.records if "has no settings for this data set" in one.getMessage()]
     assert [one.split(":")[0] for one in told] == names
-    assert "--decision was made on Elsewhere and has" in told[0]
+    assert "the decision was made on Elsewhere and has" in told[0]
 
 
 def rewritten(data: Path, target: Path, **cells: str) -> Path:

@@ -326,7 +326,7 @@ def test_a_mistake_is_one_sentence(store: Any, tmp_path: Path, monkeypatch: pyte
     with pytest.raises(DataError, match=r"^s3://nobody/x: no such bucket or folder, or it is empty.$"):
         find_source(Path("s3://nobody/x"))
     data = make_tiny_data(tmp_path / "data", datasets=("NewtID",), individuals=2)
-    with pytest.raises(ConfigError, match="with --engine ray the run folder must lie on a disk"):
+    with pytest.raises(ConfigError, match="with the engine ray the run folder must lie on a disk"):
         animalclef.predict(data, run_dir="s3://wild/run", engine="ray")
     forget()
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")

@@ -179,7 +179,7 @@ def test_a_mark_inside_a_frame_begins_none(tmp_path: Path) -> None:
 
 
 def test_another_fingerprint_or_other_columns_are_refused(path: Path) -> None:
-    with pytest.raises(StaleArtefactError, match=r"matched with other settings.*--run, or --overwrite"):
+    with pytest.raises(StaleArtefactError, match=r"matched with other settings.*another run folder, or overwrite it"):
         open_log(path, "another")
     with pytest.raises(StaleArtefactError, match="matched with other settings"):
         PairLog(path, "f", ["matches"])

@@ -38,7 +38,7 @@ def test_a_second_process_is_kept_out_until_the_first_is_gone(tmp_path: Path) ->
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        sentence = r"another process is working in this run. Wait, or use another --run"
+        sentence = r"another process is working in this run. Wait, or use another run folder"
         with pytest.raises(RunInUseError, match=sentence), RunFolder(tmp_path / "run").claimed():
             pass
         holder.kill()
@@ -58,7 +58,7 @@ def test_a_claim_ends_with_an_error_inside(tmp_path: Path) -> None:
 def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     (tmp_path / ".draft.part").write_text("more of it")
-    with pytest.raises(StaleArtefactError, match=r"not a run folder \(it holds .*Use another --run"):
+    with pytest.raises(StaleArtefactError, match=r"not a run folder \(it holds .*Use another folder"):
         opened(tmp_path, overwrite=overwrite)
     assert {path.name for path in tmp_path.iterdir()} - {".lock"} == {"thesis.tex", ".draft.part"}
 

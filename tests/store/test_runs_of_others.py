@@ -21,7 +21,7 @@ def test_only_its_own_finished_run_is_made_again(command: str, maker: str, tmp_p
     if command == maker:
         RunFolder(tmp_path).refuse_run_of_others(command)
         return
-    with pytest.raises(OutputError, match=f"finished run of {maker}, and {command} would overwrite its results. Give"):
+    with pytest.raises(OutputError, match=f"finished run of {maker}, and {command} would overwrite its results. Use"):
         RunFolder(tmp_path).refuse_run_of_others(command)
 
 
@@ -69,7 +69,7 @@ def test_a_folder_that_holds_a_catalogue_is_not_emptied(tmp_path: Path) -> None:
     (folder.path / "cat" / "catalogue.db").touch()
     for call in (folder.open, partial(folder.refuse_run_of_others, "predict")):
         with pytest.raises(
-            OutputError, match=r"--overwrite would remove the catalogue .*cat\. Move the catalogue first"
+            OutputError, match=r"overwriting would remove the catalogue .*cat\. Move the catalogue first"
         ):
             call(overwrite=True)
     folder.open(overwrite=False)

@@ -118,7 +118,7 @@ def test_a_processor_trains_in_float32_unless_asked() -> None:
         assert not skips_overflow(mixed)
         with pytest.raises(ConfigError, match=r"one device, not 2\. Use --device cuda, or --devices 1"):
             open_fabric("auto", "cuda:1", 2, 1)
-        with pytest.raises(ConfigError, match="--device nonsense"):
+        with pytest.raises(ConfigError, match="device nonsense"):
             open_fabric("auto", "nonsense", 1, 1)
     finally:
         torch.set_num_threads(before)

@@ -137,11 +137,11 @@ def choose_device(wanted: str) -> str:
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted.partition(":")[0] not in ("cpu", "cuda", "mps", "xpu"):
-        raise ConfigError(f"--device {wanted}: no such device. Use auto, cpu, cuda, cuda:1 or mps.")
+        raise ConfigError(f"device {wanted}: no such device. Use auto, cpu, cuda, cuda:1 or mps.")
     try:
         torch.zeros(1, device=wanted)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"--device {wanted}: not available ({first_line(error)}). Use cpu, or auto.") from error
+        raise ConfigError(f"device {wanted}: not available ({first_line(error)}). Use cpu, or auto.") from error
     return wanted
 
 

@@ -58,7 +58,7 @@ def features_from_entry(key: str, entry: Entry, extractor: str | None = None) ->
     if extractor not in (None, made_by):
         raise StaleArtefactError(
             f"The features of {key} were made by {made_by}, this run's extractor is {extractor}. "
-            "Use another --run, or --overwrite."
+            "Use another run folder, or overwrite it (--overwrite; in Python overwrite=True)."
         )
     descriptors = entry["descriptors"]
     return LocalFeatures(

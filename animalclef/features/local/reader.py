@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,8 +20,6 @@ from animalclef.structures import ContentKey, ImageTable, LocalFeatures, MatchKe
 from animalclef.structures.arrays import BoolArray
 
 __all__ = ["FeatureReader", "Wanted", "apply_masks", "matching_keys", "store_name"]
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -113,11 +110,11 @@ def matching_keys(
 
 def apply_masks(
     reader: FeatureReader, images: ImageTable, masks: Masks, views: Mapping[str, tuple[str, ...]], workers: int,
-    progress: Progress,
+    progress: Progress, warn: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Note for every masked photograph and each of its views which keypoints lie inside; `images` has matching keys.
 
-    Photographs of which no keypoint is left are reported.
+    `warn` gets a sentence about photographs of which no keypoint is left.
 
     Raises:
         DataError: a mask cannot be read, or has not the photograph's shape.
@@ -150,10 +147,10 @@ def apply_masks(
     flags = {row: reader.kept.get(keys[""])["inside"] for row, keys in keys_of.items()}
     bare = [row for row, inside_mask in flags.items() if len(inside_mask) and not inside_mask.any()]
     if bare:
-        logger.warning(
-            "%d of %d masks keep no keypoint of their photograph, so nothing of it is matched (first: of %s). Look at "
-            "the masks.", len(bare), len(keys_of), images.path[bare[0]],
-        )  # fmt: skip
+        warn(
+            f"{len(bare)} of {len(keys_of)} masks keep no keypoint of their photograph, so nothing of it is matched "
+            f"(first: of {images.path[bare[0]]}). Look at the masks."
+        )
 
 
 def _away_from_border(features: LocalFeatures, border: float) -> BoolArray:

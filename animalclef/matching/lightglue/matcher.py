@@ -132,7 +132,7 @@ class DeviceWorker:
         if not self._images:
             advice = "Lower keypoints.max_keypoints, or close what else takes its memory."
             if self.kind != "cpu":
-                advice = "Lower keypoints.max_keypoints, close what else uses the GPU, or give --device cpu."
+                advice = "Lower keypoints.max_keypoints, close what else uses the GPU, or use the device cpu."
             device = "This machine's memory" if self.kind == "cpu" else "The GPU"
             raise ConfigError(f"{device} has no room for {wanted}. {advice}") from error
         self._forget((len(self._images) + 1) // 2)

@@ -109,7 +109,7 @@ def test_two_trainings_do_not_share_a_folder(images: Path, tmp_path: Path) -> No
 
 
 def test_a_device_that_is_not_there_is_told(images: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--device nonsense"):
+    with pytest.raises(ConfigError, match="device nonsense"):
         train_matcher(tiny_recipe(), images, tmp_path, device="nonsense")
 
 
