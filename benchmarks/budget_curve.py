@@ -23,6 +23,7 @@ from animalclef.decision.decision_model import Decision
 from animalclef.decision.early_exit import Trace, only_first, trace_of
 from animalclef.decision.early_exit_curve import held_out_chances, limit_for, trade_off, write_trade_off
 from animalclef.decision.tune import tune
+from animalclef.pipeline.budget import STEPS
 from animalclef.pipeline.candidate_search import CandidateSearch
 from animalclef.pipeline.features import encounters_of, extract_all_features
 from animalclef.pipeline.image_contents import read_contents
@@ -63,7 +64,7 @@ def measure(arguments: argparse.Namespace) -> None:
     scores = [match_pairs(one, described, context) for one in (played.as_known, played.as_unknown)]
     print(f"{len(played.queries)} pseudo-queries, {played.pair_count:,} pairs", flush=True)
     whole = tuned(played, scores, drawn)
-    roles = [trace_of(one, described.images, whole, config.budget.steps, columns) for one in scores]
+    roles = [trace_of(one, described.images, whole, STEPS, columns) for one in scores]
     chances = held_out_chances(roles)
     points = trade_off(roles[0], roles[1], chances, played.findable)
     write_trade_off(points, arguments.out / "budget.csv", arguments.out / "budget.png")

@@ -181,7 +181,7 @@ class Both:
         counted, weighed = [], []
         for level in LEVELS:
             sure = confidence >= level
-            inlier = agreeing(from_xy[sure], to_xy[sure], self.rerank.geometry, tolerance_px)
+            inlier = agreeing(from_xy[sure], to_xy[sure], tolerance_px)
             counted.append(inlier.sum())
             weighed.append(confidence[sure][inlier].sum())
         likely = confidence >= 0.1

@@ -28,7 +28,6 @@ FOUR = ("similarity", "matches", "inliers", "inlier_weight")
 PLAIN: dict[str, Any] = {"scores": SCORES, "fusions": ("weighted",), "aggregations": ("max",)}
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "no shrinkage": {"shrinkage": 0.0},
     "no fusion: similarity": {"scores": ("similarity",)},
     "no fusion: inliers": {"scores": ("inliers",)},
     "four columns": {"scores": FOUR},

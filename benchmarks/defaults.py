@@ -33,7 +33,6 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "all columns, top2": {"fusions": ("weighted",), "aggregations": ("top2",)},
     "all columns, noisy-or": {"fusions": ("weighted",), "aggregations": ("noisy_or",)},
     "all columns": {"fusions": ("weighted",)},
-    "all columns, middle of the plateau": {"fusions": ("weighted",), "safe_threshold": False},
     "all columns, learned alone": {"fusions": ("learned",)},
     "default": {},
 }

@@ -14,7 +14,6 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from animalclef.config import Config, TrainConfig, TrainMatcherConfig
-from animalclef.config.prepare import ViewLabelConfig
 from animalclef.config.training import StudyConfig, TrainSegmenterConfig
 
 PAGE = Path(__file__).with_name("settings.md")
@@ -25,7 +24,6 @@ TREES: Mapping[str, tuple[type[BaseModel], str]] = {
     "Training a matcher": (TrainMatcherConfig, "`train-matcher --config RECIPE --set KEY=VALUE`."),
     "Training a segmenter": (TrainSegmenterConfig, "`train-segmenter --config RECIPE --set KEY=VALUE`."),
     "A study": (StudyConfig, "`study --config STUDY`; see [Training](training.md)."),
-    "Filling viewpoints": (ViewLabelConfig, "`label-views`."),
 }
 
 HEAD = """# Settings

@@ -21,7 +21,7 @@ from animalclef.errors import WeightsError
 from animalclef.features.embedding.embedder import load_network
 from animalclef.features.embedding.principal_components import project
 from animalclef.features.embedding.timm_embedder import choose_device
-from animalclef.features.embedding.vlad import VladExtractor, dense_descriptors, fit_codebook
+from animalclef.features.embedding.vlad import CODEBOOK_IMAGES, VladExtractor, dense_descriptors, fit_codebook
 from animalclef.features.local.entries import features_from_entry, load_extractor
 from animalclef.prepare.segmenters import open_segmenter
 from animalclef.runtime.threads import cores, one_thread_each, worker_threads
@@ -172,7 +172,7 @@ def weights_of(weights: PathLike | None) -> tuple[str | None, Path | None]:
 
 def _fitted(photographs: Sequence[Photograph], config: EmbedConfig, seed: int) -> VladExtractor:
     """Fit the weight-free model on some of the images."""
-    order = np.random.default_rng([seed, 5]).permutation(len(photographs))[: config.codebook_images]
+    order = np.random.default_rng([seed, 5]).permutation(len(photographs))[:CODEBOOK_IMAGES]
     samples = [dense_descriptors(photographs[row].image, config) for row in np.sort(order).tolist()]
     return VladExtractor(fit_codebook(samples, config, seed), config)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from animalclef.catalogue.catalogue_folder import Catalogue
-from animalclef.catalogue.former_names import names_given_again
 from animalclef.catalogue.individual_lookup import shown as shown_individual
+from animalclef.catalogue.season_individuals import names_given_again
 from animalclef.runtime.wording import counted
 from animalclef.store.finished_run import FinishedRun, load_run
 from animalclef.structures import ImageTable

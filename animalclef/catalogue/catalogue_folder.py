@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+from pydantic import ValidationError
 
 from animalclef.catalogue.individual_lookup import (
     Individual,
@@ -31,6 +32,7 @@ from animalclef.catalogue.signed_changes import (
 )
 from animalclef.catalogue.sqlite_file import SqliteFile
 from animalclef.config import Config
+from animalclef.config.problems import explain
 from animalclef.errors import DataError, OutputError
 from animalclef.runtime.atomic_files import make_folder, write_text
 from animalclef.runtime.database_address import without_password
@@ -100,7 +102,10 @@ class Catalogue:
     @property
     def config(self) -> Config:
         """The settings that the catalogue was begun with."""
-        return Config.model_validate_json(self.value("config") or "{}")
+        try:
+            return Config.model_validate_json(self.value("config") or "{}")
+        except ValidationError as error:
+            raise DataError(explain(error, self.folder, Config)) from error
 
     def individuals(self) -> list[Individual]:
         """Return the active individuals, by id."""

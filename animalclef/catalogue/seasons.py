@@ -11,10 +11,9 @@ import numpy as np
 import sqlalchemy as sa
 
 from animalclef.catalogue.catalogue_folder import Catalogue, link_photographs
-from animalclef.catalogue.former_names import Name
 from animalclef.catalogue.recogniser import Machine, Recogniser
 from animalclef.catalogue.schema import meta, next_id, photographs, put_meta, seasons
-from animalclef.catalogue.season_individuals import Answer, SeasonIndividuals
+from animalclef.catalogue.season_individuals import Answer, Name, SeasonIndividuals
 from animalclef.catalogue.signed_changes import Change, apply_event
 from animalclef.config import Config
 from animalclef.data.hashing import hash_images

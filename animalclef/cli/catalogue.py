@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from animalclef.cli import console
 from animalclef.cli import options as opt
 from animalclef.cli.app import app
-from animalclef.cli.catalogue_answers import print_sightings
-from animalclef.cli.printing import print_lines, print_result, progress, tell, warn
+from animalclef.cli.printing import print_json, print_lines, print_result, progress, tell, warn
 from animalclef.runtime.login import login
 from animalclef.runtime.threads import cores
 
 if TYPE_CHECKING:
     from animalclef.catalogue.catalogue_folder import Catalogue
-    from animalclef.catalogue.recogniser import Machine
+    from animalclef.catalogue.recogniser import Machine, Sighting
     from animalclef.catalogue.seasons import Added
     from animalclef.config.data import DataConfig
 
@@ -149,7 +149,7 @@ def who(
     machine = _machine(device, weights, workers)
     if len(photographs) > 1 or photographs[0].is_dir():  # no progress of each, and a sentence once
         machine = Machine(device, weights, cores(workers), say=cache(tell))
-    print_sightings(Recogniser(opened(folder), machine).who_all(photographs, dataset, most, warn), as_json=as_json)
+    _print_sightings(Recogniser(opened(folder), machine).who_all(photographs, dataset, most, warn), as_json=as_json)
 
 
 @catalogue.command("list")
@@ -263,3 +263,21 @@ def _tell_added(folder: Path, added: Added, *, as_json: bool) -> None:
     if (added.recognised or added.new) and (folder / "run" / "finished.json").is_file():
         lines.append(f"To review: animalclef review {folder}")
     print_result(asdict(added), *lines, as_json=as_json)
+
+
+def _print_sightings(sightings: Iterable[Sighting], *, as_json: bool) -> None:
+    """Print the answer to every photograph: each at once, or a JSON list at the end."""
+    found: list[dict[str, Any]] = []
+    for seen in sightings:
+        found.append(asdict(seen))
+        if seen.error is not None:
+            warn(seen.error)
+        elif not as_json:
+            print_lines(*_sighting(seen))
+    if as_json:
+        print_json(found)
+
+
+def _sighting(seen: Sighting) -> list[str]:
+    head = f"{seen.photograph}: {seen.individual or 'a new individual'} (named from {seen.threshold:.3f})"
+    return [head, *(f"  {probability:.3f}  {candidate}" for candidate, probability in seen.candidates)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from animalclef.cli.aligned_table import aligned_table, number_cell
+from animalclef.cli.printing import aligned_table, number_cell
 from animalclef.runtime.wording import counted, duration
 
 if TYPE_CHECKING:

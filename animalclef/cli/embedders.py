@@ -113,7 +113,6 @@ def label_views(
 
     - `animalclef label-views --data my-photos --out my-photos/labelled.csv`
     """
-    from animalclef.config.prepare import ViewLabelConfig
     from animalclef.data.table_writing import write_viewpoints
     from animalclef.pipeline.embed_only import Embedding, fill_viewpoints
 
@@ -121,7 +120,7 @@ def label_views(
     embedding = Embedding(config, device, cores(workers), progress, weights, run)
     loaded = opt.load(data, settings=config.data)
     opt.check_table(loaded, out_path, "table with viewpoints")
-    labels, set_aside = fill_viewpoints(loaded, embedding, ViewLabelConfig(least_confidence=confidence))
+    labels, set_aside = fill_viewpoints(loaded, embedding, confidence)
     if not as_json:
         out.print(console.viewpoints_table(labels.quality))
     if all(one.why_not for one in labels.quality):

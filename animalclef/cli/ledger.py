@@ -11,9 +11,8 @@ from rich import box
 from rich.table import Table
 
 from animalclef.cli import options as opt
-from animalclef.cli.aligned_table import number_cell
 from animalclef.cli.app import app
-from animalclef.cli.printing import print_lines, print_result, warn
+from animalclef.cli.printing import number_cell, print_lines, print_result, warn
 from animalclef.errors import DataError
 from animalclef.runtime.wording import counted
 

@@ -34,7 +34,7 @@ def _finish(
 ) -> None:
     """Write the submission and a line of the ledger; print warnings, the decision, and where the results are."""
     from animalclef.data.sources import Source
-    from animalclef.pipeline.ledger_entry import record
+    from animalclef.store.ledger import record
 
     made.to_submission(submission)
     summary = made.summary
@@ -230,8 +230,8 @@ def tune(
     from animalclef.api.datasets import load_config
     from animalclef.api.runs import default_storage, load_run, tune_decision
     from animalclef.decision.decision_model import load_decision
-    from animalclef.pipeline.ledger_entry import record
     from animalclef.runtime.database_address import shown_address
+    from animalclef.store.ledger import record
     from animalclef.store.run_folder import RunFolder
 
     target = out_path or run / "tuned.json"

@@ -1,15 +1,19 @@
-"""Print on the two consoles: results, warnings, and the progress of long work."""
+"""Print on the two consoles: results, tables, warnings, and the progress of long work."""
 
 from __future__ import annotations
 
 import io
 import json
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from numbers import Integral
+from typing import Any, Literal
 
+from rich import box
 from rich.console import RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from animalclef.errors import OutputError, printable
@@ -18,7 +22,9 @@ from animalclef.runtime.progress_bar import PlainConsole, RichProgress
 __all__ = [
     "PlainConsole",
     "RichProgress",
+    "aligned_table",
     "err",
+    "number_cell",
     "out",
     "print_json",
     "print_lines",
@@ -31,8 +37,10 @@ __all__ = [
     "warn",
 ]
 
-
 out, err = PlainConsole(), PlainConsole(stderr=True)
+progress = RichProgress(err)
+
+_MANY = 7  # columns, which stand closer to each other
 
 
 def tolerate_any_console() -> None:
@@ -107,4 +115,34 @@ def warn(sentence: str) -> None:
     say("warning:", "yellow", sentence)
 
 
-progress = RichProgress(err)
+def aligned_table(
+    title: str, header: Sequence[str], rows: Iterable[Sequence[Any]], mean: Sequence[Any] = (), note: str = ""
+) -> Table:
+    """Return a table that fits 80 columns: numbers are right-aligned, never wrapped and never cut.
+
+    Fractions get three digits. `mean` is a last line, `note` stands below the table.
+    """
+    table = Table(
+        title=title, title_justify="left", header_style="bold", pad_edge=False, box=box.SIMPLE_HEAD,
+        collapse_padding=True, padding=(0, 1 if len(header) < _MANY else 0), caption=note or None,
+        caption_justify="left",
+    )  # fmt: skip
+    for place, name in enumerate(header):
+        is_text = name in ("weights", "viewpoints", "individual", "source")
+        justify: Literal["left", "right"] = "left" if place == 0 or is_text or name == "species" else "right"
+        table.add_column(name, justify=justify, no_wrap=place > 0 and not is_text, overflow="fold")
+    for row in rows:
+        table.add_row(*map(_text, row))
+    if mean:
+        table.add_section()
+        table.add_row(*map(_text, mean), style="bold")
+    return table
+
+
+def _text(cell: Any) -> str:
+    return str(cell) if isinstance(cell, str | Integral) else number_cell(cell)
+
+
+def number_cell(value: float | None) -> str:
+    """Return a number with three digits; NaN and `None` are a dash."""
+    return "-" if value is None or math.isnan(value) else f"{value:.3f}"

@@ -9,29 +9,46 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
-__all__ = ["FileName", "Member", "Seed", "Settings", "check_distinct", "commented_yaml"]
+__all__ = ["DIGEST", "FileName", "Member", "Seed", "Settings", "check_distinct", "commented_yaml"]
 
 logger = logging.getLogger(__name__)
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
 Seed = Annotated[int, Field(ge=0, le=2_000_000_000)]
 
+DIGEST = "digest"  # the context in which settings are dumped with those that are fixed
 _WIDTH = 100  # characters of a comment line
 
 
 class Settings(BaseModel):
     """A frozen group of settings; an unknown key is an error.
 
-    `gone` holds the settings of earlier versions that measured no gain, with what they were by default. Shipped
-    files of such settings lie in the folder `shipped_in` of configs.
+    `gone` and `fixed` hold the settings of earlier versions that measured no gain, with what they were by default;
+    those that are `fixed` are still part of digests, so that what was computed with them is found. Shipped files of
+    such settings lie in the folder `shipped_in` of configs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     shipped_in: ClassVar[str] = "training"
     gone: ClassVar[dict[str, Any]] = {}
+    fixed: ClassVar[dict[str, Any]] = {}
+
+    def digested(self, **chosen: Any) -> dict[str, Any]:
+        """Return the values that digests are made of, in JSON's types; `chosen` is include or exclude."""
+        return self.model_dump(mode="json", context=DIGEST, **chosen)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Yield what is not the default, so that settings can be read in a notebook."""
@@ -46,12 +63,18 @@ class Settings(BaseModel):
     def _without_what_has_gone(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        for name in sorted(cls.gone.keys() & given.keys()):
+        no_more = cls.gone | cls.fixed
+        for name in sorted(no_more.keys() & given.keys()):
             value = list(given[name]) if isinstance(given[name], tuple) else given[name]
-            if value != cls.gone[name]:
+            if value != no_more[name]:
                 told = "%s: this setting of an earlier version has gone and has no effect (see CHANGELOG). Remove it."
                 logger.warning(told, name)
-        return {name: value for name, value in given.items() if name not in cls.gone}
+        return {name: value for name, value in given.items() if name not in no_more}
+
+    @model_serializer(mode="wrap")
+    def _with_what_is_fixed(self, plain: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        values: dict[str, Any] = plain(self)
+        return self.fixed | values if info.context == DIGEST else values
 
     @field_validator("*", mode="before")
     @classmethod

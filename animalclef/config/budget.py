@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import re
+from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
@@ -18,21 +18,14 @@ _TIME = re.compile(r"(?:(\d+(?:\.\d+)?) ?h)? ?(?:(\d+(?:\.\d+)?) ?m(?:in)?)?")
 class BudgetConfig(Settings):
     """A limit on the pairs that are matched."""
 
+    fixed: ClassVar[dict[str, Any]] = {
+        "sample": 100, "sample_share": 0.25, "steps": [3, 6, 10, 15, 20, 30, 40, 60, 80]
+    }  # fmt: skip
+
     spend: str | None = Field(
         None,
         description="for queries and validation together: a number of pairs of photographs (50000), or a time (6h, "
         "30min, 1h30min); pairs that trials of a preparation match do not count; null: no limit",
-    )
-    sample: int = Field(
-        100,
-        ge=12,
-        description="pseudo-queries of each data set that are matched completely, to learn when a query may stop",
-    )
-    sample_share: float = Field(0.25, gt=0, le=1, description="largest share of the budget for this sample")
-    steps: tuple[int, ...] = Field(
-        (3, 6, 10, 15, 20, 30, 40, 60, 80),
-        min_length=1,
-        description="numbers of candidates after which a query may stop",
     )
 
     @field_validator("spend", mode="before")
@@ -45,13 +38,6 @@ class BudgetConfig(Settings):
                 "photographs"
             )
         return text
-
-    @field_validator("steps")
-    @classmethod
-    def _rising(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
-        if steps[0] < 1 or any(after <= before for before, after in itertools.pairwise(steps)):
-            raise ValueError("expected rising numbers from 1")
-        return steps
 
     @property
     def pairs(self) -> int | None:

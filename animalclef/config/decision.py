@@ -29,6 +29,7 @@ class DecideConfig(Settings):
         "relative_scores": False, "calibrations": ["logistic"], "crowd_weight": 0.0, "rules": ["probability"],
         "covariates": False,
     }  # fmt: skip
+    fixed: ClassVar[dict[str, Any]] = {"shrinkage": 10.0, "standard_errors": 1.0, "safe_threshold": True}
 
     pseudo_queries: Count | dict[str, Count] = Field(
         300, description="gallery photographs that are pseudo-queries: in every data set, or {data set: number}"
@@ -49,9 +50,6 @@ class DecideConfig(Settings):
     scores: tuple[str, ...] = Field(
         (), description="score columns to choose from, where a run has them; none named: all that a run has"
     )
-    shrinkage: float = Field(
-        10.0, ge=0, description="pairs of the other data sets count as so many matching pairs in every calibration"
-    )
     fusions: tuple[Fusion, ...] = Field(
         ("weighted", "learned"),
         min_length=1,
@@ -62,12 +60,6 @@ class DecideConfig(Settings):
     )
     threshold: float | None = Field(
         None, ge=0, le=1, description="a fixed threshold of the probability; it changes no probability; default: tuned"
-    )
-    standard_errors: float = Field(
-        1.0, ge=0, description="a more complicated choice must be better by so many standard errors"
-    )
-    safe_threshold: bool = Field(
-        True, description="where many thresholds score alike: a low one that 95% of strangers stay below"
     )
     trials: int = Field(
         0, ge=0, le=1_000_000, description="Optuna trials per data set that `tune` adds to the default search; 0: 200"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -43,8 +43,8 @@ class LossConfig(Settings):
     low_margin_rad: float = Field(0.2, ge=0, le=1.5, description="with dynamic margins, that of the commonest class")
     dynamic_margins: bool = Field(True, description="sub-centre-arcface alone: rarer classes get larger margins")
     sub_centres: int = Field(3, ge=1, le=64, description="sub-centre-arcface alone: centres per class")
-    triplet_margin: float | None = Field(
-        0.3, gt=0, description="between the hardest other animal and the hardest photograph of the same; none: soft"
+    triplet_margin: float = Field(
+        0.3, gt=0, description="between the hardest other animal and the hardest photograph of the same"
     )
     triplet_unit_length: bool = Field(True, description="triplets compare embeddings scaled to length 1")
     temperature: float = Field(0.1, gt=0, le=10, description="contrastive: what cosines are divided by")
@@ -62,27 +62,26 @@ class LossConfig(Settings):
 class DistillationConfig(Settings):
     """How strongly the backbone's pooled features are held to those of the start, which stays frozen as the teacher."""
 
-    weight: float = Field(0.0, ge=0, description="of the distillation loss, added to the loss over identities; 0: none")
-    kind: Literal["cosine", "mse"] = Field(
-        "cosine", description="cosine: 1 - cosine; mse: mean squared difference, relative to the teacher's mean square"
-    )
+    fixed: ClassVar[dict[str, Any]] = {"kind": "cosine", "identity_weight": 1.0}
+
+    weight: float = Field(0.0, ge=0, description="of 1 - cosine, added to the loss over identities; 0: none")
     teacher_view: Literal["augmented", "plain"] = Field(
         "augmented",
         description="augmented: the teacher sees the same view; plain: the photograph without augmentation, "
         "so that features become invariant to it",
     )
-    identity_weight: float = Field(1.0, ge=0, description="of the loss over identities where there is distillation")
 
 
 class SamplingConfig(Settings):
     """Which photographs a batch holds."""
+
+    fixed: ClassVar[dict[str, Any]] = {"singletons": False}
 
     kind: Literal["shuffled", "balanced", "species-balanced", "pxk"] = Field(
         "shuffled", description="how batches are drawn"
     )
     per_individual: int = Field(4, ge=1, le=64, description="pxk: photographs of each individual in a batch (K)")
     one_species: bool = Field(True, description="pxk: the individuals of a batch are of one species")
-    singletons: bool = Field(False, description="pxk: individuals with one photograph take part too, it is repeated")
 
 
 class MiewIdAugmentConfig(Settings):
@@ -192,6 +191,8 @@ class EmbedderNetworkConfig(Settings):
 class LabelConfig(Settings):
     """Which photographs are trained on, and into which classes."""
 
+    fixed: ClassVar[dict[str, Any]] = {"without": []}
+
     classes: Literal["identity", "species"] = Field(
         "identity", description="what is a class of the training: an individual or a species"
     )
@@ -199,18 +200,18 @@ class LabelConfig(Settings):
         False, description="each side of an animal is a class of its own: everywhere, or in the data sets named"
     )
     only: tuple[str, ...] = Field((), description="these data sets alone")
-    without: tuple[str, ...] = Field((), description="all but these data sets")
     least_images: int = Field(2, ge=1, description="classes with fewer photographs to train on are left out")
 
 
 class EmbedderOptimiserConfig(Settings):
     """The optimiser and its learning rates."""
 
-    kind: Literal["adamw", "adam", "sgd"] = Field("adamw", description="the optimiser")
+    fixed: ClassVar[dict[str, Any]] = {"momentum": 0.9}
+
+    kind: Literal["adamw", "adam"] = Field("adamw", description="the optimiser")
     learning_rate: float = Field(3e-4, gt=0, description="peak learning rate")
     backbone_factor: float = Field(1.0, gt=0, description="of the learning rate, for the backbone")
     head_factor: float = Field(1.0, gt=0, description="of the learning rate, for the loss (class centres)")
-    momentum: float = Field(0.9, ge=0, lt=1, description="sgd")
     weight_decay: float = Field(0.01, ge=0, description="of matrices, never of biases and norms")
     clip: float | None = Field(1.0, gt=0, description="largest norm of the gradient; none: as it comes")
     accumulate: int = Field(1, ge=1, description="batches per step")
@@ -219,7 +220,7 @@ class EmbedderOptimiserConfig(Settings):
 class ScheduleConfig(Settings):
     """The learning rate over the epochs; the frozen epochs have a warm-up of their own and then the peak."""
 
-    kind: Literal["cosine", "ramp-decay", "constant"] = Field(
+    kind: Literal["cosine", "ramp-decay"] = Field(
         "cosine", description="cosine: step by step down to `lowest`; ramp-decay: MiewID's, epoch by epoch"
     )
     warmup_epochs: float = Field(1.0, ge=0, description="linear from `first` to the peak")

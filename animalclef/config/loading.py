@@ -7,13 +7,14 @@ import json
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from importlib import resources
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
-from animalclef.config.base import Settings
+from animalclef.config.base import DIGEST, Settings
 from animalclef.config.problems import explain
 from animalclef.config.tree import Config
 from animalclef.errors import AnimalClefError, ConfigError, WeightsError, shortened, suggestion
@@ -104,7 +105,8 @@ def refuse_removed(asked: str, name: str, error: type[AnimalClefError] = Weights
 
 def fingerprint(*parts: object) -> str:
     """Return sixteen hex digits that change with any setting, version or digest given."""
-    text = json.dumps(parts, default=lambda part: part.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+    whole = methodcaller("model_dump", mode="json", context=DIGEST)
+    text = json.dumps(parts, default=whole, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 

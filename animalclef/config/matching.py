@@ -166,6 +166,8 @@ class KeypointConfig(Settings):
 class MatcherSettings(Settings):
     """Settings of one matcher."""
 
+    fixed: ClassVar[dict[str, Any]] = {"geometry": "similarity"}
+
     matcher: Literal["mutual-nearest", "lightglue", "superglue", "none"] = Field(
         "mutual-nearest",
         description="the matcher: mutual nearest neighbours with a ratio test, LightGlue, SuperGlue (for "
@@ -174,11 +176,8 @@ class MatcherSettings(Settings):
     ratio: float = Field(
         0.9, gt=0, le=1, description="mutual-nearest: largest ratio of nearest to second-nearest distance"
     )
-    geometry: Literal["similarity", "affine", "homography"] = Field(
-        "similarity", description="the transform that inliers must fit"
-    )
     tolerance: float = Field(
-        0.02, gt=0, description="largest reprojection error of an inlier, as a share of the long side"
+        0.02, gt=0, description="largest error of an inlier under the common similarity, as a share of the long side"
     )
     backend: Literal["kornia", "lightglue"] = Field(
         "kornia",
@@ -206,6 +205,14 @@ class MatcherSettings(Settings):
     verify: bool = Field(
         True, description="LightGlue, SuperGlue: verify matches by a common transform and count the inliers"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _verify_by_similarity(cls, given: Any) -> Any:
+        """Refuse what an earlier version could be asked for: its matches would be drawn otherwise than counted."""
+        if isinstance(given, dict) and given.get("geometry", "similarity") != "similarity":
+            raise ValueError("geometry must be similarity: affine and homography matched worse and were removed")
+        return given
 
 
 class RerankMember(MatcherSettings, Member):

@@ -1,14 +1,14 @@
-"""Settings of preparing photographs: where the animal is, what of a photograph is used, and viewpoint labels."""
+"""Settings of preparing photographs: where the animal is, and what of a photograph is used."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from animalclef.config.base import Settings
 
-__all__ = ["MODES", "Mode", "PrepareConfig", "ViewLabelConfig"]
+__all__ = ["MODES", "Mode", "PrepareConfig"]
 
 Mode = Literal["auto", "whole", "masked", "cut-out", "along-body"]
 MODES: tuple[Mode, ...] = ("whole", "masked", "cut-out", "along-body")
@@ -42,16 +42,3 @@ class PrepareConfig(Settings):
     def of(self, dataset: str) -> Mode:
         """Return the mode of one data set; one that is not named is chosen (`auto`)."""
         return self.mode.get(dataset, "auto") if isinstance(self.mode, dict) else self.mode
-
-
-class ViewLabelConfig(Settings):
-    """Viewpoint labels: a logistic regression per data set on the embeddings of labelled photographs."""
-
-    least_confidence: float = Field(0.8, ge=0, le=1, description="confidence below which a viewpoint stays absent")
-    strengths: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (0.001, 0.01, 0.1, 1.0, 10.0),
-        min_length=1,
-        description="values of C, the inverse regularisation, to choose from",
-    )
-    folds: int = Field(5, ge=2, description="folds of individuals for measuring the accuracy")
-    inner_folds: int = Field(3, ge=2, description="folds for choosing C")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,6 +14,10 @@ __all__ = ["EmbedConfig", "EmbedMember", "RetrieveConfig", "VoteConfig"]
 
 class EmbedderSettings(Settings):
     """Settings of one embedder."""
+
+    fixed: ClassVar[dict[str, Any]] = {
+        "place_weight": 1.0, "codebook_images": 200, "codebook_descriptors": 60_000
+    }  # fmt: skip
 
     model: str = Field(
         "rootsift-vlad",
@@ -61,13 +65,6 @@ class EmbedderSettings(Settings):
     step: int = Field(8, ge=1, description="VLAD: distance between dense descriptors, in pixels")
     bin_sizes: tuple[int, ...] = Field((6, 9, 14), min_length=1, description="VLAD: SIFT bin widths, in pixels")
     local_dimensions: int = Field(64, ge=2, le=128, description="VLAD: length of a local descriptor after PCA")
-    place_weight: float = Field(1.0, ge=0, description="VLAD: weight of a descriptor's position in the image")
-    codebook_images: int = Field(
-        200, ge=1, le=1_000_000, description="VLAD: gallery photographs of each data set that the codebook is fitted on"
-    )
-    codebook_descriptors: int = Field(
-        60_000, ge=1, le=100_000_000, description="VLAD: largest number of descriptors that the codebook is fitted on"
-    )
 
     @field_validator("std", "bin_sizes")
     @classmethod
@@ -79,7 +76,7 @@ class EmbedderSettings(Settings):
     def shaping(self, with_network: bool) -> dict[str, Any]:
         """Return the settings that an embedding depends on besides the weights, for fingerprints."""
         aside = {"batch_size", "weights", "members"} | (set() if with_network else _NETWORKS_ONLY)
-        return self.model_dump(mode="json", exclude=aside)
+        return self.digested(exclude=aside)
 
 
 class EmbedMember(EmbedderSettings, Member):

@@ -17,6 +17,7 @@ from animalclef.structures.arrays import BoolArray, Floats
 
 __all__ = ["Pairs", "fit_calibrator", "fit_logistic", "fit_pair_model", "pairs_of_others"]
 
+_SHRINKAGE = 10.0  # matching pairs, as which the pairs of all other data sets count together
 _PAIRS_OF_OTHERS = 10_000  # pairs of other data sets, which are enough for a curve
 
 
@@ -34,13 +35,8 @@ class Pairs:
         return min(1.0, self.positives / max(int(self.same.sum()), 1))
 
 
-def pairs_of_others(parts: Mapping[str, PseudoQueries], mine: str, shrinkage: float) -> dict[str, Pairs]:
-    """Return per column the pairs of all data sets but `mine`, each standardised within its own data set.
-
-    They count as `shrinkage` matching pairs; at 0 there are none.
-    """
-    if not shrinkage:
-        return {}
+def pairs_of_others(parts: Mapping[str, PseudoQueries], mine: str) -> dict[str, Pairs]:
+    """Return per column the pairs of all data sets but `mine`, each standardised within its own data set."""
     pairs = {}
     for column in scores_among(parts[mine].columns):
         others = [part for name, part in parts.items() if name != mine and len(part) and column in part.columns]
@@ -48,7 +44,7 @@ def pairs_of_others(parts: Mapping[str, PseudoQueries], mine: str, shrinkage: fl
         if found:
             z, same = (np.concatenate(one) for one in zip(*found, strict=True))
             step = len(z) // _PAIRS_OF_OTHERS + 1
-            pairs[column] = Pairs(z[::step], same[::step], shrinkage)
+            pairs[column] = Pairs(z[::step], same[::step], _SHRINKAGE)
     return pairs
 
 

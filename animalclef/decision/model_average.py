@@ -39,22 +39,21 @@ def choices_tried(evaluators: Sequence[TrialEvaluator], config: DecideConfig) ->
     tried: list[SearchResult] = []
     for aggregation in config.aggregations:
         base = DecisionParams({}, aggregation=aggregation)
-        alone = [choose_threshold(evaluators, replace(base, weights={name: 1.0}), config) for name in names]
+        alone = [choose_threshold(evaluators, replace(base, weights={name: 1.0})) for name in names]
         order = np.argsort([-one.score for one in alone], kind="stable")
         best = sorted(names[place] for place in order[:_PARTNERS])
         sums = [dict.fromkeys(pair, 0.5) for pair in itertools.combinations(best, 2)]
         if len(names) > 2:
             sums.append(dict.fromkeys(names, 1 / len(names)))
         tried += alone
-        tried += [choose_threshold(evaluators, replace(base, weights=one), config) for one in sums]
+        tried += [choose_threshold(evaluators, replace(base, weights=one)) for one in sums]
     return tried
 
 
 def average(evaluators: Sequence[TrialEvaluator], tried: Sequence[SearchResult], config: DecideConfig) -> SearchResult:
     """Return the averaged choice with its threshold; another fusion or variant replaces it where it is clearly better.
 
-    Clearly better means by more than `decide.standard_errors` standard errors of the paired difference over
-    individuals.
+    Clearly better means by more than the standard error of the paired difference over individuals.
     """
     if "weighted" not in config.fusions:
         return _best(_learned(evaluators, tried[0].choice, config))
@@ -72,7 +71,7 @@ def average(evaluators: Sequence[TrialEvaluator], tried: Sequence[SearchResult],
             for name, weight in one.choice.weights.items():
                 weights[name] = weights.get(name, 0.0) + float(m) * weight
     chosen = replace(best.choice.at(-np.inf), weights=_normalised(weights), aggregation=aggregation)
-    return _varied(evaluators, choose_threshold(evaluators, chosen, config), config)
+    return _varied(evaluators, choose_threshold(evaluators, chosen), config)
 
 
 def prior_of(choice: DecisionParams) -> float:
@@ -96,21 +95,17 @@ def _varied(evaluators: Sequence[TrialEvaluator], found: SearchResult, config: D
     """Return a variant of the choice where one is clearly better: one side alone, then the learned model."""
     if True in sides_of(evaluators):
         one_side = replace(found.choice.at(-np.inf), same_viewpoint=True)
-        found = _clearly(found, [choose_threshold(evaluators, one_side, config)], config)
-    return _clearly(found, _learned(evaluators, found.choice, config), config) if "learned" in config.fusions else found
+        found = _clearly(found, [choose_threshold(evaluators, one_side)])
+    return _clearly(found, _learned(evaluators, found.choice, config)) if "learned" in config.fusions else found
 
 
 def _learned(evaluators: Sequence[TrialEvaluator], choice: DecisionParams, config: DecideConfig) -> list[SearchResult]:
     plain = replace(choice.at(-np.inf), fusion="learned")
-    return [choose_threshold(evaluators, replace(plain, aggregation=one), config) for one in config.aggregations]
+    return [choose_threshold(evaluators, replace(plain, aggregation=one)) for one in config.aggregations]
 
 
-def _clearly(found: SearchResult, others: Sequence[SearchResult], config: DecideConfig) -> SearchResult:
-    better = [
-        one
-        for one in others
-        if one.score - found.score > config.standard_errors * one.error_of_difference(found) + 1e-9
-    ]
+def _clearly(found: SearchResult, others: Sequence[SearchResult]) -> SearchResult:
+    better = [one for one in others if one.score - found.score > one.error_of_difference(found) + 1e-9]
     return _best(better) if better else found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
 from animalclef.decision.aggregation import CandidateTable
 from animalclef.decision.reviewed_answers import ReviewedAnimals
+from animalclef.decision.score_columns import scores_among
 from animalclef.structures import ImageTable, PairScores, RankedCandidates, ReviewedPairs, StrArray
 from animalclef.structures.arrays import rows_in, text_array
 
-__all__ = ["AnsweredQueries", "answered_queries", "joined", "lay_out"]
+__all__ = ["AnsweredQueries", "answered_queries", "events_show_through", "from_own_side_only", "joined", "lay_out"]
+
+_LEAST_FINDS = 10  # from other sides; fewer tell nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,3 +131,30 @@ def joined(known: PseudoQueries, unknown: PseudoQueries) -> PseudoQueries:
     }
     columns = {name: np.concatenate([one, unknown.columns[name]], axis=1) for name, one in known.columns.items()}
     return replace(known, columns=columns, **tables)
+
+
+def events_show_through(part: PseudoQueries) -> bool:
+    """Whether, by some score, right finds come from the same side less than half as often as right candidates do.
+
+    Another side of an animal shows another pattern: what was found from there is the event, its light, its place.
+    Queries are of other events, so validation must not count such finds.
+    """
+    true = part.same & part.as_known
+    usual = float(part.agrees[true].mean()) if true.any() else 1.0
+    rows = np.arange(len(part))
+    for name in scores_among(part.columns):
+        values = np.where(part.as_known, np.nan_to_num(part.columns[name], nan=-np.inf), -np.inf)
+        best = values.argmax(axis=1)
+        found = true[rows, best]
+        same_side = part.agrees[rows, best][found]
+        if (~same_side).sum() >= _LEAST_FINDS and same_side.mean() < usual / 2:
+            return True
+    return False
+
+
+def from_own_side_only(part: PseudoQueries, own_side: Collection[str]) -> PseudoQueries:
+    """Pseudo-queries that do not see their individual from another side; known are those of `own_side`."""
+    has_own_side = np.isin(part.splits.image_id.astype(str), list(own_side))
+    splits = replace(part.splits, is_known=part.splits.is_known & has_own_side)
+    seen = part.as_known & ~(part.same & ~part.agrees)
+    return replace(part, as_known=seen, splits=splits).select(np.arange(len(part)))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from animalclef.config import DecideConfig
 from animalclef.decision.calibrators import UNREACHED
 from animalclef.decision.null_model import fit_null, weights_by_individual
 from animalclef.decision.trial_evaluator import DecisionParams, TrialEvaluator
@@ -44,9 +43,7 @@ class SearchResult:
         return standard_error(self.influence - other.influence)
 
 
-def choose_threshold(
-    evaluators: Sequence[TrialEvaluator], choice: DecisionParams, config: DecideConfig
-) -> SearchResult:
+def choose_threshold(evaluators: Sequence[TrialEvaluator], choice: DecisionParams) -> SearchResult:
     """Return the choice with the threshold that scores best on the pseudo-queries of all evaluators.
 
     The threshold is the middle of the plateau, or a lower one on it that keeps SAFE_SHARE of strangers below it by the
@@ -65,20 +62,15 @@ def choose_threshold(
     ...     {"inliers": inliers}, same=same, agrees=same | True, as_known=same | True, as_unknown=~same,
     ...     splits=OpenSetSplits(np.arange(4).astype(object), who, is_known, ~is_known))
     >>> evaluator = TrialEvaluator(part, LogOdds({"inliers": inliers - 5.0}, {}, numbered(part)))
-    >>> found = choose_threshold([evaluator], DecisionParams({"inliers": 1.0}), DecideConfig(safe_threshold=False))
+    >>> found = choose_threshold([evaluator], DecisionParams({"inliers": 1.0}))
     >>> found.score, found.plateau, found.choice.threshold
-    (1.0, (0.0, 2.5), 1.25)
+    (1.0, (0.0, 2.5), 0.0)
     """
     answers = [evaluator.answers(choice) for evaluator in evaluators]
     swept = _sweep(evaluators, answers, midpoints(answers))
     low, high = swept.plateau()
-    middle = (low + high) / 2
-    if not swept.score.any():
-        threshold = min(_safe_threshold(evaluators, answers), UNREACHED)
-    elif config.safe_threshold:
-        threshold = min(max(low, _safe_threshold(evaluators, answers)), middle)
-    else:
-        threshold = middle
+    safe = _safe_threshold(evaluators, answers)
+    threshold = min(max(low, safe), (low + high) / 2) if swept.score.any() else min(safe, UNREACHED)
     return _score(evaluators, answers, choice.at(threshold), (low, high))
 
 

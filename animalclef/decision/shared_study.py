@@ -93,7 +93,7 @@ def explore_in_memory(evaluators: Sequence[TrialEvaluator], config: DecideConfig
 def _averaged(study: optuna.Study, evaluators: Sequence[TrialEvaluator], config: DecideConfig) -> SearchResult:
     trials = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
     found = [DecisionParams(**trial.user_attrs["choice"]) for trial in trials]
-    tried = [choose_threshold(evaluators, one, config) for one in found]
+    tried = [choose_threshold(evaluators, one) for one in found]
     return average(evaluators, [*choices_tried(evaluators, config), *tried], config)
 
 
@@ -124,7 +124,7 @@ def objective(evaluators: Sequence[TrialEvaluator], config: DecideConfig) -> Cal
             aggregation=_pick(trial, "aggregation", config.aggregations),
             same_viewpoint=_pick(trial, "same_viewpoint", sides),
         )
-        found = choose_threshold(evaluators, choice, config)
+        found = choose_threshold(evaluators, choice)
         trial.set_user_attr("choice", choice.as_json())
         return found.score
 

@@ -162,7 +162,7 @@ def cross_fitters(
     if not able:
         return [pooled_cross_fitter(pseudo, config, seed, answered)] if scored else []
     return [
-        CrossFitter(name, {name: part}, config, seed, pairs_of_others(parts, name, config.shrinkage), answered)
+        CrossFitter(name, {name: part}, config, seed, pairs_of_others(parts, name), answered)
         for name, part in able.items()
     ]
 

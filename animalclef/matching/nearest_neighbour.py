@@ -17,6 +17,7 @@ from animalclef.structures import Correspondences, FloatArray, LocalFeatures
 
 __all__ = ["MutualNearest"]
 
+_FEWEST = 3  # matches that can agree: two of them always do
 _ROWS = 256  # keypoints that are compared at once: their similarities to 512 others take half a megabyte
 
 
@@ -80,7 +81,7 @@ class MutualNearest:
         goal = query if swapped else candidate
         tolerance_px = self.config.tolerance * max(goal.image_size_wh)
         ends = (gallery_xy, query_xy) if swapped else (query_xy, gallery_xy)
-        agrees = agreeing(*ends, self.config.geometry, tolerance_px)
+        agrees = agreeing(*ends, tolerance_px)
         return Correspondences(query_xy, gallery_xy, 1 - ratio, agrees)
 
 
@@ -188,16 +189,11 @@ def _ratio(best: FloatArray, second: FloatArray, neighbours: int) -> FloatArray:
     return np.where(second < best, ratio, np.float32(np.inf))
 
 
-def agreeing(from_xy: FloatArray, to_xy: FloatArray, geometry: str, tolerance_px: float) -> NDArray[np.bool_]:
-    """Return which matches follow the transform that most follow (RANSAC); none where there are too few."""
-    needed = {"similarity": 3, "affine": 4, "homography": 5}[geometry]
-    if len(from_xy) < needed:
+def agreeing(from_xy: FloatArray, to_xy: FloatArray, tolerance_px: float) -> NDArray[np.bool_]:
+    """Return which matches follow the similarity that most follow (RANSAC); none where there are too few."""
+    if len(from_xy) < _FEWEST:
         return np.zeros(len(from_xy), dtype=bool)
-    if geometry == "homography":
-        _, mask = cv2.findHomography(from_xy, to_xy, cv2.USAC_MAGSAC, tolerance_px, maxIters=1000, confidence=0.999)
-    else:
-        estimate = cv2.estimateAffine2D if geometry == "affine" else cv2.estimateAffinePartial2D
-        _, mask = estimate(
-            from_xy, to_xy, method=cv2.RANSAC, ransacReprojThreshold=tolerance_px, maxIters=500, refineIters=0
-        )
+    _, mask = cv2.estimateAffinePartial2D(
+        from_xy, to_xy, method=cv2.RANSAC, ransacReprojThreshold=tolerance_px, maxIters=500, refineIters=0
+    )
     return np.zeros(len(from_xy), dtype=bool) if mask is None else mask.ravel().astype(bool)

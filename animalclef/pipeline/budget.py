@@ -28,7 +28,7 @@ from animalclef.store.pair_log import PairLog
 from animalclef.structures import PairScores, Shortlist
 from animalclef.structures.arrays import BoolArray
 
-__all__ = ["Spent", "pair_seconds", "settle_budget", "spent_on"]
+__all__ = ["STEPS", "Spent", "pair_seconds", "settle_budget", "spent_on"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,9 @@ Pair = frozenset[str]  # two photographs
 
 _ROUNDS = 6  # of sharing what is left of a budget
 _SPARE = 0.02  # of a budget may be left
+STEPS = (3, 6, 10, 15, 20, 30, 40, 60, 80)  # numbers of candidates after which a query may stop
+_SAMPLE = 100  # pseudo-queries of each data set that are matched whole, to learn when a query may stop
+_SAMPLE_SHARE = 0.25  # of the budget for this sample, at most
 _LEAST_SAMPLE = 12  # pseudo-queries per data set; with fewer no rule is learned
 
 
@@ -145,9 +148,9 @@ def _settle(record: _Record, shortlists: Shortlists, context: RunContext) -> _Re
     if record.pairs >= distinct:
         return record.model_copy(update={"share": 1.0, "sample_pairs": 0})
     count = min(
-        config.budget.sample,
+        _SAMPLE,
         *(config.decide.of("pseudo_queries", name) for name in datasets),
-        int(record.pairs * config.budget.sample_share) // (2 * config.retrieve.top_k * len(datasets)),
+        int(record.pairs * _SAMPLE_SHARE) // (2 * config.retrieve.top_k * len(datasets)),
     )
     if count < _LEAST_SAMPLE:  # too little to learn from: every query gets its first few candidates
         rule = StopRule(steps=(), match_columns=context.match_columns, provisional=None, curves={}, limit=0.0)
@@ -197,18 +200,18 @@ def _pairs_of(scores: PairScores, rows: BoolArray) -> set[Pair]:
 
 def _learn(sample: PseudoQuerySet, share: float, features: FeatureSet, context: RunContext) -> StopRule:
     """Match the sample whole, and learn when further candidates no longer change an answer."""
-    config, columns, steps = context.config, context.match_columns, context.config.budget.steps
+    config, columns = context.config, context.match_columns
     scores = [match_pairs(one, features, context) for one in (sample.as_known, sample.as_unknown)]
     laid = sample.laid_out(scores[0], scores[1], config.retrieve.top_k)
     provisional = tune(laid, config.decide, config.seed, "", "", Silent(), engine=context.engine)
-    roles = [trace_of(one, features.images, provisional, steps, columns) for one in scores]
+    roles = [trace_of(one, features.images, provisional, STEPS, columns) for one in scores]
     chances = held_out_chances(roles)
     unknown = float(np.mean([config.decide.of("unknown_share", name) for name in features.images.gallery.datasets]))
     limit = limit_for(roles[0], roles[1], chances, share, unknown)
     points = trade_off(roles[0], roles[1], chances, sample.findable)
     write_trade_off(points, context.folder.path / "budget.csv", context.folder.path / "budget.png")
     curves = learn_rule(roles)
-    return StopRule(steps=steps, match_columns=columns, provisional=provisional, curves=curves, limit=limit)
+    return StopRule(steps=STEPS, match_columns=columns, provisional=provisional, curves=curves, limit=limit)
 
 
 def pair_seconds(shortlist: Shortlist, features: FeatureSet, context: RunContext) -> float:

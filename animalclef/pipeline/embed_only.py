@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from animalclef.config import Config, SplitConfig
-from animalclef.config.prepare import ViewLabelConfig
 from animalclef.data.encounters import events_of
 from animalclef.data.table import LoadedTable
 from animalclef.data.table_writing import without_filled
@@ -103,7 +102,7 @@ def _warn_train_overlap(queries: ImageTable, trained_on: frozenset[str]) -> None
 
 
 def fill_viewpoints(
-    loaded: LoadedTable, embedding: Embedding, config: ViewLabelConfig
+    loaded: LoadedTable, embedding: Embedding, least_confidence: float
 ) -> tuple[ViewLabels, list[Skipped]]:
     """Return the viewpoints of all photographs, given or predicted from their embedding; queries with a viewpoint are
     training data too.
@@ -120,7 +119,7 @@ def fill_viewpoints(
             "orientation for some photographs of several individuals, from every side."
         )
     described = embedding.extract_features(given, queries=True)
-    labels = label_views(described.images, described.embeddings, config, embedding.config.seed)
+    labels = label_views(described.images, described.embeddings, least_confidence, embedding.config.seed)
     return labels, described.set_aside
 
 

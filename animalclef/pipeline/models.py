@@ -103,7 +103,7 @@ def scores_fingerprint(config: Config, models: Models) -> str:
     if keypoints.is_sift and keypoints.upright not in ("auto", False, ()):
         local += [["upright", keypoints.upright]]
     local += _preparation(config, models.segmenter)
-    matching = config.rerank.model_dump(mode="json", exclude=_LAST_BITS)
+    matching = config.rerank.digested(exclude=_LAST_BITS)
     rerank = [matching, *models.made_by[:1]]
     votes = config.vote if "vote" in config.retrieve.sources else None
     shortlist: list[object] = [config.retrieve.top_k, *config.retrieve.sources, []]  # [] as in earlier decisions

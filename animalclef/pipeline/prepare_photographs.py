@@ -145,7 +145,7 @@ def _record_path(contents: Contents, known: Mapping[str, DatasetPreparation], co
     """Return where the choice for these photographs, settings and weights is kept."""
     segmenter, masks = context.models.segmenter, contents.images.mask
     models = [context.scores_id, *(log.path.name for log in context.logs), segmenter and segmenter.fingerprint]
-    settings = context.config.model_dump(mode="json", exclude={"cluster": True, "data": {"cache_gb"}}) | {"name": ""}
+    settings = context.config.digested(exclude={"cluster": True, "data": {"cache_gb"}}) | {"name": ""}
     given = [] if masks is None else masks.tolist()
     seen = [contents.digest, given, sorted((name, one.mode) for name, one in known.items())]
     made = fingerprint(4, seen, settings, models, library_versions(), context.given is None)

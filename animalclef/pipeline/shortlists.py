@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from animalclef.config import Config
 from animalclef.data.encounters import Encounters
 from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries, choose_pseudo_queries, open_set_splits
-from animalclef.decision.pseudo_query_scores import joined, lay_out
-from animalclef.decision.viewpoint_bias import events_show_through, from_own_side_only
+from animalclef.decision.pseudo_query_scores import events_show_through, from_own_side_only, joined, lay_out
 from animalclef.pipeline.candidate_search import CandidateSearch, united
 from animalclef.pipeline.features import FeatureSet, encounters_of
 from animalclef.pipeline.run_context import RunContext

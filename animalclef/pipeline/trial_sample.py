@@ -14,9 +14,8 @@ from animalclef.config.prepare import Mode
 from animalclef.data.encounters import Encounters
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.decision.cross_fit import nested_answers
-from animalclef.decision.pseudo_query_scores import joined, lay_out
+from animalclef.decision.pseudo_query_scores import events_show_through, from_own_side_only, joined, lay_out
 from animalclef.decision.tune import cross_fitters
-from animalclef.decision.viewpoint_bias import events_show_through, from_own_side_only
 from animalclef.metrics.bootstrap import paired_difference, standard_error
 from animalclef.metrics.threshold_sweep import Roles, score_of
 from animalclef.pipeline.candidate_search import CandidateSearch

@@ -13,11 +13,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from animalclef.config.prepare import ViewLabelConfig
 from animalclef.structures import Embeddings, FloatArray, ImageTable, StrArray
 from animalclef.structures.arrays import Floats, Integers, check_shape
 
 __all__ = ["ViewClassifier", "ViewLabels", "ViewQuality", "cross_validate", "fit_classifier", "label_views"]
+
+_STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)  # values of C, the inverse regularisation, to choose from
+_FOLDS = 5  # of individuals, to measure the accuracy on
+_INNER_FOLDS = 3  # to choose C on
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class ViewClassifier:
         return float(-np.log(np.maximum(told, 1e-6)).sum())
 
 
-def label_views(images: ImageTable, embeddings: Embeddings, config: ViewLabelConfig, seed: int) -> ViewLabels:
+def label_views(images: ImageTable, embeddings: Embeddings, least_confidence: float, seed: int) -> ViewLabels:
     """Fill the absent viewpoints of each data set from `least_confidence` on; those given stay as they are.
 
     A data set stays as it is where nothing can be learnt: fewer than two viewpoints, or fewer than two individuals with
@@ -100,28 +103,30 @@ def label_views(images: ImageTable, embeddings: Embeddings, config: ViewLabelCon
     quality = []
     for name in images.datasets:
         rows = np.flatnonzero(images.dataset == name)
-        best[rows], confidence[rows], how_good = _of_dataset(name, images.select(rows), vectors[rows], config, seed)
+        best[rows], confidence[rows], how_good = _of_dataset(
+            name, images.select(rows), vectors[rows], least_confidence, seed
+        )
         quality.append(how_good)
-    viewpoint = np.where(confidence >= config.least_confidence, best, images.viewpoint)
+    viewpoint = np.where(confidence >= least_confidence, best, images.viewpoint)
     return ViewLabels(images.image_id, viewpoint, best, confidence, tuple(quality))
 
 
 def _of_dataset(
-    name: str, images: ImageTable, vectors: FloatArray, config: ViewLabelConfig, seed: int
+    name: str, images: ImageTable, vectors: FloatArray, least_confidence: float, seed: int
 ) -> tuple[StrArray, Floats, ViewQuality]:
     """The best viewpoint and its probability where one is absent, and how good they are."""
     view, absent = images.viewpoint, images.viewpoint == ""
     best, confidence = np.full(len(images), "", dtype=object), np.full(len(images), np.nan)
     named = np.flatnonzero(~absent & images.is_named)
-    quality = _quality(name, images, vectors, named, config, seed)
+    quality = _quality(name, images, vectors, named, least_confidence, seed)
     if absent.any() and not quality.why_not:
-        strength = _best_strength(vectors[named], view[named], images.identity[named], config, seed)
+        strength = _best_strength(vectors[named], view[named], images.identity[named], seed)
         best[absent], confidence[absent] = fit_classifier(vectors[~absent], view[~absent], strength)(vectors[absent])
-    return best, confidence, replace(quality, filled=int((confidence >= config.least_confidence).sum()))
+    return best, confidence, replace(quality, filled=int((confidence >= least_confidence).sum()))
 
 
 def _quality(
-    name: str, images: ImageTable, vectors: FloatArray, named: Integers, config: ViewLabelConfig, seed: int
+    name: str, images: ImageTable, vectors: FloatArray, named: Integers, least_confidence: float, seed: int
 ) -> ViewQuality:
     """What held-out individuals say of a classifier; `named` are the labelled rows with a name."""
     count = Counter(images.viewpoint.tolist())
@@ -133,8 +138,8 @@ def _quality(
         return replace(nothing, why_not=why)
     if len(set(who)) < 2 or len(set(view)) < 2:
         return replace(nothing, why_not="too few named photographs have a viewpoint to measure the accuracy on")
-    told, confidence = cross_validate(vectors[named], view, who, config, seed)
-    right, sure = told == view, confidence >= config.least_confidence
+    told, confidence = cross_validate(vectors[named], view, who, seed)
+    right, sure = told == view, confidence >= least_confidence
     accuracy, majority = float(right.mean()), max(Counter(view.tolist()).values()) / len(view)
     return replace(
         nothing,
@@ -147,15 +152,15 @@ def _quality(
 
 
 def cross_validate(
-    vectors: FloatArray, viewpoint: StrArray, individual: StrArray, config: ViewLabelConfig, seed: int
+    vectors: FloatArray, viewpoint: StrArray, individual: StrArray, seed: int
 ) -> tuple[StrArray, Floats]:
     """Viewpoint and confidence of every row, by classifiers that were fitted, and their C chosen, on other individuals.
 
     At least two individuals are expected.
     """
     told, sure = np.empty(len(vectors), dtype=object), np.zeros(len(vectors))
-    for rest, held in _folds(individual, config.folds, seed):
-        strength = _best_strength(vectors[rest], viewpoint[rest], individual[rest], config, seed)
+    for rest, held in _folds(individual, _FOLDS, seed):
+        strength = _best_strength(vectors[rest], viewpoint[rest], individual[rest], seed)
         told[held], sure[held] = fit_classifier(vectors[rest], viewpoint[rest], strength)(vectors[held])
     return told, sure
 
@@ -183,17 +188,15 @@ def fit_classifier(vectors: FloatArray, viewpoint: StrArray, strength: float) ->
     return ViewClassifier(viewpoints, mean, scale, weights, bias)
 
 
-def _best_strength(
-    vectors: FloatArray, viewpoint: StrArray, individual: StrArray, config: ViewLabelConfig, seed: int
-) -> float:
+def _best_strength(vectors: FloatArray, viewpoint: StrArray, individual: StrArray, seed: int) -> float:
     """The C whose classifiers are least surprised over folds of individuals, so that confidences hold too."""
-    folds = list(_folds(individual, config.inner_folds, seed + 1))
+    folds = list(_folds(individual, _INNER_FOLDS, seed + 1))
 
     def surprise(strength: float) -> float:
         parts = [(fit_classifier(vectors[rest], viewpoint[rest], strength), held) for rest, held in folds]
         return sum(classifier.surprise(vectors[held], viewpoint[held]) for classifier, held in parts)
 
-    return min(sorted(config.strengths), key=surprise) if len(config.strengths) > 1 else config.strengths[0]
+    return min(_STRENGTHS, key=surprise)
 
 
 def _folds(individual: StrArray, folds: int, seed: int) -> Iterator[tuple[Integers, Integers]]:

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
-from animalclef.errors import DataError
+from animalclef.config import Config
+from animalclef.decision.decision_model import Decision
+from animalclef.errors import AnimalClefError, DataError
+from animalclef.metrics.bootstrap import mean_interval
 from animalclef.runtime.atomic_files import output_error
+from animalclef.runtime.digests import file_digest
 from animalclef.runtime.file_lock import locked
 from animalclef.runtime.output_guard import check_output
 from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.wording import now
 
-__all__ = ["Ledger", "LedgerRow", "differences", "dotted", "ledger_of"]
+__all__ = ["Ledger", "LedgerRow", "differences", "dotted", "ledger_of", "record"]
+
+logger = logging.getLogger(__name__)
 
 _NAME = "ledger.jsonl"
 _BY_SETTINGS = ("weights", "data", "decision")  # digests that are compared besides the settings
+_WARNING = 160  # characters of each warning; the submission's metrics file has them whole
 
 
 @dataclass(frozen=True)
@@ -106,6 +116,48 @@ class Ledger:
             yield
 
 
+def record(
+    command: str,
+    place: Path | None,
+    config: Config,
+    decision: Decision,
+    *,
+    data: str,
+    run: Path,
+    weights: str | None = None,
+    submission: Path | None = None,
+    summary: Mapping[str, Any] | None = None,
+) -> dict[str, Any] | None:
+    """Append a line about a finished command to the ledger at `place` (default: beside the submission, or the run).
+
+    A ledger that cannot be written is a warning: the results are there all the same. `submission` and `summary` are
+    those of a command that answered the queries.
+    """
+    decided = decision.text
+    entry: dict[str, Any] = {
+        "command": command,
+        "config": config.name,
+        "run": str(run),
+        "submission": None if submission is None else str(submission),
+        "submission_sha256": "" if submission is None else file_digest(submission),
+        "validation": _validated(decision),
+        "data": data,
+        "weights": weights,
+        "decision": hashlib.sha256(decided.encode()).hexdigest()[:16],
+        "settings": dotted(config.digested()),
+    }
+    if summary is not None:
+        queries, new = summary["queries"], summary["new_individuals"]
+        entry |= {"queries": queries, "new_share": new / queries if queries else None}
+        warnings = [shorten(one, _WARNING, placeholder=" ...") for one in summary.get("warnings", [])]
+        entry |= {"individuals_named": summary["individuals_named"], "warnings": warnings}
+    try:
+        return Ledger(place or ledger_of(submission or run / "decision.json")).add_run(entry)
+    except AnimalClefError as error:
+        logger.warning("The ledger has no line for this run: %s", error)
+        return None
+
+
 def ledger_of(submission: Path) -> Path:
     """Return the ledger in the nearest parent folder called `submissions`, else in the file's own folder."""
     folder = submission.absolute().parent
@@ -169,3 +221,14 @@ def _are_numbers(values: Mapping[str, Any], *names: str) -> bool:
 def _plain(value: Any) -> Any:
     """Return a value as it is read back from a file: tuples are lists."""
     return json.loads(json.dumps(value))
+
+
+def _validated(decision: Decision) -> dict[str, Any]:
+    """Return the nested score with its interval of every data set and of their mean; `None` where none was made."""
+    seen = {name: part.validation for name, part in sorted(decision.datasets.items()) if part.validation is not None}
+    datasets = {name: {"score": one.nested, "low": one.low, "high": one.high} for name, one in seen.items()}
+    whole = [(one.nested, one.low, one.high) for one in seen.values() if one.low is not None and one.high is not None]
+    interval = mean_interval(whole) if len(whole) == len(seen) else None
+    _, low, high = interval or (None, None, None)
+    score = sum(one.nested for one in seen.values()) / len(seen) if seen else None
+    return {"score": score, "low": low, "high": high, "datasets": datasets}

@@ -373,6 +373,13 @@ def test_a_decision_of_an_earlier_version_is_one_sentence_where_it_is_used(
         _ = recogniser.decision
 
 
+def test_settings_that_this_version_cannot_follow_are_one_sentence(catalogue: Catalogue) -> None:
+    with catalogue.changing() as connection:
+        put_meta(connection, "config", json.dumps({"rerank": {"geometry": "affine"}}))
+    with pytest.raises(DataError, match="rerank: geometry must be similarity: affine and homography matched worse"):
+        _ = catalogue.config
+
+
 def test_an_older_catalogue_is_brought_up(begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from animalclef.catalogue import schema
 

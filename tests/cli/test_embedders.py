@@ -153,9 +153,9 @@ def test_an_embedder_is_evaluated_on_the_database_alone(tiny_data: Path, command
     ]
     assert told["mean"]["rank-20"] == 1
     assert 0.5 <= told["mean"]["rank-1"] <= 1  # the animals of `tiny` are easy to tell apart
-    assert "describing" in said.stderr
+    assert "extracting features" in said.stderr
     again = command("evaluate-embedder", "--data", tiny_data, "--run", "run")
-    assert "describing" not in again.stderr
+    assert "extracting features" not in again.stderr
     assert "mean" in again.stdout
     assert "rank-" in again.stdout
 
@@ -165,7 +165,7 @@ def test_embeddings_are_those_of_predict(tiny_data: Path, command: Command, tmp_
     before = {path.name for path in (RunFolder(tmp_path / "run").path / "embeddings").iterdir()}
     said = command("evaluate-embedder", "--data", tiny_data, "--run", tmp_path / "run")
     assert said.status == 0
-    assert "describing" not in said.stderr
+    assert "extracting features" not in said.stderr
     after = {path.name for path in (tmp_path / "run" / "embeddings").iterdir()}
     assert {name for name in after - before if not name.endswith("-vectors")} == set()
 

@@ -35,13 +35,13 @@ def predict(data: Path, run: Path, out: Path, *assignments: str, more: tuple[str
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two finished runs, `plain` and `affine`, over one data set, with their submissions."""
+    """Two finished runs, `plain` and `strict`, over one data set, with their submissions."""
     place = tmp_path_factory.mktemp("place")
     data = make_tiny_data(place / "data", individuals=4, unknown=1)
     predict(data, place / "runs" / "plain", place / "submissions" / "plain" / "submission.csv")
-    shutil.copytree(place / "runs" / "plain", place / "runs" / "affine")
-    changed = ("rerank.geometry=affine", "embed.dimensions=8")
-    predict(data, place / "runs" / "affine", place / "submissions" / "affine" / "submission.csv", *changed)
+    shutil.copytree(place / "runs" / "plain", place / "runs" / "strict")
+    changed = ("rerank.ratio=0.8", "embed.dimensions=8")
+    predict(data, place / "runs" / "strict", place / "submissions" / "strict" / "submission.csv", *changed)
     return place
 
 
@@ -58,10 +58,10 @@ def shown() -> list[dict[str, Any]]:
 def test_runs_stand_in_the_ledger_with_what_changed_and_the_boards_scores(here: Path) -> None:
     first, second = shown()[:2]
     assert (first["command"], first["changed"]) == ("predict", {})
-    assert set(second["changed"]) - {"decision"} == {"rerank.geometry", "embed.dimensions"}
+    assert set(second["changed"]) - {"decision"} == {"rerank.ratio", "embed.dimensions"}
     assert second["changed"]["embed.dimensions"] == [16, 8]
-    metrics = json.loads((here / "submissions" / "affine" / "submission.metrics.json").read_text())
-    manifest = json.loads((here / "submissions" / "affine" / "submission.manifest.json").read_text())
+    metrics = json.loads((here / "submissions" / "strict" / "submission.metrics.json").read_text())
+    manifest = json.loads((here / "submissions" / "strict" / "submission.manifest.json").read_text())
     assert second["validation"]["score"] == pytest.approx(metrics["validation_score"])
     assert second["submission_sha256"] == manifest["submission_sha256"]
     assert second["new_share"] == metrics["new_individuals"] / metrics["queries"]
@@ -71,7 +71,7 @@ def test_runs_stand_in_the_ledger_with_what_changed_and_the_boards_scores(here: 
     sent = here / "submissions" / "plain" / "submission.csv"
     assert call("ledger", "add", "--public", "0.4", "--note", "[early]", "--submission", sent).exit_code == 0
     boards = [run["board"] for run in shown()[:2]]
-    if (here / "submissions" / "affine" / "submission.csv").read_bytes() != sent.read_bytes():
+    if (here / "submissions" / "strict" / "submission.csv").read_bytes() != sent.read_bytes():
         assert boards == [{"public": 0.4, "note": "[early]"}, {"public": 0.51}]
     table = call("ledger", "show").stdout
     assert "0.400" in table
@@ -132,17 +132,17 @@ def test_diff_of_files_with_data_runs_and_truth(here: Path, tmp_path: Path) -> N
 def test_two_submissions_in_one_folder_keep_their_own_settings(here: Path, tmp_path: Path) -> None:
     one, other = tmp_path / "one.csv", tmp_path / "other.csv"
     predict(here / "data", here / "runs" / "plain", one)
-    predict(here / "data", here / "runs" / "affine", other, "rerank.geometry=affine", "embed.dimensions=8")
-    assert "geometry: similarity" in one.with_suffix(".config.yaml").read_text()
-    assert "geometry: affine" in other.with_suffix(".config.yaml").read_text()
+    predict(here / "data", here / "runs" / "strict", other, "rerank.ratio=0.8", "embed.dimensions=8")
+    assert "ratio: 0.9" in one.with_suffix(".config.yaml").read_text()
+    assert "ratio: 0.8" in other.with_suffix(".config.yaml").read_text()
     digests = {json.loads(path.with_suffix(".manifest.json").read_text())["submission_sha256"] for path in (one, other)}
     assert digests == {hashlib.sha256(path.read_bytes()).hexdigest() for path in (one, other)}
-    assert call("diff", one, other, "--run", "runs/plain", "--run", "runs/affine").exit_code == 0
+    assert call("diff", one, other, "--run", "runs/plain", "--run", "runs/strict").exit_code == 0
     lines = one.read_text().splitlines()
     first, _, answer = lines[1].partition(",")
     one.write_text("\n".join([lines[0], f"{first},{answer}x", *lines[2:]]) + "\n")
     with pytest.raises(RunError, match=r"plain: its answers are not those of .*one\.csv"):
-        call("diff", one, other, "--run", "runs/plain", "--run", "runs/affine")
+        call("diff", one, other, "--run", "runs/plain", "--run", "runs/strict")
 
 
 def test_a_submission_whose_run_was_changed_is_explained_by_the_files_beside_it(here: Path, tmp_path: Path) -> None:
@@ -166,12 +166,12 @@ def test_a_submission_whose_run_was_changed_is_explained_by_the_files_beside_it(
 
 
 def test_an_ensemble_answers_like_predict_and_keeps_a_run(here: Path, tmp_path: Path) -> None:
-    runs = ["runs/plain", "runs/affine"]
+    runs = ["runs/plain", "runs/strict"]
     out, kept = tmp_path / "e" / "submission.csv", tmp_path / "run"
     result = call("ensemble", *runs, "--out", out, "--run", kept, "--json", "--no-ledger")
     assert result.exit_code == 0, result.output
     said = json.loads(result.stdout)
-    assert set(said["runs"]) == {"plain", "affine"}
+    assert set(said["runs"]) == {"plain", "strict"}
     assert call("validate", out, "--data", "data").exit_code == 0
     truth = {row["image_id"]: row["identity"] if row["known"] == "1" else "new_individual"
              for row in read_csv(here / "data" / "truth.csv")}  # fmt: skip
@@ -180,7 +180,7 @@ def test_an_ensemble_answers_like_predict_and_keeps_a_run(here: Path, tmp_path: 
     manifest = json.loads(out.with_suffix(".manifest.json").read_text())
     assert [one["run"] for one in manifest["runs"].values()] == runs
     weights = json.loads(out.with_suffix(".decision.json").read_text())["datasets"]["NewtID"]["weights"]
-    assert set(weights) >= {f"{run}:{name}" for run in ("plain", "affine") for name in ("similarity", "inliers")}
+    assert set(weights) >= {f"{run}:{name}" for run in ("plain", "strict") for name in ("similarity", "inliers")}
     again = call("ensemble", *runs, "--out", tmp_path / "again.csv", "--run", tmp_path / "other", "--no-ledger")
     assert again.exit_code == 0
     assert (tmp_path / "again.csv").read_bytes() == out.read_bytes()
@@ -195,20 +195,24 @@ def refused(*runs: Path, error: type[AnimalClefError] = DataError) -> str:
 
 
 def test_runs_that_cannot_be_fused_are_refused(here: Path, tmp_path: Path) -> None:
-    plain, affine = here / "runs" / "plain", here / "runs" / "affine"
+    plain, strict = here / "runs" / "plain", here / "runs" / "strict"
     assert "expected two or more" in refused(plain)
-    assert "given twice" in refused(plain, here / "runs" / "affine" / ".." / "plain")
+    assert "given twice" in refused(plain, here / "runs" / "strict" / ".." / "plain")
     copy = copy_run(plain, tmp_path / "copy")
     assert "the same scores as" in refused(plain, copy)
-    other = copy_run(affine, tmp_path / "other")
+    other = copy_run(strict, tmp_path / "other")
     (other / "encounters.csv").write_text("image_id,encounter\n")
     assert "other encounters" in refused(plain, other)
     (other / "validation.safetensors").unlink()
     assert "no stored pseudo-queries" in refused(plain, other, error=StaleArtefactError)
     finished = other / "finished.json"
     finished.write_text(finished.read_text().replace('"data": "', '"data": "x'))
-    shutil.copyfile(affine / "validation.safetensors", other / "validation.safetensors")
+    shutil.copyfile(strict / "validation.safetensors", other / "validation.safetensors")
     assert "other settings or data" in refused(plain, other, error=StaleArtefactError)
+    kept = json.loads((strict / "finished.json").read_text())
+    kept["config"]["rerank"]["geometry"] = "affine"
+    finished.write_text(json.dumps({name: kept[name] for name in kept if name not in ("digest", "files")}))
+    assert "settings of another version" in refused(plain, other, error=RunError)
     finished.write_text("{}")
     assert "settings of another version" in refused(plain, other, error=RunError)
     finished.unlink()

@@ -17,6 +17,7 @@ from animalclef.config import (
     load_recipe,
     shipped_configs,
 )
+from animalclef.config.matching import RerankMember
 from animalclef.errors import ConfigError
 
 
@@ -56,7 +57,7 @@ def test_a_setting_like_no_other_lists_what_there_is() -> None:
         ("retrieve.top_k=0", "retrieve.top_k: input should be greater than or equal to 1", "0"),
         ("retrieve.top_k=many", "retrieve.top_k: input should be a valid integer", "'many'"),
         ("rerank.ratio=1.5", "rerank.ratio: input should be less than or equal to 1", "1.5"),
-        ("rerank.geometry=spline", "rerank.geometry: input should be 'similarity'", "'spline'"),
+        ("rerank.matcher=spline", "rerank.matcher: input should be 'mutual-nearest'", "'spline'"),
         ("seed=-1", "seed: input should be greater than or equal to 0", "-1"),
         ("retrieve.top_k=", "retrieve.top_k: input should be a valid integer", "None"),
         ("embed.bin_sizes=[0]", "embed.bin_sizes: numbers must be above 0, and at most 512", "[0]"),
@@ -163,7 +164,7 @@ def other_value(value: Any) -> Any:
     if isinstance(value, int | float):
         return value * 0.5 + 0.25 if isinstance(value, float) else value + 1
     if isinstance(value, tuple):
-        return (*value, 9)
+        return (*value, RerankMember())
     if isinstance(value, dict):
         return {"more": 1}
     return "another" if isinstance(value, str) else (0.5, 0.5, 0.5)
@@ -233,13 +234,27 @@ def test_a_setting_that_has_gone_loads_and_is_told_where_it_was_used(caplog: pyt
         "decide.relative_scores=false",
         "decide.rules=[probability]",
         "keypoints.spread=false",
+        "decide.shrinkage=10",
+        "budget.steps=[3, 6, 10, 15, 20, 30, 40, 60, 80]",
+        "embed.members=[{model: embedder-lite, codebook_images: 200}]",
         "decide.trials=3",
     ]
     assert load_config(None, earlier) == load_config(None, ["decide.trials=3"])
     assert caplog.text == ""
-    assert load_config(None, ["keypoints.spread=true", "decide.calibrations=[beta]"]) == Config()
-    assert [record.message.partition(":")[0] for record in caplog.records] == ["spread", "calibrations"]
+    others = ["keypoints.spread=true", "decide.calibrations=[beta]", "decide.safe_threshold=false"]
+    assert load_config(None, [*others, "embed.place_weight=2"]) == Config()
+    told = [record.message.partition(":")[0] for record in caplog.records]
+    assert told == ["place_weight", "spread", "calibrations", "safe_threshold"]
     assert caplog.records[0].message.endswith("has gone and has no effect (see CHANGELOG). Remove it.")
+
+
+def test_another_transform_than_a_similarity_is_refused() -> None:
+    assert load_config(None, ["rerank.geometry=similarity"]) == Config()
+    assert refused("rerank.geometry=affine") == (
+        "settings: rerank: geometry must be similarity: affine and homography matched worse and were removed, got "
+        "{'geometry': 'affine'}."
+    )
+    assert "geometry must be similarity" in refused("rerank.members=[{geometry: homography}]")
 
 
 def test_a_matcher_is_trained_on_sift_alone() -> None:

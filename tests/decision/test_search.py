@@ -123,6 +123,6 @@ def test_where_no_known_animal_is_found_strangers_stay_out(strangers: list[float
     part = pseudo_queries(["a", "b"], [[1, 0]], [[0, 1]], [[0, 1], [0, 1]])
     values = np.array([[one, one] for one in strangers])
     evaluator = TrialEvaluator(part, LogOdds({"value": values}, {}, np.array([[0, 1], [0, 1]])))
-    found = choose_threshold([evaluator], DecisionParams({"value": 1.0}), DecideConfig())
+    found = choose_threshold([evaluator], DecisionParams({"value": 1.0}))
     assert (found.score, found.baks, found.baus) == (0.0, 0.0, 1.0)
     assert found.choice.threshold > max(strangers)

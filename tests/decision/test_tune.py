@@ -113,7 +113,7 @@ def test_every_fold_of_the_nested_score_is_searched_as_the_whole_is() -> None:
     def search_of_fold(evaluators: Sequence[TrialEvaluator], config: DecideConfig) -> SearchResult:
         seen.append(len(evaluators[0].part))
         lazy = DecisionParams(weights={"inliers": 1.0})
-        return choose_threshold(evaluators, lazy, config)
+        return choose_threshold(evaluators, lazy)
 
     part, config = synthetic(12, signal=3.0, seed=0), DecideConfig(folds=3)
     own, other = (

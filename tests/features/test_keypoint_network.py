@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from animalclef.config import KeypointConfig, load_config
 from animalclef.config.matching import FEATURES
 from animalclef.errors import ConfigError, StaleArtefactError, WeightsError
-from animalclef.features.local.detectors import DETECTORS, Detected, Detector
 from animalclef.features.local.entries import features_from_entry, load_extractor
-from animalclef.features.local.keypoint_network import NetworkExtractor, scaled_size
+from animalclef.features.local.keypoint_network import DETECTORS, Detected, Detector, NetworkExtractor, scaled_size
 from animalclef.structures import DecodedImage, LocalFeatures
 
 SPECKLED = KeypointConfig(extractor="aliked-n16", batch_size=2)

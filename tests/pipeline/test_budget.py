@@ -26,13 +26,14 @@ from animalclef.pipeline.match import Allowance, first_slots, match_in_steps
 from animalclef.structures import PairScores, Shortlist
 
 IMAGES = image_table([Row("q"), Row("r"), *[Row(f"g{row}", "a") for row in range(6)]])
-LEARNED = (
-    "budget.sample=12",
-    "decide.pseudo_queries=12",
-    "budget.steps=[1,2,3]",
-    "retrieve.top_k=6",
-    "budget.sample_share=1",
-)
+LEARNED = ("decide.pseudo_queries=12", "retrieve.top_k=6")
+
+
+@pytest.fixture(autouse=True)
+def _sample_of_a_small_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budgeting, "_SAMPLE", 12)
+    monkeypatch.setattr(budgeting, "_SAMPLE_SHARE", 1)
+    monkeypatch.setattr(budgeting, "STEPS", (1, 2, 3))
 
 
 def shortlist() -> Shortlist:
@@ -298,10 +299,13 @@ def test_a_killed_run_ends_as_if_nothing_had_been(data: Path, run: Path, tmp_pat
     assert (run / "budget.json").read_bytes() == (whole / "budget.json").read_bytes()
 
 
-def test_with_a_given_decision_the_queries_have_the_budget_for_themselves(data: Path, run: Path) -> None:
+def test_with_a_given_decision_the_queries_have_the_budget_for_themselves(
+    data: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     predict(data, run, *LEARNED)
     tuned, every = run / "decision.json", len(read_csv(run / "candidates.csv"))
-    predict(data, run, *LEARNED, f"budget.spend={every // 2}", "budget.sample_share=0.01", decision=tuned)
+    monkeypatch.setattr(budgeting, "_SAMPLE_SHARE", 0.01)
+    predict(data, run, *LEARNED, f"budget.spend={every // 2}", decision=tuned)
     assert matched_pairs(run) == every // 2
     predict(data, run, *LEARNED, f"budget.spend={every}", decision=tuned)
     assert matched_pairs(run) == every

@@ -25,7 +25,7 @@ from animalclef.data.table import load_table
 from animalclef.engine.work import Capacity, ThisMachine
 from animalclef.errors import DataError
 from animalclef.features.extract import ExtractionJob
-from animalclef.features.local.detectors import DETECTORS
+from animalclef.features.local.keypoint_network import DETECTORS
 from animalclef.features.local.sift import SiftExtractor
 from animalclef.matching.nearest_neighbour import MutualNearest
 from animalclef.pipeline.cost import estimate

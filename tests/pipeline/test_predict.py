@@ -75,7 +75,7 @@ def test_workers_change_nothing(data: Path, first: tuple[Path, bytes], tmp_path:
         ("retrieve.sources=[embedding]", {"tuned": 1}),
         ("vote.neighbours=2", {"tuned": 1}),
         ("rerank.ratio=0.8", {"pairs": PAIRS, "tuned": 1}),
-        ("rerank.geometry=affine", {"pairs": PAIRS, "tuned": 1}),
+        ("rerank.tolerance=0.03", {"pairs": PAIRS, "tuned": 1}),
         ("rerank.matcher=none", {"tuned": 1}),
         ("keypoints.max_keypoints=48", {"keypoints": PHOTOGRAPHS, "pairs": PAIRS, "tuned": 1}),
         ("embed.words=6", {"embeddings": PHOTOGRAPHS, "tuned": 1}),

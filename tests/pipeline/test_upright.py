@@ -22,7 +22,7 @@ from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.errors import ConfigError
-from animalclef.features.local.detectors import DETECTORS
+from animalclef.features.local.keypoint_network import DETECTORS
 from animalclef.pipeline.choose_upright import UprightTrial, upright_gain
 from animalclef.report.match_view import Matches
 from animalclef.runtime.progress import Silent

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from rows import Row, embeddings_of, image_table
 
-from animalclef.config.prepare import ViewLabelConfig
 from animalclef.prepare.viewpoints import ViewClassifier, cross_validate, fit_classifier, label_views
 from animalclef.structures import Embeddings, ImageTable
 
@@ -39,7 +38,7 @@ def test_absent_viewpoints_are_filled_and_given_ones_stay() -> None:
     rows += [Row("q0"), Row("g0", "i9"), Row("odd", "i9", "left")]
     values += [[1.0, 0.0], [-1.0, 0.0], [-1.0, 0.0]]  # the last is called left and looks like right
     images, embeddings = of(rows, values)
-    labels = label_views(images, embeddings, ViewLabelConfig(least_confidence=0.6), seed=0)
+    labels = label_views(images, embeddings, 0.6, seed=0)
     told = dict(zip(labels.image_id, labels.viewpoint, strict=True))
     assert (told["q0"], told["g0"], told["odd"]) == ("left", "right", "left")
     assert list(labels.viewpoint[:12]) == list(images.viewpoint[:12])
@@ -54,7 +53,7 @@ def test_absent_viewpoints_are_filled_and_given_ones_stay() -> None:
 def test_what_is_not_sure_stays_absent_with_its_confidence() -> None:
     rows, values = herd(6)
     images, embeddings = of([*rows, Row("between", "i0")], [*values, [0.0, 0.0]])
-    labels = label_views(images, embeddings, ViewLabelConfig(least_confidence=0.9), seed=0)
+    labels = label_views(images, embeddings, 0.9, seed=0)
     assert labels.viewpoint[-1] == ""
     assert labels.best[-1] in ("left", "right")
     view, confidence = labels.filled()["between"]
@@ -66,7 +65,7 @@ def test_what_is_not_sure_stays_absent_with_its_confidence() -> None:
 def test_three_viewpoints() -> None:
     rows, values = herd(6, ("left", "right", "top"))
     images, embeddings = of([*rows, Row("q")], [*values, [0.0, 2.0]])
-    labels = label_views(images, embeddings, ViewLabelConfig(least_confidence=0.5), seed=0)
+    labels = label_views(images, embeddings, 0.5, seed=0)
     assert labels.viewpoint[-1] == "top"
     assert labels.quality[0].majority == pytest.approx(1 / 3)
 
@@ -82,7 +81,7 @@ def test_three_viewpoints() -> None:
 )
 def test_where_nothing_can_be_learnt_all_stays(rows: list[Row], why: str) -> None:
     images, embeddings = of(rows, [[float(place), 1.0] for place in range(len(rows))])
-    labels = label_views(images, embeddings, ViewLabelConfig(least_confidence=0), seed=0)
+    labels = label_views(images, embeddings, 0, seed=0)
     assert why in labels.quality[0].why_not
     assert list(labels.viewpoint) == list(images.viewpoint)
     assert np.isnan(labels.confidence).all()
@@ -92,7 +91,7 @@ def test_where_nothing_can_be_learnt_all_stays(rows: list[Row], why: str) -> Non
 def test_noise_is_no_better_than_the_majority_and_fills_nothing() -> None:
     rows, _ = herd(8)
     images, embeddings = of([*rows, Row("q")], [[1.0, 1.0]] * 17)
-    labels = label_views(images, embeddings, ViewLabelConfig(least_confidence=0), seed=0)
+    labels = label_views(images, embeddings, 0, seed=0)
     assert "no better" in labels.quality[0].why_not
     assert labels.viewpoint[-1] == ""
 
@@ -104,7 +103,7 @@ def test_data_sets_are_learnt_apart() -> None:
     images, embeddings = of(
         [*rows, *others, Row("l"), Row("n", dataset="newt")], [*values, *turned, [1.0, 0.0], [1.0, 0.0]]
     )
-    labels = label_views(images, embeddings, ViewLabelConfig(least_confidence=0.5), seed=0)
+    labels = label_views(images, embeddings, 0.5, seed=0)
     assert labels.viewpoint[-2:].tolist() == ["left", "right"]
     assert [one.dataset for one in labels.quality] == ["lynx", "newt"]
 
@@ -113,7 +112,7 @@ def test_labelled_queries_teach_but_are_not_measured_on() -> None:
     rows, values = herd(6)
     wrong = [Row(f"q{place}", None, "left") for place in range(3)]
     images, embeddings = of([*rows, *wrong, Row("g", "i0")], [*values, *[[-1.0, 0.0]] * 3, [1.0, 0.0]])
-    quality = label_views(images, embeddings, ViewLabelConfig(least_confidence=0.5), seed=0).quality[0]
+    quality = label_views(images, embeddings, 0.5, seed=0).quality[0]
     assert (quality.labelled, quality.accuracy) == (15, 1.0)
 
 
@@ -124,7 +123,7 @@ def test_an_individual_is_never_on_both_sides() -> None:
     vectors = np.eye(20, dtype=np.float32)[who]
     view = strings(*["left" if one else "right" for one in rng.permutation([0, 1] * 10)[who]])
     names = strings(*[f"i{one}" for one in who])
-    told, _ = cross_validate(vectors, view, names, ViewLabelConfig(), seed=0)
+    told, _ = cross_validate(vectors, view, names, seed=0)
     right = told == view
     assert right.mean() < 0.7  # 1.0 where an individual's other photographs give it away
     assert (fit_classifier(vectors, view, 1.0)(vectors)[0] == view).all()
@@ -156,7 +155,7 @@ def test_weak_coordinates_are_not_blown_up() -> None:
     noise = 0.05 * rng.normal(size=(len(rows), 60))
     vectors = np.concatenate([np.array(values)[:, :1], noise], axis=1).astype(np.float32)
     view, who = strings(*[row.viewpoint for row in rows]), strings(*[str(row.identity) for row in rows])
-    told, _ = cross_validate(vectors, view, who, ViewLabelConfig(), seed=0)
+    told, _ = cross_validate(vectors, view, who, seed=0)
     assert (told == view).mean() == 1.0
 
 
@@ -172,7 +171,7 @@ def test_a_column_that_never_changes_and_one_viewpoint() -> None:
 def test_the_same_seed_tells_the_same() -> None:
     rows, values = herd(6, noise=1.0)
     images, embeddings = of([*rows, Row("q")], [*values, [0.3, 0.0]])
-    one, two = (label_views(images, embeddings, ViewLabelConfig(least_confidence=0.5), seed=4) for _ in range(2))
+    one, two = (label_views(images, embeddings, 0.5, seed=4) for _ in range(2))
     assert one.quality == two.quality
     np.testing.assert_array_equal(one.confidence, two.confidence)
 
@@ -182,4 +181,4 @@ def test_an_image_without_an_embedding_is_told() -> None:
     images, embeddings = of(rows, values)
     fewer = replace(embeddings, image_id=embeddings.image_id[1:], values=embeddings.values[1:])
     with pytest.raises(KeyError):
-        label_views(images, fewer, ViewLabelConfig(), seed=0)
+        label_views(images, fewer, 0.8, seed=0)

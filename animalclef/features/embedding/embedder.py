@@ -16,7 +16,13 @@ from animalclef.config import Config, fingerprint
 from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.features.embedding.principal_components import principal_axes, project, unit, whitened
 from animalclef.features.embedding.timm_embedder import TimmExtractor, choose_device, load_embedder
-from animalclef.features.embedding.vlad import Codebook, VladExtractor, dense_descriptors, fit_codebook
+from animalclef.features.embedding.vlad import (
+    CODEBOOK_IMAGES,
+    Codebook,
+    VladExtractor,
+    dense_descriptors,
+    fit_codebook,
+)
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.store.shard_store import Entry, ShardStore
@@ -99,7 +105,7 @@ class Embedder:
     def _fit(self, workers: int, progress: Progress) -> Codebook:
         config = self.config
         rng = np.random.default_rng([config.seed, 5])
-        chosen = rng.permutation(len(self.gallery))[: config.embed.codebook_images]
+        chosen = rng.permutation(len(self.gallery))[:CODEBOOK_IMAGES]
 
         def look(row: int) -> tuple[FloatArray, FloatArray]:
             try:

@@ -23,6 +23,7 @@ from animalclef.store.shard_store import Entry
 from animalclef.structures import DecodedImage, FloatArray
 
 __all__ = [
+    "CODEBOOK_IMAGES",
     "Codebook",
     "VladExtractor",
     "dense_descriptors",
@@ -31,6 +32,10 @@ __all__ = [
     "residuals_of",
     "vlad_of",
 ]
+
+
+CODEBOOK_IMAGES = 200  # photographs of a data set that its codebook is fitted on, at most
+_CODEBOOK_DESCRIPTORS = 60_000  # of these photographs, at most
 
 
 def dense_root_sift(
@@ -139,13 +144,13 @@ def fit_codebook(samples: Sequence[tuple[FloatArray, FloatArray]], config: Embed
     descriptors = np.concatenate([one for one, _ in samples] or [np.zeros((0, 128), np.float32)])
     places = np.concatenate([place for _, place in samples] or [np.zeros((0, 2), np.float32)])
     rng = np.random.default_rng([seed, 4])
-    if len(descriptors) > config.codebook_descriptors:
-        rows = np.sort(rng.choice(len(descriptors), config.codebook_descriptors, replace=False))
+    if len(descriptors) > _CODEBOOK_DESCRIPTORS:
+        rows = np.sort(rng.choice(len(descriptors), _CODEBOOK_DESCRIPTORS, replace=False))
         descriptors, places = descriptors[rows], places[rows]
     with threadpool_limits(1):
         mean, basis, _ = principal_axes(descriptors, config.local_dimensions)
         unfilled = Codebook(mean, basis, np.zeros((0, config.local_dimensions + 2), np.float32))
-        points = _shorten(descriptors, places, unfilled, config)
+        points = _shorten(descriptors, places, unfilled)
         if not len(points):
             return Codebook(mean, basis, np.zeros((1, config.local_dimensions + 2), np.float32))
         means = faiss.Kmeans(
@@ -156,10 +161,10 @@ def fit_codebook(samples: Sequence[tuple[FloatArray, FloatArray]], config: Embed
     return Codebook(mean, basis, np.asarray(means.centroids, dtype=np.float32))
 
 
-def _shorten(descriptors: FloatArray, places: FloatArray, codebook: Codebook, config: EmbedConfig) -> FloatArray:
-    """Return local descriptors after PCA, unit length, with their weighted place appended."""
+def _shorten(descriptors: FloatArray, places: FloatArray, codebook: Codebook) -> FloatArray:
+    """Return local descriptors after PCA, unit length, with their place appended."""
     short = unit((descriptors - codebook.mean) @ codebook.basis)
-    return np.ascontiguousarray(np.hstack([short, config.place_weight * places]), dtype=np.float32)
+    return np.ascontiguousarray(np.hstack([short, places]), dtype=np.float32)
 
 
 def residuals_of(
@@ -170,7 +175,7 @@ def residuals_of(
     Residuals to the nearest word, (m, d + 2); that word's row, (m,); places in [-0.5, 0.5] of the image, (m, 2).
     """
     descriptors, places = dense_descriptors(image, config)
-    points = _shorten(descriptors, places, codebook, config)
+    points = _shorten(descriptors, places, codebook)
     nearest = (points @ codebook.words.T - (codebook.words**2).sum(axis=1) / 2).argmax(axis=1)
     return points - codebook.words[nearest], nearest, places
 

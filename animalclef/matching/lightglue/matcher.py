@@ -263,7 +263,7 @@ class LightGlueMatcher:
         """Return which matches, (n,), agree with the one transform that most of them share."""
         left, right = sides
         from_xy, to_xy = left.keypoints_xy[found.left], right.keypoints_xy[found.right]
-        return agreeing(from_xy, to_xy, self.config.geometry, self.config.tolerance * right.long_side)
+        return agreeing(from_xy, to_xy, self.config.tolerance * right.long_side)
 
 
 def _left_first(pair: Pair, length: Mapping[MatchKey, int]) -> Pair:

@@ -47,8 +47,8 @@ def plan_batches(
     - balanced: every class as often as any other, and within it every row.
     - species-balanced: every species as often as any other, within it every class, within that every row.
     - pxk: batch_size / `per_individual` individuals with that many rows each. Rows repeat only where an individual has
-      too few, individuals only where there are too few of them. Individuals with one row are left out unless
-      `singletons` is set; with `one_species` so are those that are alone in their species.
+      too few, individuals only where there are too few of them. Individuals with one row are left out; with
+      `one_species` so are those that are alone in their species.
 
     Raises:
         TrainingError: for pxk a batch cannot be divided so, or no two individuals can be drawn.
@@ -149,14 +149,14 @@ def _plan_pxk(
     every = np.arange(len(label))
     groups = []
     for rows in _split(every, species) if config.one_species else [every]:
-        individuals = tuple(own for own in _split(rows, label) if len(own) > 1 or config.singletons)
+        individuals = tuple(own for own in _split(rows, label) if len(own) > 1)
         if len(individuals) > 1:
             groups.append(individuals)
     if not groups:
         where = "of one species " if config.one_species else ""
         raise TrainingError(
-            f"No two individuals {where}have two photographs or more. Set sampling.singletons=true or "
-            "sampling.one_species=false, or choose another sampling.kind."
+            f"No two individuals {where}have two photographs or more. Set sampling.one_species=false, or choose "
+            "another sampling.kind."
         )
     parts = [(group, part) for group, own in enumerate(groups) for part in range(max(1, len(own) // animals))]
     usable = sum(len(rows) for own in groups for rows in own)

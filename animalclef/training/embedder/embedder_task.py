@@ -78,7 +78,7 @@ def schedule_factor(step: int, config: ScheduleConfig, steps_per_epoch: int, fro
     if config.kind == "ramp-decay":
         return _ramp_decay(step // steps_per_epoch, config)
     warm = min(warm, total // 2)
-    if step < warm or config.kind == "constant":
+    if step < warm:
         return _warm(step, warm, config.first)
     share = 0.5 * (1 + math.cos(math.pi * (step - warm) / max(total - warm, 1)))
     return config.lowest + (1 - config.lowest) * share
@@ -119,10 +119,8 @@ def make_optimiser(network: nn.Module, loss: nn.Module, config: EmbedderOptimise
         (config.head_factor, loss.parameters()),
     )
     groups = [group for factor, part in parts for group in decay_matrices(part, config.weight_decay, factor=factor)]
-    rate, foreach = config.learning_rate, next(network.parameters()).is_cuda
-    if config.kind == "sgd":
-        return optim.SGD(groups, lr=rate, momentum=config.momentum, nesterov=config.momentum > 0, foreach=foreach)
-    return (optim.AdamW if config.kind == "adamw" else optim.Adam)(groups, lr=rate, foreach=foreach)
+    kind = optim.AdamW if config.kind == "adamw" else optim.Adam
+    return kind(groups, lr=config.learning_rate, foreach=next(network.parameters()).is_cuda)
 
 
 class EmbedderTask:
@@ -168,7 +166,7 @@ class EmbedderTask:
     def losses(self, batch: Batch) -> Tensor:
         """Return the loss of every photograph, (b,) float32."""
         inputs = self.trained.preprocessing.normalise(batch.pixels, self.fabric.device)
-        labels, distillation = batch.label.to(self.fabric.device), self.config.distillation
+        labels = batch.label.to(self.fabric.device)
         if self.teacher is None:
             losses: Tensor = self.loss(self.network(inputs).float(), labels)
             return losses
@@ -179,8 +177,7 @@ class EmbedderTask:
                 shown = self.trained.preprocessing.normalise(batch.plain, self.fabric.device)
             target, _ = _pooled_and_embedding(self.teacher, shown)
         identity: Tensor = self.loss(embeddings.float(), labels)
-        held = distillation_losses(pooled, target, distillation.kind)
-        return distillation.weight * held + distillation.identity_weight * identity
+        return self.config.distillation.weight * distillation_losses(pooled, target) + identity
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of a step, from 0."""

@@ -163,5 +163,5 @@ def _recipe(task: EmbedderTask, start: Path | None) -> str:
         shown.append(config.data.decode_long_side)
     apart = [] if held is None else [held.table.key.tolist(), held.split.query.tolist(), held.split.gallery.tolist()]
     begun = "" if start is None else file_digest(start)
-    settings = config.model_dump(mode="json", exclude={"name", "data", "checkpoint_every"})
+    settings = config.digested(exclude={"name", "data", "checkpoint_every"})
     return fingerprint(2, settings, begun, shown, apart, task.fabric.world_size)

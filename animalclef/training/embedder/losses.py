@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity, cross_entropy, mse_loss, normalize, softplus
+from torch.nn.functional import cosine_similarity, cross_entropy, normalize
 
 from animalclef.config.embedder_training import LossConfig
 
@@ -105,16 +105,9 @@ class SoftmaxLoss(nn.Module):
             return cross_entropy(logits, labels, reduction="none")
 
 
-def distillation_losses(features: Tensor, teacher: Tensor, kind: str) -> Tensor:
-    """Return how far features (b, d) are from a teacher's, (b,): `cosine`: 1 - cosine; `mse`: mean squared difference.
-
-    The mean squared difference is relative to the mean square of the teacher's features, so that it has no unit.
-    """
-    features, teacher = features.float(), teacher.float()
-    if kind == "cosine":
-        return 1 - cosine_similarity(features, teacher, dim=1, eps=_SHORTEST)
-    squares = teacher.square().mean(1).clamp(min=_SHORTEST**2)
-    return mse_loss(features, teacher, reduction="none").mean(1) / squares
+def distillation_losses(features: Tensor, teacher: Tensor) -> Tensor:
+    """Return how far features (b, d) are from a teacher's, (b,): 1 - cosine."""
+    return 1 - cosine_similarity(features.float(), teacher.float(), dim=1, eps=_SHORTEST)
 
 
 def dynamic_margins(counts: NDArray[np.integer], low_rad: float, high_rad: float) -> NDArray[np.float64]:
@@ -146,12 +139,11 @@ def arcface_losses(cosines: Tensor, labels: Tensor, margins_rad: Tensor, scale: 
     return cross_entropy(logits, labels, reduction="none")
 
 
-def batch_hard_losses(embeddings: Tensor, labels: Tensor, margin: float | None, *, unit_length: bool = False) -> Tensor:
+def batch_hard_losses(embeddings: Tensor, labels: Tensor, margin: float, *, unit_length: bool = False) -> Tensor:
     """Return, for each photograph (b,), farthest of its class - nearest of another + margin, at least 0.
 
-    Without a margin log(1 + exp(farthest - nearest)), the soft margin. Distances are Euclidean, with `unit_length` of
-    embeddings scaled to length 1. A photograph that is the only one of its class in the batch, or whose class is the
-    only one, has the loss 0 and no gradient.
+    Distances are Euclidean, with `unit_length` of embeddings scaled to length 1. A photograph that is the only one of
+    its class in the batch, or whose class is the only one, has the loss 0 and no gradient.
     """
     embeddings = _unit(embeddings) if unit_length else embeddings
     distances = torch.cdist(embeddings, embeddings, compute_mode="donot_use_mm_for_euclid_dist")
@@ -163,8 +155,7 @@ def batch_hard_losses(embeddings: Tensor, labels: Tensor, margin: float | None, 
     farthest = distances.masked_fill(~positive, -1).amax(1)
     nearest = distances.masked_fill(same, torch.inf).amin(1)
     gap = torch.where(usable, farthest - torch.where(usable, nearest, 0), 0)
-    losses = softplus(gap) if margin is None else (gap + margin).relu()
-    return torch.where(usable, losses, 0)
+    return torch.where(usable, (gap + margin).relu(), 0)
 
 
 def contrastive_losses(embeddings: Tensor, labels: Tensor, temperature: float) -> Tensor:

@@ -51,15 +51,13 @@ def named_rows(table: ImageTable, config: LabelConfig) -> ImageTable:
         DataError: the settings name a data set that the table does not have.
     """
     sided = config.viewpoint_as_identity
-    wanted = {*config.only, *config.without, *(() if isinstance(sided, bool) else sided)}
+    wanted = {*config.only, *(() if isinstance(sided, bool) else sided)}
     absent = sorted(wanted - set(table.datasets))
     if absent:
         raise DataError(f"labels: no data set {absent[0]} in {table.root}; there are {', '.join(table.datasets)}.")
     named = table.gallery
-    keep = ~np.isin(named.dataset, list(config.without))
     if config.only:
-        keep &= np.isin(named.dataset, list(config.only))
-    named = named.select(keep)
+        named = named.select(np.isin(named.dataset, list(config.only)))
     lost = _sided(named, config) & (named.viewpoint == "")
     if lost.any():
         logger.warning("%s left out: the side of the animal is not known.", counted(int(lost.sum()), "photograph"))

@@ -198,7 +198,7 @@ def train_matcher(
         fabric.launch()
         source, held = (PairSource(part, store, config) for part in (trained, apart))
         task = MatcherTask(config, source, held, fabric, weights, str(start))
-        settings = config.model_dump(mode="json", exclude={"name", "checkpoint_every"})
+        settings = config.digested(exclude={"name", "checkpoint_every"})
         settings["keypoints"]["spread"] = False  # once a setting
         del settings["keypoints"]["upright"]  # always the same
         recipe = fingerprint(3, "sift", settings, digest, shown, fabric.world_size)

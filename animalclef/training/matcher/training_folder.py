@@ -87,7 +87,7 @@ def fill_store(
     Return the store, the content key of each photograph by name, and the names of those that cannot be read. Views that
     are there are kept, so an interrupted run resumes.
     """
-    keypoints = config.keypoints.model_dump(mode="json", exclude={"upright"})  # always the same
+    keypoints = config.keypoints.digested(exclude={"upright"})  # always the same
     made_by = [2, "sift", keypoints, config.warps, config.seed, cv2.__version__, np.__version__]
     store = ShardStore(folder / fingerprint(*made_by))
     key_of = {photo.name: _content_key(photo) for photo in photos}

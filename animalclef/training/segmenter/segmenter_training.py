@@ -8,30 +8,130 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn, optim
 from torch.nn import functional
 
-from animalclef.config import fingerprint
+from animalclef.config import DataConfig, fingerprint
 from animalclef.config.training import AveragingConfig, TrainSegmenterConfig
+from animalclef.data.decode import read_image
 from animalclef.data.hashing import photograph_keys
-from animalclef.data.masks import Masks
+from animalclef.data.masks import Masks, read_mask
 from animalclef.errors import DataError
-from animalclef.prepare.u2net_segmenter import mask_from_map
+from animalclef.prepare.u2net_segmenter import mask_from_map, network_input
 from animalclef.prepare.u2netp import U2NetP, load_u2netp
 from animalclef.runtime.digests import file_digest
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.structures import ImageTable
+from animalclef.synthetic import Animal, draw_visit, photograph, random_species
+from animalclef.synthetic.photograph import box_around
 from animalclef.training.fabric import lock_folder, open_fabric
-from animalclef.training.segmenter.segmenter_examples import Example, ExampleSource, MaskBatch, as_batch
 from animalclef.training.training_loop import TrainingLoop
 from animalclef.training.training_state import save_half
 from animalclef.training.training_task import History, LoopSettings, Validation, warmup_then_cosine
 
-__all__ = ["SegmenterTask", "TrainedSegmenter", "mask_loss", "overlap", "train_segmenter"]
+__all__ = [
+    "Example",
+    "ExampleSource",
+    "MaskBatch",
+    "SegmenterTask",
+    "TrainedSegmenter",
+    "mask_loss",
+    "overlap",
+    "render_example",
+    "train_segmenter",
+]
 
 _APART = 1_000_003  # added to the seed of what is held out
+_RENDERED, _GIVEN, _CHOICE = 31, 32, 33  # of the seeds of generators
+_LONG_SIDE = 640  # pixels, of given photographs
+_MARGIN = 0.15  # of a box's sides: most that a close photograph shows around the animal
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One photograph and where its animal is."""
+
+    name: str
+    pixels: NDArray[np.uint8]  # (h, w, 3) RGB
+    mask: NDArray[np.float32]  # (h, w) 0..1
+
+    def __post_init__(self) -> None:
+        if self.pixels.shape != (*self.mask.shape, 3):
+            raise ValueError(f"Expected a mask of the photograph's size, got {self.mask.shape}, {self.pixels.shape}.")
+
+
+@dataclass(frozen=True, eq=False)
+class MaskBatch:
+    """Photographs as the network takes them, and their masks."""
+
+    names: tuple[str, ...]
+    images: Tensor  # (b, 3, side, side), normalised
+    masks: Tensor  # (b, 1, side, side), 0..1
+
+
+class ExampleSource:
+    """Draws examples by number; the same number gives the same example."""
+
+    def __init__(
+        self, config: TrainSegmenterConfig, seed: int, images: ImageTable | None = None, masks: Masks | None = None
+    ) -> None:
+        """Draw from rendered photographs, and from `images` where they are given (`masks` has a source for each)."""
+        self.config, self.seed, self.images, self.masks = config, seed, images, masks
+
+    def batch(self, number: int) -> MaskBatch:
+        """Return the batch of this number, from 0."""
+        first = number * self.config.batch_size
+        return as_batch([self.example(first + place) for place in range(self.config.batch_size)], self.config.side)
+
+    def example(self, number: int) -> Example:
+        """Return the example of this number: given or rendered, mirrored or not, whole or cut to the animal."""
+        rng = np.random.default_rng((self.seed, _CHOICE, number))
+        example = None
+        if self.images is not None and self.masks is not None and rng.random() < self.config.given:
+            example = self._given(self.images, self.masks, number)
+        example = example or render_example(self.seed, number)
+        if rng.random() < 0.5:
+            example = _part(example, np.s_[:, ::-1])
+        close = rng.random() < self.config.close
+        box = box_around(example.mask > 0.5, (0, _MARGIN), rng) if close else None
+        return example if box is None else _part(example, box)
+
+    def _given(self, images: ImageTable, masks: Masks, number: int) -> Example | None:
+        """Return a photograph with its mask; `None` for a segmentation that has another shape."""
+        row = int(np.random.default_rng((self.seed, _GIVEN, number)).integers(len(images)))
+        image = read_image(images, row, DataConfig(decode_long_side=_LONG_SIDE))
+        size_wh = (image.pixels.shape[1], image.pixels.shape[0])
+        mask = read_mask(images, row, str(masks.source[row]), size_wh)
+        if mask is None:
+            return None
+        full = cv2.resize(mask.astype(np.float32), size_wh, interpolation=cv2.INTER_AREA).astype(np.float32)
+        return Example(str(images.path[row]), image.pixels, full)
+
+
+def render_example(seed: int, number: int) -> Example:
+    """Render one animal of a random species in a random place; its mask is exact."""
+    rng = np.random.default_rng((seed, _RENDERED, number))
+    species = random_species(rng)
+    visit = draw_visit(species, (seed, number, 0), "2020-01-01", rng)
+    side = species.sides[rng.integers(len(species.sides))]
+    made = photograph(Animal(species, (seed, number, 1)), visit, side, rng)
+    return Example(f"rendered {number}", made.pixels, made.mask.astype(np.float32) / np.float32(255))
+
+
+def as_batch(examples: Sequence[Example], side: int) -> MaskBatch:
+    """Return examples as the network takes them."""
+    images = np.stack([network_input(one.pixels, side) for one in examples])
+    masks = np.stack([cv2.resize(one.mask, (side, side), interpolation=cv2.INTER_AREA) for one in examples])
+    names = tuple(one.name for one in examples)
+    return MaskBatch(names, torch.from_numpy(images), torch.from_numpy(masks[:, None]))
+
+
+def _part(example: Example, at: tuple[slice, slice]) -> Example:
+    return Example(example.name, np.ascontiguousarray(example.pixels[at]), np.ascontiguousarray(example.mask[at]))
 
 
 class SegmenterTask:
@@ -177,7 +277,7 @@ def train_segmenter(
         fabric.launch()
         source = ExampleSource(config, config.seed, *parts[0])
         task = SegmenterTask(config, network, source, ExampleSource(config, config.seed + _APART, *parts[1]), fabric)
-        settings = config.model_dump(mode="json", exclude={"name", "checkpoint_every"})
+        settings = config.digested(exclude={"name", "checkpoint_every"})
         recipe = fingerprint(2, settings, file_digest(start), used, fabric.world_size)
         loop = TrainingLoop(task, out, recipe, fabric, start=start, progress=progress, workers=workers)
         measured = loop.run(overwrite=overwrite)

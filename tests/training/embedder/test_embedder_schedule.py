@@ -41,7 +41,5 @@ def test_miewid_s_rate_ramps_sustains_and_decays_by_the_epoch() -> None:
 
 
 def test_a_constant_rate_and_no_warm_up() -> None:
-    assert [schedule_factor(step, ScheduleConfig(kind="constant", warmup_epochs=0), 3, 0, 2) for step in range(6)] == [
-        1
-    ] * 6
+    assert [schedule_factor(step, ScheduleConfig(lowest=1, warmup_epochs=0), 3, 0, 2) for step in range(6)] == [1] * 6
     assert schedule_factor(0, ScheduleConfig(warmup_epochs=0), 5, 0, 2) == 1

@@ -65,7 +65,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("changed", [
     {"optimiser": {"accumulate": 2}, "frozen_epochs": 1, "checkpoint_every": 2, "network": {
         "model": "arcface:test_efficientnet", "dimensions": 8, "image_size": 32, "options": {"drop_rate": 0.5}}},
-    {"optimiser": {"kind": "sgd"}, "averaging": {"kind": "swa", "start": 0.0}, "checkpoint_every": 1},
+    {"averaging": {"kind": "swa", "start": 0.0}, "checkpoint_every": 1},
     {"distillation": {"weight": 10.0, "teacher_view": "plain"}, "checkpoint_every": 2, "network": {
         "model": "timm:test_efficientnet", "image_size": 32, "batch_norm": "measured"}},
 ])  # fmt: skip
@@ -291,7 +291,7 @@ def test_distillation_holds_the_features_to_those_of_the_start(
     for weight in (0.0, 300.0):
         network = {"model": model, "image_size": 32, "batch_norm": "frozen", **settings}
         config = tiny_training(
-            network=network, distillation={"weight": weight, "kind": "mse"}, averaging={"kind": "none"}, epochs=4,
+            network=network, distillation={"weight": weight}, averaging={"kind": "none"}, epochs=4,
             validation={"split": None}, optimiser={"learning_rate": 1e-3},
         )  # fmt: skip
         torch.manual_seed(config.seed)

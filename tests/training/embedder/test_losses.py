@@ -139,8 +139,6 @@ WHOSE = torch.tensor([0, 0, 1, 1, 2])
 def test_batch_hard_by_hand() -> None:
     # Farthest of the same less nearest other: 1 - 3, 1 - 2, 0.5 - 2, 0.5 - 2.5; the last one has no other of its class.
     assert batch_hard_losses(LINE, WHOSE, 2.0).tolist() == pytest.approx([0, 1, 0.5, 0, 0])
-    soft = [math.log1p(math.exp(gap)) for gap in (-2, -1, -1.5, -2)]
-    assert batch_hard_losses(LINE, WHOSE, None).tolist() == pytest.approx([*soft, 0])
 
 
 def test_triplets_of_unit_length_and_as_they_are() -> None:
@@ -155,12 +153,10 @@ def test_triplets_of_unit_length_and_as_they_are() -> None:
     assert list(unit.parameters()) == []
 
 
-@pytest.mark.parametrize("margin", [0.5, None])
-def test_embeddings_that_coincide_have_a_finite_gradient(margin: float | None) -> None:
+def test_embeddings_that_coincide_have_a_finite_gradient() -> None:
     embeddings = torch.tensor([[1.0, 2.0]] * 4 + [[0.0, 0.0]], requires_grad=True)
-    losses = batch_hard_losses(embeddings, torch.tensor([0, 0, 1, 1, 2]), margin)
-    expected = 0.5 if margin else math.log(2)
-    assert losses.tolist() == pytest.approx([expected] * 4 + [0])
+    losses = batch_hard_losses(embeddings, torch.tensor([0, 0, 1, 1, 2]), 0.5)
+    assert losses.tolist() == pytest.approx([0.5] * 4 + [0])
     losses.sum().backward()
     assert embeddings.grad is not None
     assert torch.isfinite(embeddings.grad).all()
@@ -179,10 +175,9 @@ def test_a_batch_without_positives_or_without_photographs() -> None:
 KINDS = st.sampled_from(["sub-centre-arcface", "arcface", "softmax", "triplet"])
 
 
-@given(KINDS, st.integers(0, 1000), st.booleans())
-def test_the_order_of_a_batch_does_not_matter(kind: Any, seed: int, soft: bool) -> None:
-    config = LossConfig(kind=kind, triplet_margin=None if soft else 0.3)
-    loss = build_loss(config, np.array([1, 2, 9, 30]), 5, seed=seed)
+@given(KINDS, st.integers(0, 1000))
+def test_the_order_of_a_batch_does_not_matter(kind: Any, seed: int) -> None:
+    loss = build_loss(LossConfig(kind=kind), np.array([1, 2, 9, 30]), 5, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     embeddings = torch.randn(12, 5, generator=generator)
     labels = torch.randint(4, (12,), generator=generator)
@@ -257,8 +252,6 @@ def test_contrast_of_a_photograph_that_is_alone_is_nothing(labels: list[int]) ->
 
 def test_distillation_by_hand() -> None:
     features, teacher = torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[6.0, 8.0], [0.0, 2.0]])
-    assert distillation_losses(features, teacher, "cosine").tolist() == pytest.approx([0.0, 1.0])
-    # squared differences 9 + 16 of 36 + 64, and 1 + 4 of 4
-    assert distillation_losses(features, teacher, "mse").tolist() == pytest.approx([0.25, 1.25])
-    half = distillation_losses(features.half(), teacher.half(), "mse")
+    assert distillation_losses(features, teacher).tolist() == pytest.approx([0.0, 1.0])
+    half = distillation_losses(features.half(), teacher.half())
     assert half.dtype == torch.float32

@@ -84,15 +84,11 @@ def test_pxk_holds_p_individuals_of_one_species_with_k_photographs_each() -> Non
     assert seen == {(0, 1), (3, 4)}
 
 
-def test_pxk_mixed_and_with_singletons() -> None:
+def test_pxk_of_several_species() -> None:
     mixed = plan(6, kind="pxk", per_individual=2, one_species=False)
     batches = [LABEL[mixed.batch(step)] for step in range(60)]
     assert all(np.unique(who, return_counts=True)[1].tolist() == [2, 2, 2] for who in batches)
     assert {tuple(np.unique(who)) for who in batches} == {(0, 1, 3), (0, 1, 4), (0, 3, 4), (1, 3, 4)}
-    alone = plan(6, kind="pxk", per_individual=2, singletons=True)
-    newts = [alone.batch(step) for step in range(40) if SPECIES[alone.batch(step)[0]] == "newt"]
-    assert newts
-    assert all(np.unique(LABEL[rows]).tolist() == [0, 1, 2] and (rows == 8).sum() == 2 for rows in newts)
 
 
 def test_pxk_goes_through_all_individuals_before_one_comes_again() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from animalclef.config.training import WarpConfig
-from animalclef.training.matcher.known_warps import Warp, degrade, draw_warp
+from animalclef.training.matcher.photograph_views import Warp, degrade, draw_warp
 
 CLEAN = WarpConfig(light=0, blur=0, noise=0, occlusion=0)
 NOTHING = np.zeros((0, 2))

@@ -20,8 +20,16 @@ from animalclef.config.training import TrainSegmenterConfig
 from animalclef.data.masks import find_masks
 from animalclef.errors import DataError, OutputError, StaleArtefactError
 from animalclef.prepare.u2netp import U2NetP, load_u2netp
-from animalclef.training.segmenter.segmenter_examples import Example, ExampleSource, as_batch, render_example
-from animalclef.training.segmenter.segmenter_training import SegmenterTask, mask_loss, overlap, train_segmenter
+from animalclef.training.segmenter.segmenter_training import (
+    Example,
+    ExampleSource,
+    SegmenterTask,
+    as_batch,
+    mask_loss,
+    overlap,
+    render_example,
+    train_segmenter,
+)
 from animalclef.training.training_loop import TrainingLoop
 
 SMALL = TrainSegmenterConfig(

@@ -11,7 +11,7 @@ from evaluation_cases import gallery_of
 
 from animalclef.data.pseudo_query import OpenSetSplits, PseudoQueries
 from animalclef.decision.pseudo_query_scores import lay_out
-from animalclef.decision.run_union import merged_pseudo_queries, merged_scores, union
+from animalclef.pipeline.ensemble import merged_pseudo_queries, merged_scores, union
 from animalclef.structures import PairScores
 
 COLUMNS = {"a": ["s"], "b": ["inliers"]}
