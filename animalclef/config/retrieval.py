@@ -96,7 +96,7 @@ class EmbedMember(EmbedderSettings, Member):
 
 def _usual_members(given: dict[str, Any]) -> tuple[EmbedMember, ...]:
     """Return the further embedders of a run whose settings name none."""
-    return (EmbedMember(model="embedder-lite"),) if given.get("model") == "rootsift-vlad" else ()
+    return (EmbedMember(model="embedder-lite", flip=True),) if given.get("model") == "rootsift-vlad" else ()
 
 
 class EmbedConfig(EmbedderSettings):
@@ -105,7 +105,7 @@ class EmbedConfig(EmbedderSettings):
     members: tuple[EmbedMember, ...] = Field(
         default_factory=_usual_members,
         description="further embedders, each a model or settings like these; each adds candidates and a score; not "
-        "given: embedder-lite beside rootsift-vlad, none beside a network",
+        "given: embedder-lite, with flip, beside rootsift-vlad, none beside a network",
     )
 
     @field_validator("members")

@@ -236,7 +236,7 @@ def test_a_setting_that_has_gone_loads_and_is_told_where_it_was_used(caplog: pyt
         "keypoints.spread=false",
         "decide.shrinkage=10",
         "budget.steps=[3, 6, 10, 15, 20, 30, 40, 60, 80]",
-        "embed.members=[{model: embedder-lite, codebook_images: 200}]",
+        "embed.members=[{model: embedder-lite, flip: true, codebook_images: 200}]",
         "decide.trials=3",
     ]
     assert load_config(None, earlier) == load_config(None, ["decide.trials=3"])
