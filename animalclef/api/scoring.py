@@ -66,8 +66,8 @@ def retrieve(queries: Embeddings, gallery: Embeddings, *, k: int = 100) -> Short
     found, scores = exact_search(query_vectors, gallery_vectors, most, workers=cores())
     is_own = found == own[:, None]
     order = np.lexsort((found, -scores, is_own), axis=1)[:, :shown]
-    found, scores = np.where(is_own, -1, found).astype(np.int32), np.where(is_own, np.float32(np.nan), scores)
-    index, similarity = np.take_along_axis(found, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    index = np.take_along_axis(np.where(is_own, -1, found), order, axis=1).astype(np.int32)
+    similarity = np.take_along_axis(np.where(is_own, np.float32(np.nan), scores), order, axis=1)
     return Shortlist(queries.image_id, gallery.image_id, index, similarity)
 
 

@@ -19,9 +19,10 @@ from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.errors import ConfigError, DataError, OutputError, StaleArtefactError
 from animalclef.runtime.bucket import Bucket, bucket_of
+from animalclef.runtime.bucket_address import remote_url
 from animalclef.runtime.output_guard import forget_inputs, protect_photographs
 from animalclef.runtime.regular_files import read_regular
-from animalclef.runtime.remote_files import copies_folder, open_copies, remote_url, write_copy
+from animalclef.runtime.remote_files import copies_folder, open_copies, write_copy
 from animalclef.store.remote_run import RemoteRun
 from animalclef.store.run_folder import RunFolder
 
