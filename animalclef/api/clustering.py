@@ -22,6 +22,7 @@ from animalclef.pipeline.run_context import open_context
 from animalclef.runtime.threads import cores
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.finished_run import load_run as read_run
+from animalclef.store.remote_run import is_remote_run
 from animalclef.store.run_folder import RunFolder
 from animalclef.structures import ImageTable
 from animalclef.structures.clusters import Clusters
@@ -138,6 +139,7 @@ def _run_of(given: Run | Dataset | PathLike | None) -> FinishedRun | None:
     if isinstance(given, Run):
         given.finished.check_unchanged()
         return given.finished
-    if given is None or isinstance(given, Dataset) or not RunFolder(Path(given)).finished.is_file():
+    if given is None or isinstance(given, Dataset):
         return None
-    return read_run(Path(given))
+    is_run = RunFolder(Path(given)).finished.is_file() or is_remote_run(Path(given))
+    return read_run(Path(given)) if is_run else None

@@ -31,6 +31,7 @@ from animalclef.runtime.wording import counted
 from animalclef.store.cluster_file import read_clusters
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.finished_run import load_run as read_run
+from animalclef.store.remote_run import local_run
 
 __all__ = ["Run", "path_of", "write_report"]
 
@@ -230,12 +231,12 @@ def _truth_of(truth: Known, config: Config) -> Path | Truth | None:
 
 
 def path_of(run: Run | PathLike) -> Path:
-    """Return the folder of a run.
+    """Return the folder of a run; of one in a bucket its copy.
 
     Raises:
         RunError: it is a `Run` that is gone, or was changed since.
     """
     if not isinstance(run, Run):
-        return path_given(run, "run", "a finished run as load_run returns it, or its folder")
+        return local_run(path_given(run, "run", "a finished run as load_run returns it, or its folder"))
     run.finished.check_unchanged()
     return run.path

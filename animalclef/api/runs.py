@@ -36,8 +36,8 @@ from animalclef.pipeline.image_contents import read_contents
 from animalclef.pipeline.predict import predict as predict_table
 from animalclef.pipeline.run_context import Plan, open_context
 from animalclef.pipeline.tune import check_decide_alone, tune_run
+from animalclef.runtime.bucket_address import remote_url
 from animalclef.runtime.digests import file_digest
-from animalclef.runtime.remote_files import remote_url
 from animalclef.runtime.threads import cores
 from animalclef.store.catalogue_places import refuse_catalogue_run
 from animalclef.store.finished_run import load_run as read_run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,33 +13,37 @@ import pandas as pd
 
 from animalclef.api.datasets import PathLike, check_kind
 from animalclef.api.scored_frames import answers_of, answers_of_frame, truth_of_frame
-from animalclef.config import RetrieveConfig
 from animalclef.data.submission import Truth, read_submission
 from animalclef.evaluation.evaluate import score_answers, truth_of_file
 from animalclef.metrics.competition import Score
 from animalclef.metrics.retrieval_metrics import Candidates, RetrievalFigures, one_against_all, query_against_gallery
-from animalclef.retrieval.knn import retrieve as search
+from animalclef.retrieval.large_gallery import exact_search
 from animalclef.runtime.threads import cores
-from animalclef.structures import Embeddings, ImageTable, Shortlist, StrArray
+from animalclef.structures import Embeddings, Shortlist
+from animalclef.structures.arrays import Integers
 
 __all__ = ["competition_score", "retrieval_metrics", "retrieve"]
 
 Answers = PathLike | pd.DataFrame | Mapping[str, str | None]
 _NOBODY = ""  # in place of the name of an individual that nobody named
+_ALIKE = 0.05  # how far, relative to its length, a vector may move between two computations of one photograph
 Vectors = Embeddings | np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
 
 def retrieve(queries: Embeddings, gallery: Embeddings, *, k: int = 100) -> Shortlist:
-    """Rank the `k` most similar gallery images of every query, by exact inner product.
+    """Rank the `k` most similar gallery images of every query, by exact inner product, whatever the gallery's size.
 
-    `index` (q, k) numbers the images of the gallery and `similarity` (q, k) is their cosine; unused slots hold -1 and
-    NaN. An image with a query's own image_id is never its candidate.
+    `index` (q, k) numbers the images of the gallery and `similarity` (q, k) is the inner product, which is the cosine
+    of vectors of length 1; unused slots hold -1 and NaN. `k` is at most the number of gallery images: a larger one
+    gives all of them. An image with a query's own image_id is never its candidate.
 
-    Vectors of your own become embeddings by `animalclef.structures.Embeddings(model, image_id, values)`.
+    Vectors of your own become embeddings by `animalclef.structures.Embeddings(model, image_id, values)`. They are
+    compared as they are: rows of another length than 1 are not shortened.
 
     Raises:
         TypeError: an argument is of another kind.
-        ValueError: `k` is below 1, or the embeddings are of different models.
+        ValueError: `k` is below 1; the embeddings are of different models or lengths; a vector holds NaN or infinity;
+            an image_id is repeated, or stands for other vectors among the queries and in the gallery.
 
     Example:
         >>> embeddings = Embedder("rootsift-vlad", words=8, dimensions=16).embed(photographs)
@@ -48,23 +53,22 @@ def retrieve(queries: Embeddings, gallery: Embeddings, *, k: int = 100) -> Short
         >>> shortlist.index.shape, bool((shortlist.index[:, 0] != np.arange(12)).all())
         ((12, 3), True)
     """
-    expected = "Embeddings (of arrays: animalclef.structures.Embeddings(model, image_id, values), rows of length 1)"
-    for name, given in (("queries", queries), ("gallery", gallery)):
-        check_kind(name, given, Embeddings, expected)
     check_kind("k", k, (int, np.integer), "a whole number")
     if k < 1:
         raise ValueError(f"k: expected at least 1, got {k}.")
-    if queries.model != gallery.model or queries.values.shape[1] != gallery.values.shape[1]:
-        raise ValueError(f"expected embeddings of one model, got {queries.model} and {gallery.model}.")
-    row_of = {image_id: row for row, image_id in enumerate(queries.image_id)}
-    further = np.array([image_id not in row_of for image_id in gallery.image_id], dtype=bool)
-    both = Embeddings(
-        queries.model,
-        np.concatenate([queries.image_id, gallery.image_id[further]]),
-        np.concatenate([queries.values, gallery.values[further]]),
-    )
-    tables = _table(queries.image_id), _table(gallery.image_id)
-    return search(*tables, both, RetrieveConfig(top_k=k), workers=cores())
+    own = _own_rows(queries, gallery)
+    shown = min(int(k), len(gallery.image_id))
+    most = min(shown + bool((own >= 0).any()), len(gallery.image_id))
+    if not most or not len(own):
+        nothing = np.zeros((len(own), shown))
+        return Shortlist(queries.image_id, gallery.image_id, nothing.astype(np.int32), nothing.astype(np.float32))
+    query_vectors, gallery_vectors = (np.ascontiguousarray(one.values, np.float32) for one in (queries, gallery))
+    found, scores = exact_search(query_vectors, gallery_vectors, most, workers=cores())
+    is_own = found == own[:, None]
+    order = np.lexsort((found, -scores, is_own), axis=1)[:, :shown]
+    index = np.take_along_axis(np.where(is_own, -1, found), order, axis=1).astype(np.int32)
+    similarity = np.take_along_axis(np.where(is_own, np.float32(np.nan), scores), order, axis=1)
+    return Shortlist(queries.image_id, gallery.image_id, index, similarity)
 
 
 def retrieval_metrics(
@@ -149,6 +153,30 @@ def _candidates(name: str, embeddings: Vectors, identity: Sequence[str | None]) 
     return Candidates(values, who, np.full(len(who), "all", dtype=object))
 
 
-def _table(image_id: StrArray) -> ImageTable:
-    """Return a table of these images in which nothing else is known."""
-    return ImageTable.of_lists(Path(), [False] * len(image_id), image_id=image_id.tolist())
+def _own_rows(queries: Embeddings, gallery: Embeddings) -> Integers:
+    """Check that embeddings can be compared; return each query's own row in the gallery, -1 where it is not there."""
+    expected = "Embeddings (of arrays: animalclef.structures.Embeddings(model, image_id, values), rows of length 1)"
+    for name, given in (("queries", queries), ("gallery", gallery)):
+        check_kind(name, given, Embeddings, expected)
+        ids = given.image_id
+        if len(set(ids)) < len(ids):
+            twice = next(one for one, count in Counter(ids).items() if count > 1)
+            raise ValueError(f"{name}: image_id {twice} is there more than once; give each image an id of its own.")
+        if given.values.size and not np.isfinite([given.values.min(), given.values.max()]).all():
+            bad = next(one for one, vector in zip(ids, given.values, strict=True) if not np.isfinite(vector).all())
+            raise ValueError(f"{name}: the vector of image_id {bad} holds NaN or infinity; leave the image out.")
+    if queries.model != gallery.model:
+        raise ValueError(f"expected embeddings of one model, got {queries.model} and {gallery.model}.")
+    lengths = queries.values.shape[1], gallery.values.shape[1]
+    if lengths[0] != lengths[1]:
+        raise ValueError(f"expected vectors of one length, got {lengths[0]} of queries and {lengths[1]} of gallery.")
+    row_of = {image_id: row for row, image_id in enumerate(gallery.image_id)}
+    own = np.array([row_of.get(one, -1) for one in queries.image_id], dtype=np.int64)
+    for row in [] if queries is gallery else np.flatnonzero(own >= 0).tolist():
+        theirs = gallery.values[own[row]]
+        if np.linalg.norm(queries.values[row] - theirs) > _ALIKE * np.linalg.norm(theirs):
+            raise ValueError(
+                f"image_id {queries.image_id[row]} is in queries and gallery with other vectors; give them different "
+                "ids."
+            )
+    return own

@@ -35,6 +35,7 @@ from animalclef.config import Config
 from animalclef.config.problems import explain
 from animalclef.errors import DataError, OutputError
 from animalclef.runtime.atomic_files import make_folder, write_text
+from animalclef.runtime.bucket_address import refuse_address
 from animalclef.runtime.database_address import without_password
 from animalclef.runtime.wording import counted
 from animalclef.store.catalogue_places import CATALOGUE_FILES
@@ -64,6 +65,7 @@ class Catalogue:
     """
 
     def __init__(self, folder: Path, *, create: bool = False, address: str | None = None) -> None:
+        refuse_address(folder, "a catalogue is kept on a disk")
         self.folder = folder
         self.database = _begun(folder, address) if create else _opened(folder)
         if create:

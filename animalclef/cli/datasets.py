@@ -86,7 +86,7 @@ def inspect(
     from animalclef.data.hashing import equal_queries
     from animalclef.data.table import count_images
     from animalclef.pipeline.image_contents import keyed_by_size, unusable_photographs
-    from animalclef.runtime.remote_files import remote_url
+    from animalclef.runtime.bucket_address import remote_url
 
     config = opt.run_config(config_name, assignments, columns, None)
     loaded = opt.load(data, settings=config.data)

@@ -232,8 +232,10 @@ def tune(
     from animalclef.decision.decision_model import load_decision
     from animalclef.runtime.database_address import shown_address
     from animalclef.store.ledger import record
+    from animalclef.store.remote_run import local_run
     from animalclef.store.run_folder import RunFolder
 
+    run = local_run(run)
     target = out_path or run / "tuned.json"
     protect_inputs([] if reviewed is None else [reviewed])
     check_output(target, "decision")

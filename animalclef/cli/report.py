@@ -175,7 +175,9 @@ def review(
     from animalclef.review.sheet import read_answers, write_sheet
     from animalclef.store.catalogue_places import is_catalogue
     from animalclef.store.finished_run import load_run
+    from animalclef.store.remote_run import local_run
 
+    run = local_run(run)
     place = review_path(run)
     if is_catalogue(run):
         found = find_season_run(Catalogue(run), season)

@@ -34,14 +34,14 @@ _WIDTH = 100  # characters of a comment line
 
 
 class Settings(BaseModel):
-    """A frozen group of settings; an unknown key is an error.
+    """A frozen group of settings; an unknown key is an error, and so is infinity as a number.
 
     `gone` and `fixed` hold the settings of earlier versions that measured no gain, with what they were by default;
     those that are `fixed` are still part of digests, so that what was computed with them is found. Shipped files of
     such settings lie in the folder `shipped_in` of configs.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     shipped_in: ClassVar[str] = "training"
     gone: ClassVar[dict[str, Any]] = {}
     fixed: ClassVar[dict[str, Any]] = {}

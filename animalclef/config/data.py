@@ -28,7 +28,9 @@ class DataConfig(Settings):
         True, description="names that differ by case, spaces or accents' encoding alone are one individual"
     )
     cache_gb: float = Field(
-        20.0, gt=0, description="s3:// and gs://: gigabytes of photographs that are kept on this machine"
+        20.0,
+        gt=0,
+        description="s3:// and gs://: gigabytes of photographs that are kept on this machine, of each address of data",
     )
     max_missing: float = Field(0.01, ge=0, le=1, description="share of missing files above which the run stops")
     max_pixels: int = Field(150_000_000, gt=0, le=178_000_000, description="larger photographs are skipped")

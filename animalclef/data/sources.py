@@ -18,7 +18,8 @@ from animalclef.data.formats.wildbook import is_wildbook, wildbook_table
 from animalclef.data.table_file import Problem, Table, read_table
 from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import csv_text
-from animalclef.runtime.remote_files import is_table, open_copies, remote_url, write_copy
+from animalclef.runtime.bucket_address import remote_url
+from animalclef.runtime.remote_files import is_table, open_copies, write_copy
 from animalclef.runtime.wording import counted
 
 __all__ = ["KAGGLE_INPUT", "Source", "find_source", "open_table", "unlisted_photographs"]

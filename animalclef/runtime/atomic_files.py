@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from animalclef.errors import OutputError
+from animalclef.runtime.bucket_address import refuse_address
 from animalclef.runtime.output_guard import refuse_input
 
 __all__ = [
@@ -37,8 +38,9 @@ def make_folder(path: Path) -> Path:
     """Create a folder and its parents.
 
     Raises:
-        OutputError: it cannot be created.
+        OutputError: it cannot be created, or lies in a bucket.
     """
+    refuse_address(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

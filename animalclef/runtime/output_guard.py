@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from animalclef.errors import OutputError
+from animalclef.runtime.bucket_address import refuse_address
 from animalclef.runtime.digests import RESULTS
 
 __all__ = [
@@ -72,8 +73,9 @@ def refuse_input(path: Path) -> None:
     """Check a file that is about to be written.
 
     Raises:
-        OutputError: it is one of the files that this command reads, or a device, a pipe or a folder.
+        OutputError: it is one of the files that this command reads, a device, a pipe or a folder, or lies in a bucket.
     """
+    refuse_address(path)
     if (path.exists() and not path.is_file()) or _is_of_devices(path):
         kind = "a folder" if path.is_dir() else "a device or a pipe"
         raise OutputError(f"{path}: this is {kind}, so no file can be written there. Choose another name.")

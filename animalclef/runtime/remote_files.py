@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
-from animalclef.errors import ConfigError, DataError
+from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import replace_with
 from animalclef.runtime.bucket import bucket_of
 
@@ -31,35 +31,16 @@ __all__ = [
     "marker_text",
     "open_copies",
     "place_marker",
-    "remote_url",
     "touch",
     "write_copy",
 ]
 
 MARKER = ".animalclef-remote.json"
-_STORES = ("s3", "gs")
 _TABLES = frozenset({".csv", ".tsv", ".xlsx", ".json"})
 _PART, _DAY = ".part", 86_400.0  # seconds
 _SCANNED = 0.05  # of the bound: how much may come before sizes are summed again
 _come: dict[Path, float] = {}  # bytes since then, by folder of copies
 _lock = threading.Lock()
-
-
-def remote_url(path: Path | str) -> str | None:
-    """Return the address of a bucket's folder that a path is; `Path` makes one slash of two.
-
-    Raises:
-        ConfigError: it is an address of another kind.
-
-    >>> remote_url(Path("s3://bucket/folder")), remote_url("data/photos")
-    ('s3://bucket/folder', None)
-    """
-    found = re.match(r"([a-z][a-z0-9]+):/+(.*)", str(path))
-    if found is None:
-        return None
-    if found[1] not in _STORES:
-        raise ConfigError(f"{found[1]}://{found[2]}: expected a folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER.")
-    return f"{found[1]}://{found[2]}"
 
 
 def copies_folder(url: str, kind: str) -> Path:

@@ -25,6 +25,7 @@ from animalclef.errors import DataError, RunError, StaleArtefactError
 from animalclef.runtime.digests import check_digests
 from animalclef.runtime.wording import first_line
 from animalclef.store.pseudo_query_file import read_pseudo_queries
+from animalclef.store.remote_run import local_run
 from animalclef.store.run_folder import RunFolder
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import ImageTable, Predictions, RankedCandidates, Skipped
@@ -176,12 +177,12 @@ class FinishedRun:
 
 
 def load_run(path: Path, data: Path | None = None) -> FinishedRun:
-    """Read a run folder; `data` is the folder of the photographs if they have moved.
+    """Read a run folder (of one in a bucket its copy); `data` is the folder of the photographs if they have moved.
 
     Raises:
         RunError: the folder holds no finished run, a file is not what the run wrote, or another version wrote it.
     """
-    folder = RunFolder(path)
+    folder = RunFolder(path := local_run(path))
     settings = _finished(folder)
     try:
         check_digests(path, settings)
@@ -194,8 +195,7 @@ def load_run(path: Path, data: Path | None = None) -> FinishedRun:
     images, ranked = _images(folder.table, _root(settings, data)), _ranked(folder.candidates)
     if not set(ranked.query_id) | set(ranked.gallery_id) <= set(images.image_id):
         raise RunError(_not_of_a_run(folder.candidates))
-    decision = load_decision(folder.decision)
-    predictions = _predictions(folder.answers, images, ranked, decision)
+    predictions = _predictions(folder.answers, images, ranked, decision := load_decision(folder.decision))
     run = FinishedRun(folder, settings, config, images, ranked, decision, predictions, _skipped(folder.skipped))
     run.check_unchanged()
     return run

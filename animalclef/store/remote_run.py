@@ -8,14 +8,16 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from animalclef.errors import DataError, StaleArtefactError
+from animalclef.errors import DataError, RunError, StaleArtefactError
 from animalclef.runtime.atomic_files import write_text, write_with
 from animalclef.runtime.bucket import bucket_of
+from animalclef.runtime.bucket_address import remote_url
 from animalclef.runtime.output_guard import RUN_MARKER
 from animalclef.runtime.remote_files import copies_folder
 from animalclef.runtime.threads import worker_threads
+from animalclef.store.run_folder import RunFolder
 
-__all__ = ["RemoteRun"]
+__all__ = ["RemoteRun", "is_remote_run", "local_run"]
 
 _AT_ONCE = 8  # files on their way
 _NEVER = -1.0  # the time here of a file that was not got
@@ -143,6 +145,40 @@ class RemoteRun:
 
     def _save(self) -> None:
         write_text(self._base, json.dumps(self._alike) + "\n")
+
+
+def local_run(path: Path) -> Path:
+    """Return the folder to read a finished run in: of an address in a bucket its copy here, got anew.
+
+    What is written into the copy, such as a report, goes to the bucket with the next `predict`.
+
+    Raises:
+        RunError: no run folder is there.
+        RunInUseError: another process works in the copy.
+        DataError: no such bucket, no credentials, or no answer.
+    """
+    url = remote_url(path)
+    if url is None:
+        return path
+    remote = RemoteRun(url)
+    with RunFolder(remote.folder).claimed():
+        remote.pull()
+    if not (remote.folder / RUN_MARKER).is_file():
+        raise RunError(f"{url}: no such folder. Give the run folder of a finished predict.")
+    return remote.folder
+
+
+def is_remote_run(path: Path) -> bool:
+    """Return whether a path is the address of a run folder in a bucket.
+
+    Raises:
+        DataError: no credentials, or no answer.
+    """
+    url = remote_url(path)
+    try:
+        return url is not None and bool(bucket_of(url.rstrip("/")).read(RUN_MARKER))
+    except FileNotFoundError:
+        return False
 
 
 def _state(path: Path) -> tuple[int, float] | None:

@@ -20,6 +20,7 @@ from animalclef.runtime.atomic_files import (
     write_csv,
     write_text,
 )
+from animalclef.runtime.bucket_address import refuse_address
 from animalclef.runtime.digests import RESULTS, json_object
 from animalclef.runtime.file_lock import locked_folder
 from animalclef.runtime.output_guard import RUN_MARKER
@@ -121,6 +122,7 @@ class RunFolder:
         Raises:
             OutputError: it holds a finished run of another command, or the results of a catalogue.
         """
+        refuse_address(self.path)
         refuse_catalogue_run(self.path)
         if overwrite:
             refuse_catalogue_below(self.path)

@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animalclef.runtime.wording import counted
-from animalclef.structures.arrays import FloatArray, Floats, Integers, StrArray, check_rows, check_shape, select_rows
+from animalclef.structures.arrays import (
+    FloatArray,
+    Floats,
+    Integers,
+    StrArray,
+    check_rows,
+    check_shape,
+    select_rows,
+    text_array,
+)
 from animalclef.structures.images import Skipped
 
 __all__ = ["Embeddings", "PairScores", "Predictions", "RankedCandidates", "Shortlist", "Votes"]
@@ -17,7 +26,7 @@ __all__ = ["Embeddings", "PairScores", "Predictions", "RankedCandidates", "Short
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """One unit vector per image; `model` names what made them.
+    """One unit vector per image; `model` names what made them. Whole numbers as image_id become texts.
 
     >>> Embeddings("vlad", np.array(["1", "2"], object), np.eye(2, 16, dtype=np.float32))
     Embeddings(2 images x 16, made by vlad)
@@ -29,6 +38,10 @@ class Embeddings:
     skipped: tuple[Skipped, ...] = ()  # photographs of a data set that could not be used, and have no row
 
     def __post_init__(self) -> None:
+        if not isinstance(self.image_id, np.ndarray) or any(not isinstance(one, str) for one in self.image_id):
+            object.__setattr__(self, "image_id", text_array([_id_text(one) for one in self.image_id]))
+        if not isinstance(self.values, np.ndarray):
+            object.__setattr__(self, "values", np.asarray(self.values, dtype=np.float32))
         check_shape("values", self.values, (len(self.image_id), None))
 
     def __repr__(self) -> str:
@@ -193,3 +206,9 @@ class Predictions:
     def named(self) -> Iterable[str]:
         """The identities given out."""
         return (identity for identity in self.identity if identity is not None)
+
+
+def _id_text(image_id: object) -> str:
+    if isinstance(image_id, bool) or not isinstance(image_id, (str, int, np.integer)):
+        raise TypeError(f"image_id: expected texts or whole numbers, got {type(image_id).__name__}.")
+    return str(image_id)

@@ -96,6 +96,48 @@ def test_embeddings_are_made_of_arrays_of_ones_own() -> None:
     assert ac.retrieve(MINE, MINE, k=2).index.tolist() == [[1, 2], [0, 2], [0, 1]]
 
 
+def test_queries_and_gallery_may_not_use_one_id_for_other_vectors() -> None:
+    others = Embeddings("mine", IDS, np.roll(MINE.values, 1, axis=0))
+    with pytest.raises(ValueError, match=r"^image_id 1 is in queries and gallery with other vectors; give them diff"):
+        ac.retrieve(MINE, others)
+    again = Embeddings("mine", IDS[:1], MINE.values[:1] + np.float32(1e-3))  # computed in another batch
+    assert ac.retrieve(again, MINE, k=1).index.tolist() == [[1]]
+
+
+def test_a_shortlist_has_at_most_the_whole_gallery() -> None:
+    ids, queries = [10, 11], Embeddings("mine", ["a"], [[1, 0, 0]])  # type: ignore[arg-type]
+    gallery = Embeddings("mine", np.array(ids), np.array([[0.6, 0.8, 0], [0.8, 0.6, 0]]))
+    found = ac.retrieve(queries, gallery, k=10**7)
+    assert (found.gallery_id.tolist(), found.index.tolist()) == (["10", "11"], [[1, 0]])
+    np.testing.assert_allclose(found.similarity, [[0.8, 0.6]], rtol=1e-6)
+    own = ac.retrieve(MINE, MINE, k=10**7)
+    assert own.index.tolist() == [[1, 2, -1], [0, 2, -1], [0, 1, -1]]
+    assert np.isnan(own.similarity[:, 2]).all()
+    for shape, k in (((0, 3), 5), ((3, 0), 5)):
+        nobody = Embeddings("mine", [], np.zeros((0, 3), np.float32))  # type: ignore[arg-type]
+        some = ac.retrieve(*((nobody, MINE) if shape[0] == 0 else (MINE, nobody)), k=k)
+        assert some.index.shape == shape
+
+
+@pytest.mark.parametrize(
+    ("gallery", "sentence"),
+    [
+        (Embeddings("mine", IDS, np.eye(3, 5)), "expected vectors of one length, got 3 of queries and 5 of gallery"),
+        (Embeddings("yours", IDS, np.eye(3)), "expected embeddings of one model, got mine and yours"),
+        (Embeddings("mine", IDS, np.diag([1, np.nan, 1])), "gallery: the vector of image_id 2 holds NaN or infinity"),
+        (Embeddings("mine", IDS, np.diag([1, 1, np.inf])), "gallery: the vector of image_id 3 holds NaN or infinity"),
+        (Embeddings("mine", IDS[[0, 1, 0]], np.eye(3)), "gallery: image_id 1 is there more than once"),
+    ],
+)
+def test_embeddings_that_cannot_be_compared_are_told(gallery: Embeddings, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        ac.retrieve(MINE, gallery)
+    with pytest.raises(ValueError, match="k: expected at least 1, got 0"):
+        ac.retrieve(MINE, MINE, k=0)
+    with pytest.raises(TypeError, match="image_id: expected texts or whole numbers, got float"):
+        Embeddings("mine", [1.5], np.eye(1))  # type: ignore[arg-type]
+
+
 def test_a_file_of_changes_keeps_the_other_settings_of_a_group(tmp_path: Path) -> None:
     from animalclef.api.datasets import settings_of
     from animalclef.config import Config

@@ -55,6 +55,9 @@ def test_a_setting_like_no_other_lists_what_there_is() -> None:
     ("assignment", "key", "value"),
     [
         ("retrieve.top_k=0", "retrieve.top_k: input should be greater than or equal to 1", "0"),
+        ("data.cache_gb=inf", "data.cache_gb: input should be a finite number", "'inf'"),
+        ("cluster.margin=.inf", "cluster.margin: input should be a finite number", "inf"),
+        ("embed.mean=[.nan,1,1]", "embed.mean.0: input should be a finite number", "nan"),
         ("retrieve.top_k=many", "retrieve.top_k: input should be a valid integer", "'many'"),
         ("rerank.ratio=1.5", "rerank.ratio: input should be less than or equal to 1", "1.5"),
         ("rerank.matcher=spline", "rerank.matcher: input should be 'mutual-nearest'", "'spline'"),

@@ -147,7 +147,7 @@ TREE = (
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the store that fsspec keeps in this process, which has no times, for a bucket."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("animalclef.runtime.remote_files._STORES", ("memory",))
+    monkeypatch.setattr("animalclef.runtime.bucket_address._STORES", ("memory",))
     monkeypatch.setattr("animalclef.runtime.bucket.Bucket._state", lambda _, info: (info["size"], 1.0))
 
 

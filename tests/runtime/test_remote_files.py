@@ -12,16 +12,19 @@ from typing import Any
 
 import pytest
 from tiny import TINY_SETTINGS, make_tiny_data
+from typer.testing import CliRunner
 from whole_run import count_work
 
 import animalclef
+from animalclef.cli.app import app
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
-from animalclef.errors import ConfigError, DataError, OutputError, StaleArtefactError
+from animalclef.errors import ConfigError, DataError, OutputError, RunError, StaleArtefactError
 from animalclef.runtime.bucket import Bucket, bucket_of
+from animalclef.runtime.bucket_address import remote_url
 from animalclef.runtime.output_guard import forget_inputs, protect_photographs
 from animalclef.runtime.regular_files import read_regular
-from animalclef.runtime.remote_files import copies_folder, open_copies, remote_url, write_copy
+from animalclef.runtime.remote_files import copies_folder, open_copies, write_copy
 from animalclef.store.remote_run import RemoteRun
 from animalclef.store.run_folder import RunFolder
 
@@ -119,6 +122,34 @@ def test_a_run_in_a_bucket_has_the_bytes_of_one_here_and_goes_on_on_another_mach
     assert run(f"{wild}/data", f"{wild}/runs/one") == plain
     assert not counts
     assert store.exists("wild/runs/one/finished.json")
+
+
+def test_a_run_in_a_bucket_is_opened_and_reported(store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = make_tiny_data(tmp_path / "data", datasets=("NewtID",), individuals=4, unknown=1)
+    run(data, "s3://wild/runs/one")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another-machine"))
+    forget()
+    opened = animalclef.load_run("s3://wild/runs/one")
+    assert opened.path == copies_folder("s3://wild/runs/one", "runs")
+    page = animalclef.write_report("s3://wild/runs/one", tmp_path / "report.html")
+    assert page.stat().st_size > 10_000
+    assert len(animalclef.tune_decision("s3://wild/runs/one", trials=1).datasets) == 1
+    assert len(animalclef.cluster("s3://wild/runs/one")) == len(opened.predictions)
+    for arguments in (
+        ["show", str(opened.predictions.image_id[0]), "--out", str(tmp_path / "one.png")],
+        ["evaluate", "--truth", str(data / "truth.csv")],
+        ["cluster", "--out", str(tmp_path / "clusters.csv")],
+        ["tune", "--set", "decide.trials=1", "--no-ledger"],
+    ):
+        result = CliRunner().invoke(app, [*arguments, "--run", "s3://wild/runs/one"], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+    for call in (animalclef.load_run, animalclef.write_report):
+        with pytest.raises(RunError, match=r"^s3://wild/runs/two: no such folder. Give the run folder of a finished"):
+            call("s3://wild/runs/two")
+    with pytest.raises(OutputError, match=r"^s3://wild/runs/two: results are written to a disk"):
+        animalclef.cluster(data, run_dir="s3://wild/runs/two")
+    monkeypatch.chdir(tmp_path)
+    assert not (tmp_path / "s3:").exists()
 
 
 def machine(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scheme: str = "s3") -> RemoteRun:
