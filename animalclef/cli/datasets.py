@@ -20,6 +20,8 @@ from animalclef.runtime.wording import counted
 if TYPE_CHECKING:
     from animalclef.structures import Skipped
 
+_NOT_READ = "Photographs in a bucket are not read: only those that are missing or empty are listed."
+
 __all__ = ["demo", "inspect", "validate"]
 
 
@@ -81,7 +83,7 @@ def inspect(
     """Check a data set's table, count what is in it, and list photographs that are missing or no images.
 
     Only the head of each file is read; queries whose files have the same size are read whole, to find equal ones.
-    Photographs in a bucket are not looked at. Give --config and --set as you will give them to predict.
+    Of photographs in a bucket the list of files alone is read. Give --config and --set as you will give predict.
     """
     from animalclef.data.hashing import equal_queries
     from animalclef.data.table import count_images
@@ -91,17 +93,14 @@ def inspect(
     config = opt.run_config(config_name, assignments, columns, None)
     loaded = opt.load(data, settings=config.data)
     config.check_datasets(loaded.images.datasets)
-    unusable: list[Skipped] = []
-    equal: list[str] = []
-    if data is None or remote_url(data) is None:
-        unusable = unusable_photographs(loaded.images, cores(workers), progress)
-        equal = equal_queries(keyed_by_size(loaded.images.queries, cores(workers)))
+    is_here = data is None or remote_url(data) is None
+    unusable = unusable_photographs(loaded.images, cores(workers), progress)
+    equal = equal_queries(keyed_by_size(loaded.images.queries, cores(workers))) if is_here else []
     for sentence in (*_unusable_sentences(unusable, len(loaded.images), config.data.max_missing), *equal):
         warn(sentence)
     statistics = count_images(loaded) | {"unusable": [asdict(one) for one in unusable]}
-    print_result(
-        statistics, console.statistics_table(statistics), *_unused_sentences(loaded.unused), as_json=as_json
-    )  # fmt: skip
+    lines = [*_unused_sentences(loaded.unused), *([] if is_here else [_NOT_READ])]
+    print_result(statistics, console.statistics_table(statistics), *lines, as_json=as_json)
 
 
 @app.command()

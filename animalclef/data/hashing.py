@@ -14,6 +14,7 @@ from animalclef.data.near_names import NearNames
 from animalclef.errors import DataError
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.regular_files import read_regular
+from animalclef.runtime.remote_files import address_of
 from animalclef.runtime.threads import worker_threads
 from animalclef.runtime.wording import counted
 from animalclef.structures import WHOLE_XYWHR, FloatArray, ImageTable, Skipped
@@ -96,8 +97,8 @@ def _too_many_missing(images: ImageTable, missing: list[Skipped]) -> str:
         first = f"{hinted[0].path}: {hinted[0].reason}"
         advice = f"Rename the files or change the table ({counted(len(hinted), 'such name')})."
     return (
-        f"{images.root}: missing: {len(missing):,} of {counted(len(images), 'photograph')} (first: {first}). "
-        f"{advice}{go_on}"
+        f"{address_of(images.root)}: missing: {len(missing):,} of {counted(len(images), 'photograph')} "
+        f"(first: {first}). {advice}{go_on}"
     )
 
 

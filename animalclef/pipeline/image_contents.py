@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from animalclef.data.table import LoadedTable
 from animalclef.errors import DataError
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.regular_files import read_regular
+from animalclef.runtime.remote_files import listed_sizes
 from animalclef.runtime.threads import worker_threads
 from animalclef.structures import ImageTable, Skipped
 from animalclef.structures.arrays import text_array
@@ -56,10 +58,17 @@ def read_contents(loaded: LoadedTable, config: Config, workers: int, progress: P
 
 
 def unusable_photographs(images: ImageTable, workers: int, progress: Progress) -> list[Skipped]:
-    """Return the photographs that are missing, or no images by the head of their file; the rest of it is not read."""
+    """Return the photographs that are missing, or no images by the head of their file; the rest of it is not read.
+
+    Of a bucket its list of files alone is read: photographs are missing or empty.
+    """
+    listed = listed_sizes(images.root)
 
     def reason_of(row: int) -> str:
         path = images.root / images.path[row]
+        if listed is not None:
+            size = listed.get(posixpath.normpath(images.path[row]))
+            return MISSING if size is None else "" if size else "the file is empty"
         try:
             if not path.exists():
                 return MISSING

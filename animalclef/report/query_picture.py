@@ -21,6 +21,7 @@ from animalclef.report.match_view import Matches
 from animalclef.report.thumbnails import draw_outline, mask_in_run, read_photograph
 from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.output_guard import mark_picture
+from animalclef.runtime.remote_files import where_to_look
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Correspondences, DecodedImage
 from animalclef.structures.arrays import Pixels
@@ -67,10 +68,10 @@ class _Wanted:
         skipped = {one.image_id for one in self.run.skipped}
         if missing := [one for one, is_there in self._is_there.items() if not is_there and one not in skipped]:
             images = self.run.images
+            first = images.path[self.run.row_of[missing[0]]]
             logger.warning(
-                "%d of the %d photographs shown are missing from %s, or have changed (first: %s). If they have "
-                "moved, give their folder with --data (in Python: load_run(run, data=...)).",
-                len(missing), len(self._is_there), images.root, images.path[self.run.row_of[missing[0]]],
+                "%d of the %d photographs shown are missing from %s, or have changed (first: %s). %s",
+                len(missing), len(self._is_there), images.root, first, where_to_look(images.root / first),
             )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ from animalclef.report.thumbnails import Copy, copies_within, copy_photographs, 
 from animalclef.runtime.atomic_files import check_writable, write_bytes, write_text
 from animalclef.runtime.output_guard import REPORT_SIGN, check_output
 from animalclef.runtime.progress import Progress
+from animalclef.runtime.remote_files import where_to_look
 from animalclef.runtime.wording import counted
 from animalclef.store.finished_run import FinishedRun
 
@@ -194,8 +195,7 @@ def _notes(run: FinishedRun, wanted: Sequence[str], copies: Mapping[str, Copy | 
     first = run.images.root / run.images.path[run.row_of[absent[0]]]
     return [
         f"Changed or removed since the run: {len(absent):,} of {counted(len(wanted), 'photograph')} (first: {first}); "
-        "the report shows placeholders. If they have moved, give their folder with --data (in Python: "
-        "load_run(run, data=...))."
+        f"the report shows placeholders. {where_to_look(first)}"
     ]
 
 

@@ -25,13 +25,16 @@ from animalclef.runtime.atomic_files import replace_with
 from animalclef.runtime.bucket import bucket_of
 
 __all__ = [
+    "address_of",
     "copies_folder",
     "fetch",
     "is_table",
+    "listed_sizes",
     "marker_text",
     "open_copies",
     "place_marker",
     "touch",
+    "where_to_look",
     "write_copy",
 ]
 
@@ -99,6 +102,39 @@ def marker_text(folder: Path) -> str | None:
         return (folder / MARKER).read_text(encoding="utf-8")
     except OSError:
         return None
+
+
+def address_of(folder: Path) -> str:
+    """Return the address of the bucket's folder that a folder of copies stands for; of any other folder its path."""
+    text = marker_text(folder)
+    return str(folder) if text is None else str(json.loads(text)["url"])
+
+
+def listed_sizes(folder: Path) -> dict[str, int] | None:
+    """Return the size of every file in the bucket that a folder holds copies of; `None` for any other folder.
+
+    Raises:
+        DataError: the bucket gives no answer.
+    """
+    if marker_text(folder) is None:
+        return None
+    return {path: size for path, (size, _) in bucket_of(address_of(folder)).listed().items()}
+
+
+def where_to_look(path: Path) -> str:
+    """Say what to do about a photograph of a finished run that is missing: give its folder, or get the copies again."""
+    folder = path.resolve().parent
+    homes = copies_folder("s3://bucket", "photographs").resolve().parents[1]
+    if not folder.is_relative_to(homes):
+        return "If they have moved, give their folder with --data (in Python: load_run(run, data=...))."
+    remote = _remote_of(folder)
+    if remote is not None:
+        return f"They are looked for in {remote.url}."
+    return (
+        "They were copies of a bucket's photographs, and the copies were removed: `animalclef inspect --data s3://...` "
+        "with the address that predict was given makes them anew, or give it here with --data (in Python: "
+        "load_run(run, data=...))."
+    )
 
 
 def fetch(path: Path) -> bytes | None:

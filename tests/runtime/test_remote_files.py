@@ -24,7 +24,7 @@ from animalclef.runtime.bucket import Bucket, bucket_of
 from animalclef.runtime.bucket_address import remote_url
 from animalclef.runtime.output_guard import forget_inputs, protect_photographs
 from animalclef.runtime.regular_files import read_regular
-from animalclef.runtime.remote_files import copies_folder, open_copies, write_copy
+from animalclef.runtime.remote_files import _remote_of, copies_folder, open_copies, write_copy
 from animalclef.store.remote_run import RemoteRun
 from animalclef.store.run_folder import RunFolder
 
@@ -318,6 +318,40 @@ def test_a_tree_of_folders_and_a_photograph_that_changed(store: Any) -> None:
     again = find_source(wild)
     assert again.root == images.root
     assert read_regular(again.root / images.path[0]) == b"another photograph, larger"
+
+
+def test_inspect_lists_what_the_bucket_lacks_and_reads_no_photograph(store: Any, tmp_path: Path) -> None:
+    data = make_tiny_data(tmp_path / "data", datasets=("NewtID",), individuals=3, unknown=1)
+    store.put(f"{data}/", "wild/newts/", recursive=True)
+    missing, empty = sorted(path.relative_to(data) for path in data.rglob("*.jpg"))[:2]
+    store.rm(f"wild/newts/{missing}")
+    store.pipe(f"wild/newts/{empty}", b"")
+    forget()
+    result = CliRunner().invoke(app, ["inspect", "--data", "s3://wild/newts"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert f"1 photograph is missing: {missing}" in result.output
+    assert f"{empty}: the file is empty" in result.output
+    assert "Photographs in a bucket are not read" in result.output
+    assert not names(tmp_path / "cache")
+    with pytest.raises(DataError, match=r"^s3://wild/newts: missing: 1 of \d+ photographs"):
+        run("s3://wild/newts", tmp_path / "run")
+
+
+def test_a_report_says_where_removed_copies_came_from(store: Any, tmp_path: Path, caplog: Any) -> None:
+    data = make_tiny_data(tmp_path / "data", datasets=("NewtID",), individuals=4, unknown=1)
+    store.put(f"{data}/", "wild/newts/", recursive=True)
+    forget()
+    run("s3://wild/newts", tmp_path / "run")
+    shutil.rmtree(tmp_path / "cache")
+    _remote_of.cache_clear()  # another process
+    opened = animalclef.load_run(tmp_path / "run")
+    opened.show(str(opened.predictions.image_id[0]))
+    assert "`animalclef inspect --data s3://...` with the address that predict was given" in caplog.text
+    find_source(Path("s3://wild/newts"))
+    _remote_of.cache_clear()
+    caplog.clear()
+    opened.show(str(opened.predictions.image_id[0]))
+    assert "missing" not in caplog.text
 
 
 def test_tables_are_got_once_and_hidden_files_never(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
