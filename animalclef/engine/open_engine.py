@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from animalclef.errors import ConfigError, EngineError, suggestion
 __all__ = ["ENGINES", "check_engine", "open_engine"]
 
 ENGINES = ("local", "ray")
+_SECONDS_TO_ANSWER = 5.0
 
 
 def check_engine(name: str) -> None:
@@ -72,8 +75,9 @@ def _connect(address: str) -> None:
 
     here = {"include_dashboard": False} if address == "local" else {}
     try:
+        _check_answers(address)
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, configure_logging=False, **here)
-    except (ConnectionError, ValueError, TimeoutError) as error:
+    except (OSError, ValueError) as error:
         raise EngineError(
             f"No Ray cluster answers at {address}. Start one with `ray start --head`, join the other nodes with "
             "`ray start --address=HOST:6379`, or give the address local."
@@ -81,3 +85,10 @@ def _connect(address: str) -> None:
     except RuntimeError as error:
         said = " ".join(str(error).split())
         raise EngineError(f"The Ray cluster at {address} does not fit this machine: {said}") from error
+
+
+def _check_answers(address: str) -> None:
+    """Raise an OSError where no program answers at HOST:PORT: Ray itself would wait for a quarter of an hour."""
+    found = re.fullmatch(r"(?:ray://)?([^/]+):(\d+)", address)
+    if found is not None:
+        socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=_SECONDS_TO_ANSWER).close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def test_without_ray_one_sentence_names_the_extra(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
-        (ConnectionError("no"), "No Ray cluster answers at 10.0.0.1:6379. Start one with `ray start --head`"),
+        (ConnectionError("no"), r"No Ray cluster answers at 127.0.0.1:\d+. Start one with `ray start --head`"),
         (RuntimeError("Version mismatch:\n Ray: 2.1"), "does not fit this machine: Version mismatch: Ray: 2.1"),
     ],
 )
@@ -55,7 +56,11 @@ def test_a_cluster_that_cannot_be_used_is_one_sentence(
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", init)
-    with pytest.raises(EngineError, match=sentence), open_engine("ray", "10.0.0.1:6379"):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        pytest.raises(EngineError, match=sentence),
+        open_engine("ray", f"127.0.0.1:{listening.getsockname()[1]}"),
+    ):
         pass
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
@@ -80,3 +85,16 @@ def test_one_process_and_four_give_the_same_bytes(tmp_path: Path, monkeypatch: p
     assert sum(path.parts[0] == "descriptors" for path in files[0]) == 4  # the codebook, and 12 photographs in blocks
     assert {"extracting features", "searching embeddings", "indexing local descriptors", "local descriptors vote",
             "matching pairs", "tuning the decision"} <= set(four.stages)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["", "ray://"])
+def test_an_address_at_which_nothing_answers_is_told_before_ray_waits(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray would wait"))
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"{kind}127.0.0.1:{closed.getsockname()[1]}"
+    with pytest.raises(EngineError, match=f"^No Ray cluster answers at {address}."), open_engine("ray", address):
+        pass
