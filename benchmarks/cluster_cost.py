@@ -95,13 +95,26 @@ def wall_hours(found: list[Stage], cores: int, driver_cores: int) -> float:
     return sum(one.cluster_hours / cores + one.driver_hours / driver_cores for one in found)
 
 
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number, 1 or more, got {text}")
+    return int(text)
+
+
+def _above_zero(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    return number
+
+
 def main() -> None:
     """Print a table for each size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photographs", type=int, nargs="+", default=[15_000, 1_000_000, 100_000_000])
-    parser.add_argument("--cores", type=int, default=64, help="of the cluster")
-    parser.add_argument("--driver-cores", type=int, default=16)
-    parser.add_argument("--matching", type=float, default=Rates.matching, help="pairs a second and core")
+    parser.add_argument("--photographs", type=_at_least_one, nargs="+", default=[15_000, 1_000_000, 100_000_000])
+    parser.add_argument("--cores", type=_at_least_one, default=64, help="of the cluster")
+    parser.add_argument("--driver-cores", type=_at_least_one, default=16)
+    parser.add_argument("--matching", type=_above_zero, default=Rates.matching, help="pairs a second and core")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     rates, sizes = replace(Rates(), matching=given.matching), Bytes()

@@ -23,6 +23,7 @@ from animalclef.pipeline.cluster import cluster_unnamed
 from animalclef.pipeline.image_contents import Contents
 from animalclef.pipeline.predict import Outcome, identify, predict
 from animalclef.pipeline.run_context import Plan, RunContext, open_context
+from animalclef.runtime.bucket_address import remote_url
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.regular_files import read_regular
 from animalclef.store.run_folder import RunFolder
@@ -190,6 +191,8 @@ class Recogniser:
 def _photographs(given: Sequence[Path], warn: Callable[[str], None]) -> Iterator[Path]:
     """Yield photographs, and those below folders."""
     for path in given:
+        if (url := remote_url(path)) is not None:
+            raise DataError(f"{url}: only photographs on a disk can be asked about. Copy it to this machine first.")
         below = photographs_below(path) if path.is_dir() else [path]
         if not below:
             warn(f"{path}: there is no photograph in this folder.")

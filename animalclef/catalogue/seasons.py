@@ -23,6 +23,7 @@ from animalclef.data.table import LoadedTable
 from animalclef.decision.decision_model import Decision
 from animalclef.errors import DataError
 from animalclef.pipeline.predict import Outcome
+from animalclef.runtime.remote_files import address_of
 from animalclef.runtime.wording import counted, now
 from animalclef.store.catalogue_places import refuse_run_around
 from animalclef.structures import ImageTable, Skipped
@@ -110,7 +111,8 @@ def _add(
     twice = _twice(images, fresh)
     if not fresh.any():
         raise DataError(
-            f"{loaded.source.root}: {counted(len(images), 'photograph')}, all of them in the catalogue already."
+            f"{address_of(loaded.source.root)}: {counted(len(images), 'photograph')}, all of them in the catalogue "
+            "already."
         )
     season = max(catalogue.roots(), default=0) + 1
     given = images.select(fresh)

@@ -19,6 +19,8 @@ _CREDENTIALS = {
     "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile.",
     "gs": "Set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run `gcloud auth application-default login`.",
 }
+_PATIENCE = {"connect_timeout": 10, "read_timeout": 20, "retries": {"max_attempts": 3}}  # seconds
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of the disk here
 
 
@@ -27,7 +29,7 @@ class Bucket:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        options = {"config_kwargs": {"connect_timeout": 10, "retries": {"max_attempts": 3}}} if url[:2] == "s3" else {}
+        options = {"config_kwargs": _PATIENCE} if url[:2] == "s3" else {}
         with self.told():
             from fsspec.core import url_to_fs
 
@@ -51,10 +53,21 @@ class Bucket:
         except FileNotFoundError as error:
             raise DataError(f"{self.url}: no such bucket or folder, or it is empty.") from error
         except ValueError as error:
+            variable = next((one for one in _ENDPOINTS if os.environ.get(one)), None)
+            if variable is not None and "endpoint" in str(error).lower():
+                given = os.environ[variable]
+                raise ConfigError(
+                    f"{self.url}: {variable}={given} is no address of a server. Begin it with http:// or https://."
+                ) from error
             raise ConfigError(f"{self.url}: no address of a store ({_first_line(error)}).") from error
         except Exception as error:
             if isinstance(error, OSError) and error.errno in _FULL:  # the disk here
                 raise
+            if type(error).__name__ == "ProfileNotFound":
+                raise ConfigError(
+                    f"{self.url}: no such AWS profile ({os.environ.get('AWS_PROFILE') or 'the default'}). Correct "
+                    "AWS_PROFILE, or add the profile to AWS's configuration."
+                ) from error
             if _is_refused(error):
                 advice = _CREDENTIALS[self.url[:2]]
                 raise DataError(f"{self.url}: access is refused, or there are no credentials. {advice}") from error

@@ -38,7 +38,7 @@ def refuse_address(path: Path | str, what: str = "results are written to a disk"
     Raises:
         OutputError: it is an address, such as s3://bucket/file.
 
-    >>> refuse_address(Path("gs://wild/rep.html"))
+    >>> refuse_address(Path("gs://wild/rep.html"))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     animalclef.errors.OutputError: gs://wild/rep.html: results are written to a disk. Give a path here, and copy ...
     """

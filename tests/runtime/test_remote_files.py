@@ -405,11 +405,35 @@ def test_a_mistake_is_one_sentence(store: Any, tmp_path: Path, monkeypatch: pyte
     with pytest.raises(DataError, match=r"the store gives no answer .* Check the network"):
         find_source(Path("s3://wild/x"))
     forget()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9")
+    with pytest.raises(ConfigError, match=r"^s3://wild/x: AWS_ENDPOINT_URL=127.0.0.1:9 is no address.* with http://"):
+        find_source(Path("s3://wild/x"))
+    forget()
+    monkeypatch.setenv("AWS_PROFILE", "nosuch")
+    with pytest.raises(ConfigError, match=r"^s3://wild/x: no such AWS profile \(nosuch\)\. Correct AWS_PROFILE, or"):
+        find_source(Path("s3://wild/x"))
+    monkeypatch.delenv("AWS_PROFILE")
+    forget()
     monkeypatch.setitem(sys.modules, "gcsfs", None)
     for scheme in ("gs", "gcs"):
         monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, scheme, raising=False)
     with pytest.raises(ConfigError, match=r"^gs://wild/x: .* cannot be read here. Run pip install 'animalclef\[gs\]'."):
         find_source(Path("gs://wild/x"))
+
+
+def test_a_server_that_hangs_is_waited_for_20_seconds(store: Any) -> None:
+    assert bucket_of("s3://wild/x").system.config_kwargs["read_timeout"] == 20
+
+
+def test_a_catalogue_names_the_bucket(store: Any, tmp_path: Path) -> None:
+    data = make_tiny_data(tmp_path / "data", datasets=("NewtID",), individuals=3, unknown=1)
+    store.put(str(data), "wild/data", recursive=True)
+    config = animalclef.load_config(None, *TINY_SETTINGS)
+    catalogue = animalclef.create_catalogue(tmp_path / "catalogue", "s3://wild/data", config=config, device="cpu")
+    with pytest.raises(DataError, match=r"^s3://wild/data: \d+ photographs, all of them in the catalogue already"):
+        catalogue.add("s3://wild/data", device="cpu")
+    with pytest.raises(DataError, match=r"^s3://wild/data/1.jpg: only photographs on a disk can be asked about"):
+        catalogue.who("s3://wild/data/1.jpg")
 
 
 @pytest.mark.parametrize(
