@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from animalclef.errors import ConfigError, EngineError, suggestion
 __all__ = ["ENGINES", "check_engine", "open_engine"]
 
 ENGINES = ("local", "ray")
+_ANSWER_S = 5.0  # in which the machine of a cluster takes a connection; Ray itself waits for many minutes
 
 
 def check_engine(name: str) -> None:
@@ -70,8 +73,11 @@ def open_engine(
 def _connect(address: str) -> None:
     import ray
 
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS") or address  # as Ray does
     here = {"include_dashboard": False} if address == "local" else {}
     try:
+        _knock(address)
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, configure_logging=False, **here)
     except (ConnectionError, ValueError, TimeoutError) as error:
         raise EngineError(
@@ -81,3 +87,18 @@ def _connect(address: str) -> None:
     except RuntimeError as error:
         said = " ".join(str(error).split())
         raise EngineError(f"The Ray cluster at {address} does not fit this machine: {said}") from error
+
+
+def _knock(address: str) -> None:
+    """Open and close a connection to HOST:PORT or ray://HOST:PORT; other addresses are left to Ray.
+
+    Raises:
+        ConnectionError: nothing listens there.
+    """
+    named = re.fullmatch(r"(?:ray://)?\[?([^/\[\]]+)\]?:(\d+)/?", address)
+    if named is None:
+        return
+    try:
+        socket.create_connection((named[1], int(named[2])), timeout=_ANSWER_S).close()
+    except (OSError, ValueError, OverflowError) as error:  # the others: no name of a host, no number of a port
+        raise ConnectionError(address) from error

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,15 +41,22 @@ def test_without_ray_one_sentence_names_the_extra(monkeypatch: pytest.MonkeyPatc
         pass
 
 
+@pytest.fixture
+def listening() -> Iterator[str]:
+    """An address where something takes connections."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
-        (ConnectionError("no"), "No Ray cluster answers at 10.0.0.1:6379. Start one with `ray start --head`"),
+        (ConnectionError("no"), r"No Ray cluster answers at 127\.0\.0\.1:\d+. Start one with `ray start --head`"),
         (RuntimeError("Version mismatch:\n Ray: 2.1"), "does not fit this machine: Version mismatch: Ray: 2.1"),
     ],
 )
 def test_a_cluster_that_cannot_be_used_is_one_sentence(
-    said: Exception, sentence: str, monkeypatch: pytest.MonkeyPatch
+    said: Exception, sentence: str, listening: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ray = pytest.importorskip("ray")
 
@@ -55,9 +65,28 @@ def test_a_cluster_that_cannot_be_used_is_one_sentence(
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", init)
-    with pytest.raises(EngineError, match=sentence), open_engine("ray", "10.0.0.1:6379"):
+    with pytest.raises(EngineError, match=sentence), open_engine("ray", listening):
         pass
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+@pytest.mark.parametrize("form", ["{}", "ray://{}", "auto", "127.0.0.1:99999", "[::1]:{port}"])
+def test_an_address_where_nothing_listens_is_refused_at_once_and_ray_is_not_asked(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray")
+    with socket.create_server(("127.0.0.1", 0)) as server:  # closed again: nothing listens there
+        port = server.getsockname()[1]
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray waits for minutes"))
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+    start = time.monotonic()
+    with (
+        pytest.raises(EngineError, match=r"^No Ray cluster answers at .*\d+. Start one with `ray start --head`"),
+        open_engine("ray", form.format(f"127.0.0.1:{port}", port=port)),
+    ):
+        pass
+    assert time.monotonic() - start < 8
 
 
 def test_an_address_without_a_cluster_is_refused() -> None:
