@@ -13,7 +13,7 @@ from typing import Any
 from animalclef.runtime.machine import version_of
 from animalclef.runtime.remote_files import place_marker
 
-__all__ = ["ClusterWorker", "installed_versions"]
+__all__ = ["ClusterWorker", "installed_versions", "what_differs"]
 
 _COMPARED = ("animalclef", "ray", "numpy", "opencv-python-headless", "pillow", "torch", "faiss-cpu", "scikit-learn")
 
@@ -21,6 +21,22 @@ _COMPARED = ("animalclef", "ray", "numpy", "opencv-python-headless", "pillow", "
 def installed_versions() -> dict[str, str]:
     """Return the versions that results depend on; "none" for a package that is not installed."""
     return {"python": platform.python_version(), **{name: version_of(name) or "none" for name in _COMPARED}}
+
+
+def what_differs(mine: Mapping[str, str], node: str, theirs: Mapping[str, str], lacking: Sequence[str]) -> str | None:
+    """Return why a node cannot work with this machine, in a sentence; `None` where it can."""
+    for name, version in mine.items():
+        if theirs.get(name) != version:
+            return (
+                f"Ray node {node} has {name} {theirs.get(name, 'none')}, this machine has {version}: results would "
+                "differ. Install the same versions on every node."
+            )
+    if lacking:
+        return (
+            f"Ray node {node} does not see {lacking[0]}. Photographs and run folder must lie on a disk that every "
+            "node sees under the same path."
+        )
+    return None
 
 
 class ClusterWorker:
