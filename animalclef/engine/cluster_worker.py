@@ -46,7 +46,7 @@ class ClusterWorker:
         self._work: Any = None
 
     def about(self, folder: str, needed: Mapping[str, str | None]) -> tuple[str, dict[str, str], list[str]]:
-        """Go to the driver's folder; return this node's name, its versions, and the needed folders it lacks.
+        """Go to the driver's folder; return this node's name, its versions, and the needed folders and files it lacks.
 
         A folder of copies of a bucket, which has a marker, is made here.
         """
@@ -56,7 +56,7 @@ class ClusterWorker:
             if marker is not None:
                 with contextlib.suppress(OSError):
                     place_marker(Path(path), marker)
-        return socket.gethostname(), installed_versions(), [path for path in needed if not os.path.isdir(path)]  # noqa: PTH112
+        return socket.gethostname(), installed_versions(), [path for path in needed if not os.path.exists(path)]  # noqa: PTH110
 
     def take(self, work: Any, threads: int) -> None:
         """Keep the work of a stage for the tasks that follow."""

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from animalclef.engine.work import Engine, ThisMachine
 from animalclef.errors import ConfigError, EngineError, suggestion
+from animalclef.runtime.remote_files import marker_text
+from animalclef.structures import ImageTable
 
-__all__ = ["ENGINES", "check_engine", "open_engine"]
+__all__ = ["ENGINES", "check_engine", "open_engine", "shared_paths"]
 
 ENGINES = ("local", "ray")
 _ANSWER_S = 5.0  # in which the machine of a cluster takes a connection; Ray itself waits for many minutes
@@ -25,14 +27,24 @@ def check_engine(name: str) -> None:
         raise ConfigError(f"engine {name}: expected one of {', '.join(ENGINES)}.{suggestion(name, ENGINES)}")
 
 
+def shared_paths(images: ImageTable, out: Path) -> tuple[Path, ...]:
+    """Return what every node must see: the photographs' folder, the first one that is there, and the output folder.
+
+    The place of a disk that is not mounted is often an empty folder. Photographs of a bucket come to each node.
+    """
+    photographs = () if marker_text(images.root) is not None else (images.root / path for path in images.path)
+    first = next((path for path in photographs if path.is_file()), None)
+    return (images.root, out) if first is None else (images.root, first, out)
+
+
 @contextmanager
 def open_engine(
     name: str = "local", address: str = "auto", *, device: str = "cpu", folders: Sequence[Path] = ()
 ) -> Iterator[Engine]:
     """Open this machine ("local"), or the Ray cluster at `address` ("auto": the one that this machine belongs to).
 
-    With a `device` of "cuda" each worker of the cluster gets a GPU. `folders` must be seen by every node. Nothing is
-    reported to Ray's makers.
+    With a `device` of "cuda" each worker of the cluster gets a GPU. `folders`, and files among them, must be seen by
+    every node. Nothing is reported to Ray's makers.
 
     Raises:
         ConfigError: there is no such engine, or Ray is not installed.

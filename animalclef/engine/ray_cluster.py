@@ -45,7 +45,7 @@ class RayCluster:
 
     A node of other versions, or without a folder, gets no work; it is asked again after a minute.
     A task that fails is tried again on another worker, `_TRIES` times in all. A worker that gives no answer for
-    `stalled_s` seconds is stopped. `folders` are those that every node must see under the same path.
+    `stalled_s` seconds is stopped. `folders`, and files among them, are what every node must see under the same path.
     """
 
     def __init__(self, folders: Sequence[Path], *, on_gpus: bool = False, stalled_s: float = _STALLED_S) -> None:
@@ -256,10 +256,11 @@ class _Stage:
 
         self.cluster.fire(worker)  # it may hang, or have gone
         cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+        node = self.cluster.node_of.get(worker, "unknown")
         if isinstance(cause, AnimalClefError):
+            cause.args = (f"{cause} This was on node {node}.",)
             raise cause
-        name, why = f"{self.work.title}: {self.work.named(task.chunks[0])}", _reason(error)
-        why += f", on node {self.cluster.node_of.get(worker, 'unknown')}"
+        name, why = f"{self.work.title}: {self.work.named(task.chunks[0])}", f"{_reason(error)}, on node {node}"
         if task.tries >= _TRIES:
             raise EngineError(f"{name} failed {_TRIES} times on the Ray cluster ({why}).") from error
         logger.warning("%s is tried again: %s", name, why)

@@ -14,10 +14,14 @@ from engine_cases import FourProcesses, Squares
 from tiny import make_tiny_data
 from whole_run import artefacts, predict
 
-from animalclef.engine.open_engine import open_engine
+from animalclef.data.sources import find_source
+from animalclef.data.table import load_table
+from animalclef.engine.cluster_worker import ClusterWorker
+from animalclef.engine.open_engine import open_engine, shared_paths
 from animalclef.errors import ConfigError, EngineError
 from animalclef.retrieval import large_gallery
 from animalclef.retrieval.lnbnn import LnbnnScorer
+from animalclef.runtime.remote_files import place_marker
 
 
 def test_this_machine_runs_chunks_in_order_in_this_process(tmp_path: Path) -> None:
@@ -92,6 +96,20 @@ def test_an_address_where_nothing_listens_is_refused_at_once_and_ray_is_not_aske
 def test_an_address_without_a_cluster_is_refused() -> None:
     with pytest.raises(ConfigError, match="only the engine ray has an address"), open_engine("local", "host:6379"):
         pass
+
+
+def test_a_node_must_see_a_photograph_beside_the_folders_but_none_of_a_bucket(tmp_path: Path) -> None:
+    images = load_table(find_source(make_tiny_data(tmp_path / "data", datasets=("NewtID",)))).images
+    run, place = tmp_path / "run", images.root / images.path[1]
+    (images.root / images.path[0]).unlink()
+    assert shared_paths(images, run) == (images.root, place, run)
+    needed: dict[str, str | None] = {str(path): None for path in (images.root, place)}
+    assert ClusterWorker().about(str(Path.cwd()), needed)[2] == []
+    place.unlink()  # as where the disk of a node is not mounted
+    assert ClusterWorker().about(str(Path.cwd()), needed)[2] == [str(place)]
+    place.write_bytes(b"")
+    place_marker(images.root, '{"url": "s3://bucket", "gigabytes": 1}')
+    assert shared_paths(images, run) == (images.root, run)
 
 
 def test_one_process_and_four_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
