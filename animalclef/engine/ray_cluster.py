@@ -28,6 +28,7 @@ _THREADS = 4  # of a worker at most: a model is in memory once for so many
 _STALLED_S = 1800.0  # without an answer to one task
 _START_S = 300.0  # in which the first worker must be there
 _LOOK_S = 2.0  # between looks at the cluster's size
+_LONGEST = 160  # letters of what Ray says
 _AGAIN_S = 60.0  # until a node that cannot work is asked again: its disk may come
 
 
@@ -51,7 +52,7 @@ class RayCluster:
     def __init__(self, folders: Sequence[Path], *, on_gpus: bool = False, stalled_s: float = _STALLED_S) -> None:
         self.folders = [str(one.absolute()) for one in folders]
         self.on_gpus, self.stalled_s = on_gpus, stalled_s
-        self.versions = installed_versions()
+        self.versions = installed_versions(on_gpus=on_gpus)
         self.workers: list[Any] = []
         self.node_of: dict[Any, str] = {}  # of workers that were asked about themselves
         self.warned: set[str] = set()
@@ -183,7 +184,7 @@ class _Stage:
     def _ask(self, worker: Any, what: str) -> None:
         if what == "about":
             needed = {path: marker_text(Path(path)) for path in self.cluster.folders}
-            answer = worker.about.remote(os.getcwd(), needed)  # noqa: PTH109
+            answer = worker.about.remote(os.getcwd(), needed, on_gpus=self.cluster.on_gpus)  # noqa: PTH109
         else:
             answer = worker.take.remote(self.shipped, self.cluster.threads)
         self.starting[answer] = (worker, what)
@@ -278,5 +279,8 @@ def _reason(error: BaseException) -> str:
     cause = getattr(error, "cause", None) or error
     if isinstance(cause, MemoryError | ray.exceptions.OutOfMemoryError):
         return "out of memory: give the node fewer cores (ray start --num-cpus) or more memory"
+    if isinstance(cause, ray.exceptions.ActorUnavailableError):
+        return "its node gives no answer"
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return f"{type(cause).__name__}: {lines[-1].split('. ')[0] if lines else 'no message'}"
+    said = lines[-1].split(". ")[0] if lines else "no message"
+    return f"{type(cause).__name__}: {said if len(said) <= _LONGEST else said[:_LONGEST] + '…'}"

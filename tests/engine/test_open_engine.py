@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 import time
@@ -16,7 +17,8 @@ from whole_run import artefacts, predict
 
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
-from animalclef.engine.cluster_worker import ClusterWorker
+from animalclef.engine import cluster_worker
+from animalclef.engine.cluster_worker import ClusterWorker, installed_versions, what_differs
 from animalclef.engine.open_engine import open_engine, shared_paths
 from animalclef.errors import ConfigError, EngineError
 from animalclef.retrieval import large_gallery
@@ -110,6 +112,32 @@ def test_a_node_must_see_a_photograph_beside_the_folders_but_none_of_a_bucket(tm
     place.write_bytes(b"")
     place_marker(images.root, '{"url": "s3://bucket", "gigabytes": 1}')
     assert shared_paths(images, run) == (images.root, run)
+
+
+def test_what_differs_on_a_node_is_named_with_both_sides() -> None:
+    mine = installed_versions()
+    assert {"python", "torch", "timm", "scipy", "kornia", "animalclef's code", "half-precision units:"} <= set(mine)
+    assert what_differs(mine, "n1", dict(mine), []) is None
+    mine = {"timm": "1.2", "scipy": "1.9", "animalclef's code": "0a1b2c3d", "half-precision units:": "bfloat16"}
+    assert what_differs(mine, "n1", {**mine, "timm": "1.1", "animalclef's code": "ffffffff"}, ["/data"]) == (
+        "Ray node n1 has timm 1.1, animalclef's code ffffffff, this machine has timm 1.2, animalclef's code 0a1b2c3d: "
+        "results would differ. Install the same versions on every node."
+    )
+    assert what_differs(mine, "n1", {**mine, "half-precision units:": "none"}, []) == (
+        "Ray node n1 has half-precision units: none, this machine has half-precision units: bfloat16: results would "
+        "differ. Take machines of one kind."
+    )
+
+
+def test_the_digest_of_the_code_follows_every_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "animalclef"
+    shutil.copytree(Path(cluster_worker.__file__).parents[1], copy)
+    monkeypatch.setattr(cluster_worker, "__file__", str(copy / "engine/cluster_worker.py"))
+    digest = cluster_worker._code.__wrapped__
+    before = digest()
+    assert before == cluster_worker._code()
+    (copy / "retrieval/lnbnn.py").write_text("# another")
+    assert digest() != before
 
 
 def test_one_process_and_four_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,14 @@ def test_a_stalled_node_is_named_and_its_task_runs_elsewhere(
     assert "is tried again: TimeoutError: no answer in 3 s, on node " in caplog.text
 
 
+def test_what_ray_says_of_a_lost_node_is_one_line() -> None:
+    dump = "RpcError: RPC Error message: failed to connect to all addresses; last error: " + "UNKNOWN: ipv4; " * 60
+    gone = ray.exceptions.ActorUnavailableError(dump, b"1" * 16)
+    assert ray_cluster._reason(gone) == "its node gives no answer"
+    assert len(ray_cluster._reason(ray.exceptions.RaySystemError(dump))) < 200
+    assert ray_cluster._reason(ZeroDivisionError("no. More")) == "ZeroDivisionError: no"
+
+
 def test_a_worker_out_of_memory_is_tried_again_and_then_named(workers: RayCluster, tmp_path: Path) -> None:
     killed = Squares(tmp_path, killed=3)
     assert list(workers.ordered(killed, range(6))) == [0, 1, 4, 9, 16, 25]
