@@ -26,7 +26,7 @@ from animalclef.api.shown_progress import ProgressLike, shown_progress
 from animalclef.config import Config
 from animalclef.data.review_log import read_review
 from animalclef.decision.decision_model import Decision, load_decision
-from animalclef.engine.open_engine import check_engine, open_engine
+from animalclef.engine.open_engine import check_engine, open_engine, shared_paths
 from animalclef.errors import ConfigError
 from animalclef.features.embedding.timm_embedder import choose_device
 from animalclef.hub.needed_weights import require_weights
@@ -119,7 +119,7 @@ def predict(
         raise ConfigError(f"Overwriting would remove {log}. Move the log out of {folder.path} first.")
     if engine != "local":
         device = choose_device(device)
-    folders = (loaded.source.root, folder.path)
+    folders = shared_paths(contents.images, folder.path)
     with folder.claimed(), open_engine(engine, address, device=device, folders=folders) as opened:
         if remote is not None:
             remote.pull(overwrite=overwrite)

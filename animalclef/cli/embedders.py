@@ -180,7 +180,7 @@ def study(
     """  # fmt: skip
     from animalclef.config import load_recipe
     from animalclef.config.training import StudyConfig
-    from animalclef.engine.open_engine import open_engine
+    from animalclef.engine.open_engine import open_engine, shared_paths
     from animalclef.evaluation.evaluate import right_answers
     from animalclef.features.embedding.timm_embedder import choose_device
     from animalclef.training.study.run_study import Study
@@ -196,7 +196,7 @@ def study(
     if engine != "local":
         device = choose_device(device)
         make_folder(out_path)
-    with open_engine(engine, address, device=device, folders=(loaded.source.root, out_path)) as opened:
+    with open_engine(engine, address, device=device, folders=shared_paths(loaded.images, out_path)) as opened:
         asked = Study(settings, loaded, out_path, starts, device, count, progress, overwrite, opened)
         lines = asked.run(None if truth is None else lambda: right_answers(truth, loaded.images))
     table = study_markdown(settings, lines, queries=truth is not None)

@@ -12,11 +12,13 @@ from pathlib import Path
 
 from animalclef.engine.work import Engine, ThisMachine
 from animalclef.errors import ConfigError, EngineError, suggestion
+from animalclef.runtime.remote_files import marker_text
+from animalclef.structures import ImageTable
 
-__all__ = ["ENGINES", "check_engine", "open_engine"]
+__all__ = ["ENGINES", "check_engine", "open_engine", "shared_paths"]
 
 ENGINES = ("local", "ray")
-_SECONDS_TO_ANSWER = 5.0
+_ANSWER_S = 5.0  # in which the machine of a cluster takes a connection; Ray itself waits for many minutes
 
 
 def check_engine(name: str) -> None:
@@ -25,14 +27,24 @@ def check_engine(name: str) -> None:
         raise ConfigError(f"engine {name}: expected one of {', '.join(ENGINES)}.{suggestion(name, ENGINES)}")
 
 
+def shared_paths(images: ImageTable, out: Path) -> tuple[Path, ...]:
+    """Return what every node must see: the photographs' folder, the first one that is there, and the output folder.
+
+    The place of a disk that is not mounted is often an empty folder. Photographs of a bucket come to each node.
+    """
+    photographs = () if marker_text(images.root) is not None else (images.root / path for path in images.path)
+    first = next((path for path in photographs if path.is_file()), None)
+    return (images.root, out) if first is None else (images.root, first, out)
+
+
 @contextmanager
 def open_engine(
     name: str = "local", address: str = "auto", *, device: str = "cpu", folders: Sequence[Path] = ()
 ) -> Iterator[Engine]:
     """Open this machine ("local"), or the Ray cluster at `address` ("auto": the one that this machine belongs to).
 
-    With a `device` of "cuda" each worker of the cluster gets a GPU. `folders` must be seen by every node. Nothing is
-    reported to Ray's makers.
+    With a `device` of "cuda" each worker of the cluster gets a GPU. `folders`, and files among them, must be seen by
+    every node. Nothing is reported to Ray's makers.
 
     Raises:
         ConfigError: there is no such engine, or Ray is not installed.
@@ -73,11 +85,13 @@ def open_engine(
 def _connect(address: str) -> None:
     import ray
 
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS") or address  # as Ray does
     here = {"include_dashboard": False} if address == "local" else {}
     try:
-        _check_answers(address)
+        _knock(address)
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, configure_logging=False, **here)
-    except (OSError, ValueError) as error:
+    except (ConnectionError, ValueError, TimeoutError) as error:
         raise EngineError(
             f"No Ray cluster answers at {address}. Start one with `ray start --head`, join the other nodes with "
             "`ray start --address=HOST:6379`, or give the address local."
@@ -87,8 +101,16 @@ def _connect(address: str) -> None:
         raise EngineError(f"The Ray cluster at {address} does not fit this machine: {said}") from error
 
 
-def _check_answers(address: str) -> None:
-    """Raise an OSError where no program answers at HOST:PORT: Ray itself would wait for a quarter of an hour."""
-    found = re.fullmatch(r"(?:ray://)?([^/]+):(\d+)", address)
-    if found is not None:
-        socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=_SECONDS_TO_ANSWER).close()
+def _knock(address: str) -> None:
+    """Open and close a connection to HOST:PORT or ray://HOST:PORT; other addresses are left to Ray.
+
+    Raises:
+        ConnectionError: nothing listens there.
+    """
+    named = re.fullmatch(r"(?:ray://)?\[?([^/\[\]]+)\]?:(\d+)/?", address)
+    if named is None:
+        return
+    try:
+        socket.create_connection((named[1], int(named[2])), timeout=_ANSWER_S).close()
+    except (OSError, ValueError, OverflowError) as error:  # the others: no name of a host, no number of a port
+        raise ConnectionError(address) from error

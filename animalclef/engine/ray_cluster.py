@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from animalclef.engine.cluster_worker import ClusterWorker, installed_versions
+from animalclef.engine.cluster_worker import ClusterWorker, installed_versions, what_differs
 from animalclef.engine.work import Capacity, Work, batched
 from animalclef.errors import AnimalClefError, EngineError
 from animalclef.runtime.remote_files import marker_text
@@ -28,6 +28,8 @@ _THREADS = 4  # of a worker at most: a model is in memory once for so many
 _STALLED_S = 1800.0  # without an answer to one task
 _START_S = 300.0  # in which the first worker must be there
 _LOOK_S = 2.0  # between looks at the cluster's size
+_LONGEST = 160  # letters of what Ray says
+_AGAIN_S = 60.0  # until a node that cannot work is asked again: its disk may come
 
 
 @dataclass
@@ -42,23 +44,25 @@ class _Task:
 class RayCluster:
     """Workers on every node, kept from stage to stage; nodes that come join, those of a lost node are replaced.
 
+    A node of other versions, or without a folder, gets no work; it is asked again after a minute.
     A task that fails is tried again on another worker, `_TRIES` times in all. A worker that gives no answer for
-    `stalled_s` seconds is stopped. `folders` are those that every node must see under the same path.
+    `stalled_s` seconds is stopped. `folders`, and files among them, are what every node must see under the same path.
     """
 
     def __init__(self, folders: Sequence[Path], *, on_gpus: bool = False, stalled_s: float = _STALLED_S) -> None:
         self.folders = [str(one.absolute()) for one in folders]
         self.on_gpus, self.stalled_s = on_gpus, stalled_s
-        self._versions = installed_versions()
+        self.versions = installed_versions(on_gpus=on_gpus)
         self.workers: list[Any] = []
         self.node_of: dict[Any, str] = {}  # of workers that were asked about themselves
+        self.warned: set[str] = set()
         self._looked = -_LOOK_S
 
     def ordered(self, work: Work[Any, Result], chunks: Iterable[Any]) -> Iterator[Result]:
         """Yield the results of all chunks, in their order.
 
         Raises:
-            EngineError: a chunk failed again and again, a node has other versions or lacks a folder, or none answers.
+            EngineError: a chunk failed again and again, or every node has other versions, lacks a folder or is silent.
         """
         rest = iter(chunks)
         first = list(itertools.islice(rest, 1))
@@ -111,24 +115,6 @@ class RayCluster:
         ray.kill(worker)
         self.workers.remove(worker)
 
-    def refuse_unlike(self, node: str, versions: dict[str, str], lacking: Sequence[str]) -> None:
-        """Check what a worker said of its node.
-
-        Raises:
-            EngineError: it has other versions than this machine, or lacks a folder.
-        """
-        for name, mine in self._versions.items():
-            if versions.get(name) != mine:
-                raise EngineError(
-                    f"Ray node {node} has {name} {versions.get(name, 'none')}, this machine has {mine}: results would "
-                    "differ. Install the same versions on every node."
-                )
-        if lacking:
-            raise EngineError(
-                f"Ray node {node} does not see {lacking[0]}. Photographs and run folder must lie on a disk that every "
-                "node sees under the same path."
-            )
-
 
 class _Stage:
     """One pass over the chunks of a stage."""
@@ -143,6 +129,8 @@ class _Stage:
         self.starting: dict[Any, tuple[Any, str]] = {}  # by reference to an answer: the worker, and what it was asked
         self.running: dict[Any, tuple[Any, _Task, float]] = {}
         self.idle: list[Any] = []
+        self.parked: deque[tuple[Any, float]] = deque()  # of nodes that cannot work, in their places; and until when
+        self.refused = ""  # why
         self.failed_starts = 0
         self.answered = time.monotonic()  # when a worker was last there
         self.patience_s = getattr(work, "patience_s", cluster.stalled_s)
@@ -165,13 +153,15 @@ class _Stage:
 
     def _leave(self) -> None:
         """Let idle workers forget the models, and stop those that still work because the caller gave up."""
-        for worker, _, _ in self.running.values():
+        for worker, *_ in (*self.running.values(), *self.parked):
             self.cluster.fire(worker)
         for worker in self.idle:
             worker.drop.remote()
 
     def _submit(self) -> bool:
         """Give tasks to idle workers; return whether anything is still to be waited for."""
+        while self.parked and self.parked[0][1] < time.monotonic():
+            self.cluster.fire(self.parked.popleft()[0])
         for worker in self.cluster.hire():
             self._ask(worker, "about")
         self._refill()
@@ -182,7 +172,8 @@ class _Stage:
             self._refill()
         if self.waiting and not self.running and time.monotonic() - self.answered > _START_S:
             raise EngineError(
-                f"{self.work.title}: no node of the Ray cluster took work in {_START_S:.0f} s. See `ray status`."
+                self.refused
+                or f"{self.work.title}: no node of the Ray cluster took work in {_START_S:.0f} s. See `ray status`."
             )
         return bool(self.running or self.waiting)
 
@@ -193,7 +184,7 @@ class _Stage:
     def _ask(self, worker: Any, what: str) -> None:
         if what == "about":
             needed = {path: marker_text(Path(path)) for path in self.cluster.folders}
-            answer = worker.about.remote(os.getcwd(), needed)  # noqa: PTH109
+            answer = worker.about.remote(os.getcwd(), needed, on_gpus=self.cluster.on_gpus)  # noqa: PTH109
         else:
             answer = worker.take.remote(self.shipped, self.cluster.threads)
         self.starting[answer] = (worker, what)
@@ -240,12 +231,25 @@ class _Stage:
             logger.warning("A Ray worker did not start: %s", _reason(error))
             return
         if what == "about":
-            self.cluster.refuse_unlike(*said)
             self.cluster.node_of[worker] = said[0]
-            self._ask(worker, "take")
+            why = what_differs(self.cluster.versions, *said)
+            if why is None:
+                self._ask(worker, "take")
+            else:
+                self._park(worker, why)
         else:
             self.answered = time.monotonic()
             self.idle.append(worker)
+
+    def _park(self, worker: Any, why: str) -> None:
+        """Give a worker no tasks and leave it in its place for a while; refuse to go on where no other can work."""
+        self.parked.append((worker, time.monotonic() + _AGAIN_S))
+        self.refused = why
+        if not (self.idle or self.running or self.starting):
+            raise EngineError(why)
+        if why not in self.cluster.warned:
+            logger.warning("%s The other nodes work without it.", why)
+        self.cluster.warned.add(why)
 
     def _failed(self, worker: Any, task: _Task, error: Exception) -> None:
         """Put a task back, or report it by name after the last try; a user's mistake is reported at once."""
@@ -253,10 +257,11 @@ class _Stage:
 
         self.cluster.fire(worker)  # it may hang, or have gone
         cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+        node = self.cluster.node_of.get(worker, "unknown")
         if isinstance(cause, AnimalClefError):
+            cause.args = (f"{cause} This was on node {node}.",)
             raise cause
-        name, why = f"{self.work.title}: {self.work.named(task.chunks[0])}", _reason(error)
-        why += f", on node {self.cluster.node_of.get(worker, 'unknown')}"
+        name, why = f"{self.work.title}: {self.work.named(task.chunks[0])}", f"{_reason(error)}, on node {node}"
         if task.tries >= _TRIES:
             raise EngineError(f"{name} failed {_TRIES} times on the Ray cluster ({why}).") from error
         logger.warning("%s is tried again: %s", name, why)
@@ -274,5 +279,8 @@ def _reason(error: BaseException) -> str:
     cause = getattr(error, "cause", None) or error
     if isinstance(cause, MemoryError | ray.exceptions.OutOfMemoryError):
         return "out of memory: give the node fewer cores (ray start --num-cpus) or more memory"
+    if isinstance(cause, ray.exceptions.ActorUnavailableError):
+        return "its node gives no answer"
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return f"{type(cause).__name__}: {lines[-1].split('. ')[0] if lines else 'no message'}"
+    said = lines[-1].split(". ")[0] if lines else "no message"
+    return f"{type(cause).__name__}: {said if len(said) <= _LONGEST else said[:_LONGEST] + '…'}"

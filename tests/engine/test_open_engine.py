@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,10 +15,15 @@ from engine_cases import FourProcesses, Squares
 from tiny import make_tiny_data
 from whole_run import artefacts, predict
 
-from animalclef.engine.open_engine import open_engine
+from animalclef.data.sources import find_source
+from animalclef.data.table import load_table
+from animalclef.engine import cluster_worker
+from animalclef.engine.cluster_worker import ClusterWorker, installed_versions, what_differs
+from animalclef.engine.open_engine import open_engine, shared_paths
 from animalclef.errors import ConfigError, EngineError
 from animalclef.retrieval import large_gallery
 from animalclef.retrieval.lnbnn import LnbnnScorer
+from animalclef.runtime.remote_files import place_marker
 
 
 def test_this_machine_runs_chunks_in_order_in_this_process(tmp_path: Path) -> None:
@@ -39,15 +47,22 @@ def test_without_ray_one_sentence_names_the_extra(monkeypatch: pytest.MonkeyPatc
         pass
 
 
+@pytest.fixture
+def listening() -> Iterator[str]:
+    """An address where something takes connections."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
-        (ConnectionError("no"), r"No Ray cluster answers at 127.0.0.1:\d+. Start one with `ray start --head`"),
+        (ConnectionError("no"), r"No Ray cluster answers at 127\.0\.0\.1:\d+. Start one with `ray start --head`"),
         (RuntimeError("Version mismatch:\n Ray: 2.1"), "does not fit this machine: Version mismatch: Ray: 2.1"),
     ],
 )
 def test_a_cluster_that_cannot_be_used_is_one_sentence(
-    said: Exception, sentence: str, monkeypatch: pytest.MonkeyPatch
+    said: Exception, sentence: str, listening: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ray = pytest.importorskip("ray")
 
@@ -56,18 +71,73 @@ def test_a_cluster_that_cannot_be_used_is_one_sentence(
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", init)
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listening,
-        pytest.raises(EngineError, match=sentence),
-        open_engine("ray", f"127.0.0.1:{listening.getsockname()[1]}"),
-    ):
+    with pytest.raises(EngineError, match=sentence), open_engine("ray", listening):
         pass
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+@pytest.mark.parametrize("form", ["{}", "ray://{}", "auto", "127.0.0.1:99999", "[::1]:{port}"])
+def test_an_address_where_nothing_listens_is_refused_at_once_and_ray_is_not_asked(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray")
+    with socket.create_server(("127.0.0.1", 0)) as server:  # closed again: nothing listens there
+        port = server.getsockname()[1]
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray waits for minutes"))
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+    start = time.monotonic()
+    with (
+        pytest.raises(EngineError, match=r"^No Ray cluster answers at .*\d+. Start one with `ray start --head`"),
+        open_engine("ray", form.format(f"127.0.0.1:{port}", port=port)),
+    ):
+        pass
+    assert time.monotonic() - start < 8
 
 
 def test_an_address_without_a_cluster_is_refused() -> None:
     with pytest.raises(ConfigError, match="only the engine ray has an address"), open_engine("local", "host:6379"):
         pass
+
+
+def test_a_node_must_see_a_photograph_beside_the_folders_but_none_of_a_bucket(tmp_path: Path) -> None:
+    images = load_table(find_source(make_tiny_data(tmp_path / "data", datasets=("NewtID",)))).images
+    run, place = tmp_path / "run", images.root / images.path[1]
+    (images.root / images.path[0]).unlink()
+    assert shared_paths(images, run) == (images.root, place, run)
+    needed: dict[str, str | None] = {str(path): None for path in (images.root, place)}
+    assert ClusterWorker().about(str(Path.cwd()), needed)[2] == []
+    place.unlink()  # as where the disk of a node is not mounted
+    assert ClusterWorker().about(str(Path.cwd()), needed)[2] == [str(place)]
+    place.write_bytes(b"")
+    place_marker(images.root, '{"url": "s3://bucket", "gigabytes": 1}')
+    assert shared_paths(images, run) == (images.root, run)
+
+
+def test_what_differs_on_a_node_is_named_with_both_sides() -> None:
+    mine = installed_versions()
+    assert {"python", "torch", "timm", "scipy", "kornia", "animalclef's code", "half-precision units:"} <= set(mine)
+    assert what_differs(mine, "n1", dict(mine), []) is None
+    mine = {"timm": "1.2", "scipy": "1.9", "animalclef's code": "0a1b2c3d", "half-precision units:": "bfloat16"}
+    assert what_differs(mine, "n1", {**mine, "timm": "1.1", "animalclef's code": "ffffffff"}, ["/data"]) == (
+        "Ray node n1 has timm 1.1, animalclef's code ffffffff, this machine has timm 1.2, animalclef's code 0a1b2c3d: "
+        "results would differ. Install the same versions on every node."
+    )
+    assert what_differs(mine, "n1", {**mine, "half-precision units:": "none"}, []) == (
+        "Ray node n1 has half-precision units: none, this machine has half-precision units: bfloat16: results would "
+        "differ. Take machines of one kind."
+    )
+
+
+def test_the_digest_of_the_code_follows_every_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "animalclef"
+    shutil.copytree(Path(cluster_worker.__file__).parents[1], copy)
+    monkeypatch.setattr(cluster_worker, "__file__", str(copy / "engine/cluster_worker.py"))
+    digest = cluster_worker._code.__wrapped__
+    before = digest()
+    assert before == cluster_worker._code()
+    (copy / "retrieval/lnbnn.py").write_text("# another")
+    assert digest() != before
 
 
 def test_one_process_and_four_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,16 +155,3 @@ def test_one_process_and_four_give_the_same_bytes(tmp_path: Path, monkeypatch: p
     assert sum(path.parts[0] == "descriptors" for path in files[0]) == 4  # the codebook, and 12 photographs in blocks
     assert {"extracting features", "searching embeddings", "indexing local descriptors", "local descriptors vote",
             "matching pairs", "tuning the decision"} <= set(four.stages)  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", ["", "ray://"])
-def test_an_address_at_which_nothing_answers_is_told_before_ray_waits(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ray = pytest.importorskip("ray")
-    monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray would wait"))
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        address = f"{kind}127.0.0.1:{closed.getsockname()[1]}"
-    with pytest.raises(EngineError, match=f"^No Ray cluster answers at {address}."), open_engine("ray", address):
-        pass
