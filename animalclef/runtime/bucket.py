@@ -19,7 +19,7 @@ _CREDENTIALS = {
     "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile.",
     "gs": "Set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run `gcloud auth application-default login`.",
 }
-_PATIENCE = {"connect_timeout": 10, "read_timeout": 20, "retries": {"max_attempts": 3}}  # seconds
+_ROUNDS = 2  # of these attempts by s3fs: a store that hangs is told after less than three minutes
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of the disk here
 
@@ -29,11 +29,15 @@ class Bucket:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        options = {"config_kwargs": _PATIENCE} if url[:2] == "s3" else {}
+        retries = {"max_attempts": 3}  # a mapping of this bucket's own: botocore writes into it
+        patience = {"connect_timeout": 10, "read_timeout": 20, "retries": retries}  # seconds
+        options = {"config_kwargs": patience} if url[:2] == "s3" else {}
         with self.told():
             from fsspec.core import url_to_fs
 
             self.system, self.base = url_to_fs(self.url, use_listings_cache=False, **options)
+            if url[:2] == "s3":
+                self.system.retries = _ROUNDS
 
     @contextmanager
     def told(self) -> Iterator[None]:
