@@ -34,7 +34,7 @@ from animalclef.synthetic.species import DEMO_SPECIES, PatternStyle, Species
 from animalclef.synthetic.visits import draw_visit
 
 CAT, NEWT, TURTLE = DEMO_SPECIES
-LIZARD = replace(NEWT, noun="lizard", pattern=PatternStyle("reticulated", wavelength=0.12, coverage=0.45))
+LIZARD = replace(NEWT, pattern=PatternStyle("reticulated", wavelength=0.12, coverage=0.45))
 RENDERINGS, PHOTOGRAPHS_EACH = 8, 4  # of one individual at most; photographs that share one
 KNOWN, NEW_EACH = 0.65, 3  # share of the queries; queries of a new individual
 

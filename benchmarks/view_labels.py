@@ -17,7 +17,6 @@ from rich.console import Console
 
 from animalclef.cli.printing import RichProgress
 from animalclef.config import load_config
-from animalclef.config.prepare import ViewLabelConfig
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
 from animalclef.data.table_file import read_table
@@ -34,13 +33,12 @@ def main() -> None:
     embedding = Embedding(config, options.device, options.workers, RichProgress(Console(stderr=True)), run=options.run)
     described = embedding.extract_features(loaded, queries=True)
     images = described.images.select(described.images.dataset == options.dataset)
-    settings = ViewLabelConfig(least_confidence=options.confidence)
     print("| seed | announced | real | majority | sure announced | right of sure announced | sure | right of sure |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for seed in options.seeds:
         blank = np.random.default_rng([seed, 40]).random(len(images)) < options.blank
         given = images.with_columns(viewpoint=np.where(blank, "", images.viewpoint).astype(object))
-        labels = label_views(given, described.embeddings, settings, seed)
+        labels = label_views(given, described.embeddings, options.confidence, seed)
         print(_row(seed, images, blank, labels))
         if options.write and seed == options.seeds[0]:
             _write(loaded.source.table, options.write, images.image_id[blank], labels)
