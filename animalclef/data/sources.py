@@ -19,6 +19,7 @@ from animalclef.data.table_file import Problem, Table, read_table
 from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import csv_text
 from animalclef.runtime.bucket_address import remote_url
+from animalclef.runtime.output_guard import is_result
 from animalclef.runtime.remote_files import is_table, open_copies, write_copy
 from animalclef.runtime.wording import counted
 
@@ -27,18 +28,9 @@ __all__ = ["KAGGLE_INPUT", "Source", "find_source", "open_table", "unlisted_phot
 KAGGLE_INPUT = Path("/kaggle/input")
 _EXPECTED = "a folder of photographs (database/ and query/), or the folder that holds metadata.csv"
 _NOT_A_TABLE = frozenset({"sample_submission.csv", "submission.csv", "truth.csv", "answers.csv"})
-_WRITTEN = (
-    "path,answer,probability,",
-    "image_id,dataset,cluster,",
-    "image_id,dataset,a,b,cause",
-    "name,id,dataset,photographs,confirmed,",
-    "number,query,candidate,individual,probability,answer",
-    "image_id,dataset,identity,probability",
-    ",image_id,dataset,identity,probability",  # of a frame, with its index
-    "query_id,gallery_id,",
-)  # by commands, and frames of the Python API
 _TABLES = ("metadata.csv", "metadata.xlsx", "metadata.tsv", "metadata.txt")
 _SHEETS = frozenset({".csv", ".tsv", ".xlsx", ".xls", ".ods"})
+_HEAD_BYTES = 200  # hold the header of a result
 _LOOKED_AT = 20  # rows of a file that may be the table
 _AnyPath = TypeVar("_AnyPath", bound=PurePath)
 _DEEPEST = 3  # folders below the given one that may hold the table
@@ -236,15 +228,14 @@ def unlisted_photographs(source: Source, listed: Iterable[str]) -> list[Problem]
 
 
 def _is_no_table(path: Path) -> bool:
-    """Return whether a file is a submission of an earlier run, or hidden, or named as another kind of file."""
+    """Return whether a file is a result of an earlier run, or hidden, or named as another kind of file."""
     if path.name in _NOT_A_TABLE or path.name.startswith((".", "~$")):
         return True
     try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            first = file.readline(200).strip()
+        with path.open("rb") as file:
+            return is_result(file.read(_HEAD_BYTES))
     except OSError:
         return False
-    return first in ("image_id,identity", "image_id,cluster") or first.startswith(_WRITTEN)
 
 
 def _tables_below(folder: Path) -> list[Path]:

@@ -19,6 +19,7 @@ __all__ = [
     "RUN_MARKER",
     "check_output",
     "forget_inputs",
+    "is_result",
     "mark_picture",
     "protect_inputs",
     "protect_photographs",
@@ -42,6 +43,14 @@ _TABLES = frozenset({
     "submission", "clusters", "list of individuals", "list of answers", "list of differences", "plain table",
     "table with boxes", "table with viewpoints", "Wildbook sheet",
 })  # fmt: skip
+_RESULTS = ("submission", "clusters", "list of individuals", "list of answers", "list of differences")
+_FRAMES = (
+    "image_id,dataset,identity,probability",
+    ",image_id,dataset,identity,probability",
+    "query_id,gallery_id,",
+    ",query_id,gallery_id,",
+    "number,query,candidate,individual,probability,answer",
+)  # of the Python API, without and with their index, and the answers of a review on paper
 _OTHER_FORMATS = frozenset({
     ".xlsx", ".xlsm", ".xls", ".ods", ".numbers", ".pdf", ".docx", ".doc", ".odt", ".json", ".jsonl", ".yaml", ".yml",
     ".xml", ".html", ".htm", ".parquet", ".feather", ".pkl", ".npy", ".zip", ".gz", ".png", ".jpg", ".jpeg",
@@ -126,6 +135,17 @@ def check_output(path: Path, kind: str) -> None:
             f"{path}: this file is no {kind} that animalclef wrote, so it is not overwritten. Choose another name, or "
             "remove it first."
         )
+
+
+def is_result(head: bytes) -> bool:
+    """Return whether a file that begins so is no data set's table: answers, groups or individuals that we wrote.
+
+    Frames of the Python API that were saved as CSV are among them.
+
+    >>> is_result(b"image_id,identity\\n1,Luna\\n"), is_result(b"photo,animal\\n1.jpg,Luna\\n")
+    (True, False)
+    """
+    return any(_KINDS[kind](head) for kind in _RESULTS) or _begins(*_FRAMES)(head)
 
 
 def mark_picture(content: bytes) -> bytes:
