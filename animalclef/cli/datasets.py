@@ -83,7 +83,7 @@ def inspect(
     """Check a data set's table, count what is in it, and list photographs that are missing or no images.
 
     Only the head of each file is read; queries whose files have the same size are read whole, to find equal ones.
-    Of photographs in a bucket the list of files alone is read. Give --config and --set as you will give predict.
+    Of a bucket only the list of files is read. Give the same --config and --set that you will give predict.
     """
     from animalclef.data.hashing import equal_queries
     from animalclef.data.table import count_images

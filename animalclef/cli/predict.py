@@ -214,8 +214,9 @@ def tune(
     """Search weights and thresholds further, on the stored pseudo-queries of a finished run.
 
     If interrupted, run the same command again: it resumes, also from several machines with one storage.
-    optuna-dashboard shows the studies. The validation score is nested: each fold of individuals is scored with
-    what as many trials chose on the others. Apply the new decision only if it validates better than the run's own.
+    optuna-dashboard shows the studies. The validation score is nested: it tests each fold of individuals with weights
+    and thresholds that as many trials chose on the other folds. Apply the new decision only if it scores better than
+    the run's own.
 
     Examples:
 

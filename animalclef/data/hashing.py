@@ -121,12 +121,12 @@ def equal_queries(images: ImageTable) -> list[str]:
     of: dict[tuple[str, str], list[str]] = {}
     for dataset, key, path in zip(queries.dataset, queries.key, queries.path, strict=True):
         of.setdefault((dataset, key), []).append(path)
-    pairs = [f"{path} ({paths[0]})" for (_, key), paths in of.items() if key for path in paths[1:]]
+    pairs = [f"{path} (same as {paths[0]})" for (_, key), paths in of.items() if key for path in paths[1:]]
     if not pairs:
         return []
     more = f" and {len(pairs) - _EXAMPLES} more" if len(pairs) > _EXAMPLES else ""
-    what = f"{counted(len(pairs), 'query', 'is')} the same photograph as an earlier one"
-    return [f"{what}: {', '.join(pairs[:_EXAMPLES])}{more}. Each is answered by itself."]
+    what = f"{counted(len(pairs), 'query', 'has')} the same photograph as an earlier one"
+    return [f"{what}: {', '.join(pairs[:_EXAMPLES])}{more}. Each gets its own answer."]
 
 
 def read_key(path: Path, box_xywhr: FloatArray) -> tuple[str, str]:

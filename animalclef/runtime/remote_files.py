@@ -131,8 +131,8 @@ def where_to_look(path: Path) -> str:
     if remote is not None:
         return f"They are looked for in {remote.url}."
     return (
-        "They were copies of a bucket's photographs, and the copies were removed: `animalclef inspect --data s3://...` "
-        "with the address that predict was given makes them anew, or give it here with --data (in Python: "
+        "These copies of a bucket's photographs were removed. To have them copied again, run `animalclef inspect "
+        "--data s3://...` with the address that predict was given, or give that address here with --data (in Python: "
         "load_run(run, data=...))."
     )
 

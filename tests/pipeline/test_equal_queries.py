@@ -30,11 +30,11 @@ def test_a_sentence_counts_them_and_names_the_first_three() -> None:
     assert equal_queries(table_of("abab", "NNNN", "qqgg")) == []  # a query may be in the database
     assert equal_queries(table_of("aa", "NC", "qq")) == []
     assert equal_queries(table_of("aba", "NNN", "qqq")) == [
-        "1 query is the same photograph as an earlier one: 2.jpg (0.jpg). Each is answered by itself."
+        "1 query has the same photograph as an earlier one: 2.jpg (same as 0.jpg). Each gets its own answer."
     ]
     assert equal_queries(table_of("aabaaa", "NNNNNN", "qqqqqq")) == [
-        "4 queries are the same photograph as an earlier one: 1.jpg (0.jpg), 3.jpg (0.jpg), 4.jpg (0.jpg) and 1 more. "
-        "Each is answered by itself."
+        "4 queries have the same photograph as an earlier one: 1.jpg (same as 0.jpg), 3.jpg (same as 0.jpg), "
+        "4.jpg (same as 0.jpg) and 1 more. Each gets its own answer."
     ]
     unread = table_of("aa", "NN", "qq").with_columns(key=np.array(["", ""], dtype=object))
     assert equal_queries(unread) == []
@@ -47,7 +47,8 @@ def twice(tmp_path: Path) -> tuple[Path, str]:
     table = ac.load_dataset(folder).photographs
     first, *_, last = table.path[table.split == "query"]
     shutil.copy(folder / first, folder / last)
-    return folder, f"1 query is the same photograph as an earlier one: {last} ({first}). Each is answered by itself."
+    told = f"1 query has the same photograph as an earlier one: {last} (same as {first}). Each gets its own answer."
+    return folder, told
 
 
 def test_inspect_and_a_run_report_them(twice: tuple[Path, str], tmp_path: Path) -> None:

@@ -346,7 +346,7 @@ def test_a_report_says_where_removed_copies_came_from(store: Any, tmp_path: Path
     _remote_of.cache_clear()  # another process
     opened = animalclef.load_run(tmp_path / "run")
     opened.show(str(opened.predictions.image_id[0]))
-    assert "`animalclef inspect --data s3://...` with the address that predict was given" in caplog.text
+    assert "run `animalclef inspect --data s3://...` with the address that predict was given" in caplog.text
     find_source(Path("s3://wild/newts"))
     _remote_of.cache_clear()
     caplog.clear()
