@@ -1,4 +1,4 @@
-"""Check what a catalogue's methods are given: photographs, texts, numbers and paths."""
+"""Check what a catalogue's methods are given: photographs, texts, numbers, paths, and where to work."""
 
 from __future__ import annotations
 
@@ -7,11 +7,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from animalclef.api.datasets import PathLike, check_kind, path_given
+from animalclef.api.datasets import PathLike, check_kind, path_given, path_or_none
+from animalclef.api.shown_progress import ProgressLike, shown_progress
+from animalclef.catalogue.recogniser import Machine
+from animalclef.engine.open_engine import check_engine
+from animalclef.runtime.threads import cores
 
-__all__ = ["check_texts", "number_of", "paths_of", "photographs_of"]
+__all__ = ["check_texts", "machine_of", "number_of", "paths_of", "photographs_of"]
 
 Listed = TypeVar("Listed")
+
+
+def machine_of(
+    device: str, weights: PathLike | None, workers: int | None, progress: ProgressLike,
+    engine: str = "local", address: str = "auto",
+) -> Machine:  # fmt: skip
+    """Return where and how a method works.
+
+    Raises:
+        ConfigError: there is no such engine.
+    """
+    check_engine(engine)
+    folder, shown = path_or_none(weights, "weights"), shown_progress(progress)
+    return Machine(device, folder, cores(workers), shown, engine=engine, address=address)
 
 
 def photographs_of(method: str, given: str | Sequence[str]) -> list[str]:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from animalclef.api.catalogue_arguments import check_texts, number_of, paths_of, photographs_of
-from animalclef.api.datasets import Dataset, PathLike, load_config, path_given, path_or_none, table_of
-from animalclef.api.shown_progress import ProgressLike, shown_progress
+from animalclef.api.catalogue_arguments import check_texts, machine_of, number_of, paths_of, photographs_of
+from animalclef.api.datasets import Dataset, PathLike, load_config, path_given, table_of
+from animalclef.api.shown_progress import ProgressLike
 from animalclef.catalogue.catalogue_check import Finding, check_catalogue
 from animalclef.catalogue.catalogue_folder import Catalogue as OpenedCatalogue
 from animalclef.catalogue.export import Format, export_catalogue
 from animalclef.catalogue.individual_list import counted_individuals, list_individuals
-from animalclef.catalogue.recogniser import Machine, Recogniser
+from animalclef.catalogue.recogniser import Recogniser
 from animalclef.catalogue.reviewed_photographs import accept_review
 from animalclef.catalogue.seasons import Added, add_season
 from animalclef.catalogue.seasons import create_catalogue as begin_catalogue
@@ -25,7 +25,6 @@ from animalclef.config import Config
 from animalclef.data.formats.capture_history import Occasion
 from animalclef.errors import ConfigError
 from animalclef.runtime.login import login
-from animalclef.runtime.threads import cores
 from animalclef.runtime.wording import counted
 
 __all__ = ["Catalogue", "create_catalogue", "load_catalogue"]
@@ -83,17 +82,18 @@ class Catalogue:
     def add(
         self, data: Dataset | PathLike | None = None, *, retune: bool = False, who: str | None = None,
         why: str = "a new season", device: str = "auto", weights: PathLike | None = None, workers: int | None = None,
-        progress: ProgressLike = None,
+        progress: ProgressLike = None, engine: str = "local", address: str = "auto",
     ) -> Added:  # fmt: skip
         """Add a season: only its photographs are computed, and compared with the confirmed ones.
 
         The result counts the photographs that were named, recognised, new, and known already; its `event` is what
-        `undo` takes, and `skipped` lists the photographs that were left out, with the reason. A path is read as the
-        first season's table was. With `retune` a new decision is tuned on all confirmed photographs first.
+        `undo` takes, and `skipped` lists those left out, with the reason. A path is read as the first season's table
+        was. `retune` first tunes a decision on all confirmed photographs. `engine` and `address`: see `predict`.
 
         Raises:
             DataError: the table cannot be used, or every photograph is in the catalogue already.
             OutputError: another process adds a season.
+            EngineError: the cluster cannot be used.
 
         Example:
             >>> catalogue = create_catalogue(folder / "growing", data_folder, config=small_config, who="Ada")
@@ -102,7 +102,8 @@ class Catalogue:
             animalclef.errors.DataError: ...18 photographs, all of them in the catalogue already.
         """
         check_texts("add", who=who, why=why)
-        loaded, machine = table_of(data, self.opened.config.data), _machine(device, weights, workers, progress)
+        machine = machine_of(device, weights, workers, progress, engine, address)
+        loaded = table_of(data, self.opened.config.data)
         return _told(add_season(self.opened, loaded, login(who), why, machine, retune=retune), "skipped of the result")
 
     def who(
@@ -127,7 +128,7 @@ class Catalogue:
             [['NewtID_0', None], ['NewtID_0', None]]
         """
         given = paths_of("who", photographs)
-        recogniser = Recogniser(self.opened, _machine(device, weights, workers, progress))
+        recogniser = Recogniser(self.opened, machine_of(device, weights, workers, progress))
         found = [asdict(one) for one in recogniser.who_all(given, dataset, candidates)]
         return pd.DataFrame(found, dtype=object).astype({"threshold": "float64"})  # pandas 3 would turn None into NaN
 
@@ -263,17 +264,21 @@ def create_catalogue(
     weights: PathLike | None = None,
     workers: int | None = None,
     progress: ProgressLike = None,
+    engine: str = "local",
+    address: str = "auto",
 ) -> Catalogue:
     """Begin a catalogue in a folder with a first season: its names are taken, other photographs are recognised.
 
     Photographs are linked, not copied. The settings (`config`) and the decision that is tuned here are used for later
     seasons, too. The result's `created` counts what the season brought, and its `skipped` lists the photographs that
-    were left out. `database` is the address of a PostgreSQL database that individuals and changes are kept in.
+    were left out. `database` is the address of a PostgreSQL database that keeps individuals and changes. `engine` and
+    `address` are those of `predict`.
 
     Raises:
         DataError: the table cannot be used, or the folder holds a catalogue already.
         ConfigError: a setting, a model or the device does not exist.
         OutputError: the folder is one of a run or lies in one, or it or the database cannot be written to.
+        EngineError: the cluster cannot be used.
 
     Example:
         >>> catalogue = create_catalogue(folder / "my-catalogue", data_folder, config=small_config, who="Ada")
@@ -282,8 +287,8 @@ def create_catalogue(
     """
     check_texts("create_catalogue", who=who, why=why)
     folder, settings = path_given(path, "create_catalogue"), load_config(config)
-    loaded, machine = table_of(data, settings.data), _machine(device, weights, workers, progress)
-    opened, added = begin_catalogue(folder, loaded, settings, login(who), why, machine, database)
+    machine = machine_of(device, weights, workers, progress, engine, address)
+    opened, added = begin_catalogue(folder, table_of(data, settings.data), settings, login(who), why, machine, database)
     return Catalogue(opened, _told(added, "created.skipped of the catalogue"))
 
 
@@ -293,7 +298,3 @@ def _told(added: Added, where: str) -> Added:
         first, count = added.skipped[0], counted(len(added.skipped), "photograph", "was")
         logger.warning("%s left out (first: %s, %s); %s lists them.", count, first.path, first.reason, where)
     return added
-
-
-def _machine(device: str, weights: PathLike | None, workers: int | None, progress: ProgressLike) -> Machine:
-    return Machine(device, path_or_none(weights, "weights"), cores(workers), shown_progress(progress))

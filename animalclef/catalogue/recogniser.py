@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,10 @@ from animalclef.data.hashing import content_key
 from animalclef.data.sources import Source
 from animalclef.data.table import LoadedTable
 from animalclef.decision.decision_model import Decision, parse_decision
+from animalclef.engine.open_engine import open_engine, shared_paths
+from animalclef.engine.work import Engine
 from animalclef.errors import DataError, PhotographError
+from animalclef.features.embedding.timm_embedder import choose_device
 from animalclef.pipeline.cluster import cluster_unnamed
 from animalclef.pipeline.image_contents import Contents
 from animalclef.pipeline.predict import Outcome, identify, predict
@@ -39,7 +43,11 @@ _NARROW_ABOVE = 5_000  # photographs: from here on only the candidates of a quer
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and how work is done: the device, the folder of weights, the worker threads, and what is told meanwhile."""
+    """Where and how work is done: the device, the folder of weights, the worker threads, and what is told meanwhile.
+
+    With the `engine` "ray" a season's long stages run on the cluster at `address`; a single photograph is always looked
+    at here.
+    """
 
     device: str = "auto"
     weights: Path | None = None
@@ -47,6 +55,8 @@ class Machine:
     progress: Progress = field(default_factory=Silent)
     announce: Callable[[Plan], None] | None = None
     say: Callable[[str], None] | None = None
+    engine: str = "local"
+    address: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -89,19 +99,19 @@ class Recogniser:
         Without a decision, or with `retune`, one is tuned on all confirmed photographs and on the season's named ones.
         """
         given = None if retune else self.decision
-        with self.folder.claimed(by_catalogue=True):
+        with self.folder.claimed(by_catalogue=True), self._engine(images) as engine:
             self.folder.open(overwrite=False)
             keep_season_run(self.folder, self.catalogue.roots())
-            context = self._context(given)
+            context = self._context(given, engine)
             embed_alone(images, context)
             table = joined(self._near(images.queries, context), images)
             return predict(self._loaded(table), Contents(table, []), context)
 
     def unnamed(self, images: ImageTable) -> tuple[Clusters, list[Skipped]]:
         """Group photographs while the catalogue knows nobody to compare them with; return those skipped, too."""
-        with self.folder.claimed(by_catalogue=True):
+        with self.folder.claimed(by_catalogue=True), self._engine(images) as engine:
             self.folder.open(overwrite=False)
-            clusters, job = cluster_unnamed(self._loaded(images), Contents(images, []), self._context(None))
+            clusters, job = cluster_unnamed(self._loaded(images), Contents(images, []), self._context(None, engine))
             return clusters, job.features.set_aside
 
     def who(self, photograph: Path, dataset: str | None = None, most: int = 5) -> Sighting:
@@ -162,11 +172,20 @@ class Recogniser:
     def _nearest(self) -> NearestPhotographs:
         return NearestPhotographs(self.gallery, self._opened)
 
-    def _context(self, given: Decision | None) -> RunContext:
+    def _engine(self, images: ImageTable) -> AbstractContextManager[Engine]:
+        """Open the engine of a season, whose nodes must see its photographs and the run folder."""
+        machine, device = self.machine, self.machine.device
+        if machine.engine != "local":
+            device = choose_device(device)
+        return open_engine(
+            machine.engine, machine.address, device=device, folders=shared_paths(images, self.folder.path)
+        )
+
+    def _context(self, given: Decision | None, engine: Engine | None = None) -> RunContext:
         machine = self.machine
         context = open_context(
             self.config, self.folder, machine.device, machine.weights, machine.workers, machine.progress,
-            machine.announce, given, machine.say,
+            machine.announce, given, machine.say, engine,
         )  # fmt: skip
         return replace(context, fitted_on=frozenset() if given is None else self.catalogue.fitted())
 

