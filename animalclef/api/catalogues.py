@@ -216,8 +216,8 @@ class Catalogue:
         """Write the catalogue for other programs; return a sentence for each file and note.
 
         `to` is table, camtrap-dp (which fills the package of one `season`), wildbook, or capture-history, whose
-        `occasion` is day, month or year. The column `confirmed` of a table is true where a person named or confirmed
-        the photograph.
+        `occasion` is day, month or year. A table also has the columns of the seasons' tables that this program does not
+        use, such as a site. Its column `confirmed` is true where a person named or confirmed the photograph.
 
         Raises:
             ConfigError: there is no such format or occasion, or the season is none that the format can be of.

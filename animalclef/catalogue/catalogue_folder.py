@@ -46,7 +46,7 @@ from animalclef.structures.images import boxes_of_texts
 __all__ = ["Catalogue", "link_photographs"]
 
 (_FILE, _ADDRESS), _LINKS = CATALOGUE_FILES, "photographs"
-_TEXTS = ("image_id", "path", "dataset", "date", "viewpoint", "species", "encounter", "key", "mask")
+_TEXTS = ("image_id", "path", "dataset", "date", "viewpoint", "species", "encounter", "key", "mask", "extra")
 
 
 class Catalogue:

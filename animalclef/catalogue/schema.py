@@ -55,6 +55,7 @@ photographs = sa.Table(
     sa.Column("probability", sa.Float),  # of the program's answer; null where a person named it
     sa.Column("present", sa.Integer),  # 1; 0: its season was taken back
     sa.Column("fitted", sa.Integer, nullable=False, server_default="0"),  # 1: the embedding was fitted on it
+    sa.Column("extra", sa.Text, nullable=False, server_default=""),  # JSON: cells of the table's further columns
 )  # fmt: skip
 
 events = sa.Table(
@@ -93,7 +94,13 @@ def _second(connection: sa.Connection) -> None:
         put_meta(connection, "config", json.dumps(config))
 
 
-_MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_first, _second)
+def _third(connection: sa.Connection) -> None:
+    """Version 3: photographs keep the further columns of their table; a catalogue that is begun has the column."""
+    if "extra" not in {column["name"] for column in sa.inspect(connection).get_columns("photographs")}:
+        connection.exec_driver_sql("ALTER TABLE photographs ADD COLUMN extra TEXT NOT NULL DEFAULT ''")
+
+
+_MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_first, _second, _third)
 """Each brings a database from the version of its place to the next; none is ever changed or removed."""
 
 SCHEMA = len(_MIGRATIONS)

@@ -154,7 +154,7 @@ def _as_the_catalogue_names(loaded: LoadedTable, catalogue: Catalogue, *, merge:
     Raises:
         DataError: the catalogue holds several.
     """
-    images, held = loaded.images, [(one.dataset, one.name) for one in catalogue.individuals()]
+    images, held = loaded.with_extra(), [(one.dataset, one.name) for one in catalogue.individuals()]
     datasets = sorted({dataset for dataset, _ in held})
     dataset = spelled_as(images.dataset.tolist(), [""] * len(images), [("", one) for one in datasets if merge])
     if datasets and not loaded.names_datasets and not {*dataset} <= {*datasets}:
@@ -233,7 +233,9 @@ def write_season(
 def _values(new: ImageTable, row: int) -> dict[str, object]:
     names = ("image_id", "key", "path", "dataset", "date", "viewpoint", "species", "encounter")
     values: dict[str, object] = {name: str(getattr(new, name)[row]) for name in names}
-    return values | {"bbox": box_text(new.bbox_xywhr[row]), "mask": "" if new.mask is None else str(new.mask[row])}
+    absent = {name: "" if column is None else str(column[row])
+              for name, column in (("mask", new.mask), ("extra", new.extra))}  # fmt: skip
+    return values | absent | {"bbox": box_text(new.bbox_xywhr[row])}
 
 
 def _keep_decision(connection: sa.Connection, text: str) -> None:

@@ -225,8 +225,9 @@ def export(
 ) -> None:
     """Write the catalogue for other programs: the competition's table, Camtrap DP, Wildbook, capture histories.
 
-    In the table the column `confirmed` is true where a person named or confirmed the photograph, false where the name
-    is the program's answer alone.
+    The table also has the columns of the seasons' tables that this program does not use, such as a site. Its column
+    `confirmed` is true where a person named or confirmed the photograph, false where the name is the program's answer
+    alone.
 
     Example: `animalclef catalogue export my-catalogue --to wildbook --out wildbook.csv`
     """

@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from animalclef.data.names import is_missing
 from animalclef.data.table_file import Problem, Table, grouped
 from animalclef.structures import FloatArray
 
-__all__ = ["box_numbers", "is_box_column", "parse_boxes"]
+__all__ = ["box_columns", "box_numbers", "parse_boxes"]
 
 _WHOLE = (math.nan,) * 5
 _FURTHEST = 1e7  # pixels; no photograph is larger, and float32 holds such numbers to one pixel
@@ -97,13 +97,20 @@ def box_numbers(cell: str) -> list[str]:
     return [str(value) for value in values] if isinstance(values, list) else [cell]
 
 
-def is_box_column(column: str) -> bool:
-    """Return whether a column may hold a side, a corner or the rotation of a box.
+def box_columns(table: Table) -> set[str]:
+    """Return the columns that boxes are read from, besides `bbox`: sides or corners, and the rotation."""
+    cells, present = find_column(table, "bbox"), _present(table)
+    sides = None if cells is not None and any(cells) else _sides(present)
+    return {present[side] for side in ("theta", *(sides or ())) if side in present}
 
-    >>> is_box_column("bbox_x"), is_box_column("Site")
-    (True, False)
-    """
-    return _side(column) in {"theta", *(side for sides in _SIDES for side in sides)}
+
+def _present(table: Table) -> dict[str, str]:
+    """Return the columns by their plain names; of two columns of a name the one that is not in per cent."""
+    return {_side(column): column for column in sorted(table.columns, key=lambda one: not _PERCENT.search(one))}
+
+
+def _sides(present: Container[str]) -> tuple[str, ...] | None:
+    return next((sides for sides in _SIDES if all(side in present for side in sides)), None)
 
 
 def _side(column: str) -> str:
@@ -112,16 +119,14 @@ def _side(column: str) -> str:
 
 def _texts(table: Table) -> tuple[list[list[str]], str]:
     """Return the numbers of each row's box, and how they are meant: "corners", "centre" and size, or ""."""
-    present = {
-        _side(column): column for column in sorted(table.columns, key=lambda one: not _PERCENT.search(one))
-    }  # of two columns of a name the one that is not in per cent
+    present = _present(table)
     theta = [""] * len(table.rows) if "theta" not in present else table.column(present["theta"])
     cells = find_column(table, "bbox")
     if cells is not None and any(cells):
         sign = _sign(column_of(table, "bbox") or "")
         rows = [[*(text + sign for text in row[:4]), *row[4:]] for row in map(box_numbers, cells)]
         return [[*row, turn] if len(row) == 4 and turn else row for row, turn in zip(rows, theta, strict=True)], ""
-    sides = next((sides for sides in _SIDES if all(side in present for side in sides)), None)
+    sides = _sides(present)
     if sides is None:
         return [[] for _ in table.rows], ""
     columns = [present[side] for side in sides]

@@ -25,6 +25,7 @@ __all__ = [
     "numbered",
     "parse_split",
     "path_in_folder",
+    "read_columns",
     "taken_columns",
     "with_columns",
 ]
@@ -141,6 +142,14 @@ def numbered(ids: Iterable[str]) -> list[str]:
         seen[one] += 1
         unique.append(one if seen[one] == 1 else f"{one}#{seen[one]}")
     return unique
+
+
+def read_columns(table: Table) -> set[str]:
+    """Return the columns that are read as a subject."""
+    found = {subject: column for subject in ALIASES if (column := column_of(table, subject)) is not None}
+    if "image_id" not in table.names and _is_another_id(table, cells_of(table, "image_id")):
+        del found["image_id"]
+    return set(found.values())
 
 
 def taken_columns(table: Table) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from animalclef.data.boxes import is_box_column, parse_boxes
+from animalclef.data.boxes import box_columns, parse_boxes
 from animalclef.data.cell_checks import (
     control_problems,
     dataset_names,
@@ -21,7 +22,6 @@ from animalclef.data.cell_checks import (
     viewpoint_column,
 )
 from animalclef.data.columns import (
-    ALIASES,
     NEW_INDIVIDUAL,
     cells_of,
     column_of,
@@ -29,6 +29,7 @@ from animalclef.data.columns import (
     image_ids,
     parse_split,
     path_in_folder,
+    read_columns,
     taken_columns,
 )
 from animalclef.data.dates import day_of
@@ -40,6 +41,7 @@ from animalclef.data.table_file import Problem, Table, grouped, read_table
 from animalclef.errors import DataError
 from animalclef.runtime.wording import counted
 from animalclef.structures import ImageTable
+from animalclef.structures.arrays import text_array
 
 __all__ = ["LoadedTable", "count_images", "load_table"]
 
@@ -71,6 +73,17 @@ class LoadedTable:
         known = set(queries)
         return list(dict.fromkeys([*(one for one in self.sample_id if one in known), *queries]))
 
+    def with_extra(self) -> ImageTable:
+        """Return the photographs with the cells of the columns about nothing that is known, such as a site."""
+        if not self.unused:
+            return self.images
+        table = open_table(self.source)
+        extra = {}
+        for image_id, row in zip(image_ids(table), table.rows, strict=True):
+            filled = {name: row[name] for name in self.unused if row.get(name)}
+            extra[image_id] = json.dumps(filled, ensure_ascii=False) if filled else ""
+        return self.images.with_columns(extra=text_array([extra.get(one, "") for one in self.images.image_id]))
+
 
 def load_table(source: Source) -> LoadedTable:
     """Read the table of a data folder, or build one from a tree with a folder per individual.
@@ -87,8 +100,8 @@ def load_table(source: Source) -> LoadedTable:
         table = open_table(source)
         images, merged, problems = _from_table(source, table)
         names_datasets = any(any(cells_of(table, column)) for column in ("dataset", "species"))
-        read = {column_of(table, subject) for subject in ALIASES}
-        unused = [column for column in table.columns if column and column not in read and not is_box_column(column)]
+        read = read_columns(table) | box_columns(table)
+        unused = [column for column in table.columns if column and column not in read]
     sample_id, sample_columns, sample_problems = _read_sample(source, images)
     problems = [*source.problems, *problems, *unlisted_photographs(source, images.path), *sample_problems]
     _refuse(problems)

@@ -88,7 +88,8 @@ def write_viewpoints(source: Source, out: Path, filled: Mapping[str, tuple[str, 
 def write_plain_table(images: ImageTable, out: Path, confirmed: Sequence[bool] | None = None) -> None:
     """Write the columns of the competition's table, with encounters, boxes in pixels and segmentations.
 
-    `confirmed` says of each photograph whether a person gave its name; it adds a column `confirmed`, true or false.
+    `confirmed` says of each photograph whether a person gave its name. It adds the further columns of the photographs,
+    and a column `confirmed`, true or false, at the end.
 
     Raises:
         OutputError: the file cannot be written.
@@ -102,5 +103,21 @@ def write_plain_table(images: ImageTable, out: Path, confirmed: Sequence[bool] |
     if confirmed is None:
         write_csv(out, _COLUMNS, list(cells))
     else:
+        names, extra = _extra_columns(images)
         said = ("true" if one else "false" for one in confirmed)
-        write_csv(out, (*_COLUMNS, "confirmed"), [(*row, one) for row, one in zip(cells, said, strict=True)])
+        rows = [(*row, *more, one) for row, more, one in zip(cells, extra, said, strict=True)]
+        write_csv(out, (*_COLUMNS, *names, "confirmed"), rows)
+
+
+def _extra_columns(images: ImageTable) -> tuple[list[str], list[list[str]]]:
+    """Return the names of the further columns and their cells; one that is called like another gets `_2` behind it."""
+    texts = [""] * len(images) if images.extra is None else images.extra.tolist()
+    given: list[dict[str, str]] = [json.loads(text) if text else {} for text in texts]
+    columns = list(dict.fromkeys(name for row in given for name in row))
+    names: list[str] = []
+    for column in columns:
+        name = column
+        while name.lower() in (*_COLUMNS, "confirmed") or name in names:
+            name += "_2"
+        names.append(name)
+    return names, [[row.get(column, "") for column in columns] for row in given]

@@ -162,17 +162,17 @@ def _spelled_as_table(truth: Truth, images: ImageTable) -> Truth:
     return replace(truth, identity=np.array(identity, dtype=np.object_))
 
 
-def evaluate_run(run: FinishedRun, truth_path: Path | Truth, draws: int = 1000, seed: int = 0) -> RetrievalReport:
+def evaluate_run(run: FinishedRun, truth: Path | Truth, draws: int = 1000, seed: int = 0) -> RetrievalReport:
     """Compute rank-k over distinct individuals and mAP over images from a run's ranked candidates.
 
-    Only known queries count; one whose photograph could not be read counts as not found, with a warning. A relevant
-    gallery image that was not on the shortlist counts as missed.
+    `truth` is a truth file, or what was read from one. Only known queries count; one whose photograph could not be
+    read counts as not found, with a warning. A relevant gallery image that was not on the shortlist counts as missed.
 
     Raises:
         DataError: the truth is of other data.
         SubmissionError: the truth file is not right.
     """
-    truth = truth_of_run(run, truth_path)
+    truth = truth_of_run(run, truth)
     if unread := sorted({one.image_id for one in run.skipped} & set(truth.image_id[truth.known])):
         told = "%s: the photographs of %s could not be read (one: %s); they count as not found."
         logger.warning(told, run.path, counted(len(unread), "known query"), unread[0])
@@ -189,17 +189,17 @@ def evaluate_run(run: FinishedRun, truth_path: Path | Truth, draws: int = 1000, 
     return RetrievalReport(groups, [] if run.sources is None else recall_of_sources(run.sources, truth))
 
 
-def truth_of_run(run: FinishedRun, truth_path: Path | Truth) -> Truth:
-    """Return the true identities of a run's queries, for reports, from a file or as they are given.
+def truth_of_run(run: FinishedRun, given: Path | Truth) -> Truth:
+    """Return the true identities of a run's queries, from a truth file or as they were given.
 
     Raises:
         DataError: the truth is of other data.
         SubmissionError: the file is not right.
     """
-    if isinstance(truth_path, Truth):
-        truth, name = truth_path, "truth"
+    if isinstance(given, Truth):
+        truth, name = given, "truth"
     else:
-        truth, name = read_truth(truth_path, merge_case=run.config.data.merge_case), str(truth_path)
+        truth, name = read_truth(given, merge_case=run.config.data.merge_case), str(given)
     if run.config.data.merge_case:
         truth = _spelled_as_table(truth, run.images)
     strangers = set(truth.image_id) - set(run.images.image_id)

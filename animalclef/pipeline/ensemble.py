@@ -124,7 +124,12 @@ def ensemble(parts: Ensemble, config: Config, run: RunFolder, progress: Progress
         logger.warning("%s", sentence)
     write_text(run.decision, decision.text)
     write_text(run.path / "encounters.csv", parts.first.encounters)
-    run.write_set_aside(images.skipped(row, "skipped in one of the runs") for row in np.flatnonzero(~used).tolist())
+    reasons = {one.image_id: one.reason for member in parts.runs.values() for one in member.skipped}
+    set_aside = [
+        images.skipped(row, reasons.get(images.image_id[row], "skipped in one of the runs"))
+        for row in np.flatnonzero(~used).tolist()
+    ]
+    run.write_set_aside(set_aside)
     run.write_table(images, usable)
     run.write_order(parts.first.order)
     run.write_candidates(ranked)
@@ -135,8 +140,9 @@ def ensemble(parts: Ensemble, config: Config, run: RunFolder, progress: Progress
     write_text(run.finished, json.dumps(with_digests(finished, run.path), indent=1) + "\n")
     seconds = {"ensemble": round(time.perf_counter() - start, 2)}
     return Outcome(
-        predictions, ranked, decision, [], seconds, None, "cpu", warnings=tuple(surprises), data_warnings=tuple(warned)
-    )
+        predictions, ranked, decision, set_aside, seconds, None, "cpu",
+        warnings=tuple(surprises), data_warnings=tuple(warned),
+    )  # fmt: skip
 
 
 def _pseudo_queries(parts: Ensemble) -> dict[str, PseudoQueries]:

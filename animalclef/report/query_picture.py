@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
 from animalclef.data.decode import resize_long_side
 from animalclef.errors import DataError, OutputError, nearest
 from animalclef.report.best_photographs import BestPhotograph, best_photographs, further_photographs
 from animalclef.report.explanations import Explanations, cosine_text, draw_agreement
 from animalclef.report.match_view import Matches
+from animalclef.report.picture_text import write_text
 from animalclef.report.thumbnails import draw_outline, mask_in_run, read_photograph
 from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.output_guard import mark_picture
@@ -207,7 +205,7 @@ def _tile(wanted: _Wanted, image_id: str, left: int) -> tuple[Pixels, _Frame]:
     tile = np.full((height, width, 3), _BACKGROUND, dtype=np.uint8)
     image = wanted.read(image_id)
     if image is None:
-        _write_text(tile, "photograph missing", (width // 2 - 65, height // 2 - 8), _FAINT)
+        write_text(tile, "photograph missing", (width // 2 - 65, height // 2 - 8), _FAINT)
         return tile, _Frame(left, 0, width, height)
     scale = min(width / image.pixels.shape[1], height / image.pixels.shape[0])
     long_side = max(1, int(max(image.pixels.shape[:2]) * scale))
@@ -245,13 +243,5 @@ def _colour(share: float) -> tuple[float, ...]:
 
 def _captioned(pixels: Pixels, text: str, *, below: bool = True) -> Pixels:
     strip = np.full((_STRIP, pixels.shape[1], 3), _BACKGROUND, dtype=np.uint8)
-    _write_text(strip, text, (8, 4), _INK)
+    write_text(strip, text, (8, 4), _INK)
     return np.vstack([pixels, strip] if below else [strip, pixels])
-
-
-def _write_text(pixels: Pixels, text: str, at: Sequence[int], ink: tuple[int, int, int]) -> None:
-    """Write into the pixels, in a typeface that has more than ASCII."""
-    font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 14)
-    page = Image.fromarray(pixels)
-    ImageDraw.Draw(page).text((at[0], at[1]), text, font=font, fill=ink)
-    pixels[:] = np.asarray(page)

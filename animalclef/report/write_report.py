@@ -55,7 +55,7 @@ class Written:
 
 def write_report(
     run: FinishedRun,
-    truth_path: Path | Truth | None,
+    truth: Path | Truth | None,
     out: Path | None,
     candidates: int,
     workers: int,
@@ -85,10 +85,9 @@ def write_report(
     alone = len(run.images.queries) <= single_up_to
     target = _target(run, out, alone=alone)
     answers, retrieval = None, None
-    if truth_path is not None:
-        truth = truth_of_run(run, truth_path)
-        answers = judge(truth, run.images, run.ranked, run.predictions)
-        retrieval = evaluate_run(run, truth_path)
+    if truth is not None:
+        answers = judge(truth_of_run(run, truth), run.images, run.ranked, run.predictions)
+        retrieval = evaluate_run(run, truth)
     shown = shown_candidates(run, answers, candidates)
     kept = Matches(run, masks, weights)
     matches = matches_of(run, kept, shown, workers, progress, _MATCHES_BYTES if alone else None, matched)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import animalclef
 from animalclef.errors import StaleArtefactError
 
 __all__ = [
@@ -33,9 +34,9 @@ def content_digest(content: Mapping[str, Any]) -> str:
 
 
 def with_digests(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return the content of `finished.json`: the settings, the digests of the results, and its own."""
+    """Return the content of `finished.json`: the settings, this version, the digests of the results, and its own."""
     files = {name: file_digest(folder / name) for name in RESULTS if (folder / name).is_file()}
-    content = {**settings, "files": files}
+    content = {**settings, "animalclef": animalclef.__version__, "files": files}
     return {**content, "digest": content_digest(json.loads(json.dumps(content)))}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import struct
@@ -51,6 +53,10 @@ _FRAMES = (
     ",query_id,gallery_id,",
     "number,query,candidate,individual,probability,answer",
 )  # of the Python API, without and with their index, and the answers of a review on paper
+_PLAIN = [
+    "image_id", "identity", "path", "date", "orientation", "species", "split", "dataset", "encounter", "bbox",
+    "segmentation",
+]  # fmt: skip
 _OTHER_FORMATS = frozenset({
     ".xlsx", ".xlsm", ".xls", ".ods", ".numbers", ".pdf", ".docx", ".doc", ".odt", ".json", ".jsonl", ".yaml", ".yml",
     ".xml", ".html", ".htm", ".parquet", ".feather", ".pkl", ".npy", ".zip", ".gz", ".png", ".jpg", ".jpeg",
@@ -190,6 +196,14 @@ def _keys(*needed: str) -> Callable[[bytes], bool]:
     return lambda head: all(f'"{key}"'.encode() in head or f"\n{key}:".encode() in b"\n" + head for key in needed)
 
 
+def _is_plain_table(head: bytes) -> bool:
+    """Return whether the columns are those of a plain table, or of a catalogue's, which may have further ones."""
+    text = head.decode("utf-8-sig", errors="replace").lstrip()
+    columns = next(csv.reader(io.StringIO(text, newline="")), [])
+    further = columns[len(_PLAIN) :]
+    return columns[: len(_PLAIN)] == _PLAIN and (not further or further[-1] == "confirmed")
+
+
 def _is_ledger(head: bytes) -> bool:
     for line in head.splitlines()[:5]:
         try:
@@ -218,10 +232,7 @@ _KINDS: dict[str, Callable[[bytes], bool]] = {
     "list of differences": _begins("image_id,dataset,a,b,cause"),
     "picture": lambda head: _MARK in head[:4096],
     "ledger": _is_ledger,
-    "plain table": lambda head: (
-        _first_line(head).removesuffix(",confirmed")
-        == ("image_id,identity,path,date,orientation,species,split,dataset,encounter,bbox,segmentation")
-    ),
+    "plain table": _is_plain_table,
     "Wildbook sheet": _begins(
         "Encounter.mediaAsset0,Encounter.genus,Encounter.specificEpithet,Encounter.year,Encounter.month,Encounter.day,"
         "Encounter.occurrenceID,MarkedIndividual.individualID,Encounter.mediaAsset0.keywords"

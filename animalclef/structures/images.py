@@ -29,7 +29,7 @@ WHOLE_XYWHR: FloatArray = np.full(5, np.nan, dtype=np.float32)
 WHOLE_XYWHR.flags.writeable = False
 
 _TEXTS = ("path", "dataset", "identity", "date", "viewpoint", "species", "encounter", "key")
-_COLUMNS = (*_TEXTS, "is_query", "mask")
+_COLUMNS = (*_TEXTS, "is_query", "mask", "extra")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +54,7 @@ class ImageTable:
     bbox_xywhr: FloatArray  # (n, 5)
     key: StrArray  # (n,) str
     mask: StrArray | None = None  # (n,) path of a mask relative to root, or a segmentation as JSON; "" where absent
+    extra: StrArray | None = None  # (n,) JSON: cells of the table's further columns by name; "" where absent
 
     def __post_init__(self) -> None:
         n = len(self.image_id)

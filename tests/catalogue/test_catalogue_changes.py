@@ -439,6 +439,19 @@ def test_viewpoints_that_could_be_chosen_in_version_1_can_be_chosen_still(
     assert config == {"retrieve": {"same_viewpoint": brought, "top_k": 7}}
 
 
+def test_a_catalogue_of_version_2_gets_the_further_columns(catalogue: Catalogue, tmp_path: Path) -> None:
+    with catalogue.changing() as connection:
+        put_meta(connection, "schema", "2")
+        connection.exec_driver_sql("ALTER TABLE photographs DROP COLUMN extra")
+    opened = Catalogue(catalogue.folder)
+    assert names_of(opened) == START
+    grow(opened, 3, [("f", "Luna", "2025-05-01")])
+    with opened.changing() as connection:
+        connection.execute(sa.text("update photographs set extra=:e where season=3"), {"e": '{"site": "weir"}'})
+    export_catalogue(opened, "table", tmp_path / "table.csv")
+    assert [row["site"] for row in read_csv(tmp_path / "table.csv")] == ["", "", "", "", "", "weir"]
+
+
 def test_a_renamed_photograph_is_known_and_one_that_was_encoded_again_is_not(catalogue: Catalogue) -> None:
     images = image_table([Row("renamed"), Row("a")])
     images = images.with_columns(key=strings("key-1/a", "other bytes"), dataset=strings("NewtID", "NewtID"))

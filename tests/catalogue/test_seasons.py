@@ -19,6 +19,7 @@ from whole_run import count_work
 
 from animalclef.catalogue.catalogue_check import check_catalogue
 from animalclef.catalogue.catalogue_folder import Catalogue
+from animalclef.catalogue.export import export_catalogue
 from animalclef.catalogue.recogniser import Machine, Recogniser
 from animalclef.catalogue.reviewed_photographs import accept_review
 from animalclef.catalogue.season_runs import SeasonRun, find_season_run
@@ -395,6 +396,36 @@ def test_a_cut_photograph_that_is_gone_does_not_stop_the_next_season(
         caplog.text.count("Left out 1 database photograph: missing, and never cut out before (first in the table: ")
         == 1
     )
+
+
+def test_the_further_columns_of_a_table_are_exported(data: Path, tmp_path: Path) -> None:
+    """Of two seasons with other columns, after a merge, and after a season was undone and brought back."""
+    first, second = read_csv(data / "first.csv")[:4], read_csv(data / "one.csv")[:1]
+    of_first = [{**row, "site": f"pond, {place}", "latitude": "52.10", "split": ""} for place, row in enumerate(first)]
+    of_first[3]["site"] = ""
+    of_second = [{**row, "date": "not read", "day": row["date"], "observer": "Zoë", "site": "weir"} for row in second]
+    for name, rows in (("sites", of_first), ("observers", of_second)):
+        kept = [{key: cell for key, cell in row.items() if key != "split"} for row in rows]
+        write_csv(data / f"{name}.csv", list(kept[0]), [list(row.values()) for row in kept])
+    config = load_config(None, [*TINY_SETTINGS, "cluster.new_ones=false"])
+    catalogue, _ = create_catalogue(tmp_path / "kept", loaded(data, "sites"), config, "Ada", "", CPU)
+    source = find_source(data / "observers.csv", columns={"date": "day"})
+    added = add_season(catalogue, load_table(source), "Ada", "", CPU)
+    catalogue.merge("NewtID_0", "NewtID_1", "Ada", "")
+    for event in (added.event + 1, added.event, None):
+        catalogue.undo(event or catalogue.history()[-1].id, "Ada", "")
+    export_catalogue(Catalogue(tmp_path / "kept"), "table", tmp_path / "kept/table.csv")
+    exported = read_csv(tmp_path / "kept/table.csv")
+    assert list(exported[0])[-5:] == ["site", "latitude", "date_2", "observer", "confirmed"]
+    assert [row["site"] for row in exported] == ["pond, 0", "pond, 1", "pond, 2", "", "weir"]
+    assert [row["latitude"] for row in exported] == ["52.10"] * 4 + [""]
+    assert [(row["date"], row["date_2"], row["observer"]) for row in exported[3:]] == [
+        (first[3]["date"], "", ""), (second[0]["date"], "not read", "Zoë"),
+    ]  # fmt: skip
+    export_catalogue(catalogue, "table", tmp_path / "kept/table.csv")  # its own table may be replaced
+    again = load_table(find_source(tmp_path / "kept/table.csv"))
+    assert (again.unused, again.problems) == (["site", "latitude", "date_2", "observer", "confirmed"], [])
+    assert again.images.date.tolist() == [row["date"] for row in [*first, *second]]
 
 
 @pytest.mark.parametrize("is_named", [True, False])

@@ -188,6 +188,23 @@ def test_an_ensemble_answers_like_predict_and_keeps_a_run(here: Path, tmp_path: 
     assert list(read_pseudo_queries(RunFolder(kept))) == ["CatID", "NewtID"]
 
 
+def test_an_ensemble_marks_skipped_photographs_as_predict_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = make_tiny_data(tmp_path / "data", datasets=("NewtID",))
+    broken = [row for row in read_csv(data / "metadata.csv") if row["split"] == "query"][-1]
+    (data / broken["path"]).write_bytes(b"no photograph")
+    predict(data, tmp_path / "plain", tmp_path / "plain.csv")
+    predict(data, tmp_path / "strict", tmp_path / "strict.csv", "rerank.ratio=0.8")
+    assert call("ensemble", "plain", "strict", "--out", "fused.csv", "--run", "kept", "--no-ledger").exit_code == 0
+    fused, plain = ({row["image_id"]: row for row in read_csv(tmp_path / f"{name}.answers.csv")}
+                    for name in ("fused", "plain"))  # fmt: skip
+    reason = plain[broken["image_id"]]["skipped"]
+    assert reason
+    assert {one: row["skipped"] for one, row in fused.items() if row["skipped"]} == {broken["image_id"]: reason}
+    assert fused[broken["image_id"]]["individual"] == ""
+    assert json.loads((tmp_path / "fused.manifest.json").read_text())["set_aside"] == 1
+
+
 def refused(*runs: Path, error: type[AnimalClefError] = DataError) -> str:
     with pytest.raises(error) as told:
         read_ensemble(list(runs))

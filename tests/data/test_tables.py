@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -674,3 +675,14 @@ def test_columns_about_nothing_known_are_listed(tmp_path: Path) -> None:
     loaded = load_table(find_source(tmp_path))
     assert loaded.unused == ["Datum", "Standort"]
     assert count_images(loaded)["unused_columns"] == ["Datum", "Standort"]
+    assert json.loads(loaded.with_extra().extra[0]) == {"Datum": "1.5.2023", "Standort": "Bach"}
+
+
+def test_columns_that_could_be_a_box_or_an_id_and_are_not_read_are_listed(tmp_path: Path) -> None:
+    header = "id,path,identity,x,y,theta,Site"
+    loaded = load(tmp_path, f"{header}\nL1,a.jpg,Luna,382014,5771093,,\nL1,b.jpg,Luna,382015,5771094,,Bach\n")
+    assert loaded.unused == ["id", "x", "y", "Site"]
+    assert [json.loads(text) for text in loaded.with_extra().extra] == [
+        {"id": "L1", "x": "382014", "y": "5771093"}, {"id": "L1", "x": "382015", "y": "5771094", "Site": "Bach"},
+    ]  # fmt: skip
+    assert load(tmp_path, "path,identity\na.jpg,Luna\n").with_extra().extra is None

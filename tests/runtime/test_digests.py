@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import animalclef
 from animalclef.errors import StaleArtefactError
 from animalclef.runtime.digests import check_answers, check_digests, check_result, content_digest, with_digests
 
@@ -17,6 +18,10 @@ def finished(folder: Path) -> dict[str, object]:
     (folder / "order.csv").write_text("image_id\n1\n")
     content = with_digests({"scores": "a", "data": "b", "config": {"seed": 1, "x": 0.1}}, folder)
     return json.loads(json.dumps(content))  # as it comes back from the file
+
+
+def test_a_finished_run_says_which_version_made_it(tmp_path: Path) -> None:
+    assert finished(tmp_path)["animalclef"] == animalclef.__version__
 
 
 def test_a_flipped_digit_is_refused(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ from animalclef.runtime.output_guard import (
     refuse_run_file,
 )
 
+PLAIN = "image_id,identity,path,date,orientation,species,split,dataset,encounter,bbox,segmentation"
+
 
 @pytest.fixture(autouse=True)
 def _no_inputs() -> Iterator[None]:
@@ -106,6 +108,9 @@ def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
         ("decision", '{"format": 2, "scores": "a", "gallery": "b"}'),
         ("list of differences", "image_id,dataset,a,b,cause\n"),
         ("list of answers", "path,answer,probability,threshold,next_candidate\n"),
+        ("plain table", f"{PLAIN}\n"),
+        ("plain table", f"{PLAIN},confirmed\n"),
+        ("plain table", f'{PLAIN},site,"Time\n(local)",confirmed\n'),
         ("report", f"<!doctype html>\n{REPORT_SIGN}\n"),
         ("bundle's README", "# Weights for animalclef\n"),
         ("list of weights", '{"animalclef": "0.2", "weights": {}}'),
@@ -145,6 +150,12 @@ def test_a_file_of_another_kind_may_not(tmp_path: Path, kind: str, content: byte
     (tmp_path / "f").write_bytes(content)
     with pytest.raises(OutputError, match="is not overwritten"):
         check_output(tmp_path / "f", kind)
+
+
+def test_an_exported_table_with_a_column_of_a_person_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text(f"{PLAIN},site,confirmed,notes\n")
+    with pytest.raises(OutputError, match="no plain table that animalclef wrote"):
+        check_output(tmp_path / "f", "plain table")
 
 
 @pytest.mark.parametrize("name", ["metadata.csv", "Metadata.csv", "truth.csv", "sample_submission.csv", "media.csv"])
