@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from animalclef.cli.printing import aligned_table, number_cell
-from animalclef.runtime.wording import counted, duration
+from animalclef.runtime.wording import counted, duration, machine_time
 
 if TYPE_CHECKING:
     from animalclef.decision.decision_model import DatasetDecision, Decision
@@ -59,8 +59,8 @@ def plan_sentence(plan: Plan) -> str:
     work += f" (up to {plan.views} views of a query)" if plan.views > 1 else ""
     work += f" within the budget of {plan.budget}" if plan.budget else ""
     if plan.network_megabytes:
-        hours = plan.machines * plan.seconds / 3600
-        work += f", on {counted(plan.machines, 'machine')}: about {duration(plan.seconds)} ({hours:,.1f} machine hours)"
+        taken = machine_time(plan.machines, plan.seconds)
+        work += f", on {counted(plan.machines, 'machine')}: about {duration(plan.seconds)} ({taken})"
         return f"{work}, {plan.megabytes:,.0f} MB on disk and {plan.network_megabytes:,.0f} MB of network at most."
     return f"{work}: about {duration(plan.seconds)} and {plan.megabytes:,.0f} MB on disk at most."
 

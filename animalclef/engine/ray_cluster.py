@@ -6,13 +6,14 @@ import itertools
 import logging
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from animalclef.engine.cluster_worker import ClusterWorker, installed_versions, what_differs
+from animalclef.engine.ray_errors import reason_of
 from animalclef.engine.work import Capacity, Work, batched
 from animalclef.errors import AnimalClefError, EngineError
 from animalclef.runtime.remote_files import marker_text
@@ -28,8 +29,15 @@ _THREADS = 4  # of a worker at most: a model is in memory once for so many
 _STALLED_S = 1800.0  # without an answer to one task
 _START_S = 300.0  # in which the first worker must be there
 _LOOK_S = 2.0  # between looks at the cluster's size
-_LONGEST = 160  # letters of what Ray says
 _AGAIN_S = 60.0  # until a node that cannot work is asked again: its disk may come
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Room for a worker on a node."""
+
+    node: str  # its id
+    threads: int
 
 
 @dataclass
@@ -54,6 +62,7 @@ class RayCluster:
         self.on_gpus, self.stalled_s = on_gpus, stalled_s
         self.versions = installed_versions(on_gpus=on_gpus)
         self.workers: list[Any] = []
+        self.place_of: dict[Any, _Place] = {}
         self.node_of: dict[Any, str] = {}  # of workers that were asked about themselves
         self.warned: set[str] = set()
         self._looked = -_LOOK_S
@@ -75,38 +84,48 @@ class RayCluster:
 
         for worker in self.workers:
             ray.kill(worker)
-        self.workers = []
+        self.workers, self.place_of = [], {}
 
     @property
     def capacity(self) -> Capacity:
         """Return the machines of the cluster, and their cores or GPUs."""
         nodes = self._nodes()
-        return Capacity(len(nodes), int(sum(node["GPU" if self.on_gpus else "CPU"] for node in nodes)))
+        return Capacity(len(nodes), int(sum(node["GPU" if self.on_gpus else "CPU"] for _, node in nodes)))
 
-    def _nodes(self) -> list[dict[str, float]]:
-        """Return the resources of the machines that can work."""
+    def _nodes(self) -> list[tuple[str, dict[str, float]]]:
+        """Return the ids and the resources of the machines that can work."""
         import ray
 
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-        return [node for node in nodes if node.get("GPU")] if self.on_gpus else nodes
+        alive = [(node["NodeID"], node["Resources"]) for node in ray.nodes() if node["Alive"]]
+        return [one for one in alive if one[1].get("CPU") and (not self.on_gpus or one[1].get("GPU"))]
 
     def hire(self) -> list[Any]:
-        """Start workers where the cluster has room for more; return the new ones."""
+        """Start workers on the nodes that have room for more; return the new ones."""
         import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         if time.monotonic() - self._looked < _LOOK_S:
             return []
         self._looked = time.monotonic()
-        nodes = self._nodes()
-        if not nodes:
-            return []
-        cores = min(int(node["CPU"] / (node["GPU"] if self.on_gpus else 1)) for node in nodes)
-        self.threads = max(1, cores if self.on_gpus else min(_THREADS, cores))
-        wanted = sum(int(node["GPU"] if self.on_gpus else node["CPU"] // self.threads) for node in nodes)
-        actor = ray.remote(ClusterWorker).options(num_cpus=self.threads, num_gpus=int(self.on_gpus))
-        new = [actor.remote() for _ in range(wanted - len(self.workers))]
+        wanted = Counter(place for node, has in self._nodes() for place in self._places(node, has))
+        new = []
+        for place in (wanted - Counter(self.place_of[worker] for worker in self.workers)).elements():
+            where = NodeAffinitySchedulingStrategy(place.node, soft=False)
+            options = {"num_cpus": place.threads, "num_gpus": int(self.on_gpus), "scheduling_strategy": where}
+            worker = ray.remote(ClusterWorker).options(**options).remote()
+            self.place_of[worker] = place
+            new.append(worker)
         self.workers += new
         return new
+
+    def _places(self, node: str, has: dict[str, float]) -> list[_Place]:
+        """Return the workers that a node has room for: one for each GPU, or for every `_THREADS` cores and the rest."""
+        cores = int(has["CPU"])
+        if self.on_gpus:
+            count = int(has["GPU"])
+            return [_Place(node, max(1, cores // count))] * count
+        whole, rest = divmod(cores, _THREADS)
+        return [_Place(node, _THREADS)] * whole + [_Place(node, rest)] * bool(rest)
 
     def fire(self, worker: Any) -> None:
         """Stop a worker and forget it; another one is hired at the next look."""
@@ -114,6 +133,7 @@ class RayCluster:
 
         ray.kill(worker)
         self.workers.remove(worker)
+        del self.place_of[worker]
 
 
 class _Stage:
@@ -186,7 +206,7 @@ class _Stage:
             needed = {path: marker_text(Path(path)) for path in self.cluster.folders}
             answer = worker.about.remote(os.getcwd(), needed, on_gpus=self.cluster.on_gpus)  # noqa: PTH109
         else:
-            answer = worker.take.remote(self.shipped, self.cluster.threads)
+            answer = worker.take.remote(self.shipped, self.cluster.place_of[worker].threads)
         self.starting[answer] = (worker, what)
 
     def _collect(self) -> Iterator[tuple[int, list[Any]]]:
@@ -227,8 +247,8 @@ class _Stage:
             self.failed_starts += what == "take" or worker not in self.cluster.node_of
             nobody = not self.idle and not self.running
             if isinstance(error, ray.exceptions.RayTaskError) or (nobody and self.failed_starts >= _TRIES):
-                raise EngineError(f"{self.work.title}: a Ray worker did not start: {_reason(error)}") from error
-            logger.warning("A Ray worker did not start: %s", _reason(error))
+                raise EngineError(f"{self.work.title}: a Ray worker did not start: {reason_of(error)}") from error
+            logger.warning("A Ray worker did not start: %s", reason_of(error))
             return
         if what == "about":
             self.cluster.node_of[worker] = said[0]
@@ -261,7 +281,7 @@ class _Stage:
         if isinstance(cause, AnimalClefError):
             cause.args = (f"{cause} This was on node {node}.",)
             raise cause
-        name, why = f"{self.work.title}: {self.work.named(task.chunks[0])}", f"{_reason(error)}, on node {node}"
+        name, why = f"{self.work.title}: {self.work.named(task.chunks[0])}", f"{reason_of(error)}, on node {node}"
         if task.tries >= _TRIES:
             raise EngineError(f"{name} failed {_TRIES} times on the Ray cluster ({why}).") from error
         logger.warning("%s is tried again: %s", name, why)
@@ -270,17 +290,3 @@ class _Stage:
         for one in self.idle:
             self._ask(one, "about")
         self.idle = []
-
-
-def _reason(error: BaseException) -> str:
-    """Return the first sentence of the last line of what Ray says; a traceback stands before it."""
-    import ray
-
-    cause = getattr(error, "cause", None) or error
-    if isinstance(cause, MemoryError | ray.exceptions.OutOfMemoryError):
-        return "out of memory: give the node fewer cores (ray start --num-cpus) or more memory"
-    if isinstance(cause, ray.exceptions.ActorUnavailableError):
-        return "its node gives no answer"
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    said = lines[-1].split(". ")[0] if lines else "no message"
-    return f"{type(cause).__name__}: {said if len(said) <= _LONGEST else said[:_LONGEST] + '…'}"

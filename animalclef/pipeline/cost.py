@@ -19,7 +19,7 @@ from animalclef.pipeline.models import AnyMatcher
 from animalclef.pipeline.run_context import Plan, RunContext
 from animalclef.prepare.segmenters import Segmenter, with_workers
 from animalclef.runtime.threads import one_thread_each, worker_threads
-from animalclef.runtime.wording import counted, duration
+from animalclef.runtime.wording import counted, duration, machine_time
 from animalclef.store.shard_store import Entry
 from animalclef.structures import DecodedImage, ImageTable
 
@@ -85,8 +85,8 @@ def _on_cluster(
     capacity = context.engine.capacity
     if capacity is None:
         return plan
-    paths = [images.root / images.path[row] for row in sample]
-    size = sum(path.stat().st_size for path in paths if path.is_file()) / len(paths)
+    there = [path for path in (images.root / images.path[row] for row in sample) if path.is_file()]
+    size = sum(path.stat().st_size for path in there) / max(1, len(there))  # a copy from a bucket may be gone again
     moved = plan.images_to_describe * size + plan.pairs * (bytes_per_image + 28)
     return replace(
         plan, machines=capacity.machines, seconds=of_lanes / max(1, capacity.lanes),
@@ -114,8 +114,8 @@ def finding_sentence(images: ImageTable, absent: int, segmenter: Segmenter, cont
         seconds /= max(1, context.workers)
         return None if seconds < 60 else f"{to_do}: about {duration(seconds)}. --no-auto uses photographs whole."
     seconds /= max(1, capacity.lanes)
-    hours = f"{capacity.machines * seconds / 3600:,.1f} machine hours"
-    return f"{to_do}, on {counted(capacity.machines, 'machine')}: about {duration(seconds)} ({hours})."
+    taken = machine_time(capacity.machines, seconds)
+    return f"{to_do}, on {counted(capacity.machines, 'machine')}: about {duration(seconds)} ({taken})."
 
 
 def _read(images: ImageTable, row: int, config: DataConfig) -> DecodedImage | None:

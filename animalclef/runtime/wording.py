@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 
-__all__ = ["counted", "duration", "first_line", "now"]
+__all__ = ["counted", "duration", "first_line", "machine_time", "now"]
 
 
 _PLURAL = {"is": "are", "was": "were", "has": "have", "lies": "lie"}
@@ -31,6 +31,16 @@ def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def machine_time(machines: int, seconds: float) -> str:
+    """Format the time that several machines take together.
+
+    >>> machine_time(3, 240), machine_time(16, 1800)
+    ('12 machine minutes', '8.0 machine hours')
+    """
+    total = machines * seconds
+    return f"{total / 60:.0f} machine minutes" if total < 3600 else f"{total / 3600:,.1f} machine hours"
 
 
 def now() -> str:

@@ -33,6 +33,7 @@ from animalclef.data.table import load_table
 from animalclef.decision.tune import tune
 from animalclef.engine import ray_cluster
 from animalclef.engine.ray_cluster import RayCluster
+from animalclef.engine.ray_errors import reason_of
 from animalclef.engine.work import Capacity, ThisMachine
 from animalclef.errors import ConfigError, DataError, EngineError
 from animalclef.pipeline.outlines import find_outlines
@@ -121,9 +122,9 @@ def test_a_stalled_node_is_named_and_its_task_runs_elsewhere(
 def test_what_ray_says_of_a_lost_node_is_one_line() -> None:
     dump = "RpcError: RPC Error message: failed to connect to all addresses; last error: " + "UNKNOWN: ipv4; " * 60
     gone = ray.exceptions.ActorUnavailableError(dump, b"1" * 16)
-    assert ray_cluster._reason(gone) == "its node gives no answer"
-    assert len(ray_cluster._reason(ray.exceptions.RaySystemError(dump))) < 200
-    assert ray_cluster._reason(ZeroDivisionError("no. More")) == "ZeroDivisionError: no"
+    assert reason_of(gone) == "its node gives no answer"
+    assert len(reason_of(ray.exceptions.RaySystemError(dump))) < 200
+    assert reason_of(ZeroDivisionError("no. More")) == "ZeroDivisionError: no"
 
 
 def test_a_worker_out_of_memory_is_tried_again_and_then_named(workers: RayCluster, tmp_path: Path) -> None:
@@ -248,6 +249,25 @@ def test_a_node_is_lost_and_the_others_go_on(cluster: Any, workers: RayCluster, 
     last[0] = len(got) + 60
     got += found
     assert len(got) >= last[0]
+    assert got == [number**2 for number in range(len(got))]
+
+
+def test_every_node_is_used_whole_whatever_its_size(cluster: Any, workers: RayCluster, tmp_path: Path) -> None:
+    large = cluster.add_node(num_cpus=6, object_store_memory=STORE_BYTES)
+    work, last = Squares(tmp_path, seconds=0.05), [10**9]
+    found = workers.ordered(work, itertools.takewhile(lambda number: number < last[0], itertools.count()))
+    got, deadline = [next(found)], time.monotonic() + 240
+    try:
+        while len(work.processes()) < 5:
+            assert time.monotonic() < deadline
+            got.append(next(found))
+        on_large = [one.threads for one in workers.place_of.values() if one.node == large.node_id]
+        assert sorted(on_large) == [2, 4]
+        assert {one.threads for one in workers.place_of.values() if one.node != large.node_id} == {1}
+        last[0] = len(got)
+        got += found
+    finally:
+        cluster.remove_node(large)
     assert got == [number**2 for number in range(len(got))]
 
 

@@ -79,7 +79,7 @@ def test_what_finding_the_animals_costs_is_said_before(tmp_path: Path, monkeypat
     before = "300 photographs to find animals on"
     assert said(99, None) is None
     assert said(300, None) == f"{before}: about 5 min. --no-auto uses photographs whole."
-    assert said(300, Capacity(machines=4, lanes=16)) == f"{before}, on 4 machines: about 38 s (0.0 machine hours)."
+    assert said(300, Capacity(machines=4, lanes=16)) == f"{before}, on 4 machines: about 38 s (2 machine minutes)."
 
 
 def test_a_decision_is_applied_to_photographs_prepared_as_its_own(tmp_path: Path, oval: Oval) -> None:
