@@ -14,7 +14,7 @@ import re
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path, PurePath, PurePosixPath
@@ -25,6 +25,7 @@ from animalclef.runtime.atomic_files import replace_with
 from animalclef.runtime.bucket import bucket_of
 
 __all__ = [
+    "Listing",
     "address_of",
     "copies_folder",
     "fetch",
@@ -42,6 +43,9 @@ MARKER = ".animalclef-remote.json"
 _TABLES = frozenset({".csv", ".tsv", ".xlsx", ".json"})
 _PART, _DAY = ".part", 86_400.0  # seconds
 _SCANNED = 0.05  # of the bound: how much may come before sizes are summed again
+Listing = Mapping[str, tuple[int, float]]
+"""Size and time of every file in a folder of a bucket, by its path there."""
+
 _come: dict[Path, float] = {}  # bytes since then, by folder of copies
 _lock = threading.Lock()
 
@@ -53,18 +57,18 @@ def copies_folder(url: str, kind: str) -> Path:
     return home / "animalclef" / kind / digest / (PurePosixPath(url).name or "bucket")
 
 
-def open_copies(url: str, gigabytes: float) -> tuple[Path, list[str]]:
-    """Return the folder that stands for a bucket's, with its tables in it, and the paths of all files in the bucket.
+def open_copies(url: str, gigabytes: float, listed: Listing | None = None) -> tuple[Path, Listing]:
+    """Return the folder that stands for a bucket's, with its tables in it, and the list of all files in the bucket.
 
     Photographs come when they are read; of more than `gigabytes` those that were not used for longest go. Copies whose
-    original changed go at once.
+    original changed go at once. The bucket is listed unless its files are given as `listed`.
 
     Raises:
         ConfigError: the library for such a store is not installed.
         DataError: no such bucket or folder, no credentials, or no answer.
     """
     bucket = bucket_of(url.rstrip("/"))
-    listed = bucket.listed()
+    listed = bucket.listed() if listed is None else listed
     folder = copies_folder(bucket.url, "photographs")
     place_marker(folder, json.dumps({"url": bucket.url, "gigabytes": gigabytes}))
     for copy, status in _copies(folder):
@@ -85,7 +89,7 @@ def open_copies(url: str, gigabytes: float) -> tuple[Path, list[str]]:
             table.unlink()
     for path in sorted(tables):
         write_copy(folder / path, *bucket.read(path))
-    return folder, list(listed)
+    return folder, listed
 
 
 def place_marker(folder: Path, text: str) -> None:

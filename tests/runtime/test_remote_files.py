@@ -256,7 +256,8 @@ def test_a_copy_that_was_removed_is_got_again_and_never_empties_the_bucket(
 def test_photographs_that_were_not_used_for_longest_go_first(store: Any) -> None:
     for number in range(4):
         store.pipe(f"wild/lynx/a/{number}.jpg", bytes([number]) * 400)
-    root, listed = open_copies("s3://wild/lynx", 1e-6)
+    root, found = open_copies("s3://wild/lynx", 1e-6)
+    listed = list(found)
     assert listed == [f"a/{number}.jpg" for number in range(4)]
     assert [read_regular(root / path)[0] for path in listed[:2]] == [0, 1]
     assert names(root) == ["0.jpg", "1.jpg"]
@@ -320,14 +321,21 @@ def test_a_tree_of_folders_and_a_photograph_that_changed(store: Any) -> None:
     assert read_regular(again.root / images.path[0]) == b"another photograph, larger"
 
 
-def test_inspect_lists_what_the_bucket_lacks_and_reads_no_photograph(store: Any, tmp_path: Path) -> None:
+def test_inspect_lists_the_bucket_once_and_reads_no_photograph(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = make_tiny_data(tmp_path / "data", datasets=("NewtID",), individuals=3, unknown=1)
     store.put(f"{data}/", "wild/newts/", recursive=True)
     missing, empty = sorted(path.relative_to(data) for path in data.rglob("*.jpg"))[:2]
     store.rm(f"wild/newts/{missing}")
     store.pipe(f"wild/newts/{empty}", b"")
     forget()
-    result = CliRunner().invoke(app, ["inspect", "--data", "s3://wild/newts"], catch_exceptions=False)
+    list_it, asked = Bucket.listed, []
+    monkeypatch.setattr(Bucket, "listed", lambda bucket: asked.append(bucket.url) or list_it(bucket))
+    for url in ("s3://wild", "s3://wild/newts/metadata.csv", "s3://wild/newts"):
+        result = CliRunner().invoke(app, ["inspect", "--data", url], catch_exceptions=False)
+        assert f"1 photograph is missing: {missing}" in result.output
+    assert asked == ["s3://wild", "s3://wild/newts", "s3://wild/newts"]
     assert result.exit_code == 0, result.output
     assert f"1 photograph is missing: {missing}" in result.output
     assert f"{empty}: the file is empty" in result.output
