@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 from browser import why_no_browser
+from buckets import gs_endpoint, s3_endpoint, store
 from hypothesis import settings
 from postgres import PostgresServer, postgres_server, why_no_postgres
 from shared_folder import SHARED
 from tiny import make_tiny_data, read_csv
+
+__all__ = ["gs_endpoint", "s3_endpoint", "store"]  # fixtures of another file
 
 settings.register_profile("same-cases-everywhere", derandomize=True)
 settings.load_profile("same-cases-everywhere")

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.catalogue.individual_lookup import shown as shown_individual
 from animalclef.catalogue.season_individuals import names_given_again
+from animalclef.errors import ConfigError, DataError
+from animalclef.runtime.remote_files import listed_files
 from animalclef.runtime.wording import counted
 from animalclef.store.finished_run import FinishedRun, load_run
 from animalclef.structures import ImageTable
 
 __all__ = ["Finding", "check_catalogue"]
+
+logger = logging.getLogger(__name__)
 
 Kind = Literal["unconfirmed", "two names", "one name", "sides", "missing"]
 _LIKELY, _UNLIKELY = 0.5, 0.05
@@ -30,7 +35,10 @@ class Finding:
 
 
 def check_catalogue(catalogue: Catalogue) -> list[Finding]:
-    """Return what to look at, the surest first of each kind; nothing is changed."""
+    """Return what to look at, the surest first of each kind; nothing is changed.
+
+    Photographs in a bucket are looked for in its list of files; where the bucket gives no answer, a warning says so.
+    """
     table = catalogue.table(all_of_them=True)
     names = {(one.dataset, one.name): f"{one.name} (I{one.id})" for one in catalogue.individuals()}
     shown = {
@@ -44,10 +52,22 @@ def check_catalogue(catalogue: Catalogue) -> list[Finding]:
 
 
 def _missing(table: ImageTable, folder: Path) -> Iterator[Finding]:
-    gone = [path for path in table.path if not (folder / path).is_file()]
+    gone = _without_copies([path for path in table.path if not (folder / path).is_file()], folder)
     if gone:
         count = counted(len(gone), "photograph")
         yield Finding("missing", f"moved or removed: {count} (first: {gone[0]}); what was computed is kept.")
+
+
+def _without_copies(gone: list[str], folder: Path) -> list[str]:
+    """Leave out the photographs that are in a bucket: copies on this machine come and go."""
+    for start in dict.fromkeys("/".join(PurePosixPath(path).parts[:2]) for path in gone):
+        try:
+            there = {f"{start}/{path}" for path in listed_files(folder / start) or ()}
+        except (ConfigError, DataError) as error:
+            logger.warning("%s: not known whether photographs are missing. %s", folder / start, error)
+            there = {path for path in gone if path.startswith(f"{start}/")}
+        gone = [path for path in gone if path not in there]
+    return gone
 
 
 def _unconfirmed(table: ImageTable, confirmed: set[str]) -> Iterator[Finding]:

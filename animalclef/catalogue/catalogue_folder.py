@@ -33,19 +33,21 @@ from animalclef.catalogue.signed_changes import (
 from animalclef.catalogue.sqlite_file import SqliteFile
 from animalclef.config import Config
 from animalclef.config.problems import explain
-from animalclef.errors import DataError, OutputError
+from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import make_folder, write_text
-from animalclef.runtime.bucket_address import refuse_address
+from animalclef.runtime.bucket_address import refuse_address, remote_url
 from animalclef.runtime.database_address import without_password
+from animalclef.runtime.remote_files import place_copies
 from animalclef.runtime.wording import counted
 from animalclef.store.catalogue_places import CATALOGUE_FILES
+from animalclef.store.season_links import link_photographs, reach_photographs, season_folder
 from animalclef.structures import ImageTable
 from animalclef.structures.arrays import BoolArray, text_array
 from animalclef.structures.images import boxes_of_texts
 
-__all__ = ["Catalogue", "link_photographs"]
+__all__ = ["Catalogue"]
 
-(_FILE, _ADDRESS), _LINKS = CATALOGUE_FILES, "photographs"
+_FILE, _ADDRESS = CATALOGUE_FILES
 _TEXTS = ("image_id", "path", "dataset", "date", "viewpoint", "species", "encounter", "key", "mask", "extra")
 
 
@@ -70,14 +72,23 @@ class Catalogue:
         self.database = _begun(folder, address) if create else _opened(folder)
         if create:
             self.refuse_seasons()
-        elif isinstance(self.database, PostgresServer):  # seasons that were added on another machine
-            for season, root in self.roots().items():
-                if not os.path.lexists(folder / _LINKS / str(season)) and Path(root).is_dir():
-                    link_photographs(folder, season, Path(root))
+        else:
+            self._reach_photographs()
 
     def __reduce__(self) -> tuple[type[Catalogue], tuple[Path]]:
         """Pickle the folder alone; the catalogue is opened again where it is read."""
         return Catalogue, (self.folder,)
+
+    def _reach_photographs(self) -> None:
+        """Link seasons that were added on another machine, and those in a bucket whose copies were removed."""
+        for season, root in self.roots().items():
+            if not os.path.lexists(season_folder(self.folder, season)):
+                url = remote_url(root)
+                if url is not None:
+                    link_photographs(self.folder, season, place_copies(url, self.config.data.cache_gb))
+                elif isinstance(self.database, PostgresServer) and Path(root).is_dir():
+                    link_photographs(self.folder, season, Path(root))
+        reach_photographs(self.folder)
 
     def changing(self) -> AbstractContextManager[sa.Connection]:
         """Hold the catalogue for one change: all of it is written, or nothing."""
@@ -236,19 +247,9 @@ class Catalogue:
             return frozenset(connection.execute(query).scalars())
 
     def roots(self) -> dict[int, str]:
-        """Return the folder of each season's photographs."""
+        """Return the folder of each season's photographs, or its address in a bucket."""
         with self.reading() as connection:
             return {row.id: row.root for row in connection.execute(sa.select(seasons).order_by(seasons.c.id))}
-
-
-def link_photographs(folder: Path, season: int, root: Path) -> None:
-    """Link the folder of a season's photographs; none is copied."""
-    link = make_folder(folder / _LINKS) / str(season)
-    try:
-        link.unlink(missing_ok=True)
-        link.symlink_to(root.resolve())
-    except OSError as error:
-        raise OutputError(f"{link}: cannot be linked to {root} ({error.strerror}).") from error
 
 
 def _opened(folder: Path) -> Database:

@@ -11,9 +11,11 @@ from animalclef.data.answers import Answer
 from animalclef.data.formats.camtrap_dp import is_camtrap, write_camtrap
 from animalclef.data.formats.capture_history import Occasion, capture_histories, mark_text
 from animalclef.data.formats.wildbook import write_wildbook
+from animalclef.data.sources import find_source
 from animalclef.data.table_writing import write_plain_table
 from animalclef.errors import ConfigError, OutputError, suggestion
 from animalclef.runtime.atomic_files import write_text
+from animalclef.runtime.bucket_address import remote_url
 from animalclef.runtime.output_guard import check_output
 from animalclef.runtime.wording import counted
 
@@ -80,7 +82,12 @@ def _answers(catalogue: Catalogue) -> list[Answer]:
 def _camtrap(catalogue: Catalogue, answers: list[Answer], out: Path, season: int | None) -> list[str]:
     """Fill the package that a season came from."""
     roots = catalogue.roots()
-    packages = [number for number, root in roots.items() if is_camtrap(Path(root) / "observations.csv")]
+    reading = catalogue.config.data.reading
+    folders = {
+        number: Path(root) if remote_url(root) is None else find_source(Path(root), **reading).root  # its tables come
+        for number, root in roots.items() if season in (None, number)
+    }  # fmt: skip
+    packages = [number for number, root in folders.items() if is_camtrap(root / "observations.csv")]
     chosen = season if season is not None else packages[0] if len(packages) == 1 else None
     if chosen not in packages:
         there = ", ".join(map(str, packages)) or "none"
@@ -92,5 +99,5 @@ def _camtrap(catalogue: Catalogue, answers: list[Answer], out: Path, season: int
     mine = [
         replace(one, image_id=one.image_id.removeprefix(start)) for one in answers if one.image_id.startswith(start)
     ]
-    filled = write_camtrap(Path(roots[chosen]), out, mine)
+    filled = write_camtrap(folders[chosen], out, mine)
     return [f"Package: {out} ({filled:,} observations named)."]

@@ -24,7 +24,7 @@ meta = sa.Table("meta", _tables, sa.Column("name", sa.Text, primary_key=True), s
 seasons = sa.Table(
     "seasons", _tables,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("root", sa.Text, nullable=False),  # the folder that the photographs' paths start at
+    sa.Column("root", sa.Text, nullable=False),  # where the photographs' paths start: a folder, or its address
     sa.Column("added", sa.Text, nullable=False),
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import sqlalchemy as sa
 
-from animalclef.catalogue.catalogue_folder import Catalogue, link_photographs
+from animalclef.catalogue.catalogue_folder import Catalogue
 from animalclef.catalogue.recogniser import Machine, Recogniser
 from animalclef.catalogue.schema import meta, next_id, photographs, put_meta, seasons
 from animalclef.catalogue.season_individuals import Answer, Name, SeasonIndividuals
@@ -26,6 +26,7 @@ from animalclef.pipeline.predict import Outcome
 from animalclef.runtime.remote_files import address_of
 from animalclef.runtime.wording import counted, now
 from animalclef.store.catalogue_places import refuse_run_around
+from animalclef.store.season_links import link_photographs
 from animalclef.structures import ImageTable, Skipped
 from animalclef.structures.arrays import BoolArray, text_array
 from animalclef.structures.images import box_text
@@ -205,7 +206,7 @@ def write_season(
     counts = {"named": 0, "recognised": 0, "new": 0}
     rows: list[dict[str, object]] = []
     with catalogue.changing() as connection:
-        connection.execute(sa.insert(seasons).values(id=season, root=str(root.resolve()), added=now()))
+        connection.execute(sa.insert(seasons).values(id=season, root=address_of(root.resolve()), added=now()))
         whose = SeasonIndividuals(connection, before)
         for dataset, given in zip(new.dataset, new.identity, strict=True):
             if given is not None:  # first: an answer may be a name that a later row brings

@@ -94,7 +94,7 @@ def inspect(
     loaded = opt.load(data, settings=config.data)
     config.check_datasets(loaded.images.datasets)
     is_here = data is None or remote_url(data) is None
-    unusable = unusable_photographs(loaded.images, cores(workers), progress)
+    unusable = unusable_photographs(loaded.images, cores(workers), progress, loaded.source.listed)
     equal = equal_queries(keyed_by_size(loaded.images.queries, cores(workers))) if is_here else []
     for sentence in (*_unusable_sentences(unusable, len(loaded.images), config.data.max_missing), *equal):
         warn(sentence)

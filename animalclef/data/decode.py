@@ -15,7 +15,7 @@ from PIL import Image
 from animalclef.config import DataConfig
 from animalclef.data.hashing import content_key
 from animalclef.data.pixels import peak_bytes, rgb_of_deep_colour, to_rgb
-from animalclef.errors import AnimalClefError, DataError
+from animalclef.errors import AnimalClefError, ConfigError, DataError
 from animalclef.runtime.regular_files import read_regular
 from animalclef.runtime.remote_files import fetch
 from animalclef.runtime.wording import first_line
@@ -122,6 +122,7 @@ def upright_size_wh(path: Path) -> tuple[int, int]:
 
     Raises:
         UnreadableImageError: not an image.
+        DataError: its bucket gives no answer.
     """
     register_heif()
     try:
@@ -132,6 +133,8 @@ def upright_size_wh(path: Path) -> tuple[int, int]:
             turned = _orientation(image) >= 5
             width, height = _stored_size_wh(image)
             return (height, width) if turned else (width, height)
+    except (ConfigError, DataError):  # a bucket gave no answer: that says nothing about the photograph
+        raise
     except Exception as error:
         raise UnreadableImageError(f"{path}: not a readable image ({_reason(error)})") from error
 

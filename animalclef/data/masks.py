@@ -8,6 +8,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,7 @@ from animalclef.data.decode import UnreadableImageError, crop, upright_size_wh
 from animalclef.data.segmentation_cells import draw_segmentation, is_segmentation
 from animalclef.errors import DataError
 from animalclef.runtime.regular_files import read_regular
+from animalclef.runtime.remote_files import fetch
 from animalclef.structures import FloatArray, ImageTable, StrArray
 from animalclef.structures.arrays import BoolArray, select_rows, text_array
 
@@ -120,7 +122,7 @@ def _check_files(images: ImageTable, source: StrArray) -> None:
         if not name or is_segmentation(name):
             continue
         try:
-            with Image.open(name) as image:
+            with _opened(Path(name)) as image:
                 size_wh = image.size
             whole_wh = upright_size_wh(images.root / images.path[row])
         except (UnreadableImageError, FileNotFoundError):
@@ -199,7 +201,7 @@ def _digest(source: str) -> str:
 def _read_file(path: Path) -> BoolArray:
     """Return what is brighter than half the brightest value; of a file with transparency, what is opaque."""
     try:
-        with Image.open(path) as image:
+        with _opened(path) as image:
             if "A" in image.getbands():
                 values = np.asarray(image.getchannel("A"))
             else:
@@ -208,6 +210,12 @@ def _read_file(path: Path) -> BoolArray:
         raise _no_mask(str(path), error) from error
     brightest = values.max(initial=0)
     return np.asarray(values > brightest / 2) if brightest > 0 else np.zeros(values.shape, dtype=bool)
+
+
+def _opened(path: Path) -> Image.Image:
+    """Open a mask; one in a bucket that is not here comes from there."""
+    fetched = None if path.exists() else fetch(path)
+    return Image.open(path if fetched is None else BytesIO(fetched))
 
 
 def _no_mask(source: str, error: Exception) -> DataError:

@@ -20,7 +20,7 @@ from animalclef.errors import DataError
 from animalclef.runtime.atomic_files import csv_text
 from animalclef.runtime.bucket_address import remote_url
 from animalclef.runtime.output_guard import is_result
-from animalclef.runtime.remote_files import is_table, open_copies, write_copy
+from animalclef.runtime.remote_files import Listing, is_table, open_copies, write_copy
 from animalclef.runtime.wording import counted
 
 __all__ = ["KAGGLE_INPUT", "Source", "find_source", "open_table", "unlisted_photographs"]
@@ -53,6 +53,7 @@ class Source:
     merge_case: bool = field(default=True, compare=False)
     problems: Sequence[Problem] = field(default=(), compare=False)
     is_beside: bool = field(default=False, compare=False)  # the table was found beside photographs, by its content
+    listed: Listing | None = field(default=None, compare=False, repr=False)  # of a bucket: all files below the root
 
     @property
     def sample(self) -> Path | None:
@@ -140,27 +141,29 @@ def _at(data: Path) -> Source:
     raise DataError(f"{data}: neither a table (metadata.csv) nor a folder of photographs per individual is there.")
 
 
-def _in_bucket(url: str, cache_gb: float) -> Source:
+def _in_bucket(url: str, cache_gb: float, listed: Listing | None = None) -> Source:
     """Find the table of a bucket's folder; without one, a table is written of its tree of folders."""
     name = url.rsplit("/", 1)[-1]
-    root, paths = open_copies(url.removesuffix(f"/{name}") if is_table(name) else url, cache_gb)
+    root, listed = open_copies(url.removesuffix(f"/{name}") if is_table(name) else url, cache_gb, listed)
     if is_table(name):
-        return _at(root / name)
+        return replace(_at(root / name), listed=listed)
     table = _table_in(root)
     if table is not None:
-        return Source(root, table)
-    below = _one_each(one for one in map(PurePosixPath, paths) if len(one.parts) <= _DEEPEST + 1)
+        return Source(root, table, listed=listed)
+    below = _one_each(one for one in map(PurePosixPath, listed) if len(one.parts) <= _DEEPEST + 1)
     if len(below) == 1:
-        return _in_bucket(f"{url}/{below[0].parent}", cache_gb)
+        start = f"{below[0].parent}/"
+        inside = {path.removeprefix(start): state for path, state in listed.items() if path.startswith(start)}
+        return _in_bucket(f"{url}/{below[0].parent}", cache_gb, inside)
     if below:
         raise DataError(_several(url, below))
-    photographs, problems = photographs_in_listing(paths, root.name)
+    photographs, problems = photographs_in_listing(list(listed), root.name)
     if not photographs:
         raise DataError(f"{url}: neither a table (metadata.csv) nor a folder of photographs per individual is there.")
     rows = [(one.path, one.individual or "", one.path, "query" if one.individual is None else "database", root.name)
             for one in photographs]  # fmt: skip
     write_copy(root / _LISTING, csv_text(("image_id", "identity", "path", "split", "dataset"), rows).encode(), 0.0)
-    return Source(root, root / _LISTING, problems=problems)
+    return Source(root, root / _LISTING, problems=problems, listed=listed)
 
 
 def _on_kaggle(kaggle: Path) -> Source:

@@ -16,7 +16,7 @@ from animalclef.data.table import LoadedTable
 from animalclef.errors import DataError
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.regular_files import read_regular
-from animalclef.runtime.remote_files import listed_sizes
+from animalclef.runtime.remote_files import Listing
 from animalclef.runtime.threads import worker_threads
 from animalclef.structures import ImageTable, Skipped
 from animalclef.structures.arrays import text_array
@@ -57,18 +57,19 @@ def read_contents(loaded: LoadedTable, config: Config, workers: int, progress: P
     return Contents(images, set_aside)
 
 
-def unusable_photographs(images: ImageTable, workers: int, progress: Progress) -> list[Skipped]:
+def unusable_photographs(
+    images: ImageTable, workers: int, progress: Progress, listed: Listing | None = None
+) -> list[Skipped]:
     """Return the photographs that are missing, or no images by the head of their file; the rest of it is not read.
 
-    Of a bucket its list of files alone is read: photographs are missing or empty.
+    Of a bucket the files that were `listed` are looked through, and none is read: photographs are missing or empty.
     """
-    listed = listed_sizes(images.root)
 
     def reason_of(row: int) -> str:
         path = images.root / images.path[row]
         if listed is not None:
-            size = listed.get(posixpath.normpath(images.path[row]))
-            return MISSING if size is None else "" if size else "the file is empty"
+            state = listed.get(posixpath.normpath(images.path[row]))
+            return MISSING if state is None else "" if state[0] else "the file is empty"
         try:
             if not path.exists():
                 return MISSING

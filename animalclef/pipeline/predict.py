@@ -34,6 +34,7 @@ from animalclef.pipeline.run_context import RunContext
 from animalclef.pipeline.shortlists import Shortlists, make_shortlists
 from animalclef.runtime.atomic_files import write_text
 from animalclef.runtime.digests import with_digests
+from animalclef.runtime.remote_files import address_of
 from animalclef.store.cluster_file import write_clusters
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.structures import (
@@ -244,8 +245,12 @@ def _write_run(
         counts["query pairs matched"] = outcome.spent.query_pairs_matched
     folder.write_timings(context.seconds, counts | {"pairs in the log": sum(map(len, context.logs))})
     settings = {"scores": context.scores_id, "data": features.digest, "config": context.config.model_dump(mode="json")}
-    settings |= {"made_by": made_by}
-    settings |= {"root": str(loaded.source.root.resolve())} | ({"task": "clustering"} if loaded.is_clustering else {})
+    root = loaded.source.root.resolve()
+    settings |= {"made_by": made_by, "root": str(root)}
+    if (address := address_of(root)) != str(root):
+        settings["address"] = address  # of a bucket: readers on other machines find the photographs by it
+    if loaded.is_clustering:
+        settings["task"] = "clustering"
     if context.reviewed is not None:
         settings["reviewed"] = outcome.reviewed.digest
     if features.local.extractor:

@@ -11,9 +11,10 @@ import numpy as np
 
 from animalclef.config import Config
 from animalclef.data.masks import find_masks, inside, read_mask
-from animalclef.errors import ConfigError, WeightsError
+from animalclef.errors import ConfigError, DataError, WeightsError
 from animalclef.features.local.entries import features_from_entry
 from animalclef.pipeline.models import AnyMatcher, open_matcher
+from animalclef.runtime.remote_files import store_failure
 from animalclef.store.finished_run import FinishedRun
 from animalclef.store.shard_store import ShardStore
 from animalclef.structures import Correspondences, FloatArray, LocalFeatures
@@ -51,7 +52,13 @@ class Matches:
         self._keypoints = run.config.keypoints
         own = self._keypoints.masks
         self._drops = own is not None or run.images.mask is not None
-        self._images, self._masks = run.images, find_masks(run.images, masks if own is None else Path(own))
+        self._images, self._masks = run.images, None
+        try:
+            self._masks = find_masks(run.images, masks if own is None else Path(own))
+        except (ConfigError, DataError):  # masks beside photographs in a bucket that gives no answer
+            if not store_failure(run.images.root / path for path in run.images.path):
+                raise
+            self._matcher = None
         self._row_of_key = {key: row for row, key in reversed(list(enumerate(run.images.key)))}
         self._row_of = run.images.row_of
         self._stores: Mapping[str, ShardStore] = {} if self._matcher is None else _keypoint_stores(run)  # by data set

@@ -41,7 +41,10 @@ def answers_of(run: FinishedRun, truth_path: Path | None) -> Answers | None:
 
 
 def photographs_frame(run: FinishedRun) -> pd.DataFrame:
-    """Return one row per photograph; width and height come from the files' headers, NaN for a missing file."""
+    """Return one row per photograph; width and height come from the files' headers.
+
+    They are NaN for a missing file, and for one in a bucket that has no copy on this machine.
+    """
     images = run.images
     sizes = np.array([_size_wh(images.root / path) for path in images.path], dtype=np.float64).reshape(-1, 2)
     return pd.DataFrame(

@@ -16,7 +16,7 @@ from animalclef.report.best_photographs import BestPhotograph, best_photographs,
 from animalclef.report.explanations import Explanations, cosine_text, draw_agreement
 from animalclef.report.match_view import Matches
 from animalclef.report.picture_text import write_text
-from animalclef.report.thumbnails import draw_outline, mask_in_run, read_photograph
+from animalclef.report.thumbnails import draw_outline, failure_of_bucket, mask_in_run, read_photograph
 from animalclef.runtime.atomic_files import write_bytes
 from animalclef.runtime.output_guard import mark_picture
 from animalclef.runtime.remote_files import where_to_look
@@ -65,6 +65,9 @@ class _Wanted:
         """Warn of photographs that were moved, removed or changed since the run; what it skipped was never used."""
         skipped = {one.image_id for one in self.run.skipped}
         if missing := [one for one, is_there in self._is_there.items() if not is_there and one not in skipped]:
+            if failure := failure_of_bucket(self.run, missing):
+                logger.warning("Not shown: %d of the %d photographs. %s", len(missing), len(self._is_there), failure)
+                return
             images = self.run.images
             first = images.path[self.run.row_of[missing[0]]]
             logger.warning(

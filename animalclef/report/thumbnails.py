@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from animalclef.data.decode import UnreadableImageError, read_image, resize_long_side
 from animalclef.data.masks import Masks, find_masks, read_mask
-from animalclef.errors import AnimalClefError, DataError
+from animalclef.errors import AnimalClefError, ConfigError, DataError
 from animalclef.runtime.progress import Progress
+from animalclef.runtime.remote_files import store_failure
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import DecodedImage
@@ -28,6 +29,7 @@ __all__ = [
     "copy_photographs",
     "data_address",
     "draw_outline",
+    "failure_of_bucket",
     "mask_in_run",
     "outlined",
     "read_photograph",
@@ -47,12 +49,20 @@ class Copy:
 
 
 def read_photograph(run: FinishedRun, image_id: str, long_side: int) -> DecodedImage | None:
-    """Read a photograph at no more than `long_side`; return `None` if it is missing or was changed."""
+    """Read a photograph at no more than `long_side`; return `None` if it is missing or was changed.
+
+    One in a bucket comes from there; `None` also where the bucket gives no answer.
+    """
     smaller = run.config.data.model_copy(update={"decode_long_side": long_side})
     try:
         return read_image(run.images, run.row_of[image_id], smaller)
-    except (DataError, UnreadableImageError, KeyError):
+    except (ConfigError, DataError, UnreadableImageError, KeyError):
         return None
+
+
+def failure_of_bucket(run: FinishedRun, absent: Iterable[str]) -> str:
+    """Return why a bucket gives none of the photographs that are absent; "" where it answers, or there is none."""
+    return store_failure(run.images.root / run.images.path[run.row_of[image_id]] for image_id in absent)
 
 
 def copy_photographs(

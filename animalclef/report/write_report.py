@@ -29,7 +29,7 @@ from animalclef.report.query_cards import (
     shown_candidates,
 )
 from animalclef.report.summary import Page, summarise
-from animalclef.report.thumbnails import Copy, copies_within, copy_photographs, data_address
+from animalclef.report.thumbnails import Copy, copies_within, copy_photographs, data_address, failure_of_bucket
 from animalclef.runtime.atomic_files import check_writable, write_bytes, write_text
 from animalclef.runtime.output_guard import REPORT_SIGN, check_output
 from animalclef.runtime.progress import Progress
@@ -191,6 +191,9 @@ def _notes(run: FinishedRun, wanted: Sequence[str], copies: Mapping[str, Copy | 
     absent = [name for name in wanted if copies.get(name) is None and name not in skipped]
     if not absent:
         return []
+    if failure := failure_of_bucket(run, absent):
+        count = counted(len(wanted), "photograph")
+        return [f"Not shown: {len(absent):,} of {count}; the report has placeholders. {failure}"]
     first = run.images.root / run.images.path[run.row_of[absent[0]]]
     return [
         f"Changed or removed since the run: {len(absent):,} of {counted(len(wanted), 'photograph')} (first: {first}); "

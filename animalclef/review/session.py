@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,13 +13,15 @@ from animalclef.data.review_log import Answered, ReviewLog, Said, SeenPhotograph
 from animalclef.errors import AnimalClefError
 from animalclef.report.match_view import Matches
 from animalclef.report.query_cards import packed_matches
-from animalclef.report.thumbnails import copy_of, read_photograph
+from animalclef.report.thumbnails import copy_of, failure_of_bucket, read_photograph
 from animalclef.review.question_queue import OpenQuestions, Question, QuestionQueue
 from animalclef.store.cluster_file import read_clusters
 from animalclef.store.finished_run import FinishedRun
 from animalclef.structures import Conflict
 
 __all__ = ["SIZES", "ReviewSession", "review_path"]
+
+logger = logging.getLogger(__name__)
 
 SIZES = (240, 1400)  # long sides at which photographs are shown
 _MOST_MATCHES, _MOST_OTHERS = 100, 24
@@ -65,7 +68,8 @@ class ReviewSession:
         self._lock = threading.Lock()
         self._skipped: dict[str, None] = {}
         self._known: _Now | None = None
-        self.photograph = lru_cache(maxsize=64)(self._photograph)
+        self._jpeg = lru_cache(maxsize=64)(self._read_jpeg)
+        self._told = ""  # why a bucket gave no photographs
         self.matches = lru_cache(maxsize=64)(self._matched)
         self._now()
 
@@ -117,10 +121,24 @@ class ReviewSession:
         with self._lock:
             return self._asked(self._now(), self._seen(first).image_id, self._seen(second).image_id)
 
-    def _photograph(self, row: int, long_side: int) -> bytes | None:
-        """Return a photograph as a JPEG; `None` where it is missing."""
+    def photograph(self, row: int, long_side: int) -> bytes | None:
+        """Return a photograph as a JPEG; `None` where it is missing, or its bucket gives no answer (one warning)."""
+        try:
+            return self._jpeg(row, long_side)
+        except FileNotFoundError:
+            failure = failure_of_bucket(self.run, [self._seen(row).image_id])
+        with self._lock:
+            is_new, self._told = failure not in ("", self._told), failure or self._told
+        if is_new:
+            logger.warning("Photographs are not shown: %s", failure)
+        return None
+
+    def _read_jpeg(self, row: int, long_side: int) -> bytes:
+        """Return a photograph as a JPEG; what is missing may come later, so that is not kept."""
         image = read_photograph(self.run, self._seen(row).image_id, long_side)
-        return None if image is None else copy_of(image, long_side).jpeg
+        if image is None:
+            raise FileNotFoundError(self._seen(row).path)
+        return copy_of(image, long_side).jpeg
 
     def _matched(self, first: int, second: int) -> list[int]:
         """Return the matches of two rows as six whole numbers each, as the report has them."""

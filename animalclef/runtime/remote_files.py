@@ -9,30 +9,34 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
-from animalclef.errors import DataError
+from animalclef.errors import AnimalClefError, ConfigError, DataError, OutputError
 from animalclef.runtime.atomic_files import replace_with
 from animalclef.runtime.bucket import bucket_of
 
 __all__ = [
+    "Listing",
     "address_of",
     "copies_folder",
     "fetch",
     "is_table",
-    "listed_sizes",
+    "listed_files",
     "marker_text",
     "open_copies",
+    "place_copies",
     "place_marker",
+    "store_failure",
     "touch",
     "where_to_look",
     "write_copy",
@@ -42,29 +46,35 @@ MARKER = ".animalclef-remote.json"
 _TABLES = frozenset({".csv", ".tsv", ".xlsx", ".json"})
 _PART, _DAY = ".part", 86_400.0  # seconds
 _SCANNED = 0.05  # of the bound: how much may come before sizes are summed again
+Listing = Mapping[str, tuple[int, float]]
+"""Size and time of every file in a folder of a bucket, by its path there."""
+
 _come: dict[Path, float] = {}  # bytes since then, by folder of copies
+_SILENT_S = 60.0  # a store that gave no answer is not asked again for so long: each question may take a minute
+_failed: dict[str, tuple[float, AnimalClefError]] = {}  # when, and what was said, by address; until it answers again
 _lock = threading.Lock()
 
 
 def copies_folder(url: str, kind: str) -> Path:
     """Return where copies of a bucket's files are kept on this machine."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    digest = hashlib.sha256(url.encode()).hexdigest()[:12]
-    return home / "animalclef" / kind / digest / (PurePosixPath(url).name or "bucket")
+    digest, name = hashlib.sha256(url.encode()).hexdigest()[:12], PurePosixPath(url).name
+    return home / "animalclef" / kind / digest / (name if name not in ("", "..") else "bucket")
 
 
-def open_copies(url: str, gigabytes: float) -> tuple[Path, list[str]]:
-    """Return the folder that stands for a bucket's, with its tables in it, and the paths of all files in the bucket.
+def open_copies(url: str, gigabytes: float, listed: Listing | None = None) -> tuple[Path, Listing]:
+    """Return the folder that stands for a bucket's, with its tables in it, and the list of all files in the bucket.
 
     Photographs come when they are read; of more than `gigabytes` those that were not used for longest go. Copies whose
-    original changed go at once.
+    original changed go at once. The bucket is listed unless its files are given as `listed`.
 
     Raises:
         ConfigError: the library for such a store is not installed.
         DataError: no such bucket or folder, no credentials, or no answer.
     """
     bucket = bucket_of(url.rstrip("/"))
-    listed = bucket.listed()
+    listed = bucket.listed() if listed is None else listed
+    _failed.pop(bucket.url, None)
     folder = copies_folder(bucket.url, "photographs")
     place_marker(folder, json.dumps({"url": bucket.url, "gigabytes": gigabytes}))
     for copy, status in _copies(folder):
@@ -85,7 +95,19 @@ def open_copies(url: str, gigabytes: float) -> tuple[Path, list[str]]:
             table.unlink()
     for path in sorted(tables):
         write_copy(folder / path, *bucket.read(path))
-    return folder, list(listed)
+    return folder, listed
+
+
+def place_copies(url: str, gigabytes: float) -> Path:
+    """Return the folder that stands for a bucket's, made where it is not there; the bucket is not asked.
+
+    Where nothing can be written here, no photograph comes.
+    """
+    folder = copies_folder(url, "photographs").resolve()
+    if marker_text(folder) is None:
+        with suppress(OSError, OutputError):
+            place_marker(folder, json.dumps({"url": url, "gigabytes": gigabytes}))
+    return folder
 
 
 def place_marker(folder: Path, text: str) -> None:
@@ -110,15 +132,14 @@ def address_of(folder: Path) -> str:
     return str(folder) if text is None else str(json.loads(text)["url"])
 
 
-def listed_sizes(folder: Path) -> dict[str, int] | None:
-    """Return the size of every file in the bucket that a folder holds copies of; `None` for any other folder.
+def listed_files(folder: Path) -> Listing | None:
+    """Return all files in the bucket that a folder holds copies of; `None` for any other folder.
 
     Raises:
+        ConfigError: the library for such a store is not installed.
         DataError: the bucket gives no answer.
     """
-    if marker_text(folder) is None:
-        return None
-    return {path: size for path, (size, _) in bucket_of(address_of(folder)).listed().items()}
+    return None if marker_text(folder) is None else bucket_of(address_of(folder)).listed()
 
 
 def where_to_look(path: Path) -> str:
@@ -142,7 +163,8 @@ def fetch(path: Path) -> bytes | None:
 
     Raises:
         FileNotFoundError: it is not in the bucket either.
-        DataError: the bucket gives no answer, or the copies were removed since.
+        ConfigError: the library for such a store is not installed.
+        DataError: the bucket gives no answer, or gave none a moment ago; or the copies were removed since.
     """
     remote = _remote_of(path.parent)
     if remote is None:
@@ -152,10 +174,31 @@ def fetch(path: Path) -> bytes | None:
     below = path.relative_to(remote.root)
     if ".." in below.parts:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-    content, written = bucket_of(remote.url).read(below.as_posix())
+    content, written = _read(remote.url, below.as_posix())
     write_copy(path, content, written)
     _bound(remote.root, len(content), remote.gigabytes * 1e9)
     return content
+
+
+def _read(url: str, path: str) -> tuple[bytes, float]:
+    """Return the bytes and the time of a file in a bucket; a store that just gave no answer is not asked."""
+    when, error = _failed.get(url, (-math.inf, None))
+    if error is not None and time.monotonic() - when < _SILENT_S:
+        raise type(error)(str(error))
+    try:
+        found = bucket_of(url).read(path)
+    except (ConfigError, DataError) as raised:
+        _failed[url] = time.monotonic(), raised
+        raise
+    _failed.pop(url, None)
+    return found
+
+
+def store_failure(paths: Iterable[Path]) -> str:
+    """Return what was said when the bucket of one of these photographs gave no answer last; "" where all answered."""
+    remotes = {_remote_of(path.parent): None for path in paths}
+    said = (_failed.get(one.url) for one in remotes if one is not None)
+    return next((str(one[1]) for one in said if one is not None), "")
 
 
 def touch(path: Path) -> None:

@@ -18,12 +18,12 @@ from animalclef.config import Config
 from animalclef.data.columns import leaves_folder
 from animalclef.data.pseudo_query import PseudoQueries
 from animalclef.data.segmentation_cells import is_segmentation
-from animalclef.data.sources import find_source
 from animalclef.decision.decide import decide
 from animalclef.decision.decision_model import Decision, load_decision
-from animalclef.errors import DataError, RunError, StaleArtefactError
+from animalclef.errors import RunError, StaleArtefactError
 from animalclef.runtime.digests import check_digests
 from animalclef.runtime.wording import first_line
+from animalclef.store.photograph_root import photograph_root
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.store.remote_run import local_run
 from animalclef.store.run_folder import RunFolder
@@ -179,6 +179,8 @@ class FinishedRun:
 def load_run(path: Path, data: Path | None = None) -> FinishedRun:
     """Read a run folder (of one in a bucket its copy); `data` is the folder of the photographs if they have moved.
 
+    Photographs in a bucket come from the address that the run was given, when they are read.
+
     Raises:
         RunError: the folder holds no finished run, a file is not what the run wrote, or another version wrote it.
     """
@@ -192,7 +194,8 @@ def load_run(path: Path, data: Path | None = None) -> FinishedRun:
         config, _ = Config.model_validate(settings["config"]), (settings["scores"], settings["data"])
     except (KeyError, ValidationError) as error:
         raise RunError(f"{folder.finished}: settings of another version. {folder.again}") from error
-    images, ranked = _images(folder.table, _root(settings, data)), _ranked(folder.candidates)
+    root = photograph_root(folder, settings, config.data.cache_gb, data)
+    images, ranked = _images(folder.table, root), _ranked(folder.candidates)
     if not set(ranked.query_id) | set(ranked.gallery_id) <= set(images.image_id):
         raise RunError(_not_of_a_run(folder.candidates))
     predictions = _predictions(folder.answers, images, ranked, decision := load_decision(folder.decision))
@@ -208,21 +211,9 @@ def _finished(folder: RunFolder) -> dict[str, Any]:
         raise RunError(f"{folder.path}: no finished run (finished.json is not there). {folder.advice}")
     with _reading(folder.finished):
         settings = dict(json.loads(folder.finished.read_bytes()))
-        if not all(isinstance(settings.get(name, ""), str) for name in ("scores", "data", "root")):
-            raise TypeError("scores, data or root is no text")
+        if not all(isinstance(settings.get(name, ""), str) for name in ("scores", "data", "root", "address")):
+            raise TypeError("scores, data, root or address is no text")
         return settings
-
-
-def _root(settings: Mapping[str, Any], data: Path | None) -> Path:
-    """Return the folder of the photographs: as given, or as noted by the run."""
-    if data is None:
-        return Path(settings.get("root", "."))
-    try:
-        return find_source(data).root
-    except DataError:
-        if not data.is_dir():
-            raise
-        return data
 
 
 def _images(path: Path, root: Path) -> ImageTable:

@@ -239,7 +239,12 @@ def test_an_interrupted_run_is_refused(tiny_run: tuple[Path, Path], tmp_path: Pa
         ("finished.json", "{}", RunError, "another version"),
         ("finished.json", '{"config": {}}', RunError, "another version"),
         ("finished.json", "[1]", RunError, "not a file of a finished run of this version"),
-        ("finished.json", '{"scores": "a", "data": 3, "config": {}}', RunError, "scores, data or root is no text"),
+        (
+            "finished.json",
+            '{"scores": "a", "data": 3, "config": {}}',
+            RunError,
+            "root or address is no text",
+        ),
         ("finished.json", '{"scores": "a", "data": "b", "config": {"colour": "red"}}', RunError, "another version"),
         ("candidates.csv", "", RunError, "candidates.csv: not a file of a finished run"),
         ("candidates.csv", "query_id,what\n1,2\n", RunError, "columns dataset, gallery_id, identity, .* are missing"),

@@ -6,11 +6,11 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from buckets import forget
 from tiny import TINY_SETTINGS, make_tiny_data
 from typer.testing import CliRunner
 from whole_run import count_work
@@ -28,59 +28,7 @@ from animalclef.runtime.remote_files import _remote_of, copies_folder, open_copi
 from animalclef.store.remote_run import RemoteRun
 from animalclef.store.run_folder import RunFolder
 
-fsspec = pytest.importorskip("fsspec")
-pytest.importorskip("s3fs", reason="needs pip install 'animalclef[s3]'")
-server = pytest.importorskip("moto.server", reason="needs moto's server, of the extra dev")
 both_stores = pytest.mark.parametrize("store", ["s3", "gs"], indirect=True)
-
-
-@pytest.fixture(scope="module")
-def s3_endpoint() -> Iterator[str]:
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
-
-
-@pytest.fixture(scope="module")
-def gs_endpoint() -> Iterator[str]:
-    emulator = pytest.importorskip("gcp_storage_emulator.server", reason="needs gcp-storage-emulator, of the extra dev")
-    running = emulator.create_server("127.0.0.1", 0, in_memory=True)
-    running.start()
-    yield f"http://127.0.0.1:{running._api._httpd.server_port}"
-    running.stop()
-
-
-@pytest.fixture
-def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An empty bucket called `wild`, and no copies of it; an S3 server's where a test asks for no other."""
-    scheme = getattr(request, "param", "s3")
-    endpoint = request.getfixturevalue(f"{scheme}_endpoint")
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "GOOGLE_")):
-            monkeypatch.delenv(name)
-    settings = {"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "secret",
-                "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": str(tmp_path / "none"),
-                "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"), "NO_PROXY": "*",
-                "XDG_CACHE_HOME": str(tmp_path / "cache")}  # fmt: skip
-    if scheme == "gs":  # the emulator has neither accounts nor folders (hierarchical namespaces)
-        settings |= {"STORAGE_EMULATOR_HOST": endpoint, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
-        monkeypatch.setitem(fsspec.config.conf, "gs", {"token": "anon"})
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    forget()
-    system = fsspec.filesystem(scheme, use_listings_cache=False)
-    system.mkdir("wild")
-    yield system
-    system.rm("wild", recursive=True)
-
-
-def forget() -> None:
-    """Forget connections, as another process has none."""
-    bucket_of.cache_clear()
-    for system in fsspec.registry.values():
-        system.clear_instance_cache()
 
 
 def scheme_of(store: Any) -> str:
@@ -256,7 +204,8 @@ def test_a_copy_that_was_removed_is_got_again_and_never_empties_the_bucket(
 def test_photographs_that_were_not_used_for_longest_go_first(store: Any) -> None:
     for number in range(4):
         store.pipe(f"wild/lynx/a/{number}.jpg", bytes([number]) * 400)
-    root, listed = open_copies("s3://wild/lynx", 1e-6)
+    root, found = open_copies("s3://wild/lynx", 1e-6)
+    listed = list(found)
     assert listed == [f"a/{number}.jpg" for number in range(4)]
     assert [read_regular(root / path)[0] for path in listed[:2]] == [0, 1]
     assert names(root) == ["0.jpg", "1.jpg"]
@@ -320,14 +269,21 @@ def test_a_tree_of_folders_and_a_photograph_that_changed(store: Any) -> None:
     assert read_regular(again.root / images.path[0]) == b"another photograph, larger"
 
 
-def test_inspect_lists_what_the_bucket_lacks_and_reads_no_photograph(store: Any, tmp_path: Path) -> None:
+def test_inspect_lists_the_bucket_once_and_reads_no_photograph(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = make_tiny_data(tmp_path / "data", datasets=("NewtID",), individuals=3, unknown=1)
     store.put(f"{data}/", "wild/newts/", recursive=True)
     missing, empty = sorted(path.relative_to(data) for path in data.rglob("*.jpg"))[:2]
     store.rm(f"wild/newts/{missing}")
     store.pipe(f"wild/newts/{empty}", b"")
     forget()
-    result = CliRunner().invoke(app, ["inspect", "--data", "s3://wild/newts"], catch_exceptions=False)
+    list_it, asked = Bucket.listed, []
+    monkeypatch.setattr(Bucket, "listed", lambda bucket: asked.append(bucket.url) or list_it(bucket))
+    for url in ("s3://wild", "s3://wild/newts/metadata.csv", "s3://wild/newts"):
+        result = CliRunner().invoke(app, ["inspect", "--data", url], catch_exceptions=False)
+        assert f"1 photograph is missing: {missing}" in result.output
+    assert asked == ["s3://wild", "s3://wild/newts", "s3://wild/newts"]
     assert result.exit_code == 0, result.output
     assert f"1 photograph is missing: {missing}" in result.output
     assert f"{empty}: the file is empty" in result.output
@@ -337,13 +293,18 @@ def test_inspect_lists_what_the_bucket_lacks_and_reads_no_photograph(store: Any,
         run("s3://wild/newts", tmp_path / "run")
 
 
-def test_a_report_says_where_removed_copies_came_from(store: Any, tmp_path: Path, caplog: Any) -> None:
+def test_a_run_without_an_address_says_where_removed_copies_came_from(store: Any, tmp_path: Path, caplog: Any) -> None:
     data = make_tiny_data(tmp_path / "data", datasets=("NewtID",), individuals=4, unknown=1)
     store.put(f"{data}/", "wild/newts/", recursive=True)
     forget()
     run("s3://wild/newts", tmp_path / "run")
     shutil.rmtree(tmp_path / "cache")
     _remote_of.cache_clear()  # another process
+    noted = tmp_path / "run" / "finished.json"
+    settings = json.loads(noted.read_text())
+    assert settings.pop("address") == "s3://wild/newts"
+    del settings["digest"]
+    noted.write_text(json.dumps(settings))
     opened = animalclef.load_run(tmp_path / "run")
     opened.show(str(opened.predictions.image_id[0]))
     assert "run `animalclef inspect --data s3://...` with the address that predict was given" in caplog.text
