@@ -36,10 +36,12 @@ def duration(seconds: float) -> str:
 def machine_time(machines: int, seconds: float) -> str:
     """Format the time that several machines take together.
 
-    >>> machine_time(3, 240), machine_time(16, 1800)
-    ('12 machine minutes', '8.0 machine hours')
+    >>> machine_time(1, 28), machine_time(3, 240), machine_time(16, 1800)
+    ('28 machine seconds', '12 machine minutes', '8.0 machine hours')
     """
     total = machines * seconds
+    if total < 60:
+        return f"{total:.0f} machine seconds"
     return f"{total / 60:.0f} machine minutes" if total < 3600 else f"{total / 3600:,.1f} machine hours"
 
 
