@@ -12,7 +12,7 @@ CONTEXT = frozenset({"photographs", "days_apart", "query_keypoints", "gallery_ke
 NULL = "/null"
 """Ending of a column in scales above the location of the null model, see `transfer`."""
 
-_COUNTS = frozenset({"matches", "inliers", "inlier_weight", "confidence_sum"})
+_COUNTS = frozenset({"matches", "inliers", "inlier_weight", "consistency", "confidence_sum"})
 _COUNT_PREFIXES = ("matches_", "inliers_")
 
 

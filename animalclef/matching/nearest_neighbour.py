@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from animalclef.config import RerankConfig
 from animalclef.errors import StaleArtefactError
 from animalclef.features.local.unit_descriptors import comparable
+from animalclef.matching.consistency import LOOSE_RATIO, consistency
 from animalclef.matching.jobs import FeatureReader, IsDone, Job, Matched, by_query
 from animalclef.structures import Correspondences, FloatArray, LocalFeatures
 
@@ -22,7 +23,8 @@ _ROWS = 256  # keypoints that are compared at once: their similarities to 512 ot
 
 
 class MutualNearest:
-    """Scores of a pair: `matches` after the ratio test, `inliers` that agree on one transform, `inlier_weight`.
+    """Scores of a pair: `matches` after the ratio test, `inliers` that agree on one transform, `inlier_weight`, and
+    `consistency`, how strongly matches agree with their neighbours.
 
     Inliers are counted by distinct places.
 
@@ -30,7 +32,7 @@ class MutualNearest:
     one.
     """
 
-    columns = ("matches", "inliers", "inlier_weight")
+    columns = ("matches", "inliers", "inlier_weight", "consistency")
     pairs_a_shard = 1024
 
     def __init__(self, config: RerankConfig) -> None:
@@ -46,9 +48,11 @@ class MutualNearest:
         descriptors = comparable(query.descriptors)
         space = np.empty(_ROWS * max(len(candidates[row]) for row in filled), dtype=np.float32)
         for row in filled:
-            matched = self._matched(query, candidates[row], descriptors, space)
+            compared = _compare(descriptors, comparable(candidates[row].descriptors), space)
+            matched = self._checked(query, candidates[row], compared)
             counted = distinct_places(matched)
-            scores[row] = len(matched), len(counted), 10 * matched.confidence[counted].sum()
+            weight = 10 * matched.confidence[counted].sum()
+            scores[row] = len(matched), len(counted), weight, _consistency(query, candidates[row], compared)
         return scores
 
     def match_jobs(self, jobs: Sequence[Job], is_done: IsDone, read: FeatureReader, workers: int) -> Iterator[Matched]:
@@ -66,23 +70,41 @@ class MutualNearest:
             none_xy, nothing = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
             return Correspondences(none_xy, none_xy, nothing, np.zeros(0, dtype=bool))
         space = np.empty(_ROWS * len(candidate), dtype=np.float32)
-        return self._matched(query, candidate, comparable(query.descriptors), space)
+        compared = _compare(comparable(query.descriptors), comparable(candidate.descriptors), space)
+        return self._checked(query, candidate, compared)
 
-    def _matched(
-        self, query: LocalFeatures, candidate: LocalFeatures, descriptors: FloatArray, space: FloatArray
-    ) -> Correspondences:
-        compared = _compare(descriptors, comparable(candidate.descriptors), space)
-        first, second, ratio = _mutual(compared, self.config.ratio)
-        swapped = candidate.key < query.key  # the geometric check is not symmetric: it always runs the same way
-        if swapped:
-            order = np.argsort(second, kind="stable")
-            first, second, ratio = first[order], second[order], ratio[order]
+    def _checked(self, query: LocalFeatures, candidate: LocalFeatures, compared: _Compared) -> Correspondences:
+        """Return the matches of compared keypoints, and which of them are inliers."""
+        swapped = candidate.key < query.key
+        first, second, ratio = _matches_in_order(compared, self.config.ratio, swapped=swapped)
         query_xy, gallery_xy = query.keypoints_xy[first], candidate.keypoints_xy[second]
         goal = query if swapped else candidate
         tolerance_px = self.config.tolerance * max(goal.image_size_wh)
         ends = (gallery_xy, query_xy) if swapped else (query_xy, gallery_xy)
         agrees = agreeing(*ends, tolerance_px)
         return Correspondences(query_xy, gallery_xy, 1 - ratio, agrees)
+
+
+def _consistency(query: LocalFeatures, candidate: LocalFeatures, compared: _Compared) -> float:
+    swapped = candidate.key < query.key
+    first, second, ratio = _matches_in_order(compared, LOOSE_RATIO, swapped=swapped)
+    if swapped:
+        return consistency(candidate, query, (second, first), ratio)
+    return consistency(query, candidate, (first, second), ratio)
+
+
+def _matches_in_order(
+    compared: _Compared, most_ratio: float, *, swapped: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
+    """Return the mutual matches in the order of the first image's keypoints, or of the other's where it is `swapped`.
+
+    Checks are not symmetric, so they always run the same way: from the image with the lower key.
+    """
+    first, second, ratio = _mutual(compared, most_ratio)
+    if not swapped:
+        return first, second, ratio
+    order = np.argsort(second, kind="stable")
+    return first[order], second[order], ratio[order]
 
 
 def distinct_places(matched: Correspondences) -> NDArray[np.int64]:

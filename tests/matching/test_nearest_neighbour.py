@@ -104,22 +104,23 @@ def test_the_order_of_two_images_and_their_company_change_nothing() -> None:
 
 def test_an_image_agrees_with_itself_everywhere() -> None:
     image = random_features("aa", 150, seed=0)
-    found, inliers, weight = MutualNearest(RerankConfig()).match(image, [image])[0]
+    found, inliers, weight, consistent = MutualNearest(RerankConfig()).match(image, [image])[0]
     assert found == inliers == 150
     assert weight > 0.9 * 10 * 150
+    assert consistent > 10
 
 
 def test_images_without_keypoints_score_zero() -> None:
     matcher = MutualNearest(RerankConfig())
     empty, image = random_features("aa", 0, 0), random_features("bb", 40, 1)
-    assert matcher.match(empty, [image, empty]).tolist() == [[0, 0, 0]] * 2
+    assert matcher.match(empty, [image, empty]).tolist() == [[0, 0, 0, 0]] * 2
     assert matcher.match(image, [empty, image, empty])[:, 0].tolist() == [0, 40, 0]
-    assert matcher.match(image, []).shape == (0, 3)
+    assert matcher.match(image, []).shape == (0, 4)
 
 
 def test_one_keypoint_matches_but_agrees_with_nothing() -> None:
     one, other = random_features("aa", 1, 0), random_features("bb", 1, 1)
-    assert MutualNearest(RerankConfig()).match(one, [other]).tolist() == [[1, 0, 0]]
+    assert MutualNearest(RerankConfig()).match(one, [other]).tolist() == [[1, 0, 0, 0]]
 
 
 def planted(outliers: int, seed: int) -> tuple[LocalFeatures, LocalFeatures]:
@@ -137,7 +138,7 @@ def planted(outliers: int, seed: int) -> tuple[LocalFeatures, LocalFeatures]:
 def test_a_planted_transform_is_recovered_among_outliers() -> None:
     one, other = planted(outliers=40, seed=1)
     for first, second in ((one, other), (other, one)):
-        found, inliers, _ = MutualNearest(RerankConfig(tolerance=0.005)).match(first, [second])[0]
+        found, inliers, *_ = MutualNearest(RerankConfig(tolerance=0.005)).match(first, [second])[0]
         assert found == 100
         assert 60 <= inliers <= 64  # an outlier or two may lie on the transform by chance
 

@@ -69,7 +69,7 @@ def test_one_file_holds_everything(tiny_run: tuple[Path, Path], tmp_path: Path) 
     assert {query["outcome"] for query in content["queries"]} <= set(OUTCOMES)
     first = content["queries"][0]
     assert [one[1] for one in first["candidates"]][:5] == [1, 2, 3, 4, 5]  # ranks of individuals
-    assert content["scores"] == ["similarity", "matches", "inliers", "inlier_weight", "vote"]
+    assert content["scores"] == ["similarity", "matches", "inliers", "inlier_weight", "consistency", "vote"]
     best, matches = first["candidates"][0], content["matches"][0][0]
     run = load_run(tiny_run[1])
     own = run.rows_of[run.images.queries.image_id[0]].start
