@@ -24,6 +24,7 @@ from animalclef.metrics.threshold_sweep import Roles, score_of
 from animalclef.store.pseudo_query_file import read_pseudo_queries
 from animalclef.store.run_folder import RunFolder
 
+BEFORE = ("similarity", "similarity:embedder-lite", "matches", "inliers", "inlier_weight", "vote")
 TWO: dict[str, Any] = {"scores": ("similarity", "inliers"), "fusions": ("weighted",)}
 CANDIDATES: dict[str, dict[str, Any]] = {
     "two columns, max": {**TWO, "aggregations": ("max",)},
@@ -34,6 +35,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "all columns, noisy-or": {"fusions": ("weighted",), "aggregations": ("noisy_or",)},
     "all columns": {"fusions": ("weighted",)},
     "all columns, learned alone": {"fusions": ("learned",)},
+    "all columns but consistency": {"scores": BEFORE},
     "default": {},
 }
 

@@ -16,6 +16,7 @@ _SMALL = 0.35  # of the photograph: an animal smaller than this gains pixels by 
 _UNIFORM = 0.5  # of the photographs
 _LEAST_PHOTOGRAPHS = 100  # of the database: with fewer, a trial cannot tell
 _OFF_ANIMAL = 0.5  # of verified matches between different individuals
+_SURE = 2.0  # standard errors of a difference, as for upright keypoints: with one, another processor chose otherwise
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Margin:
 
     @property
     def is_tie(self) -> bool:
-        """Whether the difference is within one standard error."""
-        return not self.difference > self.error
+        """Whether the difference is within two standard errors."""
+        return not self.difference > _SURE * self.error
 
 
 def choose_variant(
@@ -51,8 +52,8 @@ def choose_variant(
 ) -> tuple[Mode, str]:
     """Return the chosen mode and the reason in words.
 
-    `tried` are the modes with a nested validation score that is `believed`. The best score wins; modes within one
-    standard error of it are tied. Of tied ones the best rank-1 of stage one wins, by the same rule. What is still tied
+    `tried` are the modes with a nested validation score that is `believed`. The best score wins; modes within two
+    standard errors of it are tied. Of tied ones the best rank-1 of stage one wins, by the same rule. What is still tied
     goes to the mode of the rule (`mode_by_rule`) where that is among them, else to the cheapest. `behind` holds the
     margin of every mode to the best nested score, `behind_in_rank1` that to the best rank-1 among the tied.
 
