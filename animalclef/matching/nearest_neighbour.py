@@ -39,7 +39,7 @@ class MutualNearest:
         self.config = config
 
     def match(self, query: LocalFeatures, candidates: Sequence[LocalFeatures]) -> FloatArray:
-        """Score one image against several, (candidates, 3); (a, b) and (b, a) score the same."""
+        """Score one image against several, (candidates, 4); (a, b) and (b, a) score the same."""
         scores = np.zeros((len(candidates), len(self.columns)), dtype=np.float32)
         filled = [row for row, candidate in enumerate(candidates) if len(candidate)]
         _check_extractors(query, candidates)
@@ -48,11 +48,12 @@ class MutualNearest:
         descriptors = comparable(query.descriptors)
         space = np.empty(_ROWS * max(len(candidates[row]) for row in filled), dtype=np.float32)
         for row in filled:
-            compared = _compare(descriptors, comparable(candidates[row].descriptors), space)
-            matched = self._checked(query, candidates[row], compared)
+            found = self._found(query, candidates[row], descriptors, space)
+            matched = self._checked(found, query)
             counted = distinct_places(matched)
-            weight = 10 * matched.confidence[counted].sum()
-            scores[row] = len(matched), len(counted), weight, _consistency(query, candidates[row], compared)
+            near = found.up_to(LOOSE_RATIO)
+            agreement = consistency(near.one, near.other, (near.first, near.second), near.ratio)
+            scores[row] = len(matched), len(counted), 10 * matched.confidence[counted].sum(), agreement
         return scores
 
     def match_jobs(self, jobs: Sequence[Job], is_done: IsDone, read: FeatureReader, workers: int) -> Iterator[Matched]:
@@ -70,41 +71,45 @@ class MutualNearest:
             none_xy, nothing = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
             return Correspondences(none_xy, none_xy, nothing, np.zeros(0, dtype=bool))
         space = np.empty(_ROWS * len(candidate), dtype=np.float32)
-        compared = _compare(comparable(query.descriptors), comparable(candidate.descriptors), space)
-        return self._checked(query, candidate, compared)
+        return self._checked(self._found(query, candidate, comparable(query.descriptors), space), query)
 
-    def _checked(self, query: LocalFeatures, candidate: LocalFeatures, compared: _Compared) -> Correspondences:
-        """Return the matches of compared keypoints, and which of them are inliers."""
-        swapped = candidate.key < query.key
-        first, second, ratio = _matches_in_order(compared, self.config.ratio, swapped=swapped)
-        query_xy, gallery_xy = query.keypoints_xy[first], candidate.keypoints_xy[second]
-        goal = query if swapped else candidate
-        tolerance_px = self.config.tolerance * max(goal.image_size_wh)
-        ends = (gallery_xy, query_xy) if swapped else (query_xy, gallery_xy)
-        agrees = agreeing(*ends, tolerance_px)
-        return Correspondences(query_xy, gallery_xy, 1 - ratio, agrees)
+    def _found(
+        self, query: LocalFeatures, candidate: LocalFeatures, descriptors: FloatArray, space: FloatArray
+    ) -> _Matches:
+        """Return the mutual matches of two images that any score is made of."""
+        compared = _compare(descriptors, comparable(candidate.descriptors), space)
+        rows, others, ratio = _mutual(compared, max(self.config.ratio, LOOSE_RATIO))
+        if query.key <= candidate.key:
+            return _Matches(query, candidate, rows, others, ratio)
+        order = np.argsort(others, kind="stable")
+        return _Matches(candidate, query, others[order], rows[order], ratio[order])
+
+    def _checked(self, found: _Matches, query: LocalFeatures) -> Correspondences:
+        """Return the matches that pass the ratio test, from the query, and which of them are inliers."""
+        kept = found.up_to(self.config.ratio)
+        from_xy, to_xy = kept.one.keypoints_xy[kept.first], kept.other.keypoints_xy[kept.second]
+        agrees = agreeing(from_xy, to_xy, self.config.tolerance * max(kept.other.image_size_wh))
+        ends = (from_xy, to_xy) if kept.one is query else (to_xy, from_xy)
+        return Correspondences(*ends, 1 - kept.ratio, agrees)
 
 
-def _consistency(query: LocalFeatures, candidate: LocalFeatures, compared: _Compared) -> float:
-    swapped = candidate.key < query.key
-    first, second, ratio = _matches_in_order(compared, LOOSE_RATIO, swapped=swapped)
-    if swapped:
-        return consistency(candidate, query, (second, first), ratio)
-    return consistency(query, candidate, (first, second), ratio)
+@dataclass(frozen=True, eq=False)
+class _Matches:
+    """Mutual matches of two images, `one` being that with the lower key.
 
-
-def _matches_in_order(
-    compared: _Compared, most_ratio: float, *, swapped: bool
-) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
-    """Return the mutual matches in the order of the first image's keypoints, or of the other's where it is `swapped`.
-
-    Checks are not symmetric, so they always run the same way: from the image with the lower key.
+    Checks are not symmetric, so they always run the same way.
     """
-    first, second, ratio = _mutual(compared, most_ratio)
-    if not swapped:
-        return first, second, ratio
-    order = np.argsort(second, kind="stable")
-    return first[order], second[order], ratio[order]
+
+    one: LocalFeatures
+    other: LocalFeatures
+    first: NDArray[np.int64]  # (n,) keypoints of `one`, rising
+    second: NDArray[np.int64]  # (n,) keypoints of `other`
+    ratio: FloatArray  # (n,) of the ratio test, in [0, 1]
+
+    def up_to(self, most: float) -> _Matches:
+        """Return those that pass a stricter ratio test."""
+        kept = self.ratio <= most
+        return _Matches(self.one, self.other, self.first[kept], self.second[kept], self.ratio[kept])
 
 
 def distinct_places(matched: Correspondences) -> NDArray[np.int64]:

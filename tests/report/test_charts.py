@@ -72,7 +72,9 @@ def test_pseudo_queries_that_validation_kept_are_drawn(
         np.array([[False, False, True]]),
     )
     scores = np.array([[9, 1], [2, 8], [3, 1]], dtype=np.float32)
-    columns = dict.fromkeys(("matches", "inliers", "inlier_weight", "consistency", "vote"), scores) | {"similarity": scores / 10}
+    columns = dict.fromkeys(("matches", "inliers", "inlier_weight", "consistency", "vote"), scores) | {
+        "similarity": scores / 10
+    }
     kept = PseudoQueries(
         columns, same, every, every, every & ~same, splits,
         identity=np.array([["a", "b"], ["a", "b"], ["d", "e"]], dtype=object),
