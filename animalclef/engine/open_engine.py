@@ -7,9 +7,10 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from animalclef.engine.head_watch import head_watched
 from animalclef.engine.work import Engine, ThisMachine
 from animalclef.errors import ConfigError, EngineError, suggestion
 from animalclef.runtime.remote_files import marker_text
@@ -73,13 +74,14 @@ def open_engine(
     mine = not ray.is_initialized()
     if mine:
         _connect(address)
-    cluster = RayCluster(folders, on_gpus=device.startswith("cuda"))
-    try:
-        yield cluster
-    finally:
-        cluster.close()
+    with ExitStack() as ended:
         if mine:
-            ray.shutdown()
+            ended.callback(ray.shutdown)
+            if not ray.util.client.ray.is_connected():  # through ray:// the head is not seen from here
+                ended.enter_context(head_watched(ray.get_runtime_context().gcs_address))
+        cluster = RayCluster(folders, on_gpus=device.startswith("cuda"))
+        ended.callback(cluster.close)
+        yield cluster
 
 
 def _connect(address: str) -> None:

@@ -17,7 +17,7 @@ from whole_run import artefacts, predict
 
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
-from animalclef.engine import cluster_worker
+from animalclef.engine import cluster_worker, head_watch
 from animalclef.engine.cluster_worker import ClusterWorker, installed_versions, what_differs
 from animalclef.engine.open_engine import open_engine, shared_paths
 from animalclef.errors import ConfigError, EngineError
@@ -93,6 +93,22 @@ def test_an_address_where_nothing_listens_is_refused_at_once_and_ray_is_not_aske
     ):
         pass
     assert time.monotonic() - start < 8
+
+
+@pytest.mark.parametrize(("listens", "parent_ended"), [(False, False), (False, True), (True, True)])
+def test_a_lost_head_is_one_sentence_and_an_ended_command_alone_is_none(
+    listens: bool, parent_ended: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, seconds in (("_LOOK_S", 0.02), ("_LOST_S", 0.2), ("_AFTER_S", 0.2)):
+        monkeypatch.setattr(head_watch, name, seconds)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        if listens:
+            head_watch._watch(address, 0 if parent_ended else os.getppid())
+    if not listens:
+        head_watch._watch(address, 0 if parent_ended else os.getppid())
+    sentence = f"The head of the Ray cluster at {address} is lost, so this command ends. Start the cluster again, and"
+    assert capsys.readouterr().err == ("" if listens else f"{sentence} run the same command: it resumes.\n")
 
 
 def test_an_address_without_a_cluster_is_refused() -> None:

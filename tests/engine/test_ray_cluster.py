@@ -236,6 +236,30 @@ def test_after_the_driver_is_killed_the_same_run_ends_with_the_same_bytes(
     assert artefacts(run) == artefacts(tmp_path / "local")
 
 
+def test_a_lost_head_ends_the_command_with_one_sentence(tmp_path: Path) -> None:
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+    another = Cluster(initialize_head=True, head_node_args=head)
+    address = another.address
+    try:
+        out, data = tmp_path / "submission.csv", make_tiny_data(tmp_path / "data")
+        command = [*command_line(data, tmp_path / "run", out), "--engine", "ray", "--address", address]
+        with (tmp_path / "said").open("w") as said, subprocess.Popen(command, stdout=said, stderr=said) as running:
+            deadline = time.monotonic() + 240
+            while not list(tmp_path.glob("run/keypoints/*/*.safetensors")) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            another.head_node.kill_all_processes(check_alive=False, allow_graceful=False)  # as `ray stop`
+            assert running.wait(30) != 0
+        while "resumes" not in (tmp_path / "said").read_text() and time.monotonic() < deadline:
+            time.sleep(0.1)
+    finally:
+        another.shutdown()
+    said_last = (tmp_path / "said").read_text().strip().splitlines()[-1]
+    assert said_last.startswith(f"The head of the Ray cluster at {address} is lost, so this command ends.")
+    assert "Traceback" not in (tmp_path / "said").read_text()
+
+
 def test_a_node_is_lost_and_the_others_go_on(cluster: Any, workers: RayCluster, tmp_path: Path) -> None:
     lost = cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
     work, last = Squares(tmp_path, seconds=0.05), [10**9]
