@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,7 +20,8 @@ from animalclef.structures import ImageTable
 __all__ = ["ENGINES", "check_engine", "open_engine", "shared_paths"]
 
 ENGINES = ("local", "ray")
-_ANSWER_S = 5.0  # in which the machine of a cluster takes a connection; Ray itself waits for many minutes
+_ANSWER_S = 5.0  # in which the machine of a cluster answers; Ray itself waits for many minutes
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # and an empty SETTINGS frame
 
 
 def check_engine(name: str) -> None:
@@ -88,7 +90,7 @@ def _connect(address: str) -> None:
     import ray
 
     if address == "auto":
-        address = os.environ.get("RAY_ADDRESS") or address  # as Ray does
+        address = os.environ.get("RAY_ADDRESS") or _current() or address  # as Ray does
     here = {"include_dashboard": False} if address == "local" else {}
     try:
         _knock(address)
@@ -103,16 +105,33 @@ def _connect(address: str) -> None:
         raise EngineError(f"The Ray cluster at {address} does not fit this machine: {said}") from error
 
 
+def _current() -> str | None:
+    """Return the address that the last `ray start` on this machine left; the cluster may have ended since."""
+    place = os.environ.get("RAY_TMPDIR") or (sys.platform == "linux" and os.environ.get("TMPDIR")) or "/tmp"
+    try:
+        return (Path(place) / "ray" / "ray_current_cluster").read_text(encoding="utf-8").strip() or None
+    except OSError:
+        return None
+
+
 def _knock(address: str) -> None:
-    """Open and close a connection to HOST:PORT or ray://HOST:PORT; other addresses are left to Ray.
+    """Ask HOST:PORT or ray://HOST:PORT for a first answer; other addresses are left to Ray.
+
+    Ray speaks HTTP/2 (RFC 9113): both sides begin with a SETTINGS frame, whose type, the fourth byte, is 4.
 
     Raises:
-        ConnectionError: nothing listens there.
+        ConnectionError: nothing listens there, or something that is not Ray.
     """
     named = re.fullmatch(r"(?:ray://)?\[?([^/\[\]]+)\]?:(\d+)/?", address)
     if named is None:
         return
     try:
-        socket.create_connection((named[1], int(named[2])), timeout=_ANSWER_S).close()
+        with socket.create_connection((named[1], int(named[2])), timeout=_ANSWER_S) as there:
+            if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+                return
+            there.sendall(_PREFACE)
+            answer = there.recv(9, socket.MSG_WAITALL)
     except (OSError, ValueError, OverflowError) as error:  # the others: no name of a host, no number of a port
         raise ConnectionError(address) from error
+    if answer[3:4] != bytes([4]):
+        raise ConnectionError(address)
