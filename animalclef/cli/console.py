@@ -58,10 +58,14 @@ def plan_sentence(plan: Plan) -> str:
         work += f", up to {plan.pairs:,} pairs to match"
     work += f" (up to {plan.views} views of a query)" if plan.views > 1 else ""
     work += f" within the budget of {plan.budget}" if plan.budget else ""
-    if plan.network_megabytes:
+    moved = f"{plan.network_megabytes:,.0f} MB"
+    if plan.machines is not None:
         taken = machine_time(plan.machines, plan.seconds)
         work += f", on {counted(plan.machines, 'machine')}: about {duration(plan.seconds)} ({taken})"
-        return f"{work}, {plan.megabytes:,.0f} MB on disk and {plan.network_megabytes:,.0f} MB of network at most."
+        return f"{work}, {plan.megabytes:,.0f} MB on disk and {moved} of network at most."
+    if plan.network_megabytes:
+        work += f": about {duration(plan.seconds)}, {plan.megabytes:,.0f} MB on disk and"
+        return f"{work} {moved} from the bucket at most, because data.cache_gb does not hold all photographs."
     return f"{work}: about {duration(plan.seconds)} and {plan.megabytes:,.0f} MB on disk at most."
 
 

@@ -6,10 +6,12 @@ import logging
 import os
 import re
 import socket
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from animalclef.engine.head_watch import head_watched
 from animalclef.engine.work import Engine, ThisMachine
 from animalclef.errors import ConfigError, EngineError, suggestion
 from animalclef.runtime.remote_files import marker_text
@@ -18,7 +20,8 @@ from animalclef.structures import ImageTable
 __all__ = ["ENGINES", "check_engine", "open_engine", "shared_paths"]
 
 ENGINES = ("local", "ray")
-_ANSWER_S = 5.0  # in which the machine of a cluster takes a connection; Ray itself waits for many minutes
+_ANSWER_S = 5.0  # in which the machine of a cluster answers; Ray itself waits for many minutes
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # and an empty SETTINGS frame
 
 
 def check_engine(name: str) -> None:
@@ -73,20 +76,21 @@ def open_engine(
     mine = not ray.is_initialized()
     if mine:
         _connect(address)
-    cluster = RayCluster(folders, on_gpus=device.startswith("cuda"))
-    try:
-        yield cluster
-    finally:
-        cluster.close()
+    with ExitStack() as ended:
         if mine:
-            ray.shutdown()
+            ended.callback(ray.shutdown)
+            if not ray.util.client.ray.is_connected():  # through ray:// the head is not seen from here
+                ended.enter_context(head_watched(ray.get_runtime_context().gcs_address))
+        cluster = RayCluster(folders, on_gpus=device.startswith("cuda"))
+        ended.callback(cluster.close)
+        yield cluster
 
 
 def _connect(address: str) -> None:
     import ray
 
     if address == "auto":
-        address = os.environ.get("RAY_ADDRESS") or address  # as Ray does
+        address = os.environ.get("RAY_ADDRESS") or _current() or address  # as Ray does
     here = {"include_dashboard": False} if address == "local" else {}
     try:
         _knock(address)
@@ -101,16 +105,33 @@ def _connect(address: str) -> None:
         raise EngineError(f"The Ray cluster at {address} does not fit this machine: {said}") from error
 
 
+def _current() -> str | None:
+    """Return the address that the last `ray start` on this machine left; the cluster may have ended since."""
+    place = os.environ.get("RAY_TMPDIR") or (sys.platform == "linux" and os.environ.get("TMPDIR")) or "/tmp"
+    try:
+        return (Path(place) / "ray" / "ray_current_cluster").read_text(encoding="utf-8").strip() or None
+    except OSError:
+        return None
+
+
 def _knock(address: str) -> None:
-    """Open and close a connection to HOST:PORT or ray://HOST:PORT; other addresses are left to Ray.
+    """Ask HOST:PORT or ray://HOST:PORT for a first answer; other addresses are left to Ray.
+
+    Ray speaks HTTP/2 (RFC 9113): both sides begin with a SETTINGS frame, whose type, the fourth byte, is 4.
 
     Raises:
-        ConnectionError: nothing listens there.
+        ConnectionError: nothing listens there, or something that is not Ray.
     """
     named = re.fullmatch(r"(?:ray://)?\[?([^/\[\]]+)\]?:(\d+)/?", address)
     if named is None:
         return
     try:
-        socket.create_connection((named[1], int(named[2])), timeout=_ANSWER_S).close()
+        with socket.create_connection((named[1], int(named[2])), timeout=_ANSWER_S) as there:
+            if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+                return
+            there.sendall(_PREFACE)
+            answer = there.recv(9, socket.MSG_WAITALL)
     except (OSError, ValueError, OverflowError) as error:  # the others: no name of a host, no number of a port
         raise ConnectionError(address) from error
+    if answer[3:4] != bytes([4]):
+        raise ConnectionError(address)

@@ -88,9 +88,10 @@ class RayCluster:
 
     @property
     def capacity(self) -> Capacity:
-        """Return the machines of the cluster, and their cores or GPUs."""
+        """Return the machines of the cluster, their cores or GPUs, and the workers that they have room for."""
         nodes = self._nodes()
-        return Capacity(len(nodes), int(sum(node["GPU" if self.on_gpus else "CPU"] for _, node in nodes)))
+        places = [place for node, has in nodes for place in self._places(node, has)]
+        return Capacity(len(nodes), sum(1 if self.on_gpus else one.threads for one in places), len(places))
 
     def _nodes(self) -> list[tuple[str, dict[str, float]]]:
         """Return the ids and the resources of the machines that can work."""
@@ -122,8 +123,8 @@ class RayCluster:
         """Return the workers that a node has room for: one for each GPU, or for every `_THREADS` cores and the rest."""
         cores = int(has["CPU"])
         if self.on_gpus:
-            count = int(has["GPU"])
-            return [_Place(node, max(1, cores // count))] * count
+            count = min(int(has["GPU"]), cores)
+            return [_Place(node, cores // count + (number < cores % count)) for number in range(count)]
         whole, rest = divmod(cores, _THREADS)
         return [_Place(node, _THREADS)] * whole + [_Place(node, rest)] * bool(rest)
 
@@ -244,6 +245,8 @@ class _Stage:
             said = ray.get(answer)
         except ray.exceptions.RayError as error:
             self.cluster.fire(worker)
+            if isinstance(error, ray.exceptions.ActorUnschedulableError):
+                return  # its node went before it was there; the next look does not find that node
             self.failed_starts += what == "take" or worker not in self.cluster.node_of
             nobody = not self.idle and not self.running
             if isinstance(error, ray.exceptions.RayTaskError) or (nobody and self.failed_starts >= _TRIES):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -59,10 +60,22 @@ class ThreadedWork:
 
 @dataclass(frozen=True)
 class Capacity:
-    """How much of a cluster works on a stage."""
+    """How much of a cluster works on a stage.
+
+    >>> Capacity(machines=4, lanes=16, workers=4).seconds(160, tasks=2)  # two of four workers have nothing to do
+    20.0
+    """
 
     machines: int
     lanes: int  # cores, or GPUs where these do the work
+    workers: int  # that share the lanes; each runs one task at a time
+
+    def seconds(self, alone: float, tasks: int) -> float:
+        """Return the time of so many equal tasks that take one lane `alone` seconds in all."""
+        if not tasks:
+            return 0.0
+        rounds = math.ceil(tasks / max(1, self.workers))
+        return alone / tasks * rounds * max(1, self.workers) / max(1, self.lanes)
 
 
 class Engine(Protocol):

@@ -19,10 +19,20 @@ from animalclef.runtime.threads import one_ahead, one_thread_each, worker_thread
 from animalclef.store.shard_store import Entry, ShardStore
 from animalclef.structures import DecodedImage, FloatArray, ImageTable, Skipped
 
-__all__ = ["NO_MEMORY", "ExtractionJob", "Extractor", "ThumbnailExtractor", "extract_features", "stored_thumbnails"]
+__all__ = [
+    "IMAGES_A_TASK",
+    "NO_MEMORY",
+    "ExtractionJob",
+    "Extractor",
+    "ThumbnailExtractor",
+    "extract_features",
+    "stored_thumbnails",
+]
 
 _FULL_LONG_SIDE = 1_000_000  # pixels: no photograph is larger, so none is reduced
 _FULL_CHUNK = 8  # photographs of full size in memory at once
+_CHUNK, _CHUNKS_A_TASK = 32, 4
+IMAGES_A_TASK = _CHUNK * _CHUNKS_A_TASK  # of a cluster
 
 NO_MEMORY = "not enough memory to decode it"
 
@@ -72,7 +82,7 @@ def extract_features(
     config: DataConfig,
     workers: int,
     progress: Progress,
-    chunk: int = 32,
+    chunk: int = _CHUNK,
     engine: Engine | None = None,
 ) -> list[Skipped]:
     """Fill the store of every job with an entry for every image; return the images that cannot be decoded.
@@ -139,7 +149,7 @@ class _Extraction(ThreadedWork):
     unreadable: ShardStore
     config: DataConfig
     title = "extracting features"
-    chunks_a_task = 4
+    chunks_a_task = _CHUNKS_A_TASK
 
     def rows_to_decode(self, images: ImageTable, chunk: list[int]) -> list[int]:
         """Return the rows of a chunk that lack an entry; all readable ones where a batch is to be made again."""

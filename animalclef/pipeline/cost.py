@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from animalclef.config import DataConfig, VoteConfig
 from animalclef.data.decode import UnreadableImageError, read_image
+from animalclef.engine.work import Capacity
 from animalclef.errors import DataError
-from animalclef.features.extract import ExtractionJob
+from animalclef.features.extract import IMAGES_A_TASK, ExtractionJob
 from animalclef.features.local.entries import LocalExtractor, features_from_entry
 from animalclef.pipeline.keypoint_budget import count_pairs_left
 from animalclef.pipeline.models import AnyMatcher
 from animalclef.pipeline.run_context import Plan, RunContext
 from animalclef.prepare.segmenters import Segmenter, with_workers
+from animalclef.runtime.remote_files import marker_text
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.runtime.wording import counted, duration, machine_time
 from animalclef.store.shard_store import Entry
@@ -25,6 +27,7 @@ from animalclef.structures import DecodedImage, ImageTable
 
 __all__ = ["estimate", "finding_sentence"]
 
+_QUERIES_A_TASK = 32  # of LNBNN
 _FEW = 100  # photographs: their animals are found within a minute
 # Nominal seconds of one core.
 _EXACT_VOTE_S, _VOTE_S = 0.10, 0.02  # LNBNN scores of a photograph: exact search at its largest size, inverted file
@@ -62,42 +65,67 @@ def estimate(
     bytes_per_image = sum(array.nbytes for entry in entries for array in entry.values()) / len(sample)
     network = context.models.network
     lanes = context.workers if network is None or network.device == "cpu" else 1
-    further = _further_seconds(images, context)
-    seconds, of_lanes = to_do * per_image + further / context.workers, to_do * per_image * lanes + further
+    parts = [_Part(to_do * per_image * lanes, lanes, math.ceil(to_do / IMAGES_A_TASK)), *_further(images, context)]
     megabytes = (to_do * bytes_per_image + pairs * 28) / 1e6
     for count, models in left:
         if good and models.extractor is not None and models.matcher is not None:
-            matching = count * _pair_seconds(good, models.extractor, models.matcher, config.keypoints.matched)
-            here = matching / models.matcher.at_once(context.workers)
-            seconds, of_lanes = seconds + min(here, 60 * (config.budget.minutes or math.inf)), of_lanes + matching
-    plan = Plan(len(images), to_do, pairs, seconds, megabytes, views, budget=config.budget.text)
-    return _on_cluster(plan, of_lanes, images, sample, bytes_per_image, context)
-
-
-def _on_cluster(
-    plan: Plan, of_lanes: float, images: ImageTable, sample: Sequence[int], bytes_per_image: float, context: RunContext
-) -> Plan:
-    """Return the plan with the hours of the engine's cluster, and what its machines read and write over the network.
-
-    `of_lanes` are the seconds that one core, or one GPU, would take alone. A machine reads the file of each photograph
-    that it describes, and at most the features of each candidate.
-    """
+            alone = count * _pair_seconds(good, models.extractor, models.matcher, config.keypoints.matched)
+            at_once, tasks = models.matcher.at_once(context.workers), math.ceil(count / models.matcher.pairs_a_shard)
+            parts.append(_Part(alone, at_once, tasks, 60 * (config.budget.minutes or math.inf)))
     capacity = context.engine.capacity
+    read = _megabytes_read(images, sample, to_do, jobs, context)
+    seconds = sum(one.seconds(capacity) for one in parts)
+    plan = Plan(len(images), to_do, pairs, seconds, megabytes, views, None, read, config.budget.text)
     if capacity is None:
         return plan
-    there = [path for path in (images.root / images.path[row] for row in sample) if path.is_file()]
-    size = sum(path.stat().st_size for path in there) / max(1, len(there))  # a copy from a bucket may be gone again
-    moved = plan.images_to_describe * size + plan.pairs * (bytes_per_image + 28)
-    return replace(
-        plan, machines=capacity.machines, seconds=of_lanes / max(1, capacity.lanes),
-        network_megabytes=plan.megabytes + moved / 1e6,
-    )  # fmt: skip
+    moved = megabytes + read + pairs * (bytes_per_image + 28) / 1e6  # a machine reads the features of each candidate
+    return replace(plan, machines=capacity.machines, network_megabytes=moved)
 
 
-def finding_sentence(images: ImageTable, absent: int, segmenter: Segmenter, context: RunContext) -> str | None:
+@dataclass(frozen=True)
+class _Part:
+    """What a stage costs."""
+
+    alone: float  # seconds of one core, or one GPU
+    lanes: int  # of these on this machine
+    tasks: int  # on a cluster
+    most: float = math.inf  # seconds of the clock
+
+    def seconds(self, capacity: Capacity | None) -> float:
+        """Return the seconds of the clock on this machine (`None`), or on a cluster."""
+        here = self.alone / self.lanes if capacity is None else capacity.seconds(self.alone, self.tasks)
+        return min(here, self.most)
+
+
+def _megabytes_read(
+    images: ImageTable,
+    sample: Sequence[int],
+    to_do: int,
+    jobs: Mapping[str, Sequence[ExtractionJob]],
+    context: RunContext,
+) -> float:
+    """Return how much of the photographs is read over the network while they are described.
+
+    Each pass reads them all from a cluster's disk, or from a bucket whose photographs `data.cache_gb` does not hold.
+    Where it does, a machine reads a photograph once; this machine has it already.
+    """
+    found = [path for path in (images.root / images.path[row] for row in sample) if path.is_file()]
+    size: float = sum(path.stat().st_size for path in found) / max(1, len(found)) / 1e6
+    passes = max((len({job.extractor.decodes_fully for job in mine}) for mine in jobs.values()), default=0)
+    capacity, in_bucket = context.engine.capacity, marker_text(images.root) is not None
+    if in_bucket and len(images) * size <= context.config.data.cache_gb * 1000:
+        passes = 0 if capacity is None else min(passes, capacity.machines)
+    elif not in_bucket and capacity is None:
+        passes = 0
+    return to_do * passes * size
+
+
+def finding_sentence(
+    images: ImageTable, absent: int, a_task: int, segmenter: Segmenter, context: RunContext
+) -> str | None:
     """Say how long it takes to find the animals on `absent` photographs, by the clock on three of them.
 
-    `None` for what takes less than a minute on this machine.
+    A task of a cluster has `a_task` photographs. `None` for what takes less than a minute on this machine.
     """
     if absent < _FEW:
         return None
@@ -113,7 +141,7 @@ def finding_sentence(images: ImageTable, absent: int, segmenter: Segmenter, cont
     if capacity is None:
         seconds /= max(1, context.workers)
         return None if seconds < 60 else f"{to_do}: about {duration(seconds)}. --no-auto uses photographs whole."
-    seconds /= max(1, capacity.lanes)
+    seconds = capacity.seconds(seconds, math.ceil(absent / a_task))
     taken = machine_time(capacity.machines, seconds)
     return f"{to_do}, on {counted(capacity.machines, 'machine')}: about {duration(seconds)} ({taken})."
 
@@ -142,19 +170,25 @@ def _describe(
     return (time.perf_counter() - start) / len(sample), good, entries
 
 
-def _further_seconds(images: ImageTable, context: RunContext) -> float:
-    """Return nominal seconds of one core for LNBNN scores and for tuning the decision."""
+def _further(images: ImageTable, context: RunContext) -> list[_Part]:
+    """Return the nominal cost of LNBNN scores and of tuning the decision."""
     config, tunes = context.config, context.given is None
-    seconds = len(images.datasets) * _TUNE_S if tunes else 0.0
+    tuning, asked, seconds = len(images.datasets) if tunes else 0, 0, 0.0
     for name in images.datasets if "vote" in config.retrieve.sources else ():
         mine = images.dataset == name
         queries, gallery = int((mine & images.is_query).sum()), int((mine & ~images.is_query).sum())
         pseudo = min(gallery, config.decide.of("pseudo_queries", name)) if tunes else 0
+        asked += queries + pseudo
         seconds += (queries + pseudo) * _vote_seconds(gallery, config.vote)
         if config.cluster.new_ones and config.budget.spend is None and not context.groups_nobody:
             tested = min(gallery, config.cluster.photographs)
+            asked += queries + tested
             seconds += queries * _vote_seconds(queries, config.vote) + tested * _vote_seconds(tested, config.vote)
-    return seconds
+    workers = context.workers
+    return [
+        _Part(tuning * _TUNE_S, workers, tuning),
+        _Part(seconds, workers, math.ceil(asked / _QUERIES_A_TASK)),
+    ]
 
 
 def _vote_seconds(gallery: int, config: VoteConfig) -> float:

@@ -65,7 +65,8 @@ def outlines_of(images: ImageTable, context: RunContext) -> Outlines:
         raise ValueError("expected a segmenter, got none.")
     store = ShardStore(context.folder.store("outlines", fingerprint(2, segmenter.fingerprint, decoding_of(config))))
     if context.say is not None:
-        sentence = finding_sentence(images, len(store.missing(images.key)), segmenter, context)
+        absent, a_task = len(store.missing(images.key)), _CHUNK * _Segmentation.chunks_a_task
+        sentence = finding_sentence(images, absent, a_task, segmenter, context)
         if sentence is not None:
             context.say(sentence)
     return find_outlines(images, segmenter, store, config, context.workers, context.progress, context.engine)

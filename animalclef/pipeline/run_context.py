@@ -44,8 +44,8 @@ class Plan:
     seconds: float
     megabytes: float
     views: int = 1  # of a query, where it has most
-    machines: int = 1
-    network_megabytes: float = 0.0  # between the machines of a cluster and its disk
+    machines: int | None = None  # of a cluster
+    network_megabytes: float = 0.0  # between the machines of a cluster and its disk, and from a bucket
     budget: str | None = None  # for matching, with its unit
 
 

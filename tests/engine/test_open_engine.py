@@ -8,6 +8,8 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,8 @@ from whole_run import artefacts, predict
 
 from animalclef.data.sources import find_source
 from animalclef.data.table import load_table
-from animalclef.engine import cluster_worker
+from animalclef.engine import cluster_worker, head_watch
+from animalclef.engine import open_engine as open_engine_module
 from animalclef.engine.cluster_worker import ClusterWorker, installed_versions, what_differs
 from animalclef.engine.open_engine import open_engine, shared_paths
 from animalclef.errors import ConfigError, EngineError
@@ -49,9 +52,20 @@ def test_without_ray_one_sentence_names_the_extra(monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def listening() -> Iterator[str]:
-    """An address where something takes connections."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    """An address where something answers as Ray does."""
+    with answering(b"\0\0\0\4\0\0\0\0\0") as address:
+        yield address
+
+
+@contextmanager
+def answering(said: bytes) -> Iterator[str]:
+    """Give an address where a connection gets these bytes; where they are none, it gets nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        server.settimeout(10)
+        taken = pool.submit(server.accept)
+        taken.add_done_callback(lambda one: one.result()[0].sendall(said))
         yield f"127.0.0.1:{server.getsockname()[1]}"
+        taken.result()[0].close()
 
 
 @pytest.mark.parametrize(
@@ -93,6 +107,39 @@ def test_an_address_where_nothing_listens_is_refused_at_once_and_ray_is_not_aske
     ):
         pass
     assert time.monotonic() - start < 8
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_where_something_listens_that_is_not_ray_it_is_refused_at_once(
+    said: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray waits for minutes"))
+    monkeypatch.setattr(open_engine_module, "_ANSWER_S", 0.2)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    (left := tmp_path / "ray").mkdir()
+    with answering(said) as address:
+        (left / "ray_current_cluster").write_text(f"{address}\n")  # of a cluster that has ended
+        with pytest.raises(EngineError, match=f"^No Ray cluster answers at {address}. Start"), open_engine("ray"):
+            pass
+
+
+@pytest.mark.parametrize(("listens", "parent_ended"), [(False, False), (False, True), (True, True)])
+def test_a_lost_head_is_one_sentence_and_an_ended_command_alone_is_none(
+    listens: bool, parent_ended: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, seconds in (("_LOOK_S", 0.02), ("_LOST_S", 0.2), ("_AFTER_S", 0.2)):
+        monkeypatch.setattr(head_watch, name, seconds)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        if listens:
+            head_watch._watch(address, 0 if parent_ended else os.getppid())
+    if not listens:
+        head_watch._watch(address, 0 if parent_ended else os.getppid())
+    sentence = f"The head of the Ray cluster at {address} is lost, so this command ends. Start the cluster again, and"
+    assert capsys.readouterr().err == ("" if listens else f"{sentence} run the same command: it resumes.\n")
 
 
 def test_an_address_without_a_cluster_is_refused() -> None:

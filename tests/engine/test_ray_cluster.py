@@ -149,7 +149,7 @@ def test_outlines_and_a_whole_run_have_the_same_bytes(workers: RayCluster, tmp_p
     (data / "images/NewtID/0_0.jpg").write_bytes(b"no photograph")
     blocks = ["vote.exact_descriptors=100", "retrieve.memory_gb=0.00001"]  # the index of descriptors lies on disk
     plain = predict(data, tmp_path / "local", *blocks, workers=1)
-    assert workers.capacity == Capacity(3, 3)
+    assert workers.capacity == Capacity(3, 3, 3)
     assert predict(data, tmp_path / "ray", *blocks, engine=workers) == plain
     assert artefacts(tmp_path / "ray") == artefacts(tmp_path / "local")
     assert list((tmp_path / "ray" / "descriptors").rglob("*.safetensors"))
@@ -236,6 +236,30 @@ def test_after_the_driver_is_killed_the_same_run_ends_with_the_same_bytes(
     assert artefacts(run) == artefacts(tmp_path / "local")
 
 
+def test_a_lost_head_ends_the_command_with_one_sentence(tmp_path: Path) -> None:
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+    another = Cluster(initialize_head=True, head_node_args=head)
+    address = another.address
+    try:
+        out, data = tmp_path / "submission.csv", make_tiny_data(tmp_path / "data")
+        command = [*command_line(data, tmp_path / "run", out), "--engine", "ray", "--address", address]
+        with (tmp_path / "said").open("w") as said, subprocess.Popen(command, stdout=said, stderr=said) as running:
+            deadline = time.monotonic() + 240
+            while not list(tmp_path.glob("run/keypoints/*/*.safetensors")) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            another.head_node.kill_all_processes(check_alive=False, allow_graceful=False)  # as `ray stop`
+            assert running.wait(30) != 0
+        while "resumes" not in (tmp_path / "said").read_text() and time.monotonic() < deadline:
+            time.sleep(0.1)
+    finally:
+        another.shutdown()
+    said_last = (tmp_path / "said").read_text().strip().splitlines()[-1]
+    assert said_last.startswith(f"The head of the Ray cluster at {address} is lost, so this command ends.")
+    assert "Traceback" not in (tmp_path / "said").read_text()
+
+
 def test_a_node_is_lost_and_the_others_go_on(cluster: Any, workers: RayCluster, tmp_path: Path) -> None:
     lost = cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
     work, last = Squares(tmp_path, seconds=0.05), [10**9]
@@ -252,6 +276,22 @@ def test_a_node_is_lost_and_the_others_go_on(cluster: Any, workers: RayCluster, 
     assert got == [number**2 for number in range(len(got))]
 
 
+def test_a_node_that_goes_before_its_workers_are_there_is_no_failure(
+    workers: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    workers.close()
+    nodes = RayCluster._nodes
+    went = ("a" * 56, {"CPU": 24.0})
+    monkeypatch.setattr(RayCluster, "_nodes", lambda cluster: [went, *nodes(cluster)])
+    assert list(workers.ordered(Squares(tmp_path, seconds=0.05), range(20))) == [number**2 for number in range(20)]
+    assert caplog.text == ""
+
+
+def test_cores_are_shared_out_among_the_gpus_of_a_node() -> None:
+    shared = RayCluster([], on_gpus=True)._places("a", {"CPU": 16.0, "GPU": 3.0})
+    assert [one.threads for one in shared] == [6, 5, 5]
+
+
 def test_every_node_is_used_whole_whatever_its_size(cluster: Any, workers: RayCluster, tmp_path: Path) -> None:
     large = cluster.add_node(num_cpus=6, object_store_memory=STORE_BYTES)
     work, last = Squares(tmp_path, seconds=0.05), [10**9]
@@ -264,6 +304,7 @@ def test_every_node_is_used_whole_whatever_its_size(cluster: Any, workers: RayCl
         on_large = [one.threads for one in workers.place_of.values() if one.node == large.node_id]
         assert sorted(on_large) == [2, 4]
         assert {one.threads for one in workers.place_of.values() if one.node != large.node_id} == {1}
+        assert workers.capacity == Capacity(4, 9, 5)
         last[0] = len(got)
         got += found
     finally:

@@ -279,7 +279,7 @@ def test_the_plan_tells_what_views_cost(data: Path, tmp_path: Path) -> None:
 class Cluster(ThisMachine):
     """This machine, said to be four with eight cores in all."""
 
-    capacity = Capacity(4, 8)
+    capacity = Capacity(machines=4, lanes=8, workers=4)
 
 
 def test_the_plan_times_pairs_of_as_many_keypoints_as_are_matched(

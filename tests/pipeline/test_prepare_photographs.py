@@ -68,18 +68,20 @@ def test_cut_outs_are_recorded_and_never_segmented_twice(tmp_path: Path, oval: O
 
 def test_what_finding_the_animals_costs_is_said_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = load_table(find_source(make_tiny_data(tmp_path, datasets=("NewtID",)))).images
-    clock = iter([0.0, 6.0] * 3)  # 2 s a photograph
+    clock = iter([0.0, 6.0] * 4)  # 2 s a photograph
     monkeypatch.setattr(cost, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
 
     def said(absent: int, capacity: Capacity | None) -> str | None:
         engine: Any = SimpleNamespace(capacity=capacity)
         context: Any = SimpleNamespace(config=Config(), engine=engine, workers=2)
-        return cost.finding_sentence(images, absent, Oval(), context)
+        return cost.finding_sentence(images, absent, 64, Oval(), context)
 
     before = "300 photographs to find animals on"
     assert said(99, None) is None
     assert said(300, None) == f"{before}: about 5 min. --no-auto uses photographs whole."
-    assert said(300, Capacity(machines=4, lanes=16)) == f"{before}, on 4 machines: about 38 s (2 machine minutes)."
+    on_four = f"{before}, on 4 machines"
+    assert said(300, Capacity(4, 16, workers=5)) == f"{on_four}: about 38 s (2 machine minutes)."
+    assert said(300, Capacity(4, 64, workers=16)) == f"{on_four}: about 30 s (2 machine minutes)."  # for 5 tasks
 
 
 def test_a_decision_is_applied_to_photographs_prepared_as_its_own(tmp_path: Path, oval: Oval) -> None:

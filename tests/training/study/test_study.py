@@ -61,7 +61,7 @@ def test_a_cluster_finds_all_photographs_decoded(data: Path, recipe: Path, tmp_p
     decoded: dict[str, set[Path]] = {}
 
     class Cluster(ThisMachine):
-        capacity = Capacity(2, 4)
+        capacity = Capacity(2, 4, 2)
 
         def ordered(self, work: Work[Any, Any], chunks: Iterable[Any]) -> Iterator[Any]:
             decoded[work.title] = set((tmp_path / "pictures").rglob("*.safetensors"))
