@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -70,6 +71,14 @@ def test_the_settings_page_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
     import settings_reference
 
     assert (DOCS / "settings.md").read_text("utf-8") == settings_reference.page(), "run `make settings`"
+
+
+def test_the_costs_of_large_catalogues_are_the_output_of_their_script() -> None:
+    script = [sys.executable, str(ROOT / "benchmarks" / "cluster_cost.py")]
+    printed = subprocess.run(script, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    page = (DOCS / "scale.md").read_text("utf-8")
+    for table in printed.strip().split("\n\n"):
+        assert table in page, table
 
 
 def test_the_outputs_page_names_every_file_and_column(tiny_run: tuple[Path, Path]) -> None:
