@@ -245,7 +245,7 @@ class _Stage:
             said = ray.get(answer)
         except ray.exceptions.RayError as error:
             self.cluster.fire(worker)
-            if isinstance(error, ray.exceptions.ActorUnschedulableError):
+            if isinstance(error, ray.exceptions.ActorUnschedulableError) or "never ran" in str(error):
                 return  # its node went before it was there; the next look does not find that node
             self.failed_starts += what == "take" or worker not in self.cluster.node_of
             nobody = not self.idle and not self.running
