@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from animalclef.cli.app import app
 from animalclef.runtime.bucket import bucket_of
 from animalclef.runtime.remote_files import _failed, _remote_of
 
-__all__ = ["forget", "gs_endpoint", "no_answer", "s3_endpoint", "store"]
+__all__ = [
+    "NO_ANSWER", "command", "copies", "forget", "gs_endpoint", "no_answer", "remove_copies", "s3_endpoint", "store",
+]  # fmt: skip
+
+NO_ANSWER = "s3://wild/newts: the store gives no answer"
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +84,21 @@ def no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the S3 server give no answer from now on."""
     forget()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+
+
+def copies(tmp_path: Path) -> set[str]:
+    """Return the names of the photographs that have copies."""
+    return {path.name for path in (tmp_path / "cache").rglob("*.jpg")}
+
+
+def remove_copies(tmp_path: Path) -> None:
+    """Remove all copies, as on a machine that never had any."""
+    shutil.rmtree(tmp_path / "cache")
+    forget()
+
+
+def command(*arguments: object) -> str:
+    """Run a command that succeeds; return what it prints, in one line."""
+    result = CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())

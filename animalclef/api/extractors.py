@@ -20,10 +20,10 @@ from animalclef.config.prepare import PrepareConfig
 from animalclef.errors import WeightsError
 from animalclef.features.embedding.embedder import load_network
 from animalclef.features.embedding.principal_components import project
-from animalclef.features.embedding.timm_embedder import choose_device
 from animalclef.features.embedding.vlad import CODEBOOK_IMAGES, VladExtractor, dense_descriptors, fit_codebook
 from animalclef.features.local.entries import features_from_entry, load_extractor
 from animalclef.prepare.segmenters import open_segmenter
+from animalclef.runtime.devices import choose_device
 from animalclef.runtime.threads import cores, one_thread_each, worker_threads
 from animalclef.runtime.wording import counted
 from animalclef.structures import Embeddings, LocalFeatures, MatchKey, Skipped, StrArray

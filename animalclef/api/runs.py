@@ -28,7 +28,6 @@ from animalclef.data.review_log import read_review
 from animalclef.decision.decision_model import Decision, load_decision
 from animalclef.engine.open_engine import check_engine, open_engine, shared_paths
 from animalclef.errors import ConfigError
-from animalclef.features.embedding.timm_embedder import choose_device
 from animalclef.hub.needed_weights import require_weights
 from animalclef.pipeline.ensemble import ensemble as fuse_runs
 from animalclef.pipeline.ensemble import read_ensemble
@@ -37,6 +36,7 @@ from animalclef.pipeline.predict import predict as predict_table
 from animalclef.pipeline.run_context import Plan, open_context
 from animalclef.pipeline.tune import check_decide_alone, tune_run
 from animalclef.runtime.bucket_address import remote_url
+from animalclef.runtime.devices import choose_device
 from animalclef.runtime.digests import file_digest
 from animalclef.runtime.threads import cores
 from animalclef.store.catalogue_places import refuse_catalogue_run
@@ -99,7 +99,7 @@ def predict(
     spend = [] if budget is None else [f"budget.spend={json.dumps(str(budget))}"]
     settings = load_config(config, *spend)
     check_engine(engine)
-    choose_device(device)  # refused before the long part
+    device = choose_device(device)  # refused before the long part
     a_path, expected = (str, os.PathLike, type(None)), "a decision such as run.decision, or the file of one"
     check_kind("decision", decision, (Decision, *a_path), expected)
     check_kind("run_dir", run_dir, a_path, "a folder")
@@ -117,8 +117,6 @@ def predict(
     folder = RunFolder(Path(run_dir or default) if remote is None else remote.folder)
     if overwrite and log is not None and log.resolve().is_relative_to(folder.path.resolve()):
         raise ConfigError(f"Overwriting would remove {log}. Move the log out of {folder.path} first.")
-    if engine != "local":
-        device = choose_device(device)
     folders = shared_paths(contents.images, folder.path)
     with folder.claimed(), open_engine(engine, address, device=device, folders=folders) as opened:
         if remote is not None:

@@ -22,12 +22,12 @@ from animalclef.decision.decision_model import Decision, parse_decision
 from animalclef.engine.open_engine import open_engine, shared_paths
 from animalclef.engine.work import Engine
 from animalclef.errors import DataError, PhotographError
-from animalclef.features.embedding.timm_embedder import choose_device
 from animalclef.pipeline.cluster import cluster_unnamed
 from animalclef.pipeline.image_contents import Contents
 from animalclef.pipeline.predict import Outcome, identify, predict
 from animalclef.pipeline.run_context import Plan, RunContext, open_context
 from animalclef.runtime.bucket_address import remote_url
+from animalclef.runtime.devices import choose_device
 from animalclef.runtime.progress import Progress, Silent
 from animalclef.runtime.regular_files import read_regular
 from animalclef.store.run_folder import RunFolder
@@ -174,12 +174,8 @@ class Recogniser:
 
     def _engine(self, images: ImageTable) -> AbstractContextManager[Engine]:
         """Open the engine of a season, whose nodes must see its photographs and the run folder."""
-        machine, device = self.machine, self.machine.device
-        if machine.engine != "local":
-            device = choose_device(device)
-        return open_engine(
-            machine.engine, machine.address, device=device, folders=shared_paths(images, self.folder.path)
-        )
+        machine, folders = self.machine, shared_paths(images, self.folder.path)
+        return open_engine(machine.engine, machine.address, device=choose_device(machine.device), folders=folders)
 
     def _context(self, given: Decision | None, engine: Engine | None = None) -> RunContext:
         machine = self.machine

@@ -182,7 +182,7 @@ def study(
     from animalclef.config.training import StudyConfig
     from animalclef.engine.open_engine import open_engine, shared_paths
     from animalclef.evaluation.evaluate import right_answers
-    from animalclef.features.embedding.timm_embedder import choose_device
+    from animalclef.runtime.devices import choose_device
     from animalclef.training.study.run_study import Study
     from animalclef.training.study.study_scores import study_markdown, study_rows
 

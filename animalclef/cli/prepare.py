@@ -54,10 +54,10 @@ def mask(
     - `animalclef mask --data my-photos --to my-masks --sheet masks.jpg`
     """
     from animalclef.data.masks import mask_paths
-    from animalclef.features.embedding.timm_embedder import choose_device
     from animalclef.prepare.contact_sheet import mask_sheet
     from animalclef.prepare.make_masks import make_masks
     from animalclef.prepare.segmenters import open_segmenter
+    from animalclef.runtime.devices import choose_device
 
     loaded = opt.load(data, columns)
     images, root = loaded.images, loaded.source.root.resolve()

@@ -61,8 +61,7 @@ class RayCluster:
         self.folders = [str(one.absolute()) for one in folders]
         self.on_gpus, self.stalled_s = on_gpus, stalled_s
         self.versions = installed_versions(on_gpus=on_gpus)
-        self.workers: list[Any] = []
-        self.place_of: dict[Any, _Place] = {}
+        self.place_of: dict[Any, _Place] = {}  # of every worker
         self.node_of: dict[Any, str] = {}  # of workers that were asked about themselves
         self.warned: set[str] = set()
         self._looked = -_LOOK_S
@@ -82,9 +81,9 @@ class RayCluster:
         """Stop all workers."""
         import ray
 
-        for worker in self.workers:
+        for worker in self.place_of:
             ray.kill(worker)
-        self.workers, self.place_of = [], {}
+        self.place_of = {}
 
     @property
     def capacity(self) -> Capacity:
@@ -109,15 +108,13 @@ class RayCluster:
             return []
         self._looked = time.monotonic()
         wanted = Counter(place for node, has in self._nodes() for place in self._places(node, has))
-        new = []
-        for place in (wanted - Counter(self.place_of[worker] for worker in self.workers)).elements():
+        new = {}
+        for place in (wanted - Counter(self.place_of.values())).elements():
             where = NodeAffinitySchedulingStrategy(place.node, soft=False)
             options = {"num_cpus": place.threads, "num_gpus": int(self.on_gpus), "scheduling_strategy": where}
-            worker = ray.remote(ClusterWorker).options(**options).remote()
-            self.place_of[worker] = place
-            new.append(worker)
-        self.workers += new
-        return new
+            new[ray.remote(ClusterWorker).options(**options).remote()] = place
+        self.place_of |= new
+        return list(new)
 
     def _places(self, node: str, has: dict[str, float]) -> list[_Place]:
         """Return the workers that a node has room for: one for each GPU, or for every `_THREADS` cores and the rest."""
@@ -133,7 +130,6 @@ class RayCluster:
         import ray
 
         ray.kill(worker)
-        self.workers.remove(worker)
         del self.place_of[worker]
 
 
@@ -160,7 +156,7 @@ class _Stage:
         """Yield results in order, as soon as all before them are there."""
         done: dict[int, list[Any]] = {}
         following = 0
-        for worker in list(self.cluster.workers):
+        for worker in list(self.cluster.place_of):
             self._ask(worker, "about")
         try:
             while self._submit():

@@ -9,13 +9,14 @@ from pathlib import Path
 from animalclef.config import Config, fingerprint
 from animalclef.errors import WeightsError
 from animalclef.features.embedding.embedder import load_network
-from animalclef.features.embedding.timm_embedder import TimmExtractor, choose_device
+from animalclef.features.embedding.timm_embedder import TimmExtractor
 from animalclef.features.local.entries import LocalExtractor, load_extractor
 from animalclef.matching.lightglue.factory import open_lightglue
 from animalclef.matching.lightglue.matcher import LightGlueMatcher
 from animalclef.matching.nearest_neighbour import MutualNearest
 from animalclef.matching.superglue import open_superglue
 from animalclef.prepare.segmenters import Segmenter, open_segmenter
+from animalclef.runtime.devices import choose_device
 
 __all__ = ["AnyMatcher", "Models", "library_versions", "open_matcher", "open_models", "scores_fingerprint"]
 

@@ -217,6 +217,7 @@ def open_pair_log(config: Config, run: RunFolder, models: Models) -> PairLog | N
     local = [models.extractor.fingerprint, config.keypoints.border, config.data.decode_long_side]
     local += [] if config.keypoints.matched is None else [config.keypoints.matched]
     rerank = config.rerank.digested(exclude={"weights", "members"})
-    made_by = [*models.made_by, *(["consistency"] if "consistency" in models.matcher.columns else [])]
+    # logs of nearest neighbours without this score are of an earlier version; those of networks stay as they are
+    made_by = [*models.made_by, *(one for one in models.matcher.columns if one == "consistency")]
     key = fingerprint(6, rerank, local, cv2.__version__, np.__version__, made_by)
     return PairLog(run.path / "pairs" / f"{key}.log", key, models.matcher.columns)

@@ -9,9 +9,11 @@ from typing import TypeVar
 import torch
 
 from animalclef.errors import ConfigError
+from animalclef.runtime.wording import first_line
 
 __all__ = [
     "Batches",
+    "choose_device",
     "choose_precision",
     "has_bfloat16_units",
     "has_float16_units",
@@ -23,6 +25,23 @@ logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def choose_device(wanted: str) -> str:
+    """Return the device to use; `auto` is the GPU where there is one.
+
+    Raises:
+        ConfigError: torch knows no such device, or it is not there.
+    """
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.partition(":")[0] not in ("cpu", "cuda", "mps", "xpu"):
+        raise ConfigError(f"device {wanted}: no such device. Use auto, cpu, cuda, cuda:1 or mps.")
+    try:
+        torch.zeros(1, device=wanted)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {wanted}: not available ({first_line(error)}). Use cpu, or auto.") from error
+    return wanted
 
 
 def choose_precision(wanted: str, device: torch.device | str) -> torch.dtype:

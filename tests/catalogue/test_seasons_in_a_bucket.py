@@ -7,17 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buckets import forget, no_answer
+from buckets import NO_ANSWER, command, copies, forget, no_answer, remove_copies
 from tiny import TINY_SETTINGS, make_tiny_data
-from typer.testing import CliRunner
 
 import animalclef
 from animalclef.catalogue.catalogue_check import check_catalogue
 from animalclef.catalogue.catalogue_folder import Catalogue
-from animalclef.cli.app import app
 from animalclef.runtime.remote_files import copies_folder
-
-NO_ANSWER = "s3://wild/newts: the store gives no answer"
 
 
 @pytest.fixture
@@ -30,22 +26,6 @@ def kept(store: Any, tmp_path: Path) -> Path:
     animalclef.create_catalogue(tmp_path / "kept", "s3://wild/newts", config=config, device="cpu")
     remove_copies(tmp_path)
     return tmp_path / "kept"
-
-
-def remove_copies(tmp_path: Path) -> None:
-    shutil.rmtree(tmp_path / "cache")
-    forget()
-
-
-def copies(tmp_path: Path) -> set[str]:
-    return {path.name for path in (tmp_path / "cache").rglob("*.jpg")}
-
-
-def command(*arguments: object) -> str:
-    """Run a command that succeeds; return what it prints, in one line."""
-    result = CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return " ".join(result.output.split())
 
 
 def test_a_catalogue_finds_its_photographs_after_it_or_its_copies_are_gone(

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from animalclef.config import EmbedConfig
 from animalclef.errors import ConfigError, WeightsError
-from animalclef.features.embedding.timm_embedder import choose_device, load_embedder
+from animalclef.features.embedding.timm_embedder import load_embedder
+from animalclef.runtime.devices import choose_device
 from animalclef.structures import DecodedImage
 
 MODEL = "test_resnet"

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from buckets import forget, no_answer
+from buckets import NO_ANSWER, command, copies, forget, no_answer, remove_copies
 from PIL import Image
 from tiny import TINY_SETTINGS, make_tiny_data
-from typer.testing import CliRunner
 from whole_run import count_work
 
 import animalclef
-from animalclef.cli.app import app
 from animalclef.data.decode import upright_size_wh
 from animalclef.data.masks import find_masks, read_mask
 from animalclef.data.review_log import ReviewLog
@@ -30,7 +27,6 @@ from animalclef.runtime.remote_files import copies_folder
 from animalclef.store.finished_run import load_run
 
 CONFIG = animalclef.load_config(None, *TINY_SETTINGS)
-NO_ANSWER = "s3://wild/newts: the store gives no answer"
 
 
 @pytest.fixture
@@ -42,22 +38,6 @@ def run(store: Any, tmp_path: Path) -> Path:
     animalclef.predict("s3://wild/newts", config=CONFIG, run_dir=tmp_path / "run", device="cpu")
     remove_copies(tmp_path)
     return tmp_path / "run"
-
-
-def remove_copies(tmp_path: Path) -> None:
-    shutil.rmtree(tmp_path / "cache")
-    forget()
-
-
-def copies(tmp_path: Path) -> set[str]:
-    return {path.name for path in (tmp_path / "cache").rglob("*.jpg")}
-
-
-def command(*arguments: object) -> str:
-    """Run a command that succeeds; return what it prints, in one line."""
-    result = CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return " ".join(result.output.split())
 
 
 def test_readers_get_the_photographs_that_they_need_and_no_others(run: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from animalclef.config import Config, fingerprint
 from animalclef.data.decode import UnreadableImageError, read_image
 from animalclef.features.embedding.principal_components import principal_axes, project, unit, whitened
-from animalclef.features.embedding.timm_embedder import TimmExtractor, choose_device, load_embedder
+from animalclef.features.embedding.timm_embedder import TimmExtractor, load_embedder
 from animalclef.features.embedding.vlad import (
     CODEBOOK_IMAGES,
     Codebook,
@@ -23,6 +23,7 @@ from animalclef.features.embedding.vlad import (
     dense_descriptors,
     fit_codebook,
 )
+from animalclef.runtime.devices import choose_device
 from animalclef.runtime.progress import Progress
 from animalclef.runtime.threads import one_thread_each, worker_threads
 from animalclef.store.shard_store import Entry, ShardStore

@@ -27,7 +27,7 @@ from animalclef.runtime.wording import first_line
 from animalclef.store.shard_store import Entry
 from animalclef.structures import DecodedImage, FloatArray
 
-__all__ = ["TimmExtractor", "build", "choose_device", "load_embedder", "preprocessing_of"]
+__all__ = ["TimmExtractor", "build", "load_embedder", "preprocessing_of"]
 
 _CPU_PIXELS = 400_000  # in a batch: more do not stay in the caches of a CPU, and take up to twice the time each
 
@@ -126,23 +126,6 @@ def load_embedder(config: EmbedConfig, device: str, folder: Path | None = None) 
     extractor.trained_on = known
     _try_size(extractor)
     return extractor
-
-
-def choose_device(wanted: str) -> str:
-    """Return the device to use; `auto` is the GPU where there is one.
-
-    Raises:
-        ConfigError: torch knows no such device, or it is not there.
-    """
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted.partition(":")[0] not in ("cpu", "cuda", "mps", "xpu"):
-        raise ConfigError(f"device {wanted}: no such device. Use auto, cpu, cuda, cuda:1 or mps.")
-    try:
-        torch.zeros(1, device=wanted)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {wanted}: not available ({first_line(error)}). Use cpu, or auto.") from error
-    return wanted
 
 
 def build(entry: EmbedderEntry, config: EmbedConfig) -> torch.nn.Module:

@@ -8,10 +8,10 @@ import numpy as np
 
 from animalclef.config import KeypointConfig
 from animalclef.errors import StaleArtefactError
-from animalclef.features.embedding.timm_embedder import choose_device
 from animalclef.features.local.keypoint_network import NetworkExtractor, load_extractor_network
 from animalclef.features.local.sift import SiftExtractor
 from animalclef.hub.cache import find_weights
+from animalclef.runtime.devices import choose_device
 from animalclef.store.shard_store import Entry
 from animalclef.structures import LocalFeatures, MatchKey
 
