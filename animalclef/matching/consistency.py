@@ -21,7 +21,7 @@ LOOSE_RATIO = 0.97  # of the ratio test: neighbours tell right matches from wron
 _MOST = 100  # matches that are compared, the most distinctive ones
 _ERROR = 0.35  # of a predicted place, as a share of the distance to it: at this error a vote is down to 37%
 _NEAR = 0.3  # of the long side: at this distance a vote is down to 37%
-_SAME_PLACE = 0.01  # of the long side: nearer matches are one and do not vote for each other
+_SAME_PLACE = 0.01  # of the long side: nearer matches count as one and do not vote for each other
 _LEAST_COSINE = np.cos(np.radians(35))  # of the angle between the turns of two matches
 _MOST_GROWTH = np.log(1.7)  # between the growths of two matches
 _SURE = 0.02  # is added to 1 - ratio, so that a doubtful match keeps a little weight
@@ -31,7 +31,7 @@ _STEPS = 10  # of the power iteration
 def consistency(one: LocalFeatures, other: LocalFeatures, rows: tuple[Rows, Rows], ratio: FloatArray) -> float:
     """Return how strongly the matches `rows` (keypoints of both images, (n,) each) agree with their neighbours, >= 0.
 
-    `ratio` (n,) is that of the ratio test: a distinctive match weighs more. A chance match agrees with hardly any.
+    `ratio` (n,) is that of the ratio test: a distinctive match weighs more. Chance matches rarely agree with others.
     """
     if len(ratio) > _MOST:
         best = np.sort(np.argsort(ratio, kind="stable")[:_MOST])
@@ -47,8 +47,8 @@ def consistency(one: LocalFeatures, other: LocalFeatures, rows: tuple[Rows, Rows
 def _votes(one: LocalFeatures, other: LocalFeatures, first: Rows, second: Rows) -> FloatArray:
     """Return how well each two matches predict each other's place, (n, n), symmetric, 0 to 1.
 
-    A match turns a step to a neighbour by `turn` and stretches it by exp(growth); `missed` is the square of what that
-    step lacks to the neighbour's match, as a share of its length.
+    A match turns a step to a neighbour by `turn` and stretches it by exp(growth), and so predicts the neighbour's place
+    in the other image; `missed` is the squared error of that prediction divided by the squared predicted length.
     """
     turn = (other.orientation_rad[second] - one.orientation_rad[first]).astype(np.float32)
     growth = np.log(np.maximum(other.scale[second], 1e-6) / np.maximum(one.scale[first], 1e-6)).astype(np.float32)
